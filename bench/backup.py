@@ -36,7 +36,7 @@ UNPACK = 'mkdir "$2" && tar -C "$2" -xf "$1" && sync -f "$2"'
 # Not ru_maxrss, which a process has from its parent.
 PEAK = "import sys, imseek; {}; print(*(line for line in open('/proc/self/status') if 'VmHWM' in line))"
 CALLS = {
-    "nothing": "import imseek.backup, imseek.data.archiving.restoring, imseek.data.archiving.writing",
+    "nothing": "import imseek.backup, imseek.data.archive.restore, imseek.data.archive.archive_writer",
     "backup": "imseek.backup.write(sys.argv[1], sys.argv[2], replace=True)",
     "verify": "imseek.backup.verify(sys.argv[2])",
     "restore": "imseek.backup.restore(sys.argv[2], sys.argv[3])",

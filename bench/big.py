@@ -33,9 +33,9 @@ import recorder
 from sqlalchemy import Connection
 
 import imseek
-from imseek.data import files, layout, shards
-from imseek.data.batch import Batch, NewImage
+from imseek.data import layout, shard_catalog, shard_files
 from imseek.data.catalog import LIVE
+from imseek.data.changeset import Batch, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
@@ -105,8 +105,8 @@ def make(
             raw = _raw(connection)
             for statement in indexes:
                 raw.execute(statement)
-            for shard in sorted(files.bury(connection, generation, killed)):
-                files.write_dead(writer, connection, generation, shard)
+            for shard in sorted(shard_catalog.bury(connection, generation, killed)):
+                shard_catalog.write_dead(writer, connection, generation, shard)
 
         writer.apply(finish)
         spent["catalog"] += time.perf_counter() - at
@@ -192,17 +192,17 @@ def _add_shard(
     numbers[~is_dead] = np.arange(start, start + live)
     table = _metadata(ids, rng, numbers)
     hashes = table.column("content_hash").combine_chunks().buffers()[1].to_pybytes()
-    blocks = shards.Blocks(live + dead, dim, rows())
+    blocks = shard_files.Blocks(live + dead, dim, rows())
     staged = [
-        files.stage(writer, layout.metadata(shard_id), "metadata", table),
-        files.stage(writer, layout.ids(shard_id), "ids", ids),
-        files.stage(writer, layout.vectors(0, shard_id), "vectors", blocks, space_id=0),
+        shard_catalog.stage(writer, layout.metadata(shard_id), "metadata", table),
+        shard_catalog.stage(writer, layout.ids(shard_id), "ids", ids),
+        shard_catalog.stage(writer, layout.vectors(0, shard_id), "vectors", blocks, space_id=0),
     ]
     spent["vectors"] += time.perf_counter() - began
     began = time.perf_counter()
 
     def change(connection: Connection, generation: int) -> None:
-        files.add_shard(writer, connection, generation, shard_id, len(ids), staged)
+        shard_catalog.add_shard(writer, connection, generation, shard_id, len(ids), staged)
         raw = _raw(connection)
         found = f"INSERT INTO images VALUES (?, ?, {shard_id}, '{LIVE}', {generation}, {FOREVER})"
         each = (hashes[i : i + 32] for i in range(0, len(hashes), 32))
@@ -255,11 +255,12 @@ def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
         "latitude": pa.array(rng.uniform(-60, 70, n), mask=~located),
         "longitude": pa.array(rng.uniform(-180, 180, n), mask=~located),
         "caption": pa.nulls(n, pa.string()),
-        **{field.name: pa.nulls(n, field.type) for field in shards.MEASURES},
+        **{field.name: pa.nulls(n, field.type) for field in shard_files.MEASURES},
     }
     draw = pa.field("draw", pa.float64())
     return pa.table(
-        [*columns.values(), pa.array(vectors.draws(numbers))], schema=pa.schema([*shards.INTRINSIC, draw])
+        [*columns.values(), pa.array(vectors.draws(numbers))],
+        schema=pa.schema([*shard_files.INTRINSIC, draw]),
     )
 
 

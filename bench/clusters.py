@@ -49,20 +49,20 @@ from quality import brackets, find_stamps, half_of, stamp_names
 from stamps import _images, _kind
 
 from imseek import clusters as public
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors, imagenet_classes
 from imseek.explore import outliers, sampling
-from imseek.explore.clusters import density, fitting, naming
-from imseek.explore.clusters.describing import members_of
-from imseek.explore.distinct import distinct
+from imseek.explore.clusters import cluster_names, density_clusters, kmeans_clusters
+from imseek.explore.clusters.medoids import members_of
+from imseek.explore.unique_vectors import distinct
 
 QUIET = Telling()
 Array = np.ndarray
 
 
 class Held:
-    """Unit rows (n, dim) in memory, read as :class:`imseek.explore.vectors.Vectors` are."""
+    """Unit rows (n, dim) in memory, read as :class:`imseek.explore.space_vectors.Vectors` are."""
 
     def __init__(self, rows: Array) -> None:
         rows = rows.astype(np.float16).astype(np.float32)
@@ -109,8 +109,12 @@ def read(half: str, folder: Path, *, captioned: bool = False) -> Half:
 
 
 def labels_of(vectors: Any, k: int | None, seed: int, *, dense: bool = False) -> Array:
-    fitted = density.fit(vectors, None, seed, QUIET) if dense else fitting.fit(vectors, k, seed, QUIET)
-    return fitting.ordered(fitted, fitting.assign(vectors, fitted, QUIET))[1].label
+    fitted = (
+        density_clusters.fit(vectors, None, seed, QUIET)
+        if dense
+        else kmeans_clusters.fit(vectors, k, seed, QUIET)
+    )
+    return kmeans_clusters.ordered(fitted, kmeans_clusters.assign(vectors, fitted, QUIET))[1].label
 
 
 def agreement(half: Half, seeds: Sequence[int]) -> None:
@@ -238,7 +242,7 @@ def name_table(half: Half, other: Half, seeds: Sequence[int]) -> None:
             for seed in seeds:
                 label = find(seed)
                 members = members_of(label, label.max() + 1)
-                given = naming.names_of(
+                given = cluster_names.names_of(
                     half.vectors, members, names, rows, rows.mean(axis=0), seed, QUIET, stands_out=-np.inf
                 )
                 texts = [name.text or "" for name in given]

@@ -34,7 +34,7 @@ from quality import brackets, encode, find_stamps
 
 from imseek.encoders import load
 from imseek.encoders.checks import unit_rows
-from imseek.search.blend import blend
+from imseek.search.fuse_terms import blend
 from imseek.search.query import NOT
 from imseek.types import Float32
 

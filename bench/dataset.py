@@ -35,10 +35,10 @@ from quality import find_stamps, half_of, stamp_names
 
 import imseek
 from imseek.data.vectors import IdSet
-from imseek.explore.opened import Opened
+from imseek.explore.open_generation import Opened
+from imseek.explore.space_vectors import Vectors
 from imseek.explore.statistics.coverage import Neighbours, strange_to, threshold
 from imseek.explore.statistics.quality import flags_of
-from imseek.explore.vectors import Vectors
 from imseek.media import decode
 from imseek.media.measures import SIDE
 from imseek.types import Luma

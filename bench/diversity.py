@@ -19,7 +19,7 @@ import recorder
 from stamps import read_half
 
 from imseek.search.diversity import diverse
-from imseek.search.shaping import DIVERSE
+from imseek.search.rerank import DIVERSE
 
 
 def plain(relevance: np.ndarray, vectors: np.ndarray, diversity: float, count: int) -> list[int]:

@@ -32,12 +32,12 @@ from duplicating.made import Made, make
 from duplicating.ways import BEYOND, WAYS
 from quality import find_stamps
 
-from imseek.curate.near.alike import distances
+from imseek.curate.candidates.phash_pairs import distances
 from imseek.curate.pixels.classify import INSIDE, SAME, SCENE, UNKNOWN, Pairs, Thresholds, classify
-from imseek.curate.pixels.looks import Looks
+from imseek.curate.pixels.luminance_cache import Looks
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.encoders.cache import cache_dir
-from imseek.search.collapse import hamming
+from imseek.search.near_duplicates import hamming
 
 PEERS = Path(__file__).parent / "duplicating" / "peers.py"
 OURS = "**imseek**"

@@ -4,7 +4,7 @@
 
 Collages of two to nine cells, screenshots with bars, lists and words around a picture, and crops of 60 to 15 % of the
 area, made of Tux Paint stamps and photographs of scikit-image and scikit-learn (inside_set.py), beside 80 stamps of
-which nothing is made. They are indexed as files with the built-in encoder, and searched by imseek.curate.inside.
+which nothing is made. They are indexed as files with the built-in encoder, and searched by imseek.curate.crops.
 
 Recall is the share of pairs (a picture, one that lies in it) that are found, by kind; a crop of what is in a collage or
 screenshot lies in that too. Of a picture that a collage has cut to the shape of its cell, at least 55 % is to be seen.
@@ -27,18 +27,18 @@ from inside_set import Made, made, relation
 from quality import find_stamps
 
 import imseek
-from imseek.curate import contents
-from imseek.curate.inside import inside
-from imseek.curate.inside.tile_vectors import TILES, Tiler, TileStore
+from imseek.curate import unique_contents
+from imseek.curate.crops import crop_search
+from imseek.curate.crops.tile_vectors import TILES, Tiler, TileStore
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.encoders import load
-from imseek.search.facts import unit_rows
+from imseek.search.candidate_metadata import unit_rows
 
 
 def search(
     items: list[Made], folder: Path, calls: int, keep: Path | None
-) -> tuple[inside.Found, list[int], list[float]]:
+) -> tuple[crop_search.Found, list[int], list[float]]:
     """What the last call finds, which item each position is, and the seconds that each call took."""
     files = folder / "pictures"
     files.mkdir()
@@ -50,7 +50,7 @@ def search(
         report = collection.index([files])
         assert report.live == len(items), report.failures
         reader = Reader(collection.path)
-        held = contents.of_generation(reader)
+        held = unique_contents.of_generation(reader)
         places = reader.places(held.ids.tolist())
         numbers = [int(Path(places[int(i)].display).stem) for i in held.ids]
         space = reader.current.image_spaces[0]
@@ -61,7 +61,7 @@ def search(
             store = TileStore(keep or collection.path, space.fingerprint, space.dim)
             tiler = Tiler(store, encoder, lambda n: collection.read(int(held.ids[n])))
             began = time.monotonic()
-            found = inside.find(
+            found = crop_search.find(
                 held.ids,
                 held.hashes,
                 lambda ids: unit_rows(reader, ids, space),

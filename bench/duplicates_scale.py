@@ -34,8 +34,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import big
 
 from imseek import upkeep
-from imseek.curate import contents
-from imseek.curate.near import candidates, hamming
+from imseek.curate import unique_contents
+from imseek.curate.candidates import hamming, pair_candidates
 from imseek.curate.pixels.orientations import turn_hashes
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
@@ -57,20 +57,22 @@ def planted(hashes: npt.NDArray[np.uint64], radius: int) -> Ids:
     return chosen
 
 
-def with_planted(held: contents.Contents, count: int, radius: int) -> tuple[contents.Contents, Ids]:
+def with_planted(
+    held: unique_contents.Contents, count: int, radius: int
+) -> tuple[unique_contents.Contents, Ids]:
     phashes = held.phashes.copy()
     pairs = planted(phashes[:count], radius)
-    return contents.Contents(held.ids, held.hashes, phashes, held.copies), pairs
+    return unique_contents.Contents(held.ids, held.hashes, phashes, held.copies), pairs
 
 
-def side(root: Path, count: int, radius: int) -> tuple[candidates.Side, Ids]:
+def side(root: Path, count: int, radius: int) -> tuple[pair_candidates.Side, Ids]:
     reader = Reader(root)
     space = reader.current.space
-    held, pairs = with_planted(contents.of_generation(reader), count, radius)
+    held, pairs = with_planted(unique_contents.of_generation(reader), count, radius)
     index = open_index(
         "faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id)
     )
-    return candidates.side_of(reader, held, index), pairs
+    return pair_candidates.side_of(reader, held, index), pairs
 
 
 class Memory(threading.Thread):
@@ -104,8 +106,8 @@ def work(spec: dict[str, Any]) -> None:
     def progress(now: Progress) -> None:
         phases.setdefault(now.phase, [now.seconds, now.seconds])[1] = now.seconds
 
-    reach = candidates.Reach(radius=spec["radius"], cosine=spec["cosine"])
-    found = candidates.find(
+    reach = pair_candidates.Reach(radius=spec["radius"], cosine=spec["cosine"])
+    found = pair_candidates.find(
         one,
         reach=reach,
         turn=turn_hashes,
@@ -175,7 +177,7 @@ def recalls(root: Path, count: int, radius: int, least: float, images: int) -> N
     print(f"  planted hashes: {np.isin(wanted, keys).mean():.4f} of {len(wanted):,} pairs found")
     recorder.put(images=count, planted_pairs=len(wanted), planted_recall=np.isin(wanted, keys).mean())
     asked = np.sort(np.random.default_rng(0).choice(width, min(images, width), replace=False))
-    rows = candidates.Rows(one.index.segments, one.index.dim)
+    rows = pair_candidates.Rows(one.index.segments, one.index.dim)
     queries = _units(rows.of(one.contents.ids[asked])[1])
     a, b, cosine = [], [], []
     for segment in one.index.segments:
@@ -193,7 +195,7 @@ def recalls(root: Path, count: int, radius: int, least: float, images: int) -> N
     order = np.lexsort((-near, first))
     counts = np.unique(first[order], return_counts=True)[1]
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    nearest = order[place < candidates.Reach().neighbours]
+    nearest = order[place < pair_candidates.Reach().neighbours]
     key, near = key[nearest], near[nearest]
     for level in sorted({least, 0.8, 0.85, 0.9, 0.95}):
         some = near >= level

@@ -30,7 +30,7 @@ from quality import find_stamps, half_of, stamp_names
 import imseek
 from imseek import captions, evaluate
 from imseek.encoders import load
-from imseek.explore.captions import filtering
+from imseek.explore.captions import pair_filters
 from imseek.explore.metrics.bootstrap import interval
 from imseek.explore.metrics.retrieval import Pairs, ranks
 from imseek.types.evaluate import Compared, Estimate, Retrieved
@@ -233,7 +233,7 @@ def scale() -> None:
         lambda: ranks(items[asked], items, Pairs.of(asked, asked, 5000)),
     )
     scores, ids = generator.random(10_000_000, np.float32), np.arange(10_000_000)
-    timed("the best 30 % of 10,000,000 scores", lambda: filtering.top_share(ids, scores, 0.3))
+    timed("the best 30 % of 10,000,000 scores", lambda: pair_filters.top_share(ids, scores, 0.3))
 
 
 def timed(name: str, work: object) -> None:
@@ -247,7 +247,7 @@ def timed(name: str, work: object) -> None:
 
 def places(made: imseek.Collection) -> dict[int, str]:
     from imseek.data.reader import Reader
-    from imseek.explore.vectors import Vectors
+    from imseek.explore.space_vectors import Vectors
 
     reader = Reader(made.path)
     return {i: place.path.decode() for i, place in reader.places(Vectors(reader).ids.tolist()).items()}

@@ -24,10 +24,10 @@ import recorder
 
 import imseek
 from imseek.data import sources
-from imseek.data.batch import Batch, NewImage
+from imseek.data.changeset import Batch, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
-from imseek.data.shards import row_of
+from imseek.data.shard_files import row_of
 from imseek.data.writer import Writer
 from imseek.types import ImageFacts
 

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
     import vectors
 
     from imseek.data.vectors import IdSet, Segment, gpu, open_index, placement_on
-    from imseek.data.vectors.kinds import choose
+    from imseek.data.vectors.index_kinds import choose
     from imseek.errors import UsageError
 
     segments, start = [], 0
@@ -154,8 +154,8 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
 def built(segments: Sequence[Any], factory: str, words: Float32, options: argparse.Namespace) -> Any:
     """A snapshot, tuned as imseek tunes it, on ``words``, which are not the queries of the measurement."""
     from imseek.data.vectors.build import LiveRows, build
-    from imseek.data.vectors.facts import Covered, Facts, bits
-    from imseek.data.vectors.questions import Questions
+    from imseek.data.vectors.index_metadata import Covered, Facts, bits
+    from imseek.data.vectors.recall_queries import Questions
     from imseek.data.vectors.snapshot import Snapshot, imbalance
     from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
 

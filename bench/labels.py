@@ -37,7 +37,7 @@ from stamps import _images
 
 from imseek.encoders import load, prompts
 from imseek.encoders.checks import merge_pieces
-from imseek.explore.labels import calibration, caution, scales
+from imseek.explore.labels import calibration, logit_scale, text_in_image
 from imseek.explore.labels.classes import BACKGROUND, TEMPLATES
 from imseek.explore.metrics import bootstrap
 from imseek.explore.metrics import classification as metrics
@@ -139,7 +139,7 @@ def quality(folder: Path) -> None:
     print("\nhalf B, as shipped (templates, offset and factor chosen on half A):")
     print("| classes | offset | top-1 | top-5 | per class | ECE, factor 16 | ECE, factor learned on A |")
     print("|---|---|---|---|---|---|---|")
-    shown = {"none", f"flat {scales.BUILTIN.flat}", "centred"}
+    shown = {"none", f"flat {logit_scale.BUILTIN.flat}", "centred"}
     for kind, each in words.items():
         rows = class_rows(each, TEMPLATES)
         on_a = dict(offsets(rows, vectors["A"]))
@@ -148,7 +148,7 @@ def quality(folder: Path) -> None:
                 learned = calibration.fit_factor(vectors["A"] @ rows.T + on_a[said], truth["A"])
                 report(f"{kind} | {said}", vectors["B"] @ rows.T + offset, truth["B"], learned)
         shuffled = np.random.default_rng(0).permutation(len(classes))
-        offset = dict(offsets(rows, vectors["B"]))[f"flat {scales.BUILTIN.flat}"]
+        offset = dict(offsets(rows, vectors["B"]))[f"flat {logit_scale.BUILTIN.flat}"]
         report(
             f"{kind} | control: names shuffled", (vectors["B"] @ rows.T + offset)[:, shuffled], truth["B"], 16
         )
@@ -162,7 +162,7 @@ def quality(folder: Path) -> None:
 
 def sigmoid(vectors: dict[str, Float32], truth: dict[str, np.ndarray], rows: Float32) -> None:
     """Scale and bias of a sigmoid, learned on half A: the calibration error of all pairs on half B."""
-    offset = scales.offsets(rows, scales.BUILTIN, None)
+    offset = logit_scale.offsets(rows, logit_scale.BUILTIN, None)
     factor, bias = calibration.fit_sigmoid(vectors["A"] @ rows.T + offset, truth["A"])
     logits = factor * (vectors["B"] @ rows.T + offset) + bias
     sure = 1 / (1 + np.exp(-logits))
@@ -177,8 +177,8 @@ def none_of_these(pictures: Float32, truth: np.ndarray, rows: Float32) -> None:
     """`--none` on half B, with half of the classes drawn 20 times: how often it is given to pictures of the others, and
     to those of the classes; the area under the ROC curve of its lead over the best class."""
     none = class_rows([BACKGROUND], ("{}",))
-    cosines = pictures @ rows.T + scales.offsets(rows, scales.BUILTIN, None)
-    nothing = (pictures @ none.T)[:, 0] + scales.offsets(none, scales.BUILTIN, None)
+    cosines = pictures @ rows.T + logit_scale.offsets(rows, logit_scale.BUILTIN, None)
+    nothing = (pictures @ none.T)[:, 0] + logit_scale.offsets(none, logit_scale.BUILTIN, None)
     others, own, areas = [], [], []
     for seed in range(20):
         kept = np.random.default_rng(seed).choice(len(rows), len(rows) // 2, replace=False)
@@ -206,8 +206,8 @@ def class_rows(words: Sequence[Sequence[str]], templates: Sequence[str]) -> Floa
 def offsets(rows: Float32, pictures: Float32) -> Iterator[tuple[str, Float32]]:
     yield "none", np.zeros(len(rows), np.float32)
     for flat in (0.2, 0.3, 0.4, 0.5):
-        yield f"flat {flat}", scales.offsets(rows, scales.Scale(1, None, "", flat), None)
-    yield "centred", scales.offsets(rows, scales.BUILTIN, pictures.mean(axis=0))
+        yield f"flat {flat}", logit_scale.offsets(rows, logit_scale.Scale(1, None, "", flat), None)
+    yield "centred", logit_scale.offsets(rows, logit_scale.BUILTIN, pictures.mean(axis=0))
 
 
 def report(name: str, cosines: Float32, truth: np.ndarray, learned: float) -> None:
@@ -225,7 +225,7 @@ def report(name: str, cosines: Float32, truth: np.ndarray, learned: float) -> No
         interval(right.astype(float), per_class),
     ]
     errors: list[float] = []
-    for factor in (scales.BUILTIN.factor, learned):
+    for factor in (logit_scale.BUILTIN.factor, learned):
         logits = factor * (cosines - cosines.max(axis=1, keepdims=True)).astype(np.float64)
         sure = 1 / np.exp(logits).sum(axis=1)
         pairs = np.arange(len(sure))
@@ -273,15 +273,15 @@ def writing() -> None:
     ]
     pictures = [Image.open(path).convert("RGB") for path in files]
     classes = class_rows([(word,) for word in PAINTED], TEMPLATES)
-    written = class_rows([(word,) for word in PAINTED], caution.WRITTEN)
+    written = class_rows([(word,) for word in PAINTED], text_in_image.WRITTEN)
 
     def look(shown: Sequence[Any]) -> tuple[Float32, np.ndarray, np.ndarray]:
         encoder = load("builtin")
         rows = np.concatenate(
             [encoder.encode_images(encoder.prepare(np.asarray(one))[None]) for one in shown]
         )
-        near = rows @ classes.T + scales.offsets(classes, scales.BUILTIN, None)
-        said = rows @ written.T + scales.offsets(written, scales.BUILTIN, None)
+        near = rows @ classes.T + logit_scale.offsets(classes, logit_scale.BUILTIN, None)
+        said = rows @ written.T + logit_scale.offsets(written, logit_scale.BUILTIN, None)
         label = near.argmax(axis=1)
         marked = np.take_along_axis(said - near, label[:, None], axis=1)[:, 0] > 0
         return near, label, marked

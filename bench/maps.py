@@ -35,12 +35,12 @@ import recorder
 sys.path.insert(0, str(Path(__file__).parent))
 
 from imseek.data.vectors import IdSet, Segment, open_index
-from imseek.explore.maps import embedding, neighbours
-from imseek.explore.maps.laying import MIN_DIST, NEAR
-from imseek.explore.maps.placing import placed, weights
-from imseek.explore.maps.principal import principal
-from imseek.explore.maps.stages import Stages
-from imseek.explore.maps.trust import NEIGHBOURS
+from imseek.explore.maps import neighbours, umap_layout
+from imseek.explore.maps.map_progress import Stages
+from imseek.explore.maps.pca import principal
+from imseek.explore.maps.pipeline import MIN_DIST, NEAR
+from imseek.explore.maps.transform import placed, weights
+from imseek.explore.maps.trustworthiness import NEIGHBOURS
 from imseek.types import Float32, Progress
 
 QUIET = Stages(None, None)
@@ -86,12 +86,12 @@ def ours(rows: Float32, seed: int = 0, start: Float32 | None = None) -> Float32:
         start = principal([rows], rows.shape[1]).project(rows)
     every = np.arange(len(rows))
     positions, distances = near(rows, every, every, NEAR - 1)
-    return embedding.laid_out(positions, distances, start, MIN_DIST, seed, QUIET)
+    return umap_layout.laid_out(positions, distances, start, MIN_DIST, seed, QUIET)
 
 
 def theirs(rows: Float32, seed: int = 0) -> Any:
     """umap-learn as it is, spectral beginning included."""
-    umap = embedding.load()
+    umap = umap_layout.load()
     return umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit(rows)
 
 

@@ -30,7 +30,7 @@ from imseek.data.vectors.faiss_index import FaissIndex
 from imseek.data.vectors.scores import unit_rows
 from imseek.publish import to_milvus
 from imseek.published import PublishedCollection
-from imseek.search.blend import sample_rows
+from imseek.search.fuse_terms import sample_rows
 from imseek.search.query import Query, Term
 
 sys.path.insert(0, str(Path(__file__).parent))

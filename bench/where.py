@@ -27,8 +27,8 @@ import pyarrow as pa
 import recorder
 
 import imseek
-from imseek.data import layout, shards
-from imseek.data.current import Current, Shard, read_current, sealed
+from imseek.data import layout, shard_files
+from imseek.data.current_file import Current, Shard, read_current, sealed
 from imseek.data.reader import FOREVER, Reader
 from imseek.search.where import Filters
 
@@ -84,11 +84,11 @@ def imports() -> None:
     import pyarrow.dataset  # noqa: F401
 
     import imseek.search.where.columns
-    import imseek.search.where.compiling  # noqa: F401
+    import imseek.search.where.compiler  # noqa: F401
 
 
 def connected() -> None:
-    from imseek.search.where.locked import connect
+    from imseek.search.where.duckdb_sandbox import connect
 
     connect().close()
 
@@ -131,7 +131,7 @@ def make(root: Path, rows: int, places: bool) -> None:
     first = root / layout.metadata(0)
     first.parent.mkdir(exist_ok=True)
     per_shard = min(rows, SHARD)
-    shards.write_table(first, table(per_shard))
+    shard_files.write_table(first, table(per_shard))
     made = []
     for number, start in enumerate(range(0, rows, per_shard)):
         if number:
@@ -183,16 +183,16 @@ def table(rows: int) -> pa.Table:
         "latitude": pa.array(rng.uniform(-90, 90, rows), mask=unknown),
         "longitude": pa.array(rng.uniform(-180, 180, rows), mask=unknown),
         "caption": pa.array(captions.tolist()),
-        **{field.name: pa.nulls(rows) for field in shards.MEASURES},
+        **{field.name: pa.nulls(rows) for field in shard_files.MEASURES},
     }
     hashes = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(32), rows, [None, pa.py_buffer(rng.bytes(32 * rows))]
     )
     arrays = [
         hashes if field.name == "content_hash" else pa.array(columns[field.name]).cast(field.type)
-        for field in shards.INTRINSIC
+        for field in shard_files.INTRINSIC
     ]
-    return pa.table(arrays, schema=shards.INTRINSIC)
+    return pa.table(arrays, schema=shard_files.INTRINSIC)
 
 
 def timed(work: Callable[[], object]) -> float:

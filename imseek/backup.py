@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from imseek.data.places import is_url
-from imseek.data.stages import OFTEN
+from imseek.data.snapshot_progress import OFTEN
 from imseek.data.streams import write_all
 from imseek.data.system_errors import explained, system_error
 from imseek.errors import UsageError
@@ -37,8 +37,8 @@ from imseek.types import (
 )
 
 if TYPE_CHECKING:
-    from imseek.data.archiving.manifest import Manifest
-    from imseek.data.archiving.tape import Sink, Tape
+    from imseek.data.archive.manifest import Manifest
+    from imseek.data.archive.tar_stream import Sink, Tape
 
 #: A path, a URL, or a binary file that is open.
 Archive: TypeAlias = str | os.PathLike[str] | IO[bytes]
@@ -66,7 +66,7 @@ def write(
     StaleGenerationError where writers remove files quicker than they can be opened, MissingExtraError (URLs),
     InterruptedError where ``stop`` was set, StorageError, and what an open file raises.
     """
-    from imseek.data.archiving import writing
+    from imseek.data.archive import archive_writer
 
     root, started = path_of(collection), time.monotonic()
     tell = _telling("backing up", progress, stop)
@@ -74,7 +74,7 @@ def write(
 
     def fill(work: Path, file: Sink) -> None:
         counted = _Counted(file)
-        manifest = writing.write(root, work, counted, index=index, tell=tell)
+        manifest = archive_writer.write(root, work, counted, index=index, tell=tell)
         made.append((manifest, counted.size))
 
     _fill(archive, root, replace, fill)
@@ -92,11 +92,11 @@ def verify(
 
     Raises BackupError where it is damaged, cut short, or none; FormatVersionError; and as :func:`write`.
     """
-    from imseek.data.archiving import restoring
+    from imseek.data.archive import restore
 
     started = time.monotonic()
     with _tape(archive) as (tape, read):
-        restoring.check(tape, _telling("verifying", progress, stop))
+        restore.check(tape, _telling("verifying", progress, stop))
         return BackupReport(_info(tape.manifest), read.size, time.monotonic() - started)
 
 
@@ -122,7 +122,7 @@ def restore(
     MissingExtraError (URLs), InterruptedError where ``stop`` was set, and StorageError where there is no room.
     """
     from imseek.data import trust as trusting
-    from imseek.data.archiving import restoring
+    from imseek.data.archive import restore
 
     if new_identity and with_undo:
         raise UsageError(
@@ -130,12 +130,12 @@ def restore(
             hint="either a copy, or with journals",
         )
     started = time.monotonic()
-    root = restoring.check_free(Path(folder).expanduser().absolute())
+    root = restore.check_free(Path(folder).expanduser().absolute())
     with _tape(archive) as (tape, _):
         tell = _telling("restoring", progress, stop)
         trusting.begin_records()
         trusting.distrust(root)  # A record of what lay here before, with the same uuid perhaps.
-        current = restoring.restore(tape, root, new_identity=new_identity, with_undo=with_undo, tell=tell)
+        current = restore.restore(tape, root, new_identity=new_identity, with_undo=with_undo, tell=tell)
         if trust:
             trusting.trust(root)
         left_out = 0 if with_undo else tape.manifest.journals
@@ -146,8 +146,8 @@ def restore(
 
 def _fill(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sink], None]) -> None:
     """Have an archive of ``root`` written by ``fill``, which is given an empty folder too."""
-    from imseek.data import durable
-    from imseek.data.workshop import workshop
+    from imseek.data import durable_files
+    from imseek.data.staging import workshop
     from imseek.indexer.sources import remote
 
     if not isinstance(archive, str | os.PathLike):
@@ -174,9 +174,9 @@ def _fill(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sin
         return
     with workshop(path.parent, f"backup-{path.name}") as work:
         made = work / "archive"
-        durable.stage_unhashed(made, lambda file: fill(work, file))
+        durable_files.stage_unhashed(made, lambda file: fill(work, file))
         _check_new(path, replace)
-        durable.publish([(made, path)])
+        durable_files.publish([(made, path)])
 
 
 def _check_new(path: Path, replace: bool) -> None:
@@ -191,7 +191,7 @@ def _check_new(path: Path, replace: bool) -> None:
 @contextmanager
 def _tape(archive: Archive) -> Iterator[tuple[Tape, _Counted]]:
     """An archive whose manifest has been read, and what counts its bytes."""
-    from imseek.data.archiving.tape import Tape
+    from imseek.data.archive.tar_stream import Tape
     from imseek.indexer.sources import remote
 
     with ExitStack() as stack:

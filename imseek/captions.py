@@ -20,8 +20,9 @@ import numpy as np
 
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.explore.captions import filtering
-from imseek.explore.captions.filtering import Pair as Pair
+from imseek.explore.captions import pair_filters
+from imseek.explore.captions.caption_pairs import Given, own_blocks, said_of
+from imseek.explore.captions.pair_filters import Pair as Pair
 from imseek.explore.captions.scores import PREFIX as PREFIX
 from imseek.explore.captions.scores import (
     Block,
@@ -35,11 +36,10 @@ from imseek.explore.captions.scores import (
     stored,
     telling,
 )
-from imseek.explore.captions.texts import Given, own_blocks, said_of
-from imseek.explore.evaluating.words import speaker
-from imseek.explore.reading import allowed, reading
-from imseek.explore.saving import save_scores
-from imseek.explore.vectors import Vectors
+from imseek.explore.evaluation.encode_texts import speaker
+from imseek.explore.score_columns import save_scores
+from imseek.explore.snapshot_session import allowed, reading
+from imseek.explore.space_vectors import Vectors
 from imseek.types import AnyCollection, Float32, Place, ProgressCallback, path_of
 from imseek.types.evaluate import LeftOut
 
@@ -208,12 +208,12 @@ def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic
     200 pixels high and wide and at most three times as long as wide (DataComp's basic filter without its test for
     English). Raises UsageError for a share that is none, CollectionNotFoundError, CorruptCollectionError.
     """
-    mask = filtering.top_share(found.ids, found.scores, share)
+    mask = pair_filters.top_share(found.ids, found.scores, share)
     ids, scores = found.ids[mask], found.scores[mask]
     passed = np.ones(len(ids), np.bool_)
     if basic:
         said = None if found.texts is None else [found.texts[n] for n in np.flatnonzero(mask).tolist()]
-        passed = reading(collection, lambda reader: filtering.basic(reader, ids, said))
+        passed = reading(collection, lambda reader: pair_filters.basic(reader, ids, said))
     return Kept(ids[passed], scores[passed], len(found.ids), share, len(ids), float(scores.min()), basic)
 
 
@@ -222,7 +222,7 @@ def pairs(collection: AnyCollection, kept: Kept) -> Iterator[Pair]:
 
     Raises CollectionNotFoundError, CorruptCollectionError and, while iterating, StaleGenerationError.
     """
-    return filtering.pairs(Reader(path_of(collection)), kept.ids, kept.scores)
+    return pair_filters.pairs(Reader(path_of(collection)), kept.ids, kept.scores)
 
 
 def save(collection: AnyCollection, found: CaptionScores, name: str) -> int:

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import get_args
 
 from imseek.data import models
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.errors import UsageError
 from imseek.explore import outliers as looking
 from imseek.explore import sampling
-from imseek.explore.clusters import finding, kept
-from imseek.explore.clusters.finding import Wanted
+from imseek.explore.clusters import cluster_store, pipeline
+from imseek.explore.clusters.pipeline import Wanted
 from imseek.explore.clusters.vocabulary import IMAGENET, words_of
-from imseek.explore.reading import reading
+from imseek.explore.snapshot_session import reading
 from imseek.types import (
     AnyCollection,
     AssignReport,
@@ -72,7 +72,7 @@ def find(
     if smallest is not None and not density:
         raise UsageError("only groups by density have a smallest size", hint="add --density")
     wanted = Wanted(k, density, smallest, where, words_of(names), save, replace, seed)
-    return reading(collection, partial(finding.find, wanted=wanted, telling=Telling(progress, stop)))
+    return reading(collection, partial(pipeline.find, wanted=wanted, telling=Telling(progress, stop)))
 
 
 def again(
@@ -88,12 +88,12 @@ def again(
     Raises UsageError where there are none of that name, or they were found with another encoder; InterruptedError,
     LockedError, ReadOnlyError, StorageError.
     """
-    return reading(collection, partial(finding.again, name=name, telling=Telling(progress, stop)))
+    return reading(collection, partial(pipeline.again, name=name, telling=Telling(progress, stop)))
 
 
 def stored(collection: AnyCollection) -> tuple[str, ...]:
     """The names under which clusters are stored. Raises CorruptCollectionError."""
-    return tuple(model.name for model in models.of_kind(path_of(collection), kept.KIND))
+    return tuple(model.name for model in models.of_kind(path_of(collection), cluster_store.KIND))
 
 
 def word_for(
@@ -111,7 +111,7 @@ def word_for(
     chosen = tuple(images)
     return reading(
         collection,
-        lambda reader: finding.word_for(reader, chosen, words_of(names), where, Telling(progress, stop)),
+        lambda reader: pipeline.word_for(reader, chosen, words_of(names), where, Telling(progress, stop)),
     )
 
 

@@ -17,14 +17,14 @@ from imseek.data.diagnosis import diagnose
 from imseek.data.milvus.address import is_address
 from imseek.data.places import is_url
 from imseek.data.summary import summarise
-from imseek.encoders import joining, registry
+from imseek.encoders import registry, space_compatibility
 from imseek.encoders.checks import check_knows_words
 from imseek.encoders.runtime import Runtime
 from imseek.errors import UsageError
-from imseek.search.answers import Wanted
-from imseek.search.encoders import load_encoder
+from imseek.search.encoder_loader import load_encoder
 from imseek.search.engine import Engine
 from imseek.search.query import By, Question, as_query
+from imseek.search.result_pages import Wanted
 from imseek.showing.pictures import Folders
 from imseek.types import (
     CollectionInfo,
@@ -81,18 +81,20 @@ def create(
     for reference in (encoder, *also):
         resolution = registry.resolve(reference)
         if resolution.reference in chosen:
-            raise UsageError(f"two spaces with the encoder {resolution.reference}", hint=joining.ANOTHER)
+            raise UsageError(
+                f"two spaces with the encoder {resolution.reference}", hint=space_compatibility.ANOTHER
+            )
         chosen[resolution.reference] = resolution
     loaded: dict[tuple[str, tuple[str, ...]], Encoder] = {}
     encoders: list[Encoder] = []
     spaces = []
     for space_id, resolution in enumerate(chosen.values()):
         modalities = ("image",) if space_id else ("image", "text")
-        made = joining.load_resolved(resolution, modalities, runtime, notify)
+        made = space_compatibility.load_resolved(resolution, modalities, runtime, notify)
         encoders.append(made)
-        joining.check_joins([joining.Joined.of(encoder) for encoder in encoders])
+        space_compatibility.check_joins([space_compatibility.Joined.of(encoder) for encoder in encoders])
         loaded[made.fingerprint(), modalities] = made
-        spaces.append(joining.space_of(made, resolution.note))
+        spaces.append(space_compatibility.space_of(made, resolution.note))
     if captions:
         check_knows_words(encoders[0])
         spaces.append({**spaces[0], "modality": "text"})
@@ -302,11 +304,11 @@ class Collection:
         where the disk is full or fails: what was committed before stays.
         """
         from imseek.data import snapshots
-        from imseek.data.telling import telling
+        from imseek.data.run_progress import telling
+        from imseek.indexer.dry_run import READ_TO_KNOW, plan
         from imseek.indexer.pipeline import Options, index
-        from imseek.indexer.plan import READ_TO_KNOW, plan
         from imseek.indexer.scan import Settings
-        from imseek.indexer.targets import targets
+        from imseek.indexer.source_selection import targets
         from imseek.media.decode import Limits
 
         if isinstance(skip_known, str | bytes | os.PathLike):

@@ -17,25 +17,25 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from imseek.curate.leaks import Related, related
-from imseek.data.current import read_current
+from imseek.curate.related_pairs import Related, related
+from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
 from imseek.duplicates import find as find_duplicates
 from imseek.errors import StaleGenerationError, UsageError
-from imseek.explore.opened import Opened
-from imseek.explore.reading import allowed as allowed_of
-from imseek.explore.reading import reading
-from imseek.explore.saving import check_name
+from imseek.explore.open_generation import Opened
+from imseek.explore.score_columns import check_name
+from imseek.explore.snapshot_session import allowed as allowed_of
+from imseek.explore.snapshot_session import reading
+from imseek.explore.space_vectors import Vectors
 from imseek.explore.statistics import balance as spreading
-from imseek.explore.statistics import comparing
+from imseek.explore.statistics import comparison
 from imseek.explore.statistics import quality as rating
+from imseek.explore.statistics.class_leakage import across, within
 from imseek.explore.statistics.coverage import EXPECTED, MOST
-from imseek.explore.statistics.parts import parts_of
-from imseek.explore.statistics.rated import rated
-from imseek.explore.statistics.repeats import across, within
-from imseek.explore.vectors import Vectors
-from imseek.search.encoders import load_encoder
+from imseek.explore.statistics.image_ratings import rated
+from imseek.explore.statistics.splits import parts_of
+from imseek.search.encoder_loader import load_encoder
 from imseek.types import (
     AnyCollection,
     Balance,
@@ -107,7 +107,7 @@ def tag_quality(
     Tags that images have already stay. Raises as :func:`quality`, LockedError and ReadOnlyError.
     """
     from imseek.data import tags
-    from imseek.data.patience import writing
+    from imseek.data.writer_wait import writing
 
     lists = _listed(collection, _kinds(kinds), where)
     given = {
@@ -129,7 +129,7 @@ def save_quality(
     Returns how many are true. Such a set of that name is replaced. Raises as :func:`quality`, UsageError for a name
     that cannot be one, or is that of something else, LockedError and ReadOnlyError.
     """
-    from imseek.data.derived import store
+    from imseek.data.derived_results import store
     from imseek.data.models import Model
 
     wanted = _kinds(kinds)
@@ -324,7 +324,7 @@ def coverage(
     with Opened(path_of(a)) as first, Opened(path_of(b)) as second:
         while True:
             try:
-                return comparing.compared(
+                return comparison.compared(
                     first, second, where, groups, examples, expected, most, progress, stop
                 )
             except StaleGenerationError:

@@ -17,20 +17,20 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from imseek.curate import across, finding
-from imseek.curate.acts import plan_file, plans
-from imseek.curate.finding import Wanted
+from imseek.curate import overlap_groups, pipeline
+from imseek.curate.actions import plan_file, plans
+from imseek.curate.candidates.candidate_limit import LOOKS
 from imseek.curate.grouping.keepers import RULES, AnyPath, Folders
-from imseek.curate.near.promising import LOOKS
+from imseek.curate.pipeline import Wanted
 from imseek.data import judgements as stored
-from imseek.data.contents import HashLookup
-from imseek.data.durable import digest_of_file
+from imseek.data.content_lookup import HashLookup
+from imseek.data.durable_files import digest_of_file
 from imseek.data.vectors import IdSet
 from imseek.errors import StaleGenerationError, UsageError
-from imseek.explore.reading import reading
+from imseek.explore.snapshot_session import reading
 from imseek.input_file import open_input
-from imseek.search.editions import Editions
-from imseek.search.encoders import load_encoder
+from imseek.search.encoder_loader import load_encoder
+from imseek.search.generations import Editions
 from imseek.search.where import Filters
 from imseek.types import (
     Action,
@@ -123,9 +123,9 @@ def find(
                 )
                 index = partial(editions.index, edition)
                 if others is None or other is None:
-                    return finding.find(reader, index, load, asked, progress, stop)
+                    return pipeline.find(reader, index, load, asked, progress, stop)
                 there = partial(others.index, other)
-                return across.find(reader, index, other.reader, there, load, asked, progress, stop)
+                return overlap_groups.find(reader, index, other.reader, there, load, asked, progress, stop)
             except StaleGenerationError:  # A writer has taken files away meanwhile.
                 renewed = editions.renew() != reader.generation
                 if others is not None and other is not None:
@@ -143,7 +143,7 @@ def judge(
     one about the same two. Returns what holds now, by content. Raises UsageError (fewer than two contents, no such
     file), ImageNotFoundError, LockedError.
     """
-    from imseek.data.patience import writing
+    from imseek.data.writer_wait import writing
 
     root = path_of(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
@@ -155,7 +155,7 @@ def judge(
 
 def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[Judgement, ...]:
     """Take back what was said of pictures, each with each other one; returns that. Raises as :func:`judge`."""
-    from imseek.data.patience import writing
+    from imseek.data.writer_wait import writing
 
     root = path_of(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
@@ -175,7 +175,7 @@ def rejudge(
     collection any more. Raises UsageError (no hash, the same content twice), LockedError, ReadOnlyError.
     """
     from imseek.data import judgement_file
-    from imseek.data.patience import writing
+    from imseek.data.writer_wait import writing
 
     root = path_of(collection)
     # Checked as if something were said of each; the pair then has its lower hash first.
@@ -255,7 +255,7 @@ def apply(
     :func:`undo` brings all back. Cut short, the same call goes on; ``stop`` ends it between two files. Raises PlanError
     for a plan that cannot be trusted, before anything is touched; LockedError, ReadOnlyError, StorageError.
     """
-    from imseek.curate.acts import apply as applying
+    from imseek.curate.actions import apply as applying
 
     return applying.apply(path_of(collection), plan, dry_run, progress, stop)
 
@@ -276,7 +276,7 @@ def undo(
     it is told what the journal is about. Raises UsageError where there is nothing to undo, UntrustedJournalError,
     LockedError, ReadOnlyError, StorageError.
     """
-    from imseek.curate.acts import undo as undoing
+    from imseek.curate.actions import undo as undoing
 
     trust = trust_journal if callable(trust_journal) else lambda _: bool(trust_journal)
     return undoing.undo(path_of(collection), undo_id, dry_run, progress, stop, trust=trust)
@@ -287,14 +287,14 @@ def foreign_journal(collection: AnyCollection, undo_id: str | None = None) -> Fo
 
     Raises UsageError where there is nothing to undo, StorageError.
     """
-    from imseek.curate.acts import undo as undoing
+    from imseek.curate.actions import undo as undoing
 
     return undoing.foreign_journal(path_of(collection), undo_id)
 
 
 def undoable(collection: AnyCollection) -> tuple[UndoInfo, ...]:
     """What was done to files, the newest first."""
-    from imseek.curate.acts import journal
+    from imseek.curate.actions import journal
 
     return journal.list_(path_of(collection))
 

@@ -22,14 +22,14 @@ from imseek.data.reader import Reader
 from imseek.errors import StaleGenerationError, UsageError
 from imseek.explore import aesthetic
 from imseek.explore.aesthetic import AestheticScores
-from imseek.explore.captions.texts import Given
-from imseek.explore.evaluating import ann as neighbours
-from imseek.explore.evaluating import comparing
-from imseek.explore.evaluating import retrieval as retrieving
-from imseek.explore.evaluating.retrieval import Among, Wanted
-from imseek.explore.reading import reading
-from imseek.explore.saving import save_scores
-from imseek.search.editions import Editions
+from imseek.explore.captions.caption_pairs import Given
+from imseek.explore.evaluation import ann_recall as neighbours
+from imseek.explore.evaluation import comparison
+from imseek.explore.evaluation import retrieval as retrieving
+from imseek.explore.evaluation.retrieval import Among, Wanted
+from imseek.explore.score_columns import save_scores
+from imseek.explore.snapshot_session import reading
+from imseek.search.generations import Editions
 from imseek.types import AnyCollection, ProgressCallback, path_of
 from imseek.types.evaluate import CompareReport, NeighbourReport, RetrievalReport
 
@@ -134,10 +134,10 @@ def compare(
         raise UsageError("two encoders, or another collection, are what can be compared")
     if encoders is not None and len(encoders) != 2:
         raise UsageError(f"two encoders are compared, not {len(encoders)}")
-    contest = comparing.Contest(encoders, captions, caption_column, where, ks)
+    contest = comparison.Contest(encoders, captions, caption_column, where, ks)
 
     def work(reader: Reader, other: Reader | None) -> CompareReport:
-        return comparing.compare(reader, other, contest, progress, stop, notify)
+        return comparison.compare(reader, other, contest, progress, stop, notify)
 
     if against is None:
         return reading(collection, lambda reader: work(reader, None))

@@ -24,13 +24,13 @@ from imseek.collection import Collection
 from imseek.collection import open as open_collection
 from imseek.data.places import is_url
 from imseek.data.reader import Reader
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.data.streams import write_all
 from imseek.data.system_errors import explained
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.errors import ImageNotFoundError, UsageError
-from imseek.explore.reading import allowed, reading
-from imseek.exports import placing
+from imseek.explore.snapshot_session import allowed, reading
+from imseek.exports import output_target
 from imseek.exports.base import Format, Job, Written
 from imseek.exports.formats import FORMATS, check_options, format_of
 from imseek.exports.selection import Selection, live_ids
@@ -96,7 +96,7 @@ def write(
     root, condition = path_of(collection), _condition(where, tags)
     folder = chosen.shape == "folder"
     if path is not None:
-        placing.check_target(path, folder=folder, force=force, collection=root)
+        output_target.check_target(path, folder=folder, force=force, collection=root)
     hits = None if query is None else _asked(collection, as_query(query, limit), condition)
     telling = Telling(progress, stop)
 
@@ -111,13 +111,13 @@ def write(
                 size = counting.written
             else:
                 made, finish = stack.enter_context(
-                    placing.placed(path, folder=folder, force=force, collection=root)
+                    output_target.placed(path, folder=folder, force=force, collection=root)
                 )
                 with explained(path):
                     written = chosen.write(Job(selection, made, path, options, telling))
                 if folder:
-                    placing.write_record(made, _record(chosen, selection, written))
-                files, size = placing.measured(made)
+                    output_target.write_record(made, _record(chosen, selection, written))
+                files, size = output_target.measured(made)
                 finish()
         return ExportReport(
             collection=reader.identity.uuid,

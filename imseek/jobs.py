@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from imseek import errors
 from imseek.data import job_logs, runs
-from imseek.data.current import read_identity
+from imseek.data.current_file import read_identity
 from imseek.data.lock import host, process_started
 from imseek.data.trust import check_trusted
 from imseek.errors import ImseekError, JobError, JobNotFoundError, LockedError, UsageError

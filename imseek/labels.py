@@ -20,22 +20,22 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from imseek.collection import Collection
-from imseek.data import columns as stored_columns
+from imseek.data import derived_columns as stored_columns
 from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
-from imseek.explore.labels import caution as cautions
 from imseek.explore.labels import classes as wording
-from imseek.explore.labels import evaluation, keeping, moderation, policies, scales, zero_shot
-from imseek.explore.labels import truth as truths
+from imseek.explore.labels import evaluation, label_store, logit_scale, moderation, policies, zero_shot
+from imseek.explore.labels import ground_truth as truths
+from imseek.explore.labels import text_in_image as cautions
 from imseek.explore.labels.classes import Classes
+from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.policies import Policy
 from imseek.explore.labels.recipe import KIND, MULTI_TOP, Recipe
-from imseek.explore.labels.scales import Scale
 from imseek.explore.labels.zero_shot import Telling
-from imseek.explore.reading import allowed, reading
-from imseek.explore.saving import check_name, kind_of
-from imseek.explore.vectors import Vectors
+from imseek.explore.score_columns import check_name, kind_of
+from imseek.explore.snapshot_session import allowed, reading
+from imseek.explore.space_vectors import Vectors
 from imseek.types import (
     AnyCollection,
     Forgotten,
@@ -127,8 +127,8 @@ def label(
     def work(reader: Reader) -> Labels:
         space = reader.current.space
         if name is not None:
-            check_name(reader, name, KIND, keeping.columns_of(name, recipe), replace=True)
-        scale = scales.wanted(root, space, temperature)
+            check_name(reader, name, KIND, label_store.columns_of(name, recipe), replace=True)
+        scale = logit_scale.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
         if caution and (doubt := cautions.doubt(space)):
             telling.note(doubt)
@@ -144,13 +144,13 @@ def label(
             "fingerprint": space.fingerprint,
             "columns": save is not None,
             "tags": tag,
-            "last_image_id": keeping.last_id(reader),
+            "last_image_id": label_store.last_id(reader),
         }
         arrays = {} if prepared.mean is None else {"mean": prepared.mean}
-        values = keeping.values_of(name, found, recipe) if save is not None else {}
-        tags = keeping.tags_of(name, found) if tag else None
-        generation, tagged = keeping.store(
-            root, name, KIND, values, tags, keeping.prefix_of(name), record, arrays
+        values = label_store.values_of(name, found, recipe) if save is not None else {}
+        tags = label_store.tags_of(name, found) if tag else None
+        generation, tagged = label_store.store(
+            root, name, KIND, values, tags, label_store.prefix_of(name), record, arrays
         )
         return replace(found, stored=generation, tagged=tagged)
 
@@ -188,7 +188,7 @@ def preview(
 
     def work(reader: Reader) -> LabelPreview:
         space = reader.current.space
-        scale = scales.wanted(collection.path, space, temperature)
+        scale = logit_scale.wanted(collection.path, space, temperature)
         telling = Telling(notes=[], load=collection._text_encoder)
         vectors = Vectors(reader, space, allowed(reader, where))
         n = len(vectors)
@@ -242,12 +242,12 @@ def again(
         found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, new)
         if not len(new):
             return replace(found, stored=reader.generation, notes=tuple(telling.notes or ()))
-        record = {**model.facts, "last_image_id": keeping.last_id(reader)}
-        values = keeping.values_of(name, found, recipe) if model.facts["columns"] else {}
+        record = {**model.facts, "last_image_id": label_store.last_id(reader)}
+        values = label_store.values_of(name, found, recipe) if model.facts["columns"] else {}
         values = {column: {**before.get(column, {}), **made} for column, made in values.items()}
-        tags = keeping.tags_of(name, found) if model.facts["tags"] else None
-        generation, tagged = keeping.store(
-            root, name, KIND, values, tags, keeping.prefix_of(name), record, model.arrays, replace=False
+        tags = label_store.tags_of(name, found) if model.facts["tags"] else None
+        generation, tagged = label_store.store(
+            root, name, KIND, values, tags, label_store.prefix_of(name), record, model.arrays, replace=False
         )
         return replace(found, stored=generation, tagged=tagged, notes=tuple(telling.notes or ()))
 
@@ -286,8 +286,8 @@ def evaluate(
     def work(reader: Reader) -> LabelEvaluation:
         space = reader.current.space
         if save_temperature is not None:
-            scales.check_name(root, save_temperature)
-        scale = scales.wanted(root, space, temperature)
+            logit_scale.check_name(root, save_temperature)
+        scale = logit_scale.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
         vectors = Vectors(reader, space, allowed(reader, where))
         known = truths.read(reader, vectors.ids, truth, asked)
@@ -308,8 +308,8 @@ def evaluate(
         if save_temperature is not None:
             learned = evaluation.learn(vectors, known, recipe, scale, prepared, telling)
             made = Scale(learned.factor, learned.bias, f"temperature {save_temperature!r}", scale.flat)
-            record = {**scales.facts(made, space), "multi": multi, "images": learned.images}
-            generation = keeping.store_model(root, save_temperature, scales.KIND, record)
+            record = {**logit_scale.facts(made, space), "multi": multi, "images": learned.images}
+            generation = label_store.store_model(root, save_temperature, logit_scale.KIND, record)
             learned = replace(learned, name=save_temperature, generation=generation)
             if learning:
                 scale = made
@@ -353,7 +353,7 @@ def moderate(
         if name is not None:
             columns = [name, *(f"{name}_{one.name}" for one in wanted.concepts), f"{name}_caution"]
             check_name(reader, name, POLICY, columns, replace=True)
-        scale = scales.wanted(root, space, temperature)
+        scale = logit_scale.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
         if caution and (doubt := cautions.doubt(space)):
             telling.note(doubt)
@@ -368,12 +368,12 @@ def moderate(
             "concepts": [asdict(one) for one in wanted.concepts],
             "where": where,
             "factor_source": scale.source,
-            **scales.facts(scale, space),
+            **logit_scale.facts(scale, space),
         }
-        prefix = keeping.flag_prefix_of(name)
-        values = keeping.flagged_values(name, found) if save is not None else {}
-        tags = keeping.flagged_tags(prefix, found) if tag else None
-        generation, tagged = keeping.store(root, name, POLICY, values, tags, prefix, record, {})
+        prefix = label_store.flag_prefix_of(name)
+        values = label_store.flagged_values(name, found) if save is not None else {}
+        tags = label_store.flagged_tags(prefix, found) if tag else None
+        generation, tagged = label_store.store(root, name, POLICY, values, tags, prefix, record, {})
         return replace(found, stored=generation, tagged=tagged)
 
     return reading(collection, work)
@@ -381,7 +381,7 @@ def moderate(
 
 def saved(collection: AnyCollection) -> tuple[SavedLabels, ...]:
     """What :func:`label` has stored, by name."""
-    return keeping.saved(path_of(collection))
+    return label_store.saved(path_of(collection))
 
 
 def forget(collection: AnyCollection, name: str) -> Forgotten:
@@ -391,9 +391,9 @@ def forget(collection: AnyCollection, name: str) -> Forgotten:
     """
     root = path_of(collection)
     model = models.find(root, name)
-    if model is None or model.kind not in (KIND, POLICY, scales.KIND):
-        known = [one.name for kind in (KIND, POLICY, scales.KIND) for one in models.of_kind(root, kind)]
+    if model is None or model.kind not in (KIND, POLICY, logit_scale.KIND):
+        known = [one.name for kind in (KIND, POLICY, logit_scale.KIND) for one in models.of_kind(root, kind)]
         hint = f"there are: {', '.join(known)}" if known else "nothing is stored yet"
         raise UsageError(f"no labels are stored as {name!r}", hint=hint)
-    prefixes = {KIND: keeping.prefix_of(name), POLICY: keeping.flag_prefix_of(name)}
-    return keeping.forget(root, model, prefixes.get(model.kind))
+    prefixes = {KIND: label_store.prefix_of(name), POLICY: label_store.flag_prefix_of(name)}
+    return label_store.forget(root, model, prefixes.get(model.kind))

@@ -174,7 +174,7 @@ def delete(path: Path, name: str) -> None:
     LockedError while a writer is at work, StorageError where a server does not answer, OSError; UsageError too where
     files that were put away would be hard to bring back.
     """
-    from imseek.curate.acts import journal
+    from imseek.curate.actions import journal
     from imseek.data.trust import distrust
 
     link, path = path, path.resolve()
@@ -257,12 +257,12 @@ def _move(source: Path, name: str, target: Path) -> None:
         raise _no_collection(name)
     if target.exists():
         raise CollectionExistsError(f"there is already a {target.name!r}", hint="choose another name")
-    from imseek.data import durable
+    from imseek.data import durable_files
     from imseek.data.lock import lock_of
 
     lock = lock_of(source)
     lock.acquire()
     try:
-        durable.publish([(source, target)])
+        durable_files.publish([(source, target)])
     finally:
         lock.release()

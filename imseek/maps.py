@@ -17,14 +17,14 @@ import numpy as np
 from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
-from imseek.explore.maps import kept, laying, tables
-from imseek.explore.maps.kept import NAME
-from imseek.explore.maps.laying import FITTED, Wanted
-from imseek.explore.maps.spread import spread
-from imseek.explore.maps.stages import Stages
-from imseek.explore.reading import reading
+from imseek.explore.maps import map_store, map_table, pipeline
+from imseek.explore.maps.map_progress import Stages
+from imseek.explore.maps.map_store import NAME
+from imseek.explore.maps.pipeline import FITTED, Wanted
+from imseek.explore.maps.representatives import spread
+from imseek.explore.snapshot_session import reading
 from imseek.search.query import By, Question, as_query
-from imseek.search.where.values import known as known_columns
+from imseek.search.where.column_values import known as known_columns
 from imseek.types import AnyCollection, Float32, MapInfo, MapMethod, MapReport, ProgressCallback, path_of
 
 if TYPE_CHECKING:
@@ -99,11 +99,11 @@ def lay_out(
     root = path_of(collection)
     wanted = Wanted(name, method, refit, neighbours, min_dist, seed, where, sample)
     stages = Stages(progress, stop)
-    outcome = reading(root, lambda reader: laying.lay_out(reader, wanted, stages))
+    outcome = reading(root, lambda reader: pipeline.lay_out(reader, wanted, stages))
     report = outcome.report
     if outcome.places is None:
         return report
-    generation = kept.store(root, report.info, outcome.places, outcome.axes)
+    generation = map_store.store(root, report.info, outcome.places, outcome.axes)
     stored = find(root, name)
     return replace(report, info=stored or report.info, generation=generation, seconds=stages.seconds)
 
@@ -111,12 +111,12 @@ def lay_out(
 def find(collection: AnyCollection, name: str = NAME) -> MapInfo | None:
     """How a map was made; None where there is none of the name. Raises CorruptCollectionError."""
     found = models.find(path_of(collection), name)
-    return None if found is None or found.kind != kept.KIND else kept.info_of(found)
+    return None if found is None or found.kind != map_store.KIND else map_store.info_of(found)
 
 
 def maps(collection: AnyCollection) -> tuple[MapInfo, ...]:
     """All maps of a collection, by name. Raises CorruptCollectionError."""
-    return tuple(kept.info_of(found) for found in models.of_kind(path_of(collection), kept.KIND))
+    return tuple(map_store.info_of(found) for found in models.of_kind(path_of(collection), map_store.KIND))
 
 
 def table(
@@ -131,13 +131,13 @@ def table(
 
     Raises UsageError where there is no such map, QueryError for an unknown column and for ``where``.
     """
-    return reading(collection, lambda reader: tables.of(reader, name, where, columns))
+    return reading(collection, lambda reader: map_table.of(reader, name, where, columns))
 
 
 def missing(collection: AnyCollection, name: str = NAME) -> int:
     """How many images, of those that a map is of, have no place on it: they came after it. Raises UsageError where
     there is no such map."""
-    return reading(collection, lambda reader: len(tables.missing(reader, name)))
+    return reading(collection, lambda reader: len(map_table.missing(reader, name)))
 
 
 def scores(collection: Collection, query: Question, image_ids: npt.ArrayLike, *, by: By = "image") -> Float32:
@@ -157,12 +157,12 @@ def columns(collection: AnyCollection) -> dict[str, str]:
 
 def check_columns(collection: AnyCollection, columns: Sequence[str]) -> None:
     """Raises QueryError, with near matches, for one that :func:`table` does not know: before long work."""
-    reading(collection, lambda reader: tables.check(reader, columns))
+    reading(collection, lambda reader: map_table.check(reader, columns))
 
 
 def representative(table: pa.Table, count: int) -> list[int]:
     """Rows of a :func:`table`, at most ``count``, that stand for all parts of the map, the most important first."""
-    return [int(row) for row in spread(tables.coordinates(table), count)]
+    return [int(row) for row in spread(map_table.coordinates(table), count)]
 
 
 def drop(collection: AnyCollection, name: str = NAME) -> MapInfo:
@@ -170,6 +170,6 @@ def drop(collection: AnyCollection, name: str = NAME) -> MapInfo:
     root = path_of(collection)
     found = find(root, name)
     if found is None:
-        raise tables.no_map(Reader(root), name)
-    kept.drop(root, name)
+        raise map_table.no_map(Reader(root), name)
+    map_store.drop(root, name)
     return found

@@ -20,12 +20,12 @@ import numpy as np
 from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
-from imseek.explore.probes import applying, asking, evaluating, stored, storing, teaching
-from imseek.explore.probes.applying import Said
+from imseek.explore.probes import evaluation, inference, predictions, probe_store, proposals, training
+from imseek.explore.probes.inference import Said
 from imseek.explore.probes.labels import Labels, read
-from imseek.explore.probes.stored import Probe
-from imseek.explore.reading import allowed, reading
-from imseek.explore.vectors import Vectors
+from imseek.explore.probes.probe_store import Probe
+from imseek.explore.snapshot_session import allowed, reading
+from imseek.explore.space_vectors import Vectors
 from imseek.types import AnyCollection, ProgressCallback, path_of
 from imseek.types.probes import ProbeApplied, ProbeEvaluation, ProbeInfo, ProbeLabel, Proposals
 
@@ -63,38 +63,38 @@ def fit(
     LockedError; InterruptedError where it was stopped: nothing is stored then.
     """
     from imseek.data import model_files
-    from imseek.data.patience import writing
+    from imseek.data.writer_wait import writing
 
     wanted = Labels.parse(labels) if isinstance(labels, str) else labels
     root = path_of(collection)
-    stored.check_free(root, name, replace=force)
-    teaching.check_installed()
-    steps = teaching.Steps(progress, stop)
+    probe_store.check_free(root, name, replace=force)
+    training.check_installed()
+    steps = training.Steps(progress, stop)
 
     def learn(reader: Reader) -> models.Model:
-        chosen = stored.chosen_space(reader, space)
+        chosen = probe_store.chosen_space(reader, space)
         vectors = Vectors(reader, chosen, allowed(reader, where))
-        labelled = teaching.thinned(read(reader, wanted, vectors.ids))
-        teaching.check_classes(labelled)
-        taught = teaching.taught(reader, vectors, labelled, words=words, even=wanted.even, step=steps)
-        return stored.made(name, taught, labelled, wanted, where, chosen)
+        labelled = training.thinned(read(reader, wanted, vectors.ids))
+        training.check_classes(labelled)
+        taught = training.taught(reader, vectors, labelled, words=words, even=wanted.even, step=steps)
+        return probe_store.made(name, taught, labelled, wanted, where, chosen)
 
     model = reading(collection, learn)
     with writing(root, "probe fit") as writer:
-        stored.check_free(root, name, replace=force)
+        probe_store.check_free(root, name, replace=force)
         model_files.put(writer, model)
     return get(collection, name)
 
 
 def get(collection: AnyCollection, name: str) -> ProbeInfo:
     """Raises UsageError, with near matches, where there is no probe of the name."""
-    return stored.find(path_of(collection), name).info
+    return probe_store.find(path_of(collection), name).info
 
 
 def list_(collection: AnyCollection) -> tuple[ProbeInfo, ...]:
     """All probes, by name."""
-    found = models.of_kind(path_of(collection), stored.KIND)
-    return tuple(stored.probe_of(model).info for model in found)
+    found = models.of_kind(path_of(collection), probe_store.KIND)
+    return tuple(probe_store.probe_of(model).info for model in found)
 
 
 def drop(collection: AnyCollection, name: str) -> int:
@@ -103,8 +103,8 @@ def drop(collection: AnyCollection, name: str) -> int:
     Raises UsageError as :func:`get`, LockedError.
     """
     root = path_of(collection)
-    stored.find(root, name)
-    return storing.drop(root, name)
+    probe_store.find(root, name)
+    return predictions.drop(root, name)
 
 
 def apply(
@@ -130,7 +130,7 @@ def apply(
     Raises UsageError, QueryError, EncoderMismatchError (the vectors are those of another encoder now), LockedError.
     """
     root = path_of(collection)
-    probe = stored.find(root, name)
+    probe = probe_store.find(root, name)
     if threshold is not None and not 0 < threshold <= 1:
         raise UsageError(f"no probability: {threshold}", hint="a number above 0, and 1 at most")
     if threshold is not None and not tag and not probe.info.several:
@@ -138,12 +138,12 @@ def apply(
             "a threshold is for tags, or where images may have several classes", hint="add --tag"
         )
     if save is not None:
-        storing.check_columns(root, save, name)
+        predictions.check_columns(root, save, name)
     level = threshold if threshold is not None else EVEN if probe.info.several else SURE
 
     def look(reader: Reader) -> tuple[ProbeApplied, Said | None]:
-        vectors = Vectors(reader, stored.space_of(reader, probe.info), allowed(reader, where))
-        said = applying.say(reader, vectors, probe, level, progress, stop)
+        vectors = Vectors(reader, probe_store.space_of(reader, probe.info), allowed(reader, where))
+        said = inference.say(reader, vectors, probe, level, progress, stop)
         if said is None:
             return ProbeApplied(name, 0, {}, 0, (), (), interrupted=True), None
         return _told(reader, probe, said), said
@@ -152,10 +152,10 @@ def apply(
     if said is None:
         return told
     if save is not None:
-        storing.save(root, save, probe, said, where, level)
+        predictions.save(root, save, probe, said, where, level)
         told = replace(told, saved=save)
     if tag:
-        given, taken, kept = storing.tag(root, probe, said, level)
+        given, taken, kept = predictions.tag(root, probe, said, level)
         told = replace(told, tagged=given, untagged=taken, kept=kept)
     return told
 
@@ -178,16 +178,16 @@ def propose(
     No copy or near-duplicate of what is labelled, nor of another proposal. Changes nothing. Raises as :func:`fit`, and
     InterruptedError where it was stopped.
     """
-    asking.check_count(n)
-    teaching.check_installed()
+    proposals.check_count(n)
+    training.check_installed()
     root = path_of(collection)
-    probe = None if name is None else stored.find(root, name)
+    probe = None if name is None else probe_store.find(root, name)
     wanted = Labels.parse(labels) if isinstance(labels, str) else labels
 
     def look(reader: Reader) -> Proposals:
-        mine = None if probe is None else stored.space_of(reader, probe.info)
-        vectors = Vectors(reader, mine or stored.chosen_space(reader, space), allowed(reader, where))
-        return asking.propose(
+        mine = None if probe is None else probe_store.space_of(reader, probe.info)
+        vectors = Vectors(reader, mine or probe_store.chosen_space(reader, space), allowed(reader, where))
+        return proposals.propose(
             reader, vectors, wanted if probe is None else probe.labels, probe, n, progress, stop
         )
 
@@ -219,19 +219,19 @@ def evaluate(
         raise UsageError("a learning curve learns probes of its own", hint="leave out the name of the probe")
     if any(shots < 1 for shots in curve):
         raise UsageError("so few images cannot be learned from", hint="--curve 1,2,4,8")
-    teaching.check_installed()
-    probe = None if name is None else stored.find(root, name)
+    training.check_installed()
+    probe = None if name is None else probe_store.find(root, name)
 
     def look(reader: Reader) -> ProbeEvaluation:
         if probe is None:
-            vectors = Vectors(reader, stored.chosen_space(reader, space), allowed(reader, where))
-            return evaluating.of_labels(
+            vectors = Vectors(reader, probe_store.chosen_space(reader, space), allowed(reader, where))
+            return evaluation.of_labels(
                 reader, vectors, wanted, curve, words=words, seed=seed, progress=progress, stop=stop
             )
-        vectors = Vectors(reader, stored.space_of(reader, probe.info))
+        vectors = Vectors(reader, probe_store.space_of(reader, probe.info))
         chosen = allowed(reader, where)
         searchable = vectors.ids if chosen is None else vectors.ids[chosen.marks(vectors.ids)]
-        return evaluating.of_probe(reader, vectors, probe, wanted, searchable)
+        return evaluation.of_probe(reader, vectors, probe, wanted, searchable)
 
     return reading(collection, look)
 

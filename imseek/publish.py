@@ -18,11 +18,11 @@ from imseek.data.milvus.client import Client
 from imseek.data.milvus.record import Lease, Record
 from imseek.data.reader import Reader
 from imseek.errors import CollectionNotFoundError, ImseekError, LockedError, UsageError
-from imseek.explore.reading import reading
-from imseek.search.blend import SAMPLE, sample_ids
+from imseek.explore.snapshot_session import reading
 from imseek.search.cutoff import SAMPLE as CUTOFF_SAMPLE
-from imseek.search.published.editions import sample_key
-from imseek.search.published.rows import blocks, columns_of
+from imseek.search.fuse_terms import SAMPLE, sample_ids
+from imseek.search.milvus.generations import sample_key
+from imseek.search.milvus.rows import blocks, columns_of
 from imseek.types import AnyCollection, Progress, ProgressCallback
 from imseek.types.publish import PublishReport
 

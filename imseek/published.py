@@ -14,9 +14,9 @@ from imseek.data.milvus.client import Client
 from imseek.encoders import registry
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderUnavailableError, MediaError
-from imseek.search.answers import Wanted
-from imseek.search.published.searching import PublishedSearching
+from imseek.search.milvus.engine import PublishedSearching
 from imseek.search.query import By, Question, as_query
+from imseek.search.result_pages import Wanted
 from imseek.showing.pictures import ELSEWHERE
 from imseek.types import CollectionInfo, Image, ReadPicture, SearchResult, SkipReason, SpaceInfo
 from imseek.types.adapters import adapter_of

@@ -32,7 +32,7 @@ from imseek.errors import (
 from imseek.input_file import read_input
 from imseek.search.query import By, Query, Question, as_query
 from imseek.search.query_json import to_json
-from imseek.search.received import hit_of, image_of
+from imseek.search.response_parser import hit_of, image_of
 from imseek.search.searchable import TOGETHER, VECTOR
 from imseek.showing.pictures import ELSEWHERE
 from imseek.types import (

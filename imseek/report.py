@@ -15,7 +15,7 @@ from imseek import clusters, dataset, duplicates
 from imseek.data.reader import Reader
 from imseek.data.summary import summarise
 from imseek.errors import ImseekError, UsageError
-from imseek.explore.reading import reading
+from imseek.explore.snapshot_session import reading
 from imseek.explore.statistics.overview import contents
 from imseek.types import (
     AnyCollection,

@@ -9,10 +9,10 @@ from typing import Final
 
 from imseek.collection import Collection
 from imseek.errors import QueryError, UsageError
-from imseek.search.answers import Wanted, answer
-from imseek.search.asked import Window, answering_spaces, page_of
 from imseek.search.engine import Engine
+from imseek.search.prepared import Window, answering_spaces, page_of
 from imseek.search.query import By, Query, Question, as_query
+from imseek.search.result_pages import Wanted, answer
 from imseek.showing.pictures import Folders
 from imseek.types import SearchResult
 

@@ -17,10 +17,10 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from imseek.data import named, tagged
+from imseek.data import image_refs, tag_reader
 from imseek.data.reader import Reader
 from imseek.errors import ImageNotFoundError, UsageError
-from imseek.explore.reading import reading
+from imseek.explore.snapshot_session import reading
 from imseek.search.where import Filters
 from imseek.types import AnyCollection, Tag, TagCount, TagReport, path_of
 
@@ -61,7 +61,7 @@ def add_all(
     """Give each image its tag, in one commit. Images that are not there are named in the report, or (``strict``)
     raise ImageNotFoundError, and nothing is changed. Raises as :func:`add`."""
     from imseek.data import tags as stored
-    from imseek.data.patience import writing
+    from imseek.data.writer_wait import writing
 
     _check("a provenance", provenance)
     root = path_of(collection)
@@ -84,13 +84,13 @@ def remove(
     """Take a tag away from images, whoever gave it; ``everywhere``: from all. Raises as :func:`add`, and UsageError for
     a tag that no image has."""
     from imseek.data import tags as stored
-    from imseek.data.patience import writing
+    from imseek.data.writer_wait import writing
 
     root = path_of(collection)
-    tagged.check_known(root, [tag])
+    tag_reader.check_known(root, [tag])
     if everywhere:
         reader = Reader(root)
-        pairs = [(image_id, tag) for image_id, _, _ in tagged.rows(reader, [tag])]
+        pairs = [(image_id, tag) for image_id, _, _ in tag_reader.rows(reader, [tag])]
     else:
         pairs, _ = _pairs(root, _each(root, tag, images, where), strict=True)
     if not pairs:
@@ -112,7 +112,7 @@ def choose(
     commit. ``changed`` counts tags given and tags taken away. Another writer is waited for, ``patience`` seconds
     (else 30) at most. Raises UsageError for a choice that is not ``among`` them, and as :func:`add`."""
     from imseek.data import tags as stored
-    from imseek.data.patience import writing
+    from imseek.data.writer_wait import writing
 
     _check("a provenance", provenance)
     root = path_of(collection)
@@ -122,7 +122,7 @@ def choose(
     strange = next((tag for tag in chosen.values() if tag is not None and tag not in classes), None)
     if strange is not None:
         raise UsageError(f"{strange!r} is none of the tags to choose from", hint=", ".join(classes))
-    if gone := sorted(chosen.keys() - named.living(root, set(chosen))):
+    if gone := sorted(chosen.keys() - image_refs.living(root, set(chosen))):
         raise ImageNotFoundError(f"no image {gone[0]} in this collection")
     if not chosen:
         return TagReport(0, 0, Reader(root).generation)
@@ -137,7 +137,7 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
     """Give all images with a tag another in its place, from whom they had it; one commit. Images that have both keep
     the other as it is. Raises UsageError (a tag that no image has, a name that cannot be one), LockedError."""
     from imseek.data import tags as stored
-    from imseek.data.patience import writing
+    from imseek.data.writer_wait import writing
 
     root = path_of(collection)
     to = to.strip()
@@ -145,11 +145,13 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
     if to == tag:
         raise UsageError(f"{tag!r} is its name already", hint="give another")
     with writing(root, "tag rename") as writer:
-        tagged.check_known(root, [tag])
+        tag_reader.check_known(root, [tag])
         reader = Reader(root)
-        rows = tagged.rows(reader, [tag])
-        said = {image_id for image_id, _, by in rows if tagged.is_said(by)}
-        learned = [one for one in tagged.rows(reader, [to]) if one[0] in said and not tagged.is_said(one[2])]
+        rows = tag_reader.rows(reader, [tag])
+        said = {image_id for image_id, _, by in rows if tag_reader.is_said(by)}
+        learned = [
+            one for one in tag_reader.rows(reader, [to]) if one[0] in said and not tag_reader.is_said(one[2])
+        ]
         taken = [(image_id, name) for image_id, name, _ in (*rows, *learned)]
         generation, _ = stored.exchange(writer, taken, {(i, to): by for i, _, by in rows})
     return TagReport(len(rows), len(rows), generation)
@@ -157,7 +159,7 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
 
 def counts(collection: AnyCollection) -> tuple[TagCount, ...]:
     """All tags of images that can be found, by name."""
-    rows = tagged.counts(path_of(collection))
+    rows = tag_reader.counts(path_of(collection))
     return tuple(
         TagCount(tag, sum(n for _, n in by), dict(by))
         for tag, by in (
@@ -172,14 +174,14 @@ def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple
     root = path_of(collection)
     pairs, _ = _pairs(root, ((image, "any") for image in images), strict=True)
     found: dict[int, list[Tag]] = {image_id: [] for image_id, _ in pairs}
-    for image_id, tag, provenance in reading(root, lambda reader: tagged.of(reader, list(found))):
+    for image_id, tag, provenance in reading(root, lambda reader: tag_reader.of(reader, list(found))):
         found[image_id].append(Tag(tag, provenance))
     return {image_id: tuple(tags) for image_id, tags in found.items()}
 
 
 def every(collection: AnyCollection) -> tuple[tuple[int, Tag], ...]:
     """All tags of all images, by image and tag."""
-    return tuple((image_id, Tag(tag, by)) for image_id, tag, by in reading(collection, tagged.rows))
+    return tuple((image_id, Tag(tag, by)) for image_id, tag, by in reading(collection, tag_reader.rows))
 
 
 def _each(
@@ -201,9 +203,9 @@ def _pairs(
     for tag in {tag for _, tag in asked}:
         _check("a tag", tag)
     ids = {image for image, _ in asked if isinstance(image, int)}
-    there = named.living(root, ids)
+    there = image_refs.living(root, ids)
     paths = {image: os.fsencode(image) for image, _ in asked if not isinstance(image, int)}
-    placed = named.ids_at(root, paths.values())
+    placed = image_refs.ids_at(root, paths.values())
     pairs: dict[tuple[int, str], None] = {}
     missing: dict[str, None] = {}
     for image, tag in asked:

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.system_errors import explained
 from imseek.errors import UsageError
-from imseek.explore.reading import reading
+from imseek.explore.snapshot_session import reading
 from imseek.types import AnyCollection, Progress, ProgressCallback, ReencodeReport, SpaceInfo, path_of
 from imseek.types.adapters import ADAPTER, adapted, adapter_of
 from imseek.types.tuning import Retrieval, TuneGain, TuneLoss, TuneReport, TuneSource, Tuning
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from imseek.data.writer import Writer
     from imseek.encoders.base import Encoder
     from imseek.encoders.runtime import Runtime
+    from imseek.explore.tuning.data_split import Split
     from imseek.explore.tuning.examples import Examples
-    from imseek.explore.tuning.learning import Taught
-    from imseek.explore.tuning.splitting import Split
+    from imseek.explore.tuning.training import Taught
 
 __all__ = ["Retrieval", "TuneGain", "TuneReport", "Tuning", "back", "tune", "use"]
 
@@ -65,7 +65,7 @@ def tune(
     encoder raises, CollectionNotFoundError, LockedError, ReadOnlyError, StorageError where the disk is full or fails,
     and CorruptCollectionError.
     """
-    from imseek.data import adapting
+    from imseek.data import adapter_spaces
 
     if loss not in get_args(TuneLoss):
         raise UsageError(f"{loss!r} is no loss", hint=f"one of {', '.join(get_args(TuneLoss))}")
@@ -78,7 +78,7 @@ def tune(
     stop = stop or threading.Event()
     # What can be told before anything is loaded.
     reading(root, lambda reader: _check_untuned(reader.current.space))
-    adapting.check_name(root, name)
+    adapter_spaces.check_name(root, name)
     load = _knowing_words(root, runtime, notify)
     space: SpaceInfo | None = None
     notes: tuple[str, ...] = ()
@@ -138,9 +138,9 @@ def back(
     Raises UsageError where the first space is not tuned.
     """
     from imseek import upkeep
-    from imseek.data import adapting
+    from imseek.data import adapter_spaces
     from imseek.encoders import checks
-    from imseek.search.encoders import load_encoder
+    from imseek.search.encoder_loader import load_encoder
 
     root = path_of(collection)
     started = time.monotonic()
@@ -153,8 +153,10 @@ def back(
             hint="`imseek tune --use NAME` goes to tuned ones that are kept",
         )
     with _entered(root, "tune --back", progress, stop) as (writer, tell):
-        kept = adapting.below(writer, space)
-        if kept is not None and adapting.switch(writer, kept, space, None, _telling(tell, started), stop):
+        kept = adapter_spaces.below(writer, space)
+        if kept is not None and adapter_spaces.switch(
+            writer, kept, space, None, _telling(tell, started), stop
+        ):
             notes = _caption_notes(writer, space) + _renewed(writer, tell, stop)
             return _switched(writer, kept, space, "switched", started, notes)
     if kept is not None:  # What is encoded now is to be compared with what is kept.
@@ -186,7 +188,7 @@ def use(
     Raises UsageError where there is no such adapter, or another encoder's vectors are searched,
     CollectionNotFoundError, CorruptCollectionError, LockedError, ReadOnlyError, StorageError.
     """
-    from imseek.data import adapting, models, spaces
+    from imseek.data import adapter_spaces, models, spaces
     from imseek.encoders.adapters import Adapter
 
     root = path_of(collection)
@@ -212,7 +214,7 @@ def use(
                 f"{name} is an adapter of {model.facts.get('encoder')}, and {space.encoder} is searched",
                 hint="`imseek tune --back` first" if adapter_of(space.encoder) else None,
             )
-        done = adapting.switch(writer, wanted[0], space, adapter, _telling(tell, started), stop)
+        done = adapter_spaces.switch(writer, wanted[0], space, adapter, _telling(tell, started), stop)
         notes = (_caption_notes(writer, space) + _renewed(writer, tell, stop)) if done else ()
         outcome = "switched" if done else "interrupted"
         return _switched(writer, wanted[0], space, outcome, started, notes)
@@ -243,7 +245,7 @@ def _learn(
     tell: ProgressCallback,
     stop: threading.Event,
 ) -> _Learned:
-    from imseek.explore.tuning import examples, learning, splitting
+    from imseek.explore.tuning import data_split, examples, training
 
     started = time.monotonic()
 
@@ -252,7 +254,7 @@ def _learn(
         _check_untuned(space)
         wanted = examples.available(reader) if source is None else source
         found = examples.read(reader, wanted, lambda: load(space), seed)
-        return space, found, splitting.split(reader, found, seed)
+        return space, found, data_split.split(reader, found, seed)
 
     space, found, split = reading(root, read)
 
@@ -260,7 +262,7 @@ def _learn(
         tell(Progress("learn", done, total, 0, time.monotonic() - started))
 
     return _Learned(
-        space, found, split, learning.teach(found, split, loss=loss, seed=seed, tell=told, stop=stop)
+        space, found, split, training.teach(found, split, loss=loss, seed=seed, tell=told, stop=stop)
     )
 
 
@@ -269,7 +271,7 @@ def _knowing_words(
 ) -> Callable[[SpaceInfo], Encoder]:
     """Loads the encoder of a space for words. It raises UsageError where it knows none."""
     from imseek.encoders.checks import check_fingerprint
-    from imseek.search.encoders import load_encoder
+    from imseek.search.encoder_loader import load_encoder
 
     def load(space: SpaceInfo) -> Encoder:
         encoder = load_encoder(root, space, ("text",), runtime, notify)
@@ -293,7 +295,7 @@ def _store(
     tell: ProgressCallback,
     stop: threading.Event,
 ) -> SpaceInfo | None:
-    from imseek.data import adapting
+    from imseek.data import adapter_spaces
     from imseek.data.models import Model
 
     started, images = time.monotonic(), writer.current().images
@@ -304,7 +306,9 @@ def _store(
     def told(done: int) -> None:
         tell(Progress("vectors", min(done, images), images, 0, time.monotonic() - started))
 
-    return adapting.make(writer, space, model, adapter.fingerprint(space.fingerprint), adapter, told, stop)
+    return adapter_spaces.make(
+        writer, space, model, adapter.fingerprint(space.fingerprint), adapter, told, stop
+    )
 
 
 def _facts(learned: _Learned, taught: Taught, loss: TuneLoss, seed: int) -> dict[str, Any]:
@@ -335,7 +339,7 @@ def _caption_notes(writer: Writer, replaced: SpaceInfo) -> tuple[str, ...]:
 def _entered(
     root: Path, kind: str, progress: ProgressCallback | None, stop: threading.Event
 ) -> Iterator[tuple[Writer, ProgressCallback]]:
-    from imseek.data.telling import telling
+    from imseek.data.run_progress import telling
     from imseek.data.writer import Writer
 
     with explained(root), Writer(root, kind) as writer, telling(writer, progress, stop) as tell:

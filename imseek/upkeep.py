@@ -114,10 +114,10 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
     """Mend what can be mended, from shards, backups and the catalog; the report names what is lost.
 
     Images whose vector is lost are encoded again by the next ``index``, under their old ids; those whose files are put
-    away are not taken for gone (:mod:`imseek.curate.acts.undo`). Raises
+    away are not taken for gone (:mod:`imseek.curate.actions.undo`). Raises
     CollectionNotFoundError, LockedError, ReadOnlyError.
     """
-    from imseek.curate.acts.recall import recall
+    from imseek.curate.actions.quarantine_recovery import recall
     from imseek.data.repair import repair as repair_files
 
     root = Path(path).expanduser().absolute()
@@ -134,12 +134,12 @@ def due(path: str | os.PathLike[str]) -> Due:
 
     Raises as :func:`imseek.open`.
     """
-    from imseek.curate.measuring import count_unmeasured
-    from imseek.data import merge as merging
+    from imseek.curate.missing_measures import count_unmeasured
+    from imseek.data import compaction as merging
     from imseek.data import snapshots
-    from imseek.data.indexes import policy_of
+    from imseek.data.index_info import policy_of
     from imseek.data.reader import Reader
-    from imseek.explore.reading import reading
+    from imseek.explore.snapshot_session import reading
 
     root = Path(path).expanduser().absolute()
 
@@ -161,12 +161,12 @@ def disk_use(path: str | os.PathLike[str]) -> tuple[DiskUse, ...]:
 
     Raises CollectionNotFoundError.
     """
-    from imseek.data import disk
-    from imseek.data.current import read_identity
+    from imseek.data import disk_usage
+    from imseek.data.current_file import read_identity
 
     root = Path(path).expanduser().absolute()
     read_identity(root)
-    return disk.disk_use(root)
+    return disk_usage.disk_use(root)
 
 
 def merge(
@@ -182,8 +182,8 @@ def merge(
     CorruptCollectionError where a file of the collection is damaged.
     """
     from imseek.data import snapshots
-    from imseek.data.merge import merge_due
-    from imseek.data.telling import telling
+    from imseek.data.compaction import merge_due
+    from imseek.data.run_progress import telling
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
@@ -210,10 +210,10 @@ def purge(
     Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError where a file of the
     collection is damaged.
     """
-    from imseek.curate.acts.recall import forget
+    from imseek.curate.actions.quarantine_recovery import forget
     from imseek.data import snapshots
     from imseek.data.purge import purge as purge_files
-    from imseek.data.telling import telling
+    from imseek.data.run_progress import telling
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
@@ -235,8 +235,8 @@ def measure(
     or have changed since, stay without. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
     CorruptCollectionError where a file of the collection is damaged.
     """
-    from imseek.curate.measuring import measure as measure_pictures
-    from imseek.data.telling import telling
+    from imseek.curate.missing_measures import measure as measure_pictures
+    from imseek.data.run_progress import telling
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
@@ -269,7 +269,7 @@ def build_index(
     CorruptCollectionError where a file of the collection is damaged.
     """
     from imseek.data import snapshots
-    from imseek.data.telling import telling
+    from imseek.data.run_progress import telling
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
@@ -312,10 +312,10 @@ def reencode(
     of the collection is damaged.
     """
     from imseek.data import snapshots
-    from imseek.data.current import read_current
-    from imseek.data.telling import telling
+    from imseek.data.current_file import read_current
+    from imseek.data.run_progress import telling
     from imseek.data.writer import Writer
-    from imseek.encoders import joining, registry
+    from imseek.encoders import registry, space_compatibility
     from imseek.indexer import reencode as runner
 
     if add and space is not None:
@@ -323,8 +323,10 @@ def reencode(
     root = Path(path).expanduser().absolute()
     first = not add and space in (None, read_current(root).space.space_id)
     resolution = registry.resolve(reference)
-    encoder = joining.load_resolved(resolution, ("image", "text") if first else ("image",), runtime, notify)
-    order = runner.Order(joining.space_of(encoder, resolution.note), space, add, allow_missing)
+    encoder = space_compatibility.load_resolved(
+        resolution, ("image", "text") if first else ("image",), runtime, notify
+    )
+    order = runner.Order(space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing)
     kind = "maintain --add-space" if add else "maintain --reencode"
     with explained(root), Writer(root, kind) as writer, telling(writer, progress, stop) as tell:
         report = runner.reencode(writer, encoder, order, progress=tell, stop=stop)
@@ -354,11 +356,11 @@ def embed_captions(
     collection is damaged.
     """
     from imseek.data import snapshots
-    from imseek.data.telling import telling
+    from imseek.data.run_progress import telling
     from imseek.data.writer import Writer
     from imseek.encoders import checks
     from imseek.indexer import caption_space
-    from imseek.search.encoders import load_encoder
+    from imseek.search.encoder_loader import load_encoder
 
     root = Path(path).expanduser().absolute()
     with explained(root), Writer(root, "maintain --captions") as writer:
@@ -383,7 +385,7 @@ def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:
     """
     from imseek.data import spaces
     from imseek.data.writer import Writer
-    from imseek.indexer.joins import check_drop
+    from imseek.indexer.space_changes import check_drop
 
     root = Path(path).expanduser().absolute()
     with explained(root), Writer(root, "maintain --drop-space") as writer:
@@ -401,8 +403,8 @@ def move_catalog(path: str | os.PathLike[str], to: str) -> CatalogReport:
     ReadOnlyError, CorruptCollectionError where the catalog is damaged or none is there, StorageError, and
     MissingExtraError.
     """
-    from imseek.data.postgres import moving
+    from imseek.data.postgres import catalog_moves
 
     root = Path(path).expanduser().absolute()
     with explained(root):
-        return moving.move(root, to)
+        return catalog_moves.move(root, to)

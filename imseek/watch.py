@@ -15,10 +15,10 @@ from types import ModuleType
 from typing import Final, TypeAlias
 
 from imseek.collection import AnyPath, Collection
-from imseek.data import known
+from imseek.data import path_lookup
 from imseek.errors import LockedError, MissingExtraError, UsageError, WatchError
-from imseek.indexer.holders import holder, lies_in_collection, pictures_below
-from imseek.indexer.settling import Settling, below, cover
+from imseek.indexer.debounce import Settling, below, cover
+from imseek.indexer.source_lookup import holder, lies_in_collection, pictures_below
 from imseek.indexer.sources.files import trouble_at
 from imseek.indexer.sources.filters import looks_like_picture
 from imseek.types import IndexReport, display_path
@@ -69,11 +69,13 @@ def watch(
     given = [os.path.abspath(os.path.expanduser(os.fsencode(path))) for path in paths]
     for path in given:
         if not os.path.isdir(path) and (
-            os.path.exists(path) or not known.with_places(collection.path, [path])
+            os.path.exists(path) or not path_lookup.with_places(collection.path, [path])
         ):
             trouble = "is no folder" if os.path.exists(path) else "does not exist"
             raise UsageError(f"{display_path(path)} {trouble}: folders are followed")
-    folders = given or [source.root for source in known.local_sources(collection.path) if _is_folder(source)]
+    folders = given or [
+        source.root for source in path_lookup.local_sources(collection.path) if _is_folder(source)
+    ]
     if not folders:
         raise UsageError("there is no folder to follow", hint="imseek watch FOLDER")
     watching = _Watch(collection, dict.fromkeys(folders), settle, rescan, skip_known, stop, say)
@@ -180,11 +182,11 @@ class _Watch:
                 empty = next(entries, None) is None
         except OSError as error:
             return None, trouble_at(root.path) or str(error.strerror)
-        if empty and known.with_places(self._collection.path, [root.path]):
+        if empty and path_lookup.with_places(self._collection.path, [root.path]):
             return None, "it is empty, perhaps not mounted"
         identity = (info.st_dev, info.st_ino)
         if root.identity not in (None, identity):
-            sample = known.files_below(self._collection.path, root.path, SAMPLE)
+            sample = path_lookup.files_below(self._collection.path, root.path, SAMPLE)
             if sample and not any(os.path.lexists(place) for place in sample):
                 return (
                     None,
@@ -283,7 +285,7 @@ class _Watch:
         if not happened:
             return
         now = time.monotonic()
-        sources = known.local_sources(self._collection.path)
+        sources = path_lookup.local_sources(self._collection.path)
         for _, name in happened:
             path = os.fsencode(name)
             root = self._root_of(path)
@@ -310,7 +312,7 @@ class _Watch:
         """What has to be indexed now, if anything."""
         ready = self._settling.ready(now)
         gone = {path for path, there in ready.items() if not there}
-        strangers = gone - known.with_places(self._collection.path, gone) if gone else set()
+        strangers = gone - path_lookup.with_places(self._collection.path, gone) if gone else set()
         self._settling.forget(strangers)
         taken = ready.keys() - strangers
         restless = [path for path in self._settling if path not in ready]
@@ -323,7 +325,7 @@ class _Watch:
         ]
         if not roots and not taken:
             return None
-        sources = known.local_sources(self._collection.path)
+        sources = path_lookup.local_sources(self._collection.path)
         # A folder that no source holds is to become one; any other is asked for as a part of what holds it.
         held = {root.path: holder(sources, root.path) for root in roots}
         for root in roots:
@@ -379,7 +381,7 @@ class _Watch:
         return report
 
 
-def _is_folder(source: known.LocalSource) -> bool:
+def _is_folder(source: path_lookup.LocalSource) -> bool:
     """Whether a source is a folder, or was one where it is not there now."""
     return source.kind in ("folder", "imagefolder") or os.path.isdir(source.root)
 

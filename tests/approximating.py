@@ -9,9 +9,9 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors import Segment
-from imseek.data.vectors.facts import Covered, Effort, Facts, Tuned, bits
-from imseek.data.vectors.joined import JoinedSnapshot
-from imseek.data.vectors.kinds import make
+from imseek.data.vectors.index_kinds import make
+from imseek.data.vectors.index_metadata import Covered, Effort, Facts, Tuned, bits
+from imseek.data.vectors.sharded_index import JoinedSnapshot
 from imseek.data.vectors.snapshot import Snapshot
 
 #: Every row is a candidate.

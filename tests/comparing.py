@@ -11,13 +11,13 @@ import numpy.typing as npt
 from approximating import snapshot_of
 from snapshotting import STAT, clustered, collection_of, remove
 
-from imseek.curate import contents
-from imseek.curate.near import candidates
-from imseek.curate.near.candidates import Candidates, Reach, Side
-from imseek.data.batch import Batch, NewImage
+from imseek.curate import unique_contents
+from imseek.curate.candidates import pair_candidates
+from imseek.curate.candidates.pair_candidates import Candidates, Reach, Side
+from imseek.data.changeset import Batch, NewImage
 from imseek.data.commit import commit
 from imseek.data.reader import Reader
-from imseek.data.shards import row_of
+from imseek.data.shard_files import row_of
 from imseek.data.vectors import IdSet, open_index
 from imseek.data.writer import Writer
 from imseek.types import ImageFacts
@@ -44,8 +44,8 @@ def put(
     return sorted(set(contents_of(root).ids.tolist()) - before)
 
 
-def contents_of(root: Path, allowed: IdSet | None = None) -> contents.Contents:
-    return contents.of_generation(Reader(root), allowed)
+def contents_of(root: Path, allowed: IdSet | None = None) -> unique_contents.Contents:
+    return unique_contents.of_generation(Reader(root), allowed)
 
 
 def made(count: int, seed: int = 0) -> tuple[Rows, list[int], list[str]]:
@@ -69,13 +69,13 @@ def side(root: Path, kind: str = "faiss", allowed: IdSet | None = None) -> Side:
     reader = Reader(root)
     space = reader.current.space
     segments = reader.segments(space.space_id)
-    held = contents.of_generation(reader, allowed)
+    held = unique_contents.of_generation(reader, allowed)
     if kind == "snapshot":
         upto = int(np.quantile(held.ids, 2 / 3)) if len(held) else 0
         index = open_index("faiss", segments, space.dim, snapshot=snapshot_of(segments, space.dim, upto=upto))
     else:
         index = open_index(kind, segments, space.dim)
-    return candidates.side_of(reader, held, index)
+    return pair_candidates.side_of(reader, held, index)
 
 
 def by_ids(found: Candidates, one: Side, other: Side | None = None) -> Pairs:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from imseek.indexer.executors.cluster import answer_of
+from imseek.indexer.executors.ray_cluster import answer_of
 from imseek.indexer.executors.worker import Setup, Worker
 from imseek.types import Ray
 
@@ -42,8 +42,9 @@ class Call:
 
 @dataclass
 class InProcess:
-    """Stands in for :mod:`imseek.indexer.executors.cluster`. ``fate`` may raise WorkerDiedError before a worker does
-    something, or change what it answers; it is given the worker's number, the method, its arguments and what does it.
+    """Stands in for :mod:`imseek.indexer.executors.ray_cluster`. ``fate`` may raise WorkerDiedError before a worker
+    does something, or change what it answers; it is given the worker's number, the method, its arguments and what does
+    it.
     """
 
     seed: int = 0

@@ -20,8 +20,8 @@ import pytest
 from approximating import snapshot_of
 
 from imseek.data.vectors import Matches, Segment, VectorIndex, faiss_index, gpu, open_index, placement_on
-from imseek.data.vectors.facts import Effort, Tuned
-from imseek.data.vectors.kinds import within
+from imseek.data.vectors.index_kinds import within
+from imseek.data.vectors.index_metadata import Effort, Tuned
 
 _MOST = 2048
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from imseek.search.where import locked, vocabulary
-from imseek.search.where.compiling import compile_filter
+from imseek.search.where import duckdb_sandbox, vocabulary
+from imseek.search.where.compiler import compile_filter
 from imseek.search.where.vocabulary import Kind
 
 COLUMNS = {
@@ -84,7 +84,7 @@ def rows_of(connection: Any, where: str, rows: Mapping[str, list[Any]], count: i
             arrays.append(pa.array(rows[source.name], kind or TYPES[COLUMNS.get(source.name, Kind.TEXT)]))
     arrays = arrays or [pa.array(range(count))]
     table = pa.table(arrays, names=[f"c{n}" for n in range(len(arrays))])
-    kept = locked.evaluate(connection, compiled.sql, compiled.parameters, table, time.monotonic() + 5)
+    kept = duckdb_sandbox.evaluate(connection, compiled.sql, compiled.parameters, table, time.monotonic() + 5)
     return [n for n, keep in enumerate(kept.tolist()) if keep]
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 import imseek
 from imseek.data.reader import Reader
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 SHADES = 4

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 import imseek
 from imseek.data import sources
-from imseek.data.batch import Batch, NewImage
+from imseek.data.changeset import Batch, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
-from imseek.data.shards import row_of
+from imseek.data.shard_files import row_of
 from imseek.data.vectors import Matches, VectorIndex, open_index
 from imseek.data.writer import Writer
 from imseek.types import ImageFacts

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import imseek
-from imseek.data import checksums, layout
+from imseek.data import catalog_checksums, layout
 
 
 class Templates:
@@ -63,5 +63,5 @@ def _lead(root: Path, folder: Path, checked_ns: int) -> None:
                 " WHERE place_id = ?",
                 stat,
             )
-    recorded = checksums.read(root).having(layout.CATALOG, checksums.of_catalog(root))
-    (root / layout.CHECKSUMS).write_bytes(checksums.sealed(recorded))
+    recorded = catalog_checksums.read(root).having(layout.CATALOG, catalog_checksums.of_catalog(root))
+    (root / layout.CHECKSUMS).write_bytes(catalog_checksums.sealed(recorded))

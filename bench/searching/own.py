@@ -28,8 +28,8 @@ from searching.processes import timed
 
 import imseek
 from imseek.data.vectors import IdSet
-from imseek.search.compose import Composer
 from imseek.search.query import Query, Term
+from imseek.search.query_vectors import Composer
 from imseek.types import SpaceInfo
 
 

@@ -8,8 +8,8 @@ from imseek.errors import MediaError
 from imseek.types import SkipReason
 
 if TYPE_CHECKING:
-    from imseek.data.indexed import IndexedPlace
-    from imseek.indexer.sources.reading import IndexedPicture
+    from imseek.data.image_places import IndexedPlace
+    from imseek.indexer.sources.place_reader import IndexedPicture
     from imseek.search.engine import Searching
 
 
@@ -36,7 +36,7 @@ class CurrentOriginals:
         Raises ImageNotFoundError, ContentChangedError where something else lies at its place now, MediaError where it
         cannot be had, MissingExtraError.
         """
-        from imseek.indexer.sources.reading import PlaceReader
+        from imseek.indexer.sources.place_reader import PlaceReader
 
         place = self.place(image_id)
         try:

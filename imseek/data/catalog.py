@@ -18,7 +18,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError, SQLA
 from imseek.data import layout
 from imseek.data import schema as t
 from imseek.data.catalog_file import open_for_writing
-from imseek.data.current import Current, Shard
+from imseek.data.current_file import Current, Shard
 from imseek.data.file_stat import FileStat
 from imseek.data.migrations import migrate
 from imseek.data.places import INSIDE

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
 
 from imseek.data import layout
-from imseek.data.current import FINGERPRINT, MAX_DIM
+from imseek.data.current_file import FINGERPRINT, MAX_DIM
 from imseek.data.index_policy import POLICY, parse_policy
 from imseek.data.json_object import JsonObject
 from imseek.data.migrations import MIGRATIONS, migrate_connection, refuse_later

@@ -136,9 +136,9 @@ def connect_read_only(root: Path) -> Iterator[Asked]:
     FormatVersionError where a later imseek has changed what the query asks for.
     """
     if layout.is_elsewhere(root):
-        from imseek.data.postgres import reading
+        from imseek.data.postgres import catalog_reader
 
-        with reading.asking(root) as asked:
+        with catalog_reader.asking(root) as asked:
             yield asked
         return
     with connect_file(root) as connection:
@@ -156,18 +156,18 @@ def connect_file(root: Path) -> Iterator[sqlite3.Connection]:
 def open_reading(root: Path) -> Asked:
     """Open a connection for reading, for one thread at a time. The caller closes it; :func:`told` translates errors."""
     if layout.is_elsewhere(root):
-        from imseek.data.postgres import reading
+        from imseek.data.postgres import catalog_reader
 
-        return reading.opened(root)
+        return catalog_reader.opened(root)
     return open_catalog(root / layout.CATALOG)
 
 
 def told(root: Path) -> AbstractContextManager[None]:
     """What the catalog of a collection raises, as our own errors: as :func:`connect_read_only`."""
     if layout.is_elsewhere(root):
-        from imseek.data.postgres import reading
+        from imseek.data.postgres import catalog_reader
 
-        return reading.told(root)
+        return catalog_reader.told(root)
     return _told(root / layout.CATALOG)
 
 

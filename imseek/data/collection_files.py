@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout, safe_path
-from imseek.data.durable import Written, digest_of_file
+from imseek.data.durable_files import Written, digest_of_file
 from imseek.data.safe_path import FOLDER, ChangingError, FolderEntry
 from imseek.data.system_errors import explained
 from imseek.errors import CorruptCollectionError

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from imseek.data import files, layout, shards
+from imseek.data import layout, shard_catalog, shard_files
 from imseek.data import schema as t
-from imseek.data.batch import Batch, NewImage
 from imseek.data.catalog import LIVE, QUARANTINED, SUSPENDED, live, modalities
+from imseek.data.changeset import Batch, NewImage
 from imseek.data.file_stat import FileStat
 from imseek.data.schema import FOREVER
-from imseek.data.tagged import is_learned
+from imseek.data.tag_reader import is_learned
 from imseek.data.writer import Writer
 
 #: The columns of a stat, which are named as its fields are.
@@ -40,15 +40,15 @@ def commit(writer: Writer, batch: Batch) -> int:
         _end_places(connection, generation, batch)
         _carry_tags(connection, generation, new)
         _add_images(connection, generation, shard_id, new)
-        touched = files.change_state(connection, batch.suspended, LIVE, SUSPENDED)
+        touched = shard_catalog.change_state(connection, batch.suspended, LIVE, SUSPENDED)
         for state in (SUSPENDED, QUARANTINED):  # A file that was put away may have been put back by hand.
-            touched |= files.change_state(connection, _seen_again(batch), state, LIVE)
-        touched |= files.bury(connection, generation, sorted(set(batch.gone)))
+            touched |= shard_catalog.change_state(connection, _seen_again(batch), state, LIVE)
+        touched |= shard_catalog.bury(connection, generation, sorted(set(batch.gone)))
         if shard_id is not None and any(image.image_id is not None for _, image in new):
             # An image that comes back may be a quarantined one: its row is not to be searched.
             touched.add(shard_id)
         for shard in sorted(touched):
-            files.write_dead(writer, connection, generation, shard)
+            shard_catalog.write_dead(writer, connection, generation, shard)
         _add_places(connection, generation, [(image_id, n) for image_id, n in new])
         _add_places(connection, generation, [(p.image_id, p) for p in batch.moved])
         _note_checks(connection, batch)
@@ -80,11 +80,11 @@ def _store(
     shard_id: int,
     new: list[tuple[int, NewImage]],
 ) -> None:
-    table = shards.table_of([{**image.metadata, "image_id": image_id} for image_id, image in new])
+    table = shard_files.table_of([{**image.metadata, "image_id": image_id} for image_id, image in new])
     ids = np.array([image_id for image_id, _ in new], np.int64)
     staged = [
-        files.stage(writer, layout.metadata(shard_id), "metadata", table),
-        files.stage(writer, layout.ids(shard_id), "ids", ids),
+        shard_catalog.stage(writer, layout.metadata(shard_id), "metadata", table),
+        shard_catalog.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
     of = modalities(connection)
     for space_id in sorted(new[0][1].vectors):
@@ -93,15 +93,15 @@ def _store(
         if rows.shape[1] != dim:  # A mistake of ours that no search would survive.
             raise ValueError(f"vectors of width {rows.shape[1]} for space {space_id} of width {dim}")
         path = layout.vectors(space_id, shard_id, of[space_id])
-        staged.append(files.stage(writer, path, "vectors", rows, space_id=space_id))
-    files.add_shard(writer, connection, generation, shard_id, len(new), staged)
+        staged.append(shard_catalog.stage(writer, path, "vectors", rows, space_id=space_id))
+    shard_catalog.add_shard(writer, connection, generation, shard_id, len(new), staged)
 
 
 def _end_places(connection: Connection, generation: int, batch: Batch) -> None:
     """The old places of moved images end, and those that something else now lies at."""
     resettled = [p.image_id for p in batch.moved]
     resettled += [p.image_id for p in batch.new if p.image_id is not None]
-    for chunk in files.chunks(resettled):
+    for chunk in shard_catalog.chunks(resettled):
         connection.execute(
             update(t.places).where(t.places.c.image_id.in_(chunk), live(t.places)).values(died=generation)
         )
@@ -168,7 +168,7 @@ def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, Ne
         for image_id, image in new
         if image.inherits and image.replaces not in (None, image_id)
     }
-    for chunk in files.chunks(sorted(heirs)):
+    for chunk in shard_catalog.chunks(sorted(heirs)):
         found = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()
         tags = [tag for tag in found if not is_learned(tag.provenance or "")]
         if tags:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, insert
 
-from imseek.data import checksums, durable, layout
+from imseek.data import catalog_checksums, durable_files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, now, set_meta
-from imseek.data.checksums import Checksums
-from imseek.data.current import Identity, sealed, write_identity
+from imseek.data.catalog_checksums import Checksums
+from imseek.data.current_file import Identity, sealed, write_identity
 from imseek.data.lock import WriterLock
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
@@ -59,13 +59,15 @@ def create(
         catalog = checked(catalog)
     with explained(root):
         _check_free(root)
-    durable.make_folder(root, 0o700)
+    durable_files.make_folder(root, 0o700)
     lock = WriterLock(root, any_file_system=catalog is not None)
     lock.acquire()
     try:
         _check_free(root)  # Again: somebody else may have made it before we had the lock.
-        durable.sync_above(root)  # Somebody else may have made these folders and died, or never have cared.
-        durable.discard_files(root / name for name in _UNFINISHED)
+        durable_files.sync_above(
+            root
+        )  # Somebody else may have made these folders and died, or never have cared.
+        durable_files.discard_files(root / name for name in _UNFINISHED)
         places = "relative" if relative_places else "absolute"
         if catalog is not None:
             made = _create_elsewhere(root, spaces, places, catalog)
@@ -122,7 +124,7 @@ def _fill_elsewhere(
     staging = root / layout.STAGING
     there.make_schema(address)
     try:
-        durable.fresh_folder(staging)
+        durable_files.fresh_folder(staging)
         catalog = there.PostgresCatalog(root, address, fresh=True)
         try:
             with catalog.transaction() as connection:
@@ -140,7 +142,7 @@ def _fill_elsewhere(
 
 def _create(root: Path, spaces: Sequence[Mapping[str, Any]], places: str) -> Identity:
     staging = root / layout.STAGING
-    durable.fresh_folder(staging)
+    durable_files.fresh_folder(staging)
     identity = Identity(uuid=str(uuid.uuid4()), created=now(), places=places)
     catalog = Catalog(root)
     try:
@@ -149,9 +151,12 @@ def _create(root: Path, spaces: Sequence[Mapping[str, Any]], places: str) -> Ide
             current = current_of(connection)
     finally:
         catalog.close()
-    ended = Checksums(identity.uuid, {layout.CATALOG: checksums.of_catalog(root)})
-    contents = {root / layout.CHECKSUMS: checksums.sealed(ended), root / layout.CURRENT: sealed(current)}
-    durable.write_files(contents, staging=staging)
+    ended = Checksums(identity.uuid, {layout.CATALOG: catalog_checksums.of_catalog(root)})
+    contents = {
+        root / layout.CHECKSUMS: catalog_checksums.sealed(ended),
+        root / layout.CURRENT: sealed(current),
+    }
+    durable_files.write_files(contents, staging=staging)
     write_identity(root, identity, staging)
     return identity
 

@@ -59,7 +59,7 @@ def _check_ids(root: Path) -> None:
     """Raise CorruptCollectionError where the ids of a shard are none."""
     from imseek.data import layout
     from imseek.data.collection_files import damaged_file, load_array
-    from imseek.data.current import read_current
+    from imseek.data.current_file import read_current
 
     for shard in read_current(root).shards:
         name = layout.ids(shard.shard_id)

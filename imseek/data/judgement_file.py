@@ -16,12 +16,12 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from imseek.data import durable, files, layout
+from imseek.data import durable_files, layout, shard_catalog
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live
 from imseek.data.collection_files import MAX_LARGE_JSON, digest, find_files, read_file, remove_files
-from imseek.data.files import Folders, StagedFile
 from imseek.data.json_object import JsonObject
+from imseek.data.shard_catalog import Folders, StagedFile
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError
 from imseek.types import Judgement
@@ -64,7 +64,7 @@ def _apply(writer: Writer, new: Mapping[tuple[str, str], Judgement | None]) -> N
             [(bytes.fromhex(j.a), bytes.fromhex(j.b), j.verdict, j.provenance, j.decided_at) for j in given],
         )
         replaced.extend(_listed(connection))
-        files.forget(connection, replaced)
+        shard_catalog.forget(connection, replaced)
         _publish(writer, connection, generation)
 
     writer.apply(apply)
@@ -81,9 +81,9 @@ def _publish(folders: Folders, connection: Connection, generation: int) -> None:
     }
     path = layout.judgements(generation)
     staged = folders.staging / path.replace("/", "_")
-    written = durable.stage(staged, methodcaller("write", durable.seal(document)))
+    written = durable_files.stage(staged, methodcaller("write", durable_files.seal(document)))
     file = StagedFile(staged, path, KIND, len(rows), written)
-    files.publish(folders, connection, generation, None, [file])
+    shard_catalog.publish(folders, connection, generation, None, [file])
 
 
 def differs(root: Path, connection: Connection, path: str) -> bool:
@@ -126,9 +126,9 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> Take
         before = _rows(connection)
         connection.execute(delete(t.judgements))
         _insert(connection, rows)
-        files.forget(connection, [*listed, path])
+        shard_catalog.forget(connection, [*listed, path])
         file = StagedFile(root / path, path, KIND, len(rows), digest(root, path))
-        files.publish(folders, connection, generation, None, [file])
+        shard_catalog.publish(folders, connection, generation, None, [file])
         news = sorted(rows) != sorted(before)
         return TakenBack(path if news else None, len(rows), tuple(damaged))
     return TakenBack(damaged=tuple(damaged))
@@ -143,7 +143,7 @@ def _generation(path: str) -> int:
 def _read(root: Path, path: str, uuid: str) -> list[Row] | None:
     """The rows of a file, None where it is not as it was written, or another collection's."""
     try:
-        found = JsonObject(durable.unseal(read_file(root, path, MAX_LARGE_JSON)))
+        found = JsonObject(durable_files.unseal(read_file(root, path, MAX_LARGE_JSON)))
         stated = (found.whole("format"), found.text("uuid"), found.whole("generation"))
         rows = [_row(*one) for one in found.items("judgements")]
     except (ValueError, KeyError, TypeError, CorruptCollectionError):

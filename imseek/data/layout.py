@@ -55,7 +55,7 @@ IN_PLACE = (CATALOG, *CATALOG_COMPANIONS, LOCK)
 #: Every file at its top, but for a damaged catalog that a repair put aside.
 TOP_FILES = (COLLECTION, CURRENT, CATALOG, *CATALOG_COMPANIONS, ADDRESS, *BACKUPS, CHECKSUMS, LOCK)
 
-#: Files of an approximate index (:mod:`imseek.data.vectors.facts` says what is in each).
+#: Files of an approximate index (:mod:`imseek.data.vectors.index_metadata` says what is in each).
 SNAPSHOT_INDEX = "faiss.index"
 SNAPSHOT_COVERED = "covered.npy"
 SNAPSHOT_FACTS = "index.json"

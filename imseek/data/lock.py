@@ -153,9 +153,9 @@ def is_locked(root: Path) -> bool:
     Raises StorageError.
     """
     if layout.is_elsewhere(root):
-        from imseek.data.postgres import reading
+        from imseek.data.postgres import catalog_reader
 
-        return reading.is_locked(root)
+        return catalog_reader.is_locked(root)
     import fcntl
 
     try:

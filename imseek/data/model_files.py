@@ -14,13 +14,13 @@ from operator import methodcaller
 import numpy as np
 from sqlalchemy import Connection, select
 
-from imseek.data import durable, files, layout
+from imseek.data import durable_files, layout, shard_catalog
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, now
 from imseek.data.collection_files import digest, find_files
-from imseek.data.files import Folders, StagedFile
-from imseek.data.model_facts import check_facts
+from imseek.data.model_checks import check_facts
 from imseek.data.models import KIND, Model, check_name, coded, find, load, names
+from imseek.data.shard_catalog import Folders, StagedFile
 from imseek.data.writer import Change, Writer
 from imseek.errors import CorruptCollectionError, UsageError
 
@@ -56,9 +56,9 @@ def putting(writer: Writer, model: Model) -> Change:
         }
         path = layout.model(model.name, generation)
         staged = writer.staging / path.replace("/", "_")
-        written = durable.stage(staged, methodcaller("write", durable.seal(document)))
+        written = durable_files.stage(staged, methodcaller("write", durable_files.seal(document)))
         file = StagedFile(staged, path, KIND, len(model.arrays), written, name=model.name)
-        files.publish(writer, connection, generation, None, [file])
+        shard_catalog.publish(writer, connection, generation, None, [file])
 
     return change
 
@@ -89,7 +89,7 @@ def _alive(writer: Writer, ids: Sequence[int]) -> list[int]:
     i = t.images.c
     found: list[int] = []
     with writer.catalog.transaction() as connection:
-        for chunk in files.chunks(ids):
+        for chunk in shard_catalog.chunks(ids):
             query = select(i.image_id).where(i.image_id.in_(chunk), live(t.images))
             found += connection.execute(query).scalars()
     return found
@@ -127,7 +127,7 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> tupl
     for name, (_, found) in newest.items():
         _retire(connection, generation, name)
         staged = StagedFile(folders.root / found, found, KIND, 0, digest(folders.root, found), name=name)
-        files.publish(folders, connection, generation, None, [staged])
+        shard_catalog.publish(folders, connection, generation, None, [staged])
     return tuple(sorted(newest))
 
 
@@ -150,4 +150,4 @@ def _user(connection: Connection, name: str) -> int | None:
 
 
 def _retire(connection: Connection, generation: int, name: str) -> None:
-    files.retire(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))
+    shard_catalog.retire(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))

@@ -15,11 +15,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data import durable, layout
+from imseek.data import durable_files, layout
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.collection_files import MAX_LARGE_JSON, read_file
 from imseek.data.json_object import JsonObject
-from imseek.data.model_facts import check_facts
+from imseek.data.model_checks import check_facts
 from imseek.data.reader import FOREVER
 from imseek.errors import CorruptCollectionError, UsageError
 
@@ -90,7 +90,7 @@ def load(root: Path, path: str, uuid: str | None = None) -> Model:
     Raises CorruptCollectionError.
     """
     try:
-        found = JsonObject(durable.unseal(read_file(root, path, MAX_LARGE_JSON)))
+        found = JsonObject(durable_files.unseal(read_file(root, path, MAX_LARGE_JSON)))
         if uuid is not None:
             named = layout.model(found.text("name"), found.whole("generation"))
             if (found.whole("format"), found.text("uuid"), named) != (layout.FORMAT, uuid, path):

@@ -19,11 +19,20 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from imseek.data import collection_files, durable, job_logs, layout, merge, model_files, parts, snapshots
+from imseek.data import (
+    collection_files,
+    compaction,
+    durable_files,
+    job_logs,
+    layout,
+    model_files,
+    rebuild_rows,
+    snapshots,
+)
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, set_meta
 from imseek.data.collection_files import find_files, refuse_strange
-from imseek.data.current import Shard
+from imseek.data.current_file import Shard
 from imseek.data.reader import PURGED
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer, listed_folders
@@ -37,20 +46,20 @@ def purge(writer: Writer) -> PurgeReport:
     is damaged, and LockedError where another program holds on to the catalog's log.
     """
     removed = _Removed()
-    parts.forget_dead(writer)
+    rebuild_rows.forget_dead(writer)
     forgotten = model_files.forget_learned(writer)
     snapshots.drop_stale(writer)
     _remove_unnamed(writer, removed)
     stale = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
     for shard in stale:
-        merge.merge(writer, [shard])
+        compaction.merge(writer, [shard])
         _remove_unnamed(writer, removed)  # One by one: people purge where space is short.
     with writer.transaction() as connection:
         images, records = _forget(connection)
     # The sweep of retired files, this run's or an earlier one's, leaves that to time.
     everywhere = find_files(writer.root, *layout.FOLDERS).folders
     collection_files.sync_folders(writer.root, ("", *everywhere))
-    durable.remove_tree(writer.root / layout.CACHE)  # Its folders, which are empty now.
+    durable_files.remove_tree(writer.root / layout.CACHE)  # Its folders, which are empty now.
     writer.catalog.scrub()
     for name in layout.BACKUPS:
         writer.renew_backup(name)

@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from imseek.data import files, tags
+from imseek.data import shard_catalog, tags
 from imseek.data.catalog import LIVE, QUARANTINED
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.columns import replacing
+from imseek.data.derived_columns import replacing
 from imseek.data.places import base_folder, join_root
 from imseek.data.reader import FOREVER, chunks
 from imseek.data.tags import Tagged
@@ -115,10 +115,10 @@ def make(writer: Writer, change: Change) -> int:
     replace = None if columns is None else replacing(writer, change.column_set, columns)
 
     def make(connection: Connection, generation: int) -> None:
-        touched = files.change_state(connection, change.put_away, LIVE, QUARANTINED)
-        touched |= files.change_state(connection, change.kept, QUARANTINED, LIVE)
+        touched = shard_catalog.change_state(connection, change.put_away, LIVE, QUARANTINED)
+        touched |= shard_catalog.change_state(connection, change.kept, QUARANTINED, LIVE)
         for shard_id in sorted(touched):
-            files.write_dead(writer, connection, generation, shard_id)
+            shard_catalog.write_dead(writer, connection, generation, shard_id)
         tags.add(connection, generation, change.tags)
         tags.end(connection, generation, change.untagged)
         if replace is not None:

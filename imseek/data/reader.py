@@ -20,9 +20,9 @@ import numpy.typing as npt
 from imseek.data import layout
 from imseek.data.catalog_file import Asked, HeldCatalog, connect_read_only
 from imseek.data.collection_files import open_file, read_array, stat_file
-from imseek.data.current import Current, Identity, Shard, read_current, read_identity
+from imseek.data.current_file import Current, Identity, Shard, read_current, read_identity
 from imseek.data.diagnosis import note_opened
-from imseek.data.indexed import IndexedPlace, place_rows, unknown_place
+from imseek.data.image_places import IndexedPlace, place_rows, unknown_place
 from imseek.data.places import base_folder, is_url, join_root, locate, uri
 from imseek.data.system_errors import system_error
 from imseek.data.trust import check_trusted, is_trusted
@@ -32,7 +32,7 @@ from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGener
 from imseek.types import Image, Place
 
 if TYPE_CHECKING:
-    from imseek.data.vectors.facts import IndexFolder
+    from imseek.data.vectors.index_metadata import IndexFolder
     from imseek.data.vectors.snapshot import Snapshot
 
 #: ``died`` of a row that lives.
@@ -127,7 +127,7 @@ class Reader:
 
     def snapshot_folder(self, space_id: int) -> IndexFolder | None:
         """Where the FAISS snapshot of a space lies; None where it has none."""
-        from imseek.data.vectors.facts import IndexFolder
+        from imseek.data.vectors.index_metadata import IndexFolder
 
         folder = self.current.snapshots.get(str(space_id))
         return None if folder is None else IndexFolder(self.root, folder)
@@ -144,7 +144,7 @@ class Reader:
         check_trusted(self.root, "loading its vector index")
         name = folder.name
         if name not in self._snapshots:
-            from imseek.data.vectors.joined import open_snapshot
+            from imseek.data.vectors.sharded_index import open_snapshot
 
             try:
                 self._snapshots[name] = open_snapshot(folder)
@@ -285,7 +285,7 @@ class Reader:
 
     def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Intrinsic, extra and derived columns of images; those that are null are left out."""
-        from imseek.data.shards import plain
+        from imseek.data.shard_files import plain
 
         wanted: dict[int, tuple[Shard, list[int]]] = {}
         for shard, row in self._locate(image_ids):
@@ -311,7 +311,7 @@ class Reader:
         """Raise ValueError where a table is not what its name says, once for each file."""
         if name in self._checked or not name.endswith(".parquet"):
             return
-        from imseek.data.shards import check_table
+        from imseek.data.shard_files import check_table
 
         shard_id = layout.shard_of(name)
         rows = next((shard.rows for shard in self.current.shards if shard.shard_id == shard_id), None)
@@ -320,7 +320,7 @@ class Reader:
 
     def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
         """An intrinsic column of texts of all rows of a shard, a few thousand at a time, as they are stored."""
-        from imseek.data.shards import read_texts
+        from imseek.data.shard_files import read_texts
 
         name = layout.metadata(shard.shard_id)
         with self._reading(name), open_file(self.root, name) as file:
@@ -444,7 +444,7 @@ class Reader:
     def _rows(
         self, name: str, rows: Sequence[int], columns: Sequence[str] | None = None
     ) -> list[dict[str, Any]]:
-        from imseek.data.shards import read_rows
+        from imseek.data.shard_files import read_rows
 
         return self.load(name, partial(read_rows, rows=rows, columns=columns))
 

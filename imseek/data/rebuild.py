@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, func, select, update
 
-from imseek.data import files, layout, shards, spaces
+from imseek.data import layout, shard_catalog, shard_files, spaces
 from imseek.data import schema as t
 from imseek.data.catalog import live
 from imseek.data.collection_files import load_array
-from imseek.data.current import Shard
-from imseek.data.parts import Ids, Parts, Row
+from imseek.data.current_file import Shard
+from imseek.data.rebuild_rows import Ids, Parts, Row
 from imseek.data.writer import Writer
 from imseek.types import SpaceInfo
 
@@ -108,7 +108,7 @@ class Build:
             nonlocal asked_all
             for shard in self._lacking:
                 with self._writer.catalog.transaction() as connection:
-                    files.check_intact(connection, self._writer, [shard.shard_id], kind="ids")
+                    shard_catalog.check_intact(connection, self._writer, [shard.shard_id], kind="ids")
                 living = self._living(shard)
                 ids = living[~self._parts.held(living)]
                 opened.append(_Open(shard, len(ids)))
@@ -154,14 +154,14 @@ class Build:
 
         def change(connection: Connection, generation: int) -> None:
             for shard_id, file in staged.items():
-                files.publish(self._writer, connection, generation, shard_id, [file])
+                shard_catalog.publish(self._writer, connection, generation, shard_id, [file])
             touched: set[int] = set()
-            for chunk in files.chunks(lost):
+            for chunk in shard_catalog.chunks(lost):
                 ids = t.images.c.image_id.in_(chunk)
                 touched.update(connection.execute(select(t.images.c.shard_id).where(ids)).scalars())
                 connection.execute(update(t.images).where(ids).values(shard_id=None))
             for shard_id in sorted(touched):
-                files.write_dead(self._writer, connection, generation, shard_id)
+                shard_catalog.write_dead(self._writer, connection, generation, shard_id)
             spaces.put_in_use(connection, self.space.space_id, replaces)
             parts.apply(self._writer, connection, generation)
 
@@ -189,7 +189,7 @@ class Build:
 
         def change(connection: Connection, generation: int) -> None:
             for shard_id, file in staged.items():
-                files.publish(self._writer, connection, generation, shard_id, [file])
+                shard_catalog.publish(self._writer, connection, generation, shard_id, [file])
             parts.apply(self._writer, connection, generation)
 
         self._writer.apply(change)
@@ -200,7 +200,7 @@ class Build:
         self._buffer.clear()
         self._complete.clear()
 
-    def _stage(self, shard: Shard) -> files.StagedFile:
+    def _stage(self, shard: Shard) -> shard_catalog.StagedFile:
         """The vector file of a shard: rows of zeros where the image has left the shard, or leaves it now."""
         ids = self._load(layout.ids(shard.shard_id))
 
@@ -214,9 +214,9 @@ class Build:
                         rows[n] = self._buffer[image_id]
                 yield rows
 
-        content = shards.Blocks(len(ids), self.space.dim, blocks())
+        content = shard_files.Blocks(len(ids), self.space.dim, blocks())
         path = self._path(shard.shard_id)
-        return files.stage(self._writer, path, "vectors", content, space_id=self.space.space_id)
+        return shard_catalog.stage(self._writer, path, "vectors", content, space_id=self.space.space_id)
 
     def _living(self, shard: Shard) -> Ids:
         """Images of a shard that have not died, ascending; suspended and quarantined ones may be searched again."""

@@ -16,17 +16,18 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from imseek.data import (
-    files,
     judgement_file,
     layout,
     model_files,
-    parts,
-    shards,
+    rebuild_rows,
+    shard_catalog,
+    shard_files,
     snapshot_files,
     snapshots,
 )
 from imseek.data import schema as t
 from imseek.data.catalog import live, modalities
+from imseek.data.catalog_recovery import Ledger, restore
 from imseek.data.collection_files import (
     HARD_LINK,
     check_top,
@@ -41,7 +42,6 @@ from imseek.data.collection_files import (
 from imseek.data.commit import stat_values
 from imseek.data.file_stat import UNKNOWN_STAT
 from imseek.data.lock import lock_of
-from imseek.data.restore import Ledger, restore
 from imseek.data.trust import check_trusted, complete_record
 from imseek.data.verify import STRANGE, examine, verify
 from imseek.data.writer import Writer
@@ -176,14 +176,14 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
     elif problem.kind == model_files.KIND:
         ledger.lost.append(f"{problem.file}: {_model_told(writer, problem.file)}")
         _retire(writer, problem.file)
-    elif problem.kind == parts.PART:
+    elif problem.kind == rebuild_rows.PART:
         _forget(writer, problem.file)
         ledger.lost.append(f"{problem.file}: rows of a space that is being built, to be made again")
     elif shard_id is None or not _lives(writer, shard_id):
         return  # It went with another problem, or is made again from the catalog by every writer.
     elif problem.kind == "dead":
         writer.apply(
-            lambda connection, generation: files.write_dead(writer, connection, generation, shard_id)
+            lambda connection, generation: shard_catalog.write_dead(writer, connection, generation, shard_id)
         )
         ledger.restored.append(f"the dead rows of shard {shard_id} from the catalog")
     elif problem.kind == "ids" and _rewrite_ids(writer, shard_id):
@@ -217,7 +217,7 @@ def _model_told(writer: Writer, file: str) -> str:
 
 def _retire(writer: Writer, file: str) -> None:
     condition = t.files.c.path == file
-    writer.apply(lambda connection, generation: files.retire(connection, generation, condition))
+    writer.apply(lambda connection, generation: shard_catalog.retire(connection, generation, condition))
 
 
 def _drop_snapshot(writer: Writer, file: str, ledger: Ledger) -> None:
@@ -253,7 +253,7 @@ def _set_back(writer: Writer, file: str, ledger: Ledger) -> None:
     def change(connection: Connection, generation: int) -> None:
         s = t.spaces.c
         connection.execute(update(t.spaces).where(s.space_id == _space_of(file)).values(is_current=0))
-        files.forget(connection, [file])
+        shard_catalog.forget(connection, [file])
 
     writer.apply(change)
     remove_files(writer.root, [file])
@@ -274,7 +274,7 @@ def _unused_space(writer: Writer, path: str) -> str | None:
 
 def _forget(writer: Writer, path: str) -> None:
     """Give up a file that no reader uses. Its name is free at once: it is written again when the space is built."""
-    writer.apply(lambda connection, generation: files.forget(connection, [path]))
+    writer.apply(lambda connection, generation: shard_catalog.forget(connection, [path]))
     remove_files(writer.root, [path], durable=True)
 
 
@@ -290,8 +290,8 @@ def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
             return False
     except (OSError, CorruptCollectionError):
         return False
-    ids = shards.load_table(writer.root, path, ["image_id"]).column("image_id").to_numpy()
-    staged = files.stage(writer, layout.ids(shard_id), "ids", np.asarray(ids, np.int64))
+    ids = shard_files.load_table(writer.root, path, ["image_id"]).column("image_id").to_numpy()
+    staged = shard_catalog.stage(writer, layout.ids(shard_id), "ids", np.asarray(ids, np.int64))
     sync_folders(writer.root, publish(writer.root, [(staged.staged, staged.path)]))
     return True
 
@@ -304,14 +304,14 @@ def _lose(
 
     def change(connection: Connection, generation: int) -> None:
         lost.extend(connection.execute(select(t.images.c.image_id).where(which, live(t.images))).scalars())
-        for chunk in files.chunks(lost):
+        for chunk in shard_catalog.chunks(lost):
             connection.execute(update(t.images).where(t.images.c.image_id.in_(chunk)).values(shard_id=None))
             connection.execute(
                 update(t.places)
                 .where(t.places.c.image_id.in_(chunk), live(t.places))
                 .values(stat_values(UNKNOWN_STAT))
             )
-        files.retire_shards(connection, generation, shard_ids)
+        shard_catalog.retire_shards(connection, generation, shard_ids)
 
     writer.apply(change)
     ledger.lost.append(

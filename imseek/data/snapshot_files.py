@@ -13,15 +13,15 @@ from typing import Final
 import numpy as np
 from sqlalchemy import Connection, func, insert, not_, or_, select, update
 
-from imseek.data import durable, files, layout
+from imseek.data import durable_files, layout, shard_catalog
 from imseek.data import schema as t
 from imseek.data.catalog import live
-from imseek.data.indexes import Indexed, Part
+from imseek.data.index_info import Indexed, Part
 from imseek.data.schema import FOREVER
-from imseek.data.snapshot_making import Made, stage, write_array
+from imseek.data.snapshot_build import Made, stage, write_array
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.facts import COVERED, FACTS, TRUTH, Covered, Facts, IndexFolder, bits
-from imseek.data.vectors.questions import Questions
+from imseek.data.vectors.index_metadata import COVERED, FACTS, TRUTH, Covered, Facts, IndexFolder, bits
+from imseek.data.vectors.recall_queries import Questions
 from imseek.data.vectors.snapshot import Snapshot, mapped
 from imseek.data.vectors.tuning import UNTUNED
 from imseek.data.writer import Writer
@@ -37,7 +37,7 @@ class Staged:
 
     folder: IndexFolder
     facts: Facts
-    written: dict[str, durable.Written]
+    written: dict[str, durable_files.Written]
 
 
 def stage_part(
@@ -52,11 +52,11 @@ def stage_part(
     if made.before is not None:  # An image in it that is suspended now may come back.
         lo, hi = min(lo, made.before.facts.lo), max(hi, made.before.facts.hi)
         ids = np.union1d(ids, made.before.covered.ids())
-    durable.fresh_folder(folder.path)
+    durable_files.fresh_folder(folder.path)
     count = int(made.index.ntotal)
     written = stage(made.index, folder.path)
     marks = bits(ids, int(ids.max()) // 8 * 8 + 8)
-    written[COVERED] = durable.stage(folder.path / COVERED, partial(write_array, marks))
+    written[COVERED] = durable_files.stage(folder.path / COVERED, partial(write_array, marks))
     facts = Facts(
         factory=made.factory,
         dim=space.dim,
@@ -117,15 +117,15 @@ def publish(
                     sealed,
                 )
             names = [*(part.name for part in stay), *(folder.name for folder in new)]
-            durable.fresh_folder(whole)
-            written: dict[str, durable.Written] = {}
+            durable_files.fresh_folder(whole)
+            written: dict[str, durable_files.Written] = {}
             if truth is not None:
-                written[TRUTH] = durable.stage(whole / TRUTH, truth.write)
+                written[TRUTH] = durable_files.stage(whole / TRUTH, truth.write)
             sizes = {name: found.size for name, found in written.items()}
             sealed = replace(facts, parts=tuple(names), layout="", sizes=sizes)
             moved += _moved(whole, {**written, FACTS: _seal(whole, sealed)}, final, sealed)
         moved = [replace(one, space_id=space.space_id) for one in moved]
-        files.publish(writer, connection, generation, None, moved)
+        shard_catalog.publish(writer, connection, generation, None, moved)
         last = connection.execute(select(func.coalesce(func.max(t.snapshots.c.snapshot_id), 0))).scalar_one()
         row = {"snapshot_id": last + 1, "space_id": space.space_id, "folder": final, "factory": facts.factory}
         connection.execute(insert(t.snapshots).values(**row, facts="{}", born=generation, died=FOREVER))
@@ -145,7 +145,7 @@ def retire(connection: Connection, generation: int, space_id: int, but: Sequence
     if but:
         folders = [f"{layout.index_folder(space_id)}/{name}/" for name in but]
         ours &= not_(or_(*(t.files.c.path.startswith(folder, autoescape=True) for folder in folders)))
-    files.retire(connection, generation, ours)
+    shard_catalog.retire(connection, generation, ours)
     connection.execute(
         update(t.snapshots)
         .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
@@ -153,14 +153,14 @@ def retire(connection: Connection, generation: int, space_id: int, but: Sequence
     )
 
 
-def _seal(folder: Path, facts: Facts) -> durable.Written:
-    return durable.stage(folder / FACTS, methodcaller("write", facts.sealed()))
+def _seal(folder: Path, facts: Facts) -> durable_files.Written:
+    return durable_files.stage(folder / FACTS, methodcaller("write", facts.sealed()))
 
 
 def _moved(
-    staged: Path, written: dict[str, durable.Written], final: str, facts: Facts
-) -> list[files.StagedFile]:
+    staged: Path, written: dict[str, durable_files.Written], final: str, facts: Facts
+) -> list[shard_catalog.StagedFile]:
     return [
-        files.StagedFile(staged / name, f"{final}/{name}", KIND, facts.rows, found)
+        shard_catalog.StagedFile(staged / name, f"{final}/{name}", KIND, facts.rows, found)
         for name, found in written.items()
     ]

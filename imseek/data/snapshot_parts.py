@@ -14,12 +14,19 @@ from typing import Any
 import faiss
 import numpy as np
 
-from imseek.data.indexes import Indexed, Part
-from imseek.data.snapshot_making import GROWTH, IMBALANCE, Made, extended, made_anew, usable
+from imseek.data.index_info import Indexed, Part
+from imseek.data.snapshot_build import GROWTH, IMBALANCE, Made, extended, made_anew, usable
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.build import LiveRows, Tell, add, laid_out
-from imseek.data.vectors.facts import Covered
-from imseek.data.vectors.kinds import ROWS_PER_LIST, cagra_degree, code_of, inverted_file, list_count, make
+from imseek.data.vectors.index_kinds import (
+    ROWS_PER_LIST,
+    cagra_degree,
+    code_of,
+    inverted_file,
+    list_count,
+    make,
+)
+from imseek.data.vectors.index_metadata import Covered
 from imseek.data.vectors.snapshot import imbalance, without_rows
 from imseek.types import SpaceInfo
 

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 
 from imseek.data import layout, snapshot_parts
 from imseek.data.catalog import set_meta
+from imseek.data.index_info import Indexed, Part, indexed, info_of, policy_of
 from imseek.data.index_policy import POLICY, policy_text
-from imseek.data.indexes import Indexed, Part, indexed, info_of, policy_of
-from imseek.data.machine import memory_bytes
+from imseek.data.memory_limit import memory_bytes
 from imseek.data.reader import Reader
+from imseek.data.snapshot_build import GROWTH, Made, extended, usable
 from imseek.data.snapshot_files import Staged, keep, open_staged, publish, retire, stage_part
-from imseek.data.snapshot_making import GROWTH, Made, extended, usable
 from imseek.data.snapshot_parts import (
     Growth,
     grown,
@@ -35,10 +35,10 @@ from imseek.data.snapshot_parts import (
 from imseek.data.system_errors import explained
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows, Tell
-from imseek.data.vectors.facts import TRUTH, IndexFolder
-from imseek.data.vectors.joined import JoinedSnapshot
-from imseek.data.vectors.kinds import EXACT_BYTES, choose, code_of, make
-from imseek.data.vectors.questions import Questions
+from imseek.data.vectors.index_kinds import EXACT_BYTES, choose, code_of, make
+from imseek.data.vectors.index_metadata import TRUTH, IndexFolder
+from imseek.data.vectors.recall_queries import Questions
+from imseek.data.vectors.sharded_index import JoinedSnapshot
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tuned
 from imseek.data.writer import Writer

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from imseek.data import files
 from imseek.data import schema as t
+from imseek.data import shard_catalog
 from imseek.data.catalog import Source, live
-from imseek.data.current import read_identity
+from imseek.data.current_file import read_identity
 from imseek.data.places import base_folder, container_suffix, is_url, join, join_root, split
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
@@ -82,8 +82,8 @@ def remove(writer: Writer, source_id: int) -> int:
     def change(connection: Connection, generation: int) -> None:
         query = select(t.places.c.image_id).where(t.places.c.source_id == source_id, live(t.places))
         gone.extend(connection.execute(query).scalars())
-        for shard_id in sorted(files.bury(connection, generation, sorted(gone))):
-            files.write_dead(writer, connection, generation, shard_id)
+        for shard_id in sorted(shard_catalog.bury(connection, generation, sorted(gone))):
+            shard_catalog.write_dead(writer, connection, generation, shard_id)
         _end(connection, generation, source_id)
 
     writer.apply(change)

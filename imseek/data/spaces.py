@@ -13,12 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from imseek.data import files, model_files
+from imseek.data import model_files, shard_catalog
 from imseek.data import schema as t
 from imseek.data.catalog import LIVE, live, now
 from imseek.data.collection_files import remove_files
 from imseek.data.create import add_space
-from imseek.data.parts import PART
+from imseek.data.rebuild_rows import PART
 from imseek.data.summary import KEPT_SINCE, modalities_of
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
@@ -135,8 +135,8 @@ def drop(writer: Writer, space_id: int) -> DropReport:
         total = select(func.count(), func.coalesce(func.sum(f.size), 0)).where(mine)
         counts.append(tuple(connection.execute(total).one()))
         gone.extend(connection.execute(select(f.path).where(mine, f.kind == PART)).scalars())
-        files.forget(connection, gone)
-        files.retire(connection, generation, f.space_id == space_id)
+        shard_catalog.forget(connection, gone)
+        shard_catalog.retire(connection, generation, f.space_id == space_id)
         connection.execute(
             update(t.snapshots)
             .where(t.snapshots.c.space_id == space_id, live(t.snapshots))

@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Final
 
 from imseek.data.catalog_file import address_of, connect_read_only
-from imseek.data.current import Current
-from imseek.data.disk import sizes_of
-from imseek.data.indexes import infos, policy_of
+from imseek.data.current_file import Current
+from imseek.data.disk_usage import sizes_of
+from imseek.data.index_info import infos, policy_of
 from imseek.data.json_object import JsonObject
 from imseek.data.lock import is_locked
 from imseek.data.places import base_folder, is_url, join_root, locate

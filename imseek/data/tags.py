@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection, insert, select, update
 
-from imseek.data import files
 from imseek.data import schema as t
+from imseek.data import shard_catalog
 from imseek.data.catalog import live
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
@@ -21,7 +21,7 @@ def of(connection: Connection, image_ids: Sequence[int]) -> dict[int, dict[str, 
     """The tags that images have now, by image, with where each comes from."""
     found: dict[int, dict[str, str]] = {}
     g = t.tags.c
-    for chunk in files.chunks(image_ids):
+    for chunk in shard_catalog.chunks(image_ids):
         query = select(g.image_id, g.tag, g.provenance).where(g.image_id.in_(chunk), live(t.tags))
         for image_id, tag, provenance in connection.execute(query.order_by(g.image_id, g.tag)):
             found.setdefault(image_id, {})[tag] = provenance
@@ -40,7 +40,7 @@ def add(
     had = of(connection, ids)
     i = t.images.c
     living: set[int] = set()
-    for chunk in files.chunks(ids):
+    for chunk in shard_catalog.chunks(ids):
         living.update(
             connection.execute(select(i.image_id).where(i.image_id.in_(chunk), live(t.images))).scalars()
         )
@@ -78,7 +78,7 @@ def end(connection: Connection, generation: int, taken: Iterable[Tagged]) -> int
     for image_id, tag in taken:
         by_tag.setdefault(tag, []).append(image_id)
     for tag, image_ids in by_tag.items():
-        for chunk in files.chunks(image_ids):
+        for chunk in shard_catalog.chunks(image_ids):
             mine = (g.tag == tag) & g.image_id.in_(chunk) & live(t.tags)
             ended += connection.execute(update(t.tags).where(mine).values(died=generation)).rowcount
     return ended

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from imseek.data.current import read_identity
+from imseek.data.current_file import read_identity
 from imseek.data.json_object import JsonObject
 from imseek.data.system_errors import explained
 from imseek.data.user_home import private_file, read_private, write_private

@@ -14,7 +14,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Final
 
-from imseek.data import durable
+from imseek.data import durable_files
 from imseek.data.safe_path import READING
 from imseek.data.system_errors import explained
 from imseek.errors import StorageError
@@ -62,8 +62,8 @@ def write_private(name: str, data: bytes) -> None:
     with explained(path):
         fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         os.close(fd)
-    durable.stage(staged, methodcaller("write", data))
-    durable.publish([(staged, path)])
+    durable_files.stage(staged, methodcaller("write", data))
+    durable_files.publish([(staged, path)])
 
 
 @contextmanager

@@ -13,15 +13,15 @@ from typing import Final
 from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.pool import StaticPool
 
-from imseek.data import durable, layout
+from imseek.data import durable_files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import current_of, get_meta
 from imseek.data.catalog_file import connect_file
 from imseek.data.collection_files import A_FOLDER, HARD_LINK, TOO_DEEP, check_top, digest, find_files
-from imseek.data.current import read_identity
-from imseek.data.evidence import backup_fault, catalog_damage, catalog_lag, gather
+from imseek.data.current_file import read_identity
 from imseek.data.lock import is_locked, locked_error
 from imseek.data.migrations import migrate_connection
+from imseek.data.recovery_evidence import backup_fault, catalog_damage, catalog_lag, gather
 from imseek.data.runs import read_runs
 from imseek.data.verify_contents import contents_problems
 from imseek.data.writer import listed_folders
@@ -177,7 +177,7 @@ def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Pr
             continue
         seen.files += 1
         seen.bytes += found.size
-        if found != durable.Written(file.size, file.sha256):
+        if found != durable_files.Written(file.size, file.sha256):
             seen.bad.add(file.path)
             differs = found.size != file.size
             message = f"{found.size} bytes instead of {file.size}" if differs else "its checksum differs"

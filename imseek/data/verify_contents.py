@@ -11,16 +11,24 @@ import numpy.typing as npt
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
-from imseek.data import files, judgement_file, layout, model_files, models, shards
+from imseek.data import judgement_file, layout, model_files, models, shard_catalog, shard_files
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live
 from imseek.data.collection_files import load_array, open_file
-from imseek.data.current import Current, Shard
-from imseek.data.parts import PART, part_type
+from imseek.data.current_file import Current, Shard
+from imseek.data.rebuild_rows import PART, part_type
 from imseek.data.snapshot_files import KIND as SNAPSHOT
 from imseek.data.trust import is_trusted
-from imseek.data.vectors.facts import FACTS, INDEX, TABLE, Covered, IndexFolder, part_folders, read_facts
 from imseek.data.vectors.faiss_structure import check_structure
+from imseek.data.vectors.index_metadata import (
+    FACTS,
+    INDEX,
+    TABLE,
+    Covered,
+    IndexFolder,
+    part_folders,
+    read_facts,
+)
 from imseek.errors import CorruptCollectionError
 from imseek.types import Problem, SpaceInfo
 
@@ -95,7 +103,7 @@ def _shard_problems(
             dead = load_array(root, shard.dead, mapped=False).tolist() if shard.dead else []
         except ValueError:
             dead = None
-        if files.dead_rows(connection, shard_id, ids).tolist() != dead:
+        if shard_catalog.dead_rows(connection, shard_id, ids).tolist() != dead:
             yield Problem("dead", shard.dead or name, "the catalog has other dead rows", repairable=True)
 
 
@@ -117,7 +125,7 @@ def _table_fault(root: Path, path: str, rows: int) -> str | None:
     """What is wrong with the columns of a table, or with their number; None where nothing is."""
     try:
         with open_file(root, path) as file:
-            shards.check_table(file, path, rows)
+            shard_files.check_table(file, path, rows)
     except _DAMAGE as error:
         return _reason(error)
     return None
@@ -126,7 +134,7 @@ def _table_fault(root: Path, path: str, rows: int) -> str | None:
 def _ids_of(root: Path, path: str) -> list[int] | None:
     """The ids in a table; None where it is damaged."""
     try:
-        found: list[int] = shards.load_table(root, path, ["image_id"]).column("image_id").to_pylist()
+        found: list[int] = shard_files.load_table(root, path, ["image_id"]).column("image_id").to_pylist()
     except _DAMAGE:
         return None
     return found
@@ -188,7 +196,7 @@ def _index_problems(folder: IndexFolder, damaged: Set[str]) -> Iterator[Problem]
                 name = part.name
                 _check_index(part)
         if damaged.isdisjoint(part.name for part in parts) and is_trusted(folder.root):
-            from imseek.data.vectors.joined import open_snapshot  # It imports FAISS.
+            from imseek.data.vectors.sharded_index import open_snapshot  # It imports FAISS.
 
             name = folder.name
             open_snapshot(folder)

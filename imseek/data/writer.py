@@ -20,12 +20,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from imseek.data import backup, checksums, collection_files, durable, layout
+from imseek.data import catalog_backups, catalog_checksums, collection_files, durable_files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, get_meta, now, set_meta
 from imseek.data.catalog_check import check_catalog
 from imseek.data.collection_files import FoundFiles, check_top, find_files, refuse_strange
-from imseek.data.current import Current, read_current, read_identity, write_current
+from imseek.data.current_file import Current, read_current, read_identity, write_current
 from imseek.data.diagnosis import note_opened
 from imseek.data.lock import boot_id, host, lock_of, process_started
 from imseek.data.migrations import check_version
@@ -87,15 +87,15 @@ class Writer:
         if not (self.root / layout.CATALOG).exists():
             raise self._corrupt(f"{self.root / layout.CATALOG} is missing")
         check_version(self.root / layout.CATALOG)
-        durable.fresh_folder(self.staging)
-        self._checksums = checksums.begin(self.root, self.staging, self._uuid)
+        durable_files.fresh_folder(self.staging)
+        self._checksums = catalog_checksums.begin(self.root, self.staging, self._uuid)
         return Catalog(self.root)
 
     def _on_server(self) -> Catalog:
         from imseek.data.postgres.catalog import PostgresCatalog
 
         catalog = PostgresCatalog(self.root)
-        durable.fresh_folder(self.staging)
+        durable_files.fresh_folder(self.staging)
         return catalog
 
     def __exit__(
@@ -160,8 +160,8 @@ class Writer:
         if self.catalog.is_shared:
             return
         # Taken back for good: where the copy fails half-way, what was recorded of the one before speaks of it no more.
-        self._checksums = checksums.take_back(self.root, self.staging, self._checksums, name)
-        backup.back_up(self.root, self.staging, self.root / name)
+        self._checksums = catalog_checksums.take_back(self.root, self.staging, self._checksums, name)
+        catalog_backups.back_up(self.root, self.staging, self.root / name)
         self._checksums = self._checksums.having(name, collection_files.digest(self.root, name))
         self._backed_up = self.generation
 
@@ -288,9 +288,9 @@ class Writer:
         self._end_run(state, exit_code)
         if not self.catalog.is_shared:
             if changed:
-                self.renew_backup(backup.next_target(self.root).name)
-            checksums.end(self.root, self.staging, self._checksums)
-        durable.remove_tree(self.staging)
+                self.renew_backup(catalog_backups.next_target(self.root).name)
+            catalog_checksums.end(self.root, self.staging, self._checksums)
+        durable_files.remove_tree(self.staging)
 
     def _end_run(self, state: str, exit_code: int) -> None:
         with self.transaction() as connection:

@@ -10,8 +10,8 @@ from imseek.encoders.runtime import Runtime
 if TYPE_CHECKING:
     from imseek.encoders.catalogue import Entry, find_encoder, list_encoders
     from imseek.encoders.download import Downloaded, Offer, download_encoder
+    from imseek.encoders.encoder_check import EncoderCheck, check_encoder
     from imseek.encoders.hub import Transfer
-    from imseek.encoders.selfcheck import EncoderCheck, check_encoder
 
 __all__ = [
     "PRESETS",
@@ -37,9 +37,9 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """The rest, imported when it is used: a search needs none of it, and has little time."""
     if name in __all__:
-        from imseek.encoders import catalogue, download, hub, selfcheck
+        from imseek.encoders import catalogue, download, encoder_check, hub
 
-        for module in (catalogue, download, hub, selfcheck):
+        for module in (catalogue, download, hub, encoder_check):
             if hasattr(module, name):
                 return getattr(module, name)
     raise AttributeError(f"module 'imseek.encoders' has no attribute {name!r}")

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from imseek.encoders import hub, licences, windows
+from imseek.encoders import chunking, hub, licences
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.catalogue import FILES
 from imseek.encoders.checkpoint import scalar
@@ -128,7 +128,7 @@ class AlignEncoder(LibraryEncoder):
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """A line for each text that is longer than the context window."""
         assert self._info.context_length is not None
-        return windows.notes([len(self._pieces(text)) for text in texts], self._info.context_length)
+        return chunking.notes([len(self._pieces(text)) for text in texts], self._info.context_length)
 
     def _text_rows(self, model: Any, texts: Sequence[str]) -> Float32:
         """n texts that fit → (n, dim) float32 unit rows."""
@@ -149,7 +149,7 @@ class AlignEncoder(LibraryEncoder):
     def _pieces(self, text: str) -> list[str]:
         length = self._info.context_length
         assert length is not None
-        return windows.pieces(text, lambda piece: self._token_count(piece) <= length)
+        return chunking.pieces(text, lambda piece: self._token_count(piece) <= length)
 
     def _token_count(self, text: str) -> int:
         """Tokens of ``text``, uncut, with those that mark start and end."""

@@ -14,7 +14,7 @@ import numpy as np
 from imseek.encoders import int8
 from imseek.encoders.checks import available_cpus, check_pictures
 from imseek.encoders.device import plan
-from imseek.encoders.guard import Guard, Verdict
+from imseek.encoders.precision_check import Guard, Verdict
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import TorchImages
@@ -31,8 +31,8 @@ _MOST: Final = 256
 class ImageTower:
     """Prepared pictures to unit rows, on the device and in the precision that a Runtime asks for. Thread-safe.
 
-    Any precision but fp32 is compared with fp32 first (:mod:`imseek.encoders.guard`); until that is over, rows
-    are the fp32 ones. Where it fails, the precision ``auto`` becomes fp32, which ``notify`` is told, and one that
+    Any precision but fp32 is compared with fp32 first (:mod:`imseek.encoders.precision_check`); until that is over,
+    rows are the fp32 ones. Where it fails, the precision ``auto`` becomes fp32, which ``notify`` is told, and one that
     the user named is an EncoderError. ``notify`` is also given a line before the int8 form of a network is made.
     """
 

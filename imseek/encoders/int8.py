@@ -16,7 +16,7 @@ import numpy as np
 from imseek.encoders.cache import cache_dir, made_once
 from imseek.encoders.checks import available_cpus
 from imseek.encoders.device import this_machine
-from imseek.encoders.onnx_files import Network, write
+from imseek.encoders.onnx_network import Network, write
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import with_pixels

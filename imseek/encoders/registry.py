@@ -121,7 +121,7 @@ def load(
 
         return BuiltinEncoder(modalities=modalities, runtime=runtime)
     if fingerprint is not None and tuple(modalities) == ("text",):
-        from imseek.encoders.openclip.exported import ExportedTextEncoder
+        from imseek.encoders.openclip.onnx_text import ExportedTextEncoder
 
         exported = ExportedTextEncoder.from_cache(reference, fingerprint, runtime)
         if exported is not None:

@@ -21,8 +21,8 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.encoders import checkpoint
 from imseek.errors import EncoderError, UsageError
-from imseek.explore.reading import allowed
-from imseek.explore.vectors import Vectors
+from imseek.explore.snapshot_session import allowed
+from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
 
 WHERE_TO_LOOK: Final = (

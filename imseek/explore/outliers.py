@@ -14,17 +14,17 @@ import numpy.typing as npt
 
 from imseek.data.models import Model
 from imseek.data.reader import Reader
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
-from imseek.explore.clusters import fitting
-from imseek.explore.clusters.describing import members_of
-from imseek.explore.clusters.fitting import some
-from imseek.explore.distinct import Distinct, distinct, marks
-from imseek.explore.reading import allowed
-from imseek.explore.saving import check_name
-from imseek.explore.vectors import Vectors
+from imseek.explore.clusters import kmeans_clusters
+from imseek.explore.clusters.kmeans_clusters import some
+from imseek.explore.clusters.medoids import members_of
+from imseek.explore.score_columns import check_name
+from imseek.explore.snapshot_session import allowed
+from imseek.explore.space_vectors import Vectors
+from imseek.explore.unique_vectors import Distinct, distinct, marks
 from imseek.types import Float32, OutlierMethod, OutlierReport, Shown
 
 KIND: Final = "outliers"
@@ -127,13 +127,13 @@ def _cells(vectors: Vectors, differ: Distinct, seed: int, telling: Telling) -> I
     if m <= EACH_WITH_EACH:
         yield np.arange(m), np.arange(m)
         return
-    telling.tell(fitting.FITTING, 0, None)
+    telling.tell(kmeans_clusters.FITTING, 0, None)
     count = m // _CELL
-    rows = fitting.some_rows(vectors, fitting.TRAINED_BYTES // (4 * vectors.dim), seed)
+    rows = kmeans_clusters.some_rows(vectors, kmeans_clusters.TRAINED_BYTES // (4 * vectors.dim), seed)
     centres = kmeans.centres_of(rows, min(count, len(np.unique(marks(rows)))), seed=seed)
     label = np.empty(m, np.int64)
     for start in range(0, m, _ASKED):
-        telling.tell(fitting.ASSIGNING, start, m)
+        telling.tell(kmeans_clusters.ASSIGNING, start, m)
         part = slice(start, start + _ASKED)
         label[part] = kmeans.nearest(vectors.at(differ.first[part]), centres, 1)[0][:, 0]
     members = members_of(label, len(centres))
@@ -271,7 +271,7 @@ def _report(
 def _saved(
     vectors: Vectors, differ: Distinct, asked: Asked, scores: Floats, report: OutlierReport
 ) -> OutlierReport:
-    from imseek.data import derived
+    from imseek.data import derived_results
 
     assert asked.save is not None
     if not len(scores):
@@ -288,5 +288,5 @@ def _saved(
         "typical": report.typical,
     }
     values = {asked.save: dict(zip(ids, mine, strict=True))}
-    generation = derived.store(vectors.reader.root, values, Model(asked.save, KIND, facts))
+    generation = derived_results.store(vectors.reader.root, values, Model(asked.save, KIND, facts))
     return replace(report, generation=generation, saved=asked.save)

@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 
 from imseek.data.reader import Reader
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.explore.clusters.fitting import some
-from imseek.explore.distinct import Distinct, distinct
-from imseek.explore.reading import allowed
-from imseek.explore.vectors import Vectors
+from imseek.explore.clusters.kmeans_clusters import some
+from imseek.explore.snapshot_session import allowed
+from imseek.explore.space_vectors import Vectors
+from imseek.explore.unique_vectors import Distinct, distinct
 from imseek.types import Float32, SampleMethod, SampleReport, Shown
 
 CHOOSING: Final = "choosing images"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.exports.selection import Selection
 from imseek.types import ExportFormat, ExportOptions, SkippedPicture
 

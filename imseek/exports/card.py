@@ -19,7 +19,7 @@ Feature: TypeAlias = dict[str, Any]
 
 
 def features(selection: Selection) -> list[Feature]:
-    """Of what :func:`imseek.exports.pictures.rows_of` gives."""
+    """Of what :func:`imseek.exports.image_files.rows_of` gives."""
     found: list[Feature] = [_of("image_id", "int64")]
     found += [_of(name, "string") for name in ("path", "path_b64", "uri")]
     if selection.scores is not None:

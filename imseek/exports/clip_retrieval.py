@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 
 from imseek.data import layout
 from imseek.data.collection_files import path_of
-from imseek.data.current import Shard
+from imseek.data.current_file import Shard
 from imseek.data.places import is_url
 from imseek.data.vectors.base import Ids, IdSet
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 from imseek.exports.arrow import schema_of, table_of
 from imseek.exports.base import Job, Written
 from imseek.exports.selection import BLOCK, Selection

@@ -14,8 +14,8 @@ import numpy as np
 
 from imseek.exports import fiftyone_fields as fields
 from imseek.exports.base import Job, Written
-from imseek.exports.copies import Copies
-from imseek.exports.pictures import Pictures
+from imseek.exports.file_copies import Copies
+from imseek.exports.image_files import Pictures
 
 _PICTURES: Final = "data"
 #: The oldest version with these fields: newer ones of FiftyOne migrate what they read, older ones refuse it.

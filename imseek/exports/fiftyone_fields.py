@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from imseek.data.vectors.base import Float16
-from imseek.exports.pictures import Picture, Row
+from imseek.exports.image_files import Picture, Row
 
 Document: TypeAlias = dict[str, Any]
 Oids: TypeAlias = Callable[[object], Document]

@@ -10,8 +10,8 @@ from imseek.errors import UsageError, did_you_mean
 from imseek.exports.base import Format
 from imseek.exports.clip_retrieval import write_clip_retrieval
 from imseek.exports.faiss_file import write_faiss
+from imseek.exports.image_formats import PICTURED
 from imseek.exports.parquet import write_parquet
-from imseek.exports.pictured import PICTURED
 from imseek.exports.tabular import write_csv, write_jsonl
 from imseek.types import ExportOptions
 

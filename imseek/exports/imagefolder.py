@@ -16,8 +16,8 @@ import pyarrow as pa
 from imseek.errors import UsageError, did_you_mean
 from imseek.exports import card
 from imseek.exports.base import Job, Written
-from imseek.exports.copies import Copies
-from imseek.exports.pictures import Pictures, Row
+from imseek.exports.file_copies import Copies
+from imseek.exports.image_files import Pictures, Row
 from imseek.exports.selection import Selection
 
 _TABLE: Final = "metadata.jsonl"

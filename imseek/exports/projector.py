@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 import numpy as np
 
 from imseek.exports.base import Job, Written
-from imseek.exports.pictures import Picture, Pictures, Row, rows_of
+from imseek.exports.image_files import Picture, Pictures, Row, rows_of
 from imseek.media.sprite import Sprite, columns_of, tile
 from imseek.types import Float32, Pixels, SkippedPicture
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from imseek.data.column_reader import Stored
 from imseek.data.reader import Reader
-from imseek.data.shards import plain
-from imseek.data.stored import Stored
+from imseek.data.shard_files import plain
 from imseek.data.vectors.base import Float16, Ids, IdSet
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 from imseek.search.where.columns import Columns
 from imseek.types import Float32, Place, SpaceInfo, path_json
 

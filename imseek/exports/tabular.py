@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from imseek.data.shards import plain
+from imseek.data.shard_files import plain
 from imseek.exports.base import Job, Written
 
 #: What a spreadsheet takes for the beginning of a formula, also behind white space.

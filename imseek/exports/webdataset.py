@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from imseek.errors import UsageError
 from imseek.exports import card
 from imseek.exports.base import Job, Written
-from imseek.exports.pictures import Picture, Pictures, Row
+from imseek.exports.image_files import Picture, Pictures, Row
 
 #: The most pictures in a tar, and its bytes, unless said otherwise.
 IMAGES: Final = 10_000

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from itertools import islice
 
 from imseek.data import spaces
-from imseek.data.parts import Row
 from imseek.data.reader import Reader
 from imseek.data.rebuild import Build
+from imseek.data.rebuild_rows import Row
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
-from imseek.encoders.joining import space_of
+from imseek.encoders.space_compatibility import space_of
 from imseek.indexer.captions import BATCH, CaptionEncoder
 from imseek.types import CaptionReport, Progress, ProgressCallback
 

@@ -16,28 +16,28 @@ from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
-from imseek.data.batch import Batch, NewImage, Placing, ReadContainer
 from imseek.data.catalog import KnownPlace
+from imseek.data.changeset import Batch, NewImage, Placing, ReadContainer
 from imseek.data.commit import commit
-from imseek.data.contents import HashLookup
+from imseek.data.compaction import merge_due
+from imseek.data.content_lookup import HashLookup
 from imseek.data.file_stat import UNKNOWN_STAT
-from imseek.data.merge import merge_due
 from imseek.data.places import INSIDE, locate, split
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.runtime import Runtime
+from imseek.indexer import imported_vectors
 from imseek.indexer import scan as scanning
-from imseek.indexer import taken
+from imseek.indexer.containers import Ended, expand
+from imseek.indexer.decode_stage import TRANSIENT, Failed, Loaded, Loader
+from imseek.indexer.encode_stage import Storing
 from imseek.indexer.executors import executor_of
 from imseek.indexer.executors.base import Plan
-from imseek.indexer.expand import Ended, expand
-from imseek.indexer.homeless import Homeless, Waiting
-from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader
-from imseek.indexer.passing import Known, Passing
-from imseek.indexer.rows import Columns
+from imseek.indexer.metadata_rows import Columns
+from imseek.indexer.moves import Homeless, Waiting
 from imseek.indexer.scan import RETRIED, Candidate, ScanResult, Settings, Skipped
-from imseek.indexer.storing import Storing
-from imseek.indexer.targets import Target, record
+from imseek.indexer.skip_known import Known, Passing
+from imseek.indexer.source_selection import Target, record
 from imseek.media.decode import DEFAULT_LIMITS, Limits
 from imseek.types import Failure, IndexReport, KnownPicture, Progress, ProgressCallback, Ray
 
@@ -81,7 +81,7 @@ def index(
     """
     # Before a source is recorded: a wrong collection, or vectors of another encoder, must leave nothing behind.
     passing = Passing(writer.root, options.skip_known)
-    wanted, notes = taken.check(writer.catalog, wanted, encoders, options.scan, options.limits)
+    wanted, notes = imported_vectors.check(writer.catalog, wanted, encoders, options.scan, options.limits)
     run = Run(
         writer,
         encoders,

@@ -13,19 +13,19 @@ from typing import Any
 import numpy.typing as npt
 
 from imseek.data import sources, spaces
-from imseek.data.contents import same_contents
-from imseek.data.indexed import IndexedPlace
-from imseek.data.parts import Row
+from imseek.data.content_lookup import same_contents
+from imseek.data.image_places import IndexedPlace
 from imseek.data.reader import Reader
 from imseek.data.rebuild import Build
+from imseek.data.rebuild_rows import Row
 from imseek.data.spaces import StoredSpace
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.errors import CONTENT_CHANGED, ImseekError, MediaError
-from imseek.indexer import joins
-from imseek.indexer.load import unit_rows
-from imseek.indexer.sources.reading import PlaceReader
-from imseek.indexer.workers import OrderedMap
+from imseek.indexer import space_changes
+from imseek.indexer.decode_stage import unit_rows
+from imseek.indexer.ordered_map import OrderedMap
+from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.media.decode import decode
 from imseek.types import (
     MissingPicture,
@@ -239,12 +239,12 @@ def reencode(
     started = time.monotonic()
     stop = stop or threading.Event()
     stored = spaces.stored(writer)
-    replaced = None if order.add else joins.to_replace(stored, order.replaces)
-    if (there := joins.already(stored, encoder, replaced)) is not None:
+    replaced = None if order.add else space_changes.to_replace(stored, order.replaces)
+    if (there := space_changes.already(stored, encoder, replaced)) is not None:
         build = Build(writer, there.info)
         rows = PictureRows(writer, encoder, build, stop)
         return _report("already", build, rows, None, build.done, encoder, started, ())
-    joins.check_new(stored, encoder, replaced)
+    space_changes.check_new(stored, encoder, replaced)
     info = spaces.take_up(writer, order.space)
     build = Build(writer, info)
     rows = PictureRows(writer, encoder, build, stop)

@@ -10,14 +10,14 @@ from typing import Final
 
 from imseek.data import places
 from imseek.data import sources as catalog_sources
-from imseek.data.batch import FailedFile
 from imseek.data.catalog import Catalog, KnownFailure, KnownPlace
+from imseek.data.changeset import FailedFile
 from imseek.data.file_stat import FileStat
-from imseek.indexer.homeless import Homeless
+from imseek.indexer.moves import Homeless
+from imseek.indexer.source_selection import LIST, Target
 from imseek.indexer.sources import filter_of, open_source
 from imseek.indexer.sources.base import Container, Found, Source, Unreachable
 from imseek.indexer.sources.files import is_empty
-from imseek.indexer.targets import LIST, Target
 from imseek.types import SkipReason, display_path
 
 #: Reasons that may be gone the next time, whatever the file looks like: it is tried again in each run.

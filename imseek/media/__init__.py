@@ -14,7 +14,7 @@ from imseek.media.decode import DEFAULT_LIMITS, Decoded, Limits, decode
 from imseek.media.formats import codecs
 
 if TYPE_CHECKING:
-    from imseek.media.fetch import DEFAULT_FETCH_LIMITS, FakeFetcher, Fetched, Fetcher, FetchLimits
+    from imseek.media.fetcher import DEFAULT_FETCH_LIMITS, FakeFetcher, Fetched, Fetcher, FetchLimits
     from imseek.media.http_fetcher import HttpFetcher
     from imseek.media.phash import hamming_distance, perceptual_hash
     from imseek.media.sheet import Cell, Row, contact_sheet
@@ -41,12 +41,12 @@ __all__ = [
 ]
 
 _LAZY = {
-    "DEFAULT_FETCH_LIMITS": "fetch",
+    "DEFAULT_FETCH_LIMITS": "fetcher",
     "Cell": "sheet",
-    "FakeFetcher": "fetch",
-    "FetchLimits": "fetch",
-    "Fetched": "fetch",
-    "Fetcher": "fetch",
+    "FakeFetcher": "fetcher",
+    "FetchLimits": "fetcher",
+    "Fetched": "fetcher",
+    "Fetcher": "fetcher",
     "HttpFetcher": "http_fetcher",
     "Row": "sheet",
     "contact_sheet": "sheet",

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from imseek.media.text import decoded, tidy
+from imseek.media.sanitise import decoded, tidy
 
 _MAX_XMP: Final = 2**20  # bytes
 _IPTC: Final = ((2, 120), (2, 105))  # caption, headline

@@ -25,7 +25,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, TypeAlias
 
 from imseek.errors import MediaError, MissingExtraError, UsageError
-from imseek.media.fetch import DEFAULT_FETCH_LIMITS, USER_AGENT, Fetched, FetchLimits
+from imseek.media.fetcher import DEFAULT_FETCH_LIMITS, USER_AGENT, Fetched, FetchLimits
 from imseek.types import SkipReason
 
 try:
@@ -72,7 +72,7 @@ class _Host:
 
 
 class HttpFetcher:
-    """A :class:`imseek.media.fetch.Fetcher` for http and https.
+    """A :class:`imseek.media.fetcher.Fetcher` for http and https.
 
     Private, loopback, link-local, multicast and reserved addresses are refused, in every spelling, unless they lie
     in one of ``allow_networks`` (such as ``192.168.1.20/32``, the photo server of the house) or ``allow_private`` is
@@ -128,7 +128,7 @@ class HttpFetcher:
         self._closed = False
 
     def fetch(self, url: str) -> Fetched:
-        """See :meth:`imseek.media.fetch.Fetcher.fetch`. Spaces in ``url`` are taken for ``%20``."""
+        """See :meth:`imseek.media.fetcher.Fetcher.fetch`. Spaces in ``url`` are taken for ``%20``."""
         waiting = self._submit(self._fetch(url.strip().replace(" ", "%20")))
         try:
             return waiting.result()

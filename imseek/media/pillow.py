@@ -28,10 +28,10 @@ from PIL.Image import Transpose
 from imseek.errors import MediaError
 from imseek.media import heic
 from imseek.media.bounds import MAX_FRAMES, admit
+from imseek.media.exif import ExifFacts, exif_facts, raw_facts
 from imseek.media.isobmff import ends_early
 from imseek.media.measures import measure
 from imseek.media.phash import hash_of
-from imseek.media.probe import ExifFacts, exif_facts, raw_facts
 from imseek.media.raw import largest_jpeg
 from imseek.media.svg import render
 from imseek.types import ImageFacts, Pixels, SkipReason

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from imseek.media.text import tidy
+from imseek.media.sanitise import tidy
 
 Scalar: TypeAlias = str | int | float | bool
 

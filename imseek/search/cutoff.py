@@ -98,7 +98,7 @@ def sample_scores(
 ) -> Float32:
     """(s,) float32 scores with a sample: per space its unit rows (s, dim), the unit query (dim,) and its share.
 
-    Shares are those of :class:`imseek.search.fusion.Part`, and samples hold the same images in the same order.
+    Shares are those of :class:`imseek.search.space_fusion.Part`, and samples hold the same images in the same order.
     """
     total = np.zeros(len(samples[0]), np.float64)
     for rows, query, share in zip(samples, queries, shares, strict=True):

@@ -21,17 +21,17 @@ from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import top_k
 from imseek.encoders.base import Encoder
 from imseek.errors import ExpiredPageError, StaleGenerationError
-from imseek.search.answers import Wanted, answer
-from imseek.search.asked import Asked, Sifted, Window, answering_spaces, page_of
-from imseek.search.compose import Composed, Composer, EncoderSource
-from imseek.search.editions import Editions as FolderEditions
-from imseek.search.fusion import best_of_many
+from imseek.search.backend import Allowed, Edition, Editions, Stored, StoredT
+from imseek.search.calibration import References
+from imseek.search.generations import Editions as FolderEditions
+from imseek.search.prepared import Asked, Sifted, Window, answering_spaces, page_of
 from imseek.search.query import By, Query
-from imseek.search.ranking import ranked
-from imseek.search.references import References
-from imseek.search.scoring import scores
-from imseek.search.shaping import Pool, check, sift
-from imseek.search.stored import Allowed, Edition, Editions, Stored, StoredT
+from imseek.search.query_vectors import Composed, Composer, EncoderSource
+from imseek.search.rerank import Pool, check, sift
+from imseek.search.result_pages import Wanted, answer
+from imseek.search.score_images import scores
+from imseek.search.space_fusion import best_of_many
+from imseek.search.stable_order import ranked
 from imseek.search.where import Filters
 from imseek.types import Float32, SearchResult
 

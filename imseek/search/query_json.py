@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError
-from imseek.search.parse import FILE_URI, path_of_uri
 from imseek.search.query import NOT, Query, Term
+from imseek.search.term_parser import FILE_URI, path_of_uri
 
 #: Members of an object that is a term, of which exactly one is there, beside ``weight``.
 _KINDS: Final = ("text", "path", "url", "image_id", "vector", "picture")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import imseek
-from imseek.curate.acts import plans
-from imseek.curate.acts.apply import apply
-from imseek.curate.acts.plans import Plan
+from imseek.curate.actions import plans
+from imseek.curate.actions.apply import apply
+from imseek.curate.actions.plans import Plan
 from imseek.data import layout
 from imseek.data.reader import Reader
 from imseek.types import ApplyReport, Duplicate, DuplicateGroup, DuplicateReport

@@ -39,7 +39,7 @@ Stored: TypeAlias = tuple[list[Any], tuple[int, bytes] | None, Mapping[str, Any]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two workers' worth of Ray on this machine, for all tests of this module."""
-    from imseek.indexer.executors.cluster import connected
+    from imseek.indexer.executors.ray_cluster import connected
 
     with connected(imseek.Ray(workers=2)) as ray:
         yield ray
@@ -51,7 +51,7 @@ def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if request.param == "ray":
         request.getfixturevalue("cluster")
     else:
-        monkeypatch.setattr("imseek.indexer.executors.crew.cluster", InProcess(seed=7))
+        monkeypatch.setattr("imseek.indexer.executors.ray_executor.cluster", InProcess(seed=7))
     return imseek.Ray(workers=2, shard=3)
 
 
@@ -167,7 +167,7 @@ def test_every_kind_of_source(
     case: Case, tmp_path: Path, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later(10)
-    monkeypatch.setattr("imseek.indexer.executors.crew.cluster", InProcess(seed=3))
+    monkeypatch.setattr("imseek.indexer.executors.ray_executor.cluster", InProcess(seed=3))
     with (
         imseek.create(tmp_path / "local", encoder="fake") as local,
         imseek.create(tmp_path / "other", encoder="fake") as other,

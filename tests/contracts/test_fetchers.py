@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 
 from imseek.errors import MediaError, UsageError
 from imseek.media import http_fetcher
-from imseek.media.fetch import FakeFetcher, Fetched, Fetcher, FetchLimits
+from imseek.media.fetcher import FakeFetcher, Fetched, Fetcher, FetchLimits
 from imseek.media.http_fetcher import HttpFetcher
 from imseek.types import SkipReason
 

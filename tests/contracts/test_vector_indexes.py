@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from imseek.data import vectors
 from imseek.data.vectors import Matches, Segment, VectorIndex
-from imseek.data.vectors.approximate import SnapshotIndex
+from imseek.data.vectors.snapshot_index import SnapshotIndex
 
 Array = npt.NDArray[np.float32]
 

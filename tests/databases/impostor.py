@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from imseek.data import durable, layout
+from imseek.data import durable_files, layout
 
 #: By name, what a server may ask for: the payload of a message `R`.
 CHALLENGES: Final = {
@@ -133,8 +133,10 @@ def name_server(root: Path, url: Any) -> None:
     identity = json.loads((root / layout.COLLECTION).read_bytes())
     identity.pop("sha256")
     address = {"format": layout.FORMAT_ELSEWHERE, "uuid": identity["uuid"], "url": url}
-    (root / layout.ADDRESS).write_bytes(durable.seal(address))
-    (root / layout.COLLECTION).write_bytes(durable.seal({**identity, "format": layout.FORMAT_ELSEWHERE}))
+    (root / layout.ADDRESS).write_bytes(durable_files.seal(address))
+    (root / layout.COLLECTION).write_bytes(
+        durable_files.seal({**identity, "format": layout.FORMAT_ELSEWHERE})
+    )
     for name in (
         layout.CATALOG,
         *layout.CATALOG_COMPANIONS,

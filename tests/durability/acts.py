@@ -130,14 +130,14 @@ class Operations:
     def install(self) -> None:
         from sqlalchemy import Engine, event
 
-        from imseek.data import copying, durable, moving
+        from imseek.data import durable_files, file_copies, file_moves
 
         for name in ("rename", "replace", "unlink", "mkdir", "rmdir", "link", "fsync", "utime", "fchmod"):
             setattr(os, name, self._before(name, getattr(os, name)))
         for name in ("rename_noreplace", "exchange"):
-            setattr(moving, name, self._before(name, getattr(moving, name)))
-        copying._write = self._within("write", copying._write, 1)  # type: ignore[assignment]
-        durable.append = self._within("append", durable.append, 1)  # type: ignore[assignment]
+            setattr(file_moves, name, self._before(name, getattr(file_moves, name)))
+        file_copies._write = self._within("write", file_copies._write, 1)  # type: ignore[assignment]
+        durable_files.append = self._within("append", durable_files.append, 1)  # type: ignore[assignment]
         event.listen(Engine, "commit", lambda _: self._happens("commit"))
 
     def _before(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -275,7 +275,7 @@ def _set_up(case: Case) -> None:
     import send2trash
     import send2trash.plat_other as linux
 
-    from imseek.data import copying, moving
+    from imseek.data import file_copies, file_moves
 
     send2trash.send2trash = linux.send2trash
     os.environ["HOME"], os.environ["XDG_DATA_HOME"] = str(case.home), str(case.trash)
@@ -286,21 +286,21 @@ def _set_up(case: Case) -> None:
         def none(*_: object) -> None:
             raise OSError(38, "Function not implemented")
 
-        moving.rename_noreplace = moving.exchange = none
+        file_moves.rename_noreplace = file_moves.exchange = none
     if case.way == "copies":  # As to another disk, while a recording sees one folder.
 
         def elsewhere(*_: object) -> None:
             raise OSError(18, "Invalid cross-device link")
 
-        moving.rename_noreplace = elsewhere
+        file_moves.rename_noreplace = elsewhere
     if case.way == "reflink":  # Where the file system has none, a copy takes the way of a clone.
-        copying.write_clone = copying.write_copy
+        file_copies.write_clone = file_copies.write_copy
 
 
 def _plan(case: Case) -> None:
     from acting import report_of
 
-    from imseek.curate.acts import plans
+    from imseek.curate.actions import plans
 
     file = case.home / "plan.json"
     if file.exists():
@@ -314,8 +314,8 @@ def _plan(case: Case) -> None:
 
 
 def apply(case: Case) -> None:
-    from imseek.curate.acts import apply as applying
-    from imseek.curate.acts.plans import Plan
+    from imseek.curate.actions import apply as applying
+    from imseek.curate.actions.plans import Plan
 
     applying.BATCH = 4
     report = applying.apply(case.root, Plan.load(case.home / "plan.json"), dry_run=False)
@@ -324,7 +324,7 @@ def apply(case: Case) -> None:
 
 def undo(case: Case) -> None:
     """Until there is nothing more to undo."""
-    from imseek.curate.acts import undo as undoing
+    from imseek.curate.actions import undo as undoing
     from imseek.errors import UsageError
 
     undoing.BATCH = 4

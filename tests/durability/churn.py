@@ -72,10 +72,10 @@ def write(home: Path, seconds: float, pictures: int, seed: int) -> None:
     After ``seconds`` it ends anyway.
     """
     import imseek
-    from imseek.data import merge, writer
-    from imseek.indexer import pipeline, storing
+    from imseek.data import compaction, writer
+    from imseek.indexer import encode_stage, pipeline
 
-    pipeline.COMMIT_IMAGES, storing.ENCODE_BATCH, merge.FACTOR = 64, 32, 4
+    pipeline.COMMIT_IMAGES, encode_stage.ENCODE_BATCH, compaction.FACTOR = 64, 32, 4
     writer.GRACE_SECONDS = 0.5  # Readers must get along with less than they are granted.
     root = home / "collection"
     keeper = Keeper(home, seed)

@@ -75,13 +75,13 @@ def duplicated(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(autouse=True)
 def _sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What scenarios change in the modules of imseek for their own process is put back in this one."""
-    from imseek.data import merge, writer
-    from imseek.indexer import pipeline, storing
+    from imseek.data import compaction, writer
+    from imseek.indexer import encode_stage, pipeline
 
     for module, name in (
         (pipeline, "COMMIT_IMAGES"),
-        (storing, "ENCODE_BATCH"),
-        (merge, "FACTOR"),
+        (encode_stage, "ENCODE_BATCH"),
+        (compaction, "FACTOR"),
         (writer, "GRACE_SECONDS"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name))

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, insert, update
 
 import imseek
 from durability.stage import draw
-from imseek.data import files, judgements, layout, schema
-from imseek.data.backup import generation_of
+from imseek.data import judgements, layout, schema, shard_catalog
+from imseek.data.catalog_backups import generation_of
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.columns import put_columns
+from imseek.data.derived_columns import put_columns
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 
@@ -72,7 +72,7 @@ def _stored(
     root: Path,
 ) -> tuple[dict[int, tuple[bytes, dict[str, Any]]], dict[int, float], frozenset[int]]:
     """What shards and columns hold of living images."""
-    from imseek.data.shards import load_table
+    from imseek.data.shard_files import load_table
 
     reader = Reader(root)
     with connect_read_only(root) as connection:
@@ -150,7 +150,7 @@ def build(home: Path) -> None:
             mine = schema.images.c.image_id == quarantined
             connection.execute(update(schema.images).where(mine).values(state="quarantined"))
             shard_id = connection.execute(schema.images.select().where(mine)).one().shard_id
-            files.write_dead(writer, connection, generation, shard_id)
+            shard_catalog.write_dead(writer, connection, generation, shard_id)
 
         writer.apply(mark)
         judge(writer, 1)

@@ -83,9 +83,9 @@ def import_everything() -> None:
     from PIL import Image, ImageOps  # noqa: F401
 
     import imseek.collection
-    import imseek.curate.acts.recall
-    import imseek.curate.acts.undo
-    import imseek.data.columns
+    import imseek.curate.actions.quarantine_recovery
+    import imseek.curate.actions.undo
+    import imseek.data.derived_columns
     import imseek.data.judgements
     import imseek.data.purge
     import imseek.data.repair
@@ -94,13 +94,13 @@ def import_everything() -> None:
     import imseek.encoders.fake
     import imseek.encoders.hub
     import imseek.indexer.caption_space
+    import imseek.indexer.dry_run
     import imseek.indexer.pipeline
-    import imseek.indexer.plan
     import imseek.indexer.reencode
     import imseek.indexer.sources.archive
+    import imseek.media.exif
     import imseek.media.phash
     import imseek.media.pillow
-    import imseek.media.probe
     import imseek.upkeep  # noqa: F401
 
     Image.preinit()

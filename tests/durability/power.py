@@ -254,7 +254,7 @@ def _live(segment: Any) -> list[int]:
 
 def survive(name: str, home: str, acknowledged: int | None, returned: bool, damaged: list[str]) -> None:
     """What comes after a power cut: open, search, verify, go on, verify."""
-    from imseek.data import checksums, layout
+    from imseek.data import catalog_checksums, layout
     from imseek.errors import ImseekError
 
     stage = Stage(Path(home))
@@ -275,7 +275,9 @@ def survive(name: str, home: str, acknowledged: int | None, returned: bool, dama
     else:
         assert acknowledged is None, "the collection is lost"
     if returned:
-        assert layout.CATALOG in checksums.read(stage.root).files, "a writer that ends leaves a checksum"
+        assert layout.CATALOG in catalog_checksums.read(stage.root).files, (
+            "a writer that ends leaves a checksum"
+        )
         if name == "purge":
             assert not traces(stage), "words that were purged have come back"
             assert not kinds, f"files that were purged have come back: {kinds}"
@@ -284,7 +286,7 @@ def survive(name: str, home: str, acknowledged: int | None, returned: bool, dama
 
 def main(name: str, home: str) -> None:
     """Perform a scenario and write down each acknowledged generation; this is what gets recorded."""
-    from imseek.data.current import read_current
+    from imseek.data.current_file import read_current
     from imseek.data.writer import Writer
 
     stage = Stage(Path(home))

@@ -25,8 +25,8 @@ from sqlalchemy import Connection, insert, update
 
 import imseek
 from imseek import upkeep
-from imseek.data import files, judgements, layout, schema
-from imseek.data.columns import put_columns
+from imseek.data import judgements, layout, schema, shard_catalog
+from imseek.data.derived_columns import put_columns
 from imseek.data.reader import FOREVER, Reader
 from imseek.data.writer import Writer
 
@@ -118,7 +118,7 @@ def decorate(root: Path) -> dict[str, int]:
             mine = schema.images.c.image_id == by_name["quarantined"]
             connection.execute(update(schema.images).where(mine).values(state="quarantined"))
             for shard in reader.current.shards:
-                files.write_dead(writer, connection, generation, shard.shard_id)
+                shard_catalog.write_dead(writer, connection, generation, shard.shard_id)
 
         writer.apply(change)
         judgements.record(writer, [judgements.said("a" * 64, "b" * 64, "same", "test", "2026-01-01")])

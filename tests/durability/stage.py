@@ -46,12 +46,12 @@ class Stage:
 
 def small(*, merging: bool = True) -> None:
     """Commits of four images, merged by twos."""
-    from imseek.data import merge
-    from imseek.indexer import pipeline, storing
+    from imseek.data import compaction
+    from imseek.indexer import encode_stage, pipeline
 
     pipeline.COMMIT_IMAGES = 4
-    storing.ENCODE_BATCH = 4
-    merge.FACTOR = 2 if merging else 1000
+    encode_stage.ENCODE_BATCH = 4
+    compaction.FACTOR = 2 if merging else 1000
 
 
 def nothing(stage: Stage) -> None:
@@ -440,7 +440,7 @@ def relocate(stage: Stage) -> None:
 
 
 def merged(stage: Stage) -> None:
-    from imseek.data.merge import merge_due
+    from imseek.data.compaction import merge_due
     from imseek.data.writer import Writer
 
     small()
@@ -449,7 +449,7 @@ def merged(stage: Stage) -> None:
 
 
 def columns(stage: Stage) -> None:
-    from imseek.data.columns import put_columns
+    from imseek.data.derived_columns import put_columns
     from imseek.data.reader import Reader
     from imseek.data.writer import Writer
 
@@ -478,16 +478,16 @@ def tag(stage: Stage) -> None:
 def learn_and_forget(stage: Stage) -> None:
     """A model with columns and tags, all gone again in one commit."""
     from imseek import tags
-    from imseek.data import derived
+    from imseek.data import derived_results
     from imseek.data.models import Model
     from imseek.data.reader import Reader
 
     ids = live_ids(Reader(stage.root))
     tags.add(stage.root, "kind", ids, provenance="probe kinds")
-    derived.store(
+    derived_results.store(
         stage.root, {"kinds": dict.fromkeys(ids, "kind")}, Model("kinds", "probe", {"classes": ["kind"]})
     )
-    derived.forget(stage.root, "kinds", "probe drop", given_by="probe kinds")
+    derived_results.forget(stage.root, "kinds", "probe drop", given_by="probe kinds")
 
 
 def save_scores(stage: Stage) -> None:
@@ -598,10 +598,10 @@ def purge_and_renew(stage: Stage) -> None:
 
 def few_rows() -> None:
     """Commits of a re-encoding after three rows each, of batches of two."""
-    from imseek.data import parts, rebuild
+    from imseek.data import rebuild, rebuild_rows
     from imseek.indexer import reencode
 
-    rebuild.COMMIT_ROWS = parts.PART_ROWS = 3
+    rebuild.COMMIT_ROWS = rebuild_rows.PART_ROWS = 3
     reencode.ENCODE_BATCH = 2
 
 
@@ -615,10 +615,10 @@ def run_reencode(stage: Stage) -> None:
 def run_tune(stage: Stage) -> None:
     """With an adapter that was learned elsewhere: what is written is looked at here."""
     from imseek import tune
-    from imseek.data import adapting
+    from imseek.data import adapter_spaces
     from imseek.errors import UsageError
 
-    adapting.BLOCK = 3  # type: ignore[misc]
+    adapter_spaces.BLOCK = 3  # type: ignore[misc]
     tune._learn = learned  # type: ignore[assignment]
     try:
         tune.tune(stage.root)
@@ -636,9 +636,9 @@ def tidied(stage: Stage) -> None:
 
 def learned(root: Path, *_: Any) -> Any:
     from imseek import tune
-    from imseek.data.current import read_current
+    from imseek.data.current_file import read_current
     from imseek.encoders.adapters import Adapter
-    from imseek.explore.tuning.learning import Taught
+    from imseek.explore.tuning.training import Taught
     from imseek.types.evaluate import Estimate
     from imseek.types.tuning import Tuning
 
@@ -664,10 +664,10 @@ def run_back(stage: Stage) -> None:
 
 def run_use(stage: Stage) -> None:
     from imseek import tune
-    from imseek.data import adapting
+    from imseek.data import adapter_spaces
 
     few_rows()
-    adapting.BLOCK = 3  # type: ignore[misc]
+    adapter_spaces.BLOCK = 3  # type: ignore[misc]
     tune.use(stage.root)
 
 
@@ -681,10 +681,10 @@ def drop_space(stage: Stage) -> None:
 
 def embed(stage: Stage) -> None:
     import imseek
-    from imseek.data import parts, rebuild
+    from imseek.data import rebuild, rebuild_rows
     from imseek.indexer import caption_space
 
-    rebuild.COMMIT_ROWS = parts.PART_ROWS = 4
+    rebuild.COMMIT_ROWS = rebuild_rows.PART_ROWS = 4
     caption_space.BATCH = 2  # type: ignore[misc]
     imseek.upkeep.embed_captions(stage.root)
 
@@ -697,28 +697,28 @@ def repair(stage: Stage) -> None:
 
 def unmeasured(stage: Stage) -> None:
     """Three shards of an early version, which did not measure pictures, and one that holds measures."""
-    from imseek.data.shards import MEASURES
-    from imseek.indexer import storing
+    from imseek.data.shard_files import MEASURES
+    from imseek.indexer import encode_stage
 
-    measuring = storing.row_of
+    measuring = encode_stage.row_of
 
     def without(*facts: Any) -> dict[str, Any]:
         return {name: value for name, value in measuring(*facts).items() if name not in MEASURES.names}
 
-    storing.row_of = without
+    encode_stage.row_of = without
     try:
         in_pieces(stage)
     finally:
-        storing.row_of = measuring
+        encode_stage.row_of = measuring
     draw(stage.photos / "new.png", 99)
     stage.index()
 
 
 def measure(stage: Stage) -> None:
     import imseek
-    from imseek.curate import measuring
+    from imseek.curate import missing_measures
 
-    measuring._PICTURES = 4
+    missing_measures._PICTURES = 4
     imseek.upkeep.measure(stage.root)
 
 
@@ -800,7 +800,7 @@ def go_on(name: str, stage: Stage) -> None:
     if name == "measure":
         assert imseek.dataset.quality(stage.root).unknown == 0
     if "captions" in name:
-        from imseek.data.current import read_current
+        from imseek.data.current_file import read_current
 
         assert read_current(stage.root).caption_space is not None
 
@@ -833,7 +833,7 @@ def look(stage: Stage) -> list[str]:
 
 def ones(stage: Stage) -> Any:
     """A query that every image answers, in the first space."""
-    from imseek.data.current import read_current
+    from imseek.data.current_file import read_current
 
     return np.ones(read_current(stage.root).space.dim)
 
@@ -883,7 +883,7 @@ def live_ids(reader: Any) -> list[int]:
 
 def vector_of(path: Path, root: Path, space: Any) -> Any:
     from imseek.media.decode import decode
-    from imseek.search.encoders import load_encoder
+    from imseek.search.encoder_loader import load_encoder
 
     encoder = load_encoder(root, space, ("image",))
     return encoder.encode_images(encoder.prepare(decode(path.read_bytes()).pixels)[None])[0].astype(
@@ -916,6 +916,6 @@ def flip(path: Path) -> None:
 
 
 def generation_of(path: Path) -> int:
-    from imseek.data.backup import generation_of
+    from imseek.data.catalog_backups import generation_of
 
     return generation_of(path)

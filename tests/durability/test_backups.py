@@ -25,7 +25,7 @@ from durability.readers import TESTS
 from durability.reference import FOREVER, Truth, digest, read_all
 from imseek.data import layout
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 
 WRITE = """
 import sys
@@ -112,7 +112,7 @@ KILLED = """
 import os, signal, sys
 import imseek, imseek.backup
 from imseek.data import durable
-from imseek.data.archiving import tape
+from imseek.data.archive import tape
 left = int(sys.argv[3])
 def count(*_):
     global left

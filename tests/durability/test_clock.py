@@ -17,8 +17,8 @@ import pytest
 import imseek
 from durability.stage import Stage, draw, live_ids
 from imseek.data import layout
-from imseek.data.backup import generation_of
-from imseek.data.merge import merge
+from imseek.data.catalog_backups import generation_of
+from imseek.data.compaction import merge
 from imseek.data.reader import Reader
 from imseek.data.writer import GRACE_SECONDS, Writer
 

@@ -18,8 +18,8 @@ import imseek
 from durability.faults import sample
 from durability.forks import Server
 from durability.stage import PASSING, Stage, draw, go_on, look
-from imseek.data import backup, layout, sources
-from imseek.data.batch import Batch
+from imseek.data import catalog_backups, layout, sources
+from imseek.data.changeset import Batch
 from imseek.data.commit import commit
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError
@@ -80,14 +80,17 @@ def test_a_backup_that_cannot_be_opened_now_is_not_taken_for_damaged(stage: Stag
     os.close(lowest)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
     try:
-        for ask in (lambda: backup.usable(backup_file, None), lambda: backup.generation_of(backup_file)):
+        for ask in (
+            lambda: catalog_backups.usable(backup_file, None),
+            lambda: catalog_backups.generation_of(backup_file),
+        ):
             with pytest.raises(StorageError, match="unable to open") as error:
                 ask()
             assert not isinstance(error.value, CorruptCollectionError)
             assert "ulimit" in str(error.value.hint)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert backup.usable(backup_file, None)
+    assert catalog_backups.usable(backup_file, None)
 
 
 # -- folders that are gone -----------------------------------------------------------------------------------

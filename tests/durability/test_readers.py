@@ -21,8 +21,8 @@ import imseek
 from durability.readers import run, waits
 from durability.reference import Answer, Looked, Summary, Truth, compare
 from durability.stage import draw
-from imseek.data import shards
-from imseek.data.backup import generation_of
+from imseek.data import shard_files
+from imseek.data.catalog_backups import generation_of
 from imseek.data.writer import Writer
 
 #: Three pictures in the plane of the first two axes, and a query along the first.
@@ -121,7 +121,9 @@ assert len(os.listdir("/proc/self/task")) == before
 """
     rows = [{"image_id": n, "content_hash": bytes(32), "width": n, "height": 1} for n in range(3)]
     facts = {"format": "PNG", "mode": "RGB", "frames": 1, "bytes": 1, "phash": 0, "orientation": 1}
-    shards.write_table(tmp_path / "metadata.parquet", shards.table_of([{**row, **facts} for row in rows]))
+    shard_files.write_table(
+        tmp_path / "metadata.parquet", shard_files.table_of([{**row, **facts} for row in rows])
+    )
     command = [sys.executable, "-c", script, str(tmp_path / "metadata.parquet")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("1 3\n", "")

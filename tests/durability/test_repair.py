@@ -32,8 +32,8 @@ from durability.damages import (
     shard_of,
 )
 from durability.stage import draw
-from imseek.data import checksums, layout, safe_path
-from imseek.data.current import read_current, read_identity
+from imseek.data import catalog_checksums, layout, safe_path
+from imseek.data.current_file import read_current, read_identity
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError
@@ -53,9 +53,11 @@ def test_nothing_to_repair(home: Path) -> None:
 @pytest.mark.parametrize("name", [layout.COLLECTION, layout.CURRENT, layout.CHECKSUMS])
 def test_a_flipped_bit_of_a_sealed_file_is_found_when_it_is_read(home: Path, name: str) -> None:
     root = collection(home)
-    read = {layout.COLLECTION: read_identity, layout.CURRENT: read_current, layout.CHECKSUMS: checksums.read}[
-        name
-    ]
+    read = {
+        layout.COLLECTION: read_identity,
+        layout.CURRENT: read_current,
+        layout.CHECKSUMS: catalog_checksums.read,
+    }[name]
     data = (root / name).read_bytes()
     for place in range(len(data)):
         bit = 1 << place % 8
@@ -146,7 +148,7 @@ def test_nothing_says_which_encoder(home: Path) -> None:
 
 def test_merged_after_the_backup_that_is_left(home: Path) -> None:
     """The old shards are gone, the merged one is known to current.json only: it holds every vector."""
-    from imseek.data.merge import merge
+    from imseek.data.compaction import merge
 
     root = collection(home)
     before = State.of(root)
@@ -279,7 +281,7 @@ def test_verify_does_not_judge_unfinished_work(home: Path) -> None:
 
 def test_a_damaged_shard_is_not_merged(home: Path) -> None:
     """A fresh checksum would vouch for the damage for ever."""
-    from imseek.data.merge import merge
+    from imseek.data.compaction import merge
 
     root = collection(home)
     damage("a bit flipped", root / paths_of(root)["vectors"][1])

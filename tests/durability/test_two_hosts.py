@@ -14,10 +14,10 @@ import pytest
 import imseek
 from durability.stage import Stage, check, draw, small
 from imseek.data import layout, lock, sources
-from imseek.data.batch import Batch
-from imseek.data.checksums import read
+from imseek.data.catalog_checksums import read
+from imseek.data.changeset import Batch
 from imseek.data.commit import commit
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.data.lock import WriterLock
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer

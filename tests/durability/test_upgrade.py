@@ -26,10 +26,10 @@ from durability.recipes.drawing import draw
 from durability.upgrades import FUTURE, LATER, state_of
 from imseek import dataset, upkeep
 from imseek.data import layout, migrations
-from imseek.data.backup import generation_of
 from imseek.data.catalog import Catalog
-from imseek.data.current import read_current
-from imseek.data.shards import MEASURES
+from imseek.data.catalog_backups import generation_of
+from imseek.data.current_file import read_current
+from imseek.data.shard_files import MEASURES
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, FormatVersionError, StorageError
 

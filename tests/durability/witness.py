@@ -55,7 +55,7 @@ class Witness:
         """In the victim: hook into what it calls."""
         from sqlalchemy.engine.default import DefaultDialect
 
-        from imseek.data import backup, durable
+        from imseek.data import catalog_backups, durable_files
         from imseek.data.catalog import Catalog
         from imseek.data.writer import Writer
 
@@ -81,9 +81,9 @@ class Witness:
         self._watch(DefaultDialect, "do_commit", "in SQLite's COMMIT", self._committed)
         self._watch(Catalog, "close", "closing the catalog")
         self._watch(Catalog, "scrub", "writing the catalog anew")
-        self._watch(durable, "stage", "writing files")
-        self._watch(durable, "publish", "renaming files")
-        self._watch(backup, "back_up", "backing up")
+        self._watch(durable_files, "stage", "writing files")
+        self._watch(durable_files, "publish", "renaming files")
+        self._watch(catalog_backups, "back_up", "backing up")
 
     def promises(self) -> tuple[dict[int, list[Any]], int]:
         """The live images of each generation that may be there, and the last one that was acknowledged (else -1)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imseek.data import shards
+from imseek.data import shard_files
 
 
 @pytest.fixture
@@ -71,10 +71,10 @@ class TestQuality:
 
 def test_measuring_what_an_early_version_indexed(cli, pictures, monkeypatch) -> None:
     with monkeypatch.context() as early:
-        real = shards.row_of
+        real = shard_files.row_of
         early.setattr(
-            "imseek.indexer.storing.row_of",
-            lambda *facts: {n: v for n, v in real(*facts).items() if n not in shards.MEASURES.names},
+            "imseek.indexer.encode_stage.row_of",
+            lambda *facts: {n: v for n, v in real(*facts).items() if n not in shard_files.MEASURES.names},
         )
         assert cli("index", pictures, "--encoder", "fake").code == 0
     assert "3 images of 3 were never measured: `imseek maintain --measure`" in cli("dataset", "quality").err

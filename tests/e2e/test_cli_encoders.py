@@ -20,7 +20,7 @@ from fake_hub import FakeHub, FakeRepository, serving
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
-from imseek.encoders import selfcheck
+from imseek.encoders import encoder_check
 from imseek.ui.cli.transfer import download_bar
 
 MOBILE = "openclip:MobileCLIP-S1/datacompdr"
@@ -243,7 +243,7 @@ class TestGet:
 class TestCheck:
     @pytest.fixture(autouse=True)
     def _quick(self, monkeypatch) -> None:
-        monkeypatch.setattr(selfcheck, "_SECONDS", 0.01)
+        monkeypatch.setattr(encoder_check, "_SECONDS", 0.01)
 
     def test_a_sound_one(self, cli) -> None:
         outcome = cli("encoders", "check", "fake:7")

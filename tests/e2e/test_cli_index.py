@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from imseek import library
-from imseek.data import durable
+from imseek.data import durable_files
 from imseek.data.lock import WriterLock
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import MediaError
@@ -181,7 +181,7 @@ class TestOneWriter:
 class TestDamage:
     def test_a_newer_format_says_so(self, cli, home, indexed) -> None:
         path = home / "collections" / "default" / "current.json"
-        path.write_bytes(durable.seal({**durable.unseal(path.read_bytes()), "format": 99}))
+        path.write_bytes(durable_files.seal({**durable_files.unseal(path.read_bytes()), "format": 99}))
         outcome = cli("search", "red", "--json")
         assert outcome.code == 1
         assert outcome.json("error")["error"]["type"] == "FormatVersionError"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imseek.data import merge
+from imseek.data import compaction
 from imseek.data.lock import WriterLock
 
 
@@ -28,11 +28,11 @@ def removed(cli, root: Path) -> Path:
 @pytest.fixture
 def in_pieces(cli, root: Path, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three shards, which are two too many."""
-    monkeypatch.setattr(merge, "FACTOR", 1000)
+    monkeypatch.setattr(compaction, "FACTOR", 1000)
     for n, name in enumerate(("red.png", "lime.png")):
         (indexed / f"again{n}.png").write_bytes((indexed / name).read_bytes())
         assert cli("index").code == 0
-    monkeypatch.setattr(merge, "FACTOR", 3)
+    monkeypatch.setattr(compaction, "FACTOR", 3)
     return root
 
 
@@ -89,7 +89,7 @@ class TestPurge:
     def test_after_merging(self, cli, in_pieces, indexed, monkeypatch) -> None:
         (indexed / "red.png").unlink()
         with monkeypatch.context() as patch:
-            patch.setattr(merge, "FACTOR", 1000)
+            patch.setattr(compaction, "FACTOR", 1000)
             cli("index")
         before = paths(cli)
         report = cli("maintain", "--merge", "--purge", "--json").json("maintain")

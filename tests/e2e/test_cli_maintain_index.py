@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imseek.data import snapshot_making
+from imseek.data import snapshot_build
 from imseek.data.reader import Reader
 
 COLLECTION = "collection: default (the only one)\n"
@@ -181,14 +181,14 @@ class TestRefusals:
 @contextmanager
 def interrupted() -> Iterator[None]:
     """The first step of a build is when somebody presses Ctrl-C."""
-    real = snapshot_making.build
+    real = snapshot_build.build
 
     def build(*arguments):
         signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot_making, "build", build)
+        patch.setattr(snapshot_build, "build", build)
         yield
 
 

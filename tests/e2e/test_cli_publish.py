@@ -99,7 +99,7 @@ def test_a_run_that_is_interrupted(
     import os
     import signal
 
-    from imseek.search.published import rows
+    from imseek.search.milvus import rows
 
     monkeypatch.setattr(rows, "_ROWS", 3)
     real: Callable[..., Any] = rows._rows

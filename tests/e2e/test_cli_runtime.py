@@ -13,7 +13,7 @@ from PIL import Image
 import imseek
 from imseek.encoders import device
 from imseek.encoders.device import Machine
-from imseek.encoders.guard import COMPARED
+from imseek.encoders.precision_check import COMPARED
 from imseek.encoders.runtime import PRECISIONS
 from imseek.ui.cli.runtime import FLAGS
 

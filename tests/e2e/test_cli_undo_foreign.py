@@ -15,8 +15,8 @@ import pytest
 from acting import foreign
 from acting.foreign import UNDO_ID, b64
 
-from imseek.data import durable, layout
-from imseek.data.archiving import manifest
+from imseek.data import durable_files, layout
+from imseek.data.archive import manifest
 
 PAYLOAD = b"[Desktop Entry]\nExec=touch /tmp/owned\n"
 
@@ -45,7 +45,7 @@ def packed(archive: Path, more: dict[str, bytes]) -> None:
         for name, data in contents.items()
         if name != manifest.NAME
     ]
-    contents[manifest.NAME] = durable.seal(document)
+    contents[manifest.NAME] = durable_files.seal(document)
     with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
         for name, data in contents.items():
             info = tarfile.TarInfo(name)

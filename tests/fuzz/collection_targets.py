@@ -14,15 +14,23 @@ import numpy as np
 
 from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
-from imseek.curate.acts import journal, records
-from imseek.curate.acts.journal import Journal
-from imseek.data import checksums, collection_files, durable, layout
-from imseek.data.archiving import manifest
-from imseek.data.checksums import Checksums
-from imseek.data.current import Current, Identity, Shard, parse_current, read_current, read_identity, sealed
-from imseek.data.durable import Written
-from imseek.data.vectors.facts import Effort, Facts, Tuned
+from imseek.curate.actions import journal, journal_records
+from imseek.curate.actions.journal import Journal
+from imseek.data import catalog_checksums, collection_files, durable_files, layout
+from imseek.data.archive import manifest
+from imseek.data.catalog_checksums import Checksums
+from imseek.data.current_file import (
+    Current,
+    Identity,
+    Shard,
+    parse_current,
+    read_current,
+    read_identity,
+    sealed,
+)
+from imseek.data.durable_files import Written
 from imseek.data.vectors.faiss_structure import check_structure
+from imseek.data.vectors.index_metadata import Effort, Facts, Tuned
 from imseek.errors import BackupError, CollectionNotFoundError, CorruptCollectionError, FormatVersionError
 from imseek.types import SpaceInfo
 
@@ -64,8 +72,8 @@ def _records() -> dict[str, bytes]:
     digests = {layout.CATALOG: Written(4096, "0" * 64), layout.BACKUPS[0]: Written(8192, "1" * 64)}
     return {
         layout.COLLECTION: sealed(Identity(UUID, TIME, "relative")),
-        layout.CURRENT: durable.seal(_current()),
-        layout.CHECKSUMS: checksums.sealed(Checksums(UUID, digests)),
+        layout.CURRENT: durable_files.seal(_current()),
+        layout.CHECKSUMS: catalog_checksums.sealed(Checksums(UUID, digests)),
     }
 
 
@@ -81,11 +89,13 @@ def _read_sealed(data: bytes) -> None:
         document = json.loads(content)
         document.pop("sha256")
         changed = mutate(document, source)
-        content = durable.seal(changed) if isinstance(changed, dict) and kind == 1 else json_bytes(changed)
+        content = (
+            durable_files.seal(changed) if isinstance(changed, dict) and kind == 1 else json_bytes(changed)
+        )
     root = scratch_folder()
     for other, sound in _records().items():
         (root / other).write_bytes(content if other == name else sound)
-    for read in (read_identity, read_current, checksums.read):
+    for read in (read_identity, read_current, catalog_checksums.read):
         with suppress(CorruptCollectionError, FormatVersionError, CollectionNotFoundError):
             read(root)
 
@@ -128,7 +138,7 @@ def _read_facts(data: bytes) -> None:
     changed = mutate(_facts(), ByteSource(data))
     if isinstance(changed, dict):
         with suppress(ValueError):
-            Facts.read(durable.seal(changed))
+            Facts.read(durable_files.seal(changed))
 
 
 def _read_arrays(data: bytes) -> None:
@@ -182,7 +192,7 @@ def _parse_manifest(data: bytes) -> None:
     if not isinstance(changed, dict):
         return
     try:
-        found = manifest.parse(durable.seal(changed), "the archive")
+        found = manifest.parse(durable_files.seal(changed), "the archive")
     except (BackupError, FormatVersionError):
         return
     for entry in found.entries:
@@ -193,21 +203,21 @@ def _parse_manifest(data: bytes) -> None:
 @cache
 def _journal_documents() -> tuple[dict[str, Any], ...]:
     undo_id = "20261128-040506-0a1b2c"
-    intent = records.Intent(
+    intent = journal_records.Intent(
         n=0, action="quarantine", image_id=3, source_id=1, path=b"a/b.png", full=b"/photos/a/b.png",
         content_hash="0" * 64, size=9, mode=0o644, mtime_ns=1, device=2, inode=3, owner=(0, 0),
         attributes={"user.note": b"x"}, keeper_id=1, keeper=b"/photos/c.png", to_base=b"/photos",
         to=b"/photos/.imseek-quarantine/a/b.png", tags=("a",), columns={"b": 1},
     )  # fmt: skip
     made = (
-        records.Begin(undo_id, TIME, "0" * 64, UUID),
+        journal_records.Begin(undo_id, TIME, "0" * 64, UUID),
         intent,
-        records.Note(0, "done"),
-        records.Trashed(0, b"/home/u/.local/share/Trash/files/b.png"),
-        records.Copied(0, 77),
-        records.End(),
+        journal_records.Note(0, "done"),
+        journal_records.Trashed(0, b"/home/u/.local/share/Trash/files/b.png"),
+        journal_records.Copied(0, 77),
+        journal_records.End(),
     )
-    return tuple(records.document(record) for record in made)
+    return tuple(journal_records.document(record) for record in made)
 
 
 def _read_journal(data: bytes) -> None:
@@ -218,7 +228,7 @@ def _read_journal(data: bytes) -> None:
         changed = mutate(document, source) if source.number(2) else document
         if isinstance(changed, dict):
             try:
-                lines.append(records.line(changed))
+                lines.append(journal_records.line(changed))
             except (ValueError, TypeError, UnicodeEncodeError):
                 continue
     lines.append(source.rest())

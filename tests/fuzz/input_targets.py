@@ -20,10 +20,10 @@ from PIL import Image
 from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
 from imseek.errors import MediaError
-from imseek.indexer.sources.sheets import open_sheet
-from imseek.indexer.sources.sheets.base import Kind
-from imseek.indexer.sources.tarred import Tar, TarStream
-from imseek.indexer.sources.zipped import Zip
+from imseek.indexer.sources.tables import open_sheet
+from imseek.indexer.sources.tables.base import Kind
+from imseek.indexer.sources.tar_archive import Tar, TarStream
+from imseek.indexer.sources.zip_archive import Zip
 from imseek.media import isobmff, raw
 from imseek.media.decode import Limits, decode
 from imseek.media.formats import needs_sandbox, sniff

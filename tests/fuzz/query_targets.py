@@ -10,9 +10,9 @@ from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
 from imseek.errors import ImseekError, QueryError, UsageError
 from imseek.explore.labels import policies
-from imseek.search import parse as terms
 from imseek.search import query_json
-from imseek.search.where.compiling import compile_filter
+from imseek.search import term_parser as terms
+from imseek.search.where.compiler import compile_filter
 from imseek.search.where.vocabulary import Kind
 
 _COLUMNS: Final = {

@@ -347,7 +347,7 @@ def _append(forge: Forge) -> None:
 
 def _write_log(forge: Forge) -> None:
     """A write-ahead log with a hostile change that is not in the catalog yet, and a checksum of both together."""
-    from imseek.data import checksums
+    from imseek.data import catalog_checksums
 
     catalog, aside = forge.path(layout.CATALOG), forge.path("aside")
     aside.mkdir()
@@ -357,7 +357,7 @@ def _write_log(forge: Forge) -> None:
         connection.execute(f"INSERT INTO files VALUES ('{forge.thesis}', {row})")
         for name in (layout.CATALOG, "catalog.sqlite-wal"):
             shutil.copy(forge.path(name), aside / name)
-        written = checksums.of_catalog(forge.root)
+        written = catalog_checksums.of_catalog(forge.root)
     for name in (layout.CATALOG, "catalog.sqlite-wal"):
         (aside / name).replace(forge.path(name))
     aside.rmdir()

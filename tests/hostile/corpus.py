@@ -20,7 +20,7 @@ from hostile.lies import Lie, Tell
 from hostile.records import address_lies, journal_lies, log_lies, name_lies
 from hostile.sample import kinds
 from hostile.tables import table_lies
-from imseek.data import durable, layout
+from imseek.data import durable_files, layout
 
 #: Files that a sound collection need not have, by their kinds; lies put something there.
 ABSENT: Final = {
@@ -106,7 +106,7 @@ def corpus(root: Path) -> dict[str, list[Lie]]:
 
 
 def _documents(root: Path, kind: str, names: list[str]) -> list[Lie]:
-    documents = {name: durable.unseal((root / name).read_bytes()) for name in names}
+    documents = {name: durable_files.unseal((root / name).read_bytes()) for name in names}
     # What a model or an index is said to be is for who reads it; judgements are those of the catalog.
     top = "/" not in names[0]
     lies = document_lies(
@@ -125,7 +125,7 @@ def _alone(root: Path) -> list[Lie]:
             forge.clear(name)
         forge.seal()
 
-    documents = {layout.CURRENT: durable.unseal((root / layout.CURRENT).read_bytes())}
+    documents = {layout.CURRENT: durable_files.unseal((root / layout.CURRENT).read_bytes())}
     return document_lies("current.json alone", documents, before=lose)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from hostile.arena import Arena
-from imseek.data import checksums, durable, layout
-from imseek.data.durable import Written
-from imseek.data.vectors.facts import FACTS
+from imseek.data import catalog_checksums, durable_files, layout
+from imseek.data.durable_files import Written
+from imseek.data.vectors.index_metadata import FACTS
 
 Document: TypeAlias = dict[str, Any]
 
@@ -56,11 +56,11 @@ class Forge:
 
     def read(self, name: str) -> Document:
         """A sealed JSON file, without its seal."""
-        return durable.unseal(self.path(name).read_bytes())
+        return durable_files.unseal(self.path(name).read_bytes())
 
     def write(self, name: str, document: Document) -> None:
         """Seal a document and put it in place of a file."""
-        self.replace(name, durable.seal(document))
+        self.replace(name, durable_files.seal(document))
 
     def edit(self, name: str, change: Callable[[Document], object]) -> None:
         """Change a sealed JSON file in place."""
@@ -85,7 +85,7 @@ class Forge:
         if name in (layout.CATALOG, *layout.BACKUPS):
             self.seal()
         elif "/" in name:
-            written = durable.digest_of(path)
+            written = durable_files.digest_of(path)
             with self.catalog() as connection:
                 connection.execute(
                     "UPDATE files SET size = ?, sha256 = ? WHERE path = ?",
@@ -95,9 +95,11 @@ class Forge:
     def seal(self) -> None:
         """Make ``checksums.json`` agree with the catalog and its backups."""
         names = [name for name in (layout.CATALOG, *layout.BACKUPS) if self.path(name).is_file()]
-        files: dict[str, Written] = {name: durable.digest_of(self.path(name)) for name in names}
+        files: dict[str, Written] = {name: durable_files.digest_of(self.path(name)) for name in names}
         uuid = self.read(layout.COLLECTION)["uuid"]
-        self.path(layout.CHECKSUMS).write_bytes(checksums.sealed(checksums.Checksums(uuid, files)))
+        self.path(layout.CHECKSUMS).write_bytes(
+            catalog_checksums.sealed(catalog_checksums.Checksums(uuid, files))
+        )
 
     # -- the catalog -----------------------------------------------------------------------------------
 
@@ -113,7 +115,7 @@ class Forge:
     def follow(self) -> None:
         """Write ``current.json`` from the catalog, as a writer would, where that can be done."""
         from imseek.data.catalog import current_of
-        from imseek.data.current import sealed
+        from imseek.data.current_file import sealed
         from imseek.data.verify import snapshot
 
         try:

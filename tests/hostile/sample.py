@@ -27,8 +27,8 @@ def make(root: str, photos: str, out: str) -> int:
     import numpy as np
 
     import imseek
-    from imseek.data import job_logs, judgements, merge, snapshot_parts, snapshots
-    from imseek.data.columns import put_columns
+    from imseek.data import compaction, job_logs, judgements, snapshot_parts, snapshots
+    from imseek.data.derived_columns import put_columns
     from imseek.data.reader import Reader
     from imseek.data.vectors import tuning
     from imseek.data.writer import Writer
@@ -37,7 +37,7 @@ def make(root: str, photos: str, out: str) -> int:
     collection, pictures, files = Path(root), Path(photos), Path(out)
     _paint(pictures)
     album(files / MORE, each=1)
-    merge.FACTOR = 1000
+    compaction.FACTOR = 1000
     imseek.create(collection, encoder="fake:16", also=["fake:8"], captions=True).close()
     later = sorted((pictures / "lime").iterdir())[4:]
     for path in later:

@@ -21,10 +21,10 @@ from acting import (
 
 import imseek
 from imseek import duplicates
-from imseek.curate.acts import journal, plans
-from imseek.curate.acts.apply import apply
-from imseek.curate.acts.undo import undo
-from imseek.data import copying, layout, tags
+from imseek.curate.actions import journal, plans
+from imseek.curate.actions.apply import apply
+from imseek.curate.actions.undo import undo
+from imseek.data import file_copies, layout, tags
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
 
@@ -94,7 +94,7 @@ def test_a_reflink_there_and_back(
     photos: Path, collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the file system has none, the clone is a copy: what is around it is the same."""
-    monkeypatch.setattr(copying, "write_clone", copying.write_copy)
+    monkeypatch.setattr(file_copies, "write_clone", file_copies.write_copy)
     before, inodes = state(photos), [path.stat().st_ino for path in twins]
     assert done(collection, planned(collection, twins, "reflink")).counts == {"done": 3}
     assert state(photos) == before
@@ -221,8 +221,8 @@ def test_several_batches_and_groups_with_one_keeper_that_goes_elsewhere(
     photos: Path, collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one group keeps no other gives away, and no file is in a plan twice."""
-    monkeypatch.setattr("imseek.curate.acts.apply.BATCH", 2)
-    monkeypatch.setattr("imseek.curate.acts.undo.BATCH", 2)
+    monkeypatch.setattr("imseek.curate.actions.apply.BATCH", 2)
+    monkeypatch.setattr("imseek.curate.actions.undo.BATCH", 2)
     made = copies(photos, photos / "coffee.png", [f"{n}.png" for n in range(5)])
     collection.index([photos])
     before = state(photos)

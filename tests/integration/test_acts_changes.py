@@ -18,8 +18,8 @@ from acting import (
 )
 
 import imseek
-from imseek.curate.acts.undo import undo
-from imseek.data import copying, layout, moving, safe_path
+from imseek.curate.actions.undo import undo
+from imseek.data import file_copies, file_moves, layout, safe_path
 from imseek.errors import PlanError
 
 
@@ -156,7 +156,7 @@ def test_quarantine_on_another_disk(
     target = Path("/dev/shm") / f"imseek-acts-{os.getpid()}"
     assert Path("/dev/shm").stat().st_dev != photos.stat().st_dev
     before = state(photos)
-    real = copying._write
+    real = file_copies._write
 
     def write(fd: int, block: bytes) -> None:
         real(fd, block[:100])
@@ -164,7 +164,7 @@ def test_quarantine_on_another_disk(
             raise OSError(28, "No space left on device")
         real(fd, block[100:])
 
-    monkeypatch.setattr(copying, "_write", write)
+    monkeypatch.setattr(file_copies, "_write", write)
     try:
         report = done(collection, planned(collection, twins, to=target))
         if full:
@@ -194,7 +194,7 @@ def test_a_folder_that_cannot_be_written(
     """Tests may run as root, whom no mode stops: the system's answers are made up, early and late."""
     plan, before = planned(collection, twins), state(photos)
     deep = (photos / "album" / "deep").stat()
-    real_access, real_move = os.access, moving.rename_noreplace
+    real_access, real_move = os.access, file_moves.rename_noreplace
 
     def access(path: object, mode: int, *, dir_fd: int | None = None, **options: bool) -> bool:
         if dir_fd is not None and os.path.samestat(os.fstat(dir_fd), deep):
@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_written(
         real_move(source, target)
 
     monkeypatch.setattr(os, "access", access)
-    monkeypatch.setattr(moving, "rename_noreplace", rename)
+    monkeypatch.setattr(file_moves, "rename_noreplace", rename)
     report = done(collection, plan)
     assert reasons(report) == {"c.png": "its folder cannot be written", "b.png": "Permission denied"}
     monkeypatch.undo()
@@ -226,7 +226,7 @@ def test_without_renames_that_refuse_and_without_links(
     def no(*_: object, **__: object) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(moving, "rename_noreplace", no)
+    monkeypatch.setattr(file_moves, "rename_noreplace", no)
     assert done(collection, planned(collection, twins)).counts == {"done": 3}  # By second names.
     assert undo(collection.path, dry_run=False).counts == {"done": 3}
     assert state(photos) == before

@@ -20,10 +20,10 @@ from acting import (
 )
 
 import imseek
-from imseek.curate.acts import acting, journal
-from imseek.curate.acts.apply import apply
-from imseek.curate.acts.undo import undo
-from imseek.data import durable, layout, moving, safe_path
+from imseek.curate.actions import execute, journal
+from imseek.curate.actions.apply import apply
+from imseek.curate.actions.undo import undo
+from imseek.data import durable_files, file_moves, layout, safe_path
 from imseek.data.writer import Writer
 from imseek.errors import LockedError, StorageError, UsageError
 from imseek.ui.cli import main
@@ -32,11 +32,11 @@ from imseek.ui.cli import main
 def test_it_waits_for_another_writer(
     collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imseek.data import patience
+    from imseek.data import writer_wait
 
     plan = planned(collection, twins)
     with Writer(collection.path, "other"):
-        monkeypatch.setattr(patience, "PATIENCE", 0.3)
+        monkeypatch.setattr(writer_wait, "PATIENCE", 0.3)
         with pytest.raises(LockedError):
             done(collection, plan)
         assert apply(collection.path, plan).counts == {"would": 3}  # Looking takes no lock.
@@ -62,7 +62,7 @@ def test_a_file_that_is_written_while_it_is_replaced_comes_back(
 ) -> None:
     """A program that has the file open writes to it after it was read: what it wrote is not lost."""
     plan = planned(collection, twins[:2], "hard-link")
-    real = moving.replace
+    real = file_moves.replace
 
     def replace(
         target: safe_path.FolderEntry,
@@ -74,7 +74,7 @@ def test_a_file_that_is_written_while_it_is_replaced_comes_back(
             file.write(b"late")
         real(target, new, kept, content)
 
-    monkeypatch.setattr(moving, "replace", replace)
+    monkeypatch.setattr(file_moves, "replace", replace)
     report = done(collection, plan)
     assert reasons(report) == {"a.png": "it changed while it was replaced"}
     assert twins[1].read_bytes().endswith(b"late")
@@ -87,7 +87,7 @@ def test_a_file_that_is_saved_anew_in_the_last_moment_stays(
 ) -> None:
     """Between the last look and the swap: what was swapped out is seen to be another file, and lies there again."""
     plan = planned(collection, twins[:2], "hard-link")
-    real, saved = moving.exchange, twins[1].with_name("anew")
+    real, saved = file_moves.exchange, twins[1].with_name("anew")
     calls = []
 
     def exchange(new: safe_path.FolderEntry, target: safe_path.FolderEntry) -> None:
@@ -97,7 +97,7 @@ def test_a_file_that_is_saved_anew_in_the_last_moment_stays(
         calls.append(target.name)
         real(new, target)
 
-    monkeypatch.setattr(moving, "exchange", exchange)
+    monkeypatch.setattr(file_moves, "exchange", exchange)
     assert reasons(done(collection, plan)) == {"a.png": "another file took its place"}
     assert calls == [b"a.png"] * 2
     assert twins[1].read_bytes() == b"an edited picture"
@@ -110,7 +110,7 @@ def test_of_a_file_that_is_saved_anew_twice_the_last_one_lies_at_its_place(
 ) -> None:
     """The second time between swap and swap back. Nothing that was there is dropped, now or by the next run."""
     plan, before = planned(collection, twins[:2], "hard-link"), twins[1].read_bytes()
-    real, saved = moving.exchange, twins[1].with_name("anew")
+    real, saved = file_moves.exchange, twins[1].with_name("anew")
     versions = [b"edited twice", b"edited once"]
 
     def exchange(new: safe_path.FolderEntry, target: safe_path.FolderEntry) -> None:
@@ -119,7 +119,7 @@ def test_of_a_file_that_is_saved_anew_twice_the_last_one_lies_at_its_place(
             saved.replace(twins[1])
         real(new, target)
 
-    monkeypatch.setattr(moving, "exchange", exchange)
+    monkeypatch.setattr(file_moves, "exchange", exchange)
     for _ in range(2):
         (reason,) = reasons(done(collection, plan)).values()
         assert reason.startswith("it changed, and what it was before lies beside it")
@@ -133,7 +133,7 @@ def test_killed_with_another_file_swapped_out_it_lies_there_again(
 ) -> None:
     """The next run finds it under a name of ours, and drops neither it nor what was there before."""
     plan, before = planned(collection, twins[:2], "hard-link"), twins[1].read_bytes()
-    real, saved = moving.exchange, twins[1].with_name("anew")
+    real, saved = file_moves.exchange, twins[1].with_name("anew")
 
     def exchange(new: safe_path.FolderEntry, target: safe_path.FolderEntry) -> None:
         saved.write_bytes(b"an edited picture")
@@ -142,7 +142,7 @@ def test_killed_with_another_file_swapped_out_it_lies_there_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(moving, "exchange", exchange)
+        patch.setattr(file_moves, "exchange", exchange)
         with pytest.raises(KeyboardInterrupt):
             done(collection, plan)
     assert twins[1].samefile(twins[0])
@@ -155,13 +155,13 @@ def test_killed_with_another_file_swapped_out_it_lies_there_again(
 def test_a_file_that_goes_in_the_last_moment_is_not_brought_back(
     collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, real = planned(collection, twins[:2], "hard-link"), moving.exchange
+    plan, real = planned(collection, twins[:2], "hard-link"), file_moves.exchange
 
     def exchange(new: safe_path.FolderEntry, target: safe_path.FolderEntry) -> None:
         twins[1].unlink()
         real(new, target)
 
-    monkeypatch.setattr(moving, "exchange", exchange)
+    monkeypatch.setattr(file_moves, "exchange", exchange)
     assert reasons(done(collection, plan)) == {"a.png": "it is not there any more"}
     assert not twins[1].exists()
     assert [p.name for p in twins[1].parent.glob(".*")] == []
@@ -178,7 +178,7 @@ def test_links_where_names_cannot_be_swapped(
     def exchange(*_: object) -> None:
         raise OSError(number, "no")
 
-    monkeypatch.setattr(moving, "exchange", exchange)
+    monkeypatch.setattr(file_moves, "exchange", exchange)
     before = state(photos)
     assert done(collection, planned(collection, twins, "hard-link")).counts == {"done": 3}
     assert all(twin.samefile(twins[0]) for twin in twins)
@@ -259,7 +259,7 @@ def test_an_older_file_in_the_trash_is_not_ours(
     (trash / "info" / "a.png.trashinfo").write_text(info)
     plan = planned(collection, twins, "trash")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imseek.curate.acts.acting.act", interrupt)
+        patch.setattr("imseek.curate.actions.execute.act", interrupt)
         with pytest.raises(KeyboardInterrupt):
             done(collection, plan)
     before = state(photos)
@@ -277,7 +277,7 @@ def test_no_room_for_the_journal(
     fails_at: int, photos: Path, collection: imseek.Collection, twins: list[Path]
 ) -> None:
     plan, before, ids = planned(collection, twins), state(photos), ids_by_path(collection.path)
-    real, calls = durable.append, iter(range(100))
+    real, calls = durable_files.append, iter(range(100))
 
     def append(path: Path, data: bytes, *, sync: bool = True) -> None:
         if next(calls) == fails_at:
@@ -286,7 +286,7 @@ def test_no_room_for_the_journal(
         real(path, data, sync=sync)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(durable, "append", append)
+        patch.setattr(durable_files, "append", append)
         # First the plan, then the way back; each may be what fails.
         for run in (lambda: done(collection, plan), lambda: undo(collection.path, dry_run=False)):
             with suppress(StorageError):
@@ -315,7 +315,7 @@ def test_a_disk_that_fails_when_it_has_happened(
     """It is told as left, but is on record, and comes back with its id, also if a scan comes first."""
     before, ids = state(photos), ids_by_path(collection.path)
     name = {"quarantine": "_put_away", "trash": "_throw", "hard-link": "_link"}[action]
-    real = getattr(acting, name)
+    real = getattr(execute, name)
 
     def fail(*arguments: object) -> None:
         real(*arguments)
@@ -323,7 +323,7 @@ def test_a_disk_that_fails_when_it_has_happened(
 
     plan = planned(collection, twins, action)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(acting, name, fail)
+        patch.setattr(execute, name, fail)
         report = done(collection, plan)
     assert reasons(report) == dict.fromkeys(["a.png", "b.png", "c.png"], "Input/output error")
     assert [one.state for one in journal.list_(collection.path)] == ["unfinished"]

@@ -11,12 +11,12 @@ import pytest
 from acting import copies, done, ids_by_path, planned, reasons, state, unchanged
 
 import imseek
-from imseek.curate.acts import journal as journals
-from imseek.curate.acts import recall
-from imseek.curate.acts.meaning import Meaning
-from imseek.curate.acts.plans import Plan
-from imseek.curate.acts.undo import undo
-from imseek.data import moving, quarantine, safe_path
+from imseek.curate.actions import journal as journals
+from imseek.curate.actions import quarantine_recovery
+from imseek.curate.actions.plan_items import Meaning
+from imseek.curate.actions.plans import Plan
+from imseek.curate.actions.undo import undo
+from imseek.data import file_moves, quarantine, safe_path
 
 
 class Killed(BaseException):
@@ -122,16 +122,16 @@ def test_copies_of_our_own_are_known_again(
     before, plan = state(photos), planned(collection, twins, to=target)
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(moving, "end_original", kill)
-            patched.setattr(moving, "drop", kill)
+            patched.setattr(file_moves, "end_original", kill)
+            patched.setattr(file_moves, "drop", kill)
             with pytest.raises(Killed):
                 done(collection, plan)
         assert len(list(target.rglob("*.png"))) == 1
         if goes_on:
             assert done(collection, plan).counts == {"already": 1, "done": 2}
             with monkeypatch.context() as patched:
-                patched.setattr(moving, "end_original", kill)
-                patched.setattr(moving, "same_inode", lambda *_: False)
+                patched.setattr(file_moves, "end_original", kill)
+                patched.setattr(file_moves, "same_inode", lambda *_: False)
                 with pytest.raises(Killed):
                     undo(collection.path, dry_run=False)
             assert len(list(target.rglob("*.png"))) == 3
@@ -147,7 +147,7 @@ def test_a_copy_on_the_way_back_is_known_where_the_way_there_was_cut_short(
     photos: Path, collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed with the original ended and nothing told of it, and then on the way back."""
-    target, real = Path("/dev/shm") / f"imseek-both-{os.getpid()}", moving.end_original
+    target, real = Path("/dev/shm") / f"imseek-both-{os.getpid()}", file_moves.end_original
     before, plan = state(photos), planned(collection, twins, to=target)
 
     def end(*arguments: object) -> None:
@@ -156,11 +156,11 @@ def test_a_copy_on_the_way_back_is_known_where_the_way_there_was_cut_short(
 
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(moving, "end_original", end)
+            patched.setattr(file_moves, "end_original", end)
             with pytest.raises(Killed):
                 done(collection, plan)
-            patched.setattr(moving, "end_original", kill)
-            patched.setattr(moving, "same_inode", lambda *_: False)
+            patched.setattr(file_moves, "end_original", kill)
+            patched.setattr(file_moves, "same_inode", lambda *_: False)
             with pytest.raises(Killed):
                 undo(collection.path, dry_run=False)
         assert undo(collection.path, dry_run=False).counts == {"already": 2, "done": 1}
@@ -186,8 +186,8 @@ def test_copies_of_a_later_record_are_known_again(
     try:
         first = done(collection, plan).undo_id
         with monkeypatch.context() as patched:
-            patched.setattr(moving, "end_original", kill)
-            patched.setattr(moving, "same_inode", lambda *_: False)
+            patched.setattr(file_moves, "end_original", kill)
+            patched.setattr(file_moves, "same_inode", lambda *_: False)
             with pytest.raises(Killed):
                 undo(collection.path, dry_run=False)
         unchanged(collection, photos)
@@ -239,7 +239,7 @@ def test_names_that_the_other_disk_cannot_hold(
 
     with monkeypatch.context() as patched:
         patched.setattr("imseek.data.safe_path.stat_entry", look)
-        patched.setattr(moving, "rename_noreplace", lambda _, at: look(at))
+        patched.setattr(file_moves, "rename_noreplace", lambda _, at: look(at))
         assert reasons(done(collection, plan)) == {"a.png": "File name too long"}
     assert str(twins[1]) in ids_by_path(collection.path)
     assert journals.list_(collection.path)[0].actions == {}
@@ -321,7 +321,7 @@ def test_a_record_that_is_damaged_is_not_purged(
     lines[1] = lines[1].replace(b"quarantine", b"quarantinE", 1)
     file.write_bytes(b"\n".join(lines))
     assert undo(collection.path, dry_run=False).counts == {"done": 2}
-    assert recall.forget(collection.path) == 0
+    assert quarantine_recovery.forget(collection.path) == 0
     assert file.exists()
 
 
@@ -344,7 +344,7 @@ def test_a_file_that_is_saved_anew_while_a_link_is_made_ready_stays(
         if saved.exists() and places[0].name.endswith(b".old"):
             saved.rename(twins[1])
 
-    monkeypatch.setattr(moving, "sync_entries", sync)
+    monkeypatch.setattr(file_moves, "sync_entries", sync)
     if command == "undo":
         assert undo(collection.path, dry_run=False).files[0].reason == "another file took its place"
     else:

@@ -22,9 +22,9 @@ from acting import (
 )
 
 import imseek
-from imseek.curate.acts import journal
-from imseek.curate.acts.plans import Plan
-from imseek.curate.acts.undo import undo
+from imseek.curate.actions import journal
+from imseek.curate.actions.plans import Plan
+from imseek.curate.actions.undo import undo
 from imseek.data import layout
 from imseek.errors import PlanError, StorageError, UsageError
 

@@ -20,8 +20,8 @@ from acting import (
 )
 
 import imseek
-from imseek.curate.acts.apply import apply
-from imseek.curate.acts.undo import undo
+from imseek.curate.actions.apply import apply
+from imseek.curate.actions.undo import undo
 from imseek.data import tags
 from imseek.data.writer import Writer
 from imseek.errors import PlanError

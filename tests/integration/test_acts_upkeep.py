@@ -13,9 +13,9 @@ from acting import ids_by_path, planned, state
 import imseek
 from imseek import upkeep
 from imseek import watch as watching
-from imseek.curate.acts import journal
-from imseek.curate.acts.apply import apply
-from imseek.curate.acts.undo import undo
+from imseek.curate.actions import journal
+from imseek.curate.actions.apply import apply
+from imseek.curate.actions.undo import undo
 from imseek.data import layout
 from imseek.types import IndexReport
 

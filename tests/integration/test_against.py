@@ -14,10 +14,10 @@ from PIL import Image
 from templates import Templates
 
 import imseek
-from imseek.curate import against, contents, pairs
+from imseek.curate import collection_overlap, pair_reports, unique_contents
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
-from imseek.search.encoders import shared_space
+from imseek.search.encoder_loader import shared_space
 from imseek.types import DuplicateKind
 
 KINDS: tuple[DuplicateKind, ...] = ("exact", "same", "scene")
@@ -41,12 +41,14 @@ def other(tmp_path: Path, photos: Path, templates: Templates) -> Iterator[imseek
         yield made
 
 
-def side(collection: imseek.Collection, *, vectors: bool) -> against.Side:
+def side(collection: imseek.Collection, *, vectors: bool) -> collection_overlap.Side:
     reader = Reader(collection.path)
     space = reader.current.image_spaces[0]
     index = open_index("faiss", reader.segments(space.space_id), space.dim)
-    held = contents.of_generation(reader)
-    return against.Side(reader, held, collection.read, space if vectors else None, index if vectors else None)
+    held = unique_contents.of_generation(reader)
+    return collection_overlap.Side(
+        reader, held, collection.read, space if vectors else None, index if vectors else None
+    )
 
 
 def named(collection: imseek.Collection, image_id: int) -> str:
@@ -60,7 +62,7 @@ def test_what_the_other_has(tmp_path: Path, photos: Path, other: imseek.Collecti
         mine.index([photos])
         one, two = side(mine, vectors=vectors), side(other, vectors=vectors)
         assert (shared_space(one.reader, two.reader) is not None) == vectors
-        found = against.find(one, two, KINDS)
+        found = collection_overlap.find(one, two, KINDS)
         pairs = {(named(mine, pair.a), named(other, pair.b)): pair for pair in found.pairs}
         assert {names: pair.kind for names, pair in pairs.items()} == {
             ("coffee.png", "coffee.png"): "exact",
@@ -70,9 +72,9 @@ def test_what_the_other_has(tmp_path: Path, photos: Path, other: imseek.Collecti
         mirrored = pairs["chelsea.png", "chelsea.png"]
         assert mirrored.orientation != ""
         assert (pairs["astronaut.png", "astronaut.jpg"].cosine is not None) == vectors
-        assert (against.NO_VECTORS in found.notes) == (not vectors)
+        assert (collection_overlap.NO_VECTORS in found.notes) == (not vectors)
         assert not found.interrupted
-        assert [pair.kind for pair in against.find(one, two, ("exact",)).pairs] == ["exact"]
+        assert [pair.kind for pair in collection_overlap.find(one, two, ("exact",)).pairs] == ["exact"]
 
 
 def test_stopped_and_gone_on(tmp_path: Path, photos: Path, other: imseek.Collection) -> None:
@@ -81,10 +83,10 @@ def test_stopped_and_gone_on(tmp_path: Path, photos: Path, other: imseek.Collect
         one, two = side(mine, vectors=True), side(other, vectors=True)
         stop = threading.Event()
         stop.set()
-        first = against.find(one, two, KINDS, stop=stop)
+        first = collection_overlap.find(one, two, KINDS, stop=stop)
         assert first.interrupted
         assert [pair.kind for pair in first.pairs] == ["exact"], "what holds without looking is told"
-        assert len(against.find(one, two, KINDS).pairs) == 3
+        assert len(collection_overlap.find(one, two, KINDS).pairs) == 3
 
 
 def test_the_space_in_common(tmp_path: Path, photos: Path, other: imseek.Collection) -> None:
@@ -107,11 +109,11 @@ def test_equal_contents() -> None:
     twin[31] ^= 1  # The same first bytes, which alone say nothing.
     one = np.concatenate([hashes[:30], twin[None]])
     two = np.concatenate([hashes[40:], hashes[5:2:-1]])
-    a, b = against.equal(one, two)
+    a, b = collection_overlap.equal(one, two)
     assert list(zip(a.tolist(), b.tolist(), strict=True)) == [(3, 12), (4, 11), (5, 10)]
     nothing = np.empty((0, 32), np.uint8)
-    assert [len(side) for side in against.equal(nothing, two)] == [0, 0]
-    assert [len(side) for side in against.equal(one, nothing)] == [0, 0]
+    assert [len(side) for side in collection_overlap.equal(nothing, two)] == [0, 0]
+    assert [len(side) for side in collection_overlap.equal(one, nothing)] == [0, 0]
 
 
 def test_a_progress_that_ends(tmp_path: Path, photos: Path, other: imseek.Collection) -> None:
@@ -119,6 +121,6 @@ def test_a_progress_that_ends(tmp_path: Path, photos: Path, other: imseek.Collec
     note: Callable[[imseek.Progress], None] = lambda p: told.append((p.phase, p.done, p.total))  # noqa: E731
     with imseek.create(tmp_path / "mine", encoder="builtin") as mine:
         mine.index([photos])
-        against.find(side(mine, vectors=True), side(other, vectors=True), KINDS, progress=note)
+        collection_overlap.find(side(mine, vectors=True), side(other, vectors=True), KINDS, progress=note)
     phase, done, total = told[-1]
-    assert (phase, done) == (pairs.PHASE, total)
+    assert (phase, done) == (pair_reports.PHASE, total)

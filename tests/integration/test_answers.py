@@ -24,7 +24,7 @@ from imseek.errors import (
     StaleGenerationError,
     UsageError,
 )
-from imseek.search import asked, cutoff, ranking
+from imseek.search import cutoff, prepared, stable_order
 
 pytestmark = pytest.mark.full_size
 
@@ -129,8 +129,8 @@ class TestPages:
 
         monkeypatch.setattr(FaissIndex, "search", search)
         monkeypatch.setattr(FaissIndex, "exact", False)
-        monkeypatch.setattr(ranking, "APPROXIMATE", 20)
-        monkeypatch.setattr(asked, "APPROXIMATE", 20)
+        monkeypatch.setattr(stable_order, "APPROXIMATE", 20)
+        monkeypatch.setattr(prepared, "APPROXIMATE", 20)
         with imseek.open(many.path) as opened:
             pages = all_pages(opened, words("a cat", limit=5), [5, 3])
             assert all(page.approximate for page in pages)

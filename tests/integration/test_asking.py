@@ -18,7 +18,7 @@ from imseek.data.vectors.base import Segment
 from imseek.encoders import registry
 from imseek.errors import MediaError, QueryError
 from imseek.media import http_fetcher
-from imseek.search import blend
+from imseek.search import fuse_terms
 from imseek.types import SkipReason
 
 Float64 = npt.NDArray[np.float64]
@@ -126,7 +126,7 @@ def test_a_single_term_reads_no_sample(indexed: imseek.Collection, monkeypatch: 
     def refuse(*_: object) -> None:
         raise AssertionError("a sample was read")
 
-    monkeypatch.setattr("imseek.search.editions.sample_rows", refuse)
+    monkeypatch.setattr("imseek.search.generations.sample_rows", refuse)
     assert len(indexed.search("red")) == 10
     with pytest.raises(AssertionError, match="a sample was read"):
         indexed.search(imseek.Query((imseek.Term(text="red"), imseek.Term(text="blue"))))
@@ -138,11 +138,11 @@ def test_the_sample_is_read_once_per_generation(
     sizes: list[int] = []
 
     def counted(segments: list[Segment], most: int) -> npt.NDArray[np.float32]:
-        rows = blend.sample_rows(segments, most)
+        rows = fuse_terms.sample_rows(segments, most)
         sizes.append(len(rows))
         return rows
 
-    monkeypatch.setattr("imseek.search.editions.sample_rows", counted)
+    monkeypatch.setattr("imseek.search.generations.sample_rows", counted)
     query = imseek.Query((imseek.Term(text="red"), imseek.Term(text="blue")))
     for _ in range(3):
         indexed.search(query)

@@ -28,12 +28,12 @@ from snapshotting import add, clustered, collection_of
 
 import imseek
 from imseek import IndexPolicy, duplicates, upkeep
-from imseek.curate.acts.apply import apply
-from imseek.curate.acts.undo import undo
+from imseek.curate.actions.apply import apply
+from imseek.curate.actions.undo import undo
 from imseek.data import judgements, layout, model_files, models
-from imseek.data.backup import generation_of
+from imseek.data.catalog_backups import generation_of
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.current import read_current, read_identity
+from imseek.data.current_file import read_current, read_identity
 from imseek.data.writer import Writer
 from imseek.errors import (
     CollectionNotFoundError,
@@ -267,10 +267,10 @@ def contents(root: Path) -> dict[int, bytes]:
 def test_a_file_that_goes_in_the_moment_is_of_a_generation_that_is_past(
     vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imseek.data.archiving import taking
+    from imseek.data.archive import generation_snapshot
 
-    monkeypatch.setattr(taking, "_PAUSE", 0.0)
-    opened, turns = taking._opened, []
+    monkeypatch.setattr(generation_snapshot, "_PAUSE", 0.0)
+    opened, turns = generation_snapshot._opened, []
 
     def late(root: Path, path: str, *rest: Any) -> Any:
         if len(turns) < 2 and path.startswith("judgements"):
@@ -279,13 +279,13 @@ def test_a_file_that_goes_in_the_moment_is_of_a_generation_that_is_past(
         return opened(root, path, *rest)
 
     judge(vectors, 0)
-    monkeypatch.setattr(taking, "_opened", late)
+    monkeypatch.setattr(generation_snapshot, "_opened", late)
     report = imseek.backup.write(vectors, tmp_path / "a.tar")
     assert len(set(turns)) == 2
     assert report.backup.generation == read_current(vectors).generation
     imseek.backup.restore(tmp_path / "a.tar", tmp_path / "again")
     assert len(duplicates.judgements(tmp_path / "again")) == 3
-    monkeypatch.setattr(taking, "_opened", opened)
+    monkeypatch.setattr(generation_snapshot, "_opened", opened)
     (vectors / layout.vectors(0, 0)).unlink()
     with pytest.raises(CorruptCollectionError, match=r"000000\.npy is missing"):
         imseek.backup.write(vectors, tmp_path / "b.tar")

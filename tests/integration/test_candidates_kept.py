@@ -12,17 +12,17 @@ from comparing import by_comparing, by_ids, check, library_at, put, side, units_
 from snapshotting import remove
 
 from imseek import upkeep
-from imseek.curate import contents
-from imseek.curate.near import alike, blocks, candidates
-from imseek.curate.near.candidates import Reach
-from imseek.data.vectors import IdSet, joins
+from imseek.curate import unique_contents
+from imseek.curate.candidates import block_pairs, pair_candidates, phash_pairs
+from imseek.curate.candidates.pair_candidates import Reach
+from imseek.data.vectors import IdSet, range_search
 from imseek.types import Progress
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 64 ids."""
-    monkeypatch.setattr(blocks, "_BITS", 6)
+    monkeypatch.setattr(block_pairs, "_BITS", 6)
 
 
 @pytest.fixture
@@ -35,18 +35,20 @@ class Counting:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.hashes = self.vectors = 0
-        near, table_near = joins.Join.near, alike.Table.near
+        near, table_near = range_search.Join.near, phash_pairs.Table.near
 
-        def count_vectors(join: joins.Join, rows: npt.NDArray[np.float16], least: float, most: int) -> object:
+        def count_vectors(
+            join: range_search.Join, rows: npt.NDArray[np.float16], least: float, most: int
+        ) -> object:
             self.vectors += len(rows)
             return near(join, rows, least, most)
 
-        def count_hashes(table: alike.Table, queries: contents.Hashes, *more: int) -> object:
+        def count_hashes(table: phash_pairs.Table, queries: unique_contents.Hashes, *more: int) -> object:
             self.hashes += len(queries)
             return table_near(table, queries, *more)
 
-        patch.setattr(joins.Join, "near", count_vectors)
-        patch.setattr(alike.Table, "near", count_hashes)
+        patch.setattr(range_search.Join, "near", count_vectors)
+        patch.setattr(phash_pairs.Table, "near", count_hashes)
 
     def taken(self) -> tuple[int, int]:
         counts = self.hashes, self.vectors
@@ -60,7 +62,7 @@ def test_a_call_that_was_stopped_goes_on_there(
 ) -> None:
     counting = Counting(monkeypatch)
     one = side(library, kind)
-    candidates.find(one)
+    pair_candidates.find(one)
     whole = counting.taken()
     vectors, hashes = sum(1 for row in units_of(one) if row.any()), len(np.unique(one.contents.phashes)) - 1
     assert whole == (hashes, vectors)
@@ -72,7 +74,7 @@ def test_a_call_that_was_stopped_goes_on_there(
         if now.phase == "comparing vectors" and now.done >= 250:
             stop.set()
 
-    stopped = candidates.find(one, keep=library, progress=progress, stop=stop)
+    stopped = pair_candidates.find(one, keep=library, progress=progress, stop=stop)
     assert stopped.interrupted
     assert len(stopped) == 0
     before = counting.taken()
@@ -80,14 +82,14 @@ def test_a_call_that_was_stopped_goes_on_there(
     assert 0 < before[1] < vectors
     assert told[0] == ("comparing hashes", 0, hashes)
 
-    found = candidates.find(side(library, kind), keep=library)
+    found = pair_candidates.find(side(library, kind), keep=library)
     after = counting.taken()
     assert after[0] == 0
     # At most the block that was under way is done twice.
     assert vectors <= before[1] + after[1] <= vectors + 64
     check(by_ids(found, one), by_comparing(one))
 
-    again = candidates.find(side(library, kind), keep=library)
+    again = pair_candidates.find(side(library, kind), keep=library)
     assert counting.taken() == (0, 0)
     assert by_ids(again, one) == by_ids(found, one)
 
@@ -103,10 +105,10 @@ def test_stopped_while_hashes_are_compared(
             stop.set()
 
     one = side(library)
-    assert candidates.find(one, keep=library, progress=progress, stop=stop).interrupted
+    assert pair_candidates.find(one, keep=library, progress=progress, stop=stop).interrupted
     first = counting.taken()
     assert first[1] == 0
-    found = candidates.find(one, keep=library)
+    found = pair_candidates.find(one, keep=library)
     second = counting.taken()
     hashes = len(np.unique(one.contents.phashes)) - 1
     assert 0 < second[0] < hashes
@@ -118,20 +120,20 @@ def test_stopped_while_hashes_are_compared(
 def test_of_a_changed_collection_only_what_changed_is_compared(
     library: Path, kind: str, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidates.find(side(library, kind), keep=library)
+    pair_candidates.find(side(library, kind), keep=library)
     counting = Counting(monkeypatch)
     old = side(library, kind)
     vector = units_of(old)[5:6].astype(np.float32)
     put(library, vector, [int(old.contents.phashes[9]) ^ 1], ["new"], "third")
     one = side(library, kind)
-    found = candidates.find(one, keep=library)
+    found = pair_candidates.find(one, keep=library)
     assert max(counting.taken()) <= 64
     check(by_ids(found, one), by_comparing(one))
     # One that goes, and one that now stands for a content that another stood for.
     first = next(iter(one.contents.copies))
     remove(library, [int(one.contents.ids[50]), first])
     one = side(library, kind)
-    found = candidates.find(one, keep=library)
+    found = pair_candidates.find(one, keep=library)
     assert max(counting.taken()) <= 3 * 64
     check(by_ids(found, one), by_comparing(one))
 
@@ -140,16 +142,18 @@ def test_other_questions_have_other_answers(library: Path) -> None:
     one = side(library)
     wide, narrow = Reach(radius=13, cosine=0.7), Reach(radius=2, cosine=0.95)
     for reach in (narrow, wide, narrow):
-        check(by_ids(candidates.find(one, reach=reach, keep=library), one), by_comparing(one, reach=reach))
+        check(
+            by_ids(pair_candidates.find(one, reach=reach, keep=library), one), by_comparing(one, reach=reach)
+        )
     some = IdSet(one.contents.ids[::2])
     half = side(library, allowed=some)
-    check(by_ids(candidates.find(half, keep=library, scope="half"), half), by_comparing(half))
-    check(by_ids(candidates.find(one, keep=library), one), by_comparing(one))
+    check(by_ids(pair_candidates.find(half, keep=library, scope="half"), half), by_comparing(half))
+    check(by_ids(pair_candidates.find(one, keep=library), one), by_comparing(one))
 
 
 def test_damaged_parts_are_made_again(library: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     one = side(library)
-    candidates.find(one, keep=library)
+    pair_candidates.find(one, keep=library)
     parts = sorted((library / "cache" / "duplicates").rglob("*.npz"))
     assert len(parts) > 8
     for n, path in enumerate(parts):
@@ -157,35 +161,35 @@ def test_damaged_parts_are_made_again(library: Path, small: None, monkeypatch: p
         data[len(data) // 2 if n % 2 else 60] ^= 0xFF
         path.write_bytes(data if n % 3 else data[: len(data) // 2])
     counting = Counting(monkeypatch)
-    check(by_ids(candidates.find(one, keep=library), one), by_comparing(one))
+    check(by_ids(pair_candidates.find(one, keep=library), one), by_comparing(one))
     assert min(counting.taken()) > 0
-    candidates.find(one, keep=library)
+    pair_candidates.find(one, keep=library)
     assert counting.taken() == (0, 0)
 
 
 def test_where_nothing_can_be_kept_it_is_found_all_the_same(library: Path) -> None:
     (library / "cache").write_bytes(b"")
     one = side(library)
-    check(by_ids(candidates.find(one, keep=library), one), by_comparing(one))
+    check(by_ids(pair_candidates.find(one, keep=library), one), by_comparing(one))
 
 
 def test_what_is_kept_is_no_part_of_the_collection(library: Path) -> None:
     """It may be deleted, `verify` passes it over, and a purge takes it away: it names images that have gone."""
-    candidates.find(side(library), keep=library)
+    pair_candidates.find(side(library), keep=library)
     assert list((library / "cache").rglob("*.npz"))
     assert upkeep.verify(library).problems == ()
     upkeep.purge(library)
     assert not (library / "cache").exists()
     one = side(library)
-    check(by_ids(candidates.find(one, keep=library), one), by_comparing(one))
+    check(by_ids(pair_candidates.find(one, keep=library), one), by_comparing(one))
 
 
 def test_merging_shards_changes_nothing(library: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows move to another file; images, and so what is known of them, stay."""
-    found = candidates.find(side(library), keep=library)
+    found = pair_candidates.find(side(library), keep=library)
     upkeep.merge(library)
     counting = Counting(monkeypatch)
     one = side(library)
-    again = candidates.find(one, keep=library)
+    again = pair_candidates.find(one, keep=library)
     assert counting.taken() == (0, 0)
     assert by_ids(again, one) == by_ids(found, one)

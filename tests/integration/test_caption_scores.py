@@ -15,7 +15,7 @@ import imseek
 from imseek import captions, upkeep
 from imseek.encoders import registry
 from imseek.errors import QueryError, UsageError
-from imseek.explore.captions import filtering, scores
+from imseek.explore.captions import pair_filters, scores
 
 ENCODER = "fake:64"
 #: Name → colour, size, caption.
@@ -166,18 +166,18 @@ def test_the_top_share() -> None:
         (0.2, {9}),
         (4 / 6, {9, 1, 2, 5}),
     ):
-        assert set(ids[filtering.top_share(ids, values, share)].tolist()) == kept, share
+        assert set(ids[pair_filters.top_share(ids, values, share)].tolist()) == kept, share
     hundred = np.arange(100)
     assert (
-        filtering.top_share(hundred, hundred.astype(np.float32), 0.29).sum() == 29
+        pair_filters.top_share(hundred, hundred.astype(np.float32), 0.29).sum() == 29
     )  # .29 · 100 is 28.999…96
     for share in (0, -0.1, 1.01, float("nan"), "30%"):
         with pytest.raises(UsageError, match="no share"):
-            filtering.top_share(ids, values, share)  # type: ignore[arg-type]
+            pair_filters.top_share(ids, values, share)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="not even one"):
-        filtering.top_share(ids, values, 0.1)
+        pair_filters.top_share(ids, values, 0.1)
     with pytest.raises(UsageError, match="not even one"):
-        filtering.top_share(ids[:0], values[:0], 0.5)
+        pair_filters.top_share(ids[:0], values[:0], 0.5)
 
 
 def test_the_filter_of_datacomp(indexed: imseek.Collection) -> None:

@@ -18,7 +18,7 @@ import imseek
 from imseek import upkeep
 from imseek.captions import agreement, summary
 from imseek.data import layout
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.encoders import registry
@@ -399,9 +399,9 @@ def test_agreement_reads_a_group_of_rows_at_a_time(
     indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = [*agreement(indexed)]
-    monkeypatch.setattr("imseek.data.shards.ROW_GROUP", 2)
+    monkeypatch.setattr("imseek.data.shard_files.ROW_GROUP", 2)
     with Writer(indexed.path, "test") as writer:
-        from imseek.data.merge import merge
+        from imseek.data.compaction import merge
 
         merge(writer, writer.current().shards)
     assert [*agreement(indexed)] == whole
@@ -517,7 +517,7 @@ def test_damage_costs_the_captions_and_no_picture(
     report = upkeep.repair(indexed.path)
     assert report.after.ok
     assert report.lost == (f"{path}: vectors of captions; `imseek maintain --captions` makes them again",)
-    monkeypatch.setattr("imseek.indexer.load.unit_rows", lambda *_: pytest.fail("no picture is lost"))
+    monkeypatch.setattr("imseek.indexer.decode_stage.unit_rows", lambda *_: pytest.fail("no picture is lost"))
     with imseek.open(indexed.path) as opened:
         assert opened.search("red").searched == 7
         with pytest.raises(QueryError, match="not embedded"):

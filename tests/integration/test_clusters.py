@@ -23,8 +23,8 @@ from imseek.errors import (
     QueryError,
     UsageError,
 )
-from imseek.explore.saving import save_scores
-from imseek.explore.vectors import Vectors
+from imseek.explore.score_columns import save_scores
+from imseek.explore.space_vectors import Vectors
 from imseek.types import ClusterReport
 
 COLOURS = ("red", "lime", "blue")
@@ -84,7 +84,7 @@ def test_each_colour_is_a_cluster_with_its_name(root: Path) -> None:
 
 
 def test_names_are_those_of_the_colours(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.explore.clusters.naming.names_of.__defaults__", (1.0,))
+    monkeypatch.setattr("imseek.explore.clusters.cluster_names.names_of.__defaults__", (1.0,))
     report = clusters.find(root, k=3, names=["red", "blue", "yellow", "black", "white"], save="kinds")
     assert report.clusters[0].name == "red"
     assert report.clusters[2].name == "blue"
@@ -314,8 +314,8 @@ def test_a_missing_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -
 
     for module in ("umap", "sklearn.ensemble", "sklearn.metrics"):
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr("imseek.explore.clusters.fitting._TRIED", (2, 3))
-    monkeypatch.setattr("imseek.explore.clusters.fitting._IMAGES_EACH", 1)
+    monkeypatch.setattr("imseek.explore.clusters.kmeans_clusters._TRIED", (2, 3))
+    monkeypatch.setattr("imseek.explore.clusters.kmeans_clusters._IMAGES_EACH", 1)
     for ask in (
         lambda: clusters.find(root),
         lambda: clusters.find(root, density=True, smallest=3),

@@ -11,7 +11,7 @@ import pytest
 from comparing import contents_of, put
 from snapshotting import clustered, collection_of, remove
 
-from imseek.curate.contents import grouped
+from imseek.curate.unique_contents import grouped
 from imseek.data.vectors import IdSet
 
 

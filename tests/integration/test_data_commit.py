@@ -15,11 +15,11 @@ from sqlalchemy import event, select
 import imseek
 from imseek.data import schema as t
 from imseek.data import sources
-from imseek.data.batch import Batch, FailedFile, NewImage, Placing
 from imseek.data.catalog import live
+from imseek.data.changeset import Batch, FailedFile, NewImage, Placing
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
-from imseek.data.shards import row_of
+from imseek.data.shard_files import row_of
 from imseek.data.writer import Writer
 from imseek.types import ImageFacts
 

@@ -23,15 +23,15 @@ from databases import BOTH_CATALOGS
 from sqlalchemy import update
 
 import imseek
-from imseek.data import files, layout, merge, schema, sources
-from imseek.data.batch import Batch, NewImage, Placing
+from imseek.data import compaction, layout, schema, shard_catalog, sources
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.columns import put_columns
+from imseek.data.changeset import Batch, NewImage, Placing
 from imseek.data.commit import commit
-from imseek.data.contents import HashLookup
+from imseek.data.content_lookup import HashLookup
+from imseek.data.derived_columns import put_columns
 from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
-from imseek.data.shards import row_of
+from imseek.data.shard_files import row_of
 from imseek.data.vectors import open_index
 from imseek.data.writer import Writer
 from imseek.errors import (
@@ -80,7 +80,7 @@ def add(root: Path, *batches: Sequence[int]) -> None:
 
 def merge_all(root: Path) -> None:
     with Writer(root, "test") as writer:
-        merge.merge(writer, writer.current().shards)
+        compaction.merge(writer, writer.current().shards)
 
 
 def answers(reader: Reader) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def test_searching_before_is_as_searching_after(root: Path) -> None:
         def lose(connection: Any, generation: int) -> None:
             mine = schema.images.c.image_id.in_([2, 6])
             connection.execute(update(schema.images).where(mine).values(shard_id=None))
-            files.write_dead(writer, connection, generation, 0)
+            shard_catalog.write_dead(writer, connection, generation, 0)
 
         writer.apply(lose)
         commit(writer, Batch(new=[*back, image(9)]))
@@ -276,7 +276,7 @@ def test_quarantined_rows_are_kept(root: Path) -> None:
         def change(connection: Any, generation: int) -> None:
             connection.execute(update(schema.images).where(mine).values(state=state))
             for shard in current.shards:
-                files.write_dead(writer, connection, generation, shard.shard_id)
+                shard_catalog.write_dead(writer, connection, generation, shard.shard_id)
 
         current = writer.current()
         writer.apply(change)
@@ -317,8 +317,8 @@ def test_every_space_is_merged(root: Path) -> None:
             connection.execute(schema.spaces.insert().values(**space))
             for shard_id, rows in ((0, second[:2]), (1, second[2:])):
                 path = layout.vectors(1, shard_id)
-                staged = files.stage(writer, path, "vectors", rows, space_id=1)
-                files.publish(writer, connection, generation, shard_id, [staged])
+                staged = shard_catalog.stage(writer, path, "vectors", rows, space_id=1)
+                shard_catalog.publish(writer, connection, generation, shard_id, [staged])
 
         writer.apply(more)
         commit(writer, Batch(gone=[1]))
@@ -334,7 +334,7 @@ def test_every_space_is_merged(root: Path) -> None:
 
 def test_merging_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A merged shard is gathered piece by piece, since a million vectors may be larger than memory."""
-    monkeypatch.setattr(merge, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(compaction, "_BLOCK_ROWS", 7)
     add(root, range(0, 40), range(40, 45), range(45, 100))
     with Writer(root, "test") as writer:
         commit(writer, Batch(gone=[3, 41, 99]))
@@ -345,11 +345,11 @@ def test_merging_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_many_commits_leave_few_files_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Merging as it goes; a search keeps two or three files of each shard mapped."""
-    monkeypatch.setattr(merge, "_TIER_ROWS", 4)
+    monkeypatch.setattr(compaction, "_TIER_ROWS", 4)
     with Writer(root, "test") as writer:
         for n in range(100):
             commit(writer, Batch(new=[image(n)]))
-            merge.merge_due(writer)
+            compaction.merge_due(writer)
     reader = Reader(root)
     assert len(reader.current.shards) < 25
     assert answers(reader)["ids"] == list(range(100))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.data import known, sources
-from imseek.data.batch import Batch, FailedFile, NewImage
+from imseek.data import path_lookup, sources
+from imseek.data.changeset import Batch, FailedFile, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
-from imseek.data.shards import row_of
+from imseek.data.shard_files import row_of
 from imseek.data.writer import Writer
 from imseek.types import ImageFacts
 
@@ -69,16 +69,19 @@ def test_places_and_failures_at_and_below_a_path(filled: Path, below: bytes) -> 
     for root in (FIRST, SECOND):
         path = root + b"/" + below
         files = {root + b"/" + one.partition(b"\0")[0] for one in expected(below)}
-        assert set(known.files_below(filled, path, 100)) == files
-        assert known.with_places(filled, [path]) == ({path} if files else set())
+        assert set(path_lookup.files_below(filled, path, 100)) == files
+        assert path_lookup.with_places(filled, [path]) == ({path} if files else set())
 
 
 def test_sources_within_a_path(filled: Path) -> None:
-    assert [(s.kind, s.root) for s in known.local_sources(filled)] == [("folder", FIRST), ("folder", SECOND)]
+    assert [(s.kind, s.root) for s in path_lookup.local_sources(filled)] == [
+        ("folder", FIRST),
+        ("folder", SECOND),
+    ]
     both = {r + b"/" + p.partition(b"\0")[0] for r in (FIRST, SECOND) for p in PATHS}
-    assert set(known.files_below(filled, b"/", 100)) == both
-    assert set(known.files_below(filled, FIRST, 100)) == both
-    assert len(known.files_below(filled, FIRST, 3)) >= 3
+    assert set(path_lookup.files_below(filled, b"/", 100)) == both
+    assert set(path_lookup.files_below(filled, FIRST, 100)) == both
+    assert len(path_lookup.files_below(filled, FIRST, 3)) >= 3
     asked = [
         b"/",
         FIRST,
@@ -89,4 +92,4 @@ def test_sources_within_a_path(filled: Path) -> None:
         b"/photos/gone/a",
         b"/photos/listed.png",
     ]
-    assert known.with_places(filled, asked) == {b"/", FIRST, SECOND}
+    assert path_lookup.with_places(filled, asked) == {b"/", FIRST, SECOND}

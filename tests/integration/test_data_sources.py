@@ -13,11 +13,11 @@ import pytest
 
 import imseek
 from imseek.data import layout, sources
-from imseek.data.batch import Batch, FailedFile, NewImage
+from imseek.data.changeset import Batch, FailedFile, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
-from imseek.data.shards import row_of
+from imseek.data.shard_files import row_of
 from imseek.data.writer import Writer
 from imseek.errors import SourceNotFoundError, UsageError
 from imseek.types import ImageFacts

@@ -19,16 +19,16 @@ import pytest
 from databases import BOTH_CATALOGS
 
 import imseek
-from imseek.data import backup, checksums, durable, layout, sources
-from imseek.data import files as data_files
-from imseek.data.batch import Batch, FailedFile, NewImage, Placing
+from imseek.data import catalog_backups, catalog_checksums, durable_files, layout, sources
+from imseek.data import shard_catalog as data_files
+from imseek.data.catalog_checksums import of_catalog, read
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.checksums import of_catalog, read
+from imseek.data.changeset import Batch, FailedFile, NewImage, Placing
 from imseek.data.commit import commit
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
-from imseek.data.shards import row_of
+from imseek.data.shard_files import row_of
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, LockedError, StorageError
 from imseek.types import ImageFacts
@@ -360,7 +360,7 @@ def test_the_catalog_of_another_collection_is_not_taken_up(root: Path, tmp_path:
 
 
 def grace(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]) -> None:
-    monkeypatch.setattr("imseek.data.files.time.time", clock)
+    monkeypatch.setattr("imseek.data.shard_catalog.time.time", clock)
 
 
 @BOTH_CATALOGS
@@ -432,7 +432,7 @@ def test_orphans_of_a_known_run_are_swept_and_others_are_not(root: Path) -> None
 
 def test_backups_take_turns(root: Path) -> None:
     def generations() -> list[int]:
-        return [backup.generation_of(root / name) for name in layout.BACKUPS]
+        return [catalog_backups.generation_of(root / name) for name in layout.BACKUPS]
 
     for n in range(4):
         with Writer(root, "test") as writer:
@@ -458,7 +458,7 @@ def test_a_backup_that_fails_leaves_the_older_one(root: Path, monkeypatch: pytes
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "sync_file", full)
+        patch.setattr(durable_files, "sync_file", full)
         with pytest.raises(StorageError, match="No space"), Writer(root, "test") as writer:
             commit(writer, Batch(new=[image(1)]))
     assert {name: (root / name).read_bytes() for name in layout.BACKUPS} == before
@@ -475,9 +475,11 @@ def test_the_catalog_is_recorded_as_it_was_left(root: Path) -> None:
     recorded = read(root).files
     assert set(recorded) == {layout.CATALOG, *layout.BACKUPS}
     assert recorded[layout.CATALOG] == of_catalog(root)
-    assert recorded[layout.CATALOG] == durable.digest_of(root / layout.CATALOG), "no log is left beside it"
+    assert recorded[layout.CATALOG] == durable_files.digest_of(root / layout.CATALOG), (
+        "no log is left beside it"
+    )
     for name in layout.BACKUPS:
-        assert recorded[name] == durable.digest_of(root / name)
+        assert recorded[name] == durable_files.digest_of(root / name)
 
 
 def test_the_checksum_of_a_catalog_is_that_of_its_serialisation(root: Path) -> None:
@@ -496,8 +498,8 @@ def test_the_checksum_of_a_catalog_where_sqlite_gives_no_pages(
     root: Path,
 ) -> None:
     with closing(_without_pages(root)) as connection:
-        (content,) = checksums._pages(connection)
-    assert durable.Written(len(content), hashlib.sha256(content).hexdigest()) == of_catalog(root)
+        (content,) = catalog_checksums._pages(connection)
+    assert durable_files.Written(len(content), hashlib.sha256(content).hexdigest()) == of_catalog(root)
 
 
 def _without_pages(root: Path) -> sqlite3.Connection:

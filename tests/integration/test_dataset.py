@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 import imseek
 from imseek import dataset, upkeep
-from imseek.data import columns, shards
+from imseek.data import derived_columns, shard_files
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.errors import QueryError, UsageError
@@ -44,14 +44,14 @@ def indexed(collection: imseek.Collection, altered: Path) -> imseek.Collection:
 
 def forget_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on, collections are indexed as by a version that did not measure."""
-    old = [field for field in shards.INTRINSIC if field.name not in shards.MEASURES.names]
-    monkeypatch.setattr(shards, "INTRINSIC", pa.schema(old))
-    real = shards.row_of
+    old = [field for field in shard_files.INTRINSIC if field.name not in shard_files.MEASURES.names]
+    monkeypatch.setattr(shard_files, "INTRINSIC", pa.schema(old))
+    real = shard_files.row_of
 
     def row_of(*args: object) -> dict[str, object]:
-        return {name: v for name, v in real(*args).items() if name not in shards.MEASURES.names}
+        return {name: v for name, v in real(*args).items() if name not in shard_files.MEASURES.names}
 
-    monkeypatch.setattr("imseek.indexer.storing.row_of", row_of)
+    monkeypatch.setattr("imseek.indexer.encode_stage.row_of", row_of)
 
 
 class TestQuality:
@@ -177,7 +177,7 @@ class TestMeasuringLater:
     def test_shards_of_both_kinds_merge(
         self, collection: imseek.Collection, altered: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("imseek.data.merge.FACTOR", 2)
+        monkeypatch.setattr("imseek.data.compaction.FACTOR", 2)
         with monkeypatch.context() as early:
             forget_measures(early)
             collection.index([altered / "below"])
@@ -207,7 +207,7 @@ class TestMeasuringLater:
     def test_what_is_added_goes_beside_what_is_there(
         self, collection: imseek.Collection, altered: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("imseek.curate.measuring._PICTURES", 3)
+        monkeypatch.setattr("imseek.curate.missing_measures._PICTURES", 3)
         with monkeypatch.context() as early:
             forget_measures(early)
             collection.index([altered])
@@ -220,9 +220,9 @@ class TestMeasuringLater:
     def test_its_columns_are_nobody_elses(self, indexed: imseek.Collection) -> None:
         with Writer(indexed.path, "test") as writer:
             with pytest.raises(ValueError, match="maintain --measure"):
-                columns.put_columns(writer, columns.MEASURED, {"x": {1: 1.0}})
+                derived_columns.put_columns(writer, derived_columns.MEASURED, {"x": {1: 1.0}})
             with pytest.raises(ValueError, match="intrinsic"):
-                columns.put_columns(writer, "mine", {"luma_mean": {1: 1.0}})
+                derived_columns.put_columns(writer, "mine", {"luma_mean": {1: 1.0}})
 
 
 @pytest.fixture

@@ -169,17 +169,17 @@ class TestThresholds:
         The sample is all 24 pictures, crops too: it gives .87 where .80 was chosen. By .80 all eight crops are found,
         by .87 not those of the astronaut and the rocket, by .99 only that of the camera.
         """
-        from imseek.curate import limits
+        from imseek.curate import thresholds
 
         used: list[Thresholds] = []
-        real = limits.calibrate
+        real = thresholds.calibrate
 
         def calibrate(*sample: Any) -> Thresholds:
             used.append(real(*sample))
             return used[-1]
 
-        monkeypatch.setattr(limits, "_OWN", "none")
-        monkeypatch.setattr(limits, "calibrate", calibrate)
+        monkeypatch.setattr(thresholds, "_OWN", "none")
+        monkeypatch.setattr(thresholds, "calibrate", calibrate)
         folder = tmp_path / "photos"
         folder.mkdir()
         for path in photo_files:
@@ -358,7 +358,7 @@ class TestLookedAtOnce:
 
     def test_a_new_picture_is_compared_and_nothing_is_forgotten(self, own, opened, monkeypatch) -> None:
         collection, folder = own
-        monkeypatch.setattr("imseek.curate.pixels.verdicts._BITS", 0)  # A run for each picture.
+        monkeypatch.setattr("imseek.curate.pixels.verdict_cache._BITS", 0)  # A run for each picture.
         duplicates.find(collection)
         assert len(set(opened)) >= 5
         opened.clear()
@@ -386,7 +386,7 @@ class TestLookedAtOnce:
 
     def test_stopped_in_the_middle_it_goes_on(self, own, opened, monkeypatch) -> None:
         collection, _ = own
-        monkeypatch.setattr("imseek.curate.pixels.verdicts._BITS", 0)  # A run for each picture.
+        monkeypatch.setattr("imseek.curate.pixels.verdict_cache._BITS", 0)  # A run for each picture.
         whole = duplicates.find(collection)
         all_of_them = len(opened)
         shutil.rmtree(collection.path / "cache" / "duplicates")

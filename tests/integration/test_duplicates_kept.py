@@ -12,7 +12,7 @@ import pytest
 
 import imseek
 from imseek import duplicates
-from imseek.data import patience
+from imseek.data import writer_wait
 from imseek.data.writer import Writer
 from imseek.errors import StorageError, UsageError
 from imseek.types import Judgement, Progress
@@ -113,7 +113,7 @@ class TestKept:
     def test_another_writer_holds_nobody_up(
         self, root: Path, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(patience, "PATIENCE", 0.05)
+        monkeypatch.setattr(writer_wait, "PATIENCE", 0.05)
         monkeypatch.setattr(module, "_AGAIN", 0.01)
         kept = Kept(root, file)
         with Writer(root, "index"):

@@ -197,7 +197,7 @@ def test_files_that_have_changed_are_left_alone_with_the_reason(
 
 
 def test_a_writer_at_work_is_named(place: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.data.patience.PATIENCE", 0.05)
+    monkeypatch.setattr("imseek.data.writer_wait.PATIENCE", 0.05)
     of = desk(place)
     app = find(page(), of)
     app.session_state["duplicates-view"] = "Clear up"

@@ -14,7 +14,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import tuning
 from imseek.encoders import registry
 from imseek.errors import EncoderMismatchError, QueryError, UsageError
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 from imseek.types import IndexPolicy
 
 ROWS = 2000

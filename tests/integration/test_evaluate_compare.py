@@ -14,7 +14,7 @@ import imseek
 from imseek import evaluate, upkeep
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import QueryError, UsageError
-from imseek.explore.evaluating import pictures
+from imseek.explore.evaluation import encode_images
 from imseek.types.evaluate import Estimate, better
 
 CAPTIONS = {
@@ -49,13 +49,13 @@ def test_each_side_is_as_evaluated_alone(
     indexed: imseek.Collection, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
-    real = pictures.decode
+    real = encode_images.decode
 
     def counting(data: bytes, **more: object) -> object:
         decoded.append(len(data))
         return real(data, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pictures, "decode", counting)
+    monkeypatch.setattr(encode_images, "decode", counting)
     before = stored(indexed.path)
     report = evaluate.compare(indexed, encoders=("fake:96", "fake:32"), captions=given(indexed))
     assert len(decoded) == 5, "each picture is decoded once for both"
@@ -89,7 +89,7 @@ def test_a_space_of_the_collection_is_taken_as_it_is(
     assert mixed.text_to_image.a == alone.text_to_image
     with imseek.create(tmp_path / "two", encoder="fake:64", also=["fake:32"]) as two:
         two.index([photos])
-        monkeypatch.setattr(pictures, "decode", lambda *_, **__: pytest.fail("all vectors are there"))
+        monkeypatch.setattr(encode_images, "decode", lambda *_, **__: pytest.fail("all vectors are there"))
         both = evaluate.compare(two, encoders=(0, "fake:32"), captions=given(two))
     assert (both.a.stored, both.b.stored) == (True, True)
     assert both.text_to_image == mixed.text_to_image

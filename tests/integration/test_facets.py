@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import imseek
-from imseek.data import merge
-from imseek.explore.reading import reading
+from imseek.data import compaction
+from imseek.explore.snapshot_session import reading
 from imseek.search.where import Filters, columns, facets
 from imseek.search.where.facets import Facet
 from imseek.ui.web.pages.search.filters import Filter
@@ -63,7 +63,7 @@ def test_what_columns_hold(described: Path) -> None:
 def test_shards_are_looked_at_in_groups(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(merge, "FACTOR", 1000)
+    monkeypatch.setattr(compaction, "FACTOR", 1000)
     with imseek.create(tmp_path / "c", encoder="fake") as collection:
         for names in (["astronaut.png"], ["chelsea.png", "coffee.png"], ["camera.png"], ["rocket.jpg"]):
             collection.index([photos / name for name in names])

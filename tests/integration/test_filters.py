@@ -21,13 +21,13 @@ from sourcing.tables import csv_lines
 from sqlalchemy import insert, update
 
 import imseek
-from imseek.data import facts, schema
+from imseek.data import metadata_columns, schema
 from imseek.data.catalog import set_meta
-from imseek.data.columns import put_columns
+from imseek.data.derived_columns import put_columns
 from imseek.data.reader import PURGED, Reader
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, QueryError, StaleGenerationError
-from imseek.search.where import Filters, locked
+from imseek.search.where import Filters, duckdb_sandbox
 from imseek.search.where import filters as where_filters
 from imseek.types import Image as Known
 
@@ -290,14 +290,14 @@ def test_shards_are_asked_in_groups_and_share_the_time(
     monkeypatch.setattr(where_filters, "_ROWS_AT_ONCE", 1)
     clock = Clock()
     left: list[float] = []
-    real = locked.evaluate
+    real = duckdb_sandbox.evaluate
 
     def slow(*given: Any) -> Any:
         left.append(given[-1] - clock.now)
         clock.sleep(2)
         return real(*given[:-1], time.monotonic() + 60)
 
-    monkeypatch.setattr(locked, "evaluate", slow)
+    monkeypatch.setattr(duckdb_sandbox, "evaluate", slow)
     monkeypatch.setattr(where_filters, "time", clock)
     assert Filters(seconds=5).ids(reader, "height < 60").tolist() == expected
     assert left == [5, 3, 1]
@@ -306,14 +306,14 @@ def test_shards_are_asked_in_groups_and_share_the_time(
 def test_quarantined_images_are_left_out(
     collection: imseek.Collection, pictures: Path, filters: Filters
 ) -> None:
-    from imseek.data import files
+    from imseek.data import shard_catalog
 
     collection.index([pictures])
     with Writer(collection.path, "test") as writer:
 
         def quarantine(connection: Any, generation: int) -> None:
-            for shard in files.change_state(connection, [3, 4], "live", "quarantined"):
-                files.write_dead(writer, connection, generation, shard)
+            for shard in shard_catalog.change_state(connection, [3, 4], "live", "quarantined"):
+                shard_catalog.write_dead(writer, connection, generation, shard)
 
         writer.apply(quarantine)
     ids = filters.ids(Reader(collection.path), "TRUE").tolist()
@@ -435,13 +435,13 @@ def test_answers_and_columns_are_kept_within_a_bound(
 ) -> None:
     collection.index([pictures])
     reads: list[str] = []
-    real = facts.columns_of
+    real = metadata_columns.columns_of
 
     def counted(reader: Reader, file: str, names: Any) -> Any:
         reads.append(",".join(sorted(names)))
         return real(reader, file, names)
 
-    monkeypatch.setattr(facts, "columns_of", counted)
+    monkeypatch.setattr(metadata_columns, "columns_of", counted)
     reader = Reader(collection.path)
     large, small = Filters(), Filters(memory=1)
     for filters in (large, small):
@@ -472,13 +472,13 @@ def test_a_filter_over_more_than_fits_keeps_what_fits(
     shards = len(reader.current.shards)
     assert shards == 4
     reads: list[str] = []
-    real = facts.columns_of
+    real = metadata_columns.columns_of
 
     def counted(reader: Reader, file: str, names: Any) -> Any:
         reads.append(names[0])
         return real(reader, file, names)
 
-    monkeypatch.setattr(facts, "columns_of", counted)
+    monkeypatch.setattr(metadata_columns, "columns_of", counted)
     filters = Filters(memory=110)  # of columns of 4 bytes for each of 24 + 1 + 1 + 1 images
     assert len(filters.ids(reader, "width > 0")) == 27
     assert len(filters.ids(reader, "width > 1")) == 27

@@ -23,9 +23,9 @@ from PIL import Image
 
 import imseek
 from imseek import library, tags, upkeep
-from imseek.data import durable, layout, trust
+from imseek.data import durable_files, layout, trust
 from imseek.data.catalog import Catalog
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
 
 pytestmark = pytest.mark.timeout(60)
@@ -84,7 +84,7 @@ def change(root: Path, name: str, make: Callable[[dict[str, Any]], object]) -> N
     document = json.loads((root / name).read_bytes())
     document.pop("sha256")
     make(document)
-    (root / name).write_bytes(durable.seal(document))
+    (root / name).write_bytes(durable_files.seal(document))
 
 
 def list_file(connection: sqlite3.Connection, path: object, *, died: int = 1) -> None:

@@ -12,8 +12,8 @@ from approximating import snapshot_of
 
 from imseek.data.vectors import Matches, Segment, faiss_index, gpu, open_index, placement_on
 from imseek.data.vectors.build import LiveRows, build
-from imseek.data.vectors.facts import Effort, Tuned
 from imseek.data.vectors.fp16 import lent
+from imseek.data.vectors.index_metadata import Effort, Tuned
 
 Array = npt.NDArray[np.float32]
 

@@ -15,11 +15,11 @@ from hypothesis_profiles import examples
 from snapshotting import STAT, Rows, clustered, collection_of, index_of, new_images, same
 
 from imseek import upkeep
-from imseek.data import merge, snapshot_parts, snapshots
-from imseek.data.batch import Batch, Placing
+from imseek.data import compaction, snapshot_parts, snapshots
+from imseek.data.changeset import Batch, Placing
 from imseek.data.commit import commit
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, Matches, VectorIndex, approximate, open_index, tuning
+from imseek.data.vectors import IdSet, Matches, VectorIndex, open_index, snapshot_index, tuning
 from imseek.data.writer import Writer
 from imseek.types import IndexPolicy
 
@@ -52,13 +52,13 @@ class Indexed(RuleBasedStateMachine):
         self.kind = "auto"
         self.patch = pytest.MonkeyPatch()
         for module, name, value in (
-            (merge, "FACTOR", 3),
+            (compaction, "FACTOR", 3),
             (snapshots, "TAIL_ROWS", 25),
             (snapshot_parts, "DEAD_SHARE", 0.6),
             (snapshots, "TAIL_SHARE", 0.0),
             (tuning, "QUERIES", 12),
-            (approximate, "DEEPEST", 40),
-            (approximate, "SCANNED_SHARE", 0.02),
+            (snapshot_index, "DEEPEST", 40),
+            (snapshot_index, "SCANNED_SHARE", 0.02),
         ):
             self.patch.setattr(module, name, value)
         collection_of(self.root, encoder=f"fake:{DIM}")
@@ -75,7 +75,7 @@ class Indexed(RuleBasedStateMachine):
 
     @initialize(gathered=st.sampled_from([0, 10_000]), first=picks)
     def begin(self, gathered: int, first: list[int]) -> None:
-        self.patch.setattr(approximate, "GATHERED", gathered)
+        self.patch.setattr(snapshot_index, "GATHERED", gathered)
         self.add(first * 3)
 
     def _commit(self, batch: Batch) -> None:

@@ -38,17 +38,17 @@ from imseek.curate.originals import Originals
 from imseek.data.reader import Reader
 from imseek.encoders import registry
 from imseek.errors import ContentChangedError, ImageNotFoundError, ImseekError, MediaError
-from imseek.explore.evaluating.pictures import encode
-from imseek.indexer.sources import files, reading
-from imseek.indexer.sources.reading import PlaceReader
+from imseek.explore.evaluation.encode_images import encode
+from imseek.indexer.sources import files, place_reader
+from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.types import ExportOptions, SourceOptions
+from imseek.ui.desktop import viewable
 from imseek.ui.http.app import make_app
 from imseek.ui.http.picture_routes import picture_routes
 from imseek.ui.http.pictures import Pictures
 from imseek.ui.http.service import Service
 from imseek.ui.http.settings import Settings
 from imseek.ui.thumbnail_data import thumbnails
-from imseek.ui.viewing import viewable
 from imseek.ui.web import taking
 
 SECRET: Final = b"the key of the house"
@@ -395,7 +395,7 @@ def test_an_unchanged_file_is_not_hashed(stand: Stand, monkeypatch: pytest.Monke
         sizes.append(len(data))
         return real(data)
 
-    monkeypatch.setattr("imseek.indexer.sources.reading.hashlib.sha256", counted)
+    monkeypatch.setattr("imseek.indexer.sources.place_reader.hashlib.sha256", counted)
     with imseek.open(stand.root) as collection:
         assert collection.read(0) == stand.original
         assert len(stand.original) not in sizes
@@ -408,13 +408,13 @@ def test_an_unchanged_file_is_not_hashed(stand: Stand, monkeypatch: pytest.Monke
 
 
 def test_what_was_checked_is_what_is_sent(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = reading.sniff
+    real = place_reader.sniff
 
     def swapped(data: bytes) -> str | None:
         _link_to_secret(stand)  # just after all has been checked
         return real(data)
 
-    monkeypatch.setattr(reading, "sniff", swapped)
+    monkeypatch.setattr(place_reader, "sniff", swapped)
     with imseek.open(stand.root) as collection:
         assert collection.read(0) == stand.original
 
@@ -739,11 +739,11 @@ def test_who_opens_sources() -> None:
     assert importers("read_file", "FileOpener") == kinds | {
         at + "__init__",
         at + "reading",
-        "indexer/taken",  # evidence for vectors, before they are indexed
+        "indexer/imported_vectors",  # evidence for vectors, before they are indexed
     }
     assert importers("open_source") == {
         at + "reading",
         "indexer/scan",
         "indexer/executors/worker",
-        "indexer/holders",  # names only
+        "indexer/source_lookup",  # names only
     }

@@ -129,7 +129,7 @@ def test_a_renamed_tree_keeps_all_ids_and_encodes_nothing(
     collection.index([photos])
     before = ids_by_name(collection)
     (photos / "below").rename(photos / "elsewhere")
-    monkeypatch.setattr("imseek.indexer.load.unit_rows", lambda *_: pytest.fail("nothing is new"))
+    monkeypatch.setattr("imseek.indexer.decode_stage.unit_rows", lambda *_: pytest.fail("nothing is new"))
     assert collection.index().moved == 2
     assert ids_by_name(collection) == before
 
@@ -139,7 +139,7 @@ def test_a_copy_gets_its_own_id_and_the_same_vector(
 ) -> None:
     collection.index([photos])
     shutil.copy(photos / "coffee.png", photos / "coffee2.png")
-    monkeypatch.setattr("imseek.indexer.load.unit_rows", lambda *_: pytest.fail("nothing is new"))
+    monkeypatch.setattr("imseek.indexer.decode_stage.unit_rows", lambda *_: pytest.fail("nothing is new"))
     report = collection.index()
     assert (report.copied, report.moved, report.added) == (1, 0, 0)
     ids = ids_by_name(collection)
@@ -575,7 +575,7 @@ def test_stop_flushes_and_the_next_run_goes_on(
     collection: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imseek.indexer.pipeline.COMMIT_IMAGES", 1)
-    monkeypatch.setattr("imseek.indexer.storing.ENCODE_BATCH", 1)
+    monkeypatch.setattr("imseek.indexer.encode_stage.ENCODE_BATCH", 1)
     stop = threading.Event()
 
     def after_two(progress: Progress) -> None:
@@ -670,7 +670,7 @@ def test_a_file_that_takes_too_long_is_given_up(
             release.wait(30)
         return decode(data, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("imseek.indexer.load.decode", stuck)
+    monkeypatch.setattr("imseek.indexer.decode_stage.decode", stuck)
     monkeypatch.setattr("imseek.indexer.pipeline.FILE_SECONDS", 3.0)
     try:
         report = collection.index([photos])

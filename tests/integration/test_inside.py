@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek.curate import contents
-from imseek.curate.inside import inside
-from imseek.curate.inside.tile_vectors import BLOCK, TILES, Tiler, TileStore, cut, grid, overlapping
+from imseek.curate import unique_contents
+from imseek.curate.crops import crop_search
+from imseek.curate.crops.tile_vectors import BLOCK, TILES, Tiler, TileStore, cut, grid, overlapping
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.encoders import load
 from imseek.encoders.fake import FakeEncoder
-from imseek.search.facts import unit_rows
+from imseek.search.candidate_metadata import unit_rows
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ EXPECTED = {
 
 def search(
     collection: imseek.Collection, root: Path | None, **options: object
-) -> tuple[inside.Found, dict[tuple[str, str], inside.Inside]]:
+) -> tuple[crop_search.Found, dict[tuple[str, str], crop_search.Inside]]:
     reader = Reader(collection.path)
-    held = contents.of_generation(reader)
+    held = unique_contents.of_generation(reader)
     space = reader.current.image_spaces[0]
     read: Callable[[int], bytes] = lambda n: collection.read(int(held.ids[n]))  # noqa: E731
     tiler = Tiler(TileStore(root, space.fingerprint, space.dim), load("builtin"), read)
-    found = inside.find(
+    found = crop_search.find(
         held.ids,
         held.hashes,
         lambda ids: unit_rows(reader, ids, space),
@@ -126,7 +126,7 @@ def test_other_rules(tmp_path: Path, album: Path) -> None:
     with imseek.create(tmp_path / "c", encoder="builtin") as collection:
         collection.index([album])
         assert set(search(collection, collection.path)[1]) == EXPECTED
-        _, strict = search(collection, collection.path, rules=replace(inside.Rules(), largest=0.3))
+        _, strict = search(collection, collection.path, rules=replace(crop_search.Rules(), largest=0.3))
         assert set(strict) == EXPECTED - {("window", "coffee")}, "it takes 38 % of the window"
 
 

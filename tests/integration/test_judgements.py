@@ -14,7 +14,7 @@ from templates import Templates
 
 import imseek
 from imseek import upkeep
-from imseek.data import backup, durable, judgement_file, layout
+from imseek.data import catalog_backups, durable_files, judgement_file, layout
 from imseek.data.judgements import read, record, said, withdraw
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
@@ -119,7 +119,7 @@ def test_verdicts_of_a_later_imseek_are_kept_and_not_read(root: Path) -> None:
     judge(root, said(A, B, "same", "test", AT))
     assert read(root) == (Judgement(A, B, "same", "test", AT),)
     (stored,) = (root / layout.JUDGEMENTS).iterdir()
-    assert [row[2] for row in durable.unseal(stored.read_bytes())["judgements"]] == ["perhaps", "same"]
+    assert [row[2] for row in durable_files.unseal(stored.read_bytes())["judgements"]] == ["perhaps", "same"]
 
 
 def test_there_is_one_file_and_it_says_what_the_catalog_says(root: Path) -> None:
@@ -127,7 +127,7 @@ def test_there_is_one_file_and_it_says_what_the_catalog_says(root: Path) -> None
     for n in range(3):
         judge(root, said(A, f"{n:064x}", "same", "test", AT))
     (stored,) = (root / layout.JUDGEMENTS).iterdir()
-    document = durable.unseal(stored.read_bytes())
+    document = durable_files.unseal(stored.read_bytes())
     assert stored.name == f"all.{generation(root)}.json"
     assert document == {
         "format": 1,
@@ -226,7 +226,7 @@ def lose_catalog(root: Path, keep: str | None = None) -> None:
 
 
 def older_backup(root: Path) -> str:
-    return min(layout.BACKUPS, key=lambda name: backup.generation_of(root / name))
+    return min(layout.BACKUPS, key=lambda name: catalog_backups.generation_of(root / name))
 
 
 def test_from_shards_alone_judgements_come_from_their_file(root: Path) -> None:

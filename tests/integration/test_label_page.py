@@ -13,7 +13,7 @@ import imseek
 from imseek import labels, probes, tags
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 
 AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed").AppTest
 from imseek.ui.web import hub  # noqa: E402 - they need Streamlit

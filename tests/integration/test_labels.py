@@ -19,16 +19,16 @@ from scipy.special import expit, softmax
 import imseek
 from imseek import labels
 from imseek.data import models, tags
-from imseek.data.columns import put_columns
+from imseek.data.derived_columns import put_columns
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors
 from imseek.errors import UsageError
-from imseek.explore.labels.caution import WRITTEN
 from imseek.explore.labels.classes import BACKGROUND, TEMPLATES
+from imseek.explore.labels.text_in_image import WRITTEN
 from imseek.explore.probes import labels as labelled
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import torch
 
 import imseek
 from imseek import labels
+from imseek.data.logit_scales import logits_of
 from imseek.data.reader import Reader
-from imseek.data.space_facts import logits_of
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 from imseek.types import Labels
 
 SCALE, BIAS = 12.5, -3.25

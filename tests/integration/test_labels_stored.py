@@ -16,13 +16,13 @@ from imseek import labels, probes, upkeep
 from imseek import tags as given
 from imseek.data import models, tags
 from imseek.data.reader import Reader
-from imseek.data.tagged import is_said
+from imseek.data.tag_reader import is_said
 from imseek.data.writer import Writer
 from imseek.encoders import load
 from imseek.errors import QueryError, UsageError
 from imseek.explore.labels import class_vectors as module
 from imseek.explore.labels.classes import TEMPLATES
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 
 
 @pytest.fixture

@@ -156,15 +156,15 @@ class TestRefused:
         assert caught.value.hint
 
     def test_names_that_are_taken(self, root) -> None:
-        from imseek.data import derived
+        from imseek.data import derived_results
         from imseek.data.models import Model
 
-        derived.store(root, {"other": {0: "a"}}, Model("kinds", "labels"))
+        derived_results.store(root, {"other": {0: "a"}}, Model("kinds", "labels"))
         with pytest.raises(UsageError, match=r"kinds is the name of something else \(labels\)"):
             maps.lay_out(root, name="kinds")
         with pytest.raises(UsageError, match="no map kinds"):
             maps.table(root, "kinds")
-        derived.store(root, {"map_x": {0: 1.5}}, Model("scores", "labels"))
+        derived_results.store(root, {"map_x": {0: 1.5}}, Model("scores", "labels"))
         with pytest.raises(UsageError, match="there is a column map_x already"):
             maps.lay_out(root, method="pca")
 

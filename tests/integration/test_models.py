@@ -10,13 +10,13 @@ from templates import Templates
 
 import imseek
 from imseek import upkeep
-from imseek.data import derived, layout, model_files, models
+from imseek.data import derived_results, layout, model_files, models
 from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
-from imseek.explore.reading import allowed, reading
-from imseek.explore.vectors import Vectors
+from imseek.explore.snapshot_session import allowed, reading
+from imseek.explore.space_vectors import Vectors
 
 pytestmark = pytest.mark.full_size
 
@@ -122,7 +122,7 @@ def test_columns_come_with_the_model_that_made_them(root: Path) -> None:
     generation = Reader(root).generation
     ids = Vectors(Reader(root)).ids
     values = {"kind": {int(ids[0]): "cat", int(ids[1]): "dog"}}
-    derived.store(root, values, Model("kinds", "labels", {"classes": ["cat", "dog"]}))
+    derived_results.store(root, values, Model("kinds", "labels", {"classes": ["cat", "dog"]}))
     reader = Reader(root)
     assert reader.generation == generation + 1
     assert reader.metadata([int(ids[0])])[int(ids[0])]["kind"] == "cat"

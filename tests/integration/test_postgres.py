@@ -22,7 +22,7 @@ import imseek
 from imseek import library
 from imseek.data import layout, lock, sources
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.current import read_current, read_identity
+from imseek.data.current_file import read_current, read_identity
 from imseek.data.postgres.address import Address, read_address, write_address
 from imseek.data.postgres.allowed_servers import allow_server
 from imseek.data.writer import Writer
@@ -427,38 +427,38 @@ def test_a_role_that_may_make_no_catalog_is_told_what_it_lacks(
 def test_a_session_that_is_ended_while_a_backup_copies_the_catalog(
     root: Path, postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imseek.data.archiving import taking
+    from imseek.data.archive import generation_snapshot
 
-    opened = taking._all_opened
+    opened = generation_snapshot._all_opened
 
     def ended(*given: Any) -> Any:
         assert postgres.end_sessions() > 0
         return opened(*given)
 
-    monkeypatch.setattr(taking, "_all_opened", ended)
+    monkeypatch.setattr(generation_snapshot, "_all_opened", ended)
     with pytest.raises(StorageError, match="terminat") as trouble:
         imseek.backup.write(root, tmp_path / "a.tar")
     assert "try again" in str(trouble.value.hint)
     assert [path.name for path in tmp_path.iterdir()] == [root.name]
-    monkeypatch.setattr(taking, "_all_opened", opened)
+    monkeypatch.setattr(generation_snapshot, "_all_opened", opened)
     assert imseek.backup.write(root, tmp_path / "a.tar").backup.images == 0
 
 
 def test_a_session_that_is_ended_while_a_catalog_moves(
     root: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imseek.data.postgres import moving
+    from imseek.data.postgres import catalog_moves
 
     def ended(*given: Any) -> int:
         assert postgres.end_sessions() > 0
         return copied(*given)
 
-    copied = moving.copy_rows
-    monkeypatch.setattr(moving, "copy_rows", ended)
+    copied = catalog_moves.copy_rows
+    monkeypatch.setattr(catalog_moves, "copy_rows", ended)
     with pytest.raises(StorageError, match="terminat") as trouble:
         imseek.upkeep.move_catalog(root, "sqlite")
     assert "try again" in str(trouble.value.hint)
-    monkeypatch.setattr(moving, "copy_rows", copied)
+    monkeypatch.setattr(catalog_moves, "copy_rows", copied)
     assert imseek.open(root).info().images == 0
     imseek.upkeep.move_catalog(root, "sqlite")
     assert imseek.upkeep.verify(root).ok

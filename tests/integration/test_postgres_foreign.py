@@ -16,7 +16,7 @@ from templates import Templates
 import imseek
 from imseek import library, upkeep
 from imseek.data import layout
-from imseek.data.current import read_current, read_identity
+from imseek.data.current_file import read_current, read_identity
 from imseek.data.lock import lock_of
 from imseek.data.postgres import allowed_servers, connection
 from imseek.data.postgres.address import Address, read_address

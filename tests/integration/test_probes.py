@@ -17,8 +17,8 @@ from imseek import probes, tags, upkeep
 from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import EncoderMismatchError, MissingExtraError, UsageError
-from imseek.explore.reading import allowed
-from imseek.explore.vectors import Vectors
+from imseek.explore.snapshot_session import allowed
+from imseek.explore.space_vectors import Vectors
 from imseek.probes import Labels
 
 
@@ -274,7 +274,7 @@ class TestRefused:
         assert probes.list_(root) == ()
 
     def test_of_too_many_labelled_images_a_sample_counts(self, root, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.explore.probes.teaching.MOST", 12)
+        monkeypatch.setattr("imseek.explore.probes.training.MOST", 12)
         found = probes.fit(root, "colours", "folder")
         assert found.counts == (4, 4, 4)
         assert "24 images are labelled: a sample of 12 counts" in found.notes

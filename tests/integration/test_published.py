@@ -20,7 +20,7 @@ from PIL import ExifTags, Image
 
 import imseek
 from imseek import Query, Term
-from imseek.data.columns import put_columns
+from imseek.data.derived_columns import put_columns
 from imseek.data.milvus import layout, record
 from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
@@ -340,7 +340,7 @@ def test_only_what_differs_is_sent(small: Small, photo_files: list[Path]) -> Non
 def test_a_publication_that_is_open_takes_up_the_next_one(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imseek.search.published.editions.FRESH", -1.0)
+    monkeypatch.setattr("imseek.search.milvus.generations.FRESH", -1.0)
     small.publish()
     with imseek.open(small.address) as published:
         first = published.search(Query((RED,), 3))
@@ -372,7 +372,7 @@ def test_other_columns_and_other_encoders_are_written_beside_the_old_rows(small:
 
 
 def test_a_run_that_ends_early_is_told_and_completed(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    from imseek.search.published import rows
+    from imseek.search.milvus import rows
 
     monkeypatch.setattr(rows, "_ROWS", 3)
     small.publish()
@@ -392,7 +392,7 @@ def test_a_run_that_ends_early_is_told_and_completed(small: Small, monkeypatch: 
 KILLED = """
 import os, signal, sys
 from imseek.data.milvus.client import Client
-from imseek.search.published import rows
+from imseek.search.milvus import rows
 from imseek.publish import to_milvus
 rows._ROWS = 2
 calls = 0
@@ -648,7 +648,7 @@ def test_another_encoder_and_an_adapted_one_are_refused(small: Small) -> None:
 
 
 def test_ranks_that_milvus_does_not_give_are_refused(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.search.published.index.DEEPEST", 5)
+    monkeypatch.setattr("imseek.search.milvus.index.DEEPEST", 5)
     small.publish()
     with imseek.open(small.address) as published:
         assert len(published.search("red", limit=4)) == 4
@@ -660,9 +660,9 @@ def test_the_best_over_two_spaces_is_proved_or_refused(
     both: tuple[imseek.Collection, PublishedCollection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection, published = both
-    monkeypatch.setattr("imseek.search.published.index.DEEPEST", 20)
+    monkeypatch.setattr("imseek.search.milvus.index.DEEPEST", 20)
     check_same(collection.search(3, limit=1), published.search(3, limit=1))
-    monkeypatch.setattr("imseek.search.published.index.DEEPEST", 10)
+    monkeypatch.setattr("imseek.search.milvus.index.DEEPEST", 10)
     with pytest.raises(QueryError, match="beyond the best 10 of each"):
         published.search(3, limit=10)
 

@@ -31,7 +31,7 @@ from sqlalchemy import Engine, event, update
 import imseek
 from imseek import tags, upkeep
 from imseek.data import catalog, judgements, layout, schema
-from imseek.data.columns import put_columns
+from imseek.data.derived_columns import put_columns
 from imseek.data.lock import WriterLock
 from imseek.data.reader import FOREVER, Reader
 from imseek.data.writer import Writer
@@ -42,7 +42,7 @@ from imseek.errors import (
     ReadOnlyError,
     StaleGenerationError,
 )
-from imseek.explore import reading
+from imseek.explore import snapshot_session
 from imseek.search.query import as_query
 from imseek.types import IndexPolicy
 
@@ -304,9 +304,9 @@ def test_places_tags_and_what_is_due_that_a_purge_overtakes(
         upkeep.purge(case.root)
 
     expected = upkeep.due(case.root)
-    assert reading.places(case.root, [image_id, 10**6]) == {image_id: place}
+    assert snapshot_session.places(case.root, [image_id, 10**6]) == {image_id: place}
     for read in (
-        lambda: reading.places(case.root, [image_id]),
+        lambda: snapshot_session.places(case.root, [image_id]),
         lambda: tags.every(case.root),
         lambda: tags.of(case.root, [image_id]),
     ):
@@ -395,7 +395,7 @@ def test_merging_reports_what_it_did(case: Case, monkeypatch: pytest.MonkeyPatch
     with imseek.open(case.root) as collection:
         for n in range(8):
             draw(case.home / "stays" / f"new{n}.png", f"new{n}")
-            monkeypatch.setattr("imseek.data.merge.FACTOR", 1000)
+            monkeypatch.setattr("imseek.data.compaction.FACTOR", 1000)
             collection.index()
     monkeypatch.undo()
     before = remaining(case.root)["answers"]

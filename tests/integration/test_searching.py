@@ -146,7 +146,7 @@ def test_answers_are_of_one_generation_while_a_writer_goes_on(
 ) -> None:
     """Each answer is complete: as many hits as its generation has images, each with its place."""
     monkeypatch.setattr("imseek.indexer.pipeline.COMMIT_IMAGES", 2)
-    monkeypatch.setattr("imseek.indexer.storing.ENCODE_BATCH", 2)
+    monkeypatch.setattr("imseek.indexer.encode_stage.ENCODE_BATCH", 2)
     images_at: dict[int, int] = {}
     wrong: list[object] = []
     done = threading.Event()

@@ -16,7 +16,7 @@ from sqlalchemy import update
 from templates import Templates
 
 import imseek
-from imseek.data import files, schema
+from imseek.data import schema, shard_catalog
 from imseek.data.catalog import LIVE
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
@@ -53,8 +53,8 @@ def set_state(collection: imseek.Collection, image_id: int, state: str) -> None:
     with Writer(collection.path, "test") as writer:
 
         def change(connection, generation):  # type: ignore[no-untyped-def]
-            for shard in files.change_state(connection, [image_id], LIVE, state):
-                files.write_dead(writer, connection, generation, shard)
+            for shard in shard_catalog.change_state(connection, [image_id], LIVE, state):
+                shard_catalog.write_dead(writer, connection, generation, shard)
 
         writer.apply(change)
 
@@ -66,7 +66,7 @@ def lose_vector(collection: imseek.Collection, image_id: int) -> None:
             mine = schema.images.c.image_id == image_id
             (shard,) = connection.execute(schema.images.select().where(mine)).one()[2:3]
             connection.execute(update(schema.images).where(mine).values(shard_id=None))
-            files.write_dead(writer, connection, generation, shard)
+            shard_catalog.write_dead(writer, connection, generation, shard)
 
         writer.apply(change)
 
@@ -75,9 +75,9 @@ def test_what_another_collection_has_is_passed_over_and_told(
     collection: imseek.Collection, other: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[bytes] = []
-    real = imseek.indexer.load.decode  # type: ignore[attr-defined]
+    real = imseek.indexer.decode_stage.decode  # type: ignore[attr-defined]
     monkeypatch.setattr(
-        "imseek.indexer.load.decode", lambda data, **kw: decoded.append(data) or real(data, **kw)
+        "imseek.indexer.decode_stage.decode", lambda data, **kw: decoded.append(data) or real(data, **kw)
     )
     report = collection.index([photos], skip_known=[other.path])
     assert (report.seen, report.added, report.known, report.skipped, report.live) == (8, 5, 3, 0, 5)
@@ -151,7 +151,7 @@ def test_twins_of_which_the_first_cannot_be_encoded(
     """That one is not stored, so the second is not known."""
     shutil.copyfile(photos / "coffee.png", photos / "coffee2.png")
     with monkeypatch.context() as patched:
-        patched.setattr("imseek.indexer.load.unit_rows", lambda _, batch: ["no"] * len(batch))
+        patched.setattr("imseek.indexer.decode_stage.unit_rows", lambda _, batch: ["no"] * len(batch))
         report = collection.index([photos], skip_known=True)
     assert (report.known, report.skipped, report.added) == (0, 9, 0)
     assert collection.index(skip_known=True).known == 1

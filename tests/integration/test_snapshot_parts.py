@@ -14,13 +14,13 @@ from snapshotting import add, check_scores, clustered, collection_of, ids_of, in
 
 import imseek
 from imseek import upkeep
-from imseek.data import merge, snapshot_parts, snapshots
+from imseek.data import compaction, snapshot_parts, snapshots
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, kinds, tuning
+from imseek.data.vectors import IdSet, index_kinds, tuning
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.joined import JoinedSnapshot
-from imseek.data.vectors.joins import Join
-from imseek.data.vectors.questions import Questions
+from imseek.data.vectors.range_search import Join
+from imseek.data.vectors.recall_queries import Questions
+from imseek.data.vectors.sharded_index import JoinedSnapshot
 from imseek.search.query import Query, Term
 from imseek.types import BuildReport, IndexInfo, IndexPolicy
 from imseek.ui.cli import main
@@ -36,8 +36,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "TAIL_ROWS", 50)
     monkeypatch.setattr(snapshots, "TAIL_SHARE", 0.01)
     monkeypatch.setattr(snapshot_parts, "PART_ROWS", 1000)
-    monkeypatch.setattr(kinds, "MAX_LISTS", 16)
-    monkeypatch.setattr(merge, "FACTOR", 1000)
+    monkeypatch.setattr(index_kinds, "MAX_LISTS", 16)
+    monkeypatch.setattr(compaction, "FACTOR", 1000)
 
 
 @pytest.fixture(scope="module")
@@ -381,7 +381,7 @@ def test_pictures(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch)
     for module, name, value in (
         (snapshots, "TAIL_ROWS", 1),
         (snapshot_parts, "PART_ROWS", 3),
-        (kinds, "EXACT_BYTES", 256),
+        (index_kinds, "EXACT_BYTES", 256),
     ):
         monkeypatch.setattr(module, name, value)
     few = tmp_path / "few"

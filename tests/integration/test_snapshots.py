@@ -28,14 +28,14 @@ from snapshotting import (
 
 import imseek
 from imseek import upkeep
-from imseek.data import merge, snapshots
-from imseek.data.batch import Batch, Placing
+from imseek.data import compaction, snapshots
+from imseek.data.changeset import Batch, Placing
 from imseek.data.commit import commit
-from imseek.data.indexes import policy_of
+from imseek.data.index_info import policy_of
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, approximate, kinds, tuning
-from imseek.data.vectors.facts import COVERED, FACTS, INDEX, TABLE
-from imseek.data.vectors.lists import Table
+from imseek.data.vectors import IdSet, index_kinds, snapshot_index, tuning
+from imseek.data.vectors.index_metadata import COVERED, FACTS, INDEX, TABLE
+from imseek.data.vectors.inverted_lists import Table
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
@@ -77,7 +77,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Clustered rows in three shards, none of them dead."""
     path = tmp_path_factory.mktemp("snapshots") / "template"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "FACTOR", 1000)
+        patch.setattr(compaction, "FACTOR", 1000)
         return collection_of(path, *np.split(clustered(ROWS, 1), 3))
 
 
@@ -179,7 +179,7 @@ def test_dead_and_quarantined_images_are_not_found_and_new_ones_are(lived_in: Pa
 def test_filters_let_nothing_through_that_they_should_not(
     lived_in: Path, share: float, gathered: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approximate, "GATHERED", gathered)
+    monkeypatch.setattr(snapshot_index, "GATHERED", gathered)
     index, reference = index_of(lived_in), index_of(lived_in, "memory")
     everything = np.arange(ROWS + 500)  # the dead, the quarantined and ids that never were too
     allowed = IdSet(everything[np.random.default_rng(4).random(len(everything)) < share])
@@ -197,7 +197,7 @@ def test_a_filter_that_says_the_opposite_of_the_query(
     lived_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lists that are probed hold next to nothing that is allowed."""
-    monkeypatch.setattr(approximate, "GATHERED", 0)
+    monkeypatch.setattr(snapshot_index, "GATHERED", 0)
     index, reference = index_of(lived_in), index_of(lived_in, "memory")
     for query in QUERIES[:6]:
         (everything,) = reference.search(query[np.newaxis], 10_000)
@@ -214,7 +214,7 @@ def test_a_filter_that_says_the_opposite_of_the_query(
 
 def test_a_filter_that_leaves_out_what_is_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As ``not in the folder of this picture`` does: nearly all images are left, and none of the nearest lists' own."""
-    monkeypatch.setattr(approximate, "GATHERED", 0)
+    monkeypatch.setattr(snapshot_index, "GATHERED", 0)
     root = collection_of(tmp_path / "c", clustered(6000, 1, clusters=150))
     build(root, "IVF128,SQ8")
     index, reference = index_of(root), index_of(root, "memory")
@@ -231,7 +231,7 @@ def test_a_filter_that_leaves_out_what_is_near(tmp_path: Path, monkeypatch: pyte
 def test_exact_codes_find_all_of_what_a_filter_lets_through(
     root: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approximate, "GATHERED", 0)
+    monkeypatch.setattr(snapshot_index, "GATHERED", 0)
     build(root, kind)
     add(root, clustered(100, 6), "later")
     remove(root, ids_of(root)[::5])
@@ -350,9 +350,9 @@ def test_ids_far_apart(tmp_path: Path) -> None:
 def test_auto_scans_what_is_small_and_picks_by_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert build(root, "auto").outcome == "scan"
     assert info(root) is None
-    monkeypatch.setattr(kinds, "EXACT_BYTES", 1 << 10)
-    monkeypatch.setattr(kinds, "_FIXED_BYTES", 1 << 20)
-    lists = kinds.list_count(ROWS)
+    monkeypatch.setattr(index_kinds, "EXACT_BYTES", 1 << 10)
+    monkeypatch.setattr(index_kinds, "_FIXED_BYTES", 1 << 20)
+    lists = index_kinds.list_count(ROWS)
     beside = (1 << 20) + lists * 64 * 4
     for row, kind in (
         (16 + 8, f"IVF{lists},PQ32x4fs"),
@@ -406,7 +406,7 @@ def test_what_cannot_be_followed_is_refused_and_the_old_policy_stays(
 
 
 def test_none_drops_and_nothing_is_built_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds, "EXACT_BYTES", 1 << 10)
+    monkeypatch.setattr(index_kinds, "EXACT_BYTES", 1 << 10)
     build(root, "IVF16,SQ8")
     report = build(root, "none")
     assert (report.outcome, report.index) == ("dropped", None)
@@ -512,9 +512,9 @@ def test_another_recall_is_taken_up_without_new_lists(root: Path) -> None:
 def test_what_keeps_it_from_being_renewed_does_not_end_a_run(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kinds, "EXACT_BYTES", 1 << 10)
+    monkeypatch.setattr(index_kinds, "EXACT_BYTES", 1 << 10)
     build(root, "auto", memory=80 << 20)
-    monkeypatch.setattr(kinds, "_FIXED_BYTES", 1 << 30)
+    monkeypatch.setattr(index_kinds, "_FIXED_BYTES", 1 << 30)
     add(root, clustered(100, 5), "later")
     (note,) = upkeep.merge(root).notes
     assert note.startswith("the vector index could not be renewed")
@@ -543,7 +543,7 @@ def test_a_merge_keeps_it_valid(root: Path) -> None:
     suspend(root, [ids_of(root)[3]])
     before, told = index_of(root).search(QUERIES, 20), known(root)
     with Writer(root, "test") as writer:
-        merge.merge(writer, writer.current().shards)
+        compaction.merge(writer, writer.current().shards)
     assert len(Reader(root).current.shards) == 1
     same(index_of(root).search(QUERIES, 20), before)
     assert known(root) == told
@@ -774,7 +774,7 @@ FLIPS = """
 import sys
 from pathlib import Path
 import numpy as np
-from imseek.data.vectors.facts import IndexFolder
+from imseek.data.vectors.index_metadata import IndexFolder
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.errors import CorruptCollectionError
 folder, query = IndexFolder(Path(sys.argv[1]), sys.argv[2]), np.load(sys.argv[3])

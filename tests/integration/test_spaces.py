@@ -17,7 +17,7 @@ from PIL import Image
 import imseek
 from imseek import upkeep
 from imseek.data import layout
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.encoders import registry
@@ -185,7 +185,7 @@ def test_copies_moves_and_changes_have_vectors_in_both(
     shutil.copy(photos / "coffee.png", photos / "copy.png")
     (photos / "rocket.jpg").rename(photos / "moved.jpg")
     with monkeypatch.context() as patch:
-        patch.setattr("imseek.indexer.load.unit_rows", lambda *_: pytest.fail("nothing is new"))
+        patch.setattr("imseek.indexer.decode_stage.unit_rows", lambda *_: pytest.fail("nothing is new"))
         report = pair.index()
     assert (report.copied, report.moved, report.added) == (1, 1, 0)
     shutil.copy(photos / "camera.png", photos / "chelsea.png")
@@ -247,7 +247,7 @@ def test_one_decode_serves_the_most_demanding(
         asked.append(min_side)
         return decode(data, min_side=min_side)
 
-    monkeypatch.setattr("imseek.indexer.load.decode", counted)
+    monkeypatch.setattr("imseek.indexer.decode_stage.decode", counted)
     pair.index([photos])
     assert asked == [expected] * 8
     asked.clear()

@@ -25,12 +25,12 @@ from imseek.data.catalog import Source as CatalogSource
 from imseek.data.writer import Writer
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import MediaError, UsageError
-from imseek.indexer.load import Loaded, Loader
+from imseek.indexer.decode_stage import Loaded, Loader
 from imseek.indexer.scan import Candidate
+from imseek.indexer.source_selection import Target
 from imseek.indexer.sources.base import Container, Found
-from imseek.indexer.sources.sheets.arrow import ParquetSheet
 from imseek.indexer.sources.table import Table
-from imseek.indexer.targets import Target
+from imseek.indexer.sources.tables.arrow import ParquetSheet
 from imseek.types import SourceOptions
 
 

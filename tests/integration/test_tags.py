@@ -12,7 +12,7 @@ from imseek import tags
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.errors import ImageNotFoundError, LockedError, UsageError
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 from imseek.types import Tag
 
 

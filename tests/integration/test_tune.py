@@ -23,8 +23,8 @@ from imseek.errors import (
     UnknownEncoderError,
     UsageError,
 )
-from imseek.explore.tuning import examples, splitting
-from imseek.search.encoders import load_encoder
+from imseek.explore.tuning import data_split, examples
+from imseek.search.encoder_loader import load_encoder
 from imseek.types import StopRequest
 
 #: What the pictures of a colour are called here: words that the fake encoder does not know.
@@ -338,7 +338,7 @@ def test_stopped_nothing_has_happened(root: Path, monkeypatch: pytest.MonkeyPatc
     report = tune.tune(root, source="tags", stop=stop, progress=lambda now: stop.set())
     assert (report.outcome, report.taught) == ("interrupted", None)
     stop = StopRequest()
-    monkeypatch.setattr("imseek.data.adapting.BLOCK", 8)
+    monkeypatch.setattr("imseek.data.adapter_spaces.BLOCK", 8)
     late = tune.tune(
         root, source="tags", stop=stop, progress=lambda now: stop.set() if now.phase == "vectors" else None
     )
@@ -461,7 +461,7 @@ def test_copies_and_pictures_of_one_caption_are_on_one_side(root: Path) -> None:
         tags.put(writer, {(i, "all of them"): "test" for i in where})
     reader = Reader(root)
     found = examples.read(reader, "tags", lambda: load_encoder(root, reader.current.space, ("text",)), 0)
-    split = splitting.split(reader, found, 0)
+    split = data_split.split(reader, found, 0)
     side = {
         where[int(found.ids[at])]: n
         for n, part in enumerate((split.train, split.validation, split.held_out))
@@ -473,7 +473,7 @@ def test_copies_and_pictures_of_one_caption_are_on_one_side(root: Path) -> None:
     captioned = examples.read(
         reader, "captions", lambda: load_encoder(root, reader.current.space, ("text",)), 0
     )
-    groups = splitting.split(reader, captioned, 0).groups
+    groups = data_split.split(reader, captioned, 0).groups
     of = {where[int(i)]: int(group) for i, group in zip(captioned.ids, groups, strict=True)}
     assert [of[f"alike{n}"] for n in range(4)] == [of[f"alike{n + 4}"] for n in range(4)]
     assert len({of[f"alike{n}"] for n in range(4)}) == 4

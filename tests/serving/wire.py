@@ -213,7 +213,7 @@ def launched(
     """``patience`` is of :mod:`imseek.ui.http.connections`, and ``KEEP_ALIVE`` uvicorn's; ``slow`` seconds for each
     search; ``settings`` as :class:`imseek.ui.http.settings.Settings` has them, with paths as text.
 
-    ``web`` makes 127.0.0.1 the one address outside: it is :class:`imseek.media.fetch.FetchLimits`, and ``names`` with
+    ``web`` makes 127.0.0.1 the one address outside: it is :class:`imseek.media.fetcher.FetchLimits`, and ``names`` with
     the addresses that each look-up finds, one after the other; the last stay."""
     given = {
         "port": 0,

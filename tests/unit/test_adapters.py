@@ -10,7 +10,7 @@ import pytest
 from imseek.encoders.adapter_training import LOWEST, Lesson, _Belongs, _infonce, _sigmoid, learn
 from imseek.encoders.adapters import AdaptedEncoder, Adapter
 from imseek.encoders.fake import FakeEncoder
-from imseek.explore.tuning.groups import connected
+from imseek.explore.tuning.connected_components import connected
 from imseek.types.adapters import adapted, adapter_of
 
 pytestmark = pytest.mark.slow

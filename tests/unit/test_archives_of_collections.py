@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.data import durable
-from imseek.data.archiving import manifest, tape
+from imseek.data import durable_files
+from imseek.data.archive import manifest, tar_stream
 from imseek.errors import BackupError, CollectionExistsError, FormatVersionError, StorageError, UsageError
 
 
@@ -61,7 +61,7 @@ def restated(contents: dict[str, bytes], **changes: Any) -> dict[str, bytes]:
     """With a manifest that says something else, and is sealed as ours are."""
     document = {**json.loads(contents[manifest.NAME]), **changes}
     document.pop("sha256")
-    return {**contents, manifest.NAME: durable.seal(document)}
+    return {**contents, manifest.NAME: durable_files.seal(document)}
 
 
 def relisted(contents: dict[str, bytes]) -> dict[str, bytes]:
@@ -249,7 +249,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
         [p, 10**18 if p.endswith("npy") else n, s] for p, n, s in json.loads(contents[manifest.NAME])["files"]
     ]
     made: list[str] = []
-    monkeypatch.setattr("imseek.data.archiving.restoring.workshop", lambda *_: made.append("made"))
+    monkeypatch.setattr("imseek.data.archive.restore.workshop", lambda *_: made.append("made"))
     refused(packed(restated(contents, files=files)), tmp_path, "free at", StorageError)
     assert made == []
 
@@ -257,7 +257,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
 def test_headers_that_promise_much_are_not_believed(archive: bytes, tmp_path: Path) -> None:
     first = archive[: archive.index(b"collection/collection.json")]
     for before, name in ((b"", manifest.NAME), (first, "collection/collection.json")):
-        refused(before + tape.header(name, 2**40, 0), tmp_path, "1,099,511,627,776 bytes")
+        refused(before + tar_stream.header(name, 2**40, 0), tmp_path, "1,099,511,627,776 bytes")
     long = tarfile.TarInfo("././@LongLink")
     long.type, long.size = tarfile.GNUTYPE_LONGNAME, 2**40
     refused(long.tobuf(tarfile.GNU_FORMAT), tmp_path, "no backup of imseek")
@@ -269,9 +269,9 @@ def test_a_long_name_goes_through(tmp_path: Path) -> None:
     needed = [manifest.Entry(one, 0, hashlib.sha256(b"").hexdigest()) for one in manifest.NEEDED]
     listed = manifest.Manifest("u", 0, "", "", "", 0, True, (*needed, entry))
     sealed = listed.sealed()
-    data = tape.header(manifest.NAME, len(sealed), 0) + sealed + tape.padding(len(sealed))
-    data += b"".join(tape.header(f"collection/{one.path}", 0, 0) for one in needed)
-    data += tape.header(f"collection/{name}", 3, 0) + b"abc" + tape.padding(3) + tape.end()
+    data = tar_stream.header(manifest.NAME, len(sealed), 0) + sealed + tar_stream.padding(len(sealed))
+    data += b"".join(tar_stream.header(f"collection/{one.path}", 0, 0) for one in needed)
+    data += tar_stream.header(f"collection/{name}", 3, 0) + b"abc" + tar_stream.padding(3) + tar_stream.end()
     assert set(members(data)) == {manifest.NAME, *(f"collection/{one.path}" for one in listed.entries)}
     assert imseek.backup.verify(io.BytesIO(data)).backup.files == 5
 
@@ -279,7 +279,7 @@ def test_a_long_name_goes_through(tmp_path: Path) -> None:
 def tar_of_a_folder() -> bytes:
     folder = tarfile.TarInfo("photos")
     folder.type = tarfile.DIRTYPE
-    return folder.tobuf() + tape.end()
+    return folder.tobuf() + tar_stream.end()
 
 
 @pytest.mark.parametrize(
@@ -341,4 +341,4 @@ def test_reading_takes_little_memory(archive: bytes) -> None:
     report = imseek.backup.verify(Watched(archive))
     assert report.backup.images == 2
     assert np.min(asked) > 0
-    assert np.max(asked) <= tape.CHUNK
+    assert np.max(asked) <= tar_stream.CHUNK

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from imseek.data.vectors.base import Segment
-from imseek.search.blend import blend, sample_rows
+from imseek.search.fuse_terms import blend, sample_rows
 
 DIM = 24
 

@@ -86,7 +86,7 @@ def test_for_builtin_it_comes_near_what_was_chosen_for_it(photo_files: list[Path
 
 def test_a_sample_of_eight_is_a_rough_one(sample: list[Pixels], builtin: Encode) -> None:
     """Sixteen crops of whole photographs, made small. Measured: near .861, fine and scene .926; with twelve other seeds
-    near .843 to .927, fine .918 to .956. What so few say is used, but not stored (:mod:`imseek.curate.limits`)."""
+    near .843 to .927, fine .918 to .956. What so few say is used, but not stored (:mod:`imseek.curate.thresholds`)."""
     found = calibrate(sample, builtin)
     assert found.near_cosine == pytest.approx(DEFAULTS.near_cosine, abs=0.13)
     assert found.fine_cosine == pytest.approx(DEFAULTS.fine_cosine, abs=0.06)

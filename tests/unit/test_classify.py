@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.curate.near.alike import distances
+from imseek.curate.candidates.phash_pairs import distances
 from imseek.curate.pixels.classify import (
     DEFAULTS,
     INSIDE,
@@ -21,7 +21,7 @@ from imseek.curate.pixels.classify import (
     judge,
     judge_unread,
 )
-from imseek.curate.pixels.looks import Small, look
+from imseek.curate.pixels.luminance_cache import Small, look
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn, turn_hashes
 from imseek.media import decode, perceptual_hash
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from holding import Held
 
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.errors import UsageError
-from imseek.explore.clusters import naming, vocabulary
-from imseek.explore.clusters.naming import Name
+from imseek.explore.clusters import cluster_names, vocabulary
+from imseek.explore.clusters.cluster_names import Name
 
 QUIET = Telling()
 DIM = 24
@@ -31,7 +31,7 @@ def vocabulary_of(directions: range) -> tuple[tuple[str, ...], np.ndarray]:
 
 def named(rows: np.ndarray, members: list[np.ndarray], directions: range = range(20)) -> list[Name]:
     words, word_rows = vocabulary_of(directions)
-    return naming.names_of(Held(rows), members, words, word_rows, word_rows.mean(axis=0), 0, QUIET)
+    return cluster_names.names_of(Held(rows), members, words, word_rows, word_rows.mean(axis=0), 0, QUIET)
 
 
 def thirds(n: int) -> list[np.ndarray]:
@@ -68,27 +68,27 @@ def test_the_same_word_twice_gets_numbers() -> None:
 
 
 def test_a_number_never_makes_a_name_that_is_there() -> None:
-    assert naming._numbered(["a", "a (1)", "a", None]) == ["a (2)", "a (1)", "a (3)", None]
+    assert cluster_names._numbered(["a", "a (1)", "a", None]) == ["a (2)", "a (1)", "a (3)", None]
 
 
 def test_one_cluster_alone_has_no_name() -> None:
     assert named(pictures([4], 5), [np.arange(5)]) == [Name(None, None)]
-    assert naming.names_of(Held(np.eye(3)), [], (), np.empty((0, 3)), np.zeros(3), 0, QUIET) == []
+    assert cluster_names.names_of(Held(np.eye(3)), [], (), np.empty((0, 3)), np.zeros(3), 0, QUIET) == []
 
 
 def test_words_are_compared_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pictures([4, 11, 17], 12)
     whole = named(rows, np.split(np.arange(36), 3))
-    monkeypatch.setattr(naming, "_WORDS", 3)
+    monkeypatch.setattr(cluster_names, "_WORDS", 3)
     assert named(rows, np.split(np.arange(36), 3)) == whole
 
 
 def test_a_small_vocabulary_is_centred_by_neutral_texts() -> None:
     words = Held(np.eye(4)).rows
     neutral = Held(np.ones((2, 4))).rows
-    assert np.allclose(naming.mean_of(words, lambda: neutral), 0.5)
+    assert np.allclose(cluster_names.mean_of(words, lambda: neutral), 0.5)
     many = Held(np.random.default_rng(0).normal(size=(20, 4))).rows
-    assert np.allclose(naming.mean_of(many, lambda: neutral), many.mean(axis=0))
+    assert np.allclose(cluster_names.mean_of(many, lambda: neutral), many.mean(axis=0))
 
 
 class TestVocabulary:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.search.collapse import ALIKE, SAME, hamming, stand_ins
+from imseek.search.near_duplicates import ALIKE, SAME, hamming, stand_ins
 
 
 def at(*angles: float) -> np.ndarray:

@@ -17,7 +17,7 @@ import imseek
 from imseek.encoders.recipes import Recipe
 from imseek.encoders.registry import load
 from imseek.errors import EncoderMismatchError, ExecutorError, ImseekError, MissingExtraError, UsageError
-from imseek.indexer.executors import cluster, crew
+from imseek.indexer.executors import ray_cluster, ray_executor
 from imseek.indexer.executors.staging import Manifest, StagedError, Staging
 from imseek.types import SkipReason
 
@@ -43,7 +43,7 @@ def indexed(
     played: InProcess,
     **options: Any,
 ) -> imseek.IndexReport:
-    monkeypatch.setattr(crew, "cluster", played)
+    monkeypatch.setattr(ray_executor, "ray_cluster", played)
     report = collection.index([folder], executor=imseek.Ray(**{"workers": 2, "shard": 3, **options}))
     assert not (collection.path / "staging").exists()
     return report
@@ -82,7 +82,7 @@ def test_a_worker_that_dies_costs_what_it_had_in_hand(
     assert report.notes == ("1 worker was lost during the run; what was in hand there was done again",)
     assert names_of(collection) == ALL
     assert played.hired == 3
-    assert sum(given.values()) <= 4 + crew.IN_HAND
+    assert sum(given.values()) <= 4 + ray_executor.IN_HAND
     assert set(given) == {0, 1, 2, 3}
 
 
@@ -192,12 +192,12 @@ def test_another_imseek_and_none_are_told() -> None:
     (told,) = {actor.hello("0.0", b"")}
     assert told.startswith("process ")
     with pytest.raises(ExecutorError, match=rf"has imseek {imseek.__version__}, this process 0\.0"):
-        cluster.answer_of(told)
+        ray_cluster.answer_of(told)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(__import__("sys").modules, "imseek._version", None)
         none = actor_class()().hello(imseek.__version__, b"")
     with pytest.raises(ExecutorError, match="imseek is not installed there"):
-        cluster.answer_of(none)
+        ray_cluster.answer_of(none)
 
 
 def actor_class() -> Any:
@@ -216,7 +216,7 @@ def actor_class() -> Any:
     class Module:
         remote = Remote
 
-    return cluster.hire(Module, imseek.Ray(), 0)
+    return ray_cluster.hire(Module, imseek.Ray(), 0)
 
 
 def test_a_recipe_makes_the_same_encoder_and_no_other() -> None:
@@ -262,7 +262,7 @@ def test_staging_elsewhere_is_used_and_left_empty(
 def test_what_is_large_travels_in_smaller_shards(
     monkeypatch: pytest.MonkeyPatch, collection: imseek.Collection, folder: Path
 ) -> None:
-    monkeypatch.setattr("imseek.indexer.executors.shards.SHARD_BYTES", 1)
+    monkeypatch.setattr("imseek.indexer.executors.work_units.SHARD_BYTES", 1)
     played = InProcess()
     assert indexed(monkeypatch, collection, folder, played).added == 12
     assert sum(method == "read" for _, method in played.done) == 12
@@ -294,12 +294,12 @@ def test_a_cluster_without_room_is_refused() -> None:
         def cluster_resources() -> dict[str, float]:
             return {"CPU": 4.0, "GPU": 1.0}
 
-    assert cluster.room(Small, imseek.Ray()) == (1, 1.0)
-    assert cluster.room(Small, imseek.Ray(gpus=0.5)) == (2, 0.5)
-    assert cluster.room(Small, imseek.Ray(gpus=0, cpus=2)) == (2, 0)
-    assert cluster.room(Small, imseek.Ray(workers=9)) == (9, 1.0)
+    assert ray_cluster.room(Small, imseek.Ray()) == (1, 1.0)
+    assert ray_cluster.room(Small, imseek.Ray(gpus=0.5)) == (2, 0.5)
+    assert ray_cluster.room(Small, imseek.Ray(gpus=0, cpus=2)) == (2, 0)
+    assert ray_cluster.room(Small, imseek.Ray(workers=9)) == (9, 1.0)
     with pytest.raises(UsageError, match="a worker takes 8 CPUs and 1 GPUs, and the cluster has 4 and 1"):
-        cluster.room(Small, imseek.Ray(cpus=8))
+        ray_cluster.room(Small, imseek.Ray(cpus=8))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_clusters_that_cannot_be_meant(
 ) -> None:
     """Nothing is started, and nothing is left; an address may come from Ray's variable."""
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(ImseekError, match=message), cluster.connected(imseek.Ray(**options)):
+    with pytest.raises(ImseekError, match=message), ray_cluster.connected(imseek.Ray(**options)):
         pass
     assert "RAY_USAGE_STATS_ENABLED" not in os.environ
 
@@ -365,7 +365,7 @@ def test_pictures_that_are_known_are_neither_decoded_nor_sent_back(
         return work()
 
     (folder / "new.png").write_bytes(Picture(draw(40)).data)
-    monkeypatch.setattr(crew, "cluster", InProcess(fate=fate))
+    monkeypatch.setattr(ray_executor, "ray_cluster", InProcess(fate=fate))
     report = collection.index(executor=imseek.Ray(workers=2), rehash=True)
     assert (report.unchanged, report.added) == (12, 1)
     assert sorted(asked) == [False] * 12 + [True]

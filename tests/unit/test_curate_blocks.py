@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
-from imseek.curate.near import blocks
-from imseek.curate.near.blocks import Block, each_block
-from imseek.curate.near.kept import Kept
-from imseek.data.cache import Arrays
-from imseek.data.stages import Telling
+from imseek.curate.candidates import block_pairs
+from imseek.curate.candidates.block_pairs import Block, each_block
+from imseek.curate.candidates.cache import Kept
+from imseek.data.array_cache import Arrays
+from imseek.data.snapshot_progress import Telling
 from imseek.types import Progress
 
 PAIRS = (np.int64, np.int64)
@@ -55,7 +55,7 @@ class Comparing:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "_BITS", 2)
+    monkeypatch.setattr(block_pairs, "_BITS", 2)
 
 
 def test_blocks_are_runs_of_ids(tmp_path: Path) -> None:

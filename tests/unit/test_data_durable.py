@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data import durable
+from imseek.data import durable_files
 from imseek.errors import StorageError
 
 #: A call as (what, path); the paths of fsyncs are those that the file descriptors stand for.
@@ -44,7 +44,7 @@ def test_files_replaced_together_share_the_fsync_of_their_folder(tmp_path: Path,
     (tmp_path / "staging").mkdir()
     calls.clear()
     contents = {tmp_path / "a": b"1", tmp_path / "b": b"2"}
-    durable.write_files(contents, staging=tmp_path / "staging")
+    durable_files.write_files(contents, staging=tmp_path / "staging")
     assert [call for call, _ in calls] == ["fsync", "fsync", "rename", "rename", "fsync"]
     assert {path: path.read_bytes() for path in contents} == contents
 
@@ -53,7 +53,7 @@ def test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after(tmp_path:
     (tmp_path / "staging").mkdir()
     calls.clear()
     target = tmp_path / "current.json"
-    durable.write_file(target, b"hello", staging=tmp_path / "staging")
+    durable_files.write_file(target, b"hello", staging=tmp_path / "staging")
     (_, staged), *others = calls
     assert calls[0][0] == "fsync"
     assert staged.parent == tmp_path / "staging"
@@ -66,9 +66,9 @@ def test_every_folder_of_a_publication_is_synced_after_the_last_rename_into_it(
     tmp_path: Path, calls: Calls
 ) -> None:
     for name in "abc":
-        durable.stage(tmp_path / name, lambda out: out.write(b"x"))
+        durable_files.stage(tmp_path / name, lambda out: out.write(b"x"))
     calls.clear()
-    durable.publish(
+    durable_files.publish(
         [
             (tmp_path / "a", tmp_path / "one" / "a"),
             (tmp_path / "b", tmp_path / "two" / "b"),
@@ -84,9 +84,9 @@ def test_every_folder_of_a_publication_is_synced_after_the_last_rename_into_it(
 
 
 def test_a_new_folder_tells_where_its_names_are(tmp_path: Path, calls: Calls) -> None:
-    assert durable.make_folder(tmp_path / "a" / "b") == {tmp_path, tmp_path / "a"}
+    assert durable_files.make_folder(tmp_path / "a" / "b") == {tmp_path, tmp_path / "a"}
     assert calls == [("mkdir", tmp_path / "a"), ("mkdir", tmp_path / "a" / "b")]
-    assert durable.make_folder(tmp_path / "a" / "b") == set()
+    assert durable_files.make_folder(tmp_path / "a" / "b") == set()
 
 
 def test_names_above_are_synced_up_to_the_file_system(
@@ -95,20 +95,20 @@ def test_names_above_are_synced_up_to_the_file_system(
     (tmp_path / "a" / "b").mkdir(parents=True)
     calls.clear()
     monkeypatch.setattr(Path, "is_mount", lambda self: self == tmp_path)
-    durable.sync_above(tmp_path / "a" / "b" / "c")
+    durable_files.sync_above(tmp_path / "a" / "b" / "c")
     assert calls == [("fsync", tmp_path / "a" / "b"), ("fsync", tmp_path / "a"), ("fsync", tmp_path)]
 
 
 def test_removals_are_synced(tmp_path: Path, calls: Calls) -> None:
     (tmp_path / "a").touch()
-    assert durable.remove_files([tmp_path / "a", tmp_path / "gone"]) == 1
+    assert durable_files.remove_files([tmp_path / "a", tmp_path / "gone"]) == 1
     assert [call for call in calls if call[0] == "fsync"] == [("fsync", tmp_path)]
     assert not (tmp_path / "a").exists()
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "current.json"
-    durable.write_file(target, b"old", staging=tmp_path)
+    durable_files.write_file(target, b"old", staging=tmp_path)
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -116,7 +116,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match=r"current\.json.*No space"):
-            durable.write_file(target, b"new", staging=tmp_path)
+            durable_files.write_file(target, b"new", staging=tmp_path)
     assert target.read_bytes() == b"old"
 
 
@@ -125,9 +125,9 @@ def test_what_is_hashed_is_what_is_written(tmp_path: Path) -> None:
         for part in (b"abc", bytearray(b"def"), memoryview(b"ghi")):
             assert out.write(part) == 3
 
-    written = durable.stage(tmp_path / "file", write)
+    written = durable_files.stage(tmp_path / "file", write)
     assert (tmp_path / "file").read_bytes() == b"abcdefghi"
-    assert written == durable.digest_of(tmp_path / "file")
+    assert written == durable_files.digest_of(tmp_path / "file")
 
 
 DOCUMENTS = st.dictionaries(
@@ -143,18 +143,18 @@ DOCUMENTS = st.dictionaries(
 
 @given(DOCUMENTS)
 def test_a_sealed_document_comes_back(document: dict[str, Any]) -> None:
-    assert durable.unseal(durable.seal(document)) == document
+    assert durable_files.unseal(durable_files.seal(document)) == document
 
 
 @given(DOCUMENTS, st.data())
 def test_every_changed_byte_of_a_sealed_document_is_noticed(
     document: dict[str, Any], data: st.DataObject
 ) -> None:
-    sealed = bytearray(durable.seal(document))
+    sealed = bytearray(durable_files.seal(document))
     place = data.draw(st.integers(0, len(sealed) - 1))
     sealed[place] ^= data.draw(st.integers(1, 255))
     with pytest.raises(ValueError):  # noqa: PT011 - from the JSON parser, the UTF-8 decoder, or the checksum
-        durable.unseal(bytes(sealed))
+        durable_files.unseal(bytes(sealed))
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_every_changed_byte_of_a_sealed_document_is_noticed(
 )
 def test_what_was_never_sealed_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - as above
-        durable.unseal(data)
+        durable_files.unseal(data)
 
 
 def test_the_digest_is_over_sorted_compact_json() -> None:
     """As docs/format.md has it, so that other programs can check it."""
     document = {"b": "ä", "a": [1, 2]}
-    sealed = json.loads(durable.seal(document))
+    sealed = json.loads(durable_files.seal(document))
     assert sealed.pop("sha256") == hashlib.sha256(b'{"a":[1,2],"b":"\\u00e4"}').hexdigest()
     assert sealed == document
 
@@ -182,7 +182,7 @@ def test_a_link_that_takes_the_place_of_a_new_folder_is_not_followed(
     tmp_path.chmod(0o755)
     monkeypatch.setattr(Path, "mkdir", lambda path, mode=0o777: path.symlink_to(outside))
     with pytest.raises(StorageError):
-        durable.fresh_folder(tmp_path / "staging")
+        durable_files.fresh_folder(tmp_path / "staging")
     assert outside.stat().st_mode & 0o777 == 0o700
 
 
@@ -191,5 +191,5 @@ def test_a_new_folder_is_for_those_whom_its_parent_is_for(tmp_path: Path, mode: 
     """Files that are made in it, and moved to the parent, are to have the group that those made there have."""
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(mode)
-    durable.fresh_folder(tmp_path / "shared" / "staging")
+    durable_files.fresh_folder(tmp_path / "shared" / "staging")
     assert (tmp_path / "shared" / "staging").stat().st_mode & 0o7777 == mode

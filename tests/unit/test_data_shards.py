@@ -13,28 +13,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data import shards
+from imseek.data import shard_files
 from imseek.types import ImageFacts
 
 
 def store(path: Path, rows: list[dict[str, Any]]) -> Path:
-    table = shards.table_of([{**row, "image_id": n} for n, row in enumerate(rows)])
-    shards.write_table(path, table)
+    table = shard_files.table_of([{**row, "image_id": n} for n, row in enumerate(rows)])
+    shard_files.write_table(path, table)
     return path
 
 
 def read_rows(path: Path, rows: list[int], columns: list[str] | None = None) -> list[dict[str, Any]]:
     with path.open("rb") as file:
-        return shards.read_rows(file, rows, columns)
+        return shard_files.read_rows(file, rows, columns)
 
 
 def read_table(path: Path) -> pa.Table:
     with path.open("rb") as file:
-        return shards.read_table(file)
+        return shard_files.read_table(file)
 
 
 def row(**facts: Any) -> dict[str, Any]:
-    return shards.row_of(ImageFacts(width=4, height=3, format="PNG", mode="RGB", **facts), b"\x01" * 32, 99)
+    return shard_files.row_of(
+        ImageFacts(width=4, height=3, format="PNG", mode="RGB", **facts), b"\x01" * 32, 99
+    )
 
 
 def test_every_intrinsic_column_comes_back(tmp_path: Path) -> None:
@@ -43,7 +45,7 @@ def test_every_intrinsic_column_comes_back(tmp_path: Path) -> None:
         latitude=-33.5, longitude=179.99999999, caption="naïve 🐈\nsecond line",
     )  # fmt: skip
     (found,) = read_rows(store(tmp_path / "a.parquet", [facts]), [0])
-    assert shards.plain(found) == {
+    assert shard_files.plain(found) == {
         "content_hash": "01" * 32, "width": 4, "height": 3, "format": "PNG", "mode": "RGB", "frames": 7,
         "bytes": 99, "phash": 2**64 - 1, "orientation": 8, "taken_at": "2021-03-04T05:06:07.891000",
         "camera": "C", "lens": "L", "latitude": -33.5, "longitude": 179.99999999,
@@ -71,14 +73,14 @@ def test_what_is_null_is_left_out(tmp_path: Path) -> None:
 )
 def test_times_keep_the_clock_and_the_zone(tmp_path: Path, stated: str, shown: str) -> None:
     (found,) = read_rows(store(tmp_path / "a.parquet", [row(taken_at=stated)]), [0])
-    assert shards.plain(found)["taken_at"] == shown
+    assert shard_files.plain(found)["taken_at"] == shown
 
 
 def test_rows_are_found_across_row_groups(tmp_path: Path) -> None:
-    count = shards.ROW_GROUP * 2 + 5
+    count = shard_files.ROW_GROUP * 2 + 5
     rows = [{**row(), "width": n + 1, "n": n if n % 2 else None} for n in range(count)]
     path = store(tmp_path / "a.parquet", rows)
-    wanted = [count - 1, 0, shards.ROW_GROUP, shards.ROW_GROUP - 1, 0, 2 * shards.ROW_GROUP]
+    wanted = [count - 1, 0, shard_files.ROW_GROUP, shard_files.ROW_GROUP - 1, 0, 2 * shard_files.ROW_GROUP]
     wanted += random.Random(1).sample(range(count), 20)
     found = read_rows(path, wanted)
     assert [f["width"] - 1 for f in found] == wanted
@@ -114,14 +116,14 @@ def test_extra_columns_have_names_of_their_own(tmp_path: Path) -> None:
     ],
 )
 def test_the_type_of_an_extra_column(values: list[Any], kind: pa.DataType, stored: list[Any]) -> None:
-    column = shards.column_of(values)
+    column = shard_files.column_of(values)
     assert (column.type, column.to_pylist()) == (kind, stored)
 
 
 @pytest.mark.parametrize("value", [b"bytes", [1], {"a": 1}, object()])
 def test_what_a_column_cannot_hold(value: Any) -> None:
     with pytest.raises(TypeError, match=type(value).__name__):
-        shards.column_of([1, value])
+        shard_files.column_of([1, value])
 
 
 def test_text_that_is_no_unicode_does_not_stop_a_commit(tmp_path: Path) -> None:
@@ -140,11 +142,12 @@ COLUMNS = st.lists(
 def test_shards_can_always_be_merged(parts: list[list[dict[str, Any]]]) -> None:
     """Whatever types their extra columns have: alike as they were, else as numbers or text that say the same."""
     tables = [
-        shards.table_of([{**row(), **extra, "image_id": n} for n, extra in enumerate(part)]) for part in parts
+        shard_files.table_of([{**row(), **extra, "image_id": n} for n, extra in enumerate(part)])
+        for part in parts
     ]
-    merged = shards.concat(tables)
+    merged = shard_files.concat(tables)
     assert merged.num_rows == sum(map(len, parts))
-    assert merged.schema.field("image_id") == shards.INTRINSIC.field("image_id")
+    assert merged.schema.field("image_id") == shard_files.INTRINSIC.field("image_id")
     flat = [extra for part in parts for extra in part]
     for name in "abc":
         values = [extra.get(name) for extra in flat]
@@ -160,13 +163,13 @@ def test_shards_can_always_be_merged(parts: list[list[dict[str, Any]]]) -> None:
         elif merged.schema.field(name).type == pa.string():
             assert all(isinstance(v, str) for v in found if v is not None)
     # Merging the merged changes nothing more.
-    again = shards.concat([merged, merged])
+    again = shard_files.concat([merged, merged])
     assert again.schema == merged.schema
 
 
 def test_an_array_is_npy_1_0(tmp_path: Path) -> None:
     array = np.arange(12, dtype=np.float16).reshape(3, 4)
-    shards.write_array(tmp_path / "a.npy", array[:, ::-1])
+    shard_files.write_array(tmp_path / "a.npy", array[:, ::-1])
     data = (tmp_path / "a.npy").read_bytes()
     assert data[:8] == b"\x93NUMPY\x01\x00"
     assert (np.load(tmp_path / "a.npy") == array[:, ::-1]).all()
@@ -174,9 +177,9 @@ def test_an_array_is_npy_1_0(tmp_path: Path) -> None:
 
 def test_blocks_are_written_as_the_whole_would_be(tmp_path: Path) -> None:
     whole = np.random.default_rng(0).standard_normal((1000, 8)).astype(np.float16)
-    one = shards.write_array(tmp_path / "one.npy", whole)
-    two = shards.write_array(
-        tmp_path / "two.npy", shards.Blocks(1000, 8, (whole[n : n + 300] for n in range(0, 1000, 300)))
+    one = shard_files.write_array(tmp_path / "one.npy", whole)
+    two = shard_files.write_array(
+        tmp_path / "two.npy", shard_files.Blocks(1000, 8, (whole[n : n + 300] for n in range(0, 1000, 300)))
     )
     assert one == two
     assert (tmp_path / "one.npy").read_bytes() == (tmp_path / "two.npy").read_bytes()

@@ -9,8 +9,8 @@ import pytest
 
 from imseek.explore.statistics import balance, overview
 from imseek.explore.statistics import coverage as covering
+from imseek.explore.statistics.class_leakage import across, within
 from imseek.explore.statistics.quality import KINDS, flagged
-from imseek.explore.statistics.repeats import across, within
 from imseek.types import Repeats
 
 

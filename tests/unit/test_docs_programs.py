@@ -21,7 +21,7 @@ from serving import served
 import imseek
 from imseek.encoders.cache import cache_dir
 from imseek.media import http_fetcher
-from imseek.media.fetch import Fetched
+from imseek.media.fetcher import Fetched
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ import pytest
 
 import imseek
 from imseek.errors import CollectionNotFoundError, ExpiredPageError
-from imseek.search import editions
-from imseek.search.editions import Editions
+from imseek.search import generations
+from imseek.search.generations import Editions
 
 pytestmark = pytest.mark.slow
 
@@ -54,8 +54,8 @@ def test_not_for_ever(
     first.paged = True
     new_generation(collection, photos, "a.png")
     assert held.of(first.reader.generation) is first
-    now = editions.time.monotonic()
-    monkeypatch.setattr(editions.time, "monotonic", lambda: now + editions.KEPT + 1)
+    now = generations.time.monotonic()
+    monkeypatch.setattr(generations.time, "monotonic", lambda: now + generations.KEPT + 1)
     with pytest.raises(ExpiredPageError):
         held.of(first.reader.generation)
 
@@ -89,11 +89,11 @@ def test_not_where_a_merge_has_written_much_anew(
     imseek.upkeep.merge(root)
     (merged,) = held.newest().reader.current.shards
     assert merged.shard_id > 0, "all is written anew"
-    monkeypatch.setattr(editions, "OWN", before.segments[0].rows.nbytes)
+    monkeypatch.setattr(generations, "OWN", before.segments[0].rows.nbytes)
     held.index(held.newest(), space)
     assert held.of(first.reader.generation) is first
     held.newest().indexes.clear()
-    monkeypatch.setattr(editions, "OWN", before.segments[0].rows.nbytes - 1)
+    monkeypatch.setattr(generations, "OWN", before.segments[0].rows.nbytes - 1)
     assert held.of(first.reader.generation) is first, "nothing of the newer one is open yet"
     held.index(held.newest(), space)
     with pytest.raises(ExpiredPageError):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from approximating import snapshot_of
 
-from imseek.data.durable import seal, unseal
+from imseek.data.durable_files import seal, unseal
 from imseek.data.vectors import Segment
-from imseek.data.vectors.approximate import SnapshotIndex
-from imseek.data.vectors.facts import Effort, Facts, Tuned
+from imseek.data.vectors.index_metadata import Effort, Facts, Tuned
 from imseek.data.vectors.snapshot import Candidates
+from imseek.data.vectors.snapshot_index import SnapshotIndex
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.encoders.builtin import BuiltinEncoder, colour, files, space, text, weights
+from imseek.encoders.builtin import BuiltinEncoder, colour, onnx_cache, space, text, weights
 from imseek.encoders.builtin.weights import LITE0, MINILM, PackagedFile, class_names
-from imseek.encoders.onnx_files import Network, write
+from imseek.encoders.onnx_network import Network, write
 from imseek.errors import EncoderError, MissingExtraError, UntrustedWeightsError
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def test_lite0_computes_what_timm_does() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
     with torch.inference_mode():
         expected = reference(torch.from_numpy((pixels - np.float32(127)) / 128).permute(0, 3, 1, 2)).numpy()
-    logits = Network(files.image_network(), threads=1)({"pixels": pixels})
+    logits = Network(onnx_cache.image_network(), threads=1)({"pixels": pixels})
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
@@ -61,7 +61,7 @@ def test_minilm_computes_what_transformers_does() -> None:
         states = BertModel.from_pretrained(folder).eval()(**tokens).last_hidden_state
         mask = tokens["attention_mask"][..., None]
         expected = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1)).numpy()
-    tower = text.TextTower(files.text_network()[0], threads=1)
+    tower = text.TextTower(onnx_cache.text_network()[0], threads=1)
     np.testing.assert_allclose(tower(TEXTS), expected, atol=1e-5)
 
 
@@ -231,7 +231,7 @@ def run(script: str, **environment: str) -> list[str]:
 
 
 def test_a_query_by_text_imports_neither_torch_nor_pillow() -> None:
-    files.text_network()
+    onnx_cache.text_network()
     modules = set(run(COLD_QUERY))
     assert not modules & (HEAVY | {"PIL", "filelock", "safetensors"})
     third_party = {name for name in modules - set(sys.stdlib_module_names) if not name.startswith("_")}
@@ -239,7 +239,7 @@ def test_a_query_by_text_imports_neither_torch_nor_pillow() -> None:
 
 
 def test_encoding_a_picture_imports_no_torch() -> None:
-    files.image_network()
+    onnx_cache.image_network()
     modules = set(run(COLD_PICTURE))
     assert not modules & (HEAVY | {"tokenizers", "filelock"})
     assert "PIL" in modules
@@ -262,7 +262,7 @@ def test_a_query_by_text_needs_no_image_files(tmp_path: Path) -> None:
 
 def test_damaged_files_are_made_again() -> None:
     before = BuiltinEncoder().encode_texts(["a red apple"])
-    network, _ = files.text_network()
+    network, _ = onnx_cache.text_network()
     data = network.with_name("text.onnx.data")
     good = data.read_bytes()
     data.write_bytes(bytes(1000) + good[1000:])
@@ -271,7 +271,7 @@ def test_damaged_files_are_made_again() -> None:
 
 
 def test_a_long_text_is_the_mean_direction_of_its_pieces() -> None:
-    tower = text.TextTower(files.text_network()[0], threads=1)
+    tower = text.TextTower(onnx_cache.text_network()[0], threads=1)
     assert text.CONTEXT_LENGTH - 2 == 254
     first, second = "apple " * 254, "rocket " * 30
     assert (tower.piece_count(first), tower.piece_count(first + second)) == (1, 2)

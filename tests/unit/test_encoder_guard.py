@@ -13,8 +13,8 @@ from torch import nn
 
 from imseek.encoders import device, image_tower
 from imseek.encoders.device import Machine
-from imseek.encoders.guard import COMPARED, Guard, Verdict
 from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.precision_check import COMPARED, Guard, Verdict
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError, EncoderUnavailableError

@@ -25,8 +25,8 @@ from imseek.encoders.builtin.recipe import PREPROCESSING
 from imseek.encoders.builtin.towers import MiniLM
 from imseek.encoders.builtin.weights import LITE0, MINILM, TOKENIZER
 from imseek.encoders.device import Plan
-from imseek.encoders.guard import LEAST_COSINE
 from imseek.encoders.int8 import Int8Images
+from imseek.encoders.precision_check import LEAST_COSINE
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import TorchImages

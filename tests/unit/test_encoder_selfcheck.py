@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from imseek.encoders import Runtime, check_encoder, load, selfcheck
+from imseek.encoders import Runtime, check_encoder, encoder_check, load
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import EncoderError, UnknownEncoderError
 
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selfcheck, "_SECONDS", 0.01)
+    monkeypatch.setattr(encoder_check, "_SECONDS", 0.01)
 
 
 def test_the_pictures_are_always_the_same_and_all_different() -> None:
-    drawn = selfcheck.pictures()
+    drawn = encoder_check.pictures()
     assert hashlib.sha256(np.stack(drawn)).hexdigest() == PICTURES
     assert len({picture.tobytes() for picture in drawn}) == len(drawn) == 24
     assert {picture.shape for picture in drawn} == {(320, 320, 3)}
@@ -34,14 +34,14 @@ PICTURES = "e92f69bcf306f9356de83797a5bc4de83dc5e6df41c2e06d08e3244e3a1d7141"
 def test_figures_are_those_of_the_rows() -> None:
     found = check_encoder("fake:32")
     encoder = load("fake:32")
-    rows = encoder.encode_images(np.stack([encoder.prepare(picture) for picture in selfcheck.pictures()]))
+    rows = encoder.encode_images(np.stack([encoder.prepare(picture) for picture in encoder_check.pictures()]))
     cosines = [float(rows[i] @ rows[j]) for i in range(24) for j in range(24) if i != j]
     assert found.images.count == 24
     assert found.images.cosine_min == pytest.approx(min(cosines), abs=1e-6)
     assert found.images.cosine_max == pytest.approx(max(cosines), abs=1e-6)
     assert found.images.cosine_mean == pytest.approx(np.mean(cosines), abs=1e-6)
     assert found.texts is not None
-    assert found.texts.count == len(selfcheck.TEXTS)
+    assert found.texts.count == len(encoder_check.TEXTS)
     assert found.images.norm_min == pytest.approx(1, abs=1e-5)
     assert found.images.per_second > 1
     assert (found.fingerprint, found.precision, found.problems) == (encoder.fingerprint(), "fp32", ())
@@ -83,14 +83,14 @@ class Broken(FakeEncoder):
 )
 def test_what_is_wrong_is_said(fault: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Broken, "fault", fault)
-    monkeypatch.setattr(selfcheck, "load", lambda reference, **_: Broken())
+    monkeypatch.setattr(encoder_check, "load", lambda reference, **_: Broken())
     (found,) = check_encoder("fake").problems
     assert problem in found
 
 
 def test_numbers_that_are_none_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Broken, "fault", "nan")
-    monkeypatch.setattr(selfcheck, "load", lambda reference, **_: Broken())
+    monkeypatch.setattr(encoder_check, "load", lambda reference, **_: Broken())
     with pytest.raises(EncoderError, match="NaN") as caught:
         check_encoder("fake")
     assert "--precision fp32" in (caught.value.hint or "")
@@ -108,7 +108,7 @@ def test_drawn_pictures_decide_on_no_precision_for_real_ones(monkeypatch: pytest
         given.append(runtime)
         return FakeEncoder()
 
-    monkeypatch.setattr(selfcheck, "load", loaded)
+    monkeypatch.setattr(encoder_check, "load", loaded)
     check_encoder("fake")
     check_encoder("fake", runtime=Runtime(precision="fp32", threads=3))
     assert given == [Runtime(keep_verdict=False), Runtime(precision="fp32", threads=3, keep_verdict=False)]
@@ -120,7 +120,7 @@ class Noted(FakeEncoder):
 
 
 def test_what_an_encoder_has_to_say_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selfcheck, "load", lambda reference, **_: Noted())
+    monkeypatch.setattr(encoder_check, "load", lambda reference, **_: Noted())
     said: list[str] = []
     assert check_encoder("fake", notify=said.append).problems == ()
     assert said == ["texts are encoded with torch, which starts slowly"]

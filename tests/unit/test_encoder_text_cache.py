@@ -18,7 +18,7 @@ from text_towers import KINDS, TEXTS, Kind, Made, hub, light, register
 
 import imseek
 from imseek.encoders import load
-from imseek.encoders.openclip import exported
+from imseek.encoders.openclip import onnx_text
 from imseek.encoders.openclip.encoder import OpenClipEncoder
 from imseek.errors import EncoderError, EncoderUnavailableError
 
@@ -92,20 +92,20 @@ def test_the_export_is_announced_once(make: Callable[[Kind], Made]) -> None:
 def test_a_truncated_file_is_made_again(make: Callable[[Kind], Made]) -> None:
     encoder = load(make(KINDS["clip"]).reference)
     before = encoder.encode_texts(TEXTS)
-    folder = exported.folder(encoder.info.reference, encoder.fingerprint())
+    folder = onnx_text.folder(encoder.info.reference, encoder.fingerprint())
     for name in ("text.onnx", "text.onnx.data", "merges.txt", "encoder.json"):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[: len(whole) // 2])
         again = light(encoder)
         assert isinstance(again, OpenClipEncoder)
         np.testing.assert_allclose(again.encode_texts(TEXTS), before, atol=1e-6)
-        assert isinstance(light(encoder), exported.ExportedTextEncoder)
+        assert isinstance(light(encoder), onnx_text.ExportedTextEncoder)
 
 
 def test_damage_that_leaves_size_and_time_is_a_clear_error(make: Callable[[Kind], Made]) -> None:
     encoder = load(make(KINDS["clip"]).reference)
     encoder.encode_texts(TEXTS)
-    folder = exported.folder(encoder.info.reference, encoder.fingerprint())
+    folder = onnx_text.folder(encoder.info.reference, encoder.fingerprint())
     for name in ("encoder.json", "text.onnx"):
         path = folder / name
         status, whole = path.stat(), path.read_bytes()

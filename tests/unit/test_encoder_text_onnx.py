@@ -12,8 +12,8 @@ import pytest
 from open_clip.tokenizer import SigLipTokenizer
 from text_towers import KINDS, TEXTS, Kind, Made, hub, light, own, register, t5
 
-from imseek.encoders import load, windows
-from imseek.encoders.openclip import export, exported, tokens
+from imseek.encoders import chunking, load
+from imseek.encoders.openclip import export, onnx_text, tokens
 from imseek.encoders.openclip.encoder import OpenClipEncoder
 from imseek.encoders.openclip.text import OnnxText
 from imseek.errors import EncoderError, QueryError
@@ -42,10 +42,10 @@ def test_every_kind_of_tower_gives_open_clips_vectors(make: Callable[[Kind], Mad
     encoder = load(made.reference)
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, atol=1e-5)
     assert encoder.notes(TEXTS) == ()
-    facts = exported.Facts.read(exported.folder(encoder.info.reference, encoder.fingerprint()))
+    facts = onnx_text.Facts.read(onnx_text.folder(encoder.info.reference, encoder.fingerprint()))
     assert (facts.refused, facts.end) == (None, kind.end)
     again = light(encoder)
-    assert isinstance(again, exported.ExportedTextEncoder)
+    assert isinstance(again, onnx_text.ExportedTextEncoder)
     np.testing.assert_allclose(again.encode_texts(TEXTS), expected, atol=1e-5)
     assert again.info == encoder.info
     assert again.fingerprint() == encoder.fingerprint()
@@ -66,9 +66,9 @@ def test_open_clips_own_wrapper_of_siglip_tokenizers_is_read_too(tmp_path: Path)
 def test_what_stands_behind_the_end_is_cut_off_before_the_network_runs(make: Callable[[Kind], Made]) -> None:
     encoder = load(make(KINDS["clip"]).reference)
     encoder.encode_texts(["x"])
-    folder = exported.folder(encoder.info.reference, encoder.fingerprint())
+    folder = onnx_text.folder(encoder.info.reference, encoder.fingerprint())
     lengths = []
-    tower = OnnxText(folder / exported.NETWORK, end="highest", threads=1)
+    tower = OnnxText(folder / onnx_text.NETWORK, end="highest", threads=1)
     network = tower._network
 
     def watched(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -96,7 +96,7 @@ def test_a_long_text_is_the_mean_direction_of_pieces_that_fill_the_window(
     encoder = load(made.reference)
     theirs = export.TorchTokenizer(open_clip.get_tokenizer(made.name))
     words = [f"word{i}" for i in range(20)]
-    pieces = windows.pieces(" ".join(words), theirs.fits)
+    pieces = chunking.pieces(" ".join(words), theirs.fits)
     assert " ".join(pieces).split() == words
     assert len(pieces) > 1
     for piece, following in itertools.pairwise(pieces):

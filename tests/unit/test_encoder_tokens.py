@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 
-from imseek.encoders import windows
+from imseek.encoders import chunking
 from imseek.encoders.openclip import export, tokens
 
 pytestmark = pytest.mark.slow
@@ -123,7 +123,7 @@ def test_a_word_of_ten_thousand_letters_is_cut_in_no_long_time(folder: Path) -> 
     _, ours = both(folder)
     word = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=10_000))
     started = time.process_time()
-    found = windows.pieces(word, ours.fits)
+    found = chunking.pieces(word, ours.fits)
     assert time.process_time() - started < 20  # it was minutes
     assert "".join(found) == word
     assert all(ours.fits(piece) for piece in found)

@@ -11,9 +11,9 @@ import faiss
 import numpy as np
 import pytest
 
-from imseek.data.vectors.facts import IndexFolder
 from imseek.data.vectors.faiss_structure import check_structure
-from imseek.data.vectors.kinds import make
+from imseek.data.vectors.index_kinds import make
+from imseek.data.vectors.index_metadata import IndexFolder
 from imseek.data.vectors.snapshot import loaded, mapped
 from imseek.errors import CorruptCollectionError
 

@@ -14,8 +14,8 @@ from faking_gpu import DIM, FACTORIES, FEW, ROOM, Cards, assert_same, placed, se
 import imseek
 from imseek.data.vectors import gpu, open_index, placement_on
 from imseek.data.vectors.build import LiveRows, build
-from imseek.data.vectors.facts import Effort, Tuned, for_gpus
-from imseek.data.vectors.kinds import make
+from imseek.data.vectors.index_kinds import make
+from imseek.data.vectors.index_metadata import Effort, Tuned, for_gpus
 from imseek.encoders import Runtime
 from imseek.encoders.device import Gpu, Machine, check_plain, plan
 from imseek.errors import EncoderUnavailableError, UsageError

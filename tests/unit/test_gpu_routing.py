@@ -27,7 +27,7 @@ from faking_gpu import (
 )
 
 from imseek.data.vectors import Matches, Segment, gpu, open_index, placement_on
-from imseek.data.vectors.facts import Effort, Tuned
+from imseek.data.vectors.index_metadata import Effort, Tuned
 
 pytestmark = pytest.mark.slow
 
@@ -130,8 +130,8 @@ def test_small_segments_are_not_worth_a_card(cards: Cards, monkeypatch: pytest.M
 @pytest.fixture
 def everything_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Filters are answered by the snapshot, however few rows pass."""
-    monkeypatch.setattr("imseek.data.vectors.approximate.GATHERED", 0)
-    monkeypatch.setattr("imseek.data.vectors.approximate.SCANNED_SHARE", 0.0)
+    monkeypatch.setattr("imseek.data.vectors.snapshot_index.GATHERED", 0)
+    monkeypatch.setattr("imseek.data.vectors.snapshot_index.SCANNED_SHARE", 0.0)
 
 
 @pytest.mark.usefixtures("everything_is_probed")
@@ -286,7 +286,7 @@ def test_an_index_too_large_for_a_card_is_spread(
             open_index("faiss", segments, DIM, snapshot=snapshot, placement=p) for p in (None, placement)
         )
     allowed = np.arange(0, 3000, 2)
-    monkeypatch.setattr("imseek.data.vectors.approximate.GATHERED", 0)
+    monkeypatch.setattr("imseek.data.vectors.snapshot_index.GATHERED", 0)
     for filtered in (None, allowed):
         assert_same(card.search(asked, 10, allowed=filtered), cpu.search(asked, 10, allowed=filtered))
     assert sorted(cards.searched) == [(0, 50), (0, 50), (1, 50), (1, 50)]

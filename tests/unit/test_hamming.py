@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
-from imseek.curate.contents import Hashes
-from imseek.curate.near import hamming
-from imseek.curate.near.hamming import Table, changes, nearest
-from imseek.search.collapse import count_bits
+from imseek.curate.candidates import hamming
+from imseek.curate.candidates.hamming import Table, changes, nearest
+from imseek.curate.unique_contents import Hashes
+from imseek.search.near_duplicates import count_bits
 
 
 def flipped(hashes: Hashes, bits: int, rng: np.random.Generator) -> Hashes:

@@ -12,10 +12,10 @@ from acting import foreign
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.curate.acts import journal as journals
-from imseek.curate.acts import records, signature
-from imseek.curate.acts.records import Begin, Copied, End, Intent, Note, Trashed
-from imseek.curate.acts.signature import Signer
+from imseek.curate.actions import journal as journals
+from imseek.curate.actions import journal_records, signature
+from imseek.curate.actions.journal_records import Begin, Copied, End, Intent, Note, Trashed
+from imseek.curate.actions.signature import Signer
 from imseek.data import layout
 from imseek.errors import FormatVersionError, StorageError, UnsafePathError, UsageError
 
@@ -25,7 +25,7 @@ INTENT = foreign.intent(Path("/photos"), "album/a.png", Path("/photos/q/album/a.
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with nothing of a collection but its identity."""
-    from imseek.data.current import Identity, write_identity
+    from imseek.data.current_file import Identity, write_identity
 
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
     folder = tmp_path / "collection"
@@ -43,7 +43,7 @@ def changed(record: dict[str, Any], **members: Any) -> dict[str, Any]:
 
 
 def test_what_is_written_is_read_again() -> None:
-    found = records.parse(INTENT)
+    found = journal_records.parse(INTENT)
     assert isinstance(found, Intent)
     assert (found.path, found.full, found.inner_to) == (
         b"album/a.png",
@@ -58,8 +58,8 @@ def test_what_is_written_is_read_again() -> None:
         Copied(3, 2**64 - 1),
         End(),
     ):
-        line = records.line(records.document(record))
-        assert records.parse(records.read(line)) == record
+        line = journal_records.line(journal_records.document(record))
+        assert journal_records.parse(journal_records.read(line)) == record
 
 
 @pytest.mark.parametrize("member", ["path", "full", "keeper", "to", "to_base"])
@@ -74,8 +74,8 @@ def test_no_path_of_an_intent_leads_out(member: str, path: str) -> None:
     with pytest.raises(
         ValueError, match=r"not a path below a folder|not an absolute path|does not lie below"
     ):
-        records.parse(changed(INTENT, **{member: foreign.b64(path)}))
-    ours = records.parse(INTENT)
+        journal_records.parse(changed(INTENT, **{member: foreign.b64(path)}))
+    ours = journal_records.parse(INTENT)
     assert isinstance(ours, Intent)
     values = {name: getattr(ours, name) for name in Intent.__slots__}
     with pytest.raises(UnsafePathError):
@@ -83,7 +83,7 @@ def test_no_path_of_an_intent_leads_out(member: str, path: str) -> None:
 
 
 def test_a_source_may_be_the_whole_disk() -> None:
-    found = records.parse(
+    found = journal_records.parse(
         changed(INTENT, to=foreign.b64("/.imseek-quarantine/a.png"), to_base=foreign.b64("/"))
     )
     assert isinstance(found, Intent)
@@ -104,7 +104,7 @@ def test_a_source_may_be_the_whole_disk() -> None:
 )
 def test_a_place_in_quarantine_lies_below_its_folder(members: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"absolute path|does not lie below|has a place there"):
-        records.parse(changed(INTENT, **members))
+        journal_records.parse(changed(INTENT, **members))
 
 
 @pytest.mark.parametrize(
@@ -151,13 +151,13 @@ def test_a_place_in_quarantine_lies_below_its_folder(members: dict[str, str]) ->
 )
 def test_every_member_has_its_type_and_range(members: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        records.parse(changed(INTENT, **members))
+        journal_records.parse(changed(INTENT, **members))
 
 
 @pytest.mark.parametrize("member", [name for name in INTENT if name != "shown"])
 def test_no_member_may_be_missing(member: str) -> None:
     with pytest.raises(ValueError, match="is missing"):
-        records.parse({name: value for name, value in INTENT.items() if name != member})
+        journal_records.parse({name: value for name, value in INTENT.items() if name != member})
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_other_records_are_checked_as_strictly(record: dict[str, Any]) -> None:
         ValueError,
         match=r"missing|not text|cannot be|out of range|not a whole number|absolute path|not a path below|neither true",
     ):
-        records.parse(record)
+        journal_records.parse(record)
 
 
 JSON = st.recursive(
@@ -192,17 +192,17 @@ JSON = st.recursive(
 @given(st.sampled_from(sorted(set(INTENT) - {"shown", "do"})), JSON)
 def test_a_lie_in_any_member_is_a_record_or_an_error_of_ours(member: str, value: Any) -> None:
     try:
-        found = records.parse(changed(INTENT, **{member: value}))
+        found = journal_records.parse(changed(INTENT, **{member: value}))
     except ValueError:
         return
     assert isinstance(found, Intent)
-    assert records.parse(records.document(found)) == found
+    assert journal_records.parse(journal_records.document(found)) == found
 
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_line_are_told(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"cut short"):
-        records.read(data)
+        journal_records.read(data)
 
 
 def test_lines_of_a_parser_that_can_be_exhausted_are_told() -> None:
@@ -213,7 +213,7 @@ def test_lines_of_a_parser_that_can_be_exhausted_are_told() -> None:
         b'{"sum":"x","n":' + b"9" * 100_000 + b"}",
     ):
         with pytest.raises(ValueError, match=r"cut short"):
-            records.read(data)
+            journal_records.read(data)
 
 
 def test_a_journal_of_a_later_imseek_says_so(root: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_journal_of_a_later_imseek_says_so(root: Path) -> None:
 
 def own(root: Path) -> journals.Journal:
     made = journals.begin(root, root / "staging", "0" * 64)
-    found = records.parse(INTENT)
+    found = journal_records.parse(INTENT)
     assert isinstance(found, Intent)
     made.intend([found])
     made.note({0: "done"})

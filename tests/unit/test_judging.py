@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imseek.curate.contents import Contents, grouped
-from imseek.curate.grouping.judging import Judged, judged
+from imseek.curate.grouping.pair_judgements import Judged, judged
+from imseek.curate.unique_contents import Contents, grouped
 from imseek.types import DuplicatePair, Judgement
 
 ONE, TWO, THREE, GONE = (bytes([n]) * 32 for n in (1, 2, 3, 4))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.curate.near.kept import Kept, digest
-from imseek.data.cache import Arrays
+from imseek.curate.candidates.cache import Kept, digest
+from imseek.data.array_cache import Arrays
 
 PART = (np.array([3, 1, 2]), np.array([0.5, 0.25, 1], np.float32))
 KINDS = (np.int64, np.float32)

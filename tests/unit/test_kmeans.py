@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from holding import Held, blobs
 
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.data.vectors import kmeans
 from imseek.errors import UsageError
-from imseek.explore.clusters import fitting
+from imseek.explore.clusters import kmeans_clusters
 
 QUIET = Telling()
 
@@ -43,8 +43,8 @@ def test_a_centre_for_each_row_and_one_for_all() -> None:
 def test_the_largest_comes_first_and_each_image_is_assigned() -> None:
     rows, kinds = blobs([15, 40, 25])
     held = Held(rows)
-    fitted = fitting.fit(held, 3, 0, QUIET)
-    fitted, found = fitting.ordered(fitted, fitting.assign(held, fitted, QUIET))
+    fitted = kmeans_clusters.fit(held, 3, 0, QUIET)
+    fitted, found = kmeans_clusters.ordered(fitted, kmeans_clusters.assign(held, fitted, QUIET))
     assert np.bincount(found.label).tolist() == [40, 25, 15]
     assert same_groups(found.label, kinds)
     products = held.rows @ fitted.centres.T
@@ -55,61 +55,61 @@ def test_the_largest_comes_first_and_each_image_is_assigned() -> None:
 
 def test_the_number_of_groups_is_found() -> None:
     rows, _ = blobs([60] * 8, spread=0.3, seed=3)
-    fitted = fitting.fit(Held(rows), None, 0, QUIET)
+    fitted = kmeans_clusters.fit(Held(rows), None, 0, QUIET)
     assert len(fitted.centres) == 8
     assert fitted.chosen.startswith("the most stable of 6, 8, 11, 16, 23, 32, 45 (")
-    few = fitting.fit(Held(rows[:18]), None, 0, QUIET)
+    few = kmeans_clusters.fit(Held(rows[:18]), None, 0, QUIET)
     assert len(few.centres) == 3
     assert few.chosen == "too few images to choose by: √(n/2)"
 
 
 def test_no_more_clusters_than_vectors_that_differ() -> None:
     held = Held(np.repeat(np.eye(3), 10, axis=0))
-    fitted = fitting.fit(held, 7, 0, QUIET)
+    fitted = kmeans_clusters.fit(held, 7, 0, QUIET)
     assert len(fitted.centres) == 3
     assert fitted.chosen == "as asked for, but no more vectors differ"
-    assert len(fitting.fit(Held(np.ones((9, 4))), None, 0, QUIET).centres) == 1
+    assert len(kmeans_clusters.fit(Held(np.ones((9, 4))), None, 0, QUIET).centres) == 1
 
 
 @pytest.mark.parametrize("k", [0, -1, 31, 10_001])
 def test_numbers_that_make_no_sense(k: int) -> None:
     with pytest.raises(UsageError, match="cannot be put into"):
-        fitting.fit(Held(np.eye(30)), k, 0, QUIET)
+        kmeans_clusters.fit(Held(np.eye(30)), k, 0, QUIET)
 
 
 def test_a_row_of_zeros_is_in_no_cluster() -> None:
     held = Held(np.concatenate([np.eye(4), np.zeros((2, 4))]))
-    fitted = fitting.fit(held, 4, 0, QUIET)
-    label = fitting.ordered(fitted, fitting.assign(held, fitted, QUIET))[1].label
+    fitted = kmeans_clusters.fit(held, 4, 0, QUIET)
+    label = kmeans_clusters.ordered(fitted, kmeans_clusters.assign(held, fitted, QUIET))[1].label
     assert label[4:].tolist() == [-1, -1]
     assert sorted(label[:4].tolist()) == [0, 1, 2, 3]
 
 
 @pytest.mark.slow
 def test_density_finds_groups_and_leaves_out_what_lies_between() -> None:
-    from imseek.explore.clusters import density
+    from imseek.explore.clusters import density_clusters
 
     rows, kinds = blobs([40, 40, 40], dim=32)
     noise = np.random.default_rng(5).normal(size=(6, 32))
     held = Held(np.concatenate([rows, noise]))
-    fitted = density.fit(held, 10, 0, QUIET)
-    label = fitting.ordered(fitted, fitting.assign(held, fitted, QUIET))[1].label
+    fitted = density_clusters.fit(held, 10, 0, QUIET)
+    label = kmeans_clusters.ordered(fitted, kmeans_clusters.assign(held, fitted, QUIET))[1].label
     assert len(fitted.centres) == 3
     inside = label[:120] >= 0
     assert inside.mean() > 0.9
     assert same_groups(label[:120][inside], kinds[inside])
-    again = density.fit(held, 10, 0, QUIET)
+    again = density_clusters.fit(held, 10, 0, QUIET)
     assert np.array_equal(fitted.centres, again.centres)
 
 
 def test_density_of_more_images_than_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    from imseek.explore.clusters import density
+    from imseek.explore.clusters import density_clusters
 
-    monkeypatch.setattr(density, "SAMPLE", 90)
+    monkeypatch.setattr(density_clusters, "SAMPLE", 90)
     rows, kinds = blobs([60, 60, 60], dim=32)
     held = Held(np.concatenate([rows, -rows[:1]]))
-    fitted = density.fit(held, 8, 0, QUIET)
-    label = fitting.ordered(fitted, fitting.assign(held, fitted, QUIET))[1].label
+    fitted = density_clusters.fit(held, 8, 0, QUIET)
+    label = kmeans_clusters.ordered(fitted, kmeans_clusters.assign(held, fitted, QUIET))[1].label
     inside = label[:180] >= 0
     assert inside.mean() > 0.85  # a twentieth of each cluster lies beyond its own limit
     assert same_groups(label[:180][inside], kinds[inside])
@@ -118,17 +118,17 @@ def test_density_of_more_images_than_are_looked_at(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("n", [0, 1, 2, 9])
 def test_too_few_images_for_density(n: int) -> None:
-    from imseek.explore.clusters import density
+    from imseek.explore.clusters import density_clusters
 
     held = Held(np.random.default_rng(0).normal(size=(n, 8)))
-    fitted = density.fit(held, None, 0, QUIET)
+    fitted = density_clusters.fit(held, None, 0, QUIET)
     assert len(fitted.centres) == 0
-    assert (fitting.assign(held, fitted, QUIET).label == -1).all()
+    assert (kmeans_clusters.assign(held, fitted, QUIET).label == -1).all()
 
 
 @pytest.mark.parametrize("smallest", [0, 1, -3, 10_001])
 def test_smallest_groups_that_make_no_sense(smallest: int) -> None:
-    from imseek.explore.clusters import density
+    from imseek.explore.clusters import density_clusters
 
     with pytest.raises(UsageError, match="is none"):
-        density.fit(Held(np.eye(30)), smallest, 0, QUIET)
+        density_clusters.fit(Held(np.eye(30)), smallest, 0, QUIET)

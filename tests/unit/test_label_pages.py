@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 from imseek import labels
 from imseek.errors import UsageError
-from imseek.explore import reading
+from imseek.explore import snapshot_session
 from imseek.explore.labels.classes import Classes
 from imseek.probes import Labels
 from imseek.types import LabelExamples, Place, Progress, SavedLabels, TagCount
@@ -209,7 +209,7 @@ class TestSaying:
 
 def test_shelves_leave_out_what_no_picture_has(monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(1, b"/somewhere/<b>a.png")
-    monkeypatch.setattr(reading, "places", lambda root, ids: {1: place})
+    monkeypatch.setattr(snapshot_session, "places", lambda root, ids: {1: place})
     examples = (
         LabelExamples("cat", 2, 0.5, ((1, 0.9), (2, 0.1)), ()),
         LabelExamples("dog", 0, 0.0, (), ()),

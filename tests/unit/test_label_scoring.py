@@ -7,8 +7,8 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from imseek.explore.labels import calibration, scoring
-from imseek.explore.labels.scales import Scale
+from imseek.explore.labels import calibration, top_classes
+from imseek.explore.labels.logit_scale import Scale
 
 
 def _unit(rng: np.random.Generator, n: int, dim: int = 32) -> np.ndarray:
@@ -26,12 +26,12 @@ def rng() -> np.random.Generator:
 def test_tiles_give_what_the_formula_gives(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, k: int, multi: bool
 ) -> None:
-    monkeypatch.setattr(scoring, "ROWS", 7)
-    monkeypatch.setattr(scoring, "CLASSES", 6)
+    monkeypatch.setattr(top_classes, "ROWS", 7)
+    monkeypatch.setattr(top_classes, "CLASSES", 6)
     rows, classes = _unit(rng, 40), _unit(rng, 20)
     offsets = rng.normal(size=20).astype(np.float32) / 10
     scale = Scale(30.0, -4.0, "test")
-    numbers, shares = scoring.best(rows, classes, offsets, scale, k, multi=multi)
+    numbers, shares = top_classes.best(rows, classes, offsets, scale, k, multi=multi)
     logits = 30 * (rows.astype(np.float64) @ classes.T + offsets)
     expected = expit(logits - 4) if multi else softmax(logits, axis=1)
     order = np.argsort(-expected, axis=1, kind="stable")[:, :k]
@@ -42,12 +42,12 @@ def test_tiles_give_what_the_formula_gives(
 
 def test_probabilities_do_not_overflow(rng: np.random.Generator) -> None:
     rows = _unit(rng, 5)
-    numbers, shares = scoring.best(
+    numbers, shares = top_classes.best(
         rows, rows, np.zeros(5, np.float32), Scale(1e4, None, "test"), 2, multi=False
     )
     assert numbers[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert np.allclose(shares, [[1, 0]] * 5)
-    assert scoring.sigmoid(np.float32([-1e4, 0, 1e4])).tolist() == [0, 0.5, 1]
+    assert top_classes.sigmoid(np.float32([-1e4, 0, 1e4])).tolist() == [0, 0.5, 1]
 
 
 def _labelled(rng: np.random.Generator, factor: float, n: int = 4000) -> tuple[np.ndarray, np.ndarray]:

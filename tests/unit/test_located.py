@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.curate.inside import inside
-from imseek.curate.inside.located import Ground, corners
-from imseek.curate.pixels.looks import look
+from imseek.curate.crops import crop_search
+from imseek.curate.crops.crop_location import Ground, corners
+from imseek.curate.pixels.luminance_cache import look
 from imseek.curate.pixels.resampling import Look, resized
 from imseek.media import decode
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def photos(photo_files: list[Path]) -> dict[str, Look]:
     pixels = {path.stem: decode(path.read_bytes()).pixels for path in photo_files}
-    return {name: look(one, inside.WHOLE_SIDE).astype(np.float32) for name, one in pixels.items()}
+    return {name: look(one, crop_search.WHOLE_SIDE).astype(np.float32) for name, one in pixels.items()}
 
 
 def part_of(picture: Look, top: float, left: float, bottom: float, right: float, side: int = 160) -> Look:
@@ -35,7 +35,7 @@ def part_of(picture: Look, top: float, left: float, bottom: float, right: float,
 def test_a_crop_is_found_where_it_was_cut_out(
     photos: dict[str, Look], name: str, box: tuple[float, float, float, float]
 ) -> None:
-    found = inside.confirm(photos[name], part_of(photos[name], *box))
+    found = crop_search.confirm(photos[name], part_of(photos[name], *box))
     assert found is not None
     at, laid = found
     assert (at.top, at.left, at.bottom, at.right) == pytest.approx(box, abs=0.025)
@@ -46,7 +46,7 @@ def test_a_crop_is_found_where_it_was_cut_out(
 def test_other_pictures_are_not_in_it(photos: dict[str, Look]) -> None:
     parts = {name: part_of(one, 0.2, 0.2, 0.7, 0.7) for name, one in photos.items()}
     for whole, picture in photos.items():
-        found = {name for name, part in parts.items() if inside.confirm(picture, part) is not None}
+        found = {name for name, part in parts.items() if crop_search.confirm(picture, part) is not None}
         assert found == {whole}
 
 
@@ -57,7 +57,7 @@ def test_in_the_cell_of_a_collage_its_sides_are_cut_off(photos: dict[str, Look])
     cell = resized(photo[:, (width - height) // 2 : (width + height) // 2], 140, 140)
     sheet = np.full((300, 300), 230, np.float32)
     sheet[10:150, 5:145] = cell
-    found = inside.confirm(sheet, part_of(photo, 0, 0, 1, 1))
+    found = crop_search.confirm(sheet, part_of(photo, 0, 0, 1, 1))
     assert found is not None
     at, laid = found
     assert not at.whole
@@ -97,7 +97,7 @@ class TestCorners:
 
     def test_such_a_part_lies_nowhere(self, photos: dict[str, Look]) -> None:
         blank = np.full((120, 160), 200, np.float32)
-        assert inside.confirm(blank, blank[:60, :80]) is None
+        assert crop_search.confirm(blank, blank[:60, :80]) is None
         sky = part_of(photos["china"], 0.1, 0.5, 0.5, 0.9)
-        assert corners(sky) < inside.Rules().corners
-        assert inside.confirm(photos["china"], sky) is None
+        assert corners(sky) < crop_search.Rules().corners
+        assert crop_search.confirm(photos["china"], sky) is None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imseek.explore.maps.placing import placed, weights
-from imseek.explore.maps.principal import known, principal
-from imseek.explore.maps.spread import spread
-from imseek.explore.maps.trust import trustworthiness
+from imseek.explore.maps.pca import known, principal
+from imseek.explore.maps.representatives import spread
+from imseek.explore.maps.transform import placed, weights
+from imseek.explore.maps.trustworthiness import trustworthiness
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ class TestPrincipal:
 class TestWeights:
     def test_as_umap(self, rows) -> None:
         """Those with which umap-learn's transform begins."""
-        from imseek.explore.maps.embedding import load
+        from imseek.explore.maps.umap_layout import load
 
         umap = load().umap_
         distances = np.maximum(1 - rows[100:] @ rows[:100].T, 0)

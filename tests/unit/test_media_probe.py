@@ -12,8 +12,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from imseek.media.decode import decode
+from imseek.media.exif import ExifFacts, exif_facts
 from imseek.media.pillow import _quiet
-from imseek.media.probe import ExifFacts, exif_facts
 
 PHOTO, POSITION = 0x8769, 0x8825
 MAKE, MODEL, DESCRIPTION, ORIENTATION = 271, 272, 270, 274

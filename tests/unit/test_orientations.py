@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.curate.near.alike import distances
+from imseek.curate.candidates.phash_pairs import distances
 from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn, turn_hashes
 from imseek.media import decode, hamming_distance, perceptual_hash
 

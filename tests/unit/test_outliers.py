@@ -9,10 +9,10 @@ import pytest
 from holding import Held
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.explore import outliers
-from imseek.explore.distinct import distinct, marks
 from imseek.explore.outliers import Graph
+from imseek.explore.unique_vectors import distinct, marks
 
 
 def graph(rows: np.ndarray, k: int) -> Graph:

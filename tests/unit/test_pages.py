@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imseek.errors import QueryError
-from imseek.search.pages import Page, digest
+from imseek.search.page_tokens import Page, digest
 from imseek.search.query import Query, Term
 
 U64 = st.integers(0, 2**64 - 1)

@@ -10,9 +10,9 @@ import pytest
 
 from imseek.data.vectors import open_index
 from imseek.data.vectors.base import Segment
-from imseek.explore import products
+from imseek.explore import knn_graph
+from imseek.explore.space_vectors import Vectors
 from imseek.explore.statistics import coverage as covering
-from imseek.explore.vectors import Vectors
 
 
 def made(n: int, seed: int, zeros: int = 0) -> tuple[Any, Any]:
@@ -36,7 +36,7 @@ def made(n: int, seed: int, zeros: int = 0) -> tuple[Any, Any]:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "_BLOCK", 64)
+    monkeypatch.setattr(knn_graph, "_BLOCK", 64)
 
 
 class TestWithin:
@@ -44,7 +44,7 @@ class TestWithin:
     def test_as_an_index_finds_them(self, n: int, zeros: int) -> None:
         vectors, index = made(n, 1, zeros)
         told: list[int] = []
-        around, cosines = products.within(vectors, 6, told.append)
+        around, cosines = knn_graph.within(vectors, 6, told.append)
         expected, scores = covering.Neighbours(vectors, index).nearest(
             vectors.of(vectors.ids), 6, vectors.ids
         )
@@ -60,7 +60,7 @@ class TestWithin:
 
     def test_copies_are_equally_near_from_either_side(self) -> None:
         vectors, _ = made(100, 2)
-        around, cosines = products.within(vectors, 6, lambda _: None)
+        around, cosines = knn_graph.within(vectors, 6, lambda _: None)
         assert len(set(cosines[9:18, :6].ravel().tolist())) == 1
         assert (around != np.arange(len(vectors))[:, np.newaxis]).all()
 
@@ -69,13 +69,13 @@ class TestWithin:
             raise InterruptedError
 
         with pytest.raises(InterruptedError):
-            products.within(made(100, 2)[0], 6, stop)
+            knn_graph.within(made(100, 2)[0], 6, stop)
 
 
 @pytest.mark.parametrize(("n", "m"), [(150, 200), (1, 90), (90, 0)])
 def test_between_as_an_index_finds_them(n: int, m: int) -> None:
     (a, index_a), (b, index_b) = made(n, 3), made(m, 4, 1 if m else 0)
-    found = products.between(a, b, 1, lambda _: None)
+    found = knn_graph.between(a, b, 1, lambda _: None)
     for one, (mine, theirs, index) in zip(found, ((a, b, index_b), (b, a, index_a)), strict=True):
         expected = covering.Neighbours(theirs, index).nearest(mine.of(mine.ids), 1)
         np.testing.assert_allclose(one[1], expected[1], atol=2e-6)
@@ -92,7 +92,7 @@ def test_what_is_strange_is_the_same_either_way(zeros: int) -> None:
         if at_once:
             mine.learn(lambda _: None)
             theirs.learn(lambda _: None)
-            found = products.between(a, b, 1, lambda _: None)[0]
+            found = knn_graph.between(a, b, 1, lambda _: None)[0]
             nearest = found[0][:, 0], found[1][:, 0]
         strange = covering.strange_to(mine, theirs, np.arange(len(a)), lambda _: False, nearest)
         assert strange is not None

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imseek.errors import QueryError
-from imseek.search.parse import format_term, parse, split_weight
 from imseek.search.query import Term
+from imseek.search.term_parser import format_term, parse, split_weight
 
 
 @pytest.mark.parametrize(

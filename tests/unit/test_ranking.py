@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from imseek.data.vectors import Matches
 from imseek.data.vectors.scores import top_k
-from imseek.search import ranking
-from imseek.search.asked import Window
-from imseek.search.pages import Page
+from imseek.search import stable_order
+from imseek.search.page_tokens import Page
+from imseek.search.prepared import Window
 from imseek.search.query import Query, Term
-from imseek.search.ranking import ranked
+from imseek.search.stable_order import ranked
 
 
 class Approximate:
@@ -53,11 +53,11 @@ def pages(search: Approximate, first: int, others: list[int]) -> list[list[int]]
     st.integers(1, 120), st.integers(0, 2**31), st.integers(1, 60), st.lists(st.integers(1, 30), max_size=6)
 )
 def test_pages_hold_every_image_once(count: int, seed: int, first: int, others: list[int]) -> None:
-    before, ranking.APPROXIMATE = ranking.APPROXIMATE, 40  # type: ignore[misc]
+    before, stable_order.APPROXIMATE = stable_order.APPROXIMATE, 40  # type: ignore[misc]
     try:
         shown = [i for page in pages(Approximate(count, seed), first, others) for i in page]
     finally:
-        ranking.APPROXIMATE = before  # type: ignore[misc]
+        stable_order.APPROXIMATE = before  # type: ignore[misc]
     assert sorted(shown) == list(range(count))
 
 

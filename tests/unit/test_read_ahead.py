@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from imseek.indexer.sources import finding
-from imseek.indexer.sources.finding import Finder
-from imseek.indexer.sources.members import Member, Takes
-from imseek.indexer.sources.read_ahead import MemoryBudget, ReadAhead
-from imseek.indexer.workers import OrderedMap
+from imseek.indexer.ordered_map import OrderedMap
+from imseek.indexer.sources import member_search
+from imseek.indexer.sources.archive_members import Member, Takes
+from imseek.indexer.sources.member_search import Finder
+from imseek.indexer.sources.prefetch import MemoryBudget, ReadAhead
 
 
 def test_items_come_in_order_and_errors_where_they_belong() -> None:
@@ -119,7 +119,7 @@ def test_pictures_behind_are_forgotten_where_they_hold_much_memory(monkeypatch: 
         def read(self, where: bytes, limit: int) -> bytes:
             return where
 
-    monkeypatch.setattr(finding, "MAX_HELD", 100)
+    monkeypatch.setattr(member_search, "MAX_HELD", 100)
     finder = Finder(Stream, 64)
     for name, times in ((b"5.png", 1), (b"4.png", 1), (b"3.png", 2), (b"9.png", 2), (b"x.png", 2)):
         found = finder.find(name)

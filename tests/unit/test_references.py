@@ -12,7 +12,7 @@ import pytest
 import imseek
 from imseek import Query, Term
 from imseek.encoders.fake import FakeEncoder
-from imseek.search import editions
+from imseek.search import generations
 from imseek.search.cutoff import NEUTRAL_TEXTS
 from imseek.search.hubness import BANK_TEXTS
 
@@ -35,14 +35,14 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 @pytest.fixture
 def sampled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
-    real = editions.sample_rows
+    real = generations.sample_rows
 
     def sample(segments: Any, most: int) -> Any:
         rows = real(segments, most)
         found.append(len(rows))
         return rows
 
-    monkeypatch.setattr(editions, "sample_rows", sample)
+    monkeypatch.setattr(generations, "sample_rows", sample)
     return found
 
 

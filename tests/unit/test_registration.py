@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.curate.pixels.looks import SIDE, Looks, look
+from imseek.curate.pixels.luminance_cache import SIDE, Looks, look
 from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn
 from imseek.curate.pixels.registration import best_orientation, inside, swapped, whole
 from imseek.curate.pixels.resampling import Look

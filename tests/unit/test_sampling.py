@@ -8,9 +8,9 @@ from holding import Held, blobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.explore import sampling
-from imseek.explore.distinct import distinct
+from imseek.explore.unique_vectors import distinct
 
 QUIET = Telling()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imseek.indexer.settling import Look, Settling, below, cover, look_at
+from imseek.indexer.debounce import Look, Settling, below, cover, look_at
 
 
 class Disk:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imseek.errors import QueryError
-from imseek.search import shaping
-from imseek.search.groups import grouped
+from imseek.search import rerank
+from imseek.search.hit_groups import grouped
 from imseek.search.query import GroupBy, Query, Term
-from imseek.search.shaping import Pool, Shaped, arrange, check, looks_at_pool, sift
+from imseek.search.rerank import Pool, Shaped, arrange, check, looks_at_pool, sift
 
 QUERY = Query((Term(text="red"),), limit=3)
 
@@ -212,7 +212,7 @@ def test_pages_hold_every_hit_once(count: int, limit: int, seed: int, kind: str)
 
 
 def test_diversity_leaves_what_is_far_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shaping, "DIVERSE", 3)
+    monkeypatch.setattr(rerank, "DIVERSE", 3)
     told = replace(NOTHING, rows={10: [1, 0], 11: [1, 0], 12: [0, 1], 13: [0, 1], 14: [-1, 0]})
     query = replace(QUERY, limit=5, diversity=0.9)
     assert ids(arrange(pool(0.9, 0.8, 0.7, 0.6, 0.5), query, told, 0)) == [10, 12, 11, 13, 14]

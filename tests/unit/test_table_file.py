@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data import shards
-from imseek.data.table_file import open_table
+from imseek.data import shard_files
+from imseek.data.parquet_file import open_table
 
 pytestmark = pytest.mark.slow
 
@@ -85,9 +85,9 @@ def test_a_table_of_long_equal_texts_is_stored_so_that_it_can_be_read(tmp_path: 
     text = "A licence of ten thousand characters. " * 270
     table = pa.table({"image_id": range(20_000), "licence": pa.array([text] * 20_000)})
     path = tmp_path / "a.parquet"
-    written = shards.write_table(path, table)
+    written = shard_files.write_table(path, table)
     assert written.size == path.stat().st_size
     with path.open("rb") as file:
-        assert shards.read_table(file).equals(table)
-    short = shards.write_table(path, table.slice(0, 100))
+        assert shard_files.read_table(file).equals(table)
+    short = shard_files.write_table(path, table.slice(0, 100))
     assert short.size < math.prod((100, len(text))) / 100

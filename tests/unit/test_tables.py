@@ -16,12 +16,12 @@ import pytest
 from sourcing.tables import IMAGE_STRUCT, arrow_file, arrow_stream, csv_lines, parquet
 
 from imseek.errors import MediaError, UsageError
+from imseek.indexer.sources.column_roles import MAX_EXTRA, tell_roles
 from imseek.indexer.sources.detect import kind_of
 from imseek.indexer.sources.files import open_binary
-from imseek.indexer.sources.roles import MAX_EXTRA, tell_roles
-from imseek.indexer.sources.sheets import open_sheet
-from imseek.indexer.sources.sheets.base import Column, Kind, Malformed, Sheet
-from imseek.indexer.sources.sheets.text import typed
+from imseek.indexer.sources.tables import open_sheet
+from imseek.indexer.sources.tables.base import Column, Kind, Malformed, Sheet
+from imseek.indexer.sources.tables.text import typed
 from imseek.types import SourceOptions
 
 

@@ -9,7 +9,7 @@ import pytest
 from browsing import HOSTILE
 
 from imseek.types import Hit, HitGroup, Image, Place
-from imseek.ui import viewing
+from imseek.ui import desktop
 from imseek.ui.web import choices, opening, taking
 from imseek.ui.web.about import file_of, gps, kind_of
 from imseek.ui.web.choices import Choices, choice
@@ -234,6 +234,6 @@ def test_a_page_that_begins_like_a_picture_is_not_opened_by_its_name(tmp_path: P
             return b"GIF89a<script>"
 
     place = Place(1, bytes(tmp_path / "a.html"), (tmp_path / "a.html").as_uri())
-    target = viewing.viewable(Stored(), Image(7, place, "00", {"format": "GIF"}))  # type: ignore[arg-type]
+    target = desktop.viewable(Stored(), Image(7, place, "00", {"format": "GIF"}))  # type: ignore[arg-type]
     assert target.name == "imseek-7.gif"
     assert target.read_bytes() == b"GIF89a<script>"

@@ -10,14 +10,14 @@ import pytest
 from filtering import COLUMNS, ROWS, check_sql, rows_of
 
 from imseek.errors import ImseekError, QueryError
-from imseek.search.where import grammar, locked
-from imseek.search.where.compiling import compile_filter
+from imseek.search.where import duckdb_sandbox, grammar
+from imseek.search.where.compiler import compile_filter
 from imseek.search.where.grammar import MAX_LENGTH
 
 
 @pytest.fixture(scope="module")
 def connection() -> Any:
-    made = locked.connect()
+    made = duckdb_sandbox.connect()
     yield made
     made.close()
 

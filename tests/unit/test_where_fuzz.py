@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
 from imseek.errors import QueryError
-from imseek.search.where import locked, vocabulary
-from imseek.search.where.compiling import compile_filter
+from imseek.search.where import duckdb_sandbox, vocabulary
+from imseek.search.where.compiler import compile_filter
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[Any]:
-    made = locked.connect()
+    made = duckdb_sandbox.connect()
     yield made
     made.close()
 
@@ -338,11 +338,11 @@ def test_time_and_memory_are_bounded(connection: Any) -> None:
     table = pa.table({"c0": pa.array(["a" * 200] * 200_000)})
     slow = "regexp_matches(c0, '" + r"(\pL*\pN*)" * 15 + "x')"  # which compiling refuses
     with pytest.raises(QueryError, match="too long"):
-        locked.evaluate(connection, slow, [], table, time.monotonic() + 0.2)
+        duckdb_sandbox.evaluate(connection, slow, [], table, time.monotonic() + 0.2)
     large = "(SELECT count(*) FROM (SELECT DISTINCT hash(range) FROM range(100000000))) > 1"
     with pytest.raises(QueryError, match="memory"):
-        locked.evaluate(connection, large, [], table.slice(0, 10), time.monotonic() + 20)
-    kept = locked.evaluate(connection, "c0 = $1", ["a" * 200], table, time.monotonic() + 5)
+        duckdb_sandbox.evaluate(connection, large, [], table.slice(0, 10), time.monotonic() + 20)
+    kept = duckdb_sandbox.evaluate(connection, "c0 = $1", ["a" * 200], table, time.monotonic() + 5)
     assert kept.all(), "the connection is as good as before"
 
 
@@ -353,7 +353,7 @@ from imseek.search.where import Filters
 Filters()
 heavy = {"duckdb", "sqlglot", "pyarrow"} & set(sys.modules)
 assert not heavy, heavy
-from imseek.search.where.compiling import compile_filter
+from imseek.search.where.compiler import compile_filter
 try:
     compile_filter("read_text('x') = ''", {})
 except Exception as error:

@@ -13,8 +13,8 @@ from filtering import COLUMNS, ROWS, rows_of
 
 from imseek.data.milvus import layout
 from imseek.errors import QueryError
-from imseek.search.where import locked
-from imseek.search.where.milvus import Held, expression
+from imseek.search.where import duckdb_sandbox
+from imseek.search.where.milvus_filter import Held, expression
 from imseek.search.where.vocabulary import Kind
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ TYPES = {Kind.INT: "INT64", Kind.FLOAT: "DOUBLE", Kind.TEXT: "VARCHAR", Kind.BOO
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[Any]:
-    made = locked.connect()
+    made = duckdb_sandbox.connect()
     yield made
     made.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imseek.indexer.workers import OrderedMap
+from imseek.indexer.ordered_map import OrderedMap
 
 pytestmark = pytest.mark.slow
 

@@ -29,7 +29,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from imseek.curate.grouping.linkage import Confirm, Linkage, Reach, Reason, Tell, preference
+from imseek.curate.grouping.complete_linkage import Confirm, Linkage, Reach, Reason, Tell, preference
 from imseek.curate.grouping.nodes import KINDS, Nodes
 from imseek.types import DuplicateKind, DuplicatePair
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from imseek.curate.pixels.looks import Small
+from imseek.curate.pixels.luminance_cache import Small
 from imseek.curate.pixels.registration import Registration, inside, whole
 from imseek.types import Float32
 from imseek.types.duplicates import DuplicateKind

@@ -1,11 +1,11 @@
 """The pixel check: one picture laid over another, turned, scaled and shifted, and how well the two agree there.
 
-Pictures are looked at as luminance, small (:mod:`imseek.curate.pixels.looks`). Where the second may lie comes from two
-guesses: all of it over all of the first, in the best of the eight orientations; and, where that does not hold, one
-inside the other at any of a row of scales (:mod:`imseek.curate.pixels.correlation`). The guess is refined by
-Gauss-Newton on scale and shift of either axis, gain and offset (B. D. Lucas and T. Kanade, 1981), on a coarse grid and
-a fine one. The grid is that of the coarser picture, so that a thumbnail is not blamed for what it cannot show.
-How well they agree then, :mod:`imseek.curate.pixels.agreement` says.
+Pictures are looked at as luminance, small (:mod:`imseek.curate.pixels.luminance_cache`). Where the second may lie
+comes from two guesses: all of it over all of the first, in the best of the eight orientations; and, where that does
+not hold, one inside the other at any of a row of scales (:mod:`imseek.curate.pixels.correlation`). The guess is
+refined by Gauss-Newton on scale and shift of either axis, gain and offset (B. D. Lucas and T. Kanade, 1981), on a
+coarse grid and a fine one. The grid is that of the coarser picture, so that a thumbnail is not blamed for what it
+cannot show. How well they agree then, :mod:`imseek.curate.pixels.agreement` says.
 """
 
 from __future__ import annotations

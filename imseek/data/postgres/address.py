@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
-from imseek.data import durable, layout
-from imseek.data.current import read_sealed
+from imseek.data import durable_files, layout
+from imseek.data.current_file import read_sealed
 from imseek.errors import CorruptCollectionError, UsageError
 
 #: What libpq takes for a URL.
@@ -120,4 +120,4 @@ def read_address(root: Path) -> Address:
 
 def write_address(root: Path, address: Address, staging: Path) -> None:
     document = {"format": layout.FORMAT_ELSEWHERE, "uuid": address.uuid, "url": address.url}
-    durable.write_file(root / layout.ADDRESS, durable.seal(document), staging=staging)
+    durable_files.write_file(root / layout.ADDRESS, durable_files.seal(document), staging=staging)

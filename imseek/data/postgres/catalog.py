@@ -12,12 +12,12 @@ from sqlalchemy.exc import DatabaseError
 
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, set_meta
-from imseek.data.current import Current, sealed
+from imseek.data.current_file import Current, sealed
 from imseek.data.migrations import applied, migrate
 from imseek.data.postgres.address import Address, read_address
+from imseek.data.postgres.catalog_reader import CURRENT, check_version
 from imseek.data.postgres.connection import connect, driver
 from imseek.data.postgres.errors import is_ours, storage_error
-from imseek.data.postgres.reading import CURRENT, check_version
 from imseek.errors import CorruptCollectionError, ReadOnlyError
 
 if TYPE_CHECKING:

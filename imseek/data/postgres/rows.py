@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, insert, select
 
 from imseek.data import schema as t
-from imseek.data.postgres.reading import CURRENT
+from imseek.data.postgres.catalog_reader import CURRENT
 
 _BATCH = 5_000
 

@@ -38,7 +38,7 @@ def open_index(
     and CorruptCollectionError for another width or a live row that is not finite.
     """
     if kind == "memory":
-        from imseek.data.vectors.memory import MemoryIndex
+        from imseek.data.vectors.reference_index import MemoryIndex
 
         return MemoryIndex(segments, dim, like=like)
     if kind == "faiss":
@@ -46,7 +46,7 @@ def open_index(
         from imseek.data.vectors.faiss_index import FaissIndex
 
         if snapshot is not None:
-            from imseek.data.vectors.approximate import SnapshotIndex
+            from imseek.data.vectors.snapshot_index import SnapshotIndex
 
             return SnapshotIndex(segments, dim, snapshot, like=like, placement=placement)
         return FaissIndex(segments, dim, like=like, placement=placement)

@@ -13,8 +13,8 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors.base import Float16, Ids, Segment
-from imseek.data.vectors.kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make
-from imseek.data.vectors.mapping import release
+from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make
+from imseek.data.vectors.memory_maps import release
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.types import Float32

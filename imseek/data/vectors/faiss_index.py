@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Float16, Ids, IdSet, Matches, Segment
-from imseek.data.vectors.exact import ExactIndex, Part, Scope, all_norms
+from imseek.data.vectors.exact_index import ExactIndex, Part, Scope, all_norms
 from imseek.data.vectors.fp16 import flat, lent
-from imseek.data.vectors.mapping import release
+from imseek.data.vectors.memory_maps import release
 from imseek.data.vectors.scores import blocks, cosines, scores_of, top_k
 from imseek.types import Float32
 

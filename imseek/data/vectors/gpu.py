@@ -29,7 +29,7 @@ import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids
 from imseek.data.vectors.fp16 import lent
-from imseek.data.vectors.kinds import list_count, parameters, within
+from imseek.data.vectors.index_kinds import list_count, parameters, within
 from imseek.types import Float32
 
 #: Queries before an index is copied to a card.

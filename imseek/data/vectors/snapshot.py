@@ -10,9 +10,11 @@ import faiss
 import numpy as np
 
 from imseek.data.collection_files import path_of
-from imseek.data.vectors import lists
+from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.facts import (
+from imseek.data.vectors.faiss_structure import check_structure
+from imseek.data.vectors.index_kinds import inverted_file, parameters, takes_filters, widest
+from imseek.data.vectors.index_metadata import (
     INDEX,
     LISTS,
     TABLE,
@@ -24,8 +26,6 @@ from imseek.data.vectors.facts import (
     damaged,
     read_facts,
 )
-from imseek.data.vectors.faiss_structure import check_structure
-from imseek.data.vectors.kinds import inverted_file, parameters, takes_filters, widest
 from imseek.types import Float32
 
 if TYPE_CHECKING:
@@ -163,26 +163,26 @@ def mapped(folder: IndexFolder) -> Any:
     Raises FileNotFoundError, and CorruptCollectionError where it cannot be read.
     """
     index = _read(folder, faiss.IO_FLAG_MMAP_IFC)
-    if (blocks := lists.in_blocks(index)) is not None:
+    if (blocks := inverted_lists.in_blocks(index)) is not None:
         with folder.open(LISTS) as file:
-            lists.attach(blocks, file, path_of(file, *_file(folder, LISTS)), _table(folder, blocks))
+            inverted_lists.attach(blocks, file, path_of(file, *_file(folder, LISTS)), _table(folder, blocks))
     return index
 
 
 def loaded(folder: IndexFolder) -> Any:
     """The same in memory, to be added to."""
     index = _read(folder, 0)
-    if (blocks := lists.in_blocks(index)) is not None:
+    if (blocks := inverted_lists.in_blocks(index)) is not None:
         with folder.open(LISTS) as file:
-            lists.load(blocks, file, _table(folder, blocks))
+            inverted_lists.load(blocks, file, _table(folder, blocks))
     return index
 
 
 def without_rows(folder: IndexFolder) -> Any:
     """Its lists and codes alone, in memory, for other rows to be added."""
     index = _read(folder, 0)
-    if (blocks := lists.in_blocks(index)) is not None:
-        lists.begin(blocks)
+    if (blocks := inverted_lists.in_blocks(index)) is not None:
+        inverted_lists.begin(blocks)
     index.reset()
     return index
 
@@ -200,10 +200,10 @@ def _file(folder: IndexFolder, name: str) -> tuple[Path, str]:
     return folder.root, f"{folder.name}/{name}"
 
 
-def _table(folder: IndexFolder, blocks: Any) -> lists.Table:
+def _table(folder: IndexFolder, blocks: Any) -> inverted_lists.Table:
     table = folder.array(TABLE)
     # A list that ended beyond the file would end the process.
-    if not lists.fits(blocks, table, folder.size(LISTS)):
+    if not inverted_lists.fits(blocks, table, folder.size(LISTS)):
         raise damaged(folder, f"{TABLE} is no table of lists")
     return table.astype(np.uint64, copy=False)
 

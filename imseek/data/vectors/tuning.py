@@ -16,12 +16,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.vectors.approximate import SCANNED_SHARE, UNLIKE, SnapshotIndex
 from imseek.data.vectors.base import Ids, Matches
 from imseek.data.vectors.build import LiveRows, Tell
-from imseek.data.vectors.facts import Bits, Effort, Facts, K, Tuned, bits
+from imseek.data.vectors.index_metadata import Bits, Effort, Facts, K, Tuned, bits
 from imseek.data.vectors.scores import row_norms
 from imseek.data.vectors.snapshot import Candidates, Snapshot
+from imseek.data.vectors.snapshot_index import SCANNED_SHARE, UNLIKE, SnapshotIndex
 from imseek.types import Float32
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]

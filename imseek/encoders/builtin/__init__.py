@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from imseek.encoders import windows
+from imseek.encoders import chunking
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.builtin import files, recipe, space
+from imseek.encoders.builtin import onnx_cache, recipe, space
 from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
 from imseek.encoders.builtin.weights import FILES
 from imseek.encoders.checks import available_cpus, check_modality, check_pictures, check_texts
 from imseek.encoders.device import check_plain
-from imseek.encoders.onnx_files import Network
+from imseek.encoders.onnx_network import Network
 from imseek.encoders.runtime import Runtime
 from imseek.types import Float32, Pixels
 
@@ -101,17 +101,17 @@ class BuiltinEncoder:
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """A line for each text that is longer than the context window."""
         tower, _ = self._texts()
-        return windows.notes([tower.piece_count(text) for text in texts], CONTEXT_LENGTH)
+        return chunking.notes([tower.piece_count(text) for text in texts], CONTEXT_LENGTH)
 
     def _images(self) -> Network:
         with self._lock:
             if self._image_network is None:
-                self._image_network = Network(files.image_network(), threads=self._threads)
+                self._image_network = Network(onnx_cache.image_network(), threads=self._threads)
             return self._image_network
 
     def _texts(self) -> tuple[TextTower, Float32]:
         with self._lock:
             if self._text_tower is None:
-                network, classes = files.text_network()
+                network, classes = onnx_cache.text_network()
                 self._text_tower = TextTower(network, threads=self._threads), np.load(classes)
             return self._text_tower

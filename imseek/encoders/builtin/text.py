@@ -10,7 +10,7 @@ import numpy as np
 
 from imseek.encoders.builtin.weights import TOKENIZER
 from imseek.encoders.checks import merge_pieces
-from imseek.encoders.onnx_files import Network
+from imseek.encoders.onnx_network import Network
 from imseek.types import Float32
 
 CONTEXT_LENGTH: Final = 256  # tokens, the two at the ends included

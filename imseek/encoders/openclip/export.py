@@ -18,10 +18,10 @@ from open_clip.transformer import ResidualAttentionBlock, TextTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imseek.encoders import onnx_files
+from imseek.encoders import onnx_network
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.cache import made_once
-from imseek.encoders.openclip import exported, tokens
+from imseek.encoders.openclip import onnx_text, tokens
 from imseek.encoders.openclip.source import Source
 from imseek.encoders.openclip.source import tokenizer as tokenizer_of
 from imseek.encoders.openclip.text import OnnxText, TextTower
@@ -70,10 +70,10 @@ def text_tower(
         _export(folder, source, model(), info, fingerprint)
 
     try:
-        files = made_once(exported.folder(info.reference, fingerprint), make)
-        facts = exported.Facts.read(files)
+        files = made_once(onnx_text.folder(info.reference, fingerprint), make)
+        facts = onnx_text.Facts.read(files)
         if facts.refused is None:
-            return exported.tower(files, facts, threads), ()
+            return onnx_text.tower(files, facts, threads), ()
         reason = f"{facts.refused} (delete {files} to try again)"
     except EncoderError as error:
         model()  # its own errors come first
@@ -119,22 +119,22 @@ def _export(folder: Path, source: Source, model: Any, info: EncoderInfo, fingerp
     theirs = tokenizer_of(source)  # not to be had now is no refusal: it is tried again
     try:
         tokenizer = _write_tokenizer(folder, theirs)
-        end = _write_network(folder / exported.NETWORK, model, TorchTokenizer(theirs)(CHECK_TEXTS))
-        facts = exported.Facts(fingerprint, info, tokenizer, end)
+        end = _write_network(folder / onnx_text.NETWORK, model, TorchTokenizer(theirs)(CHECK_TEXTS))
+        facts = onnx_text.Facts(fingerprint, info, tokenizer, end)
         _check(folder, facts, TorchTokenizer(theirs), TorchText(model))
     except EncoderError as error:
         for path in folder.iterdir():
             path.unlink()
-        facts = exported.Facts(fingerprint, info, refused=str(error))
+        facts = onnx_text.Facts(fingerprint, info, refused=str(error))
     facts.write(folder)
 
 
-def _check(folder: Path, facts: exported.Facts, tokenizer: TorchTokenizer, encode: TorchText) -> None:
+def _check(folder: Path, facts: onnx_text.Facts, tokenizer: TorchTokenizer, encode: TorchText) -> None:
     ids = tokenizer(CHECK_TEXTS)
     if not np.array_equal(tokens.read(folder, facts.tokenizer)(CHECK_TEXTS), ids):
         raise EncoderError("its tokens are not those of open_clip")
     expected = encode(ids)
-    found = OnnxText(folder / exported.NETWORK, end=facts.end, threads=1)(ids)
+    found = OnnxText(folder / onnx_text.NETWORK, end=facts.end, threads=1)(ids)
     difference = float(np.abs(found - expected).max())
     cosine = float((found * expected).sum(axis=1).min())
     if not (difference <= _TOLERANCE and cosine >= 1 - _TOLERANCE):
@@ -182,7 +182,7 @@ def _write_network(path: Path, model: Any, ids: Ids) -> int | str | None:
     if causal is not None:
         dynamic["ids"][1] = "length"
         lengths = [7, 11]
-    onnx_files.write(
+    onnx_network.write(
         path,
         causal or _WholeText(model),
         {"ids": torch.from_numpy(ids[:3, : lengths[0]])},

@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from imseek.encoders import windows
+from imseek.encoders import chunking
 from imseek.encoders.checks import check_texts, merge_pieces
-from imseek.encoders.onnx_files import Network
+from imseek.encoders.onnx_network import Network
 from imseek.encoders.openclip.tokens import Ids, Tokenizer
 from imseek.types import Float32
 
@@ -41,10 +41,10 @@ class TextTower:
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """A line for each text that is longer than the context window."""
         counts = [len(self._pieces(text)) for text in texts]
-        return windows.notes(counts, self._tokenizer.context_length)
+        return chunking.notes(counts, self._tokenizer.context_length)
 
     def _pieces(self, text: str) -> list[str]:
-        return windows.pieces(text, self._tokenizer.fits)
+        return chunking.pieces(text, self._tokenizer.fits)
 
 
 class OnnxText:

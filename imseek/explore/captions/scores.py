@@ -16,13 +16,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.current import Current
+from imseek.data.current_file import Current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.encoders.base import Encoder
 from imseek.errors import QueryError
-from imseek.explore.captions.texts import Said
-from imseek.explore.vectors import Vectors
+from imseek.explore.captions.caption_pairs import Said
+from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
 
 #: w of the paper, by which scores of its encoder (ViT-B/32) fill 0 to 1.
@@ -140,7 +140,7 @@ def prefixed(prefix: str, text: str) -> str:
 
 
 def in_order(said: Said, size: int = 4096) -> Iterator[tuple[Ids, Sequence[str]]]:
-    """Given captions as :func:`imseek.explore.captions.texts.own_blocks` gives stored ones."""
+    """Given captions as :func:`imseek.explore.captions.caption_pairs.own_blocks` gives stored ones."""
     for start in range(0, len(said.texts), size):
         yield said.ids[start : start + size], said.texts[start : start + size]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from imseek.data.stages import Telling
+from imseek.data.snapshot_progress import Telling
 from imseek.encoders.prompts import imagenet_classes
 from imseek.errors import EncoderError, MissingExtraError, UnknownEncoderError, UsageError
-from imseek.explore.clusters.naming import mean_of
+from imseek.explore.clusters.cluster_names import mean_of
 from imseek.explore.labels.class_vectors import class_vectors
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 from imseek.input_file import read_input
 from imseek.search.cutoff import NEUTRAL_TEXTS
 from imseek.types import Float32

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.explore.labels.scoring import sigmoid
+from imseek.explore.labels.top_classes import sigmoid
 from imseek.types import Float32
 
 #: Between these the number is looked for.

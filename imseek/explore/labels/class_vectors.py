@@ -24,7 +24,7 @@ from imseek.encoders.cache import cache_dir
 from imseek.encoders.checks import check_fingerprint, merge_pieces
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError, EncoderUnavailableError, QueryError, UsageError
-from imseek.search.encoders import load_encoder
+from imseek.search.encoder_loader import load_encoder
 from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
 
 #: Sentences that are encoded at once.

@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.explore.labels import calibration, scoring
+from imseek.explore.labels import calibration, top_classes
+from imseek.explore.labels.ground_truth import Truth
+from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.recipe import Recipe
-from imseek.explore.labels.scales import Scale
-from imseek.explore.labels.truth import Truth
 from imseek.explore.labels.zero_shot import Prepared, Telling
 from imseek.explore.metrics import bootstrap
 from imseek.explore.metrics import classification as metrics
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
 from imseek.types import Calibration, ClassAccuracy, Confusion, Float32, LabelEvaluation
 from imseek.types.evaluate import Estimate
 
@@ -55,7 +55,7 @@ def evaluate(
         predicted[part] = np.where(best < classes, best, -1)
         if recipe.multi:
             bias = float(scale.bias or 0)
-            confidence[part] = scoring.sigmoid(
+            confidence[part] = top_classes.sigmoid(
                 np.float32(scale.factor) * cosines.max(axis=1) + np.float32(bias)
             )
             nll[part] = calibration.sigmoid_likelihood(cosines, own, scale.factor, bias)
@@ -164,7 +164,7 @@ def _likelihood(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> f
 def _error(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> float:
     """The expected calibration error: of the best class, or (``multi``) of all pairs of image and class."""
     if recipe.multi:
-        sure = scoring.sigmoid(np.float32(scale.factor) * cosines + np.float32(scale.bias or 0))
+        sure = top_classes.sigmoid(np.float32(scale.factor) * cosines + np.float32(scale.bias or 0))
         right = np.zeros(cosines.shape, np.bool_)
         right[np.arange(len(truth)), truth] = True
         return metrics.expected_calibration_error(np.clip(sure, 0, 1).ravel(), right.ravel())

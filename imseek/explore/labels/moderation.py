@@ -15,13 +15,13 @@ from typing import Final
 import numpy as np
 
 from imseek.data.reader import Reader
-from imseek.explore.labels import caution, scales
+from imseek.explore.labels import logit_scale, text_in_image
 from imseek.explore.labels.class_vectors import filled, sentence_vectors
+from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.policies import Concept, Policy
-from imseek.explore.labels.scales import Scale
-from imseek.explore.labels.scoring import sigmoid
+from imseek.explore.labels.top_classes import sigmoid
 from imseek.explore.labels.zero_shot import Telling
-from imseek.explore.vectors import BLOCK, Vectors
+from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import ConceptCount, Float32, Moderation, Progress, SpaceInfo
 
 _TOLD: Final = 0.5
@@ -109,10 +109,10 @@ def _sides(
             progress=telling.progress,
             stop=telling.stop,
         )
-        return _Prompts(rows, scales.offsets(rows, scale, None))
+        return _Prompts(rows, logit_scale.offsets(rows, scale, None))
 
     return _Sides(
         prompts(concept.positive, concept.templates),
         prompts(concept.negative, concept.templates),
-        prompts(concept.positive, caution.WRITTEN) if cautious else None,
+        prompts(concept.positive, text_in_image.WRITTEN) if cautious else None,
     )

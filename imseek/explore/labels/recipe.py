@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from imseek.errors import UsageError
 from imseek.explore.labels.classes import Classes
-from imseek.explore.labels.scales import Scale
+from imseek.explore.labels.logit_scale import Scale
 
 #: Of models.
 KIND: Final = "labels"

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.encoders.base import Encoder
-from imseek.explore.labels import caution, scales, scoring
+from imseek.explore.labels import logit_scale, text_in_image, top_classes
 from imseek.explore.labels.class_vectors import class_vectors, sentence_vectors
+from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.recipe import Recipe, check_multi
-from imseek.explore.labels.scales import Scale
-from imseek.explore.vectors import BLOCK, Vectors
+from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import Float32, Labels, Progress, ProgressCallback, SpaceInfo
 
 #: Progress is told at most so often, in seconds.
@@ -88,7 +88,7 @@ def prepare(
         mean = _mean(vectors if vectors is not None else Vectors(reader, space), telling)
     if not recipe.centred:
         mean = None
-    return Prepared(rows, scales.offsets(rows, scale, mean), count if recipe.none else None, mean)
+    return Prepared(rows, logit_scale.offsets(rows, scale, mean), count if recipe.none else None, mean)
 
 
 def label(
@@ -116,7 +116,7 @@ def label(
         telling.check()
         part = slice(start, min(start + BLOCK, len(ids)))
         rows = vectors.of(ids[part])
-        top[part], probabilities[part] = scoring.best(
+        top[part], probabilities[part] = top_classes.best(
             rows, prepared.rows, prepared.offsets, scale, k, multi=recipe.multi
         )
         if cautious is not None:
@@ -187,11 +187,11 @@ class _Cautious:
             self._reader.root,
             self._space,
             names,
-            caution.WRITTEN,
+            text_in_image.WRITTEN,
             notify=self._telling.note,
             stop=self._telling.stop,
         )
-        offsets = scales.offsets(made, self._scale, self._prepared.mean)
+        offsets = logit_scale.offsets(made, self._scale, self._prepared.mean)
         for n, written, offset in zip(missing, made, offsets.tolist(), strict=True):
             constant = offset - float(self._prepared.offsets[n])
             self._written[n] = written - self._prepared.rows[n], constant

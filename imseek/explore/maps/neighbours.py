@@ -12,8 +12,8 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches, Segment, VectorIndex, open_index
 from imseek.data.vectors.base import Ids
 from imseek.errors import CorruptCollectionError, UntrustedCollectionError
-from imseek.explore.maps.principal import known
-from imseek.explore.vectors import Vectors
+from imseek.explore.maps.pca import known
+from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 
 #: Images whose neighbours are looked for at the same time: 4 MiB of vectors.

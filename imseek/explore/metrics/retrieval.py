@@ -29,7 +29,7 @@ ITEMS: Final = 8192
 
 
 class Rows(Protocol):
-    """(n, dim) unit float32 rows that need not be in memory, such as :class:`imseek.explore.vectors.Vectors`."""
+    """(n, dim) unit float32 rows that need not be in memory, such as :class:`imseek.explore.space_vectors.Vectors`."""
 
     def __len__(self) -> int: ...
 

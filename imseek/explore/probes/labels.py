@@ -10,11 +10,11 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data import tagged
+from imseek.data import tag_reader
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.explore import known
+from imseek.explore import metadata_labels
 from imseek.types import display_path
 
 #: More classes than these are no classes.
@@ -121,7 +121,7 @@ def read(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
     if labels.kind == "tags":
         found = _by_tags(reader, labels, searchable)
     elif labels.kind == "column":
-        found = _single(known.values_of(reader, labels.names[0], searchable), ())
+        found = _single(metadata_labels.values_of(reader, labels.names[0], searchable), ())
     else:
         found = _single(_folders(reader, labels.names, searchable), ())
     if not len(found):
@@ -149,10 +149,10 @@ def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
         )
     wanted = [*labels.names, *([labels.negatives] if labels.negatives else [])]
     if labels.names:
-        tagged.check_known(reader.root, wanted)
+        tag_reader.check_known(reader.root, wanted)
     everything = labels.several and labels.negatives is None
-    rows = tagged.rows(reader, wanted if labels.names and not everything else None)
-    said = [(i, tag) for i, tag, provenance in rows if tagged.is_said(provenance)]
+    rows = tag_reader.rows(reader, wanted if labels.names and not everything else None)
+    said = [(i, tag) for i, tag, provenance in rows if tag_reader.is_said(provenance)]
     if not said:
         learned = " by somebody (from what a model gave, nothing is learned)" if rows else ""
         raise Unlabelled(f"no image is tagged{learned}", hint="imseek tag add TAG IMAGE… labels some")
@@ -209,7 +209,7 @@ def _folders(reader: Reader, names: Sequence[str], searchable: Ids) -> dict[int,
     archive only its own folders count."""
     level = int(names[0]) if names else None
     found: dict[int, str] = {}
-    for image_id, one in known.folders_of(reader, searchable):
+    for image_id, one in metadata_labels.folders_of(reader, searchable):
         parts = one.around if one.inside is None else one.inside
         if level is None:
             above = one.root.rstrip(b"/").split(b"/")[-1 if one.named else -2 :][:1]

@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.facts import marks_duplicates
+from imseek.data.metadata_columns import marks_duplicates
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
-from imseek.search.where.values import check, values
+from imseek.search.where.column_values import check, values
 from imseek.search.where.vocabulary import Kind
 
 TAG: Final = "tag"

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Ids, IdSet, VectorIndex
-from imseek.explore import products
-from imseek.explore.vectors import BLOCK, Vectors
+from imseek.explore import knn_graph
+from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import Float32
 
 #: The share of images that is listed where nothing is lacking.
@@ -71,7 +71,7 @@ class Neighbours:
 
     def learn(self, tell: Callable[[int], None]) -> None:
         """The neighbours of all images of the set at once, in half the time that an exact index takes."""
-        around, self._cosines = products.within(self.vectors, NEIGHBOURS + 1, tell)
+        around, self._cosines = knn_graph.within(self.vectors, NEIGHBOURS + 1, tell)
         self._around = around[:, :NEIGHBOURS]
 
     def own(self, positions: Ids) -> tuple[Ids, Float32]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from imseek.data.reader import Reader
 from imseek.explore.statistics.balance import TAG, Classes
-from imseek.search.where.values import values
+from imseek.search.where.column_values import values
 from imseek.types import Contents, Spread
 
 #: Megapixels, bytes, and mean luminance, between which images are counted.

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.reader import Reader
-from imseek.data.shards import MEASURES
+from imseek.data.shard_files import MEASURES
 from imseek.data.vectors.base import Bools, Ids, IdSet
-from imseek.search.where.values import numbers
+from imseek.search.where.column_values import numbers
 from imseek.types import Luma, QualityKind
 
 KINDS: Final[tuple[QualityKind, ...]] = get_args(QualityKind)

@@ -11,16 +11,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data import judgements, tagged
-from imseek.data.contents import HashLookup
+from imseek.data import judgements, tag_reader
+from imseek.data.content_lookup import HashLookup
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import unit_rows
 from imseek.encoders import prompts
 from imseek.encoders.base import Encoder
 from imseek.errors import UsageError
-from imseek.explore.tuning.groups import connected
-from imseek.explore.vectors import Vectors
+from imseek.explore.space_vectors import Vectors
+from imseek.explore.tuning.connected_components import connected
 from imseek.indexer.captions import CaptionEncoder
 from imseek.types import Float32
 from imseek.types.tuning import TuneSource
@@ -107,7 +107,7 @@ def _captioned(reader: Reader, vectors: Vectors) -> Iterator[tuple[int, str]]:
 
 
 def _tagged(reader: Reader) -> Iterator[tuple[int, str]]:
-    return ((image_id, tag.strip()) for image_id, tag in tagged.said(reader) if tag.strip())
+    return ((image_id, tag.strip()) for image_id, tag in tag_reader.said(reader) if tag.strip())
 
 
 def _lot(seed: int, image_id: int, text: str) -> int:

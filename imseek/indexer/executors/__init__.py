@@ -6,11 +6,11 @@ is new, moved or copied, gives ids and commits.
 
 from __future__ import annotations
 
-from imseek.data.current import read_identity
+from imseek.data.current_file import read_identity
 from imseek.data.writer import Writer
 from imseek.encoders.runtime import Runtime
 from imseek.indexer.executors.base import Executor, Plan
-from imseek.indexer.executors.threads import Threads
+from imseek.indexer.executors.thread_executor import Threads
 from imseek.types import Ray
 
 
@@ -22,7 +22,7 @@ def executor_of(options: Ray | None, runtime: Runtime | None, writer: Writer, pl
     """
     if options is None:
         return Threads(plan)
-    from imseek.indexer.executors.crew import RayCrew
+    from imseek.indexer.executors.ray_executor import RayCrew
     from imseek.indexer.executors.staging import Staging
 
     place = (options.staging or str(writer.staging)).rstrip("/")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from imseek.encoders.base import Encoder
-from imseek.indexer.expand import Ended
-from imseek.indexer.load import Failed, Loaded, Loader
+from imseek.indexer.containers import Ended
+from imseek.indexer.decode_stage import Failed, Loaded, Loader
 from imseek.indexer.scan import Candidate, Skipped
 
 Item: TypeAlias = Candidate | Skipped | Ended
@@ -30,7 +30,7 @@ class Plan:
 
 class Executor(Protocol):
     """Reads and hashes candidates and, where the loader's ``look_up`` needs it, decodes them; it may encode them too
-    (:class:`imseek.indexer.load.Made`), else the run does.
+    (:class:`imseek.indexer.decode_stage.Made`), else the run does.
 
     Results come in the order of the items, whatever happens to those who work: each item has exactly one. What is no
     candidate passes through. Items are taken from the thread that takes the results, a bounded number ahead.

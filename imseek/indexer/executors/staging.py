@@ -2,7 +2,7 @@
 
 There are stores without renames, so a file gets its final name at once. What makes it whole is that whoever wrote it
 has told its length and checksum, and that they hold where it is read. It need not survive anything: what is lost is
-made again, and the run's own files are written by :mod:`imseek.data.durable`.
+made again, and the run's own files are written by :mod:`imseek.data.durable_files`.
 """
 
 from __future__ import annotations

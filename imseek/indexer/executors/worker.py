@@ -19,13 +19,13 @@ from imseek.encoders.base import shared_draft_size
 from imseek.encoders.recipes import Recipe
 from imseek.encoders.runtime import Runtime
 from imseek.errors import ExecutorError
-from imseek.indexer.executors.shards import Encoded, EncodedPicture, Parcel, ReadPicture, SourceKey
+from imseek.indexer.decode_stage import LATE, Picture, Prepared, Trouble, encode, hash_of, picture_of, read
 from imseek.indexer.executors.staging import Manifest, Staging
-from imseek.indexer.load import LATE, Picture, Prepared, Trouble, encode, hash_of, picture_of, read
+from imseek.indexer.executors.work_units import Encoded, EncodedPicture, Parcel, ReadPicture, SourceKey
+from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources import open_source
 from imseek.indexer.sources.base import Content, Source
 from imseek.indexer.sources.files import trouble_at
-from imseek.indexer.workers import OrderedMap
 from imseek.media.decode import Limits
 from imseek.types import display_path
 

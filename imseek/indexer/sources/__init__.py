@@ -49,7 +49,7 @@ def open_source(
             root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside, opener=opener
         )
     if kind == "list":
-        from imseek.indexer.sources.listed import Listed
+        from imseek.indexer.sources.file_list import Listed
 
         return Listed(names, allow_private=options.allow_private, opener=opener)
     if kind == "imagefolder":

@@ -14,15 +14,15 @@ from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.data.places import container_suffix, inside, is_url, join, split
 from imseek.errors import MediaError, UnsafePathError
 from imseek.indexer.sources import remote
+from imseek.indexer.sources.archive_members import MAX_HELD, Archive, Member, bytes_held, picture_of, text_of
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
 from imseek.indexer.sources.detect import ZIPS, is_archive
 from imseek.indexer.sources.files import FileOpener, container_place, file_stat, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
-from imseek.indexer.sources.finding import Finder
-from imseek.indexer.sources.members import MAX_HELD, Archive, Member, bytes_held, picture_of, text_of
-from imseek.indexer.sources.read_ahead import MemoryBudget, ReadAhead
-from imseek.indexer.sources.tarred import Tar, TarStream
-from imseek.indexer.sources.zipped import Zip
+from imseek.indexer.sources.member_search import Finder
+from imseek.indexer.sources.prefetch import MemoryBudget, ReadAhead
+from imseek.indexer.sources.tar_archive import Tar, TarStream
+from imseek.indexer.sources.zip_archive import Zip
 from imseek.media.sidecar import read_sidecar
 from imseek.types import SkipReason, display_path
 

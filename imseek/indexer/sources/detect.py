@@ -74,7 +74,7 @@ def _kind_in_store(url: bytes) -> str:
 def _holds_vectors(path: bytes, suffix: bytes) -> bool:
     if suffix not in (b".parquet", b".pq") or is_url(path):
         return False
-    from imseek.indexer.sources.exported import claim_of  # pyarrow comes with it.
+    from imseek.indexer.sources.encoder_claims import claim_of  # pyarrow comes with it.
 
     return claim_of(path) is not None
 

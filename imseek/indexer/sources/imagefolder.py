@@ -13,14 +13,14 @@ from typing import Any
 
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Container, Content, Found, Scalar, Unreachable
+from imseek.indexer.sources.column_roles import caption_of, extra_of
 from imseek.indexer.sources.detect import LABELS, SPLITS
 from imseek.indexer.sources.files import FileOpener, open_binary
 from imseek.indexer.sources.filters import Filter
 from imseek.indexer.sources.folder import Folder, place_in
-from imseek.indexer.sources.roles import caption_of, extra_of
-from imseek.indexer.sources.sheets import open_sheet
-from imseek.indexer.sources.sheets.base import Kind, Malformed, Sheet
 from imseek.indexer.sources.table import caption_in
+from imseek.indexer.sources.tables import open_sheet
+from imseek.indexer.sources.tables.base import Kind, Malformed, Sheet
 from imseek.types import display_path
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from imseek.data.places import container_suffix
 from imseek.errors import MediaError, UsageError
-from imseek.indexer.sources.exported import claim_of
+from imseek.indexer.sources.encoder_claims import claim_of
 from imseek.indexer.sources.files import open_binary
 from imseek.input_file import map_array
 from imseek.types import SkipReason, display_path
@@ -111,11 +111,11 @@ class _Column:
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
-        """Without pyarrow's threads: see imseek/data/shards.py."""
+        """Without pyarrow's threads: see imseek/data/shard_files.py."""
         import pyarrow.parquet as pq
 
-        from imseek.indexer.sources.sheets.arrow import arrow_errors
-        from imseek.indexer.sources.sheets.parquet_pages import check_pages, read_chunks
+        from imseek.indexer.sources.tables.arrow import arrow_errors
+        from imseek.indexer.sources.tables.parquet_pages import check_pages, read_chunks
 
         with (
             open_binary(self._path) as raw,

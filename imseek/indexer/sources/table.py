@@ -13,6 +13,7 @@ from imseek.errors import MediaError, UnsafePathError, UsageError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.archive_limits import check_rows
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
+from imseek.indexer.sources.column_roles import Roles, tell_roles
 from imseek.indexer.sources.detect import is_table
 from imseek.indexer.sources.files import (
     FileOpener,
@@ -26,9 +27,8 @@ from imseek.indexer.sources.files import (
 )
 from imseek.indexer.sources.filters import Filter
 from imseek.indexer.sources.folder import Folder
-from imseek.indexer.sources.roles import Roles, tell_roles
-from imseek.indexer.sources.sheets import open_sheet
-from imseek.indexer.sources.sheets.base import Kind, Malformed, Row, Sheet
+from imseek.indexer.sources.tables import open_sheet
+from imseek.indexer.sources.tables.base import Kind, Malformed, Row, Sheet
 from imseek.indexer.sources.web import FETCHED, THREADS, Web
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.types import SkipReason, SourceOptions, display_path

@@ -23,7 +23,7 @@ from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.data.places import inside, is_url, join, locate, split
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Container, Content, Found, Scalar, Taken, Unreachable
-from imseek.indexer.sources.exported import USED, Claim, claim_of, facts_of
+from imseek.indexer.sources.encoder_claims import USED, Claim, claim_of, facts_of
 from imseek.indexer.sources.files import (
     FileOpener,
     check_named,
@@ -34,8 +34,8 @@ from imseek.indexer.sources.files import (
 )
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.matrices import Matrix, is_parquet, open_matrix
-from imseek.indexer.sources.sheets import open_sheet
-from imseek.indexer.sources.sheets.base import Malformed
+from imseek.indexer.sources.tables import open_sheet
+from imseek.indexer.sources.tables.base import Malformed
 from imseek.indexer.sources.web import Web
 from imseek.types import ImageFacts, SkipReason, SourceOptions, display_path
 

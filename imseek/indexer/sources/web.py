@@ -8,7 +8,7 @@ from typing import Final
 
 from imseek.data.file_stat import FileStat
 from imseek.indexer.sources.base import Content, Found
-from imseek.media.fetch import Fetcher
+from imseek.media.fetcher import Fetcher
 
 #: The stat of what is on the web: always the same, and never too young to trust.
 FETCHED: Final = FileStat(0, 0, 0, 0, 2**62)

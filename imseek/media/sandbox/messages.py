@@ -26,7 +26,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.errors import MediaError
-from imseek.media.text import tidy
+from imseek.media.sanitise import tidy
 from imseek.types import ImageFacts, Luma, Pixels, SkipReason
 
 SIZE, FACTS, ERROR = 1, 2, 3

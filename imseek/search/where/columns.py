@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imseek.data import facts, shards
-from imseek.data.current import Shard
+from imseek.data import metadata_columns, shard_files
+from imseek.data.current_file import Shard
 from imseek.data.reader import Reader, SourceRow
 from imseek.search.where.vocabulary import Kind, Source
 
@@ -63,17 +63,17 @@ class Columns:
     def types(self, reader: Reader) -> dict[str, pa.DataType]:
         """The stored columns of a generation: of shards that differ, the narrowest type that holds all values."""
         found: dict[str, dict[pa.DataType, None]] = {
-            field.name: {field.type: None} for field in shards.INTRINSIC
+            field.name: {field.type: None} for field in shard_files.INTRINSIC
         }
-        files = [file for shard in reader.current.shards for file in facts.files_of(shard)]
+        files = [file for shard in reader.current.shards for file in metadata_columns.files_of(shard)]
         # Schemas of files that are gone are of no more use.
         self._schemas = {file: known for file in files if (known := self._schemas.get(file)) is not None}
         for file in files:
             if file not in self._schemas:
-                self._schemas[file] = facts.schema_of(reader, file)
+                self._schemas[file] = metadata_columns.schema_of(reader, file)
             for name, kind in self._schemas[file].items():
                 found.setdefault(name, {})[kind] = None
-        return {name: shards.common_type(kinds) for name, kinds in found.items()}
+        return {name: shard_files.common_type(kinds) for name, kinds in found.items()}
 
     def read(self, reader: Reader, types: Mapping[str, pa.DataType]) -> Reading:
         self._turn += 1
@@ -144,13 +144,13 @@ class Reading:
         if source.what == "id":
             return pa.array(live)
         if source.name not in self._tagged:
-            self._tagged[source.name] = facts.tagged(self._reader, source.name)
+            self._tagged[source.name] = metadata_columns.tagged(self._reader, source.name)
         return pa.array(np.isin(live, self._tagged[source.name], assume_unique=True))
 
     # -- stored columns --------------------------------------------------------------------------------
 
     def _stored(self, shard: Shard, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
-        files = facts.files_of(shard)
+        files = metadata_columns.files_of(shard)
         keys = {name: (files, shard.dead, name, str(self._types[name])) for name in names}
         found = {name: self._columns.get(key) for name, key in keys.items()}
         missing = [name for name, column in found.items() if column is None]
@@ -158,7 +158,7 @@ class Reading:
         for file in files if missing else ():
             there = [name for name in missing if name in self._columns._schemas[file]]
             if there:
-                table = facts.columns_of(self._reader, file, there)
+                table = metadata_columns.columns_of(self._reader, file, there)
                 for name in there:
                     layers[name].append(_known(_converted(table.column(name), _held(self._types[name]))))
         dead = self._reader.dead_rows(shard) if missing else np.empty(0, np.int64)
@@ -197,7 +197,7 @@ class Reading:
         if since >= self._reader.generation:
             return since > self._reader.generation
         if since not in self._changed:
-            self._changed[since] = facts.changed_places(self._reader, since)
+            self._changed[since] = metadata_columns.changed_places(self._reader, since)
         return bool(np.isin(live, self._changed[since], assume_unique=True).any())
 
     def _placed(self, live: Int64, sources: Mapping[int, SourceRow]) -> Mapping[str, pa.ChunkedArray]:
@@ -205,7 +205,7 @@ class Reading:
         numbers: list[Int64] = [np.empty(0, np.int64)]
         texts: list[pa.Array] = []
         if len(live):
-            for some, source, text in facts.places_between(
+            for some, source, text in metadata_columns.places_between(
                 self._reader, sources, int(live[0]), int(live[-1])
             ):
                 ids.append(some)
@@ -248,7 +248,7 @@ def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
         return column
     if column.type == pa.null() or kind == pa.float64():
         return column.cast(kind, safe=False)
-    return pa.chunked_array([shards.column_of(column.to_pylist(), kind)])
+    return pa.chunked_array([shard_files.column_of(column.to_pylist(), kind)])
 
 
 def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.current import Shard
+from imseek.data.current_file import Shard
 from imseek.data.reader import Reader
 from imseek.errors import QueryError
 
@@ -78,8 +78,8 @@ class Filters:
     def _computed(self, reader: Reader, where: str) -> npt.NDArray[np.int64]:
         # Imported when the first filter comes: a search without one has neither DuckDB nor sqlglot nor Arrow.
         from imseek.search.where.columns import kind_of
-        from imseek.search.where.compiling import compile_filter
-        from imseek.search.where.locked import connect, evaluate
+        from imseek.search.where.compiler import compile_filter
+        from imseek.search.where.duckdb_sandbox import connect, evaluate
         from imseek.search.where.vocabulary import Source
 
         types = self._loader().types(reader)

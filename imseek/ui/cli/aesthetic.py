@@ -44,7 +44,7 @@ def aesthetic(
     """Score pictures by one of LAION's aesthetic predictors, about 1 to 10, the best first. For vectors of OpenAI's
     CLIP."""
     from imseek import evaluate
-    from imseek.explore import reading
+    from imseek.explore import snapshot_session
 
     if weights is None:
         from imseek.explore.aesthetic import WHERE_TO_LOOK
@@ -61,7 +61,7 @@ def aesthetic(
     if save is not None:
         evaluate.save(chosen.path, found, save)
     best = found.best(limit)
-    places = reading.places(chosen.path, [image_id for image_id, _ in best])
+    places = snapshot_session.places(chosen.path, [image_id for image_id, _ in best])
     if as_json:
         jsonout.print_json(evaljson.aesthetic(found, best, places, chosen, save))
         return 0

@@ -173,7 +173,7 @@ def _collection_of(uuid: str, given: str | None) -> Resolved:
 
     Raises UsageError where none of them is.
     """
-    from imseek.data.current import read_identity
+    from imseek.data.current_file import read_identity
     from imseek.errors import ImseekError
 
     if given is not None:

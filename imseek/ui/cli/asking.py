@@ -275,8 +275,8 @@ class Asking:
     def _terms(self, texts: Sequence[str]) -> tuple[Term, ...]:
         from dataclasses import replace
 
-        from imseek.search.parse import parse
         from imseek.search.query import NOT
+        from imseek.search.term_parser import parse
 
         stdin = _once(_stdin_picture)
         terms = [parse(text, stdin=stdin) for text in texts]
@@ -308,8 +308,8 @@ def _vector_term(said: str) -> Term:
     """Of ``FILE`` or ``N:FILE``. Raises QueryError for a file that holds no one vector."""
     import numpy as np
 
-    from imseek.search.parse import split_weight
     from imseek.search.query import Term
+    from imseek.search.term_parser import split_weight
 
     weight, file = split_weight(said)
     try:

@@ -204,7 +204,7 @@ def _source(archive: str) -> str | IO[bytes]:
 
 def _twins(uuid: str, new: Named) -> list[str]:
     """Other collections of the library that are the same."""
-    from imseek.data.current import read_identity
+    from imseek.data.current_file import read_identity
 
     found = []
     for other in library.list_collections(os.environ):

@@ -121,7 +121,7 @@ def index_facts(index: IndexInfo) -> list[str]:
 
 def device_fact(kind: str) -> str:
     """Where an index of this kind can be searched."""
-    from imseek.data.vectors.facts import for_gpus
+    from imseek.data.vectors.index_metadata import for_gpus
 
     return (
         f"searched on the CPU, {'on a GPU with --device cuda' if for_gpus(kind) else 'since no GPU takes it'}"

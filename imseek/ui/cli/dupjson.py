@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli import jsonout
 
 if TYPE_CHECKING:
-    from imseek.curate.acts.plans import Plan
+    from imseek.curate.actions.plans import Plan
     from imseek.library import Resolved
     from imseek.types import (
         ActedFile,
@@ -61,7 +61,7 @@ def _group(group: DuplicateGroup) -> dict[str, Any]:
 
 
 def _member(member: Duplicate, *, keep: bool) -> dict[str, Any]:
-    from imseek.curate.reports import facts
+    from imseek.curate.csv_rows import facts
 
     return {
         "keep": keep,

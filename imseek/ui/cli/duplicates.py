@@ -21,7 +21,7 @@ from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
-    from imseek.curate.acts.plans import Plan
+    from imseek.curate.actions.plans import Plan
     from imseek.library import Resolved
     from imseek.types import Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport
     from imseek.ui.duplicates_page import Thumbnail
@@ -215,7 +215,7 @@ def _check_folders(named: Sequence[str]) -> None:
 
 def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     """What the plan would do, and the first of what it cannot do."""
-    from imseek.curate.acts.plans import LINKING
+    from imseek.curate.actions.plans import LINKING
 
     out = [f"plan: {plan.action} {count(len(plan.files), 'file')}, {size(plan.bytes)}"]
     if plan.refused:
@@ -264,7 +264,7 @@ class _Files:
             plan.save(self.plan)
             written["plan"] = self.plan
         if self.csv is not None:
-            from imseek.curate.reports import write_csv
+            from imseek.curate.csv_rows import write_csv
 
             with new_file(self.csv, force=self.force) as file:
                 write_csv(report, file)
@@ -283,7 +283,7 @@ class _Files:
 
 def _thumbnails(stack: ExitStack, report: DuplicateReport, collections: Sequence[Resolved]) -> Thumbnail:
     """From the pictures themselves, which are read as long as ``stack`` is open."""
-    from imseek.data.current import read_identity
+    from imseek.data.current_file import read_identity
     from imseek.ui.thumbnail_data import thumbnails
 
     members = [member for group in report.groups for member in group.members]

@@ -10,7 +10,7 @@ from imseek.ui.cli.jsonout import path
 
 if TYPE_CHECKING:
     from imseek.encoders import Downloaded, EncoderCheck, Entry
-    from imseek.encoders.selfcheck import Rows
+    from imseek.encoders.encoder_check import Rows
 
 
 def encoder(entry: Entry) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from imseek.ui.cli.transfer import download_bar
 if TYPE_CHECKING:
     from imseek import Runtime
     from imseek.encoders import EncoderCheck, Entry, Offer
-    from imseek.encoders.selfcheck import Rows
+    from imseek.encoders.encoder_check import Rows
 
 INTERRUPTED = 130
 

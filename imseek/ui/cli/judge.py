@@ -80,11 +80,11 @@ def _lines(
     root: Path, found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], *, forgotten: bool
 ) -> str:
     """A table; the image of a content is the first that has it."""
-    from imseek.explore import reading
+    from imseek.explore import snapshot_session
 
     if not found:
         return "nothing was said of them" if forgotten else "no judgements yet"
-    places = reading.places(root, [ids[0] for ids in holders.values() if ids])
+    places = snapshot_session.places(root, [ids[0] for ids in holders.values() if ids])
 
     def shown(content: str) -> str:
         if not (ids := holders.get(content)):

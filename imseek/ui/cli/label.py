@@ -206,7 +206,7 @@ def with_none_default(arguments: Sequence[str]) -> list[str]:
 
 
 def _lines(found: Labels, chosen: Resolved, limit: int) -> list[str]:
-    from imseek.explore import reading
+    from imseek.explore import snapshot_session
 
     counts = found.counts()
     out = [
@@ -223,7 +223,7 @@ def _lines(found: Labels, chosen: Resolved, limit: int) -> list[str]:
         out.append(f"and {len(counts) - _LABELS:,} more labels")
     ids = found.image_ids[:limit].tolist()
     if ids:
-        places = reading.places(chosen.path, ids)
+        places = snapshot_session.places(chosen.path, ids)
         rows = []
         for at, image_id in enumerate(ids):
             place = places.get(image_id)

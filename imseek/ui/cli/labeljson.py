@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def label(found: Labels, chosen: Resolved, name: str | None, limit: int) -> dict[str, Any]:
-    from imseek.explore import reading
+    from imseek.explore import snapshot_session
 
-    places = reading.places(chosen.path, found.image_ids[:limit].tolist())
+    places = snapshot_session.places(chosen.path, found.image_ids[:limit].tolist())
     return {
         "collection": collection(chosen),
         "encoder": found.encoder,
@@ -100,10 +100,10 @@ def _known(number: float) -> float | None:
 
 
 def moderation(found: Moderation, chosen: Resolved, name: str | None, limit: int) -> dict[str, Any]:
-    from imseek.explore import reading
+    from imseek.explore import snapshot_session
 
     order = flagged_first(found)[:limit]
-    places = reading.places(chosen.path, found.image_ids[order].tolist())
+    places = snapshot_session.places(chosen.path, found.image_ids[order].tolist())
     images = []
     for at in order:
         image_id = int(found.image_ids[at])

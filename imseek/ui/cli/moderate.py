@@ -81,7 +81,7 @@ def moderate(
 
 
 def _lines(found: Moderation, chosen: Resolved, limit: int) -> list[str]:
-    from imseek.explore import reading
+    from imseek.explore import snapshot_session
 
     out = [
         table(
@@ -92,7 +92,7 @@ def _lines(found: Moderation, chosen: Resolved, limit: int) -> list[str]:
     ]
     flagged = labeljson.flagged_first(found)
     if flagged and limit:
-        places = reading.places(chosen.path, found.image_ids[flagged[:limit]].tolist())
+        places = snapshot_session.places(chosen.path, found.image_ids[flagged[:limit]].tolist())
         rows = []
         for at in flagged[:limit]:
             image_id = int(found.image_ids[at])

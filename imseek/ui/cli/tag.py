@@ -192,8 +192,8 @@ def _told(report: TagReport, chosen: library.Resolved, as_json: bool, done: str,
 
 def _rows(path: Path) -> Iterator[tuple[AnyImage, str]]:
     """Images and tags of a table. Raises UsageError, which names the row."""
-    from imseek.indexer.sources.sheets import open_sheet
-    from imseek.indexer.sources.sheets.base import Malformed
+    from imseek.indexer.sources.tables import open_sheet
+    from imseek.indexer.sources.tables.base import Malformed
 
     try:
         with open_sheet(os.fsencode(path), open_input(path)) as sheet:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def view(opened: Searchable, hit: Hit) -> None:
     """Raises ImseekError where the picture has gone, or nothing can show it."""
-    from imseek.ui.viewing import viewable
+    from imseek.ui.desktop import viewable
 
     uri = hit.uri or ""
     from_web = uri.startswith(("http://", "https://")) and uri == hit.path

@@ -15,9 +15,9 @@ from imseek.collection import Collection
 from imseek.data import layout
 from imseek.errors import CollectionNotFoundError, MediaError, QueryError
 from imseek.media import Limits, decode
-from imseek.media.fetch import FetchLimits
-from imseek.search.compose import fetched
+from imseek.media.fetcher import FetchLimits
 from imseek.search.query import Query, Term
+from imseek.search.query_vectors import fetched
 from imseek.types import SearchResult
 from imseek.ui.http.batching import Batcher
 from imseek.ui.http.settings import MEBI, Settings

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from imseek.search.parse import parse
 from imseek.search.query import By, Query, Term
+from imseek.search.term_parser import parse
 from imseek.types import Hit, SearchResult
 
 #: Hits that are asked for at once.
@@ -24,7 +24,7 @@ def key_of(hit: Hit) -> Key:
 
 
 def terms_of(line: str) -> tuple[Term, ...]:
-    """``a red car + ./night.jpg``: terms as :mod:`imseek.search.parse` reads them. Raises QueryError."""
+    """``a red car + ./night.jpg``: terms as :mod:`imseek.search.term_parser` reads them. Raises QueryError."""
     return tuple(parse(part.strip()) for part in line.split(AND) if part.strip())
 
 

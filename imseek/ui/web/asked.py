@@ -20,8 +20,8 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlencode
 
 from imseek.errors import QueryError
-from imseek.search.parse import split_weight
 from imseek.search.query import NOT, By, GroupBy, Query, Sort, Term
+from imseek.search.term_parser import split_weight
 
 #: Words; an image of the collection, by its id; a picture that was dropped on the page, by its SHA-256.
 Kind: TypeAlias = Literal["words", "image", "upload"]

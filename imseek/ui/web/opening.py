@@ -10,7 +10,7 @@ import typer
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.types import Image
-from imseek.ui.viewing import viewable
+from imseek.ui.desktop import viewable
 
 
 def can_open(

@@ -25,11 +25,11 @@ from sqlalchemy import Connection, insert, update
 
 import imseek
 from durability.recipes.drawing import EXIF, draw
-from imseek.data import files, layout, schema
+from imseek.data import layout, schema, shard_catalog
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.columns import put_columns
+from imseek.data.compaction import merge
+from imseek.data.derived_columns import put_columns
 from imseek.data.file_stat import FileStat
-from imseek.data.merge import merge
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 
@@ -139,7 +139,7 @@ class _Recipe:
             connection.execute(update(schema.images).where(mine).values(state="quarantined"))
             found = connection.execute(schema.images.select().order_by(images.image_id)).all()
             shard_id = next(row.shard_id for row in found if row.state == "quarantined")
-            files.write_dead(writer, connection, generation, shard_id)
+            shard_catalog.write_dead(writer, connection, generation, shard_id)
             hash_a, hash_b = sorted(row.content_hash for row in found[:2])
             judgement = {"verdict": "different", "provenance": "recipe", "decided_at": self.clock.text()}
             connection.execute(insert(schema.judgements).values(hash_a=hash_a, hash_b=hash_b, **judgement))

@@ -14,8 +14,8 @@ from typing import Any
 from hostile.inputs import bombs
 from hostile.inputs.bombs import END, PIECE, ZipEntry, header, member, packed
 from hostile.inputs.place import Input, Kind, Make, Place
-from imseek.data import durable
-from imseek.data.archiving import manifest
+from imseek.data import durable_files
+from imseek.data.archive import manifest
 
 _INDEX = ("index FILE -c COLLECTION", "export OUT/all.jsonl -c COLLECTION")
 
@@ -216,7 +216,7 @@ def _backup_lies() -> tuple[Input, ...]:
             contents = members(place)
             document = {**json.loads(contents[manifest.NAME]), **values}
             document.pop("sha256", None)
-            return _packed({**contents, manifest.NAME: durable.seal(document)})
+            return _packed({**contents, manifest.NAME: durable_files.seal(document)})
 
         return make
 
@@ -376,7 +376,7 @@ def _relisted(contents: dict[str, bytes]) -> dict[str, bytes]:
         for name, data in contents.items()
         if name != manifest.NAME
     ]
-    return {**contents, manifest.NAME: durable.seal(document)}
+    return {**contents, manifest.NAME: durable_files.seal(document)}
 
 
 def archive_kinds() -> list[Kind]:

@@ -19,7 +19,7 @@ import imseek
 from imseek.errors import MediaError
 from imseek.indexer.sources import archive_limits
 from imseek.indexer.sources.matrices import open_matrix
-from imseek.indexer.sources.sheets import open_sheet
+from imseek.indexer.sources.tables import open_sheet
 from imseek.types import SkipReason
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from imseek import jobs
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.errors import ImseekError
 from imseek.library import Named
 from imseek.showing.words import count

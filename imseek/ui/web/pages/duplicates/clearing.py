@@ -9,8 +9,8 @@ from typing import Any, Final
 import streamlit as st
 
 from imseek import duplicates
-from imseek.curate.acts import plan_file
-from imseek.curate.acts.plans import Plan
+from imseek.curate.actions import plan_file
+from imseek.curate.actions.plans import Plan
 from imseek.errors import ImseekError
 from imseek.showing.words import count, size
 from imseek.types import ActedFile, Action, ApplyReport, DuplicateKind, DuplicateReport, display_path

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 from imseek import duplicates
-from imseek.curate.acts.plans import Plan
-from imseek.curate.near.promising import LOOKS
-from imseek.data.current import read_current, read_identity
+from imseek.curate.actions.plans import Plan
+from imseek.curate.candidates.candidate_limit import LOOKS
+from imseek.data.current_file import read_current, read_identity
 from imseek.errors import ImseekError, UsageError
 from imseek.home import home
 from imseek.types import (

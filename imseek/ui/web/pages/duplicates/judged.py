@@ -9,7 +9,7 @@ import streamlit as st
 
 from imseek import duplicates
 from imseek.errors import ImseekError
-from imseek.explore import reading
+from imseek.explore import snapshot_session
 from imseek.showing.words import count
 from imseek.types import Judgement, Place
 from imseek.ui.web import hub, shell
@@ -51,7 +51,7 @@ def _judged(name: str, of: Desk) -> None:
 def cards(name: str, of: Desk, said: Sequence[Judgement]) -> list[Card]:
     """A card for each judgement, which shows the first of its two pictures that is there."""
     ids = duplicates.images_of(of.root, {content for one in said for content in (one.a, one.b)})
-    places = reading.places(of.root, [found[0] for found in ids.values() if found])
+    places = snapshot_session.places(of.root, [found[0] for found in ids.values() if found])
     return [_card(n, name, one, ids, places) for n, one in enumerate(said)]
 
 

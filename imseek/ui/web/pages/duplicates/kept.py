@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek import duplicates
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.errors import ImseekError, LockedError, StorageError
 from imseek.ui.web import documents
 from imseek.ui.web.pages.duplicates.review import (

@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.ui.web import shell
 from imseek.ui.web.pages.labels import working
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from imseek import probes, tags
 from imseek.collection import Collection
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.errors import ImseekError
 from imseek.search.query import Query, Term
 from imseek.types.probes import ProbeInfo, Proposal

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from imseek.explore import reading
+from imseek.explore import snapshot_session
 from imseek.showing.words import count
 from imseek.types import LabelExamples, Place
 from imseek.ui.web import hub
@@ -30,7 +30,7 @@ def shelves(
 ) -> tuple[Shelf, ...]:
     """A shelf for each label, in their order; labels that no image has are left out. ``of`` so many images."""
     shown = [one for one in examples if one.images][:SHELVES]
-    there = reading.places(
+    there = snapshot_session.places(
         root, (i for one in shown for pairs in (one.surest, one.unsurest) for i, _ in pairs)
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from imseek.data.tagged import is_said
+from imseek.data.tag_reader import is_said
 from imseek.errors import UsageError
 from imseek.explore.labels.classes import normal
 from imseek.probes import Labels

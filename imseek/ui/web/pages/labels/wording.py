@@ -12,7 +12,7 @@ from imseek import labels, tags
 from imseek.collection import Collection
 from imseek.encoders import prompts
 from imseek.errors import ImseekError
-from imseek.explore.labels import scales
+from imseek.explore.labels import logit_scale
 from imseek.explore.labels.classes import Classes
 from imseek.showing.words import count
 from imseek.types import LabelPreview, ProgressCallback
@@ -139,7 +139,7 @@ def _more(collection: Collection, text: str, none: bool) -> Asked:
             height=80,
         )
     with shell.told():
-        known = scales.known(collection.path)
+        known = logit_scale.known(collection.path)
     several = False
     if known.several:
         several = st.toggle("A picture may be of several classes", key="labels-several")

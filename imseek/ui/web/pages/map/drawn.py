@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from imseek import maps
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.data.vectors.base import Ids
 from imseek.types import Float32
 from imseek.ui.map_page.document import square

@@ -13,7 +13,7 @@ import streamlit as st
 
 from imseek import jobs
 from imseek.errors import ImseekError, MissingExtraError
-from imseek.explore.maps.laying import FITTED
+from imseek.explore.maps.pipeline import FITTED
 from imseek.showing.words import duration
 from imseek.ui.web import shell
 from imseek.ui.web.plain import capitalised

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import answer, box, earlier, filtering, options, start, state

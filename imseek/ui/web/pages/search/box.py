@@ -144,13 +144,13 @@ def _chip(chip: str, what: str, value: float | None) -> None:
 def opened(text: str, home: Path) -> Part | None:
     """The picture that a typed path or link leads to, kept in ``home``; None for words. Only what is typed is opened,
     never what stands in an address. Raises QueryError, MediaError."""
-    from imseek.search.compose import fetched
     from imseek.search.query import Term
+    from imseek.search.query_vectors import fetched
 
     if _URL.fullmatch(text):
         data, called = fetched(Term(url=text))
     elif _PATH.fullmatch(text) and "\0" not in text:
-        from imseek.search.parse import parse
+        from imseek.search.term_parser import parse
 
         path = parse(text).picture
         assert isinstance(path, Path)

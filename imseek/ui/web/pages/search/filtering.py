@@ -11,9 +11,9 @@ import streamlit as st
 
 from imseek import tags
 from imseek.collection import Collection
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.data.quarantine import live_sources
-from imseek.explore.reading import reading
+from imseek.explore.snapshot_session import reading
 from imseek.search.where.facets import Facet, facets
 from imseek.search.where.vocabulary import NUMBERS, TIMES, Kind
 from imseek.types import display_path

@@ -15,10 +15,10 @@ import streamlit as st
 
 from imseek import tags
 from imseek.collection import Collection
-from imseek.data.current import read_current
+from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.errors import ImseekError
-from imseek.explore.reading import reading
+from imseek.explore.snapshot_session import reading
 from imseek.search.where import Filters
 from imseek.showing.words import count
 from imseek.types import Hit, TagCount

@@ -1,0 +1,323 @@
+"""Carrying out a plan, so that whatever happens on the way every file is there and can be brought back.
+
+For some files at a time: all are read and compared with the plan; what is meant to happen to them is made durable in
+the journal; one commit of the catalog says that their images are put away; then each file is read once more and moved;
+then the journal says what came of it. Cut short anywhere, the same plan goes on, and ``undo`` brings back what was
+done: both look where each file lies and tell it by its bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Final, cast
+
+from imseek.curate.actions import execute, metadata_transfer
+from imseek.curate.actions import journal as journals
+from imseek.curate.actions.journal import Journal
+from imseek.curate.actions.journal_records import Intent, State
+from imseek.curate.actions.plan_check import check
+from imseek.curate.actions.plan_items import Item, Meaning
+from imseek.curate.actions.plans import LINKING, MOVING, Plan
+from imseek.curate.actions.precheck import (
+    AlreadyError,
+    LeftAloneError,
+    Looking,
+    Ready,
+    explained,
+    placings,
+)
+from imseek.data import metadata_columns, quarantine, safe_path
+from imseek.data.changeset import Batch
+from imseek.data.commit import commit
+from imseek.data.current_file import read_current
+from imseek.data.quarantine import Change, live_sources, look_up
+from imseek.data.reader import Reader
+from imseek.data.run_progress import telling
+from imseek.data.system_errors import explained as durably
+from imseek.data.writer import Writer
+from imseek.data.writer_wait import writing
+from imseek.types import (
+    ActedFile,
+    ApplyReport,
+    Outcome,
+    Progress,
+    ProgressCallback,
+)
+
+#: Files that go through the journal and the catalog together.
+BATCH: Final = 256
+
+
+def apply(
+    collection: str | os.PathLike[str] | Writer,
+    plan: Plan,
+    dry_run: bool = True,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> ApplyReport:
+    """Do what a plan says, or (``dry_run``) look at every file and tell what would be done.
+
+    ``collection`` is its folder, or a writer of it. Files that have changed or gone since the plan was made, and those
+    whose keeper has, are left alone. Each file and its keeper is read just before it is touched. Where an earlier call
+    with this plan was cut short, it goes on; setting ``stop`` ends it between two files.
+
+    Raises PlanError for a plan that cannot be trusted, before anything is touched; CollectionNotFoundError;
+    LockedError where another writer does not end within half a minute; ReadOnlyError, and StorageError where the disk
+    of the collection is full or fails: what was done is on record.
+    """
+    root = collection.root if isinstance(collection, Writer) else Path(collection).expanduser().absolute()
+    check(root, plan)
+    if dry_run:
+        return _Run(root, plan, progress, stop).dry()
+    if isinstance(collection, Writer):
+        return _Run(root, plan, progress, stop).execute(collection)
+    with writing(root, "apply") as writer, telling(writer, progress, stop) as tell:
+        return _Run(root, plan, tell, stop).execute(writer)
+
+
+class _Run:
+    def __init__(
+        self, root: Path, plan: Plan, progress: ProgressCallback | None, stop: threading.Event | None
+    ) -> None:
+        self._root = root
+        self._plan = plan
+        self._progress = progress or (lambda _: None)
+        self._stop = stop or threading.Event()
+        self._started = time.monotonic()
+        self._files: list[ActedFile] = []
+        self._freed = 0
+        self._left = 0
+        self._untold = 0
+        self._read = 0
+        self._meaning = Meaning(root, plan)
+        items: list[Item] = []
+        for group in plan.groups:
+            items += [Item(n, file, group.keeper) for n, file in enumerate(group.files, start=len(items))]
+        self._items = [item for item in items if item.file.action != "keep"]
+
+    # -- dry -------------------------------------------------------------------------------------------
+
+    def dry(self) -> ApplyReport:
+        for looking, item in self._one_by_one():
+            try:
+                ready = self._look(looking, item)
+            except LeftAloneError as error:
+                self._tell_left(item, error)
+                continue
+            if ready is None:
+                self._files.append(_acted(item, "already"))
+            else:
+                self._done(item, "would", ready.content.info, self._meaning.would_go(item, ready))
+            self._report_progress()
+        notes = (
+            () if self._cut_short() is None else ("an earlier run of this plan was cut short: it goes on",)
+        )
+        return self._report(None, read_current(self._root).generation, notes, dry=True)
+
+    def _one_by_one(self) -> Iterator[tuple[Looking, Item]]:
+        for batch in _batches(self._items):
+            looking = self._looking(batch)
+            for item in batch:
+                if self._stop.is_set():
+                    return
+                yield looking, item
+
+    # -- in earnest ------------------------------------------------------------------------------------
+
+    def execute(self, writer: Writer) -> ApplyReport:
+        self._writer = writer
+        found = self._cut_short()
+        self._journal = found
+        notes: tuple[str, ...] = ()
+        if found is not None:
+            notes = ("an earlier run of this plan was cut short: this one went on with it",)
+        for batch in _batches(self._items):
+            if self._stop.is_set():
+                break
+            self._batch(batch)
+        if self._journal is not None and not self._stop.is_set():
+            self._journal.end()
+        undo_id = None if self._journal is None else self._journal.undo_id
+        if self._untold:
+            notes += (
+                f"the trash does not tell where it has put {self._untold} of them: only you can take them out",
+            )
+        return self._report(undo_id, writer.generation, notes, dry=False)
+
+    def _cut_short(self) -> Journal | None:
+        """The journal of an earlier run of this plan, by this user, that has not come to its end."""
+        digest = self._plan.digest
+        for journal in journals.journals(self._root):
+            if journal.is_signed and journal.plan == digest and journal.state == "unfinished":
+                return journal
+        return None
+
+    def _batch(self, batch: Sequence[Item]) -> None:
+        looking = self._looking(batch)
+        ready: list[tuple[Item, Ready]] = []
+        settled: list[Item] = []
+        for item in batch:
+            try:
+                if self._is_settled(looking, item):
+                    settled.append(item)
+                elif (found := self._look(looking, item)) is not None:
+                    ready.append((item, found))
+                else:
+                    self._files.append(_acted(item, "already"))
+            except LeftAloneError as error:
+                self._tell_left(item, error)
+        if settled:
+            self._finish(settled)
+        if ready:
+            self._act(looking, ready)
+
+    def _is_settled(self, looking: Looking, item: Item) -> bool:
+        """Whether an earlier run has done this, or has begun it so that it could be brought to its end now."""
+        journal = self._journal
+        if journal is None or (intent := journal.intents.get(item.n)) is None:
+            return False
+        match journal.states[item.n]:
+            case "done" if intent.action in MOVING:
+                return looking.is_absent(item.file)  # Else somebody has put it back.
+            case "done":
+                return intent.action != "hard-link"  # Whether it still is one is seen with the keeper.
+            case "meant":
+                return execute.settle(journal, intent, looking.spot(item.file))
+        return False
+
+    def _finish(self, items: Sequence[Item]) -> None:
+        """What was done before, by a run that may not have come to tell the catalog."""
+        journal = cast(Journal, self._journal)
+        intents = [journal.intents[item.n] for item in items]
+        quarantine.make(self._writer, self._change(intents))
+        self._refresh([i for i in intents if i.action in LINKING])
+        journal.note({item.n: "done" for item in items if journal.states[item.n] != "done"})
+        for item in items:
+            intent = journal.intents[item.n]
+            to = intent.to or journal.trashed.get(item.n)
+            self._files.append(_acted(item, "already", to=to))
+
+    def _act(self, looking: Looking, ready: Sequence[tuple[Item, Ready]]) -> None:
+        if self._journal is None:
+            self._journal = journals.begin(self._root, self._writer.staging, self._plan.digest)
+        journal = self._journal
+        intents, refused = self._meaning.intents(self._writer, journal.undo_id, ready)
+        for item, error in refused:
+            self._tell_left(item, error)
+        journal.intend(intents.values())
+        quarantine.make(self._writer, self._change(list(intents.values())))
+        states: dict[int, State] = dict.fromkeys(intents, "left")
+        with durably(self._root), safe_path.Unsynced() as unsynced:
+            for item, found in ready:
+                if item.n not in intents or self._stop.is_set():
+                    continue
+                intent = intents[item.n]
+                try:
+                    to = self._one(looking, item, intent, found, unsynced)
+                except LeftAloneError as error:
+                    # Where the disk failed half-way it is not known what came of it: that is for the next run, or undo.
+                    touched = execute.is_touched(journal, intent, found.spot)
+                    if touched:
+                        states[item.n] = "meant"
+                    self._tell_left(item, error)
+                else:
+                    states[item.n] = "done"
+                    self._untold += intent.action == "trash" and to is None
+                    self._done(item, "done", found.content.info, to)
+                self._report_progress()
+        back = [intent for n, intent in intents.items() if states[n] == "left"]
+        if back:
+            self._take_back(journal, back)
+        self._refresh([i for n, i in intents.items() if states[n] == "done" and i.action in LINKING])
+        journal.note({n: state for n, state in states.items() if state != "meant"})
+
+    def _one(
+        self, looking: Looking, item: Item, intent: Intent, found: Ready, unsynced: safe_path.Unsynced
+    ) -> bytes | None:
+        if intent.action == "tag":
+            return None
+        with explained(), safe_path.open_parent(found.spot) as at:
+            content = looking.check(at, intent.content_hash)
+        looking.check_keeper(item.keeper, content, item.file)
+        self._read += content.info.st_size
+        return execute.act(cast(Journal, self._journal), intent, found.spot, content, unsynced)
+
+    def _take_back(self, journal: Journal, intents: Sequence[Intent]) -> None:
+        """Files that have not moved after all: their images are searched again, and nothing was inherited."""
+        kept = [intent.image_id for intent in intents if intent.action in MOVING]
+        quarantine.make(
+            self._writer, replace(metadata_transfer.taking(self._writer, intents, journal), kept=kept)
+        )
+
+    def _change(self, intents: Sequence[Intent]) -> Change:
+        given = metadata_transfer.giving(self._writer, intents, cast(Journal, self._journal).undo_id)
+        away = [intent.image_id for intent in intents if intent.action in MOVING]
+        return replace(given, put_away=away)
+
+    def _refresh(self, intents: Sequence[Intent]) -> None:
+        """Files that lie at their places with other inodes and times: the next scan need not read them."""
+        commit(self._writer, Batch(checked=list(placings(intents))))
+
+    # -- telling ---------------------------------------------------------------------------------------
+
+    def _looking(self, batch: Sequence[Item]) -> Looking:
+        ids = {item.file.image_id for item in batch}
+        ids |= {item.keeper.image_id for item in batch if item.keeper.collection is None}
+        return Looking(live_sources(self._root), look_up(self._root, sorted(ids)), self._tagged)
+
+    @cached_property
+    def _tagged(self) -> frozenset[int]:
+        """Images that have the tag of the plan, if there are any that are to get it: nobody else gives it meanwhile."""
+        if all(item.file.action != "tag" for item in self._items):
+            return frozenset()
+        with closing(Reader(self._root)) as reader:
+            return frozenset(metadata_columns.tagged(reader, self._plan.tag).tolist())
+
+    def _look(self, looking: Looking, item: Item) -> Ready | None:
+        """The file, ready to be acted on; None where all is as it is meant to be. Raises LeftAloneError."""
+        if looking.is_as_meant(item.file):
+            return None
+        ready = looking.ready(item.file, item.keeper)
+        self._read += ready.content.info.st_size
+        return ready
+
+    def _tell_left(self, item: Item, why: LeftAloneError) -> None:
+        outcome: Outcome = "already" if isinstance(why, AlreadyError) else "left"
+        self._files.append(_acted(item, outcome, reason=str(why)))
+        self._left += outcome == "left"
+
+    def _done(self, item: Item, outcome: Outcome, info: os.stat_result, to: bytes | None = None) -> None:
+        self._files.append(_acted(item, outcome, to=to))
+        if item.file.action != "tag" and info.st_nlink == 1:
+            self._freed += info.st_size
+
+    def _report_progress(self) -> None:
+        seconds = time.monotonic() - self._started
+        done = len(self._files)
+        self._progress(Progress("apply", done, len(self._items), self._left, seconds, self._read))
+
+    def _report(
+        self, undo_id: str | None, generation: int, notes: tuple[str, ...], *, dry: bool
+    ) -> ApplyReport:
+        return ApplyReport(
+            dry, undo_id, generation, tuple(self._files), self._freed, notes, self._stop.is_set()
+        )
+
+
+def _acted(item: Item, outcome: Outcome, to: bytes | None = None, reason: str = "") -> ActedFile:
+    file = item.file
+    return ActedFile(file.image_id, file.path, file.action, outcome, to, reason, file.bytes)
+
+
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

@@ -1,0 +1,341 @@
+"""The record of what is done to files, written before it is done, so that it can be undone from wherever it stopped.
+
+``<collection>/undo/<id>.jsonl`` has a record a line (:mod:`imseek.curate.actions.journal_records`), signed for this
+user (:mod:`imseek.curate.actions.signature`): what is meant to happen to which file (durable before anything happens),
+and what came of it. The disk has the last word: who reads it looks where each file lies, and tells it by its bytes.
+"""
+
+from __future__ import annotations
+
+import calendar
+import errno
+import hashlib
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from imseek.curate.actions import journal_records
+from imseek.curate.actions.journal_records import (
+    AWAY,
+    Begin,
+    Copied,
+    End,
+    Intent,
+    Note,
+    Record,
+    State,
+    Trashed,
+)
+from imseek.curate.actions.signature import Signer, load_key
+from imseek.data import durable_files, layout, safe_path
+from imseek.data.current_file import read_identity
+from imseek.data.safe_path import ChangingError, SafePath
+from imseek.data.system_errors import explained, system_error
+from imseek.errors import (
+    CorruptCollectionError,
+    FormatVersionError,
+    ImseekError,
+    UnsafePathError,
+    UsageError,
+)
+from imseek.types import UndoInfo
+
+#: Bytes of a line, at most. One of ours has a few extended attributes and captions in it, each of 64 KiB at most.
+_MAX_LINE: Final = 1 << 24
+#: Damaged lines, at most, of a journal that is read on.
+_MAX_DAMAGED: Final = 10_000
+#: Damaged lines that people are told of one by one.
+_SHOWN: Final = 3
+
+
+class Damage(NamedTuple):
+    """A line that is no record: its number, its bytes, and what is the matter with it."""
+
+    number: int
+    data: bytes
+    reason: str
+
+
+@dataclass(slots=True)
+class Journal:
+    """One journal, read as a whole. Files without an intent are not in it.
+
+    ``is_signed`` says that each of its records was written by this user's imseek; ``is_whole`` that it was read to its
+    end, which is not so where it is damaged beyond measure. ``digest`` tells what was read.
+    """
+
+    file: Path
+    undo_id: str
+    signer: Signer
+    begin: Begin
+    is_signed: bool = False
+    is_whole: bool = True
+    digest: str = ""
+    ended: bool = False
+    damaged: list[Damage] = field(default_factory=list)
+    intents: dict[int, Intent] = field(default_factory=dict)
+    states: dict[int, State] = field(default_factory=dict)
+    trashed: dict[int, bytes] = field(default_factory=dict)
+    copies: dict[int, set[int]] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> str:
+        """The digest of the plan."""
+        return self.begin.plan
+
+    # -- writing: each returns once it is durable, unless it says otherwise ---------------------------------
+
+    def intend(self, intents: Iterable[Intent]) -> None:
+        """Must be durable before any of it happens."""
+        new = [journal_records.merge_intents(self.intents.get(intent.n), intent) for intent in intents]
+        self._append(new, sync=True)
+        for intent in new:
+            self.intents[intent.n] = intent
+            self.states[intent.n] = "meant"
+
+    def note(self, states: Mapping[int, State], *, sync: bool = True) -> None:
+        """What came of files. Where that is lost, the disk tells."""
+        if states:
+            self._append([Note(n, state) for n, state in states.items()], sync=sync)
+            self.states.update(states)
+
+    def note_trashed(self, n: int, to: bytes) -> None:
+        """Where the trash has put a file. Not fsynced: the trash has a record of its own."""
+        self._append([Trashed(n, to)], sync=False)
+        self.trashed[n] = to
+
+    def note_copy(self, n: int, inode: int) -> None:
+        """Record a copy of a file that was made on another disk, in either direction, by its inode."""
+        self._append([Copied(n, inode)], sync=True)
+        self.copies.setdefault(n, set()).add(inode)
+
+    def end(self) -> None:
+        """All of the plan has been gone through."""
+        self._append([End()], sync=True)
+        self.ended = True
+
+    def adopt(self, staging: Path) -> None:
+        """Write the journal anew as this user's own, who has agreed to what it says. Damaged lines stay as they are."""
+        self.begin = replace(self.begin, adopted=True)
+        data = b"".join(self._line(record) for record in self._records())
+        durable_files.write_file(
+            self.file, data + b"".join(one.data + b"\n" for one in self.damaged), staging=staging
+        )
+        self.is_signed = True
+
+    def _records(self) -> Iterator[Record]:
+        yield self.begin
+        yield from self.intents.values()
+        for n, inodes in self.copies.items():
+            yield from (Copied(n, inode) for inode in inodes)
+        yield from (Trashed(n, to) for n, to in self.trashed.items())
+        yield from (Note(n, state) for n, state in self.states.items() if state != "meant")
+        if self.ended:
+            yield End()
+
+    def _append(self, new: Iterable[Record], *, sync: bool) -> None:
+        assert self.is_signed, "what others wrote is adopted before anything is added"
+        durable_files.append(self.file, b"".join(map(self._line, new)), sync=sync)
+
+    def _line(self, record: Record) -> bytes:
+        return journal_records.line(self.signer.sign(journal_records.document(record)))
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> Literal["unfinished", "done", "undone", "partly"]:
+        states = {state for state in self.states.values() if state != "left"}
+        if states & {"returning", "undone", "gone"}:
+            return "partly" if states & AWAY else "undone"
+        return "done" if self.ended and "meant" not in states else "unfinished"
+
+    def info(self) -> UndoInfo:
+        counts = dict(Counter[str](i.action for n, i in self.intents.items() if self.states[n] != "left"))
+        held = sum(i.size for n, i in self.intents.items() if self.states[n] in AWAY)
+        return UndoInfo(self.undo_id, self.begin.created, self.state, counts, held, tuple(self._notes()))
+
+    def _notes(self) -> Iterator[str]:
+        if self.damaged:
+            shown = "; ".join(f"line {one.number}: {one.reason}" for one in self.damaged[:_SHOWN])
+            more = "; …" if len(self.damaged) > _SHOWN else ""
+            lines = "1 line" if len(self.damaged) == 1 else f"{len(self.damaged):,} lines"
+            yield f"{lines} of {self.file} could not be read ({shown}{more})"
+        if not self.is_whole:
+            yield f"{self.file} was not read to its end: it is too damaged"
+        elif not self.is_signed:
+            yield "another user, another machine or an earlier imseek wrote it: undoing it asks first"
+
+
+def begin(root: Path, staging: Path, plan: str) -> Journal:
+    """A new journal for a plan, known by its digest. Raises StorageError."""
+    undo_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+    if (known := _names(root)) and undo_id <= known[0]:
+        undo_id = _after(known[0])
+        if not layout.is_journal(layout.journal(undo_id)):
+            raise CorruptCollectionError(
+                f"{root / layout.journal(known[0])} is from the end of time: no journal can follow it",
+                hint="move it away",
+            )
+    created = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+    collection = read_identity(root).uuid
+    signer = Signer(load_key(), collection, undo_id)
+    first = Begin(undo_id, created, plan, collection)
+    journal = Journal(root / layout.journal(undo_id), undo_id, signer, first, is_signed=True)
+    durable_files.write_file(journal.file, journal._line(first), staging=staging)
+    return journal
+
+
+def _after(undo_id: str) -> str:
+    """An id behind that one, for a second journal within a second, or after the clock was set back: the last is what
+    is undone first."""
+    stamp, last = undo_id[:-6], int(undo_id[-6:], 16)
+    if last < 0xFFFFFF:
+        return f"{stamp}{last + 1:06x}"
+    try:
+        later = calendar.timegm(time.strptime(stamp, "%Y%m%d-%H%M%S-")) + 1
+    except ValueError:  # Somebody else has made it: no such day.
+        return ""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(later))}-000000"
+
+
+def find(root: Path, undo_id: str) -> Journal:
+    """Raises UsageError where there is none, FormatVersionError where a later imseek wrote it, StorageError."""
+    names = _names(root)
+    if undo_id not in names:
+        known = ", ".join(names[:5]) or "none"
+        raise UsageError(f"nothing on record as {undo_id!r} (there are: {known})", hint="imseek undo --list")
+    return next(_journals(root, [undo_id]))
+
+
+def journals(root: Path) -> list[Journal]:
+    """All of a collection, the newest first. Raises as :func:`find`."""
+    return list(_journals(root, _names(root)))
+
+
+def list_(root: Path) -> tuple[UndoInfo, ...]:
+    """What was done to files of a collection, the newest first."""
+    return tuple(journal.info() for journal in journals(root))
+
+
+def promised(root: Path) -> dict[bytes, bytes]:
+    """Places that files were put away in, or were to be, with where each file was; empty where that is not one file."""
+    found: dict[bytes, bytes] = {}
+    for journal in journals(root):
+        for n, intent in journal.intents.items():
+            if intent.to and journal.states[n] not in ("left", "undone"):
+                found[intent.to] = intent.full if found.get(intent.to, intent.full) == intent.full else b""
+    return found
+
+
+def copied(root: Path) -> dict[tuple[int, bytes], set[int]]:
+    """Inodes of the copies that this user's imseek made of files on other disks, by source and path within it."""
+    found: dict[tuple[int, bytes], set[int]] = {}
+    for journal in journals(root):
+        for n, inodes in journal.copies.items() if journal.is_signed else ():
+            if (intent := journal.intents.get(n)) is not None:  # Its line may be damaged.
+                found.setdefault((intent.source_id, intent.path), set()).update(inodes)
+    return found
+
+
+def _names(root: Path) -> list[str]:
+    """Ids of the journals, the newest first. Raises UnsafePathError where their folder is a link."""
+    try:
+        with safe_path.open_parent(_path(root, "")) as at:
+            names = os.listdir(at.folder)
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError as error:
+        raise UnsafePathError(
+            f"{root / layout.UNDO} is a link, or a file: journals lie in a folder"
+        ) from error
+    except OSError as error:
+        raise system_error(error, root / layout.UNDO) from error
+    found = [name for name in names if layout.is_journal(f"{layout.UNDO}/{name}")]
+    return sorted((name.removesuffix(".jsonl") for name in found), reverse=True)
+
+
+def _path(root: Path, undo_id: str) -> SafePath:
+    return SafePath(os.fsencode(root), os.fsencode(layout.journal(undo_id)))
+
+
+def _journals(root: Path, names: Iterable[str]) -> Iterator[Journal]:
+    key = load_key()
+    try:
+        collection = read_identity(root).uuid
+    except ImseekError:  # It is damaged: nothing can be told to be of it.
+        key, collection = None, ""
+    for undo_id in names:
+        yield _read(root, undo_id, Signer(key, collection, undo_id))
+
+
+def _read(root: Path, undo_id: str, signer: Signer) -> Journal:
+    """A line that was cut short, or has changed, or is no record, is passed over: the disk tells what came of its file.
+
+    Raises FormatVersionError, UnsafePathError for what is no regular file, StorageError.
+    """
+    file = root / layout.journal(undo_id)
+    journal = Journal(file, undo_id, signer, Begin(undo_id, "", "", ""))
+    digest, signatures = hashlib.sha256(), set[bool]()
+    with explained(file):
+        for number, data in enumerate(_lines(root, undo_id), start=1):
+            digest.update(data)
+            if len(data) > _MAX_LINE or len(journal.damaged) == _MAX_DAMAGED:
+                journal.is_whole = False
+                break
+            line = data.rstrip(b"\n")
+            if not line:
+                continue
+            try:
+                document = journal_records.read(line)
+                record = journal_records.parse(document)
+            except ValueError as error:
+                if line != data:  # Else it may be half a line, of a kill.
+                    journal.damaged.append(Damage(number, line, str(error)))
+            except FormatVersionError as error:
+                raise FormatVersionError(f"{file}: {error}", hint=error.hint) from error
+            else:
+                _take(journal, record)
+                signatures.add(signer.is_signed(document))
+    journal.is_signed = signatures == {True} and journal.is_whole
+    journal.digest = digest.hexdigest()
+    return journal
+
+
+def _lines(root: Path, undo_id: str) -> Iterator[bytes]:
+    with safe_path.open_parent(_path(root, undo_id)) as at:
+        try:
+            fd = safe_path.open_regular(at)
+        except ChangingError as error:
+            raise UnsafePathError(f"{root / layout.journal(undo_id)}: {error}") from error
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise UnsafePathError(
+                f"{root / layout.journal(undo_id)} is a link: imseek makes no journals that are links",
+                hint="move it out of that folder",
+            ) from error
+    with os.fdopen(fd, "rb") as file:
+        while line := file.readline(_MAX_LINE + 1):
+            yield line
+
+
+def _take(journal: Journal, record: Record) -> None:
+    match record:
+        case Begin():
+            journal.begin = record
+        case Intent(n=n):
+            journal.intents[n], journal.states[n] = record, "meant"
+        case Note(n=n, state=state):
+            if n in journal.intents:
+                journal.states[n] = state
+        case Trashed(n=n, to=to):
+            journal.trashed[n] = to
+        case Copied(n=n, inode=inode):
+            journal.copies.setdefault(n, set()).add(inode)
+        case End():
+            journal.ended = True

@@ -1,0 +1,122 @@
+"""What a keeper takes over from the duplicates that are put away: tags, the caption, and what sources said of them.
+
+A keeper that knows something already keeps what it knows, and tags that mark duplicates are no use to it. Values of
+``extra`` columns (a rating, a title) go into a set of derived columns under their own names, and a caption into
+``inherited_caption`` there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+from imseek.curate.actions.journal import Journal
+from imseek.curate.actions.journal_records import AWAY, Intent
+from imseek.data import derived_columns, shard_files, tags
+from imseek.data.metadata_columns import DUPLICATES, marks_duplicates
+from imseek.data.quarantine import Change
+from imseek.data.reader import Reader
+from imseek.data.writer import Writer
+
+#: The set of derived columns.
+SET: Final = derived_columns.INHERITED
+CAPTION: Final = "inherited_caption"
+
+
+class Heirs:
+    """What keepers have and what they get, while duplicates are taken up one by one."""
+
+    def __init__(self, writer: Writer, pairs: Iterable[tuple[int, int]], undo_id: str) -> None:
+        ids = sorted({image_id for pair in pairs for image_id in pair})
+        with writer.catalog.transaction() as connection:
+            held = tags.of(connection, ids)
+        # What came with this very journal counts as not there yet: each duplicate is on record with what it gives.
+        mark = _mark(undo_id)
+        self._tags = {
+            image_id: {
+                tag
+                for tag, provenance in of.items()
+                if mark not in provenance and not marks_duplicates(provenance)
+            }
+            for image_id, of in held.items()
+        }
+        with closing(Reader(writer.root)) as reader:
+            self._facts = reader.intrinsics(ids) if ids else {}
+            given = derived_columns.stored(reader, SET)
+        for name, values in given.items():
+            for image_id in ids:
+                if image_id in values:
+                    self._facts.setdefault(image_id, {})[name] = values[image_id]
+
+    def of(self, keeper_id: int, image_id: int) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """The tags and values that the keeper gets from a duplicate."""
+        mine = self._tags.get(image_id, set()) - self._tags.get(keeper_id, set())
+        kept = self._facts.setdefault(keeper_id, {})
+        values: dict[str, Any] = {}
+        for name, value in self._facts.get(image_id, {}).items():
+            if name == "caption":
+                if not kept.get("caption") and CAPTION not in kept:
+                    values[CAPTION] = value
+            elif name not in shard_files.INTRINSIC.names and name not in kept:
+                values[name] = value
+        kept.update(values)
+        return tuple(sorted(mine)), values
+
+
+def giving(writer: Writer, intents: Sequence[Intent], undo_id: str) -> Change:
+    """What keepers get by the intents, and the tags of images themselves."""
+    given = {
+        (i.keeper_id, tag): f"inherited from {i.image_id} {_mark(undo_id)}"
+        for i in intents
+        if i.keeper_id is not None
+        for tag in i.tags
+    }
+    given |= {(i.image_id, i.tag): f"{DUPLICATES} {_mark(undo_id)}" for i in intents if i.tag}
+    new = {(i.keeper_id, n): v for i in intents if i.keeper_id is not None for n, v in i.columns.items()}
+    return Change(tags=given, columns=_with_columns(writer, new, {}), column_set=SET)
+
+
+def taking(writer: Writer, intents: Sequence[Intent], journal: Journal) -> Change:
+    """The same taken away again, but for what others of the journal, which are still away, give to keepers too."""
+    numbers = {intent.n for intent in intents}
+    still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] in AWAY]
+    kept = {(i.keeper_id, tag) for i in still for tag in i.tags}
+    held = {(i.keeper_id, name): value for i in still for name, value in i.columns.items()}
+    lost = [(i.image_id, i.tag) for i in intents if i.tag]
+    gone: dict[tuple[int, str], Any] = {}
+    for i in intents:
+        if i.keeper_id is not None:
+            lost += [(i.keeper_id, tag) for tag in i.tags if (i.keeper_id, tag) not in kept]
+            gone |= {
+                (i.keeper_id, name): value
+                for name, value in i.columns.items()
+                if held.get((i.keeper_id, name)) != value
+            }
+    # Only those that came from here: somebody may have given one anew.
+    with writer.catalog.transaction() as connection:
+        now = tags.of(connection, sorted({image_id for image_id, _ in lost}))
+    mark = _mark(journal.undo_id)
+    mine = [one for one in dict.fromkeys(lost) if mark in now.get(one[0], {}).get(one[1], "")]
+    return Change(untagged=tuple(mine), columns=_with_columns(writer, {}, gone), column_set=SET)
+
+
+def _with_columns(
+    writer: Writer, given: Mapping[tuple[int, str], Any], gone: Mapping[tuple[int, str], Any]
+) -> Mapping[str, Mapping[int, Any]] | None:
+    """The set of derived columns with some values more, or without some that are as they were given."""
+    if not given and not gone:
+        return None
+    with closing(Reader(writer.root)) as reader:
+        stored = derived_columns.stored(reader, SET)
+    for (image_id, name), value in given.items():
+        stored.setdefault(name, {})[image_id] = value
+    for (image_id, name), value in gone.items():
+        now = stored.get(name, {}).get(image_id)
+        if now == value or str(now) == str(value):  # A column of numbers and texts holds texts.
+            del stored[name][image_id]
+    return {name: values for name, values in stored.items() if values}
+
+
+def _mark(undo_id: str) -> str:
+    return f"[undo {undo_id}]"

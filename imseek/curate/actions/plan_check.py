@@ -1,0 +1,49 @@
+"""Whether a plan may be carried out at all: it is of this collection, and names nothing outside its sources."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from imseek.curate.actions.plans import FILE_KINDS, Plan, check_target
+from imseek.data.current_file import read_current
+from imseek.data.places import is_url
+from imseek.data.quarantine import SourceAt, live_sources, were_listed
+from imseek.data.sources import contains
+from imseek.errors import PlanError
+from imseek.types import display_path
+
+
+def check(root: Path, plan: Plan) -> None:
+    """Raises PlanError, which names the entry, before anything is touched."""
+    current = read_current(root)
+    if plan.collection != current.uuid:
+        raise PlanError("the plan was made for another collection")
+    plan.check()
+    if plan.to is not None:
+        check_target(root, plan.to)
+    sources = [s for s in live_sources(root).values() if s.kind in FILE_KINDS and not is_url(s.root)]
+    named = {file.path for group in plan.groups for file in (group.keeper, *group.files)}
+    # The files of a list may lie anywhere: of them the catalog tells.
+    listed = {
+        path for s in sources if s.kind == "list" for path in were_listed(root, s.source_id, sorted(named))
+    }
+    folders = [source for source in sources if source.kind != "list"]
+    for number, group in enumerate(plan.groups, start=1):
+        for file in (group.keeper, *group.files):
+            if file.collection is not None:
+                continue
+            where = f"group {number}, {display_path(file.path)}"
+            if file.image_id >= current.next_image_id:
+                raise PlanError(f"{where}: there never was an image {file.image_id}")
+            if file.path not in listed and not any(_holds(s, file.path) for s in folders):
+                raise PlanError(f"{where}: it lies outside the sources of the collection")
+
+
+def _holds(source: SourceAt, path: bytes) -> bool:
+    """Whether a path lies in a source: by its name, and by where the folder of that name leads."""
+    if not contains(source.root, path):
+        return False
+    real = os.path.realpath(os.path.dirname(path))
+    inside = os.path.dirname(source.root) if source.kind == "file" else source.root
+    return contains(os.path.realpath(inside), real)

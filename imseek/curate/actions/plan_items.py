@@ -1,0 +1,126 @@
+"""What a plan means for a file that was looked at: where it goes, and what its keeper gets of it."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+from imseek.curate.actions import execute
+from imseek.curate.actions import journal as journals
+from imseek.curate.actions.journal_records import Intent
+from imseek.curate.actions.metadata_transfer import Heirs
+from imseek.curate.actions.plans import LINKING, MOVING, Plan
+from imseek.curate.actions.precheck import LeftAloneError, Ready, explained, quarantine_spot
+from imseek.data import file_copies, safe_path
+from imseek.data.writer import Writer
+from imseek.errors import StorageError
+from imseek.types import Action, PlannedFile
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Number ``n`` of a plan's files, with its keeper."""
+
+    n: int
+    file: PlannedFile
+    keeper: PlannedFile
+
+
+class Meaning:
+    """Of one run: no two files go to the same place, nor to one that the journals know to be another file's."""
+
+    def __init__(self, root: Path, plan: Plan) -> None:
+        self._root = root
+        self._plan = plan
+        self._taken: set[bytes] = set()
+
+    def would_go(self, item: Item, found: Ready) -> bytes | None:
+        """Where a file would be put away; None where it would not be, or only the trash knows."""
+        if item.file.action != "quarantine":
+            return None
+        spot, _ = self._quarantine(found)
+        return self._free(spot, found).full
+
+    def intents(
+        self, writer: Writer, undo_id: str, ready: Sequence[tuple[Item, Ready]]
+    ) -> tuple[dict[int, Intent], list[tuple[Item, LeftAloneError]]]:
+        """What is meant to happen, by number, and files that are left alone, since there is no place for them."""
+        pairs = [(i.keeper.image_id, i.file.image_id) for i, _ in ready if _inherits(i)]
+        heirs = Heirs(writer, pairs, undo_id)
+        made: dict[int, Intent] = {}
+        refused: list[tuple[Item, LeftAloneError]] = []
+        for item, found in ready:
+            try:
+                made[item.n] = self._intent(heirs, item, found)
+            except LeftAloneError as error:
+                refused.append((item, error))
+        return made, refused
+
+    def _intent(self, heirs: Heirs, item: Item, found: Ready) -> Intent:
+        base, to = self._target(item, found)
+        attributes = _attributes(item, found)
+        mine = item.keeper.collection is None
+        tags, columns = heirs.of(item.keeper.image_id, item.file.image_id) if _inherits(item) else ((), {})
+        info = found.content.info
+        with explained():
+            return Intent(
+                n=item.n,
+                action=cast(Action, item.file.action),
+                image_id=item.file.image_id,
+                source_id=found.source.source_id,
+                path=found.held.path,
+                full=found.spot.full,
+                content_hash=item.file.content_hash,
+                size=info.st_size,
+                mode=stat.S_IMODE(info.st_mode),
+                mtime_ns=info.st_mtime_ns,
+                device=info.st_dev,
+                inode=info.st_ino,
+                owner=(info.st_uid, info.st_gid),
+                attributes=attributes,
+                keeper_id=item.keeper.image_id if mine else None,
+                keeper=item.keeper.path,
+                to=to,
+                to_base=base,
+                tag=self._plan.tag if item.file.action == "tag" else "",
+                tags=tags,
+                columns=columns,
+            )
+
+    def _target(self, item: Item, found: Ready) -> tuple[bytes, bytes]:
+        if item.file.action != "quarantine":
+            return b"", b""
+        with explained():
+            spot, folder = self._quarantine(found)
+            try:
+                execute.prepare_quarantine(folder)
+            except StorageError as error:  # Of that disk, not of the collection's.
+                raise LeftAloneError(f"its quarantine cannot be made: {error}") from error
+            free = self._free(spot, found)
+        return free.base, free.full
+
+    def _quarantine(self, found: Ready) -> tuple[safe_path.SafePath, bytes]:
+        return quarantine_spot(found.source, found.spot, found.content.info.st_dev, self._plan.to)
+
+    def _free(self, spot: safe_path.SafePath, found: Ready) -> safe_path.SafePath:
+        return execute.free_name(spot, found.spot.full, self._taken, self._promised)
+
+    @cached_property
+    def _promised(self) -> Mapping[bytes, bytes]:
+        return journals.promised(self._root)
+
+
+def _attributes(item: Item, found: Ready) -> dict[str, bytes]:
+    """Extended attributes of a file that is to be replaced: they are not in its bytes."""
+    if item.file.action not in LINKING:
+        return {}
+    with explained(), safe_path.open_parent(found.spot) as at:
+        return file_copies.attributes(at)
+
+
+def _inherits(item: Item) -> bool:
+    return item.keeper.collection is None and item.file.action in MOVING

@@ -1,0 +1,245 @@
+"""Looking at files just before something is done to them: whether they are still what the plan says."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from imseek.curate.actions.journal_records import Intent
+from imseek.curate.actions.plans import LINKING, place_of
+from imseek.data import layout, safe_path
+from imseek.data.catalog import LIVE, QUARANTINED
+from imseek.data.changeset import Placing
+from imseek.data.file_stat import FileStat
+from imseek.data.quarantine import Held, SourceAt
+from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
+from imseek.errors import UnsafePathError
+from imseek.media.formats import sniff
+from imseek.types import PlannedFile, display_path
+
+GONE: Final = "it is not there any more"
+CHANGED: Final = "it has changed since the plan was made"
+NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+#: Bytes that tell a picture from other files.
+_HEAD: Final = 4096
+#: A file that was modified so shortly before it was read may change again under the same time stamp.
+_RACY_NS: Final = 2_000_000_000
+
+
+class LeftAloneError(Exception):
+    """Nothing is done to a file, and why. It does not leave this package."""
+
+
+class AlreadyError(LeftAloneError):
+    """Nothing needs to be done to a file, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A file that was looked at: its place in the catalog, where it lies, and what it was then."""
+
+    held: Held
+    source: SourceAt
+    spot: SafePath
+    content: Content
+
+
+class Looking:
+    """Reads files and keepers. A keeper that was read and has not been touched since is not read again.
+
+    ``tagged`` are images that have the tag of the plan.
+    """
+
+    def __init__(
+        self, sources: Mapping[int, SourceAt], held: Mapping[int, Held], tagged: Collection[int]
+    ) -> None:
+        self._tagged = tagged
+        self._sources = dict(sources)
+        self._held = held
+        self._keepers: dict[bytes, tuple[Content, int]] = {}
+
+    def spot(self, file: PlannedFile) -> SafePath:
+        """Where a file lies by the catalog. Raises LeftAloneError."""
+        held, source, _ = self._place(file.image_id)
+        return spot_of(source, held.path)
+
+    def _place(self, image_id: int) -> tuple[Held, SourceAt, bytes]:
+        """The place of an image in the catalog, and its path. Raises LeftAloneError."""
+        held = self._held.get(image_id)
+        path, trouble = place_of(held, self._sources)
+        if trouble:
+            raise LeftAloneError(trouble)
+        assert held is not None
+        assert held.source_id is not None
+        return held, self._sources[held.source_id], path
+
+    def _place_by_plan(self, file: PlannedFile) -> tuple[Held, SourceAt]:
+        """The same of a file that has to lie where the plan says. Raises LeftAloneError."""
+        held, source, path = self._place(file.image_id)
+        if path != file.path:
+            raise LeftAloneError(f"it lies elsewhere now: {display_path(path)}")
+        return held, source
+
+    def is_as_meant(self, file: PlannedFile) -> bool:
+        """Whether an image is quarantined and its file is not at its place, or has the tag that it is to get."""
+        held = self._held.get(file.image_id)
+        if held is None or held.content_hash.hex() != file.content_hash:
+            return False
+        if file.action == "tag" and file.image_id in self._tagged:
+            return True
+        return held.state == QUARANTINED and (held.source_id is None or self.is_absent(file))
+
+    def is_absent(self, file: PlannedFile) -> bool:
+        """Whether nothing lies at the place of a file. Raises LeftAloneError."""
+        with explained():
+            try:
+                with safe_path.open_parent(self.spot(file)) as at:
+                    return safe_path.stat_entry(at) is None
+            except FileNotFoundError:
+                return True
+
+    def ready(self, file: PlannedFile, keeper: PlannedFile) -> Ready:
+        """Raises LeftAloneError."""
+        held, source = self._place_by_plan(file)
+        if held.content_hash.hex() != file.content_hash:
+            raise LeftAloneError("the collection has other bytes of it by now")
+        if held.state not in (LIVE, QUARANTINED):
+            raise LeftAloneError(f"it is {held.state}")
+        spot = spot_of(source, held.path)
+        with explained(), safe_path.open_parent(spot) as at:
+            content = self.check(at, file.content_hash)
+            if file.action != "tag":
+                check_writable(at)
+        self.check_keeper(keeper, None if file.action == "tag" else content, file)
+        return Ready(held, source, spot, content)
+
+    def check(self, at: FolderEntry, content_hash: str) -> Content:
+        """The file there, read. Raises LeftAloneError where it is not that of this hash, or no picture, OSError,
+        ChangingError."""
+        info = safe_path.stat_entry(at)
+        if info is None:
+            raise LeftAloneError(GONE)
+        if stat.S_ISLNK(info.st_mode):
+            raise LeftAloneError("it is a symbolic link: the picture lies elsewhere")
+        if not stat.S_ISREG(info.st_mode):
+            raise LeftAloneError("it is not a regular file")
+        content = safe_path.read_content(at)
+        if content.sha256.hex() != content_hash:
+            raise LeftAloneError(CHANGED)
+        check_picture(at)
+        return content
+
+    def check_keeper(self, keeper: PlannedFile, content: Content | None, file: PlannedFile) -> Content:
+        """The keeper, sound and in its place, and not the very file that is to go. Raises LeftAloneError."""
+        try:
+            if keeper.collection is None:
+                held, _ = self._place_by_plan(keeper)
+                if held.state != LIVE:
+                    raise LeftAloneError(f"it is {held.state}")
+            found = self._keeper(keeper)
+        except LeftAloneError as error:
+            raise LeftAloneError(f"its keeper: {error}") from error
+        if content is not None and os.path.samestat(content.info, found.info):
+            reason = "it is the keeper under another name (a hard link): there are no two copies"
+            raise AlreadyError(reason) if file.action == "hard-link" else LeftAloneError(reason)
+        if content is not None and file.action in LINKING:
+            if content.sha256 != found.sha256:
+                raise LeftAloneError("it has other bytes than the keeper")
+            if content.info.st_dev != found.info.st_dev:
+                raise LeftAloneError("the keeper lies on another file system")
+        return found
+
+    def _keeper(self, keeper: PlannedFile) -> Content:
+        with explained(), safe_path.open_parent(SafePath.of(keeper.path)) as at:
+            if (before := self._keepers.get(keeper.path)) is not None:
+                content, read_ns = before
+                info = safe_path.stat_entry(at)
+                racy = max(content.info.st_mtime_ns, content.info.st_ctime_ns) > read_ns - _RACY_NS
+                if info is not None and safe_path.same(info, content.info) and not racy:
+                    return content
+            now = time.time_ns()
+            content = self.check(at, keeper.content_hash)
+            self._keepers[keeper.path] = content, now
+            return content
+
+
+def spot_of(source: SourceAt, path: bytes) -> SafePath:
+    """Where the file of a place lies. Below the root of a source no link is followed."""
+    if source.kind in ("folder", "imagefolder"):
+        return SafePath(source.root, path)
+    return SafePath.of(os.path.join(source.root, path) if path else source.root)
+
+
+def quarantine_spot(
+    source: SourceAt, spot: SafePath, device: int, to: bytes | None
+) -> tuple[SafePath, bytes]:
+    """Where a file is to be put away, as long as nothing lies there, and the folder of quarantine.
+
+    By default that is one of the highest folder of the source on the file's own disk, so that moving is one rename.
+    """
+    if to is not None:
+        return SafePath(to, spot.inner), to
+    top, inner = os.path.dirname(spot.full), os.path.basename(spot.full)
+    while top != spot.base:
+        above = os.path.dirname(top)
+        if os.stat(above).st_dev != device:
+            break
+        top, inner = above, os.path.join(os.path.basename(top), inner)
+    folder = os.fsencode(layout.QUARANTINE)
+    return SafePath(top, os.path.join(folder, inner)), os.path.join(top, folder)
+
+
+def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
+    """The files of intents as they lie at their places now; those that are not there are left out."""
+    for intent in intents:
+        try:
+            info = os.lstat(intent.full)
+        except OSError:
+            continue
+        inode = info.st_ino & (2**63 - 1)
+        seen = FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
+        yield Placing(intent.image_id, intent.source_id, intent.path, seen)
+
+
+def check_picture(at: FolderEntry) -> None:
+    """Raise LeftAloneError for a file that no scan takes in, since it is no picture. Raises OSError, ChangingError.
+
+    A catalog, a plan or a journal that somebody else wrote may name any file.
+    """
+    if sniff(safe_path.read_head(at, _HEAD)) is None:
+        raise LeftAloneError("it is no picture")
+
+
+def check_writable(at: FolderEntry) -> None:
+    """Whether names in the folder may change, as far as the system tells before it is tried."""
+    if not os.access(b".", os.W_OK | os.X_OK, dir_fd=at.folder):
+        raise LeftAloneError("its folder cannot be written")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What the system says of a file, as why it is left alone."""
+    try:
+        yield
+    except (ChangingError, UnsafePathError) as error:
+        raise LeftAloneError(str(error)) from error
+    except FileExistsError as error:
+        raise LeftAloneError("something lies where it was to go") from error
+    except OSError as error:
+        raise LeftAloneError(said(error)) from error
+
+
+def said(error: OSError) -> str:
+    if error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR):
+        return "a symbolic link, or a file, lies on the way to it"
+    if error.errno == errno.ENOENT:
+        return GONE
+    if error.errno == errno.ENOSPC:
+        return "there is no room left on the disk"
+    return str(error.strerror or error)

@@ -1,0 +1,284 @@
+"""Undoing what was done to files: each goes back to its place, byte for byte, and its image is searched again.
+
+The journal says what was meant, and the disk what has come of it; files are told by their bytes. Nothing is replaced:
+where another file lies at a place by now, the one that was put away stays where it is, and that is told.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from imseek.curate.actions import journal as journals
+from imseek.curate.actions import metadata_transfer
+from imseek.curate.actions.apply import BATCH
+from imseek.curate.actions.journal import Journal
+from imseek.curate.actions.journal_records import AWAY, Intent, State
+from imseek.curate.actions.plans import LINKING, MOVING
+from imseek.curate.actions.precheck import LeftAloneError, placings
+from imseek.curate.actions.revert import Back, GoneError, bring_back, tidy, where
+from imseek.curate.actions.undo_bounds import Bounds, quarantine_folder
+from imseek.data import quarantine, safe_path
+from imseek.data.changeset import Batch, Placing
+from imseek.data.commit import commit
+from imseek.data.current_file import read_current
+from imseek.data.quarantine import Held, live_sources, look_up, occupants
+from imseek.data.run_progress import telling
+from imseek.data.system_errors import explained
+from imseek.data.trust import check_trusted
+from imseek.data.writer import Writer
+from imseek.data.writer_wait import writing
+from imseek.errors import CorruptCollectionError, UntrustedJournalError, UsageError
+from imseek.types import ForeignJournal, Outcome, Progress, ProgressCallback, UndoneFile, UndoReport
+
+#: States of files that there is something to undo of. A file that was gone may be there again.
+_OPEN: Final = AWAY | {"gone"}
+
+
+def undo(
+    root: str | os.PathLike[str],
+    id: str | None = None,  # noqa: A002 - what people call it
+    dry_run: bool = True,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    *,
+    trust: Callable[[ForeignJournal], bool] = lambda _: False,
+) -> UndoReport:
+    """Undo what was done last, or what is on record under an id (``journal.list_``); ``dry_run`` only tells.
+
+    Files that cannot be brought back now are left alone, and told; the same call tries again. Cut short, it goes on.
+    A journal that this user's imseek did not write is obeyed only where ``trust`` says so, which is asked before
+    anything is locked; from then on it counts as this user's.
+
+    Raises UsageError where there is nothing to undo, UntrustedJournalError, CollectionNotFoundError, LockedError where
+    another writer does not end within half a minute, ReadOnlyError, StorageError.
+    """
+    path = Path(root).expanduser().absolute()
+    generation = read_current(path).generation
+    journal = _journal(path, id)
+    if dry_run:
+        run = _Run(path, journal, progress, stop)
+        return run.report(generation, run.dry())
+    agreed = journal.is_signed or _agree(path, journal, trust)
+    with writing(path, "undo") as writer, telling(writer, progress, stop) as tell:
+        # Anybody may have written to it meanwhile. What was agreed to is what was shown.
+        again = _journal(path, journal.undo_id)
+        if not again.is_signed:
+            if not agreed or again.digest != journal.digest:
+                raise _untrusted(path, again)
+            again.adopt(writer.staging)
+        run = _Run(path, again, tell, stop)
+        files = run.execute(writer)
+        return run.report(writer.generation, files, dry=False)
+
+
+def _agree(root: Path, journal: Journal, trust: Callable[[ForeignJournal], bool]) -> bool:
+    """True where the user agrees that a journal of somebody else is obeyed. Raises UntrustedJournalError otherwise."""
+    if not journal.is_whole:
+        raise CorruptCollectionError(f"{journal.file} is too damaged to be obeyed", hint="move it away")
+    if not trust(_describe(root, journal)):
+        raise _untrusted(root, journal)
+    return True
+
+
+def _describe(root: Path, journal: Journal) -> ForeignJournal:
+    bounds = Bounds(root, live_sources(root))
+    intents = [intent for n, intent in journal.intents.items() if journal.states[n] in _OPEN]
+    sources, targets = set(), set()
+    for recorded in intents:
+        with suppress(LeftAloneError):
+            intent, spot = bounds.locate(journal, recorded)
+            if intent.action in MOVING and (place := where(journal, intent)) is not None:
+                sources.add(quarantine_folder(intent) if intent.action == "quarantine" else place.base)
+            targets.add(os.path.dirname(spot.full))
+    return ForeignJournal(
+        journal.undo_id,
+        journal.begin.created,
+        dict(Counter[str](intent.action for intent in intents)),
+        tuple(sorted(sources)),
+        tuple(sorted(targets)),
+        journal.digest,
+    )
+
+
+def _untrusted(root: Path, journal: Journal) -> UntrustedJournalError:
+    command = f"imseek undo {journal.undo_id} -c {shlex.quote(str(root))}"
+    return UntrustedJournalError(
+        f"the journal {journal.undo_id} was written by another user, on another machine or by an earlier imseek: "
+        "it is not obeyed unasked",
+        hint=f"look at what it would do ({command}); if that is right: {command} --yes --trust-journal",
+    )
+
+
+def foreign_journal(root: Path, undo_id: str | None = None) -> ForeignJournal | None:
+    """What :func:`undo` would ask ``trust`` about; None where this user's imseek wrote the journal.
+
+    Raises as that, and so UntrustedCollectionError before anybody is asked about a journal in it.
+    """
+    journal = _journal(root, undo_id)
+    if journal.is_signed:
+        return None
+    check_trusted(root, "writing to it")
+    return _describe(root, journal)
+
+
+def _journal(root: Path, undo_id: str | None) -> Journal:
+    if undo_id is not None:
+        return journals.find(root, undo_id)
+    found = journals.journals(root)
+    for journal in found:
+        if AWAY & set(journal.states.values()):
+            return journal
+    damage = [
+        note for journal in found if journal.damaged or not journal.is_whole for note in journal.info().notes
+    ]
+    raise UsageError("; ".join(["nothing was done that could be undone", *damage]), hint="imseek undo --list")
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """``back`` is None where the file was left alone, for this ``reason``."""
+
+    intent: Intent
+    back: Back | None
+    reason: str = ""
+    gone: bool = False
+    other: bool = False
+
+
+class _Run:
+    def __init__(
+        self, root: Path, journal: Journal, progress: ProgressCallback | None, stop: threading.Event | None
+    ) -> None:
+        self._root = root
+        self._journal = journal
+        self._progress = progress or (lambda _: None)
+        self._stop = stop or threading.Event()
+        self._started = time.monotonic()
+        self._notes: list[str] = list(journal.info().notes)
+        self._bounds = Bounds(root, live_sources(root))
+        # The last first, as they were done.
+        self._intents = [
+            intent
+            for n, intent in sorted(journal.intents.items(), reverse=True)
+            if journal.states[n] in _OPEN
+        ]
+        self._before = dict(journal.states)
+        self._count = 0
+
+    def report(self, generation: int, files: Sequence[UndoneFile], *, dry: bool = True) -> UndoReport:
+        return UndoReport(
+            dry,
+            self._journal.undo_id,
+            generation,
+            tuple(files),
+            tuple(self._notes),
+            self._stop.is_set(),
+            len(self._journal.damaged),
+        )
+
+    def dry(self) -> list[UndoneFile]:
+        results = self._results(self._intents, safe_path.Unsynced(), dry_run=True)
+        return [_told(result, "would") for result in results]
+
+    def execute(self, writer: Writer) -> list[UndoneFile]:
+        told: list[UndoneFile] = []
+        states = self._journal.states
+        for start in range(0, len(self._intents), BATCH):
+            if self._stop.is_set():
+                break
+            batch = self._intents[start : start + BATCH]
+            # A copy that is found at a place later is ours then, and not one that somebody has put there.
+            returning: dict[int, State] = {i.n: "returning" for i in batch if states[i.n] == "done"}
+            self._journal.note(returning)
+            with explained(self._root), safe_path.Unsynced() as unsynced:
+                results = list(self._results(batch, unsynced, dry_run=False))
+            self._record(writer, results)
+            told += [_told(result, "done") for result in results]
+        return told
+
+    def _results(
+        self, intents: Sequence[Intent], unsynced: safe_path.Unsynced, *, dry_run: bool
+    ) -> Iterator[_Result]:
+        for recorded in intents:
+            if self._stop.is_set():
+                return
+            intent = recorded
+            try:
+                intent, spot = self._bounds.locate(self._journal, recorded)
+                yield _Result(intent, self._one(intent, spot, unsynced, dry_run))
+            except GoneError as error:
+                yield _Result(intent, None, str(error), gone=True, other=error.other)
+            except LeftAloneError as error:
+                yield _Result(intent, None, str(error))
+            self._count += 1
+            seconds = time.monotonic() - self._started
+            self._progress(Progress("undo", self._count, len(self._intents), 0, seconds))
+
+    def _one(
+        self, intent: Intent, spot: safe_path.SafePath, unsynced: safe_path.Unsynced, dry_run: bool
+    ) -> Back:
+        before = self._before[intent.n]
+        return bring_back(
+            self._journal, intent, spot, before, lambda: self._copied, unsynced, dry_run=dry_run
+        )
+
+    @cached_property
+    def _copied(self) -> Mapping[tuple[int, bytes], Set[int]]:
+        return journals.copied(self._root)
+
+    def _record(self, writer: Writer, results: Sequence[_Result]) -> None:
+        """The catalog, and then the journal, of files that are back."""
+        back = [result.intent for result in results if result.back is not None]
+        held = look_up(self._root, sorted({intent.image_id for intent in back}))
+        commit(writer, self._batch(back, held))
+        states = self._journal.states
+        # Of one that another file took the place of, the next scan tells what has become.
+        kept = [r.intent.image_id for r in results if r.other and r.intent.action in MOVING]
+        quarantine.make(writer, replace(metadata_transfer.taking(writer, back, self._journal), kept=kept))
+        noted: dict[int, State] = {intent.n: "undone" for intent in back}
+        noted |= {r.intent.n: "gone" for r in results if r.gone and states[r.intent.n] != "gone"}
+        # What lies at their places, now or later, is not ours.
+        left = (r.intent.n for r in results if r.back is None and not r.gone)
+        noted |= {n: "done" for n in left if states[n] == "returning"}
+        self._journal.note(noted)
+        for intent in back:
+            tidy(intent)
+
+    def _batch(self, back: Sequence[Intent], held: Mapping[int, Held]) -> Batch:
+        """Images whose files lie at their places again, with the stat of now."""
+        batch = Batch()
+        files = [intent for intent in back if intent.action in MOVING or intent.action in LINKING]
+        lying = occupants(self._root, [(i.source_id, i.path) for i in files])
+        for placing in placings(files):
+            image = held.get(placing.image_id)
+            there = lying.get((placing.source_id, placing.path))
+            if image is None:
+                self._notes.append(
+                    f"image {placing.image_id} has left the collection: `imseek index` takes its file in anew"
+                )
+            elif there == placing.image_id:
+                batch.checked.append(placing)
+            elif image.source_id is None:
+                # Another file had its place, and has left it: that image waits to be found elsewhere.
+                batch.moved.append(
+                    Placing(placing.image_id, placing.source_id, placing.path, placing.stat, replaces=there)
+                )
+        return batch
+
+
+def _told(result: _Result, moved: Outcome) -> UndoneFile:
+    intent = result.intent
+    if result.back is None:
+        return UndoneFile(intent.image_id, intent.full, intent.action, "left", result.reason)
+    outcome: Outcome = moved if result.back.moved else "already"
+    return UndoneFile(intent.image_id, intent.full, intent.action, outcome, result.back.note)

@@ -1,0 +1,205 @@
+"""Which pairs of contents are worth a closer look: those whose perceptual hashes are near, and those whose vectors are.
+
+No pair is looked at that neither of the two proposes, and each content brings a bounded number of pairs, so that time
+and memory grow with the number of contents, not with its square. What is finished is kept in the collection's cache:
+a call that was stopped goes on there, and after a few new images only what is new is compared.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.curate.candidates.cache import Kept, digest
+from imseek.curate.candidates.hamming import Bits
+from imseek.curate.candidates.phash_pairs import Turn, alike_pairs, as_it_is, distances
+from imseek.curate.candidates.phash_pairs import notes as notes_on_hashes
+from imseek.curate.candidates.vector_pairs import near_pairs
+from imseek.curate.unique_contents import Contents, Ids
+from imseek.data.reader import Reader
+from imseek.data.snapshot_progress import Telling
+from imseek.data.vectors import VectorIndex
+from imseek.data.vectors.range_search import Rows
+from imseek.types import Float32, ProgressCallback, SpaceInfo
+
+PHASE: Final = "measuring pairs"
+
+#: Without a snapshot every row is compared with each: from so many contents on, that is worth a note.
+_SCANNED: Final = 200_000
+_PAIRS: Final = 1 << 16
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far to look: hashes that differ in at most ``radius`` bits of 64, vectors of at least ``cosine``; and how
+    many pairs one content may bring by its hash (``alike``) and by its vector, the nearest ones."""
+
+    radius: int = 10
+    cosine: float = 0.9
+    alike: int = 32
+    neighbours: int = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """Contents of one collection, and the index of the space that they are compared in: None where vectors are not to
+    be compared, since the other collection has another encoder. ``name`` is the collection's UUID; ``notes`` are passed
+    on."""
+
+    name: str
+    contents: Contents
+    space: SpaceInfo
+    index: VectorIndex | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Pairs, each once, in order: positions ``a`` and ``b`` (m,) int64 in the contents of the two sides (``a`` < ``b``
+    of one side).
+
+    ``distance`` (m,) uint8 is in how many bits the hash of ``b`` differs from that of ``a`` turned by the code
+    ``orientation`` (m,) uint8, the least over all codes (:mod:`imseek.curate.pixels.orientations`); 255 where a
+    hash is not known. ``cosine`` (m,) float32 is that of the stored rows, NaN where vectors are not compared.
+    Both are exact, whatever has proposed a pair. ``notes`` tell what was left out. ``interrupted``: it was stopped, and
+    there are no pairs yet.
+    """
+
+    a: Ids
+    b: Ids
+    distance: Bits
+    orientation: Bits
+    cosine: Float32
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+
+def side_of(reader: Reader, contents: Contents, index: VectorIndex | None) -> Side:
+    """The contents of a generation in its first space of pictures, which is what ``index`` must be of."""
+    space, *more = reader.current.image_spaces
+    notes = (
+        (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
+    )
+    return Side(reader.identity.uuid, contents, space, index, notes if index is not None else ())
+
+
+def find(
+    one: Side,
+    other: Side | None = None,
+    *,
+    reach: Reach = Reach(),
+    turn: Turn = as_it_is,
+    turns: int = 1,
+    keep: Path | None = None,
+    scope: str = "",
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Candidates:
+    """The candidates within a collection, or of ``one`` against the ``other``.
+
+    ``turn`` and ``turns`` say how hashes are turned (:func:`imseek.curate.pixels.orientations.turn_hashes`, 8).
+    ``keep`` is the folder of the collection in whose cache finished parts are kept, and ``scope`` names what ``one``
+    is limited to, if it is. Vectors are those of the first space of pictures, where there are several. A content
+    whose hash is 0 is proposed by its vector only; one whose row is all zeros is not proposed at all.
+
+    Memory, at most: 250 bytes for each image, 100 for each pair, of which there are at most twice ``alike`` plus
+    ``neighbours`` for each content, and 300 MB (bench/duplicates_scale.py).
+    """
+    telling = Telling(progress, stop, often=0)
+    vectors = one.index is not None and (other is None or other.index is not None)
+    asked = digest(reach, turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name)
+    kept = Kept(keep, asked)
+    try:
+        return _find(one, other, reach, turn, turns, kept, telling)
+    except InterruptedError:
+        nothing = np.empty(0, np.int64)
+        bits = np.empty(0, np.uint8)
+        return Candidates(nothing, nothing, bits, bits, np.empty(0, np.float32), interrupted=True)
+
+
+def _find(
+    one: Side,
+    other: Side | None,
+    reach: Reach,
+    turn: Turn,
+    turns: int,
+    kept: Kept,
+    telling: Telling,
+) -> Candidates:
+    two = other or one
+    # What the other side has decides what a part of this one finds: with one image more all is compared again.
+    against = (
+        "" if other is None else digest(other.contents.ids, other.contents.hashes, other.space.fingerprint)
+    )
+    alike = alike_pairs(
+        one.contents,
+        None if other is None else (other.contents, against),
+        reach.radius,
+        reach.alike,
+        turn,
+        turns,
+        kept,
+        telling,
+    )
+    said = [*dict.fromkeys(one.notes + two.notes), *notes_on_hashes(alike, reach.alike)]
+    width = max(1, len(two.contents))
+    keys = alike.a * width + alike.b
+    cosine: Float32 | None = None
+    if one.index is not None and two.index is not None:
+        near = near_pairs(
+            one.index,
+            one.contents,
+            None if other is None else (two.index, two.contents, against),
+            reach.cosine,
+            reach.neighbours,
+            kept,
+            telling,
+        )
+        if near.cut:
+            said.append(
+                f"{near.cut:,} pictures have vectors near those of more than {reach.neighbours} others: "
+                f"of these pairs only the nearest were looked at"
+            )
+        if two.index.exact and len(one.contents) > _SCANNED:
+            said.append(
+                "every vector was compared with each: `imseek maintain --index auto` makes this faster"
+            )
+        theirs = near.a * width + near.b
+        keys = np.union1d(keys, theirs)
+        cosine = np.full(len(keys), np.nan, np.float32)
+        cosine[np.searchsorted(keys, theirs)] = near.cosine
+    a, b = np.divmod(keys, width)
+    if cosine is not None:
+        live = _fill(cosine, one, two, a, b, telling)
+        a, b, cosine = a[live], b[live], cosine[live]
+    apart, codes = distances(one.contents.phashes[a], two.contents.phashes[b], turn, turns)
+    if cosine is None:
+        cosine = np.full(len(a), np.nan, np.float32)
+    return Candidates(a, b, apart, codes, cosine, tuple(said))
+
+
+def _fill(cosine: Float32, one: Side, two: Side, a: Ids, b: Ids, telling: Telling) -> Bools:
+    """Look up the cosines (m,) that are not known yet, in place. False for pairs that have none: a row is all zeros."""
+    assert one.index is not None
+    assert two.index is not None
+    rows = Rows(one.index.segments, one.index.dim)
+    others = rows if two is one else Rows(two.index.segments, two.index.dim)
+    missing = np.flatnonzero(np.isnan(cosine))
+    for start in range(0, len(missing), _PAIRS):
+        telling.tell(PHASE, start, len(missing))
+        part = missing[start : start + _PAIRS]
+        cosine[part] = rows.cosines(one.contents.ids[a[part]], others, two.contents.ids[b[part]])
+    rows.release()
+    others.release()
+    telling.tell(PHASE, len(missing), len(missing))
+    return ~np.isnan(cosine)

@@ -1,0 +1,226 @@
+"""Contents whose perceptual hashes are near, in any of the eight orientations if that is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from imseek.curate.candidates.block_pairs import Block, each_block, joined
+from imseek.curate.candidates.cache import Kept
+from imseek.curate.candidates.hamming import Bits, Near, Table, nearest, spread
+from imseek.curate.unique_contents import Contents, Hashes, Ids
+from imseek.data.array_cache import Arrays
+from imseek.data.snapshot_progress import Telling
+from imseek.encoders.checks import available_cpus
+from imseek.search.near_duplicates import hamming
+
+PHASE: Final = "comparing hashes"
+
+#: (n,) hashes and a code from 0 → the hashes of these pictures turned by that code; 0 leaves them as they are.
+Turn: TypeAlias = Callable[[Hashes, int], Hashes]
+
+_KINDS: Final = (np.uint64, np.uint64)
+#: Distance of a pair of which one hash is not known.
+UNKNOWN: Final = 255
+_PAIRS: Final = 1 << 18
+#: Each takes 60 MB.
+_THREADS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alike:
+    """Pairs of positions ``a`` (m,) and ``b`` (m,) int64, each once; of one side ``a`` < ``b``.
+
+    ``cut``: how many contents are like more than were kept; ``crowd``: how many contents have the hash that most have.
+    """
+
+    a: Ids
+    b: Ids
+    cut: int
+    crowd: int
+
+
+class _Groups:
+    """Contents by their hash; those of which it is not known are in none.
+
+    ``hashes`` (u,) in the order of ``firsts`` (u,), the positions of the first contents that have them; the contents of
+    the n-th are ``members[starts[n] : starts[n] + sizes[n]]``, ascending.
+    """
+
+    def __init__(self, phashes: Hashes) -> None:
+        known = np.flatnonzero(phashes)
+        order = known[np.argsort(phashes[known], kind="stable")]
+        ordered = phashes[order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
+        sizes = np.diff(starts, append=len(order))
+        by_first = np.argsort(order[starts])
+        self.members, self.starts, self.sizes = order, starts[by_first], sizes[by_first]
+        self.firsts = order[self.starts]
+        self.hashes = phashes[self.firsts]
+        self._order = np.argsort(self.hashes)
+
+    def numbers(self, hashes: Hashes) -> Ids:
+        """(m,): the group of each of ``hashes``; -1 for those that no content has any more."""
+        if not len(self.hashes):
+            return np.full(len(hashes), -1, np.int64)
+        at = np.minimum(np.searchsorted(self.hashes, hashes, sorter=self._order), len(self.hashes) - 1)
+        at = self._order[at]
+        return np.where(self.hashes[at] == hashes, at, -1)
+
+
+def alike_pairs(
+    contents: Contents,
+    other: tuple[Contents, str] | None,
+    radius: int,
+    most: int,
+    turn: Turn,
+    turns: int,
+    kept: Kept,
+    telling: Telling,
+) -> Alike:
+    """Pairs of contents whose hashes differ in at most ``radius`` bits, the first one turned by any of ``turns`` codes.
+
+    Hashes that are the same are put together first. A content is paired with at most ``most`` of the contents that
+    have its hash (those that come after it), and with at most ``most`` of those whose hashes are near (of the nearest
+    ones, the first). Exact but for these bounds, and for hashes that have 16 bits in common with thousands
+    (:data:`imseek.curate.candidates.hamming.CROWD`). Memory: 120 bytes for each content, 40 for each pair.
+    Raises InterruptedError.
+    """
+    others, name = other or (contents, "")
+    groups = _Groups(contents.phashes)
+    theirs = groups if not name else _Groups(others.phashes)
+
+    def work(block: Block) -> Arrays:
+        asked = groups.hashes[block.start : block.stop]
+        table = Table(theirs.hashes[: block.upto])
+        cut = np.zeros(len(asked), np.bool_)
+        pairs = [np.empty(0, np.int64)]
+        for found in _near(table, [turn(asked, code) for code in range(turns)], radius, most + 1):
+            telling.tell(PHASE, block.start, len(groups.hashes))
+            away = (asked[found.query] != table.hashes[found.found]) | bool(name)
+            pairs.append(found.query[away] * len(table.hashes) + found.found[away])
+            cut |= found.cut
+        query, at = np.divmod(np.unique(np.concatenate(pairs)), max(1, len(table.hashes)))
+        apart = distances(asked[query], table.hashes[at], turn, turns)[0]
+        best = nearest(query, at, apart, most, cut)
+        return (
+            np.concatenate([asked[query[best]], asked[cut]]),
+            np.concatenate([table.hashes[at[best]], np.zeros(np.count_nonzero(cut), np.uint64)]),
+        )
+
+    each = each_block(
+        "hashes",
+        PHASE,
+        contents.ids[groups.firsts],
+        [groups.hashes],
+        name,
+        work,
+        _KINDS,
+        kept,
+        telling,
+    )
+    one, two = joined(list(each), _KINDS)
+    a, b, left_out = _expanded(groups, theirs, one[two != 0], two[two != 0], most, turn, turns, not name)
+    cut = np.zeros(len(contents), np.bool_)
+    crowded = groups.numbers(np.unique(one[two == 0]))
+    cut[groups.firsts[crowded[crowded >= 0]]] = True
+    cut[left_out] = True
+    if not name:
+        c, d, many = _equal(groups, most)
+        cut[many] = True
+        a, b = np.concatenate([a, c]), np.concatenate([b, d])
+        a, b = np.minimum(a, b), np.maximum(a, b)
+    a, b = np.divmod(np.unique(a * max(1, len(others)) + b), max(1, len(others)))
+    return Alike(a, b, int(np.count_nonzero(cut)), int(max(groups.sizes, default=0)))
+
+
+def _near(table: Table, asked: Sequence[Hashes], radius: int, most: int) -> Iterator[Near]:
+    """What is near to each of several arrays of queries, a few of them at the same time: NumPy lets threads work."""
+    with ThreadPoolExecutor(min(_THREADS, available_cpus(), len(asked))) as pool:
+        try:
+            yield from pool.map(lambda queries: table.near(queries, radius, most), asked)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _equal(groups: _Groups, most: int) -> tuple[Ids, Ids, Ids]:
+    """Each content with the next ``most`` that have its hash; third, the contents of whom some were left out."""
+    size = np.repeat(groups.sizes, groups.sizes)
+    of, at = spread(groups.starts, groups.sizes)
+    members, place = groups.members[at], at - groups.starts[of]
+    after = np.minimum(size - place - 1, most)
+    of, behind = spread(np.zeros(len(after), np.int64), after)
+    return members[of], members[of + behind + 1], members[size - 1 > most]
+
+
+def _expanded(
+    groups: _Groups,
+    theirs: _Groups,
+    one: Hashes,
+    two: Hashes,
+    most: int,
+    turn: Turn,
+    turns: int,
+    alone: bool,
+) -> tuple[Ids, Ids, Ids]:
+    """Pairs of hashes as pairs of contents: those of a hash are all paired with the same contents, ``most`` at most, of
+    the nearest hashes first. Third, the contents of whom some were left out."""
+    u, w = groups.numbers(one), theirs.numbers(two)
+    known = (u >= 0) & (w >= 0)
+    u, w = u[known], w[known]
+    if alone:
+        # From the side of the later one, as it is asked; a pair that was found from both sides is there once.
+        u, w = np.maximum(u, w), np.minimum(u, w)
+    key = np.unique(u * max(1, len(theirs.hashes)) + w)
+    u, w = np.divmod(key, max(1, len(theirs.hashes)))
+    apart = distances(groups.hashes[u], theirs.hashes[w], turn, turns)[0]
+    order = np.lexsort((w, apart, u))
+    u, w = u[order], w[order]
+    sizes = theirs.sizes[w]
+    before = np.cumsum(sizes) - sizes
+    begins = np.concatenate([[True], u[1:] != u[:-1]])[: len(u)]
+    before -= np.repeat(before[begins], np.diff(np.flatnonzero(begins), append=len(u)))
+    taken = np.clip(most - before, 0, sizes)
+    short = np.unique(u[taken < sizes])
+    left_out = groups.members[spread(groups.starts[short], groups.sizes[short])[1]]
+    of, at = spread(theirs.starts[w], taken)
+    b, u = theirs.members[at], u[of]
+    of, at = spread(groups.starts[u], groups.sizes[u])
+    return groups.members[at], b[of], left_out
+
+
+def distances(a: Hashes, b: Hashes, turn: Turn, turns: int) -> tuple[Bits, Bits]:
+    """Of pairs of hashes (m,), in how many bits ``b`` differs from ``a`` turned so that it is least, and by which code
+    that is, the lowest of those that are as near: both (m,) uint8. 255 and 0 where one is not known."""
+    least, codes = np.full(len(a), UNKNOWN, np.uint8), np.zeros(len(a), np.uint8)
+    for start in range(0, len(a), _PAIRS):
+        part = slice(start, start + _PAIRS)
+        one, two = a[part], b[part]
+        for code in range(turns):
+            apart = hamming(turn(one, code), two)
+            nearer = apart < least[part]
+            least[part][nearer], codes[part][nearer] = apart[nearer], code
+        unknown = (one == 0) | (two == 0)
+        least[part][unknown], codes[part][unknown] = UNKNOWN, 0
+    return least, codes
+
+
+def as_it_is(hashes: Hashes, code: int) -> Hashes:
+    """The only :data:`Turn` that there is where pictures are compared as they lie."""
+    del code
+    return hashes
+
+
+def notes(found: Alike, most: int) -> Sequence[str]:
+    """What the bounds cut, in words."""
+    if not found.cut:
+        return ()
+    crowd = f"; {found.crowd:,} have one and the same" if found.crowd > most else ""
+    return (
+        f"{found.cut:,} pictures have a perceptual hash like those of more than {most} others{crowd}: "
+        f"of these pairs only the nearest were looked at",
+    )

@@ -1,0 +1,93 @@
+"""Contents whose vectors are near: a join of a collection with itself, or with another, through its vector index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.curate.candidates.block_pairs import Block, each_block, joined
+from imseek.curate.candidates.cache import Kept
+from imseek.curate.unique_contents import Contents, Ids
+from imseek.data.array_cache import Arrays
+from imseek.data.snapshot_progress import Telling
+from imseek.data.vectors import IdSet, VectorIndex
+from imseek.data.vectors.range_search import Join, Rows
+from imseek.types import Float32
+
+PHASE: Final = "comparing vectors"
+
+_KINDS: Final = (np.int64, np.int64, np.float32)
+#: In place of an id: a bound left out something of the content beside it.
+_CUT: Final = -1
+#: Rows that are asked about at the same time.
+_ASKED: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbours:
+    """Pairs of positions ``a`` (m,) and ``b`` (m,) int64 with their ``cosine`` (m,) float32, each pair once; of one
+    side ``a`` < ``b``. ``cut``: how many contents have more neighbours than were kept."""
+
+    a: Ids
+    b: Ids
+    cosine: Float32
+    cut: int
+
+
+def near_pairs(
+    index: VectorIndex,
+    contents: Contents,
+    other: tuple[VectorIndex, Contents, str] | None,
+    least: float,
+    most: int,
+    kept: Kept,
+    telling: Telling,
+) -> Neighbours:
+    """Pairs of contents whose vectors have a cosine of at least ``least``; each content brings at most ``most``, its
+    nearest. ``other`` has index, contents and a name of the other side, where there is one.
+
+    Rows of zeros, and contents without a vector, have no neighbours. Exact where the index is; else an approximate
+    index proposes. Memory: 28 bytes for each pair, and 100 MB. Raises InterruptedError.
+    """
+    theirs, others, name = other or (index, contents, "")
+    mine, whole = Rows(index.segments, index.dim), Join(theirs, IdSet(others.ids))
+
+    def work(block: Block) -> Arrays:
+        # An approximate index takes as long for some of its rows as for all.
+        upto = block.upto if theirs.exact else None
+        join = whole if upto is None else Join(theirs, IdSet(others.ids[:upto]))
+        parts: list[Arrays] = []
+        for start in range(block.start, block.stop, _ASKED):
+            telling.tell(PHASE, start, len(contents))
+            ids, rows = mine.of(contents.ids[start : min(start + _ASKED, block.stop)])
+            ids, rows = ids[rows.any(axis=1)], rows[rows.any(axis=1)]
+            if len(ids):
+                found = join.near(rows, least, most + (not name))
+                a = ids[found.query]
+                away = (a != found.ids) if not name else np.ones(len(a), np.bool_)
+                parts.append((a[away], found.ids[away], found.cosines[away]))
+                parts.append(_cut(ids[found.cut]))
+        mine.release()
+        return joined(parts, _KINDS)
+
+    marks = [contents.hashes]
+    each = each_block("vectors", PHASE, contents.ids, marks, name, work, _KINDS, kept, telling)
+    return _positions(joined(list(each), _KINDS), contents, others, not name)
+
+
+def _cut(ids: Ids) -> Arrays:
+    return ids, np.full(len(ids), _CUT), np.zeros(len(ids), np.float32)
+
+
+def _positions(found: Arrays, contents: Contents, others: Contents, alone: bool) -> Neighbours:
+    ids, theirs, cosine = found
+    a, b = contents.positions(ids), others.positions(theirs)
+    cut = int(np.count_nonzero(theirs == _CUT))
+    known = (a >= 0) & (b >= 0)
+    a, b, cosine = a[known], b[known], cosine[known]
+    if alone:
+        a, b = np.minimum(a, b), np.maximum(a, b)
+    _, first = np.unique(a * max(1, len(others)) + b, return_index=True)
+    return Neighbours(a[first], b[first], cosine[first], cut)

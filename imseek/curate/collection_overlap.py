@@ -1,0 +1,171 @@
+"""What a collection has of another one: the same bytes, the same picture, the same scene.
+
+Train and test sets that share pictures, or a card of which most is on the disk already. The same bytes are found by
+content hash. For the rest, hashes and vectors propose and pixels decide, as within one collection; vectors only where
+both collections have a space of one encoder, since those of different ones cannot be compared.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from imseek.curate.candidates import pair_candidates
+from imseek.curate.candidates.cache import Kept, digest
+from imseek.curate.candidates.candidate_limit import LOOKS
+from imseek.curate.pair_reports import PHASE, reach_of, worded
+from imseek.curate.pixels.classify import DEFAULTS, UNKNOWN, Pairs, Thresholds
+from imseek.curate.pixels.luminance_cache import Looks
+from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.curate.pixels.verdict_cache import looked
+from imseek.curate.unique_contents import Contents, Digests, Ids
+from imseek.data.reader import Reader
+from imseek.data.snapshot_progress import Telling
+from imseek.data.vectors import VectorIndex
+from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback, SpaceInfo
+
+#: Where the encoders differ.
+NO_VECTORS: Final = (
+    "the two collections have no encoder in common: pictures were proposed by their perceptual hashes alone, which "
+    "miss crops, and no scenes were looked for"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One of the two collections. ``read`` gives the bytes of an image of it by its id, or None; ``index`` is that of
+    ``space``, which both have (:func:`imseek.search.encoder_loader.shared_space`); None where they have none in
+    common."""
+
+    reader: Reader
+    contents: Contents
+    read: Callable[[int], bytes | None]
+    space: SpaceInfo | None = None
+    index: VectorIndex | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """``pairs``: ``a`` is an image of the one collection, ``b`` of the other, each the first of its content, in order.
+
+    ``notes`` tell what was left out or is less sure. ``interrupted``: the next call goes on; what there is of
+    ``pairs`` holds.
+    """
+
+    pairs: tuple[DuplicatePair, ...]
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+
+def find(
+    one: Side,
+    other: Side,
+    kinds: Collection[DuplicateKind],
+    *,
+    thresholds: Thresholds = DEFAULTS,
+    where: str = "",
+    looks: int = LOOKS,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Across:
+    """Which contents of ``one`` the ``other`` has, by these ``kinds`` (exact, same, scene).
+
+    ``where`` names a condition by which the contents of ``one`` were chosen. At most ``looks`` candidates are looked
+    at, the most promising ones. Memory grows with the number of contents
+    (:func:`imseek.curate.candidates.pair_candidates.find`), never with the product of the two. Finished parts are kept
+    in the cache of ``one``. Raises StaleGenerationError and CorruptCollectionError.
+    """
+    mine, theirs = one.contents, other.contents
+    at, there = equal(mine.hashes, theirs.hashes)
+    pairs: list[DuplicatePair] = []
+    if "exact" in kinds:
+        pairs = [_exact(int(mine.ids[a]), int(theirs.ids[b])) for a, b in zip(at, there, strict=True)]
+    if not set(kinds) - {"exact"} or not len(mine) or not len(theirs):
+        return Across(tuple(pairs))
+    proposed = pair_candidates.find(
+        _side(one),
+        _side(other),
+        reach=reach_of(thresholds, len(theirs)),
+        turn=turn_hashes,
+        turns=len(ORIENTATIONS),
+        keep=one.reader.root,
+        scope=where,
+        progress=progress,
+        stop=stop,
+    )
+    notes = (
+        proposed.notes if one.index is not None and other.index is not None else (NO_VECTORS, *proposed.notes)
+    )
+    if proposed.interrupted:
+        return Across(tuple(pairs), notes, interrupted=True)
+    width = len(theirs)
+    new = ~np.isin(proposed.a * width + proposed.b, at * width + there)
+    found = _classified(one, other, proposed, new, thresholds, where, looks, progress, stop)
+    pairs += worded(found, np.concatenate([mine.ids, theirs.ids]), kinds)
+    pairs.sort(key=lambda pair: (pair.a, pair.b))
+    return Across(tuple(pairs), notes + found.notes, found.interrupted)
+
+
+def equal(one: Digests, other: Digests) -> tuple[Ids, Ids]:
+    """Positions (m,) int64 in either of contents (n, 32), each once, that have the same hash; in order of the first."""
+    words, others = (np.ascontiguousarray(side).view("V32").reshape(-1) for side in (one, other))
+    # The first 64 bits put them together; of two that have these in common, which nobody has ever seen, all decide.
+    heads, tails = (np.ascontiguousarray(side).view(np.uint64)[:, 0] for side in (one, other))
+    order = np.argsort(tails, kind="stable")
+    low = np.searchsorted(tails[order], heads, "left")
+    counts = np.searchsorted(tails[order], heads, "right") - low
+    a = np.repeat(np.arange(len(words)), counts)
+    b = order[np.repeat(low - (np.cumsum(counts) - counts), counts) + np.arange(len(a))]
+    same = words[a] == others[b]
+    return a[same], b[same]
+
+
+def _side(side: Side) -> pair_candidates.Side:
+    space = side.space or side.reader.current.image_spaces[0]
+    return pair_candidates.Side(side.reader.identity.uuid, side.contents, space, side.index)
+
+
+def _classified(
+    one: Side,
+    other: Side,
+    proposed: pair_candidates.Candidates,
+    new: pair_candidates.Bools,
+    thresholds: Thresholds,
+    where: str,
+    looks: int,
+    progress: ProgressCallback | None,
+    stop: threading.Event | None,
+) -> Pairs:
+    """Positions of the other collection come after those of the one, so that both are looked at through one memory."""
+    count = len(one.contents)
+
+    def read(position: int) -> bytes | None:
+        if position < count:
+            return one.read(int(one.contents.ids[position]))
+        return other.read(int(other.contents.ids[position - count]))
+
+    a, b = proposed.a[new], proposed.b[new]
+    return looked(
+        a,
+        b + count,
+        np.minimum(proposed.distance[new], np.uint8(UNKNOWN)),
+        proposed.orientation[new],
+        proposed.cosine[new],
+        Looks(read),
+        thresholds,
+        one.contents.ids[a],
+        (one.contents.hashes[a], other.contents.hashes[b]),
+        Kept(one.reader.root, digest("looked", other.reader.identity.uuid, where)),
+        partial(Telling(progress, None, often=0).tell, PHASE),
+        stop,
+        looks,
+    )
+
+
+def _exact(a: int, b: int) -> DuplicatePair:
+    return DuplicatePair(a, b, "exact", confidence=1.0, cosine=1.0, distance=0, correlation=1.0)

@@ -1,0 +1,95 @@
+"""What looking for one picture in another has come to, kept in the cache: what was looked at is not looked at again.
+
+By contents, so that it survives moves and re-indexing; a file for each run of ids of the pictures that others lie in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from imseek.curate.candidates.cache import Kept, digest
+from imseek.types import Float32
+
+#: To be raised when the same pictures and rules come to something else.
+_EDITION: Final = 1
+#: Ids of one file: 64.
+_BITS: Final = 6
+_NUMBERS: Final = 7
+_KINDS: Final = (np.uint64, np.bool_, *[np.float32] * _NUMBERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Whether a part lies in a picture, and where and how well: see :class:`imseek.curate.crops.crop_search.Inside`."""
+
+    found: bool
+    agreement: float = 0.0
+    correlation: float = 0.0
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 0.0
+    bottom: float = 0.0
+    visible: float = 0.0
+
+
+class SeenPairs:
+    """By image id and content hash of the picture, and content hash of the part. ``rules`` are what it was judged by.
+
+    Pictures are to be asked about in the order of their ids: those of one file are held at a time. ``root`` is the
+    collection's folder; None keeps nothing.
+    """
+
+    def __init__(self, root: Path | None, rules: Hashable) -> None:
+        self._kept = Kept(root, digest("inside", _EDITION, rules))
+        self._group: int | None = None
+        self._pairs: dict[int, Seen] = {}
+        self._changed = False
+
+    def get(self, whole_id: int, whole: bytes, part: bytes) -> Seen | None:
+        self._turn_to(whole_id >> _BITS)
+        return self._pairs.get(_key(whole, part))
+
+    def put(self, whole_id: int, whole: bytes, part: bytes, seen: Seen) -> None:
+        self._turn_to(whole_id >> _BITS)
+        self._pairs[_key(whole, part)] = seen
+        self._changed = True
+
+    def save(self) -> None:
+        """Write what is not written yet."""
+        if self._group is None or not self._changed:
+            return
+        keys = np.fromiter(self._pairs, np.uint64, len(self._pairs))
+        found = np.array([seen.found for seen in self._pairs.values()], np.bool_)
+        numbers = np.array([_numbers(seen) for seen in self._pairs.values()], np.float32)
+        self._kept.save(_name(self._group), (keys, found, *numbers.T))
+        self._changed = False
+
+    def _turn_to(self, group: int) -> None:
+        if group == self._group:
+            return
+        self.save()
+        self._group, self._pairs, self._changed = group, {}, False
+        if (arrays := self._kept.load(_name(group), _KINDS)) is not None:
+            keys, found, *numbers = arrays
+            rows: Float32 = np.stack(numbers, axis=1)
+            for key, yes, row in zip(keys.tolist(), found.tolist(), rows.tolist(), strict=True):
+                self._pairs[key] = Seen(yes, *row)
+
+
+def _name(group: int) -> str:
+    return f"inside-{group:08d}"
+
+
+def _key(whole: bytes, part: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(whole + part, digest_size=8).digest(), "little")
+
+
+def _numbers(seen: Seen) -> tuple[float, ...]:
+    box = (seen.left, seen.top, seen.right, seen.bottom)
+    return (seen.agreement, seen.correlation, *box, seen.visible)

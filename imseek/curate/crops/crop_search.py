@@ -1,0 +1,269 @@
+"""Pictures inside pictures: a crop, a photograph in a screenshot, a tile of a collage.
+
+The vector of a whole picture says little of what is only a part of it. So parts of each picture are encoded as well
+(:mod:`imseek.curate.crops.tile_vectors`), and each of these vectors is compared with the vectors of whole pictures:
+what is nearest to a part of a picture may lie in it. Whether it does, pixels decide: where it would lie is looked for
+on a coarse grid (:mod:`imseek.curate.crops.crop_location`), and there one is laid over the other
+(:mod:`imseek.curate.pixels.registration`).
+
+It is done only when asked for: encoding the tiles takes fourteen times as long as indexing did.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.curate.crops.cache import Seen, SeenPairs
+from imseek.curate.crops.crop_location import Ground, Location, corners
+from imseek.curate.crops.tile_vectors import Tiled, Tiler
+from imseek.curate.pixels.luminance_cache import Looks, look
+from imseek.curate.pixels.registration import Registration
+from imseek.curate.pixels.registration import inside as laid_over
+from imseek.curate.pixels.resampling import Look
+from imseek.curate.unique_contents import Digests, Ids
+from imseek.data.vectors import IdSet, VectorIndex
+from imseek.data.vectors.scores import unit_rows
+from imseek.errors import MediaError
+from imseek.media.decode import decode
+from imseek.types import Float32, Progress, ProgressCallback
+
+PHASE: Final = "pictures inside pictures"
+
+#: Longer side of a picture in which others are looked for, in pixels: three abreast are as large as what is looked for.
+WHOLE_SIDE: Final = 320
+#: The share of what is found on half A of bench/duplicates_inside.py that lies inside; most of the rest shares a part.
+CONFIDENCE: Final = 0.89
+#: What lies around the place that was found and is looked at with it, as a share of the sides of the whole.
+_MARGIN: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is looked at, and what is believed. Chosen on half A of bench/duplicates_inside.py.
+
+    Of each tile the ``nearest`` pictures of at least ``cosine`` are candidates, of one picture ``most`` of them, those
+    first that are nearest to some tile. A part must have ``corners`` in so many places, else it lies anywhere.
+    ``correlation`` is asked of the coarse look; ``agreement``, ``drift`` (in pixels) and ``detail`` are those of
+    :class:`Registration`. Of the part at least ``visible`` must lie in the whole (``cut``,
+    where only its middle was found), fill ``filled`` of the place that was found, and take at most ``largest`` of the
+    whole: what takes more is the same picture.
+    """
+
+    nearest: int = 10
+    cosine: float = 0.6
+    most: int = 40
+    corners: int = 6
+    correlation: float = 0.65
+    agreement: float = 0.88
+    drift: float = 0.8
+    detail: float = 0.5
+    visible: float = 0.9
+    cut: float = 0.5
+    filled: float = 0.5
+    largest: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The picture ``part`` lies in the picture ``whole``; both are positions in what was searched.
+
+    ``cosine`` is that of the part and the tile that is nearest to it; ``agreement`` and ``correlation`` are those of
+    their pixels (:class:`Registration`). ``box`` is left, top, right, bottom as shares of the whole, ``visible`` the
+    share of the part that is to be seen there.
+    """
+
+    whole: int
+    part: int
+    cosine: float
+    agreement: float
+    correlation: float
+    box: tuple[float, float, float, float]
+    visible: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``pairs`` by whole and part; ``missing`` pictures could not be read. ``encoded`` tiles were new, as were so many
+    pairs ``looked_at``. Where it was ``interrupted``, the next call goes on there."""
+
+    pairs: tuple[Inside, ...]
+    missing: int
+    encoded: int
+    looked_at: int
+    interrupted: bool = False
+
+
+def find(
+    ids: Ids,
+    hashes: Digests,
+    rows: Callable[[Ids], Float32],
+    index: VectorIndex,
+    tiler: Tiler,
+    read: Callable[[int], bytes | None],
+    *,
+    rules: Rules = Rules(),
+    keep: Path | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Found:
+    """Which pictures lie in which, among contents with these ``ids`` (n,), ascending, and ``hashes`` (n, 32).
+
+    ``rows`` gives the unit rows (m, dim) of ids, and ``index`` finds them: both of the space that ``tiler`` encodes
+    for. ``read`` gives the bytes of the n-th picture, or None. ``keep`` is the folder of the collection in whose cache
+    what was looked at is kept. Memory: 250 bytes for each picture, and 500 MB.
+    """
+    began = time.monotonic()
+    allowed = IdSet(ids)
+    looking = _Looking(ids, hashes, read, rules, keep)
+    pairs: list[Inside] = []
+    for block in tiler(hashes, stop):
+        whole_rows = rows(ids[block.at])
+        for n, candidates in zip(
+            block.at.tolist(), _candidates(ids, block, whole_rows, index, allowed, rules), strict=True
+        ):
+            if stop is not None and stop.is_set():
+                break
+            pairs += looking.at(n, candidates)
+        looking.kept.save()
+        if progress is not None:
+            done = int(block.at[-1]) + 1
+            progress(Progress(PHASE, done, len(ids), len(tiler.missing), time.monotonic() - began))
+    interrupted = stop is not None and stop.is_set()
+    missing = len(looking.missing | tiler.missing)
+    return Found(tuple(pairs), missing, tiler.encoded, looking.looked_at, interrupted)
+
+
+def confirm(whole: Look, part: Look, rules: Rules = Rules()) -> tuple[Location, Registration] | None:
+    """Where a part lies in a picture and how well it fits there; None where it does not lie in it.
+
+    Looks are luminance (h, w) float32, of a longer side of up to ``WHOLE_SIDE`` and 160 pixels.
+    """
+    return _judged(Ground(whole), whole, part, rules)
+
+
+def _candidates(
+    ids: Ids, block: Tiled, wholes: Float32, index: VectorIndex, allowed: IdSet, rules: Rules
+) -> Iterator[list[tuple[int, float]]]:
+    """For each picture of a block, positions of what may lie in it, with the greatest cosine to one of its tiles."""
+    queries = np.concatenate([wholes[:, None], block.rows.astype(np.float32)], axis=1)
+    asked = queries.any(axis=2)  # What could not be encoded is nowhere.
+    unit = unit_rows(queries[asked])
+    answers = iter(index.search(unit, rules.nearest + 1, allowed=allowed) if len(unit) else ())
+    for n, count in zip(block.at.tolist(), asked.sum(axis=1).tolist(), strict=True):
+        ranks: dict[int, tuple[int, float]] = {}
+        for matches in islice(answers, count):
+            others = matches.ids != ids[n]
+            scores = matches.scores[others]
+            for rank, (image_id, score) in enumerate(
+                zip(matches.ids[others].tolist(), scores.tolist(), strict=True)
+            ):
+                if score >= rules.cosine:
+                    before = ranks.get(image_id, (rank, -1.0))
+                    ranks[image_id] = min(rank, before[0]), max(score, before[1])
+        order = sorted(ranks, key=lambda one: (ranks[one][0], -ranks[one][1], one))[: rules.most]
+        at = np.searchsorted(ids, np.array(order, np.int64)).tolist()
+        yield [(position, ranks[one][1]) for position, one in zip(at, order, strict=True)]
+
+
+class _Looking:
+    """Looks for candidates in pictures, each pair of contents once."""
+
+    def __init__(
+        self,
+        ids: Ids,
+        hashes: Digests,
+        read: Callable[[int], bytes | None],
+        rules: Rules,
+        keep: Path | None,
+    ) -> None:
+        self._ids, self._hashes, self._read, self._rules = ids, hashes, read, rules
+        self._parts = Looks(read)
+        self.kept = SeenPairs(keep, rules)
+        self.missing: set[int] = set()
+        self.looked_at = 0
+
+    def at(self, n: int, candidates: Sequence[tuple[int, float]]) -> Iterator[Inside]:
+        """Those of the candidates, by position and cosine, that lie in the n-th picture."""
+        image_id, whole = int(self._ids[n]), self._hashes[n].tobytes()
+        seen = {at: self.kept.get(image_id, whole, self._hashes[at].tobytes()) for at, _ in candidates}
+        if new := sorted(at for at, one in seen.items() if one is None):
+            picture = self._picture(n)
+            if picture is None:
+                self.missing.add(n)
+            else:
+                ground = Ground(picture)
+                for at in new:
+                    if (part := self._parts(at)) is not None:
+                        seen[at] = one = self._look(ground, picture, part.astype(np.float32))
+                        self.kept.put(image_id, whole, self._hashes[at].tobytes(), one)
+        for at, cosine in sorted(candidates):
+            if (found := seen[at]) is not None and found.found:
+                box = (found.left, found.top, found.right, found.bottom)
+                yield Inside(n, at, cosine, found.agreement, found.correlation, box, found.visible)
+
+    def _look(self, ground: Ground, picture: Look, part: Look) -> Seen:
+        self.looked_at += 1
+        judged = _judged(ground, picture, part, self._rules)
+        if judged is None:
+            return Seen(found=False)
+        at, laid = judged
+        box = (at.left, at.top, at.right, at.bottom)
+        return Seen(True, laid.agreement, laid.correlation, *box, min(1.0, laid.overlap_b))
+
+    def _picture(self, position: int) -> Look | None:
+        """A picture in which others are looked for; None where it cannot be had."""
+        try:
+            data = self._read(position)
+            if data is None:
+                return None
+            return look(decode(data, min_side=WHOLE_SIDE, measured=False).pixels, WHOLE_SIDE).astype(
+                np.float32
+            )
+        except (MediaError, OSError):
+            return None
+
+
+def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Location, Registration] | None:
+    if corners(part) < rules.corners:
+        return None
+    at = ground.locate(part)
+    if at.correlation < rules.correlation:
+        return None
+    # Of whose middle was found, the rest is there too, or cut off.
+    for place in (at,) if at.whole else (at.of_all(part), at):
+        if place.share <= rules.largest:
+            around = _around(picture, place)
+            laid = laid_over(around, part)
+            # Of the place that was found, not of what lies around it.
+            filled = laid.overlap_a * around.size / (place.share * picture.size)
+            if _fits(laid, rules.visible if place.whole else rules.cut, filled, rules):
+                return place, laid
+    return None
+
+
+def _fits(laid: Registration, visible: float, filled: float, rules: Rules) -> bool:
+    return (
+        laid.agreement >= rules.agreement
+        and laid.drift <= rules.drift
+        and laid.detail >= rules.detail
+        and laid.overlap_b >= visible
+        and filled >= rules.filled
+    )
+
+
+def _around(picture: Look, at: Location) -> npt.NDArray[np.float32]:
+    height, width = picture.shape
+    top, left = (max(0.0, edge - _MARGIN) for edge in (at.top, at.left))
+    bottom, right = (min(1.0, edge + _MARGIN) for edge in (at.bottom, at.right))
+    return np.ascontiguousarray(
+        picture[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+    )

@@ -1,0 +1,140 @@
+"""Measures of pictures (:class:`imseek.types.Luma`) that were indexed before measures were part of indexing.
+
+The pictures are opened, and nothing is encoded. What is found is a set of derived columns of the same names.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import astuple
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.curate.originals import Originals
+from imseek.data import shard_files
+from imseek.data.derived_columns import MEASURED, Floats, Ids, replacing_measures
+from imseek.data.reader import Reader
+from imseek.data.writer import Writer
+from imseek.encoders.checks import available_cpus
+from imseek.errors import MediaError
+from imseek.indexer.ordered_map import OrderedMap
+from imseek.media import decode
+from imseek.search.where.column_values import numbers
+from imseek.types import Luma, MeasureReport
+
+NAMES: Final = tuple(shard_files.MEASURES.names)
+#: Pictures are decoded at least so large, as for the encoders that want most.
+_SIDE: Final = 448
+#: A commit comes after so many pictures or seconds: it writes the whole set.
+_PICTURES: Final = 4096
+_SECONDS: Final = 60.0
+#: Seconds that one picture may take.
+_DEADLINE: Final = 60.0
+#: Of pictures so many are looked up at once.
+_TOGETHER: Final = 1024
+
+
+def count_unmeasured(reader: Reader) -> int:
+    """How many live images have no measures."""
+    _, values = numbers(reader, NAMES[:1])
+    return int(np.isnan(values[0]).sum())
+
+
+def measure(writer: Writer, tell: Callable[[int, int, int], None], stop: threading.Event) -> MeasureReport:
+    """Measure what has not been. ``tell`` gets how many are done, of how many, and how many could not be read."""
+    started = time.monotonic()
+    with closing(Reader(writer.root)) as reader:
+        ids, values = numbers(reader, NAMES)
+        missing = ids[np.isnan(values[0])]
+        known = _Known(*_stored(reader))
+        done = unreadable = waiting = 0
+        committed = time.monotonic()
+        tell(0, len(missing), 0)
+        for image_id, luma in _measured(reader, missing, stop):
+            if luma is None:
+                unreadable += 1
+            else:
+                known.add(image_id, luma)
+                done += 1
+                waiting += 1
+            if waiting >= _PICTURES or (waiting and time.monotonic() - committed > _SECONDS):
+                known.store(writer)
+                waiting, committed = 0, time.monotonic()
+                tell(done, len(missing), unreadable)
+        if waiting:
+            known.store(writer)
+        tell(done, len(missing), unreadable)
+    return MeasureReport(
+        images=len(ids),
+        missing=len(missing),
+        measured=done,
+        unreadable=unreadable,
+        seconds=time.monotonic() - started,
+        generation=writer.current().generation,
+        interrupted=stop.is_set() and done + unreadable < len(missing),
+    )
+
+
+class _Known:
+    """What the set holds and will hold: ids (n,), ascending, and (measures, n) values."""
+
+    def __init__(self, ids: Ids, values: npt.NDArray[np.float64]) -> None:
+        self._ids, self._values = ids, values
+        self._new: list[tuple[int, tuple[float, ...]]] = []
+
+    def add(self, image_id: int, luma: Luma) -> None:
+        self._new.append((image_id, tuple(np.nan if v is None else v for v in astuple(luma))))
+
+    def store(self, writer: Writer) -> None:
+        new = np.array([image_id for image_id, _ in self._new], np.int64)
+        values = np.array([row for _, row in self._new], np.float64).reshape(-1, len(NAMES)).T
+        ids = np.concatenate([self._ids, new])
+        ids, last = np.unique(ids[::-1], return_index=True)
+        self._values = np.concatenate([self._values, values], axis=1)[:, ::-1][:, last]
+        self._ids, self._new = ids, []
+        columns: dict[str, Floats] = dict(zip(NAMES, self._values, strict=True))
+        writer.apply(replacing_measures(writer, ids, columns))
+
+
+def _stored(reader: Reader) -> tuple[Ids, npt.NDArray[np.float64]]:
+    """What the set holds now."""
+    ids: list[Ids] = [np.empty(0, np.int64)]
+    values = [np.empty((len(NAMES), 0))]
+    for shard in reader.current.shards:
+        if (path := shard.columns.get(MEASURED)) is not None:
+            table = reader.load(path, shard_files.read_table)
+            ids.append(table.column("image_id").to_numpy())
+            values.append(np.stack([table.column(name).cast("float64").to_numpy() for name in NAMES]))
+    everything = np.concatenate(ids)
+    order = np.argsort(everything, kind="stable")
+    return everything[order], np.concatenate(values, axis=1)[:, order]
+
+
+def _measured(reader: Reader, missing: Ids, stop: threading.Event) -> Iterator[tuple[int, Luma | None]]:
+    workers = available_cpus()
+    for start in range(0, len(missing), _TOGETHER):
+        ids = missing[start : start + _TOGETHER].tolist()
+        with Originals(reader, ids) as originals:
+
+            def look(image_id: int, originals: Originals = originals) -> Luma | None:
+                # None too where another picture lies there now, which the next `index` will see.
+                picture = originals.find(image_id)
+                if picture is None or not picture.is_verified:
+                    return None
+                try:
+                    return decode(picture.data, min_side=_SIDE).facts.luma
+                except MediaError:
+                    return None
+
+            each: OrderedMap[int, Luma | None] = OrderedMap(
+                look, workers=workers, lookahead=4 * workers, deadline=_DEADLINE, late=lambda _: None
+            )
+            for image_id, luma in zip(ids, each(ids), strict=True):
+                if stop.is_set():
+                    return
+                yield image_id, luma

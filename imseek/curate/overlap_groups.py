@@ -1,0 +1,146 @@
+"""What another collection has of this one, as groups: the other one's image stays, those of this one are surplus."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from imseek.curate import collection_overlap
+from imseek.curate.grouping.groups import KINDS
+from imseek.curate.grouping.keepers import Folders
+from imseek.curate.originals import Originals
+from imseek.curate.pair_reports import scope_of
+from imseek.curate.pipeline import OpenIndex, Wanted, members_of, report_order
+from imseek.curate.pixels.classify import DEFAULTS
+from imseek.curate.thresholds import Load, thresholds
+from imseek.curate.unique_contents import Contents, of_generation
+from imseek.data import judgements
+from imseek.data.reader import Reader
+from imseek.search.encoder_loader import shared_space
+from imseek.types import (
+    Duplicate,
+    DuplicateGroup,
+    DuplicatePair,
+    DuplicateReport,
+    Judgement,
+    ProgressCallback,
+)
+
+#: Why the images of the other collection stay.
+REASON = "the other collection has it"
+
+
+def find(
+    reader: Reader,
+    open_index: OpenIndex,
+    other: Reader,
+    open_other: OpenIndex,
+    load: Load,
+    wanted: Wanted,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> DuplicateReport:
+    """A group for each content of this collection that the other one has: the surest image of that, and those of this.
+
+    Raises StaleGenerationError, CorruptCollectionError.
+    """
+    contents, theirs = of_generation(reader, wanted.allowed), of_generation(other)
+    shared = shared_space(reader, other) if set(wanted.kinds) - {"exact"} else None
+    limits, notes = DEFAULTS, tuple[str, ...]()
+    with ExitStack() as stack:
+        mine = collection_overlap.Side(reader, contents, stack.enter_context(Originals(reader)).read)
+        there = collection_overlap.Side(other, theirs, stack.enter_context(Originals(other)).read)
+        if shared is not None:
+            limits, notes = thresholds(reader, shared[0], contents, load, progress)
+            mine = replace(mine, space=shared[0], index=open_index(shared[0]))
+            there = replace(there, space=shared[1], index=open_other(shared[1]))
+        found = collection_overlap.find(
+            mine,
+            there,
+            wanted.kinds,
+            thresholds=limits,
+            where=scope_of(wanted.where),
+            looks=wanted.looks,
+            progress=progress,
+            stop=stop,
+        )
+    said = (*judgements.read(reader.root), *judgements.read(other.root))
+    pairs, left_out = _settled(found.pairs, contents, theirs, said)
+    counted: dict[str, int] = dict.fromkeys(wanted.kinds, 0)
+    for pair in pairs:
+        counted[pair.kind] += 1
+    return DuplicateReport(
+        collection=reader.identity.uuid,
+        generation=reader.generation,
+        searched=contents.images,
+        groups=_groups(reader, other, contents, _best(pairs), wanted.protect),
+        pairs=counted,
+        judged=left_out,
+        notes=notes + found.notes,
+        against=other.identity.uuid,
+        interrupted=found.interrupted,
+    )
+
+
+def _settled(
+    pairs: Sequence[DuplicatePair], mine: Contents, theirs: Contents, said: Iterable[Judgement]
+) -> tuple[list[DuplicatePair], int]:
+    """Pairs less those that a person has called different, in either collection, and how many these were."""
+    verdicts = {(one.a, one.b): one.verdict for one in said}
+    if not verdicts:
+        return list(pairs), 0
+    kept, left_out = [], 0
+    for pair in pairs:
+        a, b = sorted((_hash(mine, pair.a), _hash(theirs, pair.b)))
+        verdict = verdicts.get((a, b))
+        if verdict == "different":
+            left_out += 1
+        else:
+            kept.append(pair if verdict is None else replace(pair, kind="same", confidence=1.0, judged=True))
+    return kept, left_out
+
+
+def _hash(contents: Contents, image_id: int) -> str:
+    at = int(contents.ids.searchsorted(image_id))
+    return bytes(contents.hashes[at]).hex()
+
+
+def _best(pairs: Iterable[DuplicatePair]) -> Mapping[int, DuplicatePair]:
+    """The surest pair of each content of this collection."""
+    best: dict[int, DuplicatePair] = {}
+
+    def rank(pair: DuplicatePair) -> tuple[object, ...]:
+        return KINDS.index(pair.kind), -pair.confidence, -(pair.cosine or 0.0), pair.b
+
+    for pair in pairs:
+        if pair.a not in best or rank(pair) < rank(best[pair.a]):
+            best[pair.a] = pair
+    return best
+
+
+def _groups(
+    reader: Reader,
+    other: Reader,
+    contents: Contents,
+    best: Mapping[int, DuplicatePair],
+    protect: Folders,
+) -> tuple[DuplicateGroup, ...]:
+    copies = {a: contents.copies[a].tolist() if a in contents.copies else [a] for a in best}
+    members, _ = members_of(reader, [i for ids in copies.values() for i in ids], protect)
+    keepers, _ = members_of(other, sorted({pair.b for pair in best.values()}))
+    groups = [
+        DuplicateGroup(
+            pair.kind,
+            (keepers[pair.b], *(replace(members[i], pair=replace(pair, a=i)) for i in copies[a])),
+            _reason(keepers[pair.b], members[a]),
+        )
+        for a, pair in best.items()
+    ]
+    return tuple(sorted(groups, key=report_order))
+
+
+def _reason(theirs: Duplicate, mine: Duplicate) -> str:
+    fewer = theirs.width * theirs.height < mine.width * mine.height
+    return f"{REASON}, with fewer pixels" if fewer else REASON

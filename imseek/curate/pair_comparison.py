@@ -1,0 +1,193 @@
+"""Candidates → pairs within one collection: hashes and vectors propose, the pictures themselves decide."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from imseek.curate.candidates import pair_candidates
+from imseek.curate.candidates.cache import Kept, digest
+from imseek.curate.candidates.candidate_limit import LOOKS
+from imseek.curate.candidates.phash_pairs import distances
+from imseek.curate.crops import crop_search
+from imseek.curate.crops.tile_vectors import Tiler, TileStore
+from imseek.curate.originals import Originals
+from imseek.curate.pair_reports import PHASE, cosine_of, reach_of, scope_of, worded
+from imseek.curate.pixels.classify import (
+    DEFAULTS,
+    UNKNOWN,
+    Pairs,
+    Thresholds,
+    classify,
+)
+from imseek.curate.pixels.luminance_cache import Looks
+from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.curate.pixels.verdict_cache import looked, unseen
+from imseek.curate.unique_contents import Contents
+from imseek.data.reader import Reader
+from imseek.data.snapshot_progress import Telling
+from imseek.data.vectors import VectorIndex
+from imseek.data.vectors.range_search import Rows
+from imseek.encoders.base import Encoder
+from imseek.search.candidate_metadata import unit_rows
+from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """``pairs`` by the first images of two contents. ``notes`` tell what was left out, or is less sure."""
+
+    pairs: list[DuplicatePair]
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def joined(self, more: Compared) -> Compared:
+        """Both together."""
+        return Compared(
+            self.pairs + more.pairs, self.notes + more.notes, self.interrupted or more.interrupted
+        )
+
+
+class Comparing:
+    """Compares contents of one generation, to be entered while it does: the pictures are read from where they lie."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        contents: Contents,
+        index: VectorIndex,
+        kinds: Collection[DuplicateKind],
+        thresholds: Thresholds = DEFAULTS,
+        looks: int = LOOKS,
+    ) -> None:
+        """``index`` is that of the first space of pictures; pairs of other kinds than ``kinds`` are none. Of more
+        candidates than ``looks``, the most promising are looked at."""
+        self._reader, self._contents, self._index = reader, contents, index
+        self._kinds, self._thresholds, self._looks_at_most = frozenset(kinds), thresholds, looks
+        self._originals = Originals(reader)
+        self._looks = Looks(lambda position: self._originals.read(int(contents.ids[position])))
+        self._rows: Rows | None = None
+        #: Keys of all candidates, ascending: what was none of the pairs then is none when it is asked for again.
+        self._proposed = np.empty(0, np.int64)
+        self._asked = 0
+
+    def __enter__(self) -> Self:
+        self._originals.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._originals.__exit__(kind, error, trace)
+
+    def find(
+        self, where: str = "", progress: ProgressCallback | None = None, stop: threading.Event | None = None
+    ) -> Compared:
+        """All pairs. ``where`` tells contents that were chosen by a condition from those chosen by another."""
+        proposed = pair_candidates.find(
+            pair_candidates.side_of(self._reader, self._contents, self._index),
+            reach=reach_of(self._thresholds, len(self._contents)),
+            turn=turn_hashes,
+            turns=len(ORIENTATIONS),
+            keep=self._reader.root,
+            scope=scope_of(where),
+            progress=progress,
+            stop=stop,
+        )
+        if proposed.interrupted:
+            return Compared([], proposed.notes, interrupted=True)
+        self._proposed = proposed.a * len(self._contents) + proposed.b
+        contents = self._contents
+        found = looked(
+            proposed.a,
+            proposed.b,
+            np.minimum(proposed.distance, np.uint8(UNKNOWN)),
+            proposed.orientation,
+            proposed.cosine,
+            self._looks,
+            self._thresholds,
+            contents.ids[proposed.a],
+            (contents.hashes[proposed.a], contents.hashes[proposed.b]),
+            Kept(self._reader.root, digest("looked", where)),
+            partial(Telling(progress, None, often=0).tell, PHASE),
+            stop,
+            self._looks_at_most,
+        )
+        return Compared(self._told(found), proposed.notes + found.notes, found.interrupted)
+
+    def find_inside(
+        self,
+        encoder: Encoder,
+        known: Iterable[DuplicatePair],
+        progress: ProgressCallback | None = None,
+        stop: threading.Event | None = None,
+    ) -> Compared:
+        """Pairs of which one lies inside the other, but for those that are ``known`` to be related.
+
+        ``encoder`` is that of the space; it encodes tiles of every picture, which are kept.
+        """
+        space = self._reader.current.image_spaces[0]
+
+        def read(position: int) -> bytes | None:
+            return self._originals.read(int(self._contents.ids[position]))
+
+        tiler = Tiler(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, read)
+        found = crop_search.find(
+            self._contents.ids,
+            self._contents.hashes,
+            lambda ids: unit_rows(self._reader, ids, space),
+            self._index,
+            tiler,
+            read,
+            keep=self._reader.root,
+            progress=progress,
+            stop=stop,
+        )
+        related = {(pair.a, pair.b) for pair in known}
+        pairs: dict[tuple[int, int], DuplicatePair] = {}
+        for one in found.pairs:
+            a, b = sorted((int(self._contents.ids[one.whole]), int(self._contents.ids[one.part])))
+            if (a, b) not in related:
+                pairs[a, b] = DuplicatePair(
+                    a,
+                    b,
+                    "inside",
+                    crop_search.CONFIDENCE,
+                    cosine=cosine_of(one.cosine),
+                    correlation=cosine_of(one.correlation),
+                )
+        lost = f"nothing was looked for in pictures that cannot be read: {found.missing:,}"
+        return Compared(list(pairs.values()), (lost,) if found.missing else (), found.interrupted)
+
+    def confirm(self, a: int, b: int) -> DuplicatePair | None:
+        """How two images are duplicates, ``a`` < ``b``, the first ones of their contents, that are no pair yet.
+
+        After as many questions as candidates are looked at, pictures are not read for them any more.
+        """
+        ids = np.array([a]), np.array([b])
+        one, other = (self._contents.positions(image) for image in ids)
+        key = int(one[0]) * len(self._contents) + int(other[0])
+        at = int(np.searchsorted(self._proposed, key))
+        if at < len(self._proposed) and self._proposed[at] == key:
+            return None
+        if self._rows is None:
+            self._rows = Rows(self._index.segments, self._index.dim)
+        self._asked += 1
+        look = self._looks if self._asked <= self._looks_at_most else unseen
+        hashes = self._contents.phashes
+        apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
+        cosine = self._rows.cosines(ids[0], self._rows, ids[1])
+        known = np.minimum(apart, np.uint8(UNKNOWN))
+        near = (one, other, known, codes, cosine, look)
+        # Both are duplicates of others of their groups, which is reason enough for a look.
+        pairs = self._told(classify(*near, thresholds=replace(self._thresholds, near_bits=UNKNOWN)))
+        return pairs[0] if pairs else None
+
+    def _told(self, found: Pairs) -> list[DuplicatePair]:
+        return worded(found, self._contents.ids, self._kinds)

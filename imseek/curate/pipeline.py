@@ -1,0 +1,194 @@
+"""From the images of one generation to groups of duplicates: contents → candidates → pairs → groups with a keeper."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, TypeAlias
+
+from imseek.curate.candidates.candidate_limit import LOOKS
+from imseek.curate.grouping.complete_linkage import Reach
+from imseek.curate.grouping.groups import KINDS, Confirm, Group, Grouping, grouped
+from imseek.curate.grouping.keepers import Folders, keeper, richness
+from imseek.curate.grouping.pair_judgements import judged
+from imseek.curate.pair_comparison import Compared, Comparing
+from imseek.curate.pixels.classify import DEFAULTS, Thresholds
+from imseek.curate.thresholds import Load, thresholds
+from imseek.curate.unique_contents import Contents, of_generation
+from imseek.data import judgements
+from imseek.data.metadata_columns import tags_of
+from imseek.data.reader import Reader
+from imseek.data.snapshot_progress import Telling
+from imseek.data.vectors import IdSet, VectorIndex
+from imseek.types import (
+    Duplicate,
+    DuplicateGroup,
+    DuplicateKind,
+    DuplicatePair,
+    DuplicateReport,
+    KeepRule,
+    ProgressCallback,
+    SpaceInfo,
+)
+
+#: Opens the index of a space in the generation that is looked at.
+OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
+
+
+GROUPING: Final = "grouping"
+#: Instead of a reason to keep one and not the other.
+PART: Final = "one is part of the other, so both stay"
+NOWHERE: Final = Folders()
+#: Images whose metadata is held at the same time.
+_TOGETHER: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for; see :func:`imseek.duplicates.find`. ``where`` is in words what ``allowed`` limits it to."""
+
+    kinds: Sequence[DuplicateKind]
+    keep: KeepRule = "best"
+    prefer: Folders = NOWHERE
+    protect: Folders = NOWHERE
+    allowed: IdSet | None = None
+    where: str = ""
+    looks: int = LOOKS
+
+
+def find(
+    reader: Reader,
+    open_index: OpenIndex,
+    load: Load,
+    wanted: Wanted,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> DuplicateReport:
+    """The groups of duplicates in one generation. ``load`` is asked for an encoder whose limits are not known.
+
+    Raises StaleGenerationError, CorruptCollectionError.
+    """
+    contents = of_generation(reader, wanted.allowed)
+    said = judged(judgements.read(reader.root), contents)
+    copies = contents.copies if "exact" in wanted.kinds else {}
+    alike = {first: ids.tolist() for first, ids in copies.items()}
+    compared = Compared([])
+    notes: tuple[str, ...] = ()
+    with ExitStack() as stack:
+        confirm: Confirm = _nobody
+        limits = DEFAULTS
+        if set(wanted.kinds) - {"exact"} and len(contents) > 1:
+            space = reader.current.image_spaces[0]
+            index = open_index(space)
+            limits, notes = thresholds(reader, space, contents, load, progress)
+            comparing = stack.enter_context(
+                Comparing(reader, contents, index, wanted.kinds, limits, wanted.looks)
+            )
+            compared = comparing.find(wanted.where, progress, stop)
+            confirm = comparing.confirm
+            if "inside" in wanted.kinds and not compared.interrupted:
+                insides = comparing.find_inside(load(space), compared.pairs, progress, stop)
+                compared = compared.joined(insides)
+        pairs, left_out = said.settled(compared.pairs, wanted.kinds)
+        tell = partial(Telling(progress, None, often=0).tell, GROUPING)
+        made = grouped(pairs, alike, confirm, said.different, reach=_reach(limits), tell=tell, stop=stop)
+    return DuplicateReport(
+        collection=reader.identity.uuid,
+        generation=reader.generation,
+        searched=contents.images,
+        groups=_with_keepers(reader, made, wanted),
+        pairs=_counted(pairs, contents, wanted.kinds),
+        judged=left_out,
+        notes=notes + compared.notes,
+        interrupted=compared.interrupted or made.interrupted,
+    )
+
+
+def _reach(limits: Thresholds) -> Mapping[DuplicateKind, Reach]:
+    """How near two pictures have to be to a third one, so that nobody has to look at the two: see groups."""
+    same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
+    return {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
+
+
+def _nobody(a: int, b: int) -> DuplicatePair | None:
+    """The answer where nothing but equal contents is looked for."""
+    del a, b
+    return None
+
+
+def _counted(
+    pairs: Sequence[DuplicatePair], contents: Contents, kinds: Sequence[DuplicateKind]
+) -> dict[str, int]:
+    counts: dict[str, int] = dict.fromkeys(kinds, 0)
+    for pair in pairs:
+        counts[pair.kind] += 1
+    if "exact" in counts:
+        sizes = (len(ids) for ids in contents.copies.values())
+        counts["exact"] = sum(size * (size - 1) // 2 for size in sizes)
+    return counts
+
+
+def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[DuplicateGroup, ...]:
+    """In the order of reports: by kind, then by what is beside the keepers."""
+    groups: list[DuplicateGroup] = []
+    for some in _batches(made.groups):
+        ids = sorted({i for group in some for i in group.members})
+        members, rich = members_of(reader, ids, wanted.protect)
+
+        def known(one: Duplicate, rich: dict[int, int] = rich) -> int:
+            return rich[one.image_id]
+
+        for group in some:
+            of_group = [members[i] for i in group.members]
+            chosen = keeper(of_group, wanted.keep, wanted.prefer, wanted.protect, richness=known)
+            first, *others = chosen.members
+            related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
+            reason = PART if group.kind == "inside" else chosen.reason
+            groups.append(DuplicateGroup(group.kind, (first, *related), reason))
+    return tuple(sorted(groups, key=report_order))
+
+
+def report_order(group: DuplicateGroup) -> tuple[int, int, int]:
+    """By kind, then by what is beside the keeper, the most first."""
+    freed = sum(member.bytes for member in group.others if not member.protected)
+    return KINDS.index(group.kind), -freed, group.others[0].image_id
+
+
+def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+    """Some at a time, in their order."""
+    some: list[Group] = []
+    held = 0
+    for group in groups:
+        some.append(group)
+        held += len(group.members)
+        if held >= _TOGETHER:
+            yield some
+            some, held = [], 0
+    yield some
+
+
+def members_of(
+    reader: Reader, ids: Sequence[int], protect: Folders = NOWHERE
+) -> tuple[dict[int, Duplicate], dict[int, int]]:
+    """Images by id, and how much is known of each."""
+    facts, places = reader.metadata(ids), reader.places(ids)
+    tags = tags_of(reader, ids)
+    found = {}
+    for image_id in ids:
+        row, place = facts[image_id], places.get(image_id)
+        found[image_id] = Duplicate(
+            collection=reader.identity.uuid,
+            image_id=image_id,
+            place=place,
+            content_hash=row["content_hash"],
+            width=row["width"],
+            height=row["height"],
+            bytes=row["bytes"],
+            format=row["format"],
+            taken_at=row.get("taken_at"),
+            protected=place is not None and protect.hold(place.path),
+        )
+    return found, {i: richness(facts[i], tags.get(i, ())) for i in ids}

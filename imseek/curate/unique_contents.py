@@ -1,0 +1,139 @@
+"""What the images of one generation contain: one image stands for all that have the same bytes.
+
+Whatever looks for duplicates beyond equal files compares contents, not images, so that a picture that is there a
+thousand times costs as much as one that is there once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.layout import metadata
+from imseek.data.metadata_columns import columns_of
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Ids: TypeAlias = npt.NDArray[np.int64]
+Hashes: TypeAlias = npt.NDArray[np.uint64]
+Digests: TypeAlias = npt.NDArray[np.uint8]
+
+#: Bytes of a sha256.
+DIGEST = 32
+
+
+class Copies(Mapping[int, Ids]):
+    """The image ids, ascending, of each content that several images have, by the lowest of them. Lookups bisect."""
+
+    def __init__(self, firsts: Ids, starts: Ids, ids: Ids) -> None:
+        """``firsts`` (m,) ascending; the images of the n-th are ``ids[starts[n] : starts[n + 1]]``."""
+        self._firsts, self._starts, self._ids = firsts, starts, ids
+
+    def __getitem__(self, image_id: int) -> Ids:
+        at = int(np.searchsorted(self._firsts, image_id))
+        if at == len(self._firsts) or self._firsts[at] != image_id:
+            raise KeyError(image_id)
+        return self._ids[self._starts[at] : self._starts[at + 1]]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._firsts.tolist())
+
+    def __len__(self) -> int:
+        return len(self._firsts)
+
+    @property
+    def images(self) -> int:
+        """How many images there are in all of them, the first ones too."""
+        return len(self._ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """``ids`` (n,) int64, ascending: of each content the image with the lowest id; ``hashes`` (n, 32) uint8 its sha256;
+    ``phashes`` (n,) uint64 its perceptual hash, 0 where that is not known; ``copies`` all images of those that several
+    have."""
+
+    ids: Ids
+    hashes: Digests
+    phashes: Hashes
+    copies: Copies
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def images(self) -> int:
+        """How many images there are, copies too."""
+        return len(self.ids) + self.copies.images - len(self.copies)
+
+    def positions(self, ids: Ids) -> Ids:
+        """(m,): at which position each of ``ids`` is; -1 for those that stand for no content."""
+        at = np.minimum(np.searchsorted(self.ids, ids), max(0, len(self.ids) - 1))
+        if not len(self.ids):
+            return np.full(len(ids), -1, np.int64)
+        return np.where(self.ids[at] == ids, at, -1)
+
+
+def of_generation(reader: Reader, allowed: IdSet | None = None) -> Contents:
+    """The contents of the live images of a generation, or of those whose id is ``allowed``.
+
+    Columns are read a shard at a time. Memory: about 200 bytes for each image while it works (the hashes twice, the
+    orders by which they are grouped), 50 for each content afterwards. Raises StaleGenerationError and
+    CorruptCollectionError.
+    """
+    ids, hashes, phashes = (
+        [np.empty(0, np.int64)],
+        [np.empty((0, DIGEST), np.uint8)],
+        [np.empty(0, np.uint64)],
+    )
+    for shard in reader.current.shards:
+        live = np.ones(shard.rows, np.bool_)
+        live[reader.dead_rows(shard)] = False
+        mine = reader.shard_ids(shard)
+        if allowed is not None:
+            live &= allowed.marks(mine)
+        table = columns_of(reader, metadata(shard.shard_id), ["content_hash", "phash"])
+        ids.append(np.asarray(mine[live]))
+        hashes.append(_binary(table.column("content_hash"))[live])
+        phashes.append(table.column("phash").to_numpy()[live])
+    return grouped(np.concatenate(ids), np.concatenate(hashes), np.concatenate(phashes))
+
+
+def grouped(ids: Ids, hashes: Digests, phashes: Hashes) -> Contents:
+    """Images (n,), in any order and each once, as contents."""
+    order = np.argsort(ids, kind="stable")
+    ids, hashes, phashes = ids[order], np.ascontiguousarray(hashes[order]), phashes[order]
+    words = hashes.view(np.uint64)  # (n, 4): sorted by whole words, which takes a fraction of sorting bytes
+    order = np.lexsort(words.T)  # stable: within a content by id
+    begins = np.ones(len(ids), np.bool_)
+    begins[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    starts = np.flatnonzero(begins)
+    sizes = np.diff(starts, append=len(ids))
+    kept = np.sort(order[starts])
+    return Contents(ids[kept], hashes[kept], phashes[kept], _copies(ids, order, starts, sizes))
+
+
+def _copies(ids: Ids, order: Ids, starts: Ids, sizes: Ids) -> Copies:
+    several = sizes > 1
+    starts, sizes = starts[several], sizes[several]
+    by_first = np.argsort(ids[order[starts]])
+    starts, sizes = starts[by_first], sizes[by_first]
+    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    members = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], sizes)
+    return Copies(ids[order[starts]], ends, ids[order[members]])
+
+
+def _binary(column: pa.ChunkedArray) -> Digests:
+    """(n, 32) uint8 of a column of sha256."""
+    parts = [np.empty((0, DIGEST), np.uint8)]
+    for chunk in column.chunks:
+        data = np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, DIGEST)
+        parts.append(data[chunk.offset : chunk.offset + len(chunk)])
+    return np.concatenate(parts)

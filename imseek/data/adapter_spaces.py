@@ -1,0 +1,175 @@
+"""A space made of the vectors of another one by an adapter, and the way back and forth between the two.
+
+No picture is read. The first time, the vectors, the adapter and the switch are one commit: killed before it, nothing
+has happened. The space that it is made of is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, func, select
+
+from imseek.data import layout, model_files, models, shard_catalog, shard_files, spaces
+from imseek.data import schema as t
+from imseek.data.collection_files import load_array
+from imseek.data.create import add_space
+from imseek.data.models import Model
+from imseek.data.reader import Reader
+from imseek.data.rebuild import Build
+from imseek.data.rebuild_rows import Row
+from imseek.data.writer import Writer
+from imseek.errors import CorruptCollectionError, UsageError
+from imseek.types import Float32, SpaceInfo
+from imseek.types.adapters import adapted, adapter_of
+
+Rows: TypeAlias = npt.NDArray[np.float16]
+#: Makes rows (n, dim) float32 of (n, dim) stored ones.
+Turn: TypeAlias = Callable[[Rows], Float32]
+
+#: Rows that are turned at once: 32 MiB of float64 at 1,024 dimensions.
+BLOCK: Final = 4096
+
+
+def check_name(root: Path, name: str) -> None:
+    """Raises UsageError where the name of an adapter that is to be is none, or is taken."""
+    models.check_name(name)
+    if name in models.names(root):
+        raise UsageError(f"{name!r} is the name of a model of this collection already", hint="--name OTHER")
+
+
+def make(
+    writer: Writer,
+    base: SpaceInfo,
+    model: Model,
+    fingerprint: str,
+    turn: Turn,
+    tell: Callable[[int], None],
+    stop: threading.Event,
+) -> SpaceInfo | None:
+    """Put a space in the place of ``base``, which is kept: its rows, turned, made by the adapter ``model``.
+
+    One commit, in bounded memory. None where ``stop`` was set before it, and then nothing has happened. Raises
+    UsageError where the name of the model is taken meanwhile, CorruptCollectionError where a vector file is damaged.
+    """
+    found = [shard.shard_id for shard in writer.current().shards]
+    with writer.catalog.transaction() as connection:
+        shard_catalog.check_intact(connection, writer, found, kind="vectors")
+        row = connection.execute(select(t.spaces).where(t.spaces.c.space_id == base.space_id)).one()
+        space_id = int(connection.execute(select(func.max(t.spaces.c.space_id))).scalar_one()) + 1
+    staged: dict[int, shard_catalog.StagedFile] = {}
+    done = 0
+
+    def blocks(stored: Rows) -> Iterator[Rows]:
+        nonlocal done
+        for start in range(0, len(stored), BLOCK):
+            if stop.is_set():
+                raise _StoppedError
+            yield turn(np.array(stored[start : start + BLOCK])).astype(np.float16)
+            done += min(BLOCK, len(stored) - start)
+            tell(done)
+
+    try:
+        for shard_id in found:
+            stored = load_array(writer.root, layout.vectors(base.space_id, shard_id, base.modality))
+            content = shard_files.Blocks(len(stored), base.dim, blocks(stored))
+            target = layout.vectors(space_id, shard_id, base.modality)
+            staged[shard_id] = shard_catalog.stage(writer, target, "vectors", content, space_id=space_id)
+    except _StoppedError:
+        return None
+    columns = ("revision", "dim", "modality", "quality", "note", "logit_scale")
+    space = {
+        **{name: getattr(row, name) for name in columns},
+        "encoder": adapted(model.name, base.encoder),
+        "fingerprint": fingerprint,
+        "preprocessing": json.loads(row.preprocessing),
+        "facts": json.loads(row.facts),
+    }
+    keep = model_files.putting(writer, model)
+
+    def change(connection: Connection, generation: int) -> None:
+        keep(connection, generation)
+        add_space(connection, space_id, {**space, "is_current": 0, "born": generation})
+        for shard_id, file in staged.items():
+            shard_catalog.publish(writer, connection, generation, shard_id, [file])
+        spaces.put_in_use(connection, space_id, base.space_id)
+
+    writer.apply(change)
+    return spaces.find(writer, space_id).info
+
+
+def below(writer: Writer, space: SpaceInfo) -> SpaceInfo | None:
+    """The space that is kept of the vectors which an adapted space was made of. Its adapter may be damaged."""
+    named = adapter_of(space.encoder)
+    if named is None:
+        return None
+    try:
+        model = models.find(writer.root, named[0])
+    except CorruptCollectionError:
+        model = None
+    for one in spaces.stored(writer):
+        same = one.info.modality == space.modality and one.info.encoder == named[1]
+        known = model is None or one.info.fingerprint == model.facts.get("fingerprint")
+        if same and known and not one.is_current:
+            return one.info
+    return None
+
+
+def switch(
+    writer: Writer,
+    kept: SpaceInfo,
+    replaces: SpaceInfo,
+    turn: Turn | None,
+    tell: Callable[[int, int], None],
+    stop: threading.Event,
+) -> bool:
+    """Put a kept space in use again, in the place of another. What it lacks is made of that one's rows by ``turn``.
+
+    False where it lacks rows and they cannot be made so (``turn`` is None), or ``stop`` was set: then what was made is
+    kept, and a later call goes on.
+    """
+    build = Build(writer, kept)
+    if build.done < build.total:
+        if turn is None:
+            return False
+        make_rows = _Turned(Reader(writer.root), replaces.space_id, turn)
+        if not build.run(make_rows, stop, lambda done: tell(done, build.total)):
+            return False
+    build.switch(replaces.space_id)
+    return True
+
+
+class _Turned:
+    """Makes rows of a space (:data:`imseek.data.rebuild.MakeRows`) of those of another one."""
+
+    def __init__(self, reader: Reader, space_id: int, turn: Turn) -> None:
+        self._reader = reader
+        self._space_id = space_id
+        self._turn = turn
+
+    def __call__(self, ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
+        while chunk := list(islice(ids, BLOCK)):
+            held = self._stored(chunk)
+            yield from ((image_id, held.get(image_id)) for image_id in chunk)
+
+    def _stored(self, ids: list[int]) -> dict[int, Row]:
+        """Also of images that are not searched now, whose rows are kept. The last shard that holds one counts."""
+        wanted = np.array(ids, np.int64)
+        found: dict[int, Row] = {}
+        for segment in self._reader.segments(self._space_id):
+            at = np.flatnonzero(np.isin(segment.ids, wanted, assume_unique=True))
+            if len(at):
+                rows = self._turn(np.array(segment.rows[at])).astype(np.float16)
+                found.update(zip(segment.ids[at].tolist(), rows, strict=True))
+        return found
+
+
+class _StoppedError(Exception):
+    """It was asked to stop."""

@@ -1,0 +1,86 @@
+"""A generation as a tar: the manifest, then every file that it lists."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from imseek._version import __version__
+from imseek.data.archive import tar_stream
+from imseek.data.archive.generation_snapshot import Taken, taken
+from imseek.data.archive.manifest import FOLDER, NAME, Manifest, parse
+from imseek.data.catalog import now
+from imseek.data.system_errors import explained
+from imseek.errors import CorruptCollectionError
+
+#: Is told how many bytes of the files have been written, and may raise to end the work.
+Tell = Callable[[Manifest, int], None]
+
+
+def write(root: Path, work: Path, out: tar_stream.Sink, *, index: bool, tell: Tell) -> Manifest:
+    """Archive the newest generation of the collection at ``root``; ``work`` is an empty folder.
+
+    Every file is compared with its checksum on the way: raises CorruptCollectionError where one is damaged, when some
+    of the archive has been written. Raises as :func:`taken` before that, and what ``out`` and ``tell`` raise.
+    """
+    with ExitStack() as stack:
+        with explained(root):
+            found = stack.enter_context(taken(root, work, index=index))
+        manifest = _manifest(found, index)
+        _write(root, found, manifest, out, tell)
+        return manifest
+
+
+class _Told:
+    """A file of the collection whose errors are told apart from those of what is written to."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file, self._path = file, path
+
+    def read(self, size: int) -> bytes:
+        with explained(self._path):
+            return self._file.read(size)
+
+
+def _manifest(found: Taken, index: bool) -> Manifest:
+    current = found.current
+    return Manifest(
+        uuid=current.uuid,
+        generation=current.generation,
+        committed=current.committed,
+        created=now(),
+        imseek=__version__,
+        images=current.images,
+        index=index,
+        entries=tuple(found.files),
+    )
+
+
+def _write(root: Path, found: Taken, manifest: Manifest, out: tar_stream.Sink, tell: Tell) -> None:
+    mtime, done = int(time.time()), 0
+
+    def count(passed: int) -> None:
+        nonlocal done
+        done += passed
+        tell(manifest, done)
+
+    tell(manifest, 0)
+    first = manifest.sealed()
+    parse(first, "the archive")  # What could not be restored must not be written.
+    out.write(tar_stream.header(NAME, len(first), mtime) + first + tar_stream.padding(len(first)))
+    for entry, file in found.files.items():
+        out.write(tar_stream.header(f"{FOLDER}/{entry.path}", entry.size, mtime))
+        try:
+            sound = tar_stream.copy(_Told(file, root / entry.path), entry, out, count)
+        except EOFError:
+            sound = False
+        if not sound:
+            raise CorruptCollectionError(
+                f"{root / entry.path} is damaged: no backup was made", hint=f"imseek collection repair {root}"
+            )
+        out.write(tar_stream.padding(entry.size))
+        file.close()
+    out.write(tar_stream.end())

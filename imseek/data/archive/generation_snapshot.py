@@ -1,0 +1,242 @@
+"""One generation of a collection, held while writers go on: a copy of its catalog, and its files open.
+
+The catalog says which files its generation has, with their sizes and checksums. So the files are opened in the very
+transaction that the catalog is copied in. From then on they may be unlinked: what is open stays. A file that was
+unlinked in the moment before belongs to a generation of the past; then the next one is taken.
+
+An archive has its catalog in SQLite, wherever that of the collection is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from sqlalchemy import Connection, delete, select, update
+
+from imseek.data import catalog_backups, catalog_checksums, durable_files, layout, snapshot_files
+from imseek.data import schema as t
+from imseek.data.archive.manifest import Entry
+from imseek.data.catalog import Catalog, current_of, get_meta, live, now
+from imseek.data.catalog_checksums import Checksums
+from imseek.data.catalog_file import open_catalog
+from imseek.data.collection_files import find_files, open_file
+from imseek.data.current_file import Current, Identity, read_identity, sealed
+from imseek.data.diagnosis import note_opened
+from imseek.data.schema import FOREVER
+from imseek.data.sqlite_errors import storage_error
+from imseek.errors import CorruptCollectionError, StaleGenerationError
+
+#: Generations that are tried, one after the other, before a writer is too quick for us; and seconds between them.
+_TRIES: Final = 20
+_PAUSE: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One generation: every file of it, in the order of an archive, open for reading at its beginning."""
+
+    current: Current
+    files: Mapping[Entry, BinaryIO]
+
+
+class _Gone(Exception):  # noqa: N818 - not an error yet
+    def __init__(self, path: str, generation: int) -> None:
+        self.path, self.generation = path, generation
+
+
+@contextmanager
+def taken(root: Path, work: Path, *, index: bool) -> Iterator[Taken]:
+    """The newest generation; ``work`` is an empty folder for the copy of the catalog. Without ``index``, as if there
+    were no approximate indexes.
+
+    Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError where something is missing or damaged,
+    StaleGenerationError where files go quicker than they can be opened, StorageError.
+    """
+    note_opened(root)
+    identity = read_identity(root)
+    last = None
+    for _ in range(_TRIES):
+        with ExitStack() as stack:
+            try:
+                opened = _open(root, work, identity.uuid, index, stack)
+                found = _take(root, work, identity, opened, index, stack)
+            except _Gone as gone:
+                if gone.generation == last:
+                    raise _corrupt(root, f"{root / gone.path} is missing") from None
+                last = gone.generation
+                time.sleep(_PAUSE)
+                continue
+            yield found
+            return
+    raise StaleGenerationError(
+        f"{root}: a writer removed files of each of {_TRIES} generations before they could be opened",
+        hint="try again, or when it has ended",
+    )
+
+
+def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
+    """Copy the catalog into ``work``, and open the files of its generation."""
+    if layout.is_elsewhere(root):
+        return _open_elsewhere(root, work, uuid, index, stack)
+    target = work / layout.CATALOG
+    recorded = _recorded(root)
+    sound = recorded is None or catalog_checksums.of_catalog(root) == recorded
+    if not sound and _recorded(root) == recorded:  # Else a writer has begun in between.
+        raise _corrupt(root, f"{root / layout.CATALOG} is not as the last writer left it")
+    try:
+        with closing(open_catalog(root / layout.CATALOG)) as catalog:
+            catalog.execute("BEGIN")
+            stated = catalog.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
+            generation = -1 if stated is None else int(stated[0])
+            files = catalog.execute("SELECT path, kind, size FROM files WHERE died = ?", (FOREVER,))
+            opened = _all_opened(root, files.fetchall(), generation, index, stack)
+            with _full_at(target):
+                catalog_backups.copy_open(catalog, target)
+    except sqlite3.DatabaseError as error:
+        raise storage_error(error, root / layout.CATALOG) from error
+    # What its checksum vouches for, SQLite need not go through.
+    vouched = recorded is not None and sound and _recorded(root) == recorded
+    if catalog_backups.uuid_of(target) != uuid or not (vouched or catalog_backups.usable(target, uuid)):
+        raise _corrupt(root, f"{root / layout.CATALOG} is damaged, or another collection's")
+    return opened
+
+
+@contextmanager
+def _full_at(target: Path) -> Iterator[None]:
+    """Of a copy, it is the copy that has no room. Raises StorageError."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+            raise storage_error(error, target, writing=True) from error
+        raise
+
+
+def _open_elsewhere(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
+    """The same of a catalog on a server, which becomes one in a file: its rows as of one moment."""
+    from imseek.data.postgres.catalog import frozen
+    from imseek.data.postgres.rows import copy_rows
+
+    with frozen(root) as connection, closing(Catalog(work)) as target:
+        if get_meta(connection, "uuid") != uuid:
+            raise CorruptCollectionError(f"the catalog of {root} belongs to another collection")
+        f = t.files.c
+        files = connection.execute(select(f.path, f.kind, f.size).where(f.died == FOREVER)).all()
+        generation = int(get_meta(connection, "generation"))
+        opened = _all_opened(root, files, generation, index, stack)
+        with target.transaction() as writing:
+            copy_rows(connection, writing)
+    return opened
+
+
+def _recorded(root: Path) -> durable_files.Written | None:
+    try:
+        return catalog_checksums.read(root).files.get(layout.CATALOG)
+    except CorruptCollectionError:
+        return None
+
+
+def _all_opened(
+    root: Path, files: Iterable[Any], generation: int, index: bool, stack: ExitStack
+) -> dict[str, BinaryIO]:
+    """``files``: rows of path, kind and size."""
+    return {
+        path: _opened(root, path, size, generation, stack)
+        for path, kind, size in files
+        if index or kind != snapshot_files.KIND
+    }
+
+
+def _opened(root: Path, path: str, size: int, generation: int, stack: ExitStack) -> BinaryIO:
+    try:
+        if layout.parse(path) is None:
+            raise _corrupt(root, f"the catalog of {root} lists {path!r}, which is no file of a collection")
+        file = stack.enter_context(open_file(root, path))
+    except FileNotFoundError:
+        raise _Gone(path, generation) from None
+    there = os.fstat(file.fileno()).st_size
+    if there != size:
+        raise _corrupt(root, f"{root / path} is damaged: {there:,} bytes, not {size:,}")
+    return file
+
+
+def _take(
+    root: Path, work: Path, identity: Identity, opened: Mapping[str, BinaryIO], index: bool, stack: ExitStack
+) -> Taken:
+    catalog = Catalog(work)  # Of an earlier version, the copy is migrated.
+    try:
+        with catalog.transaction() as connection:
+            _tidy(connection, index)
+            current = current_of(connection)
+            f = t.files.c
+            rows = connection.execute(select(f.path, f.size, f.sha256).order_by(f.path)).all()
+        catalog.fold()
+    finally:
+        catalog.close()
+    copied = catalog_checksums.of_catalog(work)
+    ended = Checksums(identity.uuid, {layout.CATALOG: copied})
+    files: dict[Entry, BinaryIO] = {}
+    for name, record in (
+        (
+            layout.COLLECTION,
+            sealed(replace(identity, format=layout.FORMAT)),
+        ),  # Its catalog is in the archive.
+        (layout.CURRENT, sealed(current)),
+        (layout.CHECKSUMS, catalog_checksums.sealed(ended)),
+    ):
+        files[Entry(name, len(record), hashlib.sha256(record).hexdigest())] = io.BytesIO(record)
+    whole = durable_files.digest_of(work / layout.CATALOG)
+    copy = stack.enter_context((work / layout.CATALOG).open("rb", buffering=0))
+    files[Entry(layout.CATALOG, whole.size, whole.sha256)] = copy
+    files |= {Entry(path, size, sha256): opened[path] for path, size, sha256 in rows}
+    files |= _journals(root, stack)
+    return Taken(current, files)
+
+
+def _tidy(connection: Connection, index: bool) -> None:
+    """What says something of this folder, and would be untrue of another."""
+    connection.execute(
+        update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
+    )
+    connection.execute(delete(t.files).where(t.files.c.died != FOREVER))
+    if not index:
+        connection.execute(delete(t.files).where(t.files.c.kind == snapshot_files.KIND))
+        died = int(get_meta(connection, "generation"))
+        connection.execute(update(t.snapshots).where(live(t.snapshots)).values(died=died))
+
+
+def _journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
+    """What was done to files, as far as it is on record now: later than the catalog, and so at least what that knows.
+
+    Lines are only ever added; so what is there now is read, and not what comes meanwhile.
+    """
+    found: dict[Entry, BinaryIO] = {}
+    for path in filter(layout.is_journal, find_files(root, layout.UNDO).files):
+        try:
+            file = stack.enter_context(open_file(root, path))
+        except FileNotFoundError:  # All of it was undone, and a purge has come.
+            continue
+        info = os.fstat(file.fileno())
+        if info.st_nlink > 1:  # Not written by imseek, which makes no such links: any file of the user's.
+            continue
+        size = info.st_size
+        seen, left = hashlib.sha256(), size
+        while left and (chunk := file.read(min(left, 2**20))):
+            seen.update(chunk)
+            left -= len(chunk)
+        file.seek(0)
+        found[Entry(path, size - left, seen.hexdigest())] = file
+    return found
+
+
+def _corrupt(root: Path, message: str) -> CorruptCollectionError:
+    return CorruptCollectionError(message, hint=f"imseek collection repair {root}")

@@ -1,0 +1,126 @@
+"""The first member of an archive: what it holds, each file with its size and sha256.
+
+All of it is known before the first byte is written, since files of a generation never change. So who reads an archive
+knows from its beginning what must come, and whether there is room for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from imseek.data import durable_files, layout
+from imseek.errors import BackupError, FormatVersionError
+
+FORMAT: Final = 1
+#: Its name in the archive, and the folder of everything else: unpacked by hand, that folder is the collection.
+NAME: Final = "imseek-backup.json"
+FOLDER: Final = "collection"
+#: Bytes of a manifest that is read. A million files make less than half of that.
+MOST_BYTES: Final = 2**28
+
+#: What every collection has.
+NEEDED: Final = (layout.COLLECTION, layout.CURRENT, layout.CHECKSUMS, layout.CATALOG)
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file: its path within the collection, its size in bytes, its hex sha256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """``committed`` is when the generation was, ``created`` when the archive was begun (ISO 8601, UTC); ``imseek`` is
+    the version that wrote it. ``images`` can be found in it; without ``index`` approximate indexes were left out."""
+
+    uuid: str
+    generation: int
+    committed: str
+    created: str
+    imseek: str
+    images: int
+    index: bool
+    entries: tuple[Entry, ...]
+
+    @property
+    def journals(self) -> int:
+        """How many undo journals are among the files."""
+        return sum(layout.is_journal(entry.path) for entry in self.entries)
+
+    @property
+    def total(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.entries)
+
+    def sealed(self) -> bytes:
+        files = [[entry.path, entry.size, entry.sha256] for entry in self.entries]
+        facts = {name: getattr(self, name) for name in _FACTS}
+        return durable_files.seal(
+            {"format": FORMAT, "collection_format": layout.FORMAT, "files": files, **facts}
+        )
+
+
+_FACTS: Final = {
+    "uuid": str,
+    "generation": int,
+    "committed": str,
+    "created": str,
+    "imseek": str,
+    "images": int,
+    "index": bool,
+}
+
+
+def parse(data: bytes, archive: str) -> Manifest:
+    """Raises BackupError for what is damaged or would not stay in the folder, FormatVersionError for a later format."""
+    try:
+        document = durable_files.unseal(data)
+    except ValueError as error:
+        raise BackupError(f"{archive}: its manifest is damaged ({error})") from error
+    for name, known in (("format", FORMAT), ("collection_format", layout.FORMAT)):
+        version = document.get(name)
+        if not isinstance(version, int) or version < 1:
+            raise BackupError(f"{archive}: its manifest states no {name}")
+        if version > known:
+            raise FormatVersionError(
+                f"{archive} has {name} {version}; this imseek reads up to {known}", hint="update imseek"
+            )
+    facts: dict[str, Any] = {name: document.get(name) for name in _FACTS}
+    wrong = [name for name, kind in _FACTS.items() if type(facts[name]) is not kind]
+    listed = document.get("files")
+    if wrong or not isinstance(listed, list):
+        raise BackupError(f"{archive}: its manifest lacks {wrong[0] if wrong else 'files'}")
+    entries = tuple(_entry(one, archive) for one in listed)
+    _check(entries, archive)
+    return Manifest(**facts, entries=entries)
+
+
+def _entry(listed: Any, archive: str) -> Entry:
+    match listed:
+        case [str(path), int(size), str(sha256)] if (
+            type(size) is int and size >= 0 and _SHA256.fullmatch(sha256)
+        ):
+            if _is_ours(path):
+                return Entry(path, size, sha256)
+            raise BackupError(f"{archive}: {path!r} is no file of a collection")
+    raise BackupError(f"{archive}: its manifest lists something that is no file")
+
+
+def _is_ours(path: str) -> bool:
+    return path in NEEDED or layout.is_journal(path) or layout.parse(path) is not None
+
+
+def _check(entries: Iterable[Entry], archive: str) -> None:
+    paths = [entry.path for entry in entries]
+    names = set(paths)
+    if len(names) < len(paths):
+        raise BackupError(f"{archive}: its manifest lists a file twice")
+    if lacking := [name for name in NEEDED if name not in names]:
+        raise BackupError(f"{archive}: its manifest lists no {lacking[0]}")

@@ -1,0 +1,206 @@
+"""An archive as a collection again: all of it, checked, or nothing.
+
+Everything is written into a workshop beside the new folder, fsynced, and brought to its place by one rename. The
+catalog says what the collection is; ``collection.json``, ``current.json`` and ``checksums.json`` are made from it
+again. So a collection that gets an identity of its own goes the same way as one that keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from operator import methodcaller
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import Connection, select, update
+
+from imseek.data import catalog_backups, catalog_checksums, durable_files, judgement_file, layout, model_files
+from imseek.data import schema as t
+from imseek.data.archive.manifest import Manifest
+from imseek.data.archive.tar_stream import Tape
+from imseek.data.catalog import Catalog, current_of, get_meta, set_meta
+from imseek.data.catalog_check import find_any_fault
+from imseek.data.catalog_checksums import Checksums
+from imseek.data.catalog_file import open_catalog
+from imseek.data.current_file import Current, Identity, sealed
+from imseek.data.migrations import check_version
+from imseek.data.staging import workshop
+from imseek.data.system_errors import explained
+from imseek.errors import (
+    BackupError,
+    CollectionExistsError,
+    CorruptCollectionError,
+    StorageError,
+    UsageError,
+)
+
+#: Is told how many bytes of the files have been read, and may raise to end the work.
+Tell = Callable[[Manifest, int], None]
+
+
+def check(tape: Tape, tell: Tell) -> None:
+    """Read all of an archive and compare every file with the manifest. Raises BackupError."""
+    count = _counter(tape.manifest, tell)
+    with open(os.devnull, "wb") as nowhere:
+        for _, copy_to in tape.members(count):
+            copy_to(nowhere)
+
+
+def check_free(folder: Path) -> Path:
+    """Where a collection can be made: what is not there, or an empty folder. Returns it without links.
+
+    Raises CollectionExistsError, UsageError.
+    """
+    folder = Path(os.path.realpath(folder))
+    if _is_collection(folder):
+        raise CollectionExistsError(
+            f"there is a collection at {folder} already", hint="name another folder, or delete it first"
+        )
+    for above in folder.parents:
+        if _is_collection(above):
+            raise UsageError(f"{folder} lies in the collection {above}", hint="choose another place")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "is not empty" if folder.is_dir() else "is a file"
+        raise CollectionExistsError(f"{folder} {what}", hint="name a folder of its own")
+    if folder.is_mount():
+        raise UsageError(f"{folder} is where a disk is mounted", hint="name a folder in it")
+    return folder
+
+
+def _is_collection(folder: Path) -> bool:
+    looked_for = (layout.COLLECTION, layout.CATALOG, layout.CURRENT)
+    return layout.holds_collection([name for name in looked_for if os.path.lexists(folder / name)])
+
+
+def restore(tape: Tape, folder: Path, *, new_identity: bool, with_undo: bool, tell: Tell) -> Current:
+    """Make the collection that ``tape`` holds at ``folder``; returns what its ``current.json`` says.
+
+    Undo journals are in it only ``with_undo``: they move files of the user, and whoever made the archive wrote them.
+
+    Raises as :func:`check_free`, BackupError, FormatVersionError where a later imseek has written the catalog, and
+    StorageError where there is no room, or the disk fails.
+    """
+    folder = check_free(folder)
+    with explained(folder):
+        for made in durable_files.make_folder(folder.parent):
+            durable_files.sync_folder(made)
+        _check_room(tape, folder.parent)
+        with workshop(folder.parent, f"restore-{folder.name}") as work:
+            root = work / "collection"
+            root.mkdir(0o700)
+            _unpack(tape, root, with_undo, tell)
+            current = _settle(tape, root, work, new_identity)
+            durable_files.sync_folders(Path(inner) for inner, _, _ in os.walk(root))
+            check_free(folder)
+            durable_files.publish([(root, folder)])
+    return current
+
+
+def _check_room(tape: Tape, folder: Path) -> None:
+    needed, free = tape.manifest.total, shutil.disk_usage(folder).free
+    if needed > free:
+        raise StorageError(
+            f"{tape.name} holds {needed:,} bytes, and there are {free:,} free at {folder}",
+            hint="free some space, or restore it elsewhere; nothing was written",
+        )
+
+
+def _unpack(tape: Tape, root: Path, with_undo: bool, tell: Tell) -> None:
+    with open(os.devnull, "wb") as nowhere:
+        for entry, copy_to in tape.members(_counter(tape.manifest, tell)):
+            if layout.is_journal(entry.path) and not with_undo:
+                copy_to(nowhere)
+                continue
+            target = root / entry.path
+            durable_files.make_folder(target.parent)
+            durable_files.stage_unhashed(target, copy_to)
+
+
+def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:
+    """Check that the catalog is that of these files, and make the records from it."""
+    _check_catalog(tape, root / layout.CATALOG)
+    catalog = Catalog(root)
+    try:
+        with catalog.transaction() as connection:
+            _check_files(tape, connection)
+            if new_identity:
+                _identify(connection, root, work)
+            uuid, created, places = (get_meta(connection, name) for name in ("uuid", "created", "places"))
+            identity = Identity(uuid=uuid, created=created, places=places)
+            current = current_of(connection)
+        catalog.fold()
+    finally:
+        catalog.close()
+    durable_files.sync_file(root / layout.CATALOG)
+    ended = Checksums(identity.uuid, {layout.CATALOG: catalog_checksums.of_catalog(root)})
+    records = {
+        root / layout.COLLECTION: sealed(identity),
+        root / layout.CURRENT: sealed(current),
+        root / layout.CHECKSUMS: catalog_checksums.sealed(ended),
+    }
+    durable_files.write_files(records, staging=work)
+    return current
+
+
+def _check_catalog(tape: Tape, path: Path) -> None:
+    """Before anything is written through it: it is as a writer asks for, and of this collection."""
+    try:
+        check_version(path)
+        with closing(open_catalog(path)) as connection:
+            fault = find_any_fault(connection)
+    except CorruptCollectionError as error:
+        raise BackupError(f"{tape.name}: {str(error).replace(str(path), 'its catalog')}") from error
+    except sqlite3.DatabaseError as error:
+        raise BackupError(f"{tape.name}: its catalog cannot be read ({error})") from error
+    if fault is not None:
+        raise BackupError(f"{tape.name}: its catalog is not as imseek writes one: {fault}")
+    if not catalog_backups.usable(path, tape.manifest.uuid):
+        raise BackupError(f"{tape.name}: its catalog is damaged, or another collection's")
+
+
+def _check_files(tape: Tape, connection: Connection) -> None:
+    """The catalog lists the very files that have come: what it lists, writers unlink some day."""
+    f = t.files.c
+    listed = {
+        (path, size, sha256) for path, size, sha256 in connection.execute(select(f.path, f.size, f.sha256))
+    }
+    there = {(one.path, one.size, one.sha256) for one in tape.manifest.entries if _is_listed(one.path)}
+    if listed != there:
+        raise BackupError(f"{tape.name}: its catalog does not list the files that are in it")
+
+
+def _is_listed(path: str) -> bool:
+    return path.partition("/")[0] in layout.LISTED_FOLDERS
+
+
+def _identify(connection: Connection, root: Path, work: Path) -> None:
+    """Make it a collection of its own: another uuid, also in the files that state it."""
+    uuid = str(uuid4())
+    set_meta(connection, "uuid", uuid)
+    f = t.files.c
+    stating = f.kind.in_((judgement_file.KIND, model_files.KIND))
+    for path in connection.execute(select(f.path).where(stating)).scalars().all():
+        document = {**json.loads((root / path).read_bytes()), "uuid": uuid}
+        document.pop("sha256")
+        staged = work / "restated"
+        written = durable_files.stage(staged, methodcaller("write", durable_files.seal(document)))
+        durable_files.publish([(staged, root / path)])
+        values = {"size": written.size, "sha256": written.sha256}
+        connection.execute(update(t.files).where(f.path == path).values(**values))
+
+
+def _counter(manifest: Manifest, tell: Tell) -> Callable[[int], None]:
+    done = 0
+
+    def count(passed: int) -> None:
+        nonlocal done
+        done += passed
+        tell(manifest, done)
+
+    tell(manifest, 0)
+    return count

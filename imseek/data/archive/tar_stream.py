@@ -1,0 +1,186 @@
+"""Members of a tar, one after the other: as many headers as we write, and none that we do not.
+
+Headers are those of the standard library (GNU format, so that sizes are not bounded). Its reader is not used: it takes
+links, devices and headers of any size from whoever made the archive. Memory is bounded by one chunk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
+
+from imseek.data.archive.manifest import FOLDER, MOST_BYTES, NAME, Entry, Manifest, parse
+from imseek.errors import BackupError
+
+CHUNK: Final = 2**20
+_BLOCK: Final = tarfile.BLOCKSIZE
+_END: Final = bytes(2 * _BLOCK)
+#: Zeros after the end, which writers of tar fill their last record with.
+_MOST_PADDING: Final = 2**20
+#: A name that does not fit into a header has a member of its own before it.
+_MOST_NAME: Final = 1024
+
+#: What unpacks a file that begins so.
+_UNPACK: Final = {b"\x1f\x8b": "gzip -dc", b"\x28\xb5": "zstd -dc", b"\xfd7": "xz -dc"}
+
+#: Is told how many bytes have passed, and may raise to end the work.
+Tell = Callable[[int], None]
+
+
+class Sink(Protocol):
+    def write(self, data: bytes, /) -> Any: ...
+
+
+class Stream(Protocol):
+    """Gives at most ``size`` bytes, and none at its end only."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def header(name: str, size: int, mtime: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = size, mtime, 0o644
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
+
+
+def copy(source: Stream, entry: Entry, out: Sink, tell: Tell) -> bool:
+    """Exactly ``entry.size`` bytes; returns whether they were those that are on record.
+
+    Raises EOFError where there are fewer.
+    """
+    seen, left = hashlib.sha256(), entry.size
+    while left:
+        chunk = source.read(min(left, CHUNK))
+        if not chunk:
+            raise EOFError(entry.path)
+        seen.update(chunk)
+        out.write(chunk)
+        left -= len(chunk)
+        tell(len(chunk))
+    return seen.hexdigest() == entry.sha256
+
+
+def padding(size: int) -> bytes:
+    return bytes(-size % _BLOCK)
+
+
+def end() -> bytes:
+    return _END
+
+
+class Tape:
+    """An archive that is read from its beginning to its end. ``name`` is the name that messages use.
+
+    Raises BackupError where there is none or its manifest is damaged, FormatVersionError, and what ``stream`` raises.
+    """
+
+    def __init__(self, stream: Stream, name: str) -> None:
+        self._stream, self.name = stream, name
+        first = self._header(first=True)
+        if first is None or first.name != NAME:
+            raise self._no_backup()
+        if first.size > MOST_BYTES:
+            raise BackupError(f"{name}: its manifest says that it has {first.size:,} bytes")
+        self.manifest: Manifest = parse(self._exactly(first.size, NAME), name)
+        self._skip(first.size, NAME)
+
+    def members(self, tell: Tell) -> Iterator[tuple[Entry, Callable[[Sink], None]]]:
+        """Every file that the manifest lists, and nothing else, with what copies its bytes and checks them.
+
+        It must be copied before the next one is asked for. Ends when all have come and the archive has ended.
+        """
+        waiting = {f"{FOLDER}/{entry.path}": entry for entry in self.manifest.entries}
+        while (found := self._header()) is not None:
+            entry = waiting.pop(found.name, None)
+            if entry is None:
+                raise BackupError(f"{self.name}: {found.name!r} is not in its manifest, or twice")
+            if found.size != entry.size:
+                raise BackupError(
+                    f"{self.name}: {entry.path} says {found.size:,} bytes instead of {entry.size:,}"
+                )
+            copied: list[Entry] = []
+
+            def copy_to(out: Sink, entry: Entry = entry, copied: list[Entry] = copied) -> None:
+                try:
+                    sound = copy(self._stream, entry, out, tell)
+                except EOFError:
+                    raise self._cut(entry.path) from None
+                if not sound:
+                    raise BackupError(f"{self.name}: {entry.path} is damaged (its checksum differs)")
+                copied.append(entry)
+
+            yield entry, copy_to
+            assert copied, "each member is copied before the next one"
+            self._skip(entry.size, entry.path)
+        if waiting:
+            raise BackupError(f"{self.name}: {next(iter(waiting.values())).path} is not in it")
+        self._finish()
+
+    def _header(self, *, first: bool = False) -> tarfile.TarInfo | None:
+        """The next member, a plain file; None at the end."""
+        long_name: str | None = None
+        while True:
+            block = self._first_block() if first else self._exactly(_BLOCK, "the head of a file")
+            if not block.strip(b"\0"):
+                return None
+            try:
+                found = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            except tarfile.HeaderError as error:
+                hint = None
+                if first and (unpack := _UNPACK.get(block[:2])) is not None:
+                    hint = f"unpack it on the way: {unpack} ARCHIVE | imseek restore - NAME"
+                raise BackupError(f"{self.name} is no tar, or damaged ({error})", hint=hint) from error
+            if found.type == tarfile.GNUTYPE_LONGNAME and long_name is None and 0 < found.size <= _MOST_NAME:
+                name = self._exactly(found.size, "a name")
+                long_name = name.rstrip(b"\0").decode("utf-8", "surrogateescape")
+                self._skip(found.size, "a name")
+                continue
+            if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or found.size < 0:
+                raise (
+                    self._no_backup()
+                    if first
+                    else BackupError(f"{self.name}: {found.name!r} is not a plain file")
+                )
+            found.name = found.name if long_name is None else long_name
+            return found
+
+    def _first_block(self) -> bytes:
+        """The first block. What is too short for one is a backup that was cut short only where it begins like one."""
+        block = b""
+        while len(block) < _BLOCK and (part := self._stream.read(_BLOCK - len(block))):
+            block += part
+        if not block:
+            raise BackupError(f"{self.name} is empty")
+        if len(block) < _BLOCK:
+            beginning = NAME.encode()
+            raise self._cut(NAME) if block[: len(beginning)] == beginning[: len(block)] else self._no_backup()
+        return block
+
+    def _no_backup(self) -> BackupError:
+        return BackupError(f"{self.name} is no backup of imseek", hint="`imseek backup FILE` writes one")
+
+    def _exactly(self, size: int, what: str) -> bytes:
+        parts: list[bytes] = []
+        while size:
+            part = self._stream.read(min(size, CHUNK))
+            if not part:
+                raise self._cut(what)
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _skip(self, size: int, what: str) -> None:
+        self._exactly(len(padding(size)), what)
+
+    def _cut(self, what: str) -> BackupError:
+        return BackupError(f"{self.name} is cut short: it ends in {what}")
+
+    def _finish(self) -> None:
+        """Read to the end of the stream, so that a writer to a pipe does not find it closed."""
+        seen = 0
+        while part := self._stream.read(CHUNK):
+            seen += len(part)
+            if part.strip(b"\0") or seen > _MOST_PADDING:
+                raise BackupError(f"{self.name}: something follows its end")

@@ -1,0 +1,96 @@
+"""Two rotating copies of the catalog, made with SQLite's backup API after each run that changed something."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from imseek.data import durable_files, layout
+from imseek.data.catalog_check import find_any_fault
+from imseek.data.catalog_file import open_catalog
+from imseek.data.sqlite_errors import storage_error
+from imseek.errors import CorruptCollectionError
+
+
+def back_up(root: Path, staging: Path, target: Path) -> None:
+    """Replace the backup ``target`` by a copy of the catalog as it is now."""
+    staged = staging / target.name
+    copy_catalog(root / layout.CATALOG, staged)
+    durable_files.publish([(staged, target)])
+
+
+def next_target(root: Path) -> Path:
+    """The backup that the next one replaces: one that is missing or unreadable, else that of the older generation.
+
+    (Not by time stamp: clocks jump, and a copied folder may have new ones.)
+    """
+    return min((root / name for name in layout.BACKUPS), key=generation_of)
+
+
+def copy_catalog(source: Path, target: Path) -> None:
+    """Copy a catalog with what its write-ahead log holds into one durable file."""
+    try:
+        with closing(open_catalog(source)) as original:
+            copy_open(original, target)
+    except sqlite3.DatabaseError as error:
+        raise storage_error(error, source) from error
+    durable_files.sync_file(target)
+
+
+def copy_open(original: sqlite3.Connection, target: Path) -> None:
+    """The same of an open catalog, within its transaction if it is in one; not fsynced. Raises as SQLite does."""
+    durable_files.stage_unhashed(target, lambda file: None)  # With our permissions, not those of the umask.
+    with closing(sqlite3.connect(target)) as copy:
+        copy.execute("PRAGMA synchronous=OFF")  # It is fsynced once, when it is whole.
+        original.backup(copy)
+        # A copy must be one file: no write-ahead log beside it.
+        copy.execute("PRAGMA journal_mode=DELETE")
+
+
+def usable(path: Path, uuid: str | None) -> bool:
+    """Whether a file is an intact catalog of the collection ``uuid`` (None: of any).
+
+    Raises StorageError where it cannot be read now: that says nothing about what is in it.
+    """
+    if _asked(path, "PRAGMA integrity_check") != ("ok",) or _fault(path) is not None:
+        return False
+    return uuid_of(path) == uuid if uuid else uuid_of(path) is not None
+
+
+def _fault(path: Path) -> str | None:
+    with closing(open_catalog(path)) as connection:
+        return find_any_fault(connection)
+
+
+def uuid_of(path: Path) -> str | None:
+    """The uuid that a catalog or a backup states, None where it cannot be read."""
+    return _meta(path, "uuid")
+
+
+def generation_of(path: Path) -> int:
+    """The generation that a catalog or a backup states, -1 where it cannot be read."""
+    try:
+        return int(_meta(path, "generation") or -1)
+    except ValueError:
+        return -1
+
+
+def _meta(path: Path, name: str) -> str | None:
+    row = _asked(path, "SELECT value FROM meta WHERE name = ?", name)
+    return None if row is None else str(row[0])
+
+
+def _asked(path: Path, query: str, *values: str) -> Any:
+    """The first row of an answer, None where the file is missing or damaged. Raises StorageError."""
+    try:
+        with closing(open_catalog(path)) as connection:
+            return connection.execute(query, values).fetchone()
+    except CorruptCollectionError:
+        return None
+    except sqlite3.DatabaseError as error:
+        trouble = storage_error(error, path)
+        if isinstance(trouble, CorruptCollectionError):
+            return None
+        raise trouble from error

@@ -1,0 +1,259 @@
+"""``collection.json`` and ``current.json``: what a reader needs before it opens anything else.
+
+Where the catalog lies on a server, there is no ``current.json``: the catalog holds its content, written by the same
+transaction as the rest of a generation.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from imseek.data import durable_files, layout
+from imseek.data.collection_files import read_file
+from imseek.data.json_object import JsonObject, whole
+from imseek.data.system_errors import system_error
+from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
+from imseek.types import SpaceInfo
+
+#: Numbers of a vector, and rows of a shard, that a file is believed to have.
+MAX_DIM: Final = 1 << 16
+_MAX_ROWS: Final = 1 << 32
+#: A fingerprint of weights. It is part of the names of files in caches.
+FINGERPRINT: Final = re.compile(r"[A-Za-z0-9:._+-]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """``collection.json``: written once, never changed. ``places`` is ``absolute`` or ``relative``."""
+
+    uuid: str
+    created: str
+    places: str = "absolute"
+    format: int = layout.FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Rows written by one commit (or merged from several), and the files that say which of them are dead."""
+
+    shard_id: int
+    rows: int
+    spaces: tuple[int, ...]
+    dead: str | None = None
+    dead_rows: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """``current.json``: one generation. Written last by every commit.
+
+    ``spaces`` are those in use, the default for images first, that of captions last. ``snapshots`` names FAISS
+    snapshots by space (docs/format.md); a reader scans what no snapshot covers. ``next_image_id`` is above every
+    id ever used, so that none is used again even where the catalog is lost; how far above does not matter.
+    """
+
+    uuid: str
+    generation: int
+    committed: str
+    images: int
+    spaces: tuple[SpaceInfo, ...]
+    shards: tuple[Shard, ...]
+    snapshots: Mapping[str, str] = field(default_factory=dict)
+    next_image_id: int = field(default=0, compare=False)
+    format: int = layout.FORMAT
+
+    @property
+    def space(self) -> SpaceInfo:
+        """The space that words and vectors are searched in."""
+        return self.spaces[0]
+
+    @property
+    def image_spaces(self) -> tuple[SpaceInfo, ...]:
+        """The spaces that pictures are searched in, the first one first."""
+        return tuple(space for space in self.spaces if space.modality == "image")
+
+    @property
+    def caption_space(self) -> SpaceInfo | None:
+        """The space of the vectors of captions; None where captions are not embedded."""
+        return next((space for space in self.spaces if space.modality == "text"), None)
+
+
+def read_identity(root: Path) -> Identity:
+    """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
+    document = read_sealed(root, layout.COLLECTION)
+    try:
+        found = JsonObject(document, _names(Identity))
+        return Identity(
+            uuid=uuid_text(found),
+            created=found.time("created"),
+            places=found.text("places", choices=("absolute", "relative"))
+            if "places" in found
+            else "absolute",
+            format=found.whole("format", least=1, most=layout.FORMAT_ELSEWHERE),
+        )
+    except ValueError as error:
+        raise _corrupt(root, layout.COLLECTION, error) from error
+
+
+def uuid_text(found: JsonObject) -> str:
+    """The member ``uuid``, as text that is a UUID."""
+    return str(UUID(found.text("uuid")))
+
+
+def read_current(root: Path) -> Current:
+    """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres import catalog_reader
+
+        return parse_current(root, catalog_reader.stated(root))
+    return parse_current(root, read_sealed(root, layout.CURRENT))
+
+
+def parse_current(root: Path, document: dict[str, Any]) -> Current:
+    """The content of ``current.json``. Raises CorruptCollectionError."""
+    try:
+        return _current(JsonObject(document, _names(Current)))
+    except ValueError as error:
+        raise _corrupt(root, layout.CURRENT, error) from error
+
+
+def _current(found: JsonObject) -> Current:
+    spaces = tuple(_space(JsonObject(one, _names(SpaceInfo))) for one in found.items("spaces"))
+    shards = tuple(_shard(JsonObject(one, _names(Shard))) for one in found.items("shards"))
+    for what, ids in (("space", [s.space_id for s in spaces]), ("shard", [s.shard_id for s in shards])):
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"a {what} is there twice")
+    if not any(space.modality == "image" for space in spaces[:1]):
+        raise ValueError("its first space is none of images")
+    snapshots = found.texts_by_name("snapshots") if "snapshots" in found else {}
+    for space_id, folder in snapshots.items():
+        listed = layout.parse_snapshot_folder(folder)
+        if listed is None or str(listed.space_id) != space_id:
+            raise ValueError(f"{folder[:80]!r} is no index of space {space_id[:20]}")
+    return Current(
+        uuid=uuid_text(found),
+        generation=found.whole("generation"),
+        committed=found.time("committed"),
+        images=found.whole("images"),
+        spaces=spaces,
+        shards=shards,
+        snapshots=snapshots,
+        next_image_id=found.whole("next_image_id") if "next_image_id" in found else 0,
+        format=found.whole("format", least=1, most=layout.FORMAT),
+    )
+
+
+def _space(found: JsonObject) -> SpaceInfo:
+    return SpaceInfo(
+        space_id=found.whole("space_id"),
+        encoder=found.text("encoder"),
+        fingerprint=found.text("fingerprint", pattern=FINGERPRINT),
+        dim=found.whole("dim", least=1, most=MAX_DIM),
+        modality=found.text("modality", choices=("image", "text")),
+        quality=found.text("quality"),
+        note=found.text("note") if "note" in found else None,
+    )
+
+
+def _shard(found: JsonObject) -> Shard:
+    shard_id = found.whole("shard_id")
+    dead = found.text("dead") if "dead" in found else None
+    columns = found.texts_by_name("columns") if "columns" in found else {}
+    listed = [("dead", None, dead)] if dead is not None else []
+    for kind, name, path in [*listed, *(("column", name, path) for name, path in columns.items())]:
+        file = layout.parse(path)
+        if file is None or (file.kind, file.shard_id, file.name) != (kind, shard_id, name):
+            raise ValueError(f"{path[:80]!r} is no file of shard {shard_id}")
+    rows = found.whole("rows", most=_MAX_ROWS)
+    return Shard(
+        shard_id=shard_id,
+        rows=rows,
+        spaces=tuple(whole(one, "spaces") for one in found.items("spaces")),
+        dead=dead,
+        dead_rows=found.whole("dead_rows", most=rows) if "dead_rows" in found else 0,
+        columns=columns,
+    )
+
+
+def _names(record: type[Any]) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(record))
+
+
+def look(root: Path) -> tuple[int | str, ...] | None:
+    """What tells one generation from another without reading all of it; None where that cannot be seen.
+
+    Raises StorageError where the catalog lies on a server that does not answer.
+    """
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres import catalog_reader
+
+        return catalog_reader.look(root)
+    try:
+        facts = (root / layout.CURRENT).stat(follow_symlinks=False)
+    except OSError:
+        return None
+    # A commit puts another file in its place.
+    return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
+
+
+def write_identity(root: Path, identity: Identity, staging: Path) -> None:
+    durable_files.write_file(root / layout.COLLECTION, sealed(identity), staging=staging)
+
+
+def write_current(root: Path, current: Current, staging: Path) -> None:
+    durable_files.write_file(root / layout.CURRENT, sealed(current), staging=staging)
+
+
+def sealed(record: Identity | Current) -> bytes:
+    """The content of ``collection.json`` or of ``current.json``."""
+    return durable_files.seal(asdict(record))
+
+
+def read_sealed(root: Path, name: str) -> dict[str, Any]:
+    """A sealed JSON file of a collection.
+
+    Every format seals its files in the same way, so a later version is told from a damaged byte. Raises
+    CollectionNotFoundError, FormatVersionError, CorruptCollectionError, or StorageError where it cannot be read now.
+    """
+    try:
+        data = read_file(root, name)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if any((root / there).exists() for there in (layout.CATALOG, layout.COLLECTION, layout.ADDRESS)):
+            raise _corrupt(root, name, error) from error
+        raise CollectionNotFoundError(
+            f"no collection at {root}", hint="`imseek collection list` shows those there are"
+        ) from error
+    except OSError as error:
+        raise system_error(error, root / name) from error
+    return unsealed(root, name, data)
+
+
+def unsealed(root: Path, name: str, data: bytes) -> dict[str, Any]:
+    """As :func:`read_sealed`, of bytes that were read from ``name``."""
+    try:
+        document = durable_files.unseal(data)
+    except ValueError as error:
+        raise _corrupt(root, name, error) from error
+    version = document.get("format")
+    latest = layout.FORMAT_ELSEWHERE if name in (layout.COLLECTION, layout.ADDRESS) else layout.FORMAT
+    if isinstance(version, int) and version > latest:
+        raise FormatVersionError(
+            f"{root} has format {version}; this imseek reads up to format {latest}",
+            hint="update imseek",
+        )
+    return document
+
+
+def _corrupt(root: Path, name: str, error: Exception) -> CorruptCollectionError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return CorruptCollectionError(
+        f"{root}/{name} is damaged or missing: {why}",
+        hint=f"imseek collection repair {shlex.quote(str(root))}",
+    )

@@ -1,0 +1,123 @@
+"""Derived columns: facts computed after indexing (scores, labels), row-aligned with a shard, replaceable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sqlalchemy import Connection
+
+from imseek.data import layout, shard_catalog, shard_files
+from imseek.data import schema as t
+from imseek.data.collection_files import load_array
+from imseek.data.reader import Reader
+from imseek.data.system_errors import explained
+from imseek.data.writer import Change, Writer
+
+#: The column set of measures of images that were indexed without them (:func:`replacing_measures`).
+MEASURED = "measured"
+#: That of what keepers of duplicates inherit.
+INHERITED = "inherited"
+
+Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def can_be_name(name: str) -> bool:
+    """Whether a column set can have it: lower-case letters, digits and underscores, a letter first; not that of the
+    measures, which are no one's to replace."""
+    return layout.COLUMN_NAME.fullmatch(name) is not None and name != MEASURED
+
+
+def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:
+    """Store the column set ``name``: for each column, a value by image id. Returns the generation.
+
+    A column set of that name is replaced as a whole. Images without a value have null; where there are no columns,
+    there is no set of that name any more. Raises ValueError for a
+    name that is not lower-case letters, digits and underscores, or a column that would hide an intrinsic one,
+    and TypeError for a value that a column cannot hold (:func:`imseek.data.shard_files.column_of`).
+    """
+    return writer.apply(replacing(writer, name, columns))
+
+
+def replacing(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> Change:
+    """What :func:`put_columns` does, as part of a larger change of the generation that is current now."""
+    _check_name(name)
+    if hidden := sorted(set(columns) & set(shard_files.INTRINSIC.names)):
+        raise ValueError(f"{hidden[0]!r} is an intrinsic column")
+    # One type for all shards, also for those that happen to hold no value, or only whole numbers among floats.
+    types = {column: shard_files.column_of(list(values.values())).type for column, values in columns.items()}
+    tables = {}
+    for shard_id, ids in _ids_of_shards(writer) if columns else ():
+        tables[shard_id] = _table(ids.tolist(), columns, types)
+    return _replacing(writer, name, tables)
+
+
+def replacing_measures(writer: Writer, ids: Ids, measures: Mapping[str, Floats]) -> Change:
+    """Store measures of images that were indexed without them: by name of a column of ``MEASURES`` a value (n,) for
+    each of ``ids`` (n,), ascending; NaN for none. They are a set of their own, which is replaced as a whole."""
+    tables = {}
+    for shard_id, rows in _ids_of_shards(writer):
+        at = np.minimum(np.searchsorted(ids, rows), max(0, len(ids) - 1))
+        known = ids[at] == rows if len(ids) else np.zeros(len(rows), np.bool_)
+        columns = {}
+        for name, values in measures.items():
+            column = np.where(known, values[at], np.nan) if len(ids) else np.full(len(rows), np.nan)
+            columns[name] = pa.array(column, pa.float64(), mask=np.isnan(column))
+        tables[shard_id] = pa.table({"image_id": pa.array(rows, pa.int64()), **columns})
+    return _replacing(writer, MEASURED, tables)
+
+
+def _ids_of_shards(writer: Writer) -> Iterator[tuple[int, Ids]]:
+    for shard in writer.current().shards:
+        with explained(writer.root):
+            ids = load_array(writer.root, layout.ids(shard.shard_id), mapped=False)
+        yield shard.shard_id, ids
+
+
+def _check_name(name: str) -> None:
+    if not layout.COLUMN_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name a column set")
+    if name == MEASURED:
+        raise ValueError(f"{name!r} is the column set of `imseek maintain --measure`")
+
+
+def _replacing(writer: Writer, name: str, tables: Mapping[int, pa.Table]) -> Change:
+    def change(connection: Connection, generation: int) -> None:
+        shard_catalog.retire(connection, generation, (t.files.c.kind == "column") & (t.files.c.name == name))
+        for shard_id, table in tables.items():
+            path = layout.column(name, shard_id, generation)
+            file = shard_catalog.stage(writer, path, "column", table, name=name)
+            shard_catalog.publish(writer, connection, generation, shard_id, [file])
+
+    return change
+
+
+def stored(reader: Reader, name: str) -> dict[str, dict[int, Any]]:
+    """The column set ``name`` as :func:`put_columns` takes it, nulls left out. Raises as ``Reader.load``."""
+    found: dict[str, dict[int, Any]] = {}
+    for shard in reader.current.shards:
+        if (path := shard.columns.get(name)) is None:
+            continue
+        table = reader.load(path, shard_files.read_table)
+        ids = table.column("image_id")
+        for column in table.column_names:
+            if column != "image_id":
+                values = table.column(column)
+                there = values.is_valid()
+                known = zip(ids.filter(there).to_pylist(), values.filter(there).to_pylist(), strict=True)
+                found.setdefault(column, {}).update(known)
+    return {column: values for column, values in found.items() if values}
+
+
+def _table(
+    ids: Sequence[int], columns: Mapping[str, Mapping[int, Any]], types: Mapping[str, pa.DataType]
+) -> pa.Table:
+    arrays = {
+        column: shard_files.column_of([values.get(i) for i in ids], types[column])
+        for column, values in columns.items()
+    }
+    return pa.table({"image_id": pa.array(ids, pa.int64()), **arrays})

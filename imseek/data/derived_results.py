@@ -1,0 +1,63 @@
+"""Storing what was found out about images: derived columns, with a record of how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from imseek.data import derived_columns, model_files, tags
+from imseek.data.models import Model
+from imseek.data.writer import Change
+from imseek.data.writer_wait import writing
+
+
+def store(
+    root: Path, values: Mapping[str, Mapping[int, Any]], model: Model, *, also: Sequence[Change] = ()
+) -> int:
+    """Store a column set (by column a value by image id) and a model, both under the model's name, as one commit; each
+    replaces what had the name. ``also`` are further changes of that commit. Returns the generation.
+
+    Columns can be filtered by (``--where``) and come with hits; the model says how they were made. Raises UsageError
+    for a name that cannot be one of both, LockedError, ReadOnlyError, StorageError, and as
+    :func:`imseek.data.derived_columns.put_columns`.
+    """
+    with writing(root, model.kind) as writer:
+        record = model_files.putting(writer, model)
+        put = derived_columns.replacing(writer, model.name, values)
+
+        def change(connection: Connection, generation: int) -> None:
+            for one in (put, record, *also):
+                one(connection, generation)
+
+        return writer.apply(change)
+
+
+def forget(
+    root: Path,
+    name: str,
+    kind: str,
+    *,
+    given_by: str | None = None,
+    prefix: str | None = None,
+    columns_too: bool = True,
+) -> tuple[int, int]:
+    """Drop a model, the column set of its name (``columns_too``), and tags whose provenance is ``given_by``, or begins
+    with ``prefix``, as one commit. ``kind`` is what the run is called. Returns the generation, and how many tags there
+    were. Raises as :func:`store`."""
+    ended = 0
+    with writing(root, kind) as writer:
+        drop = None
+        if columns_too and derived_columns.can_be_name(name):
+            drop = derived_columns.replacing(writer, name, {})
+
+        def change(connection: Connection, generation: int) -> None:
+            nonlocal ended
+            model_files.retire(connection, generation, name)
+            if drop is not None:
+                drop(connection, generation)
+            ended = tags.end_from(connection, generation, given_by, prefix=prefix)
+
+        return writer.apply(change), ended

@@ -1,0 +1,90 @@
+"""Which images a user means: by id, or by a path: those that lie there, else those with the content of the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from imseek.data.catalog_file import connect_read_only
+from imseek.data.content_lookup import HashLookup
+from imseek.data.durable_files import digest_of_file
+from imseek.data.places import INSIDE, base_folder, is_url, join_root
+from imseek.data.reader import FOREVER, chunks
+from imseek.input_file import open_input
+
+#: Between an archive and its member, as people are shown it.
+_BANG = b"!/"
+
+
+def ids_at(root: Path, paths: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
+    """By path (a file's, a URL, or ``a.zip!/b.jpg``) the ids, ascending, of the live images there, as of now.
+
+    Where none lies there, a file stands for all images of its content: it may be a copy that is not indexed. Empty for
+    what is neither. Raises StorageError.
+    """
+    found = _placed(root, list(dict.fromkeys(paths)))
+    lookup = HashLookup(root)
+    try:
+        for path, ids in found.items():
+            if not ids and not is_url(path):
+                found[path] = _alike(lookup, path)
+    finally:
+        lookup.close()
+    return found
+
+
+def living(root: Path, ids: Iterable[int]) -> set[int]:
+    """Those of ``ids`` that are live images, also where their file is put away, as of now."""
+    found: set[int] = set()
+    with connect_read_only(root) as connection:
+        for chunk in chunks([image_id for image_id in ids if 0 <= image_id < FOREVER]):
+            marks = ",".join("?" * len(chunk))
+            query = f"SELECT image_id FROM images WHERE died = ? AND image_id IN ({marks})"  # noqa: S608 - marks only
+            found.update(image_id for (image_id,) in connection.execute(query, (FOREVER, *chunk)))
+    return found
+
+
+def _placed(root: Path, paths: list[bytes]) -> dict[bytes, tuple[int, ...]]:
+    base = base_folder(root)
+    query = (
+        "SELECT image_id FROM places JOIN images USING (image_id) WHERE source_id = ? AND path = ? "
+        "AND places.died = ? AND images.died = ? AND images.state = 'live'"
+    )
+    found = {}
+    with connect_read_only(root) as connection:
+        rows = connection.execute("SELECT source_id, root, relative FROM sources WHERE died = ?", (FOREVER,))
+        sources = [(source, join_root(base, folder, relative)) for source, folder, relative in rows]
+        for path in paths:
+            ids = set()
+            for source, folder in sources:
+                for inner in _within(folder, os.path.expanduser(path)):
+                    ids.update(connection.execute(query, (source, inner, FOREVER, FOREVER)).fetchall())
+            found[path] = tuple(sorted(image_id for (image_id,) in ids))
+    return found
+
+
+def _within(folder: bytes, path: bytes) -> set[bytes]:
+    """What a source's catalog may call a path."""
+    if is_url(path):
+        return {path}
+    container, bang, member = path.partition(_BANG)
+    whole = {os.path.abspath(container), os.path.realpath(container)}
+    inner = set()
+    for one in whole:
+        if not folder:
+            inner.add(one)
+        elif one == folder:
+            inner.add(b"")
+        elif one.startswith(folder.rstrip(b"/") + b"/"):
+            inner.add(one[len(folder.rstrip(b"/")) + 1 :])
+    return {one + INSIDE + member for one in inner} if bang else inner
+
+
+def _alike(lookup: HashLookup, path: bytes) -> tuple[int, ...]:
+    try:
+        with open_input(os.fsdecode(path)) as file:
+            content = digest_of_file(file).sha256
+    except OSError:
+        return ()
+    return tuple(lookup.find_all(bytes.fromhex(content)))

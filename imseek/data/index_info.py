@@ -1,0 +1,124 @@
+"""What a collection says of its approximate indexes, read without opening them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from imseek.data.catalog_file import connect_read_only
+from imseek.data.index_policy import POLICY, parse_policy
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.index_metadata import Covered, Facts, IndexFolder, bits, part_folders, read_facts
+from imseek.errors import CorruptCollectionError
+from imseek.types import IndexInfo, IndexPolicy
+
+
+def policy_of(root: Path) -> IndexPolicy:
+    """The index that a collection wants. Raises CorruptCollectionError where imseek did not write what it says."""
+    with connect_read_only(root) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE name = ?", (POLICY,)).fetchone()
+    try:
+        return IndexPolicy() if row is None else parse_policy(row[0])
+    except (ValueError, TypeError) as error:
+        raise CorruptCollectionError(
+            f"the catalog of {root} has a damaged {POLICY}: {error}", hint=f"imseek collection repair {root}"
+        ) from error
+
+
+def infos(reader: Reader) -> tuple[IndexInfo, ...]:
+    """Of the spaces in use that have a sound snapshot, in their order."""
+    found = [info_of(reader, space.space_id) for space in reader.current.spaces]
+    return tuple(info for info in found if info is not None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """An index on disk, in a folder of this name within those of its space. ``live`` of its rows are not dead."""
+
+    name: str
+    facts: Facts
+    covered: Covered
+    live: int
+
+    @property
+    def rows(self) -> int:
+        return self.facts.rows
+
+    @property
+    def dead(self) -> int:
+        return self.rows - self.live
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Indexed:
+    """A snapshot on disk, and its parts: that itself, where it is of one. ``live`` (n,) are the ids of all live rows
+    of the space, ascending."""
+
+    folder: IndexFolder
+    facts: Facts
+    parts: tuple[Part, ...]
+    live: Ids
+
+    @property
+    def tail(self) -> int:
+        """How many live rows no part has."""
+        return len(self.live) - sum(part.live for part in self.parts)
+
+
+def indexed(reader: Reader, space_id: int, *, but: str = "") -> Indexed | None:
+    """None where the space is scanned, since it has no snapshot or a damaged one.
+
+    The part ``but`` of several, which may be damaged, is left out.
+    """
+    folder = reader.snapshot_folder(space_id)
+    if folder is None:
+        return None
+    try:
+        facts = read_facts(folder)
+        found = [
+            (one, read_facts(one)) for one in part_folders(folder, facts) if one.last != but or one == folder
+        ]
+        covered = [Covered.read(one, of_part.rows) for one, of_part in found]
+    except (CorruptCollectionError, FileNotFoundError):
+        return None
+    live = np.concatenate(
+        [np.empty(0, np.int64), *(s.ids[s.searchable()] for s in reader.segments(space_id))]
+    )
+    # An id far beyond those that are covered needs no bit.
+    known = live[live < 8 * max((len(one.marks) for one in covered), default=0)]
+    marks = bits(known, int(known.max(initial=0)) // 8 * 8 + 8)
+    parts = [
+        Part(one.last, of_part, has, has.both(marks))
+        for (one, of_part), has in zip(found, covered, strict=True)
+    ]
+    return Indexed(folder, facts, tuple(parts), np.sort(live))
+
+
+def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
+    """None where the space is scanned, since it has no snapshot or a damaged one."""
+    found = indexed(reader, space_id)
+    if found is None:
+        return None
+    facts = found.facts
+    of_parts = sum(sum(part.facts.sizes.values()) for part in found.parts)
+    return IndexInfo(
+        space_id=space_id,
+        kind=facts.factory,
+        rows=facts.rows,
+        tail=found.tail,
+        dead=sum(part.dead for part in found.parts),
+        bytes=of_parts + (sum(facts.sizes.values()) if facts.parts else 0),
+        built=facts.built,
+        seconds=facts.seconds,
+        target=facts.target,
+        image_recall=facts.image.recall,
+        text_recall=facts.text.recall,
+        image_probe=facts.image.effort.probe,
+        text_probe=facts.text.effort.probe,
+        queries=facts.image.queries,
+        texts=facts.texts,
+        parts=len(found.parts),
+    )

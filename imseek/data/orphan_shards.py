@@ -1,0 +1,192 @@
+"""Taking up shards that are on the disk but not in the catalog, because a newer catalog was lost.
+
+``current.json`` says which of them were live, and which of their rows were not. Images come back with their id
+and content; their places were in the lost catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, insert, select, update
+
+from imseek.data import layout, shard_catalog, shard_files
+from imseek.data import schema as t
+from imseek.data.catalog import LIVE, live
+from imseek.data.collection_files import digest, find_files, load_array
+from imseek.data.current_file import Current, Shard
+from imseek.data.schema import FOREVER
+from imseek.data.shard_catalog import Folders, StagedFile
+from imseek.data.vectors.scores import zero_rows
+
+
+def adopt(connection: Connection, folders: Folders, generation: int, current: Current | None) -> int:
+    """Returns how many images came in that the catalog did not know."""
+    known = set(connection.execute(select(t.shards.c.shard_id)).scalars())
+    spaces = connection.execute(select(t.spaces).where(live(t.spaces))).all()
+    of = {space.space_id: space for space in spaces}
+    listed = {} if current is None else {shard.shard_id: shard for shard in current.shards}
+    last = max(listed, default=-1)
+    adopted, touched = 0, set()
+    for shard_id in sorted(_on_disk(folders.root) - known):
+        # What current.json does not list although it lists younger ones was merged away, or never committed.
+        if shard_id not in listed and shard_id < last:
+            continue
+        content = _read(folders.root, shard_id, spaces)
+        if content is None:
+            continue
+        hashes, held = content
+        pictures = [s for s in held if of[s].is_current and of[s].modality == "image"]
+        empty = set().union(*(empty_rows(folders.root, layout.vectors(s, shard_id)) for s in pictures))
+        dead = _dead_rows(folders.root, shard_id, current)
+        new, shrunk = _take(connection, generation, shard_id, hashes, dead, empty)
+        ids = np.fromiter(hashes, np.int64)
+        staged = [in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
+        staged.append(shard_catalog.stage(folders, layout.ids(shard_id), "ids", ids))
+        for s in held:
+            path = layout.vectors(s, shard_id, of[s].modality)
+            staged.append(in_place(folders, path, "vectors", len(ids), s))
+        if shard_id in listed:
+            staged += _columns(folders, listed[shard_id], ids)
+        shard_catalog.add_shard(folders, connection, generation, shard_id, len(ids), staged)
+        adopted += new
+        touched |= {shard_id, *shrunk}
+    for shard_id in sorted(touched):
+        # An old shard that images have left may be damaged or gone; that comes next.
+        with suppress(OSError, ValueError):
+            shard_catalog.write_dead(folders, connection, generation, shard_id)
+    return adopted
+
+
+def _on_disk(root: Path) -> set[int]:
+    found = map(layout.parse, find_files(root, layout.METADATA).files)
+    return {one.shard_id for one in found if one and one.kind == "metadata" and one.shard_id is not None}
+
+
+def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, bytes], list[int]] | None:
+    """Content hashes by id, in the order of the rows, and the spaces with vectors; None for a broken shard."""
+    try:
+        table = shard_files.load_table(root, layout.metadata(shard_id))
+        ids = table.column("image_id").to_pylist()
+        hashes = dict(zip(ids, table.column("content_hash").to_pylist(), strict=True))
+        held = [
+            space.space_id
+            for space in spaces
+            if is_whole(root, layout.vectors(space.space_id, shard_id, space.modality), (len(ids), space.dim))
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _check_damaged(error)
+        return None
+    return (hashes, held) if held and ids == sorted(hashes) else None
+
+
+def _check_damaged(error: Exception) -> None:
+    """Raises again what the system says: a file that cannot be read now may be sound. Arrow and NumPy have no errno."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+
+
+def is_whole(root: Path, name: str, shape: tuple[int, int]) -> bool:
+    """Whether there is a vector file of this shape."""
+    try:
+        vectors = load_array(root, name)
+    except (FileNotFoundError, ValueError):  # cut short, or no array: the other spaces may be sound
+        return False
+    return vectors.shape == shape and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
+
+
+def empty_rows(root: Path, name: str) -> set[int]:
+    """Rows of zeros: of images that had left the shard when the vectors of their pictures were made."""
+    return set(zero_rows(load_array(root, name)).tolist())
+
+
+def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list[StagedFile]:
+    """Its derived columns that are sound and row-aligned; damaged ones are orphans."""
+    sound = []
+    for name, path in shard.columns.items():
+        try:
+            stored = shard_files.load_table(folders.root, path).column("image_id").to_numpy()
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError) as error:
+            _check_damaged(error)
+            continue
+        if np.array_equal(stored, ids):
+            sound.append(in_place(folders, path, "column", len(ids), name=name))
+    return sound
+
+
+def _dead_rows(root: Path, shard_id: int, current: Current | None) -> npt.NDArray[np.integer[Any]]:
+    """Rows that were dead when last heard of: as current.json says, else by the shard's newest file of them."""
+    listed = [] if current is None else [s for s in current.shards if s.shard_id == shard_id]
+    if listed:
+        names = [] if listed[0].dead is None else [listed[0].dead]
+    else:
+        found = [name for name in find_files(root, layout.DEAD).files if layout.shard_of(name) == shard_id]
+        names = sorted(found, key=lambda name: (len(name), name))[-1:]
+    try:
+        return np.concatenate(
+            [np.empty(0, np.uint32), *(load_array(root, name, mapped=False) for name in names)]
+        )
+    except (OSError, ValueError) as error:
+        if not isinstance(error, FileNotFoundError):
+            _check_damaged(error)
+        return np.empty(0, np.uint32)
+
+
+def _take(
+    connection: Connection,
+    generation: int,
+    shard_id: int,
+    hashes: dict[int, bytes],
+    dead: npt.NDArray[np.integer[Any]],
+    empty: set[int],
+) -> tuple[int, set[int]]:
+    """Record the images of a shard; returns how many are new, and the shards that others moved here from.
+
+    A live image that the catalog has with the same content is the one that was merged into this younger shard;
+    where it is quarantined, that is why its row was dead. Images whose row is ``empty`` have left the shard.
+    """
+    ids = list(hashes)
+    left = {ids[row] for row in empty}
+    buried = left | {ids[row] for row in dead[dead < len(ids)].tolist()}
+    known = {}
+    for chunk in shard_catalog.chunks(ids):
+        rows = connection.execute(select(t.images).where(t.images.c.image_id.in_(chunk)))
+        known.update({row.image_id: row for row in rows})
+    mine = [
+        i
+        for i, row in known.items()
+        if row.died == FOREVER and row.content_hash == hashes[i] and i not in left
+        if i not in buried or row.state != LIVE
+    ]
+    for chunk in shard_catalog.chunks(mine):
+        connection.execute(update(t.images).where(t.images.c.image_id.in_(chunk)).values(shard_id=shard_id))
+    new = [
+        {
+            "image_id": i,
+            "content_hash": hashes[i],
+            "shard_id": shard_id,
+            "state": LIVE,
+            "born": generation,
+            "died": FOREVER,
+        }
+        for i in ids
+        if i not in buried and i not in known
+    ]
+    if new:
+        connection.execute(insert(t.images), new)
+    return len(new), {known[i].shard_id for i in mine if known[i].shard_id is not None}
+
+
+def in_place(
+    folders: Folders, path: str, kind: str, rows: int, space_id: int | None = None, name: str | None = None
+) -> StagedFile:
+    """A file that lies where it belongs already, as one to be published there."""
+    written = digest(folders.root, path)
+    return StagedFile(folders.root / path, path, kind, rows, written, space_id=space_id, name=name)

@@ -1,0 +1,177 @@
+"""Moving a catalog from its file into a database, back, or telling the collection that the database has moved.
+
+The catalog is copied row by row under the writer's lock. Then ``catalog.json`` appears, or goes: that is the switch.
+Dying before leaves the catalog where it was, with a copy that nobody refers to; dying after it leaves files that nobody
+reads, which the next move of the kind removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+from imseek.data import catalog_checksums, durable_files, layout
+from imseek.data.catalog import Catalog, current_of, get_meta
+from imseek.data.catalog_checksums import Checksums
+from imseek.data.collection_files import check_top, refuse_strange
+from imseek.data.current_file import Identity, read_identity, sealed, write_identity
+from imseek.data.lock import WriterLock, check_writable
+from imseek.data.postgres.address import Address, checked, read_address, write_address
+from imseek.data.postgres.allowed_servers import allow_while_made, withdraw_server
+from imseek.data.postgres.catalog import PostgresCatalog, drop_schema, make_schema
+from imseek.data.postgres.connection import connect
+from imseek.data.postgres.lock import PostgresLock
+from imseek.data.postgres.rows import copy_rows
+from imseek.data.recovery_evidence import catalog_damage, catalog_lag, gather
+from imseek.data.trust import check_trusted
+from imseek.errors import CorruptCollectionError, ImseekError, UsageError
+from imseek.types import CatalogReport
+
+#: What stands for the file in the folder, instead of a URL.
+FILE = "sqlite"
+
+#: What a collection has whose catalog is a file, and no other.
+_OF_FILES = (
+    layout.CATALOG,
+    *layout.CATALOG_COMPANIONS,
+    *layout.BACKUPS,
+    layout.CHECKSUMS,
+    layout.CURRENT,
+)
+
+
+def move(root: Path, to: str) -> CatalogReport:
+    """Move the catalog of the collection at ``root`` to a database's URL, or with ``sqlite`` into the folder.
+
+    Where it is in a database already, the URL is another way to the same catalog (its server has another name now, or
+    it was dumped and restored): then nothing is copied. Raises UsageError, CollectionNotFoundError,
+    UntrustedCollectionError, LockedError, ReadOnlyError, CorruptCollectionError, StorageError, MissingExtraError.
+    """
+    identity = read_identity(root)
+    check_trusted(root, "moving its catalog")
+    refuse_strange(root, check_top(root))
+    if to == FILE:
+        return _to_file(root)
+    address = Address(identity.uuid, checked(to), root)
+    with allow_while_made(address):  # The user has named it.
+        return _to_address(root, identity, address)
+
+
+def _to_address(root: Path, identity: Identity, address: Address) -> CatalogReport:
+    if identity.format == layout.FORMAT_ELSEWHERE and not (root / layout.CATALOG).exists():
+        return _readdress(root, address)
+    if layout.is_elsewhere(root):  # A move that was cut short after its switch.
+        _clear_away(root)
+        return _readdress(root, address)
+    return _to_server(root, address)
+
+
+def _to_server(root: Path, address: Address) -> CatalogReport:
+    lock = WriterLock(root, any_file_system=True)
+    lock.acquire()
+    try:
+        evidence = gather(root)
+        if (fault := catalog_damage(root, evidence) or catalog_lag(root, evidence)) is not None:
+            raise CorruptCollectionError(
+                f"{root / layout.CATALOG}: {fault}", hint=f"imseek collection repair {root}"
+            )
+        _refuse_taken(address)
+        staging = root / layout.STAGING
+        durable_files.fresh_folder(staging)
+        make_schema(address)
+        try:
+            with (
+                contextlib.closing(Catalog(root)) as source,
+                contextlib.closing(PostgresCatalog(root, address, fresh=True)) as target,
+            ):
+                rows = _copied(source, target)
+            # Who knows format 1 only must not find a catalog that nobody keeps any more.
+            identity = replace(read_identity(root), format=layout.FORMAT_ELSEWHERE)
+            write_identity(root, identity, staging)
+            write_address(root, address, staging)
+        except BaseException:
+            if not layout.is_elsewhere(root):
+                with contextlib.suppress(ImseekError):
+                    drop_schema(address)
+            raise
+        _clear_away(root)
+        durable_files.remove_tree(staging)
+    finally:
+        lock.release()
+    return CatalogReport(address.url, rows)
+
+
+def _to_file(root: Path) -> CatalogReport:
+    staging = root / layout.STAGING
+    if not layout.is_elsewhere(root):
+        identity = read_identity(root)
+        if identity.format == layout.FORMAT_ELSEWHERE and (root / layout.CATALOG).exists():
+            durable_files.fresh_folder(staging)  # A move that was cut short after its switch.
+            write_identity(root, replace(identity, format=layout.FORMAT), staging)
+            return CatalogReport(FILE, 0)
+        raise UsageError(f"the catalog of {root} is in SQLite already")
+    check_writable(root, any_file_system=False)
+    address = read_address(root)
+    lock = PostgresLock(root)
+    lock.acquire()
+    try:
+        durable_files.fresh_folder(staging)
+        workshop = staging / "catalog"
+        workshop.mkdir()
+        with (
+            contextlib.closing(PostgresCatalog(root)) as source,
+            contextlib.closing(Catalog(workshop)) as target,
+        ):
+            rows = _copied(source, target)
+            with target.transaction() as connection:
+                current = current_of(connection)
+            target.fold()
+        durable_files.sync_file(workshop / layout.CATALOG)
+        _clear_away(root)
+        durable_files.publish([(workshop / layout.CATALOG, root / layout.CATALOG)])
+        durable_files.write_file(root / layout.CURRENT, sealed(current), staging=staging)
+        catalog_checksums.write(root, staging, Checksums(address.uuid, {}))
+        durable_files.remove_files([root / layout.ADDRESS])
+        write_identity(root, replace(read_identity(root), format=layout.FORMAT), staging)
+        durable_files.remove_tree(staging)
+    finally:
+        lock.release()
+    drop_schema(address)
+    withdraw_server(address)
+    return CatalogReport(FILE, rows)
+
+
+def _readdress(root: Path, address: Address) -> CatalogReport:
+    """Another URL of the catalog that the collection has."""
+    # Not the lock of the address on record, which may lead nowhere.
+    with contextlib.closing(PostgresCatalog(root, address)) as catalog, catalog.transaction() as found:
+        if get_meta(found, "uuid") != address.uuid:
+            raise CorruptCollectionError(f"the catalog at {address} belongs to another collection")
+        staging = root / layout.STAGING
+        staging.mkdir(exist_ok=True)
+        write_address(root, address, staging)
+    return CatalogReport(address.url, 0)
+
+
+def _refuse_taken(address: Address) -> None:
+    with contextlib.closing(connect(address)) as connection:
+        found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (address.schema,))
+        if found.fetchone() is not None:
+            raise UsageError(
+                f"{address} is there already: of a copy of this collection, or from a move that was cut short",
+                hint=f'if nobody uses it: DROP SCHEMA "{address.schema}" CASCADE',
+            )
+
+
+def _copied(source: Catalog, target: Catalog) -> int:
+    """Copy every row, in one transaction; returns how many."""
+    with source.transaction() as reading, target.transaction() as writing:
+        rows = copy_rows(reading, writing)
+        target.state(writing, current_of(writing))
+    return rows
+
+
+def _clear_away(root: Path) -> None:
+    """Remove what a collection has no more whose catalog lies elsewhere."""
+    durable_files.remove_files([root / name for name in _OF_FILES])

@@ -1,0 +1,181 @@
+"""Asking a catalog on PostgreSQL as one in SQLite is asked: by the same SQL.
+
+Connections go back to a few that stay open, since most questions are small and a new session takes longer than they do.
+A connection that waits holds no transaction, and one that its server has ended is not taken again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imseek.data import layout
+from imseek.data.current_file import unsealed
+from imseek.data.postgres.address import Address, read_address
+from imseek.data.postgres.connection import connect, driver, is_alive
+from imseek.data.postgres.errors import is_ours, storage_error
+from imseek.errors import CorruptCollectionError
+
+if TYPE_CHECKING:
+    import psycopg
+
+#: Name in ``meta`` of what a SQLite collection has in ``current.json``.
+CURRENT = "current"
+
+#: Connections that wait, to whichever catalogs: a server has a hundred or so for all of its clients.
+_WAITING = 4
+
+
+class Asking:
+    """A connection with the ``execute`` of :mod:`sqlite3`."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self.connection = connection
+
+    def execute(self, query: str, values: Sequence[Any] | Mapping[str, Any] = (), /) -> Any:
+        return self.connection.execute(_translated(query).encode(), values)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@lru_cache(maxsize=256)
+def _translated(query: str) -> str:
+    """``?`` and ``:name``, as psycopg writes them. No query of ours has either in a literal."""
+    query = query.replace("%", "%%").replace("?", "%s")
+    return re.sub(r"(?<![:\w]):([a-z_]\w*)", r"%(\1)s", query)
+
+
+class _Waiting:
+    """Open connections of this process that wait for the next question, the last one used at the end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._open: list[tuple[Address, psycopg.Connection[tuple[Any, ...]]]] = []
+        atexit.register(self.close)
+
+    def take(self, address: Address) -> psycopg.Connection[tuple[Any, ...]]:
+        with self._lock:
+            self._after_fork()
+            for n in reversed(range(len(self._open))):
+                if self._open[n][0] == address:
+                    _, connection = self._open.pop(n)
+                    if is_alive(connection):
+                        return connection
+                    connection.close()
+        return connect(address)
+
+    def give_back(self, address: Address, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        with self._lock:
+            self._after_fork()
+            self._open.append((address, connection))
+            if len(self._open) > _WAITING:
+                self._open.pop(0)[1].close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._after_fork()
+            for _, connection in self._open:
+                connection.close()
+            self._open.clear()
+
+    def _after_fork(self) -> None:
+        """What a child has inherited is its parent's: psycopg does not end a session of another process."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._open.clear()
+
+
+@cache
+def _waiting() -> _Waiting:
+    return _Waiting()
+
+
+@contextmanager
+def asking(root: Path) -> Iterator[Asking]:
+    """A read-only connection to the catalog of the collection at ``root``, for queries in the body of the ``with``.
+
+    Each query sees what is committed when it begins. Raises CorruptCollectionError, FormatVersionError, StorageError,
+    MissingExtraError.
+    """
+    address = read_address(root)
+    waiting = _waiting()
+    connection = waiting.take(address)
+    try:
+        with told(root):
+            yield Asking(connection)
+    except BaseException:
+        connection.close()
+        raise
+    waiting.give_back(address, connection)
+
+
+def opened(root: Path) -> Asking:
+    """A connection as that of :func:`asking`, which the caller closes."""
+    return Asking(connect(read_address(root)))
+
+
+@contextmanager
+def told(root: Path) -> Iterator[None]:
+    """What psycopg raises, as our own errors."""
+    try:
+        yield
+    except driver().Error as error:
+        if is_ours(error):
+            raise
+        where = read_address(root)
+        trouble = storage_error(error, str(where))
+        if isinstance(trouble, CorruptCollectionError):
+            check_version(where)
+        raise trouble from error
+
+
+def check_version(address: Address) -> None:
+    """Raises FormatVersionError for a catalog of a later imseek. Imports SQLAlchemy."""
+    from imseek.data.migrations import refuse_later
+
+    connection = connect(address)
+    try:
+        found = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()
+    except driver().Error:
+        return  # There is none.
+    finally:
+        connection.close()
+    refuse_later(0 if found is None else found[0])
+
+
+def stated(root: Path) -> dict[str, Any]:
+    """What a SQLite collection has in ``current.json``: of the newest generation. Raises as :func:`asking`."""
+    return unsealed(root, f"{layout.ADDRESS} (its catalog)", _meta(root, CURRENT).encode())
+
+
+def look(root: Path) -> tuple[int | str, ...]:
+    """What tells one generation from another, and one collection from another. Raises as :func:`asking`."""
+    return read_address(root).uuid, int(_meta(root, "generation"))
+
+
+def _meta(root: Path, name: str) -> str:
+    with asking(root) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise CorruptCollectionError(f"the catalog at {read_address(root)} has no {name}")
+    return str(row[0])
+
+
+def is_locked(root: Path) -> bool:
+    """Whether a writer is at work now, on any host. Raises as :func:`asking`."""
+    query = (
+        "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        "AND ((classid::bigint << 32) | objid::bigint) = ?"
+    )
+    with asking(root) as connection:
+        return connection.execute(query, (read_address(root).key,)).fetchone() is not None

@@ -1,0 +1,131 @@
+"""What the files of a collection say of its identity and its catalog, each checked against the others."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from imseek.data import catalog_backups, catalog_checksums, layout
+from imseek.data.catalog_check import find_any_fault
+from imseek.data.catalog_checksums import Checksums
+from imseek.data.catalog_file import connect_file
+from imseek.data.collection_files import digest, is_file
+from imseek.data.current_file import Current, Identity, read_current, read_identity
+from imseek.data.durable_files import Written
+from imseek.data.migrations import check_version
+from imseek.errors import CollectionNotFoundError, CorruptCollectionError
+
+T = TypeVar("T")
+
+#: Bytes of a catalog, from its header. SQLite passes over what lies behind them in the file.
+_SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """``uuid`` is what most files say the collection is, None where none can be read.
+
+    ``identity``, ``current`` and ``checksums`` are None where they are damaged, missing, or another
+    collection's; ``faults`` says which of that, by file name.
+    """
+
+    uuid: str | None
+    identity: Identity | None
+    current: Current | None
+    checksums: Checksums | None
+    faults: Mapping[str, str]
+
+    def recorded(self, name: str) -> Written | None:
+        return None if self.checksums is None else self.checksums.files.get(name)
+
+
+def gather(root: Path) -> Evidence:
+    """Raises CollectionNotFoundError where there is no collection, FormatVersionError for a later format."""
+    if not any((root / name).exists() for name in (layout.COLLECTION, layout.CATALOG, layout.CURRENT)):
+        raise CollectionNotFoundError(
+            f"no collection at {root}", hint="`imseek collection list` shows those there are"
+        )
+    faults: dict[str, str] = {}
+    identity = _readable(read_identity, root, layout.COLLECTION, faults)
+    current = _readable(read_current, root, layout.CURRENT, faults)
+    recorded = _readable(catalog_checksums.read, root, layout.CHECKSUMS, faults)
+    stated = [None if sealed is None else sealed.uuid for sealed in (identity, current, recorded)]
+    stated += [catalog_backups.uuid_of(root / name) for name in (layout.CATALOG, *layout.BACKUPS)]
+    votes = Counter(uuid for uuid in stated if uuid is not None).most_common(1)
+    uuid = votes[0][0] if votes else None
+    foreign = "it belongs to another collection"
+    if identity is not None and identity.uuid != uuid:
+        identity, faults[layout.COLLECTION] = None, foreign
+    if current is not None and current.uuid != uuid:
+        current, faults[layout.CURRENT] = None, foreign
+    if recorded is not None and recorded.uuid != uuid:
+        recorded, faults[layout.CHECKSUMS] = None, foreign
+    return Evidence(uuid, identity, current, recorded, faults)
+
+
+def catalog_damage(root: Path, evidence: Evidence) -> str | None:
+    """What is wrong with the catalog as a whole, or None. Raises FormatVersionError for a later version."""
+    path = root / layout.CATALOG
+    if not os.path.lexists(path):
+        return "it is missing"
+    recorded = evidence.recorded(layout.CATALOG)
+    try:
+        with connect_file(root) as connection:
+            found = connection.execute("PRAGMA integrity_check").fetchone()
+            size = connection.execute(_SIZE).fetchone()[0]
+            fault = find_any_fault(connection)
+        if found != ("ok",):
+            return f"SQLite's integrity check says: {found[0]}"
+        if fault is not None:
+            return fault
+        if recorded is not None and catalog_checksums.of_catalog(root) != recorded:
+            return "it is not as the last writer left it"
+        if _is_folded(root) and path.stat().st_size > size:
+            return "there is something after its last page"
+        if catalog_backups.uuid_of(path) != evidence.uuid:
+            return "it belongs to another collection"
+        check_version(path)
+    except CorruptCollectionError as error:
+        return str(error)
+    return None
+
+
+def _is_folded(root: Path) -> bool:
+    """Whether all of the catalog is in its one file: no write-ahead log was left beside it."""
+    log = root / f"{layout.CATALOG}-wal"
+    return not log.exists() or log.stat().st_size == 0
+
+
+def catalog_lag(root: Path, evidence: Evidence) -> str | None:
+    """How far a sound catalog is behind ``current.json``, or None.
+
+    Commits write the catalog first, so one that is behind has lost some (with its write-ahead log, say).
+    """
+    generation = catalog_backups.generation_of(root / layout.CATALOG)
+    if evidence.current is None or evidence.current.generation <= generation:
+        return None
+    return f"it is at generation {generation}, but {layout.CURRENT} at {evidence.current.generation}"
+
+
+def backup_fault(root: Path, name: str, evidence: Evidence) -> str | None:
+    """What is wrong with a backup, or None. One that was never made is not missed."""
+    recorded, path = evidence.recorded(name), root / name
+    if not os.path.lexists(path):
+        return None if recorded is None else "it is missing"
+    if not is_file(root, name):
+        return "it is no regular file"
+    if recorded is not None and digest(root, name, recorded.size) != recorded:
+        return "its checksum differs"
+    return None if catalog_backups.usable(path, evidence.uuid) else "it is no copy of this catalog"
+
+
+def _readable(read: Callable[[Path], T], root: Path, name: str, faults: dict[str, str]) -> T | None:
+    try:
+        return read(root)
+    except (CollectionNotFoundError, CorruptCollectionError) as error:
+        faults[name] = str(error)
+        return None

@@ -1,0 +1,136 @@
+"""The FAISS index of a snapshot: made from all live rows, or from the one before, and written as it is mapped later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from imseek.data import durable_files
+from imseek.data.index_info import Part
+from imseek.data.vectors import inverted_lists
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.build import LiveRows, Tell, add, build
+from imseek.data.vectors.faiss_structure import check_structure
+from imseek.data.vectors.index_kinds import inverted_file
+from imseek.data.vectors.index_metadata import INDEX, LISTS, TABLE, IndexFolder
+from imseek.data.vectors.snapshot import imbalance, loaded
+from imseek.errors import UsageError
+
+#: The lists are laid out anew when there are so many times as many rows, or they are filled so much more unevenly.
+GROWTH = 2.0
+IMBALANCE = 1.7
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A FAISS index in memory, with how many rows its lists were laid out for and how evenly they were filled then.
+
+    ``layout`` is the folder of the part whose lists and codes it shares ("": they are its own), ``before`` the part
+    that it was added to.
+    """
+
+    index: Any
+    factory: str
+    trained: int
+    imbalance: float
+    layout: str = ""
+    before: Part | None = None
+
+
+def made_anew(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> Made:
+    with usable(factory, len(rows), dim):
+        index = build(rows, dim, factory, memory, spared, tell)
+    return Made(index, factory, len(rows), imbalance(index))
+
+
+@contextmanager
+def usable(factory: str, rows: int, dim: int) -> Iterator[None]:
+    """UsageError for what FAISS says of a kind: too few rows to train on, codes of a size that it cannot search."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).rpartition("\n")[2].rpartition(": ")[2] or str(error)
+        raise UsageError(
+            f"no {factory} index can be made of {rows:,} vectors of {dim} dimensions: {reason}",
+            hint="`imseek maintain --index auto` picks one that fits",
+        ) from error
+
+
+def extended(folder: IndexFolder, part: Part, fresh: LiveRows, tell: Tell) -> Made | None:
+    """A part, which lies in ``folder``, and ``fresh`` rows; None where it takes none: its lists must be laid out anew.
+
+    The dead stay until then.
+
+    Raises CorruptCollectionError.
+    """
+    index = loaded(folder)
+    if inverted_file(index) is None:
+        return None
+    if len(fresh):
+        add(index, fresh, tell)
+    facts = part.facts
+    if imbalance(index) > IMBALANCE * facts.imbalance:
+        return None
+    return Made(index, facts.factory, facts.trained, facts.imbalance, facts.layout or part.name, part)
+
+
+def stage(index: Any, folder: Path) -> dict[str, durable_files.Written]:
+    """Write an index as it is mapped later. Its lists may be gone from it after that."""
+    written = {}
+    if (blocks := inverted_lists.in_blocks(index)) is not None:
+        table = inverted_lists.table_of(blocks)
+        written[LISTS] = durable_files.stage(
+            folder / LISTS, partial(_write_all, inverted_lists.contents(blocks, table))
+        )
+        written[TABLE] = durable_files.stage(folder / TABLE, partial(write_array, table))
+        inverted_lists.emptied(blocks)
+    written[INDEX] = durable_files.stage(folder / INDEX, partial(_write, index))
+    _check_kind(folder / INDEX)
+    return written
+
+
+def _check_kind(path: Path) -> None:
+    """Raise UsageError for a kind of index that would be refused when it is read."""
+    try:
+        with path.open("rb") as file:
+            check_structure(file)
+    except ValueError as error:
+        raise UsageError(
+            f"FAISS made {error}", hint="`imseek maintain --index auto` picks a kind that fits"
+        ) from error
+
+
+def _write_all(pieces: Iterable[Any], out: Any) -> None:
+    for piece in pieces:
+        out.write(piece)
+
+
+def write_array(array: Any, out: Any) -> None:
+    np.lib.format.write_array(out, array, version=(1, 0), allow_pickle=False)
+
+
+def _write(index: Any, out: Any) -> None:
+    """Through Python's file, which hashes what it is given. What the system says is raised as it says it."""
+    trouble: list[OSError] = []
+
+    def write(data: Any) -> int:
+        try:
+            out.write(data)
+        except OSError as error:
+            trouble.append(error)
+            raise
+        return len(data)
+
+    try:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(write))
+    except Exception as error:
+        if trouble:
+            raise trouble[0] from error
+        raise

@@ -1,0 +1,318 @@
+"""What is known of a FAISS snapshot without opening it: which images it has, how it is searched, what it finds.
+
+``faiss.index`` holds codes and image ids, ``covered.npy`` which ids those are (a bit for each id from 0 on), and
+``index.json`` what kind it is, how it is searched, and what recall was measured when it was built. The lists of
+fast-scan codes lie in ``faiss.lists`` and ``lists.npy`` (:mod:`imseek.data.vectors.inverted_lists`).
+
+A snapshot of several parts is an ``index.json`` alone, which names them; each lies in a folder beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from io import FileIO
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data import layout
+from imseek.data.collection_files import load_array, open_file, read_file, stat_file
+from imseek.data.durable_files import seal, unseal
+from imseek.data.json_object import JsonObject, number, whole
+from imseek.data.vectors.base import Bools, Ids
+from imseek.errors import CorruptCollectionError
+
+INDEX = layout.SNAPSHOT_INDEX
+COVERED = layout.SNAPSHOT_COVERED
+FACTS = layout.SNAPSHOT_FACTS
+LISTS = layout.SNAPSHOT_LISTS
+TABLE = layout.SNAPSHOT_TABLE
+TRUTH = layout.SNAPSHOT_TRUTH
+
+#: Recall is measured for so many results, and efforts are those for them.
+K = 10
+
+#: The name of a folder of a snapshot, within those of its space.
+_FOLDER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
+#: Bytes of marks that are counted at once.
+_PIECE = 1 << 20
+_FILES = (INDEX, COVERED, FACTS, LISTS, TABLE, TRUTH)
+
+Bits: TypeAlias = npt.NDArray[np.uint8]
+
+#: What FAISS has for GPUs, as factory strings: flat codes, and lists of them whose centres are flat too.
+_FOR_GPUS = re.compile(
+    r"((OPQ|PCA|RR|ITQ)\w*,)*(IDMap2?,)?(Flat|SQfp16|IVF\d+,(Flat|SQ\w+|PQ\d+(x8)?(np)?)|CAGRA\d*)"
+)
+
+
+def for_gpus(factory: str) -> bool:
+    """Whether an index of this factory string can be searched on a GPU, as far as its kind is concerned."""
+    return _FOR_GPUS.fullmatch(factory) is not None
+
+
+class IndexFolder(NamedTuple):
+    """The folder of a snapshot, or of a part of one: ``name`` is its path below the ``root`` of a collection."""
+
+    root: Path
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.name
+
+    @property
+    def last(self) -> str:
+        """The name of the folder within those of its space."""
+        return self.name.rpartition("/")[2]
+
+    def beside(self, last: str) -> IndexFolder:
+        """The folder of that name in the same one."""
+        return IndexFolder(self.root, f"{self.name.rpartition('/')[0]}/{last}")
+
+    def open(self, file: str) -> FileIO:
+        """One of its files. Raises FileNotFoundError, OSError, CorruptCollectionError."""
+        return open_file(self.root, f"{self.name}/{file}")
+
+    def array(self, file: str) -> npt.NDArray[Any]:
+        """The array in one of its files, read. Raises as :meth:`open`."""
+        try:
+            return load_array(self.root, f"{self.name}/{file}", mapped=False)
+        except ValueError as error:
+            raise damaged(self, error) from error
+
+    def size(self, file: str) -> int:
+        """Bytes of one of its files. Raises FileNotFoundError, CorruptCollectionError."""
+        if (found := stat_file(self.root, f"{self.name}/{file}")) is None:
+            raise FileNotFoundError(self.path / file)
+        return found.st_size
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard one search tries: lists that are probed (``efSearch`` of a graph, 0 where there is nothing to say),
+    and which candidates are scored again for ten results: at most ``rescore``, and of these the ones that by their
+    codes score at most ``slack`` less than the tenth (None: all)."""
+
+    probe: int
+    rescore: int
+    slack: float | None = None
+
+    def deeper(self, k: int) -> Effort:
+        """The effort for ``k`` results. What lies deeper is spread over more lists, and errors of codes weigh more.
+
+        Measured is only that for ten; these are rules of thumb (docs/decisions/0018-approximate-index.md).
+        """
+        if k <= 16:
+            return self
+        probe = math.ceil(self.probe * (1 + math.log2(k / 10) / 4))
+        return Effort(probe, k + math.ceil(self.rescore * math.sqrt(k / 10)), self.slack)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """For one kind of query: how it is searched, and the mean recall@10 that was measured so on other queries.
+
+    ``filtered`` has, by the share of images that a filter lets through, the ``probe`` that keeps that recall; the
+    largest share first.
+    """
+
+    effort: Effort
+    recall: float
+    queries: int
+    filtered: tuple[tuple[float, int], ...] = ()
+
+    def effort_for(self, share: float) -> Effort:
+        """The effort where a filter lets ``share`` of the images through; between two shares, one between theirs."""
+        above, probe = 1.0, self.effort.probe
+        for level, wanted in self.filtered:
+            wanted = max(probe, wanted)
+            if share >= level:
+                if probe and above > level:
+                    part = math.log(above / min(share, above)) / math.log(above / level)
+                    probe = math.ceil(probe * (wanted / probe) ** part)
+                break
+            above, probe = level, wanted
+        return replace(self.effort, probe=probe)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What ``index.json`` says. ``trained`` is how many rows there were when the lists were laid out; ``imbalance`` how
+    unevenly they were filled then. Norms of all rows lie between ``lo`` and ``hi``. ``texts`` says what the text-like
+    queries were: vectors of captions, or made from pictures.
+
+    ``parts`` names the folders of a snapshot of several; of each of these, ``layout`` names the folder of the one whose
+    lists and codes it shares ("": it has its own), and its recall is not measured, nor is it searched alone."""
+
+    factory: str
+    dim: int
+    rows: int
+    trained: int
+    imbalance: float
+    lo: float
+    hi: float
+    target: float
+    memory: int
+    built: str
+    seconds: float
+    image: Tuned
+    text: Tuned
+    texts: str
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    layout: str = ""
+
+    def sealed(self) -> bytes:
+        # Earlier versions know neither member: they read a snapshot of one, and take one of several for damaged.
+        return seal({k: v for k, v in asdict(self).items() if v or k not in ("parts", "layout")})
+
+    @classmethod
+    def read(cls, data: bytes) -> Facts:
+        """Raises ValueError for anything else than the very bytes that :meth:`sealed` made."""
+        found = JsonObject(unseal(data), tuple(cls.__dataclass_fields__))
+        parts = tuple(map(str, found.items("parts"))) if "parts" in found else ()
+        lists_of = found.text("layout") if "layout" in found else ""
+        if not all(_FOLDER.fullmatch(name) for name in (*parts, lists_of or "0")):
+            raise ValueError("a part that is no folder beside it")
+        rows = found.whole("rows")
+        sizes = found.object("sizes", _FILES) if "sizes" in found else JsonObject({})
+        return cls(
+            factory=found.text("factory"),
+            dim=found.whole("dim", least=1, most=1 << 16),
+            rows=rows,
+            trained=found.whole("trained"),
+            imbalance=found.number("imbalance", least=0),
+            lo=found.number("lo", least=0),
+            hi=found.number("hi", least=0),
+            target=found.number("target", least=0, most=1),
+            memory=found.whole("memory"),
+            built=found.time("built"),
+            seconds=found.number("seconds", least=0),
+            image=_tuned(found.object("image", tuple(Tuned.__dataclass_fields__))),
+            text=_tuned(found.object("text", tuple(Tuned.__dataclass_fields__))),
+            texts=found.text("texts"),
+            sizes={name: sizes.whole(name) for name in sizes},
+            parts=parts,
+            layout=lists_of,
+        )
+
+
+def _tuned(found: JsonObject) -> Tuned:
+    effort = found.object("effort", tuple(Effort.__dataclass_fields__))
+    filtered = []
+    for pair in found.items("filtered"):
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise ValueError("filtered is not a list of pairs")
+        share, probe = pair
+        filtered.append((number(share, "filtered", least=0, most=1), whole(probe, "filtered", most=1 << 31)))
+    return Tuned(
+        effort=Effort(
+            probe=effort.whole("probe", most=1 << 31),
+            rescore=effort.whole("rescore", most=1 << 31),
+            slack=effort.number("slack", least=0) if "slack" in effort else None,
+        ),
+        recall=found.number("recall", least=0, most=1),
+        queries=found.whole("queries"),
+        filtered=tuple(filtered),
+    )
+
+
+def damaged(folder: IndexFolder, what: object) -> CorruptCollectionError:
+    return CorruptCollectionError(f"the vector index in {folder.path} is damaged: {what}")
+
+
+def read_facts(folder: IndexFolder) -> Facts:
+    """Raises FileNotFoundError where a file of the snapshot is gone, CorruptCollectionError where one is damaged."""
+    try:
+        facts = Facts.read(read_file(folder.root, f"{folder.name}/{FACTS}"))
+        for name, size in facts.sizes.items():
+            if name == TRUTH:
+                continue  # No search needs it, and a growth that does not find it whole makes it anew.
+            if (found := folder.size(name)) != size:
+                raise ValueError(f"{name} has {found} bytes instead of {size}")
+    except ValueError as error:
+        raise damaged(folder, error) from error
+    return facts
+
+
+def part_folders(folder: IndexFolder, facts: Facts) -> tuple[IndexFolder, ...]:
+    """Where the indexes of a snapshot lie: in folders beside its own, or in that."""
+    return tuple(folder.beside(name) for name in facts.parts) if facts.parts else (folder,)
+
+
+class Covered:
+    """The ids that a snapshot has: ``marks`` have a bit for each from 0 on."""
+
+    def __init__(self, marks: Bits) -> None:
+        self.marks = marks
+
+    @classmethod
+    def of_all(cls, parts: Sequence[Covered]) -> Covered:
+        """Those that one of ``parts`` has."""
+        marks = np.zeros(max((len(part.marks) for part in parts), default=0), np.uint8)
+        for part in parts:
+            marks[: len(part.marks)] |= part.marks
+        return cls(marks)
+
+    @classmethod
+    def read(cls, folder: IndexFolder, rows: int) -> Covered:
+        """Those of a snapshot of ``rows`` images. Raises FileNotFoundError or CorruptCollectionError.
+
+        They are counted: an image that is marked and not in the index would never be found.
+        """
+        marks = folder.array(COVERED)
+        if marks.dtype != np.uint8 or marks.ndim != 1 or count_marks(marks) != rows:
+            raise damaged(folder, f"{COVERED} has not a bit for each of {rows:,} images")
+        return cls(marks)
+
+    def __len__(self) -> int:
+        return count_marks(self.marks)
+
+    def both(self, marks: Bits) -> int:
+        """How many ids are among the ``marks`` too."""
+        size = min(len(marks), len(self.marks))
+        return count_marks(marks[:size] & self.marks[:size])
+
+    def has(self, ids: Ids) -> Bools:
+        """(n,): which of ``ids`` the snapshot has."""
+        return are_marked(self.marks, ids)
+
+    def ids(self) -> Ids:
+        """All of them, ascending."""
+        places = np.flatnonzero(self.marks)
+        at, bit = np.nonzero(np.unpackbits(self.marks[places, None], axis=1, bitorder="little"))
+        return places[at] * 8 + bit
+
+    def marked(self, ids: Ids) -> Bits:
+        """As a bit for each id: those of ``ids`` that the snapshot has."""
+        return bits(ids[self.has(ids)], 8 * len(self.marks))
+
+
+def bits(ids: Ids, size: int) -> Bits:
+    """``ids`` as a bit each, the first in the lowest bit of the first byte; of ids from 0 to below ``size``."""
+    marks = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
+    marks[ids] = True
+    packed = np.zeros((size + 7) // 8, np.uint8)
+    packed[: (len(marks) + 7) // 8] = np.packbits(marks, bitorder="little")
+    return packed
+
+
+def count_marks(marks: Bits) -> int:
+    """How many bits are set; in pieces, since each bit takes a byte to be counted."""
+    pieces = (marks[start : start + _PIECE] for start in range(0, len(marks), _PIECE))
+    return sum(int(np.count_nonzero(np.unpackbits(piece))) for piece in pieces)
+
+
+def are_marked(marks: Bits, ids: Ids) -> Bools:
+    """(n,): whether the bit of each of ``ids`` is set; ids that have none are not."""
+    inside = (ids >= 0) & (ids < 8 * len(marks))
+    found = np.zeros(len(ids), np.bool_)
+    known = ids[inside]
+    found[inside] = (marks[known >> 3] >> (known & 7).astype(np.uint8)) & 1
+    return found

@@ -1,0 +1,116 @@
+"""Inverted lists in a file of our own, so that those of fast-scan codes can be mapped into memory too.
+
+FAISS maps its own files, but not the blocks of 32 codes by which fast scan works (André et al. 2015): it would read
+all of them whenever an index is opened. Its on-disk lists have room for them, though: a list is its codes, then its
+ids, and if it has room for whole blocks, the codes lie as fast scan wants them. ``faiss.lists`` holds all lists, one
+after another; ``lists.npy`` (lists, 3) uint64 says how many rows each has, how many would fit, and where it begins.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.vectors.index_kinds import inverted_file
+
+Table = npt.NDArray[np.uint64]
+
+
+def in_blocks(index: Any) -> Any | None:
+    """The inverted file within ``index`` whose lists are blocks of codes, or None.
+
+    RaBitQ's blocks hold more than codes, which on-disk lists have no room for: FAISS reads these itself.
+    """
+    lists = inverted_file(index)
+    if isinstance(lists, faiss.IndexIVFRaBitQFastScan):
+        return None
+    return lists if isinstance(lists, faiss.IndexIVFFastScan) else None
+
+
+def table_of(lists: Any) -> Table:
+    """Where each list of an index in memory is to lie."""
+    blocks = faiss.downcast_InvertedLists(lists.invlists)
+    sizes = np.array([blocks.list_size(n) for n in range(blocks.nlist)], np.uint64)
+    per = np.uint64(blocks.n_per_block)
+    room = (sizes + per - np.uint64(1)) // per * per
+    taken = room * np.uint64(_code_bytes(blocks) + 8)
+    return np.stack([sizes, room, np.concatenate([[0], np.cumsum(taken)[:-1]]).astype(np.uint64)], axis=1)
+
+
+def fits(lists: Any, table: Table, size: int) -> bool:
+    """Whether ``table`` can be that of an index whose lists take ``size`` bytes. FAISS believes what it says."""
+    if table.dtype != np.uint64 or table.shape != (lists.nlist, 3) or (table > size).any():
+        return False
+    sizes, room, starts = table.T
+    ends = starts + room * np.uint64(lists.M2 // 2 + 8)  # No overflow: none is larger than a file.
+    return bool((sizes <= room).all() and (room % np.uint64(lists.bbs) == 0).all() and (ends <= size).all())
+
+
+def contents(lists: Any, table: Table) -> Iterator[npt.NDArray[np.uint8]]:
+    """The bytes of ``faiss.lists``, a piece at a time."""
+    blocks = faiss.downcast_InvertedLists(lists.invlists)
+    for n, (size, room, _) in enumerate(table.tolist()):
+        if size:
+            yield faiss.rev_swig_ptr(blocks.get_codes(n), room * _code_bytes(blocks))
+            ids = np.full(room, -1, np.int64)
+            ids[:size] = faiss.rev_swig_ptr(blocks.get_ids(n), size)
+            yield ids.view(np.uint8)
+
+
+def emptied(lists: Any) -> None:
+    """Take the lists out of an index, so that FAISS writes the rest of it only."""
+    rows = lists.ntotal
+    _give(lists, faiss.ArrayInvertedLists(lists.nlist, lists.code_size))
+    lists.ntotal = rows
+
+
+def attach(lists: Any, file: BinaryIO, path: str, table: Table) -> None:
+    """Give an index that was :func:`emptied` its lists, mapped from the open ``file``, which ``path`` leads to.
+
+    It must never be added to.
+    """
+    mapped = faiss.OnDiskInvertedLists(lists.nlist, lists.M2 // 2, path)
+    table = np.ascontiguousarray(table)
+    faiss.memcpy(mapped.lists.data(), faiss.swig_ptr(table), table.nbytes)
+    mapped.totsize = os.fstat(file.fileno()).st_size
+    mapped.read_only = True
+    mapped.prefetch_nthread = 0  # Else every search starts threads that read ahead.
+    mapped.do_mmap()
+    _give(lists, mapped)
+
+
+def load(lists: Any, file: BinaryIO, table: Table) -> None:
+    """The same, but read into memory, to be added to."""
+    blocks = begin(lists)
+    per, block = int(blocks.n_per_block), int(blocks.block_size)
+    for n, (size, room, start) in enumerate(table.tolist()):
+        if not size:
+            continue
+        blocks.resize(n, size)
+        codes = np.frombuffer(os.pread(file.fileno(), room // per * block, start), np.uint8)
+        ids = np.frombuffer(os.pread(file.fileno(), 8 * size, start + len(codes)), np.int64)
+        faiss.memcpy(blocks.get_codes(n), faiss.swig_ptr(codes), codes.nbytes)
+        faiss.memcpy(blocks.get_ids(n), faiss.swig_ptr(ids), ids.nbytes)
+
+
+def begin(lists: Any) -> Any:
+    """Give an index empty lists in memory, to be filled; returns them."""
+    per = int(lists.bbs)
+    blocks = faiss.BlockInvertedLists(lists.nlist, per, per * lists.M2 // 2)
+    _give(lists, blocks)
+    return blocks
+
+
+def _give(lists: Any, inverted: Any) -> None:
+    """Let an index own other lists; it frees those that it had."""
+    inverted.this.disown()
+    lists.replace_invlists(inverted, True)
+
+
+def _code_bytes(blocks: Any) -> int:
+    return int(blocks.block_size // blocks.n_per_block)

@@ -1,0 +1,270 @@
+"""All rows that are near to many queries: what a search is not, which finds the best few of one.
+
+Where an approximate index covers rows, it proposes; few lists hold what is very near, so that a tenth of what a search
+looks at is enough. All else is multiplied. Either way the stored rows decide. Per query nothing is done in Python:
+a search of one query at a time takes ten times as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Segment, VectorIndex
+from imseek.data.vectors.memory_maps import Residence, release
+from imseek.data.vectors.row_locations import Located
+from imseek.data.vectors.scores import blocks, row_norms, scores_of, unit_rows
+from imseek.types import Float32
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.snapshot import Snapshot
+
+#: Lists that are probed at most, and candidates that are drawn: at first, and where all of these seem near. Of
+#: 767 pairs of cosine .9 and more among 100,000 hard vectors, 4 lists and 128 candidates find all.
+PROBED: Final = 16
+DRAWN: Final = 128
+DEEPEST: Final = 1024
+#: Of mapped files so many bytes are resident at most, roughly, beside what one block reads.
+RESIDENT: Final = 256 << 20
+#: Queries that are multiplied with a block of rows, and that an index is asked, at the same time.
+_TOGETHER: Final = 2048
+#: Numbers in a block of rows: 8 MiB of float32.
+_ELEMENTS: Final = 1 << 21
+#: Pairs whose rows are held at the same time.
+_PAIRS: Final = 8192
+#: What a product of float32 may be off, and more than that.
+_ROUNDING: Final = 1e-4
+#: Queries by which it is found what codes say of a cosine; the share of pairs that may fall below that, and a margin.
+_SAMPLE: Final = 256
+_MISSED: Final = 0.001
+_MARGIN: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Near:
+    """``query`` (m,) int64 numbers of queries, ascending; ``ids`` (m,) int64 and ``cosines`` (m,) float32 of what is
+    near to them. ``cut`` (q,) tells which queries have more than was asked for."""
+
+    query: Ids
+    ids: Ids
+    cosines: Float32
+    cut: Bools
+
+
+class Rows:
+    """The stored rows of live images by id. Memory: 4 bytes for each id up to the last one."""
+
+    def __init__(self, segments: Sequence[Segment], dim: int) -> None:
+        self._segments = tuple(segments)
+        live = [segment.searchable() for segment in segments]
+        residence = Residence([segment.rows for segment in segments], RESIDENT)
+        self._located = Located(segments, live, dim, residence)
+
+    def of(self, ids: Ids) -> tuple[Ids, Float16]:
+        """Of ``ids`` (m,), those that are live, in their order, and their rows (n, dim)."""
+        return self._located.rows(ids)
+
+    def cosines(self, ids: Ids, other: Rows, theirs: Ids) -> Float32:
+        """(m,): of each of ``ids`` and the one of ``theirs`` beside it; NaN where one is not live, or all zeros."""
+        found = np.full(len(ids), np.nan, np.float32)
+        for start in range(0, len(ids), _PAIRS):
+            part = slice(start, start + _PAIRS)
+            mine, a = self.of(ids[part])
+            others, b = other.of(theirs[part])
+            if len(a) < len(ids[part]) or len(b) < len(ids[part]):
+                both = np.isin(ids[part], mine) & np.isin(theirs[part], others)
+                a, b = self.of(ids[part][both])[1], other.of(theirs[part][both])[1]
+                found[part][both] = _cosines(a, b)
+            else:
+                found[part] = _cosines(a, b)
+        return found
+
+    def release(self) -> None:
+        """Give back what has been read of the files."""
+        for segment in self._segments:
+            release(segment.rows)
+
+
+class Join:
+    """An index, and which of its images may be found, made ready to be asked about many rows.
+
+    Memory: 20 bytes for each image; 60 MB while it is asked, beside the rows in float32 and what is found.
+    """
+
+    def __init__(self, index: VectorIndex, allowed: IdSet) -> None:
+        self._index = index
+        self._masks = [segment.searchable(allowed) for segment in index.segments]
+        self._snapshot: Snapshot | None = getattr(index, "snapshot", None)
+        if self._snapshot is not None:
+            facts = self._snapshot.facts
+            covered = [self._snapshot.covered.has(segment.ids) for segment in index.segments]
+            each = zip(index.segments, self._masks, covered, strict=True)
+            within = [segment.ids[mask & known] for segment, mask, known in each]
+            self._within = IdSet(np.concatenate([np.empty(0, np.int64), *within]))
+            # Where all of them are allowed no selector is needed, and some kinds take none.
+            every = len(self._within) == facts.rows or not self._snapshot.filters
+            self._marks = None if every else self._snapshot.covered.marked(self._within.ids)
+            self._masks = [mask & ~known for mask, known in zip(self._masks, covered, strict=True)]
+            self._rows = Rows(index.segments, index.dim)
+
+    def near(self, rows: Float16, least: float, most: int) -> Near:
+        """For each of ``rows`` (q, dim), as they are stored and none of them zeros, the allowed ids whose cosine is at
+        least ``least``; at most ``most`` of them, the nearest ones.
+
+        The cosine of two stored rows is the float32 sum of their products over the product of their norms: within
+        rounding what a search says, and the same from either side. Exact where the index is.
+        """
+        queries = unit_rows(rows)
+        found = _Found(len(rows), most)
+        if self._snapshot is not None and len(self._within):
+            self._probe(self._snapshot, rows, queries, least, found)
+        for segment, mask in zip(self._index.segments, self._masks, strict=True):
+            if mask.any():
+                _scan(segment, mask, rows, queries, least, found)
+                release(segment.rows)
+        return found.all()
+
+    def _probe(
+        self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, found: _Found
+    ) -> None:
+        """What the snapshot proposes."""
+        facts = snapshot.facts
+        count = min(max(DRAWN, 4 * found.most), facts.rows)
+        probe = facts.image.effort.deeper(count).probe
+        if "IVF" in facts.factory:
+            probe = min(probe, PROBED)
+        floor = _floor(snapshot, self._rows, rows, queries, least, count, probe)
+        deepest, wanted = min(DEEPEST, facts.rows), np.arange(len(queries))
+        while len(wanted):
+            again = []
+            for start in range(0, len(wanted), _TOGETHER):
+                numbers = wanted[start : start + _TOGETHER]
+                drawn = snapshot.candidates(queries[numbers], count, probe, self._marks)
+                likely = (drawn.ids >= 0) & (drawn.scores >= floor)
+                query, column = np.nonzero(likely)
+                ids = drawn.ids[query, column]
+                known = self._within.marks(ids)
+                query, ids, cosines = _enough(self._rows, rows, numbers[query[known]], ids[known], least)
+                full = numbers[likely.all(axis=1)]  # What was not drawn may be near too.
+                few = full[np.bincount(query, minlength=len(queries))[full] <= found.most]
+                if count < deepest and few.size:
+                    again.append(few)
+                    settled = ~np.isin(query, few)
+                    query, ids, cosines = query[settled], ids[settled], cosines[settled]
+                elif count < facts.rows:
+                    found.more(few)
+                found.add(query, ids, cosines)
+            wanted = np.concatenate([wanted[:0], *again])
+            count = min(4 * count, deepest)
+
+
+class _Found:
+    """What has been found, of which the best ``most`` of each query are kept."""
+
+    def __init__(self, queries: int, most: int) -> None:
+        self.most = most
+        self._cut = np.zeros(queries, np.bool_)
+        self._kept = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+        self._new: list[tuple[Ids, Ids, Float32]] = []
+        self._waiting = 0
+
+    def add(self, query: Ids, ids: Ids, cosines: Float32) -> None:
+        self._new.append((query, ids, cosines))
+        self._waiting += len(ids)
+        if self._waiting > self.most * len(self._cut) + _PAIRS:
+            self._shorten()
+
+    def more(self, queries: Ids) -> None:
+        self._cut[queries] = True
+
+    def all(self) -> Near:
+        self._shorten()
+        return Near(*self._kept, self._cut)
+
+    def _shorten(self) -> None:
+        query, ids, cosines = (np.concatenate(part) for part in zip(self._kept, *self._new, strict=True))
+        order = np.lexsort((ids, -cosines, query))
+        counts = np.bincount(query, minlength=len(self._cut))
+        self._cut |= counts > self.most
+        firsts = np.cumsum(counts) - counts
+        order = order[np.arange(len(order)) - firsts[query[order]] < self.most]
+        self._kept = query[order], ids[order], cosines[order]
+        self._new, self._waiting = [], 0
+
+
+def _scan(
+    segment: Segment, mask: Bools, rows: Float16, queries: Float32, least: float, found: _Found
+) -> None:
+    """Every row that is marked, with every query."""
+    for block in blocks(len(segment.ids), len(queries[0]), _ELEMENTS):
+        at = np.flatnonzero(mask[block]) + block.start
+        if not at.size:
+            continue
+        stored = np.asarray(segment.rows[at])
+        units = unit_rows(stored)
+        for start in range(0, len(queries), _TOGETHER):
+            products = queries[start : start + _TOGETHER] @ units.T
+            query, hit = _hits(products, least, found, start)
+            for part in _parts(len(query)):
+                cosines = _cosines(rows[query[part]], stored[hit[part]])
+                enough = cosines >= least
+                found.add(query[part][enough], segment.ids[at[hit[part]]][enough], cosines[enough])
+
+
+def _hits(products: Float32, least: float, found: _Found, start: int) -> tuple[Ids, Ids]:
+    """Of products (q, n) those that may be enough: numbers of queries, from ``start`` on, and of rows. Of a query with
+    more than are kept, the best: a million equal rows are not looked up for each of them."""
+    enough = products >= least - _ROUNDING
+    many = np.flatnonzero(np.count_nonzero(enough, axis=1) > found.most)
+    if many.size:
+        found.more(many + start)
+        best = np.argpartition(products[many], -found.most, axis=1)[:, -found.most :]
+        enough[many] = False
+        enough[many[:, np.newaxis], best] = True
+    query, hit = np.nonzero(enough)
+    return query + start, hit
+
+
+def _enough(stored: Rows, rows: Float16, query: Ids, ids: Ids, least: float) -> tuple[Ids, Ids, Float32]:
+    """Of pairs of a query and an image, those that are near: queries, ids and cosines."""
+    kept = [(query[:0], ids[:0], np.empty(0, np.float32))]
+    for part in _parts(len(query)):
+        live, theirs = stored.of(ids[part])
+        cosines = _cosines(rows[query[part]], theirs)
+        near_enough = cosines >= least
+        kept.append((query[part][near_enough], live[near_enough], cosines[near_enough]))
+    a, b, c = (np.concatenate(part) for part in zip(*kept, strict=True))
+    return a, b, c
+
+
+def _floor(
+    snapshot: Snapshot, stored: Rows, rows: Float16, queries: Float32, least: float, count: int, probe: int
+) -> float:
+    """Below which score by its codes a candidate is not near: codes fall short of the cosine, by a factor that is much
+    the same everywhere, and that a few queries show."""
+    some = np.linspace(0, len(queries) - 1, min(_SAMPLE, len(queries))).astype(np.int64)
+    drawn = snapshot.candidates(queries[some], count, probe, None)
+    query, column = np.nonzero(drawn.ids >= 0)
+    ids, scores = drawn.ids[query, column], drawn.scores[query, column]
+    ratios = [np.ones(1, np.float32)]
+    for part in _parts(len(ids)):
+        live, theirs = stored.of(ids[part])
+        held = np.isin(ids[part], live)
+        cosines = _cosines(rows[some[query[part][held]]], theirs)
+        near_enough = cosines >= least / 2
+        ratios.append(scores[part][held][near_enough] / cosines[near_enough])
+    return least * float(np.quantile(np.concatenate(ratios), _MISSED)) - _MARGIN
+
+
+def _parts(count: int) -> Iterator[slice]:
+    return (slice(start, start + _PAIRS) for start in range(0, count, _PAIRS))
+
+
+def _cosines(a: Float16, b: Float16) -> Float32:
+    """(m,): of the rows (m, dim) of ``a`` and ``b``, pair by pair; NaN where one is all zeros."""
+    wide, other = a.astype(np.float32), b.astype(np.float32)
+    norms = row_norms(wide) * row_norms(other)
+    return np.where(norms > 0, scores_of((wide * other).sum(axis=1), norms), np.float32(np.nan))

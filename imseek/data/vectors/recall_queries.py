@@ -1,0 +1,111 @@
+"""The queries by which a snapshot is tuned and measured, kept with their answers while the snapshot grows.
+
+To know the true neighbours of some hundred queries, every row must be read. So what was found once is kept beside a
+snapshot of several parts (``truth.npz``): of what has come since, only the new rows are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.data.collection_files import read_arrays
+from imseek.data.vectors import tuning
+from imseek.data.vectors.base import Ids, IdSet
+from imseek.data.vectors.build import LiveRows
+from imseek.data.vectors.index_metadata import TRUTH, IndexFolder, damaged
+from imseek.data.vectors.tuning import Asked, across_the_gap, own_queries, ranked, unit, with_truth
+from imseek.types import Float32
+
+_KINDS: Final = ("image", "text")
+_NAMES: Final = (
+    "rows",
+    "texts",
+    *(f"{kind}_{part}" for kind in _KINDS for part in ("queries", "own", "lengths", "ids", "scores")),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Questions:
+    """Queries of pictures and text-like ones with their neighbours among all live rows, of which there were ``rows``
+    when the queries were chosen; ``texts`` as in :class:`~imseek.data.vectors.index_metadata.Facts`."""
+
+    image: Asked
+    text: Asked
+    texts: str
+    rows: int
+
+    @classmethod
+    def of(cls, rows: LiveRows, numbers: Ids, words: Float32 | None, modality: str) -> Questions:
+        """Rows ``numbers`` are the queries of the own kind; ``words`` (n, dim) those of the other, None to make them.
+
+        Reads every row.
+        """
+        own = own_queries(rows, numbers)
+        across = across_the_gap(own.queries) if words is None else unit(words).astype(np.float32)
+        asked = with_truth([own, Asked(across, np.full(len(across), -1))], rows)
+        image, text = asked if modality == "image" else asked[::-1]
+        return cls(image, text, "made from pictures" if words is None else "captions", len(rows))
+
+    def grown(self, fresh: LiveRows, live: IdSet) -> Questions:
+        """The same queries with their neighbours among these and the ``fresh`` rows, as far as they are ``live``."""
+        new = with_truth([self.image, self.text], fresh)
+        all_known = self.rows <= tuning.DEEP
+        image, text = (
+            _joined(old, more, live, all_known)
+            for old, more in zip((self.image, self.text), new, strict=True)
+        )
+        return replace(self, image=image, text=text)
+
+    def write(self, out: Any) -> None:
+        arrays: dict[str, Any] = {"rows": np.array(self.rows), "texts": np.array(self.texts)}
+        for kind, asked in zip(_KINDS, (self.image, self.text), strict=True):
+            lengths = np.array([len(ids) for ids in asked.truth], np.int64)
+            arrays |= {
+                f"{kind}_queries": asked.queries,
+                f"{kind}_own": asked.own,
+                f"{kind}_lengths": lengths,
+                f"{kind}_ids": np.concatenate([np.empty(0, np.int64), *asked.truth]),
+                f"{kind}_scores": np.concatenate([np.empty(0, np.float32), *asked.scores]).astype(np.float32),
+            }
+        np.savez(out, **arrays)
+
+    @classmethod
+    def read(cls, folder: IndexFolder) -> Questions:
+        """Raises FileNotFoundError or CorruptCollectionError."""
+        try:
+            with folder.open(TRUTH) as file:
+                found = dict(zip(_NAMES, read_arrays(file, _NAMES), strict=True))
+            image, text = (_asked(found, kind) for kind in _KINDS)
+            return cls(image, text, str(found["texts"]), int(found["rows"]))
+        except (ValueError, TypeError) as error:
+            raise damaged(folder, error) from error
+
+
+def _asked(found: Any, kind: str) -> Asked:
+    borders = np.cumsum(found[f"{kind}_lengths"])[:-1]
+    truth: Sequence[Ids] = np.split(found[f"{kind}_ids"], borders)
+    scores = np.split(found[f"{kind}_scores"], borders)
+    queries, own = found[f"{kind}_queries"], found[f"{kind}_own"]
+    if not len(queries):
+        return Asked(queries, own)
+    if not len(queries) == len(own) == len(truth):
+        raise ValueError(f"{len(queries)} queries and the neighbours of {len(truth)}")
+    return Asked(queries, own, tuple(truth), tuple(scores))
+
+
+def _joined(old: Asked, more: Asked, live: IdSet, all_known: bool) -> Asked:
+    best = []
+    for n in range(len(old.own)):
+        kept = live.marks(old.truth[n])
+        # Below the last that is known there may be others, which were not kept; fewer are known where some have gone.
+        deep = len(old.truth[n]) >= tuning.DEEP - 1 or not all_known
+        known = more.scores[n] >= (old.scores[n][-1] if deep and len(old.truth[n]) else -np.inf)
+        ids = np.concatenate([old.truth[n][kept], more.truth[n][known]])
+        scores = np.concatenate([old.scores[n][kept], more.scores[n][known]])
+        ids, first = np.unique(ids, return_index=True)  # What was rewritten is among both.
+        best.append((ids, scores[first]))
+    return ranked(old, best)

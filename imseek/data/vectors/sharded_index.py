@@ -1,0 +1,143 @@
+"""Several snapshots searched as one, each over other images of the same space.
+
+A collection that grows gets another part beside those that it has. Parts that share lists and codes with one another
+are asked for the same lists, which are looked up once: together they propose what one index of all of them would. What
+parts with lists of their own propose is put in order by what their codes say: near enough to what rows say, which
+decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import faiss
+import numpy as np
+
+from imseek.data.vectors.index_metadata import (
+    Bits,
+    Covered,
+    Facts,
+    IndexFolder,
+    damaged,
+    part_folders,
+    read_facts,
+)
+from imseek.data.vectors.snapshot import Candidates, Lists, Snapshot
+from imseek.types import Float32
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import Placement
+
+#: What a part is asked for at first, beyond its share of the candidates: a part that has more of them is asked again.
+_SPARE = (2.0, 16)
+
+
+def open_snapshot(folder: IndexFolder) -> Snapshot:
+    """Map the files of a snapshot, of one part or of several. Cheap: lists are read when they are probed.
+
+    Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
+    """
+    facts = read_facts(folder)
+    if not facts.parts:
+        return Snapshot.open(folder)
+    joined = JoinedSnapshot([Snapshot.open(part) for part in part_folders(folder, facts)], facts)
+    if any(part.facts.dim != facts.dim for part in joined.parts) or len(joined.covered) != facts.rows:
+        raise damaged(folder, f"its parts have not {facts.rows:,} images between them")
+    return joined
+
+
+class JoinedSnapshot(Snapshot):
+    """A snapshot of at least one part. ``facts`` say how all of them are searched, and what they find together."""
+
+    def __init__(self, parts: Sequence[Snapshot], facts: Facts) -> None:
+        super().__init__(parts[0].index, Covered.of_all([part.covered for part in parts]), facts)
+        self.parts = tuple(parts)
+        self.filters = all(part.filters for part in parts)
+        self.widest = max(part.widest for part in parts)
+        names = [part.facts.layout or name for part, name in zip(parts, facts.parts, strict=True)]
+        self._layouts = tuple(names)
+        self._threads = min(len(parts), faiss.omp_get_max_threads())
+        # Its threads begin with the first search that wants them, and end with this.
+        self._pool = ThreadPoolExecutor(self._threads, "parts of an index")
+
+    def told(self, facts: Facts) -> JoinedSnapshot:
+        return JoinedSnapshot(self.parts, facts)
+
+    def candidates(
+        self,
+        queries: Float32,
+        count: int,
+        probe: int,
+        allowed: Bits | None,
+        *,
+        placement: Placement | None = None,
+        share: float = 1.0,
+        lists: Lists | None = None,
+    ) -> Candidates:
+        """The ``count`` rows of all parts that rank first by their codes, as :meth:`Snapshot.candidates`."""
+        if count < 1 or not len(queries):
+            return Candidates.none(len(queries))
+        probes = [self._probe(part, probe) for part in self.parts]
+        near: dict[str, Lists | None] = {}
+        if placement is None:
+            for part, layout, wanted in zip(self.parts, self._layouts, probes, strict=True):
+                if layout not in near:
+                    near[layout] = part.lists_near(queries, wanted)
+
+        def ask(
+            n: int, some: Float32, wanted: int, at: slice | np.ndarray[tuple[int], np.dtype[np.int64]]
+        ) -> Candidates:
+            found = near.get(self._layouts[n])
+            return self.parts[n].candidates(
+                some, min(wanted, self.parts[n].facts.rows), probes[n], allowed, placement=placement, share=share,
+                lists=None if found is None else Lists(found.numbers[at], found.cosines[at]),
+            )  # fmt: skip
+
+        first = min(count, math.ceil(_SPARE[0] * count / len(self.parts)) + _SPARE[1])
+        drawn = self._each(lambda n: ask(n, queries, first, slice(None)), len(queries))
+        best = _best(drawn, count)
+        if first == count:
+            return best
+        # A part all of whose candidates are among the best may have more of them.
+        least = best.scores[:, -1] if best.ids.shape[1] == count else np.full(len(queries), -np.inf)
+        for n, one in enumerate(drawn[:]):
+            if one.ids.shape[1] < first:  # It has given all that it has.
+                continue
+            again = np.flatnonzero((one.ids[:, -1] >= 0) & (one.scores[:, -1] >= least))
+            if again.size:
+                drawn.append(_spread(ask(n, queries[again], count, again), again, len(queries)))
+                one.ids[again] = -1
+        return _best(drawn, count) if len(drawn) > len(self.parts) else best
+
+    def _probe(self, part: Snapshot, probe: int) -> int:
+        """As large a share of the lists of a part as ``probe`` is of those of the part that has most."""
+        return probe if part.widest == self.widest else max(1, math.ceil(probe * part.widest / self.widest))
+
+    def _each(self, ask: Callable[[int], Candidates], queries: int) -> list[Candidates]:
+        """What each part answers. FAISS divides many queries among threads; of few, each thread takes parts."""
+        if self._threads < 2 or queries >= self._threads:
+            return [ask(n) for n in range(len(self.parts))]
+        return list(self._pool.map(ask, range(len(self.parts))))
+
+
+def _best(drawn: Sequence[Candidates], count: int) -> Candidates:
+    """The ``count`` best of what was drawn from several parts."""
+    scores = np.concatenate([one.scores for one in drawn], axis=1)
+    ids = np.concatenate([one.ids for one in drawn], axis=1)
+    scores = np.where(ids >= 0, scores, -np.inf)
+    if scores.shape[1] > count:
+        first = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        scores, ids = np.take_along_axis(scores, first, 1), np.take_along_axis(ids, first, 1)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return Candidates(np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1))
+
+
+def _spread(drawn: Candidates, at: np.ndarray[tuple[int], np.dtype[np.int64]], queries: int) -> Candidates:
+    """What was drawn for the queries ``at`` only, as if all had been asked."""
+    scores = np.full((queries, drawn.scores.shape[1]), -np.inf, np.float32)
+    ids = np.full(scores.shape, -1, np.int64)
+    scores[at], ids[at] = drawn.scores, drawn.ids
+    return Candidates(scores, ids)

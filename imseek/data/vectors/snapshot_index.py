@@ -1,0 +1,252 @@
+"""The index of a large collection: a snapshot for most images, an exact scan of those that came later.
+
+Whatever the snapshot proposes is looked up in the stored rows and scored exactly, so that a score never depends on
+the kind of index; only which images are among the best may be missed. Who must not miss any says ``exact``: then all
+rows are read where they lie. A filter that lets few images through is exact too: those few are scored one by one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
+from imseek.data.vectors.faiss_index import BATCH, FaissIndex, LentIndex, best_of
+from imseek.data.vectors.index_metadata import Bits, K, are_marked, count_marks
+from imseek.data.vectors.memory_maps import Residence
+from imseek.data.vectors.row_locations import Located
+from imseek.data.vectors.scores import top_k, unit_queries
+from imseek.data.vectors.snapshot import Snapshot
+from imseek.errors import CorruptCollectionError, QueryError
+from imseek.types import Float32
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import Placement
+
+#: Results beyond these are asked for so rarely that they are found exactly.
+DEEPEST = 1000
+#: Up to so many allowed images, and up to this share of all, each is scored.
+GATHERED = 10_000
+SCANNED_SHARE = 0.02
+#: A filter is not by chance: one that keeps nearly all may leave out the very images that the query is near to ("not in
+#: this folder"). So it is searched as one of this share at most.
+UNLIKE = 0.1
+#: Queries whose candidates are held at the same time.
+_BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Choice:
+    """What one filter lets through: ids in all, the bits of those in the snapshot, and their share of it."""
+
+    ids: Ids
+    bits: Bits
+    share: float
+
+
+class SnapshotIndex:
+    """A :class:`~imseek.data.vectors.base.VectorIndex` that is approximate unless it is asked to be ``exact``.
+
+    Memory: what of the snapshot has been probed, the rows that it does not cover, and a few bytes per image.
+    """
+
+    exact = False
+
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        dim: int,
+        snapshot: Snapshot,
+        *,
+        like: object = None,
+        placement: Placement | None = None,
+    ) -> None:
+        if snapshot.facts.dim != dim or any(segment.rows.shape[1] != dim for segment in segments):
+            raise CorruptCollectionError(f"vectors or an index of another width than {dim}")
+        self._segments = tuple(segments)
+        self._dim = dim
+        self._snapshot = snapshot
+        self._placement = placement
+        before = like if isinstance(like, SnapshotIndex) else None
+        masks = [segment.searchable() for segment in segments]
+        self._live = sum(int(np.count_nonzero(mask)) for mask in masks)
+        self._residence = Residence([segment.rows for segment in segments], snapshot.facts.memory)
+        self._located = Located(segments, masks, dim, self._residence)
+        covered = [snapshot.covered.has(segment.ids) for segment in segments]
+        live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
+        in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
+        # Without the dead no selector is needed, which costs a tenth of the time.
+        self._present = (
+            None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.marked(in_snapshot)
+        )
+        self._present_share = len(in_snapshot) / max(1, snapshot.facts.rows)
+        self._held: dict[int, Segment] = {} if before is None else before._held
+        tail = [self._young(*one) for one in zip(segments, masks, covered, strict=True)]
+        self._held = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
+        self._tail: FaissIndex = FaissIndex(
+            [young for young in tail if young is not None], dim, like=None if before is None else before._tail
+        )
+        lo, hi = self._tail.norm_range
+        self._range = (min(lo, snapshot.facts.lo), max(hi, snapshot.facts.hi))
+        self._choices: WeakKeyDictionary[IdSet, _Choice] = WeakKeyDictionary()
+        self._whole: LentIndex | None = None
+        self._lock = threading.Lock()
+
+    def _young(self, segment: Segment, live: Bools, covered: Bools) -> Segment | None:
+        """What of a segment is live and not covered; the same arrays as before where that is the same.
+
+        The dead are left out where they lie: a snapshot never had those that were dead when it was made.
+        """
+        young = live & ~covered
+        if not young.any():
+            return None
+        if not covered.any():
+            return segment
+        at = np.flatnonzero(young)
+        before = self._held.get(id(segment.rows))
+        if before is not None and np.array_equal(before.ids, segment.ids[at]):
+            return before
+        return Segment(segment.ids[at], np.ascontiguousarray(segment.rows[at]), np.empty(0, np.int64))
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        return self._segments
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+    @property
+    def tail(self) -> int:
+        """How many live rows the snapshot does not cover."""
+        return len(self._tail)
+
+    def __len__(self) -> int:
+        return self._live
+
+    def count(self, allowed: IdSet) -> int:
+        return len(self._choice(allowed).ids)
+
+    def search(
+        self,
+        queries: Float32,
+        k: int,
+        *,
+        allowed: IdSet | Ids | None = None,
+        text: bool = False,
+        exact: bool = False,
+    ) -> list[Matches]:
+        """As :meth:`VectorIndex.search`; recall is what :attr:`Facts` of the snapshot say for the kind of query."""
+        queries = unit_queries(queries, self._dim)
+        if k < 1:
+            raise QueryError(f"at least one result must be asked for, not {k}")
+        if allowed is None:
+            if exact or k > DEEPEST:
+                return self._scan(queries, k, None)
+            return self._probe(queries, k, None, None, text)
+        allowed = allowed if isinstance(allowed, IdSet) else IdSet(allowed)
+        choice = self._choice(allowed)
+        if len(choice.ids) <= max(GATHERED, k):
+            return [self._scored(query, choice.ids, k) for query in queries]
+        if exact or k > DEEPEST or self._share(choice) <= SCANNED_SHARE or not self._snapshot.filters:
+            return self._scan(queries, k, allowed)
+        return self._probe(queries, k, allowed, choice, text)
+
+    def _choice(self, allowed: IdSet) -> _Choice:
+        """What is prepared for a filter, once."""
+        choice = self._choices.get(allowed)
+        if choice is None:
+            found = [s.ids[s.searchable(allowed)] for s in self._segments]
+            ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
+            marks = self._snapshot.covered.marked(ids)
+            share = count_marks(marks) / max(1, self._snapshot.facts.rows)
+            choice = _Choice(ids, marks, share)
+            self._choices[allowed] = choice
+        return choice
+
+    def _share(self, choice: _Choice) -> float:
+        """Of the live images, how many are let through."""
+        return len(choice.ids) / max(1, self._live)
+
+    # -- the three ways ------------------------------------------------------------------------------------
+
+    def _probe(
+        self,
+        queries: Float32,
+        k: int,
+        allowed: IdSet | None,
+        choice: _Choice | None,
+        text: bool,
+    ) -> list[Matches]:
+        tuned = self._snapshot.facts.text if text else self._snapshot.facts.image
+        effort = (
+            tuned.effort if choice is None else tuned.effort_for(min(self._share(choice), UNLIKE))
+        ).deeper(k)
+        marks = self._present if choice is None else choice.bits
+        count = min(effort.rescore, self._snapshot.facts.rows)
+        wanted = min(k, self._live if choice is None else len(choice.ids))
+        # Many queries scan the tail together, which is faster; of few, candidates and tail need one proof.
+        beside = self._tail if len(self._tail) and len(queries) < BATCH else None
+        tails = self._tail.search(queries, k, allowed=allowed) if beside is None and len(self._tail) else []
+        found = []
+        for start in range(0, len(queries), _BLOCK):
+            block = queries[start : start + _BLOCK]
+            within = marks if self._snapshot.filters else None
+            passing = self._present_share if choice is None else choice.share
+            drawn = self._snapshot.candidates(
+                block, count, effort.probe, within, placement=self._placement, share=passing
+            )
+            met = np.count_nonzero(drawn.ids >= 0, axis=1)
+            # Of a kind that takes no filters, some of the k best may be dead: what is near to them says nothing.
+            slack = effort.slack if self._snapshot.filters or self._present is None else None
+            near = drawn.near(max(k, K), slack)
+            for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
+                matches = self._scored(query, self._allowed(ids, choice), k, beside, allowed)
+                if tails:
+                    scores = np.concatenate([matches.scores, tails[n].scores])
+                    matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
+                if len(matches) < wanted or (choice is not None and 2 * met[n - start] < count):
+                    # The lists that were probed hold few that are allowed: a filter that says what the query says.
+                    (matches,) = self._scan(query[np.newaxis], k, allowed)
+                found.append(matches)
+        return found
+
+    @staticmethod
+    def _allowed(drawn: Ids, choice: _Choice | None) -> Ids:
+        """Those of the ids proposed that a filter lets through, ascending: no index is trusted with that alone."""
+        ids = np.unique(drawn[drawn >= 0])
+        return ids if choice is None else ids[are_marked(choice.bits, ids)]
+
+    def _scored(
+        self,
+        query: Float32,
+        ids: Ids,
+        k: int,
+        beside: FaissIndex | None = None,
+        allowed: IdSet | None = None,
+    ) -> Matches:
+        """The best ``k`` of ``ids`` (ascending), by their stored rows; those that are not live are passed over.
+
+        With an index ``beside`` them, of both.
+        """
+        found, rows = self._located.rows(ids)
+        segment = Segment(found, rows, np.empty(0, np.int64))
+        return best_of(query, segment, k, self._range, beside, allowed)
+
+    def _scan(self, queries: Float32, k: int, allowed: IdSet | None) -> list[Matches]:
+        """Exact: every row is read where it lies."""
+        with self._lock:
+            if self._whole is None:
+                self._whole = LentIndex(self._segments, self._dim, self._range)
+        found = self._whole.search(queries, k, allowed=allowed)
+        self._residence.tend()
+        return found

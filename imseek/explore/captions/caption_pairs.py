@@ -1,0 +1,210 @@
+"""Which captions belong to which images: those of the collection or of a table, several to an image where there are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids, IdSet
+from imseek.errors import MediaError, UsageError
+from imseek.indexer.sources.column_roles import caption_of
+from imseek.indexer.sources.tables import open_sheet
+from imseek.indexer.sources.tables.base import Column, Malformed
+from imseek.input_file import open_input
+from imseek.types import SpaceInfo
+from imseek.types.evaluate import LeftOut
+
+#: Columns that say which image a caption is of, the first that is there.
+_KEYS: Final = (
+    "image_id", "path", "image", "image_path", "img_path", "filepath", "file_path", "file_name", "filename",
+    "file", "uri", "url", "image_url",
+)  # fmt: skip
+#: Columns of captions, beside those that `caption_of` knows.
+_SEVERAL: Final = ("captions", "caption", "references", "refs", "sentences", "texts")
+#: A table of captions, or captions by image id.
+Given: TypeAlias = str | os.PathLike[str] | Mapping[int, Sequence[str]]
+
+#: Nothing is left out.
+ALL: Final = LeftOut()
+#: So many names of images that are not there are told.
+SHOWN: Final = 20
+#: Images whose places are looked up at once.
+_PLACES: Final = 5000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """n captions, none of them blank, and the ids (n,) int64 of their images, ascending; those of one image in the
+    order in which they came."""
+
+    ids: Ids
+    texts: tuple[str, ...]
+    left_out: LeftOut = ALL
+
+
+def own(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -> Said:
+    """The captions that the live images of a collection came with. Memory: all their texts."""
+    ids, texts = [np.empty(0, np.int64)], []
+    for some, said in own_blocks(reader, space, allowed):
+        ids.append(some)
+        texts.extend(said)
+    return _ordered(np.concatenate(ids), texts)
+
+
+def own_blocks(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -> Iterator[tuple[Ids, list[str]]]:
+    """The same, a few thousand at a time, in the order of the shards."""
+    for shard, segment in zip(reader.current.shards, reader.segments(space.space_id), strict=True):
+        alive = segment.searchable(allowed)
+        start = 0
+        for stored in reader.texts(shard, "caption"):
+            wanted = np.flatnonzero(alive[start : start + len(stored)]).tolist()
+            said = [(row, text) for row in wanted if (text := usable(stored[row])) is not None]
+            if said:
+                rows = np.array([row for row, _ in said], np.int64)
+                yield segment.ids[start + rows], [text for _, text in said]
+            start += len(stored)
+
+
+def said_of(reader: Reader, captions: Given, column: str | None, live: Ids) -> Said:
+    """What a table or a mapping says of the ``live`` images (ids ascending). Raises UsageError."""
+    if isinstance(captions, str | os.PathLike):
+        return from_table(Path(captions).expanduser(), reader, live, column)
+    return given(captions, live)
+
+
+def given(captions: Mapping[int, Sequence[str]], live: Ids) -> Said:
+    """By image id, one or more captions. ``live`` are the ids that count, ascending."""
+    if not isinstance(captions, Mapping):
+        raise UsageError("captions are the name of a table, or lists of texts by image id")
+    rows = [(image_id, [said] if isinstance(said, str) else said) for image_id, said in captions.items()]
+    return _known(rows, live)
+
+
+def from_table(path: Path, reader: Reader, live: Ids, column: str | None = None) -> Said:
+    """The captions of a CSV, JSON Lines or Parquet file: a row for each caption, or lists of them.
+
+    A column names the image: ``image_id``, or a path, absolute, from the folder of the table, or the end of it, or a
+    URI. ``column`` has the captions (default: told by its name). Raises UsageError where the file cannot be read,
+    with what was found."""
+    try:
+        with open_sheet(os.fsencode(path), open_input(path)) as sheet:
+            key = _column(sheet.columns, _KEYS, "which image a caption is of: image_id or path")
+            said = _caption_column(sheet.columns, key, column)
+            rows = []
+            for _, row in sheet.rows([key, said]):
+                if isinstance(row, Malformed):
+                    raise UsageError(f"{path}: {row.message}")
+                rows.append((row[key], _texts(row[said])))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    except MediaError as error:
+        raise UsageError(f"{path} cannot be read: {error}", hint="CSV, JSON Lines or Parquet") from error
+    if key == "image_id":
+        return _known([(_number(name), texts) for name, texts in rows], live)
+    names = {_bytes(name) for name, _ in rows if name is not None}
+    found = images_named(reader, live, names, os.fsencode(path.absolute().parent))
+    return _known([(found.get(_bytes(name), str(name)), texts) for name, texts in rows], live)
+
+
+def images_named(reader: Reader, live: Ids, names: Iterable[bytes], folder: bytes) -> dict[bytes, int]:
+    """By name, the image that it can only mean: by its whole path (from ``folder`` on), its URI, or the end of its
+    path.
+
+    A name that several images end with is left out. Memory: what the names take.
+    """
+    whole: dict[bytes, bytes] = {}
+    ends: dict[bytes, list[bytes]] = {}
+    for name in names:
+        whole[os.path.normpath(os.path.join(folder, name))] = name  # noqa: PTH118 - paths are bytes
+        whole[name] = name
+        ends.setdefault(name.rpartition(b"/")[2], []).append(name)
+    exact: dict[bytes, int] = {}
+    by_end: dict[bytes, int | None] = {}
+    for start in range(0, len(live), _PLACES):
+        for image_id, place in reader.places(live[start : start + _PLACES].tolist()).items():
+            for told in (place.path, place.uri.encode()):
+                if (known := whole.get(told)) is not None:
+                    exact[known] = image_id
+            for name in ends.get(place.path.rpartition(b"/")[2], ()):
+                if place.path.endswith(b"/" + name.removeprefix(b"./")):
+                    by_end[name] = None if name in by_end else image_id
+    return {**{name: found for name, found in by_end.items() if found is not None}, **exact}
+
+
+def usable(text: Any) -> str | None:
+    """A caption that can be embedded; None for what is none: blank, NaN, bytes that are no text."""
+    if not isinstance(text, str) or not text.strip():
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return None
+    return text.strip()
+
+
+def _known(rows: Sequence[tuple[Any, Sequence[Any]]], live: Ids) -> Said:
+    """Of rows of an id (or a name that is none) and texts, those of live images that have a text."""
+    ids: list[int] = []
+    texts: list[str] = []
+    unknown: list[str] = []
+    missing = empty = 0
+    for image_id, said in rows:
+        if not isinstance(image_id, int | np.integer) or not _holds(live, int(image_id)):
+            missing += 1
+            if len(unknown) < SHOWN:
+                unknown.append(str(image_id))
+            continue
+        good = [text for one in said if (text := usable(one)) is not None]
+        empty += not good
+        ids += [int(image_id)] * len(good)
+        texts += good
+    return _ordered(np.array(ids, np.int64), texts, LeftOut(missing, empty, names=tuple(unknown)))
+
+
+def _holds(live: Ids, image_id: int) -> bool:
+    at = int(np.searchsorted(live, image_id)) if 0 <= image_id < 1 << 62 else len(live)
+    return at < len(live) and int(live[at]) == image_id
+
+
+def _ordered(ids: Ids, texts: Sequence[str], left_out: LeftOut = ALL) -> Said:
+    order = np.argsort(ids, kind="stable")
+    return Said(ids[order], tuple(texts[n] for n in order.tolist()), left_out)
+
+
+def _caption_column(columns: Sequence[Column], key: str, named: str | None) -> str:
+    if named is not None:
+        return _column(columns, (named,), f"captions: there is no {named!r}")
+    others = [column for column in columns if column.name != key]
+    return caption_of(others) or _column(others, _SEVERAL, "the captions: name it caption")
+
+
+def _column(columns: Sequence[Column], names: Sequence[str], what: str) -> str:
+    there = {column.name.lower(): column.name for column in reversed(columns)}
+    found = next((there[name.lower()] for name in names if name.lower() in there), None)
+    if found is None:
+        listed = ", ".join(column.name for column in columns[:SHOWN]) or "none"
+        raise UsageError(f"no column says {what}", hint=f"columns: {listed}")
+    return found
+
+
+def _texts(cell: Any) -> list[Any]:
+    if isinstance(cell, list):
+        return cell
+    return [cell]
+
+
+def _number(cell: Any) -> Any:
+    """An image id, as CSV writes it too; else the cell itself."""
+    if isinstance(cell, str) and cell.strip().isdecimal() and len(cell) <= 100:  # No id has so many digits.
+        return int(cell)
+    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
+
+
+def _bytes(name: Any) -> bytes:
+    return os.fsencode(name) if isinstance(name, str | bytes) else str(name).encode()

@@ -1,0 +1,122 @@
+"""Which pairs of picture and caption are worth keeping: filters of DataComp (Gadre et al. 2023, arXiv 2304.14108)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data import layout, shard_files
+from imseek.data.current_file import Shard
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import UsageError
+from imseek.types import Float32, Place
+
+#: Of the basic filter, as in DataComp's `baselines/apply_filter.py`: more than two words and five characters, at least
+#: 200 pixels on the shorter side, at most three times as long as wide. Its test for English is left out.
+WORDS: Final = 3
+CHARACTERS: Final = 6
+SIDE: Final = 200
+ASPECT: Final = 3.0
+#: Images whose places are looked up at the same time.
+_PLACES: Final = 5000
+#: Images whose ids in tables are held at the same time.
+_UIDS: Final = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An image that is kept. ``uid`` is what the table that it came from calls it, None where it has no such column."""
+
+    image_id: int
+    uid: str | None
+    place: Place | None
+    score: float
+
+
+def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
+    """(n,): the ⌊share · n⌋ that score highest, of equal scores those with the lower id.
+
+    Memory: 16 bytes each. Raises UsageError for a share that is none, or that keeps nothing.
+    """
+    if not (isinstance(share, int | float) and 0 < share <= 1):
+        raise UsageError(f"{share!r} is no share", hint="above 0, and 1 at the most: 0.3 keeps the best 30 %")
+    count = math.floor(share * len(ids) + 1e-9)
+    if not count:
+        raise UsageError(f"a share of {share:g} of {len(ids):,} captions is not even one")
+    kept = np.zeros(len(ids), np.bool_)
+    bar = np.partition(scores, len(ids) - count)[len(ids) - count]
+    kept[scores > bar] = True
+    ties = np.flatnonzero(scores == bar)
+    kept[ties[np.argsort(ids[ties], kind="stable")[: count - np.count_nonzero(kept)]]] = True
+    return kept
+
+
+def basic(reader: Reader, ids: Ids, captions: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
+    """(n,): which images (ids ascending, also more than once) pass the basic filter, by stored width and height, and by
+    n ``captions``, or the stored ones."""
+    once, place = np.unique(ids, return_inverse=True)
+    passed = np.zeros(len(once), np.bool_)
+    for shard, rows, at in _held(reader, once):
+        sizes = _columns(reader, shard, ["width", "height"])
+        width, height = (sizes.column(n).to_numpy()[rows].astype(np.float64) for n in ("width", "height"))
+        shorter, longer = np.minimum(width, height), np.maximum(width, height)
+        good = (shorter >= SIDE) & (longer <= ASPECT * shorter)
+        if captions is None:
+            good &= _worded(reader, shard)[rows]
+        passed[at] = good
+    found: npt.NDArray[np.bool_] = passed[place]
+    return found if captions is None else found & np.array([_is_long(text) for text in captions], np.bool_)
+
+
+def pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
+    """What is kept (ids ascending), with where it lies. In memory: the ids of tables of half a million of them."""
+    for start in range(0, len(ids), _UIDS):
+        part = slice(start, start + _UIDS)
+        yield from _pairs(reader, ids[part], scores[part])
+
+
+def _pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
+    uids: dict[int, str] = {}
+    for shard, rows, at in _held(reader, ids):
+        table = _columns(reader, shard, ["uid"])
+        if "uid" in table.column_names:
+            found = zip(ids[at].tolist(), table.column("uid").take(rows).to_pylist(), strict=True)
+            uids.update({image_id: str(uid) for image_id, uid in found if uid is not None})
+    for start in range(0, len(ids), _PLACES):
+        some = ids[start : start + _PLACES].tolist()
+        places = reader.places(some)
+        for image_id, score in zip(some, scores[start : start + _PLACES].tolist(), strict=True):
+            yield Pair(image_id, uids.get(image_id), places.get(image_id), score)
+
+
+def _held(reader: Reader, ids: Ids) -> Iterator[tuple[Shard, Any, Any]]:
+    """By shard: numbers of the rows that are live and among ``ids``, and where these are among them."""
+    for shard in reader.current.shards:
+        there = reader.shard_ids(shard)
+        if not len(ids) or not len(there) or there[-1] < ids[0] or there[0] > ids[-1]:
+            continue
+        rows = np.flatnonzero(np.isin(there, ids))
+        rows = np.setdiff1d(rows, reader.dead_rows(shard))
+        if len(rows):
+            yield shard, rows, np.searchsorted(ids, there[rows])
+
+
+def _columns(reader: Reader, shard: Shard, names: list[str]) -> Any:
+    return reader.load(layout.metadata(shard.shard_id), partial(shard_files.read_table, columns=names))
+
+
+def _worded(reader: Reader, shard: Shard) -> npt.NDArray[np.bool_]:
+    """(rows,): whose caption is long enough."""
+    found = [_is_long(said or "") for some in reader.texts(shard, "caption") for said in some]
+    return np.array(found, np.bool_)
+
+
+def _is_long(caption: str) -> bool:
+    return len(caption.split()) >= WORDS and len(caption) >= CHARACTERS

@@ -1,0 +1,195 @@
+"""Clusters by k-means: centres from a bounded sample, then each image to the nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.data.snapshot_progress import Telling
+from imseek.data.vectors import kmeans
+from imseek.data.vectors.base import Ids
+from imseek.errors import MissingExtraError, UsageError
+from imseek.explore.space_vectors import Vectors
+from imseek.explore.unique_vectors import marks
+from imseek.types import ClusterMethod, Float32
+
+FITTING: Final = "finding clusters"
+ASSIGNING: Final = "assigning images"
+CHOOSING: Final = "choosing the number of clusters"
+
+MOST: Final = 10_000
+#: Of the rows that centres are found from, as float32.
+TRAINED_BYTES: Final = 128 << 20
+#: Rows that are read at the same time.
+_READ: Final = 4096
+#: At least so many rows for each centre, where there are as many images.
+_ROWS_PER_CENTRE: Final = 16
+#: Numbers of clusters that are tried, each about √2 times the one before, as far as each has so many images.
+_TRIED: Final = (6, 8, 11, 16, 23, 32, 45, 64)
+_IMAGES_EACH: Final = 5
+#: Rows that the number is chosen on, times that they are halved, and by how much a larger number must be better.
+_CHOSEN_ON: Final = 8192
+_HALVINGS: Final = 5
+_BETTER: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """``centres`` (k, dim) float32 unit rows. ``least`` (k,) float32: an image farther from a centre than this cosine
+    is not in its cluster; None: it always is. ``fixed``: positions (m,) of images whose cluster is known, and which
+    that is (m,), -1 for none. ``chosen`` says how k came about."""
+
+    method: ClusterMethod
+    centres: Float32
+    least: Float32 | None
+    chosen: str
+    fixed: tuple[Ids, Ids] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assigned:
+    """For each image (n,): ``label`` from 0, -1 for none; ``own`` the cosine to the centre of it (to the nearest one,
+    where there is none); ``next`` the nearest other cluster, -1 where there is none, and ``other`` the cosine to
+    it."""
+
+    label: Ids
+    own: Float32
+    next: Ids
+    other: Float32
+
+
+def fit(vectors: Vectors, k: int | None, seed: int, telling: Telling) -> Fit:
+    """Spherical k-means. Without ``k`` it is chosen (:func:`choose`). There must be an image.
+
+    Where fewer vectors differ than there should be clusters, there are as many clusters as vectors. Raises UsageError
+    for a k that is not between 1 and the number of images, MissingExtraError, CorruptCollectionError,
+    InterruptedError.
+    """
+    said = "as asked for"
+    if k is not None and not 1 <= k <= min(len(vectors), MOST):
+        most = min(len(vectors), MOST)
+        images = f"{len(vectors):,} image{'s' * (len(vectors) != 1)}"
+        raise UsageError(
+            f"{images} cannot be put into {k:,} clusters", hint=f"-k is 1{f' to {most}' * (most > 1)}"
+        )
+    if k is None:
+        k, said = choose(vectors, seed, telling)
+    rows = some_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINED_BYTES // (4 * vectors.dim)), seed)
+    differ = len(np.unique(marks(rows)))
+    if differ < k:
+        k, said = differ, f"{said}, but no more vectors differ"
+    telling.tell(FITTING, 0, None)
+    return Fit("k-means", kmeans.centres_of(rows, k, seed=seed), None, said)
+
+
+def choose(vectors: Vectors, seed: int, telling: Telling) -> tuple[int, str]:
+    """The number of clusters that comes out most alike from two halves of the images, and how it was chosen.
+
+    Both halves of a sample are clustered, and all of it is assigned to the centres of either: where k suits the data,
+    the two agree (Lange et al. 2004, *Stability-based validation of clustering solutions*), by the mutual information
+    adjusted for chance (Vinh et al. 2010). Of numbers that are about as good, the smallest. Too few images to tell:
+    √(n/2). Raises MissingExtraError.
+    """
+    rows = some_rows(vectors, _CHOSEN_ON, seed)
+    differ = len(np.unique(marks(rows)))
+    tried = [k for k in _TRIED if _IMAGES_EACH * 2 * k <= differ]
+    if not tried:
+        return max(1, round((len(vectors) / 2) ** 0.5)), "too few images to choose by: √(n/2)"
+    scores = []
+    for number, k in enumerate(tried):
+        telling.tell(CHOOSING, number, len(tried))
+        scores.append(_stability(rows, k, seed))
+    best = next(n for n, score in enumerate(scores) if score >= max(scores) - _BETTER)
+    return tried[best], f"the most stable of {', '.join(map(str, tried))} ({scores[best]:.2f})"
+
+
+def _stability(rows: Float32, k: int, seed: int) -> float:
+    try:
+        from sklearn.metrics import adjusted_mutual_info_score
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("scikit-learn", "explore") from error
+    random = np.random.default_rng(seed)
+    agreed = []
+    for _ in range(_HALVINGS):
+        halves = np.array_split(random.permutation(len(rows)), 2)
+        a, b = (
+            kmeans.nearest(rows, kmeans.centres_of(rows[half], k, seed=seed + side), 1)[0][:, 0]
+            for side, half in enumerate(halves)
+        )
+        agreed.append(adjusted_mutual_info_score(a, b))
+    return float(np.mean(agreed))
+
+
+def some_rows(vectors: Vectors, most: int, seed: int) -> Float32:
+    """Rows of at most ``most`` images, at random but in order, rows of zeros left out. Raises
+    CorruptCollectionError."""
+    at = some(len(vectors), most, seed)
+    rows = np.empty((len(at), vectors.dim), np.float32)
+    for start in range(0, len(at), _READ):
+        rows[start : start + _READ] = vectors.at(at[start : start + _READ])
+    full = rows.any(axis=1)
+    return rows if full.all() else rows[full]
+
+
+def some(n: int, most: int, seed: int) -> Ids:
+    """At most ``most`` of the numbers below ``n``, ascending."""
+    if n <= most:
+        return np.arange(n)
+    chosen: Ids = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+    return chosen
+
+
+def assign(vectors: Vectors, fitted: Fit, telling: Telling) -> Assigned:
+    """Each image to its nearest centre, in blocks. Memory: 24 bytes for each image."""
+    n, k = len(vectors), len(fitted.centres)
+    found = Assigned(
+        np.full(n, -1, np.int64),
+        np.zeros(n, np.float32),
+        np.full(n, -1, np.int64),
+        np.full(n, -1, np.float32),
+    )
+    for part, rows in vectors.blocks():
+        telling.tell(ASSIGNING, part.start, n)
+        if not k:
+            continue
+        numbers, cosines = kmeans.nearest(rows, fitted.centres)
+        mine = numbers[:, 0].copy()
+        if fitted.least is not None:
+            mine[cosines[:, 0] < fitted.least[mine]] = -1
+        mine[~rows.any(axis=1)] = -1
+        found.label[part], found.own[part] = mine, cosines[:, 0]
+        if k > 1:
+            found.next[part], found.other[part] = numbers[:, 1], cosines[:, 1]
+    if fitted.fixed is not None and k:
+        _fix(vectors, fitted, found)
+    return found
+
+
+def _fix(vectors: Vectors, fitted: Fit, found: Assigned) -> None:
+    """Images whose cluster is known go there, though the centre of another one be nearer."""
+    assert fitted.fixed is not None
+    for start in range(0, len(fitted.fixed[0]), _READ):
+        at, label = (part[start : start + _READ] for part in fitted.fixed)
+        cosines = vectors.at(at) @ fitted.centres.T
+        here = np.arange(len(at))
+        known = label >= 0
+        own = np.where(known, label, cosines.argmax(axis=1))
+        found.label[at], found.own[at] = label, cosines[here, own]
+        if len(fitted.centres) > 1:
+            cosines[here, own] = -2
+            found.next[at] = cosines.argmax(axis=1)
+            found.other[at] = cosines.max(axis=1)
+
+
+def ordered(fitted: Fit, found: Assigned) -> tuple[Fit, Assigned]:
+    """The same with the largest cluster first, and without those that no image has gone to."""
+    sizes = np.bincount(found.label[found.label >= 0], minlength=len(fitted.centres))
+    order = np.lexsort((np.arange(len(sizes)), -sizes))
+    kept = order[sizes[order] > 0]
+    to = np.full(len(sizes) + 1, -1, np.int64)  # The last one is where -1 leads.
+    to[kept] = np.arange(len(kept))
+    least = None if fitted.least is None else fitted.least[kept]
+    same = Fit(fitted.method, fitted.centres[kept], least, fitted.chosen)
+    return same, Assigned(to[found.label], found.own, to[found.next], found.other)

@@ -1,0 +1,222 @@
+"""All that ``imseek clusters`` does, in a row: fit, assign, describe, name, keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from imseek.data import models
+from imseek.data.reader import Reader
+from imseek.data.snapshot_progress import Telling
+from imseek.data.vectors.base import Ids, IdSet
+from imseek.errors import UsageError
+from imseek.explore.clusters import (
+    cluster_names,
+    cluster_store,
+    density_clusters,
+    kmeans_clusters,
+    medoids,
+    vocabulary,
+)
+from imseek.explore.clusters.cluster_names import Name
+from imseek.explore.clusters.kmeans_clusters import Assigned, Fit
+from imseek.explore.clusters.medoids import Facts, members_of
+from imseek.explore.score_columns import check_name
+from imseek.explore.snapshot_session import allowed
+from imseek.explore.space_vectors import Vectors
+from imseek.types import AssignReport, Cluster, ClusterMethod, ClusterReport, GroupWord, Place, Shown
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What :func:`imseek.clusters.find` is asked for; ``words`` is the vocabulary, empty for no names."""
+
+    k: int | None
+    density: bool
+    smallest: int | None
+    where: str | None
+    words: tuple[str, ...]
+    save: str | None
+    replace: bool
+    seed: int
+
+
+def find(reader: Reader, wanted: Wanted, telling: Telling) -> ClusterReport:
+    """Raises as :func:`imseek.clusters.find`."""
+    if wanted.save is not None:
+        check_name(
+            reader,
+            wanted.save,
+            cluster_store.KIND,
+            cluster_store.columns_of(wanted.save),
+            replace=wanted.replace,
+        )
+    vectors = Vectors(reader, allowed=allowed(reader, wanted.where))
+    notes: list[str] = []
+    if not len(vectors):
+        if wanted.save is not None:
+            raise UsageError("there are no images to put into clusters", hint="index some, or widen --where")
+        return _report(vectors, wanted, _empty(vectors, wanted), [], None, [], {}, notes)
+    fitted = _fit(vectors, wanted, telling)
+    fitted, found = kmeans_clusters.ordered(fitted, kmeans_clusters.assign(vectors, fitted, telling))
+    members = members_of(found.label, len(fitted.centres))
+    facts = medoids.describe(vectors, found, members, wanted.seed, telling)
+    names = _names(vectors, wanted, members, telling, notes)
+    noise = np.flatnonzero(found.label < 0)
+    _note(fitted, found, vectors, notes)
+    report = _report(
+        vectors, wanted, fitted, facts, noise, names, _places(vectors, facts, noise), notes, found
+    )
+    if wanted.save is None:
+        return report
+    return _saved(vectors, wanted, fitted, found, report)
+
+
+def _fit(vectors: Vectors, wanted: Wanted, telling: Telling) -> Fit:
+    if wanted.density:
+        return density_clusters.fit(vectors, wanted.smallest, wanted.seed, telling)
+    return kmeans_clusters.fit(vectors, wanted.k, wanted.seed, telling)
+
+
+def _empty(vectors: Vectors, wanted: Wanted) -> Fit:
+    method: ClusterMethod = "density" if wanted.density else "k-means"
+    return Fit(method, np.zeros((0, vectors.dim), np.float32), None, "there are no images")
+
+
+def _names(
+    vectors: Vectors, wanted: Wanted, members: Sequence[Ids], telling: Telling, notes: list[str]
+) -> list[Name]:
+    nobody = [Name(None, None)] * len(members)
+    if not wanted.words or not members:
+        return nobody
+    if len(members) == 1:
+        notes.append("no names: one cluster has nothing to stand out from")
+        return nobody
+    found = vocabulary.vectors_of(vectors, wanted.words, telling, notes)
+    if found is None:
+        return nobody
+    return cluster_names.names_of(vectors, members, wanted.words, *found, wanted.seed, telling)
+
+
+def word_for(
+    reader: Reader, images: Sequence[int], words: tuple[str, ...], where: str | None, telling: Telling
+) -> GroupWord:
+    """Raises as :func:`imseek.clusters.word_for`."""
+    vectors = Vectors(reader, allowed=allowed(reader, where))
+    at = vectors.positions(np.unique(np.array(images, np.int64)))
+    at = at[at >= 0]
+    rest = np.setdiff1d(np.arange(len(vectors)), at, assume_unique=True)
+    if not len(at) or not len(rest):
+        return GroupWord(None, None, "there is nothing to tell them from")
+    notes: list[str] = []
+    found = vocabulary.vectors_of(vectors, words, telling, notes)
+    if found is None:
+        return GroupWord(None, None, notes[-1])
+    name = cluster_names.names_of(vectors, [at, rest], words, *found, 0, telling)[0]
+    return GroupWord(name.text, name.contrast, "" if name.text else "no word stands out")
+
+
+def _note(fitted: Fit, found: Assigned, vectors: Vectors, notes: list[str]) -> None:
+    if fitted.method == "density" and not len(fitted.centres):
+        notes.append("no group is dense enough: fewer images each (--smallest), or k-means (-k)")
+    if fitted.method == "density" and len(vectors) > density_clusters.SAMPLE:
+        notes.append(
+            f"density was looked for among {density_clusters.SAMPLE:,} images; the others went to the nearest centre"
+        )
+
+
+def _places(vectors: Vectors, facts: Sequence[Facts], noise: Ids) -> dict[int, Place]:
+    shown = [one.medoids for one in facts] + [noise[: medoids.MEDOIDS]]
+    ids = vectors.ids[np.concatenate(shown).astype(np.int64)]
+    return vectors.reader.places(ids.tolist())
+
+
+def _report(
+    vectors: Vectors,
+    wanted: Wanted,
+    fitted: Fit,
+    facts: Sequence[Facts],
+    noise: Ids | None,
+    names: Sequence[Name],
+    places: dict[int, Place],
+    notes: Sequence[str],
+    found: Assigned | None = None,
+) -> ClusterReport:
+    def shown(at: Ids) -> tuple[Shown, ...]:
+        assert found is not None
+        ids, own = vectors.ids[at].tolist(), found.own[at].tolist()
+        return tuple(Shown(i, score, places.get(i)) for i, score in zip(ids, own, strict=True))
+
+    clusters = tuple(
+        Cluster(
+            number,
+            one.size,
+            one.cohesion,
+            one.separation,
+            None if one.neighbour is None else one.neighbour + 1,
+            shown(one.medoids),
+            name.text,
+            name.contrast,
+        )
+        for number, (one, name) in enumerate(zip(facts, names, strict=True), start=1)
+    )
+    outside = None
+    if noise is not None and len(noise):
+        outside = Cluster(0, len(noise), None, None, None, shown(noise[: medoids.MEDOIDS]))
+    reader = vectors.reader
+    return ClusterReport(
+        reader.identity.uuid,
+        reader.generation,
+        vectors.space.encoder,
+        fitted.method,
+        len(vectors),
+        clusters,
+        outside,
+        fitted.chosen,
+        None,
+        tuple(notes),
+    )
+
+
+def _saved(
+    vectors: Vectors, wanted: Wanted, fitted: Fit, found: Assigned, report: ClusterReport
+) -> ClusterReport:
+    from imseek.data import derived_results
+
+    assert wanted.save is not None
+    words = [cluster.name for cluster in report.clusters]
+    facts: dict[str, Any] = {"where": wanted.where, "seed": wanted.seed, "images": report.images}
+    model = cluster_store.model_of(wanted.save, vectors, fitted, words, facts)
+    values = cluster_store.values_of(wanted.save, vectors.ids.tolist(), found, words)
+    generation = derived_results.store(vectors.reader.root, values, model)
+    return replace(report, generation=generation, saved=wanted.save)
+
+
+def again(reader: Reader, name: str, telling: Telling) -> AssignReport:
+    """Raises as :func:`imseek.clusters.again`."""
+    from imseek.data import derived_columns, derived_results
+
+    model = models.find(reader.root, name)
+    if model is None:
+        known = [one.name for one in models.of_kind(reader.root, cluster_store.KIND)]
+        hint = f"there are: {', '.join(known)}" if known else "imseek clusters --save NAME stores some"
+        raise UsageError(f"no clusters are stored as {name!r}", hint=hint)
+    fitted, words = cluster_store.fit_of(model, reader.current.space, reader.root)
+    before = derived_columns.stored(reader, name)
+    number, _, _ = cluster_store.columns_of(name)
+    inside = Vectors(reader, allowed=allowed(reader, model.facts["where"]))
+    had = before.get(number, {})
+    new = np.array([i for i in inside.ids.tolist() if i not in had], np.int64)
+    if not len(new):
+        return AssignReport(name, reader.generation, len(inside))
+    some = Vectors(reader, allowed=IdSet(new))
+    found = kmeans_clusters.assign(some, fitted, telling)
+    values = cluster_store.values_of(name, new.tolist(), found, words)
+    merged = {column: {**before.get(column, {}), **values.get(column, {})} for column in {**before, **values}}
+    generation = derived_results.store(reader.root, merged, model)
+    numbers, counts = np.unique(found.label + 1, return_counts=True)
+    added = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    return AssignReport(name, generation, len(inside), added)

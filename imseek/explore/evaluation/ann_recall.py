@@ -1,0 +1,262 @@
+"""How well the approximate index of a space finds what an exact search finds, and how fast.
+
+It was measured when it was built (``imseek info``), on rows that it was not trained on. This is the same question,
+asked of the collection as it is now: with other queries, after images came and went, for words that somebody really
+asks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.index_info import info_of
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet, VectorIndex
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.index_metadata import K
+from imseek.data.vectors.tuning import across_the_gap
+from imseek.errors import QueryError, UsageError
+from imseek.explore.evaluation.encode_texts import encoded, speaker
+from imseek.explore.evaluation.retrieval import space_of
+from imseek.explore.metrics.bootstrap import interval
+from imseek.explore.space_vectors import Vectors
+from imseek.input_file import map_array, read_input
+from imseek.search.generations import Edition, Editions
+from imseek.types import Float32, IndexInfo, Progress, ProgressCallback, SpaceInfo
+from imseek.types.evaluate import NeighbourKind, NeighbourReport
+
+QUERIES: Final = 200
+#: Scores that differ by less are of equal rows: float32 products, in another order of summing.
+_SAME: Final = 1e-6
+#: Queries whose exact answers are timed, one after the other.
+_TIMED: Final = 10
+#: Exact answers that are found at the same time.
+_TOGETHER: Final = 50
+_SEED: Final = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asking:
+    """What to evaluate. ``given`` are unit rows (n, dim), texts, or the name of a file of either."""
+
+    space: int | str | None = None
+    queries: int = QUERIES
+    ks: Sequence[int] = (K,)
+    filtered: float | None = None
+    given: Path | Sequence[str] | npt.NDArray[Any] | None = None
+    given_kind: str = "text"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Queries:
+    """(n, dim) unit rows; ``own`` (n,) the ids of the images that they are, -1: none."""
+
+    kind: str
+    came: str
+    rows: Float32
+    own: Ids
+
+
+def evaluate(
+    editions: Editions,
+    wanted: Asking,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> NeighbourReport:
+    """See :func:`imseek.evaluate.ann`."""
+    edition = editions.newest()
+    reader = edition.reader
+    space = space_of(reader, wanted.space)
+    index = editions.index(edition, space)
+    ks = _checked(wanted, len(index))
+    picked = list(_queries(reader, space, wanted, notify))
+    allowed = _some(index, wanted.filtered)
+    if allowed is not None and len(allowed) < max(ks):
+        raise UsageError(f"a filter of {wanted.filtered:g} leaves {len(allowed)} images, and k is {max(ks)}")
+    told = info_of(reader, space.space_id)
+    total = sum(len(one.rows) for one in picked) * len(ks)
+    started, found = time.monotonic(), []
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(Progress("queries", done, total, 0, time.monotonic() - started))
+
+    for one in picked:
+        measured = _measure(index, one, ks, allowed, told, tell, stop)
+        if measured is None:
+            break
+        found.append(measured)
+    return NeighbourReport(
+        encoder=space.encoder,
+        space_id=space.space_id,
+        generation=reader.generation,
+        images=len(index),
+        index=None if told is None or index.exact else told.kind,
+        filtered=wanted.filtered,
+        kinds=tuple(found),
+        interrupted=len(found) < len(picked),
+        notes=_notes(edition, space, index),
+    )
+
+
+def _checked(wanted: Asking, images: int) -> tuple[int, ...]:
+    if images < 2:
+        raise UsageError(f"{images} images have no neighbours")
+    if wanted.queries < 1:
+        raise UsageError(f"so many queries cannot be asked: {wanted.queries}")
+    if not wanted.ks or not all(1 <= k < images for k in wanted.ks):
+        raise UsageError(f"k lies between 1 and {images - 1}, one less than there are images")
+    if wanted.filtered is not None and not 0 < wanted.filtered <= 1:
+        raise UsageError(f"{wanted.filtered} is no share", hint="above 0, and 1 at the most")
+    return tuple(sorted(set(wanted.ks)))
+
+
+def _queries(
+    reader: Reader, space: SpaceInfo, wanted: Asking, notify: Callable[[str], None] | None
+) -> Iterator[_Queries]:
+    if wanted.given is not None:
+        rows, kind = _given(reader, space, wanted, notify)
+        yield _Queries(kind, "given", rows, np.full(len(rows), -1, np.int64))
+        return
+    vectors = Vectors(reader, space)
+    drawn = _drawn(vectors, wanted.queries)
+    rows = vectors.of(drawn)
+    asking = rows.any(axis=1)
+    yield _Queries("image", "stored", rows[asking], drawn[asking])
+    captions = reader.current.caption_space
+    if captions is not None and captions.fingerprint == space.fingerprint:
+        said = Vectors(reader, captions)
+        if len(said):
+            some = said.of(_drawn(said, wanted.queries))
+            yield _Queries("text", "captions", some, np.full(len(some), -1, np.int64))
+            return
+    made = across_the_gap(rows[asking], seed=_SEED)
+    yield _Queries("text", "made from pictures", made, np.full(len(made), -1, np.int64))
+
+
+def _drawn(vectors: Vectors, count: int) -> Ids:
+    """Ids, ascending, drawn by chance, the same each time."""
+    chosen = np.random.default_rng(_SEED).choice(len(vectors), min(count, len(vectors)), replace=False)
+    return vectors.ids[np.sort(chosen)]
+
+
+def _given(
+    reader: Reader, space: SpaceInfo, wanted: Asking, notify: Callable[[str], None] | None
+) -> tuple[Float32, str]:
+    given: Any = wanted.given
+    if isinstance(given, Path):
+        given = _read(given)
+    if not isinstance(given, np.ndarray):
+        texts = [text.strip() for text in given if text.strip()]
+        if not texts:
+            raise QueryError("no query is given")
+        rows = encoded(speaker(reader.root, space, notify), texts)
+        assert rows is not None
+        return rows, "text"
+    if given.ndim != 2 or given.shape[1] != space.dim or not len(given):
+        raise QueryError(
+            f"queries of shape {given.shape}, and vectors of {space.encoder} have {space.dim} numbers"
+        )
+    wide = given.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    if not np.isfinite(wide).all() or not norms.all():
+        raise QueryError("a query is all zeros, or not finite")
+    return (wide / norms).astype(np.float32), wanted.given_kind
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".npy":
+            return map_array(path)
+        return read_input(path).decode("utf-8").splitlines()
+    except (OSError, ValueError, EOFError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UsageError(
+            f"{path} cannot be read: {why}", hint="vectors as .npy, or a text a line in UTF-8"
+        ) from error
+
+
+def _some(index: VectorIndex, share: float | None) -> IdSet | None:
+    """A random share of the live images."""
+    if share is None:
+        return None
+    live = np.concatenate([segment.ids[segment.searchable()] for segment in index.segments])
+    return IdSet(live[np.random.default_rng(_SEED).random(len(live)) < share])
+
+
+def _measure(
+    index: VectorIndex,
+    asked: _Queries,
+    ks: Sequence[int],
+    allowed: IdSet | None,
+    told: IndexInfo | None,
+    tell: Callable[[int], None],
+    stop: threading.Event | None,
+) -> NeighbourKind | None:
+    """None where ``stop`` was set."""
+    text, deep = asked.kind == "text", max(ks) + 1  # one more, since a stored row finds itself
+    truth = []
+    for start in range(0, len(asked.rows), _TOGETHER):
+        if stop is not None and stop.is_set():
+            return None
+        some = asked.rows[start : start + _TOGETHER]
+        truth += index.search(some, deep, allowed=allowed, text=text, exact=True)
+    exact_ms = []
+    for row in asked.rows[:_TIMED]:
+        began = time.perf_counter()
+        index.search(row[np.newaxis], deep, allowed=allowed, text=text, exact=True)
+        exact_ms.append(1000 * (time.perf_counter() - began))
+    shares: dict[int, list[float]] = {}
+    wall: list[float] = []
+    processor = 0.0
+    for k in ks:  # each for itself: who asks for more has more candidates looked at
+        count, shares[k] = k + (asked.own >= 0), []
+        index.search(
+            asked.rows[:1], k + 1, allowed=allowed, text=text
+        )  # what a first search maps and prepares
+        wall, cpu = [], time.process_time()
+        for row, own, best, many in zip(asked.rows, asked.own.tolist(), truth, count.tolist(), strict=True):
+            if stop is not None and stop.is_set():
+                return None
+            began = time.perf_counter()
+            (answer,) = index.search(row[np.newaxis], many, allowed=allowed, text=text)
+            wall.append(1000 * (time.perf_counter() - began))
+            right, found = best.scores[best.ids != own], answer.scores[answer.ids != own]
+            wanted = min(k, len(right))
+            good = np.count_nonzero(found >= right[wanted - 1] - _SAME)
+            shares[k].append(min(wanted, int(good)) / wanted)
+            tell(1)
+        processor = 1000 * (time.process_time() - cpu) / len(wall)
+    stated = None
+    if told is not None and allowed is None and not index.exact:
+        stated = told.text_recall if text else told.image_recall
+    return NeighbourKind(
+        kind=asked.kind,
+        came=asked.came,
+        queries=len(asked.rows),
+        recall={k: interval(np.array(shares[k])) for k in ks},
+        stated=stated,
+        median_ms=float(np.median(wall)),
+        p99_ms=float(np.percentile(wall, 99)),
+        cpu_ms=processor,
+        exact_ms=float(np.median(exact_ms)),
+    )
+
+
+def _notes(edition: Edition, space: SpaceInfo, index: VectorIndex) -> tuple[str, ...]:
+    damaged = edition.notes.get(space.space_id)
+    if damaged is not None:
+        return (damaged,)
+    return ("there is no approximate index: every search is exact",) if index.exact else ()

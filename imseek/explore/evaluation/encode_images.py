@@ -1,0 +1,122 @@
+"""Pictures of a collection, read and decoded once for several encoders, for this occasion only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.image_places import IndexedPlace
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.scores import unit_rows
+from imseek.encoders.base import Encoder, shared_draft_size
+from imseek.encoders.checks import available_cpus
+from imseek.errors import ImseekError, MediaError
+from imseek.indexer.ordered_map import OrderedMap
+from imseek.indexer.sources.place_reader import PlaceReader
+from imseek.media.decode import decode
+from imseek.types import Float32
+
+#: Pictures that are encoded at once, where no encoder asks for more.
+_BATCH: Final = 32
+#: Ids whose places are looked up at once.
+_LOOKED_UP: Final = 500
+#: Seconds that reading and decoding one picture may take.
+_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    image_id: int
+    place: IndexedPlace | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """``prepared``, an array for each encoder, or ``trouble``: why there is none."""
+
+    image_id: int
+    prepared: tuple[npt.NDArray[Any], ...] = ()
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """``ids`` (m,) of pictures, and the unit rows (m, dim) of each encoder; or why an id has none."""
+
+    ids: Ids
+    rows: tuple[Float32, ...]
+    troubles: tuple[tuple[int, str], ...]
+
+
+def encode(
+    reader: Reader, ids: Ids, encoders: Sequence[Encoder], stop: threading.Event | None
+) -> Iterator[Encoded]:
+    """In batches, in the order of ``ids``. Rows are rounded to float16, as a collection stores them.
+
+    A picture whose file is gone, holds another content now, or cannot be decoded is told of. What is wrong with an
+    encoder as a whole is raised.
+    """
+    draft, batch = shared_draft_size(encoders), max([_BATCH, *(one.info.batch_size for one in encoders)])
+    workers = available_cpus()
+    with PlaceReader() as places:
+
+        def read(wanted: _Wanted) -> _Read:
+            try:
+                return _Read(wanted.image_id, _prepared(wanted, places, encoders, draft))
+            except FileNotFoundError:
+                return _Read(wanted.image_id, trouble="it is not there any more")
+            except (MediaError, OSError) as error:
+                return _Read(wanted.image_id, trouble=str(getattr(error, "strerror", None) or error))
+
+        reading: OrderedMap[_Wanted, _Read] = OrderedMap(
+            read,
+            workers=workers,
+            lookahead=batch + 2 * workers,
+            deadline=_SECONDS,
+            late=lambda wanted: _Read(wanted.image_id, trouble="reading and decoding took too long"),
+        )
+        found = reading(_wanted(reader, ids, stop))
+        while some := list(islice(found, batch)):
+            good = [one for one in some if one.trouble is None]
+            rows = tuple(
+                _rows(encoder, [one.prepared[n] for one in good]) for n, encoder in enumerate(encoders)
+            )
+            troubles = tuple((one.image_id, one.trouble) for one in some if one.trouble is not None)
+            yield Encoded(np.array([one.image_id for one in good], np.int64), rows, troubles)
+
+
+def _wanted(reader: Reader, ids: Ids, stop: threading.Event | None) -> Iterator[_Wanted]:
+    for start in range(0, len(ids), _LOOKED_UP):
+        some = ids[start : start + _LOOKED_UP].tolist()
+        places = reader.indexed_places(some)
+        for image_id in some:
+            if stop is not None and stop.is_set():
+                return
+            yield _Wanted(image_id, places.get(image_id))
+
+
+def _prepared(
+    wanted: _Wanted, places: PlaceReader, encoders: Sequence[Encoder], draft: int | None
+) -> tuple[npt.NDArray[Any], ...]:
+    if wanted.place is None:
+        raise FileNotFoundError
+    pixels = decode(places.load(wanted.place).data, min_side=draft).pixels
+    try:
+        return tuple(encoder.prepare(pixels) for encoder in encoders)
+    except (ImseekError, OSError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _rows(encoder: Encoder, prepared: list[npt.NDArray[Any]]) -> Float32:
+    if not prepared:
+        return np.zeros((0, encoder.info.dim), np.float32)
+    return unit_rows(encoder.encode_images(np.stack(prepared)).astype(np.float16))

@@ -1,0 +1,75 @@
+"""Texts as vectors of a space, for this occasion only."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from imseek.encoders.base import Encoder
+from imseek.encoders.checks import check_fingerprint
+from imseek.errors import UsageError
+from imseek.search.encoder_loader import load_encoder
+from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
+
+_BATCH: Final = 256
+
+#: Texts → (n, dim) float32 unit rows.
+Encode = Callable[[Sequence[str]], Float32]
+
+
+def speaker(root: Path, space: SpaceInfo, notify: Callable[[str], None] | None = None) -> Encoder:
+    """The encoder of a space, for words. Raises UsageError where it knows none, EncoderMismatchError for other weights,
+    and what loading it raises."""
+    encoder = load_encoder(root, space, ("text",), notify=notify)
+    check_words(encoder)
+    check_fingerprint(encoder, space.encoder, space.fingerprint)
+    return encoder
+
+
+def ranking(progress: ProgressCallback | None, total: int) -> Callable[[int], None]:
+    """What to call with the number of questions that have been ranked."""
+    started = time.monotonic()
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(Progress("ranks", done, total, 0, time.monotonic() - started))
+
+    return tell
+
+
+def check_words(encoder: Encoder) -> None:
+    """Raises UsageError."""
+    if "text" not in encoder.info.modalities:
+        raise UsageError(
+            f"{encoder.info.reference} knows no words, and captions cannot be compared with its pictures",
+            hint="`imseek encoders list` says which do",
+        )
+
+
+def encoded(
+    encoder: Encoder,
+    texts: Sequence[str],
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Float32 | None:
+    """(n, dim) float32 unit rows of n texts, each different one encoded once; None where ``stop`` was set."""
+    started = time.monotonic()
+    number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
+    wanted = list(number)
+    rows = np.zeros((len(wanted), encoder.info.dim), np.float32)
+    for start in range(0, len(wanted), _BATCH):
+        if stop is not None and stop.is_set():
+            return None
+        rows[start : start + _BATCH] = encoder.encode_texts(wanted[start : start + _BATCH])
+        if progress is not None:
+            done = min(start + _BATCH, len(wanted))
+            progress(Progress("captions", done, len(wanted), 0, time.monotonic() - started))
+    if len(wanted) == len(texts):
+        return rows
+    found: Float32 = rows[[number[text] for text in texts]]
+    return found

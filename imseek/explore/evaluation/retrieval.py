@@ -1,0 +1,162 @@
+"""Words find pictures, and pictures words: R@k, ranks and average precision over the captions of a collection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids, IdSet
+from imseek.encoders import registry
+from imseek.errors import QueryError, UsageError
+from imseek.explore.captions import caption_pairs
+from imseek.explore.evaluation.encode_texts import encoded, ranking, speaker
+from imseek.explore.evaluation.rank_metrics import chosen, figures
+from imseek.explore.metrics.retrieval import Held, Pairs, Rows, ranks
+from imseek.explore.snapshot_session import allowed
+from imseek.explore.space_vectors import Vectors
+from imseek.types import ProgressCallback, SpaceInfo
+from imseek.types.evaluate import LeftOut, RetrievalReport
+
+Among: TypeAlias = Literal["captioned", "all"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """What to evaluate. ``space`` is an id or the reference of an encoder, None: the first space."""
+
+    captions: caption_pairs.Given | None = None
+    column: str | None = None
+    space: int | str | None = None
+    where: str | None = None
+    among: Among = "captioned"
+    ks: Sequence[int] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Questions:
+    """Captions as ``rows`` (n, dim), and the ids (n,) of their images, ascending."""
+
+    ids: Ids
+    rows: Rows
+    came: str
+    left_out: LeftOut = caption_pairs.ALL
+
+
+def evaluate(
+    reader: Reader,
+    wanted: Wanted,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> RetrievalReport:
+    """See :func:`imseek.evaluate.retrieval`."""
+    space = space_of(reader, wanted.space)
+    within = allowed(reader, wanted.where)
+    found = _questions(reader, space, within, wanted, progress, stop, notify)
+    ids = np.empty(0, np.int64) if found is None else np.unique(found.ids)
+    if wanted.among == "captioned":
+        within = IdSet(ids)
+    pictures = Vectors(reader, space, within)
+
+    def report(captions: int, came: str, left_out: LeftOut) -> RetrievalReport:
+        return RetrievalReport(
+            encoder=space.encoder,
+            space_id=space.space_id,
+            generation=reader.generation,
+            images=len(pictures),
+            captions=captions,
+            captions_from=came,
+            among=wanted.among,
+            text_to_image=None,
+            image_to_text=None,
+            left_out=left_out,
+            interrupted=True,
+            notes=() if space.note is None else (space.note,),
+        )
+
+    if found is None:
+        return report(0, "given" if wanted.captions is not None else "metadata", LeftOut())
+    interrupted = report(len(found.ids), found.came, found.left_out)
+    owner = pictures.positions(found.ids)
+    ks = chosen(wanted.ks, min(len(pictures), len(found.ids)) if wanted.ks else len(pictures))
+    there = Pairs.of(np.arange(len(owner)), owner, len(owner))
+    forth = ranks(found.rows, pictures, there, tell=ranking(progress, len(owner)), stop=stop)
+    asking, picture = np.unique(owner, return_inverse=True)
+    if len(forth.first) < len(owner):
+        return interrupted
+    shown = pictures if len(asking) == len(pictures) else Held(pictures.at(asking))
+    again = Pairs.of(picture, np.arange(len(owner)), len(asking))
+    back = ranks(shown, found.rows, again, tell=ranking(progress, len(asking)), stop=stop)
+    if len(back.first) < len(asking):
+        return interrupted
+    several = len(asking) < len(owner)
+    return RetrievalReport(
+        encoder=space.encoder,
+        space_id=space.space_id,
+        generation=reader.generation,
+        images=len(pictures),
+        captions=len(owner),
+        captions_from=found.came,
+        among=wanted.among,
+        text_to_image=figures(forth, ks, picture if several else None),
+        image_to_text=figures(back, chosen(wanted.ks, len(owner))),
+        left_out=found.left_out,
+        notes=interrupted.notes,
+    )
+
+
+def space_of(reader: Reader, wanted: int | str | None) -> SpaceInfo:
+    """The image space of an id or an encoder's reference. Raises UsageError."""
+    spaces = reader.current.image_spaces
+    if wanted is None:
+        return reader.current.space
+    reference = registry.canonical(wanted) if isinstance(wanted, str) else None
+    for space in spaces:
+        if space.space_id == wanted or space.encoder == reference:
+            return space
+    known = ", ".join(f"{space.space_id} ({space.encoder})" for space in spaces)
+    raise UsageError(f"no space of pictures is {wanted!r}", hint=f"spaces: {known}")
+
+
+def _questions(
+    reader: Reader,
+    space: SpaceInfo,
+    within: IdSet | None,
+    wanted: Wanted,
+    progress: ProgressCallback | None,
+    stop: threading.Event | None,
+    notify: Callable[[str], None] | None,
+) -> Questions | None:
+    """None where it was stopped. Raises QueryError where there is no caption."""
+    embedded = reader.current.caption_space
+    if wanted.captions is None and embedded is not None and embedded.fingerprint == space.fingerprint:
+        rows = Vectors(reader, embedded, within)
+        if len(rows):
+            return Questions(rows.ids, rows, "space")
+    if wanted.captions is None:
+        said, came = caption_pairs.own(reader, space, within), "metadata"
+    else:
+        live = Vectors(reader, space, within).ids
+        said, came = caption_pairs.said_of(reader, wanted.captions, wanted.column, live), "given"
+    if not said.texts:
+        raise none_left(said.left_out, given=came == "given")
+    made = encoded(speaker(reader.root, space, notify), said.texts, progress, stop)
+    return None if made is None else Questions(said.ids, Held(made), came, said.left_out)
+
+
+def none_left(left_out: LeftOut, *, given: bool) -> QueryError:
+    """What to say where no caption is left to ask."""
+    if not given:
+        return QueryError(
+            "no image has a caption",
+            hint="`imseek index` takes captions from pictures and tables; --captions FILE brings some",
+        )
+    told = f"{left_out.unknown:,} rows name no image of the collection"
+    if left_out.names:
+        told += f" ({', '.join(left_out.names[:3])} …)"
+    return QueryError(f"no caption is left: {told}, {left_out.empty:,} have no caption")

@@ -1,0 +1,108 @@
+"""What images really are, as far as somebody has said: in a column, by tags, or by the folder that they lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.data import models, tag_reader
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import UsageError
+from imseek.explore import metadata_labels
+from imseek.explore.labels.classes import Classes, normal, of_names
+from imseek.explore.labels.recipe import KIND
+
+FOLDER: Final = "folder"
+TAGS: Final = "tags"
+#: Before a column that is called as one of the above.
+COLUMN: Final = "column:"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """``ids`` (n,), ascending, of images whose class is known, and ``numbers`` (n,) int64 into ``classes``. ``several``
+    images that have more than one of the classes are left out, ``other`` images that have something else."""
+
+    ids: Ids
+    numbers: Ids
+    classes: Classes
+    several: int
+    other: int
+
+
+def read(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Truth:
+    """Of the images ``ids`` those whose class is known. Without ``classes``, they are what the truth says there is.
+
+    ``kind`` is ``folder``, ``tags`` or a column's name. A folder is the innermost one whose name is a class; without
+    classes, the first below the source's. Names agree whatever their capitals. Raises UsageError.
+    """
+    if kind == TAGS and classes is None:
+        raise UsageError("tags say many things", hint="name the classes: --classes cat,dog")
+    said: dict[int, set[str]] = {}
+    for image_id, text in _said(reader, ids, kind, classes):
+        said.setdefault(image_id, set()).add(text)
+    if classes is None:
+        spelt: dict[str, str] = {}
+        for texts in said.values():
+            for text in texts:
+                spelt.setdefault(normal(text), text.strip())
+        if len(spelt) < 2:
+            raise UsageError(
+                f"only {len(spelt)} different class by {kind}: nothing to tell apart",
+                hint="name the classes (--classes), or another --truth: folder, tags, or a column",
+            )
+        classes = of_names(spelt[key] for key in sorted(spelt))
+    number = {normal(name): n for n, name in enumerate(classes.names)}
+    numbered: dict[int, int] = {}
+    several = other = 0
+    for image_id, texts in said.items():
+        numbers = {number[key] for key in map(normal, texts) if key in number}
+        if len(numbers) == 1:
+            numbered[image_id] = numbers.pop()
+        elif numbers:
+            several += 1
+        else:
+            other += 1
+    if not numbered:
+        raise UsageError(
+            f"no image has one of the classes by {kind}",
+            hint="truth is a column, `tags`, or `folder`: the folders' names",
+        )
+    found = np.array(sorted(numbered), np.int64)
+    return Truth(found, np.array([numbered[i] for i in found.tolist()], np.int64), classes, several, other)
+
+
+def _said(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Iterator[tuple[int, str]]:
+    if kind == FOLDER:
+        yield from _folders(reader, ids, classes)
+    elif kind == TAGS:
+        wanted = set(ids.tolist())
+        yield from (one for one in tag_reader.said(reader) if one[0] in wanted)
+    else:
+        column = kind.removeprefix(COLUMN)
+        record = models.find(reader.root, column.lower())
+        if record is not None and record.kind == KIND:
+            raise UsageError(
+                f"{column!r} holds labels that imseek gave: they would be judged by themselves",
+                hint="truth is what somebody knows: a column of a table, `tags`, or `folder`",
+            )
+        yield from metadata_labels.values_of(reader, column, ids).items()
+
+
+def _folders(reader: Reader, ids: Ids, classes: Classes | None) -> Iterator[tuple[int, str]]:
+    names = None if classes is None else {normal(name) for name in classes.names}
+    for image_id, one in metadata_labels.folders_of(reader, ids):
+        folders = [*one.around, *(one.inside or ())]
+        if names is None:
+            chosen = folders[:1]
+        else:
+            chosen = [folder for folder in reversed(folders) if normal(folder) in names][:1]
+        for folder in chosen:
+            yield image_id, folder
+
+
+__all__ = ["COLUMN", "FOLDER", "TAGS", "Truth", "read"]

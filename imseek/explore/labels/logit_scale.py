@@ -1,0 +1,160 @@
+"""From cosines to probabilities: by which number they are multiplied, and who says so.
+
+Training learns the number that makes its cosines probabilities (CLIP: at most 100, Radford et al. 2021, section 2.5).
+An encoder that was not trained so has none; for ``builtin`` one was measured.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.data import models
+from imseek.data.current_file import read_current
+from imseek.data.logit_scales import logits_of
+from imseek.errors import UsageError
+from imseek.types import Float32, SpaceInfo
+from imseek.types.adapters import adapter_of
+
+KIND: Final = "temperature"
+#: Where nothing is known: what CLIP's is clipped to.
+CLIP: Final = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Logits are ``factor`` · (cosine + an offset of the class); for a sigmoid ``bias`` is added, where there is one.
+
+    ``flat`` is by how much, of what a class has in common with a picture of nothing in particular, is taken away.
+    ``source`` says in words where the numbers come from.
+    """
+
+    factor: float
+    bias: float | None
+    source: str
+    flat: float = 0.0
+
+
+#: Of the built-in encoder: chosen on half A of the Tux Paint stamps by bench/labels.py (docs/log.md).
+BUILTIN: Final = Scale(16.0, None, "measured for builtin (docs/labels.md)", flat=0.4)
+
+
+def of_space(root: Path, space: SpaceInfo) -> Scale:
+    """What the encoder of a space was trained with, else what was measured for it."""
+    below = adapter_of(space.encoder)
+    if (space.encoder if below is None else below[1]) == "builtin":
+        # Behind an adapter cosines are somewhat others: nearer than what would be assumed, and no more than that.
+        return BUILTIN if below is None else replace(BUILTIN, source=f"{BUILTIN.source}, without its adapter")
+    factor, bias = logits_of(root, space.space_id)
+    if factor is not None:
+        return Scale(factor, bias, f"learned in the training of {space.encoder}")
+    return Scale(CLIP, None, f"assumed: {space.encoder} records none")
+
+
+def wanted(root: Path, space: SpaceInfo, temperature: str | float | None) -> Scale:
+    """With ``temperature`` a number (cosines are divided by it) or the name of what was learned before.
+
+    Raises UsageError for one that is no positive number, for a name that is not known, and for what was learned with
+    another encoder.
+    """
+    own = of_space(root, space)
+    if temperature is None:
+        return own
+    number = _number(temperature)
+    if number is not None:
+        if not (math.isfinite(number) and number > 0):
+            raise UsageError(
+                f"a temperature is a positive number, not {temperature}",
+                hint="0.01 is what CLIP was trained with; a lower one makes probabilities surer",
+            )
+        return replace(own, factor=1 / number, bias=None, source=f"temperature {number:g}")
+    model = models.find(root, str(temperature))
+    if model is None or model.kind != KIND:
+        known = [one.name for one in models.of_kind(root, KIND)]
+        raise UsageError(
+            f"no temperature is called {temperature!r}",
+            hint=f"there are: {', '.join(known)}"
+            if known
+            else "a number, or learn one: imseek evaluate zeroshot --save-temperature NAME",
+        )
+    facts = model.facts
+    if facts["fingerprint"] != space.fingerprint:
+        raise UsageError(
+            f"the temperature {temperature!r} was learned with {facts['encoder']}, not {space.encoder}",
+            hint="learn it again: imseek evaluate zeroshot --save-temperature NAME",
+        )
+    return Scale(facts["factor"], facts["bias"], f"temperature {temperature!r}", facts["flat"])
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a collection's first space: its own scale, and the ``names`` of what was learned for its
+    encoder. ``several``: whether a sigmoid can be had, be it from what was learned."""
+
+    own: Scale
+    names: tuple[str, ...]
+    several: bool
+
+
+def known(root: Path) -> Known:
+    """Raises CorruptCollectionError."""
+    space = read_current(root).space
+    own = of_space(root, space)
+    learned = [one for one in models.of_kind(root, KIND) if one.facts["fingerprint"] == space.fingerprint]
+    several = own.bias is not None or any(one.facts["bias"] is not None for one in learned)
+    return Known(own, tuple(one.name for one in learned), several)
+
+
+def check_name(root: Path, name: str) -> None:
+    """Raises UsageError for what cannot be the name of a learned temperature."""
+    models.check_name(name)
+    model = models.find(root, name)
+    if model is not None and model.kind != KIND:
+        raise UsageError(
+            f"{name!r} is the name of a model ({model.kind}) already", hint="choose another name"
+        )
+    try:
+        float(name)
+    except ValueError:
+        return
+    raise UsageError(f"{name!r} would be taken for a number", hint="choose another name")
+
+
+def facts(scale: Scale, space: SpaceInfo) -> dict[str, Any]:
+    """As a model's facts."""
+    return {
+        "factor": scale.factor,
+        "bias": scale.bias,
+        "flat": scale.flat,
+        "encoder": space.encoder,
+        "fingerprint": space.fingerprint,
+    }
+
+
+def offsets(vectors: Float32, scale: Scale, mean: Float32 | None) -> Float32:
+    """(classes,) what is added to the cosines with each class; ``vectors`` (classes, dim).
+
+    With ``mean`` (dim,), the mean vector of the pictures, the mean cosine of the class is taken away, so that no class
+    has a head start. Else, with ``flat``, a share of its cosine with a picture that is a little of everything.
+    """
+    if mean is not None:
+        return -(vectors @ mean)
+    if not scale.flat:
+        return np.zeros(len(vectors), np.float32)
+    from imseek.encoders.builtin.space import CLASSES
+
+    everything = np.zeros(vectors.shape[1], np.float32)
+    everything[:CLASSES] = 1 / math.sqrt(CLASSES)
+    taken: Float32 = np.float32(-scale.flat) * (vectors @ everything)
+    return taken
+
+
+def _number(temperature: str | float) -> float | None:
+    try:
+        return float(temperature)
+    except ValueError:
+        return None

@@ -1,0 +1,120 @@
+"""The ways in which images come to lie on a map: by UMAP, by principal components, and among others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet
+from imseek.data.vectors.base import Ids
+from imseek.explore.maps import neighbours, umap_layout
+from imseek.explore.maps.map_progress import Stages
+from imseek.explore.maps.map_store import Places, none
+from imseek.explore.maps.pca import Axes, known, principal
+from imseek.explore.maps.transform import placed
+from imseek.explore.space_vectors import BLOCK, Vectors
+from imseek.types import Float32
+
+#: Fewer images than these have too few neighbours for UMAP.
+_FEW: Final = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """``axes`` where more images are placed by them. ``interrupted`` tells that others were yet to be placed."""
+
+    places: Places
+    axes: Axes | None
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+
+def by_axes(vectors: Vectors, stages: Stages) -> Fitted:
+    """Raises Stopped."""
+    axes = principal(_told(vectors, vectors.ids, stages), vectors.dim)
+    return Fitted(projected(vectors, vectors.ids, axes, stages, fitted=True), axes)
+
+
+def projected(vectors: Vectors, ids: Ids, axes: Axes, stages: Stages, *, fitted: bool) -> Places:
+    """Where images lie along axes. Raises Stopped."""
+    there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
+    for start in range(0, len(ids), BLOCK):
+        part = ids[start : start + BLOCK]
+        rows = vectors.of(part)
+        has = known(rows)
+        there.append(part[has])
+        coordinates.append(axes.project(rows[has]))
+        stages.tell("placing", start + len(part), len(ids))
+        stages.check()
+    all_ids = np.concatenate(there)
+    return Places(all_ids, np.concatenate(coordinates), np.full(len(all_ids), fitted))
+
+
+def by_umap(
+    reader: Reader, vectors: Vectors, near: int, min_dist: float, seed: int, sample: int, stages: Stages
+) -> Fitted:
+    """A sample is laid out where there are more images; the others are placed. Raises Stopped, MissingExtraError."""
+    umap_layout.load()  # What is missing is said before the work.
+    chosen, notes = vectors.ids, []
+    if len(chosen) > sample:
+        drawn = np.random.default_rng(seed).choice(len(chosen), sample, replace=False)
+        chosen = chosen[np.sort(drawn)]
+        notes.append(f"{sample:,} of {len(vectors):,} images were laid out, and the others placed among them")
+    axes = principal(_told(vectors, chosen, stages), vectors.dim)
+    first = projected(vectors, chosen, axes, stages, fitted=True)
+    n = len(first)
+    if n < _FEW:
+        notes.append(f"so few images ({n}) lie by their principal components")
+        return Fitted(first, None, tuple(notes))
+    k = min(near, n - 1) - 1  # An image counts among its own neighbours, as in umap-learn.
+    if n <= near:
+        notes.append(f"{n - 1} neighbours instead of {near}: there are only {n} images")
+    positions, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    every = IdSet(first.ids)
+    index = neighbours.index_of(reader, vectors, every)
+    done = 0
+    for ids, at, apart in neighbours.nearest(index, vectors, first.ids, every, k):
+        positions[done : done + len(ids)], distances[done : done + len(ids)] = at, apart
+        done += len(ids)
+        stages.tell("finding neighbours", done, n)
+        stages.check()
+    coordinates = umap_layout.laid_out(positions, distances, first.coordinates, min_dist, seed, stages)
+    places = Places(first.ids, coordinates, first.fitted)
+    rest = np.setdiff1d(vectors.ids, chosen, assume_unique=True)
+    added, interrupted = among(reader, vectors, rest, places, near, stages)
+    return Fitted(places.with_(added), None, tuple(notes), interrupted)
+
+
+def among(
+    reader: Reader, vectors: Vectors, ids: Ids, anchors: Places, near: int, stages: Stages
+) -> tuple[Places, bool]:
+    """Images placed among ``anchors``, which stay where they are, as far as the work came before it was stopped; and
+    whether it was. Where an image comes to lie does not depend on what is placed with it."""
+    if not len(ids):
+        return none(), False
+    there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
+    others = IdSet(anchors.ids)
+    index = neighbours.index_of(reader, vectors, others)
+    k = min(near, len(anchors))
+    done, stopped = 0, False
+    for part, at, apart in neighbours.nearest(index, vectors, ids, others, k):
+        there.append(part)
+        coordinates.append(placed(at, apart, anchors.coordinates))
+        done += len(part)
+        stages.tell("placing", done, len(ids))
+        if stopped := stages.stopped:
+            break
+    all_ids = np.concatenate(there)
+    found = Places(all_ids, np.concatenate(coordinates), np.zeros(len(all_ids), np.bool_))
+    return found, stopped and done < len(ids)
+
+
+def _told(vectors: Vectors, ids: Ids, stages: Stages) -> Iterator[Float32]:
+    for start in range(0, len(ids), BLOCK):
+        yield vectors.of(ids[start : start + BLOCK])
+        stages.tell("reading vectors", min(start + BLOCK, len(ids)), len(ids))
+        stages.check()

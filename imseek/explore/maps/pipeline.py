@@ -1,0 +1,235 @@
+"""Laying a map out, or placing on it what is not there yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from imseek.data.models import Model
+from imseek.data.reader import Reader
+from imseek.errors import UsageError
+from imseek.explore.maps import fit, map_store
+from imseek.explore.maps.map_progress import Stages, Stopped
+from imseek.explore.maps.map_store import Places
+from imseek.explore.maps.pca import Axes, known
+from imseek.explore.maps.trustworthiness import NEIGHBOURS, SAMPLE, trustworthiness
+from imseek.explore.snapshot_session import allowed
+from imseek.explore.space_vectors import Vectors
+from imseek.types import MapInfo, MapMethod, MapReport
+
+#: What holds where a map is made and nobody says otherwise.
+METHOD: Final[MapMethod] = "umap"
+NEAR: Final = 15
+MIN_DIST: Final = 0.1
+SEED: Final = 0
+#: Images that UMAP lays out; of more a sample, and the others are placed.
+FITTED: Final = 100_000
+#: Of those on a map, the share that was placed since from which on the map is due to be laid out anew.
+_DUE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for; None stands for what the map has, or for what is usual."""
+
+    name: str
+    method: MapMethod | None
+    refit: bool
+    neighbours: int | None
+    min_dist: float | None
+    seed: int | None
+    where: str | None
+    sample: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """The map as it is now, and what is to be stored: nothing where ``places`` is None."""
+
+    report: MapReport
+    places: Places | None = None
+    axes: Axes | None = None
+
+
+def lay_out(reader: Reader, wanted: Wanted, stages: Stages) -> Outcome:
+    """Stores nothing. Raises UsageError, QueryError, MissingExtraError, StaleGenerationError."""
+    model = map_store.check_name(reader, wanted.name)
+    if model is not None and wanted.where is None:
+        wanted = replace(wanted, where=map_store.info_of(model).where)
+    vectors = Vectors(reader, allowed=allowed(reader, wanted.where))
+    if not len(vectors):
+        if wanted.where is not None and reader.current.images:
+            raise UsageError("no image meets the condition", hint="docs/where.md says what it can be made of")
+        raise UsageError("there are no images to lay out", hint="imseek index FOLDER")
+    held = map_store.none() if model is None else map_store.read(reader, wanted.name)
+    told = _Telling(reader, vectors, stages)
+    if model is None or wanted.refit:
+        return _anew(reader, vectors, wanted, model, held, told)
+    return _more(reader, vectors, wanted, model, held, told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """Makes reports."""
+
+    reader: Reader
+    vectors: Vectors
+    stages: Stages
+
+    def report(
+        self,
+        info: MapInfo,
+        places: Places,
+        *notes: str,
+        laid_out: int = 0,
+        placed: int = 0,
+        stale: bool = False,
+        interrupted: bool = False,
+    ) -> MapReport:
+        return MapReport(
+            info=info,
+            images=len(self.vectors),
+            laid_out=laid_out,
+            placed=placed,
+            missing=int((~places.has(self.vectors.ids)).sum()),
+            stale=stale,
+            interrupted=interrupted,
+            notes=notes,
+            seconds=self.stages.seconds,
+            generation=self.reader.generation,
+        )
+
+
+def _anew(
+    reader: Reader, vectors: Vectors, wanted: Wanted, model: Model | None, held: Places, told: _Telling
+) -> Outcome:
+    before = None if model is None else map_store.info_of(model)
+    info = _planned(vectors, wanted, before)
+    try:
+        if info.neighbours is None or info.min_dist is None:
+            made = fit.by_axes(vectors, told.stages)
+        else:
+            made = fit.by_umap(
+                reader, vectors, info.neighbours, info.min_dist, info.seed, wanted.sample, told.stages
+            )
+    except Stopped:
+        return Outcome(told.report(before or info, held, interrupted=True))
+    info = _described(info, reader, made.places)
+    report = told.report(
+        info,
+        made.places,
+        *made.notes,
+        laid_out=info.fitted,
+        placed=info.placed,
+        interrupted=made.interrupted,
+    )
+    return Outcome(report, made.places, made.axes)
+
+
+def _planned(vectors: Vectors, wanted: Wanted, before: MapInfo | None) -> MapInfo:
+    """What the map is to be, before anything is known of it. What is not asked for is as it was."""
+
+    def chosen(name: str, usual: object) -> object:
+        asked = getattr(wanted, name)
+        was = None if before is None else getattr(before, name)
+        return next((one for one in (asked, was) if one is not None), usual)
+
+    is_umap = chosen("method", METHOD) == "umap"
+    known_facts = {
+        "method": chosen("method", METHOD),
+        "seed": chosen("seed", SEED),
+        "neighbours": chosen("neighbours", NEAR) if is_umap else None,
+        "min_dist": chosen("min_dist", MIN_DIST) if is_umap else None,
+    }
+    return MapInfo(
+        name=wanted.name,
+        encoder=vectors.space.encoder,
+        fingerprint=vectors.space.fingerprint,
+        where=wanted.where,
+        fitted=0,
+        placed=0,
+        trustworthiness=None,
+        trust_neighbours=NEIGHBOURS,
+        trust_sample=0,
+        created="",
+        **known_facts,  # type: ignore[arg-type]
+    )
+
+
+def _more(
+    reader: Reader, vectors: Vectors, wanted: Wanted, model: Model, held: Places, told: _Telling
+) -> Outcome:
+    info = map_store.info_of(model)
+    _check_same(wanted, info)
+    if info.fingerprint != vectors.space.fingerprint:
+        note = f"it is stale: made of vectors of {info.encoder}, where the collection has those of "
+        note += f"{vectors.space.encoder}; --refit lays it out anew"
+        return Outcome(told.report(info, held, note, stale=True))
+    missing = vectors.ids[~held.has(vectors.ids)]
+    if not len(missing):
+        return Outcome(told.report(info, held))
+    axes = map_store.axes_of(model)
+    interrupted = False
+    if axes is not None:
+        try:
+            added = fit.projected(vectors, missing, axes, told.stages, fitted=False)
+        except Stopped:
+            return Outcome(told.report(info, held, interrupted=True))
+    else:
+        live = Vectors(reader)
+        anchors = held.only(held.fitted & (live.positions(held.ids) >= 0))
+        if not len(anchors):
+            raise UsageError(
+                f"none of the images that the map {info.name} was laid out with is left",
+                hint="--refit lays it out anew",
+            )
+        near = info.neighbours or NEAR
+        added, interrupted = fit.among(reader, vectors, missing, anchors, near, told.stages)
+    if not len(added):
+        return Outcome(told.report(info, held, interrupted=interrupted))
+    places = held.with_(added)
+    info = _described(info, reader, places)
+    notes = []
+    if info.placed > _DUE * (info.placed + info.fitted) and info.fitted < wanted.sample:
+        notes.append(
+            f"{info.placed:,} images were placed among {info.fitted:,}: --refit lays out all of them"
+        )
+    report = told.report(info, places, *notes, placed=len(added), interrupted=interrupted)
+    return Outcome(report, places, axes)
+
+
+def _check_same(wanted: Wanted, info: MapInfo) -> None:
+    """Raises UsageError where the map that is there was made in another way than is asked for."""
+    for what in ("method", "neighbours", "min_dist", "seed"):
+        asked, has = getattr(wanted, what), getattr(info, what)
+        if asked is not None and asked != has and (has is not None or what == "method"):
+            raise UsageError(
+                f"the map {info.name} was laid out with {what.replace('_', '-')} {has}, not {asked}",
+                hint="--refit lays it out anew; --name makes another one",
+            )
+
+
+def _described(info: MapInfo, reader: Reader, places: Places) -> MapInfo:
+    """With what is true of it now, of the images that are live."""
+    live = Vectors(reader)
+    here = places.only(live.positions(places.ids) >= 0)
+    fitted = int(here.fitted.sum())
+    size = min(SAMPLE, len(here))
+    drawn = np.sort(np.random.default_rng(info.seed).choice(len(here), size, replace=False))
+    sample = here.only(np.isin(np.arange(len(here)), drawn))
+    near = min(NEIGHBOURS, (size - 1) // 2)
+    trust = None
+    if near > 0:
+        rows = live.of(sample.ids)
+        assert known(rows).all()
+        trust = round(trustworthiness(rows, sample.coordinates, near), 6)
+    return replace(
+        info,
+        fitted=fitted,
+        placed=len(here) - fitted,
+        trustworthiness=trust,
+        trust_neighbours=near,
+        trust_sample=size,
+    )

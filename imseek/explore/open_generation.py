@@ -1,0 +1,54 @@
+"""The newest generation of a collection with its vector indexes, taken up anew where a purge comes between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from imseek.data.reader import Reader
+from imseek.data.vectors import VectorIndex
+from imseek.errors import StaleGenerationError
+from imseek.search.generations import Editions
+from imseek.types import SpaceInfo
+
+T = TypeVar("T")
+
+
+class Opened:
+    """To be entered. Raises CollectionNotFoundError, CorruptCollectionError."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __enter__(self) -> Opened:
+        self._editions = Editions(self.root, "faiss")
+        self._edition = self._editions.newest()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._editions.close()
+
+    @property
+    def reader(self) -> Reader:
+        return self._edition.reader
+
+    def index(self, space: SpaceInfo) -> VectorIndex:
+        """Raises CorruptCollectionError, MissingExtraError, StaleGenerationError."""
+        return self._editions.index(self._edition, space)
+
+    def renew(self) -> bool:
+        """After a StaleGenerationError: whether there is a newer generation, which is taken up."""
+        before = self._edition.reader.generation
+        newer = self._editions.renew() != before
+        self._edition = self._editions.newest()
+        return newer
+
+    def reading(self, work: Callable[[Reader], T]) -> T:
+        """``work`` on the newest generation."""
+        while True:
+            try:
+                return work(self.reader)
+            except StaleGenerationError:
+                if not self.renew():
+                    raise

@@ -1,0 +1,280 @@
+"""How good a probe is on images that it did not learn from, nor from a copy of."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import UsageError
+from imseek.explore.metrics import bootstrap, classification
+from imseek.explore.probes import calibration, holdout_groups, model_selection
+from imseek.explore.probes.class_name_vectors import words_of
+from imseek.explore.probes.labels import Labelled, Labels, Targets, read
+from imseek.explore.probes.probe_store import Probe
+from imseek.explore.probes.training import check_classes, thinned
+from imseek.explore.space_vectors import BLOCK, Vectors
+from imseek.types import Float32, Progress, ProgressCallback
+from imseek.types.evaluate import Estimate
+from imseek.types.probes import ClassScore, Confusion, CurvePoint, ProbeEvaluation
+
+PHASE: Final = "evaluating"
+#: Of each class so many images are drawn so many times for a point of a learning curve.
+DRAWS: Final = 5
+_RESAMPLES: Final = 1000
+_CONFUSIONS: Final = 20
+
+Numbers = npt.NDArray[Any]
+
+
+def of_probe(
+    reader: Reader, vectors: Vectors, probe: Probe, truth: Labels, searchable: Ids
+) -> ProbeEvaluation:
+    """A stored probe, on images with a truth. Raises UsageError where none is left."""
+    known, left = _in_its_classes(reader, probe, truth, searchable)
+    known = thinned(known)
+    contents, hashes = holdout_groups.facts_of(reader, known.ids)
+    digests = np.frombuffer(b"".join(contents), np.dtype("<i8")).reshape(-1, 4)
+    seen = np.isin(known.ids, probe.learned) | _among(digests, probe.contents)
+    there = probe.learned[vectors.positions(probe.learned) >= 0]
+    if len(there) and not seen.all():
+        rest = np.flatnonzero(~seen)
+        learned_contents, learned_hashes = holdout_groups.facts_of(reader, there)
+        like = holdout_groups.copies(
+            (learned_contents, learned_hashes, vectors.of(there)),
+            ([contents[i] for i in rest.tolist()], hashes[rest], vectors.of(known.ids[rest])),
+        )
+        seen[rest[like]] = True
+    at = np.flatnonzero(~seen)
+    if not len(at):
+        raise UsageError(
+            f"{probe.info.name} has learned from all {len(seen):,} images with a truth, or from copies of them",
+            hint="label others, or leave out the name: then a part is held out and another probe learns from the rest",
+        )
+    tested = known.take(at)
+    rows = np.concatenate(
+        [probe.logits(vectors.of(tested.ids[i : i + BLOCK])) for i in range(0, len(tested), BLOCK)]
+    )
+    groups = holdout_groups.groups([contents[i] for i in at.tolist()], hashes[at], vectors.of(tested.ids))
+    scored = _scored(rows, tested.targets, groups, probe.info.temperature, tested.classes)
+    return replace(
+        scored,
+        probe=probe.info.name,
+        method=probe.info.method,
+        truth=truth.shown(),
+        learned=len(probe.learned),
+        left_out=int(seen.sum()),
+        unknown=left,
+        notes=known.notes,
+    )
+
+
+def of_labels(
+    reader: Reader,
+    vectors: Vectors,
+    labels: Labels,
+    shots: Sequence[int],
+    *,
+    words: bool = True,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> ProbeEvaluation:
+    """A probe that learns from one half of what is labelled, on the other half; and, for each number of ``shots``,
+    probes that learn from so many images of each class of the first half. Copies are in one half.
+
+    Raises UsageError where there is nothing to tell apart, InterruptedError.
+    """
+    labelled = thinned(read(reader, labels, vectors.ids), seed)
+    check_classes(labelled)
+    rows = vectors.of(labelled.ids)
+    contents, hashes = holdout_groups.facts_of(reader, labelled.ids)
+    groups = holdout_groups.groups(contents, hashes, rows)
+    half = model_selection.folds_of(labelled.targets, groups, 2, seed)
+    first, second = np.flatnonzero(half != 0), np.flatnonzero(half == 0)
+    if not len(second):
+        raise UsageError(
+            "no class has two different images: there is nothing to hold out", hint="label more images"
+        )
+    centre = model_selection.centre_of(vectors)
+    said: Float32 | None = None
+    notes: tuple[str, ...] = ()
+    if words and not labelled.several:
+        said, notes = words_of(reader, vectors.space, labelled.classes)
+    task = _Task(
+        model_selection.prepared(rows, centre),
+        labelled.targets,
+        len(labelled.classes),
+        groups,
+        said,
+        labels.even,
+    )
+    whole, method, temperature = task.learn(first, second, seed)
+    scored = _scored(whole, labelled.targets[second], groups[second], temperature, labelled.classes)
+    curve = []
+    began = time.monotonic()
+    for number, k in enumerate(shots):
+        if stop is not None and stop.is_set():
+            raise InterruptedError
+        curve.append(task.point(first, second, k, seed))
+        if progress is not None:
+            progress(Progress(PHASE, number + 1, len(shots), 0, time.monotonic() - began))
+    return replace(
+        scored,
+        method=method,
+        truth=labels.shown(),
+        learned=len(first),
+        curve=tuple(curve),
+        notes=(*labelled.notes, *notes),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    rows: Float32
+    targets: Targets
+    classes: int
+    groups: Ids
+    words: Float32 | None
+    even: bool
+
+    def learn(self, at: Ids, tested: Ids, seed: int) -> tuple[Float32, str, float]:
+        """Logits of what is tested, method and temperature."""
+        found = model_selection.learn(
+            self.rows[at],
+            self.targets[at],
+            self.classes,
+            self.groups[at],
+            self.words,
+            even=self.even,
+            seed=seed,
+        )
+        return found.scorer.logits(self.rows[tested]), found.scorer.name, found.best.temperature
+
+    def point(self, first: Ids, second: Ids, shots: int, seed: int) -> CurvePoint:
+        kinds = model_selection.strata(self.targets)
+        logits, at, learned = [], [], 0
+        for draw in range(DRAWS):
+            generator = np.random.default_rng((seed, draw))
+            some: list[int] = []
+            for kind in range(self.classes + 1):
+                mine = generator.permutation(first[kinds[first] == kind])
+                _, one = np.unique(self.groups[mine], return_index=True)
+                some += mine[np.sort(one)][:shots].tolist()
+            found, _, _ = self.learn(np.sort(np.array(some)), second, seed)
+            logits.append(found)
+            at.append(second)
+            learned = len(some)
+        scored = _figures(np.concatenate(logits), np.concatenate(at), self.targets, self.groups, self.classes)
+        return CurvePoint(shots, learned, *scored)
+
+
+def _in_its_classes(
+    reader: Reader, probe: Probe, truth: Labels, searchable: Ids
+) -> tuple[Labelled, tuple[str, ...]]:
+    """What is labelled, in the numbers of a probe's classes; and the classes that it does not know."""
+    info = probe.info
+    number = {name: n for n, name in enumerate(info.classes)}
+    if info.several and truth.kind == "tags":
+        found = read(reader, replace(probe.labels, names=info.classes), searchable)
+        return found, ()
+    found = read(reader, truth, searchable)
+    unknown = tuple(name for name in found.classes if name not in number)
+    if info.several:
+        marks = np.zeros((len(found), len(info.classes)), np.bool_)
+        for n, name in enumerate(found.classes):
+            if name in number:
+                marks[found.targets == n, number[name]] = True
+        return replace(found, classes=info.classes, targets=marks), ()
+    of = np.array([number.get(name, -1) for name in found.classes])[found.targets]
+    kept = found.take(np.flatnonzero(of >= 0))
+    if not len(kept):
+        raise UsageError(
+            f"{truth.shown()} and the probe {info.name} have no class in common",
+            hint=f"the probe knows {', '.join(info.classes[:20])}; the truth has {', '.join(found.classes[:20])}",
+        )
+    return replace(kept, classes=info.classes, targets=of[of >= 0]), unknown
+
+
+def _among(digests: Ids, known: Ids) -> npt.NDArray[np.bool_]:
+    """(m,): which of (m, 4) are rows of (k, 4)."""
+    there = {row.tobytes() for row in np.ascontiguousarray(known, np.int64)}
+    return np.array([row.tobytes() in there for row in np.ascontiguousarray(digests, np.int64)], np.bool_)
+
+
+# -- figures -------------------------------------------------------------------------------------------
+
+
+def _figures(
+    logits: Numbers, at: Ids, targets: Targets, groups: Ids, classes: int
+) -> tuple[Estimate, Estimate]:
+    """Top-1 and mean per class, with intervals; pictures may come more than once, drawn together."""
+    truth = targets[at]
+    together = np.unique(groups[at], return_inverse=True)[1]
+    right = calibration.correct(logits, truth)
+    whole = bootstrap.interval(right, groups=together, resamples=_RESAMPLES)
+    if truth.ndim == 2:
+        hits = ((logits > 0) == truth).astype(np.float64)
+
+        def balanced(values: Numbers, weights: Numbers) -> float:
+            yes, no = truth * weights[:, None], ~truth * weights[:, None]
+            rates = [(side * hits).sum(axis=0) / np.maximum(side.sum(axis=0), 1) for side in (yes, no)]
+            both = (yes.sum(axis=0) > 0) & (no.sum(axis=0) > 0)
+            return float(np.mean((rates[0] + rates[1])[both] / 2)) if both.any() else float("nan")
+
+    else:
+
+        def balanced(values: Numbers, weights: Numbers) -> float:
+            total = np.bincount(truth, weights, classes)
+            there = total > 0
+            return float(np.mean(np.bincount(truth, weights * values, classes)[there] / total[there]))
+
+    return whole, bootstrap.interval(right, balanced, groups=together, resamples=_RESAMPLES)
+
+
+def _scored(
+    logits: Numbers, targets: Targets, groups: Ids, temperature: float, names: Sequence[str]
+) -> ProbeEvaluation:
+    chances = calibration.probabilities(logits, temperature, targets.ndim == 2)
+    accuracy, per_class = _figures(logits, np.arange(len(targets)), targets, groups, len(names))
+    confusions: tuple[Confusion, ...] = ()
+    if targets.ndim == 2:
+        marks, given = targets, logits > 0
+    else:
+        predicted = logits.argmax(axis=1)
+        numbers = np.arange(len(names))
+        marks, given = targets[:, None] == numbers, predicted[:, None] == numbers
+        confusions = tuple(
+            Confusion(names[one.truth], names[one.predicted], one.count)
+            for one in classification.confusions(targets, predicted, _CONFUSIONS)
+        )
+    tested, called, hits = marks.sum(axis=0), given.sum(axis=0), (marks & given).sum(axis=0)
+    return ProbeEvaluation(
+        probe=None,
+        method="",
+        truth="",
+        learned=0,
+        tested=len(targets),
+        left_out=0,
+        unknown=(),
+        accuracy=accuracy,
+        per_class=per_class,
+        ece=calibration.calibration_error(chances, targets),
+        classes=tuple(
+            ClassScore(
+                name,
+                int(tested[n]),
+                float(hits[n] / tested[n]) if tested[n] else None,
+                float(hits[n] / called[n]) if called[n] else None,
+            )
+            for n, name in enumerate(names)
+        ),
+        confusions=confusions,
+    )

@@ -1,0 +1,111 @@
+"""A probe's word on all images, a block at a time; kept as numbers, some bytes for each image."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.explore.probes.probe_store import Probe
+from imseek.explore.space_vectors import Vectors
+from imseek.types import Float32, LabelExamples, Progress, ProgressCallback
+
+PHASE: Final = "labelling"
+#: The separator of the names in a column, where images may have several classes.
+JOINED: Final = ", "
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """Of n images: ``ids`` (n,), ``best`` (n,) int32 the likeliest class, ``chance`` (n,) float32 its probability,
+    ``marks`` (n, classes) bool the classes at or above the threshold, only where images may have several."""
+
+    ids: Ids
+    best: npt.NDArray[np.int32]
+    chance: Float32
+    marks: npt.NDArray[np.bool_] | None
+
+    def labels(self, classes: Sequence[str]) -> Mapping[int, str]:
+        """By id the class; where images may have several those that it has, without the images that have none."""
+        marks = self.marks
+        if marks is None:
+            return ByRow(self.ids, lambda row: classes[int(self.best[row])])
+        some = np.flatnonzero(marks.any(axis=1))
+        return ByRow(
+            self.ids[some], lambda n: JOINED.join(classes[k] for k in np.flatnonzero(marks[some[n]]).tolist())
+        )
+
+    def chances(self) -> Mapping[int, float]:
+        return ByRow(self.ids, lambda row: round(float(self.chance[row]), 6))
+
+    def examples(self, classes: Sequence[str], n: int = 8) -> tuple[LabelExamples, ...]:
+        """Of each class some images, the probability being that of the likeliest class; where an image may have
+        several, it is told of that one, or, below the threshold, as of none (the last)."""
+        best = self.best if self.marks is None else np.where(self.marks.any(axis=1), self.best, len(classes))
+        order = np.argsort(best, kind="stable")
+        names = (*classes, *([] if self.marks is None else [None]))
+        ends = np.searchsorted(best[order], np.arange(len(names) + 1))
+        parts = (order[ends[number] : ends[number + 1]] for number in range(len(names)))
+        return tuple(
+            LabelExamples.of(name, self.ids[at], self.chance[at], n)
+            for name, at in zip(names, parts, strict=True)
+        )
+
+    def counts(self, classes: int) -> list[int]:
+        if self.marks is not None:
+            return [int(n) for n in self.marks.sum(axis=0)]
+        return [int(n) for n in np.bincount(self.best, minlength=classes)]
+
+
+class ByRow(Mapping[int, Any]):
+    """Values by ascending ids, made when they are asked for: a dict of a million takes a hundred megabytes."""
+
+    def __init__(self, ids: Ids, value: Callable[[int], Any]) -> None:
+        self._ids = ids
+        self._value = value
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._ids.tolist())
+
+    def __getitem__(self, image_id: int) -> Any:
+        row = int(np.searchsorted(self._ids, image_id))
+        if row == len(self._ids) or self._ids[row] != image_id:
+            raise KeyError(image_id)
+        return self._value(row)
+
+
+def say(
+    reader: Reader,
+    vectors: Vectors,
+    probe: Probe,
+    threshold: float,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Said | None:
+    """What a probe says of all of ``vectors``; None where it was stopped."""
+    n = len(vectors)
+    best = np.empty(n, np.int32)
+    chance = np.empty(n, np.float32)
+    marks = np.empty((n, len(probe.info.classes)), np.bool_) if probe.info.several else None
+    began = time.monotonic()
+    for part, rows in vectors.blocks():
+        if stop is not None and stop.is_set():
+            return None
+        found = probe.probabilities(rows)
+        best[part] = found.argmax(axis=1)
+        chance[part] = found.max(axis=1)
+        if marks is not None:
+            marks[part] = found >= threshold
+        if progress is not None:
+            progress(Progress(PHASE, part.stop, n, 0, time.monotonic() - began))
+    return Said(vectors.ids, best, chance, marks)

@@ -1,0 +1,350 @@
+"""Choosing between probes, and their settings, by cross-validation over labelled images.
+
+Images of one group (:mod:`imseek.explore.probes.holdout_groups`) are held out together. Each class is spread over the
+folds by itself, so that of two images of a class one is always there to learn from; a class of one group is never held
+out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.vectors.base import Ids
+from imseek.explore.metrics import bootstrap
+from imseek.explore.probes import cache_model, calibration, linear
+from imseek.explore.probes.cache_model import Cache
+from imseek.explore.probes.labels import Targets
+from imseek.explore.probes.linear import Linear
+from imseek.explore.space_vectors import BLOCK, Vectors
+from imseek.types import Float32
+from imseek.types.evaluate import Estimate
+
+FOLDS: Final = 5
+#: Folds are drawn so many times up to so many images: a few images say little in one draw.
+_DRAWS: Final = ((100, 5), (500, 3))
+#: Settings are chosen on a sample of so many images, class by class; what is chosen learns from all.
+MOST_JUDGED: Final = 4000
+#: Settings where nothing can be held out: those that did well on half A of the stamps of bench/probes.py, with one and
+#: two images of each class.
+STRENGTH: Final = 0.1
+SHARPNESS: Final = 4.0
+WEIGHT: Final = 3.0
+
+#: The mean vector of a collection is that of so many of its images.
+MOST_CENTRED: Final = 20_000
+_SMALLEST: Final = 1e-6
+
+Settings: TypeAlias = Mapping[str, float]
+#: Called as work goes on, with how many steps are done and how many there are; may raise.
+Step: TypeAlias = Callable[[int, int], None]
+
+
+class Scorer(Protocol):
+    """What gives classes to images."""
+
+    name: str
+
+    def logits(self, rows: Float32) -> Float32: ...
+    def arrays(self) -> dict[str, npt.NDArray[Any]]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A kind of probe with the best of its settings, as cross-validation found it; None where nothing could be held
+    out. ``ece`` is that of probabilities whose temperature comes from other folds."""
+
+    method: str
+    settings: Settings
+    temperature: float
+    accuracy: Estimate | None = None
+    log_loss: float | None = None
+    ece: float | None = None
+    tested: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    scorer: Linear | Cache
+    judged: tuple[Judged, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Judged:
+        return next(one for one in self.judged if one.method == self.scorer.name)
+
+
+def centre_of(vectors: Vectors) -> Float32:
+    """(dim,): the mean vector of a collection, or of many of its images, evenly taken."""
+    at = np.unique(np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), MOST_CENTRED)).astype(np.int64))
+    total = np.zeros(vectors.dim)
+    for start in range(0, len(at), BLOCK):
+        total += vectors.at(at[start : start + BLOCK]).sum(axis=0, dtype=np.float64)
+    return (total / max(1, len(at))).astype(np.float32)
+
+
+def prepared(rows: Float32, centre: Float32) -> Float32:
+    """(m, dim) unit rows, less the ``centre``, of length 1 again (Wang et al. 2019, SimpleShot's CL2N).
+
+    What all pictures have in common tells none from another. A row that is nearly the centre becomes zeros.
+    """
+    moved = rows - centre
+    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+    found: Float32 = np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > _SMALLEST)
+    return found
+
+
+def learn(
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    words: Float32 | None = None,
+    *,
+    even: bool = False,
+    seed: int = 0,
+    step: Step | None = None,
+) -> Learned:
+    """The better one of a linear probe and a cache model, by cross-validation, learned from all n images.
+
+    ``rows`` (n, dim) and ``words`` (classes, dim), of the names of the classes, are :func:`prepared`. The same
+    arguments give the same probe. ``even``: each class counts the same, however many images it has; not where an
+    image may have several.
+    """
+    even = even and targets.ndim == 1
+    kept, number = _judgeable(targets, classes, groups)
+    notes: tuple[str, ...] = ()
+    if len(number) < 1 + (targets.ndim == 1):
+        notes = (
+            "too few classes have two different images: nothing could be held out, and nothing was measured",
+        )
+        pivot = cache_model.pivot_of(_cosines(rows[sampled(targets, MOST_JUDGED, seed)]))
+        usual = {"sharpness": SHARPNESS, "weight": 0.0 if words is None else WEIGHT, "pivot": pivot}
+        judged: tuple[Judged, ...] = (
+            Judged("cache", usual, 1.0),
+            Judged("linear", {"strength": STRENGTH}, 1.0),
+        )
+    else:
+        some = kept[sampled(targets[kept], MOST_JUDGED, seed)]
+        told = targets[some] if targets.ndim == 2 else np.searchsorted(number, targets[some])
+        said = None if words is None else words[number]
+        judged = _judged(rows[some], told, len(number), groups[some], said, even, seed, step)
+    best = min(judged, key=lambda one: one.log_loss or 0.0)
+    return Learned(fitted(best, rows, targets, classes, words, even, seed), judged, notes)
+
+
+def _judgeable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Ids]:
+    """Positions of the images, and the classes, that can be held out: of classes with two groups or more.
+
+    The others would only ever be the wrong answer, and settings would be chosen that never give it.
+    """
+    if targets.ndim == 2:
+        kinds = strata(targets)
+        pairs = np.unique(np.stack([kinds, groups]), axis=1)[0]
+        there = np.bincount(pairs).max(initial=0) > 1
+        return np.arange(len(targets)), np.arange(classes) if there else np.empty(0, np.int64)
+    pairs = np.unique(np.stack([targets, groups]), axis=1)[0]
+    number = np.flatnonzero(np.bincount(pairs, minlength=classes) > 1)
+    return np.flatnonzero(np.isin(targets, number)), number
+
+
+def _cosines(rows: Float32) -> Float32:
+    found: Float32 = rows @ rows.T
+    return found
+
+
+def _judged(
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    words: Float32 | None,
+    even: bool,
+    seed: int,
+    step: Step | None,
+) -> tuple[Judged, ...]:
+    folds = list(_draws(targets, groups, seed))
+    return (
+        _best_linear(rows, targets, classes, groups, folds, even, step),
+        _best_cache(_cosines(rows), rows, targets, classes, groups, folds, words, even),
+    )
+
+
+def fitted(
+    best: Judged, rows: Float32, targets: Targets, classes: int, words: Float32 | None, even: bool, seed: int
+) -> Linear | Cache:
+    if best.method == "linear":
+        (found,) = linear.fit(rows, targets, classes, [best.settings["strength"]], even=even)
+        return found
+    keys = sampled(targets, cache_model.MOST_KEYS, seed, evenly=True)
+    return cache_model.fitted(rows[keys], targets[keys], classes, words, **best.settings)
+
+
+# -- judging -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """What one setting says of the images that were held out: logits, targets, and of which image and fold each is,
+    and how much it counts."""
+
+    logits: npt.NDArray[Any]
+    targets: Targets
+    image: Ids
+    fold: Ids
+    weights: npt.NDArray[np.float64]
+
+    def loss(self) -> float:
+        """Of what is true, with the temperature that suits it best: what settings are chosen by. Accuracy is coarse
+        where few images are held out, and the more settings there are, the more it flatters the best of them."""
+        temperature = calibration.temperature_of(self.logits, self.targets, self.weights)
+        each = calibration.losses(self.logits, self.targets, temperature)
+        return float(np.average(each, weights=self.weights))
+
+    def judged(self, method: str, settings: Settings, groups: Ids) -> Judged:
+        temperature = calibration.temperature_of(self.logits, self.targets, self.weights)
+        chances = np.empty(self.logits.shape, np.float32)
+        for fold in np.unique(self.fold):
+            mine = self.fold == fold
+            # Where there is one fold only, its own has to do.
+            other = ~mine if (~mine).any() else mine
+            own = calibration.temperature_of(self.logits[other], self.targets[other], self.weights[other])
+            chances[mine] = calibration.probabilities(self.logits[mine], own, self.targets.ndim == 2)
+        together = np.unique(groups[self.image], return_inverse=True)[1]
+        right = calibration.correct(self.logits, self.targets)
+        return Judged(
+            method,
+            settings,
+            temperature,
+            bootstrap.interval(right, groups=together, resamples=1000),
+            self.loss(),
+            calibration.calibration_error(chances, self.targets),
+            len(np.unique(self.image)),
+        )
+
+
+def _best_linear(
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    folds: list[Ids],
+    even: bool,
+    step: Step | None,
+) -> Judged:
+    parts: list[list[npt.NDArray[Any]]] = [[] for _ in linear.STRENGTHS]
+    held = list(_splits(folds))
+    for number, (learned, tested) in enumerate(held):
+        if step is not None:
+            step(number, len(held))
+        probes = linear.fit(rows[learned], targets[learned], classes, linear.STRENGTHS, even=even)
+        for found, probe in zip(parts, probes, strict=True):
+            found.append(probe.logits(rows[tested]))
+    each = [_held(found, targets, held, even) for found in parts]
+    best = int(np.argmin([one.loss() for one in each]))
+    return each[best].judged("linear", {"strength": linear.STRENGTHS[best]}, groups)
+
+
+def _best_cache(
+    cosines: Float32,
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    folds: list[Ids],
+    words: Float32 | None,
+    even: bool,
+) -> Judged:
+    pivot = cache_model.pivot_of(cosines)
+    said = None if words is None else rows @ words.T
+    held = list(_splits(folds))
+    values = [cache_model.shares(targets[learned], classes) for learned, _ in held]
+    best: tuple[float, _Held, Settings] | None = None
+    for sharpness in cache_model.SHARPNESSES:
+        near = cache_model.affinities(cosines, sharpness, pivot)
+        alone = [
+            near[np.ix_(tested, learned)] @ value
+            for (learned, tested), value in zip(held, values, strict=True)
+        ]
+        for weight in cache_model.WORDS if said is not None else (0.0,):
+            parts = alone
+            if said is not None and weight:
+                parts = [
+                    one + np.float32(weight) * said[tested]
+                    for one, (_, tested) in zip(alone, held, strict=True)
+                ]
+            found = _held(parts, targets, held, even)
+            loss = found.loss()
+            if best is None or loss < best[0]:
+                best = loss, found, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
+    assert best is not None
+    return best[1].judged("cache", best[2], groups)
+
+
+def _held(parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids, Ids]], even: bool) -> _Held:
+    image = np.concatenate([tested for _, tested in held])
+    fold = np.concatenate([np.full(len(tested), n) for n, (_, tested) in enumerate(held)])
+    told = targets[image]
+    weights = 1 / np.bincount(told)[told] if even else np.ones(len(told))
+    return _Held(np.concatenate(parts), told, image, fold, weights)
+
+
+def _splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:
+    """Positions that are learned from, and those held out."""
+    for fold in draws:
+        for number in range(int(fold.max()) + 1):
+            if (tested := np.flatnonzero(fold == number)).size:
+                yield np.flatnonzero(fold != number), tested
+
+
+# -- folds and samples ---------------------------------------------------------------------------------
+
+
+def strata(targets: Targets) -> Ids:
+    """(n,): one class of each image: where it may have several the rarest it has, else one more."""
+    if targets.ndim == 1:
+        return targets
+    rare = np.where(targets, targets.sum(axis=0), len(targets) + 1)
+    found: Ids = np.where(targets.any(axis=1), rare.argmin(axis=1), targets.shape[1]).astype(np.int64)
+    return found
+
+
+def folds_of(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
+    """(n,): in which fold each image is held out; -1: in none, since its class has no other group."""
+    generator = np.random.default_rng(seed)
+    kinds = strata(targets)
+    _, first = np.unique(groups, return_index=True)
+    of_group = kinds[first]
+    fold = np.full(len(first), -1, np.int64)
+    for kind in np.unique(of_group):
+        mine = generator.permutation(np.flatnonzero(of_group == kind))
+        if len(mine) > 1:
+            # All classes begin with the same fold: each loses as many, so that none is rarer for being held out.
+            fold[mine] = np.arange(len(mine)) % folds
+    found: Ids = fold[groups]
+    return found
+
+
+def _draws(targets: Targets, groups: Ids, seed: int) -> Iterator[Ids]:
+    groups = np.unique(groups, return_inverse=True)[1]
+    times = next((times for most, times in _DRAWS if len(targets) <= most), 1)
+    for n in range(times):
+        yield folds_of(targets, groups, FOLDS, seed + n)
+
+
+def sampled(targets: Targets, most: int, seed: int, *, evenly: bool = False) -> Ids:
+    """Positions, ascending, of at most so many images, class by class: each by its size, or (``evenly``) as many."""
+    if len(targets) <= most:
+        return np.arange(len(targets))
+    kinds = strata(targets)
+    order = np.random.default_rng(seed).permutation(len(targets))
+    turn = np.empty(len(targets), np.float64)
+    for kind in np.unique(kinds):
+        mine = order[kinds[order] == kind]
+        turn[mine] = np.arange(len(mine)) / (1 if evenly else len(mine))
+    found: Ids = np.sort(order[np.argsort(turn[order], kind="stable")][:most])
+    return found

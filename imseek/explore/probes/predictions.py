@@ -1,0 +1,82 @@
+"""What a probe says, kept: as derived columns, and as tags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from imseek.data import derived_results, tag_reader, tags
+from imseek.data.models import Model
+from imseek.data.reader import Reader
+from imseek.data.writer_wait import writing
+from imseek.explore.probes.inference import Said
+from imseek.explore.probes.probe_store import KIND, Probe
+from imseek.explore.score_columns import BY_PROBE, check_name
+
+#: The kind of model that says how columns were made.
+RECORD: Final = "labels"
+#: Characters of a name of columns: `_score` fits behind it.
+_LONGEST: Final = 58
+
+
+def check_columns(root: Path, name: str, probe: str) -> None:
+    """Raises UsageError for what cannot name a set of columns of a probe."""
+    kind = KIND if name == probe else BY_PROBE
+    columns = (name, f"{name}_score")
+    check_name(Reader(root), name, kind, columns, replace=True, longest=_LONGEST)
+
+
+def save(root: Path, name: str, probe: Probe, said: Said, where: str | None, threshold: float) -> int:
+    """Store the two columns with a record of how they were made; the probe's own name has the probe for that."""
+    info = probe.info
+    model = probe.model
+    if name != info.name:
+        facts = {
+            "probe": info.name,
+            "probe_created": info.created,
+            "where": where,
+            "threshold": threshold if info.several else None,
+            "encoder": info.encoder,
+            "fingerprint": info.fingerprint,
+            "classes": list(info.classes),
+        }
+        model = Model(name, RECORD, facts)
+    values = {name: said.labels(info.classes), f"{name}_score": said.chances()}
+    return derived_results.store(root, values, model)
+
+
+def provenance(probe: str) -> str:
+    """Of the tags that a probe gives."""
+    return f"{KIND} {probe}"
+
+
+def tag(root: Path, probe: Probe, said: Said, threshold: float) -> tuple[int, int, int]:
+    """Give tags, take back those of the probe that do not hold any more; how many of each, and how many images were
+    left as somebody else has tagged them."""
+    classes = probe.info.classes
+    by = provenance(probe.info.name)
+    if said.marks is None:
+        sure = np.flatnonzero(said.chance >= threshold)
+        given = [(int(said.ids[row]), classes[said.best[row]]) for row in sure.tolist()]
+    else:
+        rows, marks = np.nonzero(said.marks)
+        given = [
+            (int(said.ids[row]), classes[k]) for row, k in zip(rows.tolist(), marks.tolist(), strict=True)
+        ]
+    others = {
+        image_id: tag
+        for image_id, tag, who in tag_reader.rows(Reader(root), classes)
+        if who != by and (said.marks is None)
+    }
+    wanted = [one for one in given if one[0] not in others]
+    with writing(root, "probe apply") as writer:
+        _, new, gone = tags.restate(writer, by, set(said.ids.tolist()), wanted)
+    return new, gone, len(given) - len(wanted)
+
+
+def drop(root: Path, name: str) -> int:
+    """Forget a probe, its columns and its tags, in one commit; returns how many tags went."""
+    _, gone = derived_results.forget(root, name, "probe drop", given_by=provenance(name))
+    return gone

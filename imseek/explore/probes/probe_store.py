@@ -1,0 +1,183 @@
+"""Probes as models of a collection (docs/format.md, Models), and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data import models
+from imseek.data.models import Model
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import CorruptCollectionError, EncoderMismatchError, UsageError, did_you_mean
+from imseek.explore.probes import calibration
+from imseek.explore.probes.cache_model import Cache
+from imseek.explore.probes.labels import Labelled, Labels
+from imseek.explore.probes.linear import Linear
+from imseek.explore.probes.model_selection import Judged, prepared
+from imseek.explore.probes.training import Taught
+from imseek.types import Float32, SpaceInfo
+from imseek.types.evaluate import Estimate
+from imseek.types.probes import ProbeInfo, ProbeScore
+
+KIND: Final = "probe"
+_SCORERS: Final[Mapping[str, type[Linear] | type[Cache]]] = {"linear": Linear, "cache": Cache}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """``learned`` are the ids it learned from, ``contents`` (m, 4) int64 the sha256 of their files."""
+
+    info: ProbeInfo
+    labels: Labels
+    scorer: Linear | Cache
+    centre: Float32
+    learned: Ids
+    contents: Ids
+    model: Model
+
+    def logits(self, rows: Float32) -> Float32:
+        """(m, dim) unit rows → (m, classes) float32."""
+        return self.scorer.logits(prepared(rows, self.centre))
+
+    def probabilities(self, rows: Float32) -> npt.NDArray[np.float32]:
+        """(m, dim) unit rows → (m, classes); they sum to 1 unless an image may have several."""
+        return calibration.probabilities(self.logits(rows), self.info.temperature, self.info.several)
+
+
+def made(
+    name: str,
+    taught: Taught,
+    labelled: Labelled,
+    labels: Labels,
+    where: str | None,
+    space: SpaceInfo,
+) -> Model:
+    """A probe to be stored."""
+    found = taught.learned
+    facts = {
+        "method": found.scorer.name,
+        "settings": dict(found.best.settings),
+        "temperature": found.best.temperature,
+        "classes": list(labelled.classes),
+        "counts": list(labelled.counts()),
+        "labels": labels.facts(),
+        "where": where,
+        "encoder": space.encoder,
+        "fingerprint": space.fingerprint,
+        "dim": space.dim,
+        "scores": [_score(one) for one in found.judged],
+        "notes": list(taught.notes),
+    }
+    digests = np.frombuffer(b"".join(taught.contents), np.dtype("<i8")).reshape(-1, 4).astype(np.int64)
+    arrays = {**found.scorer.arrays(), "centre": taught.centre, "learned": labelled.ids, "contents": digests}
+    return Model(name, KIND, facts, arrays)
+
+
+def probe_of(model: Model) -> Probe:
+    """Raises CorruptCollectionError for what is no probe that this imseek knows."""
+    facts = model.facts
+    try:
+        scorer = _SCORERS[facts["method"]].of_arrays(model.arrays, facts["settings"])
+        labels = Labels.of_facts(facts["labels"])
+        info = ProbeInfo(
+            name=model.name,
+            method=facts["method"],
+            classes=tuple(facts["classes"]),
+            counts=tuple(facts["counts"]),
+            several=labels.several,
+            labels=labels.shown(),
+            where=facts["where"],
+            encoder=facts["encoder"],
+            fingerprint=facts["fingerprint"],
+            dim=facts["dim"],
+            created=model.created,
+            temperature=facts["temperature"],
+            scores=tuple(_score_of(one) for one in facts["scores"]),
+            notes=tuple(facts["notes"]),
+        )
+        arrays = model.arrays
+        return Probe(info, labels, scorer, arrays["centre"], arrays["learned"], arrays["contents"], model)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptCollectionError(f"the model {model.name} is no probe: {error!r}") from error
+
+
+def find(root: Path, name: str) -> Probe:
+    """Raises UsageError, with near matches, where there is no probe of the name."""
+    model = models.find(root, name)
+    if model is None or model.kind != KIND:
+        there = [one.name for one in models.of_kind(root, KIND)]
+        what = f"no probe is called {name!r}"
+        what += "" if model is None else f" (that is a model of kind {model.kind})"
+        raise UsageError(
+            what, hint=did_you_mean(name, there) if there else f"imseek probe fit {name} learns one from tags"
+        )
+    return probe_of(model)
+
+
+def check_free(root: Path, name: str, *, replace: bool) -> None:
+    """Raises UsageError where the name cannot be that of a new probe."""
+    models.check_name(name)
+    before = models.find(root, name)
+    if before is None:
+        return
+    if before.kind != KIND:
+        raise UsageError(f"{name!r} is the name of something else: {before.kind}", hint="choose another name")
+    if not replace:
+        raise UsageError(
+            f"there is a probe {name} already, of {before.created}",
+            hint="another name, or --force to put the new one in its place",
+        )
+
+
+def space_of(reader: Reader, probe: ProbeInfo) -> SpaceInfo:
+    """The space whose vectors a probe can judge. Raises EncoderMismatchError where there is none now."""
+    for space in reader.current.image_spaces:
+        if space.fingerprint == probe.fingerprint:
+            return space
+    now = ", ".join(space.encoder for space in reader.current.image_spaces)
+    raise EncoderMismatchError(
+        f"the probe {probe.name} has learned from other vectors ({probe.encoder}, {probe.fingerprint[:16]}…) than "
+        f"this collection has now ({now})",
+        hint=f"imseek probe fit {probe.name} --force learns it anew from the labels",
+    )
+
+
+def chosen_space(reader: Reader, said: str | None) -> SpaceInfo:
+    """The space of a number or an encoder; the first where none is named. Raises UsageError."""
+    spaces = reader.current.image_spaces
+    if said is None:
+        return spaces[0]
+    for space in spaces:
+        if said in (str(space.space_id), space.encoder):
+            return space
+    there = ", ".join(f"{space.space_id} ({space.encoder})" for space in spaces)
+    raise UsageError(f"no space {said!r} of pictures", hint=f"there are: {there}")
+
+
+def _score(one: Judged) -> dict[str, Any]:
+    return {
+        "method": one.method,
+        "settings": dict(one.settings),
+        "accuracy": None if one.accuracy is None else asdict(one.accuracy),
+        "log_loss": one.log_loss,
+        "ece": one.ece,
+        "tested": one.tested,
+    }
+
+
+def _score_of(facts: Mapping[str, Any]) -> ProbeScore:
+    accuracy = facts["accuracy"]
+    return ProbeScore(
+        facts["method"],
+        facts["settings"],
+        None if accuracy is None else Estimate(**accuracy),
+        facts["log_loss"],
+        facts["ece"],
+        facts["tested"],
+    )

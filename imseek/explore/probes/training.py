@@ -1,0 +1,144 @@
+"""From labelled images of a collection to a probe."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Final
+
+import numpy as np
+
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import MissingExtraError, UsageError
+from imseek.explore.probes import holdout_groups, model_selection
+from imseek.explore.probes.class_name_vectors import words_of
+from imseek.explore.probes.labels import Labelled
+from imseek.explore.space_vectors import Vectors
+from imseek.types import Float32, Progress, ProgressCallback
+
+PHASE: Final = "learning"
+#: So many classes are named in a remark.
+_NAMED: Final = 5
+#: Of more labelled images than these a sample is learned from, or judged by: their vectors are in memory.
+MOST: Final = 50_000
+
+
+def check_installed() -> None:
+    """Raises MissingExtraError where there is nothing to learn with (scikit-learn, which brings SciPy)."""
+    if find_spec("sklearn") is None:
+        raise MissingExtraError("scikit-learn", "explore")
+
+
+def thinned(labelled: Labelled, seed: int = 0) -> Labelled:
+    """As many as can be in memory, of each class by its size, with a note where there are more."""
+    if len(labelled) <= MOST:
+        return labelled
+    note = f"{len(labelled):,} images are labelled: a sample of {MOST:,} counts"
+    found = labelled.take(model_selection.sampled(labelled.targets, MOST, seed))
+    return replace(found, notes=(*labelled.notes, note))
+
+
+class Steps:
+    """Tells how far learning is, and whether it is to stop."""
+
+    def __init__(self, progress: ProgressCallback | None, stop: threading.Event | None) -> None:
+        self._progress = progress
+        self._stop = stop
+        self._began = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Raises InterruptedError."""
+        if self._stop is not None and self._stop.is_set():
+            raise InterruptedError
+        if self._progress is not None:
+            self._progress(Progress(PHASE, done, total, 0, time.monotonic() - self._began))
+
+
+def check_classes(labelled: Labelled) -> None:
+    """Raises UsageError where there is nothing to tell apart."""
+    classes = labelled.classes
+    if labelled.several:
+        for name, count in zip(classes, labelled.counts(), strict=True):
+            if count in (0, len(labelled)):
+                what = "no image" if count == 0 else "every labelled image"
+                raise UsageError(
+                    f"{what} has the tag {name!r}: there is nothing to tell it from",
+                    hint="tag some images otherwise, or name a tag for those that lack it (--negatives TAG)",
+                )
+    elif len(classes) < 2:
+        raise UsageError(
+            f"only one class is labelled, {classes[0]!r} ({len(labelled):,}): there is nothing to tell it from",
+            hint="label a second one (imseek probe propose shows where it may be), or --binary TAG against others",
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """What was learned, from rows less ``centre`` (dim,); the ``contents`` of the images it was learned from, and
+    what is to be said."""
+
+    learned: model_selection.Learned
+    centre: Float32
+    contents: list[bytes]
+    notes: tuple[str, ...]
+
+
+def taught(
+    reader: Reader,
+    vectors: Vectors,
+    labelled: Labelled,
+    *,
+    words: bool = True,
+    even: bool = True,
+    step: model_selection.Step | None = None,
+) -> Taught:
+    """A probe from what is labelled of ``vectors``; ``even`` and ``step`` as for
+    :func:`learning.learn`."""
+    rows = vectors.of(labelled.ids)
+    contents, hashes = holdout_groups.facts_of(reader, labelled.ids)
+    groups = holdout_groups.groups(contents, hashes, rows)
+    centre = model_selection.centre_of(vectors)
+    said: Float32 | None = None
+    notes: tuple[str, ...] = ()
+    if words and not labelled.several:
+        said, notes = words_of(reader, vectors.space, labelled.classes)
+    found = model_selection.learn(
+        model_selection.prepared(rows, centre),
+        labelled.targets,
+        len(labelled.classes),
+        groups,
+        said,
+        even=even,
+        step=step,
+    )
+    return Taught(
+        found, centre, contents, (*labelled.notes, *found.notes, *_remarks(labelled, groups), *notes)
+    )
+
+
+def _remarks(labelled: Labelled, groups: Ids) -> list[str]:
+    kinds = model_selection.strata(labelled.targets)
+    said = []
+    if copies := len(groups) - len(np.unique(groups)):
+        said.append(f"{copies:,} of the labelled images are copies or near-duplicates of others")
+    if not labelled.several:
+        single = [
+            name
+            for number, name in enumerate(labelled.classes)
+            if len(np.unique(groups[kinds == number])) == 1
+        ]
+        if single:
+            more = f" and {len(single) - _NAMED:,} more" if len(single) > _NAMED else ""
+            said.append(
+                f"only one image (or copies of one) is labelled {', '.join(single[:_NAMED])}{more}: never held out, "
+                "so not measured"
+            )
+        pairs = np.unique(np.stack([groups, kinds]), axis=1)[0]
+        numbers, times = np.unique(pairs, return_counts=True)
+        if (times > 1).any():
+            both = [str(i) for i in labelled.ids[np.isin(groups, numbers[times > 1])][:6].tolist()]
+            said.append(f"copies or near-duplicates have different labels: images {', '.join(both)} …")
+    return said

@@ -1,0 +1,40 @@
+"""Work on one generation of a collection, begun anew where a purge has taken its files away meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from imseek.data.current_file import read_current
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import IdSet
+from imseek.errors import StaleGenerationError
+from imseek.search.where import Filters
+from imseek.types import AnyCollection, Place, path_of
+
+T = TypeVar("T")
+
+
+def reading(collection: AnyCollection, work: Callable[[Reader], T]) -> T:
+    """``work`` on the newest generation. Raises CollectionNotFoundError, CorruptCollectionError."""
+    root = path_of(collection)
+    while True:
+        reader = Reader(root)
+        try:
+            return work(reader)
+        except StaleGenerationError:
+            if read_current(root).generation == reader.generation:
+                raise
+        finally:
+            reader.close()
+
+
+def places(collection: AnyCollection, image_ids: Iterable[int]) -> dict[int, Place]:
+    """Where images lie now; what is gone, or of which that is not known, is left out. Raises as :func:`reading`."""
+    wanted = list(dict.fromkeys(image_ids))
+    return reading(collection, lambda reader: reader.places(wanted))
+
+
+def allowed(reader: Reader, where: str | None) -> IdSet | None:
+    """The images that meet a condition (docs/where.md); None where there is no condition. Raises QueryError."""
+    return None if where is None else IdSet(Filters().ids(reader, where))

@@ -1,0 +1,164 @@
+"""Two collections beside each other: what each has that the other lacks."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import UsageError
+from imseek.explore import knn_graph
+from imseek.explore.open_generation import Opened
+from imseek.explore.snapshot_session import allowed as allowed_of
+from imseek.explore.space_vectors import Vectors
+from imseek.explore.statistics import coverage as covering
+from imseek.explore.statistics.image_ratings import rated
+from imseek.search.encoder_loader import shared_space
+from imseek.types import (
+    CoverageReport,
+    CoverageSide,
+    Float32,
+    LackingGroup,
+    Progress,
+    ProgressCallback,
+    SpaceInfo,
+)
+
+
+def compared(
+    first: Opened,
+    second: Opened,
+    where: str | None,
+    groups: int,
+    examples: int,
+    expected: float,
+    most: int,
+    progress: ProgressCallback | None,
+    stop: threading.Event,
+) -> CoverageReport:
+    readers = first.reader, second.reader
+    if readers[0].identity.uuid == readers[1].identity.uuid:
+        raise UsageError("a collection cannot be compared with itself", hint="name two")
+    spaces = _shared_space(*readers)
+    each = [
+        Vectors(reader, space, allowed_of(reader, where))
+        for reader, space in zip(readers, spaces, strict=True)
+    ]
+    indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
+    sets = [covering.Neighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
+    asked = [covering.sample(len(vectors), most) for vectors in each]
+    stages = 2 * (len(asked[0]) + len(asked[1]))
+    at_once = _at_once(sets, most)
+    total, before = stages + (sum(map(len, each)) + len(each[0])) * at_once, 0
+
+    def tell(done: int) -> bool:
+        if progress is not None:
+            progress(Progress("comparing", before + done, total, 0, 0.0))
+        return stop.is_set()
+
+    def ending(done: int) -> None:
+        if tell(done):
+            raise InterruptedError
+
+    sides: list[CoverageSide] = []
+    nearest: tuple[knn_graph.Nearest | None, knn_graph.Nearest | None] = (None, None)
+    try:
+        if at_once:
+            for one in sets:
+                one.learn(ending)
+                before += len(one.vectors)
+            nearest = knn_graph.between(each[0], each[1], 1, ending)
+            before += len(each[0])
+    except InterruptedError:
+        pass  # What follows ends at once.
+    for n in (0, 1):
+        mine, theirs, known = sets[n], sets[1 - n], nearest[n]
+        found = None
+        least = math.nan if stop.is_set() else covering.threshold(theirs, expected)
+        if least is not None and not stop.is_set():
+            found = covering.strange_to(
+                mine, theirs, asked[n], tell, known and (known[0][:, 0], known[1][:, 0])
+            )
+        sides.append(_side(mine.vectors, asked[n], found, least, groups, examples))
+        before += 2 * len(asked[n])
+    return CoverageReport(
+        encoder=spaces[0].encoder,
+        expected=expected,
+        a=sides[0],
+        b=sides[1],
+        mmd=covering.mmd(*each),
+        notes=_notes(sides, each),
+        interrupted=stop.is_set(),
+    )
+
+
+def _at_once(sets: Sequence[covering.Neighbours], most: int) -> bool:
+    """Whether all images are asked about and would be compared with all: then products of blocks take a fraction."""
+    return all(one.index.exact and len(one.vectors) <= most for one in sets)
+
+
+def _notes(sides: Sequence[CoverageSide], each: Sequence[Vectors]) -> tuple[str, ...]:
+    names = ("the first", "the second")
+    notes = []
+    for n, side in enumerate(sides):
+        if side.threshold is None and side.lacking:
+            held = f"{len(each[1 - n])} image{'s' * (len(each[1 - n]) != 1)}"
+            notes.append(
+                f"{names[1 - n]} collection has {held}, too few to tell what is near there: all of {names[n]} counts "
+                "as lacking"
+            )
+    return tuple(notes)
+
+
+def _side(
+    mine: Vectors,
+    asked: Ids,
+    found: tuple[Float32, Float32] | None,
+    least: float | None,
+    groups: int,
+    examples: int,
+) -> CoverageSide:
+    """``found`` is how strange the images at the positions ``asked`` are, and their nearest cosines; without ``least``,
+    all are lacking."""
+    cosines = np.full(len(mine), np.nan, np.float32)
+    if least is not None and math.isnan(least):
+        least, lacking = None, asked[:0]  # Stopped before it was known.
+    elif found is None or least is None:
+        lacking = asked if least is None else asked[:0]
+    else:
+        cosines[asked] = found[1]
+        lacking = asked[found[0] > least]
+    made = []
+    for positions in covering.grouped(mine, lacking, groups):
+        shown = [(int(mine.ids[p]), _values(cosines[p])) for p in positions[:examples].tolist()]
+        made.append(LackingGroup(len(positions), rated(mine.reader, shown)))
+    return CoverageSide(
+        uuid=mine.reader.identity.uuid,
+        images=len(mine),
+        asked=len(asked),
+        generation=mine.reader.generation,
+        threshold=least,
+        lacking=len(lacking),
+        nearest=None if found is None or not len(asked) else float(np.median(found[1])),
+        groups=tuple(made),
+    )
+
+
+def _values(cosine: np.float32) -> dict[str, float]:
+    return {} if np.isnan(cosine) else {"cosine": round(float(cosine), 6)}
+
+
+def _shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo]:
+    found = shared_space(one, other)
+    if found is None:
+        theirs = one.current.image_spaces[0].encoder
+        raise UsageError(
+            f"the collections have no encoder in common ({theirs}, {other.current.image_spaces[0].encoder}), and "
+            "vectors of different encoders cannot be compared",
+            hint=f"imseek maintain -c {other.root} --add-space {theirs}",
+        )
+    return found

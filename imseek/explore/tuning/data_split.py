@@ -1,0 +1,109 @@
+"""Who learns, who says when to stop, and who judges: three parts that share no content.
+
+Copies, the same picture in another size or format (hashes that differ in few bits), pictures that were judged the same,
+and pictures with the same caption are on one side. Tags are on all sides: what is held out is pictures, not words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import UsageError
+from imseek.explore.tuning.connected_components import connected
+from imseek.explore.tuning.examples import Examples
+from imseek.search.near_duplicates import hamming
+
+#: Shares of the groups that stop the learning, and that judge it.
+VALIDATION: Final = 0.15
+HELD_OUT: Final = 0.3
+#: Groups that are needed: fewer could not show a gain.
+LEAST: Final = 60
+#: Bits in which the hashes of one picture may differ.
+ALIKE: Final = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Positions of images (of :class:`Examples`) in each part, ascending, and the group of each image, from 0 on."""
+
+    train: Ids
+    validation: Ids
+    held_out: Ids
+    groups: Ids
+
+
+def split(reader: Reader, examples: Examples, seed: int) -> Split:
+    """Raises UsageError where there are too few groups."""
+    groups = connected(len(examples.ids), _edges(reader, examples))
+    paired = np.unique(groups[examples.pairs[:, 1]])
+    _check_enough(examples, len(paired))
+    return shared_out(groups, paired, seed)
+
+
+def shared_out(groups: Ids, paired: Ids, seed: int) -> Split:
+    """The groups in three parts, those that are ``paired`` and the others each by their shares."""
+    generator = np.random.default_rng(seed)
+    part_of = np.zeros(int(groups.max()) + 1, np.int64)
+    # Those that were only judged different from others are shared out too: they make it harder.
+    for some in (paired, np.setdiff1d(groups, paired)):
+        order = generator.permutation(some)
+        stops, judges = round(VALIDATION * len(order)), round(HELD_OUT * len(order))
+        part_of[order[:stops]] = 1
+        part_of[order[stops : stops + judges]] = 2
+    train, validation, held_out = (np.flatnonzero(part_of[groups] == part) for part in range(3))
+    return Split(train, validation, held_out, groups)
+
+
+def _check_enough(examples: Examples, groups: int) -> None:
+    wants = {
+        "captions": "pictures with captions of their own",
+        "tags": "different pictures with tags",
+        "judgements": "groups of pictures that were judged the same",
+    }
+    if examples.source != "judgements" and len(examples.texts) < 2:
+        said = "all captions are the same" if examples.source == "captions" else "there is one tag only"
+        raise UsageError(f"{said}: nothing can be told apart by it", hint="at least two are needed")
+    if groups < LEAST:
+        raise UsageError(
+            f"{groups} {wants[examples.source]} are too few to learn from: {LEAST} are needed",
+            hint="near-copies and pictures with the same caption count once; --from learns from something else",
+        )
+
+
+def _edges(reader: Reader, examples: Examples) -> Ids:
+    """(e, 2): images that must be on one side."""
+    stored = reader.intrinsics(examples.ids.tolist(), ["content_hash", "phash"])
+    facts = [stored[image_id] for image_id in examples.ids.tolist()]
+    contents = {content: n for n, content in enumerate({one["content_hash"] for one in facts})}
+    found = [_same(np.array([contents[one["content_hash"]] for one in facts]))]
+    found.append(_alike(np.array([one.get("phash", 0) for one in facts], np.uint64)))
+    if examples.source == "captions":
+        found += [_same(examples.pairs[:, 0], examples.pairs[:, 1])]
+    if examples.source == "judgements":
+        found.append(examples.pairs)
+    return np.concatenate(found)
+
+
+def _same(values: Ids, names: Ids | None = None) -> Ids:
+    """Joins each of ``names`` (by default their positions) to the next one with the same value."""
+    names = np.arange(len(values)) if names is None else names
+    order = np.argsort(values, kind="stable")
+    same = np.flatnonzero(values[order][1:] == values[order][:-1])
+    found: Ids = np.stack([names[order[same]], names[order[same + 1]]], axis=1)
+    return found
+
+
+def _alike(hashes: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Ids:
+    """Pairs of perceptual hashes that are near each other; a hash of 0 says nothing. Row by row: bounded memory."""
+    known = np.flatnonzero(hashes)
+    found = []
+    for n, at in enumerate(known.tolist()):
+        rest = known[n + 1 :]
+        near = rest[hamming(hashes[rest], hashes[at]) <= ALIKE]
+        found.append(np.stack([np.full(len(near), at), near], axis=1))
+    return np.concatenate([np.empty((0, 2), np.int64), *found])

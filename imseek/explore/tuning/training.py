@@ -1,0 +1,102 @@
+"""From examples to an adapter that was measured on what it has not seen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.encoders.adapter_training import Learned, Lesson, learn
+from imseek.encoders.adapters import Adapter
+from imseek.explore.tuning.data_split import Split
+from imseek.explore.tuning.examples import Examples
+from imseek.explore.tuning.retrieval_gain import Part, gains, helps
+from imseek.types import Float32
+from imseek.types.tuning import TuneLoss, Tuning
+
+#: Steps at most, and after how many the validation part is asked; after so many times without a gain it ends.
+STEPS: Final = 600
+EVERY: Final = 10
+PATIENCE: Final = 12
+#: Shares of the residual that are tried.
+STRENGTHS: Final = (0.5, 0.75, 1.0)
+#: Images of the validation and of the held-out part that are asked at most.
+ASKED: Final = (1000, 5000)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """An adapter, and how it came about."""
+
+    adapter: Adapter
+    facts: Tuning
+
+    @property
+    def helps(self) -> bool:
+        return self.facts.helps
+
+
+def teach(
+    examples: Examples,
+    split: Split,
+    *,
+    loss: TuneLoss,
+    seed: int,
+    tell: Callable[[int, int], None],
+    stop: threading.Event,
+) -> Taught | None:
+    """Learn on one part, stop by another, measure on the third. None where ``stop`` was set."""
+    validation = Part.of(examples, split.groups, split.validation, ASKED[0])
+    best: Learned | None = None
+    highest, idle = -1.0, 0
+    for now in learn(lesson_of(examples, split.train), loss=loss, seed=seed, every=EVERY):
+        if stop.is_set():
+            return None
+        tell(now.steps, STEPS)
+        precision = validation.precision(now.adapter)
+        if precision > highest:
+            best, highest, idle = now, precision, 0
+        else:
+            idle += 1
+        if now.steps >= STEPS or idle > PATIENCE:
+            break
+    assert best is not None
+    tried = [(validation.precision(_weaker(best.adapter, share)), share) for share in STRENGTHS]
+    strength = max(tried)[1]
+    adapter = _weaker(best.adapter, strength)
+    judges = Part.of(examples, split.groups, split.held_out, ASKED[1])
+    each, both = gains(judges, adapter, seed)
+    moved = float(_cosines(judges.images, adapter(judges.images)).mean())
+    rank = adapter.down.shape[1]
+    found = Tuning(best.steps, rank, strength, best.scale, moved, each, both, helps(each, both))
+    return Taught(adapter, found)
+
+
+def lesson_of(examples: Examples, train: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Lesson:
+    """The part of the examples that is learned from."""
+    place = np.full(len(examples.ids), -1, np.int64)
+    place[train] = np.arange(len(train))
+    mine = examples.pairs[place[examples.pairs[:, 1]] >= 0]
+    left = mine[:, 0]
+    if examples.words is None:
+        mine = mine[place[left] >= 0]
+        left = place[mine[:, 0]]
+    apart = place[np.unique(examples.apart)]
+    return Lesson(
+        images=np.ascontiguousarray(examples.images[train]),
+        words=examples.words,
+        pairs=np.stack([left, place[mine[:, 1]]], axis=1),
+        others=apart[apart >= 0],
+    )
+
+
+def _weaker(adapter: Adapter, share: float) -> Adapter:
+    return Adapter(adapter.down, (share * adapter.up).astype(np.float32))
+
+
+def _cosines(a: Float32, b: Float32) -> Float32:
+    found: Float32 = (a * b).sum(axis=1)
+    return found

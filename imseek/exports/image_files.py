@@ -1,0 +1,126 @@
+"""The pictures that go out, as they were indexed: those that cannot be had are named, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from imseek.data.file_stat import FileStat
+from imseek.data.image_places import IndexedPlace
+from imseek.errors import CONTENT_CHANGED, ContentChangedError, ImseekError, MediaError
+from imseek.exports.base import Job
+from imseek.exports.selection import Block
+from imseek.indexer.ordered_map import OrderedMap
+from imseek.indexer.reencode import NO_PLACE
+from imseek.indexer.sources.place_reader import PlaceReader
+from imseek.media.formats import ending_of
+from imseek.types import Place, SkippedPicture, SkipReason
+
+#: An image as JSON can hold it.
+Row: TypeAlias = dict[str, Any]
+T = TypeVar("T")
+
+#: Pictures are read ahead by so many threads, and so many are held at once.
+_THREADS: Final = 4
+_AHEAD: Final = 2 * _THREADS
+#: Seconds after which a picture that does not come is given up: those on the web have limits of their own.
+_DEADLINE: Final = 180.0
+#: Images whose places are looked up together.
+_BLOCK: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """Its bytes, how the name of a file with it ends, and the file of this machine that holds it and nothing else, with
+    its stat when it was read."""
+
+    data: bytes
+    ending: str
+    file: bytes | None
+    stat: FileStat | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    image_id: int
+    row: Row
+    shown: Place | None
+    place: IndexedPlace | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read(Generic[T]):
+    wanted: _Wanted
+    made: T | None
+    reason: str = ""
+    message: str = ""
+
+
+class Pictures:
+    """``skipped`` are those that could not be had so far."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.skipped: list[SkippedPicture] = []
+
+    def __iter__(self) -> Iterator[tuple[Row, Picture]]:
+        """All that can be had, in the order of the selection."""
+        return ((row, picture) for row, picture in self.made(lambda picture: picture) if picture is not None)
+
+    def made(self, make: Callable[[Picture], T]) -> Iterator[tuple[Row, T | None]]:
+        """What ``make`` makes of each picture, in threads; None beside the image where it cannot be had, also by a
+        MediaError of ``make``."""
+        with PlaceReader() as places:
+
+            def read(wanted: _Wanted) -> _Read[T]:
+                try:
+                    return _Read(wanted, make(_load(places, wanted)))
+                except MediaError as error:
+                    return _Read(wanted, None, error.reason, str(error))
+                except ImseekError as error:
+                    return _Read(wanted, None, SkipReason.UNREADABLE, f"{error}; {error.hint}")
+                except OSError as error:
+                    return _Read(wanted, None, SkipReason.UNREADABLE, str(error.strerror or error))
+
+            def late(wanted: _Wanted) -> _Read[T]:
+                return _Read(wanted, None, SkipReason.TIMEOUT, "reading it took too long")
+
+            reading = OrderedMap(read, workers=_THREADS, lookahead=_AHEAD, deadline=_DEADLINE, late=late)
+            for done, found in enumerate(reading(self._wanted()), 1):
+                if found.made is None:
+                    wanted = found.wanted
+                    self.skipped.append(
+                        SkippedPicture(wanted.image_id, wanted.shown, found.reason, found.message)
+                    )
+                yield found.wanted.row, found.made
+                self._job.told(done)
+
+    def _wanted(self) -> Iterator[_Wanted]:
+        selection = self._job.selection
+        for block in selection.blocks(_BLOCK):
+            places = selection.reader.indexed_places(block.ids.tolist())
+            for (image_id, row), shown in zip(rows_of(block), block.places, strict=True):
+                yield _Wanted(image_id, row, shown, places.get(image_id))
+
+
+def rows_of(block: Block) -> Iterator[tuple[int, Row]]:
+    """Id and row of each image, for programs that know no whole numbers of 64 bits without a sign."""
+    for image_id, row in zip(block.ids.tolist(), block.rows(), strict=True):
+        if "phash" in row:
+            row["phash"] = f"{row['phash']:016x}"
+        yield image_id, row
+
+
+def _load(places: PlaceReader, wanted: _Wanted) -> Picture:
+    """Raises MediaError, MissingExtraError, OSError."""
+    if (place := wanted.place) is None:
+        raise MediaError(NO_PLACE, "where it lies is not known")
+    picture = places.load(place)
+    # Of a picture that nobody has seen, no more than the size is known.
+    size = wanted.row.get("bytes") or len(picture.data)
+    if not picture.is_verified and size != len(picture.data):
+        raise ContentChangedError(CONTENT_CHANGED, "it does not have the size that its metadata say")
+    ending = ending_of(picture.data, place.shown)
+    assert ending is not None, "no picture has left its place unless its format is known"
+    return Picture(picture.data, ending, place.shown if place.is_whole_file else None, picture.stat)

@@ -1,0 +1,103 @@
+"""Where an export is written, and how it takes its place: complete, also after a power cut, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from imseek.data import durable_files
+from imseek.data.staging import workshop
+from imseek.data.system_errors import explained
+from imseek.errors import UsageError
+
+#: Lies in each folder that was exported, and says of what. What has none is never replaced.
+RECORD: Final = ".imseek-export.json"
+
+
+def check_target(target: Path, *, folder: bool, force: bool, collection: Path) -> None:
+    """Before long work. Raises UsageError where something lies there, unless ``force`` may take its place."""
+    real = Path(os.path.realpath(target))
+    if real.is_relative_to(os.path.realpath(collection)):
+        raise UsageError(f"{target} lies in the collection itself", hint="choose another place")
+    if not target.parent.is_dir():
+        raise UsageError(f"no folder {target.parent}")
+    try:
+        target.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:  # Such as a name that is too long.
+        raise UsageError(f"{target}: {error.strerror}", hint="choose another name") from error
+    if folder:
+        _check_folder(target, force=force)
+    elif target.is_dir():
+        raise UsageError(f"{target} is a folder", hint="name a file")
+    elif not force:
+        raise UsageError(f"{target} is there already", hint="choose another name, or add --force")
+    elif not target.is_file():
+        raise UsageError(f"{target} is no file", hint="choose another name")
+
+
+def _check_folder(target: Path, *, force: bool) -> None:
+    if not target.is_dir() or target.is_symlink():
+        raise UsageError(f"{target} is no folder", hint="name a new one")
+    with explained(target):
+        empty = not os.listdir(target)
+    if empty:
+        return
+    if not (target / RECORD).is_file():
+        raise UsageError(f"{target} is not empty", hint="name a new or an empty folder")
+    if not force:
+        raise UsageError(
+            f"{target} holds an export already", hint="choose another name, or add --force to replace it"
+        )
+
+
+@contextmanager
+def placed(
+    target: Path, *, folder: bool, force: bool, collection: Path
+) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """A place beside ``target`` to write to: an empty folder, or the name of a new file. What is there becomes
+    ``target`` by the function that comes with it, and goes where that is not called. Killed, it stays in a hidden
+    folder, which the next export of that name removes.
+
+    Raises as :func:`check_target`, StorageError.
+    """
+    check_target(target, folder=folder, force=force, collection=collection)
+    with workshop(target.parent, f"export-{target.name}") as work:
+        made, before = work / "export", work / "before"
+
+        def finish() -> None:
+            with explained(target):
+                (durable_files.sync_tree if folder else durable_files.sync_file)(made)
+                check_target(target, folder=folder, force=force, collection=collection)
+                if folder and target.exists() and os.listdir(target):
+                    target.rename(before)  # No folder takes the place of one that is not empty.
+                try:
+                    made.rename(target)
+                except OSError:
+                    if before.exists():
+                        before.rename(target)
+                    raise
+                durable_files.sync_folder(target.parent)
+
+        if folder:
+            with explained(target):
+                made.mkdir()
+        yield made, finish
+
+
+def write_record(folder: Path, facts: Mapping[str, Any]) -> None:
+    with explained(folder):
+        (folder / RECORD).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def measured(path: Path) -> tuple[int, int]:
+    """How many files there are, without the record, and how many bytes they take."""
+    found = [
+        one for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file() and one.name != RECORD
+    ]
+    return len(found), sum(one.stat().st_size for one in found)

@@ -1,0 +1,99 @@
+"""Opening the containers that a scan found to be new or changed, one by one, while the run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from imseek.data.catalog import Catalog
+from imseek.data.file_stat import UNKNOWN_STAT, FileStat
+from imseek.errors import MediaError
+from imseek.indexer.moves import Homeless
+from imseek.indexer.scan import RETRIED, Candidate, Opening, Settings, Skipped, compare, skipped
+from imseek.indexer.sources.base import Unreachable
+from imseek.types import SkipReason
+
+
+@dataclass(slots=True)
+class Ended:
+    """What opening a container came to; it follows the last of its pictures.
+
+    ``stat`` is that of a container that was read to its end, else ``UNKNOWN_STAT``: the next run opens it again.
+    ``lost`` are the images that it does not hold any more, by content hash; ``settled`` those that it still does.
+    """
+
+    source_id: int
+    path: bytes
+    stat: FileStat = UNKNOWN_STAT
+    lost: dict[bytes, list[Homeless]] = field(default_factory=dict)
+    settled: list[int] = field(default_factory=list)
+    cleared: list[tuple[int, bytes]] = field(default_factory=list)
+    seen: int = 0
+    known_failures: int = 0
+
+    @classmethod
+    def of(cls, opening: Opening) -> Ended:
+        """For a container that is about to be opened."""
+        return cls(opening.target.source.source_id, opening.container.path)
+
+
+def expand(
+    catalog: Catalog, opening: Opening, settings: Settings, ended: Ended
+) -> Iterator[Candidate | Skipped | Ended]:
+    """The pictures of a container that must be read, then ``ended``, which tells along the way how far it is.
+
+    Raises InterruptedError where the source should stop.
+    """
+    target, source, container = opening.target, opening.source, opening.container
+    source_id = target.source.source_id
+    known = catalog.known_places(source_id, container.path)
+    failures = catalog.known_failures(source_id, container.path)
+    seen: set[bytes] = set()
+    failing: set[bytes] = set()
+    whole = True
+    try:
+        for entry in source.expand(container):
+            before = known.get(entry.path)
+            if isinstance(entry, Unreachable):
+                if before is not None and entry.reason is SkipReason.VANISHED and source.is_gone(entry.path):
+                    continue
+                if before is not None and entry.reason is not SkipReason.EMPTY_FILE:
+                    seen.add(entry.path)
+                    ended.seen += 1
+                    ended.settled.append(before.image_id)
+                failing.add(entry.path)
+                if entry.path in failures and failures[entry.path].reason == entry.reason:
+                    ended.known_failures += 1
+                    whole = whole and entry.reason not in RETRIED
+                else:
+                    yield skipped(target, entry)
+                continue
+            seen.add(entry.path)
+            ended.seen += 1
+            sorted_out = compare(target, source, entry, known, failures, settings)
+            if sorted_out is True:
+                ended.settled.append(known[entry.path].image_id)
+                continue
+            failing.add(entry.path)  # If it is a candidate, reading it will tell whether it still is.
+            if isinstance(sorted_out, Candidate):
+                yield sorted_out
+            else:
+                ended.known_failures += 1
+    except InterruptedError:
+        raise
+    except (MediaError, OSError) as error:
+        # What it held before is kept: it may be whole again the next time.
+        reason = error.reason if isinstance(error, MediaError) else SkipReason.UNREADABLE
+        message = str(error) if isinstance(error, MediaError) else str(error.strerror or error)
+        yield skipped(target, Unreachable(container.path, SkipReason(reason), message, container.stat))
+        ended.settled += [place.image_id for path, place in known.items() if path not in seen]
+        yield ended
+        return
+    ended.stat = container.stat if whole else UNKNOWN_STAT
+    ended.cleared = [(source_id, path) for path in failures if path not in failing]
+    if opening.failed:
+        ended.cleared.append((source_id, container.path))
+    for path, place in known.items():
+        if path not in seen:
+            ended.lost.setdefault(place.content_hash, []).append(Homeless(place.image_id, place.stored))
+    yield ended

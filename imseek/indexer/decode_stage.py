@@ -1,0 +1,276 @@
+"""What a decode worker does with one file: read, hash, and, where the content is new, decode and prepare."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.file_stat import FileStat
+from imseek.encoders.base import Encoder, shared_draft_size
+from imseek.errors import ImseekError, MediaError
+from imseek.indexer.containers import Ended
+from imseek.indexer.scan import RETRIED, Candidate, Skipped
+from imseek.indexer.skip_known import Known, Passing
+from imseek.indexer.sources.base import Content, Found, Scalar, Taken
+from imseek.media.decode import DEFAULT_LIMITS, Limits, decode
+from imseek.types import ImageFacts, SkipReason
+
+T = TypeVar("T")
+
+#: Reasons that say nothing about the content: an image that was indexed from this file before is kept.
+TRANSIENT = RETRIED | {SkipReason.TIMEOUT, SkipReason.FETCH_FAILED, SkipReason.FORBIDDEN_ADDRESS}
+
+#: In place of a number of commits.
+NOT_LOOKED_UP: Final = -1
+
+Prepared: TypeAlias = tuple[npt.NDArray[Any], ...]
+#: The rows of one picture, (dim,) each, by space.
+Vectors: TypeAlias = Mapping[int, npt.NDArray[np.float16]]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a picture cannot be used; ``stat`` is that of what was read, None where nothing was."""
+
+    reason: str
+    message: str
+    stat: FileStat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    candidate: Candidate
+    stat: FileStat
+    reason: str
+    message: str
+
+    @classmethod
+    def of(cls, candidate: Candidate, trouble: Trouble) -> Failed:
+        stat = candidate.found.stat if trouble.stat is None else trouble.stat
+        return cls(without_bytes(candidate), stat, trouble.reason, trouble.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A picture that was read: ``size`` bytes. ``picture`` is None where its content needs no encoding.
+
+    ``caption`` and ``extra`` are what its source says of it; ``as_of`` is how many commits there had been when its
+    content was looked up; ``known`` is where it was found that is to be passed over.
+    """
+
+    candidate: Candidate
+    stat: FileStat
+    content_hash: bytes
+    size: int
+    picture: Picture | None
+    caption: str | None
+    extra: Mapping[str, Scalar]
+    as_of: int
+    known: Known | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Facts of a picture, and for each encoder the array that it takes a batch of; or the row that was ``taken``, or
+    what another process has ``made`` of it."""
+
+    facts: ImageFacts
+    prepared: Prepared
+    taken: npt.NDArray[np.float16] | None = None
+    made: Made | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The rows of a picture, or the reason why an encoder failed on it; by space, the precision that it works in."""
+
+    vectors: Vectors | str
+    precisions: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What is known of a content: ``needed`` tells whether a vector must be made of it, for the rest see Loaded."""
+
+    as_of: int
+    known: Known | None
+    needed: bool
+
+
+class Loader:
+    """Called in several threads at once. ``is_stored`` tells by content hash whether a vector is at hand.
+
+    A picture that ``passing`` knows is not decoded, unless a vector of it that was lost here may have to be made.
+    ``commits`` is for the run to count: what was looked up before one may be stored since.
+    What is no candidate passes through, so that it keeps its place among them.
+    """
+
+    def __init__(
+        self,
+        encoders: Sequence[Encoder],
+        is_stored: Callable[[bytes], bool],
+        passing: Passing | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.limits = limits
+        self._encoders = encoders
+        self._is_stored = is_stored
+        self._passing = passing or Passing()
+        self._draft_size = shared_draft_size(encoders)
+        self.commits = 0
+
+    def __call__(self, item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
+        if not isinstance(item, Candidate):
+            return item
+        content = read(item.source.load, item.found)
+        if isinstance(content, Trouble):
+            return Failed.of(item, content)
+        if content.taken is not None:
+            return self.take(item, content, content.taken)
+        content_hash = hash_of(content)
+        found = self.look_up(content_hash)
+        picture = self._picture(content) if found.needed else None
+        if isinstance(picture, Trouble):
+            return Failed.of(item, picture)
+        return loaded(item, content, content_hash, len(content.data), picture, found)
+
+    def _picture(self, content: Content) -> Picture | Trouble:
+        return picture_of(content, self._encoders, self._draft_size, self.limits)
+
+    def take(self, item: Candidate, content: Content, taken: Taken) -> Loaded:
+        """A picture whose row another tool has made: nothing of it is read."""
+        picture = Picture(_told(taken.facts, content), (), taken.row)
+        found = LookedUp(NOT_LOOKED_UP, self._passing.find(taken.content_hash), needed=False)
+        return loaded(item, content, taken.content_hash, taken.size, picture, found)
+
+    def look_up(self, content_hash: bytes) -> LookedUp:
+        as_of = self.commits  # before looking: a commit in between must not be missed
+        known = self._passing.find(content_hash)
+        passed = known is not None and content_hash not in self._passing.lost
+        return LookedUp(as_of, known, needed=not passed and not self._is_stored(content_hash))
+
+    @staticmethod
+    def late(item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
+        """What stands in for a file that takes too long."""
+        return Failed.of(item, LATE) if isinstance(item, Candidate) else item
+
+
+#: Of a file that takes too long.
+LATE: Final = Trouble(SkipReason.TIMEOUT, "reading and decoding took too long")
+
+
+def read(load: Callable[[Found], T], found: Found) -> T | Trouble:
+    """A picture as ``load`` of its source gives it, or why it cannot be had."""
+    try:
+        return load(found)
+    except FileNotFoundError:
+        return Trouble(SkipReason.VANISHED, "it was there a moment ago")
+    except OSError as error:
+        return Trouble(SkipReason.UNREADABLE, str(error.strerror or error))
+    except MediaError as error:
+        return Trouble(error.reason, str(error))
+    except MemoryError:
+        return Trouble(SkipReason.UNREADABLE, "there is not enough memory for it")
+
+
+def hash_of(content: Content) -> bytes:
+    return hashlib.sha256(content.data).digest()
+
+
+def picture_of(
+    content: Content, encoders: Sequence[Encoder], draft_size: int | None, limits: Limits
+) -> Picture | Trouble:
+    """A picture decoded, and prepared for each encoder. What is wrong with an encoder as a whole is raised."""
+    try:
+        decoded = decode(content.data, min_side=draft_size, limits=limits)
+    except MediaError as error:
+        return Trouble(error.reason, _with_hint(error), content.stat)
+    try:
+        prepared = tuple(encoder.prepare(decoded.pixels) for encoder in encoders)
+    except (ImseekError, OSError):
+        raise
+    except Exception as error:
+        return Trouble(SkipReason.ENCODER_FAILED, f"{type(error).__name__}: {error}", content.stat)
+    return Picture(_told(decoded.facts, content), prepared)
+
+
+def loaded(
+    candidate: Candidate,
+    content: Content,
+    content_hash: bytes,
+    size: int,
+    picture: Picture | None,
+    found: LookedUp,
+) -> Loaded:
+    """What a run takes, from a picture of ``size`` bytes."""
+    caption, extra = content.caption, content.extra
+    return Loaded(
+        without_bytes(candidate),
+        content.stat,
+        content_hash,
+        size,
+        picture,
+        caption,
+        extra,
+        found.as_of,
+        found.known,
+    )
+
+
+def without_bytes(candidate: Candidate) -> Candidate:
+    """The same candidate without what its source needs to read it: that may be the bytes themselves."""
+    if candidate.found.where is None:
+        return candidate
+    return replace(candidate, found=replace(candidate.found, where=None))
+
+
+def _told(facts: ImageFacts, content: Content) -> ImageFacts:
+    """Facts of a picture with what its source says, which goes before what the picture says itself."""
+    caption = content.caption or facts.caption
+    return replace(facts, caption=caption, extra={**facts.extra, **content.extra})
+
+
+def _with_hint(error: MediaError) -> str:
+    return f"{error} ({error.hint})" if error.hint else str(error)
+
+
+def encode(encoders: Mapping[int, Encoder], batch: Sequence[Prepared]) -> list[Vectors | str]:
+    """The rows of each prepared picture in all spaces, or the reason why one of the encoders failed on it."""
+    found: list[Vectors | str] = [{} for _ in batch]
+    for n, (space_id, encoder) in enumerate(encoders.items()):
+        sound = [(at, vectors) for at, vectors in enumerate(found) if not isinstance(vectors, str)]
+        rows = unit_rows(encoder, [batch[at][n] for at, _ in sound])
+        for (at, vectors), row in zip(sound, rows, strict=True):
+            if not isinstance(row, str):
+                found[at] = {**vectors, space_id: row}
+            else:
+                found[at] = row if len(encoders) == 1 else f"{encoder.info.reference}: {row}"
+    return found
+
+
+def unit_rows(encoder: Encoder, batch: list[npt.NDArray[Any]]) -> list[npt.NDArray[np.float16] | str]:
+    """A float16 row for each prepared picture, or the reason why the encoder failed on it.
+
+    What is wrong with the encoder as a whole (no weights, a full disk) is raised, since no picture is to blame.
+    """
+    if not batch:
+        return []
+    try:
+        return [_row(vector) for vector in encoder.encode_images(np.stack(batch))]
+    except (ImseekError, OSError, ImportError):
+        raise
+    except Exception as error:
+        if len(batch) == 1:
+            return [f"{type(error).__name__}: {error}"]
+        return [row for one in batch for row in unit_rows(encoder, [one])]
+
+
+def _row(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float16] | str:
+    if not np.isfinite(vector).all():
+        return "the vector is not finite"
+    return vector.astype(np.float16)

@@ -1,0 +1,79 @@
+"""What a run would do, told without reading a picture or changing anything."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from imseek.data.writer import Writer
+from imseek.indexer.containers import Ended, expand
+from imseek.indexer.scan import Candidate, Settings, scan
+from imseek.indexer.source_selection import Target
+from imseek.types import Failure, IndexReport
+
+#: What a plan does not tell.
+READ_TO_KNOW = "which of the new pictures are known already is seen when they are read, not in a dry run"
+
+
+def plan(
+    writer: Writer,
+    wanted: Sequence[Target],
+    settings: Settings,
+    encoder: str,
+    stop: threading.Event | None = None,
+) -> IndexReport:
+    """The report of a run that has not taken place; archives that may have changed are opened for their lists.
+
+    Once ``stop`` is set it comes at once, and says that it is not whole (``interrupted``).
+    """
+    started = time.monotonic()
+    found = scan(writer.catalog, wanted, settings, stop)
+    seen, unchanged, known_failures = found.seen, found.unchanged, found.known_failures
+    new = changed = 0
+    gone = sum(map(len, found.lost.values()))
+    interrupted = False
+    skipped = list(found.skipped)
+    try:
+        opened = (
+            item
+            for opening in found.openings
+            for item in expand(writer.catalog, opening, settings, Ended.of(opening))
+        )
+        for item in (*found.candidates, *opened):
+            if isinstance(item, Candidate):
+                new += item.known is None
+                changed += item.known is not None
+            elif isinstance(item, Ended):
+                seen += item.seen
+                unchanged += len(item.settled)
+                known_failures += item.known_failures
+                gone += sum(map(len, item.lost.values()))
+            else:
+                skipped.append(item)
+    except InterruptedError:
+        interrupted = True
+    finally:
+        for source in found.sources:
+            source.close()
+    return IndexReport(
+        seen=seen,
+        unchanged=unchanged,
+        added=new,
+        changed=changed,
+        moved=0,
+        copied=0,
+        removed=gone,
+        skipped=known_failures + len(skipped),
+        live=writer.current().images,
+        bytes_read=0,
+        files_opened=0,
+        seconds=time.monotonic() - started,
+        generation=writer.generation,
+        encoder=encoder,
+        interrupted=interrupted,
+        failures=tuple(
+            Failure(one.failed.source_id, one.full, one.failed.reason, one.failed.message) for one in skipped
+        ),
+        notes=tuple(found.notes),
+    )

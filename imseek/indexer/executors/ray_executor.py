@@ -1,0 +1,359 @@
+"""The executor whose work is done by workers of a Ray cluster. The run's own process looks up, decides and commits.
+
+pieces ──read──▶ hashes ──look up──▶ make ──▶ rows, staged ──checked──▶ results in the order of the items
+       (worker)            (here)      (worker)                (here)
+
+Ray keeps processes and says which of them is gone; what that costs is decided here. Why Ray Data is not used:
+docs/decisions/0030-ray.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.encoders.recipes import Recipe
+from imseek.encoders.runtime import Runtime
+from imseek.errors import ExecutorError
+from imseek.indexer.decode_stage import Failed, Loaded, Made, Picture, Trouble, loaded
+from imseek.indexer.executors import ray_cluster
+from imseek.indexer.executors.base import Item, Plan, Result
+from imseek.indexer.executors.staging import StagedError, Staging
+from imseek.indexer.executors.work_units import Encoded, EncodedPicture, Outcome, Piece, ReadPicture, cut
+from imseek.indexer.executors.worker import Hello, Setup
+from imseek.types import Ray, SkipReason
+
+#: Pieces that a worker has in hand: while it encodes one, it reads the next.
+IN_HAND: Final = 2
+#: Workers that one picture may end before it is given up.
+DEATHS: Final = 3
+#: Times that one piece may be staged and not be found whole.
+TORN: Final = 3
+#: Seconds without any worker after which a run gives up.
+PATIENCE: Final = 300.0
+#: Seconds that the dispatcher waits before it looks for new pieces.
+TICK: Final = 0.02
+
+
+class RayCrew:
+    """See :class:`imseek.indexer.executors.base.Executor`. The cluster is asked for when there is a first picture."""
+
+    def __init__(self, plan: Plan, options: Ray, runtime: Runtime, staging: Staging) -> None:
+        self._plan = plan
+        self._options = options
+        self._runtime = runtime
+        self._staging = staging
+        self._lost = 0
+
+    def __call__(self, items: Iterable[Item]) -> Generator[Result]:
+        numbers = itertools.count().__next__
+        waiting: deque[Outcome] = deque()
+        dispatch: Dispatch | None = None
+        with ExitStack() as stack:
+            for outcome, piece in cut(items, self._plan.loader, self._options.shard, numbers):
+                waiting.append(outcome)
+                if len(piece):
+                    if dispatch is None:
+                        dispatch = stack.enter_context(self._dispatch(numbers))
+                    dispatch.give(piece)
+                if dispatch is None or len(waiting) > dispatch.ahead:
+                    yield from waiting.popleft().take()
+            for outcome in waiting:
+                yield from outcome.take()
+            if dispatch is not None:
+                self._lost = dispatch.lost
+
+    def notes(self) -> tuple[str, ...]:
+        if not self._lost:
+            return ()
+        were = "1 worker was lost" if self._lost == 1 else f"{self._lost:,} workers were lost"
+        return (f"{were} during the run; what was in hand there was done again",)
+
+    def _dispatch(self, numbers: Any) -> Dispatch:
+        threads = max(1, math.ceil(self._options.cpus))
+        plan = self._plan
+        setup = Setup(
+            {space_id: Recipe.of(encoder) for space_id, encoder in plan.encoders.items()},
+            replace(self._runtime, threads=self._runtime.threads or threads),
+            self._staging,
+            max(threads, plan.waiting),
+            plan.batch,
+            plan.deadline,
+            plan.loader.limits,
+        )
+        return Dispatch(plan, self._options, setup, numbers)
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    """``host`` is empty until it has said hello."""
+
+    actor: Any
+    host: str = ""
+    pieces: list[Piece] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What was asked of a worker; ``piece`` is None for hello."""
+
+    worker: _Worker
+    piece: Piece | None
+    name: str = ""
+
+
+class Dispatch:
+    """A thread that gives pieces to workers and takes what comes back, so that workers need not wait for commits.
+
+    A context manager: entering connects and asks for workers, leaving lets go of all.
+    """
+
+    def __init__(self, plan: Plan, options: Ray, setup: Setup, numbers: Any) -> None:
+        self._loader = plan.loader
+        self._dims = {space_id: encoder.info.dim for space_id, encoder in plan.encoders.items()}
+        self._options = options
+        self._setup = setup
+        self._numbers = numbers
+        self._staging = setup.staging
+        self._incoming: queue.SimpleQueue[Piece] = queue.SimpleQueue()
+        self._pieces: deque[Piece] = deque()
+        self._open: set[Piece] = set()
+        self._workers: list[_Worker] = []
+        self._calls: dict[Any, _Call] = {}
+        self._closing = threading.Event()
+        self._error: BaseException | None = None
+        self._stillborn = 0
+        self._thread = threading.Thread(target=self._run, name="imseek-ray", daemon=True)
+        #: Workers that were lost.
+        self.lost = 0
+
+    def __enter__(self) -> Dispatch:
+        with ExitStack() as undo:
+            self._ray = undo.enter_context(ray_cluster.connected(self._options))
+            self._staging.clear()
+            undo.callback(self._staging.clear)
+            self._size, self._gpus = ray_cluster.room(self._ray, self._options)
+            #: Shards that are under way at once, beyond the one that is waited for.
+            self.ahead = (IN_HAND + 1) * self._size
+            self._thread.start()
+            undo.callback(self._leave)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def give(self, piece: Piece) -> None:
+        self._incoming.put(piece)
+
+    def _leave(self) -> None:
+        self._closing.set()
+        self._thread.join()
+        for worker in self._workers:
+            ray_cluster.let_go(self._ray, worker.actor)
+
+    # -- the thread --------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            for _ in range(self._size):
+                if self._closing.is_set():
+                    return
+                self._hire()
+            began = time.monotonic()
+            while not self._closing.is_set():
+                self._take_in()
+                self._give_out()
+                if any(worker.host for worker in self._workers):
+                    began = time.monotonic()
+                elif time.monotonic() - began > PATIENCE:
+                    raise ExecutorError(
+                        f"no worker of the cluster has begun within {PATIENCE:g} seconds",
+                        hint="`ray status` says what the cluster has room for",
+                    )
+                self._wait()
+        except BaseException as error:
+            self._error = error
+            self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        """What went wrong is raised where results are waited for."""
+        assert self._error is not None
+        while not self._closing.is_set():
+            for piece in (*self._open, *self._pieces):
+                piece.outcome.fail(self._error)
+            self._open.clear()
+            self._pieces.clear()
+            try:
+                self._pieces.append(self._incoming.get(timeout=TICK))
+            except queue.Empty:
+                continue
+
+    def _take_in(self) -> None:
+        while not self._incoming.empty():
+            self._pieces.append(self._incoming.get())
+
+    def _give_out(self) -> None:
+        for worker in sorted(self._workers, key=lambda one: len(one.pieces)):
+            while worker.host and self._pieces and self._has_room(worker, self._pieces[0]):
+                piece = self._pieces.popleft()
+                piece.tries += 1
+                piece.given_ns = time.time_ns()
+                worker.pieces.append(piece)
+                self._open.add(piece)
+                self._call(worker.actor.read.remote(piece.number, piece.parcels), _Call(worker, piece))
+
+    @staticmethod
+    def _has_room(worker: _Worker, piece: Piece) -> bool:
+        if piece.suspect or any(one.suspect for one in worker.pieces):
+            return not worker.pieces
+        return len(worker.pieces) < IN_HAND
+
+    def _wait(self) -> None:
+        if not self._calls:
+            time.sleep(TICK)
+            return
+        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=TICK)
+        for reference in ready:
+            call = self._calls.pop(reference)
+            try:
+                answer = self._ray.get(reference)
+            except self._ray.exceptions.RayError as error:
+                self._bury(call.worker, error)
+                continue
+            self._answer(call, ray_cluster.answer_of(answer))
+
+    def _call(self, reference: Any, call: _Call) -> None:
+        self._calls[reference] = call
+
+    def _answer(self, call: _Call, answer: Any) -> None:
+        if call.piece is None:
+            self._welcome(call.worker, answer)
+        elif isinstance(answer, Encoded):
+            self._finish(call, call.piece, answer)
+        else:
+            self._ask(call.worker, call.piece, answer)
+
+    # -- workers -----------------------------------------------------------------------------------------
+
+    def _hire(self) -> None:
+        worker = _Worker(ray_cluster.hire(self._ray, self._options, self._gpus))
+        self._workers.append(worker)
+        self._call(ray_cluster.greet(worker.actor, self._setup), _Call(worker, None))
+
+    def _welcome(self, worker: _Worker, hello: Hello) -> None:
+        try:
+            self._staging.read(hello.staged)
+        except StagedError as error:
+            raise ExecutorError(
+                f"what a worker on {hello.host} stages in {self._staging.place} cannot be read here: {error}",
+                hint="--staging names a folder that all machines share, or object storage; docs/scale.md",
+            ) from error
+        self._staging.remove(hello.staged)
+        self._stillborn = 0
+        worker.host = hello.host
+
+    def _bury(self, worker: _Worker, error: Exception) -> None:
+        """Somebody else does what it had in hand."""
+        if worker not in self._workers:
+            return
+        self._workers.remove(worker)
+        self._calls = {ref: call for ref, call in self._calls.items() if call.worker is not worker}
+        ray_cluster.let_go(self._ray, worker.actor)
+        self.lost += 1
+        self._stillborn += not worker.host
+        if self._stillborn >= DEATHS:
+            raise ExecutorError(f"workers end before they begin: {error}") from error
+        for piece in reversed(worker.pieces):
+            piece.deaths += 1
+            self._again(piece)
+        self._hire()
+
+    def _again(self, piece: Piece) -> None:
+        self._open.discard(piece)
+        piece.read, piece.looked_up = (), []
+        if piece.deaths < DEATHS - (len(piece) > 1):
+            piece.suspect = len(piece) == 1
+            self._pieces.appendleft(piece)
+        elif len(piece) > 1:  # One of them may be to blame.
+            self._pieces.extendleft(reversed(piece.alone(self._numbers)))
+        else:
+            ended = f"{DEATHS} workers ended while they had it in hand"
+            piece.put(0, Failed.of(piece.candidates[0], Trouble(SkipReason.ENCODER_FAILED, ended)))
+
+    # -- pieces ------------------------------------------------------------------------------------------
+
+    def _ask(self, worker: _Worker, piece: Piece, read: Sequence[ReadPicture | Trouble]) -> None:
+        """Which of the pictures that were read are to be made."""
+        piece.read = read
+        piece.looked_up = [
+            None if isinstance(one, Trouble) else self._loader.look_up(one.content_hash) for one in read
+        ]
+        needed = [found.needed for found in piece.looked_up if found is not None]
+        name = f"{piece.number}.{piece.tries}.npy"
+        self._call(worker.actor.make.remote(piece.number, name, needed), _Call(worker, piece, name))
+
+    def _finish(self, call: _Call, piece: Piece, encoded: Encoded) -> None:
+        call.worker.pieces.remove(piece)
+        rows: npt.NDArray[np.float16] | None = None
+        if encoded.staged is not None:
+            try:
+                rows = self._staging.read(encoded.staged)
+            except StagedError as error:
+                if piece.tries >= TORN:
+                    raise ExecutorError(
+                        f"what a worker on {call.worker.host} staged cannot be read: {error}"
+                    ) from error
+                self._again(piece)
+                return
+            self._staging.remove(encoded.staged)
+        self._open.discard(piece)
+        made = iter(encoded.pictures)
+        for n, (candidate, read) in enumerate(zip(piece.candidates, piece.read, strict=True)):
+            if isinstance(read, Trouble):
+                piece.put(n, Failed.of(candidate, read))
+                continue
+            picture = next(made)
+            if isinstance(picture, Trouble):
+                stat = piece.timed(n, read.content.stat)
+                piece.put(n, Failed.of(candidate, replace(picture, stat=stat)))
+            else:
+                piece.put(n, self._loaded(piece, n, read, picture, rows, encoded))
+
+    def _loaded(
+        self,
+        piece: Piece,
+        n: int,
+        read: ReadPicture,
+        picture: EncodedPicture | None,
+        rows: npt.NDArray[np.float16] | None,
+        encoded: Encoded,
+    ) -> Loaded:
+        found = piece.looked_up[n]
+        assert found is not None
+        whole = None
+        if picture is not None:
+            vectors: dict[int, npt.NDArray[np.float16]] | str
+            if isinstance(picture.row, str):
+                vectors = picture.row
+            else:
+                assert rows is not None
+                ends = list(itertools.accumulate(self._dims.values()))[:-1]
+                vectors = dict(zip(self._dims, np.split(rows[picture.row], ends), strict=True))
+            whole = Picture(picture.facts, (), made=Made(vectors, encoded.precisions))
+        content = replace(read.content, stat=piece.timed(n, read.content.stat))
+        return loaded(piece.candidates[n], content, read.content_hash, read.size, whole, found)

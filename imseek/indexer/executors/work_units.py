@@ -1,0 +1,186 @@
+"""Candidates as they travel to a worker, and what comes back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from imseek.data.file_stat import FileStat
+from imseek.data.places import INSIDE
+from imseek.indexer.decode_stage import Failed, Loader, LookedUp, Trouble, read
+from imseek.indexer.executors.base import Item, Result
+from imseek.indexer.executors.staging import Manifest
+from imseek.indexer.scan import Candidate
+from imseek.indexer.sources.base import Content, Found
+from imseek.types import ImageFacts, SourceOptions
+
+#: A worker holds a shard's pictures while the run looks up their hashes.
+SHARD_BYTES: Final = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKey:
+    """What a source is opened anew from."""
+
+    kind: str
+    root: bytes
+    options: SourceOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One picture for a worker: what to load from which source, or the picture itself."""
+
+    source: SourceKey
+    what: Found | Content
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPicture:
+    """A picture that a worker has read and holds: ``content`` is without its bytes."""
+
+    content: Content
+    content_hash: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """Its facts, and which of the staged rows is its own, or why an encoder failed on it."""
+
+    facts: ImageFacts
+    row: int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What a worker has made of a shard: None for what was not needed. In a staged row those of all spaces follow each
+    other."""
+
+    pictures: tuple[EncodedPicture | Trouble | None, ...]
+    staged: Manifest | None
+    precisions: Mapping[int, str]
+
+
+class Outcome:
+    """The results of some items in a row, which may be worked on in several pieces."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._results: list[Result | None] = [None if isinstance(i, Candidate) else i for i in items]
+        self._left = sum(isinstance(item, Candidate) for item in items)
+        self._done = threading.Event()
+        self._error: BaseException | None = None
+        if not self._left:
+            self._done.set()
+
+    def put(self, at: int, result: Result) -> None:
+        assert self._results[at] is None, "each item has exactly one result"
+        self._results[at] = result
+        self._left -= 1
+        if not self._left:
+            self._done.set()
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+        self._done.set()
+
+    def take(self) -> list[Result]:
+        """Waits for all of them. Raises what went wrong."""
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return [result for result in self._results if result is not None]
+
+
+@dataclass(eq=False, slots=True)
+class Piece:
+    """Pictures that one worker has in hand: a shard, or one picture of a shard that has ended workers.
+
+    ``at`` are their places in the outcome; ``tries`` counts how often it was given out, ``deaths`` the workers that
+    were lost with it. A ``suspect`` is given to a worker that has nothing else. ``given_ns`` is the run's clock when it
+    was last given out.
+    """
+
+    number: int
+    outcome: Outcome
+    at: list[int]
+    candidates: list[Candidate]
+    parcels: list[Parcel]
+    tries: int = 0
+    deaths: int = 0
+    suspect: bool = False
+    read: Sequence[ReadPicture | Trouble] = ()
+    looked_up: list[LookedUp | None] = field(default_factory=list)
+    given_ns: int = 0
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def put(self, n: int, result: Result) -> None:
+        self.outcome.put(self.at[n], result)
+
+    def timed(self, n: int, stat: FileStat) -> FileStat:
+        """By the run's clock, as all that it records, and no later than it was read: a worker's may go ahead."""
+        return stat if stat == self.candidates[n].found.stat else replace(stat, checked_ns=self.given_ns)
+
+    def alone(self, number: Callable[[], int]) -> list[Piece]:
+        """Each picture by itself, so that one that ends workers takes no other with it."""
+        return [
+            Piece(number(), self.outcome, [at], [candidate], [parcel], suspect=True)
+            for at, candidate, parcel in zip(self.at, self.candidates, self.parcels, strict=True)
+        ]
+
+
+def cut(
+    items: Iterable[Item], loader: Loader, size: int, number: Callable[[], int]
+) -> Iterator[tuple[Outcome, Piece]]:
+    """The items in shards of ``size`` candidates, fewer where these are large; in their order.
+
+    Pictures whose rows were taken over, and those that cannot be sent, have their results at once.
+    """
+    held: list[tuple[Item, Found | Content | Trouble | None]] = []
+    candidates = weight = 0
+    for item in items:
+        what = read(item.source.portable, item.found) if isinstance(item, Candidate) else None
+        held.append((item, what))
+        candidates += isinstance(item, Candidate)
+        weight += _weight(what)
+        if candidates >= size or weight >= SHARD_BYTES or len(held) >= 16 * size:
+            yield _shard(held, loader, number())
+            held, candidates, weight = [], 0, 0
+    if held:
+        yield _shard(held, loader, number())
+
+
+def _shard(
+    held: Sequence[tuple[Item, Found | Content | Trouble | None]], loader: Loader, number: int
+) -> tuple[Outcome, Piece]:
+    outcome = Outcome([item for item, _ in held])
+    piece = Piece(number, outcome, [], [], [])
+    for at, (item, what) in enumerate(held):
+        if what is None or not isinstance(item, Candidate):
+            continue
+        if isinstance(what, Trouble):
+            outcome.put(at, Failed.of(item, what))
+        elif isinstance(what, Content) and what.taken is not None:
+            outcome.put(at, loader.take(item, what, what.taken))
+        else:
+            target = item.target
+            key = SourceKey(target.source.kind, target.root, target.options)
+            piece.at.append(at)
+            piece.candidates.append(item)
+            piece.parcels.append(Parcel(key, what))
+    return outcome, piece
+
+
+def _weight(what: Found | Content | Trouble | None) -> int:
+    """Bytes, as far as they are known before a picture is read: inside a container the stat is that of its file."""
+    if isinstance(what, Content):
+        return len(what.data)
+    if not isinstance(what, Found):
+        return 0
+    if INSIDE in what.path:
+        return len(getattr(what.where, "data", b""))
+    return max(0, what.stat.size)

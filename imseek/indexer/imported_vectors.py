@@ -1,0 +1,190 @@
+"""Whether vectors that are to be taken over come from the collection's encoder: as the user says, and by evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.catalog import Catalog
+from imseek.data.places import INSIDE, is_url, locate
+from imseek.encoders.base import Encoder
+from imseek.encoders.registry import canonical
+from imseek.errors import MediaError, UsageError
+from imseek.indexer.decode_stage import unit_rows
+from imseek.indexer.scan import Settings
+from imseek.indexer.source_selection import Target
+from imseek.indexer.sources.base import Container, Found
+from imseek.indexer.sources.encoder_claims import Claim
+from imseek.indexer.sources.files import FileOpener, read_file
+from imseek.indexer.sources.vectors import Row, Vectors, open_vectors
+from imseek.media.decode import Limits, decode
+
+#: Pictures that are encoded to compare them with their rows.
+SAMPLES: Final = 8
+#: Rows that are looked at in each array until a picture is found that can be read.
+TRIES: Final = 256
+#: The median cosine from which vectors count as those of the same encoder. Its own differ from run to run by rounding
+#: and by how a picture is scaled down (0.99 and more); another encoder's, even of the same make, are far off.
+AGREEMENT: Final = 0.98
+#: Modes of pictures that may be transparent.
+_TRANSPARENT: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA", "P"})
+
+
+def check(
+    catalog: Catalog,
+    wanted: Sequence[Target],
+    encoders: Mapping[int, Encoder],
+    settings: Settings,
+    limits: Limits,
+) -> tuple[list[Target], tuple[str, ...]]:
+    """The targets that can be scanned, and lines for the user about vectors. Arrays that stay closed are not looked at.
+
+    A source of vectors that is on record, and does not fit the encoder any more that the collection has now, is left as
+    it is. Raises UsageError where the encoder of a new one is not named, is not the only one of the collection, or did
+    not make the vectors.
+    """
+    left: list[Target] = []
+    notes: list[str] = []
+    for target in wanted:
+        if target.source.kind != "vectors":
+            left.append(target)
+            continue
+        source = open_vectors(target.root, target.options)
+        claim = source.claim()
+        try:
+            proven = _check_named(target, claim, list(encoders.values()))
+        except UsageError as error:
+            if target.source.source_id < 0:
+                raise
+            notes.append(f"{error}: what was taken over is kept as it is")
+            continue
+        left.append(target)
+        (encoder,) = encoders.values()
+        try:
+            arrays = [entry for entry in source.scan() if isinstance(entry, Container)]
+            opened = [array for array in arrays if _is_opened(catalog, target, array, settings)]
+            if opened:
+                notes += _check_evidence(target, source, opened, encoder, limits, proven=proven)
+        except OSError:
+            continue  # What cannot be read is reported by the run.
+        finally:
+            source.close()
+    return left, tuple(notes)
+
+
+def _is_opened(catalog: Catalog, target: Target, array: Container, settings: Settings) -> bool:
+    """Whether rows may be taken from an array: it is new, has changed, lost vectors, or everything is read anew."""
+    source_id = target.source.source_id
+    before = catalog.known_containers(source_id).get(array.path)
+    same = before is not None and before.same_as(array.stat)
+    lost = catalog.count_within(source_id, array.path)[1]
+    return not same or lost > 0 or settings.rehash or settings.retry_failed
+
+
+def _check_named(target: Target, claim: Claim | None, encoders: Sequence[Encoder]) -> bool:
+    """Whether the file itself says that this very encoder, with these weights, made its vectors."""
+    if len(encoders) > 1:
+        raise UsageError(
+            f"{target.shown}: vectors can be taken over only where a collection has one encoder of pictures",
+            hint="make another collection for them",
+        )
+    (encoder,) = encoders
+    named = target.options.encoder or (None if claim is None else claim.encoder)
+    if named is None:
+        raise UsageError(
+            f"{target.shown} holds vectors, and nothing in it says which encoder made them",
+            hint="name it with --encoder (SourceOptions.encoder)",
+        )
+    if canonical(named) != encoder.info.reference:
+        raise UsageError(
+            f"{target.shown}: vectors of {named} cannot join a collection that is encoded with "
+            f"{encoder.info.reference}",
+            hint="make another collection for them",
+        )
+    if claim is None or claim.fingerprint is None:
+        return False
+    if claim.fingerprint != encoder.fingerprint():
+        raise UsageError(
+            f"{target.shown}: its vectors were made by {claim.encoder}, with weights that are not this collection's",
+            hint="make another collection for them, or index the pictures themselves",
+        )
+    return True
+
+
+def _check_evidence(
+    target: Target,
+    source: Vectors,
+    changed: Sequence[Container],
+    encoder: Encoder,
+    limits: Limits,
+    *,
+    proven: bool,
+) -> list[str]:
+    cosines: list[float] = []
+    for container in changed:
+        try:
+            dim = source.matrix(container.path).dim
+        except (MediaError, OSError):
+            continue  # Reported by the run.
+        if dim != encoder.info.dim:
+            raise UsageError(
+                f"{target.shown}: its vectors have {dim} numbers, those of {encoder.info.reference} {encoder.info.dim}",
+                hint="name the encoder that made them",
+            )
+        if len(cosines) < SAMPLES and not proven:
+            cosines += _compare(target, source, container, encoder, limits, SAMPLES - len(cosines))
+    if proven:
+        return []
+    if not cosines:
+        return [
+            f"{target.shown}: no picture could be read to compare: that {encoder.info.reference} made the "
+            "vectors is taken on trust"
+        ]
+    median = float(np.median(cosines))
+    if median < AGREEMENT:
+        raise UsageError(
+            f"{target.shown}: {encoder.info.reference} did not make these vectors: the cosine to what it makes of "
+            f"{len(cosines)} of the pictures is {median:.3f} in the median",
+            hint="name the encoder that made them, with its weights",
+        )
+    return []
+
+
+def _compare(
+    target: Target, source: Vectors, container: Container, encoder: Encoder, limits: Limits, wanted: int
+) -> list[float]:
+    """Cosines of the first rows whose pictures can be read from disk to what the encoder makes of these."""
+    rows: list[npt.NDArray[np.float16]] = []
+    prepared: list[npt.NDArray[Any]] = []
+    try:
+        for n, found in enumerate(source.expand(container)):
+            if n >= TRIES or len(rows) >= wanted:
+                break
+            if isinstance(found, Found) and isinstance(found.where, Row):
+                picture = _picture(locate(target.root, found.path), found.path, encoder, limits)
+                if picture is not None:
+                    rows.append(found.where.vector)
+                    prepared.append(picture)
+    except (MediaError, OSError):
+        pass  # Reported by the run.
+    made = unit_rows(encoder, prepared)
+    return [
+        float(np.dot(row.astype(np.float32), other.astype(np.float32)))
+        for row, other in zip(rows, made, strict=True)
+        if not isinstance(other, str)
+    ]
+
+
+def _picture(place: bytes, path: bytes, encoder: Encoder, limits: Limits) -> npt.NDArray[Any] | None:
+    """The picture at a place on disk as its encoder takes it; None where it cannot be read from there."""
+    if path.count(INSIDE) < 2 or is_url(place):
+        return None
+    try:
+        decoded = decode(read_file(FileOpener(place).open(b"")).data, limits=limits)
+        # What lies behind transparency is white to us, and black or anything to others: that tells nothing.
+        return None if decoded.facts.mode in _TRANSPARENT else encoder.prepare(decoded.pixels)
+    except (MediaError, OSError):
+        return None

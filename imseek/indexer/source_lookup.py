@@ -1,0 +1,70 @@
+"""Which source a path belongs to, as a scan would find it, and what a run has to be asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from imseek.data import layout
+from imseek.data.path_lookup import LocalSource
+from imseek.data.places import CONTAINER_KINDS
+from imseek.indexer.debounce import below
+from imseek.indexer.sources import filter_of, open_source, options_of
+from imseek.indexer.sources.base import Found
+from imseek.indexer.sources.folder import path_below, place_in, reaches
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A path of a source. ``whole`` is True where the source can only be scanned as a whole: archives and tables."""
+
+    source: LocalSource
+    whole: bool
+
+
+def holder(sources: Sequence[LocalSource], path: bytes) -> Held | None:
+    """The innermost source whose scan would come to ``path``, as far as names and links tell; None where none would."""
+    holding = [source for source in sources if below(source.root, path) and _comes_to(source, path)]
+    if not holding:
+        return None
+    source = max(holding, key=lambda source: len(source.root))
+    return Held(source, source.kind in CONTAINER_KINDS)
+
+
+def pictures_below(held: Held, folder: bytes) -> Iterator[bytes]:
+    """Absolute paths of what a scan would find in a folder of the source."""
+    source = held.source
+    opened = open_source(
+        source.kind, source.root, options_of(source.options), below=path_below(source.root, folder)
+    )
+    try:
+        for entry in opened.scan():
+            if isinstance(entry, Found):
+                yield place_in(source.root, entry.path)
+    finally:
+        opened.close()
+
+
+def lies_in_collection(root: bytes, path: bytes) -> bool:
+    """Whether a folder between ``root`` and ``path``, both included, is a collection of ours."""
+    while below(root, path):
+        if os.path.exists(os.path.join(path, os.fsencode(layout.COLLECTION))):
+            try:
+                names = os.listdir(path)
+            except OSError:
+                names = []
+            if layout.holds_collection({os.fsdecode(name) for name in names}):
+                return True
+        path = os.path.dirname(path)
+    return False
+
+
+def _comes_to(source: LocalSource, path: bytes) -> bool:
+    inner = path_below(source.root, path)
+    if not inner or source.kind in CONTAINER_KINDS:
+        return True
+    chosen = filter_of(options_of(source.options))
+    return reaches(source.root, path, follow_symlinks=False) and chosen.reaches(
+        inner, folder=not os.path.isfile(path)
+    )

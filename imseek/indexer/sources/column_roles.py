@@ -1,0 +1,117 @@
+"""Which column of a table holds the pictures, which the captions: told by type and the usual names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from imseek.errors import UsageError
+from imseek.indexer.sources.tables.base import Column, Kind
+from imseek.types import SourceOptions
+
+#: Columns of text with names like these name pictures; those before go before those after.
+_PICTURES: Final = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes")
+_NAMES: Final = (
+    frozenset({*_PICTURES, "image_path", "img_path", "image_file", "image_name"}),
+    frozenset({"path", "filepath", "file_path", "file_name", "filename", "file"}),
+)
+_URLS: Final = (frozenset({"image_url", "img_url", "image_link"}), frozenset({"url", "uri", "link"}))
+_CAPTIONS: Final = ("caption", "captions", "text", "description", "alt_text", "alt", "title", "prompt")
+#: Further columns that are kept at most: a wide table of measurements is not what they are for.
+MAX_EXTRA: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """``image`` and ``caption`` are columns, ``extra`` those kept beside them; ``notes`` say what is left out.
+
+    ``names_files`` is whether the rows (also) name files, which may change while the table does not.
+    """
+
+    image: Column
+    names_files: bool
+    caption: str | None
+    extra: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        return (self.image.name, *([] if self.caption is None else [self.caption]), *self.extra)
+
+
+def tell_roles(columns: Sequence[Column], options: SourceOptions) -> Roles:
+    """The roles of a table's columns. Raises UsageError, with the columns, where they do not tell."""
+    if options.image_column is not None:
+        image = _named(columns, options.image_column)
+        if image.kind in (Kind.PLAIN, Kind.NESTED, Kind.TEXTS):
+            raise _unclear(columns, f"the column {image.name!r} holds no pictures, paths or URLs")
+    else:
+        image = _image(columns)
+    if options.caption_column is not None:
+        caption: str | None = _named(columns, options.caption_column).name
+    else:
+        caption = caption_of(columns, image.name)
+    taken = {image.name, caption}
+    extra, notes = extra_of([column for column in columns if column.name not in taken])
+    names_files = image.kind is Kind.TEXT and not any(image.name.lower() in tier for tier in _URLS)
+    return Roles(image, names_files, caption, extra, notes)
+
+
+def caption_of(columns: Sequence[Column], image: str | None = None) -> str | None:
+    """The column of text that is most likely the caption."""
+    found = {
+        column.name.lower(): column.name
+        for column in reversed(columns)
+        if column.kind in (Kind.TEXT, Kind.TEXTS) and column.name != image
+    }
+    return next((found[name] for name in _CAPTIONS if name in found), None)
+
+
+def extra_of(columns: Sequence[Column]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns whose cells are single values, and notes on those that are left out."""
+    single = [column.name for column in columns if column.kind in (Kind.PLAIN, Kind.TEXT)]
+    other = [f"{c.name} ({c.kind.value})" for c in columns if c.kind not in (Kind.PLAIN, Kind.TEXT)]
+    notes = []
+    if other:
+        notes.append(f"columns left out: {', '.join(other)}")
+    if len(single) > MAX_EXTRA:
+        notes.append(f"the first {MAX_EXTRA} of {len(single)} further columns are kept")
+    return tuple(single[:MAX_EXTRA]), tuple(notes)
+
+
+def _image(columns: Sequence[Column]) -> Column:
+    """Pictures in the table go before files, and files before what must be fetched."""
+    held = [column for column in columns if column.kind in (Kind.BYTES, Kind.PICTURE)]
+    text = [column for column in columns if column.kind is Kind.TEXT]
+    tiers = [
+        [column for column in columns if column.is_image],
+        [column for column in held if column.name.lower() in _PICTURES],
+        *([c for c in text if c.name.lower() in names] for names in _NAMES),
+        *([c for c in text if c.name.lower() in names] for names in _URLS),
+        held,
+    ]
+    for tier in tiers:
+        if len(tier) > 1:
+            # A mask beside the picture, say: the most usual name wins, if there is one.
+            tier = [c for c in tier if c.name.lower() == _PICTURES[0]] or tier
+        if len(tier) == 1:
+            return tier[0]
+        if tier:
+            names = " or ".join(repr(column.name) for column in tier)
+            raise _unclear(columns, f"pictures may be in the column {names}")
+    raise _unclear(columns, "no column of pictures, paths or URLs is told by its name")
+
+
+def _named(columns: Sequence[Column], name: str) -> Column:
+    for column in columns:
+        if column.name == name:
+            return column
+    raise _unclear(columns, f"there is no column {name!r}")
+
+
+def _unclear(columns: Sequence[Column], message: str) -> UsageError:
+    names = ", ".join(column.name for column in columns[:MAX_EXTRA])
+    names += ", …" if len(columns) > MAX_EXTRA else ""
+    hint = "name it: --image-column NAME, --caption-column NAME"
+    return UsageError(f"{message}; columns: {names or 'none'}", hint=hint)

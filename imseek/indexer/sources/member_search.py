@@ -1,0 +1,47 @@
+"""Finding members of an archive by name, one after the other, in about the order in which they lie in it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from imseek.indexer.sources.archive_members import MAX_HELD, Archive, Member, bytes_held
+from imseek.indexer.sources.filters import looks_like_picture
+
+
+class Finder:
+    """Goes through an archive once as long as what is wanted lies ahead, or was passed a moment ago.
+
+    The last ``window`` members are kept (None: all), or fewer where they hold much memory, since threads ask a little
+    out of order, and a member of a stream is its bytes. What lies farther behind is found by starting over. One thread
+    at a time.
+    """
+
+    def __init__(self, open_archive: Callable[[], Archive], window: int | None) -> None:
+        self._open = open_archive
+        self._window = window
+        self._start()
+
+    def _start(self) -> None:
+        self.archive = self._open()
+        self._members = self.archive.members(looks_like_picture)
+        self._recent: OrderedDict[bytes, Member] = OrderedDict()
+        self._passed: set[bytes] = set()
+        self._held = 0
+
+    def find(self, name: bytes) -> Member | None:
+        """Raises MediaError where the archive is broken before that member, OSError."""
+        if name in self._recent:
+            return self._recent[name]
+        if name in self._passed:
+            self._start()
+        for member in self._members:
+            self._passed.add(member.name)
+            self._recent[member.name] = member
+            self._held += bytes_held(member)
+            while self._window is not None and (len(self._recent) > self._window or self._held > MAX_HELD):
+                _, oldest = self._recent.popitem(last=False)
+                self._held -= bytes_held(oldest)
+            if member.name == name:
+                return member
+        return None

@@ -1,0 +1,154 @@
+"""Reading pictures by their places on record: the one way from the catalog to a picture, whatever holds it.
+
+What leaves here is what was indexed. A place may meanwhile hold anything, put there by whoever can write to the folder,
+and the catalog itself may come from a stranger. See docs/decisions/0033-serving-pictures.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from imseek.data.file_stat import UNKNOWN_STAT, FileStat
+from imseek.data.image_places import IndexedPlace
+from imseek.data.places import is_url
+from imseek.data.reader import SourceRow
+from imseek.errors import CONTENT_CHANGED, ContentChangedError, MediaError, UnsafePathError
+from imseek.indexer.sources import open_source, options_of
+from imseek.indexer.sources.base import Content, Source
+from imseek.indexer.sources.files import GONE, FileOpener
+from imseek.media.formats import sniff
+from imseek.types import SkipReason
+
+#: What the system says where a link lies on the way to a file (or a file in the place of a folder).
+_LINKS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
+#: Reasons of sources that tell of another file than the indexed one: it is none, or no archive or table that holds the
+#: picture any more.
+_REPLACED: Final = frozenset(
+    {
+        SkipReason.NOT_A_FILE,
+        SkipReason.CHANGED,
+        SkipReason.EMPTY_FILE,
+        SkipReason.CORRUPT,
+        SkipReason.TRUNCATED,
+        SkipReason.VANISHED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexedPicture:
+    """A picture as it was indexed: its bytes, their format (:func:`imseek.media.formats.sniff`) and their sha256.
+
+    ``stat`` is that of the file that was read, where it holds the picture and nothing else. ``is_verified`` is False
+    where nobody has seen the picture before: its vector was made elsewhere.
+    """
+
+    data: bytes
+    format: str
+    sha256: bytes
+    stat: FileStat | None
+    is_verified: bool
+
+
+class PlaceReader:
+    """Keeps the sources open that it has read from; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._sources: dict[tuple[SourceRow, bool], Source] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for source in self._sources.values():
+            source.close()
+
+    def load(self, place: IndexedPlace) -> IndexedPicture:
+        """Read the picture at a place, and make sure that it is the one that was indexed.
+
+        No link is followed from the root of its source on, unless it leads to a file of the indexed size and time. A
+        file whose stat is the indexed one is trusted, everything else is hashed; the bytes that were checked are the
+        bytes that are returned. Of a picture whose vector was made elsewhere, it is only checked that it is a picture.
+
+        Raises ContentChangedError where it is not what was indexed, MediaError where it cannot be had or is no picture,
+        MissingExtraError, OSError.
+        """
+        try:
+            content = self._content(place)
+        except UnsafePathError as error:
+            raise MediaError(SkipReason.UNREADABLE, "its place on record leads out of its source") from error
+        except OSError as error:
+            if error.errno in GONE:
+                raise MediaError(SkipReason.VANISHED, "it is not there any more") from error
+            raise
+        except MediaError as error:
+            if error.reason in _REPLACED and not is_url(place.shown):
+                raise _changed(place, error.reason) from error
+            raise
+        sha256 = _verified(place, content)
+        if (kind := sniff(content.data)) is None:
+            message = "the content is not that of any known image format"
+            raise MediaError(SkipReason.NOT_AN_IMAGE, message)
+        file = None if content.stat == UNKNOWN_STAT else content.stat
+        return IndexedPicture(content.data, kind, sha256, file, place.has_picture_hash)
+
+    def _content(self, place: IndexedPlace) -> Content:
+        try:
+            return self._read(place, follow_links=False)
+        except OSError as error:
+            if error.errno not in _LINKS:
+                raise
+        # Links to files are indexed, and folders behind links with --follow-symlinks.
+        if not _is_known_file(place):
+            raise _changed(place, CONTENT_CHANGED)
+        return self._read(place, follow_links=True)
+
+    def _read(self, place: IndexedPlace, *, follow_links: bool) -> Content:
+        if not place.may_be_fetched:
+            raise MediaError(
+                SkipReason.UNREADABLE, "it lies on another machine, and its collection is not trusted"
+            )
+        row = place.source
+        with self._lock:
+            key = (row, follow_links)
+            if key not in self._sources:
+                opener = FileOpener(row.root, follow_links)
+                self._sources[key] = open_source(row.kind, row.root, options_of(row.options), opener=opener)
+            source = self._sources[key]
+            found = source.find(place.path)
+        return source.load(found)
+
+
+def _is_known_file(place: IndexedPlace) -> bool:
+    """Whether the file that links lead to has the size and the time of the one that was indexed; raises OSError.
+
+    Any other is not even opened.
+    """
+    info = os.stat(place.file)
+    known = place.stat.size, place.stat.mtime_ns
+    return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) == known
+
+
+def _verified(place: IndexedPlace, content: Content) -> bytes:
+    """The sha256 of a picture that is the indexed one. Raises ContentChangedError."""
+    if not place.has_picture_hash:
+        return hashlib.sha256(content.data).digest()
+    is_same_file = content.stat != UNKNOWN_STAT and place.stat.same_as(content.stat)
+    if not is_same_file and hashlib.sha256(content.data).digest() != place.content_hash:
+        raise _changed(place, CONTENT_CHANGED)
+    return place.content_hash
+
+
+def _changed(place: IndexedPlace, reason: str) -> ContentChangedError:
+    what = "picture" if is_url(place.shown) else "file"
+    return ContentChangedError(reason, f"this {what} changed since it was indexed: index again")

@@ -1,0 +1,351 @@
+"""Parquet and Arrow IPC (files and streams), a few rows at a time.
+
+Read without pyarrow's threads, of which prefetching is one: see imseek/data/shard_files.py.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import mmap
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import IO, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from imseek.errors import MediaError
+from imseek.indexer.sources.archive_limits import check_unpacked
+from imseek.indexer.sources.tables.arrow_buffers import check_array, check_buffers
+from imseek.indexer.sources.tables.base import Closing, Column, Kind, Malformed, Row
+from imseek.indexer.sources.tables.parquet_pages import Chunk, check_pages, read_chunks
+from imseek.types import SkipReason
+
+#: Bytes of rows that are turned into Python's objects at once.
+_SLICE: Final = 8 << 20
+#: Characters of the texts of one list: a caption is cut far below.
+_MAX_TEXTS: Final = 1 << 16
+#: Rows that are at most.
+_ROWS: Final = 1024
+#: Bytes before the stream that an Arrow file is.
+_FILE_HEAD: Final = 8
+#: Bytes that are read of a Parquet file at once, where its pages allow it.
+_BUFFER: Final = 1 << 20
+
+
+class ParquetSheet(Closing):
+    """In memory is one page of each column that is asked for, and a few rows."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        with arrow_errors():
+            self._file = self._opened([])
+            self.columns = _columns(self._file.schema_arrow)
+            self._chunks: Mapping[int, list[Chunk]] = read_chunks(raw)
+            if lists := [column.name for column in self.columns if column.kind is Kind.TEXTS]:
+                paths = (self._file.schema.column(n).path for n in range(len(self._file.schema)))
+                self._file = self._opened([path for path in paths if path.partition(".")[0] in lists])
+        self._labels = {column.name: column.labels for column in self.columns if column.labels}
+
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
+        """Row groups before ``start`` are not read."""
+        number, numbered = 0, _Numbered(_size(self._raw), self._labels)
+        for group in range(self._file.metadata.num_row_groups):
+            count = self._file.metadata.row_group(group).num_rows
+            if number + count <= start:
+                number += count
+                continue
+            for batch in self._batches(group, names):
+                yield from numbered.rows(batch, number, start)
+                number += len(batch)
+
+    def has_bytes(self, name: str) -> bool:
+        """Told from the statistics of the first rows: where there are none, pictures lie in the table."""
+        for chunk in self._chunks.get(0, ()):
+            if chunk.path == (name, "bytes"):
+                return chunk.nulls is None or chunk.nulls < self._file.metadata.row_group(0).num_rows
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        self._raw.close()
+
+    def _opened(self, dictionaries: list[str]) -> pq.ParquetFile:
+        """``dictionaries`` are columns whose values are read once, however many rows refer to them."""
+        return pq.ParquetFile(
+            self._raw,
+            pre_buffer=False,
+            buffer_size=_BUFFER,
+            page_checksum_verification=True,
+            read_dictionary=dictionaries,
+        )
+
+    def _batches(self, group: int, names: Collection[str]) -> Iterator[pa.RecordBatch]:
+        told, chunks = self._file.metadata.row_group(group), self._chunks.get(group, ())
+        a_row = max(told.total_byte_size // max(told.num_rows, 1), 1)
+        with arrow_errors():
+            # Elsewhere, to look at each page would be to fetch it twice.
+            a_row = max(a_row, check_pages(self._raw, chunks, names, only_first=not _is_local(self._raw)))
+            yield from self._file.iter_batches(
+                min(max(_SLICE // a_row, 1), _ROWS),
+                row_groups=[group],
+                columns=list(names),
+                use_threads=False,
+            )
+
+
+class ArrowSheet(Closing):
+    """In memory is one record batch. Rows further down are looked up in the mapped file instead."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._begin = _FILE_HEAD if raw.read(6) == b"ARROW1" else 0
+        with arrow_errors():
+            if _is_local(raw):
+                with self._mapped() as mapped:
+                    mapped.seek(self._begin)
+                    check_buffers(mapped)
+            self._schema = self._open(raw, None).schema
+            self.columns = _columns(self._schema)
+        self._labels = {column.name: column.labels for column in self.columns if column.labels}
+
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
+        with self._mapped() if start else nullcontext(self._raw) as raw:
+            number, numbered = 0, _Numbered(_size(self._raw), self._labels)
+            for batch in self._batches(raw, names):
+                step = min(_SLICE * len(batch) // max(batch.nbytes, 1), _SLICE // _row_bytes(batch), _ROWS)
+                step = max(step, 1)
+                for at in range(0, len(batch), step):
+                    yield from numbered.rows(batch.slice(at, step), number + at, start)
+                number += len(batch)
+
+    def has_bytes(self, name: str) -> bool:
+        """Told from the first rows."""
+        with self._mapped() as raw:
+            for batch in self._batches(raw, [name]):
+                pictures = batch.column(0)
+                return len(pictures) == 0 or pictures.field("bytes").null_count < len(pictures)
+        return True
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def _open(self, raw: Any, fields: list[int] | None) -> Any:
+        """A file too is a stream, behind its first bytes; what its end says of places in it is of no use here."""
+        raw.seek(self._begin)
+        options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
+        return pa.ipc.open_stream(raw, options=options)
+
+    def _batches(self, raw: Any, names: Collection[str]) -> Iterator[pa.RecordBatch]:
+        with arrow_errors():
+            for batch in self._open(raw, sorted(self._schema.get_field_index(name) for name in names)):
+                for column in batch.columns:
+                    check_array(column)
+                yield batch
+
+    @contextmanager
+    def _mapped(self) -> Iterator[Any]:
+        """The file as memory, of which only what is looked at is read; as it is, where it cannot be mapped."""
+        try:
+            mapped = mmap.mmap(self._raw.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, AttributeError, io.UnsupportedOperation):
+            yield self._raw
+            return
+        # Not closed here: what was read from it may hold on to it, and the last to let go closes it.
+        yield pa.BufferReader(pa.py_buffer(mapped))
+
+
+def _size(raw: IO[bytes]) -> int:
+    """Bytes of a file. Leaves its position where it was."""
+    at = raw.tell()
+    size = raw.seek(0, io.SEEK_END)
+    raw.seek(at)
+    return size
+
+
+def _is_local(raw: IO[bytes]) -> bool:
+    """Whether a file lies on this machine, where looking at it costs nothing."""
+    try:
+        raw.fileno()
+    except (OSError, AttributeError, io.UnsupportedOperation):
+        return False
+    return True
+
+
+@contextmanager
+def arrow_errors() -> Iterator[None]:
+    """What Arrow raises for a damaged file becomes a MediaError; what the system raises (with a number) stays."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _damaged(error) from error
+    except (pa.ArrowException, EOFError, ValueError, RecursionError) as error:
+        raise _damaged(error) from error
+    except MemoryError as error:
+        raise MediaError(SkipReason.TOO_MANY_BYTES, "the table does not fit into memory") from error
+
+
+def _damaged(error: Exception) -> MediaError:
+    return MediaError(SkipReason.CORRUPT, f"the table is damaged: {(str(error).splitlines() or ['?'])[0]}")
+
+
+def _columns(schema: pa.Schema) -> tuple[Column, ...]:
+    features = _features(schema)
+    found = []
+    for field in schema:
+        told = features.get(field.name)
+        told = told if isinstance(told, dict) else {}
+        names = told.get("names") if told.get("_type") == "ClassLabel" else None
+        labels = tuple(map(str, names)) if isinstance(names, list) else ()
+        found.append(Column(field.name, _kind_of(field.type), told.get("_type") == "Image", labels))
+    return tuple(found)
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    """What the library `datasets` says of its columns, in the metadata of the schema."""
+    try:
+        found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _kind_of(kind: pa.DataType) -> Kind:
+    t = pa.types
+    if t.is_dictionary(kind):
+        return _kind_of(kind.value_type)
+    if _is_text(kind):
+        return Kind.TEXT
+    if t.is_binary(kind) or t.is_large_binary(kind) or t.is_binary_view(kind):
+        return Kind.BYTES
+    if t.is_struct(kind):
+        held = {kind.field(n).name: kind.field(n).type for n in range(kind.num_fields)}
+        return Kind.PICTURE if "bytes" in held and _kind_of(held["bytes"]) is Kind.BYTES else Kind.NESTED
+    if (t.is_list(kind) or t.is_large_list(kind)) and _kind_of(kind.value_type) is Kind.TEXT:
+        return Kind.TEXTS
+    plain = (
+        t.is_boolean, t.is_integer, t.is_floating, t.is_decimal, t.is_temporal, t.is_null,
+    )  # fmt: skip
+    return Kind.PLAIN if any(is_one(kind) for is_one in plain) else Kind.NESTED
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    t = pa.types
+    return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
+
+
+class _Numbered:
+    """The rows of batches of one file, numbered; ``size`` are the bytes of the file.
+
+    Any number of rows may refer to one value: raises MediaError where all their values together are too many bytes.
+    """
+
+    def __init__(self, size: int, labels: dict[str, tuple[str, ...]]) -> None:
+        self._size, self._labels = size, labels
+        self._unpacked = 0
+
+    def rows(self, batch: pa.RecordBatch, first: int, start: int) -> Iterator[tuple[int, Row]]:
+        """Those of a batch, whose first one has the number ``first``, from the number ``start`` on."""
+        skipped = min(max(start - first, 0), len(batch))
+        if skipped == len(batch):
+            return
+        for number, row in enumerate(_rows(batch.slice(skipped), self._labels), first + skipped):
+            self._unpacked += sum(map(_length, row.values()))
+            check_unpacked(self._unpacked, self._size)
+            yield number, row
+
+
+def _length(cell: Any) -> int:
+    """Bytes or characters of a cell, of those that can have many."""
+    if isinstance(cell, bytes | str):
+        return len(cell)
+    if isinstance(cell, dict | list):
+        return sum(map(_length, cell.values() if isinstance(cell, dict) else cell))
+    return 0
+
+
+def _rows(batch: pa.RecordBatch, labels: dict[str, tuple[str, ...]]) -> Iterator[Row]:
+    with arrow_errors():
+        columns = [_values(batch.column(n), labels.get(name)) for n, name in enumerate(batch.schema.names)]
+    for cells in zip(*columns, strict=True):
+        yield dict(zip(batch.schema.names, cells, strict=True))
+
+
+def _values(array: pa.Array, labels: tuple[str, ...] | None) -> list[Any]:
+    kind = _kind_of(array.type)
+    if kind in (Kind.BYTES, Kind.PICTURE):
+        return list(array.to_pylist())
+    if kind is Kind.TEXTS and pa.types.is_dictionary(array.type.value_type):
+        return [_few_texts(scalar) for scalar in array]
+    if pa.types.is_timestamp(array.type):
+        # Python's times have microseconds, and no time zones but those that it knows.
+        zone = None if array.type.tz is None else "UTC"
+        array = array.cast(pa.timestamp("us", zone), safe=False)
+    try:
+        values = array.to_pylist()
+    except (ValueError, OverflowError, LookupError, pa.ArrowException):
+        values = [_one(scalar) for scalar in array]
+    if labels is not None:
+        return [labels[v] if isinstance(v, int) and 0 <= v < len(labels) else None for v in values]
+    return values if kind in (Kind.TEXT, Kind.TEXTS) else [_plain(value) for value in values]
+
+
+def _row_bytes(batch: pa.RecordBatch) -> int:
+    """Bytes that one row of a batch can have as Python's objects, at most, but for lists."""
+    return max(sum(_cell_bytes(column) for column in batch.columns), 1)
+
+
+def _cell_bytes(array: pa.Array) -> int:
+    t = pa.types
+    if t.is_dictionary(array.type):
+        return _cell_bytes(array.dictionary)
+    if t.is_struct(array.type):
+        return sum(_cell_bytes(array.field(n)) for n in range(array.type.num_fields))
+    if t.is_string_view(array.type) or t.is_binary_view(array.type):
+        lengths = np.frombuffer(array.buffers()[1], np.int32)[::4]  # Each view is 16 bytes, its length first.
+        return int(lengths[array.offset : array.offset + len(array)].max(initial=0))
+    if _is_text(array.type) or t.is_binary(array.type) or t.is_large_binary(array.type):
+        return int(pc.max(pc.binary_length(array)).as_py() or 0)
+    return 8
+
+
+def _few_texts(scalar: pa.Scalar) -> list[Any] | None:
+    """As many texts of a list as can be used: each may be one and the same that is large."""
+    if not scalar.is_valid:
+        return None
+    found, size = [], 0
+    for text in scalar.values:
+        value = _one(text)
+        found.append(value)
+        size += 0 if value is None else len(value)
+        if size > _MAX_TEXTS:
+            break
+    return found
+
+
+def _one(scalar: pa.Scalar) -> Any:
+    """A value beside which there is one that Python has no room for (text that is not UTF-8, the year 30000)."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, LookupError, pa.ArrowException):
+        return None
+
+
+def _plain(value: Any) -> bool | int | float | str | None:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return _plain(float(value))
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, date | datetime | time):
+        return value.isoformat()
+    return value if isinstance(value, bool | int | str) else None

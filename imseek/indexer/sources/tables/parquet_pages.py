@@ -1,0 +1,121 @@
+"""Look at the pages of a Parquet file before Arrow unpacks them.
+
+Arrow sets aside what the header of a page asks for, up to 2 GiB, and unpacks that much: a file of 200 kB can hold it.
+What the footer says of sizes need not be so. pyarrow's own view of the footer is of no use here: where the description
+of a column is damaged, ``RowGroupMetaData.column`` ends the process (pyarrow 26: an exception of C++ that nobody
+catches). Source of the fields: parquet.thrift of https://github.com/apache/parquet-format.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Final
+
+from imseek.indexer.sources.archive_limits import check_unpacked
+from imseek.indexer.sources.tables.thrift import INT32, INT64, TEXT, Path, Struct
+
+_MAGIC: Final = b"PAR1"
+#: Bytes at the end of a file: the length of the footer, and the magic.
+_END: Final = 8
+
+#: Of the footer (FileMetaData), by row group and column chunk.
+_CHUNK: Final = (4, 1, 3)
+_NAME, _PACKED_SIZE, _FIRST_PAGE, _DICTIONARY_PAGE, _NULLS = (
+    (*_CHUNK, 3), (*_CHUNK, 7), (*_CHUNK, 9), (*_CHUNK, 11), (*_CHUNK, 12, 3),
+)  # fmt: skip
+_OF_FOOTER: Final[Mapping[Path, int]] = {
+    _NAME: TEXT, _PACKED_SIZE: INT64, _FIRST_PAGE: INT64, _DICTIONARY_PAGE: INT64, _NULLS: INT64,
+}  # fmt: skip
+
+#: Of a page header: its kind, the bytes of its page, unpacked and packed, and how many values a page of data has.
+_KIND, _UNPACKED, _PACKED = (1,), (2,), (3,)
+_VALUES: Final = ((5, 1), (8, 1))
+_OF_PAGE: Final[Mapping[Path, int]] = dict.fromkeys((_KIND, _UNPACKED, _PACKED, *_VALUES), INT32)
+_DICTIONARY: Final = 2
+#: Bytes that a value takes in memory, at least.
+_VALUE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What the footer says of the values of a column in a row group.
+
+    ``path`` names the column and those that it is in, ``offset`` its first page, ``size`` the bytes of all. ``nulls``
+    is how many values are null, None where that is not said.
+    """
+
+    path: tuple[str, ...]
+    offset: int
+    size: int
+    nulls: int | None
+
+    def is_in(self, names: Collection[str]) -> bool:
+        """Whether it is one of some columns, or in one."""
+        return ".".join(self.path) in names or self.path[0] in names
+
+
+def read_chunks(file: IO[bytes]) -> dict[int, list[Chunk]]:
+    """The column chunks of each row group of a Parquet file. Raises ValueError where the footer is damaged."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _END))
+    end = file.read(_END)
+    if len(end) < _END or end[4:] != _MAGIC:
+        raise ValueError("it does not end as a Parquet file does")
+    (length,) = struct.unpack("<I", end[:4])
+    if length > size - _END:
+        raise ValueError(f"a footer of {length:,} bytes in a file of {size:,}")
+    footer = Struct(file, size - _END - length, _OF_FOOTER)
+    names: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
+    for (_, group, _, column, *_), text in footer.texts.items():
+        names[group, column].append(text.decode(errors="replace"))
+    chunks: dict[int, list[Chunk]] = {}
+    for (group, column), path in sorted(names.items()):
+        chunks.setdefault(group, []).append(_chunk(footer, group, column, path))
+    return chunks
+
+
+def _chunk(footer: Struct, group: int, column: int, path: Sequence[str]) -> Chunk:
+    def number(fields: Path) -> int | None:
+        return footer.numbers.get((4, group, 1, column, *fields[2:]))
+
+    size, offset, dictionary = number(_PACKED_SIZE), number(_FIRST_PAGE), number(_DICTIONARY_PAGE)
+    if size is None or offset is None or offset < 0:
+        raise ValueError("a column without pages")
+    if dictionary is not None and 0 < dictionary < offset:
+        offset = dictionary
+    return Chunk(tuple(path), offset, size, number(_NULLS))
+
+
+def check_pages(
+    file: IO[bytes], chunks: Collection[Chunk], names: Collection[str], *, only_first: bool = False
+) -> int:
+    """Look at the pages of some columns among ``chunks``: all, or the first of each.
+
+    Returns the bytes of the largest dictionary: each row may refer to all of it. Raises MediaError where pages unpack
+    to too much, ValueError where a header is none.
+    """
+    return max((_check_chunk(file, chunk, only_first) for chunk in chunks if chunk.is_in(names)), default=0)
+
+
+def _check_chunk(file: IO[bytes], chunk: Chunk, only_first: bool) -> int:
+    at, end = chunk.offset, chunk.offset + chunk.size
+    dictionary = total = read = 0
+    while at < end:
+        header = Struct(file, at, _OF_PAGE)
+        unpacked, packed = header.numbers.get(_UNPACKED, 0), header.numbers.get(_PACKED, 0)
+        values = max(header.numbers.get(one, 0) for one in _VALUES)
+        if unpacked < 0 or packed < 0:
+            raise ValueError("a page of negative size")
+        total += max(unpacked, _VALUE * values)
+        read += packed
+        check_unpacked(total, read)
+        if header.numbers.get(_KIND) == _DICTIONARY:
+            dictionary = max(dictionary, unpacked)
+        if only_first:
+            break
+        at += header.size + packed
+    return dictionary

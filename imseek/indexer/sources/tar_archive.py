@@ -1,0 +1,154 @@
+"""Tar files: those on disk are listed once and read at any place, streams are read once, in order."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import IO, Final
+
+from imseek.errors import MediaError
+from imseek.indexer.sources.archive_members import (
+    Member,
+    Takes,
+    can_be_named,
+    is_text,
+    key_of,
+    pictures,
+    too_large,
+)
+from imseek.indexer.sources.decompression import StreamInput
+from imseek.indexer.sources.tar_headers import explained, tar_members
+from imseek.media.sidecar import MAX_BYTES
+from imseek.types import SkipReason
+
+#: The largest picture of a stream, of which some are held in memory at once; also the most of one sample.
+STREAMED_BYTES: Final = 64 * 2**20
+#: Files of a sample in a stream: where more share a key, a text counts for those near it.
+_SAMPLE_FILES: Final = 64
+
+
+class Tar:
+    """An uncompressed tar on disk. Members are read by position, in any number of threads."""
+
+    def __init__(self, file: IO[bytes], stop: threading.Event | None = None) -> None:
+        self._fd = file.fileno()
+        self._stop = stop
+        weakref.finalize(self, file.close)
+
+    def members(self, takes: Takes) -> Iterator[Member]:
+        """Of members with one name the last counts, as it does for whoever unpacks them."""
+        files: dict[bytes, tuple[int, int]] = {}
+        broken: MediaError | None = None
+        try:
+            with explained():
+                file = _FileInput(self._fd, self._stop)
+                for member in tar_members(file):
+                    if member.size > file.left:
+                        raise EOFError("it ends in a member")
+                    if member.is_file and can_be_named(member.name):
+                        files[member.name] = (member.offset, member.size)
+        except MediaError as error:
+            broken = error
+        yield from pictures(files, takes)
+        if broken is not None:
+            raise broken
+
+    def read(self, where: tuple[int, int], limit: int) -> bytes:
+        offset, size = where
+        if size > limit:
+            raise too_large(limit)
+        data = os.pread(self._fd, size, offset)
+        if len(data) != size:
+            raise MediaError(SkipReason.TRUNCATED, "the archive ends early")
+        return data
+
+
+class _FileInput:
+    """A tar on disk, of which only headers are read. ``stop`` makes whoever reads raise InterruptedError."""
+
+    def __init__(self, fd: int, stop: threading.Event | None) -> None:
+        self._fd = fd
+        self._stop = stop
+        self._size = os.fstat(fd).st_size
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        if self._stop is not None and self._stop.is_set():
+            raise InterruptedError
+        data = os.pread(self._fd, size, self.position)
+        self.position += len(data)
+        return data
+
+    @property
+    def packed(self) -> int:
+        return self.position
+
+    @property
+    def left(self) -> int:
+        return self._size - self.position
+
+    def skip(self, size: int) -> None:
+        if size > self.left:
+            raise EOFError("it ends in a member")
+        self.position += size
+
+
+class TarStream:
+    """A tar that can only be read from its beginning. A member's ``where`` is the bytes themselves."""
+
+    def __init__(self, file: IO[bytes], stop: threading.Event | None = None) -> None:
+        self._file = file
+        self._stop = stop
+
+    def members(self, takes: Takes) -> Iterator[Member]:
+        """Texts belong to the picture of the same name right before or after them, as in WebDataset.
+
+        Of members with one name the first counts. The stream is closed afterwards.
+        """
+        sample: dict[bytes, bytes | None] = {}
+        key, held = b"", 0
+        broken: MediaError | None = None
+        files = self._files(takes)
+        while True:
+            try:
+                name, data = next(files)
+            except StopIteration:
+                break
+            except MediaError as error:  # What came before is whole.
+                broken = error
+                break
+            size = len(data or b"")
+            if (own := key_of(name)) != key or len(sample) >= _SAMPLE_FILES or held + size > STREAMED_BYTES:
+                yield from pictures(sample, takes)
+                sample, key, held = {}, own, 0
+            sample[name] = data
+            held += size
+        yield from pictures(sample, takes)
+        if broken is not None:
+            raise broken
+
+    def _files(self, takes: Takes) -> Iterator[tuple[bytes, bytes | None]]:
+        """Pictures and texts with their bytes; None for those that are too large."""
+        seen: set[bytes] = set()
+        with self._file, explained():
+            stream = StreamInput(self._file, self._stop)
+            for member in tar_members(stream):
+                name = member.name
+                if not member.is_file or not can_be_named(name) or name in seen:
+                    continue
+                seen.add(name)
+                limit = STREAMED_BYTES if takes(name) else MAX_BYTES if is_text(name) else -1
+                if member.size <= limit:
+                    data = stream.read(member.size)
+                    if len(data) < member.size:
+                        raise EOFError("it ends in a member")
+                    yield name, data
+                elif limit >= 0:
+                    yield name, None
+
+    def read(self, where: bytes | None, limit: int) -> bytes:
+        if where is None or len(where) > limit:
+            raise too_large(min(limit, STREAMED_BYTES))
+        return where

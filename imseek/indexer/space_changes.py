@@ -1,0 +1,75 @@
+"""Which spaces a collection may have after a re-encoding, and which may be dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imseek.data.spaces import StoredSpace
+from imseek.encoders.base import Encoder
+from imseek.encoders.space_compatibility import Joined, check_joins
+from imseek.errors import UsageError
+
+
+def in_use(stored: Sequence[StoredSpace]) -> list[StoredSpace]:
+    """The image spaces that are searched, the first one first."""
+    return [space for space in stored if space.is_current and space.info.modality == "image"]
+
+
+def to_replace(stored: Sequence[StoredSpace], space_id: int | None) -> StoredSpace:
+    """The image space with this id, by default the first one. Raises UsageError where there is none."""
+    if space_id is None:
+        return in_use(stored)[0]
+    for space in stored:
+        if space.info.space_id == space_id and space.info.modality == "image":
+            return space
+    raise UsageError(f"no image space {space_id} in this collection (there are: {_named(in_use(stored))})")
+
+
+def already(
+    stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredSpace | None
+) -> StoredSpace | None:
+    """The space in use that a call with these arguments has made before, if it has."""
+    fingerprint = encoder.fingerprint()
+    made = next((space for space in in_use(stored) if space.info.fingerprint == fingerprint), None)
+    done = replaced is None or replaced == made or not replaced.is_current
+    return made if done else None
+
+
+def check_new(stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredSpace | None) -> None:
+    """Raise UsageError where the spaces would be of no use beside each other, or the one to replace is not in use."""
+    new = Joined.of(encoder)
+    if replaced is None:
+        check_joins([*map(_joined, in_use(stored)), new])
+        return
+    if not replaced.is_current:
+        raise UsageError(
+            f"space {replaced.info.space_id} ({replaced.info.encoder}) is not in use: nothing takes its place"
+        )
+    check_joins([new if space == replaced else _joined(space) for space in in_use(stored)])
+
+
+def check_drop(stored: Sequence[StoredSpace], space_id: int) -> None:
+    """Raise UsageError where what stays would not be searchable as before."""
+    spaces = in_use(stored)
+    left = [space for space in spaces if space.info.space_id != space_id]
+    if len(left) == len(spaces):
+        return
+    if not left:
+        raise UsageError(
+            f"space {space_id} is the only one that is searched",
+            hint="`imseek maintain --reencode REFERENCE` puts another in its place",
+        )
+    knows = [space.modalities is None or "text" in space.modalities for space in (spaces[0], left[0])]
+    if knows == [True, False]:
+        raise UsageError(
+            f"words are searched in space {space_id}, and {left[0].info.encoder}, the next one, knows no words"
+        )
+    check_joins([_joined(space) for space in left])
+
+
+def _joined(space: StoredSpace) -> Joined:
+    return Joined(space.info.encoder, space.info.fingerprint, space.modalities)
+
+
+def _named(spaces: Sequence[StoredSpace]) -> str:
+    return ", ".join(f"{space.info.space_id} ({space.info.encoder})" for space in spaces)

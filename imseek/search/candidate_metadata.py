@@ -1,0 +1,106 @@
+"""What shaping asks about candidates, looked up in one generation of a collection, or of several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.places import folder, locate
+from imseek.data.vectors import scores
+from imseek.search.backend import Stored
+from imseek.search.query import GroupBy
+from imseek.search.rerank import Facts, Pool
+from imseek.types import Float32, SpaceInfo, display_path
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """What tells one group from another, and its name for people."""
+
+    key: Hashable
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredFacts:
+    """Of one collection. ``spaces`` are those in which pictures are compared, ``shares`` what each counts (sum 1)."""
+
+    reader: Stored
+    spaces: Sequence[SpaceInfo]
+    shares: Sequence[float]
+
+    def vectors(self, pool: Pool) -> Float32:
+        parts = [
+            np.float32(share**0.5) * unit_rows(self.reader, pool.ids, space)
+            for space, share in zip(self.spaces, self.shares, strict=True)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def hashes(self, pool: Pool) -> npt.NDArray[np.uint64]:
+        stored = self.reader.intrinsics(pool.ids.tolist(), ["phash"])
+        return np.array([stored.get(i, {}).get("phash", 0) for i in pool.ids.tolist()], np.uint64)
+
+    def dates(self, pool: Pool) -> list[str | None]:
+        stored = self.reader.intrinsics(pool.ids.tolist(), ["taken_at"])
+        taken = [stored.get(i, {}).get("taken_at") for i in pool.ids.tolist()]
+        return [None if moment is None else moment.isoformat(timespec="milliseconds") for moment in taken]
+
+    def keys(self, pool: Pool, by: GroupBy) -> list[GroupKey]:
+        if by == "day":
+            days = [None if date is None else date[:10] for date in self.dates(pool)]
+            return [GroupKey(day, day) for day in days]
+        places, sources = self.reader.catalog_places(pool.ids.tolist()), self.reader.sources()
+        found = []
+        for image_id in pool.ids.tolist():
+            if image_id not in places:
+                found.append(GroupKey(None, None))
+                continue
+            source_id, path = places[image_id]
+            source = sources[source_id]
+            if by == "source":
+                name = display_path(locate(source.root, b""))
+                found.append(GroupKey((self.reader.identity.uuid, source_id), name))
+            else:
+                where = folder(source.kind, source.root, path)
+                found.append(GroupKey(where, display_path(where)))
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JoinedFacts:
+    """Of several collections, by the owner of each candidate."""
+
+    each: Sequence[Facts]
+
+    def vectors(self, pool: Pool) -> Float32:
+        return np.array(self._gathered(pool, lambda facts, part: list(facts.vectors(part))), np.float32)
+
+    def hashes(self, pool: Pool) -> npt.NDArray[np.uint64]:
+        return np.array(self._gathered(pool, lambda facts, part: list(facts.hashes(part))), np.uint64)
+
+    def dates(self, pool: Pool) -> list[str | None]:
+        return self._gathered(pool, lambda facts, part: facts.dates(part))
+
+    def keys(self, pool: Pool, by: GroupBy) -> list[Hashable]:
+        return self._gathered(pool, lambda facts, part: list(facts.keys(part, by)))
+
+    def _gathered(self, pool: Pool, ask: Callable[[Facts, Pool], list[Any]]) -> list[Any]:
+        found: list[Any] = [None] * len(pool)
+        for owner, facts in enumerate(self.each):
+            positions = np.flatnonzero(pool.owners == owner)
+            if positions.size:
+                for position, one in zip(positions.tolist(), ask(facts, pool.take(positions)), strict=True):
+                    found[position] = one
+        return found
+
+
+Ids: TypeAlias = npt.NDArray[np.int64]
+
+
+def unit_rows(reader: Stored, ids: Ids, space: SpaceInfo) -> Float32:
+    """(m, dim) float32: the stored rows of images, of norm 1; rows of zeros stay."""
+    return scores.unit_rows(reader.vectors(ids.tolist(), space.space_id))

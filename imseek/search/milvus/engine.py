@@ -1,0 +1,95 @@
+"""The engine of a published collection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from imseek.data.milvus import layout
+from imseek.data.milvus.client import DEEPEST, Client
+from imseek.errors import QueryError
+from imseek.search.engine import Searching
+from imseek.search.milvus.generations import PublishedEditions
+from imseek.search.milvus.index import Condition
+from imseek.search.milvus.reader import PublishedReader
+from imseek.search.query_vectors import EncoderSource
+
+
+class PublishedSearching(Searching[PublishedReader]):
+    """Safe to use from several threads."""
+
+    def __init__(self, client: Client, encoder: EncoderSource) -> None:
+        super().__init__(PublishedEditions(client), encoder)
+
+    def _where(self, reader: PublishedReader, where: str) -> Condition:
+        # Imported when the first filter comes, as for a folder.
+        from imseek.search.where.milvus_filter import Held, expression
+        from imseek.search.where.vocabulary import Kind
+
+        kinds = {
+            "int": Kind.INT,
+            "float": Kind.FLOAT,
+            "text": Kind.TEXT,
+            "bool": Kind.BOOL,
+            "time": Kind.TIME,
+        }
+        columns = {
+            column.name: Held(column.field, Kind.DATE if column.name == "day" else kinds[column.kind])
+            for column in reader.record.columns
+        }
+        columns["image_id"] = Held(layout.ID, Kind.INT)
+        return Condition(expression(where, columns, _tagged, _nearby(reader)))
+
+
+def _tagged(tag: str) -> str:
+    return f'{layout.MARKS} like "%{layout.mark(tag)}%"'
+
+
+def _nearby(reader: PublishedReader) -> Callable[[float, float, float], list[int]]:
+    """Milvus cannot compute distances on a sphere: it is asked for a band of latitudes, or a box, and the images in it
+    are measured here."""
+
+    def nearby(latitude: float, longitude: float, kilometres: float) -> list[int]:
+        from imseek.search.where.vocabulary import EARTH_KM
+
+        fields = {column.name: column.field for column in reader.record.columns}
+        north, east = fields.get("latitude"), fields.get("longitude")
+        if north is None or east is None:
+            raise QueryError("no places are published with these images")
+        angle = kilometres / EARTH_KM
+        most = math.sin(angle / 2) ** 2 if angle < math.pi else 2.0
+        band = math.degrees(angle) + 1e-6
+        box = f"{north} >= {latitude - band!r} and {north} <= {latitude + band!r}"
+        wide = _width(latitude, angle)
+        if wide is not None and longitude - wide >= -180 and longitude + wide <= 180:
+            box += f" and {east} >= {longitude - wide!r} and {east} <= {longitude + wide!r}"
+        found = reader.client.query(
+            reader.record.rows,
+            f"{north} is not null and {east} is not null and {box}",
+            [layout.ID, north, east],
+        )
+        if len(found) >= DEEPEST:
+            raise QueryError(
+                f"{DEEPEST:,} images or more lie around there", hint="a smaller distance in near()"
+            )
+        return [
+            int(row[layout.ID])
+            for row in found
+            if _haversine(row[north] - latitude, row[east] - longitude, row[north], latitude) <= most
+        ]
+
+    return nearby
+
+
+def _width(latitude: float, angle: float) -> float | None:
+    """Half the width of the box, in degrees of longitude; None near a pole, where it goes around the earth."""
+    across = math.cos(math.radians(latitude))
+    if angle >= math.pi / 2 or math.sin(angle) >= across:
+        return None
+    return math.degrees(math.asin(math.sin(angle) / across)) + 1e-6
+
+
+def _haversine(up: float, right: float, one: float, other: float) -> float:
+    """Of the angle between two points that far apart, in degrees; see ``NEAR`` of the filters' vocabulary."""
+    cosines = math.cos(math.radians(one)) * math.cos(math.radians(other))
+    return math.sin(math.radians(up) / 2) ** 2 + cosines * math.sin(math.radians(right) / 2) ** 2

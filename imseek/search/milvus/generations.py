@@ -1,0 +1,109 @@
+"""Which publication is searched: the newest, looked for at most once a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.data.milvus import record
+from imseek.data.milvus.client import Client
+from imseek.errors import CollectionNotFoundError, QueryError
+from imseek.search.fuse_terms import SAMPLE
+from imseek.search.generations import expired
+from imseek.search.milvus.index import PublishedIndex
+from imseek.search.milvus.reader import PublishedReader
+from imseek.types import Float32, SpaceInfo
+
+#: Seconds for which a publication is taken for the newest.
+FRESH: Final = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class PublishedEdition:
+    """See :class:`imseek.search.backend.Edition`."""
+
+    reader: PublishedReader
+    allowed: dict[str, Any] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
+    paged: bool = False
+    indexes: dict[int, PublishedIndex] = field(default_factory=dict)
+    samples: dict[str, Float32] = field(default_factory=dict)
+
+    def sample(self, space: SpaceInfo, most: int = SAMPLE) -> Float32:
+        """The rows that the collection itself would take, which it has told when it was published."""
+        key = sample_key(space, most)
+        if key not in self.samples:
+            ids = self.reader.record.samples.get(key)
+            if ids is None:
+                raise QueryError(f"no sample of {most} rows of {space.encoder} was published")
+            # A publication that is under way may have taken some away.
+            rows = self.reader.known_vectors(ids, space)
+            there = [rows[i] for i in ids if i in rows]
+            self.samples[key] = np.array(there, np.float32).reshape(-1, space.dim)
+        return self.samples[key]
+
+
+def sample_key(space: SpaceInfo, most: int) -> str:
+    return f"{space.space_id}/{most}"
+
+
+class PublishedEditions:
+    """Safe to use from several threads. Raises as :func:`imseek.data.milvus.record.read`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._seen = 0.0
+        self._take()
+
+    def newest(self) -> PublishedEdition:
+        """Raises CollectionNotFoundError where it was taken away, or another collection lies in its place."""
+        with self._lock:
+            if time.monotonic() - self._seen > FRESH:
+                if record.seal(self._client) != self._seal:
+                    self._take()
+                self._pending = record.pending(self._client) is not None
+                self._seen = time.monotonic()
+            return self._newest
+
+    def of(self, generation: int) -> PublishedEdition:
+        newest = self.newest()
+        if newest.reader.generation != generation:
+            raise expired(generation, newest.reader.generation)
+        return newest
+
+    def index(self, edition: Any, space: SpaceInfo) -> PublishedIndex:
+        held: PublishedIndex | None = edition.indexes.get(space.space_id)
+        if held is None:
+            held = edition.indexes[space.space_id] = PublishedIndex(edition.reader, space)
+        return held
+
+    def renew(self) -> int:
+        with self._lock:
+            self._take()
+            return self._newest.reader.generation
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self._pending:
+            return ()
+        return ("it is being published, or that was interrupted: some rows are of another generation",)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _take(self) -> None:
+        seal = record.seal(self._client)
+        found = record.read(self._client)
+        newest: PublishedEdition | None = getattr(self, "_newest", None)
+        if newest is not None and newest.reader.record.uuid != found.uuid:
+            raise CollectionNotFoundError(
+                f"another collection has been published at {self._client.address}", hint="open it again"
+            )
+        self._newest = PublishedEdition(PublishedReader(self._client, found))
+        self._seal, self._seen = seal, time.monotonic()
+        self._pending = record.pending(self._client) is not None

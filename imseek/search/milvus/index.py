@@ -1,0 +1,119 @@
+"""The nearest rows of a space, as Milvus finds them, with the scores that every index gives.
+
+Milvus proposes by its own cosines, which may differ from ours in the last bits, and says nothing of the order of equal
+ones. So it is asked for some more than are wanted, with their rows; these are scored as all rows are, and the answer
+stands once its last score is clearly above the last that Milvus gave: then no row that was not proposed can belong to
+it. Until then, which takes many rows that are equal, Milvus is asked for more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.data.milvus import layout
+from imseek.data.milvus.client import DEEPEST, Client
+from imseek.data.vectors import Matches
+from imseek.data.vectors.scores import cosines, row_norms, top_k, unit_queries
+from imseek.errors import QueryError
+from imseek.search.milvus.reader import PublishedReader
+from imseek.types import Float32, SpaceInfo
+
+#: Rows that are asked for beyond those wanted: so many, or one in eight.
+_MORE: Final = 6
+_GROWTH: Final = 4
+#: How far Milvus' cosines may be off ours.
+_OFF: Final = 4e-6
+#: Numbers in one answer: 64 MiB of float32.
+_NUMBERS: Final = 1 << 24
+#: Queries in one request.
+_TOGETHER: Final = 256
+
+
+@dataclass(slots=True, eq=False)
+class Condition:
+    """The images for which an expression of Milvus is true. ``counts`` are known ones, by the collection's filter."""
+
+    filter: str
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        raise TypeError("an index counts what a condition allows")
+
+
+class PublishedIndex:
+    """An exact one: the field is indexed as FLAT. Safe to use from several threads."""
+
+    def __init__(self, reader: PublishedReader, space: SpaceInfo) -> None:
+        self._reader = reader
+        self._client: Client = reader.client
+        self._rows = reader.record.rows
+        self._space = space
+        self._own = f"{layout.said(space)} == true" if space.modality == "text" else ""
+        self._count = reader.record.spoken.get(space.space_id, reader.record.images)
+
+    exact: Final = True
+
+    @property
+    def deepest(self) -> int:
+        """See :func:`imseek.search.backend.deepest`."""
+        return DEEPEST
+
+    def __len__(self) -> int:
+        return self._count
+
+    def count(self, allowed: Any) -> int:
+        assert isinstance(allowed, Condition)
+        if self._own not in allowed.counts:
+            allowed.counts[self._own] = self._client.count(self._rows, self._filter(allowed))
+        return allowed.counts[self._own]
+
+    def search(
+        self, queries: Float32, k: int, *, allowed: Any = None, text: bool = False, exact: bool = False
+    ) -> list[Matches]:
+        """See :class:`imseek.data.vectors.VectorIndex`. Raises QueryError for more than Milvus gives."""
+        queries = unit_queries(queries, self._space.dim)
+        if k < 1:
+            raise QueryError("at least one row must be asked for")
+        if allowed is not None and not isinstance(allowed, Condition):
+            return self._scored(queries, k, np.asarray(allowed, np.int64))
+        if min(k, len(self)) > DEEPEST:
+            raise QueryError(
+                f"Milvus gives at most the best {DEEPEST:,}, and {k:,} are needed here",
+                hint="a filter or a smaller limit; the collection itself has no such end",
+            )
+        where = self._filter(allowed)
+        found: list[Matches | None] = [None] * len(queries)
+        waiting = list(range(len(queries)))
+        fetch = min(DEEPEST, max(1, len(self)), k + max(_MORE, k // 8))
+        while waiting:
+            left = []
+            step = max(1, min(_TOGETHER, _NUMBERS // (fetch * self._space.dim)))
+            for start in range(0, len(waiting), step):
+                part = waiting[start : start + step]
+                answers = self._client.search(
+                    self._rows, layout.vector(self._space), queries[part], fetch, where
+                )
+                for at, (ids, theirs, rows) in zip(part, answers, strict=True):
+                    matches = top_k(ids, cosines(queries[at], rows, row_norms(rows)), k)
+                    all_there = len(ids) < fetch or fetch >= min(DEEPEST, len(self))
+                    if all_there or (len(matches) == k and matches.scores[-1] > theirs.min() + _OFF):
+                        found[at] = matches
+                    else:
+                        left.append(at)
+            waiting, fetch = left, min(DEEPEST, len(self), fetch * _GROWTH)
+        return [one for one in found if one is not None]
+
+    def _scored(self, queries: Float32, k: int, ids: Any) -> list[Matches]:
+        """The best among ids that are named."""
+        known = self._reader.known_vectors(np.unique(ids).tolist(), self._space)
+        there = np.array(sorted(known), np.int64)
+        rows = np.array([known[i] for i in there.tolist()], np.float32).reshape(-1, self._space.dim)
+        norms = row_norms(rows)
+        return [top_k(there, cosines(query, rows, norms), k) for query in queries]
+
+    def _filter(self, allowed: Condition | None) -> str:
+        parts = [one for one in (self._own, "" if allowed is None else allowed.filter) if one]
+        return " and ".join(f"({one})" for one in parts)

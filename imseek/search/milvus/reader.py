@@ -1,0 +1,160 @@
+"""One publication, read from Milvus: what :class:`imseek.data.reader.Reader` is for a folder."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.current_file import Current, Identity
+from imseek.data.file_stat import UNKNOWN_STAT
+from imseek.data.image_places import IndexedPlace, unknown_place
+from imseek.data.milvus import layout
+from imseek.data.milvus.client import Client
+from imseek.data.milvus.record import Record
+from imseek.data.places import locate, uri
+from imseek.data.reader import SourceRow
+from imseek.errors import CorruptCollectionError, ImageNotFoundError
+from imseek.types import Float32, Image, Place, SpaceInfo
+
+#: Documents that are kept, of those that were looked up last.
+_KEPT: Final = 20_000
+_HIGHEST: Final = 2**63 - 1
+
+
+class PublishedReader:
+    """Safe to use from several threads."""
+
+    def __init__(self, client: Client, record: Record) -> None:
+        self.client = client
+        self.record = record
+        self.identity = Identity(record.uuid, record.created)
+        self.current = Current(
+            record.uuid, record.generation, record.committed, record.images, record.spaces, ()
+        )
+        self._documents: dict[int, dict[str, Any]] = {}
+
+    @property
+    def generation(self) -> int:
+        return self.record.generation
+
+    def vector(self, image_id: int, space_id: int) -> npt.NDArray[np.float16]:
+        row: npt.NDArray[np.float16] = self.vectors([image_id], space_id)[0]
+        return row
+
+    def vectors(self, image_ids: Sequence[int], space_id: int) -> npt.NDArray[np.float16]:
+        """As they are stored in the collection: float32 holds them bit by bit."""
+        space = next(one for one in self.record.spaces if one.space_id == space_id)
+        found = self.known_vectors(image_ids, space)
+        if missing := [i for i in image_ids if i not in found]:
+            raise _missing(missing[0])
+        return np.array([found[i] for i in image_ids], np.float16).reshape(-1, space.dim)
+
+    def known_vectors(self, image_ids: Sequence[int], space: SpaceInfo) -> dict[int, Float32]:
+        """Rows (dim,) by id; ids that are not there are left out, and, in a space of captions, those without one."""
+        name = layout.vector(space)
+        spoken = [layout.said(space)] if space.modality == "text" else []
+        rows = self.client.get(self.record.rows, _possible(image_ids), [layout.ID, name, *spoken])
+        return {
+            int(row[layout.ID]): np.array(row[name], np.float32)
+            for row in rows
+            if all(row[one] for one in spoken)
+        }
+
+    def places(self, image_ids: Sequence[int]) -> dict[int, Place]:
+        found = {}
+        for image_id, (source_id, path) in self.catalog_places(image_ids).items():
+            source = self.record.sources[source_id]
+            found[image_id] = Place(source_id, locate(source.root, path), uri(source.kind, source.root, path))
+        return found
+
+    def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
+        documents = self._looked_up(image_ids)
+        return {i: place for i, document in documents.items() if (place := document["place"]) is not None}
+
+    def indexed_place(self, image_id: int) -> IndexedPlace:
+        """Without the stat of its file, which Milvus does not have.
+
+        Raises ImageNotFoundError, CorruptCollectionError.
+        """
+        if (document := self._looked_up([image_id]).get(image_id)) is None:
+            raise _missing(image_id)
+        if (place := document["place"]) is None:
+            raise unknown_place(image_id)
+        try:
+            content_hash = bytes.fromhex(document["metadata"]["content_hash"])
+        except (LookupError, ValueError, TypeError) as error:
+            raise self._unreadable(image_id) from error
+        return IndexedPlace(self.record.sources[place[0]], place[1], UNKNOWN_STAT, content_hash)
+
+    def sources(self) -> dict[int, SourceRow]:
+        return dict(self.record.sources)
+
+    def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        return {i: dict(document["metadata"]) for i, document in self._looked_up(image_ids).items()}
+
+    def intrinsics(
+        self, image_ids: Sequence[int], columns: Sequence[str] | None = None
+    ) -> dict[int, dict[str, Any]]:
+        """``taken_at`` is a datetime of the camera's clock, as in a folder."""
+        found: dict[int, dict[str, Any]] = {}
+        for image_id, row in self.metadata(image_ids).items():
+            kept = {name: value for name, value in row.items() if columns is None or name in columns}
+            if "taken_at" in kept:
+                kept["taken_at"] = datetime.fromisoformat(kept["taken_at"]).replace(tzinfo=None)
+            if kept:
+                found[image_id] = kept
+        return found
+
+    def image(self, image_id: int) -> Image:
+        rows = self.client.get(
+            self.record.rows, _possible([image_id]), [layout.ID, layout.DOCUMENT, layout.TAGS]
+        )
+        if not rows:
+            raise _missing(image_id)
+        metadata = dict(self._document(rows[0])["metadata"])
+        place = self.places([image_id]).get(image_id)
+        content_hash = metadata.pop("content_hash")
+        return Image(int(image_id), place, content_hash, metadata, tuple(sorted(rows[0][layout.TAGS])))
+
+    def _looked_up(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        wanted = [i for i in image_ids if i not in self._documents]
+        rows = self.client.get(self.record.rows, _possible(wanted), [layout.ID, layout.DOCUMENT])
+        new = {int(row[layout.ID]): self._document(row) for row in rows}
+        found = {i: one for i in image_ids if (one := new.get(i) or self._documents.get(i)) is not None}
+        if len(self._documents) > _KEPT:
+            self._documents = {}
+        self._documents.update(new)
+        return found
+
+    def _document(self, row: dict[str, Any]) -> dict[str, Any]:
+        """``metadata``, and ``place``: source and path within it, or None."""
+        try:
+            document = json.loads(row[layout.DOCUMENT])
+            place = document["place"]
+            if place is not None:
+                source_id, path = place
+                place = int(source_id), base64.b64decode(path)
+                self.record.sources[place[0]]
+            return {"metadata": {**document["metadata"]}, "place": place}
+        except (ValueError, LookupError, TypeError) as error:
+            raise self._unreadable(row[layout.ID]) from error
+
+    def _unreadable(self, image_id: int) -> CorruptCollectionError:
+        return CorruptCollectionError(
+            f"image {image_id} of {self.client.address} cannot be read",
+            hint="imseek publish writes again what differs",
+        )
+
+
+def _possible(image_ids: Sequence[int]) -> list[int]:
+    return [int(i) for i in image_ids if 0 <= i <= _HIGHEST]
+
+
+def _missing(image_id: int) -> ImageNotFoundError:
+    return ImageNotFoundError(f"no image {image_id} in this collection")

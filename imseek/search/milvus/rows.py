@@ -1,0 +1,134 @@
+"""The rows of a publication, as a collection in a folder makes them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from imseek.data.milvus import layout
+from imseek.data.milvus.layout import Column
+from imseek.data.reader import Reader
+from imseek.data.vectors import Segment
+from imseek.errors import CorruptCollectionError
+from imseek.search.where import column_values
+from imseek.search.where.vocabulary import Kind
+from imseek.types import Image, SpaceInfo
+
+Int64 = npt.NDArray[np.int64]
+
+_KINDS: Final[Mapping[str, str]] = {
+    Kind.INT: "int", Kind.FLOAT: "float", Kind.TEXT: "text", Kind.BOOL: "bool", Kind.TIME: "time", Kind.DATE: "time",
+}  # fmt: skip
+#: Not columns of a publication: the key, and what has 64 bits without a sign.
+_NOT_TOLD: Final = ("image_id", "phash")
+#: Numbers of all vectors in one block: 16 MiB of float32.
+_NUMBERS: Final = 1 << 22
+_ROWS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``fields`` is what Milvus is given, ``digest`` tells it from another state of the image; ``shortened`` that some
+    text or tags of it were longer than Milvus takes."""
+
+    image_id: int
+    digest: int
+    fields: Mapping[str, Any]
+    shortened: bool
+
+
+def columns_of(reader: Reader) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """The columns that filters of a publication can name, and those for which Milvus has no field left."""
+    known = column_values.known(reader)
+    named = [(name, _KINDS[kind]) for name, kind in known.items() if name not in _NOT_TOLD]
+    return layout.columns(named, len(layout.fixed_fields(reader.current.spaces)))
+
+
+def blocks(reader: Reader, columns: Sequence[Column]) -> Iterator[list[Row]]:
+    """All live images, some hundred at a time. Raises StaleGenerationError, CorruptCollectionError."""
+    spaces = reader.current.spaces
+    segments = [reader.segments(space.space_id) for space in spaces]
+    if any(len(one) != len(reader.current.shards) for one in segments):
+        raise CorruptCollectionError(
+            "some images have no vector in a space", hint=f"imseek collection repair {reader.root}"
+        )
+    step = max(1, min(_ROWS, _NUMBERS // max(1, sum(space.dim for space in spaces))))
+    living = [each for each in zip(*segments, strict=True) if len(each[0].ids) > len(each[0].dead)]
+    found = column_values.values(reader, [column.name for column in columns])
+    for (ids, arrays), parts in zip(found, living, strict=True):
+        for start in range(0, len(ids), step):
+            part = slice(start, start + step)
+            facts = [_plain(array.slice(start, step)) for array in arrays]
+            yield list(_rows(reader, spaces, columns, ids[part], facts, parts))
+
+
+def _rows(
+    reader: Reader,
+    spaces: Sequence[SpaceInfo],
+    columns: Sequence[Column],
+    ids: Int64,
+    facts: Sequence[Sequence[Any]],
+    segments: Sequence[Segment],
+) -> Iterator[Row]:
+    images = reader.images(ids.tolist())
+    places = reader.catalog_places(ids.tolist())
+    at = np.searchsorted(segments[0].ids, ids)
+    vectors = [np.asarray(segment.rows[at]) for segment in segments]
+    silent = [np.isin(at, segment.dead) for segment in segments]
+    for n, image_id in enumerate(ids.tolist()):
+        told, shortened = _told(images[image_id], places.get(image_id))
+        for column, each in zip(columns, facts, strict=True):
+            told[column.field] = each[n]
+            if isinstance(each[n], str) and len(each[n].encode()) > layout.LONGEST:
+                told[column.field], shortened = _cut(each[n], layout.LONGEST), True
+        digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8)
+        fields: dict[str, Any] = {layout.ID: image_id, **told}
+        for space, rows, without in zip(spaces, vectors, silent, strict=True):
+            row = rows[n].astype(np.float32)
+            digest.update(rows[n].tobytes())
+            if space.modality == "text":
+                # A row of zeros has no direction, which Milvus need not take: any other one stands in for it.
+                fields[layout.said(space)] = not without[n]
+                row[0] = 1.0 if without[n] else row[0]
+            fields[layout.vector(space)] = row
+        number = int.from_bytes(digest.digest(), "big", signed=True)
+        yield Row(image_id, number, {**fields, layout.DIGEST: number}, shortened)
+
+
+def _told(image: Image, place: tuple[int, bytes] | None) -> tuple[dict[str, Any], bool]:
+    """What hits carry, and tags; and whether some of it was too long."""
+    tags = list(image.tags[: layout.MOST_TAGS])
+    while len(marks := layout.marks(tags)) > layout.LONGEST:
+        tags.pop()
+    shortened = len(tags) < len(image.tags)
+    metadata = {**image.metadata, "content_hash": image.content_hash}
+    lies = None if place is None else [place[0], base64.b64encode(place[1]).decode()]
+    while len(document := json.dumps({"metadata": metadata, "place": lies}, default=str)) > layout.LONGEST:
+        shortened = True
+        longest = max(metadata, key=lambda name: len(json.dumps(metadata[name], default=str)))
+        text = str(metadata[longest])
+        metadata[longest] = text[: len(text) // 2]
+    return {layout.TAGS: tags, layout.MARKS: marks, layout.DOCUMENT: document}, shortened
+
+
+def _cut(text: str, most: int) -> str:
+    return text.encode()[:most].decode(errors="ignore")
+
+
+def _plain(column: pa.Array) -> list[Any]:
+    """Values as Milvus takes them: times as microseconds, no NaN."""
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.timestamp("us")).cast(pa.int64())
+    found = column.to_pylist()
+    if pa.types.is_floating(column.type):
+        return [None if one is None or not math.isfinite(one) else one for one in found]
+    return list(found)

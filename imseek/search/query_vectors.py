@@ -1,0 +1,180 @@
+"""From the terms of a query to one vector per space."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.current_file import Current
+from imseek.encoders.base import Encoder, shared_draft_size
+from imseek.encoders.checks import check_fingerprint
+from imseek.errors import MediaError, QueryError
+from imseek.input_file import read_input
+from imseek.search.backend import Stored
+from imseek.search.fuse_terms import SHORTEST, Float64, blend
+from imseek.search.query import Query, Term
+from imseek.types import Float32, SkipReason, SpaceInfo, display_path
+
+if TYPE_CHECKING:
+    from imseek.media.fetcher import FetchLimits
+
+#: Gives the encoder of a space for some modalities: ``("text",)`` loads no image tower.
+EncoderSource = Callable[[SpaceInfo, tuple[str, ...]], Encoder]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Composed:
+    """What the spaces are asked: per space a unit vector (dim,) float32, and its share of the score; shares add up
+    to 1. ``notes`` are lines that a user should see."""
+
+    units: tuple[Float32, ...]
+    shares: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Composer:
+    """Encodes terms and puts them together. Safe to use from several threads."""
+
+    def __init__(self, encoder: EncoderSource) -> None:
+        self._encoder = encoder
+        self._checked: set[int] = set()
+
+    def encoder(self, space: SpaceInfo, modality: str) -> Encoder:
+        """With the proof that it made the space's vectors. Raises EncoderMismatchError."""
+        encoder = self._encoder(space, (modality,))
+        if space.space_id not in self._checked:
+            check_fingerprint(encoder, space.encoder, space.fingerprint)
+            self._checked.add(space.space_id)
+        return encoder
+
+    def texts_of(self, queries: Sequence[Query], space: SpaceInfo) -> Mapping[str, Float32]:
+        """The vectors of all texts in queries to one space, encoded together, which takes a third of the time."""
+        texts = dict.fromkeys(term.text for query in queries for term in query.terms if term.text is not None)
+        if len(texts) < 2:
+            return {}
+        return dict(zip(texts, self.encoder(space, "text").encode_texts(list(texts)), strict=True))
+
+    def compose(
+        self,
+        query: Query,
+        reader: Stored,
+        spaces: Sequence[SpaceInfo],
+        sample: Callable[[SpaceInfo], Float32],
+        texts: Mapping[str, Float32] = MappingProxyType({}),
+    ) -> Composed:
+        """In each space, the direction that its terms make together (see ``blend``), normalised.
+
+        The share of a space is as the plain sum of its terms is long.
+
+        ``sample`` gives rows (n, dim) of a space, and is asked where there are several terms. ``texts`` are vectors
+        that are there already (:meth:`texts_of`).
+
+        Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError.
+        """
+        vectors: list[list[Float64]] = [[] for _ in spaces]
+        weights: list[list[float]] = [[] for _ in spaces]
+        notes: tuple[str, ...] = ()
+        heaviest = max(abs(term.weight) for term in query.terms)  # only ratios count
+        for term in query.terms:
+            found, said = self._term(term, reader, spaces, texts)
+            for n, vector in enumerate(found):
+                vectors[n].append(_unit(vector, "a term"))
+                weights[n].append(term.weight / heaviest)
+            notes += said
+        units, lengths = [], []
+        for space, terms, theirs in zip(spaces, vectors, weights, strict=True):
+            rows = sample(space) if len(terms) > 1 else np.empty((0, space.dim), np.float32)
+            direction, length = blend(terms, theirs, rows)
+            units.append(_unit(direction, "the query").astype(np.float32))
+            lengths.append(length)
+        return Composed(tuple(units), tuple(length / sum(lengths) for length in lengths), notes)
+
+    def _term(
+        self, term: Term, reader: Stored, spaces: Sequence[SpaceInfo], texts: Mapping[str, Float32]
+    ) -> tuple[list[npt.NDArray[Any]], tuple[str, ...]]:
+        """A vector in each of the spaces that the term speaks to: all, or only the first."""
+        if term.text is not None:
+            encoder = self.encoder(spaces[0], "text")
+            known = texts.get(term.text)
+            vector = encoder.encode_texts([term.text])[0] if known is None else known
+            return [vector], encoder.notes([term.text])
+        if term.picture is not None or term.url is not None:
+            encoders = [self.encoder(space, "image") for space in spaces]
+            pixels = _pixels(term, shared_draft_size(encoders))
+            return [e.encode_images(e.prepare(pixels)[None])[0] for e in encoders], ()
+        if term.image_id is not None:
+            return [reader.vector(term.image_id, _shown_in(space, reader.current)) for space in spaces], ()
+        vector = np.asarray(term.vector)
+        if vector.shape != (spaces[0].dim,):
+            raise QueryError(f"a vector of shape {vector.shape} in a space of {spaces[0].dim} dimensions")
+        return [vector], ()
+
+
+def _shown_in(space: SpaceInfo, current: Current) -> int:
+    """The space whose vectors of pictures can be compared with the vectors of ``space``."""
+    if space.modality == "image":
+        return space.space_id
+    for other in current.image_spaces:
+        if other.fingerprint == space.fingerprint:
+            return other.space_id
+    raise QueryError(
+        f"the captions are embedded with {space.encoder}, and no picture is",
+        hint="imseek maintain --captions embeds them with the encoder of the pictures",
+    )
+
+
+def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
+    wide = vector.astype(np.float64)
+    norm = float(np.linalg.norm(wide))
+    if not np.isfinite(norm) or norm < SHORTEST:
+        raise QueryError(f"{what} has no direction: its vector is zero or not finite")
+    unit: Float64 = wide / norm
+    return unit
+
+
+def _pixels(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
+    """The picture of a term. Raises QueryError for one that cannot be used, MediaError where the web fails."""
+    from imseek.media.decode import decode
+
+    data, name = fetched(term)
+    try:
+        return decode(data, min_side=draft_size, measured=False).pixels
+    except MediaError as error:
+        raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
+
+
+def fetched(term: Term, limits: FetchLimits | None = None) -> tuple[bytes, str]:
+    """The bytes of the picture of a term, and what to call it; ``limits`` are for a URL.
+
+    Raises QueryError, and MediaError where the web fails.
+    """
+    if isinstance(term.picture, bytes):
+        return term.picture, "the bytes given"
+    if term.picture is not None:
+        from imseek.media.decode import DEFAULT_LIMITS
+
+        try:
+            return read_input(term.picture, most=DEFAULT_LIMITS.max_bytes), display_path(
+                os.fsencode(term.picture)
+            )
+        except OSError as error:
+            raise QueryError(f"cannot read the picture {term.picture}: {error.strerror}") from error
+    assert term.url is not None
+    from imseek.media.fetcher import DEFAULT_FETCH_LIMITS
+    from imseek.media.http_fetcher import HttpFetcher
+
+    with HttpFetcher(limits or DEFAULT_FETCH_LIMITS) as fetcher:
+        try:
+            return fetcher.fetch(term.url).data, term.url
+        except MediaError as error:
+            message = f"{display_path(os.fsencode(term.url))}: {error}"
+            if error.reason == SkipReason.FORBIDDEN_ADDRESS:
+                hint = "a picture of the local network: curl -s URL | imseek search -"
+                raise QueryError(message, hint=hint) from error
+            raise MediaError(error.reason, message, hint=error.hint) from error

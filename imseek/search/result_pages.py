@@ -1,0 +1,121 @@
+"""The page that is shown: what collections found, put together, put in order, and looked up."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from imseek.search.candidate_metadata import GroupKey, JoinedFacts, unit_rows
+from imseek.search.page_tokens import Page
+from imseek.search.prepared import Sifted
+from imseek.search.rerank import Facts, Pool, Shaped, arrange, joined
+from imseek.types import Hit, HitGroup, Searched, SearchResult, SpaceShare
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What hits carry beside id, score and place."""
+
+    metadata: bool = True
+    vectors: bool = False
+
+
+def answer(found: Sequence[Sifted], digest: bytes, wanted: Wanted) -> SearchResult:
+    """The answer of one or more collections of the same encoders to one query.
+
+    Hits of several collections come by score, equal ones in the order of the collections and then of ids.
+    """
+    first = found[0].asked
+    query, window = first.query, first.window
+    facts: Facts = first.facts if len(found) == 1 else JoinedFacts([one.asked.facts for one in found])
+    more = not window.whole and any(one.beyond for one in found)
+    shaped = arrange(_together(found), query, facts, window.offset, more=more)
+    names = {i: _name(members.key) for members in shaped.groups for i in members.positions}
+    hits = _hits(found, shaped.pool, names, wanted)
+    groups = tuple(
+        HitGroup(_name(members.key), size, tuple(hits[i] for i in members.positions))
+        for members, size in zip(shaped.groups, shaped.sizes, strict=True)
+    )
+    shares = zip(first.spaces, first.composed.shares, strict=True)
+    return SearchResult(
+        hits=hits,
+        generation=first.reader.generation,
+        searched=sum(one.asked.total for one in found),
+        encoder=first.spaces[0].encoder,
+        notes=_notes(found, shaped),
+        spaces=tuple(SpaceShare(space.space_id, space.encoder, share) for space, share in shares),
+        next_page=_next_page(found, shaped, digest),
+        cut=None if found[0].cut is None else sum(one.cut or 0 for one in found),
+        approximate=any(one.approximate for one in found),
+        groups=groups,
+        collections=tuple(
+            Searched(one.asked.reader.identity.uuid, one.asked.reader.generation, one.asked.total)
+            for one in found
+        ),
+    )
+
+
+def _together(found: Sequence[Sifted]) -> Pool:
+    """By relevance. The order within each is kept also where scores rise once, between rungs of a ranking, so that the
+    first of what is put together stay the first when there is more of each."""
+    pools = [
+        replace(one.pool, owners=np.full(len(one.pool), owner, np.int64)) for owner, one in enumerate(found)
+    ]
+    if len(pools) == 1:
+        return pools[0]
+    starts = np.cumsum([0, *(len(pool) for pool in pools)]).tolist()
+    everything = joined(pools)
+    ranks = [range(start, start + len(pool)) for start, pool in zip(starts, pools, strict=False)]
+    return everything.take(list(heapq.merge(*ranks, key=lambda i: -float(everything.relevance[i]))))
+
+
+def _hits(
+    found: Sequence[Sifted], pool: Pool, names: Mapping[int, str | None], wanted: Wanted
+) -> tuple[Hit, ...]:
+    hits: dict[int, Hit] = {}
+    for owner, one in enumerate(found):
+        positions = np.flatnonzero(pool.owners == owner).tolist()
+        mine, reader = pool.take(positions), one.asked.reader
+        ids = mine.ids.tolist()
+        places = reader.places(ids)
+        metadata = reader.metadata(ids) if wanted.metadata else {}
+        rows = unit_rows(reader, mine.ids, one.asked.spaces[0]) if wanted.vectors else None
+        for n, (position, image_id) in enumerate(zip(positions, ids, strict=True)):
+            hits[position] = Hit(
+                collection=reader.identity.uuid,
+                image_id=image_id,
+                score=float(mine.scores[n]),
+                place=places.get(image_id),
+                metadata=metadata.get(image_id, {}),
+                duplicates=mine.others[n],
+                group=names.get(position),
+                vector=None if rows is None else rows[n],
+            )
+    return tuple(hits[position] for position in range(len(pool)))
+
+
+def _next_page(found: Sequence[Sifted], shaped: Shaped, digest: bytes) -> str | None:
+    if shaped.following is None:
+        return None
+    for one in found:
+        one.asked.edition.paged = True
+    generations = tuple(one.asked.reader.generation for one in found)
+    return Page(generations, shaped.following, found[0].asked.window.depth, digest).token()
+
+
+def _notes(found: Sequence[Sifted], shaped: Shaped) -> tuple[str, ...]:
+    """Each once: what was said of the terms, what is known of the encoders, and where the answer ends."""
+    notes = [note for one in found for note in one.notes]
+    if shaped.following is None and found[0].asked.window.whole and any(one.beyond for one in found):
+        notes.append(
+            f"the list ends with the {found[0].asked.count:,} best; a filter or a larger limit reaches further"
+        )
+    return tuple(dict.fromkeys(notes))
+
+
+def _name(key: object) -> str | None:
+    assert isinstance(key, GroupKey)
+    return key.name

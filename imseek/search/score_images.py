@@ -1,0 +1,37 @@
+"""What a query gives images that somebody names, whichever rank they would have."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.range_search import Rows
+from imseek.data.vectors.scores import row_norms, scores_of
+from imseek.search.prepared import Asked
+from imseek.types import Float32
+
+_BLOCK: Final = 8192
+
+
+def scores(asked: Asked, reader: Reader, ids: Ids) -> Float32:
+    """(n,) float32, in the order of ``ids`` (n,): cosines, in several spaces their weighted mean; NaN for an image that
+    is not live, has no vector, or is outside of the query's condition."""
+    total = np.zeros(len(ids), np.float32)
+    for space, unit, share in zip(asked.spaces, asked.composed.units, asked.composed.shares, strict=True):
+        rows = Rows(reader.segments(space.space_id), space.dim)
+        for start in range(0, len(ids), _BLOCK):
+            part = ids[start : start + _BLOCK]
+            there, stored = rows.of(part)
+            wide = stored.astype(np.float32)
+            found = np.full(len(part), np.nan, np.float32)
+            found[np.isin(part, there)] = scores_of(wide @ unit, row_norms(wide))
+            total[start : start + _BLOCK] += np.float32(share) * found
+        rows.release()
+    if asked.allowed is not None:
+        assert isinstance(asked.allowed, IdSet)
+        total[~asked.allowed.marks(ids)] = np.nan
+    return total

@@ -1,0 +1,75 @@
+"""What images have in the columns that filters can name, a part of the collection at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from imseek.data.reader import Reader
+from imseek.search.where.columns import Columns, kind_of
+from imseek.search.where.names import Names
+from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source
+
+Int64 = npt.NDArray[np.int64]
+
+
+def check(reader: Reader, names: Sequence[str]) -> tuple[Kind, ...]:
+    """Of what kind columns are. Raises QueryError, with near matches, for one that no filter could name."""
+    stored = {name: kind_of(kind) for name, kind in Columns(0).types(reader).items()}
+    return tuple(Names(stored).column(name).kind for name in names)
+
+
+def known(reader: Reader) -> dict[str, str]:
+    """Every column by its name and its kind: the stored ones first, then those made of them and of places."""
+    stored = {name: kind_of(kind) for name, kind in Columns(0).types(reader).items()}
+    found = {name: column.kind.value for name, column in Names(stored).all().items() if name not in ALIASES}
+    own = {name: kind for name, kind in found.items() if name not in VIRTUAL}
+    return {**own, **found}
+
+
+def values(reader: Reader, names: Sequence[str]) -> Iterator[tuple[Int64, list[Any]]]:
+    """Ids (m,) of live images, shard by shard, and for each of ``names`` an Arrow array of m values.
+
+    Names are those of docs/where.md. NaN is null. Raises QueryError, StaleGenerationError, CorruptCollectionError.
+    """
+    from imseek.search.where.duckdb_sandbox import connect
+
+    loader = Columns(0)
+    types = loader.types(reader)
+    known = Names({name: kind_of(kind) for name, kind in types.items()})
+    wanted = [known.column(name) for name in names]
+    inputs = list(dict.fromkeys(source for one in wanted for source in one.inputs)) or [Source("id")]
+    holes = {source: f"c{n}" for n, source in enumerate(inputs)}
+    each = [one.sql.format(*(holes[source] for source in one.inputs)) for one in wanted]
+    query = f"SELECT {', '.join(f'{sql} AS v{n}' for n, sql in enumerate(each))} FROM facts"  # noqa: S608 - ours
+    connection = connect()
+    try:
+        for shard in reader.current.shards:
+            ids, table = loader.read(reader, types).table([shard], inputs)
+            if len(ids):
+                connection.register("facts", table)
+                found: pa.Table = connection.sql(query).to_arrow_table()
+                yield ids, [found.column(n).combine_chunks() for n in range(len(wanted))]
+    finally:
+        connection.close()
+
+
+def numbers(reader: Reader, names: Sequence[str]) -> tuple[Int64, npt.NDArray[np.float64]]:
+    """Ids (n,), ascending, and (len(names), n) float64 of all live images; NaN for null and for what is no number."""
+    numeric = [kind in (Kind.INT, Kind.FLOAT) for kind in check(reader, names)]
+    ids: list[Int64] = [np.empty(0, np.int64)]
+    parts = [np.empty((len(names), 0))]
+    for some, columns in values(reader, names):
+        ids.append(some)
+        rows = np.full((len(names), len(some)), np.nan)
+        for row, column, is_number in zip(rows, columns, numeric, strict=True):
+            if is_number:
+                row[:] = column.cast("float64", safe=False).to_numpy(zero_copy_only=False)
+        parts.append(rows)
+    everything = np.concatenate(ids)
+    order = np.argsort(everything, kind="stable")
+    return everything[order], np.concatenate(parts, axis=1)[:, order]

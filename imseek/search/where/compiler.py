@@ -1,0 +1,395 @@
+"""A syntax tree becomes SQL for DuckDB: checked node by node, then written anew.
+
+The SQL is put together from templates of ours alone: columns are called ``c0``, ``c1``…, texts and times are
+parameters, numbers are written from the values that they were read as. No character of the filter gets into it. What
+is not listed here is refused, and so is a comparison of kinds that SQL would convert or fail on, row by row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from sqlglot import exp
+
+from imseek.errors import QueryError
+from imseek.search.where import names as known
+from imseek.search.where import vocabulary as v
+from imseek.search.where.compiled_filter import Compiled, Typed, Value
+from imseek.search.where.constants import check_pattern, moment, number, number_sql
+from imseek.search.where.filter_errors import no_order, quoted, refused, too_large
+from imseek.search.where.grammar import MAX_NESTING, parse, too_deep
+from imseek.search.where.vocabulary import NUMBERS, TEXTS, TIMES, Kind, Source
+
+#: Longest SQL of a filter, in characters. What DuckDB would write out more than once is so written here, and counted.
+MAX_SQL: Final = 65_536
+
+
+def compile_filter(text: str, columns: Mapping[str, Kind]) -> Compiled:
+    """``columns`` are the stored ones. Raises QueryError for everything that is not in docs/where.md."""
+    tree = parse(text)
+    compiler = _Compiler(columns)
+    try:
+        result = compiler.expression(tree, 0)
+    except RecursionError as error:  # pragma: no cover - the depth is bounded above
+        raise too_deep() from error
+    if result.kind is not Kind.BOOL:
+        raise QueryError(
+            f"a filter is true or false; {quoted(result.node)} is {result.kind.value}",
+            hint="compare it with something: =, <, >, LIKE, IS NOT NULL, …",
+        )
+    return Compiled(result.sql, tuple(compiler.inputs), tuple(compiler.parameters))
+
+
+class _Compiler:
+    def __init__(self, columns: Mapping[str, Kind]) -> None:
+        self.names = known.Names(columns)
+        self.inputs: dict[Source, str] = {}
+        self.parameters: list[Value] = []
+
+    def expression(self, node: exp.Expr, depth: int) -> Typed:
+        if depth > 2 * MAX_NESTING:
+            raise too_deep()
+        handler = _HANDLERS.get(type(node))
+        if handler is None:
+            raise refused(node)
+        method, allowed = handler
+        for name, value in node.args.items():
+            if name not in allowed and value not in (None, False, []):
+                raise refused(node)
+        made = method(self, node, depth + 1)
+        if len(made.sql) > MAX_SQL:
+            raise too_large()
+        return replace(made, node=node)
+
+    # -- leaves ----------------------------------------------------------------------------------------
+
+    def _literal(self, node: exp.Expr, depth: int) -> Typed:
+        text = str(node.this)
+        if node.is_string:
+            return self._text(text)
+        value = number(text)
+        kind = Kind.INT if isinstance(value, int) else Kind.FLOAT
+        return Typed(number_sql(value), kind, None, value, constant=True)
+
+    def _text(self, value: str) -> Typed:
+        self.parameters.append(value)
+        n = len(self.parameters)
+        return Typed(f"${n}", Kind.TEXT, None, value, n - 1, constant=True)
+
+    def _boolean(self, node: exp.Expr, depth: int) -> Typed:
+        return Typed("TRUE" if node.this else "FALSE", Kind.BOOL, constant=True)
+
+    def _null(self, node: exp.Expr, depth: int) -> Typed:
+        return Typed("NULL", Kind.NULL)
+
+    def _column(self, node: exp.Expr, depth: int) -> Typed:
+        if not isinstance(node.this, exp.Identifier):
+            raise refused(node)
+        column = self.names.column(node.this.this, quoted=bool(node.this.args.get("quoted")))
+        sql = column.sql.format(*(self._input(source) for source in column.inputs))
+        return Typed(sql, column.kind)
+
+    def _input(self, source: Source) -> str:
+        return self.inputs.setdefault(source, f"c{len(self.inputs)}")
+
+    # -- true and false --------------------------------------------------------------------------------
+
+    def _paren(self, node: exp.Expr, depth: int) -> Typed:
+        return self.expression(node.this, depth)
+
+    def _logic(self, node: exp.Expr, depth: int) -> Typed:
+        """AND or OR: a chain of any length, as a balanced tree."""
+        parts: list[exp.Expr] = []
+        waiting = [node]
+        while waiting:
+            one = waiting.pop()
+            if type(one) is type(node):
+                waiting += [one.args["expression"], one.this]
+            else:
+                parts.append(one)
+        sqls = [self._truth(part, depth) for part in parts]
+        word = "AND" if isinstance(node, exp.And) else "OR"
+        while len(sqls) > 1:
+            pairs = [f"({a} {word} {b})" for a, b in zip(sqls[::2], sqls[1::2], strict=False)]
+            sqls = pairs + (sqls[-1:] if len(sqls) % 2 else [])
+        return Typed(sqls[0], Kind.BOOL)
+
+    def _not(self, node: exp.Expr, depth: int) -> Typed:
+        return Typed(f"(NOT {self._truth(node.this, depth)})", Kind.BOOL)
+
+    def _truth(self, node: exp.Expr, depth: int) -> str:
+        return self._of(node, depth, frozenset({Kind.BOOL})).sql
+
+    def _comparison(self, node: exp.Expr, depth: int) -> Typed:
+        operator = _COMPARISONS[type(node)]
+        (left, right), kind = self._alike([node.this, node.args["expression"]], depth)
+        if kind is Kind.BOOL and operator in ("<", "<=", ">", ">="):
+            raise no_order(left.node)
+        return Typed(f"({left.sql} {operator} {right.sql})", Kind.BOOL)
+
+    def _is(self, node: exp.Expr, depth: int) -> Typed:
+        right = node.args["expression"]
+        if isinstance(right, exp.Null):
+            return Typed(f"({self.expression(node.this, depth).sql} IS NULL)", Kind.BOOL)
+        if not isinstance(right, exp.Boolean):
+            raise refused(node)
+        word = "TRUE" if right.this else "FALSE"
+        return Typed(f"({self._truth(node.this, depth)} IS {word})", Kind.BOOL)
+
+    def _between(self, node: exp.Expr, depth: int) -> Typed:
+        (value, low, high), kind = self._alike([node.this, node.args["low"], node.args["high"]], depth)
+        if kind is Kind.BOOL:
+            raise no_order(value.node)
+        return Typed(f"({value.sql} BETWEEN {low.sql} AND {high.sql})", Kind.BOOL)
+
+    def _in(self, node: exp.Expr, depth: int) -> Typed:
+        members = node.args.get("expressions") or []
+        if not members:
+            raise QueryError(f"{quoted(node)}: IN takes a list in brackets of at least one value")
+        (value, *rest), _ = self._alike([node.this, *members], depth)
+        # DuckDB writes out the value again for each member of a short list, unless it is a column or a constant.
+        once = value.constant or isinstance(node.this, exp.Column)
+        constants = [one.sql for one in rest if one.constant and once]
+        parts = [f"{value.sql} IN ({', '.join(constants)})"] if constants else []
+        parts += _each(value.sql, [one.sql for one in rest if not (one.constant and once)])
+        return Typed(f"({' OR '.join(parts)})", Kind.BOOL)
+
+    def _like(self, node: exp.Expr, depth: int) -> Typed:
+        escape = ""
+        if isinstance(node, exp.Escape):
+            mark = node.args["expression"]
+            node = node.this
+            if type(node) not in (exp.Like, exp.ILike):
+                raise refused(node)
+            if not (isinstance(mark, exp.Literal) and mark.is_string and len(mark.this) == 1):
+                raise QueryError("ESCAPE takes one character in quotes")
+            escape = f" ESCAPE {self.expression(mark, depth).sql}"
+        pattern_node = node.args["expression"]
+        value = self._of(node.this, depth, TEXTS)
+        if not (isinstance(pattern_node, exp.Literal) and pattern_node.is_string):
+            raise QueryError(f"LIKE takes a pattern in quotes, not {quoted(pattern_node)}")
+        pattern = self.expression(pattern_node, depth)
+        word = "ILIKE" if isinstance(node, exp.ILike) else "LIKE"
+        negation = "NOT " if node.args.get("negate") else ""
+        return Typed(f"({value.sql} {negation}{word} {pattern.sql}{escape})", Kind.BOOL)
+
+    # -- values ----------------------------------------------------------------------------------------
+
+    def _arithmetic(self, node: exp.Expr, depth: int) -> Typed:
+        left, right = (self._of(one, depth, NUMBERS) for one in (node.this, node.args["expression"]))
+        kinds = {left.kind, right.kind}
+        kind = Kind.FLOAT if Kind.FLOAT in kinds else Kind.INT
+        operator = _OPERATORS[type(node)]
+        if operator == "/":
+            quotient, kind = f"CAST({left.sql} AS DOUBLE) / CAST({right.sql} AS DOUBLE)", Kind.FLOAT
+            return Typed(f"(CASE WHEN {right.sql} <> 0 THEN {quotient} END)", kind)
+        if operator in ("//", "%") and kind is not Kind.INT:
+            raise QueryError(f"{quoted(node)}: {operator} takes whole numbers")
+        if operator in ("//", "%"):
+            return Typed(f"(CASE WHEN {right.sql} <> 0 THEN {left.sql} {operator} {right.sql} END)", kind, "")
+        return Typed(f"({left.sql} {operator} {right.sql})", kind)
+
+    def _negative(self, node: exp.Expr, depth: int) -> Typed:
+        value = self._of(node.this, depth, NUMBERS)
+        known_value = None if value.value is None else -value.value
+        return Typed(f"(- {value.sql})", value.kind, None, known_value, constant=value.constant)
+
+    def _joined(self, node: exp.Expr, depth: int) -> Typed:
+        left, right = (self._of(one, depth, TEXTS).sql for one in (node.this, node.args["expression"]))
+        return Typed(f"({left} || {right})", Kind.TEXT)
+
+    def _cast(self, node: exp.Expr, depth: int) -> Typed:
+        to = node.args["to"]
+        name = getattr(to.this, "name", "") if type(to) is exp.DataType else ""
+        if name not in v.CASTS or to.args.get("expressions") or to.args.get("nested"):
+            raise QueryError(f"{quoted(node)}: CAST takes {', '.join(v.CASTS)}")
+        kind, sql_type = v.CASTS[name]
+        value = self.expression(node.this, depth)
+        if kind in TIMES and value.kind is Kind.TEXT and value.parameter is not None:
+            literal = self._as_time(value)  # DATE '2023-05-01'
+            return Typed(f"CAST({literal.sql} AS {sql_type})", kind)
+        if (value.kind in TIMES and kind not in TIMES | TEXTS) or (
+            kind in TIMES and value.kind not in _DATABLE
+        ):
+            raise QueryError(f"{quoted(value.node)} is {value.kind.value}; it cannot be made {kind.value}")
+        word = "TRY_CAST" if isinstance(node, exp.TryCast) else "CAST"
+        return Typed(f"{word}({value.sql} AS {sql_type})", kind)
+
+    def _case(self, node: exp.Expr, depth: int) -> Typed:
+        branches = node.args.get("ifs") or []
+        subject = node.args.get("this")
+        default = node.args.get("default")
+        results = [one.args["true"] for one in branches] + ([default] if default is not None else [])
+        values, kind = self._alike(results, depth)
+        if subject is None:
+            conditions = [self._truth(one.this, depth) for one in branches]
+        else:
+            (compared, *others), _ = self._alike([subject, *(one.this for one in branches)], depth)
+            conditions = _each(compared.sql, [one.sql for one in others])
+        whens = [f"WHEN {c} THEN {r.sql}" for c, r in zip(conditions, values, strict=False)]
+        end = f" ELSE {values[-1].sql}" if default is not None else ""
+        return Typed(f"(CASE {' '.join(whens)}{end} END)", kind)
+
+    # -- functions -------------------------------------------------------------------------------------
+
+    def _extract(self, node: exp.Expr, depth: int) -> Typed:
+        part = str(node.this.name).lower()
+        if not isinstance(node.this, exp.Var) or part not in v.PARTS:
+            raise QueryError(f"EXTRACT takes {', '.join(v.PARTS)}, not {quoted(node.this)}")
+        return self._call(part, v.PARTS[part], [node.args["expression"]], depth)
+
+    def _function(self, node: exp.Expr, depth: int) -> Typed:
+        name = node.this if isinstance(node.this, str) else ""
+        arguments = node.args.get("expressions") or []
+        lowered = name.lower()
+        if lowered == "tag":
+            return self._tag(arguments)
+        if lowered == "near":
+            return self._near(arguments, depth)
+        if lowered not in v.FUNCTIONS:
+            raise known.unknown("function", name, [*v.FUNCTIONS, *v.OWN])
+        return self._call(lowered, v.FUNCTIONS[lowered], arguments, depth)
+
+    def _call(self, name: str, function: v.Function, nodes: Sequence[exp.Expr], depth: int) -> Typed:
+        most = len(function.arguments)
+        if function.variadic:
+            if not nodes:
+                raise QueryError(f"{name}() takes at least one argument")
+            arguments, kind = self._alike(nodes, depth)
+            return Typed(function.sql.format(", ".join(one.sql for one in arguments)), kind)
+        if not most - function.optional <= len(nodes) <= most:
+            raise QueryError(f"{name}() takes {most} argument{'s' * (most > 1)}, not {len(nodes)}")
+        arguments = [
+            self._of(one, depth, kinds) for one, kinds in zip(nodes, function.arguments, strict=False)
+        ]
+        kind = arguments[0].kind
+        for position in function.constants & set(range(len(nodes))):
+            if arguments[position].value is None:
+                raise QueryError(f"{name}(): {quoted(arguments[position].node)} must be a constant")
+        if name == "date_trunc" and arguments[0].value not in v.UNITS:
+            raise QueryError(f"date_trunc() takes {', '.join(repr(unit) for unit in v.UNITS)}")
+        if name == "regexp_matches":
+            check_pattern(arguments[1].value)
+        sqls = [one.sql for one in arguments] + ["0"] * (most - len(arguments))
+        return Typed(function.sql.format(*sqls), function.result or kind)
+
+    def _tag(self, nodes: Sequence[exp.Expr]) -> Typed:
+        if len(nodes) != 1 or not (isinstance(nodes[0], exp.Literal) and nodes[0].is_string):
+            raise QueryError("tag() takes one name in quotes: tag('holiday')")
+        return Typed(self._input(Source("tag", nodes[0].this)), Kind.BOOL)
+
+    def _near(self, nodes: Sequence[exp.Expr], depth: int) -> Typed:
+        values = [self.expression(node, depth).value for node in nodes]
+        numbers = [float(one) for one in values if isinstance(one, int | float)]
+        if len(numbers) != 3 or len(nodes) != 3:
+            raise QueryError("near() takes three numbers: near(latitude, longitude, kilometres)")
+        latitude, longitude, kilometres = numbers
+        if not (-90 <= latitude <= 90 and -180 <= longitude <= 180 and kilometres >= 0):
+            raise QueryError(
+                "near() takes a latitude of -90 to 90, a longitude of -180 to 180, and kilometres from 0 on"
+            )
+        here = [self.names.column(name, quoted=True) for name in ("latitude", "longitude")]
+        sqls = [one.sql.format(*(self._input(s) for s in one.inputs)) for one in here]
+        # Of what grows with the distance, up to half around the earth, beyond which everything is near.
+        angle = kilometres / v.EARTH_KM
+        most = math.sin(angle / 2) ** 2 if angle < math.pi else 2.0
+        band = math.degrees(angle) + 1e-6  # of latitudes, outside of which no sine needs to be computed
+        edges = [number_sql(latitude - band), number_sql(latitude + band)]
+        constants = [number_sql(one) for one in (latitude, longitude, most)]
+        return Typed(v.NEAR.format(*sqls, *constants, *edges), Kind.BOOL)
+
+    # -- kinds -----------------------------------------------------------------------------------------
+
+    def _of(self, node: exp.Expr, depth: int, kinds: frozenset[Kind]) -> Typed:
+        """An expression of one of some kinds. A constant text where a time is wanted is read as one."""
+        value = self.expression(node, depth)
+        if value.kind is Kind.TEXT and not kinds & TEXTS and kinds & TIMES and value.parameter is not None:
+            return self._as_time(value)
+        if value.kind not in kinds and value.kind is not Kind.NULL:
+            wanted = " or ".join(sorted(kind.value for kind in kinds)) if len(kinds) < 3 else "something else"
+            raise QueryError(f"{quoted(value.node)} is {value.kind.value}, where {wanted} is wanted")
+        return value
+
+    def _alike(self, nodes: Sequence[exp.Expr], depth: int) -> tuple[list[Typed], Kind]:
+        """Expressions of one kind: the same, whole and other numbers, or times with dates and texts that are such."""
+        values = [self.expression(node, depth) for node in nodes]
+        if {one.kind for one in values} & TIMES:
+            values = [
+                self._as_time(one) if one.kind is Kind.TEXT and one.parameter is not None else one
+                for one in values
+            ]
+        kinds = {one.kind for one in values} - {Kind.NULL}
+        if kinds <= NUMBERS and len(kinds) == 2:
+            return values, Kind.FLOAT
+        if kinds <= TIMES and len(kinds) == 2:
+            return values, Kind.TIME
+        if len(kinds) > 1:
+            first = next(one for one in values if one.kind is not Kind.NULL)
+            other = next(one for one in values if one.kind not in (Kind.NULL, first.kind))
+            raise QueryError(
+                f"{quoted(first.node)} is {first.kind.value}, and {quoted(other.node)} is {other.kind.value}",
+                hint="both sides must be of one kind; TRY_CAST(… AS DOUBLE) makes numbers of texts",
+            )
+        return values, next(iter(kinds), Kind.NULL)
+
+    def _as_time(self, value: Typed) -> Typed:
+        """A constant text as a time; it is told from a date by being longer."""
+        assert value.parameter is not None
+        when = moment(str(value.value))
+        self.parameters[value.parameter] = when
+        kind, cast = (Kind.TIME, "TIMESTAMP") if isinstance(when, datetime) else (Kind.DATE, "DATE")
+        # No longer a constant: the text has become something else.
+        return Typed(f"CAST(${value.parameter + 1} AS {cast})", kind, value.node, constant=True)
+
+
+def _each(value: str, others: Sequence[str]) -> list[str]:
+    if len(value) * len(others) > MAX_SQL:
+        raise too_large()
+    return [f"{value} = {other}" for other in others]
+
+
+_DATABLE: Final = TIMES | TEXTS | {Kind.NULL}
+
+_COMPARISONS: Final[Mapping[type[exp.Expr], str]] = {
+    exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+    exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.NullSafeNEQ: "IS DISTINCT FROM",
+}  # fmt: skip
+
+_OPERATORS: Final[Mapping[type[exp.Expr], str]] = {
+    exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%",
+}  # fmt: skip
+
+_Method: TypeAlias = Callable[[_Compiler, exp.Expr, int], Typed]
+_TWO: Final = frozenset({"this", "expression"})
+_ONE: Final = frozenset({"this"})
+
+#: The allow-list: what compiles each type of node, and which of its parts may be there.
+_HANDLERS: Final[Mapping[type[exp.Expr], tuple[_Method, frozenset[str]]]] = {
+    exp.Literal: (_Compiler._literal, frozenset({"this", "is_string"})),
+    exp.Boolean: (_Compiler._boolean, _ONE),
+    exp.Null: (_Compiler._null, frozenset()),
+    exp.Column: (_Compiler._column, _ONE),
+    exp.Paren: (_Compiler._paren, _ONE),
+    exp.And: (_Compiler._logic, _TWO),
+    exp.Or: (_Compiler._logic, _TWO),
+    exp.Not: (_Compiler._not, _ONE),
+    **dict.fromkeys(_COMPARISONS, (_Compiler._comparison, _TWO)),
+    exp.Is: (_Compiler._is, _TWO),
+    exp.Between: (_Compiler._between, frozenset({"this", "low", "high"})),
+    exp.In: (_Compiler._in, frozenset({"this", "expressions"})),
+    exp.Like: (_Compiler._like, _TWO | {"negate"}),
+    exp.ILike: (_Compiler._like, _TWO | {"negate"}),
+    exp.Escape: (_Compiler._like, _TWO),
+    **dict.fromkeys(_OPERATORS, (_Compiler._arithmetic, _TWO | {"typed", "safe"})),
+    exp.Neg: (_Compiler._negative, _ONE),
+    exp.DPipe: (_Compiler._joined, _TWO | {"safe"}),
+    exp.Cast: (_Compiler._cast, frozenset({"this", "to"})),
+    exp.TryCast: (_Compiler._cast, frozenset({"this", "to", "safe"})),
+    exp.Case: (_Compiler._case, frozenset({"this", "ifs", "default"})),
+    exp.Extract: (_Compiler._extract, _TWO),
+    exp.Anonymous: (_Compiler._function, frozenset({"this", "expressions"})),
+}

@@ -1,0 +1,351 @@
+"""A filter becomes an expression of Milvus: the part of docs/where.md that Milvus can tell.
+
+The filter has been checked as every filter is (``compiling``). What is left is to write it anew: of columns, constants
+and our own words; what Milvus has no words for is refused by its name.
+
+SQL has three truths, and Milvus' two kinds do not agree on the third. So each part is written twice, as what makes it
+true and as what makes it false, both without nulls; NOT swaps the two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final, TypeAlias
+
+from sqlglot import exp
+
+from imseek.errors import QueryError
+from imseek.search.where.compiler import compile_filter
+from imseek.search.where.constants import moment, number
+from imseek.search.where.filter_errors import quoted
+from imseek.search.where.grammar import parse
+from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind
+
+#: Gives the ids of the images that lie within so many kilometres of a latitude and a longitude.
+Nearby: TypeAlias = Callable[[float, float, float], Sequence[int]]
+
+_HINT: Final = "docs/milvus.md lists what filters of a published collection can say"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A column that Milvus has: its field there, and its kind here. Times are microseconds since 1970."""
+
+    field: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    yes: str
+    no: str
+
+    def negated(self) -> _Truth:
+        return _Truth(self.no, self.yes)
+
+
+_Constant: TypeAlias = str | int | float | bool
+
+EVERY: Final = "image_id >= 0"
+NONE: Final = "image_id < 0"
+
+
+def expression(
+    text: str,
+    columns: Mapping[str, Held],
+    tag: Callable[[str], str],
+    nearby: Nearby,
+    lost: Sequence[str] = (),
+) -> str:
+    """What is true of the images for which the filter is true. ``tag`` writes that an image has a tag; ``lost`` are
+    columns that filters of the collection itself can name.
+
+    Raises QueryError for what is no filter, and for what Milvus cannot tell.
+    """
+    stored = {name: held.kind for name, held in columns.items() if name not in VIRTUAL}
+    compile_filter(text, {**stored, **dict.fromkeys(lost, Kind.INT)})
+    return _Writer(columns, tag, nearby).truth(parse(text)).yes
+
+
+class _Writer:
+    def __init__(self, columns: Mapping[str, Held], tag: Callable[[str], str], nearby: Nearby) -> None:
+        self._columns = columns
+        self._lowered = {name.lower(): held for name, held in columns.items()}
+        self._tag = tag
+        self._nearby = nearby
+
+    def truth(self, node: exp.Expr) -> _Truth:
+        writer = _WRITERS.get(type(node))
+        if writer is None:
+            raise _refused(node)
+        return writer(self, node)
+
+    # -- truths of truths ----------------------------------------------------------------------------------
+
+    def _paren(self, node: exp.Expr) -> _Truth:
+        return self.truth(node.this)
+
+    def _and(self, node: exp.Expr) -> _Truth:
+        parts = [self.truth(part) for part in _chain(node)]
+        return _Truth(_all(part.yes for part in parts), _any(part.no for part in parts))
+
+    def _or(self, node: exp.Expr) -> _Truth:
+        parts = [self.truth(part) for part in _chain(node)]
+        return _Truth(_any(part.yes for part in parts), _all(part.no for part in parts))
+
+    def _not(self, node: exp.Expr) -> _Truth:
+        return self.truth(node.this).negated()
+
+    def _boolean(self, node: exp.Expr) -> _Truth:
+        return _Truth(EVERY, NONE) if node.this else _Truth(NONE, EVERY)
+
+    def _flag(self, node: exp.Expr) -> _Truth:
+        held = self._column(node)
+        return _Truth(_there(held, f"{held.field} == true"), _there(held, f"{held.field} == false"))
+
+    # -- comparisons ---------------------------------------------------------------------------------------
+
+    def _comparison(self, node: exp.Expr) -> _Truth:
+        operator = _OPERATORS[type(node)]
+        left, right = _bare(node.this), _bare(node.args["expression"])
+        if self._is_column(left) and self._is_column(right):
+            return self._two(self._column(left), self._column(right), operator)
+        if not self._is_column(left) and self._is_column(right):
+            left, right, operator = right, left, _TURNED[operator]
+        return self._against(self._column(left), operator, self._constant(right))
+
+    def _two(self, one: Held, other: Held, operator: str) -> _Truth:
+        there = f"{one.field} is not null and {other.field} is not null"
+        return _Truth(
+            f"({there} and {one.field} {operator} {other.field})",
+            f"({there} and {one.field} {_OPPOSITE[operator]} {other.field})",
+        )
+
+    def _against(self, held: Held, operator: str, value: _Constant) -> _Truth:
+        return _Truth(self._compared(held, operator, value), self._compared(held, _OPPOSITE[operator], value))
+
+    def _compared(self, held: Held, operator: str, value: _Constant) -> str:
+        if held.kind is Kind.INT and isinstance(value, float) and not isinstance(value, bool):
+            if (
+                not value.is_integer()
+            ):  # There is no whole number to compare with: the next one, and which side.
+                if operator in ("==", "!="):
+                    return NONE if operator == "==" else _there(held, EVERY)
+                value = math.floor(value) if operator in ("<=", ">") else math.ceil(value)
+            value = int(value)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            below = (value < 0) == (operator in ("<", "<="))
+            if operator in ("==", "!="):
+                return NONE if operator == "==" else _there(held, EVERY)
+            return NONE if below else _there(held, EVERY)
+        return _there(held, f"{held.field} {operator} {_written(value, held.kind)}")
+
+    def _same(self, node: exp.Expr) -> _Truth:
+        """IS NOT DISTINCT FROM, and its opposite: two truths, of a column and a constant."""
+        held, value = self._column(node.this), _bare(node.args["expression"])
+        if isinstance(value, exp.Null):
+            found = _Truth(f"{held.field} is null", f"{held.field} is not null")
+        else:
+            constant = self._constant(value)
+            unlike = self._compared(held, "!=", constant)
+            found = _Truth(self._compared(held, "==", constant), _any([f"{held.field} is null", unlike]))
+        return found if isinstance(node, exp.NullSafeEQ) else found.negated()
+
+    def _is(self, node: exp.Expr) -> _Truth:
+        held, value = self._column(_bare(node.this)), node.args["expression"]
+        if isinstance(value, exp.Null):
+            if held.field == "image_id":
+                return _Truth(NONE, EVERY)
+            return _Truth(f"{held.field} is null", f"{held.field} is not null")
+        word, other = ("true", "false") if value.this else ("false", "true")
+        return _Truth(
+            _there(held, f"{held.field} == {word}"),
+            _any([f"{held.field} is null", f"{held.field} == {other}"]),
+        )
+
+    def _between(self, node: exp.Expr) -> _Truth:
+        held = self._column(_bare(node.this))
+        low = self._against(held, ">=", self._constant(node.args["low"]))
+        high = self._against(held, "<=", self._constant(node.args["high"]))
+        return _Truth(_all([low.yes, high.yes]), _any([low.no, high.no]))
+
+    def _in(self, node: exp.Expr) -> _Truth:
+        held = self._column(_bare(node.this))
+        each = [self._against(held, "==", self._constant(one)) for one in node.args["expressions"]]
+        return _Truth(_any(one.yes for one in each), _all(one.no for one in each))
+
+    def _like(self, node: exp.Expr) -> _Truth:
+        pattern = str(node.args["expression"].this)
+        if "\\" in pattern:
+            raise _refused(node, "a pattern with \\")
+        found = self._matching(self._column(_bare(node.this)), pattern)
+        return found.negated() if node.args.get("negate") else found
+
+    def _matching(self, held: Held, pattern: str) -> _Truth:
+        test = f"{held.field} like {_text(pattern)}"
+        return _Truth(_there(held, test), _there(held, f"not ({test})"))
+
+    # -- functions -----------------------------------------------------------------------------------------
+
+    def _function(self, node: exp.Expr) -> _Truth:
+        name, arguments = str(node.this).lower(), node.args.get("expressions") or []
+        if name == "tag":
+            has = self._tag(arguments[0].this)
+            return _Truth(has, f"not ({has})")
+        if name == "near":
+            return self._near([float(number_of(one)) for one in arguments])
+        if name in _PATTERNS:
+            piece = self._constant(arguments[1])
+            if not isinstance(piece, str) or any(mark in piece for mark in "%_\\"):
+                raise _refused(node, f"{quoted(node)} with %, _ or \\")
+            return self._matching(self._column(_bare(arguments[0])), _PATTERNS[name].format(piece))
+        raise _refused(node)
+
+    def _near(self, where: Sequence[float]) -> _Truth:
+        latitude, longitude = self._named("latitude"), self._named("longitude")
+        there = f"{latitude.field} is not null and {longitude.field} is not null"
+        ids = list(self._nearby(where[0], where[1], where[2]))
+        if not ids:
+            return _Truth(NONE, f"({there})")
+        listed = ", ".join(str(int(one)) for one in ids)
+        return _Truth(f"image_id in [{listed}]", f"({there} and image_id not in [{listed}])")
+
+    # -- leaves --------------------------------------------------------------------------------------------
+
+    def _is_column(self, node: exp.Expr) -> bool:
+        return isinstance(node, exp.Column) or self._part(node) is not None
+
+    def _part(self, node: exp.Expr) -> str | None:
+        """The column that holds a part of the time: ``year(taken_at)``, ``extract(month FROM taken_at)``."""
+        if isinstance(node, exp.Extract):
+            part, of = str(node.this.name).lower(), node.args["expression"]
+        elif isinstance(node, exp.Anonymous) and len(node.args.get("expressions") or []) == 1:
+            part, of = str(node.this).lower(), node.args["expressions"][0]
+        else:
+            return None
+        is_taken = isinstance(of, exp.Column) and str(of.this.this).lower() == "taken_at"
+        return part if is_taken and part in ("year", "month") else None
+
+    def _column(self, node: exp.Expr) -> Held:
+        if (part := self._part(node)) is not None:
+            return self._named(part)
+        if not isinstance(node, exp.Column):
+            raise _refused(node)
+        name = str(node.this.this)
+        return self._named(ALIASES.get(name.lower(), name) if name not in self._columns else name)
+
+    def _named(self, name: str) -> Held:
+        held = self._columns.get(name) or self._lowered.get(name.lower())
+        if held is None:
+            raise QueryError(f"Milvus has no column {name!r} that filters could name", hint=_HINT)
+        return held
+
+    def _constant(self, node: exp.Expr) -> _Constant:
+        node = _bare(node)
+        if isinstance(node, exp.Boolean):
+            return bool(node.this)
+        if isinstance(node, exp.Literal) and node.is_string:
+            return str(node.this)
+        if isinstance(node, exp.Cast | exp.TryCast) and isinstance(node.this, exp.Literal):
+            to = getattr(node.args["to"].this, "name", "")
+            if to in ("DATE", "TIMESTAMP") and node.this.is_string:  # DATE '2023-05-01'
+                return str(node.this.this)
+        return number_of(node)
+
+
+def number_of(node: exp.Expr) -> int | float:
+    node = _bare(node)
+    if isinstance(node, exp.Neg):
+        return -number_of(node.this)
+    if isinstance(node, exp.Literal) and not node.is_string:
+        return number(str(node.this))
+    raise _refused(node)
+
+
+def _written(value: _Constant, kind: Kind) -> str:
+    """A constant as a field of that kind is compared with."""
+    if kind in (Kind.TIME, Kind.DATE):
+        return str(micros(moment(str(value))))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _text(value)
+    return repr(float(value)) if kind is Kind.FLOAT else str(int(value))
+
+
+def micros(when: datetime | date) -> int:
+    """Microseconds since 1970 of a clock's time."""
+    if not isinstance(when, datetime):
+        when = datetime(when.year, when.month, when.day)
+    passed = when.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def _text(value: str) -> str:
+    """In quotes. What ends a text, or a line, is written as an escape that both kinds of Milvus know."""
+    escaped = "".join(_ESCAPES.get(character, character) for character in value)
+    return f'"{escaped}"'
+
+
+_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def _there(held: Held, test: str) -> str:
+    return f"({test})" if held.field == "image_id" else f"({held.field} is not null and {test})"
+
+
+def _all(parts: Any) -> str:
+    return f"({' and '.join(parts)})"
+
+
+def _any(parts: Any) -> str:
+    return f"({' or '.join(parts)})"
+
+
+def _bare(node: exp.Expr) -> exp.Expr:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node
+
+
+def _chain(node: exp.Expr) -> list[exp.Expr]:
+    parts, waiting = [], [node]
+    while waiting:
+        one = waiting.pop()
+        if type(one) is type(node):
+            waiting += [one.args["expression"], one.this]
+        else:
+            parts.append(one)
+    return parts
+
+
+def _refused(node: exp.Expr, what: str | None = None) -> QueryError:
+    return QueryError(f"{what or quoted(node)} cannot be asked of Milvus", hint=_HINT)
+
+
+_OPERATORS: Final[Mapping[type[exp.Expr], str]] = {
+    exp.EQ: "==", exp.NEQ: "!=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+}  # fmt: skip
+_OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+_TURNED: Final = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_PATTERNS: Final = {"starts_with": "{}%", "ends_with": "%{}", "contains": "%{}%"}
+
+_WRITERS: Final[Mapping[type[exp.Expr], Callable[[_Writer, exp.Expr], _Truth]]] = {
+    exp.Paren: _Writer._paren,
+    exp.And: _Writer._and,
+    exp.Or: _Writer._or,
+    exp.Not: _Writer._not,
+    exp.Boolean: _Writer._boolean,
+    exp.Column: _Writer._flag,
+    **dict.fromkeys(_OPERATORS, _Writer._comparison),
+    exp.NullSafeEQ: _Writer._same,
+    exp.NullSafeNEQ: _Writer._same,
+    exp.Is: _Writer._is,
+    exp.Between: _Writer._between,
+    exp.In: _Writer._in,
+    exp.Like: _Writer._like,
+    exp.Anonymous: _Writer._function,
+}
