@@ -81,9 +81,9 @@ pytest-long:
 test-durations: installed ## run all tests and write which are slow: those take turns in `make test`
 	IMSEEK_DURATIONS=1 IMSEEK_SAMPLES=all $(PYTEST) --deselect tests/bench
 
-# pytest collects this file only by name. Nothing that it needs may be missing: IMSEEK_CI makes skips failures.
-test-counterparts: $(VENV)/.installed-fiftyone ## FiftyOne reads our output (450 MB)
-	IMSEEK_CI=1 $(PYTEST) tests/e2e/fiftyone_import.py
+# pytest collects these two files only by name. Nothing that they need may be missing: IMSEEK_CI makes skips failures.
+test-counterparts: $(VENV)/.installed-fiftyone $(VENV)/.installed-xterm debian ## FiftyOne and xterm.js read our output (450 MB)
+	IMSEEK_CI=1 $(PYTEST) tests/e2e/fiftyone_import.py tests/browser/xterm_pictures.py
 
 comma := ,
 test-lowest: $(BIN)/python debian ## the tests with the lowest versions that pyproject.toml allows (downloads gigabytes)
@@ -176,4 +176,11 @@ $(VENV)/.installed-fiftyone: tests/fiftyone.txt $(VENV)/.installed-test
 	$(BIN)/python -m venv --clear $(VENV)/fiftyone
 	$(VENV)/fiftyone/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $<
 	$(BIN)/python $(PACKAGES) > "$$($(VENV)/fiftyone/bin/python $(PACKAGES))/zz-imseek.pth"
+	@touch $@
+
+$(VENV)/.installed-xterm: tests/xterm.txt $(VENV)/.installed-test
+	@command -v npm >/dev/null || { echo "make: npm is missing (Debian: apt install npm)" >&2; exit 1; }
+	rm -rf $(VENV)/xterm && mkdir $(VENV)/xterm
+	npm pack --silent --pack-destination $(VENV)/xterm $$(grep '^@' $<)
+	for packed in $(VENV)/xterm/*.tgz; do tar -xzf $$packed -C $(VENV)/xterm --strip-components=1 || exit; done
 	@touch $@
