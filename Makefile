@@ -27,12 +27,13 @@ PYTEST := $(BIN)/pytest -W error -n 2 --dist worksteal
 # Linters and tests beside each other: all run to their end, and one that fails fails the whole. Its name comes last.
 TOGETHER = @$(MAKE) --no-print-directory --keep-going --jobs=3
 
-.PHONY: help demo check test test-long test-lowest test-python fuzz release cli-docs catalogue encoder-docs page-pictures \
-  debian installed test-durations coverage mutations $(CHECKED) check-wheel pytest-check pytest-test pytest-long
+.PHONY: help demo check test test-long test-counterparts test-lowest test-python fuzz release cli-docs catalogue \
+  encoder-docs page-pictures debian installed test-durations coverage mutations $(CHECKED) check-wheel \
+  pytest-check pytest-test pytest-long
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.* ## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
+	@sed -nE 's/^([a-z-]+):.* ## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-25s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed-demo ## index photographs that ship inside scikit-image and scikit-learn, and search them
 	@$(BIN)/imseek demo
@@ -45,6 +46,7 @@ test: installed ## what CI runs: linters, types, tests, the built wheel at work 
 
 test-long: installed ## hours: every kill and power cut, ten times the examples, fuzzing, other versions
 	$(TOGETHER) pytest-long $(CHECKED)
+	$(MAKE) test-counterparts
 	$(MAKE) fuzz
 	$(MAKE) mutations
 	$(MAKE) test-lowest
@@ -78,6 +80,10 @@ pytest-long:
 
 test-durations: installed ## run all tests and write which are slow: those take turns in `make test`
 	IMSEEK_DURATIONS=1 IMSEEK_SAMPLES=all $(PYTEST) --deselect tests/bench
+
+# pytest collects these two files only by name. Nothing that they need may be missing: IMSEEK_CI makes skips failures.
+test-counterparts: $(VENV)/.installed-fiftyone $(VENV)/.installed-xterm debian ## FiftyOne and xterm.js read our output (450 MB)
+	IMSEEK_CI=1 $(PYTEST) tests/e2e/fiftyone_import.py tests/browser/xterm_pictures.py
 
 comma := ,
 test-lowest: $(BIN)/python debian ## the tests with the lowest versions that pyproject.toml allows (downloads gigabytes)
@@ -163,4 +169,18 @@ $(VENV)/.installed-clip-retrieval: tests/clip-retrieval.txt $(VENV)/.installed-t
 	$(BIN)/python -m venv --clear $(VENV)/clip-retrieval
 	$(VENV)/clip-retrieval/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $<
 	$(BIN)/python $(PACKAGES) > "$$($(VENV)/clip-retrieval/bin/python $(PACKAGES))/zz-imseek.pth"
+	@touch $@
+
+# FiftyOne likewise. It has older versions of much.
+$(VENV)/.installed-fiftyone: tests/fiftyone.txt $(VENV)/.installed-test
+	$(BIN)/python -m venv --clear $(VENV)/fiftyone
+	$(VENV)/fiftyone/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $<
+	$(BIN)/python $(PACKAGES) > "$$($(VENV)/fiftyone/bin/python $(PACKAGES))/zz-imseek.pth"
+	@touch $@
+
+$(VENV)/.installed-xterm: tests/xterm.txt $(VENV)/.installed-test
+	@command -v npm >/dev/null || { echo "make: npm is missing (Debian: apt install npm)" >&2; exit 1; }
+	rm -rf $(VENV)/xterm && mkdir $(VENV)/xterm
+	npm pack --silent --pack-destination $(VENV)/xterm $$(grep '^@' $<)
+	for packed in $(VENV)/xterm/*.tgz; do tar -xzf $$packed -C $(VENV)/xterm --strip-components=1 || exit; done
 	@touch $@

@@ -133,12 +133,17 @@ class Session:
         except OSError:  # the other end is closed
             return False
         self.written += part.decode("utf-8", "surrogateescape")
+        if answer := self._reply(part):
+            os.write(self._master, answer.encode())
+        return bool(part)
+
+    def _reply(self, part: bytes) -> str:
+        """What the terminal says to what has been ``written``, of which that is the newest part."""
         for question, answer in self._answers.items():
             if self.written.find(question, self._answered) >= 0:
                 self._answered = len(self.written)
-                os.write(self._master, answer.encode())
-                break
-        return bool(part)
+                return answer
+        return ""
 
 
 def run(

@@ -2,7 +2,7 @@
 
 It reads ``metadata.json`` as one document and ``samples.json`` as ``{"samples": […]}``, both in MongoDB's extended
 JSON; joins relative paths to the folder; puts the documents into MongoDB as they are; and builds the fields of samples
-from ``sample_fields``, by the names of their classes. FiftyOne itself needs MongoDB, and runs in no test.
+from ``sample_fields``, by the names of their classes. FiftyOne itself reads one in tests/e2e/fiftyone_import.py.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.slow
 EACH = 12
 #: Blocks that are not run, by a part of them, with the reason.
 NOT_RUN = {
-    "fo.Dataset.from_dir(": "FiftyOne is not installed for tests",
-    "fob.compute_similarity(": "FiftyOne is not installed for tests",
+    "fo.Dataset.from_dir(": "FiftyOne has an environment of its own",
+    "fob.compute_similarity(": "FiftyOne has an environment of its own",
     "webdataset.WebDataset(": "webdataset is not installed for tests",
     "imseek.Ray(": "needs a Ray cluster of several machines",
 }
