@@ -6,7 +6,7 @@
     ...     for hit in photos.search("a dog on a beach"):
     ...         print(hit.score, hit.path)
 
-Names are imported when they are first used, so that ``import imseek`` costs next to nothing.
+Names are imported on first use, so that ``import imseek`` costs almost nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ``imseek`` command; also ``python -P -m imseek``, without the current folder on the import path."""
+"""The ``imseek`` command. ``python -P -m imseek`` runs it without the current folder on the import path."""
 
 import gc
 import signal
@@ -6,13 +6,13 @@ import sys
 
 
 def main() -> int:
-    # Until a command that must flush takes it over, Ctrl-C ends the process at once, also while modules load.
+    # Ctrl-C ends the process at once, even while modules load, until a command that must flush handles it.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from imseek.ui.cli import main as run
 
     code = run()
-    # A process that ends need not look for cycles among its modules: that takes a sixth of a search's time.
+    # The process is about to end: collecting cycles among its modules would take a sixth of a search's time.
     gc.freeze()
     return code
 

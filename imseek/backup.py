@@ -1,11 +1,11 @@
-"""Backups: one generation of a collection as one archive, made while writers run, and a collection made of it again.
+"""Back up one generation of a collection to an archive while writers run, and restore it.
 
     >>> import imseek
     >>> imseek.backup.write("photos.imseek", "photos.tar")               # doctest: +SKIP
     >>> imseek.backup.restore("photos.tar", "elsewhere.imseek")          # doctest: +SKIP
 
-An archive is a plain tar: a manifest, then the files of the collection, each with its checksum in the manifest
-(docs/format.md, Backups). Pictures are not in it. An archive is a path, a URL (``s3://…``), or an open binary file.
+An archive is a plain tar: a manifest, then the collection's files, each with its checksum in the manifest
+(docs/format.md, Backups). It holds no pictures. An archive is a path, a URL (``s3://…``) or an open binary file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from imseek.data.archive.manifest import Manifest
     from imseek.data.archive.tar_stream import Sink, Tape
 
-#: A path, a URL, or a binary file that is open.
+#: A path, a URL or an open binary file.
 Archive: TypeAlias = str | os.PathLike[str] | IO[bytes]
 
 _FORCE: Final = "choose another name, or let it be replaced (--force)"
@@ -55,16 +55,15 @@ def write(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> BackupReport:
-    """Write the newest generation of a collection into an archive, while others read it and write to it.
+    """Write the newest generation of a collection to an archive, while others read and write the collection.
 
-    A file, or what a URL names, has its name once it is whole, and what was there before stays until then; it must be
-    new, unless it may be replaced (``replace``). Without ``index`` approximate indexes are left out, which can be built
-    again. ``progress`` counts images by the
-    share of bytes. Every file is compared with its checksum on the way.
+    A file or URL gets its name only once the archive is complete; until then whatever was there stays. The target must
+    be new unless ``replace`` is true. Without ``index``, approximate indexes are left out; they can be rebuilt.
+    ``progress`` counts images in proportion to the bytes written. Every file is compared with its checksum on the way.
 
-    Raises UsageError, CollectionNotFoundError, CorruptCollectionError where a file of the collection is damaged,
-    StaleGenerationError where writers remove files quicker than they can be opened, MissingExtraError (URLs),
-    InterruptedError where ``stop`` was set, StorageError, and what an open file raises.
+    Raises UsageError, CollectionNotFoundError, CorruptCollectionError if a file of the collection is damaged,
+    StaleGenerationError if writers remove files faster than they can be opened, MissingExtraError (URLs),
+    InterruptedError if ``stop`` was set, StorageError, and whatever an open file raises.
     """
     from imseek.data.archive import archive_writer
 
@@ -88,9 +87,9 @@ def verify(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> BackupReport:
-    """Read all of an archive, and compare every file in it with its checksum. Writes nothing.
+    """Read a whole archive and compare every file in it with its checksum. Writes nothing.
 
-    Raises BackupError where it is damaged, cut short, or none; FormatVersionError; and as :func:`write`.
+    Raises BackupError if it is damaged, cut short or not an archive; FormatVersionError; and as :func:`write`.
     """
     from imseek.data.archive import restore
 
@@ -110,16 +109,16 @@ def restore(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> RestoreReport:
-    """Make the collection that an archive holds in a new or empty folder: all of it, or nothing.
+    """Restore a collection from an archive into a new or empty folder, completely or not at all.
 
-    Everything is compared with its checksum before the folder gets its name. It is the collection that was backed up,
-    with its uuid. To have both side by side, ``new_identity`` gives it one of its own. Journals of files that were put
-    away are left out unless ``with_undo``, which does not go with ``new_identity``: only one collection may bring files
-    back. With ``trust`` you know who made the archive; otherwise the collection can be searched and not be written to
-    until :func:`imseek.upkeep.trust`.
+    Every file is compared with its checksum before the folder gets its name. The result is the collection that was
+    backed up, with its uuid; ``new_identity`` gives it a uuid of its own, so that both can exist side by side. Journals
+    of files that were put away are left out unless ``with_undo`` is true. That excludes ``new_identity``, because only
+    one collection may bring the files back. Pass ``trust`` if you know who made the archive; otherwise the collection
+    can be searched but not written to until :func:`imseek.upkeep.trust`.
 
-    Raises CollectionExistsError for a folder that holds anything, BackupError, FormatVersionError, UsageError,
-    MissingExtraError (URLs), InterruptedError where ``stop`` was set, and StorageError where there is no room.
+    Raises CollectionExistsError if the folder is not empty, BackupError, FormatVersionError, UsageError,
+    MissingExtraError (URLs), InterruptedError if ``stop`` was set, and StorageError if the disk is full.
     """
     from imseek.data import trust as trusting
     from imseek.data.archive import restore
@@ -134,7 +133,7 @@ def restore(
     with _tape(archive) as (tape, _):
         tell = _telling("restoring", progress, stop)
         trusting.begin_records()
-        trusting.distrust(root)  # A record of what lay here before, with the same uuid perhaps.
+        trusting.distrust(root)  # Forget an earlier collection here, perhaps with the same uuid.
         current = restore.restore(tape, root, new_identity=new_identity, with_undo=with_undo, tell=tell)
         if trust:
             trusting.trust(root)
@@ -145,7 +144,7 @@ def restore(
 
 
 def _fill(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sink], None]) -> None:
-    """Have an archive of ``root`` written by ``fill``, which is given an empty folder too."""
+    """Open the target of an archive of ``root``, and let ``fill`` write to it, with an empty folder to work in."""
     from imseek.data import durable_files
     from imseek.data.staging import workshop
     from imseek.indexer.sources import remote
@@ -167,7 +166,7 @@ def _fill(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sin
         raise UsageError(f"{path} lies in the collection itself", hint="choose another place")
     with explained(path):
         _check_new(path, replace)
-    if path.exists() and not path.is_file():  # A tape, a pipe.
+    if path.exists() and not path.is_file():  # A tape or a pipe.
         beside = workshop(Path(tempfile.gettempdir()), "backup")
         with beside as work, explained(path), path.open("wb") as device:
             fill(work, device)
@@ -190,7 +189,7 @@ def _check_new(path: Path, replace: bool) -> None:
 
 @contextmanager
 def _tape(archive: Archive) -> Iterator[tuple[Tape, _Counted]]:
-    """An archive whose manifest has been read, and what counts its bytes."""
+    """Open an archive and read its manifest; also yields the file, which counts its bytes."""
     from imseek.data.archive.tar_stream import Tape
     from imseek.indexer.sources import remote
 
@@ -217,7 +216,7 @@ def _tape(archive: Archive) -> Iterator[tuple[Tape, _Counted]]:
 def _telling(
     phase: str, progress: ProgressCallback | None, stop: threading.Event | None
 ) -> Callable[[Manifest, int], None]:
-    """What tells how far it is: of the images, the share that the bytes are. Raises InterruptedError to stop."""
+    """Return a callback that reports progress in images, in proportion to bytes. It raises InterruptedError to stop."""
     began, told, total = time.monotonic(), 0.0, -1
 
     def tell(manifest: Manifest, done: int) -> None:
@@ -251,7 +250,7 @@ def _info(manifest: Manifest) -> BackupInfo:
 
 
 class _Counted:
-    """A binary file that knows how many bytes have passed."""
+    """A binary file that counts the bytes read and written."""
 
     def __init__(self, file: Any, name: str = "") -> None:
         self._file, self._name, self.size = file, name, 0

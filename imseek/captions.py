@@ -1,8 +1,8 @@
-"""How well captions agree with their pictures, and which pairs are worth keeping.
+"""Score how well captions fit their pictures, and keep the best pairs.
 
-``imseek.captions.agreement(collection)`` is the cosine of the two vectors, which come from one encoder;
-:func:`clip_scores` and :func:`ref_clip_scores` are CLIPScore and RefCLIPScore (Hessel et al. 2021, EMNLP). What a good
-value is depends on the encoder; compare the images of one collection with each other.
+:func:`agreement` yields the cosine of the two vectors, which come from one encoder; :func:`clip_scores` and
+:func:`ref_clip_scores` are CLIPScore and RefCLIPScore (Hessel et al. 2021, EMNLP). Typical values depend on the
+encoder: compare scores only within one collection.
 
 >>> scores = imseek.captions.cosines("pool.imseek")      # doctest: +SKIP
 >>> best = imseek.captions.keep("pool.imseek", scores, 0.3, basic=True)      # what DataComp keeps
@@ -46,7 +46,7 @@ from imseek.types.evaluate import LeftOut
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """An image with its caption; ``score`` is the cosine of their vectors, in [-1, 1]."""
+    """An image and its caption; ``score`` is the cosine of their vectors, in [-1, 1]."""
 
     image_id: int
     score: float
@@ -56,8 +56,11 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class AgreementSummary:
-    """``images`` are the live ones, ``captions`` those of them whose caption is embedded; ``worst`` agree least,
-    the worst first. ``median`` is that of all scores, None where there are none."""
+    """Totals of :func:`agreement`, and the captions that agree least with their pictures.
+
+    ``images`` counts live images, ``captions`` those whose caption is embedded. ``median`` is over all scores, None
+    without any; ``worst`` is ordered, the worst first.
+    """
 
     images: int
     captions: int
@@ -68,11 +71,11 @@ class AgreementSummary:
 
 
 def agreement(collection: AnyCollection) -> Iterator[Agreement]:
-    """For each live image with a caption, how well the two agree; in the order of the shards, ids ascending in each.
+    """Yield how well picture and caption of each live image agree, shard by shard, ids ascending within each.
 
-    A few thousand rows are in memory at a time, and no encoder is loaded. All are of the generation at the time of
-    the call. Raises QueryError where captions are not embedded, or by another encoder than pictures are, and, while
-    iterating, StaleGenerationError where a purge has taken files away meanwhile.
+    Only a few thousand rows are in memory at a time, and no encoder is loaded. All results belong to the generation at
+    the time of the call. Raises QueryError if captions are not embedded, or with another encoder than pictures are,
+    and, while iterating, StaleGenerationError if a purge has removed files meanwhile.
     """
     reader = Reader(path_of(collection))
     both = spaces(reader.current)
@@ -80,20 +83,20 @@ def agreement(collection: AnyCollection) -> Iterator[Agreement]:
 
 
 def summary(collection: AnyCollection, *, limit: int = 10) -> AgreementSummary:
-    """Counts, the median, and the ``limit`` images that agree least with their captions.
+    """Return counts, the median score, and the ``limit`` images that agree least with their captions.
 
-    Keeps four bytes a caption in memory. Raises QueryError as :func:`agreement`.
+    Needs four bytes of memory per caption. Raises QueryError as :func:`agreement`.
     """
     return reading(collection, lambda reader: _summary(reader, limit))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaptionScores:
-    """``ids`` int64 (n,), ascending, and ``scores`` float32 (n,): one for each caption, so that an id may come again.
+    """Scores of captions: ``ids`` int64 (n,), ascending, and ``scores`` float32 (n,), one per caption.
 
-    ``measure`` is ``"cosine"``, ``"clipscore"`` or ``"refclipscore"``; ``captions`` are behind ``prefix`` where it is
-    not empty. ``images`` are the live ones that were looked at. Where ``stop`` was set, ``interrupted``: not all are
-    there.
+    An image with several captions appears several times. ``measure`` is ``"cosine"``, ``"clipscore"`` or
+    ``"refclipscore"``; ``prefix``, unless empty, was put before each caption. ``images`` counts the live images
+    considered. ``interrupted`` means that ``stop`` was set and some scores are missing.
     """
 
     measure: str
@@ -105,7 +108,7 @@ class CaptionScores:
     scores: Float32
     left_out: LeftOut
     interrupted: bool = False
-    #: Of given captions, the n that were scored; of stored ones None: they are where they were.
+    #: The n scored captions if the caller gave them; None if they are stored in the collection.
     texts: tuple[str, ...] | None = None
 
     @property
@@ -115,9 +118,10 @@ class CaptionScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kept:
-    """What a filter keeps: ``ids`` int64 (m,), ascending, and ``scores`` float32 (m,), of ``captions``.
+    """The pairs that a filter keeps: ``ids`` int64 (m,), ascending, and ``scores`` float32 (m,).
 
-    ``threshold`` is the lowest score of the top share; ``share_kept`` how many these were, before the basic filter.
+    ``captions`` counts the captions before filtering. ``threshold`` is the lowest score within the top ``share``, and
+    ``share_kept`` the number of captions in it, before the basic filter.
     """
 
     ids: Ids
@@ -137,8 +141,10 @@ def cosines(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> CaptionScores:
-    """The cosine of picture and caption of every image with one: DataComp's CLIP score. As they are embedded, or else
-    embedded for this. Raises as :func:`clip_scores`."""
+    """Score each image's caption by its cosine with the picture: DataComp's CLIP score.
+
+    Uses stored caption vectors, or embeds the captions for this call. Raises as :func:`clip_scores`.
+    """
     return _scored(collection, "cosine", _Asked("", None, None, where), progress, stop, notify)
 
 
@@ -152,15 +158,15 @@ def clip_scores(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> CaptionScores:
-    """CLIPScore of each caption: 2.5 · max(cos, 0), in [0, 2.5], with captions behind ``prefix`` as in the paper.
+    """Score each caption by CLIPScore: 2.5 · max(cos, 0), in [0, 2.5], with ``prefix`` before it as in the paper.
 
     Captions are those of the collection, or of a table or by image id, as for :func:`imseek.evaluate.retrieval`. With
-    an empty ``prefix`` they are taken as they are embedded, and no encoder is loaded; else they are embedded for
-    this.
+    an empty ``prefix`` their stored vectors are used and no encoder is loaded; otherwise captions are embedded for this
+    call.
 
-    Memory: 12 bytes for each caption of the collection, and the texts of given ones. Raises UsageError (an unreadable
-    table, an encoder without words), QueryError (``where``, no caption), EncoderMismatchError, what loading an encoder
-    raises, CollectionNotFoundError, CorruptCollectionError.
+    Memory: 12 bytes per caption of the collection, plus the texts of given captions. Raises UsageError (an unreadable
+    table, an encoder without a text tower), QueryError (``where``, no captions), EncoderMismatchError, whatever loading
+    an encoder raises, CollectionNotFoundError, CorruptCollectionError.
     """
     return _scored(collection, "clipscore", _Asked(prefix, captions, None, where), progress, stop, notify)
 
@@ -176,16 +182,17 @@ def ref_clip_scores(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> CaptionScores:
-    """RefCLIPScore: the harmonic mean of CLIPScore and the cosine with the nearest of the references of the picture.
+    """Score captions by RefCLIPScore: the harmonic mean of CLIPScore and the cosine with the image's nearest reference.
 
-    ``references`` is a table or captions by image id. Images without one have no score. Raises as :func:`clip_scores`.
+    ``references`` is a table, or captions by image id. Images without a reference get no score. Raises as
+    :func:`clip_scores`.
     """
     asked = _Asked(prefix, captions, references, where)
     return _scored(collection, "refclipscore", asked, progress, stop, notify)
 
 
 def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -> tuple[Agreement, ...]:
-    """The ``limit`` captions that score least, the worst first, of equal scores those of the lower id."""
+    """Return the ``limit`` captions with the lowest scores, the worst first; ties are ordered by id."""
 
     def look(reader: Reader) -> tuple[Agreement, ...]:
         order = np.lexsort((found.ids, found.scores))[:limit]
@@ -201,12 +208,12 @@ def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -
 
 
 def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic: bool = False) -> Kept:
-    """The top ``share`` of all scores, in (0, 1]: DataComp's CLIP score filter (Gadre et al. 2023). Of equal scores
-    those with the lower id are kept, so that it is exactly ⌊share · n⌋.
+    """Keep the top ``share`` of all scores, in (0, 1]: DataComp's CLIP score filter (Gadre et al. 2023).
 
-    With ``basic`` only those of them whose caption has three words and six characters, and whose picture is at least
-    200 pixels high and wide and at most three times as long as wide (DataComp's basic filter without its test for
-    English). Raises UsageError for a share that is none, CollectionNotFoundError, CorruptCollectionError.
+    Exactly ⌊share · n⌋ captions are kept; of equal scores, those with the lower id. With ``basic``, these must also
+    have a caption of at least three words and six characters, and a picture at least 200 pixels high and wide with an
+    aspect ratio of at most 3 (DataComp's basic filter without its test for English). Raises UsageError for an invalid
+    share, CollectionNotFoundError, CorruptCollectionError.
     """
     mask = pair_filters.top_share(found.ids, found.scores, share)
     ids, scores = found.ids[mask], found.scores[mask]
@@ -218,7 +225,7 @@ def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic
 
 
 def pairs(collection: AnyCollection, kept: Kept) -> Iterator[Pair]:
-    """What is kept, by ascending id, with ``uid`` (as a table that was indexed calls it), place and score.
+    """Yield the kept pairs by ascending id, with ``uid`` (the name in an indexed table), place and score.
 
     Raises CollectionNotFoundError, CorruptCollectionError and, while iterating, StaleGenerationError.
     """
@@ -226,9 +233,10 @@ def pairs(collection: AnyCollection, kept: Kept) -> Iterator[Pair]:
 
 
 def save(collection: AnyCollection, found: CaptionScores, name: str) -> int:
-    """Store scores as the derived column ``name``, which conditions can ask for (``--where``) and hits carry; returns
-    the generation. Raises UsageError for a name that cannot be one, or several captions of an image, LockedError,
-    ReadOnlyError, StorageError."""
+    """Store scores as the derived column ``name``, for filters (``--where``) and hits; returns the generation.
+
+    Raises UsageError for an invalid name or if an image has several captions, LockedError, ReadOnlyError, StorageError.
+    """
     facts = {name: getattr(found, name) for name in ("measure", "prefix", "encoder", "generation", "images")}
     return save_scores(path_of(collection), name, found.ids, found.scores, "captions", facts)
 
@@ -290,7 +298,7 @@ def _scores(
                 has, near = nearest(block, rows, references, encoder, asked.prefix)
                 found = ref_clip_score(clip_score(block.scores[has]), near)
             parts.append((block.ids[has], found))
-            if given is not None:  # they come by ascending id, as scores are handed out
+            if given is not None:  # ordered by ascending id, as the scores are
                 given += [text for text, one in zip(block.captions, has.tolist(), strict=True) if one]
             left_out = replace(left_out, unreferenced=left_out.unreferenced + int(np.count_nonzero(~has)))
     ids, scores = joined(parts)

@@ -1,10 +1,10 @@
-"""What is alike, what is like nothing else, and what stands for all: ``imseek.clusters.find(collection)``.
+"""Cluster images, find outliers, and choose representative samples: ``imseek.clusters.find(collection)``.
 
 >>> report = imseek.clusters.find("photos.imseek", save="kinds")      # doctest: +SKIP
 >>> for cluster in report.clusters:
 ...     print(cluster.number, cluster.size, cluster.name, cluster.medoids[0].place)
 
-All of it works on stored vectors, of the space that words are searched in; no picture is opened.
+Everything works on stored vectors of the space that text queries are searched in; no picture is opened.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ def find(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> ClusterReport:
-    """Groups of images that are alike, the largest first.
+    """Cluster similar images, the largest cluster first.
 
-    By spherical k-means, with ``k`` clusters or, without it, as many as come out most alike from two halves of the
-    images; or by ``density``, with at least ``smallest`` images in each, where what lies between is noise. ``where``
-    leaves out images that do not meet a condition (docs/where.md). ``names`` are the words that clusters may be
-    called by: ``"imagenet"``, ``"none"``, a file with one a line, or the words themselves.
+    Uses spherical k-means with ``k`` clusters, or without ``k`` the number whose clusters agree best between two halves
+    of the images. With ``density``, clusters are dense regions of at least ``smallest`` images, and images between them
+    are noise. ``where`` restricts the images (docs/where.md). ``names`` is the vocabulary for naming clusters:
+    ``"imagenet"``, ``"none"``, a file with one word a line, or the words themselves.
 
-    With ``save``, each image gets the derived columns ``<save>`` (number; 0: in none), ``<save>_name`` and
-    ``<save>_score`` (cosine to the centre), which filters can ask for, and :func:`again` can add to; ``replace`` lets
-    clusters of that name be replaced. Else nothing is changed. The same seed gives the same clusters.
+    With ``save``, each image gets the derived columns ``<save>`` (cluster number; 0: none), ``<save>_name`` and
+    ``<save>_score`` (cosine with the centre), which filters can use and :func:`again` can extend; ``replace`` allows
+    clusters of that name to be replaced. Without ``save`` nothing is changed. The same seed gives the same clusters.
 
     Raises UsageError, QueryError (``where``), MissingExtraError, CollectionNotFoundError, CorruptCollectionError,
     InterruptedError once ``stop`` is set (nothing is stored then); with ``save``, LockedError, ReadOnlyError,
@@ -82,17 +82,16 @@ def again(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> AssignReport:
-    """Assign the images that have come since to the clusters stored under a name. Nothing is fitted anew, and no
-    other image changes its cluster.
+    """Assign images added since to the clusters stored under ``name``.
 
-    Raises UsageError where there are none of that name, or they were found with another encoder; InterruptedError,
-    LockedError, ReadOnlyError, StorageError.
+    Nothing is refitted, and no other image changes its cluster. Raises UsageError if there are no clusters of that name
+    or they were found with another encoder; InterruptedError, LockedError, ReadOnlyError, StorageError.
     """
     return reading(collection, partial(pipeline.again, name=name, telling=Telling(progress, stop)))
 
 
 def stored(collection: AnyCollection) -> tuple[str, ...]:
-    """The names under which clusters are stored. Raises CorruptCollectionError."""
+    """Return the names under which clusters are stored. Raises CorruptCollectionError."""
     return tuple(model.name for model in models.of_kind(path_of(collection), cluster_store.KIND))
 
 
@@ -105,9 +104,11 @@ def word_for(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> GroupWord:
-    """The word that tells a group of images best from all others (of those that meet a condition), as clusters are
-    named: :attr:`GroupWord.text` is None where none stands out, with the reason in ``note``. Raises UsageError,
-    QueryError, InterruptedError."""
+    """Find the word that best distinguishes a group of images from all others, as clusters are named.
+
+    The others are all images, or those that meet ``where``. :attr:`GroupWord.text` is None if no word stands out;
+    ``note`` then gives the reason. Raises UsageError, QueryError, InterruptedError.
+    """
     chosen = tuple(images)
     return reading(
         collection,
@@ -128,13 +129,13 @@ def outliers(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> OutlierReport:
-    """The ``limit`` images that are least like any others, the strangest first.
+    """Find the ``limit`` images that are least similar to any others, the strangest first.
 
-    By the mean distance to the nearest ``neighbours`` (``"knn"``), by how much sparser it is around an image than
-    around these (``"lof"``: what lies beside a dense group stands out, too), or by an isolation forest
-    (``"isolation"``; no neighbours). Copies of a picture are one. Of many images, neighbours are looked for among those
-    of the nearest cells. With ``where`` only images that meet a condition are looked at, and are neighbours. With
-    ``save``, each image gets its score as the derived column of that name.
+    Methods: the mean distance to the nearest ``neighbours`` (``"knn"``); how much sparser an image's surroundings are
+    than its neighbours' (``"lof"``: images beside a dense group stand out too); or an isolation forest
+    (``"isolation"``, which ignores ``neighbours``). Copies of a picture count once. In large collections neighbours
+    come from the nearest cells only. ``where`` restricts both the images and their neighbours. With ``save``, each
+    image gets its score as the derived column of that name.
 
     Raises UsageError, QueryError (``where``), MissingExtraError, CollectionNotFoundError, CorruptCollectionError,
     InterruptedError; with ``save``, LockedError, ReadOnlyError, StorageError.
@@ -161,12 +162,12 @@ def sample(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> SampleReport:
-    """At most ``count`` images that stand for all, and how well they do.
+    """Choose at most ``count`` images that represent the collection, and measure how well they do.
 
-    ``"facility"`` takes the image that brings the sample nearest to all images, each time: it has what is common, and
-    of many images it looks at 4,096. ``"k-centre"`` takes the one farthest from those taken before: no image is far
-    from the sample, and what is odd comes first. ``"random"`` is for comparison. Of copies, one is taken. The same
-    seed gives the same images.
+    ``"facility"`` repeatedly takes the image that brings the sample nearest to all images: it favours common pictures,
+    and considers 4,096 candidates in large collections. ``"k-centre"`` repeatedly takes the image farthest from the
+    sample: no image is then far from it, and odd images come first. ``"random"`` is a baseline. Of copies, one is
+    taken. The same seed gives the same images.
 
     Raises UsageError, QueryError (``where``), CollectionNotFoundError, CorruptCollectionError, InterruptedError.
     """

@@ -1,4 +1,4 @@
-"""Collections: where storage, encoders, indexing and searching are put together."""
+"""Collections: create, open, index and search them. Joins storage, encoders, indexing and search."""
 
 from __future__ import annotations
 
@@ -55,23 +55,23 @@ def create(
     runtime: Runtime | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Collection:
-    """Make an empty collection in the folder ``path`` and open it.
+    """Create an empty collection in the folder ``path`` and open it.
 
-    ``encoder`` is a reference such as ``builtin`` or ``openclip:MODEL/TAG``; ``auto`` takes the default encoder
-    where it can be had and else the built-in one, and says so in ``info().encoder.note``. The choice is made
-    once. Each encoder of ``also`` (such as ``timm:vit_small_patch14_dinov2.lvd142m``) gives the collection one
-    more space: pictures are compared in all spaces, words and vectors in the first. With ``captions`` the captions
-    of pictures are embedded too, by the encoder of the first space, so that they can be searched (``by="caption"``)
-    and compared with their pictures (:mod:`imseek.captions`). ``here`` is for a collection
-    that lies inside the folder it describes (``<folder>/.imseek``): places below that folder are kept relative to
-    it, so that both can be moved together. ``catalog`` is the URL of a PostgreSQL database, without a password, where
-    several hosts are to share the collection: its catalog then lies there instead of in a SQLite file
-    (docs/postgres.md). ``runtime`` is as for :func:`open`. ``notify`` is given a line before
-    weights are downloaded: which, how large, under which licence.
+    ``encoder`` is a reference such as ``builtin`` or ``openclip:MODEL/TAG``. ``auto`` takes the default encoder if it
+    is available, else the built-in one, and says so in ``info().encoder.note``. The choice is final. Each encoder in
+    ``also`` (such as ``timm:vit_small_patch14_dinov2.lvd142m``) adds a space: picture queries are compared in all
+    spaces, text and vector queries in the first. With ``captions``, captions are embedded too, with the first space's
+    encoder, so that they can be searched (``by="caption"``) and compared with their pictures (:mod:`imseek.captions`).
 
-    Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError, StorageError where a
-    server does not answer, and UsageError where two spaces would have the same encoder, or where ``encoder`` knows no
-    words and one of ``also`` does, or ``captions`` are wanted.
+    ``here`` is for a collection inside the folder it describes (``<folder>/.imseek``): places below that folder are
+    stored relative to it, so that both can be moved together. ``catalog`` is the URL of a PostgreSQL database, without
+    a password; the catalog is then stored there instead of in a SQLite file, so that several hosts can share the
+    collection (docs/postgres.md). ``runtime`` is as for :func:`open`. ``notify`` receives a line before weights are
+    downloaded, with their name, size and licence.
+
+    Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError, StorageError if a
+    server does not answer, and UsageError if two spaces would have the same encoder, or if ``encoder`` has no text
+    tower although ``captions`` is set or an encoder in ``also`` has one.
     """
     from imseek.data.create import create as create_files
 
@@ -105,7 +105,7 @@ def create(
 
 @contextmanager
 def temporary_collection() -> Iterator[Collection]:
-    """An empty collection that is gone afterwards, for questions that no encoder answers."""
+    """Yield an empty collection that is deleted on exit, for work that needs no encoder."""
     from imseek.data.trust import trusted_meanwhile
 
     with TemporaryDirectory() as folder:
@@ -120,14 +120,14 @@ def open(  # noqa: A001 - imseek.open, as in gzip.open
     runtime: Runtime | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Collection:
-    """Open the collection in the folder ``path``. Cheap: no encoder and no vectors are loaded yet.
+    """Open the collection in the folder ``path``. This is cheap: no encoder and no vectors are loaded yet.
 
-    ``runtime`` says on which device, how precisely and in how many threads vectors are computed; cards that it names
-    search vectors too, once there have been a few queries (docs/decisions/0016-gpu-search.md). ``notify`` is given
-    a line before something that is done once and takes a while: the export of an encoder's text tower.
+    ``runtime`` sets the device, precision and threads for computing vectors. GPUs that it names also search vectors
+    after the first few queries (docs/decisions/0016-gpu-search.md). ``notify`` receives a line before slow one-off
+    work, such as exporting an encoder's text tower.
 
-    Of a URL it is :func:`imseek.connect`: a collection that a server has, which can be searched. So can one that was
-    published to Milvus, ``milvus://…`` (docs/milvus.md).
+    For an HTTP URL this is :func:`imseek.connect`: it opens a collection on a server for searching. A ``milvus://…``
+    address opens a collection published to Milvus (docs/milvus.md).
 
     Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError, and ServerError for a URL.
     """
@@ -138,16 +138,16 @@ def open(  # noqa: A001 - imseek.open, as in gzip.open
     if isinstance(path, str) and path.lower().startswith(("http://", "https://")):
         from imseek.remote import connect
 
-        # For those who write the same line for both; `connect` has the type of what it returns.
+        # For callers that accept both; `connect` has the precise return type.
         return connect(path)  # type: ignore[return-value]
     return Collection(Path(path).expanduser().absolute(), runtime, notify)
 
 
 class Collection:
-    """A folder with everything imseek knows about some images. Make one with :func:`create` or :func:`open`.
+    """A folder with everything imseek knows about some images. Get one from :func:`create` or :func:`open`.
 
-    Reading methods may be called from several threads and while another process writes: each answers from one
-    generation. Writing methods take the collection's lock and raise LockedError where another writer has it.
+    Reading methods may be called from several threads and while another process writes; each answers from one
+    generation. Writing methods take the collection's lock, and raise LockedError if another writer has it.
     """
 
     def __init__(
@@ -161,14 +161,14 @@ class Collection:
         self.path = path
         self._runtime = runtime
         self._notify = notify
-        #: By the fingerprint that is wanted and the modalities that they were loaded for.
+        #: Keyed by the requested fingerprint and the loaded modalities.
         self._encoders = dict(_loaded or {})
         self._lock = threading.Lock()
         self._engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
         self.uuid = self._engine.reader.identity.uuid
-        #: Its pictures with their formats and digests.
+        #: Reads pictures, with their formats and digests.
         self.originals = CurrentOriginals(self._engine)
-        #: Where its pictures can be read, for answers that show themselves and for `imseek.show`.
+        #: Reads pictures for results that display themselves and for `imseek.show`.
         self.pictures = Folders({self.uuid: path})
 
     def __enter__(self) -> Collection:
@@ -177,13 +177,13 @@ class Collection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Raises CorruptCollectionError in place of an error that damage of the catalog explains."""
+        """Close the collection. Raises CorruptCollectionError instead of an error that catalog damage explains."""
         self.close()
         if error is not None and (damage := diagnose(error, self.path)) is not None:
             raise damage from error
 
     def close(self) -> None:
-        """Free the encoder and the vectors. The collection may not be used after that."""
+        """Free the encoders and the vectors. The collection must not be used afterwards."""
         self._encoders.clear()
         self._engine.close()
 
@@ -198,18 +198,18 @@ class Collection:
         metadata: bool = True,
         vectors: bool = False,
     ) -> SearchResult:
-        """The images most like ``query``, best first.
+        """Return the images most similar to ``query``, best first.
 
-        ``query`` is words (str), a picture (Path, or its bytes), a stored image (its id), a vector (dim,), or
-        a :class:`Query` of several weighted terms, whose own ``limit`` and ``by`` then hold. It is compared with
-        pictures, or, with ``by="caption"``, with the captions of those that have one. Scores are cosines, in several
-        spaces their weighted mean (:attr:`SearchResult.spaces`). Without ``metadata`` hits carry id, score and
-        place only, which is faster; with ``vectors`` they carry what is stored of them (:attr:`Hit.vector`).
+        ``query`` is text (str), a picture (Path or bytes), an indexed image (its id), a vector (dim,), or a
+        :class:`Query` of several weighted terms, whose own ``limit`` and ``by`` then apply. It is compared with
+        pictures or, with ``by="caption"``, with captions of the images that have one. Scores are cosines; over several
+        spaces, their weighted mean (:attr:`SearchResult.spaces`). Without ``metadata``, hits carry only id, score and
+        place, which is faster; with ``vectors``, they carry their stored vector (:attr:`Hit.vector`).
 
-        The hits after these are had by the same query with ``page=result.next_page`` (:func:`dataclasses.replace`).
+        For the next page, repeat the query with ``page=result.next_page`` (:func:`dataclasses.replace`).
 
         Raises QueryError, MediaError (unreadable picture bytes), ImageNotFoundError, EncoderMismatchError,
-        MissingExtraError, and ExpiredPageError for a page of a generation that is no longer searched.
+        MissingExtraError, and ExpiredPageError if the page's generation is no longer searched.
         """
         found = self._engine.search(as_query(query, limit, by), Wanted(metadata, vectors))
         return replace(found, pictures=self.pictures)
@@ -223,33 +223,33 @@ class Collection:
         metadata: bool = True,
         vectors: bool = False,
     ) -> list[SearchResult]:
-        """The answers to many queries, in their order, all of one generation.
+        """Search many queries in one generation; results are in the order of the queries.
 
-        Much faster than one after the other where they ask alike: they go through the vector index together. Arguments
-        and errors are those of :meth:`search`; the first query that cannot be answered raises.
+        Much faster than separate searches if the queries have the same options: they share passes over the vector
+        index. Arguments and errors are those of :meth:`search`; the first query that fails raises.
         """
         asked = [as_query(query, limit, by) for query in queries]
         found = self._engine.search_many(asked, Wanted(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:
-        """Everything known about one image. Raises ImageNotFoundError."""
+        """Return everything known about one image. Raises ImageNotFoundError."""
         return self._engine.read(lambda reader: reader.image(image_id))
 
     def get_many(self, image_ids: Sequence[int]) -> dict[int, Image]:
-        """Everything known about many images, by id and in the order given; ids that are not there are left out."""
+        """Return everything known about many images, by id in the given order; unknown ids are left out."""
         return self._engine.read(lambda reader: reader.images(image_ids))
 
     def read(self, image_id: int) -> bytes:
-        """The picture itself as it was indexed: a file, a member of an archive, a cell of a table, from the web.
+        """Read the original bytes of a picture: a file, an archive member, a table cell, or a download.
 
-        Raises ImageNotFoundError, ContentChangedError where something else lies at its place now, and MediaError where
-        it is not there any more or cannot be read.
+        Raises ImageNotFoundError, ContentChangedError if its content has changed since indexing, and MediaError if it
+        is gone or unreadable.
         """
         return self.originals.load(image_id).data
 
     def info(self) -> CollectionInfo:
-        """Counts, sources, failures, encoder."""
+        """Return counts, sources, failures and encoders."""
         return self._engine.read(summarise)
 
     # -- writing ---------------------------------------------------------------------------------------
@@ -271,37 +271,37 @@ class Collection:
         progress: ProgressCallback | None = None,
         stop: threading.Event | None = None,
     ) -> IndexReport:
-        """Bring the collection in line with its sources: those at ``paths``, or all.
+        """Index the sources at ``paths``, or update all sources of the collection.
 
-        A path is a folder of pictures, a single picture, an archive or a folder of such (WebDataset), a table (Parquet,
-        Arrow, CSV, JSON Lines) with pictures, paths or URLs, an ``imagefolder`` data set, vectors that another tool has
-        made, or a URL of any of these; docs/sources.md. ``names`` are single files and URLs, of which there may be
-        many. ``source`` says how the sources that are named are read.
+        A path is a folder of pictures, a single picture, an archive or a folder of archives (WebDataset), a table
+        (Parquet, Arrow, CSV, JSON Lines) with pictures, paths or URLs, an ``imagefolder`` data set, vectors made by
+        another tool, or a URL of any of these; see docs/sources.md. ``names`` are single files and URLs, possibly many.
+        ``source`` sets how the named sources are read.
 
-        New images are added, changed ones replaced, moved ones keep their id, vanished ones leave; what looks
-        unchanged (size, times, inode) is not opened unless ``rehash``. Files that failed before are tried
-        again when they change, or with ``retry_failed``. Setting ``stop`` ends the run after a clean flush, and so do
-        ``limit`` pictures that were read; where it is a :class:`imseek.types.StopRequest`, the record of the run says
-        with which exit code. A file that cannot be used is reported in ``failures``, never raised.
+        New images are added, changed ones replaced, moved ones keep their id, and vanished ones are removed. Files that
+        look unchanged (size, times, inode) are not opened unless ``rehash`` is true. Files that failed before are
+        retried when they change, or with ``retry_failed``. The run ends after a clean flush once ``stop`` is set or
+        ``limit`` pictures have been read; if ``stop`` is a :class:`imseek.types.StopRequest`, the run is recorded with
+        its exit code. Unusable files are reported in ``failures``, never raised.
 
-        With ``skip_known`` a picture that is new to its place is passed over where its content is stored already: with
-        True, by this collection at another place; else by one of the collections in these folders, of which this one
-        may be one. Live and quarantined images count. It is not decoded, not recorded, and listed in
-        ``known_pictures``; a run without ``skip_known`` takes it up. What is in the collection stays, and a move is a
-        move.
+        ``skip_known`` skips pictures at new places whose content is already stored: True means in this collection;
+        otherwise it lists folders of collections, which may include this one. Live and quarantined images count.
+        Skipped pictures are neither decoded nor recorded, only listed in ``known_pictures``; a later run without
+        ``skip_known`` indexes them. Images in the collection stay, and moves are still recognised.
 
-        With ``untrusted`` pictures of all formats are decoded in a confined process, not only those whose codecs need
-        it (:class:`imseek.media.Limits`). It holds for this run, and is not remembered.
+        With ``untrusted``, pictures of all formats are decoded in a sandboxed process, not only those whose codecs need
+        it (:class:`imseek.media.Limits`). This applies to the current run only.
 
-        With an ``executor`` pictures are read, decoded and encoded by workers of a Ray cluster (:class:`imseek.Ray`,
-        docs/scale.md); what is stored is the same. The run itself stays in this process, which alone writes.
+        With an ``executor``, workers of a Ray cluster read, decode and encode pictures (:class:`imseek.Ray`,
+        docs/scale.md); the result is the same. The run itself stays in this process, the only writer.
 
-        With ``dry_run`` nothing is read or changed, and the report says what there is to do: ``added`` counts what is
-        new, ``changed`` what may have changed, ``removed`` what is gone, before moves and copies are told apart.
+        With ``dry_run``, nothing is read or changed. The report says what a run would do, before it can recognise moves
+        and copies: ``added`` counts new files, ``changed`` those that may have changed, ``removed`` those that are
+        gone.
 
-        Raises UsageError (no such path), CollectionNotFoundError (of ``skip_known``), MissingExtraError, LockedError,
-        ReadOnlyError, EncoderMismatchError, ExecutorError (workers cannot be had, or do not fit), and StorageError
-        where the disk is full or fails: what was committed before stays.
+        Raises UsageError (no such path), CollectionNotFoundError (``skip_known``), MissingExtraError, LockedError,
+        ReadOnlyError, EncoderMismatchError, ExecutorError (workers are unavailable or do not match), and StorageError
+        if the disk is full or fails; commits made before remain.
         """
         from imseek.data import snapshots
         from imseek.data.run_progress import telling
@@ -340,7 +340,7 @@ class Collection:
                 return replace(report, notes=notes, generation=writer.generation)
 
     def remove_source(self, source_id: int) -> int:
-        """Take a source and its images out of the collection; returns how many. Files are not touched.
+        """Remove a source and its images from the collection; returns the number of images. Files are not touched.
 
         Raises SourceNotFoundError, LockedError.
         """
@@ -350,7 +350,7 @@ class Collection:
             return sources.remove(writer, source_id)
 
     def relocate_source(self, source_id: int, path: AnyPath) -> int:
-        """Tell the collection that a source's folder has moved to ``path``; images keep their ids.
+        """Record that a source's folder has moved to ``path``; images keep their ids.
 
         Returns the number of images. Raises SourceNotFoundError, UsageError, LockedError.
         """
@@ -365,16 +365,17 @@ class Collection:
         return Writer(self.path, kind)
 
     def _borrow(self, other: Collection) -> None:
-        """Use the encoders that another collection has loaded."""
+        """Share the encoders that another collection has loaded."""
         with other._lock:
             theirs = dict(other._encoders)
         with self._lock:
             self._encoders = {**theirs, **self._encoders}
 
     def _text_encoder(self, space: SpaceInfo | None = None) -> Encoder:
-        """What encodes words as the pictures' vectors of a space (by default that which words are searched in); loaded
-        once, and then shared with searches. It may know no words: ``info.modalities``. Raises as :func:`open`, and
-        EncoderUnavailableError."""
+        """Load a space's encoder for text, by default that of the first space; it is cached and shared with searches.
+
+        It may lack a text tower: see ``info.modalities``. Raises as :func:`open`, and EncoderUnavailableError.
+        """
         return self._encoder(self._engine.reader.current.space if space is None else space, ("text",))
 
     def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
@@ -388,6 +389,6 @@ class Collection:
 
 
 def _absolute(path: AnyPath) -> bytes:
-    """As sources are recorded; a URL stays as it is."""
+    """Return a path as sources record it: absolute, or unchanged if it is a URL."""
     raw = os.fsencode(path)
     return raw if is_url(raw) else os.path.abspath(os.path.expanduser(raw))

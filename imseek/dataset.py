@@ -1,6 +1,6 @@
-"""A collection as a set of data: ``imseek.dataset.quality(collection)``, ``balance``, ``leakage``, ``coverage``.
+"""Analyse a collection as a data set: ``quality``, ``balance``, ``leakage`` and ``coverage``.
 
-All of it comes from what is stored; no picture is opened (but where ``looks`` allows it, to be sure of duplicates).
+Everything comes from stored values; pictures are opened only to confirm duplicates, as far as ``looks`` allows.
 
 >>> report = imseek.dataset.quality("photos.imseek")      # doctest: +SKIP
 >>> [(one.kind, one.count) for one in report.lists]       # doctest: +SKIP
@@ -56,9 +56,9 @@ from imseek.types import (
 T = TypeVar("T")
 
 KINDS: Final = rating.KINDS
-#: Which images a list of quality holds, in the words of ``--where``.
+#: The rule for each quality list, in the syntax of ``--where``.
 RULES: Final = rating.RULES
-#: Of a class, a group or a list so many images are told by default.
+#: Default number of images per class, group or list.
 LIMIT: Final = 20
 
 
@@ -69,11 +69,11 @@ def quality(
     where: str | None = None,
     limit: int = LIMIT,
 ) -> QualityReport:
-    """Pictures that are blurred, dark, overexposed (``bright``) or near-empty, by measures stored at indexing.
+    """List pictures that are blurred, dark, overexposed (``bright``) or near-empty, by measures made at indexing.
 
-    Of each kind the ``limit`` worst; an image may be in several lists. Images that were indexed by an early version
-    have no measures and are ``unknown``: :func:`imseek.upkeep.measure` makes them. :data:`RULES` says what is listed.
-    Raises UsageError (an unknown kind), QueryError, CollectionNotFoundError, CorruptCollectionError.
+    Each list holds the ``limit`` worst images; an image may be in several. Images indexed by an early version have no
+    measures and count as ``unknown``: :func:`imseek.upkeep.measure` adds them. :data:`RULES` gives the criteria. Raises
+    UsageError (an unknown kind), QueryError, CollectionNotFoundError, CorruptCollectionError.
     """
     wanted = _kinds(kinds)
 
@@ -102,9 +102,9 @@ def quality(
 def tag_quality(
     collection: AnyCollection, *, kinds: Iterable[QualityKind] = KINDS, where: str | None = None
 ) -> dict[QualityKind, int]:
-    """Give the images of each list its kind as a tag, with the rule as provenance. Returns how many got it.
+    """Tag the images of each quality list with its kind, the rule as provenance. Returns how many images match.
 
-    Tags that images have already stay. Raises as :func:`quality`, LockedError and ReadOnlyError.
+    Existing tags stay. Raises as :func:`quality`, LockedError and ReadOnlyError.
     """
     from imseek.data import tags
     from imseek.data.writer_wait import writing
@@ -124,10 +124,10 @@ def tag_quality(
 def save_quality(
     collection: AnyCollection, name: str, *, kinds: Iterable[QualityKind] = KINDS, where: str | None = None
 ) -> dict[QualityKind, int]:
-    """Store a derived column ``<name>_<kind>``, true or false, for each kind; null where nothing was measured.
+    """Store a boolean derived column ``<name>_<kind>`` for each kind; null where nothing was measured.
 
-    Returns how many are true. Such a set of that name is replaced. Raises as :func:`quality`, UsageError for a name
-    that cannot be one, or is that of something else, LockedError and ReadOnlyError.
+    Returns how many values are true. Replaces an earlier set of that name. Raises as :func:`quality`, UsageError for a
+    name that is invalid or taken by something else, LockedError and ReadOnlyError.
     """
     from imseek.data.derived_results import store
     from imseek.data.models import Model
@@ -160,10 +160,10 @@ def balance(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Balance:
-    """How many images each class has: ``by`` tag, ``folder``, or any other column that a filter can name.
+    """Count the images of each class: ``by`` tag, ``folder``, or any other column that filters accept.
 
-    With ``duplicates``, also how many images of each class have an equal or near-equal one in it; ``looks`` pictures
-    are opened for that at most (:func:`imseek.duplicates.find`). Raises QueryError for an unknown column.
+    With ``duplicates``, also counts the images of each class that have an exact or near duplicate in it, opening at
+    most ``looks`` pictures (:func:`imseek.duplicates.find`). Raises QueryError for an unknown column.
     """
 
     def work(reader: Reader, repeats: Repeats | None, notes: tuple[str, ...]) -> Balance:
@@ -220,11 +220,11 @@ def leakage(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> LeakReport:
-    """Images of one part of a collection that are there in another part too: the same bytes, or the same picture.
+    """Find images of one part of a collection that also occur in another: the same bytes, or the same picture.
 
-    ``split`` is a column that says which part an image belongs to, or for each part the folders that it lies in. Where
-    the parts are two collections, see :func:`leakage_against`. ``looks`` pairs of pictures are looked
-    at at most; of others hash and vector decide. Raises UsageError where there are not two parts, QueryError.
+    ``split`` is a column that assigns images to parts, or the folders of each part. For two collections, see
+    :func:`leakage_against`. At most ``looks`` pairs of pictures are compared; hash and vector decide the rest. Raises
+    UsageError unless there are two parts, QueryError.
     """
     with Opened(path_of(collection)) as opened:
 
@@ -269,9 +269,9 @@ def leakage_against(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> LeakReport:
-    """What of ``collection`` is in the ``other`` too, as parts of these ``names``; otherwise as :func:`leakage`.
+    """Find images of ``collection`` that also occur in ``other``; ``names`` name the two parts. See :func:`leakage`.
 
-    Groups are the images of the collection with the one of the other that they are most surely the same as.
+    Each group holds images of the collection and the image of the other that most surely equals them.
     """
     found = find_duplicates(collection, against=other, where=where, looks=looks, progress=progress, stop=stop)
     mine, theirs = names
@@ -310,13 +310,12 @@ def coverage(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> CoverageReport:
-    """What collection ``a`` has that ``b`` lacks, and the other way, by the vectors of one encoder that both have.
+    """Find what collection ``a`` has that ``b`` lacks, and the reverse, by the vectors of an encoder that both share.
 
-    An image is lacking where it and its neighbours lie further from the other collection than all but the share
-    ``expected`` of that collection's own images (docs/dataset.md). Lacking images come in at most so many
-    ``groups`` of what is alike, each with ``examples``. Of more than ``most`` images of a
-    collection, so many are asked about. ``where`` holds for both. Raises UsageError for one and the
-    same collection, and where they have no encoder in common; QueryError, CollectionNotFoundError.
+    An image is lacking if it and its neighbours lie farther from the other collection than all but the share
+    ``expected`` of that collection's own images (docs/dataset.md). Lacking images are clustered into at most ``groups``
+    groups, each with ``examples``. Larger collections are sampled to ``most`` images. ``where`` applies to both. Raises
+    UsageError if both are the same collection or share no encoder; QueryError, CollectionNotFoundError.
     """
     if not 0 < expected < 1:
         raise UsageError(f"the expected share lies between 0 and 1, not at {expected:g}")

@@ -1,4 +1,4 @@
-"""Pictures that are there more than once: ``imseek.duplicates.find(collection)``, and what can be done with them.
+"""Find duplicate pictures, judge them, and plan, apply and undo actions on them.
 
 >>> report = imseek.duplicates.find("photos.imseek")      # doctest: +SKIP
 >>> for group in report.groups:
@@ -54,9 +54,9 @@ if TYPE_CHECKING:
 
 
 KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
-#: What `tag` gives where no other is named.
+#: The default tag of the action `tag`.
 TAG: Final = plan_file.TAG
-#: Who says what `judge` stores.
+#: The author recorded with judgements made by `judge`.
 PERSON: Final = "person"
 
 
@@ -73,15 +73,15 @@ def find(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
-    """Groups of images that are duplicates of each other, each with the one that is proposed to stay.
+    """Find groups of duplicate images, each with the image proposed to be kept. Changes nothing.
 
-    ``kinds`` are those of pairs that count; ``keep`` is the rule by which one of a group is to stay, among those below
-    a folder of ``protect`` where there are any; with ``path-priority`` the first folder of ``prefer`` that holds one
-    decides. ``where`` leaves out images that do not meet a condition (docs/where.md). Of more than ``looks`` candidates
-    the most promising are looked at, of the others hash and vector decide. Changes nothing.
+    ``kinds`` selects the kinds of pairs. ``keep`` is the rule that chooses the keeper of a group, among images below a
+    ``protect`` folder if there are any; with ``path-priority``, the first ``prefer`` folder that holds an image
+    decides. ``where`` restricts the images (docs/where.md). At most ``looks`` candidates, the most promising, are
+    compared by pixels; hash and vector decide the rest.
 
-    With ``against``, the groups are what that other collection has of this one: its image is the keeper, whatever the
-    rule, and the others are those of this collection.
+    With ``against``, groups hold the images of this collection that the other one has too; the other's image is the
+    keeper whatever the rule.
 
     Raises UsageError, QueryError (``where``), CollectionNotFoundError, CorruptCollectionError.
     """
@@ -126,7 +126,7 @@ def find(
                     return pipeline.find(reader, index, load, asked, progress, stop)
                 there = partial(others.index, other)
                 return overlap_groups.find(reader, index, other.reader, there, load, asked, progress, stop)
-            except StaleGenerationError:  # A writer has taken files away meanwhile.
+            except StaleGenerationError:  # A writer has removed files meanwhile.
                 renewed = editions.renew() != reader.generation
                 if others is not None and other is not None:
                     renewed |= others.renew() != other.reader.generation
@@ -137,11 +137,11 @@ def find(
 def judge(
     collection: AnyCollection, images: Sequence[int | AnyPath], verdict: Verdict
 ) -> tuple[Judgement, ...]:
-    """Say of pictures that each is the ``"same"`` as each other one, or ``"different"``; remembered for good.
+    """Record that each pair of these pictures is the ``"same"`` or ``"different"``, permanently.
 
-    Images are ids, or files that need not be indexed: a judgement is about contents. It takes the place of an earlier
-    one about the same two. Returns what holds now, by content. Raises UsageError (fewer than two contents, no such
-    file), ImageNotFoundError, LockedError.
+    Images are ids, or files that need not be indexed: judgements are about contents. A new judgement replaces an
+    earlier one on the same pair. Returns the judgements now in force, by content. Raises UsageError (fewer than two
+    contents, no such file), ImageNotFoundError, LockedError.
     """
     from imseek.data.writer_wait import writing
 
@@ -154,7 +154,7 @@ def judge(
 
 
 def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[Judgement, ...]:
-    """Take back what was said of pictures, each with each other one; returns that. Raises as :func:`judge`."""
+    """Withdraw and return the judgements on each pair of these pictures. Raises as :func:`judge`."""
     from imseek.data.writer_wait import writing
 
     root = path_of(collection)
@@ -169,16 +169,16 @@ def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[
 def rejudge(
     collection: AnyCollection, wanted: Mapping[tuple[str, str], Verdict | None]
 ) -> dict[tuple[str, str], Verdict | None]:
-    """Let it be that this was said of pairs of contents (hexadecimal sha256), or (None) nothing; all in one commit.
+    """Set the verdicts on pairs of contents (hexadecimal sha256), or withdraw them (None), in one commit.
 
-    Returns what was said of them before: the same call with that takes this one back. Contents need not be in the
-    collection any more. Raises UsageError (no hash, the same content twice), LockedError, ReadOnlyError.
+    Returns the previous verdicts; passing those back reverts this call. Contents need not be in the collection any
+    more. Raises UsageError (an invalid hash, the same content twice), LockedError, ReadOnlyError.
     """
     from imseek.data import judgement_file
     from imseek.data.writer_wait import writing
 
     root = path_of(collection)
-    # Checked as if something were said of each; the pair then has its lower hash first.
+    # A dummy verdict validates the pair and puts its lower hash first.
     asked = {
         (one.a, one.b): None if verdict is None else one
         for (a, b), verdict in wanted.items()
@@ -193,7 +193,7 @@ def rejudge(
 
 
 def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:
-    """All that was said, the latest first."""
+    """Return all judgements, the latest first."""
     found = stored.read(path_of(collection))
     return tuple(sorted(found, key=lambda one: one.decided_at, reverse=True))
 
@@ -204,7 +204,7 @@ def _judged(root: Path, pairs: Iterable[tuple[str, str]]) -> tuple[Judgement, ..
 
 
 def images_of(collection: AnyCollection, contents: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """By content (hexadecimal sha256) the ids, ascending, of the live images that have it now."""
+    """Map each content (hexadecimal sha256) to the ids of its live images, ascending."""
     lookup = HashLookup(path_of(collection))
     try:
         return {content: tuple(lookup.find_all(bytes.fromhex(content))) for content in contents}
@@ -221,23 +221,23 @@ def plan(
     tag: str = TAG,
     protect: Sequence[AnyPath] = (),
 ) -> plans.Plan:
-    """What is to be done to all images of a report but the keepers. Nothing is touched; :func:`apply` does it.
+    """Plan an action on all images of a report except the keepers. Touches no file; :func:`apply` does.
 
-    ``action`` is ``"tag"`` (with ``tag``), ``"quarantine"`` (moved to the folder ``to``, else to one on the same file
-    system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a folder of ``protect``, here or for the
-    report, is to be touched. Groups of kind *inside* are left out. Raises UsageError.
+    ``action`` is ``"tag"`` (with ``tag``), ``"quarantine"`` (move to the folder ``to``, by default one on the same file
+    system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a ``protect`` folder, given here or for the
+    report, is touched. Groups of kind *inside* are left out. Raises UsageError.
     """
     if action not in get_args(Action):
         raise UsageError(
             f"{action!r} is nothing that can be done", hint=f"one of {', '.join(get_args(Action))}"
         )
-    # Neither of two pictures takes the place of the other where one is only part of the other.
+    # A picture and its crop are both kept: neither replaces the other.
     report = replace(report, groups=tuple(group for group in report.groups if group.kind != "inside"))
     return plans.make(report, action, root=path_of(collection), to=to, tag=tag, protect=protect)
 
 
 def load_plan(path: str | os.PathLike[str]) -> plans.Plan:
-    """What ``plan(…).save(path)`` has written, perhaps edited since. Raises PlanError, which names the entry."""
+    """Load a plan written by ``plan(…).save(path)``, perhaps edited since. Raises PlanError, which names the entry."""
     return plans.Plan.load(path)
 
 
@@ -249,11 +249,12 @@ def apply(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> ApplyReport:
-    """Do what a plan says, or (``dry_run``) look at every file and tell what would be done.
+    """Carry out a plan, or with ``dry_run`` check every file and report what would be done.
 
-    Each file, and its keeper, is read again before it is touched; one that has changed or gone is left alone, and told.
-    :func:`undo` brings all back. Cut short, the same call goes on; ``stop`` ends it between two files. Raises PlanError
-    for a plan that cannot be trusted, before anything is touched; LockedError, ReadOnlyError, StorageError.
+    Each file and its keeper are read again before the file is touched; files that have changed or gone are left alone
+    and reported. :func:`undo` reverts everything. After an interruption, repeat the call to continue; ``stop`` ends it
+    between two files. Raises PlanError for an untrustworthy plan before touching anything; LockedError, ReadOnlyError,
+    StorageError.
     """
     from imseek.curate.actions import apply as applying
 
@@ -269,11 +270,11 @@ def undo(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> UndoReport:
-    """Bring back what :func:`apply` has done last, or under an id; or (``dry_run``) tell what would come back.
+    """Revert the last :func:`apply`, or the one with an id; with ``dry_run``, report what would be reverted.
 
-    Files that cannot be brought back now are left alone, and told; the same call tries again. A journal that another
-    user, another machine or an earlier imseek wrote moves nothing unless ``trust_journal`` is true, or answers so once
-    it is told what the journal is about. Raises UsageError where there is nothing to undo, UntrustedJournalError,
+    Files that cannot be restored now are left alone and reported; repeat the call to retry. A journal written by
+    another user, another machine or an earlier imseek moves nothing unless ``trust_journal`` is true, or returns true
+    when called with a description of the journal. Raises UsageError if there is nothing to undo, UntrustedJournalError,
     LockedError, ReadOnlyError, StorageError.
     """
     from imseek.curate.actions import undo as undoing
@@ -283,9 +284,9 @@ def undo(
 
 
 def foreign_journal(collection: AnyCollection, undo_id: str | None = None) -> ForeignJournal | None:
-    """What :func:`undo` with the same id needs ``trust_journal`` for: None where it needs no such thing.
+    """Describe the journal for which :func:`undo` with this id needs ``trust_journal``; None if it does not.
 
-    Raises UsageError where there is nothing to undo, StorageError.
+    Raises UsageError if there is nothing to undo, StorageError.
     """
     from imseek.curate.actions import undo as undoing
 
@@ -293,14 +294,14 @@ def foreign_journal(collection: AnyCollection, undo_id: str | None = None) -> Fo
 
 
 def undoable(collection: AnyCollection) -> tuple[UndoInfo, ...]:
-    """What was done to files, the newest first."""
+    """List the actions that can be undone, the newest first."""
     from imseek.curate.actions import journal
 
     return journal.list_(path_of(collection))
 
 
 def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
-    """Hexadecimal sha256 of two or more different contents, ascending."""
+    """Return the hexadecimal sha256 of two or more distinct contents, ascending."""
     if isinstance(images, str | bytes | os.PathLike):
         raise UsageError(f"images are a list, not {images!r}")
     ids = [image for image in images if isinstance(image, int)]

@@ -45,7 +45,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "there are") -> str:
-    """A hint for a name that is not known: what is spelt much like it, or else, after ``otherwise``, what there is."""
+    """Return a hint for an unknown name: similar names, or else ``otherwise`` and the known names."""
     import difflib
 
     names = list(known)
@@ -55,7 +55,7 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "there are") 
 
 
 class ImseekError(Exception):
-    """Base of all errors. ``hint`` says what the user can do next."""
+    """Base class of all errors. ``hint`` says what the user can do next."""
 
     exit_code = 1
 
@@ -130,19 +130,19 @@ class MissingExtraError(ImseekError):
 
 
 class MediaError(ImseekError):
-    """One picture cannot be used. ``reason`` is a stable code of :class:`imseek.types.SkipReason`."""
+    """A picture cannot be used. ``reason`` is a stable code of :class:`imseek.types.SkipReason`."""
 
     def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
 
 
-#: Reason of a picture that is another one than was indexed, beside those of :class:`imseek.types.SkipReason`.
+#: Reason of a picture whose content has changed, in addition to those of :class:`imseek.types.SkipReason`.
 CONTENT_CHANGED = "content_changed"
 
 
 class ContentChangedError(MediaError):
-    """What lies at the place of an image is not what was indexed there."""
+    """The content at an image's place differs from what was indexed."""
 
 
 class EncoderError(ImseekError):
@@ -182,7 +182,7 @@ class CorruptCollectionError(StorageError):
 
 
 class UntrustedCollectionError(StorageError):
-    """A collection that is not trusted asks for more than to be searched. ``root`` is its folder."""
+    """An operation other than searching needs a collection that is not trusted. ``root`` is its folder."""
 
     def __init__(self, message: str, *, root: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -198,7 +198,7 @@ class UntrustedJournalError(StorageError):
 
 
 class UntrustedServerError(StorageError):
-    """A collection names a server that is not on the user's list; ``uuid`` and ``url`` say which one."""
+    """A collection names a server that the user has not allowed; ``uuid`` and ``url`` identify both."""
 
     def __init__(self, message: str, *, uuid: str = "", url: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)

@@ -1,11 +1,11 @@
-"""How good search is, by captions that say what should be found: ``imseek.evaluate.retrieval(collection)``.
+"""Evaluate search quality with captions as ground truth, and compare encoders and indexes.
 
 >>> report = imseek.evaluate.retrieval("photos.imseek")      # doctest: +SKIP
 >>> report.text_to_image.recall[10]
 Estimate(value=0.474, low=0.42, high=0.529)
 
-R@k is what CLIP_benchmark calls ``image_retrieval_recall@k`` (words find pictures) and ``text_retrieval_recall@k``;
-`bench/parity_metrics.py` compares the two. Nothing is stored in the collection.
+R@k is CLIP_benchmark's ``image_retrieval_recall@k`` (text to image) and ``text_retrieval_recall@k``;
+`bench/parity_metrics.py` compares the two implementations. Nothing is stored in the collection.
 """
 
 from __future__ import annotations
@@ -47,15 +47,16 @@ def retrieval(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> RetrievalReport:
-    """Ask for each picture by its captions, and for each caption by its picture.
+    """Search each picture by its captions, and each caption by its picture, and report recall and ranks.
 
     ``captions`` is a table (CSV, JSON Lines, Parquet) that names images by ``image_id`` or path, or captions by image
-    id; None takes those of the collection: as they are embedded, or else embedded for this. Rank is among the images
-    with a caption, or (``among="all"``) all that meet ``where``. ``ks`` are those of R@k (default 1, 5 and 10).
-    Intervals are 95 % bootstrap intervals over questions; captions of one picture are drawn together.
+    id. None uses the collection's captions: their stored vectors, or else they are embedded for this call. Ranks are
+    among the images with a caption, or with ``among="all"`` among all that meet ``where``. ``ks`` are the k of R@k
+    (default 1, 5 and 10). Intervals are 95 % bootstrap intervals over queries; captions of one image are drawn
+    together.
 
-    Memory: 12 bytes for each image, and 4 · dim for each caption that is embedded for this. Raises UsageError
-    (unreadable table, an encoder without words, k beyond what is ranked), QueryError (no captions, ``where``), what
+    Memory: 12 bytes per image, and 4 · dim bytes per caption embedded for this call. Raises UsageError (an unreadable
+    table, an encoder without a text tower, k above the number ranked), QueryError (no captions, ``where``), whatever
     loading an encoder raises, CollectionNotFoundError, CorruptCollectionError.
     """
     if among not in get_args(Among):
@@ -77,16 +78,16 @@ def ann(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> NeighbourReport:
-    """Recall of the approximate index of a space against exact search, and the time that a query takes, by kind of
-    query.
+    """Measure the recall and the query time of a space's approximate index against exact search, by kind of query.
 
-    Queries are stored rows, which must find their neighbours, not themselves, and text-like ones: captions where they
-    are embedded, else made from rows across the gap between words and pictures. ``given`` is asked instead: vectors
-    (n, dim), a ``.npy`` file of them (``given_kind`` says how they are searched), texts, or a file with a text a
-    line. ``filtered`` lets a random share of the images through. Intervals are 95 % bootstrap intervals over queries.
+    Queries are stored rows, which must find their neighbours but not themselves, and text-like queries: captions if
+    they are embedded, otherwise rows shifted across the gap between text and images. ``given`` replaces them: vectors
+    (n, dim), a ``.npy`` file of vectors (``given_kind`` says how they are searched), texts, or a file with one text a
+    line. ``filtered`` admits a random share of the images. Intervals are 95 % bootstrap intervals over queries.
 
-    Raises UsageError (k beyond the images, an unreadable file), QueryError (queries of another width), what loading an
-    encoder raises where texts are given, CollectionNotFoundError, CorruptCollectionError, MissingExtraError (FAISS).
+    Raises UsageError (k above the number of images, an unreadable file), QueryError (vectors of another dimension),
+    whatever loading an encoder raises if texts are given, CollectionNotFoundError, CorruptCollectionError,
+    MissingExtraError (FAISS).
     """
     if isinstance(given, str | os.PathLike):
         given = Path(given).expanduser()
@@ -99,7 +100,7 @@ def ann(
             generation = editions.newest().reader.generation
             try:
                 return neighbours.evaluate(editions, wanted, progress, stop, notify)
-            except StaleGenerationError:  # A writer has taken files away meanwhile.
+            except StaleGenerationError:  # A writer has removed files meanwhile.
                 if editions.renew() == generation:
                     raise
     finally:
@@ -119,15 +120,15 @@ def compare(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> CompareReport:
-    """Two encoders over the same pictures and captions: the difference in R@k and average precision, second less first,
-    with 95 % intervals of a paired bootstrap. ``report.verdict`` says which is better, or None: no difference is shown.
+    """Compare two encoders on the same pictures and captions: the difference in R@k and average precision.
 
-    ``encoders`` are ids of spaces, references, or None for the first space. Vectors are taken from a space of the
-    collection where one has them; else its pictures are read, decoded once and encoded for this, and nothing is
-    stored. ``against`` compares with another collection instead, by the first space of each, over the pictures that
-    both have (by content). Captions are as for :func:`retrieval`, and are embedded for this by both.
+    Differences are second minus first, with 95 % intervals of a paired bootstrap. ``report.verdict`` names the better
+    one, or is None if no difference is shown. ``encoders`` are space ids, references, or None for the first space.
+    Vectors come from a space of the collection if there is one; otherwise its pictures are decoded once and encoded for
+    this call, and nothing is stored. ``against`` compares with another collection instead, by the first space of each,
+    on the pictures that both have (by content). Captions are as for :func:`retrieval`; both encoders embed them.
 
-    Memory: 4 · dim for each caption; vectors that are made lie in a temporary file. Raises UsageError, QueryError, what
+    Memory: 4 · dim bytes per caption; new vectors are kept in a temporary file. Raises UsageError, QueryError, whatever
     loading an encoder raises, CollectionNotFoundError, CorruptCollectionError.
     """
     if (encoders is None) == (against is None):
@@ -152,22 +153,22 @@ def aesthetic_scores(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> AestheticScores:
-    """How much people might like each picture, by one of LAION's aesthetic predictors, about 1 to 10.
+    """Predict how much people like each picture with a LAION aesthetic predictor, about 1 to 10.
 
-    ``weights`` is a file of the projects christophschuhmann/improved-aesthetic-predictor or
-    LAION-AI/aesthetic-predictor: OpenAI's ViT-L/14 (or, version 1, ViT-B/32 and ViT-B/16) must have encoded the
-    pictures. Memory: 17 bytes for each image. Raises UsageError for another network or a collection of other vectors,
-    UntrustedWeightsError for a file that could run code, EncoderError for a damaged one, QueryError (``where``),
-    CollectionNotFoundError, CorruptCollectionError.
+    ``weights`` is a file from christophschuhmann/improved-aesthetic-predictor or LAION-AI/aesthetic-predictor. The
+    pictures must be encoded with OpenAI's ViT-L/14 (or, for version 1, ViT-B/32 or ViT-B/16). Memory: 17 bytes per
+    image. Raises UsageError for another network or a collection with other vectors, UntrustedWeightsError for a file
+    that could run code, EncoderError for a damaged one, QueryError (``where``), CollectionNotFoundError,
+    CorruptCollectionError.
     """
     predictor = aesthetic.load(Path(weights).expanduser())
     return reading(collection, lambda reader: aesthetic.score(reader, predictor, where, progress, stop))
 
 
 def save(collection: AnyCollection, found: AestheticScores, name: str) -> int:
-    """Store scores as the derived column ``name``, for conditions (``--where``) and with hits; returns the generation.
+    """Store scores as the derived column ``name``, for filters (``--where``) and hits; returns the generation.
 
-    Raises UsageError for a name that cannot be one, LockedError, ReadOnlyError, StorageError.
+    Raises UsageError for an invalid name, LockedError, ReadOnlyError, StorageError.
     """
     facts = {"version": found.version, "encoder": found.encoder, "generation": found.generation}
     return save_scores(path_of(collection), name, found.ids, found.scores, "aesthetic", facts)

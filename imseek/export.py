@@ -1,9 +1,9 @@
-"""What a collection holds, in the formats of other tools: ``imseek.export.write(collection, "images.parquet")``.
+"""Export images, metadata and vectors in the formats of other tools: ``imseek.export.write(…)``.
 
 >>> imseek.export.write("photos.imseek", "beach.csv", query="a beach", limit=500)      # doctest: +SKIP
 ExportReport(… images=500 …)
 
-docs/exports.md tells what each format holds, and what reads it.
+docs/exports.md describes what each format holds and which tools read it.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ from imseek.types import (
     path_of,
 )
 
-#: The names of all formats, each with what it is.
+#: Descriptions of all formats, by name.
 KINDS: Final = {name: one.summary for name, one in FORMATS.items()}
-#: Hits of a query that go out by default.
+#: Default number of hits exported for a query.
 LIMIT: Final = 1000
 
 
@@ -68,19 +68,19 @@ def write(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Write images of a collection to a file, a folder or a stream, in a format that another tool reads.
+    """Export images of a collection to a file, a folder or a stream, in a format that another tool reads.
 
-    ``format`` is one of :data:`KINDS`; without it, the ending of the file's name tells. All live images go out, by
-    their id; or those that meet ``where`` (docs/where.md) and have each of ``tags``; of these only ``ids``, in
-    their order; or the hits of a ``query``, the best first, each with its score (at most ``limit``, unless it is a
-    :class:`imseek.Query` with a limit of its own). Vectors are those of the image space with the id ``space``, by
-    default of that which words are searched in. ``options`` are for single formats.
+    ``format`` is one of :data:`KINDS`, by default chosen by the file extension. All live images are exported, ordered
+    by id, or those that meet ``where`` (docs/where.md) and have every tag in ``tags``. ``ids`` selects among these and
+    sets their order. A ``query`` exports its hits instead, best first with scores: at most ``limit``, unless it is a
+    :class:`imseek.Query` with its own limit. Vectors are those of the image space with the id ``space``, by default the
+    one that text queries are searched in. ``options`` apply to particular formats.
 
-    The target is written completely or not at all. Only an export of imseek is ever replaced, and a file of the same
-    name, and both only with ``force``. All that is written is of one generation.
+    The target is written completely or not at all. An existing target is replaced only with ``force``, and only if it
+    is an imseek export or a file of the same name. All output belongs to one generation.
 
-    Raises UsageError (an unknown format, a target that is taken), ImageNotFoundError (``ids``), QueryError,
-    MissingExtraError, CollectionNotFoundError, CorruptCollectionError, StorageError where it cannot be written, what
+    Raises UsageError (an unknown format, an existing target), ImageNotFoundError (``ids``), QueryError,
+    MissingExtraError, CollectionNotFoundError, CorruptCollectionError, StorageError if writing fails, whatever
     :meth:`imseek.Collection.search` raises for a query, and InterruptedError once ``stop`` is set.
     """
     if isinstance(target, str) and is_url(os.fsencode(target)):
@@ -133,7 +133,7 @@ def write(
             notes=notes + written.notes + _found_by(reader, path if chosen.loose else None),
         )
 
-    if stream is not None:  # What has gone out cannot be taken back and begun anew.
+    if stream is not None:  # A stream cannot be rewound for a second attempt.
         reader = Reader(root)
         try:
             return work(reader)
@@ -143,7 +143,7 @@ def write(
 
 
 class _Counting:
-    """A stream that counts what passes through."""
+    """A stream that counts the bytes written to it."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out, self.written, self.flush = out, 0, out.flush
@@ -162,13 +162,13 @@ def _condition(where: str | None, tags: Sequence[str]) -> str | None:
 
 
 def _all_of(*conditions: str | None) -> str | None:
-    """A single one stays as it is: what is wrong with it is then told in the words that were typed."""
+    """Join conditions with AND. A single one stays unchanged, so that error messages quote what was typed."""
     given = [one for one in conditions if one is not None]
     return " AND ".join(f"({one})" for one in given) if len(given) > 1 else next(iter(given), None)
 
 
 def _asked(collection: AnyCollection, query: Query, condition: str | None) -> tuple[Ids, Float32]:
-    """Ids and scores of the hits, the best first."""
+    """Run a query; returns ids and scores of the hits, best first."""
     query = replace(query, where=_all_of(query.where, condition))
     with ExitStack() as stack:
         opened = collection if isinstance(collection, Collection) else None
@@ -186,7 +186,7 @@ def _selected(
     hits: tuple[Ids, Float32] | None,
     space: int | None,
 ) -> tuple[Selection, tuple[str, ...]]:
-    """What goes out of a generation, and what is to be said of it."""
+    """Select the images to export from a generation; also returns notes for the report."""
     of = partial(Selection, reader, _space(reader, space))
     notes: list[str] = []
     if hits is not None:
@@ -212,7 +212,7 @@ def _selected(
 
 
 def _found_by(reader: Reader, target: Path | None) -> tuple[str, ...]:
-    """That pictures which went out come in again, where they lie in a folder that is indexed."""
+    """Note that the next index run will find exported pictures, if ``target`` lies in an indexed folder."""
     if target is None:
         return ()
     real = Path(os.path.realpath(target))
@@ -225,7 +225,7 @@ def _found_by(reader: Reader, target: Path | None) -> tuple[str, ...]:
 
 
 def _ids(given: Sequence[int]) -> Ids:
-    """In their order, each once. Raises UsageError for what is no whole number, ImageNotFoundError."""
+    """Return the unique ids in their order. Raises UsageError for a non-integer, ImageNotFoundError if out of range."""
     try:
         whole = dict.fromkeys(map(operator.index, given))
     except TypeError as error:

@@ -1,6 +1,6 @@
-"""The folder of everything imseek keeps for a user: named collections, what the pages remember, trusted collections.
+"""The user's imseek folder: named collections, state of the web pages, records of trust.
 
-Only the standard library is imported at module level, since every command passes through here.
+Only the standard library is imported at module level, because every command imports this module.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ HOME_VARIABLE = "IMSEEK_HOME"
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """``IMSEEK_HOME``, or the platform's folder for user data. It need not exist yet."""
+    """Return ``IMSEEK_HOME``, or the platform's folder for user data. It need not exist yet."""
     given = environ.get(HOME_VARIABLE)
     if given:
         return Path(given).expanduser().absolute()
@@ -23,9 +23,9 @@ def home(environ: Mapping[str, str]) -> Path:
 
 
 def make_home(environ: Mapping[str, str]) -> Path:
-    """Make the folder where it is missing, and close it to everybody else, whatever the umask says.
+    """Create the folder if it is missing, and restrict it to its owner whatever the umask.
 
-    Captions, places and tokens are private. Raises OSError.
+    It holds captions, places and tokens. Raises OSError.
     """
     folder = home(environ)
     folder.mkdir(0o700, parents=True, exist_ok=True)

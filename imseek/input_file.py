@@ -1,7 +1,6 @@
-"""Open files that a user names and a stranger may have made: queries, classes, policies, lists, arrays.
+"""Open files that a user names but a stranger may have made: queries, classes, policies, lists, arrays.
 
-Such a file may turn out to be a pipe that nobody writes to, a device that never ends, a terabyte of nothing, or an
-array that says it is larger than it is.
+Such a file may be a pipe without a writer, an endless device, a sparse terabyte, or an array with a false size.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-#: Bytes of a text that people write, or a program writes for them: ten million names of files.
+#: Size limit in bytes for text files; enough for ten million file names.
 MAX_TEXT: Final = 1 << 30
-#: Without O_NONBLOCK, opening a pipe that nobody writes to would take for ever.
+#: Without O_NONBLOCK, opening a pipe that has no writer would block for ever.
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOCK: Final = 1 << 20
-#: Seconds in which somebody has to open a pipe to write to it.
+#: Seconds to wait for a pipe's writer.
 _PATIENCE: Final = 1
 
 
 def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:
-    """All bytes of a file or a pipe, such as ``<(command)``, at most ``most``.
+    """Read a whole file or pipe, such as ``<(command)``, of at most ``most`` bytes.
 
-    Raises OSError: EFBIG for one that has more, EINVAL for a device, EISDIR for a folder.
+    Raises OSError: EFBIG if it is larger, EINVAL for a device, EISDIR for a folder.
     """
     with open_stream(path) as file:
         info = os.fstat(file.fileno())
@@ -38,7 +37,7 @@ def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:
         if info.st_size > most:
             raise _too_large(most)
         data = bytearray()
-        # A pipe gives what it has: to wait for a whole block may take for ever.
+        # read1 returns what the pipe has; waiting for a whole block might block for ever.
         while block := file.read1(_BLOCK):
             data += block
             if len(data) > most:
@@ -47,9 +46,9 @@ def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:
 
 
 def open_stream(path: str | os.PathLike[str]) -> BufferedReader:
-    """A file, a pipe or a device, to read from its beginning to its end. Raises OSError: EISDIR for a folder.
+    """Open a file, a pipe or a device for sequential reading. Raises OSError: EISDIR for a folder.
 
-    A pipe that nobody opens to write within a second is empty.
+    A pipe that nobody opens for writing within a second reads as empty.
     """
     file = _open(path)
     try:
@@ -67,7 +66,7 @@ def open_stream(path: str | os.PathLike[str]) -> BufferedReader:
 
 
 def open_input(path: str | os.PathLike[str]) -> BufferedReader:
-    """A regular file, to read and to seek in. Raises OSError: EINVAL for a pipe or a device, EISDIR for a folder."""
+    """Open a regular file for reading and seeking. Raises OSError: EINVAL for a pipe or device, EISDIR for a folder."""
     file = _open(path)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -81,9 +80,9 @@ def _open(path: str | os.PathLike[str]) -> BufferedReader:
 
 
 def map_array(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """The array of numbers in a ``.npy`` file, of any shape, mapped into memory.
+    """Memory-map the numeric array of any shape in a ``.npy`` file.
 
-    Raises OSError as :func:`open_input`, and ValueError where it is none, or ends before its last number.
+    Raises OSError as :func:`open_input`, and ValueError if it is no such array or is truncated.
     """
     import numpy as np
 
@@ -100,7 +99,7 @@ def map_array(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
 
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, Any]:
-    """What the header of a ``.npy`` file says. Raises ValueError."""
+    """Read a ``.npy`` header: shape, whether Fortran-ordered, dtype. Raises ValueError."""
     import numpy as np
 
     readers = {
@@ -114,7 +113,7 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, Any]:
         return readers[version](file)
     except OSError:
         raise
-    except Exception as error:  # What damaged bytes make NumPy raise is not documented.
+    except Exception as error:  # NumPy does not document what it raises for damaged data.
         raise ValueError(f"not an array of NumPy: {str(error)[:200]}") from error
 
 

@@ -1,8 +1,8 @@
-"""Long runs in processes of their own: start one, see how far it is, ask it to stop.
+"""Run long commands as background processes: start them, follow their progress, ask them to stop.
 
-A job is a run of a writer, whoever started it: ``imseek index`` in a terminal is in the list too. What is known of it
-is its row in the catalog, so that any process can ask; a process that has died without a word is told from a living
-one by its number, its start, and the boot of its machine.
+A job is any run of a writer, including ``imseek index`` in a terminal. Its state is a row of the catalog, so that any
+process can read it. A process that died silently is told from a living one by its number, its start time and the boot
+of its machine.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ FAILED: Final = "failed"
 INTERRUPTED: Final = runs.INTERRUPTED
 
 _POLL_SECONDS = 0.1
-#: Exit codes of what was asked to stop.
+#: Exit codes of a process that was asked to stop.
 _STOPPED: Final = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
-#: Bytes at the end of a log in which its last progress is looked for.
+#: Bytes at the end of a log that are searched for the last progress line.
 _TAIL: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run of a collection, as of now.
+    """A snapshot of a run of a collection.
 
-    ``kind`` is the command. ``state`` is ``running``, ``done``, ``failed``, or ``interrupted``: stopped (with an
-    ``exit_code``, 130 or 143) or dead before its end (without). ``exit_code`` is that of the run; a command may end
-    with 3 where the report of a run that is ``done`` is not what was asked for. ``started`` and ``ended`` are ISO 8601
-    (UTC). ``progress`` has ``phase``, ``done``, ``total`` (None until it is known), ``skipped`` and ``seconds``, of
-    commits that returned; it is empty at first, and for commands that do not tell. ``log`` is what the process wrote,
-    None where it is not in the background.
+    ``kind`` is the command. ``state`` is ``running``, ``done``, ``failed`` or ``interrupted``: stopped (``exit_code``
+    is 130 or 143) or dead before its end (no ``exit_code``). ``exit_code`` is that of the run; the command may still
+    exit with 3 if a run that is ``done`` did not meet the request. ``started`` and ``ended`` are ISO 8601 (UTC).
+    ``progress`` has ``phase``, ``done``, ``total`` (None until known), ``skipped`` and ``seconds``, as of the last
+    commit; it is empty at first, and for commands that report none. ``log`` is the process's output, None unless it
+    runs in the background.
     """
 
     run_id: int
@@ -64,12 +64,12 @@ class Job:
 
 
 def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Job:
-    """Run ``imseek COMMAND`` on a collection in a process of its own, which outlives this one.
+    """Run ``imseek COMMAND`` on a collection in a background process that outlives this one.
 
-    ``command`` is as on the command line, such as ``["index", "/photos"]``; the collection is the one at
-    ``collection_path`` unless it names another. The process has no terminal; what it says goes to :attr:`Job.log`.
-    Returns as soon as its run is recorded. Raises what it ended with before that: LockedError, UsageError, JobError
-    and others by their names. Raises CollectionNotFoundError, ReadOnlyError, StorageError.
+    ``command`` is a command line such as ``["index", "/photos"]``. It applies to the collection at ``collection_path``
+    unless it names another. The process has no terminal; its output goes to :attr:`Job.log`. Returns once the run is
+    recorded. If the process ends earlier, raises its error: LockedError, UsageError, JobError or another. Raises
+    CollectionNotFoundError, ReadOnlyError, StorageError.
     """
     root = _root(collection_path)
     before = max((row.run_id for row in runs.read_runs(root, limit=1)), default=0)
@@ -77,7 +77,7 @@ def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Jo
     child = launched._child
     while True:
         ended = child.ended.wait(_POLL_SECONDS)
-        with contextlib.suppress(LockedError):  # Somebody else has the catalog for a moment.
+        with contextlib.suppress(LockedError):  # Another process is using the catalog.
             for row in runs.read_runs(root, limit=10):
                 if row.run_id > before and (row.pid, row.host) == (child.pid, host()):
                     return _job(root, row)
@@ -86,8 +86,11 @@ def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Jo
 
 
 def launch(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Launched:
-    """As :func:`start`, without waiting: for commands such as ``map`` that look at all vectors first and have no run
-    until they store what they found. Raises CollectionNotFoundError, ReadOnlyError, StorageError."""
+    """Start a command as :func:`start` does, but return at once.
+
+    For commands such as ``map``, which read all vectors first and record a run only when they store the result. Raises
+    CollectionNotFoundError, ReadOnlyError, StorageError.
+    """
     return _launched(_root(collection_path), command, {PROGRESS_VARIABLE: "json"})
 
 
@@ -106,13 +109,13 @@ def _launched(root: Path, command: Sequence[str], environment: Mapping[str, str]
 def list(  # noqa: A001 - imseek.jobs.list, as in os.open
     collection_path: str | os.PathLike[str], *, limit: int | None = None
 ) -> tuple[Job, ...]:
-    """The runs of a collection, the newest first; at most ``limit``. Raises CollectionNotFoundError, StorageError."""
+    """List the runs of a collection, newest first, at most ``limit``. Raises CollectionNotFoundError, StorageError."""
     root = _root(collection_path)
     return tuple(_job(root, row) for row in runs.read_runs(root, limit=limit))
 
 
 def get(collection_path: str | os.PathLike[str], run_id: int) -> Job:
-    """One run. Raises JobNotFoundError, CollectionNotFoundError, StorageError."""
+    """Return one run. Raises JobNotFoundError, CollectionNotFoundError, StorageError."""
     root = _root(collection_path)
     return _job(root, _row(root, run_id))
 
@@ -120,9 +123,9 @@ def get(collection_path: str | os.PathLike[str], run_id: int) -> Job:
 def wait(
     collection_path: str | os.PathLike[str], run_id: int, *, timeout: float | None = None, poll: float = 0.2
 ) -> Job:
-    """Wait until a run has ended, at most ``timeout`` seconds: then it is returned as it is, still running.
+    """Wait at most ``timeout`` seconds for a run to end, and return it, which may still be running.
 
-    ``poll`` is how often to look, in seconds. Raises as :func:`get`.
+    ``poll`` is the polling interval in seconds. Raises as :func:`get`.
     """
     end = None if timeout is None else time.monotonic() + timeout
     while True:
@@ -134,12 +137,12 @@ def wait(
 
 
 def cancel(collection_path: str | os.PathLike[str], run_id: int) -> Job:
-    """Ask a run to stop (SIGINT): ``index`` and ``watch`` commit what is under way, other commands end at once.
+    """Ask a run to stop (SIGINT): ``index`` and ``watch`` commit their current work, other commands end at once.
 
-    Returns at once; :func:`wait` waits. The signal is sent only to the process that is recorded: of this host and
-    boot, with this number and this start. Raises JobNotFoundError, UsageError where it is not running or runs in this
-    very process, JobError where its process is out of reach, and UntrustedCollectionError: a catalog that somebody else
-    made may name any process of the user.
+    Returns immediately; use :func:`wait` to wait. The signal goes only to the recorded process: on this host and boot,
+    with the same number and start time. Raises JobNotFoundError, UsageError if it is not running or runs in this
+    process, JobError if its process is out of reach, and UntrustedCollectionError, because someone else's catalog could
+    name any process of the user.
     """
     root = _root(collection_path)
     row = _row(root, run_id)
@@ -163,7 +166,7 @@ def cancel(collection_path: str | os.PathLike[str], run_id: int) -> Job:
 
 
 def _interrupt(row: runs.RunRow, what: str) -> None:
-    """The descriptor is of one process: if that ends between the look and the signal, no later one is hit."""
+    """Send SIGINT through a pidfd, so that a later process with the same number is never hit."""
     try:
         process = os.pidfd_open(row.pid)
     except ProcessLookupError:
@@ -182,7 +185,7 @@ def _interrupt(row: runs.RunRow, what: str) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Launched:
-    """A process of :func:`launch`, which outlives this one; ``log`` is what it writes."""
+    """A process started by :func:`launch`, which outlives this one; ``log`` is its output."""
 
     command: tuple[str, ...]
     log: Path
@@ -194,12 +197,12 @@ class Launched:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """The exit code; None while it runs."""
         return self._child.exit_code if self.ended else None
 
     @property
     def progress(self) -> Mapping[str, Any]:
-        """The last that it told: ``phase``, ``done``, ``total`` and so on; empty at first."""
+        """The last progress reported: ``phase``, ``done``, ``total`` and so on; empty at first."""
         for line in reversed(self._lines()):
             if isinstance(told := _object(line).get("progress"), dict):
                 return told
@@ -207,16 +210,16 @@ class Launched:
 
     @property
     def error(self) -> ImseekError | None:
-        """What it ended with; None while it runs, where it did what it was asked, and where it was stopped."""
+        """The error it ended with; None while it runs, if it succeeded, or if it was stopped."""
         code = self.exit_code
         return None if code in (None, 0, *_STOPPED) else _refusal(code, self.log)
 
     def stop(self) -> None:
-        """Ask it to stop (SIGINT): what it has ready by then is kept. Returns at once."""
+        """Ask it to stop (SIGINT), keeping what is finished by then. Returns immediately."""
         with contextlib.suppress(ProcessLookupError):
             process = os.pidfd_open(self._child.pid)
             try:
-                # Of this start: once it was asked after, another may have its number.
+                # Once the child has been reaped, another process may have its number.
                 if not self.ended and process_started(self._child.pid) == self._child.started:
                     signal.pidfd_send_signal(process, signal.SIGINT)
             finally:
@@ -232,9 +235,9 @@ class Launched:
 
 
 class _Child:
-    """A process without a terminal, in a session of its own, that hears SIGINT whatever this one ignores.
+    """A process without a terminal, in its own session, that receives SIGINT even if this process ignores it.
 
-    ``ended`` is set once it has been asked after, so that it does not stay as a zombie where this process lives on.
+    A thread reaps it and sets ``ended``, so that no zombie remains while this process lives.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], output: int) -> None:
@@ -242,7 +245,7 @@ class _Child:
         self.pid = os.posix_spawn(
             sys.executable,
             arguments,
-            # Unbuffered, since people follow the log.
+            # Unbuffered, so that the log can be followed.
             {**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -259,7 +262,7 @@ class _Child:
         threading.Thread(target=self._wait, name=f"imseek job {self.pid}", daemon=True).start()
 
     def _wait(self) -> None:
-        with contextlib.suppress(ChildProcessError):  # This process lets the system ask after its children.
+        with contextlib.suppress(ChildProcessError):  # Reaped already, if this process ignores SIGCHLD.
             self.exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.ended.set()
 
@@ -271,14 +274,17 @@ def _root(path: str | os.PathLike[str]) -> Path:
 
 
 def _row(root: Path, run_id: int) -> runs.RunRow:
-    if 0 <= run_id < 1 << 63:  # SQLite holds no other.
+    if 0 <= run_id < 1 << 63:  # SQLite's integers have 64 bits.
         for row in runs.read_runs(root, run_id=run_id):
             return row
     raise JobNotFoundError(f"no job {run_id} in {root}", hint="`imseek jobs` shows those there are")
 
 
 def _state(row: runs.RunRow) -> str:
-    """What is recorded as running and cannot be any more was interrupted: the next writer will record that."""
+    """Return the state; a run recorded as running whose process is dead counts as interrupted.
+
+    The next writer records that.
+    """
     return INTERRUPTED if row.state == RUNNING and not row.may_be_alive else row.state
 
 
@@ -298,7 +304,7 @@ def _job(root: Path, row: runs.RunRow) -> Job:
 
 
 def _refusal(exit_code: int | None, log: Path) -> ImseekError:
-    """What a process said before it ended without a run, as the error that it was there."""
+    """Rebuild, from its log, the error that ended a process before it recorded a run."""
     try:
         lines = log.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -325,13 +331,13 @@ def _made(kind: type[ImseekError], message: str, hint: str | None) -> ImseekErro
 
 
 def _error_of(line: str) -> Mapping[str, Any] | None:
-    """The error of a line that ``--json`` prints, None for any other line."""
+    """Parse a line printed by ``--json`` as an error; None for any other line."""
     error = _object(line).get("error")
     return error if isinstance(error, dict) else None
 
 
 def _object(line: str) -> Mapping[str, Any]:
-    """The JSON object that a line is; an empty one for any other."""
+    """Parse a line as a JSON object; empty if it is not one."""
     try:
         found = json.loads(line)
     except ValueError:

@@ -1,11 +1,11 @@
-"""Labels by words: ``imseek.labels.label(collection, ["cat", "dog"])``, how good they are, and what a policy flags.
+"""Zero-shot labels: label images by class names, evaluate the labels, and moderate by a policy.
 
 >>> found = imseek.labels.label("photos.imseek", ["cat", "dog"], none=True, save="pet")      # doctest: +SKIP
 >>> for one in found.counts():
 ...     print(one.label, one.images)
 >>> asked = imseek.Query((imseek.Term("asleep"),), where="pet = 'cat'")      # doctest: +SKIP
 
-Pictures are not opened: their stored vectors are compared with vectors of the classes (docs/labels.md).
+Pictures are not opened: stored vectors are compared with text vectors of the classes (docs/labels.md).
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ from imseek.types import (
 )
 
 AnyClasses: TypeAlias = str | os.PathLike[str] | Sequence[str] | Classes
-#: The name of labels that are given as tags and have no other.
+#: Default name of labels that are given as tags.
 NAME: Final = "labels"
-#: The same of what a policy flags.
+#: Default name of moderation flags that are given as tags.
 MODERATION: Final = "moderation"
-#: Of models: a policy that was applied.
+#: The kind of model that records an applied policy.
 POLICY: Final = "policy"
 
 
 def read_classes(classes: AnyClasses) -> Classes:
-    """``"imagenet"``, a file (a line is ``name`` or ``name: word, word``), ``"cat,dog"``, or names.
+    """Read classes: ``"imagenet"``, a file (lines ``name`` or ``name: word, word``), ``"cat,dog"``, or names.
 
-    Raises UsageError: no classes, an empty name, two of the same name, a file that cannot be read (with the line).
+    Raises UsageError: no classes, an empty or duplicate name, an unreadable file (with the line).
     """
     if isinstance(classes, Classes):
         return classes
@@ -72,7 +72,7 @@ def read_classes(classes: AnyClasses) -> Classes:
 
 
 def parse_classes(text: str) -> Classes:
-    """Classes as a file has them: a line is ``name``, or ``name: word, word``. Raises UsageError, with the line."""
+    """Parse classes in the file format: lines ``name`` or ``name: word, word``. Raises UsageError with the line."""
     return wording.parse(text)
 
 
@@ -94,19 +94,20 @@ def label(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Labels:
-    """Which of ``classes`` each live image (that meets ``where``) is of, with probabilities.
+    """Label each live image (that meets ``where``) with some of ``classes``, with probabilities.
 
-    ``templates`` is a sentence with ``{}``, a set's name, a file, or sentences. ``none`` adds a class for none of them,
-    described by sentences (True: by :data:`imseek.explore.labels.classes.BACKGROUND`). ``multi``: each class by itself,
-    by a sigmoid; all classes with a probability of at least ``threshold`` (0.5) are labels. ``temperature``: the name
-    of a learned one, or a number that cosines are divided by. ``centred`` takes away the mean cosine of each class, so
-    that none has a head start: for collections that hold something of each class. ``caution`` looks for writing.
+    ``templates`` is a sentence with ``{}``, the name of a set, a file, or sentences. ``none`` adds a class for "none of
+    these", described by sentences (True: :data:`imseek.explore.labels.classes.BACKGROUND`). With ``multi``, each class
+    is decided independently by a sigmoid, and all classes with a probability of at least ``threshold`` (0.5) become
+    labels. ``temperature`` is the name of a learned one, or a number that divides cosines. ``centred`` subtracts the
+    mean cosine of each class, to offset differences between classes: for collections that contain some of each class.
+    ``caution`` marks pictures that may contain writing.
 
-    Nothing is stored, unless ``save`` names the columns NAME (the label), NAME_score (its probability), and, where they
-    were asked for, NAME_all and NAME_caution; or ``tag`` gives each label as a tag with the provenance
-    ``zero-shot NAME: probability``. Either takes the place of what that name gave before.
+    Nothing is stored without ``save`` or ``tag``. ``save`` stores the columns NAME (the label), NAME_score (its
+    probability) and, if requested, NAME_all and NAME_caution. ``tag`` adds each label as a tag with the provenance
+    ``zero-shot NAME: probability``. Both replace the earlier results of that name.
 
-    Raises UsageError, QueryError (``where``), EncoderError (the first space knows no words), EncoderMismatchError,
+    Raises UsageError, QueryError (``where``), EncoderError (the first space has no text tower), EncoderMismatchError,
     LockedError, InterruptedError (``stop``; nothing is stored).
     """
     wanted = read_classes(classes)
@@ -170,9 +171,11 @@ def preview(
     centred: bool = False,
     where: str | None = None,
 ) -> LabelPreview:
-    """What :func:`label` would say of some images, ``images`` at most and evenly taken: fast enough to be asked again
-    while somebody types classes, since it uses the encoder that an open collection has loaded. Stores nothing. Raises
-    as :func:`label`."""
+    """Label an even sample of at most ``images`` images. Stores nothing.
+
+    Fast enough to repeat while a user types classes, because it uses the encoder already loaded by the open collection.
+    Raises as :func:`label`.
+    """
     recipe = Recipe(
         read_classes(classes),
         wording.templates_of(templates),
@@ -207,10 +210,9 @@ def again(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Labels:
-    """Label what has come since :func:`label` has stored labels under a name, in the same way. Returns the new ones.
+    """Label images added since :func:`label` stored labels under ``name``, in the same way. Returns the new labels.
 
-    Raises UsageError where nothing is stored under the name, or the collection's encoder is another one now, and else
-    as :func:`label`.
+    Raises UsageError if nothing is stored under the name or the collection's encoder has changed, and as :func:`label`.
     """
     root = path_of(collection)
 
@@ -269,16 +271,16 @@ def evaluate(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> LabelEvaluation:
-    """How good the labels would be that :func:`label` gives, against what is known.
+    """Evaluate the labels that :func:`label` would give against ground truth.
 
-    ``truth`` is ``"folder"`` (the innermost folder whose name is a class), ``"tags"`` (those that words have not
-    given), or the name of a column. Without ``classes`` they are what the truth says there is. Images of which nothing
-    is known are left out.
+    ``truth`` is ``"folder"`` (the innermost folder whose name is a class), ``"tags"`` (except zero-shot tags), or a
+    column name. Without ``classes``, the classes of the ground truth are used. Images without ground truth are left
+    out.
 
-    ``save_temperature`` learns a temperature from half of these images, says what it does to the other half, and stores
-    it under that name, for ``temperature``. It changes no label, only how sure they are.
+    ``save_temperature`` learns a temperature from half of these images, reports its effect on the other half, and
+    stores it under that name for ``temperature``. It changes probabilities, but no label.
 
-    Raises UsageError (no truth, one class, a name that is taken), and as :func:`label`.
+    Raises UsageError (no ground truth, a single class, a name that is taken), and as :func:`label`.
     """
     root = path_of(collection)
     asked = None if classes is None else read_classes(classes)
@@ -321,7 +323,7 @@ def evaluate(
 
 
 def read_policy(path: str | os.PathLike[str]) -> Policy:
-    """A file in YAML (docs/labels.md). Raises UsageError, which names file and line, and MissingExtraError."""
+    """Read a policy from a YAML file (docs/labels.md). Raises UsageError with file and line, MissingExtraError."""
     return policies.load(Path(path).expanduser())
 
 
@@ -337,12 +339,12 @@ def moderate(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Moderation:
-    """How probable each concept of a policy is for each live image (that meets ``where``), and which are flagged.
+    """Score each live image (that meets ``where``) for each concept of a policy, and flag images.
 
-    Nothing is stored, unless ``save`` names the columns NAME (the concepts that are flagged, with commas between them)
-    and NAME_CONCEPT (its probability) for each; or ``tag`` gives each flagged concept as a tag with the provenance
-    ``moderation NAME: probability``. Either takes the place of what that name gave before. Other arguments, and what is
-    raised, as for :func:`label`.
+    Nothing is stored without ``save`` or ``tag``. ``save`` stores the columns NAME (the flagged concepts, separated by
+    commas) and NAME_CONCEPT (a probability) for each concept. ``tag`` adds each flagged concept as a tag with the
+    provenance ``moderation NAME: probability``. Both replace the earlier results of that name. Other arguments and
+    errors are as for :func:`label`.
     """
     wanted = policy if isinstance(policy, Policy) else read_policy(policy)
     root = path_of(collection)
@@ -380,14 +382,14 @@ def moderate(
 
 
 def saved(collection: AnyCollection) -> tuple[SavedLabels, ...]:
-    """What :func:`label` has stored, by name."""
+    """List the labels stored by :func:`label`, by name."""
     return label_store.saved(path_of(collection))
 
 
 def forget(collection: AnyCollection, name: str) -> Forgotten:
-    """Take back what :func:`label`, :func:`moderate` or :func:`evaluate` has stored: columns, tags, record.
+    """Remove what :func:`label`, :func:`moderate` or :func:`evaluate` stored under a name: columns, tags, record.
 
-    Raises UsageError where there is nothing of theirs, LockedError, ReadOnlyError.
+    Raises UsageError if there is nothing of theirs, LockedError, ReadOnlyError.
     """
     root = path_of(collection)
     model = models.find(root, name)

@@ -1,10 +1,10 @@
-"""Where collections live, and which one a command means.
+"""Find, rename and delete collections, and decide which one a command means.
 
-A collection is a folder that holds a ``collection.json`` beside a catalog. Named ones lie in
-``<home>/collections/<name>``, where home is ``IMSEEK_HOME`` or the platform's folder for user data. One that stays
-with its pictures lies in ``<folder>/.imseek``.
+A collection is a folder that holds a ``collection.json`` and a catalog. Named collections are in
+``<home>/collections/<name>``, where home is ``IMSEEK_HOME`` or the platform's folder for user data. A collection kept
+with its pictures is in ``<folder>/.imseek``.
 
-Only the standard library is imported at module level, since every command passes through here.
+Only the standard library is imported at module level, because every command imports this module.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from imseek.errors import (
 from imseek.home import home
 
 COLLECTION_VARIABLE = "IMSEEK_COLLECTION"
-#: ``json``: a command without a terminal writes its progress to stderr, a JSON object a line (for imseek.jobs).
+#: ``json``: a command without a terminal writes its progress to stderr, one JSON object a line (for imseek.jobs).
 PROGRESS_VARIABLE = "IMSEEK_PROGRESS"
 LOCAL_FOLDER = ".imseek"
 DEFAULT_NAME = "default"
 DEMO_NAME = "demo"
-#: How a collection in a folder above the current one was found.
+#: How a collection in the current folder or one above it was found.
 NEAREST = f"nearest {LOCAL_FOLDER}"
-#: The option that names the collection that a command means.
+#: The option that names a command's collection.
 GIVEN = "--collection"
 
 _ASIDE = ".imseek-deleting-"
@@ -54,10 +54,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The collection that a command means, and ``how`` that was decided.
+    """The collection that a command means, and ``how`` it was found.
 
-    ``name`` is its name in the library, or its path for a collection that lies elsewhere. ``exists`` is False
-    only where the caller allowed for a collection that is still to be made.
+    ``name`` is its name in the library, or its path if it is elsewhere. ``exists`` is False only if the caller accepts
+    a collection yet to be created.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class Resolved:
 
 
 def path_for(name: str, environ: Mapping[str, str]) -> Path:
-    """Where the collection of that name lies, whether or not it exists. Raises UsageError for a bad name."""
+    """Return the path of a named collection, existing or not. Raises UsageError for an invalid name."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot name a collection",
@@ -77,7 +77,7 @@ def path_for(name: str, environ: Mapping[str, str]) -> Path:
 
 
 def list_collections(environ: Mapping[str, str]) -> tuple[Named, ...]:
-    """The named collections, by name."""
+    """List the named collections, sorted by name."""
     try:
         entries = sorted((home(environ) / "collections").iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -86,7 +86,7 @@ def list_collections(environ: Mapping[str, str]) -> tuple[Named, ...]:
 
 
 def is_collection(path: Path) -> bool:
-    """Whether ``path`` holds a collection, sound or not."""
+    """Whether ``path`` holds a collection, intact or damaged."""
     try:
         return layout.holds_collection(os.listdir(path))
     except OSError:
@@ -94,10 +94,10 @@ def is_collection(path: Path) -> bool:
 
 
 def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> Named:
-    """Where a collection given by name or by path lies, whether or not it exists.
+    """Locate a collection by name or path, existing or not.
 
-    With a separator (or ``.``, ``..``, ``~``) it is a path: of the collection, or of a folder that keeps one
-    in ``.imseek``. Raises UsageError for a name that cannot be one.
+    Text with a separator (or ``.``, ``..``, ``~``) is a path: of the collection, or of a folder with one in
+    ``.imseek``. Raises UsageError for an invalid name.
     """
     if os.sep in given or given in (".", "..", "~"):
         path = (cwd / Path(given).expanduser()).absolute()
@@ -113,19 +113,19 @@ def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> Named:
 
 
 def path_hint(given: str, cwd: Path) -> str | None:
-    """How to name a collection whose path was given without a separator; None where there is none at that path."""
+    """Suggest the path of a collection that was given without a separator; None if there is none at that path."""
     if not given or os.sep in given or not any(map(is_collection, (cwd / given, cwd / given / LOCAL_FOLDER))):
         return None
     return f"a path has a slash in it: {shlex.quote(f'./{given}')}"
 
 
 def resolve(given: str | None, *, cwd: Path, environ: Mapping[str, str], option: str = GIVEN) -> Resolved:
-    """The collection that a command means, ``given`` with ``option``.
+    """Return the collection that a command means; ``given`` is the value of ``option``.
 
-    In this order: the one given by name or path, ``IMSEEK_COLLECTION``, the nearest ``.imseek`` from ``cwd``
-    upwards, the only named one, the one named ``default``.
+    Tried in order: the given name or path, ``IMSEEK_COLLECTION``, the nearest ``.imseek`` from ``cwd`` upwards, the
+    only named collection, the one named ``default``.
 
-    Raises CollectionNotFoundError, with how to make one, and AmbiguousCollectionError, with their names.
+    Raises CollectionNotFoundError, with a hint how to create one, and AmbiguousCollectionError, with the names.
     """
     chosen = _choose(given, cwd, environ, list_collections(environ), option)
     if chosen is None:
@@ -140,10 +140,10 @@ def resolve(given: str | None, *, cwd: Path, environ: Mapping[str, str], option:
 
 
 def resolve_for_index(given: str | None, *, cwd: Path, environ: Mapping[str, str]) -> Resolved:
-    """The collection to put pictures into; ``exists`` is False for one that is still to be made.
+    """Return the collection to index into; ``exists`` is False if it is yet to be created.
 
-    As :func:`resolve`, with two differences: where there is none, ``default`` is meant, and the demo's
-    collection is never chosen without being named, so that nobody's pictures end up in it.
+    Like :func:`resolve`, except that ``default`` is used if there is none, and the demo collection must be named
+    explicitly, so that no user's pictures end up in it.
     """
     candidates = tuple(c for c in list_collections(environ) if c.name != DEMO_NAME)
     chosen = _choose(given, cwd, environ, candidates)
@@ -153,9 +153,9 @@ def resolve_for_index(given: str | None, *, cwd: Path, environ: Mapping[str, str
 
 
 def rename(name: str, new: str, environ: Mapping[str, str]) -> Path:
-    """Give a named collection another name; returns its new path.
+    """Rename a named collection; returns its new path.
 
-    Raises CollectionNotFoundError, CollectionExistsError, LockedError while a writer is at work.
+    Raises CollectionNotFoundError, CollectionExistsError, LockedError while a writer is active.
     """
     from imseek.data import trust
 
@@ -168,11 +168,10 @@ def rename(name: str, new: str, environ: Mapping[str, str]) -> Path:
 def delete(path: Path, name: str) -> None:
     """Delete a collection; the pictures it was made from stay.
 
-    It is moved aside first, so that a deletion that is cut short leaves no half collection behind, and what
-    an earlier one left beside it is removed too. A catalog on a server goes with it. A link is removed with the
-    collection that it leads to. Raises UsageError for a folder that holds anything else, CollectionNotFoundError,
-    LockedError while a writer is at work, StorageError where a server does not answer, OSError; UsageError too where
-    files that were put away would be hard to bring back.
+    The folder is moved aside first, so that an interrupted deletion leaves no partial collection; remains of earlier
+    deletions beside it are removed too. A catalog on a server is dropped. A symbolic link is removed together with its
+    target. Raises UsageError if the folder holds other files, or if files put away would become hard to restore;
+    CollectionNotFoundError, LockedError while a writer is active, StorageError if a server does not answer, OSError.
     """
     from imseek.curate.actions import journal
     from imseek.data.trust import distrust
@@ -194,7 +193,7 @@ def delete(path: Path, name: str) -> None:
     _move(path, name, aside)
     try:
         _drop_catalog(aside)
-    except ImseekError:  # The role may not.
+    except ImseekError:  # Its role may lack the permission.
         aside.rename(path)
         raise
     if link.is_symlink():
@@ -208,7 +207,7 @@ def delete(path: Path, name: str) -> None:
 
 
 def _drop_catalog(folder: Path) -> None:
-    """What a server has of a collection."""
+    """Drop the collection's catalog if it is on a server."""
     if layout.is_elsewhere(folder):
         from imseek.data.postgres.address import read_address
         from imseek.data.postgres.catalog import drop_schema

@@ -1,4 +1,4 @@
-"""Maps of a collection: images that look alike lie together. ``imseek.maps.lay_out(collection)``.
+"""Two-dimensional maps of a collection, on which similar images are close: ``imseek.maps.lay_out(collection)``.
 
 >>> report = imseek.maps.lay_out("photos.imseek")      # doctest: +SKIP
 >>> imseek.maps.table("photos.imseek", columns=["path"]).to_pylist()      # doctest: +SKIP
@@ -62,20 +62,20 @@ def lay_out(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> MapReport:
-    """Lay out the images of a collection on a plane, or those that meet a condition, and keep that under a name.
+    """Lay out the images of a collection, or those that meet ``where``, on a plane, and store the map under a name.
 
-    Where there is a map of the name, what lies on it stays, and images that are new are placed among the others;
-    ``refit`` lays all out anew. What is not said is as it was when the map was laid out, ``where`` too. The vectors are
-    those that words are searched in.
+    An existing map keeps its layout, and new images are placed on it; ``refit`` lays out everything again. Omitted
+    options, including ``where``, keep the values of the existing map. Vectors are those of the space that text queries
+    are searched in.
 
-    ``method`` is ``"umap"`` (by default; McInnes et al. 2018; cosine) or ``"pca"`` (principal components, a first
-    look).
-    For UMAP, ``neighbours`` (15) is how many of each image count, ``min_dist`` (0.1) how near to each other images may
-    come; the same ``seed`` gives the same map. Of more than ``sample`` images so many are laid out, the others placed.
+    ``method`` is ``"umap"`` (default; McInnes et al. 2018; cosine) or ``"pca"`` (principal components, a quick
+    overview). For UMAP, ``neighbours`` (15) is the neighbourhood size and ``min_dist`` (0.1) the minimum distance
+    between points; the same ``seed`` gives the same map. At most ``sample`` images are fitted; the others are placed
+    among them.
 
-    ``stop`` set, the report says ``interrupted``: what was laid out and placed by then is kept, and the same call goes
-    on; a layout that was not ready is not. Raises UsageError (also where the map of the name was made in another way),
-    QueryError (``where``), MissingExtraError, CollectionNotFoundError, CorruptCollectionError, LockedError,
+    If ``stop`` is set, the report is marked ``interrupted``; images placed by then are stored, and the same call
+    continues, but an unfinished layout is discarded. Raises UsageError (also if the existing map was made in another
+    way), QueryError (``where``), MissingExtraError, CollectionNotFoundError, CorruptCollectionError, LockedError,
     ReadOnlyError, StorageError.
     """
     if method is not None and method not in get_args(MapMethod):
@@ -109,13 +109,13 @@ def lay_out(
 
 
 def find(collection: AnyCollection, name: str = NAME) -> MapInfo | None:
-    """How a map was made; None where there is none of the name. Raises CorruptCollectionError."""
+    """Describe a map; None if there is none of that name. Raises CorruptCollectionError."""
     found = models.find(path_of(collection), name)
     return None if found is None or found.kind != map_store.KIND else map_store.info_of(found)
 
 
 def maps(collection: AnyCollection) -> tuple[MapInfo, ...]:
-    """All maps of a collection, by name. Raises CorruptCollectionError."""
+    """List all maps of a collection, by name. Raises CorruptCollectionError."""
     return tuple(map_store.info_of(found) for found in models.of_kind(path_of(collection), map_store.KIND))
 
 
@@ -126,47 +126,51 @@ def table(
     where: str | None = None,
     columns: Sequence[str] = ("path",),
 ) -> pa.Table:
-    """The live images that lie on a map, as an Arrow table by id: ``image_id`` (int64), ``x``, ``y`` (float32),
-    ``fitted`` (bool), and the columns that are asked for: all that a filter can name (docs/where.md).
+    """Return the live images of a map as an Arrow table, ordered by id.
 
-    Raises UsageError where there is no such map, QueryError for an unknown column and for ``where``.
+    Columns: ``image_id`` (int64), ``x``, ``y`` (float32), ``fitted`` (bool), and the requested ``columns``: any that
+    filters accept (docs/where.md). Raises UsageError if there is no such map, QueryError for an unknown column and for
+    ``where``.
     """
     return reading(collection, lambda reader: map_table.of(reader, name, where, columns))
 
 
 def missing(collection: AnyCollection, name: str = NAME) -> int:
-    """How many images, of those that a map is of, have no place on it: they came after it. Raises UsageError where
-    there is no such map."""
+    """Count the images that a map should include but that were added after it. Raises UsageError if there is none."""
     return reading(collection, lambda reader: len(map_table.missing(reader, name)))
 
 
 def scores(collection: Collection, query: Question, image_ids: npt.ArrayLike, *, by: By = "image") -> Float32:
-    """(n,) float32: what :meth:`imseek.Collection.search` would score the images of these ids (n,), in their order,
-    however far down they would come: for the colours of a map. NaN for those that are not there, have nothing to
-    compare, or do not meet the query's ``where``; what shapes an answer (``limit``, ``cutoff`` and so on) changes
-    nothing. Exact, in one reading of their vectors. Raises as a search."""
+    """Score images against a query, for colouring a map: (n,) float32 for the ids (n,), in their order.
+
+    The scores are those of :meth:`imseek.Collection.search`, at whatever rank. NaN marks images that do not exist, have
+    nothing to compare, or do not meet the query's ``where``. Options that shape a result list (``limit``, ``cutoff``
+    and so on) are ignored. Exact, in one pass over their vectors. Raises as a search.
+    """
     ids = np.asarray(image_ids, np.int64).reshape(-1)
     return collection._engine.scores(as_query(query, 1, by), ids)
 
 
 def columns(collection: AnyCollection) -> dict[str, str]:
-    """What :func:`table` can be asked for, by name: ``"text"``, ``"a number"``, ``"a time"`` and so on. Columns of the
-    collection's own come first."""
+    """List the columns that :func:`table` accepts, with their types.
+
+    Types are ``"text"``, ``"a number"``, ``"a time"`` and so on. The collection's own columns come first.
+    """
     return reading(collection, known_columns)
 
 
 def check_columns(collection: AnyCollection, columns: Sequence[str]) -> None:
-    """Raises QueryError, with near matches, for one that :func:`table` does not know: before long work."""
+    """Check that :func:`table` knows these columns, before long work. Raises QueryError with similar names."""
     reading(collection, lambda reader: map_table.check(reader, columns))
 
 
 def representative(table: pa.Table, count: int) -> list[int]:
-    """Rows of a :func:`table`, at most ``count``, that stand for all parts of the map, the most important first."""
+    """Choose at most ``count`` rows of a :func:`table` that cover the map, the most important first."""
     return [int(row) for row in spread(map_table.coordinates(table), count)]
 
 
 def drop(collection: AnyCollection, name: str = NAME) -> MapInfo:
-    """Forget a map, with its columns; returns what it was. Raises UsageError where there is no such map."""
+    """Delete a map and its columns; returns its description. Raises UsageError if there is no such map."""
     root = path_of(collection)
     found = find(root, name)
     if found is None:

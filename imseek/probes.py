@@ -1,11 +1,11 @@
-"""Classes learned from a few labelled images, over stored vectors: ``imseek.probes.fit(collection, "pets")``.
+"""Learn classes from a few labelled images, over stored vectors: ``imseek.probes.fit(collection, "pets")``.
 
 >>> imseek.tags.add("photos.imseek", "cat", [3, 17, 23])             # doctest: +SKIP
 >>> imseek.tags.add("photos.imseek", "dog", [5, 11, 40])             # doctest: +SKIP
 >>> imseek.probes.fit("photos.imseek", "pets", "tags:cat,dog")       # doctest: +SKIP
 >>> imseek.probes.apply("photos.imseek", "pets", save="pets")        # doctest: +SKIP
 
-No picture is opened. What each step does, and where it comes from: docs/probes.md.
+No picture is opened. docs/probes.md explains each step and its source.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from imseek.types.probes import ProbeApplied, ProbeEvaluation, ProbeInfo, ProbeL
 
 __all__ = ["Labels", "apply", "drop", "evaluate", "fit", "get", "list_", "propose"]
 
-#: The probability from which on a probe gives tags.
+#: Default probability threshold for tagging an image with its class.
 SURE: Final = 0.9
-#: The one from which on an image has a class, where it may have several.
+#: Default probability threshold for each class if an image may have several.
 EVEN: Final = 0.5
-#: So many of the surest and of the least sure images are shown.
+#: How many of the most and of the least certain images the report lists.
 _SHOWN: Final = 5
 
 
@@ -51,16 +51,16 @@ def fit(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> ProbeInfo:
-    """Learn classes from labelled images, and keep that under a name: a linear probe or a cache model, whichever is
-    better by cross-validation.
+    """Learn classes from labelled images and store them as a probe.
 
-    ``labels`` are ``"tags"`` (all that people gave), ``"tags:cat,dog"``, a column of text, ``"folder"``,
-    ``"folder:1"``, or :class:`Labels`; of the images that meet ``where`` (docs/where.md). ``space`` is the number or
-    the encoder of one of several spaces. With ``words`` the names of the classes speak too, where the encoder knows
-    words. ``force`` puts it in the place of a probe of the name. The same labels and vectors give the same probe.
+    The probe is a linear probe or a cache model, whichever is better by cross-validation. ``labels`` are ``"tags"``
+    (all given by people), ``"tags:cat,dog"``, a text column, ``"folder"``, ``"folder:1"``, or :class:`Labels`; only
+    images that meet ``where`` count (docs/where.md). ``space`` is a space's number or encoder. With ``words``, class
+    names also contribute if the encoder has a text tower. ``force`` replaces a probe of that name. The same labels and
+    vectors give the same probe.
 
-    Raises UsageError (fewer than two classes, an image of two, a name that is taken …), QueryError, MissingExtraError,
-    LockedError; InterruptedError where it was stopped: nothing is stored then.
+    Raises UsageError (fewer than two classes, an image with two classes, a name that is taken …), QueryError,
+    MissingExtraError, LockedError, and InterruptedError if stopped: nothing is stored then.
     """
     from imseek.data import model_files
     from imseek.data.writer_wait import writing
@@ -87,18 +87,18 @@ def fit(
 
 
 def get(collection: AnyCollection, name: str) -> ProbeInfo:
-    """Raises UsageError, with near matches, where there is no probe of the name."""
+    """Describe a probe. Raises UsageError, with similar names, if there is none of that name."""
     return probe_store.find(path_of(collection), name).info
 
 
 def list_(collection: AnyCollection) -> tuple[ProbeInfo, ...]:
-    """All probes, by name."""
+    """List all probes, by name."""
     found = models.of_kind(path_of(collection), probe_store.KIND)
     return tuple(probe_store.probe_of(model).info for model in found)
 
 
 def drop(collection: AnyCollection, name: str) -> int:
-    """Forget a probe, with the columns of its name and the tags that it gave. Returns how many tags went.
+    """Delete a probe with its columns and the tags that it gave. Returns the number of tags removed.
 
     Raises UsageError as :func:`get`, LockedError.
     """
@@ -118,16 +118,16 @@ def apply(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> ProbeApplied:
-    """Say of all images, or of those that meet ``where``, which class they are of. In blocks: memory does not depend on
-    how large vectors are, but some bytes for each image.
+    """Classify all images, or those that meet ``where``, with a probe.
 
-    Nothing is stored but for ``save``, a set of two columns (``<save>``: the class, ``<save>_score``: its probability),
-    which replaces one of the name, and ``tag``: images get their class as a tag, given by ``probe <name>``, where its
-    probability is ``threshold`` (by default 0.9) or more and nobody else has given them one of the classes; tags that
-    the probe gave to these images before and would not now are taken away. Where an image may have several classes, it
-    has those at ``threshold`` (0.5) or more.
+    Works in blocks: memory is a few bytes per image, whatever the dimension of the vectors. Nothing is stored without
+    ``save`` or ``tag``. ``save`` stores two columns, ``<save>`` (the class) and ``<save>_score`` (its probability), and
+    replaces earlier ones of that name. ``tag`` tags each image with its class if the probability is at least
+    ``threshold`` (0.9), with the provenance ``probe <name>``, unless someone else has tagged it with one of the
+    classes; this probe's earlier tags that no longer hold are removed. If images may have several classes, they get all
+    with a probability of at least ``threshold`` (0.5).
 
-    Raises UsageError, QueryError, EncoderMismatchError (the vectors are those of another encoder now), LockedError.
+    Raises UsageError, QueryError, EncoderMismatchError (the vectors belong to another encoder), LockedError.
     """
     root = path_of(collection)
     probe = probe_store.find(root, name)
@@ -171,12 +171,12 @@ def propose(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Proposals:
-    """Images that are worth labelling next: of those that the probe ``name`` is least sure of some that are far from
-    each other and from what is labelled. Without a name, a probe is learned from ``labels``; where not even two classes
-    are labelled, images that stand for many others which are like no labelled one.
+    """Propose images to label next (active learning).
 
-    No copy or near-duplicate of what is labelled, nor of another proposal. Changes nothing. Raises as :func:`fit`, and
-    InterruptedError where it was stopped.
+    With ``name``: images that the probe is least sure of, far from each other and from labelled ones. Without: the same
+    with a probe learned from ``labels``, or, if fewer than two classes are labelled, images that represent many others
+    unlike any labelled one. Proposals are no copies or near-duplicates of labelled images or of each other. Changes
+    nothing. Raises as :func:`fit`, and InterruptedError if stopped.
     """
     proposals.check_count(n)
     training.check_installed()
@@ -207,11 +207,12 @@ def evaluate(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> ProbeEvaluation:
-    """How good the probe ``name`` is on images with a ``truth`` that it did not learn from, nor from a copy or a
-    near-duplicate of. Without a name, half of what is labelled is held out, copies on one side, and a probe learns from
-    the rest; with ``curve`` also from so many images of each class alone, drawn five times.
+    """Evaluate the probe ``name`` on held-out images with a ``truth``.
 
-    Raises UsageError where nothing is held out, or the two have no class in common; as :func:`fit`; InterruptedError.
+    Its training images and their copies and near-duplicates are excluded. Without ``name``, half of the labelled images
+    are held out, with copies on one side, and a probe learns from the rest; ``curve`` adds probes learned from so many
+    images per class, drawn five times. Raises UsageError if nothing is held out or no class is shared; as :func:`fit`;
+    InterruptedError.
     """
     root = path_of(collection)
     wanted = Labels.parse(truth) if isinstance(truth, str) else truth

@@ -1,4 +1,4 @@
-"""Publishing to Milvus: vectors and metadata of a collection where a server can search them (docs/milvus.md).
+"""Publish a collection's vectors and metadata to Milvus, where a server can search them (docs/milvus.md).
 
 >>> imseek.publish.to_milvus(photos, "milvus:///srv/photos.db")      # doctest: +SKIP
 >>> imseek.open("milvus:///srv/photos.db").search("a red bicycle")   # doctest: +SKIP
@@ -26,7 +26,7 @@ from imseek.search.milvus.rows import blocks, columns_of
 from imseek.types import AnyCollection, Progress, ProgressCallback
 from imseek.types.publish import PublishReport
 
-#: Seconds after which other processes are told again that this one is at work.
+#: Seconds between renewals of the lease.
 _RENEW: Final = 20.0
 
 
@@ -37,18 +37,17 @@ def to_milvus(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> PublishReport:
-    """Bring what Milvus has of ``collection`` in line with its newest generation.
+    """Bring what is published in Milvus up to date with the newest generation of ``collection``.
 
-    ``address`` is ``milvus:///folder/photos.db#name`` (Milvus Lite), ``milvus://host:19530/database/name``, or as it is
-    typed: ``photos.db``, ``http://host:19530``. The token of a cluster is read from ``IMSEEK_MILVUS_TOKEN``.
+    ``address`` is ``milvus:///folder/photos.db#name`` (Milvus Lite), ``milvus://host:19530/database/name``, or a short
+    form: ``photos.db``, ``http://host:19530``. A cluster's token is read from ``IMSEEK_MILVUS_TOKEN``.
 
-    Only rows that differ are sent, and rows of images that are gone are taken away. A run that was killed has done
-    nothing that the next one does not complete: ids are keys, and what is there is compared by digests. Where columns
-    or encoders have changed, all rows are written beside the old ones, which are searched until that is done. Setting
-    ``stop`` ends the run after a block of rows.
+    Only rows that differ are sent; rows of removed images are deleted. A killed run is completed by the next, because
+    ids are keys and rows are compared by digest. If columns or encoders have changed, all rows are written beside the
+    old ones, which stay searchable until then. Setting ``stop`` ends the run after a block of rows.
 
-    Raises UsageError (no address; another collection's name), MissingExtraError, LockedError where somebody publishes
-    there now, ServerError, StorageError, StaleGenerationError.
+    Raises UsageError (an invalid address, another collection's name), MissingExtraError, LockedError if another process
+    is publishing there, ServerError, StorageError, StaleGenerationError.
     """
     with closing(Client(parse(address), create=True)) as client:
         return reading(collection, lambda reader: _Publishing(client, reader, progress, stop).run())
@@ -85,14 +84,12 @@ class _Publishing:
                 return self._report("interrupted", before, anew, left_out)
             record.write(self._client, target)
             if before is not None and anew:
-                with suppress(
-                    ImseekError
-                ):  # It is not searched any more; the next change drops what is left.
+                with suppress(ImseekError):  # No longer searched; the next change drops it.
                     self._client.drop(before.rows)
             return self._report("published", before, anew, left_out)
 
     def _before(self) -> Record | None:
-        """What is published there. Raises UsageError where that is another collection's."""
+        """Read the record of what is published. Raises UsageError if it belongs to another collection."""
         try:
             found = record.read(self._client)
         except CollectionNotFoundError:
@@ -112,7 +109,7 @@ class _Publishing:
         try:
             yield held
         except LockedError:
-            raise  # It is another one's by now.
+            raise  # Another process holds it by now.
         except BaseException:
             with suppress(ImseekError):
                 held.lease.leave()
@@ -123,7 +120,7 @@ class _Publishing:
             held.lease.leave()
 
     def _target(self, before: Record | None) -> tuple[Record, tuple[str, ...]]:
-        """What there is to be, and in which collection of Milvus; and the columns that find no place in it."""
+        """Return the record to publish, with its Milvus collection, and the columns that do not fit."""
         reader, name = self._reader, self._client.address.name
         current = reader.current
         columns, left_out = columns_of(reader)
@@ -157,7 +154,7 @@ class _Publishing:
         return self._placed(made, int(before.rows.removeprefix(layout.rows(name, 0)[:-1])) + 1), left_out
 
     def _placed(self, made: Record, number: int) -> Record:
-        """In a new collection of Milvus, or in one that a run which was killed had begun for the same columns."""
+        """Choose a Milvus collection for the rows: a new one, or one that a killed run began for the same columns."""
         made = made.at(layout.rows(self._client.address.name, number))
         begun = record.begun(self._client)
         if self._client.has(made.rows) and begun != made.shape:
@@ -172,11 +169,11 @@ class _Publishing:
         return made
 
     def _is_whole(self, target: Record) -> bool:
-        """Whether there are as many rows as there should be: a Milvus that lost power may have lost some."""
+        """Whether the row count is right: a Milvus that lost power may have lost rows."""
         return self._client.count(target.rows) == target.images
 
     def _send(self, target: Record, held: _Held) -> bool:
-        """Whether it came to its end."""
+        """Send the rows that differ, and delete those of removed images. Returns False if stopped."""
         known: dict[int, int] = {}
         for rows in self._client.everything(target.rows, [layout.ID, layout.DIGEST]):
             known.update({int(row[layout.ID]): int(row[layout.DIGEST]) for row in rows})
@@ -229,7 +226,7 @@ class _Publishing:
 
 
 class _Held:
-    """A lease, and whether what it was taken for was completed: if not, readers are told so."""
+    """A lease, and whether the work under it was completed: if not, readers are told."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease

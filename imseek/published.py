@@ -1,4 +1,4 @@
-"""A collection that was published to Milvus, asked as one that lies here: ``imseek.open("milvus://…")``."""
+"""Search a collection published to Milvus as if it were local: ``imseek.open("milvus://…")``."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 def connect(
     address: str, *, runtime: Runtime | None = None, notify: Callable[[str], None] | None = None
 ) -> PublishedCollection:
-    """Raises as :class:`PublishedCollection`."""
+    """Open a published collection. Raises as :class:`PublishedCollection`."""
     return PublishedCollection(address, runtime, notify)
 
 
 class PublishedCollection:
-    """What ``imseek publish`` has put into Milvus. Safe to use from several threads.
+    """A collection published to Milvus by ``imseek publish``. Safe to use from several threads.
 
-    Vectors and metadata come from Milvus; queries are encoded here, by the encoder that the collection was made with;
-    pictures are read from where they lay when it was published, as far as that can be reached from here. Raises
-    UsageError, MissingExtraError, CollectionNotFoundError, ServerError, LockedError, StorageError.
+    Vectors and metadata come from Milvus. Queries are encoded here, with the collection's encoder. Pictures are read
+    from their places at the time of publishing, if reachable from here. Raises UsageError, MissingExtraError,
+    CollectionNotFoundError, ServerError, LockedError, StorageError.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PublishedCollection:
         self.close()
 
     def close(self) -> None:
-        """The collection may not be used after that."""
+        """Close the connection. The collection must not be used afterwards."""
         self._encoders.clear()
         self._engine.close()
 
@@ -84,8 +84,11 @@ class PublishedCollection:
         metadata: bool = True,
         vectors: bool = False,
     ) -> SearchResult:
-        """As :meth:`imseek.Collection.search`: the same ids and scores. Raises QueryError for a filter that Milvus
-        cannot tell and for hits beyond the best 16,384; ServerError or StorageError where Milvus fails."""
+        """Search as :meth:`imseek.Collection.search`, with the same ids and scores.
+
+        Raises QueryError for a filter that Milvus cannot express and for hits beyond the best 16,384; ServerError or
+        StorageError if Milvus fails.
+        """
         found = self._engine.search(as_query(query, limit, by), Wanted(metadata, vectors))
         return replace(found, pictures=self.pictures)
 
@@ -98,20 +101,20 @@ class PublishedCollection:
         metadata: bool = True,
         vectors: bool = False,
     ) -> list[SearchResult]:
-        """As :meth:`imseek.Collection.search_many`."""
+        """Search many queries, as :meth:`imseek.Collection.search_many`."""
         asked = [as_query(query, limit, by) for query in queries]
         found = self._engine.search_many(asked, Wanted(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:
-        """Raises ImageNotFoundError."""
+        """Return everything known about one image. Raises ImageNotFoundError."""
         return self._engine.read(lambda reader: reader.image(image_id))
 
     def read(self, image_id: int) -> bytes:
-        """The picture itself, from the source that had it, where that can be reached from here.
+        """Read the original bytes of a picture from its source, if reachable from here.
 
-        Raises ImageNotFoundError, ContentChangedError where something else lies at its place now, and MediaError where
-        it is not there, or nobody has seen it: its vector was made elsewhere.
+        Raises ImageNotFoundError, ContentChangedError if its content has changed, and MediaError if it is gone, or if
+        its vector was made elsewhere and the picture was never read.
         """
         picture = self.originals.load(image_id)
         if not picture.is_verified:
@@ -119,7 +122,7 @@ class PublishedCollection:
         return picture.data
 
     def info(self) -> CollectionInfo:
-        """Counts, encoder and generation as they were published."""
+        """Return counts, encoder and generation as published."""
         reader = self._engine.reader
         current = reader.current
         return CollectionInfo(
@@ -159,7 +162,7 @@ class PublishedCollection:
 
 @dataclass(frozen=True, slots=True)
 class PublishedPictures:
-    """The pictures of a published collection: :class:`imseek.types.Pictures`."""
+    """Reads pictures of a published collection; implements :class:`imseek.types.Pictures`."""
 
     address: str
 
@@ -175,7 +178,7 @@ class PublishedPictures:
             yield read
 
     def html(self, result: SearchResult) -> str:
-        """A grid for notebooks; never raises."""
+        """Render the hits as a grid for notebooks; never raises."""
         from imseek.showing.grid import html
 
         return html(result, self.opened)

@@ -1,4 +1,4 @@
-"""A collection that a server has (``imseek serve``), asked as one that lies here: ``imseek.open("http://…")``."""
+"""Search a collection on a server (``imseek serve``) as if it were local: ``imseek.open("http://…")``."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ from imseek.types import (
 )
 
 TOKEN_VARIABLE: Final = "IMSEEK_TOKEN"  # noqa: S105 - the name of a variable
-#: Seconds that a server may be silent.
+#: Seconds to wait for the server.
 _TIMEOUT: Final = 60.0
-#: Queries that are sent at once, and bytes that an answer may have.
+#: Queries per request, and bytes per response, at most.
 _TOGETHER: Final = 256
 _LARGEST: Final = 1 << 30
-#: Of the largest thumbnail that a server makes, in pixels.
+#: Longer side in pixels of the largest thumbnail that a server makes.
 _SIDE: Final = 1024
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _CLOSED: Final = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
-#: What a server says that it could not do, by the name of the error.
+#: Errors that a server reports, by name.
 _NAMED: Final[Mapping[str, type[ImseekError]]] = {
     "ExpiredPageError": ExpiredPageError,
     "ImageNotFoundError": ImageNotFoundError,
@@ -71,17 +71,19 @@ T = TypeVar("T")
 
 
 def connect(url: str, token: str | None = None) -> RemoteCollection:
-    """A collection that a server has. ``token`` is that of the server, by default ``IMSEEK_TOKEN``; without one only
-    what needs none can be asked. Raises as :class:`RemoteCollection`."""
+    """Open a collection on a server. ``token`` defaults to ``IMSEEK_TOKEN``.
+
+    Without a token, only open routes work. Raises as :class:`RemoteCollection`.
+    """
     return RemoteCollection(url, token or os.environ.get(TOKEN_VARIABLE) or None)
 
 
 class RemoteCollection:
-    """One collection of a server. Safe to use from several threads; each keeps a connection.
+    """A collection on a server. Safe to use from several threads; each has its own connection.
 
-    ``url`` is that of the server (then its first collection is meant) or of a collection
-    (``http://host:1234/collections/NAME``). Pictures of queries are sent, files that they lie in are not. Raises
-    UsageError, ServerError where nobody answers, CollectionNotFoundError.
+    ``url`` is that of the server, for its first collection, or of a collection (``http://host:1234/collections/NAME``).
+    Pictures in queries are sent as bytes, not as file names. Raises UsageError, ServerError if the server does not
+    answer, CollectionNotFoundError.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -131,7 +133,7 @@ class RemoteCollection:
         self.close()
 
     def close(self) -> None:
-        """Close all connections. A collection that is asked again opens another one."""
+        """Close all connections. Later requests open new ones."""
         with self._lock:
             opened, self._opened = self._opened, []
         self._local = threading.local()
@@ -147,7 +149,7 @@ class RemoteCollection:
         metadata: bool = True,
         vectors: bool = False,
     ) -> SearchResult:
-        """As :meth:`imseek.Collection.search`. Raises ServerError too."""
+        """Search as :meth:`imseek.Collection.search`. Also raises ServerError."""
         body = self._body(as_query(query, limit, by), vectors)
         return self._read(
             "POST", f"{self._at}/search", lambda found: self._result(found, metadata=metadata), body
@@ -162,7 +164,7 @@ class RemoteCollection:
         metadata: bool = True,
         vectors: bool = False,
     ) -> list[SearchResult]:
-        """As :meth:`imseek.Collection.search_many`, but that answers may be of more than one generation."""
+        """Search many queries as :meth:`imseek.Collection.search_many`; answers may come from different generations."""
         asked = [as_query(query, limit, by) for query in queries]
         bodies = [self._body(query, vectors) for query in asked]
 
@@ -179,19 +181,19 @@ class RemoteCollection:
         return found
 
     def get(self, image_id: int) -> Image:
-        """Raises ImageNotFoundError, ServerError."""
+        """Return everything known about one image. Raises ImageNotFoundError, ServerError."""
         return self._read("GET", f"{self._at}/images/{int(image_id)}", image_of)
 
     def read(self, image_id: int) -> bytes:
-        """The picture itself. Raises ImageNotFoundError, MediaError, ServerError."""
+        """Read the original bytes of a picture. Raises ImageNotFoundError, MediaError, ServerError."""
         return self._request("GET", f"{self._at}/images/{int(image_id)}/file")
 
     def thumbnail(self, image_id: int, side: int = 256) -> bytes:
-        """A WebP of at most ``side`` pixels, 32 to 1024. Raises as :meth:`read`."""
+        """Return a WebP thumbnail whose longer side is at most ``side`` pixels, 32 to 1024. Raises as :meth:`read`."""
         return self._request("GET", f"{self._at}/images/{int(image_id)}/thumbnail?side={int(side)}")
 
     def info(self) -> CollectionInfo:
-        """What the server tells: counts and the encoder; sources and failures it keeps to itself."""
+        """Return counts and the encoder; servers do not disclose sources and failures."""
         return self._read("GET", self._at, self._info)
 
     def _info(self, found: Mapping[str, Any]) -> CollectionInfo:
@@ -213,7 +215,7 @@ class RemoteCollection:
         )
 
     def _body(self, query: Query, vectors: bool) -> dict[str, Any]:
-        """Pictures in files travel as bytes. Raises QueryError."""
+        """Build a request body; picture files are sent as bytes. Raises QueryError."""
         terms = tuple(
             replace(term, picture=_bytes(term.picture)) if isinstance(term.picture, Path) else term
             for term in query.terms
@@ -249,7 +251,7 @@ class RemoteCollection:
     def _read(
         self, method: str, path: str, make: Callable[[Any], T], body: Mapping[str, Any] | None = None
     ) -> T:
-        """What ``make`` makes of the answer. Raises ServerError where it is none of imseek's."""
+        """Send a request and convert the JSON response with ``make``. Raises ServerError if it is not imseek's."""
         data = self._request(method, path, body)
         try:
             return make(json.loads(data))
@@ -277,7 +279,7 @@ class RemoteCollection:
                 break
             except (http.client.HTTPException, OSError) as error:
                 self._drop(connection)
-                # A connection that had been idle may be closed by now. Asking twice changes nothing.
+                # The server may have closed an idle connection. Requests are safe to repeat.
                 if again and isinstance(error, _CLOSED):
                     continue
                 hint = "is `imseek serve` running there?"
@@ -287,9 +289,7 @@ class RemoteCollection:
                     hint = "`imseek serve` itself speaks http, not https"
                 raise ServerError(f"no answer from {self.url}: {error}", hint=hint) from error
             except BaseException:
-                self._drop(
-                    connection
-                )  # After Ctrl-C, the next question is not to read the answer of this one.
+                self._drop(connection)  # After Ctrl-C, the next request must not read this response.
                 raise
         if len(data) > _LARGEST:
             self._drop(connection)
@@ -321,8 +321,10 @@ class RemoteCollection:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The pictures of a collection that a server has: :class:`imseek.types.Pictures`. A copy that leaves the process
-    leaves the token behind, and takes that of ``IMSEEK_TOKEN``."""
+    """Reads pictures of a collection on a server; implements :class:`imseek.types.Pictures`.
+
+    Pickling drops the token; the copy uses ``IMSEEK_TOKEN``.
+    """
 
     url: str
     token: str | None = field(default=None, repr=False)
@@ -332,7 +334,7 @@ class Served:
 
     @contextmanager
     def opened(self) -> Iterator[ReadPicture]:
-        """Small pictures, as the server makes them."""
+        """Yield a reader of thumbnails made by the server."""
         with connect(self.url, self.token) as opened:
 
             def read(uuid: str, image_id: int, side: int) -> bytes:
@@ -343,14 +345,14 @@ class Served:
             yield read
 
     def html(self, result: SearchResult) -> str:
-        """A grid for notebooks; never raises."""
+        """Render the hits as a grid for notebooks; never raises."""
         from imseek.showing.grid import html
 
         return html(result, self.opened)
 
 
 def _parts(queries: Sequence[Query], vectors: bool) -> Iterator[tuple[int, int]]:
-    """From where to where, so that a server answers each part at once."""
+    """Yield slices of the queries, each small enough for one request."""
     start = hits = 0
     for n, query in enumerate(queries):
         wanted = query.limit * (query.per_group if query.group_by else 1) * (VECTOR if vectors else 1)
@@ -363,7 +365,7 @@ def _parts(queries: Sequence[Query], vectors: bool) -> Iterator[tuple[int, int]]
 
 
 def _without_user(url: str) -> str:
-    """A URL as it may be shown: without user and password."""
+    """Remove user and password from a URL, for display."""
     scheme, mark, rest = url.partition("://")
     return scheme + mark + rest.rpartition("@")[2] if mark else url
 

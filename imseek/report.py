@@ -1,4 +1,4 @@
-"""All that can be said of a collection: ``imseek.report.gather(collection)``; `imseek report` makes a page of it.
+"""Gather a full report on a collection: ``imseek.report.gather(collection)``. `imseek report` renders it as a page.
 
 >>> found = imseek.report.gather("photos.imseek")      # doctest: +SKIP
 >>> found.contents.formats, found.quality.unknown      # doctest: +SKIP
@@ -27,12 +27,12 @@ from imseek.types import (
 
 T = TypeVar("T")
 
-#: What takes longer than counting, and can be left out.
+#: Parts of a report that are slow and may be skipped.
 Part: TypeAlias = Literal["quality", "clusters", "outliers", "duplicates"]
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
-#: So many pairs of pictures are looked at to be sure of duplicates.
+#: Default number of picture pairs to compare for duplicates.
 LOOKS: Final = 1000
-#: Images of a list, outliers, clusters.
+#: Images per quality list, and outliers.
 _WORST: Final = 12
 _OUTLIERS: Final = 24
 
@@ -45,10 +45,10 @@ def gather(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> CollectionReport:
-    """Count, rate, group and compare the images of a collection, from what is stored; nothing is changed.
+    """Count, rate, cluster and compare the images of a collection from stored values; changes nothing.
 
-    Of duplicates, at most ``looks`` pairs of pictures are opened. A part that cannot be had (an extra that is missing)
-    is None, and a note says why. Raises UsageError for a part that is not one, CollectionNotFoundError,
+    At most ``looks`` pairs of pictures are opened, to confirm duplicates. A part that fails (such as for a missing
+    extra) is None, and a note says why. Raises UsageError for an unknown part, CollectionNotFoundError,
     CorruptCollectionError.
     """
     if unknown := sorted(set(skip) - set(PARTS)):

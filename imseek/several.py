@@ -1,4 +1,4 @@
-"""Several collections asked at once: one answer from all of them."""
+"""Search several collections at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imseek.search.result_pages import Wanted, answer
 from imseek.showing.pictures import Folders
 from imseek.types import SearchResult
 
-#: A page token counts its collections in one byte.
+#: A page token stores the number of collections in one byte.
 MOST: Final = 255
 
 
@@ -29,16 +29,15 @@ def search_all(
     metadata: bool = True,
     vectors: bool = False,
 ) -> SearchResult:
-    """The images of all the collections that are most like ``query``: :attr:`imseek.Hit.collection` says of which.
+    """Return the images most similar to ``query`` from all collections; :attr:`imseek.Hit.collection` names each hit's.
 
-    Arguments are those of :meth:`imseek.Collection.search`, but that the query may not refer to stored images: their
-    ids mean other pictures in each collection. Scores can be compared because all collections have to have the same
-    encoders, in the spaces that answer. Conditions, a cutoff and a minimum score hold in each; near-duplicates are
-    collapsed within each. Equal scores come in the order of the collections. How widely scores of several terms spread
-    is taken from the first.
+    Arguments are those of :meth:`imseek.Collection.search`, but the query may not refer to indexed images, whose ids
+    differ between collections. All collections must have the same encoders in the searched spaces, so that scores are
+    comparable. Filters, cutoff and minimum score apply to each collection, and near-duplicates are collapsed within
+    each. Equal scores keep the order of the collections. Statistics for fusing several terms come from the first one.
 
-    Raises UsageError for no collection, one that is named twice, and other encoders; QueryError for ids of stored
-    images; and what :meth:`imseek.Collection.search` raises.
+    Raises UsageError for no collection, a duplicate one, or different encoders; QueryError for ids of indexed images;
+    and whatever :meth:`imseek.Collection.search` raises.
     """
     if not collections:
         raise UsageError("no collection to search")
@@ -71,7 +70,7 @@ def search_all(
 
 
 def _whole(ask: Callable[[], SearchResult], engine: Engine) -> Callable[[], SearchResult]:
-    """``ask``, once more where files of this engine's collection have gone meanwhile."""
+    """Wrap ``ask`` so that it is retried if a purge removes files of this engine's collection meanwhile."""
     return lambda: engine.until_whole(ask)
 
 
@@ -83,7 +82,7 @@ def _check(query: Query, collections: int) -> None:
 
 
 def _check_encoders(collections: Sequence[Collection], query: Query) -> None:
-    """Raises UsageError where the scores of two collections cannot be compared."""
+    """Raise UsageError if the scores of two collections are not comparable."""
     first, *others = collections
     spaces = [answering_spaces(one._engine.reader.current, query) for one in (first, *others)]
     for collection, theirs in zip(others, spaces[1:], strict=True):

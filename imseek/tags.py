@@ -1,9 +1,9 @@
-"""Tags of images: words that people give them, and what else gives, with who did: ``imseek.tags.add(collection, …)``.
+"""Tags of images, each with its provenance: a person, a probe, zero-shot labels and so on.
 
 >>> imseek.tags.add("photos.imseek", "boat", [17, "harbour.jpg"])      # doctest: +SKIP
 >>> imseek.tags.counts("photos.imseek")                                # doctest: +SKIP
 
-A tag can be filtered by (``tag('boat')``, docs/where.md), and is what probes learn from (docs/probes.md).
+Filters can use tags (``tag('boat')``, docs/where.md), and probes learn from them (docs/probes.md).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from imseek.explore.snapshot_session import reading
 from imseek.search.where import Filters
 from imseek.types import AnyCollection, Tag, TagCount, TagReport, path_of
 
-#: An image: its id, or where it lies (a file, a URL, ``a.zip!/b.jpg``).
+#: An image: its id or its place (a file, a URL, ``a.zip!/b.jpg``).
 AnyImage: TypeAlias = int | np.integer[Any] | str | bytes | os.PathLike[str]
 
-#: Who gives tags where nobody else is named. A person's word goes over that of anything else.
+#: The default provenance. A person's tag overrides any other.
 PERSON: Final = "person"
-#: Characters of a tag, and of a provenance.
+#: Maximum length in characters of a tag or a provenance.
 _LONGEST: Final = 200
 
 
@@ -41,10 +41,10 @@ def add(
     where: str | None = None,
     provenance: str = PERSON,
 ) -> TagReport:
-    """Give a tag to images, and to those that meet a condition (docs/where.md). All or nothing, in one commit.
+    """Tag images, and those that meet ``where`` (docs/where.md), all in one commit or not at all.
 
-    A path stands for the image that lies there, else for all images with the content of that file. Raises UsageError
-    (a tag that cannot be one), ImageNotFoundError, QueryError, LockedError.
+    A path means the image at that place, or else all images with that file's content. Raises UsageError (an invalid
+    tag), ImageNotFoundError, QueryError, LockedError.
     """
     return add_all(
         collection, _each(path_of(collection), tag, images, where), provenance=provenance, strict=True
@@ -58,8 +58,11 @@ def add_all(
     provenance: str = PERSON,
     strict: bool = False,
 ) -> TagReport:
-    """Give each image its tag, in one commit. Images that are not there are named in the report, or (``strict``)
-    raise ImageNotFoundError, and nothing is changed. Raises as :func:`add`."""
+    """Tag each image with its own tag, in one commit.
+
+    Unknown images are listed in the report; with ``strict`` they raise ImageNotFoundError instead, and nothing is
+    changed. Raises as :func:`add`.
+    """
     from imseek.data import tags as stored
     from imseek.data.writer_wait import writing
 
@@ -81,8 +84,10 @@ def remove(
     where: str | None = None,
     everywhere: bool = False,
 ) -> TagReport:
-    """Take a tag away from images, whoever gave it; ``everywhere``: from all. Raises as :func:`add`, and UsageError for
-    a tag that no image has."""
+    """Remove a tag from images, whoever gave it; with ``everywhere``, from all images.
+
+    Raises as :func:`add`, and UsageError for a tag that no image has.
+    """
     from imseek.data import tags as stored
     from imseek.data.writer_wait import writing
 
@@ -108,9 +113,11 @@ def choose(
     provenance: str = PERSON,
     patience: float | None = None,
 ) -> TagReport:
-    """Of the tags ``among``, let each image have exactly the one that is chosen for it; None: none of them. In one
-    commit. ``changed`` counts tags given and tags taken away. Another writer is waited for, ``patience`` seconds
-    (else 30) at most. Raises UsageError for a choice that is not ``among`` them, and as :func:`add`."""
+    """Give each image exactly one of the tags ``among``, or none of them (None), in one commit.
+
+    ``changed`` counts tags added and removed. Waits at most ``patience`` seconds (default 30) for another writer.
+    Raises UsageError for a choice that is not ``among`` them, and as :func:`add`.
+    """
     from imseek.data import tags as stored
     from imseek.data.writer_wait import writing
 
@@ -134,8 +141,11 @@ def choose(
 
 
 def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
-    """Give all images with a tag another in its place, from whom they had it; one commit. Images that have both keep
-    the other as it is. Raises UsageError (a tag that no image has, a name that cannot be one), LockedError."""
+    """Rename a tag on all images, keeping its provenance, in one commit.
+
+    Images that have both tags keep the existing one unchanged. Raises UsageError (a tag that no image has, an invalid
+    name), LockedError.
+    """
     from imseek.data import tags as stored
     from imseek.data.writer_wait import writing
 
@@ -158,7 +168,7 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
 
 
 def counts(collection: AnyCollection) -> tuple[TagCount, ...]:
-    """All tags of images that can be found, by name."""
+    """Count the live images of each tag, by name."""
     rows = tag_reader.counts(path_of(collection))
     return tuple(
         TagCount(tag, sum(n for _, n in by), dict(by))
@@ -170,7 +180,7 @@ def counts(collection: AnyCollection) -> tuple[TagCount, ...]:
 
 
 def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple[Tag, ...]]:
-    """The tags of images, by id, also where there are none. Raises ImageNotFoundError."""
+    """Return the tags of images, by id; empty for images without tags. Raises ImageNotFoundError."""
     root = path_of(collection)
     pairs, _ = _pairs(root, ((image, "any") for image in images), strict=True)
     found: dict[int, list[Tag]] = {image_id: [] for image_id, _ in pairs}
@@ -180,7 +190,7 @@ def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple
 
 
 def every(collection: AnyCollection) -> tuple[tuple[int, Tag], ...]:
-    """All tags of all images, by image and tag."""
+    """Return all tags of all images, ordered by image and tag."""
     return tuple((image_id, Tag(tag, by)) for image_id, tag, by in reading(collection, tag_reader.rows))
 
 
@@ -198,7 +208,7 @@ def _each(
 def _pairs(
     root: Path, given: Iterable[tuple[AnyImage, str]], strict: bool
 ) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
-    """Ids and tags, each once, of images that are there; and what is not. Raises UsageError, ImageNotFoundError."""
+    """Resolve images to unique (id, tag) pairs; also returns unknown images. Raises UsageError, ImageNotFoundError."""
     asked = [(int(image) if isinstance(image, np.integer) else image, tag.strip()) for image, tag in given]
     for tag in {tag for _, tag in asked}:
         _check("a tag", tag)
@@ -227,7 +237,7 @@ def _pairs(
 
 
 def _check(what: str, text: str) -> None:
-    """Raises UsageError for what cannot be a tag, or its provenance."""
+    """Raise UsageError for an invalid tag or provenance."""
     if not text.strip() or text != text.strip():
         raise UsageError(f"{what} must not be empty, nor begin or end with a space")
     if len(text) > _LONGEST or not text.isprintable():

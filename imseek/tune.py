@@ -1,8 +1,8 @@
-"""Vectors that fit a collection better: ``imseek.tune.tune(collection)`` learns a small adapter and says what it gains.
+"""Learn a small adapter that fits vectors to a collection, and measure what it gains: ``imseek.tune.tune(…)``.
 
-It learns from captions, tags or judgements of the collection, and is measured on pictures that it has not seen. Only
-where it helps there, all vectors go through it into a new space, which takes the place of the old one; that is kept, so
-that :func:`back` and :func:`use` switch between the two. No picture is opened.
+It learns from the collection's captions, tags or judgements, and is measured on held-out pictures. Only if it helps
+there are all vectors adapted into a new space, which replaces the old one. The old space is kept, so that :func:`back`
+and :func:`use` can switch between them. No picture is opened.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Retrieval", "TuneGain", "TuneReport", "Tuning", "back", "tune", "use"]
 
-#: The name of an adapter that is not given one.
+#: The default name of an adapter.
 NAME: Final = "tuned"
 
 
@@ -51,18 +51,18 @@ def tune(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> TuneReport:
-    """Learn an adapter over the image vectors of the first space, and search in what it makes of them if it helps.
+    """Learn an adapter over the first space's image vectors, and search the adapted vectors if that helps.
 
-    ``source`` is what it learns from (by default the first of captions, tags and judgements that there are some of):
-    pictures and their captions, or their tags, or pairs that were judged the same. ``loss`` is ``"infonce"`` or
-    ``"sigmoid"`` (:mod:`imseek.encoders.adapter_training`). ``name`` is that of the model that holds the adapter, and
-    part of the new space's reference. The same ``seed`` gives the same adapter on the same machine. With ``dry_run``
-    nothing is changed. Where the held-out pictures do not show that it helps, the outcome is ``"refused"``, and nothing
-    is changed either. Killed or stopped (``stop``), nothing has happened.
+    ``source`` sets what it learns from (default: the first available of captions, tags, judgements): pictures and their
+    captions or tags, or pairs judged the same. ``loss`` is ``"infonce"`` or ``"sigmoid"``
+    (:mod:`imseek.encoders.adapter_training`). ``name`` names the model that holds the adapter, and is part of the new
+    space's reference. The same ``seed`` gives the same adapter on the same machine. With ``dry_run`` nothing is
+    changed. If the held-out pictures show no gain, the outcome is ``"refused"`` and nothing is changed either. A killed
+    or stopped (``stop``) run changes nothing.
 
-    Raises UsageError where there is too little to learn from (with how much is needed), the space is tuned already, its
-    encoder knows no words and ``source`` is of words, or ``name`` is taken; EncoderMismatchError, what loading an
-    encoder raises, CollectionNotFoundError, LockedError, ReadOnlyError, StorageError where the disk is full or fails,
+    Raises UsageError if there is too little to learn from (with the amount needed), the space is already tuned, its
+    encoder has no text tower although ``source`` is text, or ``name`` is taken; EncoderMismatchError, whatever loading
+    an encoder raises, CollectionNotFoundError, LockedError, ReadOnlyError, StorageError if the disk is full or fails,
     and CorruptCollectionError.
     """
     from imseek.data import adapter_spaces
@@ -76,7 +76,7 @@ def tune(
     root = path_of(collection)
     started = time.monotonic()
     stop = stop or threading.Event()
-    # What can be told before anything is loaded.
+    # Fail before anything is loaded.
     reading(root, lambda reader: _check_untuned(reader.current.space))
     adapter_spaces.check_name(root, name)
     load = _knowing_words(root, runtime, notify)
@@ -131,11 +131,11 @@ def back(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> ReencodeReport:
-    """Search in the vectors of the encoder itself again. The tuned space and its adapter are kept: :func:`use`.
+    """Search the encoder's own vectors again. The tuned space and its adapter are kept for :func:`use`.
 
-    One commit where the vectors that are kept are of all images; of those that came since, the pictures are read and
-    encoded, as :func:`imseek.upkeep.reencode` does, which says more, also of ``allow_missing`` and of what is raised.
-    Raises UsageError where the first space is not tuned.
+    This is a single commit if the kept vectors cover all images. Otherwise the pictures added since are read and
+    encoded as by :func:`imseek.upkeep.reencode`, which also describes ``allow_missing`` and the errors. Raises
+    UsageError if the first space is not tuned.
     """
     from imseek import upkeep
     from imseek.data import adapter_spaces
@@ -159,7 +159,7 @@ def back(
         ):
             notes = _caption_notes(writer, space) + _renewed(writer, tell, stop)
             return _switched(writer, kept, space, "switched", started, notes)
-    if kept is not None:  # What is encoded now is to be compared with what is kept.
+    if kept is not None:  # New vectors must be comparable with the kept ones.
         checks.check_fingerprint(
             load_encoder(root, kept, ("image",), runtime, notify), named[1], kept.fingerprint
         )
@@ -182,11 +182,11 @@ def use(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> ReencodeReport:
-    """Search in the vectors of the adapter ``name`` again, after :func:`back`. Images that came since go through it;
-    no picture is opened.
+    """Search the vectors of the adapter ``name`` again, after :func:`back`.
 
-    Raises UsageError where there is no such adapter, or another encoder's vectors are searched,
-    CollectionNotFoundError, CorruptCollectionError, LockedError, ReadOnlyError, StorageError.
+    Vectors of images added since are adapted first; no picture is opened. Raises UsageError if there is no such adapter
+    or another encoder's vectors are searched, CollectionNotFoundError, CorruptCollectionError, LockedError,
+    ReadOnlyError, StorageError.
     """
     from imseek.data import adapter_spaces, models, spaces
     from imseek.encoders.adapters import Adapter
@@ -269,7 +269,7 @@ def _learn(
 def _knowing_words(
     root: Path, runtime: Runtime | None, notify: Callable[[str], None] | None
 ) -> Callable[[SpaceInfo], Encoder]:
-    """Loads the encoder of a space for words. It raises UsageError where it knows none."""
+    """Return a loader of a space's encoder for text. It raises UsageError if the encoder has no text tower."""
     from imseek.encoders.checks import check_fingerprint
     from imseek.search.encoder_loader import load_encoder
 
@@ -312,7 +312,7 @@ def _store(
 
 
 def _facts(learned: _Learned, taught: Taught, loss: TuneLoss, seed: int) -> dict[str, Any]:
-    """How an adapter came about, for its model."""
+    """Describe how an adapter was trained, for its model."""
     return {
         "source": learned.examples.source,
         "loss": loss,

@@ -1,4 +1,4 @@
-"""Checking, mending and tidying collections; the first two also where they do not open."""
+"""Verify, repair and maintain collections. :func:`verify` and :func:`repair` also accept damaged ones."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 def verify(path: str | os.PathLike[str]) -> VerifyReport:
     """Read every file of a collection and compare it with what is recorded. Changes nothing.
 
-    Raises CollectionNotFoundError where there is none, FormatVersionError for a later format, LockedError while a
-    writer is at work.
+    Raises CollectionNotFoundError, FormatVersionError for a newer format, LockedError while a writer is active.
     """
     from imseek.data.verify import verify as verify_files
 
@@ -50,7 +49,7 @@ def verify(path: str | os.PathLike[str]) -> VerifyReport:
 
 
 def is_trusted(path: str | os.PathLike[str]) -> bool:
-    """Whether you trust a collection (docs/security.md); those that imseek made here you do.
+    """Whether the user trusts a collection (docs/security.md). Collections that imseek made here are trusted.
 
     Raises CollectionNotFoundError, FormatVersionError.
     """
@@ -60,11 +59,11 @@ def is_trusted(path: str | os.PathLike[str]) -> bool:
 
 
 def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
-    """Say that you trust a collection that somebody else made: from now on it may be written to, its approximate index
-    is used, and its encoder may come from where it says. Every file of it is checked first.
+    """Trust a collection that someone else made, after checking all its files.
 
-    Where there is a problem, nothing is remembered unless with ``force``, neither the collection nor the server of its
-    catalog; the report says which. Raises as :func:`verify`, and StorageError where it cannot be remembered.
+    From then on it may be written to, its approximate index is used, and its encoder may come from the source it names.
+    If there is a problem, neither the collection nor its catalog's server is trusted, unless ``force`` is true; the
+    report lists the problems. Raises as :func:`verify`, and StorageError if the trust cannot be recorded.
     """
     from imseek.data import layout
     from imseek.data import trust as trusting
@@ -86,14 +85,14 @@ def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
 
 
 def trusted_collections() -> tuple[TrustRecord, ...]:
-    """The collections that you trust, by path."""
+    """List the collections that the user trusts, by path."""
     from imseek.data import trust as trusting
 
     return trusting.trusted_collections()
 
 
 def distrust(path: str | os.PathLike[str]) -> None:
-    """Forget that a collection is trusted, and that the server of its catalog is allowed. Raises StorageError."""
+    """Withdraw trust in a collection and in the server of its catalog. Raises StorageError."""
     from imseek.data import layout
     from imseek.data import trust as trusting
 
@@ -104,18 +103,18 @@ def distrust(path: str | os.PathLike[str]) -> None:
         from imseek.data.postgres.allowed_servers import withdraw_server
 
         address = None
-        with suppress(ImseekError):  # It is damaged, or may be gone.
+        with suppress(ImseekError):  # It may be damaged or gone.
             address = read_address(root)
         if address is not None:
             withdraw_server(address)
 
 
 def repair(path: str | os.PathLike[str]) -> RepairReport:
-    """Mend what can be mended, from shards, backups and the catalog; the report names what is lost.
+    """Repair a collection from shards, backups and the catalog; the report lists what is lost.
 
-    Images whose vector is lost are encoded again by the next ``index``, under their old ids; those whose files are put
-    away are not taken for gone (:mod:`imseek.curate.actions.undo`). Raises
-    CollectionNotFoundError, LockedError, ReadOnlyError.
+    The next ``index`` re-encodes images whose vector is lost, under their old ids. Images whose files were put away are
+    not treated as removed (:mod:`imseek.curate.actions.undo`). Raises CollectionNotFoundError, LockedError,
+    ReadOnlyError.
     """
     from imseek.curate.actions.quarantine_recovery import recall
     from imseek.data.repair import repair as repair_files
@@ -130,9 +129,9 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
 
 
 def due(path: str | os.PathLike[str]) -> Due:
-    """What :func:`merge`, :func:`purge` and :func:`measure` would find to do now. Changes nothing, opens no picture.
+    """Report the work that :func:`merge`, :func:`purge` and :func:`measure` would do now. Changes nothing.
 
-    Raises as :func:`imseek.open`.
+    Opens no picture. Raises as :func:`imseek.open`.
     """
     from imseek.curate.missing_measures import count_unmeasured
     from imseek.data import compaction as merging
@@ -157,7 +156,7 @@ def due(path: str | os.PathLike[str]) -> Due:
 
 
 def disk_use(path: str | os.PathLike[str]) -> tuple[DiskUse, ...]:
-    """What the files of a collection take of the disk, by what they are for, the largest first. Opens no file.
+    """Report the disk usage of a collection by purpose, the largest first. Opens no file.
 
     Raises CollectionNotFoundError.
     """
@@ -175,11 +174,10 @@ def merge(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> MergeReport:
-    """Merge small shards until nothing is due, clear away files that nobody uses any more, and renew approximate
-    indexes that lack too much.
+    """Merge small shards, delete unused files, and renew outdated approximate indexes.
 
-    Indexing does the same along the way. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
-    CorruptCollectionError where a file of the collection is damaged.
+    Indexing does the same as it goes. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
+    CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.data import snapshots
     from imseek.data.compaction import merge_due
@@ -200,15 +198,15 @@ def purge(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> PurgeReport:
-    """Remove the last bytes of what has left a collection: from shards, indexes, catalog, backups and cache.
+    """Remove all remains of deleted images from a collection: from shards, indexes, catalog, backups and cache.
 
-    Gone are vectors, metadata, places and tags of images that were removed or have changed. Of what still lies in a
-    source, nothing is gone: ``index`` first where files have been deleted. Judgements stay: they speak of contents.
-    Records of what was done to files go once it has been undone. Searches go on meanwhile.
-    An approximate index that held such an image is dropped, and built again at the end.
+    This covers vectors, metadata, places and tags of images that were removed or have changed. Images still in a source
+    are kept: run ``index`` first if files were deleted. Judgements stay, because they refer to contents. Records of
+    file actions are deleted once undone. Searches continue meanwhile. An approximate index that held such an image is
+    dropped, and rebuilt at the end.
 
-    Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError where a file of the
-    collection is damaged.
+    Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError if a file of the collection
+    is damaged.
     """
     from imseek.curate.actions.quarantine_recovery import forget
     from imseek.data import snapshots
@@ -229,11 +227,11 @@ def measure(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> MeasureReport:
-    """Measure the quality of pictures (``luma_…``, docs/dataset.md) that were indexed before that was part of indexing.
+    """Measure the quality (``luma_…``, docs/dataset.md) of pictures indexed before indexing did so.
 
-    Opens those pictures, encodes nothing, and can be interrupted: the next call goes on. Pictures that cannot be read,
-    or have changed since, stay without. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
-    CorruptCollectionError where a file of the collection is damaged.
+    Opens those pictures but encodes nothing. After an interruption, the next call continues. Pictures that are
+    unreadable or have changed stay unmeasured. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
+    CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.curate.missing_measures import measure as measure_pictures
     from imseek.data.run_progress import telling
@@ -261,12 +259,12 @@ def build_index(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[BuildReport, ...]:
-    """Build the approximate indexes of a collection anew, and from now on as ``policy`` says (None: as it said before).
+    """Rebuild the approximate indexes, and store ``policy`` for later builds (None: keep the current one).
 
-    One report for each space. Searches go on in what there was, and see the new index as one generation. Killed or
-    stopped (``stop``), what there was stays. Raises UsageError where the policy cannot be followed,
-    CollectionNotFoundError, LockedError, ReadOnlyError, StorageError where the disk is full or fails, and
-    CorruptCollectionError where a file of the collection is damaged.
+    Returns one report per space. Searches use the old indexes meanwhile, and see the new ones as one generation. A
+    killed or stopped (``stop``) run leaves the old ones in place. Raises UsageError for an infeasible policy,
+    CollectionNotFoundError, LockedError, ReadOnlyError, StorageError if the disk is full or fails, and
+    CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.data import snapshots
     from imseek.data.run_progress import telling
@@ -294,22 +292,21 @@ def reencode(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> ReencodeReport:
-    """Encode every picture again with the encoder ``reference``, then search in the new vectors.
+    """Encode every picture again with the encoder ``reference``, then search the new vectors.
 
-    The new space takes the place of the first image space, or of that with the id ``space``; with ``add`` it comes
-    behind all others instead. Searches go on in the old spaces meanwhile, and see the switch as one generation. The
-    old space is kept until :func:`drop_space`, and encoding with its encoder again takes it up: only what it lacks is
-    encoded. Killed, stopped (``stop``) or refused, the same call goes on with what was built; where the switch was
-    made before, it says so.
+    The new space replaces the first image space, or the one with the id ``space``; with ``add`` it is appended instead.
+    Searches use the old spaces meanwhile, and see the switch as one generation. The old space is kept until
+    :func:`drop_space`; re-encoding with its encoder reuses it and encodes only what it lacks. If killed, stopped
+    (``stop``) or refused, the same call continues from what was built; if the switch was already made, the report says
+    so.
 
-    A picture that cannot be read now, or has changed, has no vector in the new space. Where these are few, and the
-    next ``index`` would take them out of the collection anyway, or with ``allow_missing``, the switch is made: they
-    are not found until ``index`` has read them again, and keep their ids. Else the outcome is ``"refused"``.
+    Pictures that are unreadable or have changed get no vector in the new space. The switch is made if these are few and
+    the next ``index`` would remove them anyway, or with ``allow_missing``: they cannot be found until ``index`` has
+    read them again, and keep their ids. Otherwise the outcome is ``"refused"``.
 
-    ``runtime`` and ``notify`` are as for :func:`imseek.open`. Raises UsageError where the spaces would be of no use
-    beside each other (see :func:`imseek.create`), what loading an encoder raises, CollectionNotFoundError,
-    LockedError, ReadOnlyError, StorageError where the disk is full or fails, and CorruptCollectionError where a file
-    of the collection is damaged.
+    ``runtime`` and ``notify`` are as for :func:`imseek.open`. Raises UsageError if the spaces are incompatible (see
+    :func:`imseek.create`), whatever loading an encoder raises, CollectionNotFoundError, LockedError, ReadOnlyError,
+    StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.data import snapshots
     from imseek.data.current_file import read_current
@@ -344,16 +341,16 @@ def embed_captions(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> CaptionReport:
-    """Embed the captions that a collection holds, with the encoder of its first space, and no picture is opened.
+    """Embed the collection's captions with the encoder of its first space. No picture is opened.
 
-    From then on they are searched (``by="caption"``), and ``index`` embeds those of new pictures too. Where they are
-    embedded with another encoder, since pictures were encoded again, that space makes room for the new one. Killed or
-    stopped (``stop``), the same call goes on with what was built.
+    From then on captions are searchable (``by="caption"``), and ``index`` embeds those of new images. A caption space
+    of another encoder, left from before a re-encoding, is replaced. If killed or stopped (``stop``), the same call
+    continues from what was built.
 
-    ``runtime`` and ``notify`` are as for :func:`imseek.open`. Raises UsageError where that encoder knows no words,
-    EncoderMismatchError for other weights, what loading an encoder raises, CollectionNotFoundError, LockedError,
-    ReadOnlyError, StorageError where the disk is full or fails, and CorruptCollectionError where a file of the
-    collection is damaged.
+    ``runtime`` and ``notify`` are as for :func:`imseek.open`. Raises UsageError if that encoder has no text tower,
+    EncoderMismatchError for other weights, whatever loading an encoder raises, CollectionNotFoundError, LockedError,
+    ReadOnlyError, StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is
+    damaged.
     """
     from imseek.data import snapshots
     from imseek.data.run_progress import telling
@@ -377,11 +374,11 @@ def embed_captions(
 
 
 def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:
-    """Take a space out of a collection: one that is kept after a switch, half built, or one of several in use.
+    """Drop a space from a collection: one kept after a switch, an unfinished one, or one of several in use.
 
-    Its files go an hour later at the earliest, with :func:`merge` or the next ``index``, or at once with
-    :func:`purge`. Raises UsageError where there is no such space, or the others could not answer what is asked of
-    it, CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError.
+    Its files are deleted by :func:`merge` or ``index`` after an hour at the earliest, or at once by :func:`purge`.
+    Raises UsageError if there is no such space or the remaining ones could not answer queries, CollectionNotFoundError,
+    LockedError, ReadOnlyError, and CorruptCollectionError.
     """
     from imseek.data import spaces
     from imseek.data.writer import Writer
@@ -395,13 +392,12 @@ def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:
 
 
 def move_catalog(path: str | os.PathLike[str], to: str) -> CatalogReport:
-    """Move the catalog to the PostgreSQL database with the URL ``to``, where several hosts are to share the collection
-    (docs/postgres.md), or with ``sqlite`` back into its folder.
+    """Move the catalog to the PostgreSQL database at the URL ``to``, or with ``sqlite`` back into the folder.
 
-    Where it is in a database already, a URL tells the collection where that is now, and nothing is copied. Raises
-    UsageError for a URL that cannot be kept, CollectionNotFoundError, UntrustedCollectionError, LockedError,
-    ReadOnlyError, CorruptCollectionError where the catalog is damaged or none is there, StorageError, and
-    MissingExtraError.
+    A database lets several hosts share the collection (docs/postgres.md). If the catalog is already in a database, a
+    URL only records its new address, and nothing is copied. Raises UsageError for an unacceptable URL,
+    CollectionNotFoundError, UntrustedCollectionError, LockedError, ReadOnlyError, CorruptCollectionError if the catalog
+    is damaged or missing, StorageError, and MissingExtraError.
     """
     from imseek.data.postgres import catalog_moves
 

@@ -1,7 +1,7 @@
-"""Following folders: what changes in them is indexed as soon as it has come to rest.
+"""Watch folders, and index changes once they have settled.
 
-Events only say where to look. What they do not tell (a queue that overflowed, a name that is not UTF-8, changes made
-on another host, a disk that was away) a scan of the whole folder finds: when it is known to be due, and regularly.
+Events only say where to look. A scan of the whole folder finds what they miss (a queue overflow, a name that is not
+UTF-8, changes made on another host, a disk that was absent): when one is known to be needed, and regularly.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from imseek.types import IndexReport, display_path
 
 Events: TypeAlias = Generator[set[tuple[object, str]], None, None]
 
-#: Seconds between looks at the folders themselves.
+#: Seconds between checks of the folders themselves.
 TICK: Final = 0.25
-#: Paths that one run is asked for; more are put together to the folders that hold them.
+#: Paths per run; beyond that, they are merged into the folders that hold them.
 PATHS: Final = 64
-#: Files below one folder that has appeared, from which on the whole is scanned instead.
+#: Files below a new folder beyond which the whole is scanned instead.
 MANY: Final = 20_000
-#: Seconds that a scan, or more paths than a run takes, waits for files that are still being written.
+#: Seconds that a scan, or a run of merged paths, waits for files still being written.
 HOLD: Final = 30.0
-#: Images that are looked for where a folder was taken away and something lies there again.
+#: Images checked when a watched folder has been replaced by another.
 SAMPLE: Final = 200
-#: How often in a row the system may refuse to let folders be followed.
+#: Consecutive failures to set up watches before giving up.
 REFUSALS: Final = 8
 _LONGEST_RETRY: Final = 30.0
 
@@ -51,17 +51,16 @@ def watch(
     on_report: Callable[[IndexReport], object] | None = None,
     on_notice: Callable[[str], object] | None = None,
 ) -> None:
-    """Keep the collection in line with folders until ``stop`` is set; without ``paths``, with all its folder sources.
+    """Keep the collection in line with folders until ``stop`` is set; by default, with all its folder sources.
 
-    First the folders are indexed, then what changes in them, each time as one :meth:`Collection.index`, whose report
-    goes to ``on_report``. A path is taken up when nothing has happened to it for ``settle`` seconds. A folder that
-    vanishes, is empty, or has become another one loses nothing: it is waited for. Every ``rescan`` seconds each
-    folder is scanned as a whole. Where another writer has the collection, it is tried again. ``on_notice`` is given a
-    line for each thing of this kind. ``skip_known`` is that of :meth:`Collection.index`.
+    First the folders are indexed, then each batch of changes, by :meth:`Collection.index`; its reports go to
+    ``on_report``. A path is indexed once nothing has happened to it for ``settle`` seconds. A folder that vanishes, is
+    empty or has been replaced loses no images: the watch waits for it to return. Every ``rescan`` seconds each folder
+    is scanned as a whole. If another writer has the collection, runs are retried. ``on_notice`` receives a line for
+    each of these events. ``skip_known`` is that of :meth:`Collection.index`.
 
-    When this returns, what was under way is committed. Raises UsageError (no such folder), MissingExtraError,
-    WatchError where the system does not let folders be followed, and what :meth:`Collection.index` raises but
-    LockedError.
+    On return, all work in progress is committed. Raises UsageError (no such folder), MissingExtraError, WatchError if
+    the system cannot watch the folders, and whatever :meth:`Collection.index` raises except LockedError.
     """
     _watchfiles()
     stop = stop or threading.Event()
@@ -89,9 +88,9 @@ def watch(
 
 @dataclass(slots=True)
 class _Root:
-    """A folder that is followed. ``away`` is why it cannot be now; it is scanned as a whole from ``due`` on.
+    """A watched folder. ``away`` says why it is unavailable; a full scan is due at ``due``.
 
-    ``held`` is False until a source holds it: before the first run, where it was not indexed before.
+    ``held`` is False until the folder belongs to a source: before the first run, if it was not indexed yet.
     """
 
     path: bytes
@@ -103,8 +102,10 @@ class _Root:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What one run is asked for: ``wholes`` as sources, ``parts`` within sources. ``roots`` are those of the folders
-    that are scanned so, ``taken`` the paths that have settled and are dealt with so."""
+    """The work of one run: ``wholes`` are whole sources, ``parts`` paths within sources.
+
+    ``roots`` are the folders scanned completely, ``taken`` the settled paths that this run covers.
+    """
 
     roots: list[_Root]
     wholes: set[bytes]
@@ -135,9 +136,9 @@ class _Watch:
         self._retry_at, self._retry_after = now, 1.0
 
     def runs(self) -> Iterator[IndexReport]:
-        """Every run of the index, until the event to stop is set."""
+        """Yield the report of each index run, until the stop event is set."""
         self._look()
-        # From here on nothing is missed: events wait while a run is at work.
+        # From here on nothing is missed: events queue up during a run.
         self._listen_anew()
         while not self._stop.is_set():
             now = time.monotonic()
@@ -156,7 +157,7 @@ class _Watch:
     # -- the folders -----------------------------------------------------------------------------------
 
     def _look(self) -> bool:
-        """Look at the folders themselves; whether some must be listened to anew."""
+        """Check the folders themselves; returns whether the event stream must be reopened."""
         anew = False
         for root in self._roots:
             identity, trouble = self._probe(root)
@@ -175,7 +176,7 @@ class _Watch:
         return anew
 
     def _probe(self, root: _Root) -> tuple[tuple[int, int] | None, str | None]:
-        """What the folder is, and why nothing that is missing in it may be taken for gone."""
+        """Return the folder's identity, or why missing files must not be treated as deleted."""
         try:
             info = os.stat(root.path)
             with os.scandir(root.path) as entries:
@@ -201,7 +202,7 @@ class _Watch:
     # -- events ----------------------------------------------------------------------------------------
 
     def _listen_anew(self) -> None:
-        """Listen to the folders that are there. The old ear is closed once the new one is open."""
+        """Reopen the event stream for the available folders. The old one is closed only then."""
         here = [root for root in self._roots if root.away is None]
         self._deaf = False
         old, self._events = self._events, self._open(here)
@@ -235,12 +236,12 @@ class _Watch:
             ignore_permission_denied=True,
         )
         try:
-            first = next(events, set())  # Only now does it listen.
-        except FileNotFoundError:  # One has gone since we looked: the next look says so.
+            first = next(events, set())  # Watching starts only now.
+        except FileNotFoundError:  # A folder has just gone: the next check reports it.
             self._deaf = True
             return None
         except (OSError, RuntimeError) as error:
-            # Once or twice that may be a name that cannot be told, as in _take.
+            # The first few failures may be due to an undecodable name, as in _take.
             self._deaf, self._refusals = True, self._refusals + 1
             if self._refusals < REFUSALS:
                 self._missed()
@@ -254,7 +255,7 @@ class _Watch:
         return events
 
     def _listen(self) -> None:
-        """Take what has happened, or wait for it for a moment."""
+        """Note new events, or wait for some for a moment."""
         if self._events is None:
             self._stop.wait(TICK)
         elif not self._take(self._events):
@@ -263,11 +264,11 @@ class _Watch:
                 self._listen_anew()
 
     def _take(self, events: Events) -> bool:
-        """Note the next events; whether there may be more."""
+        """Note the next events; returns whether more may follow."""
         try:
             happened = next(events, None)
         except (OSError, RuntimeError):
-            # A name that is not UTF-8 does that, and takes along what came with it.
+            # An undecodable name causes this, and the events that came with it are lost.
             self._missed()
             return False
         if happened is None:
@@ -276,7 +277,7 @@ class _Watch:
         return True
 
     def _missed(self) -> None:
-        """Something has happened, and it is not known where."""
+        """Schedule a scan of all folders, because events were lost."""
         due = time.monotonic() + self._settle
         for root in self._roots:
             root.due = min(root.due, due)
@@ -292,11 +293,11 @@ class _Watch:
             if root is None or path == root.path:
                 continue
             held = holder(sources, path)
-            # The files of a collection, such as this one, are no pictures.
+            # Files of a collection, such as this one, are not pictures.
             if held is None or lies_in_collection(root.path, os.path.dirname(path)):
                 continue
             if held.whole or not os.path.isdir(path):
-                # What has gone may have been a folder of any name.
+                # A path that is gone may have been a folder of any name.
                 if held.whole or looks_like_picture(path) or not os.path.lexists(path):
                     self._settling.touch(path, now)
                 continue
@@ -309,7 +310,7 @@ class _Watch:
     # -- runs ------------------------------------------------------------------------------------------
 
     def _due(self, now: float) -> _Batch | None:
-        """What has to be indexed now, if anything."""
+        """Return what must be indexed now, if anything."""
         ready = self._settling.ready(now)
         gone = {path for path, there in ready.items() if not there}
         strangers = gone - path_lookup.with_places(self._collection.path, gone) if gone else set()
@@ -326,7 +327,7 @@ class _Watch:
         if not roots and not taken:
             return None
         sources = path_lookup.local_sources(self._collection.path)
-        # A folder that no source holds is to become one; any other is asked for as a part of what holds it.
+        # A folder without a source becomes one; any other is indexed as part of its source.
         held = {root.path: holder(sources, root.path) for root in roots}
         for root in roots:
             if root.held and held[root.path] is None:  # It must not come back by itself.
@@ -349,7 +350,7 @@ class _Watch:
                 self._settling.forget([path])
         parts = cover(rest, restless, {root.path for root in self._roots}, PATHS)
         if len(parts) > PATHS:
-            # Some of the folders hold what is still being written: later, or all of them.
+            # Some of these folders hold files still being written, so scan whole folders later.
             for path in parts:
                 if (followed := self._root_of(path)) is not None:
                     followed.due = min(followed.due, now)
@@ -358,8 +359,8 @@ class _Watch:
         return _Batch(roots, wholes, parts, taken) if wholes or parts else None
 
     def _index(self, batch: _Batch) -> IndexReport | None:
-        """One run; None where it could not be, and what it was for goes on to wait."""
-        if self._look():  # A disk that has gone in this very moment is not taken for emptied.
+        """Run the index for a batch; returns None if that was impossible, and the batch stays due."""
+        if self._look():  # A disk that has just gone must not look emptied.
             self._listen_anew()
         asked = batch.wholes | batch.parts
         if any(root.away and any(below(root.path, path) for path in asked) for root in self._roots):
@@ -368,7 +369,7 @@ class _Watch:
         try:
             wholes, parts = sorted(batch.wholes), sorted(batch.parts)
             report = self._collection.index(wholes, names=parts, skip_known=self._skip_known, stop=self._stop)
-        except (LockedError, UsageError) as error:  # The latter where a folder has gone in this very moment.
+        except (LockedError, UsageError) as error:  # UsageError: a folder has just gone.
             if self._retry_after == 1.0:
                 self._say(f"{error}; trying again")
             self._retry_at = time.monotonic() + self._retry_after
@@ -382,12 +383,12 @@ class _Watch:
 
 
 def _is_folder(source: path_lookup.LocalSource) -> bool:
-    """Whether a source is a folder, or was one where it is not there now."""
+    """Whether a source is a folder, or was one if it is gone now."""
     return source.kind in ("folder", "imagefolder") or os.path.isdir(source.root)
 
 
 def _watchfiles() -> ModuleType:
-    """The library that asks the system for events. Raises MissingExtraError."""
+    """Import the library that receives file events. Raises MissingExtraError."""
     try:
         import watchfiles
     except ImportError as error:

@@ -1,1 +1,1 @@
-"""Order among pictures that are there more than once: candidates, pairs, groups, judgements, plans, undo."""
+"""Find and clean up duplicates: candidates, pairs, groups, judgements, plans and undo."""

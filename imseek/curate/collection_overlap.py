@@ -1,8 +1,8 @@
-"""What a collection has of another one: the same bytes, the same picture, the same scene.
+"""Find what one collection shares with another: the same bytes, the same picture or the same scene.
 
-Train and test sets that share pictures, or a card of which most is on the disk already. The same bytes are found by
-content hash. For the rest, hashes and vectors propose and pixels decide, as within one collection; vectors only where
-both collections have a space of one encoder, since those of different ones cannot be compared.
+Typical uses: training and test sets that share pictures, or a memory card that is mostly on the disk already. Equal
+bytes are found by content hash. For the rest, hashes and vectors propose candidates and pixels decide, as within one
+collection. Vectors are compared only if both collections have a space of the same encoder.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from imseek.data.snapshot_progress import Telling
 from imseek.data.vectors import VectorIndex
 from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback, SpaceInfo
 
-#: Where the encoders differ.
+#: Note for collections whose encoders differ.
 NO_VECTORS: Final = (
     "the two collections have no encoder in common: pictures were proposed by their perceptual hashes alone, which "
     "miss crops, and no scenes were looked for"
@@ -38,9 +38,11 @@ NO_VECTORS: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """One of the two collections. ``read`` gives the bytes of an image of it by its id, or None; ``index`` is that of
-    ``space``, which both have (:func:`imseek.search.encoder_loader.shared_space`); None where they have none in
-    common."""
+    """One of the two collections.
+
+    ``read`` returns the bytes of one of its images by id, or None. ``index`` is the index of ``space``, the space that
+    both collections share (:func:`imseek.search.encoder_loader.shared_space`); both are None if they share none.
+    """
 
     reader: Reader
     contents: Contents
@@ -51,10 +53,11 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """``pairs``: ``a`` is an image of the one collection, ``b`` of the other, each the first of its content, in order.
+    """Result: pairs of ``a`` from one collection and ``b`` from the other, each the first image of its content, in
+    order.
 
-    ``notes`` tell what was left out or is less sure. ``interrupted``: the next call goes on; what there is of
-    ``pairs`` holds.
+    ``notes`` say what was left out or is less certain. If ``interrupted``, the next call resumes; the pairs found so
+    far are valid.
     """
 
     pairs: tuple[DuplicatePair, ...]
@@ -73,12 +76,12 @@ def find(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Across:
-    """Which contents of ``one`` the ``other`` has, by these ``kinds`` (exact, same, scene).
+    """Find the contents of ``one`` that ``other`` has too, by the given ``kinds`` (exact, same, scene).
 
-    ``where`` names a condition by which the contents of ``one`` were chosen. At most ``looks`` candidates are looked
-    at, the most promising ones. Memory grows with the number of contents
-    (:func:`imseek.curate.candidates.pair_candidates.find`), never with the product of the two. Finished parts are kept
-    in the cache of ``one``. Raises StaleGenerationError and CorruptCollectionError.
+    ``where`` names the condition that selected the contents of ``one``. At most ``looks`` candidates, the most
+    promising ones, are compared by pixels. Memory grows with the number of contents
+    (:func:`imseek.curate.candidates.pair_candidates.find`), never with the product of the two. Finished parts are
+    stored in the cache of ``one``. Raises StaleGenerationError and CorruptCollectionError.
     """
     mine, theirs = one.contents, other.contents
     at, there = equal(mine.hashes, theirs.hashes)
@@ -112,9 +115,10 @@ def find(
 
 
 def equal(one: Digests, other: Digests) -> tuple[Ids, Ids]:
-    """Positions (m,) int64 in either of contents (n, 32), each once, that have the same hash; in order of the first."""
+    """Return the positions (m,) int64 of equal hashes in two arrays (n, 32) of distinct hashes, ordered by the
+    first."""
     words, others = (np.ascontiguousarray(side).view("V32").reshape(-1) for side in (one, other))
-    # The first 64 bits put them together; of two that have these in common, which nobody has ever seen, all decide.
+    # Match by the first 64 bits, then compare whole hashes in case two differ only in the rest.
     heads, tails = (np.ascontiguousarray(side).view(np.uint64)[:, 0] for side in (one, other))
     order = np.argsort(tails, kind="stable")
     low = np.searchsorted(tails[order], heads, "left")
@@ -141,7 +145,8 @@ def _classified(
     progress: ProgressCallback | None,
     stop: threading.Event | None,
 ) -> Pairs:
-    """Positions of the other collection come after those of the one, so that both are looked at through one memory."""
+    """Classify the new candidates, with the positions of ``other`` placed after those of ``one`` to share one picture
+    cache."""
     count = len(one.contents)
 
     def read(position: int) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What was found, for other programs: rows of CSV."""
+"""Write duplicate reports as CSV for other programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from imseek.types import Duplicate, DuplicateGroup, DuplicateReport, path_json
 
-#: What is stored of an image, as every report calls it.
+#: Stored columns of an image, under the names used in every report.
 FACTS: Final = ("content_hash", "width", "height", "bytes", "format", "taken_at")
 COLUMNS: Final = (
     *("group", "kind", "keep", "reason", "collection", "image_id", "path", "path_b64", "uri"),
@@ -17,17 +17,17 @@ COLUMNS: Final = (
 
 
 class Writable(Protocol):
-    """A file open for text."""
+    """A file opened for text."""
 
     def write(self, text: str, /) -> object: ...
 
 
 def write_csv(report: DuplicateReport, file: Writable) -> None:
-    """A row for each image, group after group, the keeper first (``keep`` is 1); a head of :data:`COLUMNS`.
+    """Write one row per image, group by group, keeper first (``keep`` is 1), below a header of :data:`COLUMNS`.
 
-    As RFC 4180 has it, lines ending in CR LF. ``path`` is exact, even if it has line breaks; where it is not UTF-8 it
-    is escaped, and ``path_b64`` has its bytes. What is not known is empty. A URL may hold what UTF-8 does not: open the
-    file with ``errors="backslashreplace"``, and with ``newline=""``.
+    Follows RFC 4180, with CR LF line endings. ``path`` is exact, even if it contains line breaks; if it is not UTF-8 it
+    is escaped, and ``path_b64`` holds its bytes. Unknown values are empty. A URL may contain characters that UTF-8
+    cannot encode: open the file with ``errors="backslashreplace"`` and ``newline=""``.
     """
     rows = csv.DictWriter(file, COLUMNS, restval="")
     rows.writeheader()
@@ -37,7 +37,7 @@ def write_csv(report: DuplicateReport, file: Writable) -> None:
 
 
 def facts(member: Duplicate) -> dict[str, Any]:
-    """:data:`FACTS` of an image."""
+    """Return the :data:`FACTS` of an image."""
     return {name: getattr(member, name) for name in FACTS}
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a collection's newest generation, as they were indexed."""
+"""Read the original pictures of a collection's newest generation."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 
 class CurrentOriginals:
-    """Reads the pictures of a collection that is open for searches. Safe to use from several threads.
+    """Reads original pictures of a collection that is open for search. Thread-safe.
 
-    Each is read by itself; :class:`imseek.curate.originals.Originals` is for many of one generation.
+    Reads one at a time; use :class:`imseek.curate.originals.Originals` for many pictures of one generation.
     """
 
     def __init__(self, searching: Searching[Any]) -> None:
         self._searching = searching
 
     def place(self, image_id: int) -> IndexedPlace:
-        """Where an image lies, and what was indexed there.
+        """Return where an image is and what was indexed there.
 
-        Raises ImageNotFoundError where it is not live, or it is not known where it lies.
+        Raises ImageNotFoundError if the image is not live or its place is unknown.
         """
         found: IndexedPlace = self._searching.read(lambda reader: reader.indexed_place(image_id))
         return found
 
     def load(self, image_id: int) -> IndexedPicture:
-        """The picture of an image.
+        """Return the picture of an image.
 
-        Raises ImageNotFoundError, ContentChangedError where something else lies at its place now, MediaError where it
-        cannot be had, MissingExtraError.
+        Raises ImageNotFoundError, ContentChangedError if something else is at its place now, MediaError if it cannot be
+        read, and MissingExtraError.
         """
         from imseek.indexer.sources.place_reader import PlaceReader
 

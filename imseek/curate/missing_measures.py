@@ -1,6 +1,6 @@
-"""Measures of pictures (:class:`imseek.types.Luma`) that were indexed before measures were part of indexing.
+"""Measure pictures (:class:`imseek.types.Luma`) that were indexed before indexing measured them.
 
-The pictures are opened, and nothing is encoded. What is found is a set of derived columns of the same names.
+The pictures are decoded but not encoded. The measures become a set of derived columns of the same names.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from imseek.search.where.column_values import numbers
 from imseek.types import Luma, MeasureReport
 
 NAMES: Final = tuple(shard_files.MEASURES.names)
-#: Pictures are decoded at least so large, as for the encoders that want most.
+#: Minimum side of decoded pictures, in pixels: the size that the most demanding encoders need.
 _SIDE: Final = 448
-#: A commit comes after so many pictures or seconds: it writes the whole set.
+#: Pictures or seconds between commits; each commit writes the whole set.
 _PICTURES: Final = 4096
 _SECONDS: Final = 60.0
-#: Seconds that one picture may take.
+#: Time limit for one picture, in seconds.
 _DEADLINE: Final = 60.0
-#: Of pictures so many are looked up at once.
+#: Number of pictures whose places are looked up together.
 _TOGETHER: Final = 1024
 
 
 def count_unmeasured(reader: Reader) -> int:
-    """How many live images have no measures."""
+    """Count the live images without measures."""
     _, values = numbers(reader, NAMES[:1])
     return int(np.isnan(values[0]).sum())
 
 
 def measure(writer: Writer, tell: Callable[[int, int, int], None], stop: threading.Event) -> MeasureReport:
-    """Measure what has not been. ``tell`` gets how many are done, of how many, and how many could not be read."""
+    """Measure the images without measures. ``tell`` receives the counts of done, total and unreadable images."""
     started = time.monotonic()
     with closing(Reader(writer.root)) as reader:
         ids, values = numbers(reader, NAMES)
@@ -81,7 +81,7 @@ def measure(writer: Writer, tell: Callable[[int, int, int], None], stop: threadi
 
 
 class _Known:
-    """What the set holds and will hold: ids (n,), ascending, and (measures, n) values."""
+    """The derived columns under construction: ids (n,) in ascending order and values (measures, n)."""
 
     def __init__(self, ids: Ids, values: npt.NDArray[np.float64]) -> None:
         self._ids, self._values = ids, values
@@ -102,7 +102,7 @@ class _Known:
 
 
 def _stored(reader: Reader) -> tuple[Ids, npt.NDArray[np.float64]]:
-    """What the set holds now."""
+    """Return the ids and values of the stored set."""
     ids: list[Ids] = [np.empty(0, np.int64)]
     values = [np.empty((len(NAMES), 0))]
     for shard in reader.current.shards:
@@ -122,7 +122,7 @@ def _measured(reader: Reader, missing: Ids, stop: threading.Event) -> Iterator[t
         with Originals(reader, ids) as originals:
 
             def look(image_id: int, originals: Originals = originals) -> Luma | None:
-                # None too where another picture lies there now, which the next `index` will see.
+                # Also None if another picture is there now, which the next `index` will notice.
                 picture = originals.find(image_id)
                 if picture is None or not picture.is_verified:
                     return None

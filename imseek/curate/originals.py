@@ -1,4 +1,4 @@
-"""The pictures themselves, by the ids of their images, from wherever they lie."""
+"""Read original pictures by image id, wherever they are stored."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from imseek.types import SkipReason
 
 
 class Originals:
-    """Reads pictures of one generation; the archives and tables that they lie in stay open. For several threads.
+    """Reads original pictures of one generation and keeps their archives and tables open. Thread-safe.
 
-    ``expected`` are ids whose places are looked up at once; others are, one by one.
+    The places of the ids in ``expected`` are looked up together; those of other ids one by one.
     """
 
     def __init__(self, reader: Reader, expected: Sequence[int] = ()) -> None:
@@ -33,14 +33,14 @@ class Originals:
         self._opened.__exit__(kind, error, trace)
 
     def read(self, image_id: int) -> bytes | None:
-        """As it was indexed; None where it is not there any more, has changed, or cannot be read.
+        """Return the bytes as indexed, or None if they are gone, have changed or cannot be read.
 
-        Raises StaleGenerationError where a purge has met the generation since.
+        Raises StaleGenerationError if the generation has been purged since.
         """
         return None if (picture := self.find(image_id)) is None else picture.data
 
     def find(self, image_id: int) -> IndexedPicture | None:
-        """The same with its format. Raises as :meth:`read`."""
+        """As :meth:`read`, with the format."""
         try:
             return self.load(image_id)
         except StaleGenerationError:
@@ -49,7 +49,8 @@ class Originals:
             return None
 
     def load(self, image_id: int) -> IndexedPicture:
-        """The same, or why it cannot be had: raises MediaError, MissingExtraError, OSError too."""
+        """As :meth:`find`, but also raises MediaError, MissingExtraError and OSError that say why the picture cannot be
+        read."""
         if image_id not in self._places:
             self._places.update(self._reader.indexed_places([image_id]))
         if (place := self._places.get(image_id)) is None:

@@ -1,4 +1,4 @@
-"""What another collection has of this one, as groups: the other one's image stays, those of this one are surplus."""
+"""Group this collection's images that another collection has too; the other's image is the keeper."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from imseek.types import (
     ProgressCallback,
 )
 
-#: Why the images of the other collection stay.
+#: Why the images of the other collection are kept.
 REASON = "the other collection has it"
 
 
@@ -42,9 +42,10 @@ def find(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
-    """A group for each content of this collection that the other one has: the surest image of that, and those of this.
+    """Build a group for each content that ``other`` has too: its most certain match there, and the images of this
+    collection.
 
-    Raises StaleGenerationError, CorruptCollectionError.
+    Raises StaleGenerationError and CorruptCollectionError.
     """
     contents, theirs = of_generation(reader, wanted.allowed), of_generation(other)
     shared = shared_space(reader, other) if set(wanted.kinds) - {"exact"} else None
@@ -87,7 +88,7 @@ def find(
 def _settled(
     pairs: Sequence[DuplicatePair], mine: Contents, theirs: Contents, said: Iterable[Judgement]
 ) -> tuple[list[DuplicatePair], int]:
-    """Pairs less those that a person has called different, in either collection, and how many these were."""
+    """Drop the pairs judged different in either collection, and return the rest with the number dropped."""
     verdicts = {(one.a, one.b): one.verdict for one in said}
     if not verdicts:
         return list(pairs), 0
@@ -108,7 +109,7 @@ def _hash(contents: Contents, image_id: int) -> str:
 
 
 def _best(pairs: Iterable[DuplicatePair]) -> Mapping[int, DuplicatePair]:
-    """The surest pair of each content of this collection."""
+    """Return the most certain pair of each content of this collection."""
     best: dict[int, DuplicatePair] = {}
 
     def rank(pair: DuplicatePair) -> tuple[object, ...]:

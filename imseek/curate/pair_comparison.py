@@ -1,4 +1,4 @@
-"""Candidates → pairs within one collection: hashes and vectors propose, the pictures themselves decide."""
+"""Find the duplicate pairs of one collection: hashes and vectors propose candidates, pixels decide."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """``pairs`` by the first images of two contents. ``notes`` tell what was left out, or is less sure."""
+    """Pairs, each by the first images of two contents. ``notes`` say what was left out or is less certain."""
 
     pairs: list[DuplicatePair]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
 
     def joined(self, more: Compared) -> Compared:
-        """Both together."""
+        """Return both results as one."""
         return Compared(
             self.pairs + more.pairs, self.notes + more.notes, self.interrupted or more.interrupted
         )
 
 
 class Comparing:
-    """Compares contents of one generation, to be entered while it does: the pictures are read from where they lie."""
+    """Compares the contents of one generation. Enter it as a context manager: it opens the original pictures."""
 
     def __init__(
         self,
@@ -66,14 +66,14 @@ class Comparing:
         thresholds: Thresholds = DEFAULTS,
         looks: int = LOOKS,
     ) -> None:
-        """``index`` is that of the first space of pictures; pairs of other kinds than ``kinds`` are none. Of more
-        candidates than ``looks``, the most promising are looked at."""
+        """``index`` is the index of the first image space; only pairs of the given ``kinds`` are returned. If there are
+        more than ``looks`` candidates, only the most promising are compared by pixels."""
         self._reader, self._contents, self._index = reader, contents, index
         self._kinds, self._thresholds, self._looks_at_most = frozenset(kinds), thresholds, looks
         self._originals = Originals(reader)
         self._looks = Looks(lambda position: self._originals.read(int(contents.ids[position])))
         self._rows: Rows | None = None
-        #: Keys of all candidates, ascending: what was none of the pairs then is none when it is asked for again.
+        #: Keys of all candidates, ascending: those that did not become pairs need not be compared again.
         self._proposed = np.empty(0, np.int64)
         self._asked = 0
 
@@ -89,7 +89,7 @@ class Comparing:
     def find(
         self, where: str = "", progress: ProgressCallback | None = None, stop: threading.Event | None = None
     ) -> Compared:
-        """All pairs. ``where`` tells contents that were chosen by a condition from those chosen by another."""
+        """Find all pairs. ``where`` names the condition that selected the contents."""
         proposed = pair_candidates.find(
             pair_candidates.side_of(self._reader, self._contents, self._index),
             reach=reach_of(self._thresholds, len(self._contents)),
@@ -128,9 +128,9 @@ class Comparing:
         progress: ProgressCallback | None = None,
         stop: threading.Event | None = None,
     ) -> Compared:
-        """Pairs of which one lies inside the other, but for those that are ``known`` to be related.
+        """Find pairs of a picture and a crop of it, except pairs already ``known`` to be related.
 
-        ``encoder`` is that of the space; it encodes tiles of every picture, which are kept.
+        ``encoder`` is the encoder of the space; it encodes tiles of every picture, which are cached.
         """
         space = self._reader.current.image_spaces[0]
 
@@ -166,9 +166,9 @@ class Comparing:
         return Compared(list(pairs.values()), (lost,) if found.missing else (), found.interrupted)
 
     def confirm(self, a: int, b: int) -> DuplicatePair | None:
-        """How two images are duplicates, ``a`` < ``b``, the first ones of their contents, that are no pair yet.
+        """Return the pair of two images that have no pair yet, or None if they are not duplicates.
 
-        After as many questions as candidates are looked at, pictures are not read for them any more.
+        ``a`` < ``b`` are the first images of their contents. After ``looks`` calls, pictures are no longer read.
         """
         ids = np.array([a]), np.array([b])
         one, other = (self._contents.positions(image) for image in ids)
@@ -185,7 +185,7 @@ class Comparing:
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
         known = np.minimum(apart, np.uint8(UNKNOWN))
         near = (one, other, known, codes, cosine, look)
-        # Both are duplicates of others of their groups, which is reason enough for a look.
+        # Both are duplicates of other members of their groups: compare the pixels at any hash distance.
         pairs = self._told(classify(*near, thresholds=replace(self._thresholds, near_bits=UNKNOWN)))
         return pairs[0] if pairs else None
 

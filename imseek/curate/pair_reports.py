@@ -1,4 +1,4 @@
-"""What comparing within a collection and comparing two have in common: how far to look, and pairs as they are told."""
+"""Shared by comparisons within and between collections: candidate limits, and conversion to reported pairs."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ from imseek.curate.pixels.orientations import ORIENTATIONS
 from imseek.curate.unique_contents import Ids
 from imseek.types import DuplicateKind, DuplicatePair
 
-#: Told while pictures are compared.
+#: Progress phase while pictures are compared.
 PHASE: Final = "looking at pictures"
 
-#: Of each content so many are candidates by their vectors; of more contents than MANY fewer, since by far not all of
-#: them would be looked at.
+#: Candidates per content by vector; ``FEWER`` above ``MANY`` contents, most of which would not be compared by pixels.
 NEAREST: Final = 32
 FEWER: Final = 8
 MANY: Final = 100_000
 
 
 def reach_of(thresholds: Thresholds, contents: int) -> Reach:
-    """How far candidates are looked for among so many contents."""
+    """Return the candidate limits for this number of contents."""
     nearest = NEAREST if contents <= MANY else FEWER
     return Reach(thresholds.near_bits, thresholds.near_cosine, neighbours=nearest)
 
 
 def scope_of(where: str) -> str:
-    """What tells the contents that a condition holds for from others, in the names of what is kept."""
+    """Return a digest of a condition for cache names, or "" if there is none."""
     return hashlib.sha256(where.encode()).hexdigest() if where else ""
 
 
 def worded(found: Pairs, ids: Ids, kinds: Collection[DuplicateKind]) -> list[DuplicatePair]:
-    """Those of the ``kinds``, in their order; ``ids`` are the images at the positions that ``found`` speaks of."""
+    """Convert found pairs of the given ``kinds`` to DuplicatePairs, in order. ``ids`` maps positions to image ids."""
     pairs = []
     for n in range(len(found.a)):
         kind = KINDS[found.kind[n]]
@@ -57,5 +56,5 @@ def worded(found: Pairs, ids: Ids, kinds: Collection[DuplicateKind]) -> list[Dup
 
 
 def cosine_of(value: float | np.float32) -> float | None:
-    """A cosine or a correlation, which rounding may have carried beyond its bounds; None for NaN."""
+    """Clamp a cosine or correlation to [-1, 1], which rounding may have left; None for NaN."""
     return None if np.isnan(value) else max(-1.0, min(1.0, float(value)))

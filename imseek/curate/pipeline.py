@@ -1,4 +1,4 @@
-"""From the images of one generation to groups of duplicates: contents → candidates → pairs → groups with a keeper."""
+"""Find groups of duplicates in one generation: contents → candidates → pairs → groups with a keeper."""
 
 from __future__ import annotations
 
@@ -34,21 +34,22 @@ from imseek.types import (
     SpaceInfo,
 )
 
-#: Opens the index of a space in the generation that is looked at.
+#: Opens the index of a space in the current generation.
 OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
 
 
 GROUPING: Final = "grouping"
-#: Instead of a reason to keep one and not the other.
+#: The reason given for groups in which both images are kept.
 PART: Final = "one is part of the other, so both stay"
 NOWHERE: Final = Folders()
-#: Images whose metadata is held at the same time.
+#: Images whose metadata is held in memory at the same time.
 _TOGETHER: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for; see :func:`imseek.duplicates.find`. ``where`` is in words what ``allowed`` limits it to."""
+    """Options of a duplicate search; see :func:`imseek.duplicates.find`. ``where`` is the condition behind
+    ``allowed``."""
 
     kinds: Sequence[DuplicateKind]
     keep: KeepRule = "best"
@@ -67,9 +68,9 @@ def find(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
-    """The groups of duplicates in one generation. ``load`` is asked for an encoder whose limits are not known.
+    """Find the groups of duplicates in one generation. ``load`` loads an encoder whose thresholds are unknown.
 
-    Raises StaleGenerationError, CorruptCollectionError.
+    Raises StaleGenerationError and CorruptCollectionError.
     """
     contents = of_generation(reader, wanted.allowed)
     said = judged(judgements.read(reader.root), contents)
@@ -108,13 +109,13 @@ def find(
 
 
 def _reach(limits: Thresholds) -> Mapping[DuplicateKind, Reach]:
-    """How near two pictures have to be to a third one, so that nobody has to look at the two: see groups."""
+    """Return how near two pictures must be to a third to count as duplicates without being compared; see groups."""
     same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
     return {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
 
 
 def _nobody(a: int, b: int) -> DuplicatePair | None:
-    """The answer where nothing but equal contents is looked for."""
+    """Confirm no pair; used when only equal contents are grouped."""
     del a, b
     return None
 
@@ -132,7 +133,7 @@ def _counted(
 
 
 def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[DuplicateGroup, ...]:
-    """In the order of reports: by kind, then by what is beside the keepers."""
+    """Choose the keeper of each group, and return the groups in report order."""
     groups: list[DuplicateGroup] = []
     for some in _batches(made.groups):
         ids = sorted({i for group in some for i in group.members})
@@ -152,13 +153,13 @@ def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[Dupli
 
 
 def report_order(group: DuplicateGroup) -> tuple[int, int, int]:
-    """By kind, then by what is beside the keeper, the most first."""
+    """Sort key: by kind, then by the bytes that removing the others frees, most first."""
     freed = sum(member.bytes for member in group.others if not member.protected)
     return KINDS.index(group.kind), -freed, group.others[0].image_id
 
 
 def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
-    """Some at a time, in their order."""
+    """Yield the groups in order, in batches of at least ``_TOGETHER`` images."""
     some: list[Group] = []
     held = 0
     for group in groups:
@@ -173,7 +174,7 @@ def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
 def members_of(
     reader: Reader, ids: Sequence[int], protect: Folders = NOWHERE
 ) -> tuple[dict[int, Duplicate], dict[int, int]]:
-    """Images by id, and how much is known of each."""
+    """Return the images by id, and the amount of metadata known about each."""
     facts, places = reader.metadata(ids), reader.places(ids)
     tags = tags_of(reader, ids)
     found = {}

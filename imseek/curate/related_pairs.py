@@ -1,4 +1,4 @@
-"""Pairs of images that are the same picture, wherever they lie: what groups are made of, before they are."""
+"""Find the pairs of duplicate images, without grouping them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback, Repeats
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """``pairs`` of contents, each by its first image; images of one content are ``copies`` of each other."""
+    """``pairs`` of contents, each by its first image; the images of one content are ``copies`` of each other."""
 
     contents: Contents
     pairs: tuple[DuplicatePair, ...]
@@ -27,7 +27,7 @@ class Related:
     interrupted: bool
 
     def repeats(self) -> Repeats:
-        """Every content that is there more than once, or of a pair: its images, and the pairs by first images."""
+        """Return the images of every content that has copies or is in a pair, and the pairs by first images."""
         firsts = dict.fromkeys(self.contents.copies) | dict.fromkeys(
             e for p in self.pairs for e in (p.a, p.b)
         )
@@ -50,7 +50,7 @@ def related(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Related:
-    """As :func:`imseek.curate.pipeline.find` finds them, less those that a person has called different."""
+    """Find pairs as :func:`imseek.curate.pipeline.find` does, without those that a person judged different."""
     contents = of_generation(reader, allowed)
     said = judged(judgements.read(reader.root), contents)
     compared, notes = Compared([]), tuple[str, ...]()

@@ -1,4 +1,4 @@
-"""The thresholds that a collection's pairs are judged by: those of its encoder, found once from its own pictures."""
+"""Thresholds for duplicate pairs: those of the collection's encoder, calibrated once on its own pictures."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from imseek.media import decode
 from imseek.types import Float32, Pixels, Progress, ProgressCallback, SpaceInfo
 
 PHASE: Final = "measuring the encoder"
-#: That of the defaults.
+#: The encoder that the default thresholds belong to.
 _OWN: Final = "builtin"
 
-#: Loads the encoder of a space, for pictures.
+#: Loads the image encoder of a space.
 Load: TypeAlias = Callable[[SpaceInfo], Encoder]
 
 
@@ -43,10 +43,11 @@ def thresholds(
     load: Load,
     progress: ProgressCallback | None = None,
 ) -> tuple[Thresholds, tuple[str, ...]]:
-    """Those for a space of pictures, and what is to be said about them.
+    """Return the thresholds of an image space, and notes about them.
 
-    What the catalog has; else found from a sample of the contents, and stored where that was large enough and nobody
-    else is writing. Where the encoder cannot be had, those of ``builtin``, with a note.
+    They are read from the catalog if stored there. Otherwise they are calibrated on a sample of the contents, and
+    stored if the sample was full and no one else is writing. If the encoder cannot be loaded, those of ``builtin`` are
+    returned with a note.
     """
     if space.encoder == _OWN:
         return DEFAULTS, ()
@@ -74,8 +75,7 @@ def thresholds(
 def _sample(
     reader: Reader, contents: Contents, side: int | None, progress: ProgressCallback | None
 ) -> Iterator[Pixels]:
-    """At most SAMPLE different pictures, the same ones whenever they are asked for; some more are tried where some
-    cannot be read."""
+    """Yield at most SAMPLE different pictures, always the same ones; unreadable pictures are replaced by others."""
     began, given = time.monotonic(), 0
     tried = np.random.default_rng(0).permutation(len(contents))[: 4 * SAMPLE]
     ids = contents.ids[tried].tolist()

@@ -1,7 +1,7 @@
-"""What the images of one generation contain: one image stands for all that have the same bytes.
+"""Unique contents of one generation: one image stands for all images with the same bytes.
 
-Whatever looks for duplicates beyond equal files compares contents, not images, so that a picture that is there a
-thousand times costs as much as one that is there once.
+The search for duplicates compares contents, not images, so that a picture stored a thousand times costs no more than
+one stored once.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ DIGEST = 32
 
 
 class Copies(Mapping[int, Ids]):
-    """The image ids, ascending, of each content that several images have, by the lowest of them. Lookups bisect."""
+    """Maps the lowest image id of each content with several images to all its image ids, ascending. Lookups bisect."""
 
     def __init__(self, firsts: Ids, starts: Ids, ids: Ids) -> None:
-        """``firsts`` (m,) ascending; the images of the n-th are ``ids[starts[n] : starts[n + 1]]``."""
+        """``firsts`` (m,) is ascending; the images of the n-th content are ``ids[starts[n] : starts[n + 1]]``."""
         self._firsts, self._starts, self._ids = firsts, starts, ids
 
     def __getitem__(self, image_id: int) -> Ids:
@@ -50,15 +50,17 @@ class Copies(Mapping[int, Ids]):
 
     @property
     def images(self) -> int:
-        """How many images there are in all of them, the first ones too."""
+        """Number of images in all groups of copies, including the first of each."""
         return len(self._ids)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """``ids`` (n,) int64, ascending: of each content the image with the lowest id; ``hashes`` (n, 32) uint8 its sha256;
-    ``phashes`` (n,) uint64 its perceptual hash, 0 where that is not known; ``copies`` all images of those that several
-    have."""
+    """The unique contents of a generation.
+
+    ``ids`` (n,) int64, ascending, holds the lowest image id of each content; ``hashes`` (n, 32) uint8 its sha256;
+    ``phashes`` (n,) uint64 its perceptual hash, 0 if unknown; ``copies`` the images of contents that have several.
+    """
 
     ids: Ids
     hashes: Digests
@@ -70,11 +72,11 @@ class Contents:
 
     @property
     def images(self) -> int:
-        """How many images there are, copies too."""
+        """Number of images, including copies."""
         return len(self.ids) + self.copies.images - len(self.copies)
 
     def positions(self, ids: Ids) -> Ids:
-        """(m,): at which position each of ``ids`` is; -1 for those that stand for no content."""
+        """Return the position (m,) of each of ``ids``; -1 for those that stand for no content."""
         at = np.minimum(np.searchsorted(self.ids, ids), max(0, len(self.ids) - 1))
         if not len(self.ids):
             return np.full(len(ids), -1, np.int64)
@@ -82,11 +84,10 @@ class Contents:
 
 
 def of_generation(reader: Reader, allowed: IdSet | None = None) -> Contents:
-    """The contents of the live images of a generation, or of those whose id is ``allowed``.
+    """Load the contents of the live images of a generation, optionally only of those in ``allowed``.
 
-    Columns are read a shard at a time. Memory: about 200 bytes for each image while it works (the hashes twice, the
-    orders by which they are grouped), 50 for each content afterwards. Raises StaleGenerationError and
-    CorruptCollectionError.
+    Columns are read one shard at a time. Memory: about 200 bytes per image while loading (the hashes twice, and the
+    sort orders), 50 per content afterwards. Raises StaleGenerationError and CorruptCollectionError.
     """
     ids, hashes, phashes = (
         [np.empty(0, np.int64)],
@@ -107,11 +108,11 @@ def of_generation(reader: Reader, allowed: IdSet | None = None) -> Contents:
 
 
 def grouped(ids: Ids, hashes: Digests, phashes: Hashes) -> Contents:
-    """Images (n,), in any order and each once, as contents."""
+    """Group images (n,), distinct and in any order, by content."""
     order = np.argsort(ids, kind="stable")
     ids, hashes, phashes = ids[order], np.ascontiguousarray(hashes[order]), phashes[order]
-    words = hashes.view(np.uint64)  # (n, 4): sorted by whole words, which takes a fraction of sorting bytes
-    order = np.lexsort(words.T)  # stable: within a content by id
+    words = hashes.view(np.uint64)  # (n, 4): sorting words is much faster than sorting bytes
+    order = np.lexsort(words.T)  # stable, so ids ascend within a content
     begins = np.ones(len(ids), np.bool_)
     begins[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
     starts = np.flatnonzero(begins)
@@ -131,7 +132,7 @@ def _copies(ids: Ids, order: Ids, starts: Ids, sizes: Ids) -> Copies:
 
 
 def _binary(column: pa.ChunkedArray) -> Digests:
-    """(n, 32) uint8 of a column of sha256."""
+    """Convert a column of sha256 to (n, 32) uint8."""
     parts = [np.empty((0, DIGEST), np.uint8)]
     for chunk in column.chunks:
         data = np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, DIGEST)

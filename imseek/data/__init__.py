@@ -1,6 +1,6 @@
-"""Storage: a collection on disk. Format 1 is described in docs/format.md.
+"""Storage: a collection on disk, in the format that docs/format.md describes.
 
-Read path (no SQLAlchemy, no Parquet unless metadata is asked for): ``current``, ``reader``, ``vectors``.
-Write path: ``durable`` (every byte that must survive), ``lock``, ``catalog``, ``writer``, ``merge``, ``backup``.
-Care: ``verify``, ``repair``.
+Read path (no SQLAlchemy, and Parquet only for metadata): ``current_file``, ``reader``, ``vectors``. Write path:
+``durable_files`` (all durable writes), ``lock``, ``catalog``, ``writer``, ``compaction``, ``catalog_backups``.
+Maintenance: ``verify``, ``repair``.
 """

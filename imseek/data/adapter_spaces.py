@@ -1,7 +1,7 @@
-"""A space made of the vectors of another one by an adapter, and the way back and forth between the two.
+"""Create a vector space by applying an adapter to the vectors of another space, and switch between the two.
 
-No picture is read. The first time, the vectors, the adapter and the switch are one commit: killed before it, nothing
-has happened. The space that it is made of is kept.
+No picture is read. On first use, the vectors, the adapter and the switch are one commit: a process killed before it
+changes nothing. The base space is kept.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from imseek.types import Float32, SpaceInfo
 from imseek.types.adapters import adapted, adapter_of
 
 Rows: TypeAlias = npt.NDArray[np.float16]
-#: Makes rows (n, dim) float32 of (n, dim) stored ones.
+#: Maps stored rows (n, dim) to float32 rows (n, dim).
 Turn: TypeAlias = Callable[[Rows], Float32]
 
-#: Rows that are turned at once: 32 MiB of float64 at 1,024 dimensions.
+#: Rows per batch: 32 MiB of float64 at 1,024 dimensions.
 BLOCK: Final = 4096
 
 
 def check_name(root: Path, name: str) -> None:
-    """Raises UsageError where the name of an adapter that is to be is none, or is taken."""
+    """Check the name of a new adapter. Raises UsageError where it is invalid or already taken."""
     models.check_name(name)
     if name in models.names(root):
         raise UsageError(f"{name!r} is the name of a model of this collection already", hint="--name OTHER")
@@ -54,10 +54,11 @@ def make(
     tell: Callable[[int], None],
     stop: threading.Event,
 ) -> SpaceInfo | None:
-    """Put a space in the place of ``base``, which is kept: its rows, turned, made by the adapter ``model``.
+    """Apply the adapter ``model`` to every row of ``base`` and make the result the space in use. ``base`` is kept.
 
-    One commit, in bounded memory. None where ``stop`` was set before it, and then nothing has happened. Raises
-    UsageError where the name of the model is taken meanwhile, CorruptCollectionError where a vector file is damaged.
+    One commit, in bounded memory; ``turn`` maps the rows. Returns None where ``stop`` was set before the commit:
+    nothing has changed then. Raises UsageError where the model's name was taken meanwhile, CorruptCollectionError where
+    a vector file is damaged.
     """
     found = [shard.shard_id for shard in writer.current().shards]
     with writer.catalog.transaction() as connection:
@@ -106,7 +107,7 @@ def make(
 
 
 def below(writer: Writer, space: SpaceInfo) -> SpaceInfo | None:
-    """The space that is kept of the vectors which an adapted space was made of. Its adapter may be damaged."""
+    """Find the kept base space of an adapted space, even if its adapter is damaged. None where there is none."""
     named = adapter_of(space.encoder)
     if named is None:
         return None
@@ -130,10 +131,10 @@ def switch(
     tell: Callable[[int, int], None],
     stop: threading.Event,
 ) -> bool:
-    """Put a kept space in use again, in the place of another. What it lacks is made of that one's rows by ``turn``.
+    """Put the kept space back in use instead of ``replaces``. ``turn`` computes its missing rows from that space.
 
-    False where it lacks rows and they cannot be made so (``turn`` is None), or ``stop`` was set: then what was made is
-    kept, and a later call goes on.
+    Returns False where rows are missing and ``turn`` is None, or where ``stop`` was set; finished rows are kept, and a
+    later call continues.
     """
     build = Build(writer, kept)
     if build.done < build.total:
@@ -147,7 +148,7 @@ def switch(
 
 
 class _Turned:
-    """Makes rows of a space (:data:`imseek.data.rebuild.MakeRows`) of those of another one."""
+    """Computes rows of one space from those of another (:data:`imseek.data.rebuild.MakeRows`)."""
 
     def __init__(self, reader: Reader, space_id: int, turn: Turn) -> None:
         self._reader = reader
@@ -160,7 +161,7 @@ class _Turned:
             yield from ((image_id, held.get(image_id)) for image_id in chunk)
 
     def _stored(self, ids: list[int]) -> dict[int, Row]:
-        """Also of images that are not searched now, whose rows are kept. The last shard that holds one counts."""
+        """Read and transform rows by id, including those of images that are not searchable. The last shard wins."""
         wanted = np.array(ids, np.int64)
         found: dict[int, Row] = {}
         for segment in self._reader.segments(self._space_id):
@@ -172,4 +173,4 @@ class _Turned:
 
 
 class _StoppedError(Exception):
-    """It was asked to stop."""
+    """The caller cancelled the work."""

@@ -1,8 +1,7 @@
-"""Files of arrays in a collection's cache: results that can be computed again.
+"""Array files in a collection's cache: results that can be recomputed.
 
-Nothing depends on them: what is damaged, unreadable or missing reads as None, and where nothing can be written, nothing
-is. Every file is written under another name and renamed; the CRC-32 that a ZIP file has of each array tells a damaged
-one.
+Nothing depends on them: a damaged, unreadable or missing file reads as None, and failed writes are skipped. Each file
+is written under a temporary name and renamed. The CRC-32 that ZIP keeps of each array detects damage.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Arrays: TypeAlias = tuple[npt.NDArray[Any], ...]
 class CacheFolder:
     """A folder in the cache of the collection at ``root``; ``name`` is its path below ``cache/``.
 
-    In a collection that is not trusted it is read, and nothing in it is changed.
+    In an untrusted collection it is read-only.
     """
 
     def __init__(self, root: Path, name: str) -> None:
@@ -34,11 +33,11 @@ class CacheFolder:
         self._name = f"{layout.CACHE}/{name}"
 
     def files(self) -> list[str]:
-        """The names of the files in it, in order."""
+        """List the file names in the folder, sorted."""
         return [path.rpartition("/")[2] for path in self._find(self._name).files]
 
     def read(self, file: str, *names: str) -> Arrays | None:
-        """Arrays of a file by their names; None where one is missing, or damaged."""
+        """Read arrays of a file by name; None where one is missing or damaged."""
         try:
             with collection_files.open_file(self._root, f"{self._name}/{file}") as opened:
                 return collection_files.read_arrays(opened, names)
@@ -46,10 +45,7 @@ class CacheFolder:
             return None
 
     def write(self, file: str, arrays: Mapping[str, Any]) -> bool:
-        """Write arrays by name into a file, all or none.
-
-        False where that cannot be, on a full disk for instance.
-        """
+        """Write named arrays to a file atomically. Returns False on failure, such as a full disk."""
         written = f"{self._name}/{file.removesuffix('.npz')}.{os.getpid()}.part"
         if not self._may_write():
             return False
@@ -65,13 +61,13 @@ class CacheFolder:
         return True
 
     def remove(self, file: str) -> None:
-        """Remove a file, as far as that can be."""
+        """Remove a file if possible."""
         if self._may_write():
             with suppress(OSError, StorageError):
                 collection_files.remove_files(self._root, [f"{self._name}/{file}"])
 
     def forget_others(self, most: int) -> None:
-        """Mark this folder as used now, and remove those beside it that were not among the ``most`` used last."""
+        """Mark this folder as just used, and evict siblings until at most ``most`` recently used folders remain."""
         if not self._may_write():
             return
         with suppress(OSError, StorageError):
@@ -84,7 +80,7 @@ class CacheFolder:
                 collection_files.remove_folder(self._root, path)
 
     def _may_write(self) -> bool:
-        """Whether the collection is there, and trusted."""
+        """Whether the collection exists and is trusted."""
         with suppress(ImseekError):
             return is_trusted(self._root)
         return False

@@ -1,4 +1,4 @@
-"""The catalog: what shards cannot say. SQLAlchemy over SQLite; writers only (readers use ``reader``)."""
+"""The catalog, which holds what shards do not. SQLAlchemy over SQLite, for writers only (readers use ``reader``)."""
 
 from __future__ import annotations
 
@@ -28,20 +28,23 @@ from imseek.errors import LockedError
 from imseek.types import SpaceInfo
 
 LIVE = "live"
-#: Of an image whose file cannot be decoded for now: not searched, but kept, with id and tags, until the file is
-#: sound again, holds another picture, or is gone.
+#: Images whose file cannot currently be decoded: not searched, but kept with id and tags until the file is readable
+#: again, holds another picture, or is gone.
 SUSPENDED = "suspended"
-#: Of an image whose file was put away and can be brought back: not searched, but kept, with id, tags and place.
+#: Images whose file was quarantined and can be restored: not searched, but kept with id, tags and place.
 QUARANTINED = "quarantined"
 
-#: How long to wait for another program that has the catalog open.
+#: Seconds to wait for another program that has the catalog open.
 BUSY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPlace:
-    """A live place of a source. ``stored`` is False for an image whose vector was lost, ``quarantined`` True for one
-    whose file was put away: that it is not there is as it should be."""
+    """A live place of a source.
+
+    ``stored`` is False for an image whose vector was lost, ``quarantined`` True for one whose file was quarantined and
+    is therefore expected to be absent.
+    """
 
     image_id: int
     content_hash: bytes
@@ -52,7 +55,7 @@ class KnownPlace:
 
 @dataclass(frozen=True, slots=True)
 class KnownFailure:
-    """Why a file could not be indexed, and its stat then."""
+    """Why a file could not be indexed, and its stat at that time."""
 
     reason: str
     stat: FileStat
@@ -68,12 +71,12 @@ class Source:
 
 
 def open_engine(path: Path) -> Engine:
-    """An engine whose transactions are SQLite's own: BEGIN IMMEDIATE, WAL, synchronous=FULL.
+    """Create an engine that uses SQLite's own transactions: BEGIN IMMEDIATE, WAL, synchronous=FULL.
 
-    It has one connection, since transactions that write do not nest: a second one fails at once instead of
-    waiting for the first until it times out.
+    It has one connection, since write transactions do not nest: a nested one fails at once instead of waiting for the
+    outer one to time out.
     """
-    url = URL.create("sqlite", database=str(path))  # Not as text: a path may hold a question mark.
+    url = URL.create("sqlite", database=str(path))  # A path may hold a question mark.
     engine = create_engine(
         url,
         creator=lambda: open_for_writing(path, BUSY_SECONDS),
@@ -94,14 +97,14 @@ def now() -> str:
 
 
 def live(table: Any, generation: int = FOREVER - 1) -> Any:
-    """Condition: the row lives at ``generation`` (by default: now)."""
+    """SQL condition: the row is live at ``generation`` (by default, now)."""
     return and_(table.c.born <= generation, table.c.died > generation)
 
 
 class Catalog:
-    """The writer's connection to the catalog, and the queries that a run asks of it.
+    """The writer's connection to the catalog, with the queries of an indexing run.
 
-    ``is_shared`` tells of one that other hosts write too, and that no file of the collection holds.
+    ``is_shared`` is True for a catalog on a server, which other hosts write too and no file of the collection holds.
     """
 
     is_shared = False
@@ -117,12 +120,12 @@ class Catalog:
             raise
 
     def close(self) -> None:
-        """Close the connection, which folds the write-ahead log into the file.
+        """Close the connection, which checkpoints the write-ahead log into the file.
 
-        SQLite locks readers out while it does that and removes the log. So the log is folded and emptied before, while
-        they go on, as far as that goes without waiting for them.
+        SQLite locks readers out while it checkpoints and removes the log on close. So the log is first checkpointed and
+        truncated as far as that is possible without waiting for readers.
         """
-        with contextlib.suppress(SQLAlchemyError, sqlite3.DatabaseError):  # Closing tries again.
+        with contextlib.suppress(SQLAlchemyError, sqlite3.DatabaseError):  # Closing retries.
             connection = self.engine.raw_connection()
             try:
                 cursor = connection.cursor()
@@ -134,7 +137,7 @@ class Catalog:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One change, all or nothing; durable when the ``with`` ends. Does not nest.
+        """Run one atomic change, durable when the ``with`` ends. Does not nest.
 
         Raises CorruptCollectionError, LockedError (another program), ReadOnlyError, StorageError (full disk).
         """
@@ -142,17 +145,17 @@ class Catalog:
             yield connection
 
     def state(self, connection: Connection, current: Current) -> None:
-        """Let the catalog say what readers ask for first: here ``current.json`` does, once this is committed."""
+        """Store in the catalog what readers need first. A no-op here: ``current.json`` holds it after the commit."""
 
     def scrub(self) -> None:
-        """Write the file anew, so that what was deleted is in no page of it and not in its log either.
+        """Rewrite the file, so that deleted data remains in none of its pages, nor in its log.
 
         Until the next transaction is durable, a power cut may bring the old log back. Raises as :meth:`fold`.
         """
         path = self.root / layout.CATALOG
         try:
             with contextlib.closing(self.engine.raw_connection()) as connection:
-                # Not in SQLite's own temporary folder, which may be too small, or on a disk for everybody.
+                # SQLite's temporary folder may be too small, or on a shared disk.
                 connection.execute("PRAGMA temp_store = MEMORY")
                 connection.execute("VACUUM")
         except sqlite3.DatabaseError as error:
@@ -160,10 +163,10 @@ class Catalog:
         self.fold()
 
     def fold(self) -> None:
-        """Fold the write-ahead log into the file, for who goes on to use it without the log.
+        """Checkpoint the write-ahead log into the file, so that it can be used without the log.
 
-        Closing does that too, but says nothing where it cannot. Raises StorageError, and LockedError where another
-        program reads from the log for longer than ``BUSY_SECONDS``.
+        Closing does that too, but does not report failure. Raises StorageError, and LockedError where another program
+        reads from the log for longer than ``BUSY_SECONDS``.
         """
         path = self.root / layout.CATALOG
         try:
@@ -178,10 +181,10 @@ class Catalog:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (IntegrityError, ProgrammingError):  # A mistake of ours, not of the disk.
+        except (IntegrityError, ProgrammingError):  # A bug of ours, not a disk error.
             raise
         except DatabaseError as error:
-            if not isinstance(error.orig, sqlite3.Error):  # Another catalog's, of which this one is a copy.
+            if not isinstance(error.orig, sqlite3.Error):  # From another catalog, of which this is a copy.
                 raise
             raise storage_error(error.orig, self.root / layout.CATALOG, writing=True) from error
 
@@ -195,7 +198,7 @@ class Catalog:
     def known_places(
         self, source_id: int, container: bytes | None = None, *, below: bytes = b""
     ) -> dict[bytes, KnownPlace]:
-        """Live places of a source, of one container of it, or at and ``below`` a path; by their path within it."""
+        """Live places of a source by relative path, optionally only in one container or at and ``below`` a path."""
         query = (
             select(
                 t.places.c.path,
@@ -234,8 +237,10 @@ class Catalog:
             }
 
     def known_containers(self, source_id: int) -> dict[bytes, FileStat]:
-        """Archives and tables of a source that were opened, by path: the stat of one that was read to the end, else
-        ``UNKNOWN_STAT``."""
+        """Archives and tables of a source that were opened, by path.
+
+        The value is the stat of a container that was read to the end, else ``UNKNOWN_STAT``.
+        """
         c = t.containers.c
         query = select(c.path, c.size, c.mtime_ns, c.ctime_ns, c.inode, c.checked_ns)
         with self.transaction() as connection:
@@ -243,7 +248,7 @@ class Catalog:
             return {path: FileStat(*stat) for path, *stat in rows}
 
     def count_within(self, source_id: int, container: bytes) -> tuple[int, int, int]:
-        """Of a container: live places, those among them whose vector was lost, and failures."""
+        """Count a container's live places, those among them whose vector was lost, and its failures."""
         p = t.places.c
         counted = (
             select(func.count(), func.count().filter(t.images.c.shard_id.is_(None)))
@@ -256,7 +261,7 @@ class Catalog:
             return int(images), int(lost), int(connection.execute(failed).scalar_one())
 
     def ids_within(self, source_id: int, container: bytes) -> list[int]:
-        """Images that lie in a container."""
+        """Ids of the images in a container."""
         query = select(t.places.c.image_id).where(_within(t.places, source_id, container), live(t.places))
         with self.transaction() as connection:
             return list(connection.execute(query).scalars())
@@ -264,8 +269,8 @@ class Catalog:
     def homeless(self, *, quarantined: bool = False) -> list[tuple[int, bytes, bool, int | None]]:
         """Live images without a live place: id, content hash, whether the vector is stored, last source.
 
-        These come from interrupted runs and repairs. Those whose file was put away, and whose place another
-        one has taken since, are among them only if ``quarantined``.
+        Interrupted runs and repairs leave them. Quarantined images whose place another file has taken since are
+        included only if ``quarantined``.
         """
         p, i = t.places.c, t.images.c
         placed = select(p.image_id).where(live(t.places))
@@ -280,13 +285,13 @@ class Catalog:
 
 
 def _within(table: Any, source_id: int, container: bytes | None, below: bytes = b"") -> Any:
-    """Condition: the row is of a source, and of a member of a container or at or below a path, where one is named."""
+    """SQL condition: the row belongs to a source and, if given, to a container or is at or below a path."""
     mine, path = table.c.source_id == source_id, table.c.path
     if container is not None:
         return and_(mine, _in(path, container))
     if not below:
         return mine
-    # `0` is the byte after `/`. What lies between is a range of the index, from which the rest picks.
+    # `0` is the byte after `/`, so this is a range of the index; the rest filters within it.
     among = and_(path >= below, path < below + b"0")
     return and_(mine, among, or_(path == below, path > below + b"/", _in(path, below)))
 
@@ -306,20 +311,20 @@ def set_meta(connection: Connection, name: str, value: object) -> None:
 
 
 def living_ids(connection: Connection, shard_id: int) -> npt.NDArray[np.int64]:
-    """Ids whose row in this shard is searched: live images that lie in it and are not quarantined."""
+    """Ids of a shard's searchable rows: live images stored in it that are not suspended or quarantined."""
     i = t.images.c
     query = select(i.image_id).where(i.shard_id == shard_id, live(t.images), i.state == LIVE)
     return np.array(connection.execute(query).scalars().all(), np.int64)
 
 
 def modalities(connection: Connection) -> dict[int, str]:
-    """What the vectors of each space stand for, by its id; spaces of the past and those in the making too."""
+    """Modality of each space by its id, including past and unfinished spaces."""
     s = t.spaces.c
     return {row.space_id: row.modality for row in connection.execute(select(s.space_id, s.modality))}
 
 
 def current_of(connection: Connection) -> Current:
-    """``current.json`` as the catalog implies it."""
+    """Derive ``current.json`` from the catalog."""
     space_rows = connection.execute(
         select(t.spaces)
         .where(live(t.spaces), t.spaces.c.is_current == 1)

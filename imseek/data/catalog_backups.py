@@ -15,22 +15,22 @@ from imseek.errors import CorruptCollectionError
 
 
 def back_up(root: Path, staging: Path, target: Path) -> None:
-    """Replace the backup ``target`` by a copy of the catalog as it is now."""
+    """Replace the backup ``target`` with a copy of the current catalog."""
     staged = staging / target.name
     copy_catalog(root / layout.CATALOG, staged)
     durable_files.publish([(staged, target)])
 
 
 def next_target(root: Path) -> Path:
-    """The backup that the next one replaces: one that is missing or unreadable, else that of the older generation.
+    """Choose the backup to overwrite next: a missing or unreadable one, else the one of the older generation.
 
-    (Not by time stamp: clocks jump, and a copied folder may have new ones.)
+    Time stamps do not decide: clocks jump, and copying a folder may reset them.
     """
     return min((root / name for name in layout.BACKUPS), key=generation_of)
 
 
 def copy_catalog(source: Path, target: Path) -> None:
-    """Copy a catalog with what its write-ahead log holds into one durable file."""
+    """Copy a catalog, including its write-ahead log, into one durable file."""
     try:
         with closing(open_catalog(source)) as original:
             copy_open(original, target)
@@ -40,19 +40,19 @@ def copy_catalog(source: Path, target: Path) -> None:
 
 
 def copy_open(original: sqlite3.Connection, target: Path) -> None:
-    """The same of an open catalog, within its transaction if it is in one; not fsynced. Raises as SQLite does."""
-    durable_files.stage_unhashed(target, lambda file: None)  # With our permissions, not those of the umask.
+    """Copy an open catalog into one file, in its transaction if there is one. Not fsynced. Raises as SQLite does."""
+    durable_files.stage_unhashed(target, lambda file: None)  # Not with those of the umask.
     with closing(sqlite3.connect(target)) as copy:
-        copy.execute("PRAGMA synchronous=OFF")  # It is fsynced once, when it is whole.
+        copy.execute("PRAGMA synchronous=OFF")  # The caller fsyncs it once complete.
         original.backup(copy)
-        # A copy must be one file: no write-ahead log beside it.
+        # A copy must be a single file, without a write-ahead log.
         copy.execute("PRAGMA journal_mode=DELETE")
 
 
 def usable(path: Path, uuid: str | None) -> bool:
     """Whether a file is an intact catalog of the collection ``uuid`` (None: of any).
 
-    Raises StorageError where it cannot be read now: that says nothing about what is in it.
+    Raises StorageError where it cannot be read now, which says nothing about its content.
     """
     if _asked(path, "PRAGMA integrity_check") != ("ok",) or _fault(path) is not None:
         return False
@@ -65,12 +65,12 @@ def _fault(path: Path) -> str | None:
 
 
 def uuid_of(path: Path) -> str | None:
-    """The uuid that a catalog or a backup states, None where it cannot be read."""
+    """Read the uuid in a catalog or backup; None where it cannot be read."""
     return _meta(path, "uuid")
 
 
 def generation_of(path: Path) -> int:
-    """The generation that a catalog or a backup states, -1 where it cannot be read."""
+    """Read the generation of a catalog or backup; -1 where it cannot be read."""
     try:
         return int(_meta(path, "generation") or -1)
     except ValueError:
@@ -83,7 +83,7 @@ def _meta(path: Path, name: str) -> str | None:
 
 
 def _asked(path: Path, query: str, *values: str) -> Any:
-    """The first row of an answer, None where the file is missing or damaged. Raises StorageError."""
+    """Return the first row of a query's result, None where the file is missing or damaged. Raises StorageError."""
     try:
         with closing(open_catalog(path)) as connection:
             return connection.execute(query, values).fetchone()

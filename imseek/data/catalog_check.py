@@ -1,9 +1,9 @@
-"""Check what a catalog says of files, spaces and runs, before a writer relies on it.
+"""Validate a catalog's rows about files, spaces and runs before a writer relies on them.
 
-A catalog that somebody else made may name any file, as one that is to be unlinked, or hold text where a number belongs.
-The writer, ``verify`` and a restore ask the same of it: every row of its small tables has values of the right types and
-ranges, and every path is one that the layout makes, for the very shard, space or name that its row states. The tables
-with a row for each image are compared by :func:`find_wrong_type`, which reads all of them.
+A catalog made by someone else may list any file for deletion, or hold text where a number belongs. The writer,
+``verify`` and a restore run the same checks: every row of the small tables has values of the right types and ranges,
+and every path is exactly the one that the layout gives to the shard, space or name of its row. Tables with a row per
+image are checked by :func:`find_wrong_type`, which reads all of them.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from imseek.errors import CorruptCollectionError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-#: Gives the rows of a table, each with its values by column.
+#: Returns the rows of a table, each as values by column.
 Rows: TypeAlias = Callable[[str], Iterable[Mapping[str, Any]]]
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-#: Spaces that a collection ever had: each is an encoder of some hundred megabytes.
+#: Spaces that a collection can ever have had; each needs an encoder of some hundred megabytes.
 _MAX_SPACES: Final = 1000
 _KIND: Final = re.compile(r"[a-z_-]{1,40}")
 
 _LARGEST_ID: Final = "SELECT MAX(image_id) FROM images"
 
-#: By table, the columns whose values have another type in some row: the SQL that is true of a wrong row.
+#: By table, an SQL condition that is true of rows with values of the wrong type.
 _WRONG: Final[Mapping[str, str]] = {
     "images": "typeof(image_id) <> 'integer' OR typeof(content_hash) <> 'blob' OR length(content_hash) <> 32 "
     "OR typeof(shard_id) NOT IN ('integer', 'null') OR state NOT IN ('live', 'suspended', 'quarantined') "
@@ -62,7 +62,7 @@ _WRONG: Final[Mapping[str, str]] = {
 
 
 def check_catalog(connection: Connection, root: Path) -> None:
-    """Raise CorruptCollectionError where :func:`find_fault` finds something in the catalog of a writer."""
+    """Raise CorruptCollectionError where :func:`find_fault` finds a fault in a writer's catalog."""
 
     def rows(table: str) -> Iterator[Mapping[str, Any]]:
         for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings():  # noqa: S608 - names of ours
@@ -76,9 +76,10 @@ def check_catalog(connection: Connection, root: Path) -> None:
 
 
 def find_any_fault(catalog: sqlite3.Connection) -> str | None:
-    """What :func:`find_fault` and :func:`find_wrong_type` find in a catalog in SQLite, of this version or an older one.
+    """Describe the first fault that :func:`find_fault` or :func:`find_wrong_type` finds in a SQLite catalog.
 
-    An older one is judged as the migrations leave it. Raises FormatVersionError for a later one.
+    An older catalog is checked as migrated. None where there is no fault. Raises FormatVersionError for a later
+    version.
     """
     table = "SELECT 1 FROM sqlite_master WHERE name = 'migrations'"
     if catalog.execute(table).fetchone() is None:
@@ -90,12 +91,12 @@ def find_any_fault(catalog: sqlite3.Connection) -> str | None:
     except sqlite3.OperationalError as error:
         if hasattr(error, "sqlite_errorcode"):
             raise
-        return f"it holds what is no text: {error}"  # Python says so where text is not UTF-8, and not SQLite.
+        return f"it holds what is no text: {error}"  # From Python, not SQLite: text that is not UTF-8.
 
 
 @contextmanager
 def _newest(catalog: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """The catalog itself, or where it is of an older version a copy of it in memory that has been migrated."""
+    """Yield the catalog itself, or a migrated in-memory copy where its version is older."""
     version = catalog.execute("SELECT COUNT(*) FROM migrations").fetchone()[0]
     refuse_later(version)
     if version == len(MIGRATIONS):
@@ -108,16 +109,16 @@ def _newest(catalog: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 
 def _rows(connection: sqlite3.Connection, table: str) -> Iterable[Mapping[str, Any]]:
-    """The rows of a table of a catalog in SQLite."""
+    """Rows of a table of a SQLite catalog."""
     cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - names of ours
     names = [column[0] for column in cursor.description]
     return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
 def find_fault(rows: Rows, largest_id: object) -> str | None:
-    """Describe what is wrong with the small tables of a catalog; None where they are sound.
+    """Describe the first fault in a catalog's small tables; None where there is none.
 
-    ``largest_id`` is the largest id of an image.
+    ``largest_id`` is the largest image id.
     """
     meta: dict[str, str] = {}
     for table, check in _CHECKS.items():
@@ -140,9 +141,9 @@ def find_fault(rows: Rows, largest_id: object) -> str | None:
 
 
 def find_wrong_type(connection: sqlite3.Connection) -> str | None:
-    """What is wrong with the tables that have a row for each image, place or tag, in SQLite; None where nothing is.
+    """Describe a wrongly typed value in the tables that have a row per image, place or tag; None where there is none.
 
-    It reads all of them.
+    SQLite only. Reads all rows.
     """
     for table, wrong in _WRONG.items():
         query = f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1"  # noqa: S608 - of ours
@@ -183,7 +184,7 @@ _OPTIONAL_META: Final[Mapping[str, Callable[[str], object]]] = {"purged": _decim
 
 
 def _life(row: JsonObject) -> None:
-    """The generations that a row is of."""
+    """Check the generations in which a row is live."""
     row.whole("born")
     row.whole("died", most=layout.MAX_NUMBER - 1)
 
@@ -193,7 +194,7 @@ def _file(row: JsonObject) -> None:
     listed = layout.parse(path)
     if listed is None:
         raise ValueError(f"{path[:200]!r} is no file of a collection")
-    # Parts and snapshots belong to no shard, and only sets of columns and models have names.
+    # Parts and snapshots belong to no shard; only column sets and models have names.
     shard = listed.shard_id if listed.kind in ("metadata", "ids", "vectors", "dead", "column") else None
     name = listed.name if listed.kind in ("column", "model") else None
     stated = (row.text("kind"), row.optional_whole("shard_id"), row.optional_whole("space_id"))
@@ -230,7 +231,7 @@ def _space(row: JsonObject) -> None:
     row.text("modality", choices=("image", "text"))
     row.text("quality")
     row.whole("is_current", most=1)
-    if "position" in row:  # Catalogs of the first version have none.
+    if "position" in row:  # Missing in catalogs of the first version.
         row.whole("position")
     for name in ("revision", "adapter", "note"):
         if name in row:
@@ -276,7 +277,7 @@ def _object(text: str) -> JsonObject:
         raise ValueError("brackets in brackets") from error
 
 
-#: By table. ``meta`` comes first: it has the generation that the others are compared with.
+#: By table. ``meta`` comes first: the other tables are checked against its generation.
 _CHECKS: Final[Mapping[str, Callable[[JsonObject], None]]] = {
     "meta": _meta,
     "files": _file,

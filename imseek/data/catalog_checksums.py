@@ -1,9 +1,9 @@
-"""``checksums.json``: the catalog and its backups as the last writer left them.
+"""``checksums.json``: digests of the catalog and its backups as the last writer left them.
 
-Every other file is written once, with its sha256 in the catalog. SQLite keeps no checksums, so a value that
-rots on the disk passes its integrity check. So a writer's last act is to record a sha256 of the whole catalog,
-and the first act of the next is to compare, and to take back what it is about to make untrue. After a kill the
-catalog has no checksum until a writer has ended in peace; SQLite's own checks are all there is meanwhile.
+Every other file is written once and has its sha256 in the catalog. SQLite keeps no checksums, so bit rot in a value
+passes its integrity check. So a writer ends by recording a sha256 of the whole catalog; the next one starts by
+comparing it and revoking the record that it is about to invalidate. After a kill the catalog has no checksum until a
+writer ends normally; only SQLite's own checks apply meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from imseek.errors import CorruptCollectionError
 
 @dataclass(frozen=True, slots=True)
 class Checksums:
-    """Of the collection ``uuid``: size and sha256 by file name. What is not in ``files`` cannot be checked."""
+    """Size and sha256 by file name, for the collection ``uuid``. Files missing from ``files`` cannot be checked."""
 
     uuid: str
     files: Mapping[str, Written]
@@ -38,7 +38,7 @@ class Checksums:
 
 
 def read(root: Path) -> Checksums:
-    """Raises CorruptCollectionError where the record is damaged or missing."""
+    """Read the record. Raises CorruptCollectionError where it is damaged or missing."""
     try:
         document = JsonObject(read_sealed(root, layout.CHECKSUMS), ("format", "uuid", "files"))
         listed = document.object("files", (layout.CATALOG, *layout.BACKUPS))
@@ -52,7 +52,7 @@ def _written(found: JsonObject) -> Written:
 
 
 def sealed(checksums: Checksums) -> bytes:
-    """The content of ``checksums.json``."""
+    """Encode the content of ``checksums.json``."""
     return durable_files.seal({"format": layout.FORMAT, **asdict(checksums)})
 
 
@@ -61,11 +61,11 @@ def write(root: Path, staging: Path, checksums: Checksums) -> None:
 
 
 def of_catalog(root: Path) -> Written:
-    """Of the catalog's content, whether or not a write-ahead log holds some of it.
+    """Compute the digest of the catalog's content, including what is still in the write-ahead log.
 
-    Through SQLite, never by opening the file: closing it would drop the locks that SQLite holds on it in this
-    process (sqlite.org/howtocorrupt.html, 2.2). The bytes are those of its serialisation, page by page: all at once
-    they would have to fit into memory, and SQLite makes no more than two gigabytes of them.
+    It reads through SQLite and never opens the file itself: closing it would drop the locks that SQLite holds on it in
+    this process (sqlite.org/howtocorrupt.html, 2.2). The bytes are those of SQLite's serialisation, page by page: a
+    whole serialisation would have to fit into memory, and SQLite limits it to two gigabytes.
     """
     with connect_file(root) as connection:
         seen, size = hashlib.sha256(), 0
@@ -76,10 +76,10 @@ def of_catalog(root: Path) -> Written:
 
 
 def _pages(connection: sqlite3.Connection) -> Iterator[bytes]:
-    """The content of a database, in order and as of one moment."""
+    """Yield the pages of a database in order, from one read transaction."""
     try:
         pages = connection.execute("SELECT data FROM sqlite_dbpage ORDER BY pgno")
-    except sqlite3.OperationalError:  # SQLite was built without it.
+    except sqlite3.OperationalError:  # SQLite was built without ``sqlite_dbpage``.
         yield connection.serialize()
         return
     for (page,) in pages:
@@ -87,9 +87,9 @@ def _pages(connection: sqlite3.Connection) -> Iterator[bytes]:
 
 
 def begin(root: Path, staging: Path, uuid: str) -> Checksums:
-    """Compare the catalog with its record and take that back, before it is written to; returns the others.
+    """Verify the catalog against its record, and revoke that record before the catalog is written to.
 
-    Raises CorruptCollectionError where the catalog is not as it was left.
+    Returns the remaining records. Raises CorruptCollectionError where the catalog is not as the last writer left it.
     """
     try:
         recorded = read(root)
@@ -108,7 +108,7 @@ def begin(root: Path, staging: Path, uuid: str) -> Checksums:
 
 
 def take_back(root: Path, staging: Path, recorded: Checksums, name: str) -> Checksums:
-    """Take back what is ``recorded`` of a file that is about to be replaced; returns the rest."""
+    """Revoke the record of a file that is about to be replaced; returns the remaining records."""
     if name not in recorded.files:
         return recorded
     rest = recorded.without(name)
@@ -117,7 +117,7 @@ def take_back(root: Path, staging: Path, recorded: Checksums, name: str) -> Chec
 
 
 def end(root: Path, staging: Path, recorded: Checksums) -> None:
-    """Record the catalog as it is now, beside what was ``recorded`` of the backups."""
+    """Record the catalog's current digest, along with what is ``recorded`` of the backups."""
     for name in layout.BACKUPS:
         if name not in recorded.files and catalog_backups.usable(root / name, recorded.uuid):
             recorded = recorded.having(name, digest(root, name))

@@ -1,9 +1,9 @@
 """Open the catalog's SQLite file, for reading without SQLAlchemy or for a writer.
 
-A catalog may come from somebody else. So before anything is asked of it, or written to it: it and the files that SQLite
-keeps beside it are regular files, there is no rollback journal (which can have SQLite delete a file that it names), and
-its schema is, statement by statement, one that imseek makes. That leaves no trigger, view, virtual table or computed
-column that would run something of its maker's. What a query may cost is bounded by the size of the file.
+A catalog may come from someone else. So three things are checked before it is queried or written: it and the files that
+SQLite keeps beside it are regular files; there is no rollback journal (which could make SQLite delete a file that it
+names); and each statement of its schema is one that imseek writes. That excludes triggers, views, virtual tables and
+computed columns, which could run foreign code. The cost of a query is bounded by the size of the file.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from imseek.data.collection_files import HARD_LINK, kind_of, not_ours, permissio
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError, ImseekError
 
-#: What SQLite says where there is no room for the file through which it shares memory with writers.
+#: SQLite's errors where it cannot create the file through which it shares memory with writers.
 _NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN)
 
-#: Bytes of the longest value in a catalog. SQLite would take a thousand million.
+#: Maximum bytes of one value in a catalog. SQLite's default is a thousand million.
 _MAX_VALUE = 1 << 26
-#: Steps of SQLite's virtual machine that one statement may take, at least and for each byte of the catalog: reading all
-#: of it and sorting it takes about two a byte. A second has some fifty million.
+#: Virtual-machine steps allowed to one statement: a minimum, plus some per byte of the catalog. Reading and sorting all
+#: of it takes about two steps a byte; SQLite runs some fifty million a second.
 _STEPS, _STEPS_PER_BYTE = 50_000_000, 20
-#: Steps between two looks at how many there were.
+#: Steps between two checks of the budget.
 _STRIDE = 1_000_000
 
 
 class _Meter:
-    """Ends a statement that takes more steps than one on a catalog of its size can need.
+    """Interrupts a statement that takes more steps than a catalog of its size can need.
 
-    The size is that of the catalog at ``path`` with its log: a writer starts with an empty one, and may add millions
-    of rows before it looks at all of them.
+    The size is that of the catalog at ``path`` plus its log, measured again when exceeded: a writer starts with an
+    empty catalog and may add millions of rows before it reads them all.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,9 +51,9 @@ class _Meter:
         self._used = 0
 
     def is_over(self) -> bool:
-        """SQLite calls it once in ``_STRIDE`` steps, and ends the statement where it is true."""
+        """Called by SQLite every ``_STRIDE`` steps; True ends the statement."""
         self._used += 1
-        if self._used > self._budget:  # It may have grown since.
+        if self._used > self._budget:  # The file may have grown.
             self._budget = self._allowed()
         return self._used > self._budget
 
@@ -66,7 +66,7 @@ class _Meter:
 
 
 class CatalogCursor(sqlite3.Cursor):
-    """A cursor each of whose statements has a budget of its own."""
+    """A cursor that gives each statement its own step budget."""
 
     connection: CatalogConnection
 
@@ -80,16 +80,16 @@ class CatalogCursor(sqlite3.Cursor):
 
 
 class CatalogConnection(sqlite3.Connection):
-    """A connection to a catalog that may be hostile: made by :func:`open_catalog` or :func:`open_for_writing`."""
+    """A connection to a possibly hostile catalog, made by :func:`open_catalog` or :func:`open_for_writing`."""
 
     meter: _Meter
 
     def guard(self, path: Path) -> None:
-        """Bound what statements and values on the catalog at ``path`` may cost."""
+        """Limit the cost of statements and the size of values on the catalog at ``path``."""
         self.meter = _Meter(path)
         self.set_progress_handler(self.meter.is_over, _STRIDE)
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
-        # Through the base class, since the meter counts for queries only.
+        # The base class bypasses the meter, which counts queries only.
         super().execute("PRAGMA trusted_schema = OFF")
 
     def cursor(self, factory: Any = CatalogCursor) -> Any:
@@ -97,7 +97,7 @@ class CatalogConnection(sqlite3.Connection):
 
 
 class Rows(Protocol):
-    """What a query gives, as cursors do."""
+    """The result of a query, as cursors provide it."""
 
     @property
     def description(self) -> Any: ...
@@ -112,7 +112,7 @@ class Rows(Protocol):
 
 
 class Asked(Protocol):
-    """A connection for questions: one of :mod:`sqlite3`, or one to a server that takes the same SQL."""
+    """A connection for reading: one of :mod:`sqlite3`, or one to a server that accepts the same SQL."""
 
     def execute(self, query: str, values: Any = ..., /) -> Rows: ...
 
@@ -120,7 +120,7 @@ class Asked(Protocol):
 
 
 def address_of(root: Path) -> str | None:
-    """The URL of the database that has the catalog, None where it is a file."""
+    """Return the URL of the database that holds the catalog, None where it is a file."""
     if not layout.is_elsewhere(root):
         return None
     from imseek.data.postgres.address import read_address
@@ -130,10 +130,10 @@ def address_of(root: Path) -> str | None:
 
 @contextmanager
 def connect_read_only(root: Path) -> Iterator[Asked]:
-    """A read-only connection to the catalog, for queries in the body of the ``with``.
+    """Open a read-only connection to the catalog for queries in the body of the ``with``.
 
-    Raises CorruptCollectionError where SQLite cannot read it, LockedError or StorageError where it cannot now, and
-    FormatVersionError where a later imseek has changed what the query asks for.
+    Raises CorruptCollectionError where SQLite cannot read it, LockedError or StorageError where it cannot be read now,
+    and FormatVersionError where a later imseek changed what the query needs.
     """
     if layout.is_elsewhere(root):
         from imseek.data.postgres import catalog_reader
@@ -147,14 +147,14 @@ def connect_read_only(root: Path) -> Iterator[Asked]:
 
 @contextmanager
 def connect_file(root: Path) -> Iterator[sqlite3.Connection]:
-    """As :func:`connect_read_only`, for queries that only SQLite answers."""
+    """As :func:`connect_read_only`, for queries that need SQLite itself."""
     path = root / layout.CATALOG
     with _told(path), closing(open_catalog(path)) as connection:
         yield connection
 
 
 def open_reading(root: Path) -> Asked:
-    """Open a connection for reading, for one thread at a time. The caller closes it; :func:`told` translates errors."""
+    """Open a connection for reading by one thread at a time. The caller closes it; :func:`told` translates errors."""
     if layout.is_elsewhere(root):
         from imseek.data.postgres import catalog_reader
 
@@ -163,7 +163,7 @@ def open_reading(root: Path) -> Asked:
 
 
 def told(root: Path) -> AbstractContextManager[None]:
-    """What the catalog of a collection raises, as our own errors: as :func:`connect_read_only`."""
+    """Context manager that translates the catalog's errors into ours; raises as :func:`connect_read_only`."""
     if layout.is_elsewhere(root):
         from imseek.data.postgres import catalog_reader
 
@@ -173,12 +173,12 @@ def told(root: Path) -> AbstractContextManager[None]:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """What SQLite raises, as our own errors."""
+    """Context manager that translates SQLite's errors into ours."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-            # The file is sound, the query does not fit it. Imported here: the read path has no SQLAlchemy.
+            # The file is sound, but does not fit the query. Imported here: the read path has no SQLAlchemy.
             from imseek.data.migrations import check_version
 
             check_version(path)
@@ -186,14 +186,13 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def open_catalog(path: Path) -> CatalogConnection:
-    """A connection for reading a catalog or a copy of one; one thread at a time may use it.
+    """Open a catalog, or a copy of one, for reading by one thread at a time.
 
-    Raises CorruptCollectionError where :func:`check_files` refuses it or its schema is not one that imseek makes.
+    Raises CorruptCollectionError where :func:`check_files` rejects it or its schema is not one that imseek makes.
 
-    Where SQLite cannot make the files that it shares with writers, since the folder cannot be written or the disk is
-    full, there is no writer either. Then it is opened immutable. That passes over a write-ahead log; so where a dead
-    writer left one with content, SQLite is told that it has the catalog to itself, and keeps the index of the log in
-    memory.
+    Where SQLite cannot create the files that it shares with writers, because the folder is read-only or the disk is
+    full, there is no writer either. Then the catalog is opened immutable, which ignores a write-ahead log. So where a
+    dead writer left a log with content, SQLite is instead given exclusive access, and keeps the log's index in memory.
     """
     check_files(path)
     uri = f"{path.absolute().as_uri()}?mode=ro"
@@ -215,7 +214,7 @@ def open_catalog(path: Path) -> CatalogConnection:
 
 
 def open_for_writing(path: Path, timeout: float) -> CatalogConnection:
-    """A connection of a writer, in WAL mode with ``synchronous=FULL``; a catalog that is not there is made.
+    """Open a writer's connection, in WAL mode with ``synchronous=FULL``; creates a missing catalog.
 
     Raises as :func:`open_catalog`, and FormatVersionError for a catalog of a later imseek.
     """
@@ -233,12 +232,10 @@ def open_for_writing(path: Path, timeout: float) -> CatalogConnection:
 
 
 def check_files(path: Path) -> None:
-    """Refuse a catalog that is no regular file, whose companions are none, or that has a rollback journal.
+    """Reject a catalog that has a rollback journal, or where it or a companion is not a regular file.
 
-    Raises CorruptCollectionError.
-
-    A catalog has a write-ahead log. A journal's last bytes name a file that SQLite deletes when it has played the
-    journal back (sqlite.org/fileformat2.html, "The Rollback Journal").
+    Raises CorruptCollectionError. A catalog uses a write-ahead log. The last bytes of a rollback journal may name a
+    file that SQLite deletes after playing the journal back (sqlite.org/fileformat2.html, "The Rollback Journal").
     """
     for ending in ("", "-journal", "-wal", "-shm"):
         try:
@@ -250,7 +247,7 @@ def check_files(path: Path) -> None:
         if not stat.S_ISREG(info.st_mode):
             raise not_ours(path.parent, path.name + ending, kind_of(info))
         if ending in ("-wal", "-shm") and info.st_nlink > 1:
-            raise not_ours(path.parent, path.name + ending, HARD_LINK)  # Reading writes to them too.
+            raise not_ours(path.parent, path.name + ending, HARD_LINK)  # Readers write to them too.
         if ending == "-journal" and info.st_size:
             raise CorruptCollectionError(
                 f"{path}{ending} lies beside the catalog, which never has a rollback journal",
@@ -259,7 +256,7 @@ def check_files(path: Path) -> None:
 
 
 def _make(path: Path) -> None:
-    """An empty file with the permissions of its folder, where there is none: SQLite would go by the umask."""
+    """Create a missing catalog as an empty file with the permissions of its folder; SQLite would apply the umask."""
     with suppress(FileExistsError):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(path, flags, 0o600)
@@ -284,25 +281,25 @@ def _connect(
 
 
 def _checked(connection: CatalogConnection, path: Path, *, writing: bool = False) -> CatalogConnection:
-    """The connection, once its schema has been read and compared; closed where it is not one of imseek's."""
+    """Return the connection if its schema is one of imseek's; otherwise close it and raise."""
     from imseek.data.migrations import check_schema
 
     try:
         check_schema(connection, path, writing=writing)
     except BaseException as error:
         connection.close()
-        if isinstance(error, UnicodeDecodeError):  # SQLite names what is wrong in the bytes it has there.
+        if isinstance(error, UnicodeDecodeError):  # SQLite's message holds invalid bytes of the file.
             raise sqlite3.DatabaseError("malformed database schema") from error
         raise
     return connection
 
 
 class HeldCatalog:
-    """Read-only, for one thread at a time. It keeps no transaction open, so that no writer waits for it.
+    """A reusable read-only connection, for one thread at a time.
 
-    Another catalog may take the place of the one that is open (a repair), and another process the place of this one (a
-    fork): then it is opened anew. Where the folder cannot be written, SQLite takes the file for one that never changes;
-    such a connection is not held.
+    It keeps no transaction open, so it never blocks a writer. It reconnects where the catalog file was replaced (by a
+    repair) or the process forked. In a read-only folder SQLite treats the file as immutable, so such a connection is
+    not reused.
     """
 
     def __init__(self, root: Path) -> None:
@@ -313,8 +310,8 @@ class HeldCatalog:
 
     @contextmanager
     def reading(self) -> Iterator[Asked]:
-        """Raises as :func:`connect_read_only`."""
-        # Those to a server are held already, by all who ask it.
+        """Lend the connection for queries in the body of the ``with``. Raises as :func:`connect_read_only`."""
+        # Connections to a server come from a shared pool.
         if layout.is_elsewhere(self._path.parent) or not os.access(self._path.parent, os.W_OK):
             with connect_read_only(self._path.parent) as connection:
                 yield connection
@@ -337,8 +334,8 @@ class HeldCatalog:
             self._let_go()
 
     def __del__(self) -> None:
-        # Many readers are dropped without being closed, and Python's connections are in cycles: they would wait for the
-        # garbage collector, with SQLite's files beside the catalog.
+        # Many readers are dropped without being closed, and Python's connections are in reference cycles: they would
+        # keep SQLite's files open until the garbage collector runs.
         self._let_go()
 
     def _let_go(self) -> None:

@@ -1,9 +1,8 @@
-"""Bringing back ``collection.json`` and the catalog.
+"""Restore ``collection.json`` and the catalog.
 
-The catalog is made in staging: from a backup of the same generation, else from itself where SQLite finds it
-sound, else from an older backup, else from the shards. It takes up the shards it does not know, and is put in its
-place by one rename. So dying on the way leaves what was there before, or a catalog that is missing and can be
-restored again.
+The new catalog is built in staging: from a backup of the same generation, else from the catalog itself where SQLite
+finds it sound, else from an older backup, else from the shards. It adopts shards that it does not know, then replaces
+the old catalog by one rename. So a crash leaves what was there before, or no catalog, which can be restored again.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from imseek.errors import CorruptCollectionError
 
 @dataclass(slots=True)
 class Ledger:
-    """What has been restored, and what is lost, a line each."""
+    """What a restore recovered and what it lost, one line each."""
 
     restored: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -52,9 +51,9 @@ class _Folders:
 
 
 def restore(root: Path, ledger: Ledger) -> None:
-    """Mend the identity and the catalog as a whole; the writer's lock must be held.
+    """Restore the identity and the catalog; the caller must hold the writer's lock.
 
-    Raises CorruptCollectionError where even the encoder of the vectors cannot be told.
+    Raises CorruptCollectionError where even the encoder of the vectors is unknown.
     """
     folders = _Folders(root, root / layout.STAGING)
     durable_files.fresh_folder(folders.staging)
@@ -76,7 +75,7 @@ def restore(root: Path, ledger: Ledger) -> None:
 
 
 def _restore_identity(root: Path, staging: Path, ledger: Ledger) -> None:
-    """Of a collection whose catalog is on a server: that has it too."""
+    """Restore the identity from a catalog on a server."""
     try:
         read_identity(root)
     except CorruptCollectionError:
@@ -115,7 +114,7 @@ def _replace_catalog(
     durable_files.sync_file(workshop / layout.CATALOG)
     sync_folders(root, folders.unsynced)
     _set_aside(root)
-    # The record of the one that was set aside would speak against the new one.
+    # The old catalog's checksum would contradict the new one.
     if evidence.checksums is not None:
         catalog_checksums.write(root, folders.staging, evidence.checksums.without(layout.CATALOG))
     durable_files.publish([(workshop / layout.CATALOG, root / layout.CATALOG)])
@@ -149,7 +148,7 @@ def _replace_catalog(
 
 
 def _source(root: Path, evidence: Evidence) -> Path | None:
-    """The catalog or backup to start from: of the latest generation that can be true, a backup first."""
+    """Choose the catalog or backup to start from: the latest credible generation, preferring a backup."""
     found = [root / name for name in layout.BACKUPS if is_file(root, name)]
     sound = [path for path in found if backup_fault(root, path.name, evidence) is None]
     if catalog_backups.usable(root / layout.CATALOG, evidence.uuid):
@@ -159,14 +158,14 @@ def _source(root: Path, evidence: Evidence) -> Path | None:
     def generation(path: Path) -> float:
         stated = catalog_backups.generation_of(path)
         if path.name != layout.CATALOG and evidence.recorded(path.name) is not None:
-            return stated  # Its checksum vouches for it, and current.json may be an old one.
-        return min(stated, last)  # What a file says of itself may be the very value that has changed.
+            return stated  # Its checksum vouches for it; current.json may be older.
+        return min(stated, last)  # The generation in the file may itself be corrupt.
 
     return max(sound, key=lambda path: (generation(path), path.name != layout.CATALOG), default=None)
 
 
 def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
-    """An empty catalog. ``current.json`` tells of the encoder."""
+    """Initialise an empty catalog, with the encoders that ``current.json`` names."""
     current, identity = evidence.current, evidence.identity
     if current is None:
         raise CorruptCollectionError(
@@ -180,7 +179,7 @@ def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
 
 
 def _last_generation(root: Path, current: Current | None) -> int:
-    """The last one that anything on the disk speaks of: no reader may meet another one of the same number."""
+    """Return the highest generation that any file on disk names, since no reader may see a number reused."""
     listed = map(layout.parse, listed_folders(root).files)
     numbers = [one.generation for one in listed if one is not None and one.generation is not None]
     return max([-1 if current is None else current.generation, *numbers])
@@ -200,10 +199,10 @@ def _raise_counters(connection: Connection, root: Path, generation: int, current
 
 
 def _set_aside(root: Path) -> None:
-    """Keep a damaged catalog beside, in case that somebody can read it."""
+    """Keep the damaged catalog under another name, for manual recovery."""
     suffix = time.strftime("%Y%m%dT%H%M%S")
     while any(root.glob(f"{layout.CATALOG}*.damaged.{suffix}")):
-        suffix += "+"  # A clock that was set back says the same again.
+        suffix += "+"  # The clock may have been set back.
     # The log first: it must never lie beside another catalog.
     for name in (f"{layout.CATALOG}-journal", f"{layout.CATALOG}-wal", layout.CATALOG):
         if is_file(root, name):

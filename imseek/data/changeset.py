@@ -1,4 +1,4 @@
-"""What one commit changes, as values."""
+"""The changes of one commit, as values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from imseek.data.file_stat import FileStat
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """An image to be stored: its place, its metadata row, and by space its unit vector (dim,) in float16.
+    """An image to store: its place, its metadata row, and by space its unit vector (dim,) in float16.
 
-    In the space of captions, where there is one, that is the vector of its caption, zeros where it has none.
+    In the caption space, if there is one, that is the vector of its caption, or zeros without a caption.
 
-    ``image_id`` is given when an image whose vector was lost comes back under its old id. ``replaces`` is the
-    image that lay at this place before: its place ends, and its tags are carried over if the new one ``inherits``.
+    ``image_id`` is set when an image whose vector was lost returns under its old id. ``replaces`` is the image formerly
+    at this place: its place ends, and its tags are carried over if the new one ``inherits``.
     """
 
     source_id: int
@@ -35,7 +35,7 @@ class NewImage:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """A known image seen at a place: moved there (where ``replaces`` lay before), or there already, unchanged."""
+    """A known image found at a place: moved there (where ``replaces`` was before), or unchanged."""
 
     image_id: int
     source_id: int
@@ -55,7 +55,7 @@ class FailedFile:
 
 @dataclass(frozen=True, slots=True)
 class ReadContainer:
-    """An archive or a table from which images come: read to the end with this stat, or (``UNKNOWN_STAT``) begun."""
+    """An archive or table that holds images. ``stat`` is set if it was read to the end, else ``UNKNOWN_STAT``."""
 
     source_id: int
     path: bytes
@@ -64,11 +64,13 @@ class ReadContainer:
 
 @dataclass(slots=True)
 class Batch:
-    """``gone`` are images that die, ``suspended`` those whose file cannot be decoded for now; ``cleared`` are
-    recorded failures that no longer hold, ``containers`` those read, ``emptied`` those that are not there any more.
+    """All changes of one commit.
 
-    All ``new`` images of a batch have vectors in the same spaces.
-    An image whose place ends without a new one stays live but homeless until it is moved or among the ``gone``.
+    ``gone`` are images that die, ``suspended`` those whose file cannot currently be decoded, ``cleared`` recorded
+    failures that no longer hold, ``containers`` those read, ``emptied`` those that no longer exist.
+
+    All ``new`` images have vectors in the same spaces. An image whose place ends without a new one stays live without a
+    place until it is moved or listed in ``gone``.
     """
 
     new: list[NewImage] = field(default_factory=list)

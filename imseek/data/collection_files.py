@@ -1,11 +1,10 @@
-"""Open, list, publish and remove the files of a collection, all through its root and without following links.
+"""Open, list, publish and remove the files of a collection, always through its root and without following links.
 
-A collection may come from somebody else, and its folder may be writable by others. So a name is split into its parts,
-and each part is one ``openat`` with ``O_NOFOLLOW`` from the folder before it (:mod:`imseek.data.safe_path`): no link
-among a collection's own files is followed, whether it was there or has just been put there. What is opened is a
-regular file; a pipe or a device is refused before anything waits for it. The root itself is a path of the user's, which
-links may lead to. Nothing else in ``imseek.data`` opens, lists or unlinks files of a collection
-(``tests/unit/test_collection_files.py`` holds that).
+A collection may come from someone else, and others may be able to write to its folder. So each part of a name is opened
+with ``openat`` and ``O_NOFOLLOW`` from the folder before it (:mod:`imseek.data.safe_path`): no link among a
+collection's own files is followed, even one created concurrently. Only regular files are opened; a pipe or device is
+refused before it can block. The root itself is the user's path and may contain links. Nothing else in ``imseek.data``
+opens, lists or unlinks files of a collection (``tests/unit/test_collection_files.py`` enforces that).
 """
 
 from __future__ import annotations
@@ -33,45 +32,45 @@ from imseek.data.safe_path import FOLDER, ChangingError, FolderEntry
 from imseek.data.system_errors import explained
 from imseek.errors import CorruptCollectionError
 
-#: Bytes of a sealed JSON file that is read: a collection of a hundred million images has less.
+#: Maximum bytes of a JSON file with a checksum: a collection of a hundred million images needs less.
 MAX_JSON: Final = 1 << 24
-#: Bytes of a file that holds what was learned, or all judgements.
+#: Maximum bytes of a file of a model, or of all judgements.
 MAX_LARGE_JSON: Final = 1 << 30
 
-#: What :func:`kind_of` says of a folder.
+#: What :func:`kind_of` returns for a folder.
 A_FOLDER: Final = "a folder"
-#: What :func:`find_files` says of a folder below which it does not look.
+#: What :func:`find_files` reports for a folder that is nested too deeply to list.
 TOO_DEEP: Final = "a folder too many levels down"
-#: What :func:`check_top` says of a file with two names, as ``cp -al`` makes them.
+#: What :func:`check_top` reports for a file with two names, as ``cp -al`` makes them.
 HARD_LINK: Final = "a hard link to a file that has another name"
-#: What the system says where a link, or a file, lies in the place of a folder.
+#: Errors of the system where a link or a file takes the place of a folder.
 _LINKS: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
-#: Folders within each other, below one of the top: the deepest of ours is that of a snapshot, or of a cache.
+#: Maximum nesting below a top-level folder: the deepest of ours are those of snapshots and caches.
 _MAX_DEPTH: Final = 8
-#: Kinds of the types of arrays that a collection and its caches hold: truth values, numbers, text.
+#: NumPy dtype kinds in a collection and its caches: booleans, numbers, text.
 _KINDS: Final = "biufU"
-#: What `zipfile` raises at damage, besides OSError where a member is said to lie before the beginning.
+#: What `zipfile` raises for damage, besides OSError where a member's offset is before the file's start.
 _ZIP_DAMAGE: Final = (
     zipfile.BadZipFile, KeyError, OverflowError, NotImplementedError, RuntimeError, EOFError, struct.error,
 )  # fmt: skip
-#: By the kind of a listed file, the type of its array and the number of its dimensions.
+#: By the kind of a listed file, dtype and number of dimensions of its array.
 _TYPES: Final = {
     "ids": (np.dtype(np.int64), 1),
     "vectors": (np.dtype(np.float16), 2),
     "dead": (np.dtype(np.uint32), 1),
 }
-#: Characters of the header of an array. That of a structured one is the longest.
+#: Maximum characters of an array's header. Structured arrays have the longest.
 _MAX_HEADER: Final = 4096
 
 
 class DamagedFileError(CorruptCollectionError, ValueError):
-    """A file of a collection does not hold what its name says."""
+    """The content of a collection's file does not match its name."""
 
 
 class FoundFiles(NamedTuple):
-    """What lies in some folders: ``files`` and ``folders`` by their path below the root, and what is neither.
+    """The content of some folders: ``files`` and ``folders`` by path below the root.
 
-    ``strange`` has the path of each such thing with what it is (``"a symbolic link"``).
+    ``strange`` maps the path of anything else to what it is (``"a symbolic link"``).
     """
 
     files: list[str]
@@ -83,22 +82,23 @@ def open_file(root: Path, name: str) -> FileIO:
     """Open a file of a collection for reading, unbuffered.
 
     Raises FileNotFoundError, OSError where the system refuses, UnsafePathError for a name that leads out of the
-    collection, and CorruptCollectionError where a link or anything but a regular file lies there, or on the way.
+    collection, and CorruptCollectionError for a link or anything but a regular file there or on the way.
     """
     with _entry(root, name) as entry:
         return FileIO(safe_path.open_regular(entry), "rb")
 
 
 def path_of(file: BinaryIO | FileIO, root: Path, name: str) -> str:
-    """A path for libraries that open files by name only: it leads to the open ``file`` itself where the system has such
-    paths (Linux), else to its name."""
+    """Return a path for libraries that open files by name only.
+
+    On Linux it leads to the open ``file`` itself, elsewhere to its name.
+    """
     path = f"/proc/self/fd/{file.fileno()}"
     return path if os.path.exists(path) else str(root / name)
 
 
 def read_file(root: Path, name: str, limit: int = MAX_JSON) -> bytes:
-    """The content of a file of a collection. Raises as :func:`open_file`, and CorruptCollectionError where it has more
-    than ``limit`` bytes."""
+    """Read a file of a collection. Raises as :func:`open_file`, and CorruptCollectionError above ``limit`` bytes."""
     with open_file(root, name) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
@@ -112,7 +112,7 @@ def read_file(root: Path, name: str, limit: int = MAX_JSON) -> bytes:
 
 
 def digest(root: Path, name: str, stated: int | None = None) -> Written:
-    """Size and SHA-256 of a file of a collection; of one that is not of the ``stated`` size, the size alone.
+    """Compute size and SHA-256 of a file; only the size where it differs from ``stated``.
 
     Raises as :func:`open_file`.
     """
@@ -122,10 +122,11 @@ def digest(root: Path, name: str, stated: int | None = None) -> Written:
 
 
 def load_array(root: Path, name: str, *, mapped: bool = True, rows: int | None = None) -> npt.NDArray[Any]:
-    """The array in a ``.npy`` file of a collection, mapped read-only into memory or read.
+    """Load the array of a ``.npy`` file, memory-mapped read-only or read into memory.
 
-    Raises as :func:`open_file`, and DamagedFileError where it is no array of numbers that the file holds in full, or is
-    not of the type that a file of this name has, or a single number, or has not as many ``rows``.
+    Raises as :func:`open_file`, and DamagedFileError where the file does not hold a complete numeric array, or the
+    array is zero-dimensional, does not have the dtype and dimensions for this file name, or does not have ``rows``
+    rows.
     """
     with open_file(root, name) as file:
         try:
@@ -141,10 +142,10 @@ def load_array(root: Path, name: str, *, mapped: bool = True, rows: int | None =
 
 
 def read_array(file: FileIO, *, mapped: bool) -> npt.NDArray[Any]:
-    """The array in an open ``.npy`` file. Raises ValueError where it is none, or does not end where it says.
+    """Read the array of an open ``.npy`` file. Raises ValueError where it is invalid or its length does not match.
 
-    NumPy's own ``load`` believes the header: it would set aside whatever memory that asks for. Here the shape must be
-    that of the bytes which are there.
+    NumPy's own ``load`` trusts the header and would allocate whatever memory that asks for. Here the shape must match
+    the bytes that are there.
     """
     size = os.fstat(file.fileno()).st_size
     shape, dtype = _read_header(file, size)
@@ -154,10 +155,10 @@ def read_array(file: FileIO, *, mapped: bool) -> npt.NDArray[Any]:
 
 
 def read_arrays(file: FileIO, names: Iterable[str]) -> tuple[npt.NDArray[Any], ...]:
-    """Arrays of an open ``.npz`` file, by their names in it.
+    """Read arrays of an open ``.npz`` file by name.
 
-    Raises ValueError where one is missing or damaged (its CRC-32 tells), or packed: what is there must be as long as it
-    says.
+    Raises ValueError where one is missing, damaged (by its CRC-32) or compressed: the size must match the bytes that
+    are there.
     """
     found = []
     try:
@@ -179,12 +180,12 @@ def read_arrays(file: FileIO, names: Iterable[str]) -> tuple[npt.NDArray[Any], .
 
 
 def _read_header(file: FileIO | io.BytesIO, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of the array in a ``.npy`` file of ``size`` bytes, whose content comes next. Raises ValueError."""
+    """Read shape and dtype of a ``.npy`` file of ``size`` bytes; its data follows. Raises ValueError."""
     try:
         if (version := np.lib.format.read_magic(file)) != (1, 0):
             raise ValueError(f"version {version} of the format")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_MAX_HEADER)
-    except Exception as error:  # What damaged bytes make NumPy raise is not documented.
+    except Exception as error:  # NumPy does not document what damaged bytes raise.
         raise ValueError(str(error)) from error
     if fortran or not _is_plain(dtype):
         raise ValueError(f"an array of {dtype}")
@@ -210,14 +211,14 @@ def _array(data: bytes | bytearray, dtype: np.dtype[Any], shape: tuple[int, ...]
 
 
 def _is_plain(dtype: np.dtype[Any]) -> bool:
-    """Whether an array of this type holds nothing but numbers and text, in the order of bytes that we write."""
+    """Whether a dtype holds nothing but numbers and text, in the byte order that we write."""
     if dtype.fields is not None:
         return all(_is_plain(field.base) for field, *_ in dtype.fields.values())
     return dtype.kind in _KINDS and dtype == dtype.newbyteorder("<") and dtype.itemsize > 0
 
 
 def stat_file(root: Path, name: str) -> os.stat_result | None:
-    """Stat the entry with this name in a collection, without following a link; None where there is none.
+    """Stat an entry of a collection without following a link; None where it does not exist.
 
     Raises as :func:`open_file` where a link lies on the way.
     """
@@ -235,7 +236,7 @@ def is_file(root: Path, name: str) -> bool:
 
 
 def find_files(root: Path, *folders: str) -> FoundFiles:
-    """Everything in these folders of a collection, at any depth, in order. A folder that is missing holds nothing.
+    """List everything in these folders recursively, sorted. A missing folder counts as empty.
 
     Raises OSError where the system refuses to list one, and CorruptCollectionError where a link leads to it.
     """
@@ -254,7 +255,7 @@ def find_files(root: Path, *folders: str) -> FoundFiles:
 
 
 def _walk(above: int, path: str, found: FoundFiles) -> None:
-    """Add the folder at ``path``, whose parent is open as ``above``, and all that is in it."""
+    """Add the folder at ``path``, whose parent is open as ``above``, and all its content."""
     entry = FolderEntry(above, os.fsencode(path.rpartition("/")[2]))
     if path.count("/") > _MAX_DEPTH:
         found.strange[path] = TOO_DEEP
@@ -288,9 +289,11 @@ def _walk(above: int, path: str, found: FoundFiles) -> None:
 
 
 def check_top(root: Path) -> dict[str, str]:
-    """Names of the layout at the top of a collection under which something else lies, each with what it is: a link in
-    place of a folder, a pipe in place of a file, or a file that has another name too and is written in place (another
-    collection may be changed with it, or any file of the user's). Raises OSError."""
+    """Find top-level names of the layout that are not what they should be, each with what they are.
+
+    That is a link instead of a folder, a pipe instead of a file, or a hard link to a file that is written in place
+    (which would change another collection or a user's file). Raises OSError.
+    """
     strange = {}
     with os.scandir(root) as entries:
         for entry in entries:
@@ -306,13 +309,13 @@ def check_top(root: Path) -> dict[str, str]:
 
 
 def refuse_strange(root: Path, strange: dict[str, str]) -> None:
-    """Raise CorruptCollectionError where anything strange was found among the files of a collection."""
+    """Raise CorruptCollectionError if ``strange`` is not empty."""
     for name, kind in strange.items():
         raise not_ours(root, name, kind)
 
 
 def not_ours(root: Path, name: str, kind: str) -> CorruptCollectionError:
-    """The error for something among the files of a collection that imseek never makes there."""
+    """Build the error for something in a collection that imseek never creates there."""
     if kind == HARD_LINK:
         return CorruptCollectionError(
             f"{root / name} is {HARD_LINK}: whoever writes to it would change another one with it",
@@ -325,7 +328,7 @@ def not_ours(root: Path, name: str, kind: str) -> CorruptCollectionError:
 
 
 def kind_of(info: os.stat_result) -> str:
-    """What a path leads to, for people."""
+    """Describe the type of a file to the user."""
     for matches, kind in (
         (stat.S_ISLNK, "a symbolic link"),
         (stat.S_ISDIR, A_FOLDER),
@@ -339,9 +342,9 @@ def kind_of(info: os.stat_result) -> str:
 
 
 def create_file(root: Path, name: str) -> FileIO:
-    """Create a file of a collection for writing, with the folders above it. Nothing about it is durable.
+    """Create a file of a collection for writing, and its parent folders. Nothing is made durable.
 
-    Raises OSError, FileExistsError among them, and as :func:`open_file` where a link lies on the way.
+    Raises OSError, including FileExistsError, and as :func:`open_file` where a link lies on the way.
     """
     _make_folders(root, name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -356,7 +359,7 @@ def create_file(root: Path, name: str) -> FileIO:
 
 
 def separate_file(root: Path, name: str) -> None:
-    """Put a copy of a file in its place, so that it has no other name. Raises as :func:`create_file`."""
+    """Replace a hard-linked file with a copy, so that it has only one name. Raises as :func:`create_file`."""
     staged = f"{layout.STAGING}/{name}"
     remove_files(root, [staged])
     with open_file(root, name) as source, create_file(root, staged) as target:
@@ -366,29 +369,29 @@ def separate_file(root: Path, name: str) -> None:
 
 
 def rename_file(root: Path, name: str, new: str) -> None:
-    """Give a file another name in the same folder, in place of what had it. Raises as :func:`create_file`."""
+    """Rename a file within its folder, replacing any file of that name. Raises as :func:`create_file`."""
     with _entry(root, name) as entry:
         last = os.fsencode(new.rpartition("/")[2])
         os.rename(entry.name, last, src_dir_fd=entry.folder, dst_dir_fd=entry.folder)
 
 
 def remove_folder(root: Path, name: str) -> None:
-    """Remove a folder with all that is in it; links in it are removed and not followed. Raises as :func:`open_file`."""
+    """Remove a folder recursively, without following links. Raises as :func:`open_file`."""
     with suppress(FileNotFoundError), _entry(root, name) as entry:
         shutil.rmtree(entry.name, dir_fd=entry.folder)
 
 
 def touch(root: Path, name: str) -> None:
-    """Set the time of a file or folder to now. Raises as :func:`open_file`."""
+    """Set the mtime of a file or folder to now. Raises as :func:`open_file`."""
     with _entry(root, name) as entry:
         os.utime(entry.name, dir_fd=entry.folder, follow_symlinks=False)
 
 
 def publish(root: Path, moves: Iterable[tuple[Path, str]]) -> set[str]:
-    """Rename staged files to their names in a collection; returns the folders that still have to be fsynced.
+    """Rename staged files to their names in a collection; returns the folders that still need an fsync.
 
-    ``moves`` are pairs of a path in staging and a name below the root. A name whose file is there already, since it is
-    taken up where it lies, has that very path. Missing folders are made. Raises StorageError, and as :func:`open_file`.
+    ``moves`` are pairs of a path in staging and a name below the root; both are the same path for a file adopted in
+    place. Missing folders are created. Raises StorageError, and as :func:`open_file`.
     """
     folders: set[str] = set()
     for staged, name in moves:
@@ -402,7 +405,7 @@ def publish(root: Path, moves: Iterable[tuple[Path, str]]) -> set[str]:
 
 
 def _make_folders(root: Path, name: str) -> set[str]:
-    """Make the folders above a name; returns those with new names in them."""
+    """Create the folders above a name; returns the folders that gained an entry."""
     parts, changed = name.split("/"), set()
     for depth in range(1, len(parts)):
         with suppress(FileExistsError):
@@ -412,7 +415,7 @@ def _make_folders(root: Path, name: str) -> set[str]:
 
 
 def make_folder(root: Path, name: str) -> None:
-    """Make a folder of a collection, with the permissions of the collection's own, whatever the umask is.
+    """Create a folder of a collection with the permissions of the collection's root, regardless of the umask.
 
     Raises as :func:`create_file`.
     """
@@ -426,7 +429,7 @@ def make_folder(root: Path, name: str) -> None:
 
 
 def sync_folders(root: Path, folders: Iterable[str]) -> None:
-    """Fsync the names in folders of a collection (``""`` is the root), each once. Raises StorageError."""
+    """Fsync folders of a collection (``""`` is the root), each once. Raises StorageError."""
     for folder in sorted(set(folders)):
         with explained(root / folder):
             fd = _open_folder(root, folder)
@@ -437,9 +440,9 @@ def sync_folders(root: Path, folders: Iterable[str]) -> None:
 
 
 def remove_files(root: Path, names: Iterable[str], *, durable: bool = False) -> int:
-    """Unlink files of a collection; those that are gone are fine. Returns how many there were.
+    """Unlink files of a collection, ignoring missing ones. Returns how many were removed.
 
-    ``durable``: for good, so that a power cut does not bring them back. A link is unlinked itself. Raises StorageError,
+    With ``durable``, a power cut does not bring them back. A link itself is unlinked. Raises StorageError,
     UnsafePathError for a name that leads elsewhere, and as :func:`open_file` where a link lies on the way.
     """
     removed, folders = 0, set()
@@ -454,9 +457,9 @@ def remove_files(root: Path, names: Iterable[str], *, durable: bool = False) -> 
 
 
 def permissions(root: Path, *, folder: bool = False) -> int:
-    """The mode of new files in a collection: who may read its folder may read them, and nobody else.
+    """Return the mode for new files of a collection: readable by those who may read its root, and nobody else.
 
-    Of new folders, which hand its group on to files where it does (set-group-ID).
+    For new folders the set-group-ID bit is kept, so that files inherit the group.
     """
     mode = os.stat(root).st_mode
     return mode & (stat.S_ISGID | 0o777) if folder else mode & 0o666
@@ -464,7 +467,7 @@ def permissions(root: Path, *, folder: bool = False) -> int:
 
 @contextmanager
 def _entry(root: Path, name: str) -> Iterator[FolderEntry]:
-    """The open folder that a name lies in, and its last part; errors in the ``with`` name the file."""
+    """Open the parent folder of a name and yield it with the last part; errors in the ``with`` name the file."""
     parts = safe_path.check_parts(os.fsencode(name))
     with _named(root, name):
         fd, last = safe_path.enter_parent(os.fspath(root), parts)
@@ -483,7 +486,7 @@ def _open_folder(root: Path, folder: str) -> int:
 
 @contextmanager
 def _named(root: Path, name: str) -> Iterator[None]:
-    """Name the file in what the system says; of a link, or what is no regular file, raise CorruptCollectionError."""
+    """Put the file's name into system errors; raise CorruptCollectionError for a link or non-regular file."""
     try:
         yield
     except ChangingError as error:
@@ -497,7 +500,7 @@ def _named(root: Path, name: str) -> Iterator[None]:
 
 
 def damaged_file(root: Path, name: str, error: Exception) -> DamagedFileError:
-    """The error for a file whose bytes made a library raise ``error``."""
+    """Build the error for a file whose bytes made a library raise ``error``."""
     return DamagedFileError(f"{root / name} is damaged: {error}", hint=f"imseek collection repair {root}")
 
 

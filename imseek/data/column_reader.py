@@ -1,4 +1,4 @@
-"""Stored columns of any images of one generation, as an Arrow table, read in bounded memory."""
+"""Read stored columns of any images of one generation into an Arrow table, in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Int64 = npt.NDArray[np.int64]
 
 
 class Stored:
-    """``types`` are the columns of the generation; those that hold no value anywhere are left out.
+    """Reads columns for image ids. ``types`` are the columns of the generation; entirely empty ones are left out.
 
-    Row groups that hold wanted rows are read, and nothing else.
+    Only row groups that hold wanted rows are read.
     """
 
     def __init__(self, reader: Reader, types: Mapping[str, pa.DataType]) -> None:
@@ -30,8 +30,10 @@ class Stored:
         self.schema = pa.schema([field for field in fields if field.name != "image_id"])
 
     def table(self, ids: Int64) -> pa.Table:
-        """A row for each of ``ids`` (m,), in their order. They are live: an AssertionError else. Raises
-        StaleGenerationError, CorruptCollectionError."""
+        """Return one row for each of ``ids`` (m,), in that order.
+
+        All must be live (AssertionError). Raises StaleGenerationError, CorruptCollectionError.
+        """
         wanted = np.unique(ids)
         found: list[Int64] = [np.empty(0, np.int64)]
         tables = [self.schema.empty_table()]
@@ -49,7 +51,7 @@ class Stored:
         return pa.concat_tables(tables).take(pa.array(order[np.searchsorted(held, ids, sorter=order)]))
 
     def _of_shard(self, shard: Shard, rows: Int64) -> pa.Table:
-        """Where two files have a value for an image, the later one holds."""
+        """Read rows of one shard. Where two files have a value for an image, the later file wins."""
         columns: dict[str, pa.ChunkedArray] = {}
         for file in metadata_columns.files_of(shard):
             there = self._schema(file)

@@ -1,4 +1,4 @@
-"""One batch of changes as one generation."""
+"""Commit one changeset as one generation."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from imseek.data.schema import FOREVER
 from imseek.data.tag_reader import is_learned
 from imseek.data.writer import Writer
 
-#: The columns of a stat, which are named as its fields are.
+#: Stat columns, named after the fields.
 _STAT = tuple(field.name for field in fields(FileStat))
 
 
 def commit(writer: Writer, batch: Batch) -> int:
-    """Make a batch durable; returns the generation.
+    """Make a changeset durable; returns the generation.
 
-    When this returns, the batch is acknowledged. An empty batch changes nothing. Killed before that, the
-    collection holds all of the batch or nothing of it.
+    The changeset is acknowledged when this returns. An empty one changes nothing. A process killed before that leaves
+    all of it or nothing.
     """
     if not batch:
         return writer.generation
@@ -36,16 +36,16 @@ def commit(writer: Writer, batch: Batch) -> int:
     def change(connection: Connection, generation: int) -> None:
         if shard_id is not None:
             _store(writer, connection, generation, shard_id, new)
-        # Old places end before new ones begin in the same spot.
+        # Old places end before new ones begin at the same path.
         _end_places(connection, generation, batch)
         _carry_tags(connection, generation, new)
         _add_images(connection, generation, shard_id, new)
         touched = shard_catalog.change_state(connection, batch.suspended, LIVE, SUSPENDED)
-        for state in (SUSPENDED, QUARANTINED):  # A file that was put away may have been put back by hand.
+        for state in (SUSPENDED, QUARANTINED):  # A quarantined file may have been restored by hand.
             touched |= shard_catalog.change_state(connection, _seen_again(batch), state, LIVE)
         touched |= shard_catalog.bury(connection, generation, sorted(set(batch.gone)))
         if shard_id is not None and any(image.image_id is not None for _, image in new):
-            # An image that comes back may be a quarantined one: its row is not to be searched.
+            # A returning image may be quarantined: its row must not be searched.
             touched.add(shard_id)
         for shard in sorted(touched):
             shard_catalog.write_dead(writer, connection, generation, shard)
@@ -59,13 +59,13 @@ def commit(writer: Writer, batch: Batch) -> int:
 
 
 def _seen_again(batch: Batch) -> list[int]:
-    """Images that were stored before and whose content has been read in this batch."""
+    """Ids of images that were stored before and whose content was read again in this changeset."""
     again = [placing.image_id for placing in (*batch.checked, *batch.moved)]
     return again + [image.image_id for image in batch.new if image.image_id is not None]
 
 
 def _with_ids(writer: Writer, new: list[NewImage]) -> list[tuple[int, NewImage]]:
-    """Every new image with its id, ascending: the order of the rows of a shard."""
+    """Assign ids to new images, in ascending order: the row order of a shard."""
     fresh = iter(writer.take_ids(sum(image.image_id is None for image in new)))
     return sorted(
         ((next(fresh) if image.image_id is None else image.image_id, image) for image in new),
@@ -90,7 +90,7 @@ def _store(
     for space_id in sorted(new[0][1].vectors):
         rows = np.stack([image.vectors[space_id] for _, image in new]).astype(np.float16, copy=False)
         dim = connection.execute(select(t.spaces.c.dim).where(t.spaces.c.space_id == space_id)).scalar_one()
-        if rows.shape[1] != dim:  # A mistake of ours that no search would survive.
+        if rows.shape[1] != dim:  # A bug that would break every search.
             raise ValueError(f"vectors of width {rows.shape[1]} for space {space_id} of width {dim}")
         path = layout.vectors(space_id, shard_id, of[space_id])
         staged.append(shard_catalog.stage(writer, path, "vectors", rows, space_id=space_id))
@@ -98,7 +98,7 @@ def _store(
 
 
 def _end_places(connection: Connection, generation: int, batch: Batch) -> None:
-    """The old places of moved images end, and those that something else now lies at."""
+    """End the old places of moved images, and the places that something else now occupies."""
     resettled = [p.image_id for p in batch.moved]
     resettled += [p.image_id for p in batch.new if p.image_id is not None]
     for chunk in shard_catalog.chunks(resettled):
@@ -161,8 +161,10 @@ def _add_places(connection: Connection, generation: int, placed: list[tuple[int,
 
 
 def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, NewImage]]) -> None:
-    """An image whose content changed keeps its tags under its new id; their provenance says so. Not those that a model
-    gave: it has spoken of another picture."""
+    """Copy the tags of an image whose content changed to its new id, noting that in their provenance.
+
+    Tags that a model assigned are not copied: they described another picture.
+    """
     heirs = {
         image.replaces: image_id
         for image_id, image in new
@@ -188,7 +190,7 @@ def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, Ne
 
 
 def _note_checks(connection: Connection, batch: Batch) -> None:
-    """Places whose content was read and is the same: with the stat of this time."""
+    """Update the stat of places whose content was read and is unchanged."""
     rows = [{"of_image": p.image_id, **stat_values(p.stat)} for p in batch.checked]
     if rows:
         of_image = t.places.c.image_id == bindparam("of_image")
@@ -227,19 +229,19 @@ def _note_containers(connection: Connection, batch: Batch) -> None:
 
 
 def stat_values(stat: FileStat) -> dict[str, int]:
-    """The columns of ``places``, ``failures`` and ``containers`` that hold a stat.
+    """Values of the stat columns of ``places``, ``failures`` and ``containers``.
 
-    A database's integers have 64 bits with a sign. What does not fit (a time after 2262, which file systems
-    can hold) is capped: such a file never compares as unchanged, so it is read at every scan, and no more.
+    A database's integers are signed 64-bit. Larger values (a time after 2262, which file systems allow) are capped:
+    such a file never compares as unchanged, so every scan reads it again.
     """
     return {name: max(-(2**63), min(getattr(stat, name), 2**63 - 1)) for name in _STAT}
 
 
-# A statement with one row of parameters for each spot is compiled once: ten times as fast as a statement for each.
+# One statement with many parameter rows is compiled once: ten times as fast as a statement per place.
 
 
 def _at(table: Any) -> Any:
-    """Condition: the row is of the place that :func:`_spots` gives the parameters of."""
+    """SQL condition: the row's place is that bound by :func:`_spots`."""
     return and_(table.c.source_id == bindparam("at_source"), table.c.path == bindparam("at_path"))
 
 

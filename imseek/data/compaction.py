@@ -1,7 +1,7 @@
-"""Size-tiered merging: many small shards become few large ones, and dead rows are left behind.
+"""Size-tiered compaction: merge many small shards into few large ones and drop dead rows.
 
-Tiers grow by a factor of eight, as in log-structured merge trees (O'Neil et al. 1996): each row is rewritten
-once per tier, so the work is O(n log n) while the number of shards stays O(log n) of the rows.
+Tiers grow by a factor of eight, as in log-structured merge trees (O'Neil et al. 1996): each row is rewritten once per
+tier, so the work is O(n log n) while the number of shards stays O(log n).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BLOCK_ROWS = 16_384
 
 
 def tier(rows: int) -> int:
-    """0 for up to 512 rows, 1 up to 4,096, then one more for each factor of eight."""
+    """Tier of a shard: 0 up to 512 rows, 1 up to 4,096, then one more for each factor of eight."""
     level, bound = 0, _TIER_ROWS
     while rows > bound:
         level, bound = level + 1, bound * FACTOR
@@ -40,9 +40,9 @@ def tier(rows: int) -> int:
 
 
 def due(found: Sequence[Shard]) -> list[Shard]:
-    """The shards to merge now, else none: of eight of one tier with the same spaces, the smallest tier first.
+    """Choose the shards to merge now: the eight smallest of the lowest tier that has eight with the same spaces.
 
-    All eight, or as many of the smallest as make no more than ``MAX_ROWS`` together.
+    Fewer, smallest first, where eight would exceed ``MAX_ROWS`` together. Empty where nothing is due.
     """
     groups: dict[tuple[int, tuple[int, ...]], list[Shard]] = {}
     for shard in found:
@@ -73,7 +73,7 @@ def merge_due(writer: Writer) -> int:
 
 
 def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
-    """Replace ``chosen`` by one shard of their live rows, sorted by id; returns the generation.
+    """Replace ``chosen`` with one shard of their live rows, sorted by id; returns the generation.
 
     Raises CorruptCollectionError where one of their files is damaged.
     """
@@ -120,7 +120,7 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
 
 
 def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
-    """Rows whose image has not died. A quarantined image is not searched, but its row is kept."""
+    """Rows of live images, including quarantined ones, which are not searched but kept."""
     ids = load_array(writer.root, layout.ids(shard.shard_id), rows=shard.rows)
     query = select(t.images.c.image_id).where(t.images.c.shard_id == shard.shard_id, live(t.images))
     with writer.catalog.transaction() as connection:
@@ -129,7 +129,7 @@ def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
 
 
 def _vectors(parts: Sequence[npt.NDArray[Any]], kept: Sequence[Rows], order: Rows) -> shard_files.Blocks:
-    """The vectors of a space, gathered block by block: a shard of a million may be larger than memory."""
+    """Gather the vectors of a space block by block: a shard of a million may exceed memory."""
     width = parts[0].shape[1]
     part_of = np.repeat(np.arange(len(parts)), [len(rows) for rows in kept])[order]
     row_of = np.concatenate(kept)[order]
@@ -162,7 +162,7 @@ def _stage_columns(
     kept: Sequence[Rows],
     order: Rows,
 ) -> list[shard_catalog.StagedFile]:
-    """Derived columns of the merged shard: null where a part did not have them."""
+    """Stage the derived columns of the merged shard: null where a source shard lacks them."""
     staged = []
     for name in sorted({name for shard in chosen for name in shard.columns}):
         parts = []

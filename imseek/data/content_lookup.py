@@ -1,4 +1,4 @@
-"""Which images hold some content, as of now: asked while a run goes on."""
+"""Find images by content hash in the current catalog, even during an indexing run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from imseek.errors import StorageError
 
 
 class HashLookup:
-    """Which live image holds some content. Sees each commit as it is made. Safe to use from several threads.
+    """Finds live images by content hash. Sees each commit as it is made. Thread-safe.
 
-    ``kept`` finds all that the collection keeps: also images that are quarantined, and those whose vector was lost.
+    With ``kept`` it also finds quarantined images and those whose vector was lost.
     """
 
     def __init__(self, root: Path, *, kept: bool = False) -> None:
@@ -27,15 +27,15 @@ class HashLookup:
         self._closed = False
 
     def find(self, content_hash: bytes) -> int | None:
-        """The lowest id of a live image with this sha256 whose vector a search would find (or is ``kept``), or None.
+        """Return the lowest id of a searchable image (or any ``kept`` one) with this sha256, or None.
 
-        None too once it is closed: a worker may still be at a file when its run has failed. Raises StorageError.
+        Also None once closed: a worker may still process a file when its run has failed. Raises StorageError.
         """
         found = self._ask(content_hash, 1)
         return found[0] if found else None
 
     def find_all(self, content_hash: bytes) -> list[int]:
-        """All of these, ascending. Raises StorageError."""
+        """Return all matching ids, ascending. Raises StorageError."""
         return self._ask(content_hash, FOREVER)
 
     def _ask(self, content_hash: bytes, limit: int) -> list[int]:
@@ -43,7 +43,7 @@ class HashLookup:
             "SELECT image_id FROM images WHERE content_hash = ? AND died = ? "  # noqa: S608 - one of two constants
             f"AND {self._which} ORDER BY image_id LIMIT ?"
         )
-        with self._lock:  # Also held for closing: SQLite crashes where a query meets that.
+        with self._lock:  # Also held for closing: SQLite crashes if that overlaps a query.
             if self._closed:
                 return []
             try:
@@ -53,7 +53,7 @@ class HashLookup:
                     rows = self._connection.execute(query, (content_hash, FOREVER, limit)).fetchall()
             except StorageError:
                 if self._connection is not None:
-                    self._connection.close()  # A server may have been started anew: the next one asks again.
+                    self._connection.close()  # A server may have restarted: the next query reconnects.
                     self._connection = None
                 raise
         return [int(image_id) for (image_id,) in rows]
@@ -66,14 +66,14 @@ class HashLookup:
 
 
 def lost_contents(root: Path) -> frozenset[bytes]:
-    """The sha256 of live images whose vector was lost: their pictures are to be encoded again. As of now."""
+    """Return the current sha256 of live images whose vector was lost and must be encoded again."""
     query = "SELECT DISTINCT content_hash FROM images WHERE died = ? AND shard_id IS NULL"
     with connect_read_only(root) as connection:
         return frozenset(content_hash for (content_hash,) in connection.execute(query, (FOREVER,)))
 
 
 def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes, list[int]]]:
-    """The sha256 of live images, and the ids of all live images with the same content, ascending. As of now."""
+    """Map each live image to its sha256 and the ids of all live images with that content, ascending, as of now."""
     contents: dict[int, bytes] = {}
     alike: dict[bytes, list[int]] = {}
     live = f"died = {FOREVER}"
@@ -86,7 +86,7 @@ def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes
             )
             found = connection.execute(f"{query} ORDER BY image_id", chunk).fetchall()
             for image_id, content_hash in found:
-                if image_id not in contents:  # Else one of an earlier chunk.
+                if image_id not in contents:  # Else already seen in an earlier chunk.
                     contents[image_id] = content_hash
                     alike.setdefault(content_hash, []).append(image_id)
     return {image_id: (contents[image_id], alike[contents[image_id]]) for image_id in image_ids}

@@ -1,4 +1,4 @@
-"""Making a new, empty collection."""
+"""Create a new, empty collection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from imseek.types.adapters import adapter_of
 if TYPE_CHECKING:
     from imseek.data.postgres.address import Address
 
-#: What a creation that was cut short may leave; the lock is held while they are removed.
+#: Files that an interrupted creation may leave, removed under the lock.
 _UNFINISHED = (
     layout.CATALOG,
     *layout.CATALOG_COMPANIONS,
@@ -44,14 +44,14 @@ def create(
     relative_places: bool = False,
     catalog: str | None = None,
 ) -> Identity:
-    """Make a collection at ``root`` with these spaces, the default first; returns its identity.
+    """Create a collection at ``root`` with these spaces, the default first; returns its identity.
 
-    Each has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing, facts, and that of
-    captions has modality ``text``. The identity is written last: a folder without it is no collection, and making it
-    again starts over. ``catalog`` is the URL of a PostgreSQL database, where the catalog is to lie there: a creation
-    that is killed leaves an empty schema in it. Raises CollectionExistsError for a folder that holds a collection or
-    other people's files, LockedError where another process is making one, UsageError for a URL that cannot be kept,
-    MissingExtraError, and StorageError.
+    Each space has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing and facts; the caption
+    space has modality ``text``. The identity is written last: a folder without it is no collection, and creating it
+    again starts over. ``catalog`` is the URL of a PostgreSQL database to hold the catalog; a killed creation leaves an
+    empty schema there. Raises CollectionExistsError for a folder that holds a collection or other files, LockedError
+    where another process is creating one, UsageError for a URL that must not be recorded, MissingExtraError, and
+    StorageError.
     """
     if catalog is not None:
         from imseek.data.postgres.address import checked
@@ -63,10 +63,8 @@ def create(
     lock = WriterLock(root, any_file_system=catalog is not None)
     lock.acquire()
     try:
-        _check_free(root)  # Again: somebody else may have made it before we had the lock.
-        durable_files.sync_above(
-            root
-        )  # Somebody else may have made these folders and died, or never have cared.
+        _check_free(root)  # Again: another process may have created it before we had the lock.
+        durable_files.sync_above(root)  # Another process may have created them without an fsync.
         durable_files.discard_files(root / name for name in _UNFINISHED)
         places = "relative" if relative_places else "absolute"
         if catalog is not None:
@@ -80,7 +78,7 @@ def create(
 
 
 def _remember(root: Path) -> None:
-    """Trust a collection that has just been made. Raises StorageError where that cannot be remembered, and must be."""
+    """Trust a collection just created. Raises StorageError where that must be recorded but cannot be."""
     try:
         trust(root)
     except StorageError as error:
@@ -168,7 +166,7 @@ def _fill(connection: Connection, identity: Identity, spaces: Sequence[Mapping[s
 
 
 def begin(connection: Connection, identity: Identity, generation: int = 0) -> None:
-    """The first rows of a catalog."""
+    """Insert the first rows of a catalog's ``meta`` table."""
     values = {
         "uuid": identity.uuid,
         "created": identity.created,
@@ -183,7 +181,7 @@ def begin(connection: Connection, identity: Identity, generation: int = 0) -> No
 
 
 def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -> None:
-    """Record an image space; ``space`` is as for :func:`create`, and may name further columns."""
+    """Insert a row for a space; ``space`` is as for :func:`create` and may name further columns."""
     usual = {
         "space_id": space_id,
         "modality": "image",

@@ -1,6 +1,6 @@
-"""``collection.json`` and ``current.json``: what a reader needs before it opens anything else.
+"""``collection.json`` and ``current.json``, which a reader needs before it opens anything else.
 
-Where the catalog lies on a server, there is no ``current.json``: the catalog holds its content, written by the same
+A collection whose catalog is on a server has no ``current.json``: the catalog holds its content, written in the same
 transaction as the rest of a generation.
 """
 
@@ -21,10 +21,10 @@ from imseek.data.system_errors import system_error
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
 from imseek.types import SpaceInfo
 
-#: Numbers of a vector, and rows of a shard, that a file is believed to have.
+#: Highest accepted dimension of a vector and row count of a shard.
 MAX_DIM: Final = 1 << 16
 _MAX_ROWS: Final = 1 << 32
-#: A fingerprint of weights. It is part of the names of files in caches.
+#: A fingerprint of weights, which is also part of names of cache files.
 FINGERPRINT: Final = re.compile(r"[A-Za-z0-9:._+-]{1,200}")
 
 
@@ -40,7 +40,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Rows written by one commit (or merged from several), and the files that say which of them are dead."""
+    """Rows written by one commit (or merged from several), and the files that list which of them are dead."""
 
     shard_id: int
     rows: int
@@ -52,11 +52,11 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """``current.json``: one generation. Written last by every commit.
+    """``current.json``: one generation. Every commit writes it last.
 
-    ``spaces`` are those in use, the default for images first, that of captions last. ``snapshots`` names FAISS
-    snapshots by space (docs/format.md); a reader scans what no snapshot covers. ``next_image_id`` is above every
-    id ever used, so that none is used again even where the catalog is lost; how far above does not matter.
+    ``spaces`` are those in use, the default image space first, the caption space last. ``snapshots`` names FAISS
+    snapshots by space (docs/format.md); a reader scans the rows that no snapshot covers. ``next_image_id`` is above
+    every id ever used, so that no id is reused even if the catalog is lost; the size of the gap does not matter.
     """
 
     uuid: str
@@ -71,22 +71,22 @@ class Current:
 
     @property
     def space(self) -> SpaceInfo:
-        """The space that words and vectors are searched in."""
+        """The default space, which text and vector queries search."""
         return self.spaces[0]
 
     @property
     def image_spaces(self) -> tuple[SpaceInfo, ...]:
-        """The spaces that pictures are searched in, the first one first."""
+        """The image spaces, the default first."""
         return tuple(space for space in self.spaces if space.modality == "image")
 
     @property
     def caption_space(self) -> SpaceInfo | None:
-        """The space of the vectors of captions; None where captions are not embedded."""
+        """The space of caption vectors; None where captions are not embedded."""
         return next((space for space in self.spaces if space.modality == "text"), None)
 
 
 def read_identity(root: Path) -> Identity:
-    """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
+    """Read ``collection.json``. Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
     document = read_sealed(root, layout.COLLECTION)
     try:
         found = JsonObject(document, _names(Identity))
@@ -103,12 +103,12 @@ def read_identity(root: Path) -> Identity:
 
 
 def uuid_text(found: JsonObject) -> str:
-    """The member ``uuid``, as text that is a UUID."""
+    """Read the member ``uuid`` and check that it is a UUID."""
     return str(UUID(found.text("uuid")))
 
 
 def read_current(root: Path) -> Current:
-    """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
+    """Read ``current.json``. Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
     if layout.is_elsewhere(root):
         from imseek.data.postgres import catalog_reader
 
@@ -117,7 +117,7 @@ def read_current(root: Path) -> Current:
 
 
 def parse_current(root: Path, document: dict[str, Any]) -> Current:
-    """The content of ``current.json``. Raises CorruptCollectionError."""
+    """Parse the content of ``current.json``. Raises CorruptCollectionError."""
     try:
         return _current(JsonObject(document, _names(Current)))
     except ValueError as error:
@@ -187,9 +187,9 @@ def _names(record: type[Any]) -> tuple[str, ...]:
 
 
 def look(root: Path) -> tuple[int | str, ...] | None:
-    """What tells one generation from another without reading all of it; None where that cannot be seen.
+    """Return a cheap stamp that differs between generations; None where it cannot be read.
 
-    Raises StorageError where the catalog lies on a server that does not answer.
+    Raises StorageError where the catalog is on a server that does not answer.
     """
     if layout.is_elsewhere(root):
         from imseek.data.postgres import catalog_reader
@@ -199,7 +199,7 @@ def look(root: Path) -> tuple[int | str, ...] | None:
         facts = (root / layout.CURRENT).stat(follow_symlinks=False)
     except OSError:
         return None
-    # A commit puts another file in its place.
+    # A commit replaces the file.
     return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
 
 
@@ -212,14 +212,14 @@ def write_current(root: Path, current: Current, staging: Path) -> None:
 
 
 def sealed(record: Identity | Current) -> bytes:
-    """The content of ``collection.json`` or of ``current.json``."""
+    """Encode the content of ``collection.json`` or ``current.json``."""
     return durable_files.seal(asdict(record))
 
 
 def read_sealed(root: Path, name: str) -> dict[str, Any]:
-    """A sealed JSON file of a collection.
+    """Read a JSON file of a collection and verify its checksum.
 
-    Every format seals its files in the same way, so a later version is told from a damaged byte. Raises
+    Every format has the same checksum, so a later version is distinguishable from damage. Raises
     CollectionNotFoundError, FormatVersionError, CorruptCollectionError, or StorageError where it cannot be read now.
     """
     try:
@@ -236,7 +236,7 @@ def read_sealed(root: Path, name: str) -> dict[str, Any]:
 
 
 def unsealed(root: Path, name: str, data: bytes) -> dict[str, Any]:
-    """As :func:`read_sealed`, of bytes that were read from ``name``."""
+    """As :func:`read_sealed`, for bytes already read from ``name``."""
     try:
         document = durable_files.unseal(data)
     except ValueError as error:

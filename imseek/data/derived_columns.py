@@ -1,4 +1,4 @@
-"""Derived columns: facts computed after indexing (scores, labels), row-aligned with a shard, replaceable."""
+"""Derived columns: values computed after indexing (scores, labels), row-aligned with a shard and replaceable."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from imseek.data.reader import Reader
 from imseek.data.system_errors import explained
 from imseek.data.writer import Change, Writer
 
-#: The column set of measures of images that were indexed without them (:func:`replacing_measures`).
+#: The column set of measures for images indexed without them (:func:`replacing_measures`).
 MEASURED = "measured"
-#: That of what keepers of duplicates inherit.
+#: The column set of values that kept duplicates inherit.
 INHERITED = "inherited"
 
 Ids = npt.NDArray[np.int64]
@@ -27,28 +27,29 @@ Floats = npt.NDArray[np.float64]
 
 
 def can_be_name(name: str) -> bool:
-    """Whether a column set can have it: lower-case letters, digits and underscores, a letter first; not that of the
-    measures, which are no one's to replace."""
+    """Whether a column set can have this name.
+
+    It needs lower-case letters, digits and underscores, with a letter first. The name of the measures is reserved.
+    """
     return layout.COLUMN_NAME.fullmatch(name) is not None and name != MEASURED
 
 
 def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:
-    """Store the column set ``name``: for each column, a value by image id. Returns the generation.
+    """Store the column set ``name``: for each column, values by image id. Returns the generation.
 
-    A column set of that name is replaced as a whole. Images without a value have null; where there are no columns,
-    there is no set of that name any more. Raises ValueError for a
-    name that is not lower-case letters, digits and underscores, or a column that would hide an intrinsic one,
-    and TypeError for a value that a column cannot hold (:func:`imseek.data.shard_files.column_of`).
+    It replaces any column set of that name. Images without a value get null; without any columns the set is removed.
+    Raises ValueError for a name that is not lower-case letters, digits and underscores, or a column that would hide an
+    intrinsic one, and TypeError for a value that a column cannot hold (:func:`imseek.data.shard_files.column_of`).
     """
     return writer.apply(replacing(writer, name, columns))
 
 
 def replacing(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> Change:
-    """What :func:`put_columns` does, as part of a larger change of the generation that is current now."""
+    """Make the change of :func:`put_columns`, as part of a larger commit on the current generation."""
     _check_name(name)
     if hidden := sorted(set(columns) & set(shard_files.INTRINSIC.names)):
         raise ValueError(f"{hidden[0]!r} is an intrinsic column")
-    # One type for all shards, also for those that happen to hold no value, or only whole numbers among floats.
+    # One type for all shards, even those with no value, or with only whole numbers in a column of floats.
     types = {column: shard_files.column_of(list(values.values())).type for column, values in columns.items()}
     tables = {}
     for shard_id, ids in _ids_of_shards(writer) if columns else ():
@@ -57,8 +58,11 @@ def replacing(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]
 
 
 def replacing_measures(writer: Writer, ids: Ids, measures: Mapping[str, Floats]) -> Change:
-    """Store measures of images that were indexed without them: by name of a column of ``MEASURES`` a value (n,) for
-    each of ``ids`` (n,), ascending; NaN for none. They are a set of their own, which is replaced as a whole."""
+    """Make a change that stores measures of images indexed without them.
+
+    ``measures`` has, by column of ``MEASURES``, a value (n,) for each of ``ids`` (n,), ascending; NaN means none. They
+    form a column set of their own, replaced as a whole.
+    """
     tables = {}
     for shard_id, rows in _ids_of_shards(writer):
         at = np.minimum(np.searchsorted(ids, rows), max(0, len(ids) - 1))
@@ -97,7 +101,7 @@ def _replacing(writer: Writer, name: str, tables: Mapping[int, pa.Table]) -> Cha
 
 
 def stored(reader: Reader, name: str) -> dict[str, dict[int, Any]]:
-    """The column set ``name`` as :func:`put_columns` takes it, nulls left out. Raises as ``Reader.load``."""
+    """Read the column set ``name`` in the form :func:`put_columns` takes, without nulls. Raises as ``Reader.load``."""
     found: dict[str, dict[int, Any]] = {}
     for shard in reader.current.shards:
         if (path := shard.columns.get(name)) is None:

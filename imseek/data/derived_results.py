@@ -1,4 +1,4 @@
-"""Storing what was found out about images: derived columns, with a record of how they were made."""
+"""Store computed results about images: derived columns, with the model that records how they were made."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from imseek.data.writer_wait import writing
 def store(
     root: Path, values: Mapping[str, Mapping[int, Any]], model: Model, *, also: Sequence[Change] = ()
 ) -> int:
-    """Store a column set (by column a value by image id) and a model, both under the model's name, as one commit; each
-    replaces what had the name. ``also`` are further changes of that commit. Returns the generation.
+    """Store a column set (values by column and image id) and its model in one commit; returns the generation.
 
-    Columns can be filtered by (``--where``) and come with hits; the model says how they were made. Raises UsageError
-    for a name that cannot be one of both, LockedError, ReadOnlyError, StorageError, and as
+    Both have the model's name, and each replaces its predecessor. ``also`` are further changes for the commit. Columns
+    can be filtered (``--where``) and appear in hits; the model records how they were made. Raises UsageError for a name
+    not valid for both, LockedError, ReadOnlyError, StorageError, and as
     :func:`imseek.data.derived_columns.put_columns`.
     """
     with writing(root, model.kind) as writer:
@@ -44,9 +44,11 @@ def forget(
     prefix: str | None = None,
     columns_too: bool = True,
 ) -> tuple[int, int]:
-    """Drop a model, the column set of its name (``columns_too``), and tags whose provenance is ``given_by``, or begins
-    with ``prefix``, as one commit. ``kind`` is what the run is called. Returns the generation, and how many tags there
-    were. Raises as :func:`store`."""
+    """Drop a model and its results in one commit; returns the generation and the number of tags removed.
+
+    Removed are the model, its column set (with ``columns_too``), and tags whose provenance is ``given_by`` or begins
+    with ``prefix``. ``kind`` names the run. Raises as :func:`store`.
+    """
     ended = 0
     with writing(root, kind) as writer:
         drop = None

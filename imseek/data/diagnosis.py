@@ -1,7 +1,7 @@
-"""Tell damage of a collection from a fault of imseek's own, once an error has come that nobody expects.
+"""Tell damage of a collection from a bug in imseek after an unexpected error.
 
-Reading checks what it can at no cost: schema, small tables, documents. That each of a million rows has values of the
-right types is not asked at every start. Where one has not, Python fails somewhere; then the whole catalog is looked at.
+Reading checks what is cheap: schema, small tables, documents. It does not check the types in each of a million rows;
+where one is wrong, Python fails somewhere, and only then the whole catalog is checked.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from typing import Final
 
 from imseek.errors import CorruptCollectionError, ImseekError
 
-#: What wrong types and ranges make Python raise, SQLAlchemy's ``NoResultFound`` among them.
+#: Errors that wrong types and ranges cause in Python, including SQLAlchemy's ``NoResultFound``.
 _SUSPICIOUS: Final = (
     TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError, AssertionError,
 )  # fmt: skip
-#: Collections that this process has opened, of which any may be at fault.
+#: Collections that this process has opened; any of them may be damaged.
 _opened: Final[set[Path]] = set()
 
 
 def note_opened(root: Path) -> None:
-    """Remember a collection, for :func:`diagnose`."""
+    """Remember an opened collection for :func:`diagnose`."""
     _opened.add(root)
 
 
 def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectionError | None:
-    """Damage of a collection that explains an unexpected error: of that at ``root``, or of any that was opened.
+    """Find damage that explains an unexpected error, in the collection at ``root`` or in any that was opened.
 
-    None where no collection is to blame.
+    None where every collection is sound.
     """
     from imseek.data import layout
     from imseek.data.catalog_check import find_any_fault
@@ -56,7 +56,7 @@ def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectio
 
 
 def _check_ids(root: Path) -> None:
-    """Raise CorruptCollectionError where the ids of a shard are none."""
+    """Raise CorruptCollectionError where the ids of a shard are invalid."""
     from imseek.data import layout
     from imseek.data.collection_files import damaged_file, load_array
     from imseek.data.current_file import read_current

@@ -1,4 +1,4 @@
-"""What a collection takes of the disk, by what it is for. Names and sizes only: no file is opened."""
+"""Measure a collection's disk usage by purpose, from names and sizes alone: no file is opened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imseek.data import layout
 from imseek.data.collection_files import find_files, stat_file
 from imseek.types import DiskUse
 
-#: By the name at the top of a collection; folders of vectors are told apart below.
+#: By top-level name; folders of vectors are distinguished below.
 _KINDS: Final = {
     layout.METADATA: "metadata",
     layout.COLUMNS: "metadata",
@@ -26,7 +26,7 @@ _KINDS: Final = {
 
 
 def disk_use(root: Path) -> tuple[DiskUse, ...]:
-    """The largest first."""
+    """Measure the disk usage by kind of file, largest first."""
     files: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for path, size in sizes_of(root):
@@ -37,11 +37,11 @@ def disk_use(root: Path) -> tuple[DiskUse, ...]:
 
 
 def sizes_of(root: Path) -> Iterator[tuple[str, int]]:
-    """Every file of a collection, by its path below the root, with its size in bytes."""
+    """Yield the path below the root and the size in bytes of every file."""
     with os.scandir(root) as entries:
         names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     for path in (*names, *find_files(root, *layout.FOLDERS).files):
-        if (found := stat_file(root, path)) is not None:  # Else a writer has removed it meanwhile.
+        if (found := stat_file(root, path)) is not None:  # None: a writer has removed it meanwhile.
             yield path, found.st_size
 
 

@@ -1,9 +1,8 @@
-"""The only module that writes files which must survive a power cut.
+"""Write files that must survive a power cut. No other module does.
 
-Each call returns only when what it did would be found again after one: data is fsynced before it gets its
-final name, and the folder is fsynced after. SQLite does the same for the catalog (``synchronous=FULL``). What
-the system refuses is raised as StorageError, also by fsync: nobody tries that again, since the second one says
-that all is well while the data of the first is lost.
+Each call returns only when its effect would survive one: data is fsynced before it gets its final name, and the folder
+after that. SQLite does the same for the catalog (``synchronous=FULL``). System errors become StorageError, including
+those of fsync, which is never retried: a second fsync may report success although the data was lost.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from typing import Any, BinaryIO, Final
 
 from imseek.data.system_errors import explained, system_error
 
-#: Files of a tree that are fsynced at the same time.
+#: Files of a tree that are fsynced concurrently.
 _SYNCED_TOGETHER: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Size in bytes and hex sha256 of a file that is on disk."""
+    """Size in bytes and hex sha256 of a file on disk."""
 
     size: int
     sha256: str
 
 
 class _HashingFile(io.RawIOBase):
-    """A binary file open for writing that hashes what passes through."""
+    """A binary file for writing that hashes the data written."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
@@ -69,9 +68,9 @@ def stage(path: Path, write: Callable[[Any], object]) -> Written:
 
 
 def _create(path: Path) -> BinaryIO:
-    """Open a new file for writing; one that is there is emptied, a link in its place is refused.
+    """Open a file for writing, truncating an existing one; a link in its place is refused.
 
-    Who may read its folder may read it, and nobody else, whatever the umask is. Raises OSError.
+    Only those who may read its folder can read it, regardless of the umask. Raises OSError.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(path, flags, 0o600)
@@ -84,7 +83,7 @@ def _create(path: Path) -> BinaryIO:
 
 
 def stage_unhashed(path: Path, write: Callable[[Any], object]) -> None:
-    """The same for what is hashed while it is made, or need not be."""
+    """As :func:`stage`, for a file that needs no digest."""
     with explained(path), _create(path) as raw:
         write(raw)
         raw.flush()
@@ -92,16 +91,16 @@ def stage_unhashed(path: Path, write: Callable[[Any], object]) -> None:
 
 
 def publish(moves: Iterable[tuple[Path, Path]]) -> None:
-    """Rename staged files to their final names, then fsync the folders that hold these names."""
+    """Rename staged files to their final names, then fsync their folders."""
     sync_folders(move(moves))
 
 
 def move(moves: Iterable[tuple[Path, Path]]) -> set[Path]:
-    """Rename staged files to their final names; returns the folders, which still have to be fsynced."""
+    """Rename staged files to their final names; returns the folders that still need an fsync."""
     folders: set[Path] = set()
     for staged, final in moves:
         folders |= make_folder(final.parent)
-        if staged != final:  # Else it is taken up where it lies.
+        if staged != final:  # Else it is adopted in place.
             with explained(final):
                 staged.rename(final)
         folders.add(final.parent)
@@ -109,12 +108,12 @@ def move(moves: Iterable[tuple[Path, Path]]) -> set[Path]:
 
 
 def write_file(path: Path, data: bytes, *, staging: Path) -> None:
-    """Replace ``path`` by ``data`` atomically."""
+    """Replace ``path`` with ``data`` atomically."""
     write_files({path: data}, staging=staging)
 
 
 def write_files(contents: Mapping[Path, bytes], *, staging: Path) -> None:
-    """Replace each path by its data, each for itself: a power cut may leave some new and some old."""
+    """Replace each path with its data. Each is atomic on its own: a power cut may leave some new and some old."""
     moves = []
     for path, data in contents.items():
         staged = staging / f"{path.name}.{os.getpid()}"
@@ -124,10 +123,10 @@ def write_files(contents: Mapping[Path, bytes], *, staging: Path) -> None:
 
 
 def append(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Add lines to a file that is there, and fsync it. Half a line that a kill left at its end is ended first.
+    """Append lines to an existing file and fsync it. An incomplete last line, left by a kill, is first terminated.
 
-    Without ``sync`` a kill does no harm to what was added, but a power cut may take it away. Raises StorageError, also
-    for a file that has another name: whatever has that would change with it.
+    Without ``sync``, the lines survive a kill but not a power cut. Raises StorageError, also for a file with a second
+    name (a hard link), which would change too.
     """
     with explained(path):
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -148,7 +147,7 @@ def append(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def make_folder(path: Path, mode: int = 0o777) -> set[Path]:
-    """Create ``path`` and its parents; returns the folders with new names in them, still to be fsynced."""
+    """Create ``path`` and its parents; returns the folders that gained an entry and still need an fsync."""
     missing = []
     while not path.is_dir():
         missing.append(path)
@@ -160,9 +159,9 @@ def make_folder(path: Path, mode: int = 0o777) -> set[Path]:
 
 
 def sync_above(path: Path) -> None:
-    """Fsync the names of ``path`` and of the folders above it, up to the root of its file system.
+    """Fsync the folders above ``path``, up to the root of its file system.
 
-    Folders that may not be read are passed over: somebody else made what is in them.
+    Unreadable folders are skipped: someone else made their entries.
     """
     for folder in path.parents:
         if os.access(folder, os.R_OK):
@@ -172,14 +171,14 @@ def sync_above(path: Path) -> None:
 
 
 def remove_files(paths: Iterable[Path]) -> int:
-    """Unlink files for good; those already gone are fine. Returns how many were removed."""
+    """Unlink files durably, ignoring missing ones. Returns how many were removed."""
     removed = [path for path in paths if _unlinked(path)]
     sync_folders({path.parent for path in removed})
     return len(removed)
 
 
 def discard_files(paths: Iterable[Path]) -> int:
-    """Unlink files that do no harm should a power cut bring them back. Returns how many were removed."""
+    """Unlink files that a power cut may harmlessly bring back. Returns how many were removed."""
     return sum(_unlinked(path) for path in paths)
 
 
@@ -194,10 +193,10 @@ def _unlinked(path: Path) -> bool:
 
 
 def fresh_folder(path: Path) -> None:
-    """An empty folder for unfinished work, with the permissions of the one that it lies in.
+    """Delete and recreate a folder for unfinished work, with the permissions of its parent.
 
-    Where that hands its group on to new files (set-group-ID), so does this one, since its files move there. It need not
-    survive anything, so nothing is fsynced. Raises StorageError, also where a link has its name.
+    It keeps the parent's set-group-ID bit, since its files move there. Not fsynced, since it need not survive. Raises
+    StorageError, also where a link has its name.
     """
     remove_tree(path)
     with explained(path):
@@ -211,16 +210,16 @@ def fresh_folder(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder of unfinished work; what cannot be removed now is left to the next writer.
+    """Remove a folder of unfinished work; what cannot be removed is left to the next writer.
 
-    Links in it are removed and not followed; where the folder itself is one, it stays.
+    Links in it are removed, not followed; a folder that is itself a link stays.
     """
-    with suppress(RecursionError):  # Thousands of folders in each other: none of ours.
+    with suppress(RecursionError):  # Thousands of nested folders: not ours.
         shutil.rmtree(path, ignore_errors=True)
 
 
 def sync_folders(paths: Iterable[Path]) -> None:
-    """Fsync the names in folders, each folder once however many they are."""
+    """Fsync folders, each once."""
     for path in sorted(paths):
         sync_folder(path)
 
@@ -235,29 +234,29 @@ def sync_folder(path: Path) -> None:
 
 
 def digest_of(path: Path) -> Written:
-    """Size and sha256 of a file as it is on disk."""
+    """Compute size and sha256 of a file on disk."""
     with path.open("rb") as file:
         return digest_of_file(file)
 
 
 def digest_of_file(file: io.FileIO | io.BufferedReader) -> Written:
-    """Size and sha256 of a file that is open at its beginning."""
+    """Compute size and sha256 of a file that is open at its beginning."""
     digest = hashlib.file_digest(file, "sha256")
     return Written(os.fstat(file.fileno()).st_size, digest.hexdigest())
 
 
 def seal(document: Mapping[str, Any]) -> bytes:
-    """JSON with a ``sha256`` member over the rest, so that a damaged file is noticed when it is read."""
+    """Encode JSON with a ``sha256`` member over the rest, so that damage is detected on reading."""
     body = json.dumps(document, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(body.encode()).hexdigest()
     return (json.dumps({**document, "sha256": digest}, indent=1) + "\n").encode()
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """The document of :func:`seal`. Raises ValueError for anything but the very bytes that it made."""
+    """Decode the output of :func:`seal`. Raises ValueError for anything but exactly those bytes."""
     try:
         document = json.loads(data)
-    except RecursionError as error:  # Brackets in brackets: nothing that we write.
+    except RecursionError as error:  # Nested too deeply to be ours.
         raise ValueError("not a JSON object") from error
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
@@ -268,11 +267,11 @@ def unseal(data: bytes) -> dict[str, Any]:
 
 
 def sync_tree(folder: Path) -> None:
-    """Fsync a folder that other code wrote, with all that is in it; what links lead to is not ours.
+    """Fsync a folder that other code wrote, recursively. Links are not followed.
 
-    Several files at a time: a disk takes them together, and thousands one after the other would each wait for it.
+    Files are synced in parallel: a disk batches them, while thousands in sequence would each wait for it.
     """
-    from concurrent.futures import ThreadPoolExecutor  # here: no search needs it
+    from concurrent.futures import ThreadPoolExecutor  # Imported here: no search needs it.
 
     found = [path for path in folder.rglob("*") if not path.is_symlink()]
     with ThreadPoolExecutor(_SYNCED_TOGETHER) as pool:

@@ -1,6 +1,6 @@
-"""Copies and clones of users' files, with what the system knows of them beside their bytes.
+"""Copy and clone users' files, including their times, modes and extended attributes.
 
-Errors of the system are raised as they come (OSError).
+System errors are raised unchanged (OSError).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Final
 from imseek.data.safe_path import BLOCK, READING, FolderEntry
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-#: Extended attributes that users give to files of theirs, as they like (xattr(7)).
+#: Prefix of extended attributes that users set freely (xattr(7)).
 _USERS: Final = "user."
-#: Of a mode, what a picture is given back: never executable, set-uid, set-gid or sticky.
+#: Mode bits that are restored to an image file: never executable, set-uid, set-gid or sticky.
 PICTURE_MODES: Final = 0o666
 #: Linux: the ioctl by which one file shares the blocks of another.
 _FICLONE: Final = 0x40049409
 
 
 def write_copy(source: FolderEntry, target: FolderEntry) -> None:
-    """The bytes, times, mode and attributes of a file in a new one, durable but for its name. Raises OSError."""
+    """Copy bytes, times, mode and attributes into a new file, durable except for its name. Raises OSError."""
     reading = os.open(source.name, READING, dir_fd=source.folder)
     try:
         info = os.fstat(reading)
@@ -35,7 +35,7 @@ def write_copy(source: FolderEntry, target: FolderEntry) -> None:
             _take_attributes(reading, writing)
             take_facts(writing, info.st_mode, info.st_mtime_ns, info.st_atime_ns, (info.st_uid, info.st_gid))
             os.fsync(writing)
-            # What was cached is dropped where the system does that, so that reading it again reads the disk.
+            # Drop the page cache where possible, so that reading it back reads the disk.
             if hasattr(os, "posix_fadvise"):
                 with suppress(OSError):
                     os.posix_fadvise(writing, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -46,7 +46,7 @@ def write_copy(source: FolderEntry, target: FolderEntry) -> None:
 
 
 def write_clone(source: FolderEntry, target: FolderEntry) -> None:
-    """A new file that shares the blocks of another one. Raises OSError where the file system cannot do that."""
+    """Create a file that shares the blocks of another. Raises OSError where the file system cannot do that."""
     reading = os.open(source.name, READING, dir_fd=source.folder)
     try:
         writing = os.open(target.name, _NEW, 0o600, dir_fd=target.folder)
@@ -66,7 +66,7 @@ def _write(fd: int, block: bytes) -> None:
 
 
 def _take_attributes(reading: int, writing: int) -> None:
-    """Extended attributes, as far as the other file system takes them."""
+    """Copy extended attributes that the target's file system accepts."""
     if not hasattr(os, "listxattr"):
         return
     with suppress(OSError):
@@ -76,9 +76,9 @@ def _take_attributes(reading: int, writing: int) -> None:
 
 
 def _is_ordinary(name: str) -> bool:
-    """Whether an extended attribute is one that the owner of a picture can set: their own ones, and access lists.
+    """Whether the owner of a file can set this extended attribute: user attributes and access lists.
 
-    ``security.*`` (capabilities, labels) and ``trusted.*`` are the system's, which gives a new file its own.
+    ``security.*`` (capabilities, labels) and ``trusted.*`` belong to the system, which assigns its own to a new file.
     """
     return name.startswith(_USERS) or name == "system.posix_acl_access"
 
@@ -86,7 +86,7 @@ def _is_ordinary(name: str) -> bool:
 def take_facts(
     fd: int, mode: int, mtime_ns: int, atime_ns: int | None = None, owner: tuple[int, int] | None = None
 ) -> None:
-    """Mode and times of an open file, but never set-uid and the like; its owner as far as we may. Raises OSError."""
+    """Set mode and times of an open file, never set-uid and the like, and its owner if permitted. Raises OSError."""
     if owner is not None:
         with suppress(OSError):
             os.fchown(fd, *owner)
@@ -95,14 +95,14 @@ def take_facts(
 
 
 def attributes(at: FolderEntry) -> dict[str, bytes]:
-    """The extended attributes ``user.*`` of a regular file, where there are such. Raises OSError."""
+    """Read the ``user.*`` extended attributes of a regular file, empty where unsupported. Raises OSError."""
     if not hasattr(os, "listxattr"):
         return {}
     fd = os.open(at.name, READING, dir_fd=at.folder)
     try:
         return {name: os.getxattr(fd, name) for name in _user_attributes(fd)}
     except OSError:
-        return {}  # The file system knows none.
+        return {}  # The file system has none.
     finally:
         os.close(fd)
 
@@ -112,10 +112,10 @@ def _user_attributes(fd: int) -> set[str]:
 
 
 def restore_attributes(at: FolderEntry, owner: tuple[int, int], wanted: Mapping[str, bytes]) -> None:
-    """Give a regular file that was made anew the owner and extended attributes that it had, as far as we may.
+    """Restore the owner and extended attributes of a recreated regular file where permitted.
 
-    Of the attributes, those called ``user.*``: no others are anybody's to give. The owner only where it is the one of
-    the folder that the file lies in: a privileged user must not be made to give files to whomever a journal names.
+    Only ``user.*`` attributes are restored; others are not the user's to set. The owner only where it is the owner of
+    the file's folder or the current user: a journal must not make a privileged user give files to anyone.
     """
     fd = os.open(at.name, READING, dir_fd=at.folder)
     try:
@@ -137,17 +137,17 @@ def restore_attributes(at: FolderEntry, owner: tuple[int, int], wanted: Mapping[
 
 
 def restore_facts(at: FolderEntry, mode: int, mtime_ns: int) -> None:
-    """Give a regular file the mtime that it had, and of its mode what a picture needs: who may read and write it.
+    """Restore the mtime of a regular file, and its read and write permissions.
 
-    It is never made executable, set-uid or the like, and where it is so it ceases to be, if the file system knows
-    modes. Raises OSError.
+    It is never made executable, set-uid or the like, and loses such bits where the file system has modes. Raises
+    OSError.
     """
     fd = os.open(at.name, READING, dir_fd=at.folder)
     try:
         info = os.fstat(fd)
         if stat.S_IMODE(info.st_mode) == mode & PICTURE_MODES and info.st_mtime_ns == mtime_ns:
             return
-        with suppress(PermissionError):  # On a file system without modes.
+        with suppress(PermissionError):  # The file system has no modes.
             os.fchmod(fd, mode & PICTURE_MODES)
         os.utime(fd, ns=(info.st_atime_ns, mtime_ns))
         os.fsync(fd)

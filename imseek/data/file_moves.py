@@ -1,10 +1,9 @@
-"""Files of users, moved so that nothing is ever replaced, and no byte is lost to a power cut.
+"""Move users' files without ever replacing one or losing a byte to a power cut.
 
-A move is one rename that refuses to replace (``renameat2`` with
-``RENAME_NOREPLACE``), else a second name and the end of the first. To another file system it is a copy, made durable,
-read again and compared, and only then the end of the original.
+A move is one rename that refuses to replace (``renameat2`` with ``RENAME_NOREPLACE``), else a hard link followed by an
+unlink. To another file system it is a copy, made durable, read back and compared; only then the original is removed.
 
-Errors of the system are raised as they come (OSError): who moves many files tells of each.
+System errors are raised unchanged (OSError), so that callers can report each file.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from imseek.data.safe_path import (
 
 _RENAME_NOREPLACE: Final = 1
 _RENAME_EXCHANGE: Final = 2
-#: What the system says where it or the file system cannot rename without replacing, or swap names.
+#: Errors where the system or file system cannot rename without replacing, or swap names.
 _NO_RENAME: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
-#: The same for a second name of a file.
+#: Errors where it cannot create a hard link.
 _NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -46,13 +45,14 @@ def move(
     unsynced: Unsynced,
     copied: Callable[[os.stat_result], None],
 ) -> None:
-    """Move the file that was read as ``content``; ``part`` is a name for an unfinished copy in the target's folder.
+    """Move the file that was read as ``content``; ``part`` names an unfinished copy in the target's folder.
 
-    Where it has to be copied, ``copied`` is told of the copy before that has its name, so that it is known again.
+    If it has to be copied, ``copied`` receives the stat of the copy before that gets its name, so that it can be
+    recognised.
 
-    A rename may be undone by a power cut until ``unsynced`` is fsynced, but never loses the file; all else is durable.
-    Raises FileExistsError where something lies at the target, ChangingError where another file lay at the source in
-    the end (it is back there), OSError. Killed half-way, both names may be there, of one file or of two equal ones.
+    A power cut may undo a rename until ``unsynced`` is fsynced, but never loses the file; all else is durable. Raises
+    FileExistsError where the target exists, ChangingError where another file was at the source in the end (it is moved
+    back), OSError. If killed half-way, both names may exist, for one file or for two equal ones.
     """
     try:
         _rename(source, target)
@@ -64,7 +64,7 @@ def move(
             end_original(source, content)
         except BaseException:
             if same_inode(stat_entry(source), content.info):
-                drop(target)  # The original is there, with what was written to it since.
+                drop(target)  # The original still exists, perhaps with later changes.
             raise
         return
     moved = stat_entry(target)
@@ -75,7 +75,7 @@ def move(
 
 
 def _rename(source: FolderEntry, target: FolderEntry) -> None:
-    """Never replaces. Raises OSError, with EXDEV also where the file system knows no way."""
+    """Rename without replacing. Raises OSError, with EXDEV also where the file system has no way to do that."""
     try:
         rename_noreplace(source, target)
         return
@@ -103,12 +103,18 @@ def _rename(source: FolderEntry, target: FolderEntry) -> None:
 
 
 def rename_noreplace(source: FolderEntry, target: FolderEntry) -> None:
-    """Raises OSError: FileExistsError where something lies at the target, ENOSYS where there is no such call."""
+    """Rename without replacing.
+
+    Raises OSError: FileExistsError where the target exists, ENOSYS where the system has no such call.
+    """
     _renameat2(source, target, _RENAME_NOREPLACE)
 
 
 def exchange(one: FolderEntry, other: FolderEntry) -> None:
-    """Swap two names. Raises OSError: FileNotFoundError where one is not there, ENOSYS where there is no such call."""
+    """Swap two names atomically.
+
+    Raises OSError: FileNotFoundError where one is missing, ENOSYS where the system has no such call.
+    """
     _renameat2(one, other, _RENAME_EXCHANGE)
 
 
@@ -132,13 +138,13 @@ def copy(
     part: bytes,
     copied: Callable[[os.stat_result], None],
 ) -> None:
-    """A copy with the times, mode and attributes of the source, durable, read again, and only then under its name.
+    """Copy a file with times, mode and attributes, durably; verify the copy, and only then give it its name.
 
     Raises FileExistsError, ChangingError where the copy has another sha256, OSError (ENOSPC).
     """
     unfinished = FolderEntry(target.folder, part)
     with suppress(FileNotFoundError):
-        os.unlink(part, dir_fd=target.folder)  # Of an earlier one that was cut short.
+        os.unlink(part, dir_fd=target.folder)  # Left by an interrupted copy.
     if stat_entry(target) is not None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(target.name))
     try:
@@ -156,7 +162,7 @@ def copy(
 
 
 def _name(unfinished: FolderEntry, target: FolderEntry) -> None:
-    """Within one folder; where the file system knows no other way, it has been seen that nothing lies there."""
+    """Rename within one folder. Where no-replace is unsupported, only an existence check protects the target."""
     try:
         _rename(unfinished, target)
     except OSError as error:
@@ -168,7 +174,7 @@ def _name(unfinished: FolderEntry, target: FolderEntry) -> None:
 
 
 def end_original(source: FolderEntry, content: Content) -> None:
-    """The end of a file of which there is a copy. Raises ChangingError where it is not what was copied any more."""
+    """Remove a file that was copied. Raises ChangingError where it changed since."""
     now = stat_entry(source)
     if now is None or not same(now, content.info):
         raise ChangingError("it changed while it was copied")
@@ -177,33 +183,33 @@ def end_original(source: FolderEntry, content: Content) -> None:
 
 
 def drop(at: FolderEntry) -> None:
-    """The end of a name that we have made, durably; where it is gone, nothing."""
+    """Remove a name of ours durably, if it exists."""
     with suppress(FileNotFoundError):
         os.unlink(at.name, dir_fd=at.folder)
         sync_entries(at)
 
 
 def replace(target: FolderEntry, new: FolderEntry, kept: FolderEntry, content: Content) -> None:
-    """Put the file ``new`` in the place of the one that was read as ``content``, all in one folder.
+    """Replace the file that was read as ``content`` with the file ``new``, all in one folder.
 
-    What lay there stays under the name ``kept`` until it is certain that it was not changed meanwhile; where it was,
-    or where another file had taken its place, that lies there again, and ChangingError is raised. (Where the system
-    cannot swap names, another file that takes its place in the last moment is replaced.) Killed half-way, see
-    :func:`settle_replaced`. Raises OSError.
+    The old file stays as ``kept`` until it is certain that it did not change meanwhile. Where it did, or another file
+    had taken its place, that file is put back and ChangingError is raised. (Where the system cannot swap names, a file
+    that takes its place at the last moment is overwritten.) If killed half-way, see :func:`settle_replaced`. Raises
+    OSError.
     """
     try:
         os.link(
             target.name, kept.name, src_dir_fd=target.folder, dst_dir_fd=kept.folder, follow_symlinks=False
         )
         sync_entries(kept)
-        # Making that durable takes its time: what lies there is looked at after it, as late as can be.
+        # The fsync takes time, so check what is there as late as possible.
         if not same_inode(stat_entry(kept), content.info) or not same_inode(stat_entry(target), content.info):
             drop(kept)
             raise ChangingError("another file took its place")
         ours = stat_entry(new)
         _put(new, target, kept)
     except (OSError, ChangingError):
-        drop(new)  # Until the names are swapped, that is ours.
+        drop(new)  # Until the swap, ``new`` is ours.
         raise
     if (swapped := stat_entry(new)) is not None and not same_inode(swapped, content.info):
         _swap_back(target, new, ours)
@@ -214,11 +220,11 @@ def replace(target: FolderEntry, new: FolderEntry, kept: FolderEntry, content: C
 
 
 def _put(new: FolderEntry, target: FolderEntry, kept: FolderEntry) -> None:
-    """After it, ``new`` is what lay at the target, or nothing."""
+    """Swap ``new`` with the target; afterwards ``new`` is the old file, or missing."""
     try:
         exchange(new, target)
     except FileNotFoundError:
-        drop(kept)  # Somebody has ended it meanwhile.
+        drop(kept)  # Someone removed it meanwhile.
         raise
     except OSError as error:
         if error.errno not in _NO_RENAME:
@@ -227,20 +233,20 @@ def _put(new: FolderEntry, target: FolderEntry, kept: FolderEntry) -> None:
 
 
 def _swap_back(target: FolderEntry, new: FolderEntry, ours: os.stat_result | None) -> None:
-    """For another file that had taken the place, and was swapped out. Raises ChangingError, OSError."""
+    """Put back a file that had taken the target's place and was swapped out. Raises ChangingError, OSError."""
     exchange(new, target)
     if not same_inode(stat_entry(new), ours):
-        exchange(new, target)  # It was saved once more: the last one is to lie there.
+        exchange(new, target)  # It was saved again: the latest version belongs there.
         raise _left_beside(new)
     sync_entries(target)
     drop(new)
 
 
 def settle_replaced(target: FolderEntry, new: FolderEntry, kept: FolderEntry, sha256: bytes) -> None:
-    """Bring :func:`replace` to its end, or back to its beginning, from wherever it was left.
+    """Finish an interrupted :func:`replace`, or roll it back, from any state it may have left.
 
-    Raises ChangingError where what was to be replaced has other bytes now, or another file had taken its place: that
-    lies there again.
+    Raises ChangingError where the file to replace has other bytes now, or another file had taken its place: that file
+    is put back.
     """
     old, now = stat_entry(kept), stat_entry(target)
     if old is not None:

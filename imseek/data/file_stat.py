@@ -1,4 +1,4 @@
-"""What the catalog keeps of a file to tell later whether its content may have changed."""
+"""The stat of a file that the catalog keeps, to detect later changes of its content."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """What the file system says of a file, as far as it tells whether the content may have changed.
+    """Stat fields of a file that indicate whether its content may have changed.
 
-    ``checked_ns`` is the wall clock when the content was last hashed: a file modified within two seconds of
-    that may have changed again without a new time stamp ("racy", as in git's index).
+    ``checked_ns`` is the wall clock when the content was last hashed. A file modified less than two seconds before that
+    may have changed again without a new time stamp ("racy", as in git's index).
     """
 
     size: int
@@ -21,16 +21,16 @@ class FileStat:
     checked_ns: int
 
     def same_as(self, other: FileStat) -> bool:
-        """Whether ``other``, seen later, can be taken for the same content without opening the file."""
+        """Whether ``other``, seen later, proves the same content without opening the file."""
         racy = max(self.mtime_ns, self.ctime_ns) > self.checked_ns - 2_000_000_000
         return not racy and self.same_file(other)
 
     def same_file(self, other: FileStat) -> bool:
-        """Whether both are of one file, as far as its size, times and inode tell."""
+        """Whether size, times and inode are equal."""
         return self._key == other._key
 
     def has_bytes_of(self, other: FileStat) -> bool:
-        """The same as far as a new name leaves it: that is a change of its own (ctime)."""
+        """As :meth:`same_file`, but a rename in between is allowed: it changes the ctime."""
         return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)
 
     @property
@@ -38,5 +38,5 @@ class FileStat:
         return (self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
 
-#: The stat of a file that must be read again whatever it looks like.
+#: Stat of a file that must be read again in any case.
 UNKNOWN_STAT: Final = FileStat(-1, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Where images lie together with what was indexed there, so that a reader can tell whether it is there still."""
+"""Places of images with the stat and hash recorded there, so that a reader can tell whether the file is unchanged."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IndexedPlace:
-    """A place of the catalog: its source, its path within that, and what was indexed there.
+    """A place in the catalog: its source, its path within that, and what was indexed there.
 
-    ``stat`` is that of the file, or of the container that the picture lies in. ``content_hash`` is the sha256 of what
-    was indexed. Where the collection is not trusted, nothing is fetched: any address may be on record.
+    ``stat`` is that of the file, or of the container that holds the picture. ``content_hash`` is the sha256 of the
+    indexed content. URLs of an untrusted collection are never fetched, since it may record any address.
     """
 
     source: SourceRow
@@ -31,38 +31,38 @@ class IndexedPlace:
 
     @property
     def may_be_fetched(self) -> bool:
-        """Whether its file lies on this machine, or the collection is trusted."""
+        """Whether the file is on this machine, or the collection is trusted."""
         return self.is_trusted or not is_url(self.file)
 
     @property
     def has_picture_hash(self) -> bool:
-        """Whether ``content_hash`` is that of the picture: of vectors made elsewhere, nobody has seen it."""
+        """Whether ``content_hash`` is that of the picture. For imported vectors, the picture was never seen."""
         return self.source.kind != "vectors"
 
     @property
     def is_whole_file(self) -> bool:
-        """Whether a file of this machine holds the picture and nothing else."""
+        """Whether a local file holds the picture and nothing else."""
         return (INSIDE not in self.path or split(self.path)[2] != b"") and not is_url(self.shown)
 
     @property
     def shown(self) -> bytes:
-        """The path or URL that people see."""
+        """The path or URL shown to users."""
         return locate(self.source.root, self.path)
 
     @property
     def file(self) -> bytes:
-        """The path or URL of the file that is opened: the picture's own, or that of its container."""
+        """The path or URL of the file to open: the picture's own, or that of its container."""
         container, _, location = split(self.path)
         return self.shown if location else join(self.source.root, container)
 
 
 def unknown_place(image_id: int) -> ImageNotFoundError:
-    """The error for an image without a place."""
+    """Build the error for an image without a place."""
     return ImageNotFoundError(f"it is not known where image {image_id} lies")
 
 
 class PlaceRow(NamedTuple):
-    """A row of the catalog's places with the content hash of its image."""
+    """A row of the catalog's places, with the content hash of its image."""
 
     image_id: int
     source_id: int
@@ -72,9 +72,9 @@ class PlaceRow(NamedTuple):
 
 
 def place_rows(connection: Asked, generation: int, image_ids: Sequence[int]) -> Iterator[PlaceRow]:
-    """The places of images in a generation; ``image_ids`` are no more than one statement takes.
+    """Read the places of images in a generation; ``image_ids`` must fit into one statement.
 
-    Raises CorruptCollectionError where a value is not of the type that imseek writes.
+    Raises CorruptCollectionError for a value whose type imseek does not write.
     """
     marks = ",".join("?" * len(image_ids))
     query = (

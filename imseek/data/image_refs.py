@@ -1,4 +1,4 @@
-"""Which images a user means: by id, or by a path: those that lie there, else those with the content of the file."""
+"""Resolve users' references to images: by id, or by path, falling back to images with the content of that file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from imseek.data.places import INSIDE, base_folder, is_url, join_root
 from imseek.data.reader import FOREVER, chunks
 from imseek.input_file import open_input
 
-#: Between an archive and its member, as people are shown it.
+#: Separates an archive and its member in displayed paths.
 _BANG = b"!/"
 
 
 def ids_at(root: Path, paths: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
-    """By path (a file's, a URL, or ``a.zip!/b.jpg``) the ids, ascending, of the live images there, as of now.
+    """Map each path (of a file, a URL, or ``a.zip!/b.jpg``) to the ids of the live images there, ascending, as of now.
 
-    Where none lies there, a file stands for all images of its content: it may be a copy that is not indexed. Empty for
-    what is neither. Raises StorageError.
+    A file that is not indexed matches all images with its content, since it may be a copy. No match gives an empty
+    tuple. Raises StorageError.
     """
     found = _placed(root, list(dict.fromkeys(paths)))
     lookup = HashLookup(root)
@@ -35,7 +35,7 @@ def ids_at(root: Path, paths: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
 
 
 def living(root: Path, ids: Iterable[int]) -> set[int]:
-    """Those of ``ids`` that are live images, also where their file is put away, as of now."""
+    """Filter ``ids`` to live images, including quarantined ones, as of now."""
     found: set[int] = set()
     with connect_read_only(root) as connection:
         for chunk in chunks([image_id for image_id in ids if 0 <= image_id < FOREVER]):
@@ -65,7 +65,7 @@ def _placed(root: Path, paths: list[bytes]) -> dict[bytes, tuple[int, ...]]:
 
 
 def _within(folder: bytes, path: bytes) -> set[bytes]:
-    """What a source's catalog may call a path."""
+    """List the relative paths under which a source may have recorded a path."""
     if is_url(path):
         return {path}
     container, bang, member = path.partition(_BANG)

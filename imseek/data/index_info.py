@@ -1,4 +1,4 @@
-"""What a collection says of its approximate indexes, read without opening them."""
+"""Describe a collection's approximate indexes without opening them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imseek.types import IndexInfo, IndexPolicy
 
 
 def policy_of(root: Path) -> IndexPolicy:
-    """The index that a collection wants. Raises CorruptCollectionError where imseek did not write what it says."""
+    """Read a collection's index policy. Raises CorruptCollectionError where it is not one that imseek writes."""
     with connect_read_only(root) as connection:
         row = connection.execute("SELECT value FROM meta WHERE name = ?", (POLICY,)).fetchone()
     try:
@@ -29,14 +29,14 @@ def policy_of(root: Path) -> IndexPolicy:
 
 
 def infos(reader: Reader) -> tuple[IndexInfo, ...]:
-    """Of the spaces in use that have a sound snapshot, in their order."""
+    """Describe the indexes of the spaces in use that have a sound snapshot, in the order of the spaces."""
     found = [info_of(reader, space.space_id) for space in reader.current.spaces]
     return tuple(info for info in found if info is not None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """An index on disk, in a folder of this name within those of its space. ``live`` of its rows are not dead."""
+    """An index on disk; ``name`` is its folder among those of its space. ``live`` counts its rows that are not dead."""
 
     name: str
     facts: Facts
@@ -54,8 +54,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Indexed:
-    """A snapshot on disk, and its parts: that itself, where it is of one. ``live`` (n,) are the ids of all live rows
-    of the space, ascending."""
+    """A snapshot on disk and its parts, which is the snapshot itself where there is only one.
+
+    ``live`` (n,) are the ids of all live rows of the space, ascending.
+    """
 
     folder: IndexFolder
     facts: Facts
@@ -64,14 +66,14 @@ class Indexed:
 
     @property
     def tail(self) -> int:
-        """How many live rows no part has."""
+        """Number of live rows that no part covers."""
         return len(self.live) - sum(part.live for part in self.parts)
 
 
 def indexed(reader: Reader, space_id: int, *, but: str = "") -> Indexed | None:
-    """None where the space is scanned, since it has no snapshot or a damaged one.
+    """Read the snapshot of a space; None where it has none or a damaged one, and is scanned instead.
 
-    The part ``but`` of several, which may be damaged, is left out.
+    The part named ``but``, which may be damaged, is left out.
     """
     folder = reader.snapshot_folder(space_id)
     if folder is None:
@@ -87,7 +89,7 @@ def indexed(reader: Reader, space_id: int, *, but: str = "") -> Indexed | None:
     live = np.concatenate(
         [np.empty(0, np.int64), *(s.ids[s.searchable()] for s in reader.segments(space_id))]
     )
-    # An id far beyond those that are covered needs no bit.
+    # Ids far beyond those covered need no bit.
     known = live[live < 8 * max((len(one.marks) for one in covered), default=0)]
     marks = bits(known, int(known.max(initial=0)) // 8 * 8 + 8)
     parts = [
@@ -98,7 +100,7 @@ def indexed(reader: Reader, space_id: int, *, but: str = "") -> Indexed | None:
 
 
 def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
-    """None where the space is scanned, since it has no snapshot or a damaged one."""
+    """Describe the index of a space; None where it has none or a damaged one, and is scanned instead."""
     found = indexed(reader, space_id)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""How a collection wants its vectors to be indexed, as the catalog keeps it."""
+"""A collection's index policy, as the catalog stores it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _KIND: Final = re.compile(r"[ -~]{1,200}")
 
 
 def policy_text(policy: IndexPolicy) -> str:
-    """As it is stored."""
+    """Encode a policy for the catalog."""
     return json.dumps(asdict(policy), sort_keys=True)
 
 
 def parse_policy(text: str) -> IndexPolicy:
-    """Raises ValueError for what :func:`policy_text` does not write. Members of a later imseek are left out."""
+    """Decode the output of :func:`policy_text`, ignoring members of a later imseek. Raises ValueError if invalid."""
     try:
         found = JsonObject(json.loads(text))
     except RecursionError as error:

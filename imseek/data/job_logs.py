@@ -1,7 +1,7 @@
-"""Where processes that run in the background write: ``jobs/<pid>-<start of the process>.log`` in the collection.
+"""Log files of background processes: ``jobs/<pid>-<start of the process>.log`` in the collection.
 
-The name says whose it is, so that no row has to. These files need not survive a power cut, and are no part of what
-``verify`` judges; a purge removes those of processes that have ended.
+The name identifies the process, so no table has to. These files need not survive a power cut, and ``verify`` ignores
+them; a purge removes those of processes that have ended.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from imseek.data.system_errors import explained
 from imseek.data.trust import check_trusted
 from imseek.errors import StorageError
 
-#: How many logs of processes that have ended are kept.
+#: Logs of ended processes to keep.
 KEPT = 50
 _NAME = re.compile(r"(\d+)-(\d+)\.log")
 
 
 def path_of(root: Path, pid: int, started: int | None) -> Path:
-    """Where the process with this number, and start in clock ticks since boot, writes."""
+    """Return the log path for a process id and its start in clock ticks since boot."""
     return root / layout.JOBS / f"{pid}-{started or 0}.log"
 
 
 def find(root: Path, pid: int, started: int | None) -> Path | None:
-    """The log of that process; None where it has none, or something that is no file has its name."""
+    """Find the log of a process; None where there is no such regular file."""
     path = path_of(root, pid, started)
     with contextlib.suppress(OSError, StorageError):
         return path if is_file(root, f"{layout.JOBS}/{path.name}") else None
@@ -45,9 +45,9 @@ def find(root: Path, pid: int, started: int | None) -> Path | None:
 
 
 def new(root: Path) -> tuple[int, Path]:
-    """An empty log for a process that is still to be started: its file descriptor, and its name until then.
+    """Create an empty log for a process about to start; returns its file descriptor and temporary name.
 
-    Raises StorageError, ReadOnlyError. Readable by its user only: it names files.
+    Readable by its user only, since it names files. Raises StorageError, ReadOnlyError.
     """
     folder = root / layout.JOBS
     check_trusted(root, "writing to it")
@@ -61,15 +61,15 @@ def new(root: Path) -> tuple[int, Path]:
 
 
 def name_after(starting: Path, root: Path, pid: int, started: int | None) -> Path:
-    """Give the log of :func:`new` the name of its process."""
+    """Rename the log of :func:`new` after its process."""
     final = path_of(root, pid, started)
-    with contextlib.suppress(FileNotFoundError):  # A purge came between: the process writes to nowhere.
+    with contextlib.suppress(FileNotFoundError):  # A purge removed the log meanwhile.
         starting.rename(final)
     return final
 
 
 def ended(root: Path) -> list[str]:
-    """Logs of processes that run no more (on this host), and of those that never were: paths below the root."""
+    """List the logs of processes that have ended (on this host) or never started, as paths below the root."""
     found = find_files(root, layout.JOBS).files
     return [path for path in found if not _is_open(path.removeprefix(f"{layout.JOBS}/"))]
 
@@ -80,6 +80,6 @@ def _is_open(name: str) -> bool:
 
 
 def _by_age(root: Path, paths: list[str]) -> list[str]:
-    """The youngest first."""
+    """Sort log paths, newest first."""
     ages = {path: found.st_mtime for path in paths if (found := stat_file(root, path)) is not None}
     return sorted(ages, key=lambda path: ages[path], reverse=True)

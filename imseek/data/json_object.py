@@ -1,7 +1,7 @@
-"""Members of a JSON object, each with its type and range checked where it is read.
+"""Read members of a JSON object, checking the type and range of each.
 
-Files that somebody else may have written are read through this class, once and in full: what comes after has values of
-the types that it expects. Every fault is a ValueError that names the member.
+Files that someone else may have written are read through this class, once and in full, so that later code can rely on
+the types. Every fault is a ValueError that names the member.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from imseek.data.layout import MAX_ID
 
 T = TypeVar("T")
 
-#: Characters of a text that no other limit is set for.
+#: Maximum characters of a text without another limit.
 _TEXT: Final = 65_536
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 class JsonObject:
-    """A JSON object. Raises ValueError for a value of another kind, and where it has members not in ``known``."""
+    """A JSON object. Raises ValueError for any other value, and for members not in ``known``."""
 
     def __init__(self, value: Any, known: Collection[str] | None = None) -> None:
         if not isinstance(value, dict):
@@ -31,14 +31,14 @@ class JsonObject:
         self._members = value
 
     def __contains__(self, name: str) -> bool:
-        """Whether there is a member of that name which is not null."""
+        """Whether the member exists and is not null."""
         return self._members.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
 
     def get(self, name: str) -> Any:
-        """A member as it is. Raises ValueError where there is none."""
+        """Return a member unchecked. Raises ValueError where it is missing."""
         if name not in self._members:
             raise ValueError(f"{name} is missing")
         return self._members[name]
@@ -46,72 +46,72 @@ class JsonObject:
     def text(
         self, name: str, *, choices: Collection[str] | None = None, pattern: re.Pattern[str] | None = None
     ) -> str:
-        """A string, of 65,536 characters at most; one of ``choices``, or one that ``pattern`` matches as a whole."""
+        """Read a string of at most 65,536 characters, one of ``choices``, or fully matched by ``pattern``."""
         value = text(self.get(name), name)
         if (choices is not None and value not in choices) or (pattern and not pattern.fullmatch(value)):
             raise ValueError(f"{name} cannot be {value[:80]!r}")
         return value
 
     def time(self, name: str) -> str:
-        """A moment in ISO 8601, as text."""
+        """Read an ISO 8601 time, as text."""
         return self.text(name, pattern=_TIME)
 
     def whole(self, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> int:
-        """A whole number from ``least`` to ``most``. ``true`` is none."""
+        """Read an integer from ``least`` to ``most``. ``true`` is not one."""
         return whole(self.get(name), name, least=least, most=most)
 
     def optional_whole(self, name: str) -> int | None:
-        """A whole number that is not negative; None for null."""
+        """Read a non-negative integer; None for null or a missing member."""
         return self.whole(name) if name in self else None
 
     def number(self, name: str, *, least: float = -math.inf, most: float = math.inf) -> float:
-        """A finite number from ``least`` to ``most``."""
+        """Read a finite number from ``least`` to ``most``."""
         return number(self.get(name), name, least=least, most=most)
 
     def truth(self, name: str) -> bool:
-        """``true`` or ``false``."""
+        """Read ``true`` or ``false``."""
         value = self.get(name)
         if not isinstance(value, bool):
             raise ValueError(f"{name} is neither true nor false")
         return value
 
     def items(self, name: str) -> list[Any]:
-        """A list."""
+        """Read a list."""
         value = self.get(name)
         if not isinstance(value, list):
             raise ValueError(f"{name} is not a list")
         return value
 
     def wholes(self, name: str) -> tuple[int, ...]:
-        """A list of whole numbers that are not negative."""
+        """Read a list of non-negative integers."""
         return tuple(whole(one, name) for one in self.items(name))
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A list of strings."""
+        """Read a list of strings."""
         return tuple(text(one, name) for one in self.items(name))
 
     def object(self, name: str, known: Collection[str] | None = None) -> JsonObject:
-        """An object within this one."""
+        """Read a nested object."""
         try:
             return JsonObject(self.get(name), known)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
 
     def texts_by_name(self, name: str) -> dict[str, str]:
-        """An object whose members are all strings."""
+        """Read an object whose members are all strings."""
         found = self.object(name)
         return {key: found.text(key) for key in found}
 
 
 def text(value: Any, name: str) -> str:
-    """A string of 65,536 characters at most; raises ValueError, which calls it ``name``."""
+    """Check a string of at most 65,536 characters; raises ValueError, naming it ``name``."""
     if not isinstance(value, str) or len(value) > _TEXT:
         raise ValueError(f"{name} is not text, or is too long")
     return value
 
 
 def whole(value: Any, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> int:
-    """A whole number from ``least`` to ``most``; raises ValueError, which calls it ``name``."""
+    """Check an integer from ``least`` to ``most``; raises ValueError, naming it ``name``."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{name} is not a whole number")
     if not least <= value <= most:
@@ -120,7 +120,7 @@ def whole(value: Any, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> i
 
 
 def number(value: Any, name: str, *, least: float = -math.inf, most: float = math.inf) -> float:
-    """A finite number from ``least`` to ``most``; raises ValueError, which calls it ``name``."""
+    """Check a finite number from ``least`` to ``most``; raises ValueError, naming it ``name``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
         raise ValueError(f"{name} is not a number")
     if not least <= value <= most:

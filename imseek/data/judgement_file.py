@@ -1,9 +1,9 @@
-"""The table of judgements, and the sealed file that holds all of them beside the catalog.
+"""The table of judgements, and the checksummed file beside the catalog that holds them all.
 
-The file is one of those that the catalog lists, so that `verify` notices any change of it, and it is replaced in the
-transaction that changes the table: ``judgements/all.<generation>.json``. No reader uses it; so the one before is
-unlinked after the commit, and swept by the next writer where that did not come to be. It is for a repair without the
-catalog or a backup of its last generation (:func:`take_back`), and made again from the catalog where it is damaged.
+The catalog lists the file, ``judgements/all.<generation>.json``, so ``verify`` notices any change. It is replaced in
+the transaction that changes the table. No reader uses it, so its predecessor is unlinked after the commit, or swept by
+the next writer if that did not happen. It serves a repair without the catalog or a backup of its last generation
+(:func:`take_back`), and is regenerated from the catalog where it is damaged.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ _COLUMNS: Final = ("hash_a", "hash_b", "verdict", "provenance", "decided_at")
 
 
 def change(writer: Writer, wanted: Mapping[tuple[str, str], Judgement | None]) -> int:
-    """Make it that of each pair of contents (hexadecimal, the lower first) this was said, or nothing. Returns how many
-    pairs that changes; where there are none, nothing is committed."""
+    """Store or delete (None) judgements by pair of content hashes (hexadecimal, the lower first).
+
+    Returns how many pairs change; without any, nothing is committed.
+    """
     with writer.catalog.transaction() as connection:
         stored = {(row[0].hex(), row[1].hex()): row[2] for row in _rows(connection)}
     new = {
@@ -49,7 +51,7 @@ def change(writer: Writer, wanted: Mapping[tuple[str, str], Judgement | None]) -
 
 
 def rewrite(writer: Writer) -> None:
-    """Write the file again from the table."""
+    """Regenerate the file from the table."""
     _apply(writer, {})
 
 
@@ -87,7 +89,7 @@ def _publish(folders: Folders, connection: Connection, generation: int) -> None:
 
 
 def differs(root: Path, connection: Connection, path: str) -> bool:
-    """Whether a file of judgements does not say what the catalog says."""
+    """Whether the content of a judgements file differs from the catalog."""
     rows = _read(root, path, get_meta(connection, "uuid"))
     return rows is None or sorted(rows) != sorted(_rows(connection))
 
@@ -97,8 +99,10 @@ def differs(root: Path, connection: Connection, path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TakenBack:
-    """``count`` judgements were taken from the file ``path``, with something in them that was not known before.
-    ``damaged``: files that may have held later ones."""
+    """Result of :func:`take_back`: ``count`` judgements read from ``path``, which is None if they were all known.
+
+    ``damaged`` are files that may have held later ones.
+    """
 
     path: str | None = None
     count: int = 0
@@ -106,9 +110,9 @@ class TakenBack:
 
 
 def take_back(connection: Connection, folders: Folders, generation: int) -> TakenBack:
-    """Of a catalog that is being restored: its judgements from the newest file that is sound, if that is not older.
+    """Load the judgements of a catalog being restored from the newest sound file, unless that is older.
 
-    A file that no commit ever told of, since its writer was killed before, counts as well: somebody has said so.
+    A file that was never committed, because its writer was killed, counts too: a user did make those judgements.
     """
     root, uuid = folders.root, get_meta(connection, "uuid")
     listed = _listed(connection)
@@ -120,7 +124,7 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> Take
             break
         rows = _read(root, path, uuid)
         if rows is None:
-            if found > last:  # Else the table is as new.
+            if found > last:  # Else the table is as recent.
                 damaged.append(path)
             continue
         before = _rows(connection)
@@ -135,13 +139,13 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> Take
 
 
 def _generation(path: str) -> int:
-    """Of which generation a file is; -1 for one that is no file of judgements."""
+    """Generation of a judgements file; -1 for any other file."""
     listed = layout.parse(path)
     return -1 if listed is None or listed.kind != KIND or listed.generation is None else listed.generation
 
 
 def _read(root: Path, path: str, uuid: str) -> list[Row] | None:
-    """The rows of a file, None where it is not as it was written, or another collection's."""
+    """Read the rows of a file; None where it is damaged or another collection's."""
     try:
         found = JsonObject(durable_files.unseal(read_file(root, path, MAX_LARGE_JSON)))
         stated = (found.whole("format"), found.text("uuid"), found.whole("generation"))
@@ -152,7 +156,7 @@ def _read(root: Path, path: str, uuid: str) -> list[Row] | None:
 
 
 def _row(a: str, b: str, verdict: str, provenance: str, at: str) -> Row:
-    """Raises TypeError or ValueError for what is no row of judgements."""
+    """Parse one row. Raises TypeError or ValueError where it is invalid."""
     if not all(isinstance(one, str) for one in (verdict, provenance, at)):
         raise TypeError("no text")
     return bytes.fromhex(a), bytes.fromhex(b), verdict, provenance, at

@@ -1,8 +1,8 @@
-"""What people have said of pairs of contents: that they are the same picture, or that they are not.
+"""Users' judgements on pairs of contents: the same picture, or not.
 
-A judgement is about two content hashes, so it holds for every image that ever has these contents: after moves, new
-scans, other encoders, and where a picture has gone and comes back. It is true in the catalog, and not derivable. So
-each change also writes all of them into a sealed file beside it (:mod:`imseek.data.judgement_file`), for repairs.
+A judgement is about two content hashes, so it holds for every image that ever has them: after moves, new scans, other
+encoders, and when a picture is removed and returns. It cannot be derived from anything else, so each change also writes
+all judgements into a checksummed file beside the catalog (:mod:`imseek.data.judgement_file`), for repairs.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 
 
 def said(a: str, b: str, verdict: Verdict, provenance: str, decided_at: str | None = None) -> Judgement:
-    """A judgement of two contents, hexadecimal sha256 in any order, made now if not ``decided_at``.
+    """Build a judgement on two content hashes (hexadecimal sha256, in any order), dated now without ``decided_at``.
 
-    Raises UsageError where they are the same bytes, or no such hashes, or for another verdict.
+    Raises UsageError for equal or invalid hashes, or an unknown verdict.
     """
     one, other = sorted((_checked(a), _checked(b)))
     if one == other:
@@ -37,9 +37,9 @@ def said(a: str, b: str, verdict: Verdict, provenance: str, decided_at: str | No
 
 
 def record(writer: Writer, judgements: Iterable[Judgement]) -> int:
-    """Store judgements as one commit. Returns how many say something new; of one pair, the last one holds.
+    """Store judgements in one commit; the last one of a pair wins. Returns how many change a verdict.
 
-    One that says what is stored already leaves that as it is, with its date. Raises UsageError as :func:`said`, and as
+    One with the stored verdict leaves that and its date unchanged. Raises UsageError as :func:`said`, and as
     :meth:`~imseek.data.writer.Writer.apply`.
     """
     from imseek.data import judgement_file
@@ -49,9 +49,9 @@ def record(writer: Writer, judgements: Iterable[Judgement]) -> int:
 
 
 def withdraw(writer: Writer, pairs: Iterable[tuple[str, str]]) -> int:
-    """Forget what was said of pairs of contents, hexadecimal sha256 in any order, as one commit.
+    """Delete the judgements on pairs of content hashes (hexadecimal sha256, in any order) in one commit.
 
-    Returns of how many something was stored. Raises UsageError for what is no hash, and as
+    Returns how many were stored. Raises UsageError for an invalid hash, and as
     :meth:`~imseek.data.writer.Writer.apply`.
     """
     from imseek.data import judgement_file
@@ -61,7 +61,7 @@ def withdraw(writer: Writer, pairs: Iterable[tuple[str, str]]) -> int:
 
 
 def read(root: Path) -> tuple[Judgement, ...]:
-    """All judgements, by their contents. Verdicts of a later imseek are left out.
+    """Read all judgements, sorted by content hashes, except verdicts of a later imseek.
 
     Raises CorruptCollectionError, and StorageError where the catalog cannot be read now.
     """
@@ -73,7 +73,7 @@ def read(root: Path) -> tuple[Judgement, ...]:
 
 
 def _checked(content_hash: str) -> str:
-    """In lower case."""
+    """Validate a content hash and return it in lower case."""
     try:
         if len(content_hash) == 64 == 2 * len(bytes.fromhex(content_hash)):
             return content_hash.lower()

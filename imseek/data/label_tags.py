@@ -1,4 +1,4 @@
-"""Tags that a way of labelling gives: all of them at once, in the place of those that it gave before."""
+"""Replace all tags that a labelling method assigned."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from imseek.data.writer import Change
 
 
 def giving(prefix: str, given: Mapping[Tagged, str], *, replace: bool, told: Callable[[int], None]) -> Change:
-    """Give tags, each with where it comes from, which begins with ``prefix``; first, with ``replace``, take away all
-    whose provenance begins so. Tags that an image has from elsewhere stay as they are. ``told`` hears how many were
-    given."""
+    """Make a change that assigns tags, each with a provenance that begins with ``prefix``.
+
+    With ``replace``, all tags whose provenance begins with it are removed first. Tags that an image has from elsewhere
+    are unchanged. ``told`` receives the number of tags added.
+    """
 
     def change(connection: Connection, generation: int) -> None:
         if replace:

@@ -1,7 +1,7 @@
-"""Names of the files of a collection, relative to its root. docs/format.md explains each.
+"""Names of the files of a collection, relative to its root, as docs/format.md explains.
 
-Functions such as :func:`vectors` make the names, and :func:`parse` reads them: a path that none of these functions
-makes is no file of a collection, whatever a catalog, ``current.json`` or an archive says.
+Functions such as :func:`vectors` make the names, and :func:`parse` reads them. A path that none of them makes is not a
+file of a collection, whatever a catalog, ``current.json`` or an archive says.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 FORMAT = 1
-#: Of a collection whose catalog lies elsewhere: who knows format 1 only refuses it instead of missing the catalog.
+#: Format of a collection whose catalog is on a server: a reader of format 1 rejects it instead of missing the catalog.
 FORMAT_ELSEWHERE = 2
 
 COLLECTION = "collection.json"
 CURRENT = "current.json"
 CATALOG = "catalog.sqlite"
-#: Where the catalog is, in place of the catalog itself and of ``current.json``.
+#: Address of a catalog on a server; it replaces the catalog file and ``current.json``.
 ADDRESS = "catalog.json"
 BACKUPS = ("catalog.bak.0", "catalog.bak.1")
 CHECKSUMS = "checksums.json"
@@ -34,12 +34,11 @@ COLUMNS = "columns"
 JUDGEMENTS = "judgements"
 MODELS = "models"
 
-#: A folder that pictures are put away in, beside others of a source, and the file that marks any such folder: what
-#: lies in it is never scanned.
+#: Quarantine folder within a source, and the file that marks any such folder: its content is never scanned.
 QUARANTINE = ".imseek-quarantine"
 QUARANTINE_MARKER = "IMSEEK-QUARANTINE.txt"
 
-#: Files that SQLite keeps beside the catalog while it is open, or leaves there after a crash.
+#: Files that SQLite keeps beside an open catalog, or leaves after a crash.
 CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
 
 #: By the modality of a space, the folder of its vectors.
@@ -50,9 +49,9 @@ _MODALITIES = {folder: modality for modality, folder in _KINDS.items()}
 LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS, MODELS)
 #: Every folder at the top of a collection.
 FOLDERS = (*LISTED_FOLDERS, STAGING, CACHE, JOBS, UNDO)
-#: Files at its top that are written in place, and not replaced: each must have one name only.
+#: Top-level files that are written in place, not replaced: none may be hard-linked.
 IN_PLACE = (CATALOG, *CATALOG_COMPANIONS, LOCK)
-#: Every file at its top, but for a damaged catalog that a repair put aside.
+#: Every top-level file, except a damaged catalog that a repair set aside.
 TOP_FILES = (COLLECTION, CURRENT, CATALOG, *CATALOG_COMPANIONS, ADDRESS, *BACKUPS, CHECKSUMS, LOCK)
 
 #: Files of an approximate index (:mod:`imseek.data.vectors.index_metadata` says what is in each).
@@ -78,19 +77,19 @@ COLUMN_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 UNDO_ID: Final = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
-#: What SQLite and NumPy hold in 64 bits with a sign is below this.
+#: Exclusive upper bound of signed 64-bit integers, as in SQLite and NumPy.
 MAX_NUMBER: Final = 2**63
-#: Ids, shard numbers and generations are below this, so that there are numbers after each.
+#: Exclusive upper bound of ids, shard numbers and generations, which leaves numbers above each.
 MAX_ID: Final = 2**62
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 
 
 class ListedFile(NamedTuple):
-    """What a path in one of ``LISTED_FOLDERS`` names. ``kind`` is that of the catalog's table ``files``.
+    """What a path in one of ``LISTED_FOLDERS`` names. ``kind`` is as in the catalog's table ``files``.
 
-    ``shard_id`` is None for files that belong to no shard; that of a part is the number it was leased.
-    ``space_id`` is that of vectors, parts and snapshots, ``modality`` that of vectors. ``generation`` is the one that
-    the file is of, ``name`` that of a column set or a model, and of a snapshot its folder's name.
+    ``shard_id`` is None for files that belong to no shard; for a part it is its leased number. ``space_id`` is set for
+    vectors, parts and snapshots, ``modality`` for vectors. ``generation`` is that of the file; ``name`` is that of a
+    column set or model, or a snapshot's folder.
     """
 
     kind: str
@@ -102,35 +101,35 @@ class ListedFile(NamedTuple):
 
 
 def holds_collection(names: Collection[str]) -> bool:
-    """Whether a folder with these names in it is a collection, sound or not.
+    """Whether a folder with these entries is a collection, sound or not.
 
-    ``collection.json`` alone does not tell: other programs have files of that name.
+    ``collection.json`` alone is not enough: other programs have files of that name.
     """
     return COLLECTION in names and not {CATALOG, CURRENT, ADDRESS}.isdisjoint(names)
 
 
 def is_elsewhere(root: str | os.PathLike[str]) -> bool:
-    """Whether the catalog of the collection at ``root`` lies in a database server."""
+    """Whether the catalog of the collection at ``root`` is on a database server."""
     return os.path.lexists(os.path.join(root, ADDRESS))
 
 
 def is_quarantine(names: Collection[str]) -> bool:
-    """Whether a folder with these names in it holds pictures that were put away."""
+    """Whether a folder with these entries is a quarantine."""
     return QUARANTINE_MARKER in names
 
 
 def journal(undo_id: str) -> str:
-    """What was done to files, so that it can be undone."""
+    """Path of the undo journal of a file operation."""
     return f"{UNDO}/{undo_id}.jsonl"
 
 
 def is_ours(name: str) -> bool:
-    """Whether a name at the top of a collection is one that imseek gives."""
+    """Whether imseek uses this name at the top of a collection."""
     return name in TOP_FILES or name in FOLDERS or is_set_aside(name)
 
 
 def is_set_aside(name: str) -> bool:
-    """Whether a name at the top of a collection is that of a damaged catalog, or its log, that `repair` kept."""
+    """Whether a top-level name is that of a damaged catalog, or its log, that ``repair`` set aside."""
     return name.startswith(tuple(f"{CATALOG}{end}.damaged." for end in ("", "-journal", "-wal")))
 
 
@@ -147,22 +146,22 @@ def vectors(space_id: int, shard_id: int, modality: str = "image") -> str:
 
 
 def index_folder(space_id: int) -> str:
-    """Where the FAISS snapshots of a space lie, and their parts."""
+    """Folder of a space's FAISS snapshots and their parts."""
     return f"{SPACES}/{space_id}/index"
 
 
 def snapshot(space_id: int, generation: int) -> str:
-    """The folder of a FAISS snapshot."""
+    """Folder of a FAISS snapshot."""
     return f"{index_folder(space_id)}/{generation}"
 
 
 def snapshot_part(space_id: int, generation: int, number: int) -> str:
-    """The folder of one of several parts that were made in one generation; numbers begin at 1."""
+    """Folder of one of several snapshot parts of one generation; numbers begin at 1."""
     return f"{snapshot(space_id, generation)}.{number}"
 
 
 def part(space_id: int, number: int) -> str:
-    """Of a space that is being built; numbers are those of shards, of which none is given twice."""
+    """File of a space under construction; numbers are shard numbers, which are never reused."""
     return f"{SPACES}/{space_id}/parts/{number:06d}.npy"
 
 
@@ -175,19 +174,19 @@ def column(name: str, shard_id: int, generation: int) -> str:
 
 
 def judgements(generation: int) -> str:
-    """All judgements, as they were from this generation on."""
+    """File of all judgements as of this generation."""
     return f"{JUDGEMENTS}/all.{generation}.json"
 
 
 def model(name: str, generation: int) -> str:
-    """What was learned from a collection under a name."""
+    """File of a model learned from the collection."""
     return f"{MODELS}/{name}.{generation}.json"
 
 
 def parse(path: str) -> ListedFile | None:
-    """What a path in the listed folders names; None for a path that no function of this module makes.
+    """Parse a path in the listed folders; None for a path that no function of this module makes.
 
-    So a parsed path has no ``..``, is not absolute, and lies in a folder of the layout.
+    So a parsed path contains no ``..``, is relative, and lies in a folder of the layout.
     """
     found = _parse(path.split("/"))
     return found if found is not None and path == _path_of(found, path) else None
@@ -200,12 +199,12 @@ def is_journal(path: str) -> bool:
 
 
 def parse_snapshot_folder(path: str) -> ListedFile | None:
-    """What the folder of a snapshot, or of a part of one, names; None for another path."""
+    """Parse the folder of a snapshot or snapshot part; None for any other path."""
     return parse(f"{path}/{SNAPSHOT_FACTS}")
 
 
 def shard_of(path: str) -> int | None:
-    """The shard that a listed file belongs to; None for files of none, and for paths that are not of the layout."""
+    """Shard of a listed file; None for a file without one, or a path outside the layout."""
     found = parse(path)
     return None if found is None else found.shard_id
 
@@ -263,7 +262,7 @@ def _number(text: str) -> int | None:
 
 
 def _path_of(found: ListedFile, path: str) -> str:
-    """The path that the layout gives such a file: numbers have one spelling only."""
+    """Build the canonical path of a file: each number has only one spelling."""
     shard_id, space_id, generation = found.shard_id or 0, found.space_id or 0, found.generation or 0
     match found.kind:
         case "metadata":

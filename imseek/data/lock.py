@@ -1,4 +1,4 @@
-"""One writer per collection, and only where a lock can be trusted."""
+"""Lock a collection for a single writer, on file systems whose locks can be trusted."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ NETWORK_FILE_SYSTEMS = frozenset(
         "davfs",
     ]
 )
-#: Long enough to outlast :func:`is_locked`, which takes the lock for an instant.
+#: Outlasts :func:`is_locked`, which takes the lock for an instant.
 _WAIT_SECONDS = 0.2
 
 
 def file_system(path: Path, mounts: str = "/proc/self/mountinfo") -> str | None:
-    """Type of the file system that holds ``path`` (Linux: from mountinfo), None where it cannot be told."""
+    """Return the type of the file system that holds ``path`` (Linux: from mountinfo); None where unknown."""
     try:
         lines = Path(mounts).read_bytes().splitlines()
     except OSError:
@@ -55,7 +55,7 @@ def file_system(path: Path, mounts: str = "/proc/self/mountinfo") -> str | None:
     best, kind = -1, None
     for line in lines:
         left, _, right = line.partition(b" - ")
-        # Spaces and the like are written as octal numbers; everything else is the raw bytes.
+        # Spaces and the like are octal escapes; all else is raw bytes.
         point = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), left.split()[4])
         inside = target == point or target.startswith(point.rstrip(b"/") + b"/")
         if inside and len(point) >= best:
@@ -64,8 +64,10 @@ def file_system(path: Path, mounts: str = "/proc/self/mountinfo") -> str | None:
 
 
 def check_writable(root: Path, *, any_file_system: bool | None = None) -> None:
-    """Raises ReadOnlyError for a folder that cannot be written, or lies on a network file system, unless a server has
-    its catalog; ``any_file_system`` says whether one is going to have it."""
+    """Raise ReadOnlyError for a read-only folder, or one on a network file system without a catalog on a server.
+
+    ``any_file_system`` overrides whether the catalog is, or is going to be, on a server.
+    """
     if any_file_system is None:
         any_file_system = layout.is_elsewhere(root)
     kind = None if any_file_system else file_system(root)
@@ -79,7 +81,7 @@ def check_writable(root: Path, *, any_file_system: bool | None = None) -> None:
 
 
 class Lock(Protocol):
-    """The exclusive right to write a collection: :class:`WriterLock`, or that of a server."""
+    """Exclusive right to write a collection: :class:`WriterLock`, or that of a server."""
 
     def acquire(self) -> None: ...
 
@@ -89,7 +91,7 @@ class Lock(Protocol):
 
 
 def lock_of(root: Path) -> Lock:
-    """The writer's lock of a collection, not taken yet. Raises ReadOnlyError."""
+    """Return a collection's writer lock, not yet acquired. Raises ReadOnlyError."""
     if layout.is_elsewhere(root):
         from imseek.data.postgres.lock import PostgresLock
 
@@ -98,10 +100,10 @@ def lock_of(root: Path) -> Lock:
 
 
 class WriterLock:
-    """The exclusive right to write a collection, held until ``release`` or the end of the process."""
+    """Exclusive right to write a collection, held until ``release`` or the end of the process."""
 
     def __init__(self, root: Path, *, any_file_system: bool | None = None) -> None:
-        # Imported here, as below: the read path asks for `is_locked` only.
+        # Imported here, as below: the read path needs only `is_locked`.
         from filelock import FileLock
 
         check_writable(root, any_file_system=any_file_system)
@@ -111,10 +113,10 @@ class WriterLock:
         self._root = root
 
     def acquire(self) -> None:
-        """Raises LockedError when another writer is at work; it names its process. StorageError.
+        """Acquire the lock. Raises LockedError, naming the process, while another writer works; StorageError.
 
-        CorruptCollectionError where a link or anything but a file has its name, since the lock would be taken there, or
-        a file that has another name too: taking the lock empties it.
+        Raises CorruptCollectionError where the lock file is a link or not a regular file, since the lock would be taken
+        elsewhere, or has a second name: acquiring the lock empties the file.
         """
         from filelock import Timeout
 
@@ -132,7 +134,7 @@ class WriterLock:
             raise locked_error(self._root) from None
 
     def check(self) -> None:
-        """Raises StorageError where the folder that was locked no longer lies there: it may be another one now."""
+        """Check that the locked folder is still in its place. Raises StorageError where it was moved or replaced."""
         try:
             there = (self._root / layout.LOCK).stat()
         except OSError:
@@ -148,7 +150,7 @@ class WriterLock:
 
 
 def is_locked(root: Path) -> bool:
-    """Whether a writer is at work now; one that this process has no right to ask after counts as none.
+    """Whether a writer is active now. False where this process may not open the lock file.
 
     Raises StorageError.
     """
@@ -176,7 +178,7 @@ def is_locked(root: Path) -> bool:
 
 
 def locked_error(root: Path) -> LockedError:
-    """For when another writer is at work: it names its process."""
+    """Build the error for a collection with an active writer, naming its process."""
     from imseek.data.runs import running_writer
 
     holder = running_writer(root) or "another process"
@@ -188,7 +190,7 @@ def host() -> str:
 
 
 def boot_id() -> str:
-    """Changes at every start of the machine, so that a process id of an earlier boot is known as dead."""
+    """Return an id that changes at every boot, so that a process id from an earlier boot counts as dead."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -196,19 +198,19 @@ def boot_id() -> str:
 
 
 def process_started(pid: int) -> int | None:
-    """When a process started, in clock ticks since the machine did; None where the system does not tell.
+    """Return when a process started, in clock ticks since boot; None where the system does not say.
 
-    With the number and the boot, this is one process and no later one. (Linux: field 22 of ``/proc/<pid>/stat``.)
+    Together with pid and boot id it identifies one process. (Linux: field 22 of ``/proc/<pid>/stat``.)
     """
     fields = _stat_of(pid)
     return None if fields is None else int(fields[19])
 
 
 def may_be_alive(pid: int, of_host: str, of_boot: str, started: int | None = None) -> bool:
-    """Whether a process may still run: for one of another host that cannot be told.
+    """Whether a process may still be running; always True for another host, where that is unknown.
 
-    ``started`` is what :func:`process_started` said of it, so that a later process of the same number is not taken
-    for it. One that has ended, and whose parent has not asked after it yet, runs no more.
+    ``started`` is its :func:`process_started`, which tells it from a later process with the same pid. A zombie counts
+    as ended.
     """
     if of_host != host():
         return True
@@ -227,10 +229,10 @@ def may_be_alive(pid: int, of_host: str, of_boot: str, started: int | None = Non
 
 
 def _stat_of(pid: int) -> list[bytes] | None:
-    """What Linux says of a process, from its state (the third field) on; None where there is no such file."""
+    """Read the fields of ``/proc/<pid>/stat`` from the state (the third) on; None without such a file."""
     try:
         line = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    # The second field is the name, in brackets, which may hold anything.
+    # The second field is the name in brackets, which may contain anything.
     return line.rpartition(b")")[2].split()

@@ -1,4 +1,4 @@
-"""What the catalog knows of a space beyond ``current.json``, read without SQLAlchemy."""
+"""Read a space's logit scale and bias from the catalog, without SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imseek.data.catalog_file import connect_read_only
 
 
 def logits_of(root: Path, space_id: int) -> tuple[float | None, float | None]:
-    """By what the encoder's training multiplied cosines, and what it added for a sigmoid; None where not recorded."""
+    """Return the encoder's training scale for cosines and its sigmoid bias; None where not recorded."""
     with connect_read_only(root) as connection:
         row = connection.execute(
             "SELECT logit_scale, facts FROM spaces WHERE space_id = ?", (space_id,)

@@ -1,4 +1,4 @@
-"""What the machine has."""
+"""The memory that this process may use."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 
 
 def memory_bytes() -> int:
-    """Bytes of physical memory, or what the process may use of it where a control group says less."""
+    """Return the bytes of physical memory, or the limit of the process's control group where that is lower."""
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             with open(name, encoding="ascii") as file:
                 found = min(found, int(file.read()))
-        except (OSError, ValueError):  # None, or "max".
+        except (OSError, ValueError):  # No such file, or "max".
             continue
     return found

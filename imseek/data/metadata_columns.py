@@ -1,4 +1,4 @@
-"""Facts of all images at once, column by column, for filters: from shards' Parquet files, places, tags."""
+"""Read metadata of all images column by column, for filters: from the shards' Parquet files, places and tags."""
 
 from __future__ import annotations
 
@@ -18,32 +18,33 @@ from imseek.types import display_path
 
 Int64 = npt.NDArray[np.int64]
 
-#: Places that are made into text at a time.
+#: Places converted to text per block.
 _BLOCK = 50_000
-#: What the provenance of tags begins with that `imseek apply` marks duplicates with.
+#: Prefix of the provenance of tags with which `imseek apply` marks duplicates.
 DUPLICATES = "duplicates"
 
 
 def files_of(shard: Shard) -> tuple[str, ...]:
-    """The Parquet files that hold a shard's columns; where two have a value for an image, the later one holds."""
+    """Return the Parquet files with a shard's columns. Where two have a value for an image, the later file wins."""
     return (layout.metadata(shard.shard_id), *shard.columns.values())
 
 
 def schema_of(reader: Reader, file: str) -> Mapping[str, pa.DataType]:
-    """Names and types of the columns of a file. Raises StaleGenerationError, CorruptCollectionError."""
+    """Return names and types of a file's columns. Raises StaleGenerationError, CorruptCollectionError."""
 
     return {field.name: field.type for field in reader.load(file, shard_files.read_schema)}
 
 
 def columns_of(reader: Reader, file: str, names: Sequence[str]) -> pa.Table:
-    """Some columns of all rows of a file, dead ones too. Raises StaleGenerationError, CorruptCollectionError."""
+    """Read some columns of all rows of a file, including dead ones. Raises StaleGenerationError,
+    CorruptCollectionError."""
     return reader.load(file, partial(shard_files.read_table, columns=list(names)))
 
 
 def places_between(
     reader: Reader, sources: Mapping[int, SourceRow], low: int, high: int
 ) -> Iterator[tuple[Int64, Int64, pa.Array]]:
-    """Where images with ids from ``low`` to ``high`` lie: ids, sources and displayed paths, some at a time, by id.
+    """Yield ids, source ids and displayed paths of images with ids from ``low`` to ``high``, in blocks, ordered by id.
 
     Images without a place are left out. Raises StaleGenerationError.
     """
@@ -65,7 +66,7 @@ def places_between(
 
 
 def changed_places(reader: Reader, since: int) -> Int64:
-    """Ids, ascending, of images whose places may differ between generation ``since`` and the reader's."""
+    """Return the ids, ascending, of images whose places may differ between generation ``since`` and the reader's."""
     return _ids(
         reader,
         "SELECT DISTINCT image_id FROM places WHERE (born > ? AND born <= ?) OR (died > ? AND died <= ?)",
@@ -74,7 +75,7 @@ def changed_places(reader: Reader, since: int) -> Int64:
 
 
 def tagged(reader: Reader, tag: str) -> Int64:
-    """Ids, ascending, of images that have a tag. Raises StaleGenerationError."""
+    """Return the ids, ascending, of images that have a tag. Raises StaleGenerationError."""
     return _ids(
         reader,
         "SELECT DISTINCT image_id FROM tags WHERE tag = ? AND born <= ? AND died > ?",
@@ -83,12 +84,12 @@ def tagged(reader: Reader, tag: str) -> Int64:
 
 
 def marks_duplicates(provenance: str) -> bool:
-    """Whether a tag that comes from there only says of an image that it is a duplicate, and nothing of its picture."""
+    """Whether a tag with this provenance only marks an image as a duplicate and says nothing about its picture."""
     return f"{DUPLICATES} [undo " in provenance
 
 
 def tags_of(reader: Reader, image_ids: Sequence[int]) -> dict[int, list[str]]:
-    """The tags, in order, of those images that have some, but for those that mark duplicates.
+    """Return the sorted tags of each image that has any, except tags that mark duplicates.
 
     Raises StaleGenerationError.
     """
@@ -123,7 +124,7 @@ def _int64(values: Sequence[int]) -> Int64:
 
 
 def _text(prefix: bytes, root: bytes, path: bytes) -> str:
-    """As :attr:`imseek.types.Place.display`; quick for what most paths are: printable and below the root."""
+    """Return the same text as :attr:`imseek.types.Place.display`, by a fast path for printable paths below the root."""
     usual = path and path[0] != 0x2F and b"\0" not in path and b"://" not in path
     raw = prefix + path if usual else locate(root, path)
     text = raw.decode("utf-8", "backslashreplace")

@@ -1,9 +1,9 @@
-"""The catalog's schema, as an append-only list. A released migration is never edited: add another.
+"""The catalog's schema as an append-only list of migrations. A released migration is never edited: add another.
 
-Each runs in one transaction together with the row that records it, so that a catalog is always at a version
-that the table ``migrations`` states. ``schema.py`` describes the result for queries; a test compares the two.
+Each migration runs in one transaction together with the row that records it, so a catalog is always at the version that
+its table ``migrations`` states. ``schema.py`` describes the result for queries; a test compares the two.
 
-Readers come here to compare the schema of a catalog with what the list makes: only writers import SQLAlchemy.
+Readers use this module to compare a catalog's schema with the expected one; only writers import SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from imseek.errors import CorruptCollectionError, FormatVersionError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-#: Rows of ``sqlite_master``: type, name, table and statement. An index that SQLite makes itself has no statement.
+#: Rows of ``sqlite_master``: type, name, table and statement. An index that SQLite creates itself has no statement.
 Schema: TypeAlias = frozenset[tuple[str, str, str, str | None]]
 
-# {int} is a 64-bit integer and {blob} a byte string in the dialect at hand. `died` is the generation from
-# which a row is no longer live; rows that live have 9223372036854775807 there, so that one comparison does.
+# {int} is a 64-bit integer and {blob} a byte string in the database's dialect. `died` is the generation from
+# which a row is no longer live. Live rows have 9223372036854775807, so that one comparison is enough.
 _0001_FOUNDATION = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE sources (
@@ -76,9 +76,9 @@ CREATE TABLE judgements (
     decided_at TEXT NOT NULL, PRIMARY KEY (hash_a, hash_b))
 """
 
-# Containers are archives and tables that were read to the end, with their stat then. `position` orders the spaces of
-# one modality. A run tells how far it is, and what it ended with; `pid_started` (clock ticks since boot) tells its
-# process from a later one of the same number.
+# Containers are archives and tables that were read to the end, with their stat at that time. `position` orders the
+# spaces of one modality. A run records its progress and exit code; `pid_started` (clock ticks since boot)
+# distinguishes its process from a later one with the same number.
 _0002_CONTAINERS_AND_JOBS = """
 CREATE TABLE containers (
     source_id {int} NOT NULL, path {blob} NOT NULL, size {int} NOT NULL, mtime_ns {int} NOT NULL,
@@ -99,7 +99,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
 
 
 def migrate(engine: Engine) -> int:
-    """Bring a catalog to the newest version; returns how many migrations ran.
+    """Bring a catalog to the newest version; return how many migrations ran.
 
     Raises FormatVersionError where the catalog records migrations that this imseek does not know.
     """
@@ -121,7 +121,7 @@ def migrate(engine: Engine) -> int:
 
 
 def migrate_connection(connection: sqlite3.Connection) -> None:
-    """The same for a catalog in memory."""
+    """Migrate a catalog in memory, as :func:`migrate` does."""
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 
@@ -129,7 +129,7 @@ def migrate_connection(connection: sqlite3.Connection) -> None:
 
 
 def check_version(path: Path) -> None:
-    """Raises FormatVersionError for a SQLite catalog of a later imseek, before anything is written."""
+    """Raise FormatVersionError for a SQLite catalog written by a later imseek, before anything is written."""
     try:
         with closing(open_catalog(path)) as connection:
             refuse_later(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
@@ -138,7 +138,7 @@ def check_version(path: Path) -> None:
 
 
 def refuse_later(version: int) -> None:
-    """Raises FormatVersionError for a catalog with more migrations than this imseek knows."""
+    """Raise FormatVersionError for a catalog with more migrations than this imseek knows."""
     if version > len(MIGRATIONS):
         raise FormatVersionError(
             f"the catalog is at version {version}; this imseek knows up to {len(MIGRATIONS)}",
@@ -147,7 +147,7 @@ def refuse_later(version: int) -> None:
 
 
 def applied(engine: Engine) -> int:
-    """How many migrations a catalog has seen; 0 for what is none yet."""
+    """Return how many migrations a catalog has had; 0 for an empty database."""
     from sqlalchemy import inspect, text
 
     with engine.connect() as connection:
@@ -157,10 +157,11 @@ def applied(engine: Engine) -> int:
 
 
 def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -> None:
-    """Raise CorruptCollectionError where the schema of a catalog is not, statement by statement, what migrations make.
+    """Raise CorruptCollectionError where a catalog's schema differs, statement by statement, from that of the
+    migrations.
 
-    A catalog of a later imseek may be read, as far as a query fits it: then no more is known than that it has plain
-    tables and indexes. For ``writing`` it raises FormatVersionError.
+    A catalog of a later imseek may be read while queries fit it: then only plain tables and indexes are checked for.
+    With ``writing`` it raises FormatVersionError.
     """
     found: Schema = frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
     known = Schema()
@@ -185,13 +186,13 @@ def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -
 
 
 def _said(row: tuple[str, str, str, str | None]) -> str:
-    # A file that somebody has edited may hold bytes or numbers where SQLite writes text.
+    # A file that somebody has edited may have bytes or numbers where SQLite writes text.
     kind = "virtual table" if str(row[3]).upper().startswith("CREATE VIRTUAL") else str(row[0])
     return f"the {kind} {row[1]!r}"
 
 
 def _is_plain(row: tuple[str, str, str, str | None]) -> bool:
-    """Whether a row of ``sqlite_master`` is a table or an index, whatever else it claims to be."""
+    """Whether a row of ``sqlite_master`` is an ordinary table or index, whatever its type column claims."""
     starts = ("CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX ")
     return (
         str(row[3]).startswith(starts) if row[3] is not None else str(row[1]).startswith("sqlite_autoindex_")
@@ -200,7 +201,7 @@ def _is_plain(row: tuple[str, str, str, str | None]) -> bool:
 
 @cache
 def _schema(migrations: tuple[tuple[str, str], ...]) -> Schema:
-    """What these migrations make in SQLite."""
+    """Return the schema that these migrations create in SQLite."""
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in _statements(migrations):
             connection.execute(statement)
@@ -225,10 +226,10 @@ def _for(connection: Connection, statement: str) -> str:
 
 
 def _in(statement: str, dialect: str) -> str:
-    """A statement in the dialect of a database."""
-    # INTEGER, not BIGINT: in SQLite only an INTEGER PRIMARY KEY is the row id itself.
+    """Fill in the column types of a statement for a database dialect."""
+    # INTEGER, not BIGINT: in SQLite only an INTEGER PRIMARY KEY is an alias of the row id.
     names = {"sqlite": ("INTEGER", "BLOB"), "postgresql": ("BIGINT", "BYTEA")}
     integer, blob = names[dialect]
-    if dialect == "postgresql":  # Text in the order of its bytes, as in SQLite.
+    if dialect == "postgresql":  # Order text by its bytes, as SQLite does.
         statement = statement.replace(" TEXT", ' TEXT COLLATE "C"')
     return statement.format(int=integer, blob=blob)

@@ -1,7 +1,7 @@
-"""Check the facts of a model, by its kind, where a model is loaded: its users need not check them again.
+"""Check the facts of a model against the schema of its kind when it is loaded, so that its users need not.
 
-A model may come from somebody else. A fact that is there must have the right type; whoever needs a missing one reports
-it. Unknown kinds and facts, as of a later imseek, pass through.
+A model may come from somebody else. A fact that is present must have the right type; code that needs a missing fact
+reports it. Unknown kinds and facts, as of a later imseek, pass unchecked.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Final, TypeAlias
 
 from imseek.data.json_object import JsonObject, number, text
 
-#: Reads a member of an object; raises ValueError where its type is another.
+#: Reads a member of an object; raises ValueError where it has another type.
 Read: TypeAlias = Callable[[JsonObject, str], object]
 
 
 def _names(found: JsonObject, name: str) -> object:
-    """A list of texts, some of which may be null."""
+    """Read a list of texts, some of which may be null."""
     return [text(one, name) for one in found.items(name) if one is not None]
 
 
@@ -26,14 +26,14 @@ def _lists_of_texts(found: JsonObject, name: str) -> object:
 
 
 def _settings(found: JsonObject, name: str) -> object:
-    """An object of numbers and texts."""
+    """Read an object of numbers and texts."""
     settings = found.object(name)
     values = {one: settings.get(one) for one in settings}
     return [number(value, one) for one, value in values.items() if not isinstance(value, str | None)]
 
 
 def _optional(read: Read) -> Read:
-    """A member that may be null."""
+    """Return a reader of a member that may be null."""
     return lambda found, name: None if found.get(name) is None else read(found, name)
 
 
@@ -66,7 +66,7 @@ _LABELS: Final[Mapping[str, Read]] = {
     "several": _TRUTH,
     "negatives": _optional(_TEXT),
 }
-#: Of all kinds that are of one encoder.
+#: Facts of every kind that belongs to one encoder.
 _OF_ENCODER: Final[Mapping[str, Read]] = {"encoder": _TEXT, "fingerprint": _TEXT}
 _SCALE: Final[Mapping[str, Read]] = {
     **_OF_ENCODER,
@@ -129,7 +129,7 @@ _FACTS: Final[Mapping[str, Mapping[str, Read]]] = {
         "trust_sample": _WHOLE,
     },
 }
-#: Labels that a probe gave are on record under the same kind.
+#: Facts of labels that a probe assigned; they are stored under the kind "labels" too.
 _BY_PROBE: Final[Mapping[str, Read]] = {
     **_OF_ENCODER,
     "probe": _TEXT,
@@ -141,6 +141,6 @@ _BY_PROBE: Final[Mapping[str, Read]] = {
 
 
 def check_facts(kind: str, facts: object) -> None:
-    """Raise ValueError, which names the fact, where a fact of a model of this kind has another type."""
+    """Raise ValueError, naming the fact, where a fact of a model of this kind has the wrong type."""
     found = JsonObject(facts)
     _check(found, _BY_PROBE if kind == "labels" and "probe" in found else _FACTS.get(kind, {}))

@@ -1,7 +1,7 @@
-"""Storing models (:mod:`imseek.data.models`) in files that the catalog lists.
+"""Store models (:mod:`imseek.data.models`) in files that the catalog lists.
 
-``models/<name>.<generation>.json`` is sealed, so that ``verify`` notices any change of it; a new one of the same name
-takes its place, and the old one is retired.
+``models/<name>.<generation>.json`` carries its checksum, so ``verify`` notices any change. A new model replaces the one
+of the same name, whose file is retired.
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ __all__ = ["KIND", "drop", "drop_unused", "forget_learned", "put", "putting", "r
 
 
 def put(writer: Writer, model: Model) -> int:
-    """Store a model in the place of one of the same name; returns the generation."""
+    """Store a model, replacing one of the same name; return the generation."""
     return writer.apply(putting(writer, model))
 
 
 def putting(writer: Writer, model: Model) -> Change:
-    """What :func:`put` does, as part of a larger change. Raises UsageError, when applied too, where the name is that of
-    an adapter in use, and TypeError or ValueError for what cannot be stored."""
+    """Return the change by which :func:`put` stores a model, for use in a larger change.
+
+    Raises UsageError, also when applied, for the name of an adapter in use; TypeError or ValueError for content that
+    cannot be stored.
+    """
     check_name(model.name)
-    facts = json.loads(json.dumps(dict(model.facts)))  # Tuples as the lists that they become.
+    facts = json.loads(json.dumps(dict(model.facts)))  # Turns tuples into lists, as storing will.
     check_facts(model.kind, facts)
     content = {
         "name": model.name,
@@ -64,16 +67,18 @@ def putting(writer: Writer, model: Model) -> Change:
 
 
 def drop(writer: Writer, name: str) -> int:
-    """Forget a model; where there is none of the name, nothing changes. Returns the generation.
+    """Remove a model if there is one of this name; return the generation.
 
-    Raises UsageError for an adapter that a space is made with.
+    Raises UsageError for an adapter that a space uses.
     """
     return writer.apply(lambda connection, generation: retire(connection, generation, name))
 
 
 def forget_learned(writer: Writer) -> tuple[str, ...]:
-    """Drop models that may hold something of images that have died: those whose ``learned`` lists such an id. Returns
-    their names. Damaged ones are for ``repair``."""
+    """Drop models that may contain data of dead images: their array ``learned`` lists such an id. Return their names.
+
+    Damaged models are left to ``repair``.
+    """
     dropped = []
     for name in names(writer.root):
         with suppress(CorruptCollectionError):
@@ -96,14 +101,13 @@ def _alive(writer: Writer, ids: Sequence[int]) -> list[int]:
 
 
 def drop_unused(connection: Connection, generation: int, name: str) -> None:
-    """Forget an adapter that no space is made with any more. Part of a change, after a space has been dropped."""
+    """Remove an adapter that no space uses any more, as part of the change that dropped a space."""
     if _user(connection, name) is None:
         _retire(connection, generation, name)
 
 
 def take_back(connection: Connection, folders: Folders, generation: int) -> tuple[str, ...]:
-    """Of a catalog that is being restored: models that lie on the disk, sound and later than what it knows. Returns
-    their names."""
+    """Add to a catalog being restored the sound models on disk that are newer than its own; return their names."""
     uuid = get_meta(connection, "uuid")
     f = t.files.c
     known = {
@@ -132,7 +136,7 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> tupl
 
 
 def retire(connection: Connection, generation: int, name: str) -> None:
-    """Forget a model, as part of a larger change. Raises UsageError as :func:`drop`."""
+    """Retire a model's file, as part of a larger change. Raises UsageError as :func:`drop`."""
     if (space_id := _user(connection, name)) is not None:
         raise UsageError(
             f"{name} is the adapter of space {space_id}, which needs it",
@@ -142,7 +146,7 @@ def retire(connection: Connection, generation: int, name: str) -> None:
 
 
 def _user(connection: Connection, name: str) -> int | None:
-    """A space, in use or kept, that is made with the adapter of this name."""
+    """Return the id of a space, in use or kept, that uses the adapter of this name; None if there is none."""
     s = t.spaces.c
     mine = select(s.space_id).where(live(t.spaces), s.adapter == name).order_by(s.space_id)
     found: int | None = connection.execute(mine).scalar()

@@ -1,7 +1,7 @@
-"""What was learned from a collection, under a name: a probe, an adapter of vectors, how labels were made.
+"""Load models learned from a collection: a probe, an adapter of vectors, how labels were assigned.
 
-Read without SQLAlchemy, since a query may need an adapter. :mod:`imseek.data.model_files` writes them. Numbers only, no
-code: a model is safe to read.
+Needs no SQLAlchemy, since a query may need an adapter. :mod:`imseek.data.model_files` writes models. They contain
+numbers only, no code: loading one is safe.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ from imseek.data.model_checks import check_facts
 from imseek.data.reader import FOREVER
 from imseek.errors import CorruptCollectionError, UsageError
 
-#: Of the catalog's files.
+#: Kind of a model's file in the catalog.
 KIND: Final = "model"
 _DTYPES: Final = frozenset({"float32", "float64", "int32", "int64"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """``kind`` says who can use it (``"probe"``, ``"adapter"``, ``"labels"`` …), ``facts`` is what JSON can hold,
-    ``arrays`` are little-endian float32, float64, int32 or int64. ``created`` is ISO 8601, UTC; empty until
-    it is stored."""
+    """A named model: ``facts`` in JSON types and numeric arrays.
+
+    ``kind`` names its use (``"probe"``, ``"adapter"``, ``"labels"`` …). ``arrays`` are little-endian float32, float64,
+    int32 or int64. ``created`` is ISO 8601, UTC; empty until the model is stored.
+    """
 
     name: str
     kind: str
@@ -42,7 +44,7 @@ class Model:
 
 
 def check_name(name: str) -> None:
-    """Raises UsageError."""
+    """Raise UsageError for a name that no model can have."""
     if not layout.MODEL_NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be a name",
@@ -51,24 +53,24 @@ def check_name(name: str) -> None:
 
 
 def find(root: Path, name: str) -> Model | None:
-    """The model of a name, as of now; None where there is none. Raises CorruptCollectionError."""
+    """Return the current model of a name, or None. Raises CorruptCollectionError."""
     path = _paths(root).get(name)
     return None if path is None else load(root, path)
 
 
 def names(root: Path) -> tuple[str, ...]:
-    """Of all models, in order."""
+    """Return the names of all models, sorted."""
     return tuple(sorted(_paths(root)))
 
 
 def of_kind(root: Path, kind: str) -> tuple[Model, ...]:
-    """All models of a kind, by name. Raises CorruptCollectionError."""
+    """Load all models of a kind, sorted by name. Raises CorruptCollectionError."""
     found = (load(root, path) for _, path in sorted(_paths(root).items()))
     return tuple(model for model in found if model.kind == kind)
 
 
 def coded(array: npt.NDArray[Any]) -> dict[str, Any]:
-    """An array as JSON. Raises TypeError for what cannot be stored."""
+    """Encode an array as JSON. Raises TypeError for a dtype that cannot be stored."""
     if array.dtype.name not in _DTYPES:
         raise TypeError(f"an array of {array.dtype} cannot be part of a model")
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
@@ -85,7 +87,7 @@ def _paths(root: Path) -> dict[str, str]:
 
 
 def load(root: Path, path: str, uuid: str | None = None) -> Model:
-    """The model in a file. With ``uuid``, the file must also say that it is this one, of that collection.
+    """Load the model in a file. With ``uuid``, check that the file says it is this one, of that collection.
 
     Raises CorruptCollectionError.
     """

@@ -1,7 +1,7 @@
-"""Taking up shards that are on the disk but not in the catalog, because a newer catalog was lost.
+"""Adopt shards that are on disk but not in the catalog, because a newer catalog was lost.
 
-``current.json`` says which of them were live, and which of their rows were not. Images come back with their id
-and content; their places were in the lost catalog.
+``current.json`` says which shards were live and which of their rows were not. Images come back with their id and
+content; their places were in the lost catalog.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from imseek.data.vectors.scores import zero_rows
 
 
 def adopt(connection: Connection, folders: Folders, generation: int, current: Current | None) -> int:
-    """Returns how many images came in that the catalog did not know."""
+    """Adopt orphaned shards; return how many images were new to the catalog."""
     known = set(connection.execute(select(t.shards.c.shard_id)).scalars())
     spaces = connection.execute(select(t.spaces).where(live(t.spaces))).all()
     of = {space.space_id: space for space in spaces}
@@ -34,7 +34,7 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
     last = max(listed, default=-1)
     adopted, touched = 0, set()
     for shard_id in sorted(_on_disk(folders.root) - known):
-        # What current.json does not list although it lists younger ones was merged away, or never committed.
+        # If current.json lists younger shards but not this one, it was merged away or never committed.
         if shard_id not in listed and shard_id < last:
             continue
         content = _read(folders.root, shard_id, spaces)
@@ -57,7 +57,7 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
         adopted += new
         touched |= {shard_id, *shrunk}
     for shard_id in sorted(touched):
-        # An old shard that images have left may be damaged or gone; that comes next.
+        # An old shard that images have left may be damaged or gone; a later step of the repair handles it.
         with suppress(OSError, ValueError):
             shard_catalog.write_dead(folders, connection, generation, shard_id)
     return adopted
@@ -69,7 +69,7 @@ def _on_disk(root: Path) -> set[int]:
 
 
 def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, bytes], list[int]] | None:
-    """Content hashes by id, in the order of the rows, and the spaces with vectors; None for a broken shard."""
+    """Return content hashes by id, in row order, and the spaces with vectors; None for a broken shard."""
     try:
         table = shard_files.load_table(root, layout.metadata(shard_id))
         ids = table.column("image_id").to_pylist()
@@ -86,27 +86,27 @@ def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, b
 
 
 def _check_damaged(error: Exception) -> None:
-    """Raises again what the system says: a file that cannot be read now may be sound. Arrow and NumPy have no errno."""
+    """Re-raise errors of the operating system: the file may be sound. Errors of Arrow and NumPy have no errno."""
     if isinstance(error, OSError) and error.errno is not None:
         raise error
 
 
 def is_whole(root: Path, name: str, shape: tuple[int, int]) -> bool:
-    """Whether there is a vector file of this shape."""
+    """Whether there is a sound vector file of this shape."""
     try:
         vectors = load_array(root, name)
-    except (FileNotFoundError, ValueError):  # cut short, or no array: the other spaces may be sound
+    except (FileNotFoundError, ValueError):  # Truncated, or no array: the other spaces may be sound.
         return False
     return vectors.shape == shape and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
 
 
 def empty_rows(root: Path, name: str) -> set[int]:
-    """Rows of zeros: of images that had left the shard when the vectors of their pictures were made."""
+    """Return the numbers of rows of zeros: their images had left the shard when the vectors were made."""
     return set(zero_rows(load_array(root, name)).tolist())
 
 
 def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list[StagedFile]:
-    """Its derived columns that are sound and row-aligned; damaged ones are orphans."""
+    """Return a shard's derived columns that are sound and row-aligned; damaged ones stay orphans."""
     sound = []
     for name, path in shard.columns.items():
         try:
@@ -122,7 +122,7 @@ def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list
 
 
 def _dead_rows(root: Path, shard_id: int, current: Current | None) -> npt.NDArray[np.integer[Any]]:
-    """Rows that were dead when last heard of: as current.json says, else by the shard's newest file of them."""
+    """Return the last known dead rows: those in ``current.json``, else in the shard's newest file of dead rows."""
     listed = [] if current is None else [s for s in current.shards if s.shard_id == shard_id]
     if listed:
         names = [] if listed[0].dead is None else [listed[0].dead]
@@ -147,10 +147,10 @@ def _take(
     dead: npt.NDArray[np.integer[Any]],
     empty: set[int],
 ) -> tuple[int, set[int]]:
-    """Record the images of a shard; returns how many are new, and the shards that others moved here from.
+    """Record the images of a shard; return how many are new, and the shards that images moved here from.
 
-    A live image that the catalog has with the same content is the one that was merged into this younger shard;
-    where it is quarantined, that is why its row was dead. Images whose row is ``empty`` have left the shard.
+    A live image that the catalog has with the same content was merged into this younger shard. If it is quarantined,
+    that is why its row was dead. Images whose row is ``empty`` have left the shard.
     """
     ids = list(hashes)
     left = {ids[row] for row in empty}
@@ -187,6 +187,6 @@ def _take(
 def in_place(
     folders: Folders, path: str, kind: str, rows: int, space_id: int | None = None, name: str | None = None
 ) -> StagedFile:
-    """A file that lies where it belongs already, as one to be published there."""
+    """Describe a file that already lies at its final path as one to be published."""
     written = digest(folders.root, path)
     return StagedFile(folders.root / path, path, kind, rows, written, space_id=space_id, name=name)

@@ -1,8 +1,8 @@
 """Read Parquet files of a collection, and refuse those that unpack to far more than their size.
 
-Parquet stores a repeated text once, in a dictionary page, and Arrow copies it for every row: a megabyte from somebody
-else can become terabytes. So texts are read in dictionary form, their sizes are summed, and they are copied only below
-the limit.
+Parquet stores a repeated text once, in a dictionary page, and Arrow copies it for every row: a megabyte from a stranger
+can become terabytes. So texts are read in dictionary form, their sizes are summed, and they are copied only below the
+limit.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: Bytes in memory allowed per byte of a file, and allowed for any file. Tables that imseek writes stay below 30.
+#: Bytes in memory allowed per byte of a file, and allowed for any file. The ratio of imseek's own tables is below 30.
 _MAX_RATIO: Final = 200
 _FREE_BYTES: Final = 1 << 26
 
-#: Bytes of texts that fit into one array: offsets have 31 bits.
+#: Bytes of text that fit into one array: offsets have 31 bits.
 _LONGEST_PIECE: Final = 1 << 31
 
-#: Bytes of a value by the type of its column; a collection has no other types. The sizes of texts are summed.
+#: Bytes per value by column type; a collection has no other types. Sizes of texts are summed separately.
 _WIDTHS: Final[Mapping[pa.DataType, float]] = {
     pa.null(): 0,
     pa.bool_(): 1 / 8,
@@ -45,13 +45,13 @@ def may_unpack(unpacked: float, packed: int) -> bool:
 
 
 class TableFile:
-    """An open Parquet file; :func:`open_table` opens it. ``rows`` and ``groups`` count its rows and row groups.
+    """An open Parquet file, from :func:`open_table`. ``rows`` and ``groups`` count its rows and row groups.
 
     Methods raise OSError where the file is damaged, or unpacks to more than its size allows.
     """
 
     def __init__(self, schema: pa.Schema, dictionaries: pq.ParquetFile, packed: int) -> None:
-        """``dictionaries`` is the file read with texts in dictionary form, ``packed`` its size in bytes."""
+        """``dictionaries`` is the file opened with texts in dictionary form, ``packed`` its size in bytes."""
         metadata = dictionaries.metadata
         self.schema = schema
         self.rows: int = metadata.num_rows
@@ -83,9 +83,9 @@ class TableFile:
 
 @contextmanager
 def open_table(file: BinaryIO) -> Iterator[TableFile]:
-    """Open a Parquet file, which stays open afterwards. Raises OSError where it is damaged or has other columns."""
-    # Read without threads, of which prefetching is one: a thread that still holds something of Python's when the
-    # interpreter ends aborts the process (apache/arrow#34314). A page that is damaged is an OSError.
+    """Open a Parquet file; ``file`` stays open afterwards. Raises OSError where it is damaged or has other columns."""
+    # No threads, and no prefetching, which uses one: a thread that still holds a Python object when the
+    # interpreter ends aborts the process (apache/arrow#34314). A damaged page raises OSError.
     options = {"page_checksum_verification": True, "pre_buffer": False}
     with pq.ParquetFile(file, **options) as plain:
         schema, metadata = plain.schema_arrow, plain.metadata

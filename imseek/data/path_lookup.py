@@ -1,4 +1,4 @@
-"""What a collection knows of absolute paths, asked without its lock."""
+"""Look up absolute paths in a collection, without its lock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imseek.data.reader import FOREVER
 
 
 class LocalSource(NamedTuple):
-    """A source of the local disk: its kind, where it lies now, and its options (JSON)."""
+    """A source on the local disk: its kind, its current location, and its options (JSON)."""
 
     source_id: int
     kind: str
@@ -22,20 +22,20 @@ class LocalSource(NamedTuple):
 
 
 def local_sources(root: Path) -> list[LocalSource]:
-    """The sources that are folders and files. Raises as ``connect_read_only``."""
+    """Return the sources that are folders and files. Raises as ``connect_read_only``."""
     with connect_read_only(root) as connection:
         return _sources(root, connection)
 
 
 def with_places(root: Path, paths: Iterable[bytes]) -> set[bytes]:
-    """Which of these absolute paths are those of images, or of folders or containers with images in them."""
+    """Return those of these absolute paths that are images, or folders or containers with images in them."""
     with connect_read_only(root) as connection:
         sources = _sources(root, connection)
         return {path for path in paths if any(_below(connection, sources, path, 1))}
 
 
 def files_below(root: Path, path: bytes, limit: int) -> list[bytes]:
-    """Absolute paths of files with images, of at most ``limit`` images at or below an absolute path."""
+    """Return absolute paths of image files at or below an absolute path, for at most ``limit`` images."""
     with connect_read_only(root) as connection:
         return list(_below(connection, _sources(root, connection), path, limit))
 
@@ -54,7 +54,7 @@ def _below(connection: Asked, sources: Iterable[LocalSource], path: bytes, limit
         query = "SELECT path FROM places WHERE source_id = ? AND died = ?"
         values: list[int | bytes] = [source.source_id, FOREVER]
         if (inner := path.removeprefix(source.root.rstrip(b"/") + b"/")) != path:
-            # `0` is the byte after `/`, and 1 the one after the byte behind which members of containers are named.
+            # `0` is the byte after `/`, and 1 the byte after INSIDE, which precedes the members of containers.
             query = (
                 f"{query} AND path >= ? AND path < ? AND (path = ? OR path > ? OR (path > ? AND path < ?))"
             )

@@ -1,15 +1,19 @@
-"""Purging: what has left a collection leaves its bytes too, in shards, catalog, backups and cache.
+"""Purge: erase the bytes of deleted images from shards, catalog, backups and cache.
 
-Order: rows of images that have died leave the parts of a space that is being built; models that learned from such
-images go; approximate indexes that hold some are dropped (the command builds them again afterwards); every file that
-no live row of the catalog names is unlinked; shards with rows of images that have died are written anew without them,
-one by one, and the old ones unlinked; then the rows that tell of the past are deleted; then the folders are fsynced,
-so that no file comes back; then the catalog is written anew, and copied over both backups. Dying on the way leaves a
-sound collection, and purging it again starts over: nothing records that bytes are gone, so nothing can claim it
-wrongly.
+Steps, in order:
+1. Remove rows of dead images from the parts of spaces being built.
+2. Drop models that learned from such images.
+3. Drop approximate indexes that contain some; the command rebuilds them afterwards.
+4. Unlink every file that no live row of the catalog names.
+5. Rewrite shards with dead rows without them, one by one, and unlink the old ones.
+6. Delete the catalog's history.
+7. Fsync the folders, so that no file comes back.
+8. Rewrite the catalog and copy it over both backups.
 
-Kept are images that are quarantined, suspended, or wait for their place to be found; and judgements, which speak of
-contents, also of ones that may come back.
+An interrupted purge leaves a sound collection, and the next one starts over: nothing records that bytes are gone, so
+nothing can claim it wrongly.
+
+Kept are quarantined, suspended and missing images, and judgements, which concern contents, even ones that may return.
 """
 
 from __future__ import annotations
@@ -40,10 +44,10 @@ from imseek.types import PurgeReport
 
 
 def purge(writer: Writer) -> PurgeReport:
-    """Remove what is left of all that has died. When this returns, a power cut brings none of it back.
+    """Remove all remains of what has died. Once this returns, a power cut brings none of it back.
 
-    Readers at work take the newest generation. Raises CorruptCollectionError where a shard that must be written anew
-    is damaged, and LockedError where another program holds on to the catalog's log.
+    Open readers move on to the newest generation. Raises CorruptCollectionError where a shard to rewrite is damaged,
+    and LockedError where another program keeps the catalog's write-ahead log in use.
     """
     removed = _Removed()
     rebuild_rows.forget_dead(writer)
@@ -53,13 +57,13 @@ def purge(writer: Writer) -> PurgeReport:
     stale = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
     for shard in stale:
         compaction.merge(writer, [shard])
-        _remove_unnamed(writer, removed)  # One by one: people purge where space is short.
+        _remove_unnamed(writer, removed)  # After each shard: people purge when space is short.
     with writer.transaction() as connection:
         images, records = _forget(connection)
-    # The sweep of retired files, this run's or an earlier one's, leaves that to time.
+    # Sweeps of retired files, by this run or an earlier one, do not fsync their folders.
     everywhere = find_files(writer.root, *layout.FOLDERS).folders
     collection_files.sync_folders(writer.root, ("", *everywhere))
-    durable_files.remove_tree(writer.root / layout.CACHE)  # Its folders, which are empty now.
+    durable_files.remove_tree(writer.root / layout.CACHE)  # Only empty folders are left in it.
     writer.catalog.scrub()
     for name in layout.BACKUPS:
         writer.renew_backup(name)
@@ -78,9 +82,9 @@ class _Removed:
 
 
 def _remove_unnamed(writer: Writer, removed: _Removed) -> None:
-    """Unlink every file that no live row names, and what lies beside: set aside, cached, left in staging."""
+    """Unlink every file that no live row names, and files set aside, cached, or left in staging."""
     root = writer.root
-    there = listed_folders(root).files  # Before the catalog is asked, as when a writer sweeps.
+    there = listed_folders(root).files  # Before the catalog is read, as in a writer's sweep.
     with writer.transaction() as connection:
         named = set(connection.execute(select(t.files.c.path).where(live(t.files))).scalars())
     unnamed = [path for path in there if path not in named]
@@ -88,14 +92,14 @@ def _remove_unnamed(writer: Writer, removed: _Removed) -> None:
     found = find_files(root, layout.CACHE, layout.STAGING)
     refuse_strange(root, found.strange)
     unnamed += found.files
-    unnamed += job_logs.ended(root)  # They name files that may have gone since.
+    unnamed += job_logs.ended(root)  # Logs name files that may be gone now.
     stats = (collection_files.stat_file(root, path) for path in unnamed)
     removed.bytes += sum(one.st_size for one in stats if one is not None)
     removed.files += collection_files.remove_files(root, unnamed)
 
 
 def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
-    """Whether there are rows whose image has died, or lies in another shard now."""
+    """Whether a shard has rows whose image has died or lies in another shard now."""
     i = t.images.c
     query = select(func.count()).where(i.shard_id == shard.shard_id, live(t.images))
     with writer.catalog.transaction() as connection:
@@ -103,10 +107,10 @@ def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
 
 
 def _forget(connection: Connection) -> tuple[int, int]:
-    """Delete the rows that tell of the past. Returns how many were of images, and how many there were in all."""
+    """Delete the catalog's history. Return how many rows of images, and how many rows in all, were deleted."""
     p, s = t.places.c, t.sources.c
     images = connection.execute(delete(t.images).where(t.images.c.died != FOREVER)).rowcount
-    # Where an image lay last that lives without a place is not past: it tells to which source it belongs.
+    # Keep the last place of a live image without a place: it says to which source the image belongs.
     last = (
         select(func.max(p.place_id)).where(p.image_id.in_(select(t.images.c.image_id))).group_by(p.image_id)
     )
@@ -117,10 +121,10 @@ def _forget(connection: Connection) -> tuple[int, int]:
             delete(table).where(table.c.source_id.not_in(select(s.source_id).where(live(t.sources))))
             for table in (t.failures, t.containers)
         ),
-        # A source keeps its number, which is never given to another.
+        # A source keeps its number, which is never reused.
         update(t.sources).where(s.died != FOREVER, s.root != b"").values(root=b"", options="{}"),
     ]
     records = images + sum(connection.execute(statement).rowcount for statement in statements)
-    # Readers must not take a row that has been deleted for one that never was.
+    # Readers must not mistake a deleted row for one that never existed.
     set_meta(connection, PURGED, get_meta(connection, "generation"))
     return images, records

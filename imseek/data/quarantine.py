@@ -1,7 +1,8 @@
-"""Images whose files are put away: kept with id, tags and place, but not searched, until the files are back.
+"""Quarantine images whose files are set aside: they keep id, tags and place, but are not searched until the files
+return.
 
-The state changes before a file moves, and changes back after the file is there again. So whenever a scan finds that a
-file is not at its place, its image is either quarantined, and left alone, or really gone.
+The state changes before a file moves, and changes back after the file has returned. So whenever a scan finds no file at
+its place, the image is either quarantined, and left alone, or really gone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from imseek.data.writer import Writer
 
 @dataclass(frozen=True, slots=True)
 class SourceAt:
-    """A live source: its kind, and where it lies now."""
+    """A live source: its kind and its current location."""
 
     source_id: int
     kind: str
@@ -34,7 +35,7 @@ class SourceAt:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A live image as the catalog has it: sha256, state, and where it lies (source and path within it), if known."""
+    """A live image in the catalog: sha256, state, and its place (source and path within it), if known."""
 
     image_id: int
     content_hash: bytes
@@ -45,7 +46,7 @@ class Held:
 
 
 def live_sources(root: Path) -> dict[int, SourceAt]:
-    """Sources that have not been removed. Raises as ``connect_read_only``."""
+    """Return sources that have not been removed, by id. Raises as ``connect_read_only``."""
     query = "SELECT source_id, kind, root, relative FROM sources WHERE died = ? ORDER BY source_id"
     base = base_folder(root)
     with connect_read_only(root) as connection:
@@ -54,7 +55,7 @@ def live_sources(root: Path) -> dict[int, SourceAt]:
 
 
 def look_up(root: Path, image_ids: Sequence[int]) -> dict[int, Held]:
-    """What the catalog knows of images now; those that have died or never were are left out."""
+    """Return what the catalog says about images now, by id; unknown and dead ids are left out."""
     found: dict[int, Held] = {}
     with connect_read_only(root) as connection:
         for chunk in chunks(image_ids):
@@ -70,14 +71,14 @@ def look_up(root: Path, image_ids: Sequence[int]) -> dict[int, Held]:
 
 
 def were_listed(root: Path, source_id: int, paths: Iterable[bytes]) -> set[bytes]:
-    """Those of the paths that are, or once were, places of a source."""
+    """Return those of the paths that are, or once were, places of a source."""
     query = "SELECT 1 FROM places WHERE source_id = ? AND path = ? LIMIT 1"
     with connect_read_only(root) as connection:
         return {path for path in paths if connection.execute(query, (source_id, path)).fetchone()}
 
 
 def occupants(root: Path, spots: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
-    """The images that lie at these places (source and path within it) as the catalog has it."""
+    """Return the ids of the images at these places (source and path within it), by place, as the catalog has them."""
     query = "SELECT image_id FROM places WHERE source_id = ? AND path = ? AND died = ?"
     found: dict[tuple[int, bytes], int] = {}
     with connect_read_only(root) as connection:
@@ -89,11 +90,11 @@ def occupants(root: Path, spots: Iterable[tuple[int, bytes]]) -> dict[tuple[int,
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What changes in the catalog around what is done to files, as one generation.
+    """The changes in the catalog that go with moved files, made as one generation.
 
-    ``put_away`` are live images that are quarantined: their files may move once that is committed. ``kept`` are those
-    whose files have not moved after all; those that have come back come as ``checked`` of a batch. ``tags`` are given
-    with where they come from, ``untagged`` taken away. ``columns``, unless None, replace those of ``column_set``.
+    ``put_away`` are live images to quarantine: their files may move once this is committed. ``kept`` are those whose
+    files have not moved after all; returned ones arrive as ``checked`` of a batch. ``tags`` are added with their
+    provenance, ``untagged`` removed. ``columns``, unless None, replace those of ``column_set``.
     """
 
     put_away: Sequence[int] = ()
@@ -108,7 +109,7 @@ class Change:
 
 
 def make(writer: Writer, change: Change) -> int:
-    """Commit a change; returns the generation. Raises as ``Writer.apply``; one of nothing changes nothing."""
+    """Commit a change; return the generation. An empty one commits nothing. Raises as ``Writer.apply``."""
     if not change:
         return writer.generation
     columns = change.columns

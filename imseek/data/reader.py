@@ -1,6 +1,6 @@
-"""One generation of a collection, read without SQLAlchemy: ``current.json``, vectors, and places by id.
+"""Read one generation of a collection without SQLAlchemy: ``current.json``, vectors, places, tags and metadata.
 
-A reader takes the generation's list of files in one short read, opens them, and holds no transaction. Retired
+A reader takes the generation's list of files in one short read, opens them, and keeps no transaction open. Retired
 files stay for a grace time, so an open reader keeps answering from its generation while writers go on.
 """
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from imseek.data.vectors.index_metadata import IndexFolder
     from imseek.data.vectors.snapshot import Snapshot
 
-#: ``died`` of a row that lives.
+#: ``died`` of a live row.
 FOREVER = 2**63 - 1
 
-#: Name in ``meta`` of the generation that the last purge met: the catalog tells nothing of those before it.
+#: Key in ``meta`` of the generation at the last purge: the catalog has no history before it.
 PURGED = "purged"
 
 #: Ids per SQL statement, below SQLite's limit on variables in every build.
@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 class SourceRow(NamedTuple):
-    """A source as the catalog has it: its kind, where it lies now, and its options (JSON)."""
+    """A source in the catalog: its kind, its current location, and its options (JSON)."""
 
     kind: str
     root: bytes
@@ -58,7 +58,7 @@ class SourceRow(NamedTuple):
 
 
 class Reader:
-    """One generation, its vectors and places. Safe to use from several threads."""
+    """One generation of a collection. Safe to use from several threads."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -82,9 +82,10 @@ class Reader:
         self._catalog = HeldCatalog(root)
 
     def renewed(self) -> Reader:
-        """A reader of the newest generation. It shares the files that both have, which never change.
+        """Return a reader of the newest generation that shares the mapped files of both, which never change.
 
-        Only a repair gives the name of a damaged file to a sound one. While it is mapped, no other has its inode.
+        Only a repair replaces a damaged file by a sound one of the same name. While the old one is mapped, no other
+        file has its inode.
         """
         newer = Reader(self.root)
         still = {name for name in newer._names() if name in self._arrays and self._is_same(name)}
@@ -98,7 +99,7 @@ class Reader:
         return newer
 
     def close(self) -> None:
-        """Let go of the mapped files, each of which holds a descriptor. A reader that is used again maps them anew."""
+        """Release the mapped files, each of which takes a descriptor. Using the reader again maps them anew."""
         self._arrays.clear()
         self._snapshots.clear()
         self._catalog.close()
@@ -108,14 +109,14 @@ class Reader:
         return self.current.generation
 
     def shard_ids(self, shard: Shard) -> Int64:
-        """(rows,) int64 image ids of a shard, ascending, memory-mapped."""
+        """Return the image ids of a shard: (rows,) int64, ascending, memory-mapped."""
         return self._load(layout.ids(shard.shard_id), np.int64, (shard.rows,))
 
     def segments(self, space_id: int) -> list[Segment]:
-        """The vectors of a space with the rows that are dead in this generation.
+        """Return the vectors of a space with the rows that are dead in this generation.
 
-        In a space of captions, the rows of images without one count as dead. Raises StaleGenerationError where a
-        file of this generation is gone.
+        In a space of captions, rows of images without a caption count as dead. Raises StaleGenerationError where a file
+        of this generation is gone.
         """
         found = []
         for shard in self.current.shards:
@@ -126,14 +127,14 @@ class Reader:
         return found
 
     def snapshot_folder(self, space_id: int) -> IndexFolder | None:
-        """Where the FAISS snapshot of a space lies; None where it has none."""
+        """Return the folder of a space's FAISS snapshot, or None."""
         from imseek.data.vectors.index_metadata import IndexFolder
 
         folder = self.current.snapshots.get(str(space_id))
         return None if folder is None else IndexFolder(self.root, folder)
 
     def snapshot(self, space_id: int) -> Snapshot | None:
-        """The snapshot of a space, mapped; None where it has none.
+        """Return the snapshot of a space, memory-mapped, or None.
 
         Raises CorruptCollectionError where it is damaged (the vectors are not), StaleGenerationError where it is gone,
         UntrustedCollectionError where the collection is not trusted: FAISS believes what its files say.
@@ -155,13 +156,13 @@ class Reader:
         return self._snapshots[name]
 
     def silent(self, space_id: int) -> int:
-        """How many live images have a row that no query is compared with: those without a caption."""
+        """Return how many live images no query is compared with, because they have no caption."""
         shards = [shard for shard in self.current.shards if space_id in shard.spaces]
         rows = (np.setdiff1d(self._silent_rows(space_id, s), self.dead_rows(s)) for s in shards)
         return sum(len(one) for one in rows)
 
     def dead_rows(self, shard: Shard) -> Int64:
-        """Row numbers of a shard that are not live, ascending."""
+        """Return the row numbers of a shard that are not live, ascending."""
         if shard.dead is None:
             return np.empty(0, np.int64)
         if shard.dead not in self._dead:
@@ -172,14 +173,17 @@ class Reader:
         return self._dead[shard.dead]
 
     def vector(self, image_id: int, space_id: int) -> npt.NDArray[np.float16]:
-        """The stored (dim,) float16 row of an image. Raises ImageNotFoundError."""
+        """Return the stored row of an image: (dim,) float16. Raises ImageNotFoundError."""
         for shard, row in self._locate([image_id]):
             if space_id in shard.spaces:
                 return np.array(self._rows_of(space_id, shard)[row], np.float16)
         raise ImageNotFoundError(f"no image {image_id} in this collection")
 
     def vectors(self, image_ids: Sequence[int], space_id: int) -> npt.NDArray[np.float16]:
-        """The stored rows (m, dim) float16 of live images, in the order asked for. Raises ImageNotFoundError."""
+        """Return the stored rows of live images, in the order of the ids: (m, dim) float16.
+
+        Raises ImageNotFoundError.
+        """
         found: dict[int, npt.NDArray[np.float16]] = {}
         for shard, row in self._locate(image_ids):
             if space_id in shard.spaces:
@@ -190,13 +194,13 @@ class Reader:
         return np.array([found[i] for i in image_ids], np.float16).reshape(-1, dim)
 
     def intrinsic(self, image_id: int) -> dict[str, Any]:
-        """The metadata row of an image as it is stored. Raises ImageNotFoundError."""
+        """Return the metadata row of an image as stored. Raises ImageNotFoundError."""
         for shard, row in self._locate([image_id]):
             return self._rows(layout.metadata(shard.shard_id), [row])[0]
         raise ImageNotFoundError(f"no image {image_id} in this collection")
 
     def places(self, image_ids: Sequence[int]) -> dict[int, Place]:
-        """Where images lie in this generation, as absolute paths; ids without a place are left out."""
+        """Return the absolute paths of images in this generation, by id; ids without a place are left out."""
         with self._catalog.reading() as connection:
             places = self._catalog_places(connection, image_ids)
             self._look_up_sources(connection, {source_id for source_id, _ in places.values()})
@@ -207,12 +211,15 @@ class Reader:
         return found
 
     def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
-        """Source and path within it of images that have a place in this generation."""
+        """Return source and path within it, by id, of images that have a place in this generation."""
         with connect_read_only(self.root) as connection:
             return self._catalog_places(connection, image_ids)
 
     def indexed_place(self, image_id: int) -> IndexedPlace:
-        """Raises ImageNotFoundError for an image that is not live, or of which it is not known where it lies."""
+        """Return the place of an image and what was indexed there.
+
+        Raises ImageNotFoundError for an image that is not live or has no known place.
+        """
         if next(self._locate([image_id]), None) is None:
             raise ImageNotFoundError(f"no image {image_id} in this collection")
         if (place := self.indexed_places([image_id]).get(image_id)) is None:
@@ -220,7 +227,7 @@ class Reader:
         return place
 
     def indexed_places(self, image_ids: Sequence[int]) -> dict[int, IndexedPlace]:
-        """The same with what was indexed there, for those who open it."""
+        """Return places and what was indexed there, by id; ids without a place are left out."""
         with self._catalog.reading() as connection:
             rows = [
                 row for chunk in chunks(image_ids) for row in place_rows(connection, self.generation, chunk)
@@ -239,7 +246,7 @@ class Reader:
         return places
 
     def _source(self, image_id: int, source_id: int) -> SourceRow:
-        """A source that has been looked up. Raises CorruptCollectionError where the catalog lacks it."""
+        """Return a source from ``_roots``. Raises CorruptCollectionError where the catalog lacks it."""
         if (source := self._roots.get(source_id)) is None:
             raise CorruptCollectionError(
                 f"image {image_id} lies in a source that is not in the catalog",
@@ -248,7 +255,7 @@ class Reader:
         return source
 
     def sources(self) -> dict[int, SourceRow]:
-        """Every source that there ever was, by its id."""
+        """Return every source that ever existed, by id."""
         with connect_read_only(self.root) as connection:
             return self._sources(connection)
 
@@ -263,7 +270,7 @@ class Reader:
         return found
 
     def _look_up_sources(self, connection: Asked, source_ids: Set[int]) -> None:
-        """Make sure that ``_roots`` has them; where a source lies changes with the generation only."""
+        """Load sources into ``_roots`` if any is missing; their locations change only with the generation."""
         if not self._roots.keys() >= source_ids:
             self._roots = self._sources(connection)
 
@@ -275,16 +282,16 @@ class Reader:
         }
 
     def check_history(self, connection: Asked) -> None:
-        """To be called after reading rows by ``born`` and ``died``: a purge may have taken some away meanwhile.
+        """Raise StaleGenerationError where a purge has removed history of this generation.
 
-        Raises StaleGenerationError where it has.
+        Call it after reading rows by ``born`` and ``died``.
         """
         row = connection.execute("SELECT value FROM meta WHERE name = ?", (PURGED,)).fetchone()
         if row is not None and int(row[0]) > self.generation:
             raise self._stale("the history")
 
     def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Intrinsic, extra and derived columns of images; those that are null are left out."""
+        """Return intrinsic, extra and derived columns of images, by id; nulls are left out."""
         from imseek.data.shard_files import plain
 
         wanted: dict[int, tuple[Shard, list[int]]] = {}
@@ -302,13 +309,13 @@ class Reader:
         return found
 
     def load(self, name: str, read: Callable[[BinaryIO], T]) -> T:
-        """What ``read`` makes of an open file of this generation. Raises as :meth:`segments` does."""
+        """Open a file of this generation and return the result of ``read``. Raises as :meth:`segments`."""
         with self._reading(name), open_file(self.root, name) as file:
             self._check_table(file, name)
             return read(file)
 
     def _check_table(self, file: BinaryIO, name: str) -> None:
-        """Raise ValueError where a table is not what its name says, once for each file."""
+        """Raise ValueError where a table does not match its file name; checked once per file."""
         if name in self._checked or not name.endswith(".parquet"):
             return
         from imseek.data.shard_files import check_table
@@ -319,7 +326,7 @@ class Reader:
         self._checked.add(name)
 
     def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
-        """An intrinsic column of texts of all rows of a shard, a few thousand at a time, as they are stored."""
+        """Yield an intrinsic text column of all rows of a shard, as stored, a few thousand rows at a time."""
         from imseek.data.shard_files import read_texts
 
         name = layout.metadata(shard.shard_id)
@@ -328,31 +335,30 @@ class Reader:
             yield from read_texts(file, column)
 
     def captions(self, image_ids: Sequence[int]) -> dict[int, str]:
-        """The captions of stored images that have one, also of those that are not searched now."""
+        """Return the captions of stored images that have one, by id, including images that are not searched now."""
         return {i: facts["caption"] for i, facts in self.intrinsics(image_ids, ["caption"]).items()}
 
     def intrinsics(
         self, image_ids: Sequence[int], columns: Sequence[str] | None = None
     ) -> dict[int, dict[str, Any]]:
-        """Some intrinsic columns of stored images, or all, as they are stored; nulls are left out, and so are rows
-        of nothing else."""
+        """Return some or all intrinsic columns of stored images, by id; nulls and empty rows are left out."""
         found: dict[int, dict[str, Any]] = {}
         for shard in self.current.shards:
             ids, rows = self.shard_ids(shard), self._at(shard, np.unique(np.asarray(image_ids, np.int64)))
             if rows.size:
                 stored = self._rows(layout.metadata(shard.shard_id), rows.tolist(), columns)
-                # An image may have left rows behind in older shards, which come first.
+                # An image may have rows left in older shards, which come first: the newest wins.
                 found.update({int(ids[r]): one for r, one in zip(rows, stored, strict=True)})
         return {image_id: row for image_id, row in found.items() if row}
 
     def image(self, image_id: int) -> Image:
-        """Raises ImageNotFoundError for an id that is not live in this generation."""
+        """Return an image. Raises ImageNotFoundError for an id that is not live in this generation."""
         if not (found := self.images([image_id])):
             raise ImageNotFoundError(f"no image {image_id} in this collection")
         return found[image_id]
 
     def images(self, image_ids: Sequence[int]) -> dict[int, Image]:
-        """Those that are live in this generation, by id, in the order asked for."""
+        """Return the images that are live in this generation, by id, in the order given."""
         metadata = self.metadata(image_ids)
         live = [image_id for image_id in dict.fromkeys(image_ids) if image_id in metadata]
         tags = self.tags(live)
@@ -369,7 +375,7 @@ class Reader:
         }
 
     def tags(self, image_ids: Sequence[int]) -> dict[int, list[str]]:
-        """The tags, in order, of those images that have some."""
+        """Return the sorted tags of each image that has any."""
         found: dict[int, list[str]] = {}
         query = "SELECT DISTINCT image_id, tag FROM tags WHERE born <= ? AND died > ? AND image_id IN "
         with connect_read_only(self.root) as connection:
@@ -382,7 +388,7 @@ class Reader:
         return found
 
     def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[Shard, int]]:
-        """Shard and row of each live id; ids that are not live are passed over."""
+        """Yield shard and row of each live id; other ids are skipped."""
         wanted = np.unique(np.fromiter((i for i in image_ids if 0 <= i <= FOREVER), np.int64))
         for shard in self.current.shards:
             rows = self._at(shard, wanted)
@@ -390,7 +396,7 @@ class Reader:
                 yield shard, int(row)
 
     def _at(self, shard: Shard, wanted: Int64) -> Int64:
-        """The rows of ids (ascending, each once) in a shard, dead ones too; what it does not hold is passed over."""
+        """Return the rows of ids (ascending, distinct) in a shard, dead rows included; ids not in it are skipped."""
         ids = self.shard_ids(shard)
         rows = np.searchsorted(ids, wanted)
         found: Int64 = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == wanted)]
@@ -410,11 +416,11 @@ class Reader:
                 yield shard.dead
 
     def _vectors(self, space_id: int, shard: Shard) -> str:
-        # A space that is not in use, since it is in the making, has no modality here: nobody asks for its vectors.
+        # A space still being built has no modality here, and nobody reads its vectors.
         return layout.vectors(space_id, shard.shard_id, self._modalities.get(space_id, "image"))
 
     def _silent_rows(self, space_id: int, shard: Shard) -> Int64:
-        """Row numbers without a vector, ascending: in a space of captions, zeros stand for none."""
+        """Return row numbers without a vector, ascending: in a space of captions, a row of zeros means no caption."""
         if self._modalities.get(space_id) != "text":
             return np.empty(0, np.int64)
         name = self._vectors(space_id, shard)
@@ -423,13 +429,13 @@ class Reader:
         return self._silent[name]
 
     def _rows_of(self, space_id: int, shard: Shard) -> npt.NDArray[np.float16]:
-        """(rows, dim) float16, mapped: the vectors of a shard in a space."""
+        """Return the vectors of a shard in a space: (rows, dim) float16, memory-mapped."""
         return self._load(self._vectors(space_id, shard), np.float16, (shard.rows, self._dims.get(space_id)))
 
     def _load(self, name: str, kind: type[np.generic], shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
-        """A memory-mapped array, of a type and a shape; None stands for any length of a side.
+        """Map an array and check its dtype and shape; None accepts any length of an axis.
 
-        Two threads may both map it: the same bytes, and the last one is kept.
+        Two threads may both map a file: the bytes are the same, and the last mapping is kept.
         """
         if name not in self._arrays:
             with self._reading(name), open_file(self.root, name) as file:
@@ -457,11 +463,13 @@ class Reader:
         except FileNotFoundError as error:
             raise self._stale(name) from error
         except OSError as error:
-            if error.errno is not None:  # The system refuses; damage found by Arrow has no number.
+            if (
+                error.errno is not None
+            ):  # From the operating system; Arrow's errors about damage have no errno.
                 raise system_error(error, self.root / name) from error
             raise self._damaged(name, error) from error
         except Exception as error:
-            # What damaged bytes make NumPy and Arrow raise is not documented, and they check before they read.
+            # NumPy and Arrow do not document what they raise for damaged bytes; they check before they read.
             raise self._damaged(name, error) from error
 
     def _damaged(self, name: str, error: Exception | str) -> CorruptCollectionError:

@@ -1,9 +1,9 @@
-"""Building the vectors of a space beside those in use, and the switch to it.
+"""Build the vectors of a space beside those in use, then switch to it.
 
-The rows of each image come from a function that is given ids (:data:`MakeRows`): from pictures that are read again, or
-from anything else. They are committed every 4,096 rows or ten seconds: as the vector file of each shard of which all
-rows are there, and else in parts. So a build that ends anywhere goes on from there, and no vector file ever has a row
-of nothing for an image that lives in its shard. Searches see none of it before the switch, which is one commit.
+A function (:data:`MakeRows`) makes the rows of given image ids, from re-read pictures or anything else. Rows are
+committed every 4,096 rows or ten seconds: as the vector file of each shard whose rows are complete, else in parts. So
+an interrupted build resumes where it stopped, and no vector file ever lacks the row of a live image of its shard.
+Searches see nothing of it before the switch, which is one commit.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ COMMIT_ROWS = 4096
 COMMIT_SECONDS = 10.0
 _BLOCK_ROWS = 16_384
 
-#: Given image ids, gives each with its (dim,) unit row in float16, or None where there is none to be had; in order.
-#: It may ask for some ids ahead, and it may end early.
+#: Takes image ids and yields each, in order, with its (dim,) float16 unit row, or None where it cannot be made.
+#: It may read some ids ahead and may end early.
 MakeRows: TypeAlias = Callable[[Iterator[int]], Iterator[tuple[int, Row | None]]]
 
 
 @dataclass(slots=True)
 class _Open:
-    """A shard whose rows are being made: so many are still to come, and whether one did not."""
+    """A shard in progress: ``left`` rows are still to come; ``whole`` is False once a row could not be made."""
 
     shard: Shard
     left: int
@@ -47,7 +47,7 @@ class _Open:
 
 
 class Build:
-    """The build of one space, by the writer who has the lock."""
+    """The build of one space, by the writer that has the lock."""
 
     def __init__(self, writer: Writer, space: SpaceInfo) -> None:
         self.space = space
@@ -65,7 +65,7 @@ class Build:
             #: Images that have a row in every space in use.
             self.total = int(connection.execute(stored).scalar_one())
         missing = sum(int((~self._parts.held(self._living(shard))).sum()) for shard in self._lacking)
-        #: Of which so many have one in this space, committed.
+        #: How many of them have a committed row in this space.
         self.done = self.total - missing
 
     @property
@@ -73,7 +73,7 @@ class Build:
         return self._writer.generation
 
     def held(self, image_id: int) -> Row | None:
-        """The (dim,) row of an image that has one in this space, in a file or still to be committed."""
+        """Return the (dim,) row of an image in this space, from a file or not yet committed; None if it has none."""
         if image_id in self._buffer:
             return self._buffer[image_id]
         ids = np.array([image_id])
@@ -95,11 +95,10 @@ class Build:
     def run(
         self, make: MakeRows, stop: threading.Event, tell: Callable[[int], None] = lambda done: None
     ) -> bool:
-        """Make the rows that are lacking; True where the build went through all of them, whether they were to be had
-        or not. Setting ``stop`` ends it after what is under way has been committed. ``tell`` is given :attr:`done`
-        after each commit.
+        """Make the missing rows; return True where the build went through all of them, made or not.
 
-        Raises CorruptCollectionError where the ids of a shard are damaged.
+        Setting ``stop`` ends it after the rows in progress have been committed. ``tell`` receives :attr:`done` after
+        each commit. Raises CorruptCollectionError where the ids of a shard are damaged.
         """
         opened: deque[_Open] = deque()
         asked_all = False
@@ -136,14 +135,14 @@ class Build:
         return asked_all and not opened
 
     def without_row(self) -> list[int]:
-        """Ids of images in shards that have none in this space. To be asked when nothing is under way."""
+        """Return ids of images in shards that have no row in this space. Not to be called during :meth:`run`."""
         lost = [living[~self._parts.held(living)] for living in map(self._living, self._lacking)]
         return [int(image_id) for ids in lost for image_id in ids]
 
     def switch(self, replaces: int | None) -> int:
-        """Put the space in use, in the place of another, which is kept, or beside the others; returns the generation.
+        """Put the space in use, beside the others or in place of another, which is kept; return the generation.
 
-        Images that have no row in it lose their vectors: the next ``index`` makes them again, under their ids.
+        Images without a row in it lose their vectors; the next ``index`` makes them again, under the same ids.
         """
         lost = self.without_row()
         staged = {}
@@ -170,14 +169,14 @@ class Build:
         return generation
 
     def _close(self, opened: deque[_Open]) -> None:
-        """Shards of which all has been answered; those with a hole wait for the switch, or for another build."""
+        """Move on past shards with no rows to come; those with a gap wait for the switch or another build."""
         while opened and not opened[0].left:
             last = opened.popleft()
             if last.whole:
                 self._complete.append(last.shard)
 
     def _flush(self) -> None:
-        """Commit the files of complete shards, and the other rows in a part."""
+        """Commit the files of complete shards, and all other rows in a part."""
         staged = {shard.shard_id: self._stage(shard) for shard in self._complete}
         finished = np.concatenate([np.empty(0, np.int64), *map(self._living, self._complete)])
         complete = set(finished.tolist())
@@ -201,7 +200,7 @@ class Build:
         self._complete.clear()
 
     def _stage(self, shard: Shard) -> shard_catalog.StagedFile:
-        """The vector file of a shard: rows of zeros where the image has left the shard, or leaves it now."""
+        """Stage the vector file of a shard, with rows of zeros for images that have left the shard or leave it now."""
         ids = self._load(layout.ids(shard.shard_id))
 
         def blocks() -> Iterator[npt.NDArray[np.float16]]:
@@ -219,7 +218,7 @@ class Build:
         return shard_catalog.stage(self._writer, path, "vectors", content, space_id=self.space.space_id)
 
     def _living(self, shard: Shard) -> Ids:
-        """Images of a shard that have not died, ascending; suspended and quarantined ones may be searched again."""
+        """Return the ids of a shard's live images, ascending, including suspended and quarantined ones."""
         i = t.images.c
         query = select(i.image_id).where(i.shard_id == shard.shard_id, live(t.images)).order_by(i.image_id)
         with self._writer.catalog.transaction() as connection:

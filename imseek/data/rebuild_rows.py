@@ -1,9 +1,9 @@
-"""Rows of a space that is being built, by image id, until the vector files of their shards can be written.
+"""Store finished rows of a space being built, by image id, until the vector files of their shards can be written.
 
-A shard's vector file is written once, when all its rows are there. A shard may have a million, and some pictures may
-not be readable today. What has been made meanwhile lies in parts: ``spaces/<n>/parts/<number>.npy``, arrays of
-(image id, vector). They go by the ids of images, not by shards, so merging and repairing shards leaves them alone. No
-reader looks at them: they are unlinked as soon as they are not needed.
+A shard's vector file is written once, when all its rows are there. A shard may have a million rows, and some pictures
+may not be readable today. Until then, rows lie in parts: ``spaces/<n>/parts/<number>.npy``, arrays of (image id,
+vector). Parts are keyed by image id, not by shard, so merging and repairing shards does not affect them. Readers never
+open them: they are unlinked as soon as they are not needed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from imseek.data.shard_catalog import StagedFile
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError
 
-#: Their kind in the catalog.
+#: Kind of parts in the catalog.
 PART = "part"
-#: A part is taken into the next one until it has so many rows.
+#: A part with fewer rows is merged into the next one.
 PART_ROWS = 4096
 
 Ids: TypeAlias = npt.NDArray[np.int64]
@@ -36,12 +36,12 @@ Rows: TypeAlias = npt.NDArray[np.float16]
 
 
 def part_type(dim: int) -> np.dtype[Any]:
-    """The type of the rows of a part."""
+    """Return the dtype of a part's rows."""
     return np.dtype([("image_id", "<i8"), ("vector", "<f2", (dim,))])
 
 
 class Parts:
-    """The parts of one space. A damaged one is passed over, and goes with the next change: its rows are made again."""
+    """The parts of one space. A damaged part is skipped and removed by the next change: its rows are made again."""
 
     def __init__(self, writer: Writer, space_id: int, dim: int) -> None:
         self._writer = writer
@@ -64,11 +64,11 @@ class Parts:
         return len(self._sorted)
 
     def held(self, ids: Ids) -> npt.NDArray[np.bool_]:
-        """Which of these ids have a row here."""
+        """Return which of these ids have a row here."""
         return np.isin(ids, self._sorted)
 
     def fill(self, ids: Ids, rows: Rows) -> None:
-        """Put what is held of ``ids`` (n,) into their ``rows`` (n, dim)."""
+        """Copy the stored rows of ``ids`` (n,) into ``rows`` (n, dim); other rows stay as they are."""
         if not len(self._sorted):
             return
         at = np.searchsorted(self._sorted, ids)
@@ -82,10 +82,10 @@ class Parts:
             rows[mine[here]] = part["vector"][self._row_of[at[here]]]
 
     def plan(self, new: Mapping[int, Row], finished: Ids) -> Change:
-        """Stage what keeps ``new`` rows; those of ``finished`` ids are not needed any more.
+        """Stage a part with ``new`` rows; rows of ``finished`` ids are not needed any more.
 
-        The last part is written anew together with the new rows while it is small, so that a slow encoder, which
-        commits few rows at a time, does not leave thousands of files.
+        While the last part is small, it is merged with the new rows, so that a slow encoder, which commits few rows at
+        a time, does not leave thousands of files.
         """
         gone = [*self._damaged, *(path for path, ids in self._ids.items() if np.isin(ids, finished).all())]
         if not new:
@@ -106,11 +106,11 @@ class Parts:
         return Change((staged,), tuple(gone), made["image_id"].astype(np.int64))
 
     def all_gone(self) -> Change:
-        """Nothing is needed any more."""
+        """Return a change that removes all parts."""
         return Change((), (*self._damaged, *self._ids), None)
 
     def done(self, change: Change) -> None:
-        """A change has been committed."""
+        """Update the index after a change has been committed, and unlink the removed parts."""
         remove_files(self._writer.root, change.gone)
         self._damaged.clear()
         for path in change.gone:
@@ -131,7 +131,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A part to publish, if any, with the ``ids`` in it, and the paths of those that are not needed any more."""
+    """At most one part to publish, with its ``ids``, and the paths of parts to remove."""
 
     staged: tuple[StagedFile, ...]
     gone: tuple[str, ...]
@@ -141,14 +141,14 @@ class Change:
         return bool(self.staged or self.gone)
 
     def apply(self, folders: shard_catalog.Folders, connection: Connection, generation: int) -> None:
-        """In the catalog. The files that are gone are unlinked afterwards: killed before that, a sweep does it."""
+        """Record the change in the catalog. Unlink the removed files afterwards; after a crash, a sweep does."""
         shard_catalog.forget(connection, self.gone)
         if self.staged:
             shard_catalog.publish(folders, connection, generation, None, self.staged)
 
 
 def forget_dead(writer: Writer) -> None:
-    """Take rows of images that have died out of all parts. The old files are not named any more: unlink them."""
+    """Remove rows of dead images from all parts. The catalog no longer names the old files: unlink them."""
     p, i = t.files.c, t.images.c
     with writer.catalog.transaction() as connection:
         recorded = connection.execute(
@@ -174,7 +174,7 @@ def forget_dead(writer: Writer) -> None:
 
 
 def _read(writer: Writer, path: str, written: Written, dim: int | None = None) -> npt.NDArray[Any] | None:
-    """A part, of ``dim`` dimensions where that is given; None where it is not as it was written."""
+    """Read a part, of ``dim`` dimensions if given; return None where it is damaged or missing."""
     try:
         if digest(writer.root, path, written.size) != written:
             return None

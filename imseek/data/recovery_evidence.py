@@ -1,4 +1,4 @@
-"""What the files of a collection say of its identity and its catalog, each checked against the others."""
+"""Read what a collection's files say about its identity and its catalog, and check them against each other."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from imseek.errors import CollectionNotFoundError, CorruptCollectionError
 
 T = TypeVar("T")
 
-#: Bytes of a catalog, from its header. SQLite passes over what lies behind them in the file.
+#: Size of a catalog in bytes, from its header. SQLite ignores bytes beyond it.
 _SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """``uuid`` is what most files say the collection is, None where none can be read.
+    """``uuid`` is the collection's uuid according to most files; None where none can be read.
 
-    ``identity``, ``current`` and ``checksums`` are None where they are damaged, missing, or another
-    collection's; ``faults`` says which of that, by file name.
+    ``identity``, ``current`` and ``checksums`` are None where they are damaged, missing, or another collection's;
+    ``faults`` says which, by file name.
     """
 
     uuid: str | None
@@ -44,7 +44,7 @@ class Evidence:
 
 
 def gather(root: Path) -> Evidence:
-    """Raises CollectionNotFoundError where there is no collection, FormatVersionError for a later format."""
+    """Collect the evidence. Raises CollectionNotFoundError for no collection, FormatVersionError for a later format."""
     if not any((root / name).exists() for name in (layout.COLLECTION, layout.CATALOG, layout.CURRENT)):
         raise CollectionNotFoundError(
             f"no collection at {root}", hint="`imseek collection list` shows those there are"
@@ -68,7 +68,7 @@ def gather(root: Path) -> Evidence:
 
 
 def catalog_damage(root: Path, evidence: Evidence) -> str | None:
-    """What is wrong with the catalog as a whole, or None. Raises FormatVersionError for a later version."""
+    """Return what is wrong with the catalog as a whole, or None. Raises FormatVersionError for a later version."""
     path = root / layout.CATALOG
     if not os.path.lexists(path):
         return "it is missing"
@@ -95,15 +95,15 @@ def catalog_damage(root: Path, evidence: Evidence) -> str | None:
 
 
 def _is_folded(root: Path) -> bool:
-    """Whether all of the catalog is in its one file: no write-ahead log was left beside it."""
+    """Whether the catalog is complete in its one file, with no write-ahead log beside it."""
     log = root / f"{layout.CATALOG}-wal"
     return not log.exists() or log.stat().st_size == 0
 
 
 def catalog_lag(root: Path, evidence: Evidence) -> str | None:
-    """How far a sound catalog is behind ``current.json``, or None.
+    """Return how far a sound catalog is behind ``current.json``, or None.
 
-    Commits write the catalog first, so one that is behind has lost some (with its write-ahead log, say).
+    Commits write the catalog first, so one that is behind has lost some (for example with its write-ahead log).
     """
     generation = catalog_backups.generation_of(root / layout.CATALOG)
     if evidence.current is None or evidence.current.generation <= generation:
@@ -112,7 +112,7 @@ def catalog_lag(root: Path, evidence: Evidence) -> str | None:
 
 
 def backup_fault(root: Path, name: str, evidence: Evidence) -> str | None:
-    """What is wrong with a backup, or None. One that was never made is not missed."""
+    """Return what is wrong with a backup, or None. A backup that was never made is no fault."""
     recorded, path = evidence.recorded(name), root / name
     if not os.path.lexists(path):
         return None if recorded is None else "it is missing"

@@ -1,9 +1,9 @@
-"""Mending a collection. What shards, columns, backups and the catalog allow is restored; the rest is named.
+"""Repair a collection: restore what shards, columns, backups and the catalog allow, and list the rest as lost.
 
-Order: the identity and the catalog as a whole, then single files, then the checksums and ``current.json``. Images
-whose vector is lost keep id, place and tags, and are encoded again by the next ``index``; images whose place is
-lost are recognised by their content when it scans their folder. Dying on the way is harmless: every step leaves
-a collection that can be repaired again.
+Order: the identity and the catalog as a whole, then single files, then the checksums and ``current.json``. Images whose
+vector is lost keep id, place and tags, and the next ``index`` encodes them again; images whose place is lost are
+recognised by content when it scans their folder. An interrupted repair is harmless: every step leaves a collection that
+can be repaired again.
 """
 
 from __future__ import annotations
@@ -50,9 +50,12 @@ from imseek.types import Problem, RepairReport
 
 
 def repair(root: Path) -> RepairReport:
-    """Raises CollectionNotFoundError, FormatVersionError, LockedError, ReadOnlyError,
-    CorruptCollectionError where even the encoder of the vectors cannot be told, and StorageError, with nothing
-    changed, where a file is there and cannot be read."""
+    """Repair the collection at ``root``.
+
+    Raises CollectionNotFoundError, FormatVersionError, LockedError, ReadOnlyError; CorruptCollectionError where not
+    even the encoder of the vectors can be determined; and StorageError, with nothing changed, where a file exists but
+    cannot be read.
+    """
     check_trusted(root, "repairing it")
     ledger = Ledger()
     before = verify(root)
@@ -71,7 +74,7 @@ def repair(root: Path) -> RepairReport:
         lock.release()
     complete_record(root)
     with Writer(root, "collection repair") as writer:
-        # Examined again, and once more: with what has been mended, more can be seen.
+        # Twice: repairs of the first pass let the second one see more.
         for _ in range(2):
             problems = examine(root).problems
             _refuse_unreadable(root, problems)
@@ -93,9 +96,9 @@ def _refuse_hopeless(problems: Sequence[Problem]) -> None:
 
 
 def _remove_strange(root: Path, problems: Sequence[Problem], ledger: Ledger) -> None:
-    """Remove links, pipes and the like from a collection, and nothing that they lead to.
+    """Remove links, pipes and the like from a collection, but nothing that they lead to.
 
-    A catalog that has another name is copied: what is in it is the collection's.
+    A catalog with a second hard link is copied: its content belongs to the collection.
     """
     found = [problem for problem in problems if problem.kind == STRANGE]
     for problem in found:
@@ -107,14 +110,14 @@ def _remove_strange(root: Path, problems: Sequence[Problem], ledger: Ledger) -> 
     copied = {layout.CATALOG, f"{layout.CATALOG}-wal"} & {name for name in top if top[name] == HARD_LINK}
     removed = [problem for problem in found if problem.file not in copied]
     remove_files(root, (problem.file for problem in removed), durable=True)
-    for name in copied:  # After the rest: staging, where copies are made, may have been a link.
+    for name in copied:  # Last: staging, where copies are made, may have been a link.
         separate_file(root, name)
     ledger.restored += [f"{name} copied: it was {HARD_LINK}" for name in sorted(copied)]
     ledger.restored += [f"{problem.file} removed: {problem.message}" for problem in removed]
 
 
 def _check_readable(root: Path) -> None:
-    """Giving up a file that only cannot be read now would throw away what is sound in it."""
+    """Raise StorageError for a file that cannot be read now: giving it up would discard sound content."""
     try:
         names = [name for name in os.listdir(root) if name in layout.TOP_FILES]
         for name in (*names, *find_files(root, *layout.FOLDERS).files):
@@ -137,7 +140,7 @@ def _unreadable(path: str, message: str) -> StorageError:
     )
 
 
-#: Rows are made sure of before it is said which of them are dead, and backups are made of the result.
+#: Order of repairs: rows come before the lists of dead rows, and backups come last.
 _ORDER = (
     "images",
     "metadata",
@@ -180,7 +183,7 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
         _forget(writer, problem.file)
         ledger.lost.append(f"{problem.file}: rows of a space that is being built, to be made again")
     elif shard_id is None or not _lives(writer, shard_id):
-        return  # It went with another problem, or is made again from the catalog by every writer.
+        return  # Another repair removed it, or every writer recreates it from the catalog.
     elif problem.kind == "dead":
         writer.apply(
             lambda connection, generation: shard_catalog.write_dead(writer, connection, generation, shard_id)
@@ -204,7 +207,7 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
 
 
 def _model_told(writer: Writer, file: str) -> str:
-    """What the loss of a model means."""
+    """Describe what the loss of a model means."""
     listed = layout.parse(file)
     s = t.spaces.c
     query = select(s.space_id).where(live(t.spaces), s.adapter == (listed and listed.name))
@@ -221,8 +224,7 @@ def _retire(writer: Writer, file: str) -> None:
 
 
 def _drop_snapshot(writer: Writer, file: str, ledger: Ledger) -> None:
-    """Give up the approximate index that a file belongs to, or the part of it. Another file of it may have brought
-    that about before."""
+    """Drop the approximate index that a file belongs to, or its part, unless that has happened already."""
     space_id = _space_of(file)
     if space_id is not None and str(space_id) in writer.current().snapshots:
         what = snapshots.drop_file(writer, space_id, file)
@@ -247,7 +249,7 @@ def _holds_captions(writer: Writer, file: str) -> bool:
 def _set_back(writer: Writer, file: str, ledger: Ledger) -> None:
     """Give up a file with vectors of captions, which can be made again without the pictures.
 
-    Its space is no longer in use but to be built, so that no search passes over captions in silence.
+    Its space goes from in use to being built, so that no search silently misses captions.
     """
 
     def change(connection: Connection, generation: int) -> None:
@@ -261,7 +263,7 @@ def _set_back(writer: Writer, file: str, ledger: Ledger) -> None:
 
 
 def _unused_space(writer: Writer, path: str) -> str | None:
-    """The encoder of a vector file's space, where that is built or kept beside those in use; else None."""
+    """Return the encoder of a vector file's space if that is being built or kept beside those in use, else None."""
     query = (
         select(t.spaces.c.encoder)
         .join(t.files, t.files.c.space_id == t.spaces.c.space_id)
@@ -273,13 +275,13 @@ def _unused_space(writer: Writer, path: str) -> str | None:
 
 
 def _forget(writer: Writer, path: str) -> None:
-    """Give up a file that no reader uses. Its name is free at once: it is written again when the space is built."""
+    """Give up a file that no reader uses. Its name is free at once: building the space writes it again."""
     writer.apply(lambda connection, generation: shard_catalog.forget(connection, [path]))
     remove_files(writer.root, [path], durable=True)
 
 
 def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
-    """Make the ids file again from the metadata, if that is intact."""
+    """Recreate the ids file from the metadata; return whether the metadata was intact."""
     path = layout.metadata(shard_id)
     with writer.catalog.transaction() as connection:
         recorded = connection.execute(
@@ -299,7 +301,7 @@ def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
 def _lose(
     writer: Writer, which: ColumnElement[bool], shard_ids: Sequence[int], file: str, ledger: Ledger
 ) -> None:
-    """Retire shards with a damaged file: their images live on without a vector, to be encoded again."""
+    """Retire shards with a damaged file: their images live on without a vector and will be encoded again."""
     lost: list[int] = []
 
     def change(connection: Connection, generation: int) -> None:

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: to whoever started it, and to its record, which others read."""
+"""Report a run's progress to its caller, and record it in the catalog for other processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from imseek.types import Progress, ProgressCallback, StopRequest
 def telling(
     writer: Writer, progress: ProgressCallback | None, stop: threading.Event | None
 ) -> Iterator[ProgressCallback]:
-    """A callback that tells ``progress`` and keeps the record of the run. Afterwards that says if ``stop`` was set."""
+    """Yield a callback that reports to ``progress`` and records the run's progress.
+
+    On exit, sets the writer's exit code if ``stop`` was set.
+    """
 
     def tell(now: Progress) -> None:
         writer.note_progress({**asdict(now), "seconds": round(now.seconds, 3)})

@@ -1,4 +1,4 @@
-"""What the catalog records of runs, read without SQLAlchemy: who wrote, how far it is, what it ended with."""
+"""Read the catalog's records of runs without SQLAlchemy: who wrote, how far the run is, how it ended."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from imseek.data.json_object import JsonObject
 from imseek.data.lock import may_be_alive
 from imseek.errors import StorageError
 
-#: A limit that is none, in any SQL.
+#: A LIMIT that limits nothing, in any SQL dialect.
 _ALL = 2**63 - 1
 
-#: Members of a run's progress, and what parses them.
+#: Members of a run's progress and their parsers.
 _PROGRESS: Final[Mapping[str, Callable[[JsonObject, str], Any]]] = {
     "phase": JsonObject.text,
     "done": JsonObject.whole,
@@ -35,7 +35,7 @@ INTERRUPTED = "interrupted"
 class RunRow:
     """A row of ``runs``. ``pid_started`` is in clock ticks since boot (see :func:`imseek.data.lock.process_started`).
 
-    ``state`` is as recorded: one that is ``running`` may be of a process that has died since.
+    ``state`` is as recorded: the process of a ``running`` one may have died since.
     """
 
     run_id: int
@@ -52,16 +52,16 @@ class RunRow:
 
     @property
     def may_be_alive(self) -> bool:
-        """Whether the process that this is of may still run."""
+        """Whether the run's process may still be running."""
         return may_be_alive(self.pid, self.host, self.boot_id, self.pid_started)
 
 
 def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None) -> list[RunRow]:
-    """Runs of a collection, the newest first; only the one of ``run_id``, at most ``limit``.
+    """Return runs of a collection, newest first: all, at most ``limit``, or only the one of ``run_id``.
 
     Raises as :func:`imseek.data.catalog_file.connect_read_only`.
     """
-    # All columns, whichever there are: a catalog that no writer has migrated yet lacks the later ones.
+    # All existing columns: a catalog that no writer has migrated yet lacks the later ones.
     query, values = "SELECT * FROM runs", []
     if run_id is not None:
         query, values = f"{query} WHERE run_id = ?", [run_id]
@@ -73,12 +73,12 @@ def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None
 
 
 def running_writer(root: Path) -> str | None:
-    """The writer that the catalog records as running, in words; None where it is none, or known to be dead."""
+    """Describe the writer that the catalog records as running; None where there is none, or it is known to be dead."""
     try:
         rows = read_runs(root, limit=1)
     except StorageError:
         return None
-    # There is one writer at a time, and the next one ends whatever is still recorded as running.
+    # There is one writer at a time, and the next one closes any run still recorded as running.
     if not rows or rows[0].state != RUNNING or not rows[0].may_be_alive:
         return None
     row = rows[0]
@@ -102,7 +102,7 @@ def _row(columns: Mapping[str, Any]) -> RunRow:
 
 
 def _progress(text: str) -> dict[str, Any]:
-    """Parse the progress that a run has recorded; members of another type, as of a later imseek, are left out."""
+    """Parse a run's recorded progress; members of another type, as of a later imseek, are left out."""
     found = json_object(text)
     progress: dict[str, Any] = {}
     for name, read in _PROGRESS.items():
@@ -113,7 +113,7 @@ def _progress(text: str) -> dict[str, Any]:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON object of the catalog; an empty one where a later imseek keeps something else there."""
+    """Parse a JSON object of the catalog; return an empty one where a later imseek stores something else there."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""Open files below a folder without following links, however the folders on the way change meanwhile.
+"""Open files below a folder without following links, even if the folders on the way change meanwhile.
 
-Each step of a path is one ``openat`` with ``O_NOFOLLOW``. So neither a name from a catalog or an archive that somebody
-else made, nor a folder that is swapped for a link at the last moment, leads out of the folder that a path starts from.
+Each step of a path is one ``openat`` with ``O_NOFOLLOW``. So neither a name from somebody else's catalog or archive,
+nor a folder that is swapped for a link at the last moment, leads out of the folder that a path starts from.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import Final, NamedTuple
 
 from imseek.errors import UnsafePathError
 
-#: A file is opened so: no link is followed, and a pipe does not hold who opens it.
+#: Flags to open a file: no link is followed, and a pipe does not block.
 READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: Bytes that are read or written at a time.
 BLOCK: Final = 1 << 20
-#: A folder is opened so.
+#: Flags to open a folder.
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-#: Parts of a path that lead elsewhere, or nowhere. An absolute path begins with an empty one.
+#: Parts of a path that lead elsewhere, or nowhere. An absolute path begins with an empty part.
 _UNSAFE_PARTS: Final = frozenset({b"", b".", b".."})
 
 
 class ChangingError(Exception):
-    """A file is no regular file, changed while it was looked at, or a copy is not what it was copied from."""
+    """A file is not regular, changed while it was read, or a copy differs from its original."""
 
 
 @dataclass(frozen=True, slots=True)
 class SafePath:
-    """Path of a file below a folder: ``base`` may be reached through links, ``inner`` is walked without following any.
+    """Path of a file below a folder: ``base`` may contain links, ``inner`` is walked without following any.
 
     Both are bytes. Raises UnsafePathError where ``inner`` is absolute, empty, or has a part that is empty, ``.`` or
-    ``..``: such a path could name something outside the base; and for a NUL byte, which no path holds.
+    ``..``, since such a path could name something outside the base; and for a NUL byte, which no path can contain.
     """
 
     base: bytes
@@ -48,7 +48,7 @@ class SafePath:
 
     @classmethod
     def of(cls, path: bytes) -> SafePath:
-        """The file at ``path`` in its own folder, which links may lead to."""
+        """Return the path of a file in its own folder, whose path may contain links."""
         return cls(os.path.dirname(path), os.path.basename(path))
 
     @property
@@ -57,7 +57,7 @@ class SafePath:
 
 
 def check_parts(inner: bytes) -> list[bytes]:
-    """Split a relative path into its parts. Raises UnsafePathError as :class:`SafePath` does."""
+    """Split a relative path into its parts. Raises UnsafePathError as :class:`SafePath`."""
     parts = inner.split(b"/")
     if b"\0" in inner or not _UNSAFE_PARTS.isdisjoint(parts):
         raise UnsafePathError(f"{os.fsdecode(inner)!r} is not a path below a folder")
@@ -65,7 +65,7 @@ def check_parts(inner: bytes) -> list[bytes]:
 
 
 class FolderEntry(NamedTuple):
-    """A name in an open folder: its descriptor and the name's bytes."""
+    """A name in an open folder: the folder's descriptor and the name in bytes."""
 
     folder: int
     name: bytes
@@ -73,7 +73,7 @@ class FolderEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A regular file as it was read: sha256 and stat."""
+    """sha256 and stat of a regular file when it was read."""
 
     sha256: bytes
     info: os.stat_result
@@ -88,7 +88,7 @@ def check_absolute(path: bytes) -> None:
 
 @contextmanager
 def open_parent(path: SafePath, *, make: bool = False) -> Iterator[FolderEntry]:
-    """Open the folder that holds a file. With ``make``, create missing folders below the base durably.
+    """Open the folder that contains a file. With ``make``, create missing folders below the base durably.
 
     Raises OSError: ENOTDIR or ELOOP where a link lies on the way.
     """
@@ -100,9 +100,9 @@ def open_parent(path: SafePath, *, make: bool = False) -> Iterator[FolderEntry]:
 
 
 def enter_parent(base: bytes | str, parts: Sequence[bytes], *, make: bool = False) -> tuple[int, bytes]:
-    """Descriptor of the folder that holds the last of ``parts`` below ``base``, and that last part.
+    """Return the descriptor of the folder that contains the last of ``parts`` below ``base``, and that last part.
 
-    The caller closes it. Raises OSError as :func:`open_parent`.
+    The caller closes the descriptor. Raises OSError as :func:`open_parent`.
     """
     fd = os.open(base, FOLDER)
     try:
@@ -119,7 +119,7 @@ def enter_parent(base: bytes | str, parts: Sequence[bytes], *, make: bool = Fals
 def open_regular(entry: FolderEntry) -> int:
     """Open a regular file for reading; the caller closes the descriptor.
 
-    Raises OSError (ELOOP for a link), and ChangingError for what is no regular file: a pipe would be waited for.
+    Raises OSError (ELOOP for a link), and ChangingError for any other kind of file, such as a pipe, which would block.
     """
     fd = os.open(entry.name, READING, dir_fd=entry.folder)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -137,7 +137,7 @@ def _enter(fd: int, name: bytes, make: bool) -> int:
 
 
 def stat_entry(at: FolderEntry) -> os.stat_result | None:
-    """What lies there, a link itself and not what it leads to; None where nothing does."""
+    """Return the stat of an entry, without following a link; None where there is none."""
     try:
         return os.stat(at.name, dir_fd=at.folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -145,7 +145,7 @@ def stat_entry(at: FolderEntry) -> os.stat_result | None:
 
 
 def read_head(at: FolderEntry, size: int) -> bytes:
-    """Up to ``size`` bytes from the beginning of a regular file. Raises OSError, ChangingError."""
+    """Read up to ``size`` bytes from the beginning of a regular file. Raises OSError, ChangingError."""
     fd = open_regular(at)
     try:
         return os.read(fd, size)
@@ -154,7 +154,7 @@ def read_head(at: FolderEntry, size: int) -> bytes:
 
 
 def read_content(at: FolderEntry) -> Content:
-    """The sha256 of a regular file. Raises OSError, ChangingError."""
+    """Hash a regular file with sha256. Raises OSError, ChangingError."""
     fd = open_regular(at)
     try:
         return _content(fd)
@@ -173,12 +173,12 @@ def _content(fd: int) -> Content:
 
 
 def same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether two stats are of one file, unchanged."""
+    """Whether two stats show the same, unchanged file."""
     return _key(one) == _key(other)
 
 
 def bytes_key(info: os.stat_result) -> tuple[int, ...]:
-    """The same as far as a new name leaves it: that is a change of its own (ctime)."""
+    """Return a stat key that ignores ctime, which renaming changes."""
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
 
 
@@ -187,13 +187,15 @@ def _key(info: os.stat_result) -> tuple[int, ...]:
 
 
 def same_inode(one: os.stat_result | None, other: os.stat_result | None) -> bool:
-    """Whether both are names of one file."""
+    """Whether both stats are of the same file, under any names."""
     return one is not None and other is not None and os.path.samestat(one, other)
 
 
 class Unsynced:
-    """Folders with new names in them, to be fsynced together before anybody relies on these: each once, at the end of
-    the ``with``, or as soon as there are many. Raises OSError."""
+    """Collect folders with new names and fsync each once: at the end of the ``with``, or as soon as there are many.
+
+    Raises OSError.
+    """
 
     _MANY: Final = 64
 
@@ -227,7 +229,7 @@ class Unsynced:
 def remove_empty_folders(base: bytes, inner: bytes) -> None:
     """Remove the folders of the path ``inner`` below ``base``, from the deepest up to the first one that is not empty.
 
-    ``base`` itself stays, and no link is followed below it. Folders that are gone, or may not be removed, stay unsaid.
+    ``base`` itself stays, and no link is followed below it. Folders that are gone or cannot be removed are ignored.
     Raises UnsafePathError as :class:`SafePath`.
     """
     parts = check_parts(inner) if inner else []
@@ -239,6 +241,6 @@ def remove_empty_folders(base: bytes, inner: bytes) -> None:
 
 
 def sync_entries(*places: FolderEntry) -> None:
-    """Make the names in these folders durable."""
+    """Fsync these folders, which makes the names in them durable."""
     for folder in {place.folder for place in places}:
         os.fsync(folder)

@@ -1,4 +1,4 @@
-"""The catalog's tables for queries. ``migrations.py`` makes them; a test holds the two together."""
+"""The catalog's tables for queries. ``migrations.py`` creates them; a test compares the two."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _KINDS: dict[str, type[TypeEngine[Any]]] = {
 
 
 def _table(name: str, columns: str) -> Table:
-    """A table from ``"column:kind …"``; ``!`` marks the primary key, ``?`` what may be null."""
+    """Define a table from ``"column:kind …"``; ``!`` marks the primary key, ``?`` a nullable column."""
     made = []
     for item in columns.split():
         column, _, kind = item.partition(":")

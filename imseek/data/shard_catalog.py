@@ -1,4 +1,4 @@
-"""Shards and their files in the catalog: adding, retiring, and the dead rows that current.json names."""
+"""Add and retire shards and their files in the catalog, and write the dead rows that current.json names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHUNK = 500
 
 
 class Folders(Protocol):
-    """Where a collection lies, and where files are made ready for it: a :class:`~imseek.data.writer.Writer`."""
+    """A collection's root and staging folders; a :class:`~imseek.data.writer.Writer` has them."""
 
     @property
     def root(self) -> Path: ...
@@ -37,13 +37,13 @@ class Folders(Protocol):
 
     @property
     def unsynced(self) -> set[str]:
-        """Folders with new names in them, below the root, to be fsynced before the catalog tells of these."""
+        """Folders below the root with new names in them, to be fsynced before the catalog records these."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """A file in staging and what it will be: final path, kind, row count, and space or column set it is of."""
+    """A file in staging: its final path, kind, row count, and the space or column set that it belongs to."""
 
     staged: Path
     path: str
@@ -77,7 +77,7 @@ def add_shard(
     rows: int,
     files: Sequence[StagedFile],
 ) -> None:
-    """Publish a shard's files and record them."""
+    """Publish a shard's files and record the shard."""
     publish(folders, connection, generation, shard_id, files)
     connection.execute(
         insert(t.shards).values(shard_id=shard_id, row_count=rows, born=generation, died=FOREVER)
@@ -91,7 +91,7 @@ def publish(
     shard_id: int | None,
     files: Sequence[StagedFile],
 ) -> None:
-    """Give staged files their names and record them, of a shard or of none; see :attr:`Folders.unsynced`."""
+    """Move staged files to their final paths and record them, for a shard or none; see :attr:`Folders.unsynced`."""
     folders.unsynced.update(collection_files.publish(folders.root, ((f.staged, f.path) for f in files)))
     connection.execute(
         insert(t.files),
@@ -115,15 +115,17 @@ def publish(
 
 
 def retire(connection: Connection, generation: int, condition: Any) -> None:
-    """From this generation on the files that meet ``condition`` are not live; a later writer unlinks them."""
+    """Mark the files that meet ``condition`` as dead from this generation on; a later writer unlinks them."""
     connection.execute(
         update(t.files).where(live(t.files), condition).values(died=generation, retired_at=time.time())
     )
 
 
 def forget(connection: Connection, paths: Sequence[str]) -> None:
-    """Files that no reader has ever used are not in the catalog any more. They are to be unlinked after the commit;
-    killed before that, a writer sweeps them."""
+    """Delete the records of files that no reader has ever used.
+
+    Unlink the files after the commit; after a crash, a writer sweeps them.
+    """
     for chunk in chunks(paths):
         connection.execute(delete(t.files).where(t.files.c.path.in_(chunk)))
 
@@ -135,7 +137,7 @@ def retire_shards(connection: Connection, generation: int, shard_ids: Iterable[i
 
 
 def bury(connection: Connection, generation: int, image_ids: Sequence[int]) -> set[int]:
-    """Images die with their places and tags. Returns the shards whose dead rows must be written."""
+    """Mark images, their places and their tags as dead. Return the shards whose dead rows must be written."""
     touched: set[int] = set()
     for chunk in chunks(image_ids):
         ids = t.images.c.image_id.in_(chunk)
@@ -151,7 +153,8 @@ def bury(connection: Connection, generation: int, image_ids: Sequence[int]) -> s
 
 
 def change_state(connection: Connection, image_ids: Sequence[int], before: str, after: str) -> set[int]:
-    """Live images in one state go over to another. Returns the shards whose dead rows must be written."""
+    """Change the state of live images that are in state ``before``. Return the shards whose dead rows must be
+    written."""
     touched: set[int] = set()
     for chunk in chunks(image_ids):
         condition = and_(t.images.c.image_id.in_(chunk), t.images.c.state == before, live(t.images))
@@ -162,9 +165,9 @@ def change_state(connection: Connection, image_ids: Sequence[int], before: str, 
 
 
 def write_dead(folders: Folders, connection: Connection, generation: int, shard_id: int) -> None:
-    """Write the dead rows of a shard as the catalog has them; a shard whose images have all died is retired.
+    """Write the dead rows of a shard according to the catalog, or retire the shard if all its images have died.
 
-    A quarantined image has not died: it is passed over like the dead, but its row is kept.
+    A quarantined image is not dead: searches skip its row, but the row is kept.
     """
     shard = connection.execute(
         select(t.shards).where(t.shards.c.shard_id == shard_id, live(t.shards))
@@ -186,7 +189,7 @@ def write_dead(folders: Folders, connection: Connection, generation: int, shard_
 
 
 def dead_rows(connection: Connection, shard_id: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-    """Rows of a shard, whose ids are given in order, that a search passes over."""
+    """Return the rows of a shard that a search skips, given the shard's ids in order."""
     alive = np.isin(ids, living_ids(connection, shard_id), assume_unique=True)
     return np.flatnonzero(~alive).astype(np.uint32)
 
@@ -194,9 +197,9 @@ def dead_rows(connection: Connection, shard_id: int, ids: npt.NDArray[np.int64])
 def check_intact(
     connection: Connection, folders: Folders, shard_ids: Sequence[int], kind: str | None = None
 ) -> None:
-    """Raises CorruptCollectionError where a file (of one ``kind``) of these shards is not as it was written.
+    """Raise CorruptCollectionError where a file (of one ``kind``, if given) of these shards differs from its checksum.
 
-    For what is about to be copied into new files, whose checksums would then vouch for the damage.
+    For files about to be copied into new ones, whose checksums would otherwise vouch for the damage.
     """
     condition = and_(t.files.c.shard_id.in_(shard_ids), live(t.files))
     if kind is not None:

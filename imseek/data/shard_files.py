@@ -18,16 +18,15 @@ from imseek.data.collection_files import damaged_file, open_file
 from imseek.data.parquet_file import may_unpack, open_table
 from imseek.types import ImageFacts
 
-#: Rows per Parquet row group: reading ten hits of a shard of a million rows decodes ten such groups.
+#: Rows per Parquet row group: reading ten hits in a shard of a million rows decodes at most ten groups.
 ROW_GROUP = 4096
 
-#: What :class:`imseek.types.Luma` holds, under its names. They came later than the other intrinsic columns: shards that
-#: were written before lack them.
+#: The fields of :class:`imseek.types.Luma`. Shards written before these columns were introduced lack them.
 MEASURES = pa.schema(
     [pa.field(f"luma_{name}", pa.float64()) for name in ("mean", "sd", "dark", "bright", "edges", "blur")]
 )
 
-#: The intrinsic columns. Others are ``extra`` columns of a source, typed by their values: see `column_of`.
+#: The intrinsic columns. All others are ``extra`` columns of a source, typed by their values: see `column_of`.
 INTRINSIC = pa.schema(
     [
         pa.field("image_id", pa.int64(), nullable=False),
@@ -54,7 +53,7 @@ INTRINSIC = pa.schema(
 
 
 def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
-    """The metadata row of an image, without its id."""
+    """Build the metadata row of an image, without its id."""
     taken_at, zone = _split_time(facts.taken_at)
     row: dict[str, Any] = {
         "content_hash": content_hash,
@@ -81,12 +80,12 @@ def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
 
 
 def extra_name(name: str) -> str:
-    """The column of an ``extra`` value: its own name, unless an intrinsic column has that."""
+    """Return the column name of an ``extra`` value: its own name, unless an intrinsic column has that."""
     return f"extra_{name}" if name in INTRINSIC.names else name
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows (each with its ``image_id``) as a table: intrinsic columns first, extra ones by name.
+    """Build a table from rows that include ``image_id``: intrinsic columns first, then extra ones by name.
 
     An extra column without any value is left out.
     """
@@ -101,11 +100,11 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def column_of(values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Array:
-    """Values of an extra or a derived column, of the narrowest type that holds them all, or of type ``kind``.
+    """Build an extra or derived column, of the narrowest type that fits all values, or of type ``kind``.
 
-    Truth values, 64-bit whole numbers, floats and text are told apart; whole numbers among floats become
-    floats, and any other mixture, or a whole number beyond 64 bits, becomes text. So every value can be stored
-    and columns of one name can always be merged. Raises TypeError for any other value, bytes and dates too.
+    Types are bool, int64, float64 and text. Integers among floats become floats; any other mixture, or an integer
+    beyond 64 bits, becomes text. So every value can be stored and columns of one name can always be merged. Raises
+    TypeError for values of other types, such as bytes and dates.
     """
     values = [_plain(value) for value in values]
     if kind is None:
@@ -118,7 +117,7 @@ def column_of(values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Arra
 
 
 def common_type(kinds: Iterable[pa.DataType]) -> pa.DataType:
-    """The narrowest type that holds values of all these; null where there are no values."""
+    """Return the narrowest type that fits values of all these types; null where there are none."""
     found = {str(kind): kind for kind in kinds if kind != pa.null()}
     if len(found) <= 1:
         return next(iter(found.values()), pa.null())
@@ -126,19 +125,20 @@ def common_type(kinds: Iterable[pa.DataType]) -> pa.DataType:
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables below each other; what one lacks is null there, and types that differ meet as in `column_of`."""
+    """Concatenate tables. A column that a table lacks is null there; types that differ are unified as in
+    `column_of`."""
     names = dict.fromkeys(name for table in tables for name in table.column_names)
     fields = []
     for name in names:
         parts = [table.schema.field(name) for table in tables if name in table.column_names]
-        # A field is one of INTRINSIC in all tables or in none, but for MEASURES, which may be a source's in old ones.
+        # A field is in INTRINSIC for all tables or none, except MEASURES, which in old tables may be a source's own.
         fields.append(parts[0].with_type(common_type(part.type for part in parts)))
     schema = pa.schema(fields)
     return pa.concat_tables([with_schema(table, schema) for table in tables])
 
 
 def with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The columns of ``schema``: those that the table lacks are null, those of another type meet as in `column_of`."""
+    """Convert a table to ``schema``: missing columns become null, other types are converted as in `column_of`."""
     arrays = []
     for field in schema:
         if field.name not in table.column_names:
@@ -165,7 +165,7 @@ def _type_of(value: Any) -> pa.DataType:
 
 
 def _plain(value: Any) -> Any:
-    """Python's own type for NumPy's, and text that UTF-8 can hold: file names and EXIF may bring other."""
+    """Convert NumPy scalars to Python's types, and text to valid UTF-8: file names and EXIF may contain anything."""
     if isinstance(value, np.generic):
         value = value.item()
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
@@ -177,7 +177,7 @@ def _text_of(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """A float16 matrix that comes in blocks of rows, so that it need not fit into memory."""
+    """A float16 matrix that arrives in blocks of rows, so that it need not fit into memory."""
 
     rows: int
     width: int
@@ -188,7 +188,7 @@ class Blocks:
 
 
 def write_table(path: Path, table: pa.Table) -> durable_files.Written:
-    """Stage a Parquet file. A table that would be refused when read, of long repeated texts, is stored uncompressed."""
+    """Stage a Parquet file, uncompressed if long repeated texts would make readers refuse the compressed one."""
     options = {"row_group_size": ROW_GROUP, "write_page_checksum": True}
     written = durable_files.stage(path, lambda out: pq.write_table(table, out, compression="zstd", **options))
     if may_unpack(table.nbytes, written.size):
@@ -215,9 +215,9 @@ def write_array(path: Path, array: npt.NDArray[Any] | Blocks) -> durable_files.W
 def read_rows(
     file: BinaryIO, rows: Sequence[int], columns: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Some rows of a Parquet file, of all or some columns, in the order asked for; nulls and the id are left out.
+    """Read some rows of a Parquet file, in the order given, with all or some columns; nulls and the id are left out.
 
-    This and the functions below take a file that is open for reading, and raise OSError where it is damaged.
+    This and the functions below take a file open for reading, and raise OSError where it is damaged.
     """
     with open_table(file) as table_file:
         group_of: dict[int, list[int]] = {}
@@ -227,14 +227,14 @@ def read_rows(
         for group, positions in group_of.items():
             table = table_file.read(columns, [group])
             for position in positions:
-                # Not `take`: it would import pyarrow.compute, which costs a cold search some 50 ms.
+                # Not `take`: it would import pyarrow.compute, which costs a cold search about 50 ms.
                 (row,) = table.slice(rows[position] - group * ROW_GROUP, 1).to_pylist()
                 found[position] = {k: v for k, v in row.items() if v is not None and k != "image_id"}
     return found
 
 
 def read_some(file: BinaryIO, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
-    """Columns of some rows (ascending) of a Parquet file. What is read are the row groups that hold them."""
+    """Read columns of some rows (ascending) of a Parquet file. Only the row groups that contain them are read."""
     with open_table(file) as table_file:
         groups, first = np.unique(rows // ROW_GROUP, return_inverse=True)
         table = table_file.read(columns, groups.tolist())
@@ -242,20 +242,20 @@ def read_some(file: BinaryIO, rows: npt.NDArray[np.int64], columns: Sequence[str
 
 
 def read_texts(file: BinaryIO, column: str) -> Iterator[list[str | None]]:
-    """A column of texts, a row group at a time."""
+    """Yield a text column, one row group at a time."""
     with open_table(file) as table_file:
         for group in range(table_file.groups):
             yield table_file.read([column], [group]).column(column).to_pylist()
 
 
 def read_table(file: BinaryIO, columns: Sequence[str] | None = None) -> pa.Table:
-    """All rows of a Parquet file, of all or some columns."""
+    """Read all rows of a Parquet file, with all or some columns."""
     with open_table(file) as table_file:
         return table_file.read(columns)
 
 
 def read_schema(file: BinaryIO) -> pa.Schema:
-    """Names and types of the columns of a Parquet file."""
+    """Read names and types of the columns of a Parquet file."""
     with open_table(file) as table_file:
         return table_file.schema
 
@@ -263,13 +263,15 @@ def read_schema(file: BinaryIO) -> pa.Schema:
 def load_table(
     root: Path, name: str, columns: Sequence[str] | None = None, *, rows: int | None = None
 ) -> pa.Table:
-    """The table in a Parquet file of a collection. Raises as ``open_file``, and DamagedFileError."""
+    """Load a Parquet file of a collection as a table. Raises as ``open_file``, and DamagedFileError."""
     with open_file(root, name) as file:
         try:
             check_table(file, name, rows)
             return read_table(file, columns)
         except OSError as error:
-            if error.errno is not None:  # The system refuses; damage that Arrow finds has no number.
+            if (
+                error.errno is not None
+            ):  # From the operating system; Arrow's errors about damage have no errno.
                 raise
             raise damaged_file(root, name, error) from error
         except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
@@ -277,9 +279,10 @@ def load_table(
 
 
 def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
-    """Raise ValueError where a Parquet file is not what a file called ``name`` is, or has not as many ``rows``.
+    """Raise ValueError where a Parquet file does not fit its ``name``, or does not have ``rows`` rows.
 
-    It has an id for each row. Intrinsic columns have their types, and metadata have them all, but for the measures.
+    It must have an id for each row. Intrinsic columns have their types, and metadata has all of them except the
+    measures.
     """
     with open_table(file) as table_file:
         schema, count = table_file.schema, table_file.rows
@@ -301,7 +304,7 @@ def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as JSON can hold it: hashes in hex, times in ISO 8601 with their zone where it is known."""
+    """Convert a row to JSON types: hashes to hex, times to ISO 8601 with their zone where it is known."""
     shown: dict[str, Any] = {k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()}
     zone = shown.pop("taken_at_zone", None)
     if (taken_at := shown.get("taken_at")) is not None:

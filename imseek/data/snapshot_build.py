@@ -1,4 +1,4 @@
-"""The FAISS index of a snapshot: made from all live rows, or from the one before, and written as it is mapped later."""
+"""Build the FAISS index of a snapshot, from all live rows or from the previous index, and write it for mapping."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from imseek.data.vectors.index_metadata import INDEX, LISTS, TABLE, IndexFolder
 from imseek.data.vectors.snapshot import imbalance, loaded
 from imseek.errors import UsageError
 
-#: The lists are laid out anew when there are so many times as many rows, or they are filled so much more unevenly.
+#: The lists are trained anew when rows or imbalance have grown by more than these factors.
 GROWTH = 2.0
 IMBALANCE = 1.7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """A FAISS index in memory, with how many rows its lists were laid out for and how evenly they were filled then.
+    """A FAISS index in memory; for how many rows its lists were trained, and how unevenly they were filled then.
 
-    ``layout`` is the folder of the part whose lists and codes it shares ("": they are its own), ``before`` the part
-    that it was added to.
+    ``layout`` is the folder of the part whose lists and codes it shares ("" if they are its own), ``before`` the part
+    that it extends.
     """
 
     index: Any
@@ -45,6 +45,7 @@ class Made:
 
 
 def made_anew(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> Made:
+    """Build an index of ``rows``, with lists of its own. Arguments and errors are those of :func:`build`."""
     with usable(factory, len(rows), dim):
         index = build(rows, dim, factory, memory, spared, tell)
     return Made(index, factory, len(rows), imbalance(index))
@@ -52,7 +53,10 @@ def made_anew(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, 
 
 @contextmanager
 def usable(factory: str, rows: int, dim: int) -> Iterator[None]:
-    """UsageError for what FAISS says of a kind: too few rows to train on, codes of a size that it cannot search."""
+    """Translate FAISS's errors about a kind of index into UsageError.
+
+    Examples: too few rows to train on, or codes of a size that it cannot search.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -64,11 +68,9 @@ def usable(factory: str, rows: int, dim: int) -> Iterator[None]:
 
 
 def extended(folder: IndexFolder, part: Part, fresh: LiveRows, tell: Tell) -> Made | None:
-    """A part, which lies in ``folder``, and ``fresh`` rows; None where it takes none: its lists must be laid out anew.
+    """Add ``fresh`` rows to the part in ``folder``; return None where its lists must be trained anew.
 
-    The dead stay until then.
-
-    Raises CorruptCollectionError.
+    Dead rows stay until then. Raises CorruptCollectionError.
     """
     index = loaded(folder)
     if inverted_file(index) is None:
@@ -82,7 +84,7 @@ def extended(folder: IndexFolder, part: Part, fresh: LiveRows, tell: Tell) -> Ma
 
 
 def stage(index: Any, folder: Path) -> dict[str, durable_files.Written]:
-    """Write an index as it is mapped later. Its lists may be gone from it after that."""
+    """Write an index in the form in which it is mapped later. The index may lose its lists."""
     written = {}
     if (blocks := inverted_lists.in_blocks(index)) is not None:
         table = inverted_lists.table_of(blocks)
@@ -97,7 +99,7 @@ def stage(index: Any, folder: Path) -> dict[str, durable_files.Written]:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise UsageError for a kind of index that would be refused when it is read."""
+    """Raise UsageError for a kind of index that would be refused on reading."""
     try:
         with path.open("rb") as file:
             check_structure(file)
@@ -117,7 +119,7 @@ def write_array(array: Any, out: Any) -> None:
 
 
 def _write(index: Any, out: Any) -> None:
-    """Through Python's file, which hashes what it is given. What the system says is raised as it says it."""
+    """Write an index through Python's file, which hashes the data. Errors of the system are raised unchanged."""
     trouble: list[OSError] = []
 
     def write(data: Any) -> int:

@@ -1,4 +1,4 @@
-"""The files of a snapshot: its parts, each written into a folder of staging, put in place in one commit."""
+"""Write the parts of a snapshot into folders of staging, and publish them in one commit."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from imseek.data.vectors.tuning import UNTUNED
 from imseek.data.writer import Writer
 from imseek.types import IndexPolicy, SpaceInfo
 
-#: The kind of file in the catalog.
+#: Kind of a snapshot's files in the catalog.
 KIND: Final = "snapshot"
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A part that is written, in a folder of staging. Its facts are not yet: they name other parts."""
+    """A part written to a folder of staging, except its metadata, which names other parts."""
 
     folder: IndexFolder
     facts: Facts
@@ -43,13 +43,13 @@ class Staged:
 def stage_part(
     folder: IndexFolder, made: Made, rows: LiveRows, space: SpaceInfo, policy: IndexPolicy, memory: int
 ) -> Staged:
-    """Write what was made of ``rows``, and of the part before it. Reads every row once more.
+    """Write the index of ``rows`` and of the part that it extends. Reads every row once more.
 
-    Raises CorruptCollectionError where one holds NaN or infinity.
+    Raises CorruptCollectionError where a row has NaN or infinity.
     """
     lo, hi = rows.norm_range()
     ids = np.sort(rows.ids())
-    if made.before is not None:  # An image in it that is suspended now may come back.
+    if made.before is not None:  # A suspended image in it may come back.
         lo, hi = min(lo, made.before.facts.lo), max(hi, made.before.facts.hi)
         ids = np.union1d(ids, made.before.covered.ids())
     durable_files.fresh_folder(folder.path)
@@ -79,7 +79,7 @@ def stage_part(
 
 
 def open_staged(part: Staged) -> Snapshot:
-    """Mapped, as it will be searched."""
+    """Map a staged part as it will be searched."""
     return Snapshot(mapped(part.folder), Covered.read(part.folder, part.facts.rows), part.facts)
 
 
@@ -91,8 +91,10 @@ def publish(
     made: Sequence[Staged] = (),
     truth: Questions | None = None,
 ) -> int:
-    """Parts that stay, and new ones, are the snapshot of a space from now on, with these facts and the answers by which
-    it was measured. One part without such answers is the snapshot itself."""
+    """Make parts that stay and new ones the snapshot of a space, with these facts and the measured queries' answers.
+
+    A single part without such answers is the snapshot itself. Returns the generation.
+    """
     whole = writer.staging / f"index-{space.space_id}"
 
     def change(connection: Connection, generation: int) -> None:
@@ -108,7 +110,7 @@ def publish(
             moved = []
             new = [Path(layout.snapshot_part(space.space_id, generation, n)) for n in range(1, len(made) + 1)]
             for n, (one, folder) in enumerate(zip(made, new, strict=True)):
-                # Of several that are made at once, the first one's lists are those of all.
+                # Parts built together share the lists of the first.
                 sealed = replace(one.facts, layout=one.facts.layout or (new[0].name if n else ""))
                 moved += _moved(
                     one.folder.path,
@@ -134,13 +136,15 @@ def publish(
 
 
 def keep(writer: Writer, space: SpaceInfo, found: Indexed, parts: Sequence[Part]) -> int:
-    """Only these parts are the snapshot of a space from now on; what the others had is scanned. It is searched as
-    before: what was measured then holds for fewer, too. The answers by which that was done go."""
+    """Reduce the snapshot of a space to these parts; rows of the others are scanned. Return the generation.
+
+    Search parameters stay: what was measured holds for fewer parts, too. The answers it was measured by are dropped.
+    """
     return publish(writer, space, replace(found.facts, rows=sum(part.rows for part in parts)), parts)
 
 
 def retire(connection: Connection, generation: int, space_id: int, but: Sequence[str] = ()) -> None:
-    """The snapshot of a space is not live any more, but for its parts in these folders."""
+    """Retire the snapshot of a space, except its parts in the folders ``but``."""
     ours = (t.files.c.kind == KIND) & (t.files.c.space_id == space_id)
     if but:
         folders = [f"{layout.index_folder(space_id)}/{name}/" for name in but]

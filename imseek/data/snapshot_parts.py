@@ -1,8 +1,8 @@
-"""The parts of a snapshot: which of them stay when a collection grows, and what new ones are made of.
+"""Plan the parts of a snapshot as a collection grows: which stay, and what new ones contain.
 
-A part is a snapshot of its own, over other images than the others. What has come since goes into the last part while
-that is small, and into a new one from then on: so growth costs what has grown. Where there are many parts, the two
-smallest become one. A new part takes over the lists and codes of the one before, where these fit what it holds.
+A part is a snapshot of its own, over other images than the other parts. New rows go into the last part while that is
+small, then into a new one, so the cost of growth depends on what was added. Where there are many parts, the two
+smallest are merged. A new part reuses the lists and codes of the previous one if they fit its rows.
 """
 
 from __future__ import annotations
@@ -30,40 +30,47 @@ from imseek.data.vectors.index_metadata import Covered
 from imseek.data.vectors.snapshot import imbalance, without_rows
 from imseek.types import SpaceInfo
 
-#: A part that has so many rows is not written anew for what comes later, and smaller collections have one part.
+#: A part with this many rows is not rewritten for new ones; smaller collections have one part.
 PART_ROWS = 1 << 20
-#: So many parts at most: each is asked at every search.
+#: Maximum number of parts: every search asks each of them.
 MOST = 16
-#: Dead rows in a part, as a share, at which those that live move to another.
+#: Share of dead rows in a part above which its live rows move to another part.
 DEAD_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What becomes of the parts there are: some ``stay``, and what they lack goes ``onto`` another, or into a new one
-    (None). The others go, and what lives of them is added again."""
+    """A plan for the existing parts: those that ``stay``, and the part ``onto`` which missing rows go (None: a new
+    one).
+
+    The other parts are dropped, and their live rows added again.
+    """
 
     stay: tuple[Part, ...]
     onto: Part | None
 
 
 def many(found: Indexed) -> bool:
-    """Whether a space has as many rows as make more than one part."""
+    """Whether a space has enough rows for several parts."""
     return len(found.live) > PART_ROWS
 
 
 def outgrown(found: Indexed) -> bool:
-    """Whether lists must be laid out anew for as many rows. From some millions on there are as many lists as there ever
-    are, and those stay."""
+    """Whether the lists must be trained anew for the present number of rows.
+
+    From some millions of rows on, the number of lists is at its maximum, and they stay.
+    """
     trained, rows = max(part.facts.trained for part in found.parts), len(found.live)
     return rows > GROWTH * trained and (not many(found) or list_count(rows) > list_count(trained))
 
 
 def stale(part: Part) -> bool:
+    """Whether too many of a part's rows are dead."""
     return part.dead > DEAD_SHARE * part.rows
 
 
 def growth(found: Indexed) -> Growth:
+    """Plan which parts stay, and where the rows go that these lack."""
     stay = [part for part in found.parts if not stale(part)]
     fresh = len(found.live) - sum(part.live for part in stay)
     if not fresh or not stay:
@@ -79,14 +86,14 @@ def growth(found: Indexed) -> Growth:
 
 
 def has_lists(part: Part) -> bool:
-    """Whether rows can be added to it as it is."""
+    """Whether rows can be added to a part as it is."""
     if cagra_degree(part.facts.factory) is not None:
         return False
     return inverted_file(make(part.facts.factory, part.facts.dim)) is not None
 
 
 def lacking(segments: Sequence[Segment], parts: Sequence[Part]) -> LiveRows:
-    """The live rows that are in none of ``parts``."""
+    """Return the live rows that are in none of ``parts``."""
     covered = Covered.of_all([part.covered for part in parts])
     known = [np.flatnonzero(covered.has(segment.ids)) for segment in segments]
     return LiveRows(
@@ -97,8 +104,10 @@ def lacking(segments: Sequence[Segment], parts: Sequence[Part]) -> LiveRows:
 def grown(
     found: Indexed, plan: Growth, rows: LiveRows, space: SpaceInfo, memory: int, auto: bool, tell: Tell
 ) -> Made | None:
-    """A part with ``rows``, and those of the part that they go onto. None where they do not fit into its lists: then
-    that part is to stay too, for a new one to be made."""
+    """Build a part of ``rows`` and the part that they are added to.
+
+    Returns None where they do not fit the lists of that part: it then stays too, and a new part must be built.
+    """
     if plan.onto is not None:
         return extended(found.folder.beside(plan.onto.name), plan.onto, rows, tell)
     last = plan.stay[-1]
@@ -120,8 +129,10 @@ def grown(
 def made_in_parts(
     rows: LiveRows, dim: int, factory: str, memory: int, spared: Any, tell: Tell
 ) -> Iterator[tuple[Made, LiveRows]]:
-    """Indexes of all ``rows``, each with those that it has, one in memory at a time. As many as it takes for none to be
-    larger than ``memory``; all have the same lists and codes."""
+    """Build indexes of all ``rows``, one in memory at a time, and yield each with its rows.
+
+    There are as many as needed for none to exceed ``memory``; all have the same lists and codes.
+    """
     count = pieces(len(rows), dim, factory, memory)
     if count == 1:
         yield made_anew(rows, dim, factory, memory, spared, tell), rows
@@ -138,6 +149,7 @@ def made_in_parts(
 
 
 def pieces(rows: int, dim: int, factory: str, memory: int) -> int:
+    """Return how many parts are needed for none to exceed ``memory`` bytes; at most ``MOST``."""
     if cagra_degree(factory) is not None:
         return 1
     lists = inverted_file(index := make(factory, dim))

@@ -1,4 +1,4 @@
-"""How far long work is, and that it should end."""
+"""Report the progress of long work, and stop it on request."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 
 from imseek.types import Progress, ProgressCallback
 
-#: Progress is told at most so often, in seconds.
+#: Minimum seconds between two progress reports.
 OFTEN: Final = 0.2
 
 
 class Telling:
-    """Tells progress, and notices that the end is asked for."""
+    """Reports progress, and notices a request to stop."""
 
     def __init__(
         self,
@@ -22,12 +22,12 @@ class Telling:
         *,
         often: float = OFTEN,
     ) -> None:
-        """Within one phase, progress is told ``often`` seconds apart at least, and at its end."""
+        """Within one phase, progress is reported at most every ``often`` seconds, and at the end of the phase."""
         self.progress, self.stop, self._often = progress, stop, often
         self._began, self._told, self._phase = time.monotonic(), 0.0, ""
 
     def tell(self, phase: str, done: int, total: int | None) -> None:
-        """Raises InterruptedError where the event that asks for the end is set."""
+        """Report progress. Raises InterruptedError where the stop event is set."""
         now = time.monotonic()
         soon = phase == self._phase and now - self._told < self._often and done != total
         if self.progress is not None and not soon:
@@ -36,6 +36,6 @@ class Telling:
         self.check()
 
     def check(self) -> None:
-        """The same, without telling."""
+        """Raise InterruptedError where the stop event is set."""
         if self.stop is not None and self.stop.is_set():
             raise InterruptedError

@@ -1,8 +1,8 @@
-"""Building the approximate index of a space, and keeping it: a snapshot per space, replaced or grown in one commit.
+"""Build and maintain the approximate index of each space: one snapshot per space, replaced or grown in one commit.
 
-A collection remembers how it wants to be indexed (:class:`IndexPolicy`). Small ones are scanned; larger ones get a
-snapshot at the end of the run that made them large, and another one when too many rows have come since. A snapshot is
-derived: losing it costs time and nothing else, and searches go on without one.
+A collection stores how it wants to be indexed (:class:`IndexPolicy`). Small ones are scanned; larger ones get a
+snapshot at the end of the run that made them large, and another when too many rows have been added since. A snapshot is
+derived data: losing it costs time only, and searches work without one.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ from imseek.types import (
     SpaceInfo,
 )
 
-#: Rows since the last build that are scanned at every search: at most so many, or this share of all; of collections
-#: with more than one part, at most what would be scanned without an index.
+#: Limits of the rows added since the last build, which every search scans: a number, or a share of all rows if that is
+#: more. For collections of several parts, also at most what would be scanned without an index.
 TAIL_ROWS = 20_000
 TAIL_SHARE = 0.05
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """Whoever asked for the build wants no more of it."""
+    """The caller has asked the build to stop."""
 
 
 def told(writer: Writer, progress: ProgressCallback, stop: threading.Event | None) -> Tell:
-    """A :data:`Tell` that speaks of images to who follows a run, and ends the work when ``stop`` is set."""
+    """Return a :data:`Tell` that reports progress in images, and raises :class:`Stopped` when ``stop`` is set."""
     started, images = time.monotonic(), writer.current().images
 
     def tell(share: float) -> None:
@@ -77,7 +77,7 @@ def told(writer: Writer, progress: ProgressCallback, stop: threading.Event | Non
 
 @contextmanager
 def trying(writer: Writer, policy: IndexPolicy | None) -> Iterator[None]:
-    """``policy`` holds from now on (None: the one that holds already), unless the body finds that it cannot be used."""
+    """Set ``policy`` (None keeps the present one), and restore the previous one if the body raises UsageError."""
     before = policy_of(writer.root)
     if policy is not None:
         _check(policy, [space.dim for space in writer.current().spaces])
@@ -105,9 +105,9 @@ def _set_policy(writer: Writer, policy: IndexPolicy) -> None:
 
 
 def renew_due(writer: Writer, progress: ProgressCallback, stop: threading.Event | None) -> tuple[str, ...]:
-    """At the end of a run: what is due, where the policy lets runs do it. Returns what a user should be told.
+    """Build the indexes that are due at the end of a run, if the policy allows it; return messages for the user.
 
-    What keeps an index from being built does not undo the run, so it is told and not raised.
+    Failing to build an index does not undo the run, so the failure is reported, not raised.
     """
     if not policy_of(writer.root).renew:
         return ()
@@ -119,7 +119,7 @@ def renew_due(writer: Writer, progress: ProgressCallback, stop: threading.Event 
 
 
 def told_of(report: BuildReport) -> str | None:
-    """A line on what was done; None where nothing was."""
+    """Describe what was built in one line; None where nothing was."""
     index = report.index
     if report.outcome not in ("built", "extended") or index is None:
         return None
@@ -130,10 +130,10 @@ def told_of(report: BuildReport) -> str | None:
 
 
 def renew(writer: Writer, tell: Tell, *, force: bool = False) -> list[BuildReport]:
-    """Bring the snapshot of every space in use in line with the policy: what is due, or with ``force`` all anew.
+    """Bring the snapshot of every space in use in line with the policy: what is due, or with ``force`` all of them.
 
-    Raises UsageError where the policy cannot be followed (a factory string that FAISS refuses, too little memory),
-    and what reading and writing a collection raises.
+    Raises UsageError where the policy cannot be followed (a factory string that FAISS refuses, too little memory), and
+    the errors of reading and writing a collection.
     """
     policy = policy_of(writer.root)
     spaces = writer.current().spaces
@@ -148,7 +148,8 @@ def renew(writer: Writer, tell: Tell, *, force: bool = False) -> list[BuildRepor
 
 
 def pending(reader: Reader, policy: IndexPolicy) -> list[tuple[int, str]]:
-    """What :func:`renew` would do now: by space the kind of index that would be built, ``""`` where one would go."""
+    """Return what :func:`renew` would do now: space and kind of index to build; ``""`` where the index would be
+    dropped."""
     found = []
     for space in reader.current.spaces:
         rows = len(LiveRows(reader.segments(space.space_id)))
@@ -159,13 +160,15 @@ def pending(reader: Reader, policy: IndexPolicy) -> list[tuple[int, str]]:
 
 
 def drop(writer: Writer, space_id: int) -> int:
-    """Searches scan the vectors of the space again. The files go as others do that nobody uses any more."""
+    """Drop the snapshot of a space, whose vectors are scanned again. Its files are retired as usual."""
     return writer.apply(lambda connection, generation: retire(connection, generation, space_id))
 
 
 def drop_file(writer: Writer, space_id: int, file: str) -> str:
-    """Do without a damaged file of a snapshot: without the part that it is of, where it is of one of several that can
-    be read. Returns what has gone, "" where the file was of none that is in use."""
+    """Drop a damaged file of a snapshot: only the part that it belongs to, if other parts can be read.
+
+    Returns what was dropped, "" where the file belonged to no snapshot in use.
+    """
     reader = Reader(writer.root)
     folder = IndexFolder(writer.root, file.rpartition("/")[0])
     space = next((one for one in reader.current.spaces if one.space_id == space_id), None)
@@ -183,8 +186,10 @@ def drop_file(writer: Writer, space_id: int, file: str) -> str:
 
 
 def drop_stale(writer: Writer) -> None:
-    """Drop what of snapshots holds an image that has gone, for who wants its bytes gone too; damaged ones as well, and
-    those of spaces that are not in use. Queries that are kept are vectors of images: they go in any case."""
+    """Drop parts of snapshots that contain a deleted image, damaged snapshots, and those of unused spaces, for a purge.
+
+    Stored queries are vectors of images: they are dropped in any case.
+    """
     reader = Reader(writer.root)
     in_use = {space.space_id: space for space in reader.current.spaces}
     for space_id in map(int, reader.current.snapshots):
@@ -197,7 +202,7 @@ def drop_stale(writer: Writer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a space is due: ``outcome`` as in :class:`BuildReport`, and the kind of index it gets."""
+    """What is due for a space: ``outcome`` as in :class:`BuildReport`, and the kind of index to build."""
 
     outcome: str
     factory: str = ""
@@ -254,7 +259,7 @@ def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, t
 
 
 class _Build:
-    """Build, tune, measure, publish: the index of one space."""
+    """Builds, tunes, measures and publishes the index of one space."""
 
     def __init__(
         self,
@@ -274,7 +279,7 @@ class _Build:
         self.large = len(rows) > snapshot_parts.PART_ROWS
 
     def run(self) -> str:
-        """Returns whether it was built or extended."""
+        """Run the build; return "built" or "extended"."""
         if self.plan.outcome == "extended" and self.found is not None:
             try:
                 if many(self.found):
@@ -304,7 +309,7 @@ class _Build:
         self.tell(0.7 * share)
 
     def _grown(self, found: Indexed) -> tuple[tuple[Part, ...], list[Staged], LiveRows]:
-        """The parts that stay, the new one, where there is something to put into it, and what is new to all of them."""
+        """Return the parts that stay, the new one if any rows go into it, and the rows that are new to all parts."""
         plan = growth(found)
         if not plan.stay and plan.onto is None:
             return (), [], self.rows
@@ -322,13 +327,15 @@ class _Build:
         return plan.stay, [], new
 
     def _staged(self, made: Made, rows: LiveRows, number: int) -> Staged:
-        """``made``, which has ``rows`` beside those of the part before it, written but not in place."""
+        """Stage ``made``, which contains ``rows`` and those of the part that it extends."""
         folder = IndexFolder(self.writer.root, f"{layout.STAGING}/index-{self.space.space_id}.{number}")
         return stage_part(folder, made, rows, self.space, self.policy, self.memory)
 
     def _publish(self, stay: Sequence[Part], made: Sequence[Staged], fresh: LiveRows | None) -> None:
-        """Tune and measure all of these together, and put them in place. ``fresh`` are the rows that the index before
-        did not have; None: there was none that counts."""
+        """Tune and measure all parts together, and publish them.
+
+        ``fresh`` are the rows that the previous index lacked; None if no previous index counts.
+        """
         space, folder = self.space, layout.index_folder(self.space.space_id)
         lying = [IndexFolder(self.writer.root, f"{folder}/{part.name}") for part in stay]
         parts = [Snapshot.open(one) for one in lying] + [open_staged(one) for one in made]
@@ -362,7 +369,7 @@ class _Build:
         publish(self.writer, space, facts, stay, made, truth)
 
     def _questions(self, fresh: LiveRows | None) -> Questions:
-        """As they are kept, while they are of at least half of the images; else they are chosen anew."""
+        """Return the stored queries while they were chosen from at least half of the images, else choose new ones."""
         if fresh is not None and self.found is not None and many(self.found):
             try:
                 kept = Questions.read(self.found.folder)
@@ -375,7 +382,7 @@ class _Build:
 
 
 def _words(reader: Reader, space: SpaceInfo) -> Float32 | None:
-    """Vectors of captions by the encoder of a space of pictures, where there are enough of them."""
+    """Return vectors of captions by the encoder of an image space, if there are enough of them."""
     captions = reader.current.caption_space
     if space.modality != "image" or captions is None or captions.fingerprint != space.fingerprint:
         return None

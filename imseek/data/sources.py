@@ -1,4 +1,4 @@
-"""Sources in the catalog: adding, removing, re-rooting. Files of the user are never touched."""
+"""Add, remove and relocate sources in the catalog. The user's own files are never touched."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from imseek.types import display_path
 
 
 def absolute_root(root: Path, source: Source) -> bytes:
-    """Where a source lies now."""
+    """Return the current location of a source."""
     return join_root(base_folder(root), source.root, int(source.relative))
 
 
 def find(writer: Writer, source_id: int) -> Source:
-    """Raises SourceNotFoundError, naming the sources there are."""
+    """Return a source. Raises SourceNotFoundError, which names the existing ones."""
     found = writer.catalog.sources()
     for source in found:
         if source.source_id == source_id:
@@ -37,7 +37,7 @@ def find(writer: Writer, source_id: int) -> Source:
 
 
 def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | None = None) -> Source:
-    """Record a source at the absolute path or URL ``path``; kept relative where the collection lies beside it."""
+    """Record a source at the absolute path or URL ``path``; stored relative where the collection lies beside it."""
     root, relative = _stored_root(writer.root, path)
     settings = json.dumps(options or {}, sort_keys=True)
     made: list[Source] = []
@@ -62,7 +62,7 @@ def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | Non
 
 
 def set_options(writer: Writer, source_id: int, options: Mapping[str, Any]) -> None:
-    """What a source is scanned with from now on."""
+    """Set the options with which a source is scanned from now on."""
 
     def change(connection: Connection, _generation: int) -> None:
         values = {"options": json.dumps(options, sort_keys=True)}
@@ -72,9 +72,9 @@ def set_options(writer: Writer, source_id: int, options: Mapping[str, Any]) -> N
 
 
 def remove(writer: Writer, source_id: int) -> int:
-    """A source and its images leave the collection; returns the number of images."""
+    """Remove a source and its images from the collection; return the number of images."""
     find(writer, source_id)
-    # Images whose place an interrupted run ended, and whose new one it did not get to, go with their source.
+    # An interrupted run may have ended an image's place before recording the new one: it goes with its source.
     gone = [
         image_id for image_id, _, _, last in writer.catalog.homeless(quarantined=True) if last == source_id
     ]
@@ -91,9 +91,9 @@ def remove(writer: Writer, source_id: int) -> int:
 
 
 def relocate(writer: Writer, source_id: int, path: bytes) -> int:
-    """A source's folder has moved to the absolute path ``path``: its images keep their ids.
+    """Record that a source's folder has moved to the absolute path ``path``: its images keep their ids.
 
-    Returns the number of images. Raises UsageError where ``path`` cannot be where it moved to.
+    Returns the number of images. Raises UsageError where ``path`` cannot be the folder that moved.
     """
     source = find(writer, source_id)
     _check_new_root(writer, source, path)
@@ -101,7 +101,7 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
     count: list[int] = []
 
     def change(connection: Connection, _generation: int) -> None:
-        # In place, without a history: where the folder was, nothing is any more.
+        # Updated in place, without history: nothing is left at the old location.
         connection.execute(
             update(t.sources)
             .where(t.sources.c.source_id == source_id)
@@ -115,7 +115,7 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
 
 
 def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
-    """Whether the source can have moved there: a wrong answer would lose its images at the next run."""
+    """Raise UsageError unless the source can have moved there: a mistake would lose its images at the next run."""
     shown = display_path(path)
     if not source.root or is_url(source.root):
         raise UsageError(f"source {source.source_id} lies in no folder that could have moved")
@@ -139,7 +139,7 @@ def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
     for other in writer.catalog.sources():
         if other.source_id == source.source_id:
             continue
-        # One may lie inside the other, but an image must not belong to both.
+        # One source may lie inside the other, but no image may belong to both.
         root = absolute_root(writer.root, other)
         if contains(path, root):
             outer, inner = known, os.path.relpath(root, path)
@@ -152,10 +152,10 @@ def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
 
 
 def _is_folder(writer: Writer, source: Source) -> bool:
-    """Whether a source is (or was, before it moved) a folder, and not one file."""
+    """Whether a source is (or was, before it moved) a folder, not a single file."""
     if source.kind in ("folder", "file"):
         return source.kind == "folder"
-    # What lies in a file that is the source has nothing before the first separator.
+    # If the source is a file, paths of its members are empty before the first separator.
     known = writer.catalog.known_containers(source.source_id)
     return any(known) if known else os.path.isdir(absolute_root(writer.root, source))
 

@@ -1,7 +1,7 @@
-"""Bringing the spaces of an older catalog in line with ``current.json``: a switch to another space came after it.
+"""Bring the spaces of an older catalog in line with ``current.json``, after a later switch to another space.
 
-Without that, the catalog would go back to a space that may have been dropped, and the vectors of the one in use would
-be files that nobody knows.
+Otherwise the catalog would return to a space that may have been dropped, and the vectors of the one in use would be
+unknown files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from imseek.types import SpaceInfo
 
 
 def add(connection: Connection, space: SpaceInfo, position: int) -> None:
-    """Record a space in use as ``current.json`` tells of it, which leaves out what only the catalog knew."""
+    """Record a space in use from ``current.json``, which lacks what only the catalog had."""
     facts: dict[str, Any] = {
         "encoder": space.encoder,
         "revision": None,
@@ -40,9 +40,9 @@ def add(connection: Connection, space: SpaceInfo, position: int) -> None:
 
 
 def spaces(connection: Connection, folders: Folders, generation: int, current: Current) -> None:
-    """The spaces of ``current`` are in use, in its order; others of the catalog are kept, or were dropped.
+    """Put the spaces of ``current`` in use, in its order; other spaces of the catalog are kept, or were dropped.
 
-    Vector files that lie on the disk and belong to shards that the catalog knows are taken up.
+    Vector files on disk that belong to known shards are adopted.
     """
     s = t.spaces.c
     known = {row.space_id: row for row in connection.execute(select(t.spaces).where(live(t.spaces)))}
@@ -77,8 +77,7 @@ def _take_up(
     rows: int,
     spaces: Sequence[SpaceInfo],
 ) -> None:
-    """The vector files of a known shard that the catalog does not know. Images that have no row in one of them were
-    to be encoded again."""
+    """Adopt the vector files of a known shard that the catalog lacks; images without a row in one are encoded again."""
     paths = set(connection.execute(select(t.files.c.path).where(t.files.c.shard_id == shard_id)).scalars())
     empty: set[int] = set()
     for space in spaces:
@@ -94,7 +93,7 @@ def _take_up(
     try:
         ids = load_array(folders.root, layout.ids(shard_id), mapped=False)
     except (OSError, ValueError):
-        return  # The shard is lost as a whole; that comes next.
+        return  # The shard is lost as a whole; a later step of the repair handles it.
     for chunk in shard_catalog.chunks([int(ids[row]) for row in sorted(empty) if row < len(ids)]):
         mine = t.images.c.image_id.in_(chunk) & (t.images.c.shard_id == shard_id)
         connection.execute(update(t.images).where(mine).values(shard_id=None))

@@ -1,7 +1,7 @@
-"""The spaces of a collection in the catalog: those in use, those being built, and those kept after a switch.
+"""Manage the spaces of a collection in the catalog: those in use, those being built, and those kept after a switch.
 
 A space that is not current has its vector files in the catalog like any other, but ``current.json`` does not name it:
-readers pass it over, merging and purging carry it along.
+readers ignore it, merging and purging preserve it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from imseek.types.adapters import adapter_of
 
 @dataclass(frozen=True, slots=True)
 class StoredSpace:
-    """A space as the catalog has it. ``modalities`` are those its encoder takes, None where that is not recorded."""
+    """A space in the catalog. ``modalities`` are those that its encoder accepts, None if not recorded."""
 
     info: SpaceInfo
     is_current: bool
@@ -37,7 +37,7 @@ class StoredSpace:
 
 
 def stored(writer: Writer) -> list[StoredSpace]:
-    """All spaces that have not been dropped: those in use in their order, then the others by id."""
+    """Return all spaces that have not been dropped: those in use in their order, then the others by id."""
     with writer.catalog.transaction() as connection:
         rows = connection.execute(
             select(t.spaces)
@@ -53,7 +53,7 @@ def stored(writer: Writer) -> list[StoredSpace]:
 
 
 def find(writer: Writer, space_id: int) -> StoredSpace:
-    """Raises UsageError, naming the spaces there are."""
+    """Return a space. Raises UsageError, which names the existing ones."""
     found = stored(writer)
     for space in found:
         if space.info.space_id == space_id:
@@ -63,7 +63,7 @@ def find(writer: Writer, space_id: int) -> StoredSpace:
 
 
 def resting(writer: Writer) -> set[int]:
-    """Images in shards that are not searched now: quarantined or suspended."""
+    """Return images in shards that are not searched now: quarantined or suspended."""
     i = t.images.c
     query = select(i.image_id).where(live(t.images), i.state != LIVE, i.shard_id.is_not(None))
     with writer.catalog.transaction() as connection:
@@ -71,10 +71,10 @@ def resting(writer: Writer) -> set[int]:
 
 
 def take_up(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
-    """The space to build: one that is not in use and has the same fingerprint and modality, else a new one.
+    """Return the space to build: an unused one with the same fingerprint, dimension and modality, else a new one.
 
-    ``space`` is as for :func:`imseek.data.create.create`. What was built of it before, or is left of the time when it
-    was in use, counts; its encoder is named as it is named now.
+    ``space`` is as for :func:`imseek.data.create.create`. Existing vectors of an unused space count; its encoder's name
+    and details are updated.
     """
     taken: list[int] = []
 
@@ -86,7 +86,7 @@ def take_up(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
             select(s.space_id, s.facts).where(live(t.spaces), s.is_current == 0, like).order_by(s.space_id)
         ).first()
         if found is None:
-            # A number that was given is never given again: files of a dropped space may still lie there.
+            # Numbers are never reused: files of a dropped space may still exist.
             space_id = int(connection.execute(select(func.max(s.space_id))).scalar_one()) + 1
             add_space(connection, space_id, {**space, "is_current": 0, "born": generation})
         else:
@@ -105,7 +105,7 @@ def take_up(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
 
 
 def put_in_use(connection: Connection, space_id: int, replaces: int | None) -> None:
-    """From this generation on a space is current: in the place of another, which is kept, or behind all others."""
+    """Make a space current from this generation on: in place of another, which is kept, or behind all others."""
     s = t.spaces.c
     modality = connection.execute(select(s.modality).where(s.space_id == space_id)).scalar_one()
     if replaces is None:
@@ -121,9 +121,9 @@ def put_in_use(connection: Connection, space_id: int, replaces: int | None) -> N
 
 
 def drop(writer: Writer, space_id: int) -> DropReport:
-    """A space and its vectors leave the collection. Whether it may go is for the caller to know.
+    """Remove a space and its vectors from the collection. The caller decides whether it may go.
 
-    Its files stay for readers of earlier generations, as others do that nobody uses any more.
+    Its files stay for readers of earlier generations and are retired as usual.
     """
     info = find(writer, space_id).info
     f = t.files.c

@@ -1,4 +1,4 @@
-"""SQLite's errors in our terms."""
+"""Translate SQLite's errors into imseek's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, St
 
 
 def storage_error(error: BaseException | None, catalog: Path, *, writing: bool = False) -> StorageError:
-    """What an error of SQLite on ``catalog`` means for a user. What is not known to be harmless is damage.
+    """Translate an error of SQLite on ``catalog``. Errors not known to be harmless mean damage.
 
-    ``writing`` is for connections that make a file which is not there.
+    ``writing`` is for connections that create a file.
     """
     said = f"{catalog}: {error}"
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)

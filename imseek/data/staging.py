@@ -1,4 +1,4 @@
-"""A folder for unfinished work beside where its result will lie, so that one rename brings that to its place."""
+"""Create a folder for unfinished output beside its destination, so that one rename publishes it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from imseek.data import durable_files
 from imseek.data.system_errors import hint_of
 from imseek.errors import StorageError
 
-#: Seconds for which a folder that nobody holds is left alone: its maker may just be about to.
+#: Seconds for which an unlocked folder is left alone: its creator may be about to lock it.
 _YOUNG: Final = 60.0
 
 
 @contextmanager
 def workshop(parent: Path, name: str) -> Iterator[Path]:
-    """A new folder in ``parent``, for its user only, that goes at the end with all that is left in it.
+    """Create a private folder in ``parent``, and remove it at the end with all that is left in it.
 
-    Killed, it stays, and the next one of the same ``name`` removes it. Raises StorageError.
+    If the process is killed, the folder stays; the next call with the same ``name`` removes it. Raises StorageError.
     """
-    # A name has 255 bytes at most, and a character up to four.
+    # A file name has at most 255 bytes, a character up to four.
     prefix = f".imseek-{os.fsencode(name)[:80].decode(errors='ignore')}-"
     try:
         _clear(parent, prefix)
@@ -34,16 +34,16 @@ def workshop(parent: Path, name: str) -> Iterator[Path]:
         try:
             fd = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
             held.callback(os.close, fd)
-            held.callback(os.close, os.dup(fd))  # To remove it two files are opened, where no more may be.
+            held.callback(os.close, os.dup(fd))  # Reserves descriptors: removing the folder opens two files.
         except OSError:
             held.close()
             made.rmdir()
             raise
-    except OSError as error:  # Told of the folder: nobody knows of what was to be in it.
+    except OSError as error:  # Named by the parent folder: users do not know what was to be in it.
         raise StorageError(f"{parent}: {error.strerror}", hint=hint_of(error)) from error
     try:
         with held:
-            with suppress(OSError):  # Some file systems know no locks: there it is left where it is.
+            with suppress(OSError):  # On a file system without locks, a leftover folder stays.
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield made
     finally:
@@ -51,7 +51,7 @@ def workshop(parent: Path, name: str) -> Iterator[Path]:
 
 
 def _clear(parent: Path, prefix: str) -> None:
-    """Remove what killed processes left."""
+    """Remove folders that killed processes left."""
     for path in parent.iterdir():
         if not path.name.startswith(prefix) or path.is_symlink():
             continue

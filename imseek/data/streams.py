@@ -1,4 +1,4 @@
-"""Streams that others have opened."""
+"""Write to streams that others have opened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write_all(out: Any, data: bytes) -> None:
-    """Raw streams, such as a socket's, may take a part only; what has a buffer takes all. Raises what ``out`` does."""
+    """Write all of ``data``: raw streams, such as sockets, may accept only part of it. Raises what ``out`` raises."""
     if not isinstance(out, io.RawIOBase):
         out.write(data)
         return

@@ -1,4 +1,4 @@
-"""Facts about a collection for people: counts, sources, failures, disk use. Read-only, without SQLAlchemy."""
+"""Summarise a collection for people: counts, sources, failures, disk use. Read-only, without SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from imseek.types import (
     SpaceSummary,
 )
 
-#: In ``facts`` of a space that was in use: since when it is kept beside the one that took its place.
+#: Key in ``facts`` of a space formerly in use: the time when it was replaced.
 KEPT_SINCE = "kept_since"
 
-#: Characters of what a run records of itself, at most.
+#: Maximum characters of a run's ``detail``.
 _LONGEST_DETAIL: Final = 1 << 16
 
 #: How a collection without an approximate index is searched.
@@ -38,9 +38,9 @@ SCAN: Final = "exact scan of float16 rows (recall 1)"
 
 
 def summarise(reader: Reader) -> CollectionInfo:
-    """The collection at the reader's generation; failures, which have no history, as of now.
+    """Summarise the collection at the reader's generation; failures, which have no history, as of now.
 
-    Raises StaleGenerationError where a purge has taken that generation away.
+    Raises StaleGenerationError where a purge has removed that generation's history.
     """
     root, current = reader.root, reader.current
     base = base_folder(root)
@@ -94,7 +94,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         index=", ".join([*(_told(info) for info in built), *_damaged(reader, built, policy)]) or SCAN,
         writer=running_writer(root) if is_locked(root) else None,
         spaces=tuple(_space(space, facts.get(space.space_id, ""), precisions) for space in current.spaces),
-        # Which spaces are in use has no history: in the catalog a switch may have come since.
+        # `is_current` has no history: the catalog may have switched spaces since this generation.
         other_spaces=tuple(
             _other(current, SpaceInfo(*columns), known, parts, size)
             for *columns, known, parts, size in others
@@ -107,7 +107,7 @@ def summarise(reader: Reader) -> CollectionInfo:
 
 
 def _damaged(reader: Reader, built: Sequence[IndexInfo], policy: IndexPolicy) -> list[str]:
-    """Spaces whose index cannot be used, as far as that can be told without reading it."""
+    """Describe spaces whose index cannot be used, by its metadata alone."""
     sound = {info.space_id for info in built}
     unsound = [space for space in reader.current.spaces if space.space_id not in sound]
     broken = [space for space in unsound if reader.snapshot_folder(space.space_id) is not None]
@@ -120,12 +120,12 @@ def _told(info: IndexInfo) -> str:
 
 
 def _present(place: bytes) -> bool:
-    """Whether a source lies where it did; of one that is elsewhere (no folder of ours, a URL) that is not asked."""
+    """Whether a source is still at its location; True for URLs and sources without a folder."""
     return not place or is_url(place) or os.path.exists(place)
 
 
 def _precisions(details: Iterable[tuple[str]]) -> dict[int, dict[str, None]]:
-    """By space, the precisions in which runs have encoded, in the order of the runs."""
+    """Return, by space, the precisions with which runs have encoded, in the order of the runs."""
     found: dict[int, dict[str, None]] = {}
     for (detail,) in details:
         with suppress(ValueError):
@@ -136,7 +136,7 @@ def _precisions(details: Iterable[tuple[str]]) -> dict[int, dict[str, None]]:
 
 
 def modalities_of(facts: str) -> tuple[str, ...] | None:
-    """What the encoder of a space takes, by the ``facts`` of that space; None where that is not recorded."""
+    """Return what the encoder of a space accepts, from the space's ``facts``; None if not recorded."""
     with suppress(ValueError):
         return JsonObject(json_object(facts)).texts("modalities")
     return None

@@ -1,4 +1,4 @@
-"""The operating system's errors in our terms."""
+"""Translate the operating system's errors into imseek's."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _HINTS = {
 
 @contextmanager
 def explained(path: Path | str) -> Iterator[None]:
-    """What the system refuses in the body of the ``with``, as a StorageError (ReadOnlyError) that says where.
+    """Translate errors of the operating system in the body into StorageError (or ReadOnlyError), with the path.
 
-    ``path``, a URL where it is text, is the place where the system's error names none, as for a write or an fsync.
-    Damage that Arrow finds, which is an OSError without a number, passes through.
+    ``path`` (a string if it is a URL) is used where the error names no file, as for a write or an fsync. Arrow's
+    OSErrors about damage, which have no errno, pass through.
     """
     try:
         yield
@@ -39,10 +39,10 @@ def explained(path: Path | str) -> Iterator[None]:
 
 
 def system_error(error: OSError, path: Path | str) -> StorageError:
-    """What an error of the system, or of a store elsewhere, means for a user."""
+    """Translate an error of the operating system or of remote storage."""
     named = error.filename if isinstance(error.filename, str | bytes) else path
     if isinstance(error.filename2, str | bytes) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        named = error.filename2  # Of a copy: it is not the original that has no room.
+        named = error.filename2  # In a copy, it is the destination that has no room.
     said = f"{os.fsdecode(named)}: {error.strerror or os.strerror(error.errno or 0)}"
     if error.errno == errno.EROFS:
         return ReadOnlyError(said, hint="searching it works; indexing does not")
@@ -50,6 +50,6 @@ def system_error(error: OSError, path: Path | str) -> StorageError:
 
 
 def hint_of(error: OSError) -> str | None:
-    """What to do about an error of the system. That of a store elsewhere has words of its own, and is no disk's."""
+    """Suggest what to do about an error of the system; None for remote storage, which has messages of its own."""
     number = error.errno or 0
     return _HINTS.get(number) if error.strerror in (None, os.strerror(number)) else None

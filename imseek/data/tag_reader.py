@@ -1,4 +1,4 @@
-"""Reading tags without SQLAlchemy: who has which, in one generation, and how many of each there are."""
+"""Read the tags of one generation without SQLAlchemy, and count them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from imseek.data.metadata_columns import marks_duplicates
 from imseek.data.reader import FOREVER, Reader, chunks
 from imseek.errors import UsageError, did_you_mean
 
-#: What the provenance of tags begins with that a model gave: nobody has said them, and models do not learn from them.
+#: Prefixes of the provenance of tags given by a model: no person gave them, and models do not learn from them.
 LEARNED = ("probe ", "zero-shot ", "moderation ")
-#: What stands before it where a tag is of an earlier picture of the same file.
+#: Precedes the provenance of a tag that was given to an earlier picture of the same file.
 _CARRIED = re.compile(r"\A(?:carried over from \d+: )+")
 
-#: Image, tag, and where it comes from.
+#: Image id, tag, and provenance.
 TagRow = tuple[int, str, str]
 
 
 def rows(reader: Reader, tags: Sequence[str] | None = None) -> list[TagRow]:
-    """All tags of a generation, or those of some names, by image and tag. Raises StaleGenerationError."""
+    """Return all tags of a generation, or those with some names, by image and tag. Raises StaleGenerationError."""
     query = "SELECT image_id, tag, provenance FROM tags WHERE born <= ? AND died > ?"
     values: list[object] = [reader.generation, reader.generation]
     if tags is not None:
@@ -34,17 +34,17 @@ def rows(reader: Reader, tags: Sequence[str] | None = None) -> list[TagRow]:
 
 
 def is_learned(provenance: str) -> bool:
-    """Whether a model gave a tag from there, be it for what the file held before."""
+    """Whether a tag with this provenance was given by a model, even for an earlier picture of the same file."""
     return _CARRIED.sub("", provenance).startswith(LEARNED)
 
 
 def is_said(provenance: str) -> bool:
-    """Whether a tag from there is what somebody says of a picture: not what was learned, nor a mark of a duplicate."""
+    """Whether a tag with this provenance is a person's statement: neither from a model nor a duplicate mark."""
     return not is_learned(provenance) and not marks_duplicates(provenance)
 
 
 def said(reader: Reader, tags: Sequence[str] | None = None) -> Iterator[tuple[int, str]]:
-    """Image and tag of :func:`rows` that somebody has said (:func:`is_said`), each once."""
+    """Yield image and tag of :func:`rows` given by people (:func:`is_said`), each once."""
     last = None
     for image_id, tag, provenance in rows(reader, tags):
         if (image_id, tag) != last and is_said(provenance):
@@ -53,7 +53,7 @@ def said(reader: Reader, tags: Sequence[str] | None = None) -> Iterator[tuple[in
 
 
 def of(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:
-    """Those of some images, by image and tag. Raises StaleGenerationError."""
+    """Return the tags of some images, by image and tag. Raises StaleGenerationError."""
     query = "SELECT image_id, tag, provenance FROM tags WHERE born <= ? AND died > ? AND image_id IN "
     found: list[TagRow] = []
     with connect_read_only(reader.root) as connection:
@@ -66,7 +66,7 @@ def of(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:
 
 
 def counts(root: Path) -> list[tuple[str, str, int]]:
-    """Tag, provenance, and how many images that can be found have it from there; as of now."""
+    """Return tag, provenance, and the number of searchable images with it; as of now."""
     query = (
         "SELECT tag, provenance, COUNT(*) FROM tags JOIN images USING (image_id) "
         "WHERE tags.died = ? AND images.died = ? AND images.state = 'live' AND images.shard_id IS NOT NULL "
@@ -77,7 +77,7 @@ def counts(root: Path) -> list[tuple[str, str, int]]:
 
 
 def check_known(root: Path, tags: Sequence[str]) -> None:
-    """Raises UsageError, with near matches, for a tag that no image has."""
+    """Raise UsageError, with similar tags, for a tag that no image has."""
     there = sorted({tag for tag, _, _ in counts(root)})
     for tag in tags:
         if tag not in there:

@@ -1,4 +1,4 @@
-"""Tags of images. Each remembers who gave it, and from which generation to which it held."""
+"""Write tags of images. Each has a provenance, and the generations between which it was valid."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from imseek.data.catalog import live
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
 
-#: An image and a tag of it.
+#: An image id and one of its tags.
 Tagged: TypeAlias = tuple[int, str]
 
 
 def of(connection: Connection, image_ids: Sequence[int]) -> dict[int, dict[str, str]]:
-    """The tags that images have now, by image, with where each comes from."""
+    """Return the current tags of images, with their provenance, by image."""
     found: dict[int, dict[str, str]] = {}
     g = t.tags.c
     for chunk in shard_catalog.chunks(image_ids):
@@ -31,10 +31,9 @@ def of(connection: Connection, image_ids: Sequence[int]) -> dict[int, dict[str, 
 def add(
     connection: Connection, generation: int, given: Mapping[Tagged, str], *, over: bool = False
 ) -> list[Tagged]:
-    """Give tags to live images, each with where it comes from; those that an image has already are passed over, or
-    (``over``) come from there from now on.
+    """Tag live images; existing tags are skipped, or with ``over`` get the new provenance.
 
-    Returns those that were given. Part of a change (:meth:`Writer.apply`).
+    Returns the tags that were added or changed. Part of a change (:meth:`Writer.apply`).
     """
     ids = sorted({image_id for image_id, _ in given})
     had = of(connection, ids)
@@ -71,7 +70,7 @@ def add(
 
 
 def end(connection: Connection, generation: int, taken: Iterable[Tagged]) -> int:
-    """Take tags away; returns how many there were. Part of a change (:meth:`Writer.apply`)."""
+    """Remove tags; return how many existed. Part of a change (:meth:`Writer.apply`)."""
     ended = 0
     g = t.tags.c
     by_tag: dict[str, list[int]] = {}
@@ -87,8 +86,10 @@ def end(connection: Connection, generation: int, taken: Iterable[Tagged]) -> int
 def end_from(
     connection: Connection, generation: int, provenance: str | None = None, *, prefix: str | None = None
 ) -> int:
-    """Take away all tags of a provenance, or of those that begin with ``prefix``; returns how many there were. Part of
-    a change (:meth:`Writer.apply`)."""
+    """Remove all tags with a provenance, or whose provenance begins with ``prefix``; return how many existed.
+
+    Part of a change (:meth:`Writer.apply`).
+    """
     g = t.tags.c.provenance
     ended = 0
     for mine in (
@@ -102,7 +103,7 @@ def end_from(
 
 
 def put(writer: Writer, given: Mapping[Tagged, str]) -> int:
-    """Give tags as one change; returns the generation. See :func:`add`."""
+    """Add tags in one change; return the generation. See :func:`add`."""
 
     def change(connection: Connection, generation: int) -> None:
         add(connection, generation, given)
@@ -111,7 +112,7 @@ def put(writer: Writer, given: Mapping[Tagged, str]) -> int:
 
 
 def give(writer: Writer, given: Mapping[Tagged, str], *, over: bool = False) -> tuple[int, int]:
-    """Give tags as one change; returns the generation, and how many were given. See :func:`add`."""
+    """Add tags in one change; return the generation and how many were added. See :func:`add`."""
     new: list[Tagged] = []
 
     def change(connection: Connection, generation: int) -> None:
@@ -121,7 +122,7 @@ def give(writer: Writer, given: Mapping[Tagged, str], *, over: bool = False) -> 
 
 
 def take(writer: Writer, taken: Sequence[Tagged]) -> tuple[int, int]:
-    """Take tags away as one change; returns the generation, and how many there were."""
+    """Remove tags in one change; return the generation and how many existed."""
     ended = [0]
 
     def change(connection: Connection, generation: int) -> None:
@@ -133,8 +134,7 @@ def take(writer: Writer, taken: Sequence[Tagged]) -> tuple[int, int]:
 def exchange(
     writer: Writer, taken: Sequence[Tagged], given: Mapping[Tagged, str], *, over: bool = False
 ) -> tuple[int, int]:
-    """Take tags away and give others as one change; returns the generation, and how many were changed. See
-    :func:`add`."""
+    """Remove tags and add others in one change; return the generation and how many changed. See :func:`add`."""
     changed = [0]
 
     def change(connection: Connection, generation: int) -> None:
@@ -147,8 +147,11 @@ def exchange(
 def restate(
     writer: Writer, provenance: str, within: Container[int], wanted: Sequence[Tagged]
 ) -> tuple[int, int, int]:
-    """Of the images ``within``, let exactly the tags that are ``wanted`` come from ``provenance``, where they do not
-    come from elsewhere; one change. Returns the generation, how many were given, and how many taken away."""
+    """Within some images, replace the tags with a provenance by ``wanted``, in one change.
+
+    Tags that an image has from elsewhere keep their provenance. Returns the generation, how many were added, and how
+    many removed.
+    """
     counted = [0, 0]
     asked = set(wanted)
     g = t.tags.c

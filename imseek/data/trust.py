@@ -1,13 +1,14 @@
-"""Which collections a user trusts, kept in the user's home.
+"""Record which collections a user trusts, in the user's home.
 
-A collection may come from somebody else: in an archive, on a shared disk, in a folder above the current one. It is safe
-to search, and refused or ignored is whatever it asks for beyond that. To write to it, to load its FAISS index (code in
-C++ that believes what a file says), to take weights from where it says or its catalog from a server, the user has to
-say once that it is trusted. What imseek makes on this machine is trusted from the start. A record binds the path to the
-collection's uuid: another collection that is put in its place is not trusted.
+A collection may come from somebody else: in an archive, on a shared disk, in a folder above the current one. Searching
+it is safe; whatever it asks for beyond that is refused or ignored. Before imseek writes to it, loads its FAISS index
+(C++ code that believes what a file says), takes weights from a location it names or its catalog from a server, the user
+must once declare it trusted. Collections made on this machine are trusted from the start. A record binds the path to
+the collection's uuid: another collection put in its place is not trusted.
 
-``<home>/trusted/<digest of the path>.json`` is one record, so that no two processes write the same file. Folders below
-which every collection is trusted are named in ``IMSEEK_TRUSTED_FOLDERS``, by absolute paths, separated as in ``PATH``.
+Each record is a file ``<home>/trusted/<digest of the path>.json``, so that no two processes write the same file.
+``IMSEEK_TRUSTED_FOLDERS`` names folders below which every collection is trusted, by absolute paths, separated as in
+``PATH``.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from imseek.home import home, make_home
 
 FOLDERS_VARIABLE: Final = "IMSEEK_TRUSTED_FOLDERS"
 _RECORDS: Final = "trusted"
-#: Collections of this process that are trusted as long as they are there, by their paths without links.
+#: Collections that this process trusts for now, by their paths without links.
 _temporary: Final[set[str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class TrustRecord:
-    """A collection that is trusted: where it lies, without links, and its uuid."""
+    """A trusted collection: its path, without links, and its uuid."""
 
     path: str
     uuid: str
@@ -46,7 +47,7 @@ class TrustRecord:
 def is_trusted(root: Path) -> bool:
     """Whether the user trusts the collection at ``root``.
 
-    Where its identity is damaged, the record of its path decides: a repair must be possible. Raises
+    If its identity is damaged, a record of its path is enough, so that it can be repaired. Raises
     CollectionNotFoundError, FormatVersionError.
     """
     real = os.path.realpath(root)
@@ -62,10 +63,10 @@ def is_trusted(root: Path) -> bool:
 
 
 def trust(root: Path, *, damaged: bool = False) -> TrustRecord:
-    """Remember that the collection at ``root`` is trusted.
+    """Record that the collection at ``root`` is trusted.
 
-    ``damaged``: also where its identity cannot be read, so that it can be repaired. That is a record without a uuid,
-    which the repair adds (``complete_record``). Raises StorageError, and as ``read_identity``.
+    ``damaged`` allows this even if its identity cannot be read, so that it can be repaired: the record has no uuid
+    until the repair adds it (``complete_record``). Raises StorageError, and as ``read_identity``.
     """
     try:
         record = _record_of(root)
@@ -80,7 +81,7 @@ def trust(root: Path, *, damaged: bool = False) -> TrustRecord:
 
 
 def complete_record(root: Path) -> None:
-    """Bind a record without a uuid to the collection at ``root``, whose identity has been repaired.
+    """Add the uuid of the repaired collection at ``root`` to a record without one.
 
     Raises as :func:`trust`.
     """
@@ -91,7 +92,7 @@ def complete_record(root: Path) -> None:
 
 @contextmanager
 def trusted_meanwhile(root: Path) -> Iterator[None]:
-    """Trust whatever is made at ``root`` within this block, without a record of it."""
+    """Trust any collection at ``root`` within this block, without recording it."""
     real = os.path.realpath(root)
     _temporary.add(real)
     try:
@@ -109,26 +110,28 @@ def _write(record: TrustRecord, folder: str | Path = _RECORDS) -> None:
 
 
 def move_record(root: Path, new: Path) -> None:
-    """Trust a collection that was moved from ``root`` to ``new`` if it was trusted before. Raises StorageError."""
+    """Trust a collection that moved from ``root`` to ``new``, if it was trusted before. Raises StorageError."""
     _begin_where_there_is_a_home()
     before = _read(_record_file(os.path.realpath(root)))
     distrust(root)
-    distrust(new)  # A record of what lay there before.
+    distrust(new)  # Removes a record of an earlier collection there.
     if before is not None:
         begin_records()
         _write(TrustRecord(os.path.realpath(new), before.uuid))
 
 
 def distrust(root: Path) -> None:
-    """Forget that the collection at ``root`` was trusted; it need not be there any more. Raises StorageError."""
+    """Remove the record of the collection at ``root``, which need not exist any more. Raises StorageError."""
     _begin_where_there_is_a_home()
     with explained(root), suppress(FileNotFoundError):
         os.unlink(private_file(_record_file(os.path.realpath(root))))
 
 
 def check_trusted(root: Path, what: str) -> None:
-    """Raise UntrustedCollectionError where the user does not trust a collection; ``what`` names what is refused, as in
-    "writing to it". Raises as ``read_identity``."""
+    """Raise UntrustedCollectionError where the user does not trust a collection.
+
+    ``what`` names the refused action, as in "writing to it". Raises as ``read_identity``.
+    """
     if not is_trusted(root):
         raise UntrustedCollectionError(
             f"{root} was not made here, and you have not said that you trust it: {what} is refused",
@@ -138,12 +141,12 @@ def check_trusted(root: Path, what: str) -> None:
 
 
 def trust_command(collection: str | os.PathLike[str]) -> str:
-    """What to type to trust a collection, by its name or path, quoted for a shell."""
+    """Return the shell command that trusts a collection, given its name or path."""
     return f"imseek collection trust {shlex.quote(os.fspath(collection))}"
 
 
 def trusted_collections() -> tuple[TrustRecord, ...]:
-    """All records, by path."""
+    """Return all records, sorted by path."""
     with suppress(OSError):
         names = [path.name for path in private_file(_RECORDS).iterdir() if path.suffix == ".json"]
         found = [_read(f"{_RECORDS}/{name}") for name in names]
@@ -152,13 +155,12 @@ def trusted_collections() -> tuple[TrustRecord, ...]:
 
 
 def begin_records() -> None:
-    """Where there are no records yet, trust the named collections: earlier versions made them and kept none.
+    """If there are no records yet, trust all named collections, which earlier versions created without records.
 
-    Whoever puts a collection of somebody else among them calls this first, so that it is not taken for one of those.
-    The folder of records takes its name once they are all in it: another process may look for one meanwhile, and this
-    one may be killed.
+    Call this before adding somebody else's collection to them, so that it is not mistaken for one of those. The folder
+    of records is renamed into place when complete: another process may read it meanwhile, and this one may be killed.
     """
-    from tempfile import TemporaryDirectory  # Here, since it is needed once.
+    from tempfile import TemporaryDirectory  # Imported here because it is needed only once.
 
     with suppress(OSError, StorageError):
         if (home(os.environ) / _RECORDS).exists():
@@ -182,7 +184,7 @@ def _begin_where_there_is_a_home() -> None:
 
 def _is_below_trusted(real: str) -> bool:
     named = map(os.path.expanduser, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))
-    # A relative one would be another folder in each folder that somebody changes to.
+    # Relative paths are ignored: they would change with the current folder.
     return any(Path(real).is_relative_to(os.path.realpath(one)) for one in named if os.path.isabs(one))
 
 

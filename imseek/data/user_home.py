@@ -1,7 +1,7 @@
-"""Private files in imseek's home: keys, and what the user has allowed.
+"""Read and write private files in imseek's home: keys, and what the user has allowed.
 
-A collection may come from anybody; the home is where imseek remembers what this user has decided. So nothing that is
-read from a collection, an archive or a plan ever names a file there.
+A collection may come from anybody; the home records this user's decisions. So nothing that is read from a collection,
+an archive or a plan may name a file there.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _MAX_BYTES: Final = 1 << 24
 
 
 def private_file(name: str) -> Path:
-    """Path of the private file called ``name`` in the home of this process's environment."""
+    """Return the path of the private file ``name`` in the home given by the environment."""
     return home(os.environ) / name
 
 
 def read_private(name: str) -> bytes | None:
-    """Read a private file; None where there is none. Takes it away from other users where its mode gives it to them.
+    """Read a private file, or return None. Revokes other users' access if its mode allows them any.
 
-    Raises StorageError for what is no regular file, is larger than 16 MiB, or cannot be read.
+    Raises StorageError for a file that is not regular, is larger than 16 MiB, or cannot be read.
     """
     path = private_file(name)
     with explained(path):
@@ -50,7 +50,7 @@ def read_private(name: str) -> bytes | None:
 
 
 def write_private(name: str, data: bytes) -> None:
-    """Replace a private file atomically and durably, with mode 0600, in a folder of the home that may be missing.
+    """Replace a private file atomically and durably, with mode 0600; create its folder in the home if missing.
 
     Raises StorageError.
     """
@@ -68,7 +68,7 @@ def write_private(name: str, data: bytes) -> None:
 
 @contextmanager
 def hold_lock(name: str) -> Iterator[None]:
-    """Hold the lock of a private file that is read, changed and written again. Raises StorageError."""
+    """Hold the lock of a private file while it is read, changed and written again. Raises StorageError."""
     from filelock import FileLock
 
     path = private_file(name)

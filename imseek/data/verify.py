@@ -1,4 +1,4 @@
-"""Comparing every file of a collection with what is recorded of it. Reads all bytes, changes nothing."""
+"""Compare every file of a collection with its record in the catalog. Reads all bytes, changes nothing."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from imseek.data.writer import listed_folders
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, UnsafePathError
 from imseek.types import Problem, VerifyReport
 
-#: Kind of the problem that something is neither a file nor a folder of imseek's.
+#: Kind of problem for entries that are neither files nor folders made by imseek.
 STRANGE: Final = "strange"
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What has been read, and the paths of what is damaged or missing."""
+    """How much has been read, and the paths of damaged or missing files."""
 
     files: int = 0
     bytes: int = 0
@@ -42,8 +42,11 @@ class _Seen:
 
 
 def verify(root: Path) -> VerifyReport:
-    """Raises CollectionNotFoundError where there is no collection, FormatVersionError for a later format, and
-    LockedError while a writer is at work: its unfinished files would look like damage."""
+    """Verify the collection at ``root``.
+
+    Raises CollectionNotFoundError for no collection, FormatVersionError for a later format, and LockedError while a
+    writer is active: its unfinished files would look like damage.
+    """
     while True:
         before = _stamp(root)
         if is_locked(root):
@@ -54,14 +57,14 @@ def verify(root: Path) -> VerifyReport:
 
 
 def examine(root: Path) -> VerifyReport:
-    """As :func:`verify`, for who knows that nobody else writes."""
+    """Verify as :func:`verify` does, for callers that know that nobody else writes."""
     seen = _Seen()
     problems = list(_problems(root, seen))
     return VerifyReport(tuple(problems), seen.files, seen.bytes)
 
 
 def _stamp(root: Path) -> tuple[int, ...] | None:
-    """Differs before and after any run: each writes this file anew, and has a number."""
+    """Return a stamp that differs before and after any run: each gets a new number and rewrites the checksums."""
     if layout.is_elsewhere(root):
         return tuple(run.run_id for run in read_runs(root, limit=1))
     try:
@@ -103,7 +106,7 @@ def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
 
 
 def _problems_elsewhere(root: Path, seen: _Seen) -> Iterator[Problem]:
-    """As :func:`_problems`, where a server has the catalog and vouches for its pages."""
+    """Find problems as :func:`_problems` does, where the catalog is on a server, which vouches for its pages."""
     from imseek.data.postgres.address import read_address
 
     uuid = read_address(root).uuid
@@ -127,9 +130,9 @@ def _problems_elsewhere(root: Path, seen: _Seen) -> Iterator[Problem]:
 
 
 def find_strange(root: Path) -> dict[str, str]:
-    """Links, pipes and the like among the files of a collection, and files in place of folders, by their path.
+    """Return links, pipes and the like among a collection's files, and files in place of folders, by path.
 
-    The value says what each is. Raises OSError.
+    The value describes each. Raises OSError.
     """
     if not root.is_dir():
         return {}
@@ -138,8 +141,10 @@ def find_strange(root: Path) -> dict[str, str]:
 
 @contextmanager
 def snapshot(root: Path) -> Iterator[Connection]:
-    """A connection to the catalog as of one moment, and to a copy of it in memory where it is a file: no writer waits,
-    and nothing can be changed."""
+    """Connect to the catalog as of one moment; for a SQLite file, to a copy in memory.
+
+    Writers need not wait, and nothing can be changed.
+    """
     if layout.is_elsewhere(root):
         from imseek.data.postgres.catalog import frozen
 
@@ -149,14 +154,14 @@ def snapshot(root: Path) -> Iterator[Connection]:
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
         with connect_file(root) as source:
             source.backup(copy)
-        migrate_connection(copy)  # An older catalog is judged as a writer would find it.
+        migrate_connection(copy)  # Check an older catalog in the schema that a writer would migrate it to.
         engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
         with engine.connect() as connection:
             yield connection
 
 
 def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Problem]:
-    """Every live file is there with its size and checksum, and nothing else is."""
+    """Check that every live file exists with its size and checksum, and that there are no other files."""
     listed = set()
     for file in connection.execute(select(t.files).order_by(t.files.c.path)):
         listed.add(file.path)
@@ -170,7 +175,7 @@ def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Pr
             continue
         except OSError as error:
             seen.bad.add(file.path)
-            # No right to read, or a disk that fails, says nothing about what is in the file.
+            # Missing permission or a failing disk says nothing about the content of the file.
             gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
             message = f"cannot be read: {error.strerror}"
             yield Problem(file.kind if gone else "unreadable", file.path, message, repairable=gone)

@@ -1,4 +1,4 @@
-"""What :mod:`imseek.data.verify` looks for inside files whose checksums are right: do they say what others say?"""
+"""Check the contents of files whose checksums are right against each other and the catalog."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from imseek.data.vectors.index_metadata import (
 from imseek.errors import CorruptCollectionError
 from imseek.types import Problem, SpaceInfo
 
-#: What NumPy, Arrow and the system raise where bytes are damaged.
+#: What NumPy, Arrow and the system raise for damaged bytes.
 _DAMAGE: Final = (OSError, ValueError, KeyError, pa.ArrowException, CorruptCollectionError)
-#: Rows of vectors that are looked at together.
+#: Rows of vectors checked at a time.
 _BLOCK: Final = 16_384
 
 Ids = npt.NDArray[np.int64]
@@ -43,7 +43,7 @@ Ids = npt.NDArray[np.int64]
 def contents_problems(
     root: Path, connection: Connection, current: Current, bad: Set[str]
 ) -> Iterator[Problem]:
-    """Shards agree with the catalog about who lives in which row, and files are what they should be.
+    """Yield problems where shards and the catalog disagree about rows, or a file's content is not of its kind.
 
     Files in ``bad``, which are damaged, are not opened.
     """
@@ -108,7 +108,7 @@ def _shard_problems(
 
 
 def _vectors_fault(root: Path, path: str, shape: tuple[int, int]) -> str | None:
-    """What is wrong with the vectors of a shard; None where nothing is."""
+    """Return what is wrong with the vectors of a shard, or None."""
     try:
         rows = load_array(root, path)
     except _DAMAGE as error:
@@ -122,7 +122,7 @@ def _vectors_fault(root: Path, path: str, shape: tuple[int, int]) -> str | None:
 
 
 def _table_fault(root: Path, path: str, rows: int) -> str | None:
-    """What is wrong with the columns of a table, or with their number; None where nothing is."""
+    """Return what is wrong with the columns or the row count of a table, or None."""
     try:
         with open_file(root, path) as file:
             shard_files.check_table(file, path, rows)
@@ -132,7 +132,7 @@ def _table_fault(root: Path, path: str, rows: int) -> str | None:
 
 
 def _ids_of(root: Path, path: str) -> list[int] | None:
-    """The ids in a table; None where it is damaged."""
+    """Return the ids in a table; None where it is damaged."""
     try:
         found: list[int] = shard_files.load_table(root, path, ["image_id"]).column("image_id").to_pylist()
     except _DAMAGE:
@@ -141,12 +141,12 @@ def _ids_of(root: Path, path: str) -> list[int] | None:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong, without the path that the problem names."""
+    """Return an error's message without the path, which the problem names already."""
     return str(error.__cause__ or error if isinstance(error, CorruptCollectionError) else error)
 
 
 def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterator[Problem]:
-    """Parts of spaces that are being built are arrays of the right type."""
+    """Check that parts of spaces being built are arrays of the right type."""
     dims = {row.space_id: row.dim for row in connection.execute(select(t.spaces.c.space_id, t.spaces.c.dim))}
     found: Any = select(t.files.c.path, t.files.c.space_id).where(live(t.files), t.files.c.kind == PART)
     for path, space_id in connection.execute(found):
@@ -163,7 +163,7 @@ def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterato
 
 
 def _document_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterator[Problem]:
-    """Judgements are those of the catalog, and models can be read."""
+    """Check that judgements agree with the catalog and that models can be read."""
     uuid = get_meta(connection, "uuid")
     found: Any = select(t.files.c.path, t.files.c.kind).where(
         live(t.files), t.files.c.kind.in_((judgement_file.KIND, model_files.KIND))
@@ -182,9 +182,9 @@ def _document_problems(root: Path, connection: Connection, bad: Set[str]) -> Ite
 
 
 def _index_problems(folder: IndexFolder, damaged: Set[str]) -> Iterator[Problem]:
-    """A snapshot's files belong together, unless one of its folders is ``damaged``.
+    """Check that a snapshot's files fit together, unless one of its folders is ``damaged``.
 
-    FAISS reads them only where the collection is trusted.
+    FAISS reads them only if the collection is trusted.
     """
     if folder.name in damaged:
         return
@@ -205,7 +205,7 @@ def _index_problems(folder: IndexFolder, damaged: Set[str]) -> Iterator[Problem]
 
 
 def _check_index(folder: IndexFolder) -> None:
-    """Raises CorruptCollectionError, FileNotFoundError or ValueError where files of a part are damaged."""
+    """Raise CorruptCollectionError, FileNotFoundError or ValueError where files of a part are damaged."""
     facts = read_facts(folder)
     Covered.read(folder, facts.rows)
     if TABLE in facts.sizes:

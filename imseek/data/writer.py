@@ -1,10 +1,9 @@
-"""The one writer of a collection: a lock, a run with leased ids, and changes that are all or nothing.
+"""The only writer of a collection: it holds a lock, leases ids to its run, and makes atomic changes.
 
-A change makes its files durable, then commits the catalog transaction, then rewrites ``current.json``. Dying
-before the transaction leaves files that nobody refers to, which the next writer sweeps; dying after it leaves
-a ``current.json`` one generation behind, which the next writer rewrites. A catalog on a server holds the content of
-``current.json`` itself: of two writers who both think that they have the lock, the later one could not keep the earlier
-one from writing a file.
+A change makes its files durable, then commits the catalog transaction, then rewrites ``current.json``. A crash before
+the commit leaves unreferenced files, which the next writer sweeps; a crash after it leaves a ``current.json`` one
+generation behind, which the next writer rewrites. A catalog on a server stores the content of ``current.json`` itself:
+if two writers both believed that they had the lock, the later one could not stop the earlier one from writing a file.
 """
 
 from __future__ import annotations
@@ -34,25 +33,24 @@ from imseek.data.system_errors import explained
 from imseek.data.trust import check_trusted
 from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError
 
-#: Retired files stay this long for readers that still have an older generation open.
+#: Retired files are kept for this long for readers that still have an older generation open.
 GRACE_SECONDS = 3600.0
-#: Between commits, what a run has noted of its progress is written at most this often.
+#: Between commits, the progress of a run is written at most this often.
 PROGRESS_SECONDS = 2.0
 _LEASE_IDS = 16_384
 _LEASE_SHARDS = 64
 
-#: A change is given the transaction's connection and the generation it will make.
+#: A change receives the transaction's connection and the number of the generation it makes.
 Change = Callable[[Connection, int], None]
 
 
 class Writer:
-    """Context manager: entering takes the lock and mends what a dead writer left; leaving ends the run.
+    """Context manager: entering takes the lock and repairs what a crashed writer left; leaving ends the run.
 
-    ``kind`` names the command, for people who meet the lock. ``swept`` is how many files that nobody uses any more
-    were removed on entering. ``detail`` may be set: what the record of the run says of it from the next generation
-    on, and ``exit_code`` where a run ends before its work is done though without an error: 130 (SIGINT) or 143.
-    Raises CollectionNotFoundError, UntrustedCollectionError or ReadOnlyError when made, and LockedError,
-    FormatVersionError or CorruptCollectionError on entry.
+    ``kind`` names the command, for users who meet the lock. ``swept`` is how many unused files were removed on
+    entering. Callers may set ``detail``, which later generations store in the run's record, and ``exit_code``, where a
+    run ends early without an error: 130 (SIGINT) or 143. Raises CollectionNotFoundError, UntrustedCollectionError or
+    ReadOnlyError when constructed, and LockedError, FormatVersionError or CorruptCollectionError on entry.
     """
 
     def __init__(self, root: Path, kind: str) -> None:
@@ -111,14 +109,14 @@ class Writer:
                 if error is None:
                     raise
                 if isinstance(error, StorageError) and isinstance(trouble, LockedError):
-                    raise  # Whoever took the collection over has also cleared away what the writer missed.
-                # Most likely for the same cause (a full disk), which is the one that people should read.
+                    raise  # The writer that took over has also removed the files that this one misses.
+                # Most likely the same cause (a full disk), which the first error explains better.
                 error.add_note(f"after that, the run could not be ended: {trouble}")
 
     def apply(self, change: Change) -> int:
-        """Run ``change`` as one generation. When this returns, the change is acknowledged.
+        """Run ``change`` as one generation, which is durable when this returns; return its number.
 
-        The names of the files that it publishes are made durable before the catalog tells of them.
+        Names of published files are made durable before the catalog records them.
         """
         self.unsynced.clear()
         with explained(self.root), self.transaction() as connection:
@@ -138,10 +136,10 @@ class Writer:
         return generation
 
     def note_progress(self, progress: Mapping[str, Any]) -> None:
-        """Tell others how far the run is: with the next commit, else by itself every ``PROGRESS_SECONDS``.
+        """Publish the progress of the run: with the next commit, or by itself every ``PROGRESS_SECONDS``.
 
-        To be called by the thread that writes, as often as it likes, and never within a change. What ``progress``
-        counts must have been committed. Raises as :meth:`transaction`.
+        Call it from the writing thread, as often as you like, but never within a change. What ``progress`` counts must
+        have been committed. Raises as :meth:`transaction`.
         """
         self._progress = progress
         if time.monotonic() < self._progress_due:
@@ -156,10 +154,10 @@ class Writer:
             connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values(progress=progress))
 
     def renew_backup(self, name: str) -> None:
-        """Replace a backup by a copy of the catalog as it is now. Those of a catalog on a server are not ours."""
+        """Replace a backup by a copy of the present catalog. Does nothing for a catalog on a server."""
         if self.catalog.is_shared:
             return
-        # Taken back for good: where the copy fails half-way, what was recorded of the one before speaks of it no more.
+        # Remove the recorded checksum first: if the copy fails half-way, it no longer describes the backup.
         self._checksums = catalog_checksums.take_back(self.root, self.staging, self._checksums, name)
         catalog_backups.back_up(self.root, self.staging, self.root / name)
         self._checksums = self._checksums.having(name, collection_files.digest(self.root, name))
@@ -177,7 +175,7 @@ class Writer:
     # -- leases ----------------------------------------------------------------------------------------
 
     def take_ids(self, count: int) -> range:
-        """``count`` image ids that no other image has or will have."""
+        """Return ``count`` image ids that no other image has or will have."""
         if self._next_id + count > self._ids_to:
             self._ids_to = self._lease("next_image_id", max(count, _LEASE_IDS))
         taken = range(self._next_id, self._next_id + count)
@@ -191,7 +189,7 @@ class Writer:
         return self._next_shard - 1
 
     def _lease(self, name: str, count: int) -> int:
-        # Only one writer leases at a time, so a longer lease always continues the one before.
+        # Only one writer leases at a time, so a longer lease always continues the previous one.
         with self.transaction() as connection:
             end = int(get_meta(connection, name)) + count
             set_meta(connection, name, end)
@@ -203,11 +201,11 @@ class Writer:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A transaction of a writer who still has the collection.
+        """Open a transaction, if this writer still has the collection. Raises LockedError if it has not.
 
-        The lock alone would do, were it not for file systems that take one on each of two hosts, and for sessions that
-        a server has ended. There the later writer has ended the run of the earlier one, who learns of it here and
-        changes nothing any more.
+        The lock alone would do, except on file systems that grant it on two hosts, or if a server has ended the
+        session. The later writer then ends the earlier one's run, which is noticed here, and the earlier one changes
+        nothing more.
         """
         with self.catalog.transaction() as connection:
             self._lock.check()
@@ -229,22 +227,22 @@ class Writer:
                 raise self._corrupt(f"the catalog in {self.root} belongs to another collection")
             generation = int(get_meta(connection, "generation"))
             if stated is not None and stated.generation > generation:
-                # Commits write the catalog first: it has lost some. To go on would lose their images.
+                # Commits write the catalog first, so it has lost some; going on would lose their images.
                 raise self._corrupt(
                     f"the catalog in {self.root} is at generation {generation}, "
                     f"but {layout.CURRENT} at {stated.generation}"
                 )
-            # The lock is ours, so whoever is recorded as running is dead.
+            # We have the lock, so any run recorded as running has crashed.
             dead = connection.execute(
                 update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
             )
             if dead.rowcount and self.catalog.is_shared:
-                # Or it does not know yet that it has lost the lock, and is about to publish files that bear the number
-                # of the next generation. Ours are to have other names.
+                # Or it does not know yet that it lost the lock, and is about to publish files with the number of the
+                # next generation. Skip that number, so that our files have other names.
                 set_meta(connection, "generation", generation + 1)
             last = select(t.runs.c.state).order_by(t.runs.c.run_id.desc()).limit(1)
             if connection.execute(last).scalar() != "done":
-                # Perhaps cut short between making a folder and its fsync, which nobody would ask for again.
+                # The run may have stopped between creating a folder and its fsync, which nobody would repeat.
                 collection_files.sync_folders(self.root, ("", *listed_folders(self.root).folders))
             self._begin(connection)
             current = current_of(connection)
@@ -259,7 +257,7 @@ class Writer:
             int(connection.execute(select(func.coalesce(func.max(t.runs.c.run_id), 0))).scalar_one()) + 1
         )
         self._next_id = self._ids_to = int(get_meta(connection, "next_image_id"))
-        # Files of shards that the catalog does not know (it was restored) must not be written over.
+        # Files of shards unknown to a restored catalog must not be overwritten.
         there = [layout.shard_of(path) for path in listed_folders(self.root).files]
         first = max((shard_id + 1 for shard_id in there if shard_id is not None), default=0)
         self._next_shard = self._shards_to = max(first, int(get_meta(connection, "next_shard_id")))
@@ -301,7 +299,7 @@ class Writer:
                 .where(t.runs.c.run_id == self.run_id)
                 .values(state=state, exit_code=exit_code, ended_at=now(), **leased)
             )
-            # What was leased and not used goes back, so that ids stay dense.
+            # Return unused leases, so that ids stay dense.
             set_meta(connection, "next_image_id", self._next_id)
             set_meta(connection, "next_shard_id", self._next_shard)
 
@@ -309,12 +307,12 @@ class Writer:
         return CorruptCollectionError(message, hint=f"imseek collection repair {self.root}")
 
     def _sweep(self) -> None:
-        """Remove retired files whose grace time is over, and what interrupted commits left."""
+        """Remove retired files whose grace time is over, and files left by interrupted commits."""
         at = time.time()
-        # Listed before the catalog is asked: what a later writer publishes meanwhile is none of them.
+        # Listed before the catalog is read, so that files published meanwhile by a later writer are not included.
         there = listed_folders(self.root).files
         with self.transaction() as connection:
-            # Retired in the future: the clock was set back, and what it said then means nothing now.
+            # A time in the future means that the clock was set back: count from now instead.
             connection.execute(update(t.files).where(t.files.c.retired_at > at).values(retired_at=at))
             due = (t.files.c.died != FOREVER) & (t.files.c.retired_at < at - GRACE_SECONDS)
             old = connection.execute(select(t.files.c.path).where(due)).scalars().all()
@@ -323,16 +321,16 @@ class Writer:
             listed = set(connection.execute(select(t.files.c.path)).scalars())
             leases = connection.execute(select(t.runs.c.shards_from, t.runs.c.shards_to)).all()
         orphans = [path for path in there if path not in listed]
-        # A shard id that no known run leased comes from a catalog that is lost: that is for `repair` to adopt.
+        # A shard id that no known run leased comes from a lost catalog: `repair` adopts it.
         self.swept += collection_files.remove_files(
             self.root, (path for path in orphans if _is_swept(path, leases))
         )
 
 
 def _is_swept(path: str, leases: Sequence[Any]) -> bool:
-    """Whether an orphan was left by an interrupted commit of a run with one of these leases of shard numbers."""
+    """Whether an orphan was left by an interrupted commit of a run with one of these leases of shard ids."""
     listed = layout.parse(path)
-    if listed is None:  # Not a name of ours: `verify` tells of it.
+    if listed is None:  # Not one of our names: `verify` reports it.
         return False
     if listed.shard_id is None:
         return True
@@ -340,7 +338,7 @@ def _is_swept(path: str, leases: Sequence[Any]) -> bool:
 
 
 def _outcome(error: BaseException | None, exit_code: int) -> tuple[str, int]:
-    """State and exit code that a run ends with."""
+    """Return the state and exit code that a run ends with."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 130
     if error is not None:
@@ -349,13 +347,13 @@ def _outcome(error: BaseException | None, exit_code: int) -> tuple[str, int]:
 
 
 def listed_folders(root: Path) -> FoundFiles:
-    """Everything in the folders whose files the catalog lists. Raises StorageError."""
+    """Return all entries of the folders whose files the catalog lists. Raises StorageError."""
     with explained(root):
         return find_files(root, *layout.LISTED_FOLDERS)
 
 
 def _stated(root: Path, uuid: str) -> Current | None:
-    """What ``current.json`` says; None where it is damaged: it can be written again from the catalog."""
+    """Return the content of ``current.json``; None where it is damaged, as it can be rewritten from the catalog."""
     try:
         current = read_current(root)
     except CorruptCollectionError:

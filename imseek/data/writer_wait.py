@@ -1,4 +1,4 @@
-"""The right to write a collection, for which one waits a while: a folder that is followed is indexed now and then."""
+"""Acquire the writer of a collection, with a timeout: a watched folder is indexed now and then."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _PAUSE: Final = 0.25
 
 @contextmanager
 def writing(root: Path, kind: str, patience: float | None = None) -> Iterator[Writer]:
-    """A writer, after ``patience`` seconds at most (:data:`PATIENCE`). Raises as :class:`Writer`, LockedError where
-    another one goes on for too long."""
+    """Open a writer, waiting up to ``patience`` seconds (default :data:`PATIENCE`).
+
+    Raises as :class:`Writer`, and LockedError where another writer is active for longer.
+    """
     until = time.monotonic() + (PATIENCE if patience is None else patience)
     with ExitStack() as stack:
         while True:

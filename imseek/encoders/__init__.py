@@ -1,4 +1,4 @@
-"""Pixels and words to vectors. The only package that imports torch, open_clip or onnxruntime."""
+"""Encode pictures and texts as vectors. The only package that imports torch, open_clip or onnxruntime."""
 
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """The rest, imported when it is used: a search needs none of it, and has little time."""
+    """Import the remaining names on first use, so that a search does not pay for them."""
     if name in __all__:
         from imseek.encoders import catalogue, download, encoder_check, hub
 

@@ -1,9 +1,9 @@
-"""Learning an adapter (:mod:`imseek.encoders.adapters`) with torch: two contrastive losses, in random batches.
+"""Train an adapter (:mod:`imseek.encoders.adapters`) in torch, with one of two contrastive losses on random batches.
 
-``infonce``: the symmetric cross-entropy of CLIP (Radford et al. 2021, figure 3), with a learned temperature that
-starts at 0.07 and is clipped so that logits are scaled by 100 at most (section 2.5). ``sigmoid``: SigLIP's loss of
-each pair by itself (Zhai et al. 2023, equation 1), t' = log 10 and b = -10 at the start. Whatever belongs to a question
-is never one of its negatives, in whichever row of the batch it stands.
+``infonce`` is CLIP's symmetric cross-entropy (Radford et al. 2021, figure 3). Its learned temperature starts at 0.07
+and is clipped so that logits are scaled by at most 100 (section 2.5). ``sigmoid`` is SigLIP's pairwise loss (Zhai et
+al. 2023, equation 1), starting at t' = log 10 and b = -10. A positive of a query never serves as one of its negatives,
+in whichever row of the batch it appears.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from imseek.types import Float32
 if TYPE_CHECKING:
     import torch
 
-#: Pairs of a step, and extra negatives beside them.
+#: Pairs per step, and extra negatives beside them.
 BATCH: Final = 512
 EXTRA: Final = 128
-#: AdamW (Loshchilov and Hutter 2019); bench/tune.py has what else was tried.
+#: AdamW (Loshchilov and Hutter 2019); bench/tune.py compares alternatives.
 RATE: Final = 1e-3
 DECAY: Final = 0.01
 RANK: Final = 64
@@ -35,10 +35,13 @@ _NEVER: Final = -1e9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
-    """What is learned from. ``images`` (n, dim) are unit float32 rows; ``words`` (t, dim) those of the questions, None
-    where these are images too. ``pairs`` (p, 2) int64 holds the position of a question and of an image that belongs to
-    it, each pair once; where questions are images, both ways round. ``others`` are positions of images that belong to
-    none, as further negatives."""
+    """Training data of an adapter.
+
+    ``images`` (n, dim) are unit float32 rows; ``words`` (t, dim) are those of the text queries, or None where the
+    queries are images too. ``pairs`` (p, 2) int64 holds the position of a query and of an image that matches it, each
+    pair once and, for image queries, in both directions. ``others`` are positions of images that match no query, used
+    as extra negatives.
+    """
 
     images: Float32
     words: Float32 | None
@@ -48,7 +51,7 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """The adapter after so many ``steps``, and what its logits are multiplied by."""
+    """The adapter after ``steps`` training steps, and the scale of its logits."""
 
     adapter: Adapter
     steps: int
@@ -56,8 +59,10 @@ class Learned:
 
 
 def learn(lesson: Lesson, *, loss: str, seed: int, every: int, rank: int = RANK) -> Iterator[Learned]:
-    """The adapter after each ``every`` steps, without end; the first one changes nothing. The same for the same
-    ``seed`` on the same machine."""
+    """Yield the adapter after every ``every`` steps, without end; the first one changes nothing.
+
+    The result is deterministic for a ``seed`` on one machine.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -99,7 +104,7 @@ def learn(lesson: Lesson, *, loss: str, seed: int, every: int, rank: int = RANK)
 
 
 def _infonce(cosines: Any, belongs: Any, scale: Any, bias: Any) -> Any:
-    """Each pair against what belongs to neither of its two, by rows and by columns. ``belongs`` (b, b + extra)."""
+    """Score each pair against all non-matching rows and columns. ``belongs`` is (b, b + extra)."""
     import torch
 
     size = len(cosines)
@@ -122,7 +127,7 @@ def _sigmoid(cosines: Any, belongs: Any, scale: Any, bias: Any) -> Any:
 
 
 class _Belongs:
-    """Which images belong to which questions."""
+    """Tells which images match which queries."""
 
     def __init__(self, lesson: Lesson) -> None:
         self._width = len(lesson.images)
@@ -132,7 +137,7 @@ class _Belongs:
         self._keys = np.unique(keys)
 
     def __call__(self, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """(l, r) bool."""
+        """Return an (l, r) boolean matrix of matches."""
         wanted = left[:, None] * self._width + right[None]
         at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
         found: npt.NDArray[np.bool_] = self._keys[at] == wanted

@@ -1,8 +1,8 @@
-"""A small residual over the image vectors of an encoder, learned from a collection: ``imseek tune``.
+"""A small residual on an encoder's image vectors, trained on a collection by ``imseek tune``.
 
-CLIP-Adapter (Gao et al. 2021, equations 1 and 3) adds a share of what a bottleneck makes of a vector to the vector
-itself. Here the bottleneck is linear and of low rank, and only pictures go through it: measured, neither a
-non-linearity nor an adapter of words was better (docs/decisions/0021-adapters.md). So words are encoded as before.
+CLIP-Adapter (Gao et al. 2021, equations 1 and 3) adds a weighted bottleneck of a vector to the vector itself. Here the
+bottleneck is linear, of low rank, and applied to pictures only: in measurements neither a non-linearity nor a text
+adapter did better (docs/decisions/0021-adapters.md). Texts are encoded as before.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from imseek.types import Float32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adapter:
-    """``v' = unit(v + (v @ down) @ up)``; ``down`` (dim, rank) and ``up`` (rank, dim) are float32."""
+    """The map ``v' = unit(v + (v @ down) @ up)``; ``down`` (dim, rank) and ``up`` (rank, dim) are float32."""
 
     down: Float32
     up: Float32
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Adapter:
-        """From the arrays of a model. Raises ValueError where they are not those of an adapter."""
+        """Build an adapter from a model's arrays. Raises ValueError where they are not those of an adapter."""
         down, up = arrays.get("down"), arrays.get("up")
         if down is None or up is None or down.ndim != 2 or down.shape != up.shape[::-1]:
             raise ValueError("these are not the arrays of an adapter")
@@ -41,10 +41,9 @@ class Adapter:
         return {"down": self.down, "up": self.up}
 
     def __call__(self, rows: npt.NDArray[Any]) -> Float32:
-        """(n, dim) rows of any float type → (n, dim) float32 unit rows; a row of zeros stays, and so does one that is
-        not finite.
+        """Map (n, dim) rows of any float type to (n, dim) float32 unit rows; zero and non-finite rows stay as they are.
 
-        In float64, so that equal rows become equal ones wherever they stand in a block, once they are rounded.
+        Computes in float64, so that equal rows give equal results wherever they stand in a block.
         """
         wide = rows.astype(np.float64)
         wide += (wide @ self.down.astype(np.float64)) @ self.up.astype(np.float64)
@@ -53,7 +52,7 @@ class Adapter:
         return wide.astype(np.float32)
 
     def fingerprint(self, base: str) -> str:
-        """That of an encoder with the fingerprint ``base`` behind this adapter: hex sha256 over both."""
+        """Return the fingerprint of this adapter on an encoder with the fingerprint ``base``: hex sha256 over both."""
         digest = hashlib.sha256(f"imseek adapter 1\0{base}\0".encode())
         for array in (self.down, self.up):
             digest.update(f"{array.shape}".encode())
@@ -62,7 +61,7 @@ class Adapter:
 
 
 class AdaptedEncoder:
-    """An encoder whose image vectors go through an adapter (:class:`~imseek.encoders.base.Encoder`)."""
+    """An :class:`~imseek.encoders.base.Encoder` that applies an adapter to its image vectors."""
 
     def __init__(self, base: Encoder, adapter: Adapter, reference: str) -> None:
         self.base = base

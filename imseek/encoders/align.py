@@ -1,7 +1,7 @@
-"""ALIGN through transformers: EfficientNet for pictures, BERT for words.
+"""ALIGN through transformers: EfficientNet for pictures, BERT for texts.
 
-Jia et al. 2021, "Scaling Up Visual and Vision-Language Representation Learning With Noisy Text Supervision". The
-weights anyone can use are Kakao Brain's, ``align:kakaobrain/align-base``.
+Jia et al. 2021, "Scaling Up Visual and Vision-Language Representation Learning With Noisy Text Supervision". The openly
+licensed weights are Kakao Brain's, ``align:kakaobrain/align-base``.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _CONFIG = "config.json"
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")  # of transformers 4 and 5
 _TOKENIZER = ("tokenizer_config.json", "tokenizer.json")
-# The longest text that ALIGN was trained on; its BERT has more positions.
+# ALIGN was trained on texts up to this length; its BERT has more positions.
 _CONTEXT_LENGTH = 64
-# Pillow's numbers, as transformers writes them.
+# Pillow's numbers for filters, as transformers writes them.
 _INTERPOLATIONS: Final[Mapping[int, Literal["bilinear", "bicubic"]]] = {2: "bilinear", 3: "bicubic"}
 
 _Channels: TypeAlias = tuple[float, float, float]
@@ -46,7 +46,7 @@ _Channels: TypeAlias = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One model. ``folder`` holds its tokenizer; ``config`` is a ``transformers.AlignConfig``."""
+    """A located model. ``folder`` holds its tokenizer; ``config`` is a ``transformers.AlignConfig``."""
 
     reference: str
     folder: Path
@@ -57,7 +57,7 @@ class Source:
 
 
 class AlignEncoder(LibraryEncoder):
-    """Thread-safe. Weights are read when the first vector or the fingerprint is asked for."""
+    """An ALIGN model as an encoder. Thread-safe; reads its weights for the first vector or the fingerprint."""
 
     def __init__(
         self,
@@ -67,11 +67,10 @@ class AlignEncoder(LibraryEncoder):
         runtime: Runtime | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
-        """Locate and try the weights of ``reference``: ``align:ORG/REPO`` on the hub, or the folder ``align:PATH``.
+        """Locate and check the weights of ``reference``: ``align:ORG/REPO`` on the hub, or the folder ``align:PATH``.
 
-        ``notify`` is as for :class:`imseek.encoders.image_tower.ImageTower`.
-        Raises EncoderUnavailableError, UntrustedWeightsError, and EncoderError for damaged files or those of
-        another kind of model.
+        ``notify`` is as for :class:`imseek.encoders.image_tower.ImageTower`. Raises EncoderUnavailableError,
+        UntrustedWeightsError, and EncoderError for damaged files or another kind of model.
         """
         source = _locate(reference)
         temperature = scalar(source.checkpoint, "temperature")
@@ -97,7 +96,7 @@ class AlignEncoder(LibraryEncoder):
                 notify,
             )
             if "image" in modalities
-            else None  # a query by words needs no GPU
+            else None  # a text query needs no GPU
         )
         self._info = EncoderInfo(
             reference=source.reference,
@@ -114,7 +113,7 @@ class AlignEncoder(LibraryEncoder):
         )
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
-        """n non-empty strings → (n, dim) float32 unit rows. Raises QueryError for an empty text."""
+        """Encode n non-empty strings as (n, dim) float32 unit rows. Raises QueryError for an empty text."""
         check_modality("text", self._modalities, self._info.reference)
         check_texts(texts)
         pieces = [self._pieces(text) for text in texts]
@@ -126,18 +125,18 @@ class AlignEncoder(LibraryEncoder):
         return merge_pieces(rows, [len(of_text) for of_text in pieces])
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
-        """A line for each text that is longer than the context window."""
+        """Return a line for each text that exceeds the context window."""
         assert self._info.context_length is not None
         return chunking.notes([len(self._pieces(text)) for text in texts], self._info.context_length)
 
     def _text_rows(self, model: Any, texts: Sequence[str]) -> Float32:
-        """n texts that fit → (n, dim) float32 unit rows."""
+        """Encode n texts that fit the context window as (n, dim) float32 unit rows."""
         import torch
 
         tokens = self._tokenizer(
             list(texts),
-            padding="longest",  # the mask makes what is padded to the window come out the same
-            truncation=True,  # of a single character with many marks, which nothing can cut
+            padding="longest",  # the attention mask makes the padding length irrelevant
+            truncation=True,  # for a single character with many marks, which no cut can shorten
             max_length=self._info.context_length,
             return_tensors="pt",
         )
@@ -152,7 +151,7 @@ class AlignEncoder(LibraryEncoder):
         return chunking.pieces(text, lambda piece: self._token_count(piece) <= length)
 
     def _token_count(self, text: str) -> int:
-        """Tokens of ``text``, uncut, with those that mark start and end."""
+        """Count the tokens of ``text`` without truncation, start and end tokens included."""
         return len(self._tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
     @cached_property
@@ -161,7 +160,7 @@ class AlignEncoder(LibraryEncoder):
 
 
 def _pooled(vision: Any) -> Any:
-    """A module that gives the rows of ALIGN's image tower, which gives its features as well."""
+    """Wrap ALIGN's image tower so that it returns only the pooled rows, not its features too."""
     import torch
 
     class Pooled(torch.nn.Module):  # type: ignore[misc] # mypy is told not to follow torch: its classes are Any
@@ -192,7 +191,7 @@ def _locate(reference: str) -> Source:
         parts = [hub.Part(name, names) for names in (FILES, (_CONFIG,), _PROCESSORS)]
         parts += [hub.Part(name, (file,)) for file in _TOKENIZER]
         checkpoint = hub.ensure(reference, parts)
-        for part in parts[1:]:  # where a transfer broke off after the weights
+        for part in parts[1:]:  # covers a transfer that broke off after the weights
             hub.ensure(reference, [part])
         folder = checkpoint.parent
     for file in _TOKENIZER:
@@ -217,7 +216,7 @@ def _config(path: Path) -> Any:
         raise EncoderError(f"{path} does not describe an ALIGN model, but {described.get('model_type')!r}")
     try:
         return AlignConfig.from_dict(described)
-    except Exception as error:  # of a kind that depends on the version of transformers
+    except Exception as error:  # its class depends on the version of transformers
         raise EncoderError(f"{path} is not a configuration of ALIGN: {error}") from error
 
 
@@ -232,10 +231,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _preprocessing(path: Path) -> Preprocessing:
-    """The image processor that ``path`` describes, an EfficientNetImageProcessor, as our record.
+    """Convert the EfficientNetImageProcessor that ``path`` describes to our preprocessing record.
 
-    It computes ``pixel · rescale_factor``, takes 1 off with ``rescale_offset``, normalises with ``do_normalize``,
-    and divides by the deviation once more with ``include_top``: all in all a line per channel.
+    The processor computes ``pixel · rescale_factor``, subtracts 1 with ``rescale_offset``, normalises with
+    ``do_normalize``, and divides by the deviation once more with ``include_top``: one linear function per channel.
     """
     described = _read(path)
     settings = _with_defaults(described.get("image_processor", described))
@@ -244,7 +243,7 @@ def _preprocessing(path: Path) -> Preprocessing:
             raise EncoderError(f"{path}: a processor that does not resize and rescale is not supported")
         resized = _side(path, settings["size"])
         size = _side(path, settings["crop_size"]) if settings["do_center_crop"] else resized
-        if size > resized or (resized - size) % 4 == 3:  # transformers rounds down there, and our crop up
+        if size > resized or (resized - size) % 4 == 3:  # transformers rounds down, our crop rounds up
             raise EncoderError(f"{path}: a crop of {size} pixels from {resized} is not supported")
         mean, std = _line(settings)
         interpolation = _INTERPOLATIONS[settings["resample"]]
@@ -261,7 +260,7 @@ def _preprocessing(path: Path) -> Preprocessing:
 
 
 def _with_defaults(described: Mapping[str, Any]) -> dict[str, Any]:
-    """``described`` with what transformers takes for what it does not say."""
+    """Fill in transformers' defaults for settings that ``described`` omits."""
     from transformers import EfficientNetImageProcessor
 
     if not str(described.get("image_processor_type")).startswith("EfficientNetImageProcessor"):
@@ -281,7 +280,7 @@ def _side(path: Path, size: Mapping[str, int]) -> int:
 
 
 def _line(settings: Mapping[str, Any]) -> tuple[_Channels, _Channels]:
-    """Mean and deviation, per channel, that give the processor's values for pixels in [0, 1]."""
+    """Return the mean and deviation per channel that reproduce the processor's values for pixels in [0, 1]."""
     factor = np.full(3, 255.0 * settings["rescale_factor"])
     offset = np.full(3, -1.0 if settings["rescale_offset"] else 0.0)
     if settings["do_normalize"]:
@@ -295,7 +294,7 @@ def _line(settings: Mapping[str, Any]) -> tuple[_Channels, _Channels]:
 
 
 def _channels(values: np.ndarray[Any, Any]) -> _Channels:
-    red, green, blue = (round(float(value), 12) + 0.0 for value in values)  # 1/127.5 is not written exactly
+    red, green, blue = (round(float(value), 12) + 0.0 for value in values)  # 1/127.5 is inexact
     return red, green, blue
 
 
@@ -309,7 +308,7 @@ def _tokenizer(source: Source) -> Any:
 
 
 def _build(source: Source) -> Any:
-    """transformers' model in float32 on the CPU, every tensor of it from the checkpoint."""
+    """Build transformers' model in float32 on the CPU, with every tensor taken from the checkpoint."""
     from transformers import AlignModel
 
     model = AlignModel(source.config)
@@ -317,7 +316,7 @@ def _build(source: Source) -> Any:
         missing, unexpected = model.load_state_dict(_state(source.checkpoint), strict=False)
     except RuntimeError as error:  # shapes differ
         raise wrong_weights(source.checkpoint, source.reference, error) from error
-    # Older versions of transformers stored the numbers of the positions.
+    # Older versions of transformers stored the position numbers.
     unexpected = [name for name in unexpected if not name.endswith("position_ids")]
     if missing or unexpected:
         raise wrong_weights(

@@ -1,4 +1,4 @@
-"""What an encoder is: a small Protocol, and facts about it as data."""
+"""The encoder protocol and the data that describes an encoder."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from imseek.types import Float32
 
 @dataclass(frozen=True, slots=True)
 class EncoderInfo:
-    """Facts about an encoder, known without loading its weights wherever that is possible.
+    """Describes an encoder, where possible without loading its weights.
 
-    ``reference`` is what a user writes (``builtin``, ``openclip:MODEL/TAG`` …). ``draft_size`` is the side in
-    pixels that a decoder may shrink a picture's shorter side to before ``prepare`` (twice the input size
-    keeps vectors at cosine ≥ 0.999 to a full decode; see docs/log.md), or None to ask for every pixel.
-    ``batch_size`` is the least number of pictures that one call should be given for the sake of speed.
-    ``quality`` is ``"full"`` for trained contrastive encoders, ``"basic"`` for the built-in one and
-    ``"test"`` for the fake. ``licence`` is an SPDX id or ``"restricted"``. ``logit_scale`` is what training multiplied
-    cosines by, ``logit_bias`` what it added for a sigmoid (SigLIP); None where there is none.
+    ``reference`` is what a user writes (``builtin``, ``openclip:MODEL/TAG`` …). ``draft_size`` is the length in pixels
+    to which a decoder may reduce a picture's shorter side before ``prepare`` (twice the input size keeps vectors at
+    cosine ≥ 0.999 to a full decode; see docs/log.md), or None to decode every pixel. ``batch_size`` is the smallest
+    number of pictures per call that runs at full speed. ``quality`` is ``"full"`` for trained contrastive encoders,
+    ``"basic"`` for the built-in one and ``"test"`` for the fake. ``licence`` is an SPDX id or ``"restricted"``.
+    ``logit_scale`` is the factor that training applied to cosines and ``logit_bias`` the bias it added before a sigmoid
+    (SigLIP); each is None where the model has none.
     """
 
     reference: str
@@ -42,10 +42,10 @@ class EncoderInfo:
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Turns pictures and words into unit vectors of one space.
+    """Encodes pictures and texts as unit vectors in a shared space.
 
-    ``prepare`` is pure and thread-safe: it runs in decode workers. The two ``encode`` methods return float32
-    rows of Euclidean norm 1, in the order of their input.
+    ``prepare`` is pure and thread-safe: it runs in decode workers. Both ``encode`` methods return float32 rows of
+    Euclidean norm 1, in the order of their input.
     """
 
     @property
@@ -53,34 +53,35 @@ class Encoder(Protocol):
 
     @property
     def precision(self) -> str:
-        """The precision image vectors are computed in: ``fp32``, ``bf16`` … Recorded per run."""
+        """The precision in which image vectors are computed (``fp32``, ``bf16`` …), recorded for each run."""
         ...
 
     def fingerprint(self) -> str:
-        """Hex sha256 over the weights and the preprocessing record: equal means comparable vectors."""
+        """Hex sha256 over the weights and the preprocessing record; equal means comparable vectors."""
         ...
 
     def prepare(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, Any]:
-        """(h, w, 3) uint8 sRGB → the array that ``encode_images`` takes a stack of."""
+        """Convert (h, w, 3) uint8 sRGB to one element of the batch that ``encode_images`` takes."""
         ...
 
     def encode_images(self, batch: np.ndarray[Any, Any]) -> Float32:
-        """(n, *prepare-shape) → (n, dim) float32 unit rows. Raises UsageError for another shape or dtype."""
+        """Encode (n, *prepared shape) as (n, dim) float32 unit rows. Raises UsageError for any other shape or dtype."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
-        """n non-empty strings → (n, dim) float32 unit rows.
+        """Encode n non-empty strings as (n, dim) float32 unit rows.
 
-        Raises QueryError for an empty text, UsageError for a single str, EncoderError where the encoder knows no words.
+        Raises QueryError for an empty text, UsageError for a single str, and EncoderError where the encoder has no text
+        tower.
         """
         ...
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
-        """Lines a user should see about these texts (such as: one was longer than the context window)."""
+        """Return lines to show the user about these texts, such as one for a text longer than the context window."""
         ...
 
 
 def shared_draft_size(encoders: Iterable[Encoder]) -> int | None:
-    """``draft_size`` for a decode that serves several encoders: what the most demanding one asks for."""
+    """Return the largest ``draft_size`` of encoders that share a decode; None where one needs every pixel."""
     sizes = [encoder.info.draft_size for encoder in encoders]
     return None if None in sizes else max(size for size in sizes if size is not None)

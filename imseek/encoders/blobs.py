@@ -1,4 +1,4 @@
-"""A large file of the model hub, fetched so that a broken transfer goes on where it stopped."""
+"""Resumable download of a large file from the model hub."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from imseek.errors import EncoderError, EncoderUnavailableError
 if TYPE_CHECKING:
     from imseek.encoders.hub import RemoteFile
 
-#: The numbers of errors that say so.
+#: Error numbers of a full disk or an exhausted quota.
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 _PIECE: Final = 1 << 20  # bytes
 
 
 def fetch_blob(repository: str, commit: str, file: RemoteFile, report: Callable[[int], None]) -> None:
-    """Bring a large file to where the client looks for one of its hash; ``report`` hears how many bytes are there.
+    """Download a large file to the path where the hub client looks up its hash.
 
-    Bytes that came before are kept. Raises EncoderError for a file that arrived damaged, EncoderUnavailableError
-    where the disk has no room, OSError, and whatever the client's HTTP library raises.
+    Resumes an earlier partial download; ``report`` receives the bytes present so far. Raises EncoderError for a file
+    that arrived damaged, EncoderUnavailableError where the disk is full, OSError, and the errors of the client's HTTP
+    library.
     """
     import hashlib
 
@@ -40,7 +41,7 @@ def fetch_blob(repository: str, commit: str, file: RemoteFile, report: Callable[
     assert sha256 is not None
     folder = folder_of(repository)
     blob = folder / "blobs" / sha256
-    # The client's own: it fetches nothing beside us.
+    # The client's own lock, so that it does not download the file at the same time.
     lock = folder.parent / ".locks" / folder.name / f"{sha256}.lock"
     blob.parent.mkdir(parents=True, exist_ok=True)
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +50,7 @@ def fetch_blob(repository: str, commit: str, file: RemoteFile, report: Callable[
             return
         unfinished = blob.with_name(f"{sha256}.incomplete")
         with unfinished.open("ab", buffering=0) as stream:
-            if stream.tell() > file.size:  # it cannot be the beginning of this file
+            if stream.tell() > file.size:  # too long to be the beginning of this file
                 stream.truncate(0)
                 stream.seek(0)
             _expect_room(blob.parent, file, file.size - stream.tell())
@@ -73,7 +74,7 @@ def fetch_blob(repository: str, commit: str, file: RemoteFile, report: Callable[
 
 
 class _Counted:
-    """A file that reports how many bytes it holds after each write; the client's download writes to it."""
+    """A file wrapper that reports its size after each write by the hub client."""
 
     def __init__(self, file: BinaryIO | Any, report: Callable[[int], None]) -> None:
         self._file = file
@@ -82,7 +83,7 @@ class _Counted:
 
     def write(self, data: bytes) -> int:
         left = memoryview(data)
-        while left:  # an unbuffered file may take a part only, as the disk fills up
+        while left:  # an unbuffered file may write only a part as the disk fills up
             left = left[self._file.write(left) :]
         self._report(self._file.tell())
         return len(data)
@@ -99,8 +100,11 @@ class _Counted:
 
 @contextlib.contextmanager
 def as_we_fetch() -> Iterator[None]:
-    """The client draws no bars (a library does not; the command line draws its own) and hands on what comes in
-    pieces of a megabyte: of its own, ten times as large, the last one is lost with the connection."""
+    """Silence the client's progress bars and set its chunks to 1 MB.
+
+    The command line draws its own bars. A lost connection loses the last chunk, and the client's own are ten times as
+    large.
+    """
     from huggingface_hub import constants
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -117,11 +121,13 @@ def as_we_fetch() -> Iterator[None]:
 
 
 def _expect_room(folder: Path, file: RemoteFile, needed: int) -> None:
+    """Raise EncoderUnavailableError where ``folder`` has less than ``needed`` bytes free."""
     if shutil.disk_usage(folder).free < needed:
         raise disk_full(file.name, file.size)
 
 
 def disk_full(name: str, size: int) -> EncoderUnavailableError:
+    """Return the error for a full disk while downloading the file ``name`` of ``size`` bytes."""
     from huggingface_hub import constants
 
     return EncoderUnavailableError(

@@ -1,4 +1,4 @@
-"""The user's cache folder: everything in it can be deleted at any time and is made again when needed."""
+"""The user's cache folder. Its content can be deleted at any time and is rebuilt when needed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _MANIFEST = "manifest.json"
 
 
 def cache_dir() -> Path:
-    """``$IMSEEK_CACHE``, or the platform's folder for caches of imseek. It need not exist yet.
+    """Return ``$IMSEEK_CACHE``, or the platform's cache folder for imseek. It need not exist yet.
 
-    Raises EncoderUnavailableError for a user without a home.
+    Raises EncoderUnavailableError for a user without a home folder.
     """
     override = os.environ.get("IMSEEK_CACHE")
     if override:
@@ -34,13 +34,13 @@ def cache_dir() -> Path:
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """``folder``, holding the files that ``make`` wrote into the empty folder it was given.
+    """Return ``folder``, after having ``make`` fill it if it is missing or incomplete.
 
-    ``make`` is called if the folder is not there or not whole: a file is missing, or differs from the
-    manifest in size, or in its bytes while its time has changed as well (an untouched file of 90 MB is not
-    hashed again by every query). The files are synced to disk before their folder is renamed into
-    place, so that a kill at any moment leaves nothing that looks whole. Two processes that want the same
-    folder at once make it once. Raises EncoderUnavailableError where the cache cannot be written.
+    ``make`` receives an empty folder and writes files into it. A folder is incomplete if a file is missing, or differs
+    from the manifest in size, or in its bytes while its time has changed as well (queries do not rehash an untouched
+    file of 90 MB). The files are synced to disk before their folder is renamed into place, so a kill at any moment
+    leaves nothing that looks complete. A lock keeps two processes from building the same folder twice. Raises
+    EncoderUnavailableError where the cache cannot be written.
     """
     if is_whole(folder):
         return folder
@@ -49,7 +49,7 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not is_whole(folder):  # else another process made it while this one waited
+            if not is_whole(folder):  # another process may have made it meanwhile
                 _make(folder, make)
     except OSError as error:
         raise EncoderUnavailableError(
@@ -60,16 +60,16 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether ``folder`` holds what :func:`made_once` left there. Nothing is made."""
+    """Tell whether ``folder`` holds the complete output of :func:`made_once`. Builds nothing."""
     try:
         files = json.loads((folder / _MANIFEST).read_bytes())
         return bool(files) and all(_is_unchanged(folder / name, **facts) for name, facts in files.items())
-    except (OSError, ValueError, TypeError, AttributeError):  # no folder, no file, or a damaged manifest
+    except (OSError, ValueError, TypeError, AttributeError):  # missing or damaged
         return False
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` so that a reader sees all of it or what was there before."""
+    """Write ``data`` to ``path``; readers see either all of it or the previous content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     try:
@@ -84,7 +84,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:
-    """Fill ``folder`` anew. The caller holds its lock, so every other unfinished attempt is a dead one."""
+    """Rebuild ``folder``. The caller holds its lock, so any other unfinished attempt has died."""
     for left_over in folder.parent.glob(f"{folder.name}.*.tmp"):
         shutil.rmtree(left_over)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.", suffix=".tmp"))
@@ -93,8 +93,8 @@ def _make(folder: Path, make: Callable[[Path], None]) -> None:
         files = {path.name: _describe(path) for path in sorted(unfinished.iterdir())}
         write_atomically(unfinished / _MANIFEST, json.dumps(files, indent=1).encode())
         for name in (*files, _MANIFEST):
-            # Temporary files are private, but these are public weights: a container may fill its cache as
-            # root and run as somebody else.
+            # Temporary files are private, but these are public weights: a container may fill its cache as root and run
+            # as another user.
             (unfinished / name).chmod(0o644)
             _sync(unfinished / name)
         unfinished.chmod(0o755)

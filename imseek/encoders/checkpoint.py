@@ -1,4 +1,4 @@
-"""Files of weights that come from others: looked at before anything is built from them."""
+"""Inspect third-party weight files before anything is built from them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from imseek.errors import EncoderError, UntrustedWeightsError
 
 _LOGIT_SCALE = "logit_scale"
 _LOGIT_BIAS = "logit_bias"
-#: A scale is the logarithm of a factor that training keeps below a hundred, a bias is between -20 and 0.
+#: Bound on both. A scale is the logarithm of a factor that training keeps below 100; a bias lies between -20 and 0.
 _MOST = 500
 
 
 def inspect(path: Path) -> tuple[float | None, float | None]:
-    """Try ``path`` as :func:`scalar` does, and return the logit scale and bias it holds, None where there is none.
+    """Check ``path`` as :func:`scalar` does, and return its logit scale and bias, each None where it has none.
 
-    The scale is the factor that training put before cosines, the exponential of the stored number; the bias is what it
-    added to them before a sigmoid.
+    The scale is the factor that training applied to cosines, the exponential of the stored number; the bias was added
+    before a sigmoid. Raises EncoderError where either is implausibly large.
     """
     scale, bias = _scalars(path, (_LOGIT_SCALE, _LOGIT_BIAS))
     if not all(one is None or abs(one) <= _MOST for one in (scale, bias)):
@@ -36,11 +36,10 @@ def inspect(path: Path) -> tuple[float | None, float | None]:
 
 
 def scalar(path: Path, name: str) -> float | None:
-    """Try ``path``, a safetensors file or what ``torch.save`` wrote, and return its number called ``name``.
+    """Check ``path``, a safetensors or ``torch.save`` file, and return its number called ``name``, or None.
 
-    None where there is none. Libraries fall back to an unrestricted load on some errors, so every file is tried
-    here before one of them sees it. Raises UntrustedWeightsError for a file that holds more than tensors and
-    EncoderError for a damaged one.
+    On some errors libraries fall back to an unrestricted load, so every file is checked here first. Raises
+    UntrustedWeightsError for a file that holds more than tensors, and EncoderError for a damaged one.
     """
     return _scalars(path, (name,))[0]
 
@@ -58,7 +57,7 @@ def _scalars(path: Path, names: Sequence[str]) -> list[float | None]:
 
 
 def arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """All tensors of numbers in ``path``, a small file of weights, by name. Raises as :func:`scalar`."""
+    """Read all numeric tensors of ``path``, a small weights file, by name. Raises as :func:`scalar`."""
     with _refusing(path):
         if path.suffix == ".safetensors":
             with _opened(path) as file:
@@ -69,8 +68,8 @@ def arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
 
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
-    """What readers of weights raise, as errors that say what is wrong with the file."""
-    if not path.is_file():  # A pipe would be waited for.
+    """Translate the errors of weight readers to ours."""
+    if not path.is_file():  # Reading a pipe would block.
         raise EncoderError(f"{path} cannot be read: it is no file")
     try:
         yield
@@ -83,12 +82,12 @@ def _refusing(path: Path) -> Iterator[None]:
         ) from error
     except EncoderError:
         raise
-    except Exception as error:  # the readers raise whatever the damage leads them to
+    except Exception as error:  # the readers raise almost any exception for a damaged file
         raise EncoderError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors in ``path``, by name. The file has passed :func:`scalar`."""
+    """Return the shapes of the tensors in ``path`` by name. The file must have passed :func:`scalar`."""
     if path.suffix != ".safetensors":
         return {name: tuple(value.shape) for name, value in _state(path).items() if hasattr(value, "shape")}
     with _opened(path) as file:
@@ -98,11 +97,11 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def _opened(path: Path) -> Any:
     from safetensors import safe_open
 
-    return safe_open(path, framework="np")  # opening compares the header with the size of the file
+    return safe_open(path, framework="np")  # opening checks the header against the file size
 
 
 def _state(path: Path) -> Mapping[str, Any]:
-    """What ``torch.save`` wrote, by the names that training on one machine gives."""
+    """Load the tensors that ``torch.save`` wrote, under their names in single-machine training."""
     import torch
 
     zipped = zipfile.is_zipfile(path)
@@ -111,17 +110,17 @@ def _state(path: Path) -> Mapping[str, Any]:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise UntrustedWeightsError(f"{path} is a TorchScript program, not a file of tensors")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what torch warns about here, it refuses or reads
+        warnings.simplefilter("ignore")  # torch either refuses or reads what it warns about here
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not state or not all(isinstance(name, str) for name in state):
         raise EncoderError(f"{path} holds no weights by name")
-    # Training in parallel prefixes every name.
+    # Parallel training prefixes every name.
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def _is_pickle(path: Path) -> bool:
-    """Whether ``path`` starts with a whole pickle, or is an archive, in which torch found one. Nothing is run."""
+    """Tell whether ``path`` starts with a complete pickle or is an archive, in which torch found one. Runs nothing."""
     if zipfile.is_zipfile(path):
         return True
     try:

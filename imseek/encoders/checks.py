@@ -1,4 +1,4 @@
-"""What every encoder refuses, and the arithmetic they share."""
+"""Input checks and arithmetic shared by all encoders."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from imseek.encoders.base import Encoder
 from imseek.errors import EncoderError, EncoderMismatchError, QueryError, UsageError
 from imseek.types import Float32
 
-# A row shorter than this has no direction to speak of.
+# Shorter rows have no meaningful direction.
 _SMALLEST_NORM = 1e-12
 
 
 def check_texts(texts: Sequence[str]) -> None:
-    """Raise QueryError if one of ``texts`` is empty, blank, or holds bytes that are no text; UsageError for a single
-    text, whose letters would be taken for texts, and for what are none."""
+    """Raise QueryError for an empty, blank or undecodable text, and UsageError for anything but a sequence of str.
+
+    A single str is refused too: its letters would pass for texts.
+    """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise UsageError("texts are a sequence of str", hint='for one text: ["a red car"]')
     if not all(text.strip() for text in texts):
@@ -30,9 +32,9 @@ def check_texts(texts: Sequence[str]) -> None:
 
 
 def check_pictures(batch: np.ndarray[Any, Any], size: int) -> None:
-    """Raise UsageError unless ``batch`` is (n, size, size, 3) uint8, as a stack of what ``prepare`` gives is.
+    """Raise UsageError unless ``batch`` is (n, size, size, 3) uint8, a stack of ``prepare`` results.
 
-    torch would take values in [0, 1] for bytes that are nearly black, without a word.
+    torch would silently take floats in [0, 1] for nearly black bytes.
     """
     if not isinstance(batch, np.ndarray):
         raise UsageError(f"pictures are an array, not {type(batch).__name__}")
@@ -44,7 +46,7 @@ def check_pictures(batch: np.ndarray[Any, Any], size: int) -> None:
 
 
 def check_modality(wanted: str, loaded: Sequence[str], reference: str) -> None:
-    """Raise EncoderError if the encoder was loaded without the modality that is now ``wanted``."""
+    """Raise EncoderError if the encoder was loaded without the modality ``wanted``."""
     if wanted not in loaded:
         raise EncoderError(
             f"the encoder {reference} was loaded for {' and '.join(loaded)} only, not {wanted}"
@@ -52,14 +54,14 @@ def check_modality(wanted: str, loaded: Sequence[str], reference: str) -> None:
 
 
 def unit_rows(rows: Float32) -> Float32:
-    """(n, dim) → (n, dim) float32 rows of Euclidean norm 1; a row of zeros stays zero."""
+    """Scale (n, dim) rows to Euclidean norm 1, as float32; zero rows stay zero."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: Float32 = (rows / np.maximum(norms, _SMALLEST_NORM)).astype(np.float32, copy=False)
     return unit
 
 
 def merge_pieces(rows: Float32, counts: Sequence[int]) -> Float32:
-    """(sum of ``counts``, dim) rows of pieces → (n, dim) unit rows: the mean direction of each text's pieces."""
+    """Average the rows of each text's pieces: (sum of ``counts``, dim) → (n, dim) unit rows."""
     starts = np.cumsum([0, *counts], dtype=np.intp)[:-1]
     sums: Float32 = np.add.reduceat(rows, starts, axis=0)
     return unit_rows(sums)
@@ -75,7 +77,7 @@ def check_knows_words(encoder: Encoder) -> None:
 
 
 def check_fingerprint(encoder: Encoder, reference: str, fingerprint: str) -> None:
-    """Raise EncoderMismatchError unless ``encoder`` has the weights whose fingerprint a collection recorded."""
+    """Raise EncoderMismatchError unless ``encoder`` has the fingerprint recorded in a collection."""
     found = encoder.fingerprint()
     if found != fingerprint:
         raise EncoderMismatchError(
@@ -86,7 +88,7 @@ def check_fingerprint(encoder: Encoder, reference: str, fingerprint: str) -> Non
 
 
 def available_cpus() -> int:
-    """Processors that this process may run on: in a container, often fewer than there are."""
+    """Count the processors available to this process; in a container often fewer than the machine has."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS has no affinity

@@ -1,4 +1,4 @@
-"""Texts that are longer than an encoder's context window: cut into pieces, whose vectors are averaged."""
+"""Cut texts longer than an encoder's context window into pieces, whose vectors are averaged."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 
 def pieces(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """``text`` as pieces that fit, each with as many words as go in.
+    """Split ``text`` into pieces that fit, each with as many words as possible.
 
-    Only a word that does not fit by itself is cut, after as many characters as go in (one at the least, whether
-    or not it fits). ``fits`` must hold for a part of whatever it holds for.
+    A word is cut only if it does not fit by itself, after as many characters as fit (at least one, whether or not it
+    fits). ``fits`` must hold for every part of a text for which it holds.
     """
     if fits(text):
         return [text]
@@ -33,7 +33,7 @@ def pieces(text: str, fits: Callable[[str], bool]) -> list[str]:
 
 
 def notes(counts: Sequence[int], context_length: int) -> tuple[str, ...]:
-    """A line for the user about each text that was cut into more pieces than one."""
+    """Return a line for the user about each text that was cut."""
     return tuple(
         f"the text has more than {context_length} tokens: it was cut into {count} pieces, whose vectors were averaged"
         for count in counts
@@ -42,7 +42,7 @@ def notes(counts: Sequence[int], context_length: int) -> tuple[str, ...]:
 
 
 def _most(limit: int, fits: Callable[[int], bool]) -> int:
-    """The largest number up to ``limit`` that fits, or 0. Numbers far above it are not tried."""
+    """Return the largest number up to ``limit`` that fits, or 0, without trying numbers far above it."""
     high = 1
     while high < limit and fits(high):
         high *= 2

@@ -1,4 +1,4 @@
-"""Where an image tower runs and how precisely: a :class:`Runtime`, as a user asks for it, on the machine there is."""
+"""Choose device, precision and batch size of an image tower from the user's :class:`Runtime` and the machine."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderUnavailableError, UsageError
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
-# As Linux names them: x86's two ways to multiply bfloat16 matrices, and Arm's.
+# Linux's names: x86's two bfloat16 matrix extensions, and Arm's.
 _BF16_FEATURES: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _INT8_FEATURES: Final = frozenset({"avx512_vnni", "avx_vnni"})
 _AMPERE: Final = (8, 0)  # the first compute capability with bfloat16
 
-# Pictures of 256 × 256 in the first batch that is tried; of larger pictures fewer, by their area. On CPUs speed
-# is flat from 8 to 32, then falls (docs/log.md); a GPU wants enough of them to fill its processors.
+# First batch size to try at 256 × 256 pixels; larger pictures get fewer, by area. On CPUs speed is flat from 8 to 32,
+# then falls (docs/log.md); a GPU needs a large batch to fill its processors.
 _CPU_BATCH: Final = 16
 _GPU_BATCH: Final = 256
 _LEAST_BATCH: Final = 4
@@ -26,13 +26,15 @@ _LEAST_BATCH: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
+    """A CUDA device by name. ``bf16``: whether it multiplies bfloat16."""
+
     name: str
     bf16: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is to run on. ``int8_saturates``: products of bytes may overflow (x86 without VNNI)."""
+    """The available devices. ``int8_saturates``: products of bytes may overflow (x86 without VNNI)."""
 
     gpus: tuple[Gpu, ...] = ()
     mps: bool = False
@@ -42,7 +44,9 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``device`` is torch's name of it, ``precision`` no longer ``auto``, ``batch_size`` the first to try."""
+    """A resolved runtime: torch's ``device`` name, a ``precision`` other than ``auto``, and the first batch size to
+    try.
+    """
 
     device: str
     precision: str
@@ -50,13 +54,12 @@ class Plan:
 
 
 def plan(runtime: Runtime, image_size: int, machine: Machine | None = None) -> Plan:
-    """What ``runtime`` comes to on ``machine`` (None: this one) for pictures of ``image_size`` pixels a side.
+    """Resolve ``runtime`` on ``machine`` (None: this one) for pictures of ``image_size`` pixels a side.
 
-    ``auto`` is the first GPU, else Apple's, else the CPU; and bf16 where the device multiplies it, else fp16 on
-    a GPU and fp32 on a CPU. int8 runs on the CPU and is never picked by itself: whether it keeps the vectors
-    true is known only after a look at pictures (:mod:`imseek.encoders.int8`).
-    Raises EncoderUnavailableError for a device that is not there or a precision that it has no instructions
-    for, UsageError for choices that exclude each other.
+    The device ``auto`` is the first GPU, else Apple's, else the CPU. The precision ``auto`` is bf16 where the device
+    multiplies it, else fp16 on a GPU and fp32 on a CPU. int8 runs on the CPU and is never chosen automatically: only
+    real pictures show whether it preserves the vectors (:mod:`imseek.encoders.int8`). Raises EncoderUnavailableError
+    for a missing device or an unsupported precision, and UsageError for choices that exclude each other.
     """
     machine = machine or this_machine()
     device = _device(runtime, machine)
@@ -67,9 +70,9 @@ def plan(runtime: Runtime, image_size: int, machine: Machine | None = None) -> P
 
 
 def check_plain(runtime: Runtime, reference: str) -> None:
-    """Raise EncoderUnavailableError for choices that an encoder on the CPU in fp32, without torch, does not have.
+    """Raise EncoderUnavailableError for a runtime that an fp32 encoder on the CPU, without torch, cannot provide.
 
-    ``all`` cards are for whatever can use them.
+    The device ``all`` passes: it applies only to encoders that can use cards.
     """
     if runtime.device not in ("auto", "cpu", "all"):
         raise EncoderUnavailableError(
@@ -86,7 +89,7 @@ def check_plain(runtime: Runtime, reference: str) -> None:
 
 @functools.cache
 def this_machine() -> Machine:
-    """Imports torch, to ask it for GPUs."""
+    """Describe this machine. Imports torch to find GPUs."""
     import torch
 
     gpus = tuple(
@@ -103,7 +106,7 @@ def this_machine() -> Machine:
 
 
 def cpu_features(path: Path = _CPU_INFO) -> frozenset[str]:
-    """What Linux says the first processor can do, by its names; nothing elsewhere."""
+    """Return Linux's names for the features of the first processor; empty on other systems."""
     try:
         lines = path.read_text("ascii", "replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Fetching the weights of an encoder on purpose, with a look at their licence and size first."""
+"""Download an encoder's weights, after showing their licence and size."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from imseek.errors import UnknownEncoderError
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What would be fetched. ``licence`` is an SPDX id, ``restricted`` or ``not verified``; ``licence_name`` is its
-    name. ``bytes`` and ``files`` are all that the encoder takes, ``missing`` the bytes that are still to come."""
+    """A proposed download.
+
+    ``licence`` is an SPDX id, ``restricted`` or ``not verified``; ``licence_name`` is its name. ``bytes`` and ``files``
+    count everything the encoder needs, ``missing`` the bytes still to download.
+    """
 
     reference: str
     repository: str
@@ -28,7 +31,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """``path`` is the file with the weights; ``offer`` is None where all of it was there before."""
+    """Result of a download. ``path`` is the weights file; ``offer`` is None where everything was already cached."""
 
     reference: str
     path: Path
@@ -42,14 +45,14 @@ def download_encoder(
     progress: TransferCallback | None = None,
     offered: Callable[[Offer], None] | None = None,
 ) -> Downloaded:
-    """Bring the weights of ``reference`` and its tokenizer into the hub's cache; a broken download goes on.
+    """Download the weights and tokenizer of ``reference`` to the hub's cache, resuming a broken download.
 
-    ``offered`` is told licence and size before anything is fetched, ``progress`` how far it is.
-    ``accept_license`` is for weights that are not for any use. What is in the cache stays as it is.
+    ``offered`` receives licence and size before the download starts, ``progress`` its progress. ``accept_license`` is
+    for weights whose licence does not allow any use. Cached files are left as they are.
 
-    Raises UnknownEncoderError (for weights that come with a package or lie in a file, too), LicenceError,
-    EncoderUnavailableError where the hub cannot be reached, lacks the repository, breaks off, or the disk is full,
-    and EncoderError for a file that arrived damaged.
+    Raises UnknownEncoderError (also for weights that come with a package or lie in a file), LicenceError,
+    EncoderUnavailableError where the hub cannot be reached, lacks the repository, breaks off, or the disk is full, and
+    EncoderError for a file that arrived damaged.
     """
     reference, parts = plan(reference)
     if _is_complete(reference, parts):
@@ -71,9 +74,9 @@ def download_encoder(
 
 
 def plan(reference: str) -> tuple[str, tuple[Part, ...]]:
-    """The canonical reference, and what the hub has to give for it.
+    """Return the canonical reference and the hub files it needs.
 
-    Raises UnknownEncoderError where there is nothing to fetch.
+    Raises UnknownEncoderError where there is nothing to download.
     """
     from imseek.encoders.registry import canonical
 
@@ -103,7 +106,7 @@ def plan(reference: str) -> tuple[str, tuple[Part, ...]]:
 
 
 def _tokenizer(reference: str) -> list[Part]:
-    """The tokenizer of a model of the hub that the catalogue does not list: its configuration, there now, names it."""
+    """Find the tokenizer of a hub model outside the catalogue: its configuration, already downloaded, names it."""
     if not reference.startswith("hf-hub:") or catalogue.find_encoder(reference) is not None:
         return []
     from imseek.encoders.openclip.source import configuration, tokenizer_parts

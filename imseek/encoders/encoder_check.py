@@ -1,4 +1,4 @@
-"""Whether an encoder works here, and how fast: a fixed set of pictures and texts goes through it."""
+"""Test an encoder and its speed on a fixed set of pictures and texts."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ TEXTS: Final = (
     "two people at a table",
 )
 
-_SIDE: Final = 320  # pixels; larger than most encoders take, so that preparing is part of the check
+_SIDE: Final = 320  # pixels; larger than most encoders take, so that the check covers preparation
 _NORM_TOLERANCE: Final = 1e-3
-# Rows this close to each other tell nothing apart: the weights are broken, or were never loaded.
+# Rows this close are indistinguishable: the weights are broken, or were never loaded.
 _SPREAD: Final = 1e-4
-_SECONDS: Final = 1.0  # that each tower is timed for, at least
+_SECONDS: Final = 1.0  # minimum time to measure each tower
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What came out of one tower: n unit rows of the check's set.
+    """Statistics of one tower's n unit rows for the test set.
 
-    ``cosine_min``, ``cosine_mean`` and ``cosine_max`` are over all pairs of different inputs; ``per_second`` is how
-    many inputs went through, the pictures with their preparation, after a first run that is not counted.
+    ``cosine_min``, ``cosine_mean`` and ``cosine_max`` are over all pairs of different inputs; ``per_second`` is the
+    number of inputs per second, including the preparation of pictures, after an uncounted first run.
     """
 
     count: int
@@ -53,7 +53,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class EncoderCheck:
-    """``load_seconds`` is from the reference to the fingerprint. ``problems`` is empty for a sound encoder."""
+    """Result of a check, with ``problems`` empty for a sound encoder.
+
+    ``load_seconds`` runs from the reference to the fingerprint.
+    """
 
     info: EncoderInfo
     fingerprint: str
@@ -67,11 +70,11 @@ class EncoderCheck:
 def check_encoder(
     reference: str, *, runtime: Runtime | None = None, notify: Callable[[str], None] | None = None
 ) -> EncoderCheck:
-    """Encode a fixed set of drawn pictures and of texts with the encoder ``reference``, and look at the rows.
+    """Encode a fixed set of generated pictures and texts with the encoder ``reference``, and check the rows.
 
-    ``runtime`` and ``notify`` are those of :func:`imseek.encoders.load`; ``notify`` is also given what the encoder
-    has to say about the texts. What these pictures say about a precision does not decide for real ones.
-    Raises what loading the encoder raises, and EncoderError where it fails on the set.
+    ``runtime`` and ``notify`` are those of :func:`imseek.encoders.load`; ``notify`` also receives the encoder's notes
+    on the texts. A verdict on a precision from these pictures is not kept for real ones. Raises what loading the
+    encoder raises, and EncoderError where it fails on the set.
     """
     started = time.perf_counter()
     encoder = load(reference, runtime=replace(runtime or Runtime(), keep_verdict=False), notify=notify)
@@ -89,7 +92,7 @@ def check_encoder(
                 notify(note)
     problems = [problem for _, of_tower in found for problem in of_tower]
     if not problems:
-        # One at a time, the same rows must come: padding and batches change nothing but the last digits.
+        # A picture encoded alone must give the same row up to rounding: padding and batching change nothing.
         alone = encoder.encode_images(_prepared(encoder, drawn[:1]))
         if float(alone[0] @ images[0]) < 0.99:
             problems.append("a picture alone gets another vector than among others")
@@ -105,7 +108,7 @@ def check_encoder(
 
 
 def pictures(count: int = PICTURES) -> list[Pixels]:
-    """``count`` pictures of (320, 320, 3) uint8, always the same: areas of colour, stripes, discs, noise."""
+    """Draw ``count`` pictures of (320, 320, 3) uint8, always the same: gradients, stripes, discs, noise."""
     random = np.random.default_rng(20260101)
     down, across = np.mgrid[:_SIDE, :_SIDE].astype(np.float32) / _SIDE
     drawn = []
@@ -143,7 +146,7 @@ def _timed(encode: Callable[[], Float32], count: int) -> tuple[Float32, float]:
 
 
 def _looked_at(what: str, rows: Float32, per_second: float) -> tuple[Rows, list[str]]:
-    """The figures of ``rows``, and what is wrong with them."""
+    """Return the statistics of ``rows`` and the problems found in them."""
     if not np.isfinite(rows).all():
         raise EncoderError(
             f"vectors of {what} hold numbers that are none (NaN or infinite)",

@@ -1,8 +1,7 @@
-"""A deterministic encoder without weights, for tests: ``fake``, or ``fake:DIM``.
+"""A deterministic encoder without weights, for tests: ``fake`` or ``fake:DIM``.
 
-It ships beside the real ones. Similar pictures get similar vectors, texts that share words get similar
-vectors, and a colour word lies close to a picture of that colour, so that whole searches can be asserted with
-ids and scores.
+Similar pictures get similar vectors, texts that share words get similar vectors, and a colour word lies close to a
+picture of that colour, so that tests can assert ids and scores of whole searches.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from imseek.types import Float32, Pixels
 DEFAULT_DIM: Final = 64
 
 _SIDE: Final = 8
-_SAMPLED_SIDE: Final = 64  # of a larger picture, every so many pixels are looked at
+_SAMPLED_SIDE: Final = 64  # larger pictures are sampled down to about this side
 _COLOURS: Final = {
     "black": (0, 0, 0),
     "white": (255, 255, 255),
@@ -34,7 +33,7 @@ _COLOURS: Final = {
 
 
 class FakeEncoder:
-    """A picture is its 8 × 8 mean colours through a fixed random projection, a text the sum of its words."""
+    """Projects a picture's 8 × 8 mean colours through a fixed random matrix, and sums a text's word vectors."""
 
     def __init__(
         self,
@@ -52,7 +51,7 @@ class FakeEncoder:
             quality="test",
             preprocessing={"size": _SIDE, "resize": "mean"},
         )
-        # One input more than there are pixels: it keeps a picture of medium grey from being the zero vector.
+        # One extra constant input keeps a medium grey picture from being the zero vector.
         inputs = _SIDE * _SIDE * 3 + 1
         self._projection = _noise("pixels", inputs * dim).reshape(inputs, dim)
 
@@ -68,26 +67,26 @@ class FakeEncoder:
         return hashlib.sha256(f"imseek fake encoder 1, {self._info.dim} dimensions".encode()).hexdigest()
 
     def prepare(self, pixels: Pixels) -> Float32:
-        """(h, w, 3) uint8 sRGB → (8, 8, 3) float32 means in [0, 255]."""
+        """Reduce (h, w, 3) uint8 sRGB to (8, 8, 3) float32 means in [0, 255]."""
         step = max(1, min(pixels.shape[:2]) // _SAMPLED_SIDE)
         means = pixels[::step, ::step]
         for axis in (0, 1):
             edges = np.arange(_SIDE) * means.shape[axis] // _SIDE
-            # reduceat takes one line for an empty range: fewer lines than cells are repeated.
+            # reduceat takes one line for an empty range, so lines repeat where there are fewer than cells.
             counts = np.maximum(1, np.diff(edges, append=means.shape[axis])).astype(np.float32)
             sums = np.add.reduceat(means, edges, axis=axis, dtype=np.float32)
             means = sums / np.expand_dims(counts, tuple({0, 1, 2} - {axis}))
         return means.astype(np.float32)
 
     def encode_images(self, batch: Float32) -> Float32:
-        """(n, 8, 8, 3) float32 → (n, dim) float32 unit rows."""
+        """Encode (n, 8, 8, 3) float32 as (n, dim) float32 unit rows."""
         check_modality("image", self._modalities, self._info.reference)
         if getattr(batch, "shape", ())[1:] != (_SIDE, _SIDE, 3) or batch.dtype != np.float32:
             raise UsageError(f"pictures are an array (n, {_SIDE}, {_SIDE}, 3) of float32")
         return self._project(batch)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
-        """n non-empty strings → (n, dim) float32 unit rows. Raises QueryError for an empty text."""
+        """Encode n non-empty strings as (n, dim) float32 unit rows. Raises QueryError for an empty text."""
         check_modality("text", self._modalities, self._info.reference)
         check_texts(texts)
         rows = np.zeros((len(texts), self._info.dim), dtype=np.float32)
@@ -104,7 +103,7 @@ class FakeEncoder:
         return unit_rows(centred @ self._projection[:-1] + self._projection[-1])
 
     def _word(self, word: str) -> Float32:
-        """(dim,): that of a picture all of one colour for a colour's name, else noise fixed per word."""
+        """Return a word's (dim,) vector: for a colour name that of a plain picture in it, else noise fixed per word."""
         if word in _COLOURS:
             rows = self._project(np.full((1, _SIDE, _SIDE, 3), _COLOURS[word], dtype=np.float32))
         else:
@@ -114,6 +113,6 @@ class FakeEncoder:
 
 
 def _noise(seed: str, count: int) -> Float32:
-    """``count`` values, uniform in [-1, 1): a hash's stream, which no library version will ever change."""
+    """Return ``count`` values, uniform in [-1, 1), from a hash stream that no library version can change."""
     stream = hashlib.shake_256(seed.encode("utf-8", "surrogatepass")).digest(4 * count)
     return (np.frombuffer(stream, dtype="<u4") / 2.0**31 - 1).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Files of the model hub: from its cache without a question, or fetched, so that a broken transfer goes on.
+"""Files from the model hub: taken from its cache without a request, or downloaded with resumption.
 
-The cache is the hub client's own, so that other programs share it. The client looks after its layout; fetching
-large files is done here, since it starts again from nothing after a kill. Whatever stands in the way is an
-EncoderUnavailableError, and known within five seconds where the hub does not answer.
+The cache is the hub client's own, shared with other programs. The client manages its layout; large files are downloaded
+here, because the client restarts from zero after a kill. Every failure is an EncoderUnavailableError, raised within
+five seconds where the hub does not answer.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Final, TypeAlias
 from imseek.encoders import licences
 from imseek.errors import EncoderError, EncoderUnavailableError
 
-# How long the hub may take to say what a repository holds.
+# Time limit for the hub to describe a repository.
 DEADLINE_SECONDS: Final = 5.0
 
-# What transformers reads to build a tokenizer, or the configuration of a text tower.
+# Files that transformers reads to build a tokenizer or the configuration of a text tower.
 TOKENIZER_FILES: Final = (
     "config.json",
     "merges.txt",
@@ -37,13 +37,13 @@ TOKENIZER_FILES: Final = (
     "vocab.txt",
 )
 
-_ABSENT: Final = ".no_exist"  # the client's folder of marks for files that a repository does not have
+_ABSENT: Final = ".no_exist"  # the client's folder of marks for files that a repository lacks
 _AGAIN: Final = "go online (and unset HF_HUB_OFFLINE) and try again, or name another encoder, such as builtin"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Files wanted from one repository: the first of ``names`` that is there, or ``every`` one that is."""
+    """Files needed from one repository: the first of ``names`` that exists, or with ``every`` all that exist."""
 
     repository: str
     names: tuple[str, ...]
@@ -52,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """How far a download is. ``done`` and ``total`` are bytes of all its files, ``file`` the one under way."""
+    """Progress of a download. ``done`` and ``total`` are bytes over all its files, ``file`` is the current one."""
 
     file: str
     done: int
@@ -61,7 +61,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """``sha256`` is None for a small file, which the hub keeps under another kind of hash."""
+    """A file on the hub. ``sha256`` is None for a small file, which the hub stores under another kind of hash."""
 
     name: str
     size: int
@@ -70,7 +70,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What the hub says of a repository. ``licence`` is that of its card, as written there."""
+    """The hub's description of a repository. ``licence`` is the one on its card, verbatim."""
 
     name: str
     commit: str
@@ -78,7 +78,7 @@ class Repository:
     files: tuple[RemoteFile, ...]
 
     def wanted(self, part: Part) -> list[RemoteFile]:
-        """The files of ``part``, in its order. Raises EncoderUnavailableError if there is none."""
+        """Select the files of ``part``, in its order. Raises EncoderUnavailableError if there is none."""
         by_name = {file.name: file for file in self.files}
         found = [by_name[name] for name in part.names if name in by_name]
         if not found:
@@ -92,14 +92,16 @@ class Repository:
 TransferCallback: TypeAlias = Callable[[Transfer], None]
 
 _watcher: ContextVar[TransferCallback | None] = ContextVar("imseek_downloads", default=None)
-# Held while files are fetched and while the client is offline (see `offline`).
+# Held during downloads and while the client is offline (see `offline`).
 _client = threading.RLock()
 
 
 @contextlib.contextmanager
 def watched(callback: TransferCallback | None) -> Iterator[None]:
-    """While entered, ``callback`` hears of every download that this thread starts, whoever asks for it; None hears
-    nothing, and takes no other's place."""
+    """Report every download that this thread starts to ``callback``, whichever function triggers it.
+
+    None reports nothing and leaves an outer callback in place.
+    """
     if callback is None:
         yield
         return
@@ -112,10 +114,10 @@ def watched(callback: TransferCallback | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def offline() -> Iterator[None]:
-    """While entered, the hub's client answers from its cache, as if HF_HUB_OFFLINE were set.
+    """Make the hub's client answer from its cache, as if HF_HUB_OFFLINE were set.
 
-    For libraries that ask the hub for news of each file they load: behind a resolver that hangs, that takes
-    for ever, and online it may load other files than those that were looked at before.
+    Some libraries query the hub for each file they load: behind a hanging resolver that blocks for ever, and online it
+    may load other files than the ones inspected before.
     """
     from huggingface_hub import constants
 
@@ -129,9 +131,9 @@ def offline() -> Iterator[None]:
 
 
 def cached(part: Part) -> Path | None:
-    """The first of the part's files in the hub's cache, at the commit that was fetched last.
+    """Return the first of the part's files in the hub's cache, at the most recently fetched commit, or None.
 
-    The client's ``try_to_load_from_cache`` says the same, but takes 0.2 s to import.
+    The client's ``try_to_load_from_cache`` gives the same, but takes 0.2 s to import.
     """
     commit = _commit(part.repository)
     if commit is None:
@@ -141,8 +143,11 @@ def cached(part: Part) -> Path | None:
 
 
 def is_complete(part: Part) -> bool:
-    """Whether all of ``part`` is in the hub's cache. Of ``every`` file, those that are not must bear the client's
-    mark that the repository lacks them: else a transfer broke off, or another program wanted fewer."""
+    """Tell whether all of ``part`` is in the hub's cache.
+
+    With ``every``, each missing file must bear the client's mark that the repository lacks it: otherwise a transfer
+    broke off, or another program needed fewer files.
+    """
     if not part.every:
         return cached(part) is not None
     commit = _commit(part.repository)
@@ -156,14 +161,14 @@ def is_complete(part: Part) -> bool:
 
 
 def folder_of(repository: str) -> Path:
-    """Where the client keeps ``repository``. It need not exist."""
+    """Return the client's folder for ``repository``. It need not exist."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
 
 
 def _commit(repository: str) -> str | None:
-    """That of ``repository`` which was fetched last."""
+    """Return the most recently fetched commit of ``repository``, or None."""
     try:
         return (folder_of(repository) / "refs" / "main").read_text("ascii").strip()
     except (OSError, ValueError):
@@ -171,16 +176,15 @@ def _commit(repository: str) -> str | None:
 
 
 def first_file(reference: str, repository: str, names: Sequence[str]) -> Path:
-    """The first of the files ``names`` that ``repository`` has: see :func:`ensure`."""
+    """Return the first of the files ``names`` that ``repository`` has: see :func:`ensure`."""
     return ensure(reference, [Part(repository, tuple(names))])
 
 
 def ensure(reference: str, parts: Sequence[Part]) -> Path:
-    """The file of the first part. If it is not in the hub's cache, all ``parts`` are fetched.
+    """Return the file of the first part, after downloading all ``parts`` if it is not in the hub's cache.
 
-    In the cache means that its licence was accepted when it came there. Raises LicenceError for weights that
-    want that first, EncoderUnavailableError, whose text names ``reference``, and EncoderError for a file that
-    arrived damaged.
+    A cached file's licence was accepted when it was downloaded. Raises LicenceError for weights that need acceptance
+    first, EncoderUnavailableError, whose text names ``reference``, and EncoderError for a file that arrived damaged.
     """
     path = cached(parts[0])
     if path is None:
@@ -197,10 +201,9 @@ def ensure(reference: str, parts: Sequence[Part]) -> Path:
 
 
 def describe(parts: Sequence[Part], reference: str) -> list[Repository]:
-    """What the hub says of each part's repository. Raises EncoderUnavailableError, at the latest after five
-    seconds.
+    """Query the hub for each part's repository. Raises EncoderUnavailableError within five seconds.
 
-    The questions run in a thread that is left behind at the deadline: a resolver that hangs heeds no timeout.
+    The queries run in a thread that is abandoned at the deadline, because a hanging resolver ignores timeouts.
     """
     from huggingface_hub import constants
 
@@ -211,10 +214,10 @@ def describe(parts: Sequence[Part], reference: str) -> list[Repository]:
             names = dict.fromkeys(part.repository for part in parts)
             described = {name: _described(name) for name in names}
             answers.put([described[part.repository] for part in parts])
-        except Exception as error:  # the client's, its HTTP library's, or what a portal's answer leads to
+        except Exception as error:  # from the client, its HTTP library, or the answer of a captive portal
             answers.put(error)
 
-    with _client:  # no other thread makes it offline meanwhile
+    with _client:  # keeps other threads from switching it offline
         if constants.HF_HUB_OFFLINE:
             raise unavailable(reference, "HF_HUB_OFFLINE is set")
         threading.Thread(target=ask, name="imseek-hub", daemon=True).start()
@@ -228,7 +231,7 @@ def describe(parts: Sequence[Part], reference: str) -> list[Repository]:
 
 
 def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]) -> None:
-    """Fetch what is wanted of ``parts`` and not in the hub's cache. ``described`` is what the hub says of each."""
+    """Download the files of ``parts`` that the hub's cache lacks. ``described`` is the result of :func:`describe`."""
     from imseek.encoders.blobs import DISK_FULL, as_we_fetch, disk_full
 
     wanted = [
@@ -253,10 +256,10 @@ def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise disk_full(file.name, file.size) from error
-            if error.filename is not None:  # no fault of the network
+            if error.filename is not None:  # not a network error
                 raise _not_writable(error) from error
             raise _broken(reference, error) from error
-        except Exception as error:  # the HTTP library's: which one it is depends on the client's version
+        except Exception as error:  # from the HTTP library, which depends on the client's version
             raise _broken(reference, error) from error
         done += file.size
         here(0, before=done)
@@ -266,6 +269,7 @@ def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]
 
 
 def unavailable(reference: str, reason: object) -> EncoderUnavailableError:
+    """Return the error for weights that are neither cached nor available for download."""
     return EncoderUnavailableError(
         f"the weights of {reference} are neither in the hub's cache nor to be fetched: {_first_line(reason)}",
         hint=_AGAIN,
@@ -273,7 +277,7 @@ def unavailable(reference: str, reason: object) -> EncoderUnavailableError:
 
 
 def revision(file: Path) -> str | None:
-    """The hub's commit, where ``file`` lies in the hub's cache (``…/snapshots/COMMIT/FILE``)."""
+    """Return the hub's commit of ``file`` if it lies in the hub's cache (``…/snapshots/COMMIT/FILE``), else None."""
     for folder in file.parents:
         if folder.parent.name == "snapshots":
             return folder.name
@@ -305,15 +309,15 @@ def _fetch(repository: Repository, file: RemoteFile, report: Callable[[int], Non
 
     if file.sha256 is not None and cached(Part(repository.name, (file.name,))) is None:
         fetch_blob(repository.name, repository.commit, file, report)
-    # Finds a large file under its hash, and links it; fetches a small one.
+    # Links a large file found under its hash; downloads a small one.
     hf_hub_download(repository.name, file.name)
 
 
 def _note_absent(repository: Repository, names: Sequence[str]) -> None:
-    """Leave the client's own mark for files that the repository does not have.
+    """Leave the client's own mark for files that the repository lacks.
 
-    Without it, transformers takes a tokenizer's missing ``config.json`` for one that it cannot reach, and refuses
-    the tokenizer whenever the hub is out of reach.
+    Without it, transformers takes a tokenizer's missing ``config.json`` for an unreachable one, and refuses the
+    tokenizer whenever the hub is offline.
     """
     marks = folder_of(repository.name) / _ABSENT / repository.commit
     for name in set(names) - {file.name for file in repository.files}:
@@ -336,7 +340,7 @@ def _broken(reference: str, error: Exception) -> EncoderUnavailableError:
 
 
 def _refused(reference: str, error: Exception) -> EncoderUnavailableError:
-    """Why the hub gave no description: it does not have the repository, keeps it, or cannot be reached."""
+    """Explain why the hub gave no description: no such repository, no access, or no connection."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     if isinstance(error, GatedRepoError):

@@ -1,4 +1,4 @@
-"""The image half of an encoder, whatever library its network comes from."""
+"""The image half of an encoder, whichever library its network comes from."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ from imseek.types import Float32, Pixels
 if TYPE_CHECKING:
     import torch
 
-# They wait in memory, decoded.
+# Upper bound, since a batch waits in memory, decoded.
 _MOST: Final = 256
 
 
 class ImageTower:
-    """Prepared pictures to unit rows, on the device and in the precision that a Runtime asks for. Thread-safe.
+    """Encodes prepared pictures as unit rows, on the device and in the precision of a Runtime. Thread-safe.
 
-    Any precision but fp32 is compared with fp32 first (:mod:`imseek.encoders.precision_check`); until that is over,
-    rows are the fp32 ones. Where it fails, the precision ``auto`` becomes fp32, which ``notify`` is told, and one that
-    the user named is an EncoderError. ``notify`` is also given a line before the int8 form of a network is made.
+    Any precision but fp32 is first compared with fp32 (:mod:`imseek.encoders.precision_check`); until that is decided,
+    the fp32 rows are returned. If the comparison fails, the precision ``auto`` falls back to fp32 with a line to
+    ``notify``, and a precision named by the user raises EncoderError. ``notify`` also receives a line before a network
+    is converted to int8.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class ImageTower:
         runtime: Runtime,
         notify: Callable[[str], None] | None = None,
     ) -> None:
-        """``module`` gives the network, on the CPU in float32 and as in
-        :func:`imseek.encoders.torch_images.with_pixels`. It is called once, when the first picture comes,
-        and what it gives may be brought to another device and precision. ``fingerprint`` is the encoder's.
+        """Plan device and precision; the network is built with the first picture.
 
-        Raises EncoderUnavailableError where the device or the precision is not to be had.
+        ``module`` returns the network, on the CPU in float32, as :func:`imseek.encoders.torch_images.with_pixels` takes
+        it. It is called once, and the result may be moved to another device and precision. ``fingerprint`` returns the
+        encoder's.
+
+        Raises EncoderUnavailableError where the device or the precision is unavailable.
         """
         self._module = functools.cache(module)
         self._fingerprint = fingerprint
@@ -60,23 +63,23 @@ class ImageTower:
         self._plan = plan(runtime, preprocessing.size)
         self._lock = threading.Lock()
         self._run: TorchImages | int8.Int8Images | None = None
-        #: While ``_run`` is on trial.
+        #: Set only while ``_run`` is on trial.
         self._exact: TorchImages | None = None
         self._guard: Guard | None = None
 
     @property
     def precision(self) -> str:
-        """``fp32``, ``bf16``, ``fp16`` or ``int8``, as far as is known; the first pictures may change it."""
+        """``fp32``, ``bf16``, ``fp16`` or ``int8``; the first pictures may change it."""
         return "fp32" if self._guard is not None else self._plan.precision
 
     @property
     def batch_size(self) -> int:
-        """Pictures that keep the device busy: one run of the network, on CPUs one for each processor."""
+        """The number of pictures that keeps the device busy: one run of the network, or on a CPU one per processor."""
         workers = (self._runtime.threads or available_cpus()) if self._plan.device == "cpu" else 1
         return min(_MOST, workers * self._plan.batch_size)
 
     def __call__(self, batch: Pixels) -> Float32:
-        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows. Raises UsageError for any other array."""
+        """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows. Raises UsageError for any other array."""
         check_pictures(batch, self._preprocessing.size)
         if not len(batch):
             return np.empty((0, self._dim), dtype=np.float32)
@@ -112,10 +115,10 @@ class ImageTower:
             run = self._on_torch(copy.deepcopy(module) if on_trial else module)
         if on_trial:
             self._guard, self._exact = guard, self._in_fp32()
-        self._run = run  # last: where a step before failed, all is tried again
+        self._run = run  # last, so that a failed step above is retried
 
     def _compared(self, batch: Pixels) -> Float32:
-        """While ``_run`` is on trial."""
+        """Encode a batch while ``_run`` is on trial."""
         assert self._guard is not None
         assert self._exact is not None
         assert self._run is not None
@@ -126,7 +129,7 @@ class ImageTower:
             return rows
         exact, self._exact, self._guard = self._exact, None, None
         if not verdict.passed:
-            self._run = None  # a refusal holds for later calls, too
+            self._run = None  # so that later calls raise as well
             self._fall_back(verdict)
             self._run = exact
         rest = batch[len(few) :]

@@ -1,8 +1,8 @@
 """Image towers in int8, on onnxruntime.
 
-Weights of matrix products become int8 with one scale per output channel; what they are multiplied with becomes
-uint8 with one scale per picture, found anew for each (onnxruntime's dynamic quantisation). Everything else stays
-in float32. Scales found beforehand on other pictures were no faster and less true (docs/log.md).
+Weights of matrix products become int8 with one scale per output channel; their inputs become uint8 with one scale per
+picture, computed each time (onnxruntime's dynamic quantisation). Everything else stays in float32. Static scales from
+other pictures were no faster and less accurate (docs/log.md).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from imseek.types import Float32, Pixels
 if TYPE_CHECKING:
     import torch
 
-# Raise it when what is written changes: files under another number are not looked at.
+# Increase it when the written files change; files with another number are ignored.
 _REVISION: Final = 1
 _FLOAT: Final = "float.onnx"
 _FOLDED: Final = "folded.onnx"
@@ -35,10 +35,10 @@ _QUANTISED: Final = ("MatMul", "Gemm")
 
 
 class Int8Images:
-    """Thread-safe.
+    """An image tower in int8. Thread-safe.
 
-    The network is written into the cache folder at its first use on a machine, which needs torch and takes from
-    seconds to minutes. Later processes call ``module`` no more.
+    Its first use on a machine writes the network to the cache folder, which needs torch and takes seconds to minutes.
+    Later processes do not call ``module``.
     """
 
     def __init__(
@@ -49,10 +49,11 @@ class Int8Images:
         runtime: Runtime,
         notify: Callable[[str], None] | None = None,
     ) -> None:
-        """``module`` and ``notify`` are as for :class:`imseek.encoders.image_tower.ImageTower`.
+        """Load the network, converting it first if necessary.
 
-        Raises EncoderError for a network that is not made of matrix products, and EncoderUnavailableError where
-        the cache cannot be written.
+        ``module`` and ``notify`` are as for :class:`imseek.encoders.image_tower.ImageTower`. Raises EncoderError for a
+        network that does not consist mostly of matrix products, and EncoderUnavailableError where the cache cannot be
+        written.
         """
         # Without VNNI, sums of two products of bytes overflow unless weights have 7 bits.
         seven_bits = this_machine().int8_saturates
@@ -67,15 +68,15 @@ class Int8Images:
         self._network = Network(folder / _NETWORK, threads=runtime.threads or available_cpus())
 
     def __call__(self, batch: Pixels) -> Float32:
-        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows.
+        """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows.
 
-        One picture at a time: in a batch they would share their scales, and a vector would depend on the others.
+        Runs one picture at a time: in a batch they would share their scales, and a vector would depend on the others.
         """
         return np.concatenate([self._network({"pixels": picture[None]}) for picture in batch])
 
 
 def _make(folder: Path, module: torch.nn.Module, preprocessing: Preprocessing, *, seven_bits: bool) -> None:
-    """Write ``int8.onnx`` into ``folder``: ``pixels`` (n, size, size, 3) uint8 → (n, dim) unit ``rows``."""
+    """Write ``int8.onnx`` to ``folder``: ``pixels`` (n, size, size, 3) uint8 → (n, dim) unit ``rows``."""
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -95,7 +96,7 @@ def _make(folder: Path, module: torch.nn.Module, preprocessing: Preprocessing, *
         external_data=True,
     )
     _check_is_mostly_products(folder / _FLOAT)
-    # Shapes are inferred and constants folded first: onnxruntime warns on stderr where that was left out.
+    # Infer shapes and fold constants first: onnxruntime warns on stderr otherwise.
     quant_pre_process(folder / _FLOAT, folder / _FOLDED, skip_symbolic_shape=True, save_as_external_data=True)
     quantize_dynamic(
         folder / _FOLDED,
@@ -111,7 +112,7 @@ def _make(folder: Path, module: torch.nn.Module, preprocessing: Preprocessing, *
 
 
 def _check_is_mostly_products(path: Path) -> None:
-    """Raise EncoderError unless most of the weights are factors of matrix products: no others get faster."""
+    """Raise EncoderError unless most weights belong to matrix products: no others get faster."""
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph

@@ -1,4 +1,4 @@
-"""What the encoders that build a library's network on torch (open_clip, timm, transformers) have in common."""
+"""Base class of the encoders built on a library's torch network (open_clip, timm, transformers)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from imseek.types import Float32, Pixels
 
 
 class LibraryEncoder:
-    """All of an encoder but its words. A subclass sets these fields; ``_images`` is None where no pictures come."""
+    """An encoder without its text methods, which subclasses add.
+
+    Subclasses set these fields; ``_images`` is None without the image modality.
+    """
 
     _info: EncoderInfo
     _modalities: tuple[str, ...]
@@ -31,11 +34,11 @@ class LibraryEncoder:
         return self._weights.fingerprint()
 
     def prepare(self, pixels: Pixels) -> Pixels:
-        """(h, w, 3) uint8 sRGB → (size, size, 3) uint8."""
+        """Convert (h, w, 3) uint8 sRGB to (size, size, 3) uint8."""
         return self._preprocessing.square(pixels)
 
     def encode_images(self, batch: Pixels) -> Float32:
-        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows."""
+        """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows."""
         check_modality("image", self._modalities, self._info.reference)
         assert self._images is not None
         return self._images(batch)

@@ -1,4 +1,4 @@
-"""Who may use which weights: what was found on each repository's card, as data (catalogue/provenance.json)."""
+"""Licences of weights, as found on each repository's card (catalogue/provenance.json)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imseek.errors import LicenceError
 RESTRICTED: Final = "restricted"
 NOT_VERIFIED: Final = "not verified"
 
-# Licences that allow any use, as cards write them.
+# Licences that allow any use, in the spelling of cards.
 _ANY_USE: Final = {
     "apache-2.0": "Apache-2.0",
     "bsd-2-clause": "BSD-2-Clause",
@@ -30,11 +30,11 @@ _RULES: Final = Path(__file__).parent / "catalogue" / "provenance.json"
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What we know of the weights of repositories that match ``repository``.
+    """Known facts about the weights of repositories that match the pattern ``repository``.
 
-    ``licence`` is an SPDX id, ``restricted`` (then ``licence_name`` says which) or ``not verified``. ``source``
-    is where the licence was read: the repository's ``card``, or the registry of ``timm``, by the same authors.
-    ``languages`` are those of the texts it was trained with, None for pictures only.
+    ``licence`` is an SPDX id, ``restricted`` (``licence_name`` then names it) or ``not verified``. ``source`` is where
+    the licence was read: the repository's ``card``, or the registry of ``timm``, by the same authors. ``languages`` are
+    those of the training texts, None for an encoder of pictures only.
     """
 
     repository: str
@@ -50,20 +50,21 @@ class Provenance:
 
 
 def of_repository(repository: str) -> Provenance | None:
-    """The first rule that matches; None for a repository we know nothing of."""
+    """Return the first rule that matches ``repository``, or None."""
     return next((rule for rule in rules() if fnmatchcase(repository, rule.repository)), None)
 
 
 @functools.cache
 def rules() -> tuple[Provenance, ...]:
+    """Load the rules from provenance.json, in order."""
     return tuple(Provenance(**rule) for rule in json.loads(_RULES.read_text(encoding="utf-8")))
 
 
 def check(reference: str, repository: str, on_card: str | None, *, accepted: bool) -> None:
     """Raise LicenceError unless the weights are for any use, or their licence was ``accepted``.
 
-    ``on_card`` is the licence that the repository's card names. It decides about repositories that we know
-    nothing of; where we know one, a card that has become stricter counts too.
+    ``on_card`` is the licence named on the repository's card. It decides for unknown repositories; for known ones, a
+    card that has become stricter counts too.
     """
     known = of_repository(repository)
     refuse_restricted(reference, repository, on_card, accepted=accepted)
@@ -75,14 +76,14 @@ def check(reference: str, repository: str, on_card: str | None, *, accepted: boo
 def refuse_restricted(
     reference: str, repository: str, on_card: str | None = None, *, accepted: bool = False
 ) -> None:
-    """Raise LicenceError for weights that we know to be restricted; the hub need not be asked."""
+    """Raise LicenceError for weights known to be restricted, without asking the hub."""
     known = of_repository(repository)
     if not accepted and known is not None and known.licence == RESTRICTED:
         raise _refusal(reference, repository, _named(known, on_card))
 
 
 def spdx(on_card: str | None) -> str:
-    """A card's licence as the catalogue writes it."""
+    """Convert a card's licence to the catalogue's form."""
     if on_card is None:
         return NOT_VERIFIED
     return _ANY_USE.get(on_card.lower(), RESTRICTED)

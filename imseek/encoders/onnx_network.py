@@ -1,4 +1,4 @@
-"""Networks as ONNX files: written from torch once, then run by onnxruntime without torch."""
+"""Export torch networks to ONNX files, and run those on onnxruntime without torch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import torch
 
 _OPSET = 17
-# The largest difference between torch's output and that of the written file. Seen: 2e-7 for text vectors,
-# 9e-6 for logits of size 10.
+# Largest accepted difference between torch's output and the file's. Observed: 2e-7 for text vectors, 9e-6 for logits of
+# size 10.
 _TOLERANCE = 1e-4
-# Tensors of this many bytes or more lie in the data file.
+# Tensors of at least this many bytes go to the data file.
 _SMALLEST_EXTERNAL_TENSOR = 1024
 
 
@@ -36,25 +36,24 @@ def write(
     external_data: bool = False,
     tolerance: float = _TOLERANCE,
 ) -> None:
-    """Write ``module`` to ``path``, and fail unless the file computes what the module does.
+    """Export ``module`` to ``path``, and check that the file computes the same.
 
-    ``example`` holds its inputs by name; ``other`` holds inputs of other sizes along the ``dynamic`` axes,
-    since an axis that tracing froze shows at run time only. With ``external_data`` the large tensors go to
-    ``path`` + ``.data``, which onnxruntime maps into memory: it reads the rows of an embedding table that a
-    query needs, and not all of them. Raises EncoderError for a module that cannot be written as ONNX, and where
-    outputs differ by more than ``tolerance``.
+    ``example`` holds its inputs by name; ``other`` holds inputs of other sizes along the ``dynamic`` axes, since an
+    axis frozen by tracing only shows at run time. With ``external_data`` the large tensors go to ``path`` + ``.data``,
+    which onnxruntime maps into memory: of an embedding table it then reads only the rows that a query needs. Raises
+    EncoderError for a module that cannot be exported, and where outputs differ by more than ``tolerance``.
     """
     import onnx
     import torch
 
     module.eval()
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        # Of more than 2 GB, the exporter writes a file for each tensor beside this one.
+        # Beyond 2 GB, the exporter writes a file per tensor beside this one.
         traced = Path(scratch) / path.name
         try:
             with warnings.catch_warnings(), _plain_attention():
-                # The TorchScript exporter is deprecated, but it is the one that every torch since 2.4 has, and
-                # its successor takes ten times longer. It warns of what a trace may miss: that is checked below.
+                # The TorchScript exporter is deprecated, but every torch since 2.4 has it, and its successor is ten
+                # times slower. It warns of what a trace may miss; the checks below cover that.
                 for category in (DeprecationWarning, UserWarning, torch.jit.TracerWarning):
                     warnings.simplefilter("ignore", category)
                 torch.onnx.export(
@@ -69,7 +68,7 @@ def write(
                 )
         except OSError:
             raise
-        except Exception as error:  # whatever the module leads the exporter to
+        except Exception as error:  # the exporter raises almost any exception
             line = next(iter(str(error).splitlines()), type(error).__name__)
             raise EncoderError(f"it cannot be written as ONNX: {line}") from error
         if external_data:
@@ -88,7 +87,7 @@ def write(
 
 @contextmanager
 def _plain_attention() -> Iterator[None]:
-    """While entered, torch leaves its fused attention for inference alone, which has no counterpart in ONNX."""
+    """Disable torch's fused inference attention, which has no counterpart in ONNX."""
     import torch
 
     fused = torch.backends.mha.get_fastpath_enabled()
@@ -100,24 +99,24 @@ def _plain_attention() -> Iterator[None]:
 
 
 class Network:
-    """One network on onnxruntime. Thread-safe; ``threads`` bounds the processors that a run uses."""
+    """A network on onnxruntime. Thread-safe; ``threads`` bounds the processors that a run uses."""
 
     def __init__(self, path: Path, *, threads: int, mapped: bool = False) -> None:
-        """``mapped`` leaves weights in the mapped file as they are: a fast start instead of fast batches.
+        """Load the file. Raises EncoderError where it is damaged.
 
-        Raises EncoderError for a damaged file.
+        ``mapped`` uses weights in place from the mapped file: a fast start at the cost of slower batches.
         """
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors: its warnings would land on the user's stderr
-        # Idle threads would otherwise spin, and take processors from the threads that decode pictures.
+        options.log_severity_level = 3  # errors only: warnings would land on the user's stderr
+        # Spinning idle threads would take processors from the decoding threads.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if mapped:
             options.add_session_config_entry("session.disable_prepacking", "1")
-            # Fusing the operators of a text tower takes longer than it saves on 50 texts.
+            # Fusing a text tower's operators takes longer than it saves on 50 texts.
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session: Any = onnxruntime.InferenceSession(
@@ -136,13 +135,14 @@ class Network:
 def _verify(
     path: Path, module: torch.nn.Module, inputs: Mapping[str, torch.Tensor], tolerance: float
 ) -> None:
+    """Raise EncoderError unless the file's output for ``inputs`` matches the module's within ``tolerance``."""
     import torch
 
     with torch.inference_mode():
         expected = module(*inputs.values()).numpy()
     try:
         found = Network(path, threads=1)({name: tensor.numpy() for name, tensor in inputs.items()})
-    except Exception as error:  # onnxruntime's, of a shape that tracing froze
+    except Exception as error:  # from onnxruntime, for a shape frozen by tracing
         raise EncoderError(f"{path.name} does not run: {error}") from error
     difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
     if not difference <= tolerance:

@@ -1,7 +1,7 @@
-"""Whether a faster precision keeps an encoder's vectors true: found out on the user's own pictures.
+"""Check on the user's own pictures whether a faster precision preserves an encoder's vectors.
 
-No test here can know the weights that a user names. So the first pictures that are encoded are encoded in
-float32 as well, and the two must agree. What came out is kept in the cache folder, for later processes.
+No test can cover the weights that a user may name. So the first pictures are encoded in float32 as well, and the two
+results must agree. The verdict is stored in the cache folder for later processes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 from imseek.encoders.cache import cache_dir, write_atomically
 from imseek.types import Float32
 
-#: Pictures that are compared before the verdict.
+#: Pictures to compare before the verdict.
 COMPARED: Final = 16
-#: The least mean cosine to float32 vectors of the same pictures, by precision.
+#: The lowest accepted mean cosine to float32 vectors of the same pictures, by precision.
 LEAST_COSINE: Final = {"bf16": 0.999, "fp16": 0.999, "int8": 0.99}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Cosines between vectors in ``precision`` and in float32, over so many pictures."""
+    """Cosines between vectors in ``precision`` and in float32, over ``pictures`` pictures."""
 
     precision: str
     pictures: int
@@ -45,11 +45,14 @@ class Verdict:
 
 
 class Guard:
-    """Collects cosines until there is a verdict."""
+    """Collects cosines until it reaches a verdict."""
 
     def __init__(self, key: str, precision: str, *, keep: bool = True) -> None:
-        """``key`` names weights, precision and kind of device. With ``keep``, a verdict of an earlier process is
-        taken, and a new one kept."""
+        """Load the stored verdict, if any.
+
+        ``key`` names weights, precision and kind of device. With ``keep``, uses an earlier process's verdict and stores
+        a new one.
+        """
         self._file = cache_dir() / "precision" / f"{key}.json"
         self._keep = keep
         self._precision = precision
@@ -58,18 +61,18 @@ class Guard:
 
     @property
     def missing(self) -> int:
-        """Pictures still to be compared."""
+        """The number of pictures still to compare."""
         return 0 if self.verdict is not None else COMPARED - len(self._cosines)
 
     def compare(self, exact: Float32, rows: Float32) -> Verdict | None:
-        """Take in (n, dim) float32 unit rows and what they became; the verdict, once there is one."""
+        """Compare float32 unit rows with those of the faster precision, both (n, dim); return any verdict."""
         if self.verdict is None:
             self._cosines = np.append(self._cosines, (exact * rows).sum(axis=1))
             if not self.missing:
                 mean, least = float(self._cosines.mean()), float(self._cosines.min())
                 self.verdict = Verdict(self._precision, len(self._cosines), mean, least)
                 if self._keep:
-                    with contextlib.suppress(OSError):  # a full cache costs time, not correctness
+                    with contextlib.suppress(OSError):  # losing the verdict costs time, not correctness
                         write_atomically(self._file, json.dumps(asdict(self.verdict)).encode())
         return self.verdict
 

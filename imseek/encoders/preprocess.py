@@ -1,4 +1,4 @@
-"""The canonical preprocessing record: how decoded pixels become the square that an image tower takes."""
+"""The canonical preprocessing record: how decoded pixels become an image tower's square input."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ import numpy as np
 
 from imseek.types import Pixels
 
-# A longer strip is cut to its middle first: resampled whole to a short side of 224, one row of 60,000 pixels
-# would become 13 million pixels wide, for a crop that keeps 224 of them.
+# Longer strips are cut to their middle first: resampled whole to a short side of 224, one row of 60,000 pixels would
+# become 13 million pixels wide, for a crop that keeps 224 of them.
 _LONGEST_STRIP = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Part of an encoder's fingerprint, since vectors made behind different records are not comparable.
+    """Preprocessing parameters, part of an encoder's fingerprint: vectors with different records are not comparable.
 
-    ``resize`` brings a picture to a square of ``size`` pixels: ``squash`` regardless of its proportions;
-    ``shortest`` by its shorter side, then the central square; ``longest`` by its longer side, then centred on
-    ``fill``. ``mean`` and ``std`` are per channel, for values in [0, 1]. Where ``resized`` is given, the picture is
-    first brought to a square of that side, and the middle ``size`` pixels of it are kept (timm's ``crop_pct``).
-    The rounding rules are open_clip's (``open_clip.transform.image_transform_v2``), with which a test compares
-    every mode.
+    ``resize`` brings a picture to a square of ``size`` pixels: ``squash`` ignores its proportions; ``shortest`` scales
+    its shorter side, then crops the central square; ``longest`` scales its longer side, then centres it on ``fill``.
+    ``mean`` and ``std`` are per channel, for values in [0, 1]. With ``resized``, the picture is first brought to a
+    square of that side, and its central ``size`` pixels are kept (timm's ``crop_pct``). Rounding follows open_clip
+    (``open_clip.transform.image_transform_v2``); a test compares every mode.
     """
 
     size: int
@@ -35,11 +34,11 @@ class Preprocessing:
     resized: int | None = None
 
     def square(self, pixels: Pixels) -> Pixels:
-        """(h, w, 3) uint8 → (size, size, 3) uint8. Pure and thread-safe.
+        """Convert (h, w, 3) uint8 to (size, size, 3) uint8. Pure and thread-safe.
 
-        Bytes and not normalised floats, so that a queue of decoded pictures takes a quarter of the memory.
+        Returns bytes rather than normalised floats, so that a queue of decoded pictures takes a quarter of the memory.
         """
-        from imseek.media.resize import resize  # here, so that a query by text loads no Pillow
+        from imseek.media.resize import resize  # here, so that a text query loads no Pillow
 
         if self.resize == "shortest":
             pixels = _cut_strip(pixels)
@@ -50,9 +49,9 @@ class Preprocessing:
         )
 
     def record(self) -> dict[str, Any]:
-        """The fields by name, for fingerprints and ``EncoderInfo.preprocessing``.
+        """Return the fields by name, for fingerprints and ``EncoderInfo.preprocessing``.
 
-        ``resized`` is left out where it says nothing: fingerprints made before it was there stay what they were.
+        Omits ``resized`` where it is None, so that fingerprints from before that field stay valid.
         """
         return {name: value for name, value in asdict(self).items() if name != "resized" or value is not None}
 
@@ -70,7 +69,7 @@ class Preprocessing:
 
 
 def _cut_strip(pixels: Pixels) -> Pixels:
-    """``pixels`` without the ends of a strip that is more than ``_LONGEST_STRIP`` times longer than wide."""
+    """Cut the ends off a strip that is more than ``_LONGEST_STRIP`` times longer than wide."""
     for axis in (0, 1):
         longest = _LONGEST_STRIP * pixels.shape[1 - axis]
         start = max(0, pixels.shape[axis] - longest) // 2
@@ -79,7 +78,7 @@ def _cut_strip(pixels: Pixels) -> Pixels:
 
 
 def _central_square(pixels: Pixels, size: int, fill: int) -> Pixels:
-    """The middle of ``pixels``, (size, size, 3), on ``fill`` where ``pixels`` is smaller."""
+    """Crop the centre of ``pixels`` to (size, size, 3), on a background of ``fill`` where ``pixels`` is smaller."""
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
         return pixels

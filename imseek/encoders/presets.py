@@ -1,4 +1,4 @@
-"""Encoders with a name of their own, as data. Only weights that allow any use are listed."""
+"""Named encoder presets, as data. All have weights that allow any use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """An encoder worth recommending; the catalogue has its facts. ``why`` is a few words for a list."""
+    """A recommended encoder; the catalogue describes it. ``why`` is a short reason for listings."""
 
     name: str
     reference: str

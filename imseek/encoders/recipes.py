@@ -1,4 +1,4 @@
-"""An encoder as what is needed to load it again in another process, where it must come out the same."""
+"""Describe an encoder so that another process can load exactly the same one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imseek.encoders.runtime import Runtime
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
-    """Can be pickled. ``base`` is the reference to load, ``adapter`` what its vectors then go through."""
+    """A picklable description: ``base`` is the reference to load, ``adapter`` an optional adapter for its vectors."""
 
     reference: str
     fingerprint: str
@@ -22,14 +22,17 @@ class Recipe:
 
     @classmethod
     def of(cls, encoder: Encoder) -> Recipe:
+        """Describe ``encoder``."""
         reference, fingerprint = encoder.info.reference, encoder.fingerprint()
         if isinstance(encoder, AdaptedEncoder):
             return cls(reference, fingerprint, encoder.base.info.reference, encoder.adapter)
         return cls(reference, fingerprint, reference)
 
     def load(self, runtime: Runtime | None) -> Encoder:
-        """The encoder, for pictures. Raises as :func:`imseek.encoders.registry.load`, and EncoderMismatchError where
-        the weights here are others."""
+        """Load the encoder for pictures.
+
+        Raises as :func:`imseek.encoders.registry.load`, and EncoderMismatchError where the weights differ here.
+        """
         encoder = registry.load(self.base, modalities=("image",), runtime=runtime)
         if self.adapter is not None:
             encoder = AdaptedEncoder(encoder, self.adapter, self.reference)

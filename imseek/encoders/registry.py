@@ -1,4 +1,4 @@
-"""From a reference, as users write it, to an encoder. Nothing heavy is imported before an encoder is loaded."""
+"""Resolve and load encoders by their references. Imports nothing heavy before loading an encoder."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _FORMS: Final = (
     "fake",
 )
 _HOMES: Final = ("hf-hub:", "local-dir:")
-#: Of ``fake``: as many as a collection takes.
+#: Dimensions of ``fake``, up to the most that a collection takes.
 _DIMENSIONS: Final = re.compile(r"[1-9][0-9]{0,4}")
 _LIBRARY_SCHEMES: Final = ("openclip", "hf-hub", "local-dir", "align", "timm")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What a reference stands for, decided once, when a collection is created.
+    """The encoder that a reference stands for, decided once, when a collection is created.
 
-    ``note`` is a line for the user wherever the collection's encoder is named. ``download`` is the entry of the
-    catalogue whose weights loading will fetch from the hub: show its size and licence first.
+    ``note`` is a line to show wherever the collection's encoder is named. ``download`` is the catalogue entry whose
+    weights loading will download: show its size and licence first.
     """
 
     reference: str
@@ -55,12 +55,11 @@ class Resolution:
 
 
 def resolve(reference: str) -> Resolution:
-    """The encoder that ``reference`` stands for; only ``auto`` leaves a choice.
+    """Resolve ``reference``; only ``auto`` leaves a choice.
 
-    ``auto`` is the ``default`` preset if the hub's cache has it or the hub answers within five seconds, and
-    else ``builtin``, with a note. A reference that the user names is never replaced by another.
-    Raises UnknownEncoderError for what is no reference at all, and LicenceError for restricted weights that are
-    still to be fetched.
+    ``auto`` is the ``default`` preset if the hub's cache has it or the hub answers within five seconds, otherwise
+    ``builtin`` with a note. A reference that the user names is never replaced by another. Raises UnknownEncoderError
+    for an invalid reference, and LicenceError for restricted weights that are not downloaded yet.
     """
     if reference == "builtin":
         return Resolution(
@@ -99,14 +98,13 @@ def load(
     fingerprint: str | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Encoder:
-    """The encoder that ``reference`` names; ``auto`` must be resolved first.
+    """Load the encoder that ``reference`` names; ``auto`` must be resolved first.
 
-    ``modalities`` are those that will be asked for: the encoder refuses others, and need not load their
-    towers. Weights are located, and fetched from the hub if need be, but read at their first use.
-    ``runtime`` says on which device, how precisely and in how many threads they are used. With ``fingerprint``,
-    that of the encoder which is wanted, words alone need no weights once its text tower has been exported to the
-    user's cache. ``notify`` is given a line before an export, which takes some seconds, and where the precision
-    ``auto`` turns out not to keep image vectors true.
+    ``modalities`` are those needed: the encoder refuses others and may skip their towers. Weights are located, and
+    downloaded if necessary, but read on first use. ``runtime`` sets device, precision and threads. With the encoder's
+    ``fingerprint``, texts alone need no weights once the text tower is exported to the user's cache. ``notify``
+    receives a line before an export, which takes some seconds, and where the precision ``auto`` proves too inaccurate
+    for image vectors.
 
     Raises UnknownEncoderError, MissingExtraError, EncoderUnavailableError, LicenceError, UntrustedWeightsError.
     """
@@ -141,7 +139,7 @@ def load(
 
 
 def _fetch_listed(reference: str) -> None:
-    """Fetch what the catalogue lists before the libraries are imported: that a hub is not there is known at once."""
+    """Download the weights of a catalogue entry before importing any library, so that a missing hub shows at once."""
     from imseek.encoders import hub
     from imseek.encoders.catalogue import find_encoder
 
@@ -151,10 +149,9 @@ def _fetch_listed(reference: str) -> None:
 
 
 def canonical(reference: str) -> str:
-    """``reference`` as catalogue and collections write it: presets by what they stand for, tags as open_clip spells
-    them, files and folders by their absolute paths.
+    """Return ``reference`` in canonical form: presets replaced, tags in open_clip's spelling, absolute paths.
 
-    Raises UnknownEncoderError for what is no reference.
+    Raises UnknownEncoderError for an invalid reference.
     """
     if not isinstance(reference, str):
         raise UnknownEncoderError(f"a reference is a text, not {type(reference).__name__}")
@@ -184,7 +181,7 @@ def canonical(reference: str) -> str:
 
 
 def _placed(scheme: str, rest: str) -> str:
-    """What follows the scheme, with the file or folder that it may name by its absolute path."""
+    """Make the path of a file or folder in ``rest``, the part after the scheme, absolute."""
     model, _, file = rest.partition("@")
     if file and scheme in ("openclip", "timm") and not rest.startswith(_HOMES):
         return f"{model}@{_absolute(file)}"

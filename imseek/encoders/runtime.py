@@ -1,4 +1,4 @@
-"""How vectors are computed, as far as that is the user's choice."""
+"""The user's choices of how to compute vectors."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ _DEVICE: Final = re.compile(r"auto|cpu|mps|all|cuda(:\d+(,\d+)*)?")
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Decides on speed, and on nothing that changes what a vector means: no part of it is in the fingerprint.
+    """Affects speed but not the meaning of vectors, so no part of it enters the fingerprint.
 
-    ``device`` is ``auto`` (the best there is), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; of several cards
-    (``cuda:N,M`` or ``all``) the first encodes and each searches vectors. An encoder that knows no cards refuses
-    them unless they are ``all``. ``precision`` is that of image vectors; ``auto`` is the fastest that keeps vectors
-    true on the device (docs/encoders.md). ``batch_size`` is the number of pictures per run (None: found out),
-    ``threads`` the processors that one call uses (None: all that the process may use; torch's are the whole
-    process's). ``exact_decode`` has every pixel of a picture decoded, where a JPEG decoder could shrink while
-    decoding. ``compile`` runs torch.compile first. ``keep_verdict`` is whether what the first pictures say about a
-    faster precision holds for later processes: False, for pictures unlike those to come, has it found out anew and
-    forgotten.
-    Raises UsageError for values that are none of these.
+    ``device`` is ``auto`` (the best available), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; of several cards
+    (``cuda:N,M`` or ``all``) the first encodes and each searches vectors. An encoder that cannot use cards refuses them
+    unless they are ``all``. ``precision`` is that of image vectors; ``auto`` is the fastest that preserves vectors on
+    the device (docs/encoders.md). ``batch_size`` is the number of pictures per run (None: chosen automatically),
+    ``threads`` the processors per call (None: all available to the process; torch's threads are set for the whole
+    process). ``exact_decode`` decodes every pixel of a picture, where a JPEG decoder could reduce it. ``compile``
+    applies torch.compile. ``keep_verdict`` uses and stores what the first pictures show about a faster precision; set
+    it to False for unrepresentative pictures. Raises UsageError for invalid values.
     """
 
     device: str = "auto"
@@ -48,5 +46,5 @@ class Runtime:
                 raise UsageError(f"the {name} must be a whole number of at least 1, not {number!r}")
 
     def draft_size(self, image_size: int) -> int | None:
-        """``EncoderInfo.draft_size`` of an encoder with this input size."""
+        """Return ``EncoderInfo.draft_size`` for an encoder with this input size."""
         return None if self.exact_decode else 2 * image_size

@@ -1,4 +1,4 @@
-"""Whether an encoder may make one more space of a collection, and what is recorded of the space it makes."""
+"""Decide whether an encoder may add a space to a collection, and describe that space for the catalog."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANOTHER: Final = "a second space is worth its cost where another encoder makes i
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The encoder of a space. ``modalities`` is None where that is not recorded: then it may know words."""
+    """The encoder of a space. ``modalities`` is None where unrecorded; it may then include text."""
 
     reference: str
     fingerprint: str
@@ -25,11 +25,12 @@ class Joined:
 
     @classmethod
     def of(cls, encoder: Encoder) -> Joined:
+        """Describe the space that ``encoder`` makes."""
         return cls(encoder.info.reference, encoder.fingerprint(), tuple(encoder.info.modalities))
 
 
 def check_joins(spaces: Sequence[Joined]) -> None:
-    """Raise UsageError where one of these image spaces, the first one first, would be of no use beside the others."""
+    """Raise UsageError where one of these image spaces, in order, duplicates another or must come first."""
     for n, made in enumerate(spaces):
         for other in spaces[:n]:
             if other.fingerprint == made.fingerprint:
@@ -53,7 +54,7 @@ def load_resolved(
     runtime: Runtime | None,
     notify: Callable[[str], None] | None,
 ) -> Encoder:
-    """The encoder that was chosen; ``notify`` is told of what will be downloaded. Raises as :func:`registry.load`."""
+    """Load the resolved encoder; ``notify`` receives a line about a download. Raises as :func:`registry.load`."""
     if resolution.download is not None and notify is not None:
         weights = resolution.download
         megabytes = weights.download_bytes / 1e6
@@ -62,7 +63,7 @@ def load_resolved(
 
 
 def space_of(encoder: Encoder, note: str | None) -> dict[str, Any]:
-    """A space as :func:`imseek.data.create.create` takes it."""
+    """Describe a space for :func:`imseek.data.create.create`."""
     info = encoder.info
     return {
         "encoder": info.reference,

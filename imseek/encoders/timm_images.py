@@ -1,8 +1,8 @@
-"""Image models of timm, such as DINOv2: pictures only, no words.
+"""Image models of timm, such as DINOv2: pictures only, no texts.
 
-A vector is timm's pooled embedding, what a model gives without its classifier (``num_classes=0``), brought to
-length 1. DINOv2 (Oquab et al. 2023) tells near-identical and similar pictures better than CLIP does; it serves as
-a second space, for image-to-image search.
+A vector is timm's pooled embedding, the output without a classifier (``num_classes=0``), scaled to length 1. DINOv2
+(Oquab et al. 2023) separates near-identical from similar pictures better than CLIP; it serves as a second space, for
+image-to-image search.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _RESIZE = {"center": "shortest", "squash": "squash"}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One model, ready to be built. ``model`` is timm's name with the tag, ``config`` its pretrained configuration."""
+    """A located model. ``model`` is timm's name with the tag, ``config`` its pretrained configuration."""
 
     reference: str
     model: str
@@ -42,7 +42,7 @@ class Source:
 
 
 class TimmEncoder(LibraryEncoder):
-    """Thread-safe. Weights are read when the first vector or the fingerprint is asked for."""
+    """A timm model as an image encoder. Thread-safe; reads its weights for the first vector or the fingerprint."""
 
     def __init__(
         self,
@@ -52,12 +52,11 @@ class TimmEncoder(LibraryEncoder):
         runtime: Runtime | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
-        """Locate and try the weights of ``reference``: ``timm:MODEL`` or ``timm:MODEL@FILE``.
+        """Locate and check the weights of ``reference``: ``timm:MODEL`` or ``timm:MODEL@FILE``.
 
-        ``notify`` is as for :class:`imseek.encoders.image_tower.ImageTower`.
-        Raises UnknownEncoderError (with near matches), EncoderUnavailableError, UntrustedWeightsError, and
-        EncoderError for a damaged file, for a model that takes no square RGB pictures, or if only words will
-        be asked for.
+        ``notify`` is as for :class:`imseek.encoders.image_tower.ImageTower`. Raises UnknownEncoderError (with near
+        matches), EncoderUnavailableError, UntrustedWeightsError, and EncoderError for a damaged file, for a model that
+        does not take square RGB pictures, or without the image modality.
         """
         if "image" not in modalities:
             raise _no_words(reference)
@@ -90,7 +89,7 @@ class TimmEncoder(LibraryEncoder):
         )
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
-        """Raises EncoderError: the model knows no words."""
+        """Raise EncoderError: the model has no text tower."""
         raise _no_words(self._source.reference)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
@@ -118,7 +117,7 @@ def _locate(reference: str) -> Source:
 
 
 def weights_of(reference: str) -> tuple[str, tuple[str, ...]]:
-    """The repository of ``timm:MODEL`` and the names of its weights there, best first."""
+    """Return the repository of ``timm:MODEL`` and the file names of its weights, in order of preference."""
     name = reference.removeprefix("timm:")
     config = _config(name)
     repository = config.get("hf_hub_id")
@@ -153,7 +152,7 @@ def _unknown(message: str, name: str, known: Sequence[str]) -> UnknownEncoderErr
 
 
 def _preprocessing(reference: str, config: dict[str, Any]) -> Preprocessing:
-    """What ``timm.data.create_transform`` does for evaluation, as our record."""
+    """Convert timm's evaluation transform (``timm.data.create_transform``) to our record."""
     from timm.data import resolve_data_config
 
     data = resolve_data_config({}, pretrained_cfg=config)
@@ -178,7 +177,7 @@ def _preprocessing(reference: str, config: dict[str, Any]) -> Preprocessing:
 
 
 def _dim(source: Source) -> int:
-    """Length of the embedding, from the shapes of a model without weights."""
+    """Return the length of the embedding, from the shapes of a model without weights."""
     import timm
     import torch
 
@@ -192,7 +191,7 @@ def _dim(source: Source) -> int:
 
 
 def _licence(source: Source) -> str:
-    """That of the published weights; a file may hold others."""
+    """Return the licence of the published weights; a user's file may hold others."""
     if "@" in source.reference:
         return "unknown"
     known = licences.of_repository(source.config["hf_hub_id"])
@@ -200,11 +199,11 @@ def _licence(source: Source) -> str:
 
 
 def _build(source: Source) -> Any:
-    """timm's model in float32 on the CPU, with every tensor of it from the checkpoint.
+    """Build timm's model in float32 on the CPU, with every tensor taken from the checkpoint.
 
-    Left to itself, timm loads weights for another number of classes without complaint about what is missing:
-    so the model is built with the checkpoint's classes, or with none if it has none, and the classifier is
-    taken off afterwards.
+    By itself timm loads weights for another number of classes without complaining about missing tensors. So the model
+    is built with the published number of classes, or without a classifier if that fails, and the classifier is removed
+    afterwards.
     """
     import timm
 
@@ -221,9 +220,9 @@ def _build(source: Source) -> Any:
         except MISFITS as error:
             failure = failure or error
             continue
-        if "@" in source.reference:  # that the two belong together is the user's word
+        if "@" in source.reference:  # only the user says that the two belong together
             check_positions(source.checkpoint, source.model, model.state_dict())
-        if classes:  # a model without them may lack the method
+        if classes:  # a model without a classifier may lack the method
             model.reset_classifier(0)
         return model.float().eval()
     raise wrong_weights(source.checkpoint, source.model, failure) from failure

@@ -1,4 +1,4 @@
-"""Image towers on torch: batches of prepared pictures to unit rows, whatever the architecture and the device."""
+"""Run image towers on torch: batches of prepared pictures to unit rows, for any architecture and device."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from imseek.types import Float32, Pixels
 if TYPE_CHECKING:
     import torch
 
-# What torch's allocators say: CUDA's and Apple's, and those of the CPU on Linux and elsewhere.
+# Messages of torch's allocators: CUDA's and Apple's, and those of the CPU on Linux and elsewhere.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def with_pixels(module: torch.nn.Module, preprocessing: Preprocessing) -> torch.nn.Module:
-    """``module`` behind the normalisation of ``preprocessing`` and before that of its rows.
+    """Wrap ``module`` with the pixel normalisation of ``preprocessing`` before it and row normalisation after it.
 
-    ``module`` takes (n, 3, size, size) normalised pictures and gives (n, dim) rows of any length, or a tuple
-    that starts with them (CoCa's tower gives its tokens as well). The result takes (n, size, size, 3) uint8 and
-    gives (n, dim) float32 unit rows. Pixels travel to the device as bytes, a quarter of their size in float32.
+    ``module`` takes (n, 3, size, size) normalised pictures and returns (n, dim) rows of any length, or a tuple that
+    starts with them (CoCa's tower returns its tokens as well). The result takes (n, size, size, 3) uint8 and returns
+    (n, dim) float32 unit rows. Pixels travel to the device as bytes, a quarter of their size in float32.
     """
     import torch
     from torch import nn
@@ -43,8 +43,8 @@ def with_pixels(module: torch.nn.Module, preprocessing: Preprocessing) -> torch.
             self.dtype = next(t.dtype for t in module.state_dict().values() if t.is_floating_point())
             mean = torch.tensor(preprocessing.mean, dtype=torch.float64)
             std = torch.tensor(preprocessing.std, dtype=torch.float64)
-            # (p / 255 - mean) / std, as one product and one sum. Always in float32: a byte has 256 values, and
-            # bfloat16 tells 256 apart only near zero.
+            # (p / 255 - mean) / std as one product and one sum. Always in float32: a byte has 256 values, and bfloat16
+            # separates 256 values only near zero.
             self.register_buffer("scale", (1 / (255 * std)).float()[:, None, None])
             self.register_buffer("shift", (-mean / std).float()[:, None, None])
 
@@ -59,7 +59,7 @@ def with_pixels(module: torch.nn.Module, preprocessing: Preprocessing) -> torch.
 
 
 class TorchImages:
-    """Owns ``module``, which is as in :func:`with_pixels`, and may change its device and precision. Thread-safe."""
+    """An image tower on torch. Owns ``module`` (see :func:`with_pixels`) and may move and convert it. Thread-safe."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class TorchImages:
         runtime: Runtime,
         plan: Plan,
     ) -> None:
-        """``plan`` says on which device, in which of torch's precisions and in which batches at first."""
+        """Move ``module`` to the device and precision of ``plan``. Raises EncoderError where memory runs out."""
         import torch
 
         if runtime.threads is not None:
@@ -85,7 +85,7 @@ class TorchImages:
                 f"there is not enough memory on {plan.device} for the weights of this encoder",
                 hint="close other programs, or choose the device cpu or a smaller encoder",
             ) from error
-        # Only the module is in half precision, its normalisations stay in float32.
+        # Only the module is in half precision; its normalisations stay in float32.
         self._tower: Any = with_pixels(module, preprocessing).to(plan.device)
         self._compiled = runtime.compile
         if runtime.compile:
@@ -98,14 +98,14 @@ class TorchImages:
 
     @property
     def batch_size(self) -> int:
-        """Pictures per run: the first to try, or what was left of it when memory ran out."""
+        """Pictures per run: the plan's value, halved each time memory ran out."""
         return self._batch_size
 
     def __call__(self, batch: Pixels) -> Float32:
-        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows. At least one picture.
+        """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows. Takes at least one picture.
 
-        Where memory runs out, the batch size is halved, now and for later calls. Raises EncoderError where it
-        runs out for a single picture, and where torch.compile fails.
+        Where memory runs out, halves the batch size for this and later calls. Raises EncoderError where it runs out for
+        a single picture, and where torch.compile fails.
         """
         if self._pool is None or len(batch) == 1:
             return self._encode(batch)
@@ -115,7 +115,7 @@ class TorchImages:
         return np.concatenate(list(pool.map(self._encode, chunks)))
 
     def _encode(self, batch: Pixels) -> Float32:
-        """In this thread."""
+        """Encode in the calling thread."""
         import torch
 
         done: list[torch.Tensor] = []
@@ -129,14 +129,14 @@ class TorchImages:
                 else:
                     done.append(rows)
                     start += len(chunk)
-            # A GPU computes while the next chunk is copied to it: only here are its rows waited for.
+            # A GPU computes while the next chunk is copied to it: wait for its rows only here.
             found: Float32 = torch.cat(done).cpu().numpy()
         return found
 
     def _run(self, chunk: Pixels) -> torch.Tensor | None:
-        """(n, size, size, 3) → (n, dim) on the device; None where memory ran out.
+        """Encode (n, size, size, 3) as (n, dim) on the device; None where memory ran out.
 
-        Returns before it is told so, since the traceback of a caught error holds on to what it had allocated.
+        The caller reacts after this frame is gone, since the traceback of a caught error keeps its allocations alive.
         """
         import torch
 
@@ -148,7 +148,7 @@ class TorchImages:
         except (RuntimeError, MemoryError) as error:
             if _is_out_of_memory(error):
                 return None
-            if self._compiled:  # its compiler raises whatever led it astray; no picture is to blame
+            if self._compiled:  # the compiler raises any kind of error; no picture is to blame
                 raise EncoderError(
                     f"torch.compile failed on this encoder: {error}", hint="leave compile out"
                 ) from error
@@ -156,7 +156,7 @@ class TorchImages:
         return rows
 
     def _halve(self, failed: int) -> None:
-        """After memory ran out for ``failed`` pictures."""
+        """Halve the batch size and free memory, after memory ran out for ``failed`` pictures."""
         import torch
 
         if failed == 1:
@@ -164,7 +164,7 @@ class TorchImages:
                 f"there is not enough memory on {self._plan.device} to encode one picture",
                 hint="close other programs, or choose the device cpu or a smaller encoder",
             )
-        self._batch_size = min(self._batch_size, max(1, failed // 2))  # other threads halve it, too
+        self._batch_size = min(self._batch_size, max(1, failed // 2))  # other threads may halve it, too
         gc.collect()
         if self._plan.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -177,10 +177,10 @@ def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
 
 
 def _pool(runtime: Runtime) -> tuple[ThreadPoolExecutor, int] | None:
-    """A thread for each processor, and their number; None where there is but one, or a compiler in the way.
+    """Return a pool with a thread per processor, and their number; None for one processor or with torch.compile.
 
-    On CPUs each thread takes pictures of its own. Where all threads share a matrix product instead, all of them
-    wait for the slowest at each of its hundred steps, and beside threads that decode one is always slow.
+    On CPUs each thread encodes its own pictures. If all threads shared each matrix product, all would wait for the
+    slowest at each of a hundred steps, and beside decoding threads one is always slow.
     """
     import torch
 

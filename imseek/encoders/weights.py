@@ -1,4 +1,4 @@
-"""The weights of a model on torch: read when they are needed, and told from others by their fingerprint."""
+"""Load a torch model's weights on demand, and identify them by a fingerprint."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from imseek.encoders import checkpoint as checkpoints
 from imseek.encoders.cache import cache_dir, write_atomically
 from imseek.errors import EncoderError
 
-#: What libraries raise for a checkpoint of another architecture.
+#: Errors that libraries raise for a checkpoint of another architecture.
 MISFITS: Final = (
     AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 
 
 class LazyModel:
-    """A model and its fingerprint. Thread-safe."""
+    """A model, loaded on demand, and its fingerprint. Thread-safe."""
 
     def __init__(
         self,
@@ -34,10 +34,11 @@ class LazyModel:
         *,
         drop: str | None = None,
     ) -> None:
-        """``build`` gives the module in float32 on the CPU, from ``checkpoint``; its errors are those of the methods.
+        """Store how to build the model; nothing is read yet.
 
-        ``record`` is what decides on vectors and leaves no trace in tensors, such as the preprocessing. ``drop``
-        is a part that is not wanted: it goes once the fingerprint has been taken.
+        ``build`` returns the module in float32 on the CPU, from ``checkpoint``; the methods raise its errors.
+        ``record`` holds what affects vectors but leaves no trace in tensors, such as the preprocessing. ``drop`` names
+        a part to delete once the fingerprint has been computed.
         """
         self._reference = reference
         self._checkpoint = checkpoint
@@ -49,9 +50,10 @@ class LazyModel:
         self._fingerprint: str | None = None
 
     def fingerprint(self) -> str:
-        """Hex sha256 over the record and all weight tensors by sorted name.
+        """Hex sha256 over the record and all weight tensors, sorted by name.
 
-        Kept in the cache folder by record, path, size and time of the checkpoint: later calls need not read it.
+        Cached in the cache folder by record, path, size and time of the checkpoint, so that later calls need not read
+        it.
         """
         with self._lock:
             if self._fingerprint is None:
@@ -62,17 +64,18 @@ class LazyModel:
             return self._fingerprint
 
     def model(self) -> Any:
+        """Return the model, loading it on first use."""
         with self._lock:
             if self._model is None:
                 self._load()
             return self._model
 
     def _load(self) -> None:
-        """The caller holds the lock."""
+        """Build the model and compute its fingerprint. The caller holds the lock."""
         model = self._build()
-        # Now, since who gets the model may change its precision.
+        # Now, because callers may change the model's precision.
         self._fingerprint = _fingerprint(self._record, model.state_dict())
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not correctness
+        with contextlib.suppress(OSError):  # an unwritable cache costs time, not correctness
             write_atomically(self._file(), self._fingerprint.encode("ascii"))
         if self._drop is not None:
             delattr(model, self._drop)
@@ -95,7 +98,10 @@ class LazyModel:
 
 
 def wrong_weights(checkpoint: Path, model: str, details: object) -> EncoderError:
-    """For a checkpoint of another architecture. ``details`` are what the library says, which can be pages."""
+    """Return the error for a checkpoint of another architecture.
+
+    ``details`` is the library's message, which can fill pages.
+    """
     return EncoderError(
         f"{checkpoint} does not hold the weights of {model}",
         hint=textwrap.shorten(str(details), 300, placeholder=" …"),
@@ -103,15 +109,15 @@ def wrong_weights(checkpoint: Path, model: str, details: object) -> EncoderError
 
 
 def check_positions(checkpoint: Path, model: str, state: Mapping[str, Any]) -> None:
-    """Raise EncoderError if the file was made for pictures or texts of another size than ``state``, what was loaded.
+    """Raise EncoderError if the checkpoint was made for another picture or text size than the loaded ``state``.
 
-    Libraries stretch the position embeddings of such a file without a word, and the vectors get worse.
+    Libraries silently stretch the position embeddings of such a file, and the vectors get worse.
     """
     for name, theirs in checkpoints.shapes(checkpoint).items():
         if name not in state or not name.endswith(("positional_embedding", "pos_embed")):
             continue
         ours = tuple(state[name].shape)
-        # timm counts the positions of class and register tokens with those of the grid, or not.
+        # timm may or may not count class and register tokens with the positions of the grid.
         count = math.isqrt if name.endswith("pos_embed") else int
         if len(theirs) > 1 and count(theirs[-2]) != count(ours[-2]):
             raise wrong_weights(checkpoint, model, f"{name} is {theirs} there, and {ours} in the model")

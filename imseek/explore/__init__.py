@@ -1,1 +1,1 @@
-"""What stored vectors are good for beyond search: labels, clusters, maps, statistics, evaluation."""
+"""Uses of stored vectors beyond search: labels, clusters, maps, statistics, evaluation."""

@@ -1,8 +1,7 @@
-"""Aesthetic scores by LAION's predictors: small networks over unit vectors of OpenAI's CLIP, from weights that a user
-has.
+"""LAION's aesthetic predictors: small networks over unit CLIP vectors, with weights supplied by the user.
 
-Version 2 (improved-aesthetic-predictor) is five linear layers, 768 → 1024 → 128 → 64 → 16 → 1, with nothing between
-them but dropout; version 1 (aesthetic-predictor) is one, of 768 or 512 numbers. Scores are about 1 to 10.
+Version 2 (improved-aesthetic-predictor) has five linear layers, 768 → 1024 → 128 → 64 → 16 → 1, separated only by
+dropout. Version 1 (aesthetic-predictor) has one, over 768 or 512 inputs. Scores are about 1 to 10.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ WHERE_TO_LOOK: Final = (
     "LAION-AI/aesthetic-predictor (version 1)"
 )
 _WIDTHS: Final = (768, 1024, 128, 64, 16, 1)
-#: In nn.Sequential with its dropouts.
+#: Indexes of the linear layers in nn.Sequential, which also counts the dropouts.
 _PLACES: Final = (0, 2, 4, 6, 7)
-#: A space of pictures that weights are for, by the name of the model.
+#: Encoders whose vectors fit the weights, by OpenAI's model name.
 _MODELS: Final = {
     "ViT-L/14": ("ViT-L-14/openai", "ViT-L-14-quickgelu/openai"),
     "ViT-B/32": ("ViT-B-32/openai", "ViT-B-32-quickgelu/openai"),
@@ -43,7 +42,10 @@ _NAMED: Final = re.compile(r"vit[_-]b[_-](16|32)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictor:
-    """``layers`` are weights (out, in) and biases (out,), float32; ``model`` is OpenAI's whose vectors they take."""
+    """A linear network that maps unit vectors of OpenAI's ``model`` to scores.
+
+    ``layers`` are weights (out, in) and biases (out,), float32.
+    """
 
     layers: tuple[tuple[Float32, Float32], ...]
     version: int
@@ -51,10 +53,11 @@ class Predictor:
 
     @property
     def dim(self) -> int:
+        """The dimension of the input vectors."""
         return int(self.layers[0][0].shape[1])
 
     def __call__(self, rows: Float32) -> Float32:
-        """(n, dim) unit rows → (n,) scores."""
+        """Score unit rows: (n, dim) → (n,)."""
         for weight, bias in self.layers:
             rows = rows @ weight.T + bias
         found: Float32 = rows[:, 0]
@@ -63,8 +66,10 @@ class Predictor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AestheticScores:
-    """``ids`` int64 (n,), ascending, and ``scores`` float32 (n,). ``version`` is that of the predictor. Where ``stop``
-    was set, ``interrupted``: not all are there."""
+    """Aesthetic scores of images: ``ids`` int64 (n,), ascending, and ``scores`` float32 (n,).
+
+    ``version`` is that of the predictor. ``interrupted`` is True where ``stop`` was set and some scores are missing.
+    """
 
     ids: Ids
     scores: Float32
@@ -74,14 +79,17 @@ class AestheticScores:
     interrupted: bool = False
 
     def best(self, count: int) -> list[tuple[int, float]]:
-        """The ids of the images that score most, with their scores; of equal scores those with the lower id."""
+        """Return the ``count`` highest-scoring images as (id, score); ties are broken by the lower id."""
         order = np.lexsort((self.ids, -self.scores))[:count]
         return list(zip(self.ids[order].tolist(), self.scores[order].tolist(), strict=True))
 
 
 def load(path: Path) -> Predictor:
-    """The predictor in a file that ``torch.save`` or safetensors wrote. Raises UsageError where the file is not there
-    or holds another network, UntrustedWeightsError where it could run code, EncoderError where it is damaged."""
+    """Load a predictor from a file written by ``torch.save`` or safetensors.
+
+    Raises UsageError where the file does not exist or holds another network, UntrustedWeightsError where it could run
+    code, EncoderError where it is damaged.
+    """
     if not path.is_file():
         raise UsageError(f"no file {path}", hint=WHERE_TO_LOOK)
     held = checkpoint.arrays(path)
@@ -95,7 +103,7 @@ def load(path: Path) -> Predictor:
 
 
 def space_for(reader: Reader, predictor: Predictor) -> SpaceInfo:
-    """The space of pictures that the predictor was made for. Raises UsageError."""
+    """Return the image space that the predictor was trained for. Raises UsageError where the collection has none."""
     spaces = reader.current.image_spaces
     wanted = tuple(f"openclip:{name}" for name in _MODELS[predictor.model])
     for space in spaces:
@@ -115,7 +123,7 @@ def score(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> AestheticScores:
-    """See :func:`imseek.evaluate.aesthetic_scores`."""
+    """Score all images or those of a filter; see :func:`imseek.evaluate.aesthetic_scores`."""
     started = time.monotonic()
     space = space_for(reader, predictor)
     vectors = Vectors(reader, space, allowed(reader, where))
@@ -125,7 +133,7 @@ def score(
         if stop is not None and stop.is_set():
             break
         found[part] = predictor(rows)
-        there[part] = rows.any(axis=1)  # what has no vector has no score
+        there[part] = rows.any(axis=1)  # an image without a vector has no score
         if progress is not None:
             progress(Progress("scores", part.stop, len(vectors), 0, time.monotonic() - started))
     interrupted = stop is not None and stop.is_set()
@@ -135,6 +143,7 @@ def score(
 
 
 def _improved(held: dict[str, Float32]) -> Predictor | None:
+    """Build a version 2 predictor; None where the arrays do not match its layers."""
     names = [(f"layers.{n}.weight", f"layers.{n}.bias") for n in _PLACES]
     shapes = [((out, inside), (out,)) for inside, out in itertools.pairwise(_WIDTHS)]
     if set(held) != {name for pair in names for name in pair}:
@@ -146,7 +155,11 @@ def _improved(held: dict[str, Float32]) -> Predictor | None:
 
 
 def _linear(held: dict[str, Float32], name: str) -> Predictor | None:
-    """Of the vectors of 512 numbers, the name of the file tells which model makes them, as the project's names do."""
+    """Build a version 1 predictor; None where the arrays do not match.
+
+    ViT-B/32 and ViT-B/16 both have 512 dimensions: the file name tells them apart, as the project's own names do.
+    Raises UsageError where it does not.
+    """
     if set(held) != {"weight", "bias"} or held["bias"].shape != (1,):
         return None
     layers = ((held["weight"], held["bias"]),)

@@ -1,8 +1,8 @@
-"""The nearest of all images to each of all: what takes an exact index a search of each takes half of that here.
+"""All-pairs k-nearest neighbours, in half the time of one exact search per row.
 
-A product of two blocks of rows tells of both sides at once, so that within a set each pair is multiplied once, and
-between two sets each serves both. Products propose a few more than are asked for; sums along rows, which do not depend
-on where a row lies and are the same from either side, decide.
+The product of two blocks of rows serves both blocks, so each pair of rows is multiplied once. Products propose slightly
+more candidates than requested. The final order comes from sums along rows, which are independent of the blocking and
+equal in both directions.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from imseek.data.vectors.base import Bools, Ids
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 
-#: Rows that are multiplied with so many others at the same time: 16 MiB of products.
+#: Rows per side of a block: its products take 16 MiB.
 _BLOCK: Final = 2048
-#: So many more than are asked for are kept: what a product is off by moves no image farther than that, unless more
-#: are as good as equal.
+#: Extra candidates per row. Rounding of the products moves no image farther than that, unless more are practically
+#: equal.
 _SPARE: Final = 2
 
-#: Positions (n, k), -1 for none, and cosines (n, k), -1 for none; the nearest first.
+#: Positions (n, k), -1 for none, and cosines (n, k), -1 for none; nearest first.
 Nearest = tuple[Ids, Float32]
 
 
 def within(vectors: Vectors, count: int, tell: Callable[[int], None]) -> Nearest:
-    """Of each image the ``count`` nearest others; of equally near ones those of lower positions. None for a row of
-    zeros, which is near to nothing. ``tell`` gets how many rows have been multiplied with all, and may raise.
+    """Find the ``count`` nearest other images of each image of a set.
 
-    Memory: 12 · (count + 2) bytes for each image, and 100 MB.
+    Ties are broken by the lower position. A row of zeros has no neighbours. ``tell`` receives the number of rows that
+    have been compared with all others, and may raise. Memory: 12 · (count + 2) bytes for each image, plus 100 MB.
     """
     n, best = len(vectors), _Best(len(vectors), count + _SPARE)
     for start in range(0, n, _BLOCK):
@@ -48,8 +48,11 @@ def within(vectors: Vectors, count: int, tell: Callable[[int], None]) -> Nearest
 
 
 def between(a: Vectors, b: Vectors, count: int, tell: Callable[[int], None]) -> tuple[Nearest, Nearest]:
-    """Of each image of ``a`` the ``count`` nearest of ``b``, and the other way; otherwise as :func:`within`. ``tell``
-    gets how many rows of ``a`` have been multiplied with all of ``b``."""
+    """Find the ``count`` nearest images of ``b`` for each image of ``a``, and the reverse; otherwise like
+    :func:`within`.
+
+    ``tell`` receives the number of rows of ``a`` that have been compared with all of ``b``.
+    """
     of_a, of_b = _Best(len(a), count + _SPARE), _Best(len(b), count + _SPARE)
     for start in range(0, len(a), _BLOCK):
         rows = a.at(np.arange(start, min(start + _BLOCK, len(a))))
@@ -62,12 +65,12 @@ def between(a: Vectors, b: Vectors, count: int, tell: Callable[[int], None]) -> 
 
 
 def _done(rows: int, n: int) -> int:
-    """The share of pairs below a row, in rows."""
+    """Progress in rows: the share of all pairs that lie below row ``rows``, times n."""
     return rows * rows // max(n, 1)
 
 
 class _Best:
-    """The best ``k`` that were seen of each of n rows, in no order."""
+    """The ``k`` best candidates seen so far for each of n rows, unordered."""
 
     def __init__(self, n: int, k: int) -> None:
         self._k = k
@@ -75,7 +78,7 @@ class _Best:
         self._least = np.full(n, -np.inf, np.float32)
 
     def look(self, start: int, other: int, products: Float32) -> None:
-        """At ``products`` (r, c) of the rows from ``start`` on with those from ``other`` on."""
+        """Add candidates: ``products`` (r, c) of the rows from ``start`` with those from ``other``."""
         r, k = len(products), self._k
         better = products > self._least[start : start + r, np.newaxis]
         if 8 * np.count_nonzero(better) > better.size:
@@ -106,14 +109,14 @@ class _Best:
         self._products[start + touched], self._least[start + touched] = kept_scores, kept_scores.min(axis=1)
 
     def _most(self, products: Float32, row: Ids) -> tuple[Ids, Ids]:
-        """Of some rows of ``products`` the best k each, or all: numbers of rows and of columns."""
+        """Return the best k entries (or all) of some rows of ``products``, as row and column numbers."""
         some, k = products[row], min(self._k, products.shape[1])
         best = np.argpartition(some, -k, axis=1)[:, -k:]
         there = np.take_along_axis(some, best, axis=1) > -np.inf
         return np.repeat(row, there.sum(axis=1)), best[there]
 
     def decided(self, mine: Vectors, theirs: Vectors, count: int) -> Nearest:
-        """The best ``count`` by sums along rows."""
+        """Rank the candidates by sums along rows and return the best ``count``."""
         at = np.full((len(mine), count), -1, np.int64)
         cosines = np.full((len(mine), count), -1, np.float32)
         for start in range(0, len(mine), _BLOCK):
@@ -134,7 +137,7 @@ class _Best:
 
 
 def _marked(flags: Bools) -> tuple[Ids, Ids]:
-    """Rows and columns of what is true of a matrix, of which little is, in no order: by eight bytes at a time."""
+    """Return rows and columns of the true cells of a sparse matrix, unordered, by testing eight bytes at a time."""
     if not flags.flags.c_contiguous:
         column, row = _marked(np.ascontiguousarray(flags.T))
         return row, column

@@ -1,4 +1,4 @@
-"""What is known of images before anything is learned: values of a stored column, and the folders that they lie in."""
+"""Labels already present in metadata: values of a stored column, and folder names."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from imseek.search.where.names import Names
 from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source
 from imseek.types import display_path
 
-#: Images whose places are read at once.
+#: Images whose paths are read at once.
 _BLOCK: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Names of the folders that an image lies in, below its source, the outermost first: ``around`` are those of its
-    file, ``inside`` those in the archive or table that the file is, None where it is none. ``root`` is the path of the
-    source, and ``named`` says whether the image has a name below it (a source may be the picture itself)."""
+    """Names of the folders that contain an image, below its source, outermost first.
+
+    ``around`` are the folders of the file, ``inside`` those within an archive or table, None where the image is not in
+    one. ``root`` is the path of the source. ``named`` is False where the source is the image file itself.
+    """
 
     around: tuple[str, ...]
     inside: tuple[str, ...] | None
@@ -32,10 +34,10 @@ class Folders:
 
 
 def values_of(reader: Reader, name: str, ids: Ids) -> dict[int, str]:
-    """Of the images ``ids`` those that have a value in a stored column, as text.
+    """Return the values of a stored column as text, by image id; images without a value are left out.
 
-    Names of columns agree as in filters. Raises QueryError where there is no such column, UsageError for one whose
-    values are no classes.
+    Column names are matched as in filters. Raises QueryError where the column does not exist, UsageError where its
+    values cannot be classes.
     """
     columns = Columns(0)
     types = columns.types(reader)
@@ -58,7 +60,7 @@ def values_of(reader: Reader, name: str, ids: Ids) -> dict[int, str]:
 
 
 def folders_of(reader: Reader, ids: Ids) -> Iterator[tuple[int, Folders]]:
-    """Of each image that has a place, the folders it lies in."""
+    """Yield each image that has a path, with its folders."""
     sources = reader.sources()
     for start in range(0, len(ids), _BLOCK):
         places = reader.catalog_places(ids[start : start + _BLOCK].tolist())

@@ -1,4 +1,4 @@
-"""The newest generation of a collection with its vector indexes, taken up anew where a purge comes between."""
+"""The newest generation of a collection with its vector indexes, reopened when a purge intervenes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 
 class Opened:
-    """To be entered. Raises CollectionNotFoundError, CorruptCollectionError."""
+    """A context manager that holds the newest generation open.
+
+    Raises CollectionNotFoundError, CorruptCollectionError.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -31,21 +34,22 @@ class Opened:
 
     @property
     def reader(self) -> Reader:
+        """The reader of the open generation."""
         return self._edition.reader
 
     def index(self, space: SpaceInfo) -> VectorIndex:
-        """Raises CorruptCollectionError, MissingExtraError, StaleGenerationError."""
+        """Return the index of a space. Raises CorruptCollectionError, MissingExtraError, StaleGenerationError."""
         return self._editions.index(self._edition, space)
 
     def renew(self) -> bool:
-        """After a StaleGenerationError: whether there is a newer generation, which is taken up."""
+        """Move to the newest generation after a StaleGenerationError; return False where there is no newer one."""
         before = self._edition.reader.generation
         newer = self._editions.renew() != before
         self._edition = self._editions.newest()
         return newer
 
     def reading(self, work: Callable[[Reader], T]) -> T:
-        """``work`` on the newest generation."""
+        """Run ``work`` on the newest generation, again after a purge."""
         while True:
             try:
                 return work(self.reader)

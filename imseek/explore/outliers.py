@@ -1,6 +1,6 @@
-"""Images far from everything else: by their nearest neighbours, by how sparse it is around them, by random cuts.
+"""Outliers by distance to the nearest neighbours, by local density (LOF), or by isolation forest.
 
-Copies of a picture share their vector and count as one, so that an outlier that is there twice stays one.
+Copies share a vector and are counted once, so that an outlier that exists twice is still found.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ PROVING: Final = "comparing the farthest with all"
 CUTTING: Final = "cutting at random"
 NEIGHBOURS: Final = 10
 MOST_NEIGHBOURS: Final = 100
-#: Up to so many contents are compared each with each.
+#: Up to this many contents, every pair is compared.
 EACH_WITH_EACH: Final = 32_768
-#: Contents of a cell, roughly, and cells that each is compared with: its own and the next ones.
+#: Approximate size of a k-means cell, and number of cells searched for each image: its own and the nearest ones.
 _CELL: Final = 1000
 _CELLS: Final = 8
-#: Of the largest distances, so many at first and so many at most are computed over all contents.
+#: How many of the largest distances are verified against all contents: at first, and at most.
 _FIRST: Final = 512
 _PROVED: Final = 4096
-#: Rows that are compared with so many others at the same time.
+#: Rows compared at once.
 _ASKED: Final = 4096
-#: Trees, and images that each is grown on (Liu et al. 2008); images that these are drawn from.
+#: Trees, images per tree (Liu et al. 2008), and images from which these are drawn.
 _TREES: Final = 200
 _PER_TREE: Final = 256
 _DRAWN_FROM: Final = 16_384
@@ -53,8 +53,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
-    """The nearest neighbours of m contents: positions (m, k) int64, -1 where there are fewer, and distances (m, k)
-    float32 (1 − cosine), the nearest first."""
+    """The nearest neighbours of m contents, nearest first.
+
+    ``near`` (m, k) int64 holds positions, -1 where there are fewer; ``distance`` (m, k) float32 holds 1 − cosine.
+    """
 
     near: Ids
     distance: Float32
@@ -62,7 +64,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What :func:`imseek.clusters.outliers` is asked for."""
+    """The arguments of :func:`imseek.clusters.outliers`."""
 
     method: OutlierMethod
     limit: int
@@ -74,7 +76,7 @@ class Asked:
 
 
 def find(reader: Reader, asked: Asked, telling: Telling) -> OutlierReport:
-    """Raises as :func:`imseek.clusters.outliers`."""
+    """Find outliers and report them; raises like :func:`imseek.clusters.outliers`."""
     if asked.save is not None:
         check_name(reader, asked.save, KIND, (asked.save,), replace=asked.replace)
     vectors = Vectors(reader, allowed=allowed(reader, asked.where))
@@ -105,11 +107,11 @@ def find(reader: Reader, asked: Asked, telling: Telling) -> OutlierReport:
 
 
 def neighbours(vectors: Vectors, differ: Distinct, k: int, seed: int, telling: Telling) -> Graph:
-    """The ``k`` nearest other contents of each.
+    """Find the ``k`` nearest other contents of each content.
 
-    Exact up to EACH_WITH_EACH contents. More are put into cells of about a thousand by k-means, and each is compared
-    with all of its own cell and the next ones: what is nearer and lies elsewhere is missed, so that distances are
-    never too small. Memory: 12 · k bytes for each content, and 200 MB.
+    Exact up to EACH_WITH_EACH contents. Larger sets are split by k-means into cells of about a thousand, and each
+    content is compared with its own cell and the nearest cells. A closer neighbour in another cell is missed, so
+    distances are never too small. Memory: 12 · k bytes for each content, plus 200 MB.
     """
     m = len(differ.first)
     best = _Best(m, k)
@@ -122,7 +124,7 @@ def neighbours(vectors: Vectors, differ: Distinct, k: int, seed: int, telling: T
 
 
 def _cells(vectors: Vectors, differ: Distinct, seed: int, telling: Telling) -> Iterator[tuple[Ids, Ids]]:
-    """Places among the contents of each cell, and of what its contents are compared with."""
+    """Yield, for each cell, the numbers of its contents and those of the contents to compare them with."""
     m = len(differ.first)
     if m <= EACH_WITH_EACH:
         yield np.arange(m), np.arange(m)
@@ -144,8 +146,10 @@ def _cells(vectors: Vectors, differ: Distinct, seed: int, telling: Telling) -> I
 
 
 class _Best:
-    """The nearest of m contents to each of them, as far as they were looked at: ``near`` (m, k) places, -1 for none,
-    and ``cosine`` (m, k), the highest first, NaN for none."""
+    """The nearest contents found so far: ``near`` (m, k) numbers, -1 for none, and ``cosine`` (m, k), NaN for none.
+
+    Each row is sorted by descending cosine.
+    """
 
     def __init__(self, m: int, k: int) -> None:
         self.near = np.full((m, k), -1, np.int64)
@@ -153,13 +157,14 @@ class _Best:
         self.done = 0
 
     def look(self, vectors: Vectors, first: Ids, mine: Ids, others: Ids) -> None:
-        """At each of ``others``, for all of ``mine``; places among ``first``, positions of contents."""
+        """Compare all of ``mine`` with all of ``others``; both are indexes into ``first``, the positions of the
+        contents."""
         k = self.near.shape[1]
         rows = vectors.at(first[mine])
         near, cosine = np.full((len(mine), k), -1, np.int64), np.full((len(mine), k), -2, np.float32)
         for start in range(0, len(others), _ASKED):
             theirs = others[start : start + _ASKED]
-            # One more than is wanted: each is among its own neighbours.
+            # One more than needed: each content is its own nearest neighbour.
             number, product = kmeans.nearest(rows, vectors.at(first[theirs]), k + 1)
             found = theirs[number]
             product = np.where(found == mine[:, np.newaxis], np.float32(-2), product)
@@ -176,8 +181,10 @@ class _Best:
 def proved(
     vectors: Vectors, differ: Distinct, graph: Graph, limit: int, telling: Telling
 ) -> tuple[Floats, bool]:
-    """Mean distances (m,), exact for the largest ones, and whether the ``limit`` largest of all are known to be among
-    these: distances of the others are never too small, so they are where none of those is larger."""
+    """Return mean distances (m,), exact for the largest, and whether the ``limit`` largest are certain.
+
+    Approximate distances are never too small. The largest are certain once no remaining one exceeds them.
+    """
     scores = mean_distances(graph)
     m, k = graph.near.shape
     if m <= EACH_WITH_EACH or not limit:
@@ -199,7 +206,7 @@ def proved(
 
 
 def mean_distances(graph: Graph) -> Floats:
-    """(m,): the mean distance to the k nearest (Angiulli and Pizzuti 2002); 2 where no neighbour was found."""
+    """Mean distance to the k nearest neighbours (m,) (Angiulli and Pizzuti 2002); 2 where no neighbour was found."""
     known = graph.near >= 0
     counts = known.sum(axis=1)
     sums = np.where(known, graph.distance, 0).sum(axis=1, dtype=np.float64)
@@ -208,8 +215,10 @@ def mean_distances(graph: Graph) -> Floats:
 
 
 def local_outlier_factors(graph: Graph) -> Floats:
-    """(m,): the density around the k nearest neighbours over that around the image itself (Breunig et al. 2000,
-    *LOF*, definitions 5 to 7), about 1 for what lies among its like; 2⁶⁴ at most."""
+    """Local outlier factors (m,): the density around the k nearest neighbours over that around the image itself.
+
+    About 1 inside a cluster, at most 2⁶⁴ (Breunig et al. 2000, *LOF*, definitions 5 to 7).
+    """
     known = graph.near >= 0
     counts = np.maximum(known.sum(axis=1), 1)
     reach = np.where(known, graph.distance, -np.inf).max(axis=1)  # The distance to the k-th nearest.
@@ -222,8 +231,10 @@ def local_outlier_factors(graph: Graph) -> Floats:
 
 
 def isolation(vectors: Vectors, differ: Distinct, seed: int, telling: Telling) -> Floats:
-    """(m,): the anomaly score of an isolation forest (Liu, Ting and Zhou 2008), in (0, 1), 0.5 for what is usual.
-    Raises MissingExtraError."""
+    """Anomaly scores (m,) of an isolation forest, in (0, 1), 0.5 for a typical image (Liu, Ting and Zhou 2008).
+
+    Raises MissingExtraError.
+    """
     try:
         from sklearn.ensemble import IsolationForest
     except ModuleNotFoundError as error:
@@ -271,6 +282,7 @@ def _report(
 def _saved(
     vectors: Vectors, differ: Distinct, asked: Asked, scores: Floats, report: OutlierReport
 ) -> OutlierReport:
+    """Store the scores as a derived column and return the report with its name and generation."""
     from imseek.data import derived_results
 
     assert asked.save is not None

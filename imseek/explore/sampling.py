@@ -1,4 +1,4 @@
-"""A few images that stand for all: far from each other (k-centre), near to all (facility location), or at random."""
+"""Representative samples: far from each other (k-centre), close to all images (facility location), or random."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from imseek.types import Float32, SampleMethod, SampleReport, Shown
 CHOOSING: Final = "choosing images"
 MEASURING: Final = "measuring the sample"
 MOST: Final = 10_000
-#: Candidates whose distances are kept up to date while a pass over all images lasts.
+#: Candidates whose distances are kept up to date between two passes over all images.
 _POOL: Final = 4096
-#: Images that facility location chooses from, and by: a matrix of 64 MiB.
+#: Images that facility location chooses from, and scores against: a matrix of 64 MiB.
 FACILITY: Final = 4096
-#: What is nearer than this is a copy.
+#: Images closer than this are copies.
 _COPY: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What :func:`imseek.clusters.sample` is asked for."""
+    """The arguments of :func:`imseek.clusters.sample`."""
 
     count: int
     method: SampleMethod
@@ -40,7 +40,7 @@ class Asked:
 
 
 def find(reader: Reader, asked: Asked, telling: Telling) -> SampleReport:
-    """Raises as :func:`imseek.clusters.sample`."""
+    """Choose a sample and report it; raises like :func:`imseek.clusters.sample`."""
     vectors = Vectors(reader, allowed=allowed(reader, asked.where))
     differ = distinct(vectors, telling)
     notes: list[str] = []
@@ -82,17 +82,18 @@ def find(reader: Reader, asked: Asked, telling: Telling) -> SampleReport:
 def k_centre(
     vectors: Vectors, differ: Distinct, count: int, seed: int, telling: Telling
 ) -> tuple[Ids, Float32]:
-    """Positions (count,), each the farthest from those before it, and their distances when they were taken.
+    """Greedy k-centre: positions (count,), each farthest from those before it, with its distance when it was chosen.
 
-    The largest distance (as an angle) of any image to the sample is at most twice the least that is possible
-    (Gonzalez 1985). The first is chosen by ``seed``. A pass over all images gives the farthest ones as candidates; as
-    long as the best of them is farther than any other image was, it is the farthest of all, since distances only
-    shrink. So the choice is exact, and most passes choose many. Memory: 4 bytes for each image, and 4,096 rows.
+    The largest distance (as an angle) of any image to the sample is at most twice the optimum (Gonzalez 1985). The
+    first image is chosen by ``seed``. A pass over all images collects the farthest as candidates. While the best
+    candidate is farther than every other image was at that pass, it is the farthest of all, because distances only
+    shrink. The result is therefore exact, and most passes choose many images. Memory: 4 bytes for each image, plus
+    4,096 rows.
     """
     m = len(differ.first)
     first = int(np.random.default_rng(seed).integers(m))
     chosen, scores, told = [first], [0.0], 0
-    distance = np.full(m, np.inf, np.float32)  # Of each to the nearest that was chosen before this pass.
+    distance = np.full(m, np.inf, np.float32)  # To the nearest image chosen before this pass.
     while len(chosen) < count:
         telling.tell(CHOOSING, len(chosen), count)
         fresh, told = vectors.at(differ.first[chosen[told:]]), len(chosen)
@@ -123,17 +124,17 @@ def k_centre(
 def facility(
     vectors: Vectors, differ: Distinct, count: int, seed: int, telling: Telling
 ) -> tuple[Ids, Float32]:
-    """Positions (count,), greedily so that the mean cosine of images to the nearest of them rises most, and the
-    distance of each to those before it.
+    """Facility location: positions (count,) that greedily maximise the mean cosine of images to their nearest choice.
 
-    At least 1 − 1/e of the best possible rise, over the images that were drawn (Nemhauser, Wolsey and Fisher 1978);
-    gains only fall, so that few are computed anew (Minoux 1978). The rise counts from a cosine of −1.
+    Also returns the distance of each choice to those before it. The gain over a cosine of −1 is at least 1 − 1/e of the
+    optimum over the sampled images (Nemhauser, Wolsey and Fisher 1978). Gains only fall, so few are recomputed (Minoux
+    1978).
     """
     at = differ.first[some(len(differ.first), FACILITY, seed)]
     rows = vectors.at(at)
     cosines = rows @ rows.T
     best = np.full(len(at), -1, np.float32)
-    # Gains, the largest first; of equal ones the lower position. A gain is current where its round is this one.
+    # Largest gain first; ties by the lower position. A gain is current if its round is the present one.
     heap = [(-float(gain), n, 0) for n, gain in enumerate((cosines - best).sum(axis=1, dtype=np.float64))]
     heapq.heapify(heap)
     chosen: list[int] = []
@@ -152,7 +153,8 @@ def facility(
 
 
 def coverage(vectors: Vectors, chosen: Ids, telling: Telling) -> tuple[Ids, float | None, float | None]:
-    """How many of all images are nearest to each chosen one, and their distances to it: the largest and the mean."""
+    """Count the images nearest to each chosen image, and return the largest and mean distance of an image to its
+    nearest."""
     weights = np.zeros(len(chosen), np.int64)
     if not len(chosen):
         return weights, None, None

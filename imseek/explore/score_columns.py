@@ -1,4 +1,4 @@
-"""Storing what was found out about images: whether a name can be given to it, and scores as a derived column."""
+"""Derived columns: check that a name is free, and store scores."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from imseek.errors import UsageError
 from imseek.search.where.vocabulary import ALIASES, VIRTUAL
 from imseek.types import Float32
 
-#: So that a filter can ask for the columns.
+#: Names that filters can refer to.
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
-#: Characters of a name: what columns add to it fits too.
+#: Longest name in characters; suffixes for further columns still fit.
 LONGEST: Final = 41
-#: The kind of the record of columns that a probe gave under another name than its own. In the collection it is
-#: "labels", as that of labels by words.
+#: Kind of a record of columns that a probe stored under another name than its own. In the collection it is "labels",
+#: like that of zero-shot labels.
 BY_PROBE: Final = "a probe's labels"
-#: Column sets of other commands.
+#: Column sets that belong to other commands.
 _OWN: Final = {
     stored_columns.MEASURED: "`imseek maintain --measure`",
     stored_columns.INHERITED: "what keepers of duplicates inherit",
@@ -41,7 +41,7 @@ _ONE_OF: Final = {
 
 
 def kind_of(model: Model) -> str:
-    """What a model is; of labels, who gave them too."""
+    """Return the kind of a model; labels stored by a probe have a kind of their own."""
     return BY_PROBE if model.kind == "labels" and "probe" in model.facts else model.kind
 
 
@@ -54,11 +54,11 @@ def check_name(
     replace: bool = False,
     longest: int = LONGEST,
 ) -> None:
-    """Before long work: whether ``columns`` can be stored as a set called ``name``, with a record of the ``kind``
-    (:func:`kind_of`). ``replace`` lets what is stored of the same kind be replaced.
+    """Check before long work that ``columns`` can be stored as a set called ``name``.
 
-    Raises UsageError for a name that no columns can have, or that something has already: another record, another
-    column, or what filters call something else.
+    ``kind`` is that of the record (:func:`kind_of`). With ``replace``, an existing record of the same kind may be
+    replaced. Raises UsageError for a name that is invalid or already taken: by another record, another column, or a
+    term of filters.
     """
     if not _NAME.fullmatch(name) or len(name) > longest:
         raise UsageError(
@@ -78,7 +78,7 @@ def check_name(
             f"{known_to_filters[0]!r} is what filters call something else", hint="choose another name"
         )
     for shard in reader.current.shards:
-        mine = shard.columns.get(name)  # Without a record, a repair has lost that: they may be replaced.
+        mine = shard.columns.get(name)  # Without a record (lost, then repaired), they may be replaced.
         for file in stored_facts.files_of(shard):
             taken = set() if file == mine else set(columns) & set(stored_facts.schema_of(reader, file))
             if taken:
@@ -86,11 +86,10 @@ def check_name(
 
 
 def save_scores(root: Path, name: str, ids: Ids, scores: Float32, kind: str, facts: Mapping[str, Any]) -> int:
-    """Store (n,) scores of images as the column ``name``, in the place of such scores of that name; returns the
-    generation.
+    """Store (n,) scores of images as the column ``name``, replace earlier scores, and return the generation.
 
-    Memory: some 100 bytes for each. Raises UsageError for a name that cannot be one or is that of something else, and
-    for ids that come twice, LockedError, ReadOnlyError, StorageError.
+    Memory: about 100 bytes for each image. Raises UsageError for a name that is invalid or taken and for repeated ids,
+    LockedError, ReadOnlyError, StorageError.
     """
     from imseek.data.derived_results import store
 

@@ -1,4 +1,4 @@
-"""Work on one generation of a collection, begun anew where a purge has taken its files away meanwhile."""
+"""Run work on one generation of a collection, and start again if a purge removes its files meanwhile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def reading(collection: AnyCollection, work: Callable[[Reader], T]) -> T:
-    """``work`` on the newest generation. Raises CollectionNotFoundError, CorruptCollectionError."""
+    """Run ``work`` on the newest generation. Raises CollectionNotFoundError, CorruptCollectionError."""
     root = path_of(collection)
     while True:
         reader = Reader(root)
@@ -30,11 +30,11 @@ def reading(collection: AnyCollection, work: Callable[[Reader], T]) -> T:
 
 
 def places(collection: AnyCollection, image_ids: Iterable[int]) -> dict[int, Place]:
-    """Where images lie now; what is gone, or of which that is not known, is left out. Raises as :func:`reading`."""
+    """Return the current paths of images, without those missing or unknown. Raises like :func:`reading`."""
     wanted = list(dict.fromkeys(image_ids))
     return reading(collection, lambda reader: reader.places(wanted))
 
 
 def allowed(reader: Reader, where: str | None) -> IdSet | None:
-    """The images that meet a condition (docs/where.md); None where there is no condition. Raises QueryError."""
+    """Return the images that satisfy a filter (docs/where.md), None without a filter. Raises QueryError."""
     return None if where is None else IdSet(Filters().ids(reader, where))

@@ -1,4 +1,4 @@
-"""The vectors of all live images of one space, read from the shards a part at a time."""
+"""The vectors of all live images in one space, read from the shards in blocks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from imseek.data.vectors.scores import unit_rows
 from imseek.errors import CorruptCollectionError
 from imseek.types import Float32, SpaceInfo
 
-#: Rows that are read at the same time: 16 MiB of float32 at 512 dimensions.
+#: Rows per block: 16 MiB of float32 at 512 dimensions.
 BLOCK: Final = 8192
 
 
 class Vectors:
-    """Of the live images of a generation, or of those whose id is ``allowed``, in one space (by default that which
-    words are searched in).
+    """Vectors of the live images of a generation in one space, by default the one that text queries search.
 
-    ``ids`` (n,) int64, ascending. What is read of the mapped files stays bounded; memory: 12 bytes for each image.
-    Raises StaleGenerationError, CorruptCollectionError.
+    ``allowed`` restricts the ids. ``ids`` (n,) int64 are ascending. Reads of the mapped files stay bounded. Memory: 12
+    bytes for each image. Raises StaleGenerationError, CorruptCollectionError.
     """
 
     def __init__(self, reader: Reader, space: SpaceInfo | None = None, allowed: IdSet | None = None) -> None:
@@ -39,17 +38,21 @@ class Vectors:
 
     @property
     def dim(self) -> int:
+        """The dimension of the space."""
         return self.space.dim
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[slice, Float32]]:
-        """All of them by position, ``size`` at a time: where they are in ``ids``, and their unit rows (m, dim)."""
+        """Yield all vectors in blocks of ``size``: the slice of ``ids``, and unit rows (m, dim)."""
         for start in range(0, len(self.ids), size):
             part = slice(start, min(start + size, len(self.ids)))
             yield part, self.of(self.ids[part])
         self._rows.release()
 
     def of(self, ids: Ids) -> Float32:
-        """Unit rows (m, dim) float32 of live images, in the order asked for; zeros for a row of zeros."""
+        """Return unit rows (m, dim) float32 of live images in the given order; a row of zeros stays zeros.
+
+        Raises CorruptCollectionError for a vector that is not finite.
+        """
         rows = self.stored(ids)
         if not np.isfinite(rows).all():
             raise CorruptCollectionError(
@@ -59,17 +62,17 @@ class Vectors:
         return unit_rows(rows)
 
     def stored(self, ids: Ids) -> Float16:
-        """The rows (m, dim) of live images as they are stored, sound or not."""
+        """Return rows (m, dim) of live images exactly as stored, unchecked."""
         found, rows = self._rows.of(np.asarray(ids, np.int64))
         assert len(found) == len(ids), "an image without a vector"
         return rows
 
     def at(self, positions: Ids) -> Float32:
-        """Unit rows (m, dim) of the images at these positions of ``ids``."""
+        """Return unit rows (m, dim) of the images at these positions of ``ids``."""
         return self.of(self.ids[positions])
 
     def positions(self, ids: Ids) -> Ids:
-        """(m,): at which position each of ``ids`` is, -1 for those that are not among these images."""
+        """Return the position of each id (m,), -1 for ids that are not in this set."""
         at = np.searchsorted(self.ids, ids)
         inside = np.minimum(at, max(0, len(self.ids) - 1))
         if not len(self.ids):

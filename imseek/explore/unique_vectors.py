@@ -1,4 +1,4 @@
-"""Which images differ: copies of a picture share their vector, and must not count as its neighbours."""
+"""Unique vectors: copies of an image share a vector and must not count as its neighbours."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 
 PHASE: Final = "reading vectors"
-#: Rows whose bits are looked at at the same time.
+#: Rows hashed at once.
 _HASHED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distinct:
-    """``first`` (m,) int64, ascending: positions among the vectors, of each different one the first, rows of zeros
-    left out. ``group`` (n,) int64: at which place of ``first`` the vector of each image is, -1 for a row of zeros."""
+    """Unique vectors of a set of images.
+
+    ``first`` (m,) int64, ascending, are the positions of the first image with each vector, without rows of zeros.
+    ``group`` (n,) int64 is the index into ``first`` of each image's vector, -1 for a row of zeros.
+    """
 
     first: Ids
     group: Ids
 
     def copies(self) -> Ids:
-        """(m,): how many more images have each vector."""
+        """Number of further images with each vector (m,)."""
         return np.bincount(self.group[self.group >= 0], minlength=len(self.first)) - 1
 
 
 def distinct(vectors: Vectors, telling: Telling) -> Distinct:
-    """Reads all vectors once. Memory: 32 bytes for each image.
+    """Find the unique vectors in one pass. Memory: 32 bytes for each image.
 
-    Vectors are told apart by a 64-bit hash: of a million, two that differ are taken for one with a probability of
-    3 · 10⁻⁸. Raises CorruptCollectionError for a vector that is not finite, InterruptedError.
+    Vectors are compared by a 64-bit hash: among a million, the probability that two different ones are confused is 3 ·
+    10⁻⁸. Raises CorruptCollectionError for a vector that is not finite, InterruptedError.
     """
     empty = np.zeros(len(vectors), np.bool_)
     hashes = np.zeros(len(vectors), np.uint64)
@@ -54,7 +57,7 @@ def distinct(vectors: Vectors, telling: Telling) -> Distinct:
 
 
 def marks(rows: Float32) -> npt.NDArray[np.uint64]:
-    """(n,): 64-bit hashes of rows (n, dim). Rows that are equal have the same."""
+    """Hash rows (n, dim) to 64 bits (n,); equal rows have equal hashes."""
     factors = np.random.default_rng(8).integers(0, 1 << 63, rows.shape[1], np.uint64)
     factors = factors * np.uint64(2) + np.uint64(1)
     hashes = np.empty(len(rows), np.uint64)
@@ -62,7 +65,7 @@ def marks(rows: Float32) -> npt.NDArray[np.uint64]:
         bits = (
             (rows[start : start + _HASHED] + np.float32(0)).view(np.uint32).astype(np.uint64)
         )  # -0 becomes 0
-        # The low bits of floats are often 0: mixed, so that all bits of a sum depend on all bits of all of them.
+        # The low bits of floats are often 0. Mix them, so that all bits of the sum depend on all input bits.
         bits *= np.uint64(0x9E3779B97F4A7C15)
         bits ^= bits >> np.uint64(29)
         hashes[start : start + _HASHED] = bits @ factors

@@ -1,2 +1,2 @@
-"""What goes out of a collection for other tools: which images (``selection``), in which ``formats``, and how what is
-written takes its place (``placing``)."""
+"""Export a collection for other tools: the images (``selection``), the ``formats`` and the output
+(``output_target``)."""

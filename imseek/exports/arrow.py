@@ -1,4 +1,4 @@
-"""Blocks of a selection as Arrow tables, for formats that are written by Arrow."""
+"""Convert blocks of a selection to Arrow tables, for formats written by Arrow."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from imseek.exports.selection import Block, Selection, place_of
 
-#: The name of the column of vectors.
+#: Name of the vector column.
 VECTOR: Final = "vector"
 
 
 def schema_of(selection: Selection, *, path: str = "path", vectors: bool = False) -> pa.Schema:
-    """The columns of every block: the id and the place (under the name ``path``), what is stored, and the vectors."""
+    """Return the columns of every block: id, place (under the name ``path``), stored columns and optionally vectors."""
     fields = [
         pa.field("image_id", pa.int64(), nullable=False),
         pa.field(path, pa.string()),
@@ -33,7 +33,7 @@ def schema_of(selection: Selection, *, path: str = "path", vectors: bool = False
 
 
 def table_of(selection: Selection, block: Block, schema: pa.Schema, *, path: str = "path") -> pa.Table:
-    """A block with the columns of :func:`schema_of`. Hashes are hexadecimal; what is not known is null."""
+    """Convert a block to a table with the columns of :func:`schema_of`. Hashes are hexadecimal, unknown values null."""
     told: list[Mapping[str, str]] = [{} if place is None else place_of(place) for place in block.places]
     made: dict[str, Any] = {
         "image_id": pa.array(block.ids),

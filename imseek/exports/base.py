@@ -1,4 +1,4 @@
-"""What a format is: a name, and how it writes a selection of images."""
+"""The interface of an export format: a name, and a function that writes a selection of images."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from imseek.data.snapshot_progress import Telling
 from imseek.exports.selection import Selection
 from imseek.types import ExportFormat, ExportOptions, SkippedPicture
 
-#: The phase of progress that all formats share.
+#: Progress phase shared by all formats.
 WRITING: Final = "writing images"
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a format has done: so many ``images``, and so many files that are ``linked`` and not copied."""
+    """What a format wrote: the number of ``images``, and of files that were ``linked`` instead of copied."""
 
     images: int
     linked: int = 0
@@ -28,8 +28,11 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One export. ``out`` is where it is written: an empty folder, the name of a new file, or a stream. It becomes
-    ``target`` once it is complete; where paths in it are relative, they count from there."""
+    """One export.
+
+    ``out`` is an empty folder, the name of a new file, or a stream. It becomes ``target`` once complete; relative paths
+    in the output are relative to ``target``.
+    """
 
     selection: Selection
     out: Path | BinaryIO
@@ -39,13 +42,13 @@ class Job:
 
     @property
     def path(self) -> Path:
-        """Of formats that are written to a path."""
+        """The output path, for formats that do not write to streams."""
         assert isinstance(self.out, Path), "only formats that stream are given a stream"
         return self.out
 
     @contextmanager
     def stream(self) -> Iterator[BinaryIO]:
-        """The file, or the stream, to write bytes into."""
+        """Open the output for writing bytes."""
         if isinstance(self.out, Path):
             with self.out.open("xb") as file:
                 yield file
@@ -54,15 +57,18 @@ class Job:
             self.out.flush()
 
     def told(self, done: int) -> None:
-        """So many images are written. Raises InterruptedError where the end is asked for."""
+        """Report the number of images written. Raises InterruptedError if the export was cancelled."""
         self.telling.tell(WRITING, done, len(self.selection))
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """``shape`` is what it writes; one that ``streams`` can go to standard output too. ``endings`` of a file's name
-    tell it. Images without a vector are left out where it holds ``vectors``. ``options`` are the fields of
-    :class:`ExportOptions` that it knows. In some, pictures lie as files (``loose``), which a scan would find."""
+    """An export format.
+
+    ``shape`` is what it writes; one that ``streams`` can also write to standard output. ``endings`` are the file name
+    extensions that select it. A format with ``vectors`` leaves out images without a vector. ``options`` are the fields
+    of :class:`ExportOptions` that it accepts. ``loose`` formats contain pictures as files, which a scan would find.
+    """
 
     name: ExportFormat
     shape: Literal["file", "folder"]

@@ -1,7 +1,7 @@
-"""The card of a data set (https://huggingface.co/docs/hub/datasets-cards).
+"""Write the dataset card (https://huggingface.co/docs/hub/datasets-cards).
 
 It tells the library ``datasets`` and the Hugging Face Hub which files hold data, and the types of all columns, which
-they would else guess from the first rows.
+they would otherwise guess from the first rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Feature: TypeAlias = dict[str, Any]
 
 
 def features(selection: Selection) -> list[Feature]:
-    """Of what :func:`imseek.exports.image_files.rows_of` gives."""
+    """Return the column types of the rows from :func:`imseek.exports.image_files.rows_of`."""
     found: list[Feature] = [_of("image_id", "int64")]
     found += [_of(name, "string") for name in ("path", "path_b64", "uri")]
     if selection.scores is not None:
@@ -32,7 +32,7 @@ def features(selection: Selection) -> list[Feature]:
 
 
 def text(job: Job, files: str, columns: list[Feature] | None = None) -> str:
-    """``files`` is a pattern for those that hold data. YAML is written as JSON, which is YAML too."""
+    """Return the card; ``files`` is a pattern for the data files. The YAML is written as JSON, a subset of it."""
     configs = [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}]
     front: dict[str, object] = {"configs": configs}
     if columns is not None:
@@ -59,7 +59,7 @@ def _of(name: str, dtype: str) -> Feature:
 
 
 def _dtype(field: pa.Field) -> str:
-    """As rows hold it: hashes in hex, times in ISO 8601."""
+    """Return the type of a column in rows, where hashes are hexadecimal and times ISO 8601."""
     kind = field.type
     if field.name == "phash" or pa.types.is_temporal(kind) or pa.types.is_fixed_size_binary(kind):
         return "string"

@@ -1,8 +1,8 @@
-"""The folder that ``clip-retrieval inference`` writes, and ``clip-retrieval index`` reads: ``img_emb/img_emb_0.npy``,
-``metadata/metadata_0.parquet``, and ``text_emb/text_emb_0.npy`` where captions are embedded.
+"""Write the folder that ``clip-retrieval inference`` writes and ``clip-retrieval index`` reads.
 
-Rows of the three are aligned; a number of clip-retrieval's is the number of a row over all files in the order of their
-names (docs/exports.md). Shards without dead rows hold what is wanted, byte for byte, and get a second name.
+It has ``img_emb/img_emb_0.npy``, ``metadata/metadata_0.parquet``, and ``text_emb/text_emb_0.npy`` if captions are
+embedded. The rows of the three are aligned; clip-retrieval numbers rows over all files in the order of their names
+(docs/exports.md). Shards without dead rows already have the right bytes, and get a second name.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from imseek.exports.base import Job, Written
 from imseek.exports.selection import BLOCK, Selection
 from imseek.types import Float32, SpaceInfo
 
-#: Rows of a file that is not a shard's, as many as clip-retrieval's own have.
+#: Rows of a file that is not a shard's; the default of clip-retrieval.
 ROWS: Final = 1_000_000
-#: What the system says where a file cannot have a second name there: another file system, one without hard links, a
-#: file of somebody else, too many names.
+#: Errors if a hard link is impossible: another file system, one without hard links, someone else's file, too many
+#: links.
 _NO_LINKS: Final = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 )
@@ -42,7 +42,7 @@ _NO_LINKS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Partition:
-    """The images of one file; of all rows of ``shard`` where that is given."""
+    """The images of one file; if ``shard`` is given, all of its rows."""
 
     ids: Ids
     scores: Float32 | None
@@ -50,6 +50,7 @@ class _Partition:
 
 
 def write_clip_retrieval(job: Job) -> Written:
+    """Write vectors and metadata, one file each per partition."""
     partitions = list(_partitions(job.selection))
     width = len(str(len(partitions)))
     captions = job.selection.reader.current.caption_space
@@ -66,7 +67,7 @@ def write_clip_retrieval(job: Job) -> Written:
 
 
 def _partitions(selection: Selection) -> Iterator[_Partition]:
-    """By shards where all images go out, so that files can be linked."""
+    """Partition by shard if all images are exported, so that files can be linked."""
     if not selection.complete:
         for start in range(0, max(len(selection), 1), ROWS):
             part = slice(start, start + ROWS)
@@ -85,7 +86,7 @@ def _partitions(selection: Selection) -> Iterator[_Partition]:
 
 
 def _vectors(job: Job, partition: _Partition, space: SpaceInfo, out: Path) -> bool:
-    """Whether the file is the shard's own."""
+    """Write the vectors of a partition; return whether the shard's own file was linked."""
     shard, reader = partition.shard, job.selection.reader
     if shard is not None and space.space_id in shard.spaces:
         name = layout.vectors(space.space_id, shard.shard_id, space.modality)
@@ -95,12 +96,12 @@ def _vectors(job: Job, partition: _Partition, space: SpaceInfo, out: Path) -> bo
         return False
     vectors = Vectors(reader, space)
     shape = {"descr": "<f2", "fortran_order": False, "shape": (len(partition.ids), space.dim)}
-    # Not mapped into memory: writing there ends the process where the disk is full.
+    # Not memory-mapped: on a full disk, writing to a mapping kills the process.
     with out.open("xb") as file:
         np.lib.format.write_array_header_1_0(file, shape)
         for start in range(0, len(partition.ids), BLOCK):
             ids = partition.ids[start : start + BLOCK]
-            known = vectors.positions(ids) >= 0  # Images without a caption: rows of zeros, as in a shard.
+            known = vectors.positions(ids) >= 0  # Images without a caption get zeros, as in a shard.
             rows = np.zeros((len(ids), space.dim), "<f2")
             rows[known] = vectors.stored(ids[known])
             file.write(rows.data)
@@ -109,15 +110,17 @@ def _vectors(job: Job, partition: _Partition, space: SpaceInfo, out: Path) -> bo
 
 
 def _metadata(job: Job, partition: _Partition, out: Path, done: int) -> int:
-    """How many images have been written after this file. A picture of the web has a ``url``, which clip-retrieval
-    shows; where a source has brought such a column, that is left as it is."""
+    """Write the metadata of a partition; return the total number of images written.
+
+    A web picture gets a ``url``, which clip-retrieval shows, unless a source has brought a column of that name.
+    """
     selection = job.selection
     schema = schema_of(selection, path="image_path")
     whole = schema if "url" in schema.names else schema.append(pa.field("url", pa.string()))
     with pq.ParquetWriter(out, whole, compression="zstd") as writer:
         for block in selection.blocks_of(partition.ids, partition.scores):
             table = table_of(selection, block, schema, path="image_path")
-            # clip-retrieval looks there for a file, and fails where it is told nothing.
+            # clip-retrieval opens this path, and fails if it is null.
             at = schema.get_field_index("image_path")
             table = table.set_column(at, schema.field(at), table.column(at).fill_null(""))
             if whole is not schema:
@@ -130,9 +133,9 @@ def _metadata(job: Job, partition: _Partition, out: Path, done: int) -> int:
 
 
 def _link(file: BinaryIO, root: Path, name: str, out: Path) -> bool:
-    """Give an open file of a collection another name: whatever lies under its own by now. False where it cannot be."""
+    """Hard-link an open file, even if its path now leads to another. Return False if it cannot be linked."""
     try:
-        # With a folder, the system follows the link that leads to an open file.
+        # Given a dir_fd, the system follows the link to the open file.
         os.link(path_of(file, root, name), out, src_dir_fd=file.fileno(), follow_symlinks=True)
     except OSError as error:
         if error.errno not in _NO_LINKS:

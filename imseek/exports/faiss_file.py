@@ -1,4 +1,4 @@
-"""An index that ``faiss.read_index`` reads, and the ids of its rows: ``images.index`` and ``ids.npy``."""
+"""Write an index for ``faiss.read_index`` and the ids of its rows: ``images.index`` and ``ids.npy``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IDS: Final = "ids.npy"
 
 
 def write_faiss(job: Job) -> Written:
-    """Row ``n`` of the index is the image ``ids[n]``."""
+    """Write the index and ids; row ``n`` of the index is the image ``ids[n]``."""
     try:
         from imseek.data.vectors.flat_index_file import write_flat
     except ImportError as error:

@@ -1,7 +1,7 @@
-"""A FiftyOneDataset on disk, which FiftyOne imports: ``metadata.json``, ``samples.json``, pictures in ``data/``.
+"""Write a FiftyOneDataset on disk for import into FiftyOne: ``metadata.json``, ``samples.json``, pictures in ``data/``.
 
-Documents of MongoDB as its extended JSON has them, as ``fiftyone.utils.data.importers.FiftyOneDatasetImporter``
-(1.22) reads them. What they are made of is in ``fields``.
+Documents are MongoDB extended JSON, as ``fiftyone.utils.data.importers.FiftyOneDatasetImporter`` (1.22) reads them.
+Their fields are in ``fiftyone_fields``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from imseek.exports.file_copies import Copies
 from imseek.exports.image_files import Pictures
 
 _PICTURES: Final = "data"
-#: The oldest version with these fields: newer ones of FiftyOne migrate what they read, older ones refuse it.
+#: The oldest version with these fields: newer versions of FiftyOne migrate it, older ones reject it.
 _VERSION: Final = "1.0.0"
-#: Images whose vectors are looked up together.
+#: Number of images whose vectors are looked up together.
 _BLOCK: Final = 1024
 
 
 def write(job: Job) -> Written:
+    """Write the dataset."""
     pictures, copies = Pictures(job), Copies(job)
     schema = fields.Schema(job.selection.schema, scored=job.selection.scores is not None)
     oid = fields.oids(job.selection.reader.identity.uuid)
@@ -53,7 +54,7 @@ def write(job: Job) -> Written:
 
 
 def _dataset(job: Job, schema: fields.Schema) -> dict[str, Any]:
-    """The importer gives it the name, the dates and the collections of the data set that it is read into."""
+    """Return the dataset document. The importer adds the name, dates and collections of the dataset it imports into."""
     space, reader = job.selection.space, job.selection.reader
     made = {
         "collection": reader.identity.uuid,

@@ -1,4 +1,4 @@
-"""Fields of FiftyOne's samples for the columns of a collection: their documents, and their values."""
+"""Map the columns of a collection to FiftyOne sample fields: their documents and values."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Document: TypeAlias = dict[str, Any]
 Oids: TypeAlias = Callable[[object], Document]
 
 EMBEDDING: Final = "embedding"
-#: What a column of labels has beside it (:mod:`imseek.labels`).
+#: Suffix of the score column of a label column (:mod:`imseek.labels`).
 _SCORE: Final = "_score"
-#: Columns that ``metadata`` and ``location`` hold.
+#: Columns stored in the fields ``metadata`` and ``location``.
 _ELSEWHERE: Final = frozenset({"width", "height", "bytes", "latitude", "longitude", "taken_at_zone"})
-#: FiftyOne has frames of films only.
+#: In FiftyOne, ``frames`` are those of videos.
 _CALLED: Final[dict[str, str]] = {"frames": "frame_count"}
-#: Names that a sample of FiftyOne has for something else, and those of our own fields.
+#: Attributes of FiftyOne samples, and the names of our own fields.
 _TAKEN: Final = """add_field add_implied_field add_labels cascade_save clean clear_field collection_name compare_indexes
     compute_metadata copy copy_with_new_id create_index created_at dataset dataset_id delete drop_collection
     ensure_indexes fancy_repr field_names field_to_mongo field_to_python filename filepath frames from_dict from_doc
@@ -39,14 +39,14 @@ _TAKEN: Final = """add_field add_implied_field add_labels cascade_save clean cle
 _FIELDS: Final = "fiftyone.core.fields."
 _LABELS: Final = "fiftyone.core.labels."
 _MIME: Final = {"jpg": "jpeg", "tif": "tiff", "svg": "svg+xml", "ico": "vnd.microsoft.icon"}
-#: Channels of the modes of Pillow, where they are not three.
+#: Channels of the Pillow modes that do not have three.
 _CHANNELS: Final = {**dict.fromkeys(("1", "L", "P", "I", "F", "I;16"), 1), "LA": 2, "RGBA": 4, "CMYK": 4}
 
 
 class Schema:
-    """Which field each column becomes. ``renamed`` are columns by the names that their fields have instead.
+    """Maps columns to fields. ``renamed`` maps columns to the names of their fields if these differ.
 
-    A column of words with another of its name and ``_score`` beside it is a classification with its confidence.
+    A text column with a second column of the same name plus ``_score`` becomes a classification with its confidence.
     """
 
     def __init__(self, columns: pa.Schema, *, scored: bool) -> None:
@@ -67,7 +67,7 @@ class Schema:
         self._kinds = {name: _kind(name, types[name]) for name in self.names}
 
     def documents(self) -> list[Document]:
-        """Of all fields, those that each sample has among them."""
+        """Return the documents of all fields, including those of every sample."""
         found = [
             _document("id", "ObjectIdField", db_field="_id"),
             _document("filepath", "StringField"),
@@ -95,7 +95,7 @@ class Schema:
         return [*found, _document(EMBEDDING, "VectorField")]
 
     def values(self, row: Row, oid: Oids) -> Document:
-        """Of one image; fields without a value are left out."""
+        """Return the field values of one image; fields without a value are left out."""
         own = ("image_id", "path", "path_b64", "uri", "score")
         found: Document = {name: row[name] for name in own if name in row}
         for name, field in self.names.items():
@@ -124,12 +124,12 @@ class Schema:
 
 
 def oids(uuid: str) -> Oids:
-    """An ObjectId for each image and each label, the same in each export of a collection."""
+    """Return a function that makes ObjectIds for images and labels, equal in every export of a collection."""
     return lambda of: {"$oid": hashlib.sha256(f"{uuid} {of}".encode()).hexdigest()[:24]}
 
 
 def fraction(image_id: int) -> float:
-    """In [0, 1): by such numbers FiftyOne draws samples at random."""
+    """Return a fixed pseudo-random number in [0, 1), which FiftyOne uses to draw random samples."""
     return int.from_bytes(hashlib.sha256(str(image_id).encode()).digest()[:4], "big") / 2**32
 
 
@@ -139,14 +139,14 @@ def metadata(row: Row, picture: Picture) -> Document:
         "size_bytes": len(picture.data),
         "mime_type": f"image/{_MIME.get(picture.ending, picture.ending)}",
     }
-    if row["width"]:  # Not known of a picture that only its vector is known of.
+    if row["width"]:  # Unknown if only the vector was imported.
         channels = _CHANNELS.get(row.get("mode", ""), 3)
         found |= {"width": row["width"], "height": row["height"], "num_channels": channels}
     return found
 
 
 def vector(stored: Float16) -> Document:
-    """A row (dim,) as ``fiftyone.core.utils.serialize_numpy_array`` keeps it, in float32."""
+    """Serialise a row (dim,) as float32, like ``fiftyone.core.utils.serialize_numpy_array``."""
     out = io.BytesIO()
     np.save(out, stored.astype(np.float32), allow_pickle=False)
     data = base64.b64encode(zlib.compress(out.getvalue())).decode("ascii")
@@ -154,7 +154,7 @@ def vector(stored: Float16) -> Document:
 
 
 def _date(text: str) -> Document:
-    """Milliseconds since 1970. A camera's clock without a zone is taken for UTC."""
+    """Return the milliseconds since 1970; times without a zone are treated as UTC."""
     moment = datetime.fromisoformat(text)
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     since = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
@@ -162,7 +162,7 @@ def _date(text: str) -> Document:
 
 
 def field_name(name: str, taken: set[str]) -> str:
-    """One that FiftyOne takes and no other column has: a word, which does not begin with ``_``."""
+    """Return a valid, unused FiftyOne field name: a word that does not begin with ``_``."""
     plain = re.sub(r"\W", "_", name).strip("_") or "column"
     plain = f"column_{plain}" if plain in _TAKEN.split() or plain[0].isdigit() else plain
     found, n = plain, 2
@@ -186,7 +186,7 @@ def _kind(name: str, kind: pa.DataType) -> str:
 def _document(
     name: str, kind: str, *, subfield: str | None = None, db_field: str | None = None, read_only: bool = False
 ) -> Document:
-    """Its date is the importer's to set."""
+    """Return the document of a field; the importer sets its date."""
     return {
         "name": name,
         "ftype": _FIELDS + kind,

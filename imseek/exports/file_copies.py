@@ -1,4 +1,4 @@
-"""Pictures as files of an export: copied, or linked to where they lie."""
+"""Copy pictures into an export, or link them to their originals."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from imseek.indexer.sources.files import file_stat
 
 
 class Copies:
-    """``linked`` is how many are links; what cannot be linked, as it lies in an archive or on another disk, is copied.
+    """Copies or links pictures. Those that cannot be linked, as in an archive or on another disk, are copied.
 
-    Names are ids: they meet no other, on no file system, and no program takes them for anything else.
+    ``linked`` counts links. File names are ids, which collide on no file system and mean nothing else to any program.
     """
 
     def __init__(self, job: Job) -> None:
@@ -25,7 +25,7 @@ class Copies:
         self.copied = 0
 
     def add(self, folder: str, row: Row, picture: Picture) -> str:
-        """Puts it into a folder of the export, which is there. Returns its name from the folder of the export.
+        """Add a picture to an existing folder of the export; return its path relative to the export.
 
         Raises CorruptCollectionError for a second image of the same id.
         """
@@ -35,7 +35,7 @@ class Copies:
             self.linked += 1
         else:
             try:
-                # Never over what is there: that may be a link to a picture of the user.
+                # Never overwrite: it may be a link to a user's picture.
                 with made.open("xb") as file:
                     file.write(picture.data)
             except FileExistsError as error:
@@ -52,7 +52,7 @@ class Copies:
         return (f"{self.copied:,} pictures could not be linked, and are copied",)
 
     def _linked(self, picture: Picture, made: Path) -> bool:
-        """Whether ``made`` is a link to the very file that was read; there is none where something else lies there."""
+        """Link ``made`` to the file that was read; return False, leaving no link, if that file has been replaced."""
         if picture.file is None or picture.stat is None:
             return False
         target = os.path.realpath(os.fsdecode(picture.file))
@@ -65,7 +65,7 @@ class Copies:
             return False
         try:
             info = made.stat()
-            # A hard link is a change (ctime) of the file it leads to.
+            # Hard-linking changes the ctime of the file.
             is_same = file_stat(info).has_bytes_of(picture.stat)
         except OSError:
             is_same = False

@@ -1,4 +1,4 @@
-"""The formats, by name. A new one is a function that writes a :class:`Job`, and a line here."""
+"""Registry of export formats. To add one, write a function that writes a :class:`Job`, and add a line here."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ FORMATS: Final[Mapping[str, Format]] = {one.name: one for one in _ALL}
 
 
 def format_of(name: str | None, target: Path | None) -> Format:
-    """By its name, or by the ending of the file's. Raises UsageError."""
+    """Return a format by name, or by the extension of the target. Raises UsageError."""
     if name is not None:
         if name not in FORMATS:
             raise UsageError(f"{name!r} is no format", hint=did_you_mean(name, FORMATS))
@@ -76,7 +76,7 @@ def format_of(name: str | None, target: Path | None) -> Format:
 
 
 def check_options(chosen: Format, options: ExportOptions) -> None:
-    """Raises UsageError for what is of another format, and for what cannot be."""
+    """Raise UsageError for options that the format does not accept, and for invalid values."""
     usual = ExportOptions()
     for name in ExportOptions.__slots__:
         if name not in chosen.options and getattr(options, name) != getattr(usual, name):

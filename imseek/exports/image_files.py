@@ -1,4 +1,4 @@
-"""The pictures that go out, as they were indexed: those that cannot be had are named, each with its reason."""
+"""Read the pictures to export, as indexed; unreadable ones are skipped with a reason."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.media.formats import ending_of
 from imseek.types import Place, SkippedPicture, SkipReason
 
-#: An image as JSON can hold it.
+#: An image as a JSON object.
 Row: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
-#: Pictures are read ahead by so many threads, and so many are held at once.
+#: Threads that read ahead, and pictures held at once.
 _THREADS: Final = 4
 _AHEAD: Final = 2 * _THREADS
-#: Seconds after which a picture that does not come is given up: those on the web have limits of their own.
+#: Time limit for reading one picture, in seconds; web pictures have limits of their own.
 _DEADLINE: Final = 180.0
-#: Images whose places are looked up together.
+#: Number of images whose places are looked up together.
 _BLOCK: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """Its bytes, how the name of a file with it ends, and the file of this machine that holds it and nothing else, with
-    its stat when it was read."""
+    """Bytes and file name extension of a picture.
+
+    ``file`` is the local file that holds exactly this picture, if there is one, with its ``stat`` when read.
+    """
 
     data: bytes
     ending: str
@@ -58,19 +60,19 @@ class _Read(Generic[T]):
 
 
 class Pictures:
-    """``skipped`` are those that could not be had so far."""
+    """Reads the pictures of a job. ``skipped`` has those that could not be read so far."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self.skipped: list[SkippedPicture] = []
 
     def __iter__(self) -> Iterator[tuple[Row, Picture]]:
-        """All that can be had, in the order of the selection."""
+        """Yield the readable pictures, in the order of the selection."""
         return ((row, picture) for row, picture in self.made(lambda picture: picture) if picture is not None)
 
     def made(self, make: Callable[[Picture], T]) -> Iterator[tuple[Row, T | None]]:
-        """What ``make`` makes of each picture, in threads; None beside the image where it cannot be had, also by a
-        MediaError of ``make``."""
+        """Yield ``make(picture)`` for each image, computed in threads; None if it cannot be read or ``make`` raises
+        MediaError."""
         with PlaceReader() as places:
 
             def read(wanted: _Wanted) -> _Read[T]:
@@ -105,7 +107,7 @@ class Pictures:
 
 
 def rows_of(block: Block) -> Iterator[tuple[int, Row]]:
-    """Id and row of each image, for programs that know no whole numbers of 64 bits without a sign."""
+    """Yield the id and row of each image, with hashes in hexadecimal for programs without unsigned 64-bit integers."""
     for image_id, row in zip(block.ids.tolist(), block.rows(), strict=True):
         if "phash" in row:
             row["phash"] = f"{row['phash']:016x}"
@@ -113,11 +115,11 @@ def rows_of(block: Block) -> Iterator[tuple[int, Row]]:
 
 
 def _load(places: PlaceReader, wanted: _Wanted) -> Picture:
-    """Raises MediaError, MissingExtraError, OSError."""
+    """Load one picture. Raises MediaError, MissingExtraError, OSError."""
     if (place := wanted.place) is None:
         raise MediaError(NO_PLACE, "where it lies is not known")
     picture = places.load(place)
-    # Of a picture that nobody has seen, no more than the size is known.
+    # The size is all there is to check if the picture was never decoded.
     size = wanted.row.get("bytes") or len(picture.data)
     if not picture.is_verified and size != len(picture.data):
         raise ContentChangedError(CONTENT_CHANGED, "it does not have the size that its metadata say")

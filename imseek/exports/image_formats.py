@@ -1,4 +1,4 @@
-"""The formats that hold pictures. What they import is imported when one of them is written."""
+"""The formats that contain pictures. Their dependencies are imported only when they are written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""An image folder: pictures, and what is known of them in ``metadata.jsonl``, as the library ``datasets`` reads it.
+"""Write an image folder: pictures and a ``metadata.jsonl``, as read by the library ``datasets``.
 
-Pictures lie in ``images/``, or in a folder for each value of a column (``classes``), as torchvision and Keras read
-them.
+Pictures are in ``images/``, or in one folder per value of a column (``classes``), as torchvision and Keras read them.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ from imseek.exports.selection import Selection
 
 _TABLE: Final = "metadata.jsonl"
 _PICTURES: Final = "images"
-#: The column for the class, unless a column of the collection is called so.
+#: The column for the class, unless the collection has a column of this name.
 _LABEL: Final = "label"
-#: Bytes of the table by which ``datasets`` tells the columns.
+#: Leading bytes of the table from which ``datasets`` infers the columns.
 SEEN: Final = 10 << 20
-#: Folders that are called otherwise than their values are listed up to so many.
+#: Number of renamed folders listed in the notes.
 _LISTED: Final = 10
-#: For those without a value.
+#: Folder of images without a value.
 NONE: Final = "none"
 TAGS: Final = "tags"
-#: ``datasets`` takes these words in the name of a folder for that of a split.
+#: ``datasets`` takes these words in a folder name for the name of a split.
 _SPLITS: Final = "train training validation valid dev val test testing eval evaluation"
-#: What no file can be called on Windows.
+#: Reserved file names on Windows.
 _DEVICES: Final = "con prn aux nul " + " ".join(f"com{n} lpt{n}" for n in range(10))
-#: Bytes of the name of a folder.
+#: Longest folder name in bytes.
 _LONGEST: Final = 100
 
 
 def write(job: Job) -> Written:
-    """Raises UsageError where ``classes`` is no column of words or whole numbers."""
+    """Write the folder. Raises UsageError if ``classes`` is not a column of strings or integers."""
     by = job.options.classes
     if by is not None:
         check_by(job.selection, by)
@@ -75,7 +74,7 @@ def write(job: Job) -> Written:
 
 
 class Table:
-    """Lines of JSON. ``late`` are columns that none of those lines has by which readers tell the columns."""
+    """Writes JSON Lines. ``late`` are columns missing from the first lines, from which readers infer the columns."""
 
     def __init__(self, file: BinaryIO, seen: int = SEEN) -> None:
         self._file = file
@@ -92,7 +91,7 @@ class Table:
 
 
 def check_by(selection: Selection, by: str) -> None:
-    """Raises UsageError for what does not part images into classes."""
+    """Raise UsageError if a column cannot serve as class."""
     if by == TAGS:
         return
     named = [field.name for field in selection.schema if _parts(field.type)]
@@ -107,7 +106,7 @@ def check_by(selection: Selection, by: str) -> None:
 
 
 def values_of(row: Row, by: str) -> list[str]:
-    """Those of a column: tags are several."""
+    """Return the values of a column as strings: several for tags."""
     value: Any = row.get(by)
     if value is None:
         return []
@@ -115,7 +114,7 @@ def values_of(row: Row, by: str) -> list[str]:
 
 
 class Folders:
-    """A folder for each value: a name that is safe on every file system, and no other value has, whatever the case."""
+    """Assigns a folder to each class: a name that is safe on every file system and unique regardless of case."""
 
     def __init__(self) -> None:
         self._names: dict[str | None, str] = {None: NONE}
@@ -133,13 +132,15 @@ class Folders:
         return self._names[value]
 
     def renamed(self) -> list[tuple[str, str]]:
-        """Values whose folders are called otherwise."""
+        """Return the values whose folders have other names."""
         return [(value, name) for value, name in self._names.items() if value is not None and value != name]
 
 
 def safe(value: str) -> str:
-    """A name for a folder: of letters, digits, spaces, ``-``, ``_`` and what :data:`_SPLITS` asks for; never empty,
-    hidden, or above."""
+    """Return a safe folder name of letters, digits, spaces, ``-``, ``_`` and ``~``; never empty, hidden or a parent.
+
+    A ``~`` is appended to the words in :data:`_SPLITS` and to Windows device names.
+    """
     plain = unicodedata.normalize("NFC", value)
     plain = "".join(
         c if c.isalnum() or c in " -_" or unicodedata.combining(c) else "_" for c in plain
@@ -147,7 +148,7 @@ def safe(value: str) -> str:
     plain = plain.encode()[:_LONGEST].decode(errors="ignore").strip() or "_"
     if plain.casefold() in _DEVICES.split():
         return f"{plain}~"
-    # A letter more, and it is another word.
+    # An extra letter makes it another word.
     return re.sub(r"[^-_ 0-9]+", lambda word: word[0] + "~" * (word[0] in _SPLITS.split()), plain)
 
 

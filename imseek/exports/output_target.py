@@ -1,4 +1,4 @@
-"""Where an export is written, and how it takes its place: complete, also after a power cut, or not at all."""
+"""Put an export in place: complete, even after a power cut, or not at all."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from imseek.data.staging import workshop
 from imseek.data.system_errors import explained
 from imseek.errors import UsageError
 
-#: Lies in each folder that was exported, and says of what. What has none is never replaced.
+#: File in every exported folder that describes the export. Folders without it are never replaced.
 RECORD: Final = ".imseek-export.json"
 
 
 def check_target(target: Path, *, folder: bool, force: bool, collection: Path) -> None:
-    """Before long work. Raises UsageError where something lies there, unless ``force`` may take its place."""
+    """Check a target before long work. Raises UsageError if it exists, unless ``force`` allows replacing it."""
     real = Path(os.path.realpath(target))
     if real.is_relative_to(os.path.realpath(collection)):
         raise UsageError(f"{target} lies in the collection itself", hint="choose another place")
@@ -29,7 +29,7 @@ def check_target(target: Path, *, folder: bool, force: bool, collection: Path) -
         target.lstat()
     except FileNotFoundError:
         return
-    except OSError as error:  # Such as a name that is too long.
+    except OSError as error:  # Such as an overlong name.
         raise UsageError(f"{target}: {error.strerror}", hint="choose another name") from error
     if folder:
         _check_folder(target, force=force)
@@ -60,11 +60,12 @@ def _check_folder(target: Path, *, force: bool) -> None:
 def placed(
     target: Path, *, folder: bool, force: bool, collection: Path
 ) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """A place beside ``target`` to write to: an empty folder, or the name of a new file. What is there becomes
-    ``target`` by the function that comes with it, and goes where that is not called. Killed, it stays in a hidden
-    folder, which the next export of that name removes.
+    """Yield a temporary path beside ``target`` (an empty folder, or the name of a new file), and a function to finish.
 
-    Raises as :func:`check_target`, StorageError.
+    That function moves the output to ``target``; if it is not called, the output is removed. After a kill, the output
+    stays in a hidden folder, which the next export of that name removes.
+
+    Raises as :func:`check_target`, and StorageError.
     """
     check_target(target, folder=folder, force=force, collection=collection)
     with workshop(target.parent, f"export-{target.name}") as work:
@@ -75,7 +76,7 @@ def placed(
                 (durable_files.sync_tree if folder else durable_files.sync_file)(made)
                 check_target(target, folder=folder, force=force, collection=collection)
                 if folder and target.exists() and os.listdir(target):
-                    target.rename(before)  # No folder takes the place of one that is not empty.
+                    target.rename(before)  # A rename cannot replace a non-empty folder.
                 try:
                     made.rename(target)
                 except OSError:
@@ -96,7 +97,7 @@ def write_record(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def measured(path: Path) -> tuple[int, int]:
-    """How many files there are, without the record, and how many bytes they take."""
+    """Return the number of files, without the record, and their total size in bytes."""
     found = [
         one for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file() and one.name != RECORD
     ]

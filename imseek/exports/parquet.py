@@ -1,6 +1,6 @@
-"""One Parquet file with everything: vectors as they are stored, metadata, places, tags.
+"""Write one Parquet file with vectors as stored, metadata, places and tags.
 
-Its key-value metadata say which encoder made the vectors (docs/exports.md), so that ``imseek index`` takes them over.
+Its key-value metadata name the encoder of the vectors (docs/exports.md), so that ``imseek index`` can import them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ _GROUP: Final = 16_384
 
 
 def write_parquet(job: Job) -> Written:
+    """Write the file."""
     selection = job.selection
     schema = schema_of(selection, vectors=True)
     marked = schema.with_metadata(told(selection))
     done = 0
     with (
         job.stream() as out,
-        # No dictionary of the vectors' numbers: it would be as large as they are.
+        # No dictionary encoding for vectors: it would be as large as they are.
         pq.ParquetWriter(
             out,
             marked,
@@ -41,7 +42,7 @@ def write_parquet(job: Job) -> Written:
 
 
 def told(selection: Selection) -> dict[str, str]:
-    """Under these keys a file says what its vectors are."""
+    """Return the key-value metadata that describe the vectors."""
     space = selection.space
     return {
         "imseek.vector": VECTOR,

@@ -1,7 +1,7 @@
-"""TensorBoard's Embedding Projector: vectors and what is known of their images in TSV, small pictures in a sprite.
+"""Write files for TensorBoard's Embedding Projector: vectors and metadata as TSV, thumbnails in a sprite.
 
-``projector_config.pbtxt`` is text of ``tensorboard.plugins.projector.ProjectorConfig``; the page lays the sprite out
-row by row and draws no texture of more than 8192 pixels a side.
+``projector_config.pbtxt`` is a ``tensorboard.plugins.projector.ProjectorConfig`` in text format. The page lays the
+sprite out row by row and draws no texture of more than 8192 pixels a side.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _METADATA: Final = "metadata.tsv"
 _SPRITE: Final = "sprite.png"
 _CONFIG: Final = "projector_config.pbtxt"
 
-#: Pixels of the sheet's side at most, of a picture's as a rule, and of one that still tells something.
+#: Largest side of the sprite, and usual and smallest useful side of a thumbnail, in pixels.
 _SHEET: Final = 8192
 _SIDE: Final = 64
 _LEAST: Final = 8
-#: Points that the page asks TensorBoard for.
+#: Number of points that the page requests from TensorBoard.
 _SHOWN: Final = 100_000
-#: Columns that say nothing to people.
+#: Columns that mean nothing to people.
 _LEFT_OUT: Final = frozenset({"content_hash", "phash", "path_b64", "taken_at_zone"})
 _SPACE: Final = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
 
 
 def write(job: Job) -> Written:
-    """All images are points; those whose picture cannot be had have a grey square."""
+    """Write all images as points; those with unreadable pictures get a grey square."""
     total = len(job.selection)
     _write_vectors(job)
     _write_metadata(job)
@@ -54,7 +54,8 @@ def write(job: Job) -> Written:
 
 
 def side_of(count: int) -> int | None:
-    """Pixels of a small picture's side where there are so many; None where they would be too small, or are none."""
+    """Return the side of a thumbnail in pixels for this many images; None if there are none, or it would be too
+    small."""
     if not count:
         return None
     side = min(_SIDE, _SHEET // columns_of(count))
@@ -62,7 +63,7 @@ def side_of(count: int) -> int | None:
 
 
 def config(name: str, side: int | None) -> str:
-    """Strings as protocol buffers quote them in text, which is how JSON does but for what is beyond ASCII."""
+    """Return the configuration as protobuf text, which quotes strings as JSON does except beyond ASCII."""
     fields = [
         f"tensor_name: {_quoted(name)}",
         f"tensor_path: {_quoted(_VECTORS)}",
@@ -86,7 +87,7 @@ def _write_vectors(job: Job) -> None:
 
 
 def _numbers(row: Float32) -> str:
-    """Of so many digits that the float16 that is stored comes back."""
+    """Format a row with enough digits to restore the stored float16 values."""
     return "\t".join(f"{value:.6g}" for value in row.tolist()) + "\n"
 
 
@@ -104,12 +105,12 @@ def _write_metadata(job: Job) -> None:
 
 
 def _line(file: TextIO, cells: list[Any]) -> None:
-    """A cell is one line without tabs."""
+    """Write one line; each cell is cleaned of tabs and line breaks."""
     file.write("\t".join(_SPACE.sub(" ", str(cell)).strip() for cell in cells) + "\n")
 
 
 def _name(row: Row) -> str:
-    """What the page writes beside a point."""
+    """Return the label of a point."""
     path = str(row.get("path", "")).rstrip("/")
     return path.rpartition("/")[2] or f"image {row['image_id']}"
 

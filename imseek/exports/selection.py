@@ -1,4 +1,4 @@
-"""The images that go out, and what is known of them, a block at a time."""
+"""The images to export and their metadata, in blocks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from imseek.explore.space_vectors import Vectors
 from imseek.search.where.columns import Columns
 from imseek.types import Float32, Place, SpaceInfo, path_json
 
-#: Images that are read and written together.
+#: Number of images read and written together.
 BLOCK: Final = 4096
-#: Columns that an export makes itself; a stored one of such a name is called ``extra_…``.
+#: Columns added by exports; a stored column of such a name becomes ``extra_…``.
 OWN: Final = (
     "image_id",
     "path",
@@ -38,8 +38,8 @@ OWN: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Some images in their order: ``ids`` (m,), their ``scores`` where they answer a query, and the stored columns as
-    a ``table`` of m rows."""
+    """Consecutive images: ``ids`` (m,), their ``scores`` if they answer a query, and a ``table`` of stored columns, m
+    rows."""
 
     ids: Ids
     scores: Float32 | None
@@ -51,7 +51,7 @@ class Block:
         return len(self.ids)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Each image as JSON can hold it: what is null, or not a number, is left out."""
+        """Yield each image as a JSON object, without null and non-finite values."""
         columns = self.table.to_pylist()
         for n, (image_id, place, tags, stored) in enumerate(
             zip(self.ids.tolist(), self.places, self.tags, columns, strict=True)
@@ -67,9 +67,9 @@ class Block:
 
 
 class Selection:
-    """Images of one generation: all, or ``ids`` in the order in which they go out, with ``scores`` beside.
+    """Images of one generation to export: all, or ``ids`` in output order, with optional ``scores``.
 
-    ``space`` is the one whose vectors go out. Memory: 24 bytes for each image. Raises StaleGenerationError,
+    ``space`` is the space whose vectors are exported. Memory: 24 bytes per image. Raises StaleGenerationError and
     CorruptCollectionError.
     """
 
@@ -87,7 +87,7 @@ class Selection:
         return len(self.ids)
 
     def with_vectors(self) -> Selection:
-        """Those of them that have a vector in the space."""
+        """Return the selection without images that have no vector in the space."""
         kept = IdSet(self.vectors.ids).marks(self.ids)
         if kept.all():
             return self
@@ -96,7 +96,7 @@ class Selection:
 
     @cached_property
     def vectors(self) -> Vectors:
-        """Of all images that have one in the space: ``vectors.stored(block.ids)`` are the float16 rows."""
+        """Vectors of all images in the space: ``vectors.stored(block.ids)`` returns float16 rows."""
         return Vectors(self.reader, self.space)
 
     @cached_property
@@ -105,7 +105,7 @@ class Selection:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Of the table of each block: the stored columns, with the names that they go out by."""
+        """Schema of the blocks' tables: the stored columns under their exported names."""
         taken, fields = {*OWN, *self.stored.schema.names} - {"image_id"}, []
         for field in self.stored.schema:
             name = field.name
@@ -115,11 +115,11 @@ class Selection:
         return pa.schema(fields)
 
     def blocks(self, size: int = BLOCK) -> Iterator[Block]:
-        """All images in their order, ``size`` at a time."""
+        """Yield all images in order, ``size`` at a time."""
         return self.blocks_of(self.ids, self.scores, size)
 
     def blocks_of(self, ids: Ids, scores: Float32 | None, size: int = BLOCK) -> Iterator[Block]:
-        """The same of some of them."""
+        """As :meth:`blocks`, for the given ids."""
         for start in range(0, len(ids), size):
             part = ids[start : start + size]
             listed = part.tolist()
@@ -133,18 +133,18 @@ class Selection:
             )
 
     def rows_of(self, block: Block) -> Float16:
-        """The vectors of a block as they are stored, (m, dim)."""
+        """Return the stored vectors of a block, (m, dim)."""
         return self.vectors.stored(block.ids)
 
 
 def place_of(place: Place) -> dict[str, str]:
-    """``path``, ``path_b64`` where it is not UTF-8, and ``uri``, as text that UTF-8 holds."""
+    """Return ``path``, ``path_b64`` if it is not UTF-8, and ``uri``, as valid UTF-8 text."""
     uri = place.uri.encode("utf-8", "backslashreplace").decode()
     return {**path_json(place.path), "uri": uri}
 
 
 def live_ids(reader: Reader) -> Ids:
-    """(n,) of all images that are live, ascending. Raises StaleGenerationError."""
+    """Return the ids (n,) of all live images, ascending. Raises StaleGenerationError."""
     shards = reader.current.shards
     parts = [np.delete(np.asarray(reader.shard_ids(s)), reader.dead_rows(s)) for s in shards]
     return np.sort(np.concatenate([np.empty(0, np.int64), *parts]))

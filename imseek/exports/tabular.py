@@ -1,4 +1,4 @@
-"""A row for each image: CSV and JSON Lines. No vectors."""
+"""Write one row per image, as CSV or JSON Lines, without vectors."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Final
 from imseek.data.shard_files import plain
 from imseek.exports.base import Job, Written
 
-#: What a spreadsheet takes for the beginning of a formula, also behind white space.
+#: Characters that start a formula in spreadsheets, even after white space.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-#: Of several tags in one cell.
+#: Separates the tags in one cell.
 _BETWEEN: Final = "; "
 
 
 def write_jsonl(job: Job) -> Written:
-    """An object a line, in UTF-8; what is not known is left out."""
+    """Write one object per line, in UTF-8; unknown values are left out."""
     done = 0
     with job.stream() as out:
         for block in job.selection.blocks():
@@ -30,11 +30,11 @@ def write_jsonl(job: Job) -> Written:
 
 
 def write_csv(job: Job) -> Written:
-    """As RFC 4180 has it, in UTF-8, with one head; what is not known is empty. Tags are parted by a semicolon."""
+    """Write CSV (RFC 4180) in UTF-8 with one header; unknown values are empty. Tags are separated by semicolons."""
     names = _columns(job)
     done = 0
     with job.stream() as out:
-        head = dict(zip(names, names, strict=True))  # Names of columns come from anywhere, too.
+        head = dict(zip(names, names, strict=True))  # Column names are untrusted, too.
         out.write(_lines(names, [head], spreadsheet=job.options.spreadsheet))
         for block in job.selection.blocks():
             rows = [{**row, "tags": _BETWEEN.join(row.get("tags", ()))} for row in block.rows()]
@@ -53,7 +53,7 @@ def _columns(job: Job) -> list[str]:
         *(["score"] if job.selection.scores is not None else []),
         "tags",
     ]
-    # The zone is part of the time in text.
+    # ``plain`` merges the zone into the time.
     return own + list(plain(dict.fromkeys(job.selection.schema.names)))
 
 
@@ -71,7 +71,7 @@ def _cell(value: Any) -> Any:
 
 
 def _safe(cell: Any) -> Any:
-    """An apostrophe has a spreadsheet take what follows as text."""
+    """Escape a formula with an apostrophe, so that spreadsheets take the cell as text."""
     if isinstance(cell, str) and (cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA)):
         return "'" + cell
     return cell

@@ -1,7 +1,7 @@
-"""WebDataset: tars of pictures with what is known of them, as img2dataset names them.
+"""Write WebDataset tars of pictures and their metadata, with the file names of img2dataset.
 
-A picture is ``KEY.jpg`` with ``KEY.json`` and ``KEY.txt`` (its caption, empty where it has none, since readers expect
-the same files of each picture); KEY is its image_id. The same images make the same bytes.
+A picture is ``KEY.jpg`` with ``KEY.json`` and ``KEY.txt`` (its caption, empty if it has none, since readers expect the
+same files for each picture); KEY is its image_id. The same images give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from imseek.exports import card
 from imseek.exports.base import Job, Written
 from imseek.exports.image_files import Picture, Pictures, Row
 
-#: The most pictures in a tar, and its bytes, unless said otherwise.
+#: Default limits of a tar, in pictures and bytes.
 IMAGES: Final = 10_000
 SIZE: Final = 10**9
 
-#: Names and contents of the files of a picture.
+#: File names and contents of one picture.
 Sample: TypeAlias = list[tuple[str, bytes]]
 
 
 def write(job: Job) -> Written:
-    """``ending`` is given to all pictures, whatever they hold: for readers that expect the same of each."""
+    """Write the tars. The option ``ending`` names all pictures alike whatever their format, as some readers expect."""
     options = job.options
     ending = None if options.ending is None else check_ending(options.ending)
     pictures, endings = Pictures(job), set[str]()
@@ -51,7 +51,7 @@ def write(job: Job) -> Written:
 
 
 def check_ending(ending: str) -> str:
-    """Raises UsageError for what cannot end a name, or is the ending of another file of a picture."""
+    """Normalise an extension. Raises UsageError if it is invalid, or is that of another file of the sample."""
     plain = ending.removeprefix(".").lower()
     if not (plain.isascii() and plain.isalnum()) or plain in ("json", "txt"):
         raise UsageError(f"{ending!r} is no ending for pictures", hint="--ending jpg")
@@ -69,13 +69,15 @@ def sample(row: Row, picture: Picture, ending: str | None = None) -> Sample:
 
 
 def key_of(image_id: int) -> str:
-    """Of one length, so that the order of names is that of ids."""
+    """Return a key of fixed length, so that keys sort like ids."""
     return f"{image_id:09d}"
 
 
 def write_tars(folder: Path, samples: Iterator[Sample], images: int, size: int) -> list[int]:
-    """``00000.tar``, ``00001.tar`` …, each of at most so many pictures and of ``size`` bytes, but of one picture at
-    least. Returns how many are in each."""
+    """Write ``00000.tar``, ``00001.tar`` …, and return the number of pictures in each.
+
+    A tar holds at most ``images`` pictures and ``size`` bytes, but at least one picture.
+    """
     counts: list[int] = []
     waiting = next(samples, None)
     while waiting is not None:
@@ -85,7 +87,7 @@ def write_tars(folder: Path, samples: Iterator[Sample], images: int, size: int) 
                 count == 0 or (count < images and _end(tar.offset + _length(waiting)) <= size)
             ):
                 for name, data in waiting:
-                    info = tarfile.TarInfo(name)  # its owner is nobody, its time 1970
+                    info = tarfile.TarInfo(name)  # no owner, and the time 1970
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
                 count += 1
@@ -95,13 +97,13 @@ def write_tars(folder: Path, samples: Iterator[Sample], images: int, size: int) 
 
 
 def _length(sample: Sample) -> int:
-    """The bytes that it takes in a tar: a header for each file, and whole blocks."""
+    """Return the bytes that a sample takes in a tar: a header for each file, and whole blocks."""
     block = tarfile.BLOCKSIZE
     return sum(block + -(-len(data) // block) * block for _, data in sample)
 
 
 def _end(offset: int) -> int:
-    """The size of a tar whose files end there: two empty blocks follow, and it is filled up to whole records."""
+    """Return the size of a tar whose files end at ``offset``: two empty blocks follow, rounded up to whole records."""
     record = tarfile.RECORDSIZE
     return -(-(offset + 2 * tarfile.BLOCKSIZE) // record) * record
 

@@ -1,1 +1,1 @@
-"""How images get in: sources are scanned, files hashed and decoded in threads, encoded in batches, committed."""
+"""Indexing: scan sources, hash and decode files in threads, encode them in batches, and commit."""

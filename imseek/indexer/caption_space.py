@@ -1,4 +1,4 @@
-"""The space of captions of a collection that was made without one: from its metadata, and no picture is opened."""
+"""Builds the caption space of a collection from its metadata, without opening a picture."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ def embed(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> CaptionReport:
-    """Build the space and put it in use. ``encoder`` is that of the first space; see
-    :func:`imseek.upkeep.embed_captions`."""
+    """Build the caption space and switch to it. ``encoder`` is that of the first space.
+
+    See :func:`imseek.upkeep.embed_captions`.
+    """
     started = time.monotonic()
     stop = stop or threading.Event()
     current = writer.current()
@@ -66,7 +68,7 @@ def embed(
 
 
 class StoredCaptions:
-    """Makes rows of a space of captions (:data:`imseek.data.rebuild.MakeRows`): zeros where there is no caption."""
+    """Makes rows of a caption space (:data:`imseek.data.rebuild.MakeRows`); images without a caption get zeros."""
 
     def __init__(self, reader: Reader, encode: CaptionEncoder) -> None:
         self._reader = reader
@@ -79,7 +81,10 @@ class StoredCaptions:
 
 
 def _drop_others(writer: Writer) -> None:
-    """Spaces of captions that are not in use: embedding them again is cheap, and pictures may not go back to theirs."""
+    """Drop caption spaces that are not in use.
+
+    Embedding again is cheap, and the image spaces may never return to their encoders.
+    """
     for stored in spaces.stored(writer):
         if stored.info.modality == "text" and not stored.is_current:
             spaces.drop(writer, stored.info.space_id)

@@ -1,7 +1,7 @@
-"""Captions of pictures as rows of the text space, for a run and for :func:`imseek.upkeep.embed_captions`.
+"""Encodes captions as rows of the text space, for indexing and for :func:`imseek.upkeep.embed_captions`.
 
-A row is the float16 vector of the caption, or zeros: where there is none, and where the encoder fails on it, which the
-notes of a run tell of.
+A row is the float16 vector of the caption, or zeros if there is no caption or the encoder fails on it; the run's
+notes report failures.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from imseek.errors import ImseekError
 
 Float16: TypeAlias = npt.NDArray[np.float16]
 
-#: Captions that are encoded at once.
+#: Captions per batch.
 BATCH: Final = 256
 
 
 class CaptionEncoder:
-    """An encoder for captions, as they come: missing, repeated, long beside short, or none that it can take."""
+    """Encodes captions, which may be missing, repeated, of any length, or impossible to encode."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._failed: dict[str, str] = {}
-        #: How many texts were encoded.
+        #: Number of texts encoded.
         self.encoded = 0
 
     def __call__(self, captions: Sequence[str | None]) -> Float16:
-        """(n, dim) float16 rows of n captions.
+        """Return (n, dim) float16 rows of n captions.
 
-        What is wrong with the encoder as a whole (no weights, a full disk) is raised.
+        Errors of the encoder as a whole (no weights, a full disk) are raised.
         """
         rows = np.zeros((len(captions), self._encoder.info.dim), np.float16)
         texts = [_text(caption) for caption in captions]
@@ -49,11 +49,11 @@ class CaptionEncoder:
 
     @property
     def failed(self) -> Mapping[str, str]:
-        """By caption, why there is no vector of it."""
+        """By caption, the reason why it has no vector."""
         return self._failed
 
     def notes(self) -> tuple[str, ...]:
-        """A line about captions without a vector, for the report."""
+        """Return a line about captions without a vector, for the report."""
         if not self._failed:
             return ()
         caption, reason = next(iter(self._failed.items()))
@@ -81,10 +81,10 @@ class CaptionEncoder:
 
 
 class CaptionRows:
-    """What a run stores of captions: rows of the text space by its id, or nothing where there is no such space."""
+    """Makes a run's rows for the caption space, by space id; none if the collection has no such space."""
 
     def __init__(self, encoders: Mapping[int, Encoder]) -> None:
-        """``encoders`` has that of the text space by its id, or is empty."""
+        """``encoders`` maps the caption space's id to its encoder, or is empty."""
         self._encoders = {space_id: CaptionEncoder(encoder) for space_id, encoder in encoders.items()}
 
     @property
@@ -92,7 +92,7 @@ class CaptionRows:
         return tuple(self._encoders)
 
     def of(self, metadata: Sequence[Mapping[str, Any]]) -> list[dict[int, Float16]]:
-        """For each metadata row, the row (dim,) of its caption by space."""
+        """Return for each metadata row the row (dim,) of its caption, by space id."""
         captions = [row.get("caption") for row in metadata]
         found: list[dict[int, Float16]] = [{} for _ in metadata]
         for space_id, encode in self._encoders.items():
@@ -103,7 +103,10 @@ class CaptionRows:
     def of_copy(
         self, metadata: Mapping[str, Any], twin: Mapping[str, Any], vectors: Mapping[int, Float16]
     ) -> Mapping[int, Float16]:
-        """The vectors of an image whose content is that of a twin with these ``vectors``: its caption may differ."""
+        """Return the vectors of an image with the same content as ``twin``.
+
+        The caption vector is replaced if the caption differs.
+        """
         if _text(metadata.get("caption")) == _text(twin.get("caption")):
             return vectors
         return {**vectors, **self.of([metadata])[0]}
@@ -113,10 +116,10 @@ class CaptionRows:
 
 
 def has_caption(caption: str | None) -> bool:
-    """Whether there is anything in it to embed."""
+    """Return whether a caption has any text to embed."""
     return bool(_text(caption))
 
 
 def _text(caption: str | None) -> str:
-    """A caption as the metadata will hold it, since it may be embedded from there again; "" for none."""
+    """Return a caption as the metadata will store it, because it may be embedded again from there; "" for none."""
     return "" if caption is None else caption.encode("utf-8", "backslashreplace").decode().strip()

@@ -1,4 +1,4 @@
-"""Opening the containers that a scan found to be new or changed, one by one, while the run goes on."""
+"""Opens the containers that a scan found new or changed, one at a time during the run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from imseek.types import SkipReason
 
 @dataclass(slots=True)
 class Ended:
-    """What opening a container came to; it follows the last of its pictures.
+    """The outcome of opening a container, yielded after its last picture.
 
-    ``stat`` is that of a container that was read to its end, else ``UNKNOWN_STAT``: the next run opens it again.
-    ``lost`` are the images that it does not hold any more, by content hash; ``settled`` those that it still does.
+    ``stat`` is that of a container read to its end, otherwise ``UNKNOWN_STAT``, so that the next run opens it again.
+    ``lost`` are the images that it no longer holds, by content hash; ``settled`` are ids of those it still holds.
     """
 
     source_id: int
@@ -33,16 +33,16 @@ class Ended:
 
     @classmethod
     def of(cls, opening: Opening) -> Ended:
-        """For a container that is about to be opened."""
+        """Start the outcome of a container that is about to be opened."""
         return cls(opening.target.source.source_id, opening.container.path)
 
 
 def expand(
     catalog: Catalog, opening: Opening, settings: Settings, ended: Ended
 ) -> Iterator[Candidate | Skipped | Ended]:
-    """The pictures of a container that must be read, then ``ended``, which tells along the way how far it is.
+    """Yield the pictures of a container that must be read, then ``ended``, which is updated along the way.
 
-    Raises InterruptedError where the source should stop.
+    Raises InterruptedError if the run is stopped.
     """
     target, source, container = opening.target, opening.source, opening.container
     source_id = target.source.source_id
@@ -74,7 +74,7 @@ def expand(
             if sorted_out is True:
                 ended.settled.append(known[entry.path].image_id)
                 continue
-            failing.add(entry.path)  # If it is a candidate, reading it will tell whether it still is.
+            failing.add(entry.path)  # reading the candidate decides whether it still fails
             if isinstance(sorted_out, Candidate):
                 yield sorted_out
             else:
@@ -82,7 +82,7 @@ def expand(
     except InterruptedError:
         raise
     except (MediaError, OSError) as error:
-        # What it held before is kept: it may be whole again the next time.
+        # Its former images are kept: it may be readable again next time.
         reason = error.reason if isinstance(error, MediaError) else SkipReason.UNREADABLE
         message = str(error) if isinstance(error, MediaError) else str(error.strerror or error)
         yield skipped(target, Unreachable(container.path, SkipReason(reason), message, container.stat))

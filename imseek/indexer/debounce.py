@@ -1,8 +1,8 @@
-"""Paths that something happened to, until they have come to rest: which of them can be indexed now, and how.
+"""Debounces file events until a path is stable and can be indexed.
 
-A path has settled when no event came for it for a while and it looks as it did when the last one came: a file that
-grows without events (on a network, or mapped into memory) is noticed too. A path that has gone waits for arrivals of
-the same moment, since together they may be a move.
+A path is stable when it has had no event for a while and looks the same as at its last event, which also detects
+files that grow without events (on a network, or memory-mapped). A path that has disappeared waits for paths that
+appeared at about the same time, because together they may be a move.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-#: Size, time of modification and inode; None where there is nothing.
+#: Size, modification time and inode; None if nothing exists there.
 Look: TypeAlias = tuple[int, int, int] | None
 
 
 def look_at(path: bytes) -> Look:
+    """Return the size, modification time and inode of a path, or None if nothing exists there."""
     try:
         info = os.lstat(path)
     except OSError:
@@ -26,13 +27,15 @@ def look_at(path: bytes) -> Look:
 
 @dataclass(slots=True)
 class _Waiting:
+    """A path that is not stable yet: its first and last event, and its state at the last one."""
+
     first: float
     last: float
     look: Look
 
 
 class Settling:
-    """Paths that wait. Times are seconds of one clock; ``quiet`` is how long a path must be left alone."""
+    """Waits until paths are stable. Times are seconds of one clock; ``quiet`` is how long a path must have no event."""
 
     def __init__(self, quiet: float, look: Callable[[bytes], Look] = look_at) -> None:
         self._quiet = quiet
@@ -46,12 +49,12 @@ class Settling:
         return iter(self._waiting)
 
     def touch(self, path: bytes, now: float) -> None:
-        """Something happened to ``path``."""
+        """Record an event on ``path``."""
         before = self._waiting.get(path)
         self._waiting[path] = _Waiting(now if before is None else before.first, now, self._look(path))
 
     def ready(self, now: float) -> dict[bytes, bool]:
-        """The paths that have settled; whether there is something at each."""
+        """Return the stable paths, each with whether something exists there."""
         settled: dict[bytes, bool] = {}
         restless: list[_Waiting] = []
         for path, waiting in self._waiting.items():
@@ -75,17 +78,17 @@ class Settling:
 
 
 def below(folder: bytes, path: bytes) -> bool:
-    """Whether ``path`` is ``folder`` or lies in it."""
+    """Return whether ``path`` is ``folder`` or lies in it."""
     return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
 
 
 def cover(
     ready: Collection[bytes], waiting: Iterable[bytes], roots: Collection[bytes], most: int
 ) -> set[bytes]:
-    """At most ``most`` paths at or above those that are ``ready``, each within one of the ``roots``.
+    """Return at most ``most`` paths that include all ``ready`` paths, each within one of the ``roots``.
 
-    Folders take the place of what lies in them, the deepest first, unless something in them is still ``waiting``.
-    More than ``most`` are returned where these are in the way.
+    Folders replace the paths inside them, deepest first, unless something inside is still ``waiting``. The result has
+    more than ``most`` paths if waiting paths prevent further merging.
     """
     blocked = {folder for path in waiting for folder in _above(path)}
     chosen, fixed = _outermost(ready), set[bytes]()
@@ -100,13 +103,13 @@ def cover(
 
 
 def _outermost(paths: Collection[bytes]) -> set[bytes]:
-    """Those that do not lie in another one."""
+    """Return the paths that are not inside another of them."""
     among = set(paths)
     return {path for path in among if not any(folder in among for folder in _above(path))}
 
 
 def _above(path: bytes) -> Iterator[bytes]:
-    """The folders that hold ``path``, the nearest first."""
+    """Yield the folders that contain ``path``, innermost first."""
     while (folder := os.path.dirname(path)) != path:
         yield folder
         path = folder

@@ -1,4 +1,4 @@
-"""What a decode worker does with one file: read, hash, and, where the content is new, decode and prepare."""
+"""The decode stage for one file: read and hash it and, if the content is new, decode and prepare it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from imseek.types import ImageFacts, SkipReason
 
 T = TypeVar("T")
 
-#: Reasons that say nothing about the content: an image that was indexed from this file before is kept.
+#: Failures that do not depend on the content: an image indexed earlier from this file is kept.
 TRANSIENT = RETRIED | {SkipReason.TIMEOUT, SkipReason.FETCH_FAILED, SkipReason.FORBIDDEN_ADDRESS}
 
-#: In place of a number of commits.
+#: Stands in for a number of commits.
 NOT_LOOKED_UP: Final = -1
 
 Prepared: TypeAlias = tuple[npt.NDArray[Any], ...]
@@ -35,7 +35,7 @@ Vectors: TypeAlias = Mapping[int, npt.NDArray[np.float16]]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a picture cannot be used; ``stat`` is that of what was read, None where nothing was."""
+    """Why a picture cannot be used; ``stat`` is that of the file read, None if nothing was read."""
 
     reason: str
     message: str
@@ -44,6 +44,8 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
+    """A candidate that could not be read or decoded."""
+
     candidate: Candidate
     stat: FileStat
     reason: str
@@ -57,10 +59,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A picture that was read: ``size`` bytes. ``picture`` is None where its content needs no encoding.
+    """A picture that was read, of ``size`` bytes. ``picture`` is None if its content needs no encoding.
 
-    ``caption`` and ``extra`` are what its source says of it; ``as_of`` is how many commits there had been when its
-    content was looked up; ``known`` is where it was found that is to be passed over.
+    ``caption`` and ``extra`` come from its source; ``as_of`` is the number of commits when its content was looked up;
+    ``known`` says where the content is already stored if the picture is to be skipped.
     """
 
     candidate: Candidate
@@ -76,8 +78,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Facts of a picture, and for each encoder the array that it takes a batch of; or the row that was ``taken``, or
-    what another process has ``made`` of it."""
+    """A decoded picture: its facts and, for each encoder, its input array.
+
+    Alternatively ``taken`` is a row imported from its source, or ``made`` the result of encoding in another process.
+    """
 
     facts: ImageFacts
     prepared: Prepared
@@ -87,7 +91,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The rows of a picture, or the reason why an encoder failed on it; by space, the precision that it works in."""
+    """The rows of a picture, or the reason why an encoder failed on it; and the precision of each space's encoder."""
 
     vectors: Vectors | str
     precisions: Mapping[int, str]
@@ -95,7 +99,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What is known of a content: ``needed`` tells whether a vector must be made of it, for the rest see Loaded."""
+    """The result of looking up a content. ``needed`` is True if its vector must be computed.
+
+    ``as_of`` and ``known`` are explained in :class:`Loaded`.
+    """
 
     as_of: int
     known: Known | None
@@ -103,11 +110,11 @@ class LookedUp:
 
 
 class Loader:
-    """Called in several threads at once. ``is_stored`` tells by content hash whether a vector is at hand.
+    """Reads and decodes pictures. Called from several threads at once.
 
-    A picture that ``passing`` knows is not decoded, unless a vector of it that was lost here may have to be made.
-    ``commits`` is for the run to count: what was looked up before one may be stored since.
-    What is no candidate passes through, so that it keeps its place among them.
+    ``is_stored`` says by content hash whether a vector is available. A picture that ``passing`` knows is not decoded,
+    unless its vector was lost here and may have to be recomputed. The run increments ``commits``: content looked up
+    before a commit may have been stored by it. Items other than candidates pass through unchanged, in order.
     """
 
     def __init__(
@@ -143,29 +150,30 @@ class Loader:
         return picture_of(content, self._encoders, self._draft_size, self.limits)
 
     def take(self, item: Candidate, content: Content, taken: Taken) -> Loaded:
-        """A picture whose row another tool has made: nothing of it is read."""
+        """Return a picture with a row imported from another tool; the picture itself is not read."""
         picture = Picture(_told(taken.facts, content), (), taken.row)
         found = LookedUp(NOT_LOOKED_UP, self._passing.find(taken.content_hash), needed=False)
         return loaded(item, content, taken.content_hash, taken.size, picture, found)
 
     def look_up(self, content_hash: bytes) -> LookedUp:
-        as_of = self.commits  # before looking: a commit in between must not be missed
+        """Look up a content: whether it is known, and whether its vector must be computed."""
+        as_of = self.commits  # read first: a commit in between must not be missed
         known = self._passing.find(content_hash)
         passed = known is not None and content_hash not in self._passing.lost
         return LookedUp(as_of, known, needed=not passed and not self._is_stored(content_hash))
 
     @staticmethod
     def late(item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
-        """What stands in for a file that takes too long."""
+        """Return the result for a file that takes too long."""
         return Failed.of(item, LATE) if isinstance(item, Candidate) else item
 
 
-#: Of a file that takes too long.
+#: For a file that takes too long.
 LATE: Final = Trouble(SkipReason.TIMEOUT, "reading and decoding took too long")
 
 
 def read(load: Callable[[Found], T], found: Found) -> T | Trouble:
-    """A picture as ``load`` of its source gives it, or why it cannot be had."""
+    """Read a picture with ``load`` of its source, or return why that failed."""
     try:
         return load(found)
     except FileNotFoundError:
@@ -179,13 +187,14 @@ def read(load: Callable[[Found], T], found: Found) -> T | Trouble:
 
 
 def hash_of(content: Content) -> bytes:
+    """Return the SHA-256 of a picture's bytes."""
     return hashlib.sha256(content.data).digest()
 
 
 def picture_of(
     content: Content, encoders: Sequence[Encoder], draft_size: int | None, limits: Limits
 ) -> Picture | Trouble:
-    """A picture decoded, and prepared for each encoder. What is wrong with an encoder as a whole is raised."""
+    """Decode a picture and prepare it for each encoder. Errors of an encoder as a whole are raised."""
     try:
         decoded = decode(content.data, min_side=draft_size, limits=limits)
     except MediaError as error:
@@ -207,7 +216,7 @@ def loaded(
     picture: Picture | None,
     found: LookedUp,
 ) -> Loaded:
-    """What a run takes, from a picture of ``size`` bytes."""
+    """Build the result for a picture of ``size`` bytes that was read."""
     caption, extra = content.caption, content.extra
     return Loaded(
         without_bytes(candidate),
@@ -223,14 +232,14 @@ def loaded(
 
 
 def without_bytes(candidate: Candidate) -> Candidate:
-    """The same candidate without what its source needs to read it: that may be the bytes themselves."""
+    """Return the candidate without what its source needs to read it, which may be the bytes themselves."""
     if candidate.found.where is None:
         return candidate
     return replace(candidate, found=replace(candidate.found, where=None))
 
 
 def _told(facts: ImageFacts, content: Content) -> ImageFacts:
-    """Facts of a picture with what its source says, which goes before what the picture says itself."""
+    """Merge a picture's facts with those from its source, which take precedence."""
     caption = content.caption or facts.caption
     return replace(facts, caption=caption, extra={**facts.extra, **content.extra})
 
@@ -240,7 +249,7 @@ def _with_hint(error: MediaError) -> str:
 
 
 def encode(encoders: Mapping[int, Encoder], batch: Sequence[Prepared]) -> list[Vectors | str]:
-    """The rows of each prepared picture in all spaces, or the reason why one of the encoders failed on it."""
+    """Return the rows of each prepared picture in all spaces, or the reason why an encoder failed on it."""
     found: list[Vectors | str] = [{} for _ in batch]
     for n, (space_id, encoder) in enumerate(encoders.items()):
         sound = [(at, vectors) for at, vectors in enumerate(found) if not isinstance(vectors, str)]
@@ -254,9 +263,9 @@ def encode(encoders: Mapping[int, Encoder], batch: Sequence[Prepared]) -> list[V
 
 
 def unit_rows(encoder: Encoder, batch: list[npt.NDArray[Any]]) -> list[npt.NDArray[np.float16] | str]:
-    """A float16 row for each prepared picture, or the reason why the encoder failed on it.
+    """Return a float16 row for each prepared picture, or the reason why the encoder failed on it.
 
-    What is wrong with the encoder as a whole (no weights, a full disk) is raised, since no picture is to blame.
+    Errors of the encoder as a whole (no weights, a full disk) are raised, since no picture caused them.
     """
     if not batch:
         return []

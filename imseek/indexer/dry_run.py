@@ -1,4 +1,4 @@
-"""What a run would do, told without reading a picture or changing anything."""
+"""Reports what a run would do, without reading a picture or changing anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imseek.indexer.scan import Candidate, Settings, scan
 from imseek.indexer.source_selection import Target
 from imseek.types import Failure, IndexReport
 
-#: What a plan does not tell.
+#: Note on what a dry run cannot know.
 READ_TO_KNOW = "which of the new pictures are known already is seen when they are read, not in a dry run"
 
 
@@ -23,9 +23,9 @@ def plan(
     encoder: str,
     stop: threading.Event | None = None,
 ) -> IndexReport:
-    """The report of a run that has not taken place; archives that may have changed are opened for their lists.
+    """Return the report of a run without executing it; archives that may have changed are opened to list their entries.
 
-    Once ``stop`` is set it comes at once, and says that it is not whole (``interrupted``).
+    If ``stop`` is set, it returns at once with an incomplete report (``interrupted``).
     """
     started = time.monotonic()
     found = scan(writer.catalog, wanted, settings, stop)

@@ -1,4 +1,4 @@
-"""Making images of what was read: with the vectors of a twin, with those that were taken over, or by encoding."""
+"""The encode stage: stores images with the vectors of an identical copy, with imported vectors, or by encoding them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from imseek.indexer.metadata_rows import Columns, row_of_copy
 from imseek.indexer.scan import Skipped
 from imseek.types import SkipReason, SpaceRun
 
-#: Pictures that are encoded at once, where an encoder does not ask for more.
+#: Default batch size, if no encoder asks for a larger one.
 ENCODE_BATCH = 32
 
 
 class Storing:
-    """Encodes pictures in batches, each content once. What comes out goes to ``stored`` or ``failed``.
+    """Encodes pictures in batches, each content once, and passes the images to ``stored`` or ``failed``.
 
-    ``held`` tells which stored image has the content that was read; ``stored`` is given the new image, what it was read
-    from, and whether its content was there before.
+    ``held`` returns the id of the stored image with the same content, if any. ``stored`` receives the new image, what
+    was read, and whether its content existed before.
     """
 
     def __init__(
@@ -46,27 +46,32 @@ class Storing:
         self._waiting: list[tuple[Loaded, Picture, int | None]] = []
         self._new: dict[bytes, NewImage] = {}
         self._reader: Reader | None = None
-        #: Of pictures that other processes have encoded.
+        #: Precisions used by other processes, by space.
         self._precisions: dict[int, set[str]] = {space_id: set() for space_id in encoders}
-        #: Which columns are kept, by source.
+        #: Columns to keep, by source id.
         self.columns: Mapping[int, Columns] = {}
-        #: Pictures that are encoded at once.
+        #: Batch size.
         self.batch = max(ENCODE_BATCH, *(encoder.info.batch_size for encoder in encoders.values()))
 
     def __len__(self) -> int:
-        """How many pictures wait for the next batch."""
+        """Number of pictures waiting for the next batch."""
         return len(self._waiting)
 
     def holds(self, content_hash: bytes) -> bool:
-        """Whether an image with this content was stored since the last commit. What waits is encoded to tell."""
+        """Return whether an image with this content was stored since the last commit.
+
+        If a picture with this content waits, the batch is encoded to find out.
+        """
         if any(loaded.content_hash == content_hash for loaded, _, _ in self._waiting):
             self.encode()
         return content_hash in self._new
 
     @property
     def spaces(self) -> tuple[SpaceRun, ...]:
-        """What encodes pictures, and how precisely: what a precision does to pictures may have changed that, and other
-        processes may have encoded them."""
+        """The encoder and precision of each space.
+
+        They are known only after encoding: an encoder may change its precision, or other processes may have encoded.
+        """
         return tuple(
             SpaceRun(i, e.info.reference, " and ".join(sorted(self._precisions[i])) or e.precision)
             for i, e in self._encoders.items()
@@ -76,12 +81,12 @@ class Storing:
         return self._captions.notes()
 
     def committed(self) -> None:
-        """All that was stored so far is found by its hash from now on."""
+        """Forget the images stored so far: after the commit they are found by their hash."""
         self._new.clear()
         self._reader = None
 
     def add(self, loaded: Loaded, image_id: int | None) -> None:
-        """Store an image, under its old id if that is given: at once, or with the next batch."""
+        """Store an image at once or with the next batch, under its old id if given."""
         content_hash = loaded.content_hash
         if content_hash in self._new:
             twin = self._new[content_hash]
@@ -96,14 +101,14 @@ class Storing:
             vectors = dict.fromkeys(self._encoders, loaded.picture.taken)
             self._store(loaded, image_id, row, {**vectors, **self._captions.of([row])[0]}, copied=False)
         else:
-            # A worker leaves the picture out only of what is stored, and what is stored stays until the run ends.
+            # A worker omits only pictures whose content is stored, and that stays stored until the run ends.
             assert loaded.picture is not None
             self._waiting.append((loaded, loaded.picture, image_id))
             if len(self._waiting) >= self.batch:
                 self.encode()
 
     def encode(self) -> None:
-        """Encode and store what waits."""
+        """Encode and store the waiting pictures."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
@@ -134,7 +139,7 @@ class Storing:
         return self.columns[loaded.candidate.source_id].of(row)
 
     def _copy(self, loaded: Loaded, image_id: int | None, twin: Mapping[str, Any], vectors: Vectors) -> None:
-        """Store an image with the vectors of a twin, whose metadata row this is."""
+        """Store an image with the vectors of an image of the same content, whose metadata row is ``twin``."""
         row = row_of_copy(twin, loaded.caption, loaded.extra)
         row = self.columns[loaded.candidate.source_id].of(row)
         self._store(loaded, image_id, row, self._captions.of_copy(row, twin, vectors), copied=True)

@@ -1,4 +1,7 @@
-"""Whether vectors that are to be taken over come from the collection's encoder: as the user says, and by evidence."""
+"""Checks that imported vectors come from the collection's encoder.
+
+Evidence is what the user and the file state, and a comparison of sample pictures with their vectors.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,14 @@ from imseek.indexer.sources.files import FileOpener, read_file
 from imseek.indexer.sources.vectors import Row, Vectors, open_vectors
 from imseek.media.decode import Limits, decode
 
-#: Pictures that are encoded to compare them with their rows.
+#: Pictures that are encoded and compared with their rows.
 SAMPLES: Final = 8
-#: Rows that are looked at in each array until a picture is found that can be read.
+#: Maximum rows tried per array to find readable pictures.
 TRIES: Final = 256
-#: The median cosine from which vectors count as those of the same encoder. Its own differ from run to run by rounding
-#: and by how a picture is scaled down (0.99 and more); another encoder's, even of the same make, are far off.
+#: Minimum median cosine for vectors to count as the same encoder's. Recomputed vectors differ only by rounding and by
+#: how a picture is scaled down (0.99 and more); those of another encoder, even a related one, are far off.
 AGREEMENT: Final = 0.98
-#: Modes of pictures that may be transparent.
+#: Pixel modes that may have transparency.
 _TRANSPARENT: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA", "P"})
 
 
@@ -40,11 +43,11 @@ def check(
     settings: Settings,
     limits: Limits,
 ) -> tuple[list[Target], tuple[str, ...]]:
-    """The targets that can be scanned, and lines for the user about vectors. Arrays that stay closed are not looked at.
+    """Return the targets that can be scanned, and notes about vectors for the user.
 
-    A source of vectors that is on record, and does not fit the encoder any more that the collection has now, is left as
-    it is. Raises UsageError where the encoder of a new one is not named, is not the only one of the collection, or did
-    not make the vectors.
+    Arrays that need no opening are not checked. A recorded source of vectors that no longer fits the collection's
+    encoder is left as it is. Raises UsageError if the encoder of a new source is not named, is not the only one of
+    the collection, or did not make the vectors.
     """
     left: list[Target] = []
     notes: list[str] = []
@@ -69,14 +72,14 @@ def check(
             if opened:
                 notes += _check_evidence(target, source, opened, encoder, limits, proven=proven)
         except OSError:
-            continue  # What cannot be read is reported by the run.
+            continue  # the run reports what cannot be read
         finally:
             source.close()
     return left, tuple(notes)
 
 
 def _is_opened(catalog: Catalog, target: Target, array: Container, settings: Settings) -> bool:
-    """Whether rows may be taken from an array: it is new, has changed, lost vectors, or everything is read anew."""
+    """Return whether an array must be opened: it is new, has changed, lost vectors, or everything is read again."""
     source_id = target.source.source_id
     before = catalog.known_containers(source_id).get(array.path)
     same = before is not None and before.same_as(array.stat)
@@ -85,7 +88,7 @@ def _is_opened(catalog: Catalog, target: Target, array: Container, settings: Set
 
 
 def _check_named(target: Target, claim: Claim | None, encoders: Sequence[Encoder]) -> bool:
-    """Whether the file itself says that this very encoder, with these weights, made its vectors."""
+    """Return whether the file states that this encoder, with these weights, made its vectors. Raises UsageError."""
     if len(encoders) > 1:
         raise UsageError(
             f"{target.shown}: vectors can be taken over only where a collection has one encoder of pictures",
@@ -123,6 +126,7 @@ def _check_evidence(
     *,
     proven: bool,
 ) -> list[str]:
+    """Compare sample pictures with their vectors; return notes. Raises UsageError if another encoder made them."""
     cosines: list[float] = []
     for container in changed:
         try:
@@ -156,7 +160,10 @@ def _check_evidence(
 def _compare(
     target: Target, source: Vectors, container: Container, encoder: Encoder, limits: Limits, wanted: int
 ) -> list[float]:
-    """Cosines of the first rows whose pictures can be read from disk to what the encoder makes of these."""
+    """Return the cosines between imported rows and what the encoder makes of their pictures.
+
+    Uses the first rows whose pictures can be read from disk.
+    """
     rows: list[npt.NDArray[np.float16]] = []
     prepared: list[npt.NDArray[Any]] = []
     try:
@@ -179,12 +186,12 @@ def _compare(
 
 
 def _picture(place: bytes, path: bytes, encoder: Encoder, limits: Limits) -> npt.NDArray[Any] | None:
-    """The picture at a place on disk as its encoder takes it; None where it cannot be read from there."""
+    """Return a picture on disk, prepared for the encoder, or None if it cannot be read."""
     if path.count(INSIDE) < 2 or is_url(place):
         return None
     try:
         decoded = decode(read_file(FileOpener(place).open(b"")).data, limits=limits)
-        # What lies behind transparency is white to us, and black or anything to others: that tells nothing.
+        # We show transparent areas as white, other tools may not, so such pictures prove nothing.
         return None if decoded.facts.mode in _TRANSPARENT else encoder.prepare(decoded.pixels)
     except (MediaError, OSError):
         return None

@@ -1,4 +1,4 @@
-"""Metadata rows of images: what is kept of them, and what a copy says of itself."""
+"""Builds the metadata rows of images: selects columns, and derives the row of a copy."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from imseek.data.shard_files import INTRINSIC, MEASURES, extra_name
 from imseek.errors import UsageError
 from imseek.indexer.sources.base import Scalar
 
-#: Columns that a user may drop: those that may be null.
+#: Columns that a user may drop: the nullable ones.
 _OPTIONAL: Final = tuple(
     field.name for field in INTRINSIC if field.nullable and field.name not in MEASURES.names
 )
 
 
 class Columns:
-    """Which metadata columns are kept: all, those that are named, or all but those named with a minus before.
+    """Selects the metadata columns to keep: all, the named ones, or all but those named with a leading minus.
 
-    Columns that say what the picture is (its size, format, hashes) always stay. Raises UsageError for a mixture.
+    Columns that describe the picture (size, format, hashes) are always kept. Raises UsageError for a mixture of both
+    forms.
     """
 
     def __init__(self, names: Sequence[str] = ()) -> None:
@@ -29,7 +30,7 @@ class Columns:
         self._dropped = dropped
 
     def of(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The row without what is not kept."""
+        """Return the row without the dropped columns."""
         if self._kept is None and not self._dropped:
             return dict(row)
         return {name: value for name, value in row.items() if self._keeps(name)}
@@ -37,13 +38,16 @@ class Columns:
     def _keeps(self, name: str) -> bool:
         if name in INTRINSIC.names and name not in _OPTIONAL:
             return True
-        # A date without its zone is another one.
+        # A time is wrong without its zone.
         named = {name, "taken_at"} if name == "taken_at_zone" else {name}
         return not named & self._dropped and (self._kept is None or bool(named & self._kept))
 
 
 def row_of_copy(row: Mapping[str, Any], caption: str | None, extra: Mapping[str, Scalar]) -> dict[str, Any]:
-    """The row of an image whose content is stored already: what the picture says, and what its own source says."""
+    """Return the row of an image whose content is already stored.
+
+    It combines what the picture contains with the values of the image's own source.
+    """
     own = {name: value for name, value in row.items() if name in INTRINSIC.names}
     if caption is not None:
         own["caption"] = caption

@@ -1,4 +1,4 @@
-"""Images whose place is gone, while it is not known yet what has become of them."""
+"""Images whose file has disappeared, until we know whether they moved or were deleted."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Homeless:
-    """A live image whose place is gone: if its content turns up elsewhere, that is a move.
+    """A live image whose file has disappeared. If its content turns up elsewhere, the image has moved.
 
-    ``stored`` is False where its vector was lost; ``expires``, whether it dies if it does not turn up;
-    ``replaced``, whether other content lies at its place, so that it has changed rather than vanished.
+    ``stored`` is False if its vector was lost; ``expires`` is True if the image is removed unless it turns up;
+    ``replaced`` is True if its place holds other content, so that it has changed rather than vanished.
     """
 
     image_id: int
@@ -22,7 +22,7 @@ class Homeless:
 
 
 class Waiting:
-    """Those of a run, by content hash."""
+    """The missing images of a run, by content hash."""
 
     def __init__(self) -> None:
         self._images: dict[bytes, list[Homeless]] = defaultdict(list)
@@ -38,7 +38,7 @@ class Waiting:
             self._images[content_hash] += images
 
     def claim(self, content_hash: bytes) -> Homeless | None:
-        """One with this content, which waits no more."""
+        """Take out and return one missing image with this content, or None."""
         images = self._images.get(content_hash)
         if not images:
             return None
@@ -48,11 +48,11 @@ class Waiting:
         return found
 
     def not_replaced(self, content_hash: bytes, image_id: int) -> None:
-        """What lies at the place of an image is not taken up: if the image waits, it has vanished."""
+        """Count an image as vanished, not replaced, because the run does not index the content now at its place."""
         if content_hash in self._images:
             images = self._images[content_hash]
             images[:] = [replace(h, replaced=h.replaced and h.image_id != image_id) for h in images]
 
     def gone(self) -> list[Homeless]:
-        """Those that die, if they have not turned up by now."""
+        """Return the images to remove, since they have not turned up."""
         return [image for images in self._images.values() for image in images if image.expires]

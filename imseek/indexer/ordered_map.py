@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class _Task(Generic[T, R]):
-    """A call under way. ``item`` is None once it is over, since an item may hold much memory."""
+    """A call in progress. ``item`` is None once it has finished, since an item may use much memory."""
 
     item: T | None
     done: threading.Event = field(default_factory=threading.Event)
@@ -26,12 +26,12 @@ class _Task(Generic[T, R]):
 
 
 class OrderedMap(Generic[T, R]):
-    """``function`` over items in ``workers`` threads, results in the order of the items.
+    """Applies ``function`` to items in ``workers`` threads and yields the results in the order of the items.
 
-    At most ``lookahead`` items are under way or waiting, so memory is bounded. A call that takes longer than
-    ``deadline`` seconds is given up: ``late(item)`` stands in for its result, and a fresh thread takes the
-    place of the stuck one (Python cannot stop a thread; ours are daemons, so that they never hold up an exit,
-    which rules out ``concurrent.futures``).
+    At most ``lookahead`` items are in progress or waiting, which bounds memory. A call that takes longer than
+    ``deadline`` seconds is abandoned: ``late(item)`` supplies its result and a new thread replaces the stuck one.
+    Python cannot stop a thread; these are daemon threads, so that they never delay exit, which rules out
+    ``concurrent.futures``.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class OrderedMap(Generic[T, R]):
         self._queue: queue.SimpleQueue[_Task[T, R] | None] = queue.SimpleQueue()
 
     def __call__(self, items: Iterable[T]) -> Generator[R]:
-        """Errors of ``function`` are raised here, at the item they belong to."""
+        """Yield the results. Errors of ``function`` are raised at the item that caused them."""
         for _ in range(self._workers):
             self._start()
         waiting: deque[_Task[T, R]] = deque()
@@ -85,7 +85,7 @@ class OrderedMap(Generic[T, R]):
                 task.error = error
             task.item = None
             if task.done.is_set():
-                return  # Given up meanwhile: another thread works in our place.
+                return  # abandoned: another thread has taken over
             task.done.set()
 
     def _take(self, task: _Task[T, R]) -> R:

@@ -1,6 +1,6 @@
-"""The run: scan → read and hash → decode → encode → commit, with bounded memory.
+"""The indexing pipeline: scan → read and hash → decode → encode → commit, with bounded memory.
 
-scan, expand ──candidates──▶ executor ──Loaded/Failed──▶ Run.take ──▶ Batch ──4,096 images or 10 s──▶ commit
+scan, expand ──candidates──▶ executor ──Loaded/Failed──▶ Run._take ──▶ Batch ──4,096 images or 10 s──▶ commit
                     decode threads, or Ray                 encodes in batches, unless the executor has
 """
 
@@ -43,18 +43,21 @@ from imseek.types import Failure, IndexReport, KnownPicture, Progress, ProgressC
 
 COMMIT_IMAGES = 4096
 COMMIT_SECONDS = 10.0
-#: Seconds that reading and decoding one file may take.
+#: Time limit for reading and decoding one file.
 FILE_SECONDS = 60.0
-#: The same where pictures are fetched, which has deadlines of its own: mostly waiting for a turn at a busy host.
+#: The limit for fetched pictures. Fetching has its own deadlines; most of the time is spent waiting for a busy host.
 WEB_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``limit`` is how many pictures to read at most; the rest is for the next run. ``skip_known`` are folders of
-    collections, this one perhaps among them: a picture whose content one of them has is passed over. ``executor`` says
-    who does the work (None: threads), ``runtime`` how workers in other processes encode, ``limits`` how pictures are
-    decoded."""
+    """Options of a run.
+
+    ``limit`` is the maximum number of pictures to read; the rest is left for the next run. ``skip_known`` are
+    collection folders, possibly this one: pictures whose content one of them has are skipped. ``executor`` says who
+    does the work (None: threads), ``runtime`` how workers in other processes encode, ``limits`` how pictures are
+    decoded.
+    """
 
     scan: Settings = field(default_factory=Settings)
     limit: int | None = None
@@ -74,12 +77,12 @@ def index(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> IndexReport:
-    """Bring the collection in line with these sources; see :meth:`imseek.Collection.index`.
+    """Bring the collection up to date with these sources; see :meth:`imseek.Collection.index`.
 
-    ``encoders`` has that of every space of pictures by its id, the first space first, and ``captions`` that of the
-    space of captions, where there is one.
+    ``encoders`` maps the id of every image space to its encoder, the first space first; ``captions`` does so for the
+    caption space, if there is one.
     """
-    # Before a source is recorded: a wrong collection, or vectors of another encoder, must leave nothing behind.
+    # Checked before a source is recorded: a wrong collection, or another encoder's vectors, must leave nothing behind.
     passing = Passing(writer.root, options.skip_known)
     wanted, notes = imported_vectors.check(writer.catalog, wanted, encoders, options.scan, options.limits)
     run = Run(
@@ -96,7 +99,7 @@ def index(
 
 
 class Run:
-    """One run. Counts in ``report`` change only after the commit that they speak of has returned."""
+    """One indexing run. Counts in ``report`` change only after the corresponding commit."""
 
     def __init__(
         self,
@@ -141,6 +144,7 @@ class Run:
         )  # fmt: skip
 
     def execute(self, targets: Sequence[Target], options: Options) -> IndexReport:
+        """Scan the targets, index what is new or changed, and return the report."""
         self._tell("scan", None)
         scan = scanning.scan(self._writer.catalog, targets, options.scan, self._stop)
         self._storing.columns = {t.source.source_id: Columns(t.options.columns) for t in targets}
@@ -173,7 +177,7 @@ class Run:
             self._passing.close()
             for source in scan.sources:
                 source.close()
-        # Of containers, once they are read.
+        # Containers add notes while they are read.
         late = (note for source in scan.sources for note in source.notes)
         return replace(
             self.report,
@@ -187,7 +191,7 @@ class Run:
             ),
         )
 
-    # -- the ends --------------------------------------------------------------------------------------
+    # -- start, commit and end -------------------------------------------------------------------------
 
     def _begin(self, scan: ScanResult, whole_sources: Set[int]) -> None:
         self._total = None if scan.openings else len(scan.candidates)
@@ -214,7 +218,7 @@ class Run:
         )
 
     def _wanted(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
-        """What there is to read, until the run is stopped or has read enough."""
+        """Yield what to read, until the run is stopped or has read enough."""
         left = options.limit
         try:
             for item in chain(scan.candidates, self._expanded(scan, options)):
@@ -232,7 +236,7 @@ class Run:
             ended = Ended.of(opening)
             try:
                 yield from expand(self._writer.catalog, opening, options.scan, ended)
-            finally:  # Also of one that was not read to its end.
+            finally:  # also if it was not read to its end
                 self.report = replace(
                     self.report,
                     seen=self.report.seen + ended.seen,
@@ -241,7 +245,7 @@ class Run:
                 )
 
     def _bury_homeless(self) -> None:
-        """Images whose content did not turn up anywhere are gone."""
+        """Remove the images whose content did not turn up anywhere."""
         gone = self._homeless.gone()
         self._batch.gone += [image.image_id for image in gone]
         self._counts["removed"] += sum(not image.replaced for image in gone)
@@ -251,9 +255,9 @@ class Run:
         return images >= COMMIT_IMAGES or time.monotonic() - self._committed_at >= COMMIT_SECONDS
 
     def _flush(self) -> None:
-        """Commit what has been taken so far; only then does the report count it."""
+        """Commit what has been taken so far; the report counts it only then."""
         self._storing.encode()
-        # One with a picture that may be had the next time is opened again.
+        # A container with a picture that may be readable next time must be opened again.
         self._batch.containers = [
             replace(one, stat=UNKNOWN_STAT) if (one.source_id, one.path) in self._unfinished else one
             for one in self._batch.containers
@@ -290,7 +294,7 @@ class Run:
             self._unsettled.discard(old.image_id)
         if isinstance(loaded, Failed):
             if old is not None and loaded.reason not in TRANSIENT and not old.quarantined:
-                # Not searched until the file is sound again; if its content turns up elsewhere, it has moved.
+                # Not searched until the file is readable again; if its content turns up elsewhere, it has moved.
                 self._batch.suspended.append(old.image_id)
                 self._homeless.add(old.content_hash, Homeless(old.image_id, old.stored, expires=False))
             before = candidate.failure
@@ -316,29 +320,29 @@ class Run:
             and loaded.content_hash not in self._homeless
             and not self._unsettled.isdisjoint(self._alike(loaded))
         ):
-            # The image with this content lies in a file that may have changed too (two files that swapped
-            # names): whether this is a move or a copy is known when that file has been read.
+            # The image with this content lies in a file that may also have changed (two files that swapped names):
+            # whether this is a move or a copy is known only after reading that file.
             self._deferred.append(loaded)
         else:
             self._settle(loaded)
 
     def _end(self, ended: Ended) -> None:
-        """A container has been read: what it does not hold any more may turn up elsewhere."""
+        """Finish a container: images that it no longer holds may turn up elsewhere."""
         self._homeless.update(ended.lost)
         for lost in ended.lost.values():
             self._unsettled.difference_update(image.image_id for image in lost)
         self._unsettled.difference_update(ended.settled)
         self._batch.cleared += ended.cleared
-        if ended.stat != UNKNOWN_STAT:  # Else that is on record, since the run began.
+        if ended.stat != UNKNOWN_STAT:  # otherwise that was recorded at the start of the run
             read = ReadContainer(ended.source_id, ended.path, ended.stat)
-            # Until what it has lost is found elsewhere or buried, a run that is cut short must open it again.
+            # Until its lost images are found elsewhere or removed, an interrupted run must open it again.
             (self._losing if ended.lost else self._read).append(read)
-        if not self._deferred:  # Of a container on record as read, nothing may be waiting to be settled.
+        if not self._deferred:  # no picture of a container recorded as read may still be waiting
             self._batch.containers += self._read
             self._read = []
 
     def _settle(self, loaded: Loaded) -> None:
-        """A content that is new to its place: a move, one to pass over, a copy, or a new image."""
+        """Decide what a content new to its place is: a move, known content to skip, a copy, or a new image."""
         found = self._homeless.claim(loaded.content_hash)
         if found is None and (known := self._known_as(loaded)) is not None:
             self._pass_over(loaded, known)
@@ -349,7 +353,7 @@ class Run:
             self._counts["moved"] += 1
 
     def _known_as(self, loaded: Loaded) -> Known | None:
-        """Where the content is that makes a picture one to pass over; this run may have stored it meanwhile."""
+        """Return where the content of a picture to skip is stored, or None; this run may have stored it meanwhile."""
         if loaded.known is not None or not self._passing.here:
             return loaded.known
         if self._storing.holds(loaded.content_hash):
@@ -357,9 +361,9 @@ class Run:
         return None if (held := self._held(loaded)) is None else self._passing.stored_here(held)
 
     def _pass_over(self, loaded: Loaded, known: Known) -> None:
-        """Nothing is recorded, so that a run that is not asked to pass it over takes it up."""
+        """Skip a known picture. Nothing is recorded, so that a run without ``skip_known`` indexes it."""
         candidate, old = loaded.candidate, loaded.candidate.known
-        if INSIDE in candidate.path:  # The next run opens its container again.
+        if INSIDE in candidate.path:  # the next run opens its container again
             self._unfinished.add((candidate.source_id, split(candidate.path)[0]))
         if old is not None:
             self._homeless.not_replaced(old.content_hash, old.image_id)
@@ -371,19 +375,23 @@ class Run:
         return self._lookup.find(content_hash) is not None
 
     def _alike(self, loaded: Loaded) -> list[int]:
-        """All stored images that have this content; see :meth:`_held`."""
+        """Return all stored images with this content; see :meth:`_held`."""
         return [] if self._held(loaded) is None else self._lookup.find_all(loaded.content_hash)
 
     def _held(self, loaded: Loaded) -> int | None:
-        """The stored image that has this content. Not asked again where a worker found none since the last commit."""
+        """Return the stored image with this content, or None.
+
+        The lookup is skipped if a worker found none and nothing has been committed since.
+        """
         if loaded.picture is not None and loaded.as_of == self._loader.commits:
             return None
         return self._lookup.find(loaded.content_hash)
 
     def _displace(self, old: KnownPlace) -> None:
-        """The image that lay here may still turn up elsewhere; if not, it dies at the end of the run.
+        """Mark the image that was here as missing.
 
-        Not so one whose file was put away: it waits to be brought back, and no other file is taken for it.
+        If its content does not turn up elsewhere, it is removed at the end of the run. A quarantined image is exempt:
+        it waits to be restored, and no other file is taken for it.
         """
         if not old.quarantined:
             self._homeless.add(old.content_hash, Homeless(old.image_id, old.stored, replaced=True))
@@ -400,7 +408,7 @@ class Run:
         self._counts["changed" if changed else "copied" if copied else "added"] += 1
 
     def _fail(self, skipped: Skipped, *, recorded: bool = False) -> None:
-        """Report a failure, and record it unless it already is (a commit for nothing new would be one too many)."""
+        """Report a failure, and record it unless it already is: recording it again would cause a needless commit."""
         failed = skipped.failed
         if failed.reason in RETRIED and INSIDE in failed.path:
             self._unfinished.add((failed.source_id, split(failed.path)[0]))

@@ -1,4 +1,4 @@
-"""The rows of a new space, from the pictures that a collection has: read again, compared, decoded, encoded."""
+"""Re-encodes a collection: reads its pictures again and encodes them as the rows of a new space."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ from imseek.types import (
     SpaceRun,
 )
 
-#: Pictures that are encoded at once, where an encoder does not ask for more.
+#: Default batch size, if the encoder asks for no larger one.
 ENCODE_BATCH = 32
-#: Seconds that reading and decoding one picture may take.
+#: Time limit for reading and decoding one picture.
 PICTURE_SECONDS = 60.0
-#: Pictures that the next ``index`` would take out of the collection or replace, and that a switch may do without:
-#: so many, or this share of all.
+#: A switch may go without this many unreadable pictures, or this share of all, if the next ``index`` would remove or
+#: replace them anyway.
 FEW_MISSING = 10
 SHARE_MISSING = 0.01
 
-#: Reason of an image without a place, beside those of :class:`SkipReason`.
+#: Reason for an image without a place, in addition to those of :class:`SkipReason`.
 NO_PLACE = "no_place"
 
-#: Ids whose places are looked up at once.
+#: Ids per lookup of places.
 _LOOKED_UP = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An image to encode: where its content may lie, its own place first.
+    """An image to encode, and the places that may hold its content, its own first.
 
-    ``place`` is its own, None if it has none. ``twin`` is another image of the same content, which has a row, or was
-    asked for before.
+    ``place`` is its own, or None. ``twin`` is another image of the same content that has a row or was requested
+    before.
     """
 
     image_id: int
@@ -69,13 +69,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Trouble:
+    """Why an image cannot be encoded."""
+
     reason: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a worker made of an image: the array for the encoder, or why there is none. Both None for a twin."""
+    """The result of reading an image: the encoder's input, or why there is none. Both are None for a twin."""
 
     wanted: Wanted
     prepared: npt.NDArray[Any] | None
@@ -85,7 +87,7 @@ class _Read:
 class PictureRows:
     """Makes rows of an image space (:data:`imseek.data.rebuild.MakeRows`). Each content is read and encoded once.
 
-    ``build`` knows the rows that are there already. ``missing`` is by image id, in the order asked.
+    ``build`` holds the rows made so far. ``missing`` is by image id, in the order requested.
     """
 
     def __init__(self, writer: Writer, encoder: Encoder, build: Build, stop: threading.Event) -> None:
@@ -98,7 +100,7 @@ class PictureRows:
         self._stop = stop
         self._reader = Reader(writer.root)
         self._pictures = PlaceReader()
-        self._first: dict[bytes, int] = {}  # of contents that several images have
+        self._first: dict[bytes, int] = {}  # first image of each content that several images share
         self._encode_at = max(ENCODE_BATCH, encoder.info.batch_size)
         self._roots = {
             s.source_id: (s.kind, sources.absolute_root(writer.root, s)) for s in writer.catalog.sources()
@@ -142,6 +144,7 @@ class PictureRows:
                 )
 
     def _twin(self, image_id: int, content_hash: bytes, twins: Sequence[int]) -> int | None:
+        """Return an image with the same content that has a row or was requested before, or None."""
         if content_hash in self._first:
             return self._first[content_hash]
         self._first[content_hash] = image_id
@@ -149,7 +152,7 @@ class PictureRows:
         return next((twin for twin in others if self._build.held(twin) is not None), None)
 
     def _read(self, wanted: Wanted) -> _Read:
-        """In a worker: the first place that has the content."""
+        """Read the content from the first place that has it. Runs in a worker thread."""
         if wanted.twin is not None:
             return _Read(wanted, None, None)
         first: _Trouble | None = None
@@ -174,10 +177,11 @@ class PictureRows:
             raise MediaError(SkipReason.ENCODER_FAILED, message) from error
 
     def _answers(self, waiting: Sequence[_Read]) -> Iterator[tuple[int, Row | None]]:
+        """Encode the pictures read and yield the row of each image, or None with an entry in ``missing``."""
         pictures = [one for one in waiting if one.prepared is not None]
         rows = unit_rows(self._encoder, [one.prepared for one in pictures if one.prepared is not None])
         if pictures:
-            # Only now: what a precision was found to do to pictures may have changed it.
+            # Recorded only now, because encoding may have changed the precision.
             run = SpaceRun(self._build.space.space_id, self._encoder.info.reference, self._encoder.precision)
             self._writer.detail = {"spaces": [asdict(run)]}
         made = {one.wanted.image_id: row for one, row in zip(pictures, rows, strict=True)}
@@ -190,7 +194,7 @@ class PictureRows:
             elif row is not None:
                 self.encoded += 1
             elif wanted.twin is not None:
-                # Asked for before, so it has been answered: its row is held, or it is missing for good reason.
+                # The twin was requested before: it has a row, or is missing.
                 row = self._build.held(wanted.twin)
                 self.copied += row is not None
                 if row is None:
@@ -208,7 +212,7 @@ class PictureRows:
         return MissingPicture(wanted.image_id, place, trouble.reason, trouble.message, settled)
 
     def _is_there(self, source_id: int) -> bool:
-        """Whether a source is a folder with something in it: an empty one may be a disk that is not mounted."""
+        """Return whether a source is a folder that is not empty: an empty one may be an unmounted disk."""
         kind, root = self._roots.get(source_id, ("", b""))
         try:
             return kind != "file" and bool(os.listdir(root))
@@ -218,8 +222,11 @@ class PictureRows:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be made: ``space`` as for :func:`imseek.data.create.create`, in the place of the space ``replaces``
-    (by default the first), or behind all others with ``add``."""
+    """What to build: ``space`` as for :func:`imseek.data.create.create`.
+
+    It replaces the space ``replaces`` (default: the first), or comes last with ``add``. ``allow_missing`` switches
+    even if many pictures are missing.
+    """
 
     space: Mapping[str, Any]
     replaces: int | None = None
@@ -235,7 +242,7 @@ def reencode(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> ReencodeReport:
-    """Build a space by ``encoder`` and switch to it. See :func:`imseek.upkeep.reencode`."""
+    """Build a space with ``encoder`` and switch to it. See :func:`imseek.upkeep.reencode`."""
     started = time.monotonic()
     stop = stop or threading.Event()
     stored = spaces.stored(writer)
@@ -298,9 +305,9 @@ def _report(
 
 
 def _bearable(missing: Sequence[MissingPicture], total: int, resting: Set[int]) -> bool:
-    """Whether a search after the switch lacks few images, and only such as the next ``index`` would take out.
+    """Return whether only few pictures are missing, all of which the next ``index`` would remove or replace.
 
-    Those that are ``resting`` are not searched now either.
+    Images in ``resting`` do not count, because they are not searched now either.
     """
     lost = [picture for picture in missing if picture.image_id not in resting]
     few = len(lost) <= max(FEW_MISSING, SHARE_MISSING * total)
@@ -323,7 +330,7 @@ def _missing_notes(outcome: str, missing: int) -> tuple[str, ...]:
 
 
 def _caption_notes(stored: Sequence[StoredSpace], replaced: StoredSpace) -> tuple[str, ...]:
-    """Captions are searched with the words of the encoder that made their vectors."""
+    """Return notes on caption spaces that still use the replaced encoder, until captions are embedded again."""
     return tuple(
         f"captions (space {space.info.space_id}) stay with {space.info.encoder} until `imseek maintain --captions`"
         for space in stored

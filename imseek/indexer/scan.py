@@ -1,4 +1,4 @@
-"""Comparing sources with what the catalog knows of them: what is new, changed, unchanged, gone."""
+"""Scans sources and compares them with the catalog: what is new, changed, unchanged or gone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imseek.indexer.sources.base import Container, Found, Source, Unreachable
 from imseek.indexer.sources.files import is_empty
 from imseek.types import SkipReason, display_path
 
-#: Reasons that may be gone the next time, whatever the file looks like: it is tried again in each run.
+#: Reasons that may not recur: such files are retried in each run, even if unchanged.
 RETRIED: Final = frozenset(
     {
         SkipReason.UNREADABLE,
@@ -33,7 +33,7 @@ RETRIED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A picture whose content must be read: new (``known`` is None), or perhaps changed."""
+    """A picture that must be read: new (``known`` is None), or possibly changed."""
 
     target: Target
     source: Source
@@ -51,16 +51,17 @@ class Candidate:
 
     @property
     def is_named(self) -> bool:
-        """Whether its place has a name: the number of a row says nothing of the picture."""
+        """Whether the place has a name of its own; a row number does not identify a picture."""
         return self.target.source.kind not in places.ROW_KINDS or places.split(self.path)[2] != b""
 
     def failed(self, stat: FileStat, reason: str, message: str) -> Skipped:
+        """Return the entry to report when the candidate could not be read."""
         return skipped(self.target, Unreachable(self.path, SkipReason(reason), message, stat))
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file, folder or row that is not indexed, as it is recorded, and where it lies."""
+    """A file, folder or row that is not indexed, as recorded in the catalog, and its full path."""
 
     failed: FailedFile
     full: bytes
@@ -68,9 +69,9 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A container that must be opened: new, or perhaps changed, or not read to its end before.
+    """A container that must be opened: new, possibly changed, or not read to its end before.
 
-    ``before`` is the stat on record, ``failed`` whether it is on record that it could not be read.
+    ``before`` is the recorded stat, ``failed`` whether a failure to read it is recorded.
     """
 
     target: Target
@@ -82,11 +83,11 @@ class Opening:
 
 @dataclass(slots=True)
 class ScanResult:
-    """What a scan found. ``lost`` holds the images whose place is gone, by content hash.
+    """The result of a scan. ``lost`` holds the images whose place is gone, by content hash.
 
-    ``seen`` counts what looks like a picture, ``known_failures`` those that failed before and have not changed;
-    ``cleared`` are recorded failures of files that are no longer there, ``emptied`` such containers. ``sources`` are
-    open until they are closed.
+    ``seen`` counts apparent pictures, ``known_failures`` those that failed before and are unchanged. ``cleared`` are
+    recorded failures of files that no longer exist, ``emptied`` containers that no longer exist. ``sources`` are
+    open; the caller closes them.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
@@ -114,13 +115,13 @@ class Settings:
 def scan(
     catalog: Catalog, wanted: Iterable[Target], settings: Settings, stop: threading.Event | None = None
 ) -> ScanResult:
-    """Scan the targets and compare. A source that is missing as a whole loses nothing.
+    """Scan the targets and compare them with the catalog. A source that is missing entirely loses no images.
 
     Once ``stop`` is set, opening a container of the sources raises InterruptedError.
     """
     result = ScanResult()
     roots = [catalog_sources.absolute_root(catalog.root, source) for source in catalog.sources()]
-    # Files that are known by name stay on their list, also where their folder is scanned.
+    # Files indexed by name stay on their list, even if their folder is scanned.
     roots += [
         path
         for source in catalog.sources()
@@ -134,7 +135,7 @@ def scan(
             if target.root and root != target.root and catalog_sources.contains(target.root, root)
         )
         _scan_one(catalog, target, inside, settings, result, stop)
-    # First what may have changed in place: a new file may hold what such a file held before.
+    # Changed files come first: a new file may hold the former content of one of them.
     result.candidates.sort(key=lambda c: c.known is None)
     return result
 
@@ -167,7 +168,7 @@ def _scan_one(
     for entry in source.scan():
         vanished = isinstance(entry, Unreachable) and entry.reason is SkipReason.VANISHED
         if vanished and (entry.path in known or target.names is None):
-            continue  # A name on a list: what was indexed is gone; what was not is a failure when it is named.
+            continue  # For a name on a list: an indexed one is gone, an unknown one is a failure if the user named it.
         seen.add(entry.path)
         scanning.take(entry)
     result.notes += source.notes
@@ -177,7 +178,7 @@ def _scan_one(
         failures = {path: failure for path, failure in failures.items() if path in asked}
     missing = {path: place for path, place in known.items() if path not in seen and not place.quarantined}
     chosen = filter_of(target.options)
-    left_out = bool(missing) and not any(map(chosen.reaches, missing))  # All of it by globs: that is meant.
+    left_out = bool(missing) and not any(map(chosen.reaches, missing))  # excluded by globs, as intended
     if (missing or containers) and not seen and not left_out and (target.whole or is_empty(target.root)):
         kept = _kept(_count(catalog, target, known, containers))
         result.notes.append(
@@ -192,7 +193,7 @@ def _scan_one(
 
 @dataclass(frozen=True, slots=True)
 class _Scanning:
-    """One source, as its entries come in."""
+    """Compares the entries of one source as they arrive."""
 
     catalog: Catalog
     target: Target
@@ -222,7 +223,7 @@ class _Scanning:
                 self.result.known_failures += 1
 
     def _container(self, container: Container) -> None:
-        """Only one that is new, has changed, or was not read to its end is opened."""
+        """Queue a container for opening only if it is new, has changed, or was not read to its end."""
         source_id = self.target.source.source_id
         images, lost, failed = self.catalog.count_within(source_id, container.path)
         failure = self.failures.get(container.path)
@@ -248,7 +249,7 @@ def compare(
     failures: Mapping[bytes, KnownFailure],
     settings: Settings,
 ) -> Candidate | bool:
-    """A candidate to be read; True where the picture is unchanged, False where it failed before and is the same."""
+    """Return a candidate to read, True if the picture is unchanged, or False if it failed before and is unchanged."""
     before = known.get(found.path)
     settled = before is not None and before.stored and not before.quarantined
     if before is not None and settled and not settings.rehash and before.stat.same_as(found.stat):
@@ -260,11 +261,12 @@ def compare(
 
 
 def is_final(failure: KnownFailure, stat: FileStat) -> bool:
-    """Whether trying again would end in the same failure."""
+    """Return whether trying again would fail in the same way."""
     return failure.reason not in RETRIED and failure.stat.same_as(stat)
 
 
 def skipped(target: Target, entry: Unreachable) -> Skipped:
+    """Return the entry that records why something is not indexed."""
     failed = FailedFile(target.source.source_id, entry.path, entry.stat, entry.reason, entry.message)
     return Skipped(failed, places.locate(target.root, entry.path))
 
@@ -272,7 +274,7 @@ def skipped(target: Target, entry: Unreachable) -> Skipped:
 def _note_gone(
     target: Target, source: Source, missing: Mapping[bytes, KnownPlace], result: ScanResult
 ) -> None:
-    """Of the places that the scan did not come to, only those that the system says are not there are gone."""
+    """Record as lost those unvisited places that the source confirms to be gone; keep the others with a note."""
     kept = 0
     for path, place in missing.items():
         if source.is_gone(path):

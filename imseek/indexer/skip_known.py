@@ -1,7 +1,7 @@
-"""Passing over pictures whose content is stored already, in this collection or in others, where a run is asked to.
+"""Skips pictures whose content is already stored in this collection or in others, if a run asks for it.
 
-Each content is looked up in the catalogs as they are: about 10 µs of a million images, no memory, and commits of other
-processes are seen. (Sorted hashes in memory take 3 µs, 32 bytes for each image, and a second to read.)
+Each content is looked up in the catalogs themselves: about 10 µs with a million images, no memory, and commits of
+other processes are seen. (Sorted hashes in memory take 3 µs, but 32 bytes per image and a second to load.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from imseek.types import KnownReason
 
 
 class Known(NamedTuple):
-    """Where a content is stored: the folder of the collection, and the image; None: by the run that is going on."""
+    """Where a content is stored: the folder of the collection and the image, which is None if this run stored it."""
 
     reason: KnownReason
     collection: bytes
@@ -26,10 +26,10 @@ class Known(NamedTuple):
 
 
 class Passing:
-    """Which contents are known to some collections: the one at ``root``, if it is among ``known``, and others.
+    """Looks up contents in the collections ``known``; the one at ``root`` counts only if it is among them.
 
-    Safe to use from several threads. Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError,
-    LockedError or StorageError where one of them cannot be read.
+    Thread-safe. Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError, LockedError or
+    StorageError if one of them cannot be read.
     """
 
     def __init__(self, root: Path | None = None, known: Sequence[Path] = ()) -> None:
@@ -37,26 +37,26 @@ class Passing:
         self._own = b"" if root is None else os.fsencode(root)
         for folder in dict.fromkeys(known):
             read_identity(folder)
-            with connect_read_only(folder):  # Fails here rather than in the middle of the run.
+            with connect_read_only(folder):  # fail here, not in the middle of the run
                 pass
             own = root is not None and folder.samefile(root)
             reason: KnownReason = "known_here" if own else "known_elsewhere"
             found = (reason, os.fsencode(folder), HashLookup(folder, kept=True))
             self._lookups.insert(0 if own else len(self._lookups), found)
-        #: Whether the collection's own images count.
+        #: Whether the collection's own images count as known.
         self.here = any(reason == "known_here" for reason, _, _ in self._lookups)
-        #: Contents of this collection whose vectors have to be made again.
+        #: Contents of this collection whose vectors must be recomputed.
         self.lost = frozenset[bytes]() if root is None or not known else lost_contents(root)
 
     def find(self, content_hash: bytes) -> Known | None:
-        """Who has a content: this collection, or the first of the others. Raises StorageError."""
+        """Return where a content is stored: in this collection, or in the first of the others. Raises StorageError."""
         for reason, folder, lookup in self._lookups:
             if (image_id := lookup.find(content_hash)) is not None:
                 return Known(reason, folder, image_id)
         return None
 
     def stored_here(self, image_id: int | None) -> Known:
-        """What is stored by the run that is going on, if ``image_id`` is None."""
+        """Return the entry for an image of this collection; ``image_id`` is None if this run is storing it."""
         return Known("known_here", self._own, image_id)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Which source a path belongs to, as a scan would find it, and what a run has to be asked for."""
+"""Finds the source that a path belongs to, as a scan would, and what a run must scan for it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from imseek.indexer.sources.folder import path_below, place_in, reaches
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A path of a source. ``whole`` is True where the source can only be scanned as a whole: archives and tables."""
+    """The source that contains a path. ``whole`` is True if it can only be scanned as a whole: archives and tables."""
 
     source: LocalSource
     whole: bool
 
 
 def holder(sources: Sequence[LocalSource], path: bytes) -> Held | None:
-    """The innermost source whose scan would come to ``path``, as far as names and links tell; None where none would."""
+    """Return the innermost source whose scan would reach ``path``, or None.
+
+    Only names and links are considered, not the content.
+    """
     holding = [source for source in sources if below(source.root, path) and _comes_to(source, path)]
     if not holding:
         return None
@@ -33,7 +36,7 @@ def holder(sources: Sequence[LocalSource], path: bytes) -> Held | None:
 
 
 def pictures_below(held: Held, folder: bytes) -> Iterator[bytes]:
-    """Absolute paths of what a scan would find in a folder of the source."""
+    """Yield the absolute paths of what a scan would find in a folder of the source."""
     source = held.source
     opened = open_source(
         source.kind, source.root, options_of(source.options), below=path_below(source.root, folder)
@@ -47,7 +50,7 @@ def pictures_below(held: Held, folder: bytes) -> Iterator[bytes]:
 
 
 def lies_in_collection(root: bytes, path: bytes) -> bool:
-    """Whether a folder between ``root`` and ``path``, both included, is a collection of ours."""
+    """Return whether any folder from ``root`` to ``path``, inclusive, is a collection."""
     while below(root, path):
         if os.path.exists(os.path.join(path, os.fsencode(layout.COLLECTION))):
             try:

@@ -1,4 +1,4 @@
-"""Which sources a run is about: for the paths it was given, those that hold them, and new ones."""
+"""Selects the sources of a run: those that contain the given paths, and new ones."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from imseek.indexer.sources.files import GONE
 from imseek.indexer.sources.folder import path_below, reaches
 from imseek.types import SourceOptions, display_path
 
-#: Kinds whose sources are folders of files or one such file, found by walking.
+#: Kinds whose sources are folders or single files, found by walking.
 _WALKED = ("folder", "file", "imagefolder")
-#: The kind of the one source that holds single files and URLs, known by name.
+#: The kind of the single source for files and URLs indexed by name.
 LIST = "list"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A source to scan: all of it, what lies ``below`` a path within it, or, of a list, ``names`` only.
+    """A source to scan: all of it, the part ``below`` a path, or, for a list, only ``names``.
 
-    ``source.source_id`` is negative while it is not recorded.
+    ``source.source_id`` is negative until the source is recorded.
     """
 
     source: CatalogSource
@@ -54,12 +54,12 @@ def targets(
     *,
     follow_symlinks: bool = False,
 ) -> list[Target]:
-    """What to scan for these absolute paths and URLs, and for single files and URLs ``names``. Neither: every source.
+    """Return what to scan for absolute paths and URLs ``paths``, and for single files and URLs ``names``.
 
-    Nothing is recorded yet. A source inside another stays one of its own, which the outer one passes over: what
-    protects it (a disk that is not mounted) goes on to hold. ``options`` are those of new sources, and replace those
-    of the sources that are named. Raises UsageError for a path that is not there and never was, of a kind that is not
-    known, or with a table that does not tell which column holds the pictures.
+    Without either, every source is scanned. Nothing is recorded yet. A source inside another remains separate, and
+    the outer one skips it, so that its protection (against an unmounted disk) still applies. ``options`` apply to new
+    sources and replace those of the named sources. Raises UsageError for a path that does not exist and never did,
+    for an unknown kind, and for a table without a recognisable column of pictures.
     """
     chosen = _Targets(writer, options, follow_symlinks)
     if not paths and not names:
@@ -81,7 +81,7 @@ def targets(
 
 
 def record(writer: Writer, wanted: Iterable[Target]) -> list[Target]:
-    """The targets with their sources and options on record."""
+    """Record the sources and options of the targets, and return the targets with their source ids."""
     recorded = []
     for target in wanted:
         if target.source.source_id < 0:
@@ -95,6 +95,8 @@ def record(writer: Writer, wanted: Iterable[Target]) -> list[Target]:
 
 
 class _Targets:
+    """Collects the targets of a run."""
+
     def __init__(self, writer: Writer, options: SourceOptions | None, follow_symlinks: bool) -> None:
         self._writer = writer
         self._options = options
@@ -113,7 +115,7 @@ class _Targets:
         return [Target(source, root, options_of(source.options)) for source, root in self._sources]
 
     def found(self) -> list[Target]:
-        """Without what is part of another one."""
+        """Return the targets, without those contained in another one."""
         wholes = {source_id for source_id, below in self._found if not below}
         return [t for (i, below), t in self._found.items() if not below or i not in wholes]
 
@@ -122,7 +124,7 @@ class _Targets:
             return self._options.kind
         if self._options is not None and self._options.vector_column is not None:
             return "vectors"
-        for source, root in self._sources:  # Also where it is not there at present.
+        for source, root in self._sources:  # even if it does not exist at present
             if root == path and source.kind != LIST:
                 return source.kind
         self._check(path)
@@ -132,7 +134,7 @@ class _Targets:
         return self._holder(path, _WALKED) is not None
 
     def add(self, path: bytes, kind: str) -> None:
-        """The source that a scan would find ``path`` in (else a new one), and all walked sources inside it."""
+        """Add the source whose scan would reach ``path`` (or else a new one), and all walked sources inside it."""
         self._check(path)
         alike = _WALKED if kind in _WALKED else (kind,)
         holder = self._holder(path, alike)
@@ -148,7 +150,7 @@ class _Targets:
                     self._take(source, root, b"", named=False)
 
     def add_names(self, names: Sequence[bytes]) -> None:
-        """Single files go to the sources that hold them, the rest and URLs to the one list of the collection."""
+        """Assign single files to the sources that contain them, the rest and URLs to the collection's list."""
         listed = []
         for name in names:
             if not places.is_url(name) and (holder := self._holder(name, _WALKED)) is not None:
@@ -165,7 +167,7 @@ class _Targets:
         self._found[source.source_id, b""] = target
 
     def _holder(self, path: bytes, kinds: Sequence[str]) -> tuple[CatalogSource, bytes, bytes] | None:
-        """The innermost source that holds ``path``, its root, and where in it that is."""
+        """Return the innermost source that contains ``path``, its root, and the path within it; or None."""
         holding = []
         for source, root in self._sources:
             if source.kind not in kinds or not catalog_sources.contains(root, path):
@@ -186,7 +188,7 @@ class _Targets:
         self._found[source.source_id, below] = Target(source, root, options, below)
 
     def _check(self, path: bytes) -> None:
-        """Raises UsageError for a path that is not there, unless a source has had it."""
+        """Raise UsageError if a path does not exist, unless a source has indexed it before."""
         if places.is_url(path):
             return
         try:
@@ -206,7 +208,7 @@ class _Targets:
 
 
 def _document(options: SourceOptions) -> dict[str, Any]:
-    """Options as JSON holds them: only what differs from the defaults; the kind is the source's own."""
+    """Return options for storage as JSON: only non-default values, and without the kind, which the source stores."""
     given = {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(options).items()}
     plain = {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(SourceOptions()).items()}
     return {n: v for n, v in given.items() if v != plain[n] and n != "kind"}

@@ -1,4 +1,4 @@
-"""Which spaces a collection may have after a re-encoding, and which may be dropped."""
+"""Checks which spaces a collection may have after re-encoding, and which may be dropped."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from imseek.errors import UsageError
 
 
 def in_use(stored: Sequence[StoredSpace]) -> list[StoredSpace]:
-    """The image spaces that are searched, the first one first."""
+    """Return the image spaces that are searched, the first one first."""
     return [space for space in stored if space.is_current and space.info.modality == "image"]
 
 
 def to_replace(stored: Sequence[StoredSpace], space_id: int | None) -> StoredSpace:
-    """The image space with this id, by default the first one. Raises UsageError where there is none."""
+    """Return the image space with this id, by default the first. Raises UsageError if there is none."""
     if space_id is None:
         return in_use(stored)[0]
     for space in stored:
@@ -28,7 +28,7 @@ def to_replace(stored: Sequence[StoredSpace], space_id: int | None) -> StoredSpa
 def already(
     stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredSpace | None
 ) -> StoredSpace | None:
-    """The space in use that a call with these arguments has made before, if it has."""
+    """Return the space in use that an earlier call with these arguments has built, or None."""
     fingerprint = encoder.fingerprint()
     made = next((space for space in in_use(stored) if space.info.fingerprint == fingerprint), None)
     done = replaced is None or replaced == made or not replaced.is_current
@@ -36,7 +36,7 @@ def already(
 
 
 def check_new(stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredSpace | None) -> None:
-    """Raise UsageError where the spaces would be of no use beside each other, or the one to replace is not in use."""
+    """Raise UsageError if the spaces could not be searched together, or the one to replace is not in use."""
     new = Joined.of(encoder)
     if replaced is None:
         check_joins([*map(_joined, in_use(stored)), new])
@@ -49,7 +49,7 @@ def check_new(stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredS
 
 
 def check_drop(stored: Sequence[StoredSpace], space_id: int) -> None:
-    """Raise UsageError where what stays would not be searchable as before."""
+    """Raise UsageError if the remaining spaces would not be searchable as before."""
     spaces = in_use(stored)
     left = [space for space in spaces if space.info.space_id != space_id]
     if len(left) == len(spaces):

@@ -1,7 +1,7 @@
-"""Pixels and bytes: decoding, facts, perceptual hashes, thumbnails, contact sheets.
+"""Pixels and bytes: decoding, metadata, perceptual hashes, thumbnails, contact sheets.
 
-The only package that imports Pillow, and it does so when the first picture is decoded or drawn: a query by
-text loads none of it.
+The only package that imports Pillow, and only when the first picture is decoded or drawn: a text query loads none of
+it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Imported at once: it is light, and the function shares its module's name, which a lazy export would confuse.
+# Not lazy: this module is light, and the function ``decode`` shares its name with its module.
 from imseek.media.decode import DEFAULT_LIMITS, Decoded, Limits, decode
 from imseek.media.formats import codecs
 

@@ -1,4 +1,4 @@
-"""Bounds that hold for every picture, whichever process decodes it. Imports nothing."""
+"""Limits that hold for every picture, whichever process decodes it. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-#: Frames that are counted: a TIFF of a million empty pages would take minutes.
+#: Upper bound when counting frames: a TIFF of a million empty pages would take minutes.
 MAX_FRAMES: Final = 10_000
 
-# Decoding holds up to 20 bytes a pixel: of pictures with more pixels than this, one at a time has to do.
+# Decoding holds up to 20 bytes per pixel, so pictures larger than this are decoded one at a time.
 _LARGE: Final = 40_000_000
 _one_at_a_time: Final = threading.Lock()
 
 
 def admit(pixels: int) -> AbstractContextManager[object]:
-    """A context in which a picture of so many pixels may be decoded: of large ones, one at a time."""
+    """Return the context to decode a picture of ``pixels`` pixels in; it admits one large picture at a time."""
     return _one_at_a_time if pixels > _LARGE else nullcontext()

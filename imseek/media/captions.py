@@ -1,6 +1,6 @@
-"""What somebody wrote about a picture, in the file itself. Garbage gives nothing, and is never an error.
+"""Choose a picture's caption from its embedded metadata. Malformed metadata gives no caption and never an error.
 
-Of several captions the first of these that is in words wins:
+The first of these that contains words wins:
 
 1. XMP ``dc:description``, its ``x-default``, else its first language: newer programs keep it when they drop the rest;
 2. IPTC caption (2:120);
@@ -24,8 +24,8 @@ _DESCRIPTION: Final = "{http://purl.org/dc/elements/1.1/}description"
 _ITEM: Final = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li"
 _LANGUAGE: Final = "{http://www.w3.org/XML/1998/namespace}lang"
 
-# What cameras and programs write unasked: their own names, codes of a shooting mode, the file's name, settings of
-# filters, and the XML or JSON of scientific software.
+# Boilerplate of cameras and programs: their own names, codes of shooting modes, the file's name, filter settings, and
+# the XML or JSON of scientific software.
 _NO_CAPTION: Final = re.compile(
     r"""
       (konica|minolta|olympus|samsung|kodak|fujifilm|casio|pentax|sanyo|\s)* digital\ (still\ )?camera
@@ -40,9 +40,9 @@ _NO_CAPTION: Final = re.compile(
 def choose_caption(
     *, xmp: Any = None, iptc: Any = None, description: Any = None, comment: Any = None, note: Any = None
 ) -> str | None:
-    """One line out of these fields as Pillow gives them (see above for their order), or None.
+    """Choose a one-line caption from these fields, in Pillow's form, or None; the module docstring gives their order.
 
-    ``iptc`` is a mapping of record and data set to bytes, ``note`` the description of a PNG.
+    ``iptc`` maps record and data set to bytes, ``note`` is the description of a PNG.
     """
     for text in _texts(xmp, iptc, description, comment, note):
         if text is not None and any(c.isalpha() for c in text) and not _NO_CAPTION.fullmatch(text):
@@ -51,16 +51,17 @@ def choose_caption(
 
 
 def iptc_of(image: Any) -> Any:
-    """The IPTC record of a JPEG or a TIFF whose header was read; None where there is none or it is broken."""
+    """Read the IPTC record of a JPEG or TIFF whose header was read; None where it is missing or broken."""
     from PIL.IptcImagePlugin import getiptcinfo  # here, since most pictures have none
 
     try:
         return getiptcinfo(image)
-    except Exception:  # Pillow's parser answers garbage with almost any exception
+    except Exception:  # Pillow's parser raises almost any exception on malformed data
         return None
 
 
 def _texts(xmp: Any, iptc: Any, description: Any, comment: Any, note: Any) -> Iterator[str | None]:
+    """Yield the fields' texts in order of preference."""
     yield _xmp_description(xmp)
     for field in _IPTC:
         value = (iptc or {}).get(field)
@@ -71,6 +72,7 @@ def _texts(xmp: Any, iptc: Any, description: Any, comment: Any, note: Any) -> It
 
 
 def _xmp_description(packet: Any) -> str | None:
+    """Parse ``dc:description`` from an XMP packet."""
     if isinstance(packet, str):
         packet = packet.encode()
     if not isinstance(packet, bytes) or b"description" not in packet or len(packet) > _MAX_XMP:
@@ -79,10 +81,10 @@ def _xmp_description(packet: Any) -> str | None:
 
     try:
         root = fromstring(packet.strip(b"\0 \t\r\n"), forbid_dtd=True)
-    except Exception:  # broken XML, or a declaration that no XMP has
+    except Exception:  # broken XML, or a DTD, which no XMP has
         return None
     for element in root.iter():
-        if written := element.get(_DESCRIPTION):  # the short form: an attribute
+        if written := element.get(_DESCRIPTION):  # the short form, an attribute
             return tidy(written)
         if element.tag == _DESCRIPTION:
             items = list(element.iter(_ITEM))
@@ -93,7 +95,7 @@ def _xmp_description(packet: Any) -> str | None:
 
 
 def _user_comment(value: Any) -> str | None:
-    """EXIF UserComment: eight bytes name its character set."""
+    """Decode an EXIF UserComment, whose first eight bytes name its character set."""
     if not isinstance(value, bytes):
         return None
     charset, body = value[:8], value[8:]
@@ -108,7 +110,7 @@ def _user_comment(value: Any) -> str | None:
 
 
 def _utf_16(text: bytes) -> str:
-    """Which of the two byte orders: EXIF means that of the file, and programs write their own."""
+    """Guess the byte order: EXIF prescribes the file's, but programs write their own."""
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     return "utf-16-be" if text[::2].count(0) > text[1::2].count(0) else "utf-16-le"

@@ -1,4 +1,4 @@
-"""The one way in for pictures: bytes in, sRGB pixels and facts out, or a MediaError with its reason."""
+"""The single entry point for decoding: bytes in, sRGB pixels and metadata out, or a MediaError with its reason."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from imseek.types import ImageFacts, Pixels, SkipReason
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a picture may be before it is refused unread, and how far its maker is trusted.
+    """Limits on the size of a picture, and whether its source is trusted.
 
-    ``max_pixels`` is compared with the size that the header states, before any pixel is decoded. The largest
-    phone sensors give pictures of 200 megapixels, which reduced decoding makes cheap, so the default is
-    above that; TIFF, WebP, GIF and JPEG XL stop at Pillow's own, lower guard (about 179 megapixels; an application
-    that moves it moves it for what is decoded in its own process). Whatever the number of threads, only one picture
-    of more than 40 megapixels is decoded at a time: the worst, a HEIC of 250 megapixels in 6 kB, takes 3.5 GB.
+    ``max_pixels`` is checked against the size in the header, before any pixel is decoded. The largest phone sensors
+    produce 200 megapixels, which reduced decoding makes cheap, so the default is above that; TIFF, WebP, GIF and JPEG
+    XL stop at Pillow's own, lower guard (about 179 megapixels; an application that changes it changes it for what its
+    own process decodes). Whatever the number of threads, only one picture above 40 megapixels is decoded at a time: the
+    worst case, a HEIC of 250 megapixels in 6 kB, takes 3.5 GB.
 
-    ``max_bytes`` bounds the file, compressed or not: the default holds 178 megapixels of uncompressed 24-bit
-    colour. A reader of files should compare it with the size before reading.
+    ``max_bytes`` bounds the file, compressed or not: the default holds 178 megapixels of uncompressed 24-bit colour.
+    Readers of files should check the file size against it before reading.
 
-    HEIC, JPEG XL, SVG and camera raw are decoded in a confined process, which has neither files nor a network; with
+    HEIC, JPEG XL, SVG and camera raw are decoded in a confined process without access to files or a network; with
     ``untrusted``, so is every other format.
     """
 
@@ -39,9 +39,9 @@ DEFAULT_LIMITS: Final = Limits()
 class Decoded:
     """A decoded picture.
 
-    ``pixels`` is (h, w, 3) uint8 sRGB, upright, writable and contiguous; ``facts`` are those of the full
-    picture, so ``facts.width`` and ``facts.height`` exceed the shape of ``pixels`` after reduced decoding.
-    ``facts.phash`` is computed from ``pixels``: reduced and full decoding differ by a few bits at most.
+    ``pixels`` is (h, w, 3) uint8 sRGB, upright, writable and contiguous. ``facts`` describe the full picture, so after
+    reduced decoding ``facts.width`` and ``facts.height`` exceed the shape of ``pixels``. ``facts.phash`` is computed
+    from ``pixels``: reduced and full decoding differ by a few bits at most.
     """
 
     pixels: Pixels
@@ -51,27 +51,26 @@ class Decoded:
 def decode(
     data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT_LIMITS, measured: bool = True
 ) -> Decoded:
-    """Decode the first frame of the picture in ``data``. Thread-safe; raises MediaError and nothing else.
+    """Decode the first frame of the picture in ``data``. Thread-safe; on bad data raises only MediaError.
 
-    EXIF orientation is applied (in HEIC and JPEG XL, what the container says instead). Transparency is
-    composited over white. Values of more than 8 bits are scaled to 0..255, never clipped: 16-bit grey by its full
-    range, floating point by [0, 1] where all of it lies inside and otherwise, like 32-bit integers, by the range
-    found. An embedded ICC profile is converted to sRGB (CMYK is far off without); a broken or mismatched one is
-    ignored, as browsers do.
+    Applies the EXIF orientation (in HEIC and JPEG XL, the container's instead). Composites transparency over white.
+    Scales values of more than 8 bits to 0..255 without clipping: 16-bit grey by its full range, floating point by [0,
+    1] if all of it lies inside and otherwise, like 32-bit integers, by the range found. Converts an embedded ICC
+    profile to sRGB (CMYK without it is far off); ignores a broken or mismatched one, as browsers do.
 
-    ``min_side`` allows a reduced picture: its shorter side is then in [min_side, 2·min_side) where the full
-    picture is at least that large. JPEG is scaled while decoding, which is the faster the larger the photo; the
-    rest is reduced by averaging whole blocks of pixels after decoding. Nothing is enlarged.
+    ``min_side`` allows a reduced picture, whose shorter side is in [min_side, 2·min_side) where the full picture is at
+    least that large. JPEG is scaled while decoding, which saves more the larger the photo; other formats are reduced
+    after decoding by averaging whole blocks of pixels. Nothing is enlarged.
 
-    Without ``measured``, ``facts.luma`` is left out, for those who only want pixels.
+    ``measured=False`` leaves out ``facts.luma``, for callers that only want pixels.
 
-    Of a camera raw file, the largest JPEG in it is the picture, with the size of that; date, camera, place and
-    orientation are those of the raw file. An SVG is drawn so that its longer side has 1024 pixels.
+    A camera raw file yields its largest embedded JPEG, in that size; date, camera, place and orientation come from the
+    raw file. An SVG is drawn with a longer side of 1024 pixels.
 
-    A damaged file is refused, not half decoded: reasons are those of :class:`imseek.types.SkipReason`
-    (``empty_file``, ``not_an_image``, ``missing_codec``, ``too_many_pixels``, ``too_many_bytes``,
-    ``truncated``, ``corrupt``, ``timeout``; ``unreadable`` where no confined process can be started). ``min_side``
-    below 1 is a ValueError.
+    Refuses a damaged file instead of decoding half of it. Reasons are those of :class:`imseek.types.SkipReason`
+    (``empty_file``, ``not_an_image``, ``missing_codec``, ``too_many_pixels``, ``too_many_bytes``, ``truncated``,
+    ``corrupt``, ``timeout``; ``unreadable`` where no confined process can be started). Raises ValueError for
+    ``min_side`` below 1.
     """
     if min_side is not None and min_side < 1:
         raise ValueError(f"min_side must be at least 1, not {min_side}")
@@ -84,12 +83,12 @@ def decode(
     if name is None:
         raise MediaError(SkipReason.NOT_AN_IMAGE, "the content is not that of any known image format")
     if not is_readable(name):
-        if needs_extra(name):  # in the message too, which is all that is kept of a skipped file
+        if needs_extra(name):  # also in the message, since only that is stored for a skipped file
             message = f"{name} images need a codec that is not installed ({FORMATS_HINT})"
             raise MediaError(SkipReason.MISSING_CODEC, message, hint=FORMATS_HINT)
         raise MediaError(SkipReason.MISSING_CODEC, f"{name} images are not supported by this installation")
 
-    # Here, so that a query by text loads no Pillow.
+    # Here, so that a text query loads no Pillow.
     if limits.untrusted or needs_sandbox(name):
         from imseek.media.sandbox.pool import read
     else:

@@ -1,4 +1,4 @@
-"""What a picture says about itself in its metadata. Often damaged: a bad field is dropped, and never an error."""
+"""Read EXIF metadata and captions. Metadata is often damaged: a bad field is dropped and never an error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ZONE: Final = re.compile(r"[+-](0\d|1[0-4]):[0-5]\d")
 
 @dataclass(frozen=True, slots=True)
 class ExifFacts:
-    """Those fields of :class:`imseek.types.ImageFacts` that come from metadata, under the same names."""
+    """The fields of :class:`imseek.types.ImageFacts` that come from metadata, under the same names."""
 
     orientation: int = 1
     taken_at: str | None = None
@@ -39,13 +39,13 @@ class ExifFacts:
 
 
 def exif_facts(image: Image) -> ExifFacts:
-    """The EXIF and the caption of ``image``. Never raises: garbage gives the defaults.
+    """Read the EXIF metadata and caption of ``image``. Never raises: malformed metadata gives the defaults.
 
-    Its pixels need not be loaded, but for a PNG, which may carry both behind them.
+    The pixels need not be loaded, except for a PNG, which may store both behind them.
     """
     try:
         exif = image.getexif()
-    except Exception:  # Pillow's parser answers garbage with almost any exception
+    except Exception:  # Pillow's parser raises almost any exception on malformed data
         exif = Exif()
     photo = _directory(exif, IFD.Exif)
     caption = choose_caption(
@@ -59,7 +59,7 @@ def exif_facts(image: Image) -> ExifFacts:
 
 
 def raw_facts(data: bytes, preview: ExifFacts) -> ExifFacts:
-    """What a camera raw file says of itself, and where it is silent, what the JPEG in it says. Never raises."""
+    """Read the metadata of a camera raw file, filling gaps from its embedded JPEG, ``preview``. Never raises."""
     main, photo, gps = _raw_directories(data)
     caption = choose_caption(
         xmp=_value(main, _XMP),
@@ -73,12 +73,12 @@ def raw_facts(data: bytes, preview: ExifFacts) -> ExifFacts:
 
 
 def _raw_directories(data: bytes) -> tuple[Mapping[int, Any], Mapping[int, Any], Mapping[int, Any]]:
-    """The main, the EXIF and the GPS directory of a camera raw file; empty where it has none."""
+    """Return the main, EXIF and GPS directories of a camera raw file, each empty where missing."""
     if data[4:8] == b"ftyp":
         canon = canon_directories(data)
         main, photo, gps = (_main_directory(canon.get(name, b"")) for name in (b"CMT1", b"CMT2", b"CMT4"))
         return main, _decoded_tags(photo), _decoded_tags(gps)
-    # Olympus and Panasonic put letters of their own where TIFF has its number.
+    # Olympus and Panasonic replace TIFF's magic number by letters of their own.
     main = _main_directory(_TIFF_HEADERS[data[:2]] + data[4:] if data[:2] in _TIFF_HEADERS else b"")
     return main, _directory(main, IFD.Exif), _directory(main, IFD.GPSInfo)
 
@@ -117,7 +117,7 @@ def _facts(
 
 
 def _value(exif: Mapping[int, Any], tag: int) -> Any:
-    """One tag of the main directory, which Pillow decodes only when asked, and then may stumble over."""
+    """Read one tag, or None where Pillow's lazy decoding fails."""
     try:
         return exif.get(tag)
     except Exception:
@@ -132,7 +132,7 @@ def _directory(exif: Any, which: IFD) -> Mapping[int, Any]:
 
 
 def _timestamp(value: Any, zone: Any) -> str | None:
-    """``YYYY:MM:DD hh:mm:ss`` → ISO 8601, with the zone if there is a valid one. No date (zeros) is None."""
+    """Convert ``YYYY:MM:DD hh:mm:ss`` to ISO 8601, with the zone if valid; None for no date (zeros)."""
     match = _TIMESTAMP.match(decoded(value) or "")
     if match is None:
         return None
@@ -146,7 +146,10 @@ def _timestamp(value: Any, zone: Any) -> str | None:
 
 
 def _camera(make: str | None, model: str | None) -> str | None:
-    """``Canon``, ``Canon EOS 5D`` → ``Canon EOS 5D``; ``Apple``, ``iPhone 15`` → ``Apple iPhone 15``."""
+    """Join make and model without repetition.
+
+    ``Canon``, ``Canon EOS 5D`` → ``Canon EOS 5D``; ``Apple``, ``iPhone 15`` → ``Apple iPhone 15``.
+    """
     if make is None or model is None:
         return model or make
     # "NIKON CORPORATION" with "NIKON D850": the maker's first word is enough.
@@ -155,7 +158,7 @@ def _camera(make: str | None, model: str | None) -> str | None:
 
 
 def _degrees(value: Any, reference: Any, signs: str, bound: float) -> float | None:
-    """Degrees, minutes, seconds and a letter of ``signs`` (positive, negative) → signed degrees."""
+    """Convert degrees, minutes and seconds with a letter of ``signs`` (positive, negative) to signed degrees."""
     letter = (decoded(reference) or "").upper()
     if len(letter) != 1 or letter not in signs:
         return None

@@ -1,6 +1,6 @@
-"""Pictures from the web: what a fetcher promises, and a fake of one. The real one is in ``http_fetcher``.
+"""Downloading pictures from the web: the fetcher protocol and a fake. ``http_fetcher`` has the real one.
 
-Light: no HTTP client is imported here.
+Imports no HTTP client.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ USER_AGENT: Final = f"imseek/{__version__} (+https://github.com/imseek/imseek)"
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """How much a URL may cost. Times are seconds.
+    """Limits of one download. Times are in seconds.
 
-    ``max_bytes`` bounds the body, as it travels and after decompression. A picture from the web is rarely above
-    64 MiB (a JPEG of 200 megapixels is); files on disk have a limit of their own (:class:`imseek.media.Limits`).
+    ``max_bytes`` bounds the body, both as transferred and after decompression. A picture on the web rarely exceeds 64
+    MiB (a JPEG of 200 megapixels does); files on disk have a limit of their own (:class:`imseek.media.Limits`).
 
-    ``total`` bounds a whole call: look-up, redirects, all attempts and the pauses between them, but not the wait
-    for a place among the ``per_host`` fetches that one host is asked for at a time. ``connect`` bounds one
-    connection, ``stall`` the silence of a server. Of ``attempts``, all but the first follow a lost connection, a
-    429 or a 5xx, after a pause that doubles from ``back_off`` with a random part, or that the server asked for
-    (Retry-After), whichever is longer.
+    ``total`` bounds a whole call: look-up, redirects, all attempts and the pauses between them, but not the wait for
+    one of the ``per_host`` concurrent downloads per host. ``connect`` bounds one connection, ``stall`` the silence of a
+    server. ``attempts`` counts the first try; retries follow a lost connection, a 429 or a 5xx, after a randomised
+    pause that doubles from ``back_off``, or the server's Retry-After, whichever is longer.
     """
 
     max_bytes: int = 64 * 2**20
@@ -51,9 +50,9 @@ DEFAULT_FETCH_LIMITS: Final = FetchLimits()
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The body of a reply, decompressed. What it holds only decoding tells: Content-Type is not looked at.
+    """The decompressed body of a reply. Content-Type is ignored: only decoding tells what it holds.
 
-    ``url`` is where the last redirect led. ``etag`` and ``last_modified`` are as the server wrote them.
+    ``url`` is the target of the last redirect. ``etag`` and ``last_modified`` are as the server sent them.
     """
 
     data: bytes
@@ -63,20 +62,26 @@ class Fetched:
 
 
 class Fetcher(Protocol):
-    """Gets the bytes behind a URL. Thread-safe; to be closed."""
+    """Downloads the bytes behind a URL. Thread-safe; must be closed."""
 
     def fetch(self, url: str) -> Fetched:
-        """Raises MediaError, whose reason is ``forbidden_address`` (a URL or an address that must not be asked),
-        ``fetch_failed``, ``timeout`` or ``too_many_bytes``, and RuntimeError after :meth:`close`."""
+        """Download ``url``.
+
+        Raises MediaError with the reason ``forbidden_address`` (a URL or address that must not be accessed),
+        ``fetch_failed``, ``timeout`` or ``too_many_bytes``, and RuntimeError after :meth:`close`.
+        """
         ...
 
     def close(self) -> None:
-        """Give up what is under way, and let go of connections and threads. May be called twice."""
+        """Cancel running downloads and release connections and threads. May be called twice."""
         ...
 
 
 class FakeFetcher:
-    """Answers from a mapping of URLs, without a network; an exception in it is raised. ``asked`` lists the calls."""
+    """Answers from a mapping of URLs without a network, raising the exceptions in it.
+
+    ``asked`` lists the requested URLs.
+    """
 
     def __init__(self, answers: Mapping[str, bytes | Fetched | Exception]) -> None:
         self._answers = answers

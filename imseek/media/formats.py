@@ -1,6 +1,6 @@
-"""Which kind of picture some bytes hold, told by their first bytes alone, and which kinds can be read here.
+"""Detect picture formats by their first bytes, and report which ones this installation can read.
 
-Names of files are never looked at: a text renamed ``.jpg`` is no picture, a PNG named ``.jpg`` is one.
+File names are ignored: a text renamed ``.jpg`` is no picture, a PNG named ``.jpg`` is one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Final
 
 from imseek.media.raw import is_raw
 
-#: Formats that Pillow reads, and the compiled part of it that each of them needs. Of camera raw files the JPEG in
-# them is read.
+#: Formats that Pillow reads, and the compiled feature each needs. "camera raw" stands for its embedded JPEG.
 PILLOW: Final[dict[str, str | None]] = {
     "JPEG": "jpg",
     "PNG": "zlib",
@@ -23,15 +22,15 @@ PILLOW: Final[dict[str, str | None]] = {
     "AVIF": "avif",
     "camera raw": "jpg",
 }
-#: Formats that need a package of the extra ``formats``, and its module.
+#: Formats that need a package of the extra ``formats``, and that package's module.
 PACKAGES: Final = {"HEIC": "pillow_heif", "JPEG XL": "pylibjxl", "SVG": "resvg_py"}
-# Formats that are recognised, so that a file of one is reported as such, but that nothing here reads.
+# Formats recognised only to report them by name; nothing here reads them.
 _RECOGNISED: Final = ("JPEG 2000", "PSD", "OpenEXR", "ICO")
 
-#: What makes a format of ``PACKAGES`` readable.
+#: How to make the formats of ``PACKAGES`` readable.
 FORMATS_HINT: Final = "in imseek's folder: pip install '.[formats]'"
 
-#: How the name of a file of each format ends. Camera raw files end as their makers say.
+#: File name ending of each format. Those of camera raw files depend on the maker.
 _ENDINGS: Final = {
     "JPEG": "jpg",
     "PNG": "png",
@@ -49,7 +48,7 @@ _ENDINGS: Final = {
     "ICO": "ico",
 }
 _RAW_ENDINGS: Final = "3fr arw cr2 cr3 crw dng mrw nef nrw orf pef raf rw2 srw x3f"
-#: Of a camera raw file whose name says nothing: that of the documented format.
+#: For a camera raw file with another name: the ending of the documented format.
 _RAW_ENDING: Final = "dng"
 
 _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
@@ -82,7 +81,7 @@ _HEIF_BRANDS: Final = frozenset(
 
 
 def sniff(data: bytes) -> str | None:
-    """The format of the picture in ``data`` (a key of :func:`codecs`), or None where it is no known one."""
+    """Return the format of the picture in ``data`` (a key of :func:`codecs`), or None where it is unknown."""
     for magic, name in _MAGIC:
         if data.startswith(magic):
             return name
@@ -90,7 +89,7 @@ def sniff(data: bytes) -> str | None:
         return "WEBP"
     if data.startswith(_TIFF_MAGIC):
         return "camera raw" if is_raw(data) else "TIFF"
-    # "BM" alone begins many a text; the size of the header that follows is one of seven.
+    # Many texts begin with "BM"; the size of the header that follows is one of seven.
     if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
         return "BMP"
     if data[4:8] == b"ftyp":
@@ -99,10 +98,9 @@ def sniff(data: bytes) -> str | None:
 
 
 def ending_of(data: bytes, name: bytes = b"") -> str | None:
-    """How the name of a file with this picture should end: ``jpg``, whatever its ``name`` says now.
+    """Return the right file name ending for this picture, such as ``jpg``; None for an unknown format.
 
-    Only of camera raw files the name counts, as their contents do not tell the makers apart. None where it is no
-    picture of a known format.
+    ``name`` counts only for camera raw files, whose contents do not identify the maker.
     """
     found = sniff(data)
     if found != "camera raw":
@@ -112,14 +110,14 @@ def ending_of(data: bytes, name: bytes = b"") -> str | None:
 
 
 def codecs() -> dict[str, bool]:
-    """Every known format, and whether this installation can read it; starts a worker of each kind to find out."""
+    """Tell which known formats this installation can read. Starts a worker of each kind to find out."""
     unread = refusals()
     return {name: is_readable(name) and name not in unread for name in (*PILLOW, *PACKAGES, *_RECOGNISED)}
 
 
 def refusals() -> dict[str, str]:
-    """Formats whose installed codec is refused or does not load, with reasons that say what to do."""
-    from imseek.media.sandbox import pool  # here, since it is needed for pictures only
+    """Return the formats whose installed codec is refused or does not load, with reasons that say what to do."""
+    from imseek.media.sandbox import pool  # here, since only pictures need it
 
     found: dict[str, str] = {}
     for kind in pool.KINDS.values():
@@ -132,18 +130,18 @@ def refusals() -> dict[str, str]:
 
 
 def needs_extra(name: str) -> bool:
-    """Whether pictures of the format ``name`` would be read, were the extra ``formats`` installed."""
+    """Whether reading the format ``name`` requires the extra ``formats``."""
     return name in PACKAGES
 
 
 def needs_sandbox(name: str) -> bool:
-    """Whether pictures of the format ``name`` are decoded in a confined process, whoever made them."""
+    """Whether pictures of the format ``name`` are always decoded in a confined process."""
     return name in PACKAGES or name == "camera raw"
 
 
 @cache
 def is_readable(name: str) -> bool:
-    """Whether a codec for pictures of the format ``name`` is installed."""
+    """Whether a codec for the format ``name`` is installed."""
     if name in PACKAGES:
         return find_spec(PACKAGES[name]) is not None  # imported by workers only
     if name not in PILLOW:
@@ -158,7 +156,7 @@ def is_readable(name: str) -> bool:
 
 
 def _isobmff_format(data: bytes) -> str | None:
-    """Tell AVIF, HEIC and Canon CR3 from each other, and from films, by the brands of the ``ftyp`` box."""
+    """Distinguish AVIF, HEIC and Canon CR3, and reject films, by the brands in the ``ftyp`` box."""
     end = min(int.from_bytes(data[:4], "big"), 256)
     brands = {data[8:12], *(data[i : i + 4] for i in range(16, end, 4))}
     if brands & _AVIF_BRANDS:

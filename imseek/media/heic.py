@@ -8,9 +8,9 @@ from typing import Any, Final
 from imseek.errors import MediaError
 from imseek.types import SkipReason
 
-#: The first versions without known holes. libheif 1.22.0 to 1.23.1 runs code that a picture brings (CVE-2026-84383),
-#: and up to 1.23.5 each version mended more (GHSA-v8qw-hwjv-44hw and others); libde265 1.1.3 is what those were
-#: found and mended with. Libraries that a distribution mended without a new number are refused too.
+#: The first versions without known holes. libheif 1.22.0 to 1.23.1 can run code from a picture (CVE-2026-84383), and up
+#: to 1.23.5 each version fixed more (GHSA-v8qw-hwjv-44hw and others); libde265 1.1.3 is the version those were found
+#: and fixed with. Libraries that a distribution patched without a new version number are refused too.
 MINIMUM: Final = {"libheif": (1, 23, 5), "libde265": (1, 1, 3)}
 HINT: Final = "pip install 'pillow-heif>=1.8.1'"
 
@@ -18,13 +18,13 @@ _NUMBER: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 def plugin() -> Any:
-    """The plugin of Pillow's for HEIC. Raises ImportError, and MediaError where its libraries have known holes."""
+    """Return the HEIC plugin for Pillow. Raises ImportError, and MediaError where its libraries have known holes."""
     import pillow_heif
 
     information = pillow_heif.libheif_info()
     versions = {"libheif": information["libheif"], "libde265": information["decoders"].get("libde265")}
     for name, stated in versions.items():
-        if stated is None:  # another decoder of HEVC
+        if stated is None:  # another HEVC decoder
             continue
         number = _NUMBER.search(stated)
         if number is not None and tuple(map(int, number.groups())) >= MINIMUM[name]:

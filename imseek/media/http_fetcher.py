@@ -1,11 +1,11 @@
-"""The fetcher for http and https, guarded against addresses that a stranger's URL must not reach.
+"""Download over http and https, refusing addresses that an untrusted URL must not reach.
 
-ssrfguard resolves a name once, checks every address that it has, and connects to a checked one and to no name, so
-that a second look-up cannot lead elsewhere. It does so for each connection, hence after redirects too. What it leaves
-to its caller is here: the overall deadline, the size, retries, and redirects (httpx would read their bodies whole).
+ssrfguard resolves a name once, checks all its addresses, and connects to a checked address rather than to the name, so
+that a second look-up cannot lead elsewhere. It does so for each connection, hence after redirects too. The rest is
+here: the overall deadline, the size limit, retries, and redirects (httpx would read their bodies whole).
 
-All fetches run on one event loop in a thread of the fetcher's own, since only there everything can be given up at
-any moment: a server that sends a byte of its headers now and then passes every time limit of a blocking client.
+All downloads run on one event loop in the fetcher's own thread, because only there everything can be cancelled at any
+moment: a server that sends a byte of its headers now and then defeats every timeout of a blocking client.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ try:
 except ImportError as error:
     raise MissingExtraError("ssrfguard", "url") from error
 
-#: Looks a name up as ``socket.getaddrinfo`` does.
+#: A replacement for ``socket.getaddrinfo``.
 Resolver: TypeAlias = Callable[..., Iterable[tuple[int, int, int, str, tuple[Any, ...]]]]
 
 EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
-# No other ports: below 1024 are mail, shells and the like, which no picture comes from.
+# Ports below 1024 other than these serve mail, shells and the like, never pictures.
 _PORTS: Final = frozenset({80, 443, *range(1024, 65536)})
-_LONGEST_PAUSE: Final = 30.0  # seconds; unless the server asks for more
+_LONGEST_PAUSE: Final = 30.0  # seconds, unless the server asks for more
 _REMEMBERED_HOSTS: Final = 1000
 _LONGEST_REASON: Final = 120  # characters
-#: What ``getaddrinfo`` says of a name that is not there; other failures may pass.
+#: Errors of ``getaddrinfo`` for a name that does not exist; other failures may pass.
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
 class _AgainError(Exception):
-    """An attempt failed in a way that may pass; ``after`` is the Retry-After in seconds, if there was one."""
+    """An attempt failed in a way that may pass; ``after`` is the Retry-After in seconds, 0 without one."""
 
     def __init__(self, reason: SkipReason, message: str, after: float = 0.0) -> None:
         super().__init__(message)
@@ -64,7 +64,7 @@ class _AgainError(Exception):
 
 @dataclass(slots=True)
 class _Host:
-    """Of one host: places for fetches under way, and until when (``loop.time()``) it asked to be left alone."""
+    """State of one host: slots for running downloads, and until when (``loop.time()``) it asked for a pause."""
 
     places: asyncio.Semaphore
     users: int = 0
@@ -74,12 +74,12 @@ class _Host:
 class HttpFetcher:
     """A :class:`imseek.media.fetcher.Fetcher` for http and https.
 
-    Private, loopback, link-local, multicast and reserved addresses are refused, in every spelling, unless they lie
-    in one of ``allow_networks`` (such as ``192.168.1.20/32``, the photo server of the house) or ``allow_private`` is
-    set. Names and passwords in URLs are always refused. ``resolver`` replaces ``socket.getaddrinfo``; what it says is
-    checked just the same.
+    Refuses private, loopback, link-local, multicast and reserved addresses, in every spelling, unless they lie in one
+    of ``allow_networks`` (such as ``192.168.1.20/32``, a photo server at home) or ``allow_private`` is set. Always
+    refuses user names and passwords in URLs. ``resolver`` replaces ``socket.getaddrinfo``; its results are checked all
+    the same.
 
-    Raises MissingExtraError, and UsageError where the environment names a proxy: that would look names up itself, so
+    Raises MissingExtraError, and UsageError where the environment names a proxy: a proxy would look up names itself, so
     it is used with ``allow_private`` only.
     """
 
@@ -128,7 +128,7 @@ class HttpFetcher:
         self._closed = False
 
     def fetch(self, url: str) -> Fetched:
-        """See :meth:`imseek.media.fetcher.Fetcher.fetch`. Spaces in ``url`` are taken for ``%20``."""
+        """Download ``url``: see :meth:`imseek.media.fetcher.Fetcher.fetch`. Spaces in it count as ``%20``."""
         waiting = self._submit(self._fetch(url.strip().replace(" ", "%20")))
         try:
             return waiting.result()
@@ -181,7 +181,7 @@ class HttpFetcher:
             target = self._policy.check_url(url)
         except BlockedURLError as error:
             raise MediaError(SkipReason.FORBIDDEN_ADDRESS, _shortened(error.reason)) from error
-        except ValueError as error:  # bytes that are no text, in a host
+        except ValueError as error:  # undecodable bytes in a host
             raise MediaError(SkipReason.FORBIDDEN_ADDRESS, _said(error)) from error
         host = self._host(f"{target.host}:{target.port}")
         host.users += 1
@@ -192,7 +192,10 @@ class HttpFetcher:
             host.users -= 1
 
     async def _within_deadline(self, url: str, host: _Host) -> Fetched:
-        """Not ``asyncio.timeout``: a task in a look-up (a thread) ends only when that does, and is left behind."""
+        """Run all attempts within the overall deadline.
+
+        Not with ``asyncio.timeout``: a task inside a look-up (a thread) ends only when that does, and is left behind.
+        """
         deadline = self._loop.time() + self._limits.total
         task = asyncio.create_task(self._attempts(url, host, deadline))
         self._tasks.add(task)  # the loop itself holds tasks weakly
@@ -208,9 +211,10 @@ class HttpFetcher:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # taken note of, so that asyncio does not log it
+            task.exception()  # retrieved, so that asyncio does not log it
 
     async def _attempts(self, url: str, host: _Host, deadline: float) -> Fetched:
+        """Try up to ``attempts`` times, pausing in between."""
         for attempt in range(1, self._limits.attempts + 1):
             await self._pause(host.quiet_until - self._loop.time(), deadline, "the host asked for a pause")
             try:
@@ -237,7 +241,7 @@ class HttpFetcher:
         await asyncio.sleep(seconds)
 
     async def _redirected(self, url: str) -> Fetched:
-        """One attempt, through all redirects. Each request is checked by the client."""
+        """Make one attempt, following all redirects. The client checks each request."""
         try:
             request: httpx.Request | None = self._client.build_request("GET", url)
             for _ in range(self._limits.redirects + 1):
@@ -263,6 +267,7 @@ class HttpFetcher:
         raise MediaError(SkipReason.FETCH_FAILED, f"more than {self._limits.redirects} redirects")
 
     async def _take(self, response: httpx.Response) -> Fetched:
+        """Read a final response. Raises where its status is not a success."""
         status = f"{response.status_code} {response.reason_phrase}".strip()
         if response.status_code == 429 or response.status_code >= 500:
             raise _AgainError(
@@ -285,14 +290,14 @@ class HttpFetcher:
 
 
 async def _body(response: httpx.Response, max_bytes: int) -> bytes:
-    """The decompressed body. Neither the stated length nor the size before decompression is trusted."""
+    """Read the decompressed body, bounded by ``max_bytes`` whatever the stated length or the compressed size."""
     stated = response.headers.get("Content-Length", "")
     if stated.isascii() and stated.isdigit() and (len(stated) > 15 or int(stated) > max_bytes):
         raise _too_large(max_bytes)
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
         raise MediaError(SkipReason.FETCH_FAILED, f"sent as {encoding}, which was not asked for")
-    # Bounded at each step, which httpx's own decoders are not: 64 kB may become 64 MB.
+    # Bounded at each step, unlike httpx's own decoders: 64 kB may become 64 MB.
     decoder = None if encoding in ("", "identity") else zlib.decompressobj(32 + zlib.MAX_WBITS)
     chunks, size = [], 0
     try:
@@ -314,7 +319,7 @@ def _too_large(max_bytes: int) -> MediaError:
 
 
 def _retry_after(value: str | None) -> float:
-    """Seconds from now; 0 where the header is missing, past or not understood."""
+    """Return the seconds to wait; 0 where the header is missing, in the past or malformed."""
     if not value:
         return 0.0
     try:
@@ -326,7 +331,7 @@ def _retry_after(value: str | None) -> float:
 
 
 def _is_final(error: BaseException) -> bool:
-    """Whether the name does not exist, or the certificate is wrong: trying again would change nothing."""
+    """Tell whether retrying is pointless: the name does not exist, or the certificate is wrong."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError | httpx.UnsupportedProtocol):
@@ -338,7 +343,7 @@ def _is_final(error: BaseException) -> bool:
 
 
 def _shortened(reason: str) -> str:
-    """A port that may not be asked is refused with the list of all that may."""
+    """Shorten a reason: a refused port comes with the list of all allowed ones."""
     return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
 
 

@@ -1,15 +1,15 @@
-"""The boxes of ISO base media files (ISO/IEC 14496-12): HEIC, AVIF, JPEG XL and Canon's CR3 are made of them."""
+"""Parse the boxes of ISO base media files (ISO/IEC 14496-12), the container of HEIC, AVIF, JPEG XL and Canon's CR3."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-_MAX_BOXES: Final = 10_000  # a large picture of a phone has hundreds of tiles
+_MAX_BOXES: Final = 10_000  # a large phone picture has hundreds of tiles
 
 
 class Box(NamedTuple):
-    """A box by its four-letter ``kind``; its content is ``data[start:end]``, where ``end`` may lie behind ``data``."""
+    """A box of the four-letter type ``kind``; its content is ``data[start:end]``, where ``end`` may exceed ``data``."""
 
     kind: bytes
     start: int
@@ -17,7 +17,7 @@ class Box(NamedTuple):
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
-    """The boxes that lie side by side in ``data[start:end]``, until something is no box."""
+    """Yield the sibling boxes in ``data[start:end]`` until one is invalid."""
     last = len(data) if end is None else min(end, len(data))
     for _ in range(_MAX_BOXES):
         if last - start < 8:
@@ -34,7 +34,7 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether the last box of a file, or its header, reaches beyond the end."""
+    """Tell whether the last box of a file, or its header, extends beyond the end."""
     end = 0
     for box in boxes(data):
         end = box.end

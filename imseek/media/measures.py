@@ -1,4 +1,4 @@
-"""What the luminance of a picture says about its quality: light, contrast, edges, and how wide they are."""
+"""Quality measures of a picture's luminance: brightness, contrast, share of edges, and blur."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from PIL import Image
 
 from imseek.types import Luma
 
-#: The longer side of what is measured, in pixels: what a small print or a thumbnail still shows. So a 12-megapixel
-#: photograph counts as blurred where that can be seen without enlarging it.
+#: Longer side in pixels of the measured picture: the size of a small print or thumbnail. So a 12-megapixel photograph
+#: counts as blurred if that is visible without enlarging it.
 SIDE: Final = 256
-#: Luminance, 0 … 255, up to which a pixel is dark, and from which on it is burnt out.
+#: Luminance, 0 … 255: dark up to DARK, burnt out from BRIGHT.
 DARK: Final = 25
 BRIGHT: Final = 250
-#: Levels a pixel: a steeper slope is an edge.
+#: Levels per pixel: a steeper slope is an edge.
 EDGE: Final = 8
-#: Where no slope reaches this, there is nothing whose width could be told.
+#: Without a slope of at least this, the width of edges is undefined.
 _LEAST: Final = 2
-#: So wide, in pixels, are edges told to be at most.
+#: Upper bound of the width of edges in pixels.
 _WIDEST: Final = 5
-#: At a time: arrays of so few pixels come from the heap, larger ones from the system, page by page.
+#: Rows at a time: arrays of this size come from the heap, larger ones from the system, page by page.
 _ROWS: Final = 96
 
 
 def measure(luminance: Image.Image) -> Luma:
-    """A picture of mode L, of any size, as :class:`imseek.types.Luma`. Thread-safe.
+    """Measure a picture of mode L, of any size, as :class:`imseek.types.Luma`. Thread-safe.
 
     The width of edges comes from the energy of the Laplacian (J. L. Pech-Pacheco et al., "Diatom autofocusing in
     brightfield microscopy: a comparative study", 2000) over that of the gradient, so that neither contrast nor flat
-    areas count. Each pixel is weighted by its squared gradient: the strongest edges decide. What the flattest parts
-    have of the Laplacian is noise, N, and is left out: blur = ½ √(Σ|∇Y|⁴ / Σ((ΔY)² − N)|∇Y|²), 5 at most. Of a step
-    that was blurred by a Gaussian it is the σ of that.
+    areas count. Each pixel is weighted by its squared gradient: the strongest edges decide. The Laplacian energy of the
+    flattest parts is noise, N, and is subtracted: blur = ½ √(Σ|∇Y|⁴ / Σ((ΔY)² − N)|∇Y|²), at most 5. For a step edge
+    blurred by a Gaussian it equals that Gaussian's σ.
     """
     small = _reduced(luminance)
     histogram = np.array(small.histogram(), np.int64)
@@ -53,17 +53,18 @@ def measure(luminance: Image.Image) -> Luma:
 
 
 def _reduced(luminance: Image.Image) -> Image.Image:
+    """Reduce the picture to a longer side of ``SIDE`` pixels; smaller pictures stay as they are."""
     width, height = luminance.size
     if max(width, height) <= SIDE:
         return luminance
     shrink = SIDE / max(width, height)
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    # Antialiased, since Pillow's filters grow with the factor; whole blocks are averaged first, which is quicker.
+    # Antialiased, since Pillow's filters grow with the factor; averaging whole blocks first is faster.
     return luminance.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
 
 
 def _edges(levels: npt.NDArray[np.uint8]) -> tuple[float, float | None]:
-    """The share of pixels (h, w) on edges, and how wide these are."""
+    """Return the share of the (h, w) pixels that lie on edges, and the width of edges (None where there are none)."""
     height, width = levels.shape
     if min(height, width) < 3:
         return 0.0, None
@@ -81,10 +82,10 @@ def _edges(levels: npt.NDArray[np.uint8]) -> tuple[float, float | None]:
 
 
 def _energies(y: npt.NDArray[np.int16]) -> tuple[int, float, float, float]:
-    """How many pixels are on edges, and of 4|∇Y|² the maximum, the sum of squares, and the sum by (ΔY)² − N."""
+    """Count edge pixels; of 4|∇Y|² return the maximum, the sum of squares, and the sum of products with (ΔY)² − N."""
     left, middle, right = y[1:-1, :-2], y[1:-1, 1:-1], y[1:-1, 2:]
     above, below = y[:-2, 1:-1], y[2:, 1:-1]
-    # float32 from here on, in place: this runs for every picture that is indexed.
+    # float32 from here on, in place: this runs for every indexed picture.
     steep = (right - left).astype(np.float32)
     down = (below - above).astype(np.float32)
     curve = (4 * middle - above - below - left - right).astype(np.float32)
@@ -92,7 +93,7 @@ def _energies(y: npt.NDArray[np.int16]) -> tuple[int, float, float, float]:
     down *= down
     steep += down
     curve *= curve
-    some = steep[::2, ::2]  # enough to tell the noise by
+    some = steep[::2, ::2]  # enough to estimate the noise
     flat = some <= some.mean() / 2
     curve -= curve[::2, ::2][flat].mean() if flat.any() else 0
     curve *= steep

@@ -1,4 +1,4 @@
-"""The perceptual hash: near duplicates get near hashes."""
+"""The perceptual hash: near duplicates have similar hashes."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from PIL import Image
 from imseek.types import Pixels
 
 _SIDE: Final = 32  # luminance is reduced to _SIDE x _SIDE
-_LOW: Final = 8  # and of its spectrum the _LOW x _LOW lowest frequencies are kept
+_LOW: Final = 8  # and the _LOW x _LOW lowest frequencies are kept
 
 # Rows of the unscaled DCT-II: C[k, n] = cos(πk(2n + 1) / 2N).
 _DCT: Final = np.cos(np.pi * np.arange(_LOW)[:, None] * (2 * np.arange(_SIDE)[None, :] + 1) / (2 * _SIDE))
 
 
 def perceptual_hash(pixels: Pixels) -> int:
-    """(h, w, 3) uint8 → the 64-bit pHash, 0 … 2⁶⁴ − 1; compare two by :func:`hamming_distance`.
+    """Compute the 64-bit pHash, 0 … 2⁶⁴ − 1, of (h, w, 3) uint8; compare two by :func:`hamming_distance`.
 
-    Luminance (ITU-R 601) is reduced to 32 x 32 (Lanczos), transformed by a two-dimensional DCT-II, and the
-    8 x 8 coefficients of lowest frequency are compared with their median, row by row, the first being the
-    highest bit. After C. Zauner, "Implementation and benchmarking of perceptual image hash functions"
-    (2010), in the variant of the ImageHash library, whose ``phash`` gives the same bits.
+    Reduces luminance (ITU-R 601) to 32 x 32 (Lanczos), applies a two-dimensional DCT-II, and compares the 8 x 8
+    coefficients of lowest frequency with their median, row by row, the first being the highest bit. After C. Zauner,
+    "Implementation and benchmarking of perceptual image hash functions" (2010), in the variant of the ImageHash
+    library, whose ``phash`` gives the same bits.
     """
     return hash_of(Image.fromarray(pixels).convert("L"))
 
 
 def hash_of(luminance: Image.Image) -> int:
-    """The same of the luminance of a picture, which is of mode L."""
+    """Compute the same from a picture's luminance, of mode L."""
     levels = np.asarray(luminance.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), dtype=np.float64)
-    # Rounded, so that coefficients that are zero by symmetry are zero on every machine.
+    # Rounded, so that coefficients that vanish by symmetry are zero on every machine.
     spectrum = np.round(_DCT @ levels @ _DCT.T, 6)
     bits = spectrum > np.median(spectrum)
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def hamming_distance(a: int, b: int) -> int:
-    """How many of the 64 bits of two hashes differ; unrelated pictures differ in about 32."""
+    """Count the differing bits of two 64-bit hashes; unrelated pictures differ in about 32."""
     return (a ^ b).bit_count()

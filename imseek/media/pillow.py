@@ -1,11 +1,10 @@
-"""Decoding with Pillow, behind :func:`imseek.media.decode`, which has already told the format.
+"""Decode with Pillow, for :func:`imseek.media.decode`, which has already detected the format.
 
 Formats whose codecs are not Pillow's own are decoded here too, but in a worker of :mod:`imseek.media.sandbox`.
 
-The plugin of that one format is called by name. ``Image.open`` is not used: it would try further plugins (an
-allow-list by construction: no Ghostscript, no PDF, nothing that another library registered), swallow the
-plugin's own explanation, and refuse the 200-megapixel JPEG of a phone before it can be decoded at an eighth.
-No global of Pillow's is changed.
+The format's plugin is called by name. ``Image.open`` would try further plugins, hide the plugin's own error message,
+and refuse a phone's 200-megapixel JPEG before it can be decoded at an eighth. Naming plugins is an allow-list by
+construction: no Ghostscript, no PDF, nothing that another library registered. Changes no global state of Pillow.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from imseek.media.raw import largest_jpeg
 from imseek.media.svg import render
 from imseek.types import ImageFacts, Pixels, SkipReason
 
-# Format -> module and class of its plugin.
+# Module and class of each format's plugin.
 _PLUGINS: Final = {
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
     "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
@@ -46,15 +45,15 @@ _PLUGINS: Final = {
     "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "JPEG XL": ("imseek.media.jxl", "JxlImageFile"),
-    "camera raw": ("PIL.JpegImagePlugin", "JpegImageFile"),  # the preview in it
-    "SVG": ("PIL.PngImagePlugin", "PngImageFile"),  # drawn
+    "camera raw": ("PIL.JpegImagePlugin", "JpegImageFile"),  # the embedded preview
+    "SVG": ("PIL.PngImagePlugin", "PngImageFile"),  # the drawing
 }
-# Formats whose ``draft`` scales while decoding. That of HEIC would take the thumbnail in the file for the picture, and
-# the two need not show the same.
+# Formats whose ``draft`` scales while decoding. HEIC's would replace the picture by the file's thumbnail, which need
+# not show the same.
 _SCALED: Final = frozenset(("JPEG", "camera raw"))
-# Formats that turn upright when they are loaded, whatever EXIF says.
+# Formats that Pillow turns upright on loading, whatever EXIF says.
 _TURNED: Final = frozenset(("TIFF", "HEIC", "JPEG XL"))
-# EXIF orientation -> what turns the stored picture upright (as PIL.ImageOps.exif_transpose has it).
+# The transposition that turns each EXIF orientation upright (as in PIL.ImageOps.exif_transpose).
 _UPRIGHT: Final = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -64,11 +63,11 @@ _UPRIGHT: Final = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-# How Pillow says that a file may be sound, but of a variant (12-bit JPEG, TIFF of five bands) it cannot read.
+# Pillow's messages for a possibly sound file of a variant that it cannot read (12-bit JPEG, TIFF of five bands).
 _UNSUPPORTED: Final = re.compile(
     r"cannot handle|not yet supported|unsupported|unknown (pixel mode|data organization)", re.IGNORECASE
 )
-# What the last bytes of a whole file hold.
+# Markers in the last bytes of a complete file.
 _END_MARKS: Final = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 
 _TIFF_BITS_PER_SAMPLE: Final = 258
@@ -86,7 +85,7 @@ def read(
     measured: bool = True,
     admission: Admission = admit,
 ) -> tuple[Pixels, ImageFacts]:
-    """Pixels and facts of ``data``, a picture of format ``name``; see :func:`imseek.media.decode`.
+    """Return pixels and facts of ``data``, a picture of format ``name``; see :func:`imseek.media.decode`.
 
     The picture is decoded in the context that ``admission`` returns for its number of pixels.
     """
@@ -99,7 +98,7 @@ def read(
         raise MediaError(SkipReason.TOO_MANY_PIXELS, str(error)) from error
     except MemoryError as error:
         raise MediaError(SkipReason.TOO_MANY_PIXELS, "not enough memory to decode the image") from error
-    except Exception as error:  # whatever a plugin trips over: it is this file's fault, and never fatal
+    except Exception as error:  # a plugin may raise anything for a bad file
         explanation = str(error) or type(error).__name__
         if _ends_early(data, name) or "truncated" in explanation.lower():
             raise MediaError(SkipReason.TRUNCATED, f"{name} data end too early: {explanation}") from error
@@ -143,16 +142,16 @@ def _read(
 
 
 def _upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ExifFacts]:
-    """Load ``stored``: what it shows with 8 bits a channel, no alpha and the right way up, and its EXIF."""
+    """Load ``stored`` and return it upright, with 8 bits per channel and no alpha, and its EXIF metadata."""
     if name == "TIFF":
-        exif = exif_facts(stored)  # before loading: Pillow turns a TIFF upright then, and drops the tag
+        exif = exif_facts(stored)  # before loading: Pillow then turns a TIFF upright and drops the tag
         stored.load()
         return _flatten(stored, name), exif
     stored.load()
-    exif = exif_facts(stored)  # after loading: a PNG may carry EXIF behind its pixels
+    exif = exif_facts(stored)  # after loading: a PNG may store EXIF behind its pixels
     image = _flatten(stored, name)
     if name in _TURNED:
-        # pillow-heif takes the orientation out of EXIF, since libheif has turned the picture as the container says.
+        # pillow-heif removes the orientation from EXIF, since libheif has turned the picture as the container says.
         stated = stored.info.get("original_orientation")
         return image, replace(exif, orientation=stated) if stated in _UPRIGHT else exif
     if name == "camera raw":
@@ -162,7 +161,7 @@ def _upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ExifFact
 
 
 def _open(data: bytes, name: str) -> Any:
-    """The picture with its header read and no pixel decoded. Any, since each plugin adds attributes."""
+    """Read a picture's header without decoding pixels. Typed Any, since each plugin adds attributes."""
     if name == "camera raw":
         data = largest_jpeg(data)
     elif name == "SVG":
@@ -171,7 +170,7 @@ def _open(data: bytes, name: str) -> Any:
 
 
 def plugin(name: str) -> Any:
-    """The class of the plugin for pictures of format ``name``. Raises ImportError, and MediaError as ``heic`` does."""
+    """Return the plugin class for the format ``name``. Raises ImportError, and MediaError as ``heic`` does."""
     if name == "HEIC":
         return heic.plugin()
     module, attribute = _PLUGINS[name]
@@ -179,11 +178,11 @@ def plugin(name: str) -> Any:
 
 
 def _flatten(image: Any, name: str) -> Image.Image:
-    """``image`` with 8 bits a channel and no alpha: of mode L, RGB or CMYK."""
+    """Convert ``image`` to 8 bits per channel without alpha: mode L, RGB or CMYK."""
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(_grey(np.asarray(image), _white(image, name), image.info.get("transparency")))
     if image.has_transparency_data:
-        if image.mode == "La":  # grey times alpha, from which Pillow has no direct way to RGBA
+        if image.mode == "La":  # premultiplied grey, which Pillow cannot convert to RGBA directly
             image = image.convert("LA")
         if image.mode != "RGBA":
             image = image.convert("RGBA")
@@ -196,7 +195,7 @@ def _flatten(image: Any, name: str) -> Image.Image:
 
 
 def _white(image: Any, name: str) -> float | None:
-    """The value that means white in a picture of one wide channel; None where the format does not say."""
+    """Return the value that means white in a picture with one wide channel; None where the format does not say."""
     if name in ("PNG", "HEIC"):
         return 65535.0  # mode I;16, or I in older versions of Pillow
     if image.mode.startswith("I;16"):
@@ -205,7 +204,7 @@ def _white(image: Any, name: str) -> float | None:
 
 
 def _grey(values: npt.NDArray[Any], white: float | None, transparent: int | None) -> Pixels:
-    """(h, w) of integers or floats → (h, w) uint8; NaN becomes black, ``transparent`` becomes white."""
+    """Scale (h, w) integers or floats to (h, w) uint8; NaN becomes black, ``transparent`` becomes white."""
     if white is None:
         finite = values[np.isfinite(values)]
         black, white = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
@@ -213,7 +212,7 @@ def _grey(values: npt.NDArray[Any], white: float | None, transparent: int | None
             black, white = 0.0, 1.0
     else:
         black = 0.0
-    # Two bytes fit single precision; the range of four-byte values may overflow it.
+    # Single precision suffices for two-byte values; the range of four-byte values may overflow it.
     scaled: npt.NDArray[np.floating[Any]] = values.astype(np.float32 if values.itemsize == 2 else np.float64)
     np.nan_to_num(scaled, copy=False, nan=black, posinf=white, neginf=black)
     scaled -= black
@@ -225,9 +224,9 @@ def _grey(values: npt.NDArray[Any], white: float | None, transparent: int | None
 
 
 def _to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
-    """``image`` (L, RGB or CMYK) as sRGB. A profile that is broken or of another colour space is ignored."""
+    """Convert ``image`` (L, RGB or CMYK) to sRGB, ignoring a profile that is broken or of another colour space."""
     if icc_profile:
-        # What LittleCMS refuses is taken for sRGB, as browsers take it.
+        # A profile that LittleCMS refuses counts as sRGB, as in browsers.
         with suppress(ImageCms.PyCMSError, OSError, TypeError, ValueError):
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
             if "sRGB" not in (profile.profile.profile_description or ""):
@@ -237,19 +236,19 @@ def _to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 
 def _count_frames(image: Any, data: bytes, name: str) -> int:
-    """How many frames a picture has, at most MAX_FRAMES; a damaged one behind the first ends the count.
+    """Count a picture's frames, up to MAX_FRAMES; a damaged frame after the first ends the count.
 
-    GIF and TIFF are opened once more, since counting moves the reader's place.
+    Opens GIF and TIFF again, since counting moves the reader's position.
     """
     count = 1
-    # The first frame decoded, so that nothing behind it is a reason to refuse the picture.
+    # The first frame decoded, so nothing behind it is a reason to refuse the picture.
     with suppress(Exception):
         if name == "GIF":
             count = _open(data, name).n_frames
         elif name == "TIFF":
             pages = _open(data, name)
             while count < MAX_FRAMES:
-                pages.seek(count)  # EOFError behind the last
+                pages.seek(count)  # EOFError after the last
                 count += 1
         else:
             count = getattr(image, "n_frames", 1)
@@ -257,7 +256,7 @@ def _count_frames(image: Any, data: bytes, name: str) -> int:
 
 
 def _ends_early(data: bytes, name: str) -> bool:
-    """Whether a file that failed to decode also lacks its end, as after an interrupted copy."""
+    """Tell whether a file that failed to decode also lacks its end, as after an interrupted copy."""
     if name in _END_MARKS:
         return _END_MARKS[name] not in data[-32:]
     if data[4:8] in (b"ftyp", b"JXL "):
@@ -266,7 +265,7 @@ def _ends_early(data: bytes, name: str) -> bool:
         return len(data) < 8 + int.from_bytes(data[4:8], "little")
     if name == "BMP":
         return len(data) < int.from_bytes(data[2:6], "little")
-    if name == "TIFF":  # the list of tags is often the last thing in the file
+    if name == "TIFF":  # the directory of tags is often the last thing in the file
         order: Literal["little", "big"] = "little" if data.startswith(b"I") else "big"
         big_tiff = b"+" in data[2:4]
         start = int.from_bytes(data[8:16] if big_tiff else data[4:8], order)
@@ -276,11 +275,11 @@ def _ends_early(data: bytes, name: str) -> bool:
 
 
 class _QuietPillow:
-    """While any thread is inside, warnings from Pillow's own code are ignored, and no others.
+    """A context that ignores warnings from Pillow's own code, and no others, while any thread is inside.
 
     Pillow warns about odd metadata through :mod:`warnings`, whose filters are one list per process:
-    ``warnings.catch_warnings`` in several threads would restore one another's stale copies of it. So one
-    entry is put in front by the first thread that enters and taken out by the last one that leaves.
+    ``warnings.catch_warnings`` in several threads would restore one another's stale copies of it. So the first thread
+    to enter adds one entry in front, and the last one to leave removes it.
     """
 
     def __init__(self) -> None:
@@ -302,7 +301,7 @@ class _QuietPillow:
 
     def _filters_without_entry(self) -> list[object]:
         filters = cast("list[object]", warnings.filters)
-        # Not once: a catch_warnings() elsewhere may have dropped the entry, or brought an old one back.
+        # In a loop: a catch_warnings() elsewhere may have dropped the entry, or brought an old one back.
         while self._entry in filters:
             filters.remove(self._entry)
         return filters

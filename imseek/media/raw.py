@@ -1,9 +1,9 @@
-"""Camera raw files: telling them from TIFF, and the largest JPEG that the camera put into them.
+"""Camera raw files: distinguish them from TIFF, and find their largest embedded JPEG.
 
-Sensor data is not developed: cameras store a preview that they have developed themselves, mostly in full size.
-(LibRaw, which could develop, is LGPL or CDDL: docs/decisions/0008-formats.md.) The preview is found by
-looking for JPEG headers rather than by the tags of each maker, so one search serves DNG, NEF, ARW, CR2, CR3, ORF,
-RW2, PEF, SRW, RAF and what comes next. Nothing here needs Pillow.
+Sensor data is not developed: cameras store a preview that they developed themselves, mostly in full size. (LibRaw,
+which could develop, is LGPL or CDDL: docs/decisions/0008-formats.md.) The preview is found by searching for JPEG
+headers rather than by each maker's tags, so one search serves DNG, NEF, ARW, CR2, CR3, ORF, RW2, PEF, SRW, RAF and
+future formats. Needs no Pillow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from imseek.errors import MediaError
 from imseek.media.isobmff import boxes
 from imseek.types import SkipReason
 
-#: Canon's box inside ``moov`` that holds what the camera says about the picture.
+#: Canon's box inside ``moov`` with the camera's metadata.
 _CANON_UUID: Final = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 
 _SUBFILE_TYPE: Final = 254
@@ -27,7 +27,7 @@ _SIZES: Final = {3: 2, 4: 4, 13: 4}  # bytes of the types SHORT, LONG and IFD
 _MAX_DIRECTORIES: Final = 32
 _MAX_TAGS: Final = 512
 
-_MAX_HEADERS: Final = 4096  # a file made of nothing but beginnings of JPEGs must not take minutes
+_MAX_HEADERS: Final = 4096  # keeps a file full of JPEG headers from taking minutes
 _MAX_SEGMENTS: Final = 64
 _BASELINE: Final = frozenset((0xC0, 0xC1, 0xC2))  # the others of 0xC0 … 0xCF code sensor data, losslessly
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -35,8 +35,8 @@ _SCAN: Final = 0xDA
 
 
 def is_raw(data: bytes) -> bool:
-    """Whether a TIFF (by its first bytes) holds what a sensor saw, or begins with a preview of it."""
-    if data[8:10] == b"CR":  # Canon CR2 marks itself so
+    """Tell whether a file with TIFF's first bytes holds sensor data, or starts with a preview of it."""
+    if data[8:10] == b"CR":  # Canon CR2 marks itself this way
         return True
     for number, tags in enumerate(_directories(data)):
         if _DNG_VERSION in tags or _SENSOR.intersection(tags.get(_PHOTOMETRIC, ())):
@@ -47,7 +47,10 @@ def is_raw(data: bytes) -> bool:
 
 
 def largest_jpeg(data: bytes) -> bytes:
-    """The embedded JPEG of most pixels, with whatever follows it in the file; MediaError where there is none."""
+    """Return the embedded JPEG with the most pixels, and everything behind it in the file.
+
+    Raises MediaError where there is none.
+    """
     best, where = 0, -1
     at = data.find(b"\xff\xd8\xff")
     for _ in range(_MAX_HEADERS):
@@ -63,7 +66,7 @@ def largest_jpeg(data: bytes) -> bytes:
 
 
 def canon_directories(data: bytes) -> dict[bytes, bytes]:
-    """The TIFF directories of a CR3 by name: ``CMT1`` (main), ``CMT2`` (EXIF), ``CMT4`` (GPS)."""
+    """Return the TIFF directories of a CR3 by name: ``CMT1`` (main), ``CMT2`` (EXIF), ``CMT4`` (GPS)."""
     return {
         inner.kind: data[inner.start : inner.end]
         for movie in boxes(data)
@@ -76,7 +79,7 @@ def canon_directories(data: bytes) -> dict[bytes, bytes]:
 
 
 def _jpeg_pixels(data: bytes, at: int) -> int:
-    """Width times height of the 8-bit JPEG whose header begins at ``at``, or 0 where there is none."""
+    """Return width times height of the 8-bit JPEG whose header starts at ``at``, or 0 where there is none."""
     pixels = 0
     at += 2
     for _ in range(_MAX_SEGMENTS):
@@ -100,7 +103,7 @@ def _jpeg_pixels(data: bytes, at: int) -> int:
 
 
 def _directories(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
-    """The integer tags of the directories of a TIFF, their chain and those below them."""
+    """Yield the integer tags of each TIFF directory, chained or nested."""
     order: Literal["little", "big"] = "little" if data.startswith(b"I") else "big"
     if data[2:4] not in (b"*\x00", b"\x00*"):  # BigTIFF: no camera writes it
         return
@@ -125,7 +128,7 @@ def _directories(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
 
 
 def _integers(data: bytes, entry: int, order: Literal["little", "big"]) -> tuple[int, ...]:
-    """The values of the tag whose entry of 12 bytes begins at ``entry``; none where they are no integers."""
+    """Read the values of the tag whose 12-byte entry starts at ``entry``; empty where they are not integers."""
     size = _SIZES.get(int.from_bytes(data[entry + 2 : entry + 4], order), 0)
     count = min(int.from_bytes(data[entry + 4 : entry + 8], order), _MAX_DIRECTORIES)
     if size == 0:

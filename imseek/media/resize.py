@@ -1,4 +1,4 @@
-"""Resampling for encoders, which import no Pillow of their own."""
+"""Resampling for encoders, which do not import Pillow themselves."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _FILTERS: Final = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEA
 def resize(
     pixels: Pixels, size: tuple[int, int], *, interpolation: Literal["bicubic", "bilinear"] = "bicubic"
 ) -> Pixels:
-    """(h, w, 3) uint8 → (size[0], size[1], 3) uint8, antialiased. ``size`` is (height, width). Thread-safe.
+    """Resize (h, w, 3) uint8 with antialiasing; ``size`` is (height, width). Thread-safe.
 
-    Pillow's filters, since the published encoders were trained behind them: others (OpenCV's, torch's without
+    Uses Pillow's filters, with which the published encoders were trained: others (OpenCV's, torch's without
     antialiasing) move vectors visibly.
     """
     height, width = size

@@ -1,4 +1,4 @@
-"""Text out of files: one line, printable, bounded."""
+"""Sanitise text from files: one line, printable, bounded."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ MAX_TEXT: Final = 2000  # characters kept of a text field
 
 
 def tidy(text: str) -> str | None:
-    """The first ``MAX_TEXT`` characters of ``text`` as one line of printable text, or None where nothing is left."""
+    """Return the first ``MAX_TEXT`` characters of ``text`` as one printable line, or None where nothing is left."""
     text = text.partition("\0")[0][:MAX_TEXT]
     return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or None
 
 
 def decoded(value: Any) -> str | None:
-    """The same of a field of EXIF or IPTC; None of what is neither text nor bytes.
+    """Decode an EXIF or IPTC field and tidy it; None for a value that is neither text nor bytes.
 
-    EXIF says ASCII, Pillow reads Latin-1, and what newer programs write is UTF-8: take it for that if it is.
+    EXIF prescribes ASCII and Pillow reads Latin-1, but newer programs write UTF-8: decoded as UTF-8 where valid.
     """
     if not isinstance(value, str | bytes):
         return None

@@ -1,4 +1,4 @@
-"""Contact sheets: one PNG that shows queries and what they found, a row per query."""
+"""Draw contact sheets: one PNG with a row per query and its results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imseek.types import Pixels
 
 _Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-_MARGIN: Final = 28  # pixels around the sheet, and above and below the line between two rows
+_MARGIN: Final = 28  # pixels around the sheet, and above and below the line between rows
 _GAP: Final = 14  # between two cells
 _LABEL_GAP: Final = 24  # between the query and its first cell
 _CAPTION_GAP: Final = 7
@@ -34,8 +34,10 @@ _ELLIPSIS: Final = "…"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One picture: (h, w, 3) uint8, or why there is none, and its caption; the first line is set in ink, further ones
-    in grey."""
+    """A result: its picture, (h, w, 3) uint8, or the reason why there is none, and its caption.
+
+    The first line of the caption is dark, further ones are grey.
+    """
 
     pixels: Pixels | str
     caption: str
@@ -43,7 +45,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A query and its answers, best first. A query by picture shows the picture, with ``title`` below it."""
+    """A query and its results, best first. An image query shows its picture, with ``title`` below it."""
 
     title: str
     query_image: Pixels | None
@@ -51,11 +53,11 @@ class Row:
 
 
 def contact_sheet(rows: Sequence[Row], *, thumb: int = 160, columns: int | None = None) -> bytes:
-    """A PNG with one row per query: the query at the left, then its pictures with their captions below.
+    """Draw a PNG with one row per query: the query on the left, then its results with their captions below.
 
-    ``thumb`` is the side in pixels of the square that each picture is fitted into; nothing is enlarged or
-    cropped. A row of more than ``columns`` pictures goes on below. Text too long for its place ends in an ellipsis.
-    Characters that Pillow's own font lacks show as boxes. No rows at all is a ValueError.
+    ``thumb`` is the side in pixels of the square that each picture is fitted into; nothing is enlarged or cropped. A
+    row of more than ``columns`` pictures wraps. Text too long for its place ends in an ellipsis. Characters missing
+    from Pillow's built-in font show as boxes. Raises ValueError without rows.
     """
     if not rows:
         raise ValueError("a contact sheet needs at least one row")
@@ -93,7 +95,10 @@ def contact_sheet(rows: Sequence[Row], *, thumb: int = 160, columns: int | None 
 
 
 def _broken(row: Row, columns: int | None) -> list[tuple[Row, bool]]:
-    """Lines of at most ``columns`` cells, the query before the first; and whether a line goes on with a row."""
+    """Split a row into lines of at most ``columns`` cells, the query on the first.
+
+    Each line comes with whether it continues the row.
+    """
     if columns is None or len(row.cells) <= columns:
         return [(row, False)]
     parts = [row.cells[start : start + columns] for start in range(0, len(row.cells), columns)]
@@ -137,7 +142,7 @@ def _draw_caption(draw: ImageDraw.ImageDraw, caption: str, at: tuple[int, int], 
 
 
 def _paste_tile(sheet: Image.Image, pixels: Pixels, at: tuple[int, int], side: int) -> None:
-    """The picture in the middle of a square of light grey, so that all of them line up."""
+    """Paste the picture into the centre of a light grey square, so that all of them line up."""
     left, top = at
     picture = fit(pixels, side)
     sheet.paste(_TILE, (left, top, left + side, top + side))
@@ -145,7 +150,7 @@ def _paste_tile(sheet: Image.Image, pixels: Pixels, at: tuple[int, int], side: i
 
 
 def _wrap(text: str, font: _Font, width: int, most: int) -> list[str]:
-    """``text`` broken between words into at most ``most`` lines of ``width`` pixels; the rest is cut off."""
+    """Wrap ``text`` between words into at most ``most`` lines of ``width`` pixels, and cut off the rest."""
     lines: list[str] = []
     words = _printable(text).split()
     while words and len(lines) < most:
@@ -160,11 +165,11 @@ def _wrap(text: str, font: _Font, width: int, most: int) -> list[str]:
 
 
 def _shorten(text: str, font: _Font, width: int) -> str:
-    """The longest beginning of ``text`` that fits into ``width`` pixels with an ellipsis, or all of it."""
+    """Return ``text`` if it fits into ``width`` pixels, otherwise the longest beginning that fits with an ellipsis."""
     if font.getlength(text) <= width:
         return text
     low, high = 0, len(text)
-    while low < high:  # the longest fitting prefix, by bisection
+    while low < high:  # bisect for the longest fitting prefix
         middle = (low + high + 1) // 2
         if font.getlength(text[:middle].rstrip() + _ELLIPSIS) <= width:
             low = middle
@@ -174,7 +179,7 @@ def _shorten(text: str, font: _Font, width: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """``text`` without control characters; lone surrogates (undecodable names) become ``?``."""
+    """Remove control characters from ``text``; lone surrogates (undecodable names) become ``?``."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(c if c.isprintable() else " " for c in text)
 

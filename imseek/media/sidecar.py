@@ -1,7 +1,7 @@
-"""What lies beside a picture: ``name.txt`` with its caption, ``name.json`` with columns.
+"""Parse the files beside a picture: ``name.txt`` with its caption, ``name.json`` with columns.
 
-As img2dataset and WebDataset write them, and Google Takeout (``name.jpg.json``). Nothing here reads files, and nothing
-raises: a sidecar that is broken, too large or of another form gives nothing, since the picture is worth more than it.
+Supports the forms of img2dataset and WebDataset, and of Google Takeout (``name.jpg.json``). Reads no files and never
+raises: a sidecar that is broken, too large or of another form gives nothing, since the picture matters more.
 """
 
 from __future__ import annotations
@@ -17,33 +17,32 @@ from imseek.media.sanitise import tidy
 
 Scalar: TypeAlias = str | int | float | bool
 
-MAX_BYTES: Final = 2**20  # of either sidecar
+MAX_BYTES: Final = 2**20  # per sidecar
 MAX_COLUMNS: Final = 64
-_MAX_NAME: Final = 64  # characters of the name of a column
-_MAX_DEPTH: Final = 8  # of objects in objects
-_CAPTIONS: Final = ("caption", "text")  # the first that holds words is taken
+_MAX_NAME: Final = 64  # characters of a column name
+_MAX_DEPTH: Final = 8  # nesting of objects
+_CAPTIONS: Final = ("caption", "text")  # the first that holds text is taken
 _INTEGERS: Final = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """A caption of one line, at most 2,000 characters, and columns for :attr:`imseek.types.ImageFacts.extra`."""
+    """A one-line caption of at most 2,000 characters, and columns for :attr:`imseek.types.ImageFacts.extra`."""
 
     caption: str | None = None
     extra: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def read_sidecar(txt: bytes | None, json: bytes | None) -> Sidecar:
-    """The two sidecars of a picture as one; None is a file that is not there. The caption of ``txt`` goes first.
+    """Merge a picture's two sidecars, None for a missing file. The caption of ``txt`` takes precedence.
 
     ``txt`` is UTF-8, with or without a byte order mark; white space is collapsed.
 
     ``json`` is one object. Its ``caption``, or else its ``text``, is the caption; other scalars become columns under
-    their own names, those of inner objects as ``outer_inner`` (eight deep). Lists, nulls, numbers that are not finite
-    and integers of more than 64 bits are dropped, names become one line of at most 64 characters, and of the columns
-    the first 64 count. From a Google Takeout come ``description`` as the caption, and as columns ``title``,
-    ``taken_utc`` (ISO 8601), ``latitude``, ``longitude``, ``altitude``, ``people`` (names with commas between),
-    ``favorited`` and ``url``.
+    their own names, those of inner objects as ``outer_inner`` (eight deep). Lists, nulls, non-finite numbers and
+    integers of more than 64 bits are dropped, names become one line of at most 64 characters, and only the first 64
+    columns are kept. Google Takeout gives ``description`` as the caption, and the columns ``title``, ``taken_utc`` (ISO
+    8601), ``latitude``, ``longitude``, ``altitude``, ``people`` (comma-separated names), ``favorited`` and ``url``.
     """
     columns = _object(json)
     written = _written(txt)
@@ -71,7 +70,7 @@ def _object(text: bytes | None) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(text.decode("utf-8-sig"))
-    except (ValueError, RecursionError):  # UnicodeError and JSONDecodeError are ValueErrors
+    except (ValueError, RecursionError):  # includes UnicodeError and JSONDecodeError
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -115,7 +114,7 @@ def _takeout(columns: Mapping[str, Any]) -> Iterator[tuple[str, Scalar]]:
     if (taken := _moment(columns["photoTakenTime"])) is not None:
         yield "taken_utc", taken
     place = columns.get("geoData")
-    if isinstance(place, dict) and (place.get("latitude") or place.get("longitude")):  # 0, 0 is "not known"
+    if isinstance(place, dict) and (place.get("latitude") or place.get("longitude")):  # 0, 0 means unknown
         for name in ("latitude", "longitude", "altitude"):
             if isinstance(number := _scalar(place.get(name)), int | float):
                 yield name, float(number)
@@ -127,7 +126,7 @@ def _takeout(columns: Mapping[str, Any]) -> Iterator[tuple[str, Scalar]]:
 
 
 def _moment(value: Any) -> str | None:
-    """Takeout's ``{"timestamp": "1500000000", …}``, seconds since 1970, as ISO 8601 with its zone."""
+    """Convert Takeout's ``{"timestamp": "1500000000", …}``, seconds since 1970, to ISO 8601 in UTC."""
     try:
         return datetime.fromtimestamp(int(value["timestamp"]), UTC).isoformat()
     except (KeyError, TypeError, ValueError, OverflowError, OSError):

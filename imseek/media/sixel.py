@@ -1,4 +1,4 @@
-"""Pictures as sixels, for terminals that draw them: DEC STD 070, "VT330/VT340 Programmer Reference", chapter 14."""
+"""Draw pictures as sixels in terminals: DEC STD 070, "VT330/VT340 Programmer Reference", chapter 14."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-#: Registers that every terminal with sixels has had for years.
+#: Colour registers that all sixel terminals have had for years.
 _COLOURS: Final = 256
 _RUN: Final = re.compile(rb"(.)\1{3,}", re.DOTALL)
 
 
 def sixels(picture: Image.Image) -> str:
-    """An RGB picture as one sequence of escapes, of 256 colours chosen for it; its aspect is 1:1."""
+    """Encode an RGB picture as one escape sequence, reduced to 256 adaptive colours, with an aspect of 1:1."""
     reduced = picture.convert("RGB").quantize(_COLOURS, Image.Quantize.MEDIANCUT)
     indices = np.asarray(reduced)
     palette = np.asarray(reduced.getpalette() or [], np.uint32).reshape(-1, 3)

@@ -15,8 +15,10 @@ _MISSING: Final = "#b8b8b6"
 
 
 class Sprite:
-    """Room for ``count`` squares of ``side`` pixels, as many in a row as there are rows; those that nobody pastes stay
-    grey, and where there is none the sheet is white. Memory: 3 bytes a pixel of the sheet."""
+    """A square sheet with room for ``count`` tiles of ``side`` pixels.
+
+    Tiles that are never pasted stay grey, and space without a tile is white. Memory: 3 bytes per pixel of the sheet.
+    """
 
     def __init__(self, count: int, side: int) -> None:
         self.side = side
@@ -26,7 +28,7 @@ class Sprite:
             self._sheet.paste(_MISSING, self._box(position))
 
     def paste(self, position: int, tile: Pixels) -> None:
-        """``tile`` is (h, w, 3) uint8, not larger than the square: it lies in its middle, on white."""
+        """Paste ``tile``, (h, w, 3) uint8 and no larger than its square, centred on white."""
         left, top, right, bottom = self._box(position)
         self._sheet.paste(_PAPER, (left, top, right, bottom))
         height, width = tile.shape[:2]
@@ -43,7 +45,7 @@ class Sprite:
 
 
 def tile(data: bytes, side: int) -> Pixels:
-    """A picture as (h, w, 3) uint8 that fits into a square. Raises MediaError."""
+    """Decode a picture as (h, w, 3) uint8 that fits into a square of ``side`` pixels. Raises MediaError."""
     import numpy as np
 
     from imseek.media.decode import decode
@@ -52,7 +54,7 @@ def tile(data: bytes, side: int) -> Pixels:
 
 
 def columns_of(count: int) -> int:
-    """The side of the smallest square of squares that has room for so many."""
+    """Return the side of the smallest square grid with room for ``count`` tiles."""
     columns = 1
     while columns * columns < count:
         columns += 1

@@ -1,8 +1,8 @@
-"""SVG, drawn by resvg without access to files, networks or entities.
+"""Draw SVG with resvg, without access to files, networks or entities.
 
-An SVG is a program for its renderer: a few lines of it can ask for hours of work or all the memory there is, and no
-renderer can be interrupted from Python. So it is drawn by a worker of :mod:`imseek.media.sandbox`, within the limits
-below, which cannot take the indexer with it.
+An SVG is a program for its renderer: a few lines can demand hours of work or all memory, and no renderer can be
+interrupted from Python. So a worker of :mod:`imseek.media.sandbox` draws it, within the limits below, and cannot take
+the indexer down.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from imseek.errors import MediaError
 from imseek.types import SkipReason
 
 SIDE: Final = 1024  # pixels of the longer side
-MEMORY: Final = 1024 * 2**20  # bytes of address space that drawing may take
-SECONDS: Final = 10  # of processor time that drawing may take
+MEMORY: Final = 1024 * 2**20  # bytes of address space for drawing
+SECONDS: Final = 10  # of processor time for drawing
 
 _MAX_BYTES: Final = 32 * 2**20
 _PICTURE: Final = re.compile(r"data:image/(png|jpe?g|gif|webp)[;,]", re.IGNORECASE)
@@ -23,10 +23,10 @@ _ENDS_EARLY: Final = ("no element found", "unclosed token")
 
 
 def render(data: bytes) -> bytes:
-    """A PNG of the drawing in ``data``, its longer side 1024 pixels: vectors have no size of their own.
+    """Draw ``data`` as a PNG with a longer side of 1024 pixels: vector graphics have no size of their own.
 
-    References out of the file are not followed, and an embedded picture has to be a raster one. Text is drawn in the
-    fonts of the machine. MediaError where it is no sound SVG.
+    External references are not followed, and only raster pictures may be embedded. Text is drawn in the fonts of the
+    machine. Raises MediaError for an invalid SVG.
     """
     from defusedxml.common import EntitiesForbidden
     from defusedxml.ElementTree import fromstring
@@ -36,7 +36,7 @@ def render(data: bytes) -> bytes:
         message = f"an SVG of {len(data):,} bytes; the limit is {_MAX_BYTES:,}"
         raise MediaError(SkipReason.TOO_MANY_BYTES, message)
     try:
-        # No entity is declared, so none is expanded; a public DOCTYPE is neither needed nor fetched.
+        # Without declared entities none is expanded; a public DOCTYPE is neither needed nor fetched.
         root = fromstring(data, forbid_entities=True, forbid_external=True)
         return bytes(svg_to_bytes(svg_string=_without_references(root), width=SIDE, height=SIDE))
     except EntitiesForbidden as error:
@@ -53,7 +53,7 @@ def render(data: bytes) -> bytes:
 
 
 def _without_references(root: Any) -> str:
-    """The document with every ``href`` removed that leads out of it: to files, to servers, to other SVGs."""
+    """Serialise the document without any ``href`` that leads out of it: to files, servers or other SVGs."""
     from xml.etree.ElementTree import tostring
 
     for element in root.iter():

@@ -1,1 +1,1 @@
-"""How answers come out: a query becomes a vector, the vector becomes hits."""
+"""Search: encode a query as vectors, find and rank the candidates, and build pages of hits."""

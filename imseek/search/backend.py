@@ -1,4 +1,4 @@
-"""What a search asks of a generation of a collection, wherever that is kept: in a folder, or in Milvus."""
+"""Protocols that a search needs from a collection, whether it is kept in a folder or in Milvus."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imseek.types import Float32, Image, Place, SpaceInfo
 
 
 class Stored(Protocol):
-    """One generation. :class:`imseek.data.reader.Reader` is that of a folder."""
+    """Read access to one generation of a collection. For a folder, :class:`imseek.data.reader.Reader` implements it."""
 
     @property
     def identity(self) -> Identity: ...
@@ -28,21 +28,24 @@ class Stored(Protocol):
     def generation(self) -> int: ...
 
     def vector(self, image_id: int, space_id: int) -> npt.NDArray[np.float16]:
-        """The stored (dim,) row of an image. Raises ImageNotFoundError."""
+        """Return the stored vector (dim,) of an image. Raises ImageNotFoundError."""
         ...
 
     def vectors(self, image_ids: Sequence[int], space_id: int) -> npt.NDArray[np.float16]:
-        """(m, dim), in the order asked for. Raises ImageNotFoundError."""
+        """Return the vectors (m, dim) of images, in the order of ``image_ids``. Raises ImageNotFoundError."""
         ...
 
     def places(self, image_ids: Sequence[int]) -> dict[int, Place]: ...
 
     def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
-        """Source and path within it."""
+        """Return, by image id, the source id and the path within the source."""
         ...
 
     def indexed_place(self, image_id: int) -> IndexedPlace:
-        """Raises ImageNotFoundError for an image that is not live, or of which it is not known where it lies."""
+        """Return where the file of an image lies.
+
+        Raises ImageNotFoundError if the image is not live or its place is unknown.
+        """
         ...
 
     def sources(self) -> dict[int, SourceRow]: ...
@@ -61,15 +64,15 @@ StoredT_co = TypeVar("StoredT_co", bound=Stored, covariant=True)
 
 
 class Allowed(Protocol):
-    """The images for which a condition holds: made by what evaluates conditions, for indexes that know it."""
+    """The images that satisfy a condition, in the form that the indexes of the same backend understand."""
 
     def __len__(self) -> int: ...
 
 
 class Index(Protocol):
-    """What finds the nearest rows of a space: a :class:`imseek.data.vectors.VectorIndex`, or Milvus.
+    """Finds the nearest rows of a space: a :class:`imseek.data.vectors.VectorIndex`, or Milvus.
 
-    ``allowed`` is what the same collection's conditions give, or (m,) int64 ids.
+    ``allowed`` is the result of a condition on the same collection, or (m,) int64 ids.
     """
 
     @property
@@ -85,16 +88,16 @@ class Index(Protocol):
 
 
 def deepest(index: Index) -> int | None:
-    """How many rows one search gives at most, where that is bounded; None: all."""
+    """Return the maximum number of rows that one search can return, or None if there is no limit."""
     found: int | None = getattr(index, "deepest", None)
     return found
 
 
 class Edition(Protocol[StoredT_co]):
-    """One generation while it is searched: :class:`imseek.search.generations.Edition` is that of a folder.
+    """One generation that is open for searches. For a folder, :class:`imseek.search.generations.Edition` implements it.
 
-    ``allowed`` holds what conditions gave; ``notes`` are on spaces; ``paged`` tells that somebody holds a token for
-    more of it.
+    ``allowed`` caches the images that satisfy each condition. ``notes`` are messages by space id. ``paged`` is True
+    once a page token has been issued for this generation.
     """
 
     allowed: dict[str, Any]
@@ -105,23 +108,26 @@ class Edition(Protocol[StoredT_co]):
     def reader(self) -> StoredT_co: ...
 
     def sample(self, space: SpaceInfo, most: int = ...) -> Float32:
-        """(n, dim) rows of live images, the same in all spaces and whenever they are asked for."""
+        """Return at most ``most`` vectors (n, dim) of live images.
+
+        The images are the same for every space and on every call.
+        """
         ...
 
 
 class Editions(Protocol[StoredT_co]):
-    """The generations that can be searched. Safe to use from several threads."""
+    """Opens and caches the generations that can be searched. Thread-safe."""
 
     def newest(self) -> Edition[StoredT_co]: ...
 
     def of(self, generation: int) -> Edition[StoredT_co]:
-        """Raises ExpiredPageError for one that is not kept."""
+        """Return a cached generation by its number. Raises ExpiredPageError if it is no longer kept."""
         ...
 
     def index(self, edition: Any, space: SpaceInfo) -> Index: ...
 
     def renew(self) -> int:
-        """Forget what is open; returns the newest generation."""
+        """Drop everything that is open, reopen the collection and return the number of its newest generation."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What the answers to a query are judged by: a sample of the collection, and texts that have nothing to do with it."""
+"""Calibration data for the stages after retrieval: samples of the collection and texts unrelated to any query."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from imseek.types import Float32, SpaceInfo
 
 
 class References:
-    """Makes each once: texts for an encoder, a sample for a generation. Safe to use from several threads."""
+    """Encodes the reference texts once per encoder and samples each generation once. Thread-safe."""
 
     def __init__(self, composer: Composer) -> None:
         self._composer = composer
@@ -34,12 +34,13 @@ class References:
         self._texts: dict[tuple[str, tuple[str, ...]], Float32] = {}
 
     def judges(self, asked: Asked) -> Judging:
+        """Return the calibrated stages for one query."""
         return Judging(self, asked)
 
     def refined(self, asked: Asked) -> Composed:
-        """The query after the marks that it has, in each space (:mod:`imseek.search.feedback`).
+        """Return the query's vectors refined by its marks, in each space (:mod:`imseek.search.feedback`).
 
-        Raises ImageNotFoundError for a marked image that is not there, QueryError where nothing of the query is left.
+        Raises ImageNotFoundError if a marked image does not exist, QueryError if the refined query is zero.
         """
         more = asked.rows(np.array(asked.query.more, np.int64))
         less = asked.rows(np.array(asked.query.less, np.int64))
@@ -52,11 +53,11 @@ class References:
         return replace(asked.composed, units=tuple(units))
 
     def kept(self, asked: Asked, pool: Pool) -> Pool:
-        """Those of the candidates, best first, that are relevant (:mod:`imseek.search.cutoff`)."""
+        """Keep the relevant candidates; they must come best first. See :mod:`imseek.search.cutoff`."""
         samples = self._samples(asked)
         scores = sample_scores(samples, asked.composed.units, asked.composed.shares)
         if not asked.text:
-            same = int(np.count_nonzero(pool.scores >= SAME))  # A picture is never irrelevant to itself.
+            same = int(np.count_nonzero(pool.scores >= SAME))  # A picture is always relevant to itself.
             return pool.take(range(max(same, cut(pool.scores, background(scores, searched=asked.total)))))
         neutral = self._encoded(asked.spaces[0], NEUTRAL_TEXTS)
         best = asked.rows(pool.take(range(min(COMPARED, len(pool)))).ids)[0]
@@ -64,9 +65,9 @@ class References:
         return pool.take(range(cut(pool.scores, known, neutral_scores(best, neutral))))
 
     def without_hubs(self, asked: Asked, pool: Pool) -> Pool:
-        """The candidates in the order of their corrected scores (:mod:`imseek.search.hubness`).
+        """Reorder the candidates by hub-corrected scores (:mod:`imseek.search.hubness`).
 
-        The bank is words where words are asked for, and else a sample of the collection.
+        The bank is a list of common words for a text query, otherwise a sample of the collection.
         """
         banks = [self._encoded(asked.spaces[0], BANK_TEXTS)] if asked.words else self._samples(asked)
         bias = np.zeros(len(pool), np.float32)
@@ -77,7 +78,7 @@ class References:
         return pool.ordered_by(relevance)
 
     def _encoded(self, space: SpaceInfo, texts: tuple[str, ...]) -> Float32:
-        """(t, dim) float32 unit rows."""
+        """Encode ``texts`` once per encoder. Returns (t, dim) float32 unit rows."""
         key = (space.fingerprint, texts)
         if key not in self._texts:
             encoded = self._composer.encoder(space, "text").encode_texts(list(texts))
@@ -86,13 +87,13 @@ class References:
         return self._texts[key]
 
     def _samples(self, asked: Asked) -> list[Float32]:
-        """Per space (s, dim) float32 rows, of the same live images in all."""
+        """Return one sample (s, dim) float32 per space, of the same live images in each."""
         return [asked.edition.sample(space, SAMPLE) for space in asked.spaces]
 
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """The stages of :class:`imseek.search.rerank.Judges` for one query."""
+    """Implements :class:`imseek.search.rerank.Judges` for one query."""
 
     references: References
     asked: Asked

@@ -1,4 +1,4 @@
-"""What shaping asks about candidates, looked up in one generation of a collection, or of several."""
+"""Metadata of candidates that the re-ranking stages need, read from one collection or from several."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imseek.types import Float32, SpaceInfo, display_path
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
-    """What tells one group from another, and its name for people."""
+    """Identifies a group of hits; ``name`` is the label shown to users."""
 
     key: Hashable
     name: str | None
@@ -27,7 +27,10 @@ class GroupKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredFacts:
-    """Of one collection. ``spaces`` are those in which pictures are compared, ``shares`` what each counts (sum 1)."""
+    """Reads candidate metadata from one collection.
+
+    Images are compared by their vectors in ``spaces``, weighted by ``shares`` (sum 1).
+    """
 
     reader: Stored
     spaces: Sequence[SpaceInfo]
@@ -72,7 +75,7 @@ class StoredFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JoinedFacts:
-    """Of several collections, by the owner of each candidate."""
+    """Reads candidate metadata from several collections: each candidate's from the collection that owns it."""
 
     each: Sequence[Facts]
 
@@ -102,5 +105,5 @@ Ids: TypeAlias = npt.NDArray[np.int64]
 
 
 def unit_rows(reader: Stored, ids: Ids, space: SpaceInfo) -> Float32:
-    """(m, dim) float32: the stored rows of images, of norm 1; rows of zeros stay."""
+    """Return the vectors of images as (m, dim) float32 with norm 1. Zero rows stay zero."""
     return scores.unit_rows(reader.vectors(ids.tolist(), space.space_id))

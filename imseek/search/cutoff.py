@@ -1,19 +1,20 @@
-"""Where relevance ends in one answer, without a score that is fixed in advance.
+"""Finds where the relevant results of a query end, without a fixed score threshold.
 
-What counts as a high score differs from encoder to encoder, and between words and pictures. So a query is compared
-with what it scores where it means nothing, in two ways:
+What counts as a high score differs between encoders, and between text and picture queries. So the scores of a query
+are compared with those of irrelevant content, estimated in two ways:
 
-- *The collection.* Most images are irrelevant to most queries. The median over a sample of the collection is what an
-  irrelevant image scores for this query, the step from there down to the lower quartile says how much that varies.
-  The upper half says nothing here: what is relevant lies there.
-- *Neutral words.* An image that the query fits no better than ``a photo`` does, is not what was asked for. If that is
-  so of all the best, nothing is.
+- *The collection.* Most images are irrelevant to most queries. The median score over a sample of the collection is
+  what an irrelevant image scores; the distance from the median down to the lower quartile (one step) measures the
+  spread. The upper half is not used, because the relevant images are in it.
+- *Neutral texts.* An image that the query fits no better than ``a photo`` does is not what the user asked for. If
+  that holds for all of the best images, the result is empty.
 
-An image is kept that stands clear of the median, and above it by at least the share ``NEAR`` of what the best image
-is. How many steps are clear depends on how many images were searched, since the best of many irrelevant ones scores
-more than the best of few: so many that, were irrelevant scores normal, ``EXPECTED`` of them would be kept, but never
-fewer than ``CLEAR``. The numbers were chosen on half A of the stamps; docs/decisions/0012-cutoff.md compares this with
-other ways. Only differences of scores count: adding to or scaling all scores changes nothing.
+An image is kept if it stands clear of the median, and its distance above the median is at least ``NEAR`` times that
+of the best image. The number of steps that it must clear grows with the number of images searched, because the best
+of many irrelevant images scores higher than the best of few: it is chosen such that ``EXPECTED`` irrelevant images
+would be kept if their scores were normally distributed, but is never below ``CLEAR``. The constants were tuned on
+half A of the stamps; docs/decisions/0012-cutoff.md compares alternatives. Only score differences matter: shifting or
+scaling all scores changes nothing.
 """
 
 from __future__ import annotations
@@ -27,29 +28,30 @@ import numpy as np
 from imseek.errors import UsageError
 from imseek.types import Float32
 
-#: Texts that say nothing in particular, for ``neutral``.
+#: Texts without specific content, for the ``neutral`` scores.
 NEUTRAL_TEXTS: Final = ("a photo", "a picture")
-#: As many rows of a sample are more than enough: on the stamps, 100 cut like 333.
+#: Rows in a sample of the collection. This is generous: on the stamps, 100 rows gave the same cut as 333.
 SAMPLE: Final = 4096
-#: As many of the best images are compared with neutral words.
+#: The number of best images that are compared with the neutral texts.
 COMPARED: Final = 100
-#: With fewer images nothing is cut: of right answers that come first, a quarter would be among 120, a third among 80.
+#: Smaller samples cut nothing: with 120 images a quarter of the queries whose best hit is right would lose all hits,
+#: with 80 a third.
 FEWEST: Final = 200
 
 EXPECTED: Final = 8.0
 CLEAR: Final = 2.5
 NEAR: Final = 0.3
-#: From the median of a normal distribution to its quartile, in deviations.
+#: Distance from the median of a normal distribution to its quartile, in standard deviations.
 _QUARTILE: Final = 0.6744897501960817
-#: Added to the step between median and quartile: below it, scores differ by rounding to float16 alone.
+#: Added to every step: smaller score differences come from float16 rounding alone.
 ROUNDING: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What irrelevant images score for one query: ``level``, and ``step``, by how much that varies.
+    """Score level of irrelevant images for one query, and ``step``, the spread of that level.
 
-    ``sampled`` is the size of the sample they were taken from, ``searched`` the number of images that the query was
+    ``sampled`` is the size of the sample behind the estimate, ``searched`` the number of images that the query was
     compared with.
     """
 
@@ -60,27 +62,26 @@ class Background:
 
     @property
     def clear(self) -> float:
-        """The score from which on an image stands clear."""
+        """The score at which an image stands clear of the background."""
         return self.level + clear_steps(self.searched) * self.step
 
 
 def clear_steps(searched: int) -> float:
-    """How many steps above the level an image stands clear among so many."""
+    """Return how many steps above the level an image must score to stand clear, given the number of images searched."""
     if searched <= 2 * EXPECTED:
         return CLEAR
-    from statistics import NormalDist  # brings decimal and fractions along
+    from statistics import NormalDist  # imported late: it loads decimal and fractions
 
     return max(CLEAR, NormalDist().inv_cdf(1 - EXPECTED / searched) / _QUARTILE)
 
 
 def background(scores: Float32, neutral: Float32 | None = None, *, searched: int | None = None) -> Background:
-    """From the scores of the query with a random sample of the collection, (s,) float32; s = 0 is allowed.
+    """Estimate the background from the query's scores against a random sample of the collection.
 
-    ``searched`` is how many images can be hits: those of the collection, or those that a condition lets through (None:
-    as many as were sampled).
-
-    ``neutral`` (s,) float32: what neutral texts score with the same rows, on average. If the query fits even the
-    median image better than they do, most of the collection is relevant, and they say what an irrelevant image scores.
+    ``scores`` is (s,) float32; s = 0 is allowed. ``searched`` is the number of images that can be hits, after any
+    filter (None: s). ``neutral`` (s,) float32 holds the mean scores of neutral texts against the same rows: if the
+    query beats them even on the median image, most of the collection is relevant, and the neutral scores set the
+    level instead. Raises UsageError for other shapes.
     """
     if scores.ndim != 1 or (neutral is not None and neutral.shape != scores.shape):
         raise UsageError("the scores of a sample are (s,), and so are those of neutral texts")
@@ -96,9 +97,10 @@ def background(scores: Float32, neutral: Float32 | None = None, *, searched: int
 def sample_scores(
     samples: Sequence[Float32], queries: Sequence[Float32], shares: Sequence[float] = (1.0,)
 ) -> Float32:
-    """(s,) float32 scores with a sample: per space its unit rows (s, dim), the unit query (dim,) and its share.
+    """Return the scores (s,) float32 of a query against a sample, combined over spaces.
 
-    Shares are those of :class:`imseek.search.space_fusion.Part`, and samples hold the same images in the same order.
+    Each space has unit rows (s, dim), a unit query (dim,) and a share, as in
+    :class:`imseek.search.space_fusion.Part`. All samples hold the same images in the same order.
     """
     total = np.zeros(len(samples[0]), np.float64)
     for rows, query, share in zip(samples, queries, shares, strict=True):
@@ -107,21 +109,21 @@ def sample_scores(
 
 
 def neutral_scores(rows: Float32, texts: Float32) -> Float32:
-    """(n,) float32: the mean cosine of unit rows (n, dim) with the vectors of neutral texts (t, dim)."""
+    """Return the mean cosine (n,) float32 of each unit row (n, dim) with the vectors of neutral texts (t, dim)."""
     means: Float32 = rows @ texts.mean(axis=0, dtype=np.float32)
     return means
 
 
 def cut(scores: Float32, background: Background, neutral: Float32 | None = None) -> int:
-    """How many of the best images to keep: of ``scores``, (m,) float32 in descending order, the first so many.
+    """Return how many of the best images are relevant. ``scores`` is (m,) float32, descending.
 
-    ``neutral`` (j,) float32, j ≤ m: the mean score of neutral texts with each of the first j images, for a query that
-    is words alone; the first ``COMPARED`` do. Without it (pictures, vectors, an encoder without words) the collection
-    alone decides.
+    ``neutral`` (j,) float32, j ≤ m, holds the mean scores of neutral texts for the first j images; pass it for
+    text-only queries, for the first ``COMPARED`` images. Without it (pictures, vectors, encoders without text) only
+    the collection decides.
 
-    ``scores`` begin with the best image of all: for a later page of an answer, cut what comes before it too. With
-    fewer than ``FEWEST`` images in the sample everything is kept, and so is it where all images score the same.
-    Raises UsageError for scores that do not descend.
+    ``scores`` must start with the best image overall: for a later page, include all earlier images. Everything is
+    kept if the sample has fewer than ``FEWEST`` images, or if all images score the same. Raises UsageError if the
+    scores do not descend.
     """
     if scores.ndim != 1 or not (scores[1:] <= scores[:-1]).all():
         raise UsageError("scores are (m,), best first")
@@ -133,11 +135,12 @@ def cut(scores: Float32, background: Background, neutral: Float32 | None = None)
         return 0
     above = scores.astype(np.float64) - background.level
     if above[0] - above[-1] < ROUNDING and abs(above[0]) < ROUNDING:
-        return len(scores)  # the same for all, as far as can be told
+        return len(scores)  # all scores are equal up to rounding
     end = max(background.clear - background.level, NEAR * above[0])
     return int(np.count_nonzero(above >= end))
 
 
 def _level(scores: Float32) -> tuple[float, float]:
+    """Return the median of ``scores`` and the step from it down to the lower quartile."""
     quartile, median = np.quantile(scores.astype(np.float64), (0.25, 0.5))
     return float(median), float(median - quartile) + ROUNDING

@@ -1,11 +1,11 @@
-"""Diversity by maximal marginal relevance.
+"""Diversity by maximal marginal relevance (MMR).
 
-Carbonell and Goldstein, *The use of MMR, diversity-based reranking for reordering documents and producing
-summaries* (SIGIR 1998): the next one is that of the highest λ·relevance − (1 − λ)·similarity to the most similar one
-taken before. Here λ is 1 − ``diversity``. Relevance is the score and similarity the cosine of two images, each divided
-by its standard deviation among the candidates: cosines between words and pictures lie so close together that beside
-those between pictures they would count for nothing with one encoder, and for much with another. On half A of the
-stamps no other scale was better for answers equally alike (bench/diversity.py).
+Carbonell and Goldstein, *The use of MMR, diversity-based reranking for reordering documents and producing summaries*
+(SIGIR 1998): pick next the candidate with the highest λ·relevance − (1 − λ)·similarity to the most similar candidate
+already picked. Here λ is 1 − ``diversity``, relevance the score and similarity the cosine of two images. Both are
+divided by their standard deviation among the candidates: text–image cosines have a much smaller spread than
+image–image cosines, so without scaling they would hardly count with one encoder and dominate with another. No other
+scaling did better at equal similarity on half A of the stamps (bench/diversity.py).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from imseek.types import Float32
 
 Positions = npt.NDArray[np.int64]
 
-#: Below it, numbers differ by rounding alone.
+#: Smaller differences are rounding errors.
 _ROUNDING = 1e-5
 
 
 def diverse(scores: Float32, vectors: Float32, diversity: float) -> Positions:
-    """All positions (m,) int64 in the order of marginal relevance.
+    """Return all positions (m,) int64 in the order of marginal relevance.
 
-    ``scores`` is (m,), best first, ``vectors`` (m, dim) unit rows, ``diversity`` in [0, 1]. Among equals the one that
-    comes first in ``scores`` goes first. Memory 8 · m² bytes, time m² · dim.
+    ``scores`` is (m,), best first; ``vectors`` (m, dim) unit rows; ``diversity`` in [0, 1]. Ties keep the order of
+    ``scores``. Takes 8 · m² bytes of memory and m² · dim time.
     """
     count = len(scores)
     order = np.arange(count, dtype=np.int64)
     if count < 2:
         return order
-    # Rounded, so that equal rows are equally similar, wherever they lie (imseek/data/vectors/scores.py).
+    # Rounded, so that equal rows get equal similarities wherever they lie (imseek/data/vectors/scores.py).
     cosines = np.round(vectors.astype(np.float64) @ vectors.T.astype(np.float64), 6)
     similarity = cosines / _spread(cosines[np.triu_indices(count, 1)])
     relevance = scores.astype(np.float64) / _spread(scores.astype(np.float64))
@@ -48,6 +48,6 @@ def diverse(scores: Float32, vectors: Float32, diversity: float) -> Positions:
 
 
 def _spread(values: npt.NDArray[np.float64]) -> float:
-    """Their standard deviation; 1 where they are all the same."""
+    """Return the standard deviation, or 1 if all values are equal."""
     deviation = float(values.std())
     return deviation if deviation > _ROUNDING else 1.0

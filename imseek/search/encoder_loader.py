@@ -1,4 +1,4 @@
-"""The encoder of a space, loaded for a collection."""
+"""Loads the encoder of a space, with its adapter if it has one."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def load_encoder(
     runtime: Runtime | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Encoder:
-    """What encodes as the vectors of ``space`` were, in the collection at ``root``: behind an adapter, where the space
-    has one.
+    """Load the encoder that made the vectors of ``space``, with the space's adapter if it has one.
 
-    Raises as :func:`imseek.encoders.registry.load`, CorruptCollectionError where the adapter is gone or damaged,
-    UntrustedCollectionError where a collection that is not trusted names weights that are not on this machine or lie
-    in a file; that weights are the same is for who encodes to check.
+    ``root`` is the collection's folder. Raises what :func:`imseek.encoders.registry.load` raises;
+    CorruptCollectionError if the adapter is missing or damaged; UntrustedCollectionError if an untrusted collection
+    names weights that are not on this machine or are read from a file. The caller must check that the weights are the
+    same.
     """
     named = adapter_of(space.encoder)
     _check_weights(root, space.encoder if named is None else named[1])
@@ -58,7 +58,10 @@ def load_encoder(
 
 
 def _check_weights(root: Path, reference: str) -> None:
-    """A stranger's collection is not to choose what is fetched from the hub, or which file is read as weights."""
+    """Refuse weights named by an untrusted collection, unless they are builtin or cached.
+
+    A collection must not decide what is downloaded from the hub or which file is loaded.
+    """
     if reference.partition(":")[0] in ("builtin", "fake") or is_trusted(root):
         return
     from imseek.encoders.catalogue import find_encoder
@@ -69,7 +72,10 @@ def _check_weights(root: Path, reference: str) -> None:
 
 
 def shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo] | None:
-    """The first space of pictures of ``one`` whose encoder the ``other`` has too, as each of them knows it."""
+    """Return the first image space of ``one`` whose encoder ``other`` also has.
+
+    The result is a pair: the space in ``one`` and the space in ``other``.
+    """
     theirs = {space.fingerprint: space for space in reversed(other.current.image_spaces)}
     for space in one.current.image_spaces:
         if space.fingerprint in theirs:

@@ -1,8 +1,8 @@
-"""From a query to hits: encode its terms, ask the vector indexes, shape what they find, look up the places.
+"""Search engine: encode the terms of a query, search the vector indexes, re-rank the candidates and build result pages.
 
-A query goes through these hands: ``compose`` makes vectors of its terms, ``ranking`` and ``fusion`` ask the indexes for
-candidates, ``shaping`` keeps and orders them, ``answers`` looks up what hits carry. ``editions`` says of which
-generation all that is.
+``query_vectors`` encodes the terms, ``stable_order`` and ``space_fusion`` search the indexes for candidates,
+``rerank`` filters and orders them, ``result_pages`` looks up what hits carry. ``generations`` chooses the generation
+to search.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from imseek.types import Float32, SearchResult
 T = TypeVar("T")
 
 _ALL = Wanted()
-#: Of so many conditions the ids are held ready for the indexes.
+#: The number of conditions per generation whose ids are cached.
 _FILTERS = 16
 
 
 class Searching(ABC, Generic[StoredT]):
-    """Searches one collection, wherever it is kept. Safe to use from several threads.
+    """Searches one collection in any backend. Thread-safe.
 
-    Each search answers from one generation; a new one is taken up between searches.
+    Each search answers from one generation; a newer one is picked up between searches.
     """
 
     def __init__(self, editions: Editions[StoredT], encoder: EncoderSource) -> None:
@@ -55,23 +55,26 @@ class Searching(ABC, Generic[StoredT]):
 
     @abstractmethod
     def _where(self, reader: StoredT, where: str) -> Allowed:
-        """The images that a condition holds for. Raises QueryError."""
+        """Return the images that satisfy the condition. Raises QueryError."""
 
     @property
     def reader(self) -> StoredT:
-        """The newest generation."""
+        """The reader of the newest generation."""
         return self._editions.newest().reader
 
     def search(self, query: Query, wanted: Wanted = _ALL) -> SearchResult:
-        """Raises QueryError, MediaError (a query picture), ImageNotFoundError, EncoderMismatchError, and
-        ExpiredPageError where the generation of a page is no longer searched."""
+        """Answer one query.
+
+        Raises QueryError, MediaError (a query picture), ImageNotFoundError, EncoderMismatchError, and
+        ExpiredPageError if the generation of a page token is no longer available.
+        """
         return self.search_many([query], wanted)[0]
 
     def search_many(self, queries: Sequence[Query], wanted: Wanted = _ALL) -> list[SearchResult]:
-        """Answers in the order of the queries, all of one generation but for pages of an earlier one.
+        """Answer several queries, in their order, all from one generation except pages of an earlier one.
 
-        Queries that ask one space alike go through its index together. Raises as :meth:`search` does for the first
-        query that cannot be answered.
+        Queries that search the same index with the same parameters share one call. Raises what :meth:`search` raises,
+        for the first query that fails.
         """
 
         def ask() -> list[SearchResult]:
@@ -82,7 +85,7 @@ class Searching(ABC, Generic[StoredT]):
                 page, digest = page_of(query, [newest.reader.identity.uuid])
                 generation = None if page is None else page.generations[0]
                 window = Window.of(query, page)
-                # An earlier generation may have had another encoder.
+                # An earlier generation may have used a different encoder.
                 known = texts.get(query.by) if generation in (None, newest.reader.generation) else None
                 asked.append(self.prepare(query, window, newest, generation, texts=known))
                 digests.append(digest)
@@ -92,13 +95,14 @@ class Searching(ABC, Generic[StoredT]):
         return self.until_whole(ask)
 
     def read(self, question: Callable[[StoredT], T]) -> T:
-        """What ``question`` finds in the newest generation."""
+        """Call ``question`` with the reader of the newest generation, again if that generation is purged meanwhile."""
         return self.until_whole(lambda: question(self.reader))
 
     def until_whole(self, ask: Callable[[], T]) -> T:
-        """An answer of one generation. If a writer has taken its files away meanwhile, there is a newer one.
+        """Call ``ask`` and repeat it with a newer generation if a writer has deleted files of the current one.
 
-        A page of that generation has expired then: it cannot go on in another.
+        A page token of a deleted generation raises ExpiredPageError: its ranking cannot be continued in another
+        generation.
         """
         failed = -1
         while True:
@@ -113,19 +117,22 @@ class Searching(ABC, Generic[StoredT]):
                 failed = newest
 
     def image_encoders(self) -> dict[int, Encoder]:
-        """By space, each with the proof that it made the space's vectors. Raises EncoderMismatchError."""
+        """Return the encoder of each image space by space id, checked against the space.
+
+        Raises EncoderMismatchError.
+        """
         spaces = self.reader.current.image_spaces
         return {space.space_id: self._composer.encoder(space, "image") for space in spaces}
 
     def caption_encoders(self) -> dict[int, Encoder]:
-        """That of the space of captions by its id, where there is one. Raises EncoderMismatchError."""
+        """Return the encoder of the caption space by its id; empty if there is none. Raises EncoderMismatchError."""
         space = self.reader.current.caption_space
         return {} if space is None else {space.space_id: self._composer.encoder(space, "text")}
 
     def close(self) -> None:
         self._editions.close()
 
-    # -- the steps of a search, which imseek.several takes for several collections ------------------------
+    # -- the steps of a search; imseek.several combines them over several collections --------------------
 
     def prepare(
         self,
@@ -136,9 +143,10 @@ class Searching(ABC, Generic[StoredT]):
         composed: Composed | None = None,
         texts: Mapping[str, Float32] | None = None,
     ) -> Asked:
-        """What is asked of which generation: that of a page token, or else the newest.
+        """Prepare a query for one generation: that of its page token, or else the newest.
 
-        ``composed`` are the vectors of the query, ``texts`` those of texts in it, where they are there already.
+        ``composed`` (the query's vectors) and ``texts`` (vectors of its texts) are used if they were computed
+        already. Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError, ExpiredPageError.
         """
         check(query)
         edition = newest or self._editions.newest()
@@ -156,7 +164,7 @@ class Searching(ABC, Generic[StoredT]):
         return asked
 
     def find(self, asked: Sequence[Asked]) -> list[Sifted]:
-        """What the indexes find, and what the stages that look at one collection keep of it."""
+        """Search the indexes for each query and apply the stages that work within one collection."""
         first = _first_searches(asked)
         found = []
         for one, known in zip(asked, first, strict=True):
@@ -168,9 +176,7 @@ class Searching(ABC, Generic[StoredT]):
 
     def _sifted(self, asked: Asked, matches: Matches, approximate: bool) -> Sifted:
         query = asked.query
-        if (
-            asked.window.whole
-        ):  # All of it is shown in an order of its own: rungs of the ranking do not matter.
+        if asked.window.whole:  # All candidates are re-ranked: the rungs of the ranking do not matter.
             matches = top_k(matches.ids, matches.scores, len(matches))
         pool, relevant = sift(
             Pool.of(matches.ids, matches.scores), query, asked.facts, self._references.judges(asked)
@@ -185,7 +191,7 @@ class Searching(ABC, Generic[StoredT]):
         return Sifted(asked, pool, cut, approximate, beyond and not reached, notes)
 
     def _texts(self, queries: Sequence[Query], reader: Stored) -> dict[By, Mapping[str, Float32]]:
-        """What the texts of many queries are in the spaces that they are asked of."""
+        """Encode the texts of several queries together. Returns their vectors by ``by`` and text."""
         found: dict[By, Mapping[str, Float32]] = {}
         if len(queries) > 1:
             for by in {query.by for query in queries}:
@@ -195,7 +201,7 @@ class Searching(ABC, Generic[StoredT]):
         return found
 
     def _allowed(self, query: Query, edition: Edition[StoredT]) -> Allowed | None:
-        """The images that the query's condition holds for; None where it has none. Raises QueryError."""
+        """Return the images that satisfy the query's condition, or None if it has none. Raises QueryError."""
         if query.where is None:
             return None
         held = edition.allowed.get(query.where)
@@ -209,7 +215,7 @@ class Searching(ABC, Generic[StoredT]):
 
 
 class Engine(Searching[Reader]):
-    """Searches the collection in a folder. ``device`` may name the cards that search vectors."""
+    """Searches a collection in a folder. ``device`` selects where vectors are searched, for example on GPUs."""
 
     def __init__(
         self, root: Path, encoder: EncoderSource, *, kind: str = "faiss", device: str = "auto"
@@ -218,7 +224,7 @@ class Engine(Searching[Reader]):
         self._filters = Filters()
 
     def scores(self, query: Query, ids: Ids) -> Float32:
-        """See :func:`imseek.maps.scores`."""
+        """Score the given images for a query; see :func:`imseek.maps.scores`."""
 
         def ask() -> Float32:
             newest = self._editions.newest()
@@ -235,7 +241,7 @@ class Engine(Searching[Reader]):
 
 
 def _remembering(asked: Asked, known: Matches | None) -> Callable[[int, bool], Matches]:
-    """The search of one query, of which the first answer may be known."""
+    """Return the query's search function, which reuses the result of its first search if ``known``."""
 
     def search(k: int, exact: bool) -> Matches:
         return known if known is not None and (k, exact) == asked.first else asked.search(k, exact)
@@ -244,7 +250,7 @@ def _remembering(asked: Asked, known: Matches | None) -> Callable[[int, bool], M
 
 
 def _first_searches(asked: Sequence[Asked]) -> list[Matches | None]:
-    """The answers to the first search of each query, where several go through one index together."""
+    """Run the first search of each query, batched where queries share an index and parameters; None for the others."""
     found: list[Matches | None] = [None] * len(asked)
     alike: dict[tuple[object, ...], list[int]] = {}
     for position, one in enumerate(asked):

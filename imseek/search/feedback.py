@@ -1,10 +1,10 @@
-"""A query after some of its answers were marked: more like these, less like those.
+"""Relevance feedback: move a query towards images marked as right and away from those marked as wrong.
 
-Rocchio's way (*Relevance feedback in information retrieval*, 1971): a weighted sum of the query, the mean of the
-wanted and, taken away, the mean of the unwanted. Vectors of pictures share a large common part, which says "a picture"
-and which vectors of words do not have, so that what marked pictures have in particular would drown in it. Therefore
-the means are taken relative to the mean of the collection and scaled to length 1 before they are added. The weights
-were chosen on half A of the stamps: docs/decisions/0014-feedback.md.
+Rocchio's method (*Relevance feedback in information retrieval*, 1971): a weighted sum of the query and the mean of
+the wanted images, minus the mean of the unwanted ones. Image vectors share a large common component that text vectors
+lack; it would drown what is specific to the marked images. The means are therefore taken relative to the collection's
+mean and scaled to length 1 before they are added. The weights were tuned on half A of the stamps:
+docs/decisions/0014-feedback.md.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from imseek.types import Float32
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 
-#: Weight of the wanted, beside a query of weight 1.
+#: Weight of the wanted images, relative to a query of weight 1.
 MORE: Final = 3.0
-#: Weight of the unwanted, as a share of the length of query and wanted together: the best answers and the unwanted
-#: among them are much alike, so that more would take away what was asked for.
+#: Weight of the unwanted images, as a share of the length of query and wanted together. The best results and the
+#: unwanted images among them are similar, so a larger weight would remove what the user asked for.
 LESS: Final = 0.1
 #: A mean of marked images shorter than this has no direction.
 _NOTHING: Final = 1e-3
@@ -34,13 +34,13 @@ def refine(
     less: Float32,
     mean: npt.NDArray[np.floating[Any]] | None = None,
 ) -> Float64:
-    """(dim,) float64 of norm 1: the query (dim,), of norm 1, after marks.
+    """Return the refined query (dim,) float64 with norm 1, from a query (dim,) of norm 1 and marked images.
 
-    ``more`` (a, dim) and ``less`` (b, dim) are unit rows of stored images; a or b or both may be 0. ``mean`` (dim,) is
-    the mean of the collection's rows, or of a sample of them, not normalised; without it the marks count as they are.
-    In a collection of several spaces each is refined for itself.
+    ``more`` (a, dim) and ``less`` (b, dim) are unit rows of stored images; a and b may be 0. ``mean`` (dim,) is the
+    mean of the collection's rows or of a sample, not normalised; without it the marks are used uncentred. With
+    several spaces, refine each separately.
 
-    Raises UsageError for other shapes, QueryError for a query that is zero or not finite. By their weights, marks
+    Raises UsageError for other shapes, QueryError if the query is zero or not finite. The weights ensure that marks
     cannot cancel a query out.
     """
     vector = query.astype(np.float64)
@@ -57,7 +57,7 @@ def refine(
 
 
 def _direction(rows: Float32, mean: npt.NDArray[np.floating[Any]] | None) -> Float64:
-    """(dim,) of norm 1: where the mean of the rows lies, seen from ``mean``; zeros where that is nowhere."""
+    """Return the unit vector (dim,) from ``mean`` to the mean of the rows; zeros if that has no direction."""
     if not len(rows):
         return np.zeros(rows.shape[1])
     centre: Float64 = rows.mean(axis=0, dtype=np.float64)

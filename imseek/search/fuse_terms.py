@@ -1,10 +1,10 @@
-"""Several terms become one direction in a space.
+"""Fuses the terms of a query into one vector per space.
 
-The cosines of a picture with other pictures are larger and spread wider than those of words with pictures, so in a
-plain sum pictures decide. Each term is divided by the standard deviation of its cosines over a sample of the
-collection instead: this orders images exactly as the sum of standardised scores (z-scores) does, since what a z-score
-takes away is the same for every image, and it is still one vector, which any index can search.
-docs/decisions/0015-fusion.md has what else was measured.
+Cosines between pictures are larger and spread wider than those between text and pictures, so pictures would dominate
+a plain sum. Each term is therefore divided by the standard deviation of its cosines over a sample of the collection.
+This ranks images exactly as a sum of z-scores does, since the mean that a z-score subtracts is the same for every
+image, and the result is still one vector that any index can search. docs/decisions/0015-fusion.md lists the
+alternatives measured.
 """
 
 from __future__ import annotations
@@ -20,53 +20,53 @@ from imseek.types import Float32
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 
-#: Rows that the sample has at most. Read from where they lie in runs of ``_RUN``, they take 2 MB in 512 dimensions.
+#: Maximum rows in the sample. Read in runs of ``_RUN`` rows, they take 2 MB in 512 dimensions.
 SAMPLE: Final = 2048
 _RUN: Final = 32
-#: A vector that is no longer has no direction.
+#: A shorter vector has no direction.
 SHORTEST: Final = 1e-6
-#: With fewer rows, deviations say little: then terms are added up as they are.
+#: With fewer rows the deviations are unreliable, and terms are summed unscaled.
 _FEWEST: Final = 32
-#: A term counts at most so many times as much as one whose cosines spread widest.
+#: Maximum boost of a term, relative to the term whose cosines spread widest.
 _MOST: Final = 10.0
 
 
 def blend(units: Sequence[Float64], weights: Sequence[float], sample: Float32) -> tuple[Float64, float]:
-    """The direction (dim,) of terms, not normalised, and how long their plain sum is; zeros where terms cancel out.
+    """Fuse terms into a direction (dim,), not normalised; also return the length of their plain sum.
 
-    ``units`` are unit vectors (dim,), ``weights`` theirs; ``sample`` (n, dim) holds rows of the collection. One term is
-    left as it is.
+    Both are zero if the terms cancel out. ``units`` are unit vectors (dim,) with ``weights``; ``sample`` (n, dim)
+    holds rows of the collection. A single term is only weighted.
     """
     counts, stacked = np.array(weights), np.stack(units)
     plain: Float64 = counts @ stacked
     length = float(np.linalg.norm(plain))
     if length < SHORTEST:
-        return np.zeros_like(plain), 0.0  # whatever is left is rounding
+        return np.zeros_like(plain), 0.0  # what is left is rounding error
     if len(units) == 1 or len(sample) < _FEWEST:
         return plain, length
     spreads = (sample.astype(np.float64) @ stacked.T).std(axis=0)
     widest = float(spreads.max())
-    if widest < SHORTEST:  # all rows are the same
+    if widest < SHORTEST:  # all rows are equal
         return plain, length
     direction: Float64 = (counts * widest / np.maximum(spreads, widest / _MOST)) @ stacked
     return direction, length
 
 
 def sample_rows(segments: Sequence[Segment], most: int = SAMPLE) -> Float32:
-    """(n, dim) live rows, at most ``most``, from evenly spread runs: always the same of the same segments."""
+    """Return at most ``most`` live rows (n, dim) from evenly spread runs; deterministic for the same segments."""
     chosen = zip(segments, _sampled(segments, most), strict=True)
     found = [segment.rows[rows].astype(np.float32) for segment, rows in chosen]
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
 
 def sample_ids(segments: Sequence[Segment], most: int = SAMPLE) -> Ids:
-    """(n,) int64: the images whose rows :func:`sample_rows` gives, in its order."""
+    """Return the image ids (n,) int64 of the rows that :func:`sample_rows` returns, in the same order."""
     chosen = zip(segments, _sampled(segments, most), strict=True)
     return np.concatenate([np.empty(0, np.int64), *(segment.ids[rows] for segment, rows in chosen)])
 
 
 def _sampled(segments: Sequence[Segment], most: int) -> Iterator[Ids]:
-    """Row numbers of each segment."""
+    """Yield the sampled row numbers of each segment."""
     total = sum(len(segment.ids) for segment in segments)
     runs = -(-total // _RUN)
     step = max(1, -(-total // most))

@@ -1,4 +1,4 @@
-"""The generations of a collection that a process answers from: the newest, and one that pages still refer to."""
+"""Caches the generations that a process searches: the newest, and one that page tokens still refer to."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
     from imseek.data.vectors.snapshot import Snapshot
 
-#: Seconds for which an earlier generation is kept, once a newer one has been taken up.
+#: Seconds that an earlier generation is kept after a newer one has been opened.
 KEPT: Final = 600.0
-#: Bytes of vectors that it may hold which the newer one does not: it goes at once where a merge has written more anew.
+#: Maximum bytes of vectors that the earlier generation may hold and the newer does not; beyond that, after a large
+#: merge, it is dropped at once.
 OWN: Final = 256 << 20
 
 
 @dataclass(slots=True, eq=False)
 class Edition:
-    """One generation, its reader, and the indexes that were opened of it, by space.
+    """One generation with its reader and the indexes opened so far, by space id.
 
-    ``before`` are indexes of an earlier generation, which new ones are made from; ``paged`` tells that somebody holds a
-    token for more of this one. ``samples`` are those that were asked for, by space and size, ``allowed`` the
-    images for which a condition holds. ``notes`` are on spaces whose approximate index is damaged.
+    ``before`` holds indexes of an earlier generation, from which new ones are built. ``paged`` is True once a page
+    token has been issued. ``samples`` caches samples by space and size, ``allowed`` the images that satisfy a
+    condition. ``notes`` are messages about spaces whose approximate index is damaged or not trusted.
     """
 
     reader: Reader
@@ -50,7 +51,7 @@ class Edition:
     paged: bool = False
 
     def sample(self, space: SpaceInfo, most: int = SAMPLE) -> Float32:
-        """At most ``most`` rows (n, dim) of live images, the same in all spaces and whenever they are asked for."""
+        """Return at most ``most`` rows (n, dim) of live images: the same images in all spaces and on every call."""
         key = space.space_id, most
         if key not in self.samples:
             rows = sample_rows(self.reader.segments(space.space_id), most)
@@ -59,7 +60,7 @@ class Edition:
 
 
 class Editions:
-    """Safe to use from several threads. ``device`` is where a user wants vectors searched."""
+    """Opens and caches generations. Thread-safe. ``device`` is where the user wants vectors to be searched."""
 
     def __init__(self, root: Path, kind: str, device: str = "auto") -> None:
         self._root = root
@@ -69,15 +70,18 @@ class Editions:
         self._lock = threading.Lock()
         self._newest = Edition(Reader(root))
         self._earlier: tuple[float, Edition] | None = None
-        self._seen: tuple[int | str, ...] | None = None  # what told of the newest
+        self._seen: tuple[int | str, ...] | None = None  # change stamp of the newest generation
 
     def newest(self) -> Edition:
-        """Raises CollectionNotFoundError where the collection is gone, or another one lies in its place."""
+        """Return the newest generation.
+
+        Raises CollectionNotFoundError if the collection is gone or has been replaced.
+        """
         with self._lock:
             return self._refreshed()
 
     def of(self, generation: int) -> Edition:
-        """Raises ExpiredPageError where that is not the newest, nor one that is kept."""
+        """Return a generation by number. Raises ExpiredPageError if it is neither the newest nor kept."""
         with self._lock:
             newest = self._refreshed()
             kept = [newest] if self._earlier is None else [newest, self._earlier[1]]
@@ -87,7 +91,7 @@ class Editions:
         raise expired(generation, newest.reader.generation)
 
     def index(self, edition: Edition, space: SpaceInfo) -> VectorIndex:
-        """The index of a space, made from that of another generation where there is one.
+        """Return the index of a space, built from that of another generation if possible.
 
         Raises CorruptCollectionError, MissingExtraError, StaleGenerationError.
         """
@@ -121,9 +125,9 @@ class Editions:
             return index
 
     def _snapshot(self, edition: Edition, space: SpaceInfo) -> Snapshot | None:
-        """None where there is none, or it is damaged: it is derived, and all that it finds is in the vectors too.
+        """Return the index snapshot, or None if it is missing, damaged or not trusted: the vectors hold the same data.
 
-        Raises StaleGenerationError where it is gone, and there is a newer generation.
+        Raises StaleGenerationError if it is gone and a newer generation exists.
         """
         try:
             return edition.reader.snapshot(space.space_id)
@@ -143,12 +147,12 @@ class Editions:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why vectors are not searched where the user wants it."""
+        """Messages on why vectors are not searched on the device that the user asked for."""
         note = None if self._placement is None else self._placement.note
         return () if note is None else (note,)
 
     def renew(self) -> int:
-        """Forget what is open, since files of it are gone; returns the newest generation."""
+        """Reopen the collection after files of the open generation were deleted; return its newest generation."""
         with self._lock:
             reader = Reader(self._root)
             self._check(reader.identity.uuid)
@@ -162,7 +166,7 @@ class Editions:
             self._newest.reader.close()
 
     def _refreshed(self) -> Edition:
-        """The lock must be held."""
+        """Return the newest generation, opened if needed. The caller must hold the lock."""
         held, seen = self._newest, look(self._root)
         is_new = seen is None or seen != self._seen
         current = read_current(self._root) if is_new else held.reader.current
@@ -179,7 +183,10 @@ class Editions:
         return self._newest
 
     def _check(self, uuid: str) -> None:
-        """Ids, generations and names of files mean something else in another collection."""
+        """Raise CollectionNotFoundError if another collection lies here.
+
+        Ids, generations and file names mean different things in another collection.
+        """
         if uuid != self._newest.reader.identity.uuid:
             raise CollectionNotFoundError(
                 f"another collection has taken the place of the one that was opened at {self._root}",
@@ -188,12 +195,13 @@ class Editions:
 
 
 def _own_bytes(index: VectorIndex, other: VectorIndex) -> int:
-    """What the vectors of an index take that another one does not have."""
+    """Return the bytes of vectors that ``index`` holds and ``other`` does not."""
     shared = {id(segment.rows) for segment in other.segments}
     return sum(segment.rows.nbytes for segment in index.segments if id(segment.rows) not in shared)
 
 
 def expired(generation: int, newest: int) -> ExpiredPageError:
+    """Return the error for a page token whose generation is no longer kept."""
     return ExpiredPageError(
         f"the page token is of generation {generation}, and the collection is at {newest}",
         hint="ask for the first page again",

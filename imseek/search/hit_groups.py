@@ -1,4 +1,4 @@
-"""Groups of hits: by the folder, the day or the source that they come from."""
+"""Groups hits by a key such as folder, day or source."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """A group: its key, and the positions of its members, which ascend."""
+    """A group: its key and the ascending positions of its members."""
 
     key: Hashable
     positions: tuple[int, ...]
 
 
 def grouped(keys: Sequence[Hashable]) -> list[Members]:
-    """The groups that ``keys`` (one per hit, best first) make, in the order of their best hits."""
+    """Group positions by key. ``keys`` has one key per hit, best first; groups are ordered by their best hit."""
     found: dict[Hashable, list[int]] = {}
     for position, key in enumerate(keys):
         found.setdefault(key, []).append(position)

@@ -1,13 +1,13 @@
-"""Images that are near to every query, and how to push them back.
+"""Hubness correction: demote images that are near to every query.
 
-In a space of many dimensions a few vectors, hubs, are among the nearest of far more queries than their share
-(Radovanović, Nanopoulos and Ivanović, *Hubs in space*, 2010). The correction is that of cross-domain similarity local
-scaling (Conneau et al., *Word translation without parallel data*, 2018, section 2.3): from each image's score, a share
-of what a bank of other queries scores with it at best is taken away. The other half of CSLS, the same of the query, is
-equal for all images and changes no order.
+In a space of many dimensions a few vectors, hubs, are among the nearest neighbours of far more queries than their
+share (Radovanović, Nanopoulos and Ivanović, *Hubs in space*, 2010). The correction is cross-domain similarity local
+scaling, CSLS (Conneau et al., *Word translation without parallel data*, 2018, section 2.3): subtract from each
+image's score a share of its mean score with its nearest queries in a bank. The query-side term of CSLS is the same
+for all images and does not affect the order, so it is left out.
 
-It needs the vectors of the candidates only. On our data it gains nothing that could be told from chance, so it is off
-unless asked for: docs/decisions/0013-hubness.md.
+Only the candidates' vectors are needed. On our data the gain was not distinguishable from chance, so the correction
+is off by default: docs/decisions/0013-hubness.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from imseek.errors import UsageError
 from imseek.types import Float32
 
-#: Everyday words: a bank for queries in words. For pictures, a sample of stored images is one.
+#: Common words: the bank for text queries. For picture queries, a sample of stored images is used.
 BANK_TEXTS: Final = (
     "person", "man", "woman", "child", "crowd", "face", "hand", "animal", "dog", "cat", "bird",
     "fish", "insect", "horse", "tree", "flower", "grass", "forest", "mountain", "sea", "river",
@@ -29,16 +29,16 @@ BANK_TEXTS: Final = (
     "book", "newspaper", "computer", "telephone", "camera", "clock", "tool", "shoe", "hat", "shirt",
     "toy", "ball",
 )  # fmt: skip
-#: How many of the bank's scores count, and how much: chosen on half A of the stamps.
+#: Number of nearest bank queries and weight of the correction, tuned on half A of the stamps.
 NEAREST: Final = 20
 WEIGHT: Final = 0.25
 
 
 def hub_bias(vectors: Float32, bank: Float32, k: int = NEAREST) -> Float32:
-    """(n,) float32: the mean of the ``k`` highest cosines of each image with the bank, in [-1, 1].
+    """Return the mean (n,) float32 of each image's ``k`` highest cosines with the bank, in [-1, 1].
 
-    ``vectors`` (n, dim) are unit rows of images, ``bank`` (b, dim) unit rows of queries of the kind that is asked;
-    where b < k, all of them count. Raises UsageError for an empty bank and for k < 1.
+    ``vectors`` (n, dim) are unit rows of images, ``bank`` (b, dim) unit rows of queries of the same modality as the
+    query. All b count if b < k. Raises UsageError for an empty bank or k < 1.
     """
     if not len(bank) or k < 1:
         raise UsageError("a correction for hubs needs a bank of queries, and at least one of them")
@@ -49,8 +49,9 @@ def hub_bias(vectors: Float32, bank: Float32, k: int = NEAREST) -> Float32:
 
 
 def corrected(scores: Float32, bias: Float32, weight: float = WEIGHT) -> Float32:
-    """(n,) float32 to order images by, from their scores (n,) and :func:`hub_bias` (n,). No longer cosines.
+    """Return corrected scores (n,) float32 for ordering; they are not cosines.
 
-    Take several times as many candidates as are wanted: an image may rise from beyond the last one shown.
+    ``scores`` (n,) are those of images, ``bias`` (n,) comes from :func:`hub_bias`. Fetch several times as many
+    candidates as needed: the correction may lift an image from below the last one shown.
     """
     return scores - np.float32(weight) * bias

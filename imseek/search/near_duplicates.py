@@ -1,9 +1,9 @@
-"""Near-duplicates: which hits show the same picture, so that one can stand for all.
+"""Finds near-duplicates among hits, so that one can represent all hits that show the same picture.
 
-Two signs, since each is blind where the other sees. Vectors are near where two pictures mean the same, which two
-photographs of one thing do, and letters that mirror each other. Perceptual hashes (64-bit DCT) are near where they look
-the same at 32 × 32, but a crop or a frame shifts all of that. So the nearer one is, the less near the other has to be.
-The numbers were chosen on half A of the stamps of bench/near_duplicates.py.
+Two signals are combined, because each misses what the other detects. Vectors are close when pictures mean the same,
+which includes different photographs of one object, or mirrored letters. Perceptual hashes (64-bit DCT) are close when
+pictures look the same at 32 × 32, but a crop or a frame changes them. So the stronger one signal is, the weaker the
+other may be. The thresholds were tuned on half A of the stamps of bench/near_duplicates.py.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from imseek.types import Float32
 
 Positions = npt.NDArray[np.int64]
 
-#: The same picture: at least this cosine, and hashes that differ in at most so many of 64 bits.
+#: Pairs of minimum cosine and maximum number of differing hash bits (of 64) for the same picture.
 ALIKE: Final = ((0.80, 10), (0.90, 16))
-#: The same where a hash is missing.
+#: Minimum cosine for the same picture if a hash is missing.
 SAME: Final = 0.99
 
 
 def stand_ins(vectors: Float32, hashes: npt.NDArray[np.uint64]) -> Positions:
-    """For each of m hits, best first, the position of the one that stands for it: (m,) int64; its own, if none does.
+    """Return for each of m hits, best first, the position (m,) int64 of its representative: its own if it has no other.
 
-    ``vectors`` is (m, dim) unit rows; ``hashes`` (m,), where 0 says nothing. A hit is stood for by the best hit that is
-    stood for by itself and near-duplicate to it, so that chains of ever so small differences do not join. Memory 4 · m²
-    bytes.
+    ``vectors`` is (m, dim) unit rows; ``hashes`` (m,), 0 for unknown. A hit is represented by the best hit that
+    represents itself and is a near-duplicate of it, so chains of small differences do not merge. Takes 4 · m² bytes
+    of memory.
     """
     count = len(vectors)
     stands = np.arange(count, dtype=np.int64)
-    first = np.zeros(count, np.bool_)  # Those that stand for themselves.
+    first = np.zeros(count, np.bool_)  # hits that represent themselves
     cosines = vectors @ vectors.T
     for n in range(count):
         before = np.flatnonzero(first[:n])
@@ -45,7 +45,10 @@ def stand_ins(vectors: Float32, hashes: npt.NDArray[np.uint64]) -> Positions:
 
 
 def same_picture(cosines: Float32, hashes: npt.NDArray[np.uint64], one: np.uint64) -> npt.NDArray[np.bool_]:
-    """(m,): which of the pictures with these hashes, and these cosines to another one of hash ``one``, are the same."""
+    """Return (m,) bool: whether each picture shows the same as a reference with hash ``one``.
+
+    ``hashes`` (m,) are the pictures' hashes, ``cosines`` (m,) their cosines to the reference.
+    """
     known = (hashes != 0) & (one != 0)
     apart = hamming(hashes, one)
     same: npt.NDArray[np.bool_] = ~known & (cosines >= SAME)
@@ -55,12 +58,12 @@ def same_picture(cosines: Float32, hashes: npt.NDArray[np.uint64], one: np.uint6
 
 
 def hamming(hashes: npt.NDArray[np.uint64], one: np.uint64 | npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    """In how many bits each of ``hashes`` (m,) differs from ``one``, which may be (m,) too: (m,) uint8."""
+    """Return the number of bits (m,) uint8 in which ``hashes`` (m,) differ from ``one``, which may also be (m,)."""
     return count_bits(hashes ^ one)
 
 
 def count_bits(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    """How many bits of each are set: uint8, of the same shape."""
+    """Return the number of set bits of each word: uint8, of the same shape."""
     if hasattr(np, "bitwise_count"):  # NumPy 2
         counted: npt.NDArray[np.uint8] = np.bitwise_count(words)
         return counted
@@ -71,5 +74,5 @@ def count_bits(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
 
 @cache
 def _ones() -> npt.NDArray[np.uint8]:
-    """Of all numbers of 16 bits."""
+    """Return the number of set bits of every 16-bit number."""
     return np.array([n.bit_count() for n in range(1 << 16)], np.uint8)

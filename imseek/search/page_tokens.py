@@ -1,9 +1,8 @@
-"""Page tokens: where an answer goes on.
+"""Page tokens: opaque strings that continue an answer on its next page.
 
-A token says of which generation the answer is, of which query, how many hits lie behind, and how deep its first search
-went (:mod:`imseek.search.stable_order`). It is opaque text that is safe in URLs. A check sum tells a damaged one from
-one that belongs to another query; neither is a secret, and nothing in a token is trusted beyond the place it points
-at.
+A token holds the generation, a digest of the query, the offset, and the depth of the first search
+(:mod:`imseek.search.stable_order`). It is safe in URLs. A checksum distinguishes a damaged token from one of another
+query. Nothing in a token is secret, and nothing in it is trusted except the position it points to.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ _HEAD: Final = struct.Struct(f">BBQI{_DIGEST}s")
 _GENERATION: Final = struct.Struct(">Q")
 _SUM: Final = struct.Struct(">I")
 
-#: Fields of a query that another page of its answer may have otherwise.
+#: Fields of a query that may differ between pages of one answer.
 _FREE: Final = frozenset({"page", "limit"})
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Where an answer goes on: after ``offset`` hits (groups, where hits are grouped).
+    """A position in an answer: after ``offset`` hits (groups, if hits are grouped).
 
-    ``generations`` are those of the collections that were asked, in their order; ``depth`` is how many places of the
-    ranking the first search covered; ``digest`` is :func:`digest` of the query.
+    ``generations`` are those of the collections searched, in their order; ``depth`` is how many ranks the first
+    search covered; ``digest`` is :func:`digest` of the query.
     """
 
     generations: tuple[int, ...]
@@ -46,17 +45,20 @@ class Page:
     digest: bytes
 
     def token(self) -> str:
-        """At most 60 characters for one collection: letters, digits, ``-`` and ``_``."""
+        """Encode the position as a token of letters, digits, ``-`` and ``_``.
+
+        It has at most 60 characters for one collection.
+        """
         head = _HEAD.pack(_VERSION, len(self.generations), self.offset, self.depth, self.digest)
         body = head + b"".join(map(_GENERATION.pack, self.generations))
         return base64.urlsafe_b64encode(body + _SUM.pack(zlib.crc32(body))).decode("ascii").rstrip("=")
 
     @classmethod
     def read(cls, token: str, expected: bytes, collections: int = 1) -> Page:
-        """The page that a token stands for.
+        """Decode a token.
 
-        Raises QueryError for what is no token, is damaged, or belongs to a query other than that of the digest
-        ``expected`` or to another number of collections.
+        Raises QueryError if it is not a token, is damaged, or belongs to a query whose digest is not ``expected`` or
+        to another number of collections.
         """
         page = _unpacked(token)
         if page.digest != expected or len(page.generations) != collections:
@@ -89,22 +91,23 @@ def _unpacked(token: str) -> Page:
         raise damaged
     generations = tuple(one for (one,) in _GENERATION.iter_unpack(body[_HEAD.size :]))
     page = Page(generations, offset, depth, digest)
-    if page.token() != token:  # base64 has several spellings of some bytes
+    if page.token() != token:  # base64 has several encodings of some bytes
         raise damaged
     return page
 
 
 def digest(query: Any, collections: Sequence[str]) -> bytes:
-    """12 bytes that stand for what a query (a dataclass) asks of the collections with these UUIDs.
+    """Return a 12-byte digest of a query (a dataclass) to the collections with these UUIDs.
 
-    Its fields ``page`` and ``limit`` do not count. A picture's file counts by its path, size and time of change.
+    The fields ``page`` and ``limit`` are ignored. A picture file is represented by its path, size and modification
+    time.
     """
     seen = hashlib.sha256()
     for uuid in collections:
         _update(seen, uuid)
     for field in fields(query):
         value = getattr(query, field.name)
-        # Most are what they are by default, and telling so takes less time than hashing them.
+        # Most fields have their default, and skipping those is faster than hashing them.
         unsaid = type(value) is type(field.default) and value == field.default
         if field.name not in _FREE and not unsaid:
             _update(seen, field.name)
@@ -113,7 +116,7 @@ def digest(query: Any, collections: Sequence[str]) -> bytes:
 
 
 def _update(seen: Any, value: Any) -> None:
-    """Feed a value with its type and length, so that no two different ones look alike."""
+    """Feed a value with its type and length, so that different values never hash the same input."""
     if isinstance(value, tuple | list):
         seen.update(f"<{len(value)}>".encode())
         for member in value:

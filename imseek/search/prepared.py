@@ -1,4 +1,4 @@
-"""What one collection finds for one query, before it is put in order for the page that was asked for."""
+"""A query prepared for one collection, and the candidates that the collection returns for it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from imseek.search.space_fusion import Part, best
 from imseek.search.stable_order import APPROXIMATE
 from imseek.types import Float32, SpaceInfo
 
-#: The most that a token's four bytes hold.
+#: The largest depth that fits into the four bytes of a token.
 _DEEPEST = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which part of the ranking is wanted: ``limit`` hits or groups after ``offset``, and how deep the first page of
-    the answer searched (:mod:`imseek.search.stable_order`)."""
+    """The part of the ranking that a page needs: ``limit`` hits or groups after ``offset``.
+
+    ``depth`` is how deep the first page searched (:mod:`imseek.search.stable_order`); ``whole`` is True if the stages
+    need all candidates at once.
+    """
 
     offset: int
     limit: int
@@ -34,9 +37,9 @@ class Window:
 
     @property
     def count(self) -> int:
-        """How many of the ranking it takes; one more than are shown tells whether there is a next page.
+        """The number of ranks to fetch: one more than shown, to know whether a next page exists.
 
-        Not where that one would be the first to need an exact search.
+        Not one more if that rank would be the first to require an exact search.
         """
         if self.whole:
             return self.depth
@@ -45,6 +48,7 @@ class Window:
 
     @classmethod
     def of(cls, query: Query, page: Page | None) -> Window:
+        """Return the window of a query: of its page, or of its first page if ``page`` is None."""
         whole = looks_at_pool(query)
         if page is not None:
             return cls(page.offset, query.limit, page.depth, whole)
@@ -53,14 +57,17 @@ class Window:
 
 
 def page_of(query: Query, uuids: list[str]) -> tuple[Page | None, bytes]:
-    """The page that a query asks for, None for the first, and the query's digest. Raises QueryError."""
+    """Return the query's page (None for the first) and its digest. Raises QueryError for an invalid token."""
     expected = digest(query, uuids)
     return (None if query.page is None else Page.read(query.page, expected, len(uuids))), expected
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A query to one generation: what its spaces are asked, among which images (None: all), of how many there are."""
+    """A query prepared for one generation: the spaces and indexes to search and the query's vector in each.
+
+    ``allowed`` restricts the search to some images (None: all); ``total`` is the number of images that can be found.
+    """
 
     query: Query
     window: Window
@@ -77,61 +84,63 @@ class Asked:
 
     @property
     def words(self) -> bool:
-        """Whether the query is words and nothing else."""
+        """Whether the query consists of text only."""
         query = self.query
         return all(term.text is not None for term in query.terms) and not query.more and not query.less
 
     @property
     def text(self) -> bool:
-        """Whether words are compared with pictures, which lie apart from each other."""
+        """Whether text is compared with pictures; the two form separate clusters in the space."""
         return self.query.by == "image" and self.words
 
     @property
     def across(self) -> bool:
-        """How an approximate index is to be searched: as for words, unless all that is asked for is pictures.
+        """Whether an approximate index must search as for text, which is the case unless all terms are pictures.
 
-        A vector may be of either kind, and what is right for words is right for pictures too, only slower.
+        A vector may come from either modality; the parameters for text also suit pictures, but are slower.
         """
         return not all(term.shows for term in self.query.terms)
 
     @property
     def exact(self) -> bool:
-        """Whether every search is exact: because the query says so, or because no index is otherwise."""
+        """Whether every search is exact: because the query requires it, or because all indexes are exact."""
         return self.query.exact or all(index.exact for index in self.indexes)
 
     @property
     def count(self) -> int:
+        """The number of ranks to fetch, at least 1 and at most ``total``."""
         return max(1, min(self.window.count, self.total))
 
     @property
     def first(self) -> tuple[int, bool]:
-        """How many the ranking asks for first, and whether exactly (:func:`imseek.search.stable_order.ranked`)."""
+        """Depth of the first search, and whether it is exact (:func:`imseek.search.stable_order.ranked`)."""
         if self.exact or self.window.depth > APPROXIMATE:
             return self.count, True
         return self.window.depth, False
 
     @property
     def facts(self) -> StoredFacts:
-        """Pictures are compared in the spaces that answer, also where it is their captions that do."""
+        """Metadata of the candidates. Images are compared in image spaces, even if the query searches captions."""
         if self.query.by == "caption":
             return StoredFacts(self.reader, self.reader.current.image_spaces[:1], (1.0,))
         return StoredFacts(self.reader, self.spaces, self.composed.shares)
 
     def rows(self, ids: Ids) -> list[Float32]:
-        """(m, dim) float32 unit rows of images in each space that answers."""
+        """Return the (m, dim) float32 unit rows of images in each searched space."""
         return [unit_rows(self.reader, ids, space) for space in self.spaces]
 
     def search(self, k: int, exact: bool) -> Matches:
+        """Return the best ``k`` images, combined over all searched spaces."""
         triples = zip(self.indexes, self.composed.units, self.composed.shares, strict=True)
         return best([Part(*one, self.across) for one in triples], k, self.allowed, exact=exact)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sifted:
-    """The candidates of one collection that its stages have kept, best first.
+    """The candidates of one collection after its stages, best first.
 
-    ``cut`` counts the images below the cutoff, None where there is none. ``beyond`` tells that there are images beyond
-    the candidates; another page may show them, unless the stages look at the pool alone.
+    ``cut`` is the number of images below the cutoff (None: no cutoff). ``beyond`` is True if more images follow the
+    candidates; another page may show them, unless the stages use only the candidates.
     """
 
     asked: Asked
@@ -143,7 +152,7 @@ class Sifted:
 
 
 def answering_spaces(current: Current, query: Query) -> tuple[SpaceInfo, ...]:
-    """Those that answer a query. Raises QueryError where captions are asked for and not embedded."""
+    """Return the spaces that a query searches. Raises QueryError if it searches captions and they are not embedded."""
     if query.by == "caption":
         if current.caption_space is None:
             raise QueryError(

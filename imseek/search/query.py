@@ -1,6 +1,6 @@
-"""What can be asked, as values: the same for the command line, the library and whatever else asks.
+"""Queries and their terms as immutable values, shared by the command line, the library and the servers.
 
-``parse`` reads terms as people type them, ``query_json`` reads and writes whole queries as JSON.
+``term_parser`` parses terms as users type them; ``query_json`` reads and writes whole queries as JSON.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy.typing as npt
 
 from imseek.errors import QueryError
 
-#: What the terms of a query are compared with: pictures, or the captions that some of them have.
+#: What a query's terms are compared with: images, or the captions of those images that have one.
 By: TypeAlias = Literal["image", "caption"]
-#: Where the list of hits ends, beside ``limit``: where relevance does, or nowhere else.
+#: Where the hits end, besides ``limit``: at the end of relevance, or nowhere else.
 Cutoff: TypeAlias = Literal["auto"]
-#: The order of the hits: best first, or newest first among them.
+#: Order of the hits: best first, or newest first.
 Sort: TypeAlias = Literal["score", "date"]
-#: What hits are gathered by.
+#: What hits are grouped by.
 GroupBy: TypeAlias = Literal["folder", "day", "source"]
 
-#: The weight, below 0, of what is typed after ``--not`` or stands in ``not`` of a query as JSON: it works better there
-#: than 1 (docs/decisions/0015-fusion.md). A weight that is told is multiplied by it.
+#: Absolute weight of terms after ``--not`` or in ``not`` of a JSON query, where it works better than 1
+#: (docs/decisions/0015-fusion.md). An explicit weight is multiplied by it.
 NOT: Final = 0.5
 
 _KINDS: Final[tuple[tuple[str, type | tuple[type, ...], str], ...]] = (
@@ -47,12 +47,12 @@ _URL: Final = re.compile(r"https?://[^\s/][^\x00-\x1f\x7f]*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One piece of a query: exactly one of words, a picture (path or bytes; by URL), a stored image, a vector.
+    """One term of a query: exactly one of text, a picture (path, bytes or URL), a stored image's id, or a vector.
 
-    ``weight`` scales what the term adds to the query; negative means "less like this". Only the ratios of the
-    weights of a query count. ``url`` is http or https, and fetched when the query is asked, never from a private
-    address. ``vector`` is (dim,) in the space that is searched first and need not be normalised. Words and vectors
-    speak to that space only, pictures and stored images to all.
+    ``weight`` scales the term; a negative weight means "less like this". Only the ratios of a query's weights matter.
+    ``url`` is http or https, fetched when the query runs, and never from a private address. ``vector`` is (dim,) in
+    the collection's first searched space and need not be normalised. Text and vectors search the first space only,
+    pictures and stored images all spaces.
 
     Raises QueryError.
     """
@@ -83,29 +83,29 @@ class Term:
 
     @property
     def shows(self) -> bool:
-        """Whether the term is a picture, so that every space can tell what is like it."""
+        """Whether the term is a picture or a stored image, which every image space can compare."""
         return self.picture is not None or self.url is not None or self.image_id is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Terms, of which at least one is positive, and how the answer is to be shaped; ``limit`` hits are wanted.
+    """A search query: terms, at least one of them positive, and options that shape the answer of ``limit`` hits.
 
-    How terms are put together, and what a score then means, is told in docs/queries.md.
+    docs/queries.md explains how terms are combined and what scores mean.
 
-    ``by`` says what is compared with the query. With ``"caption"`` that is the caption of each image that has one, in
-    the one space of captions; words, pictures and stored images (their pictures) can all be asked so.
+    ``by`` says what the query is compared with. ``"caption"`` compares it with the captions of images that have one,
+    in the caption space; text, pictures and stored images (by their pictures) can all be used.
 
-    - ``where``: only images for which this condition on their metadata holds (docs/where.md).
-    - ``min_score``: no hit below it. ``cutoff="auto"``: no hit where relevance has ended.
-    - ``more``, ``less``: ids of stored images that the user found right or wrong; they refine the terms.
-    - ``hubness``: correct scores for images that are near everything.
-    - ``sort``: best first, or the newest first of the hits. ``group_by``: hits are gathered by folder, day or source;
-      ``limit`` then counts groups, of which at most ``per_group`` hits each are shown.
-    - ``diversity``: 0 (none) to 1; above 0, a hit that is like those before it comes later (maximal marginal
-      relevance). ``collapse``: near-duplicates count as one hit.
-    - ``page``: the token of an answer to this query, for the hits after those.
-    - ``exact``: no approximate index, whatever it takes.
+    - ``where``: only images whose metadata satisfies this condition (docs/where.md).
+    - ``min_score``: no hits below it. ``cutoff="auto"``: no hits beyond the end of relevance.
+    - ``more``, ``less``: ids of stored images that the user marked as right or wrong; they refine the terms.
+    - ``hubness``: correct the scores of images that are near to everything.
+    - ``sort``: best first, or newest first. ``group_by``: group hits by folder, day or source; ``limit`` then counts
+      groups, each with at most ``per_group`` hits.
+    - ``diversity``: 0 (none) to 1; above 0, hits similar to earlier ones are moved back (maximal marginal relevance).
+      ``collapse``: near-duplicates count as one hit.
+    - ``page``: the token of an answer to this query; returns the next hits.
+    - ``exact``: use no approximate index, whatever it costs.
 
     Raises QueryError.
     """
@@ -171,7 +171,7 @@ def _is_number(value: object) -> bool:
 
 
 def _ids(name: str, values: Iterable[object]) -> tuple[int, ...]:
-    """Each once, in the order given."""
+    """Check a list of ids and drop repeated ones, in order. Raises QueryError."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise QueryError(f"{name} holds ids of images")
     ids = list(values)
@@ -180,12 +180,12 @@ def _ids(name: str, values: Iterable[object]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(one) for one in ids))  # type: ignore[call-overload]
 
 
-#: What :meth:`imseek.Collection.search` takes: words, a picture, a stored image's id, a vector, or a Query.
+#: What :meth:`imseek.Collection.search` accepts: text, a picture, a stored image's id, a vector, or a Query.
 Question: TypeAlias = str | Path | bytes | int | npt.NDArray[np.floating[Any]] | Query
 
 
 def as_query(question: Question, limit: int, by: By = "image") -> Query:
-    """Raises QueryError for what cannot be asked."""
+    """Turn any accepted value into a Query. Raises QueryError for other types."""
     if isinstance(question, Query):
         return question
     if isinstance(question, str):

@@ -1,8 +1,8 @@
-"""A query as JSON, the one form of it: lines of ``imseek search --queries``, and what comes over a network.
+"""Queries as JSON, for lines of ``imseek search --queries`` and for requests over a network.
 
-The schema is imseek/ui/schemas/query.json. Nothing is guessed: a string in ``text`` or ``not`` is words, whatever it
-looks like, one in ``like`` is a URL if it starts like one and else a path (``file://`` too). Anything else is an object
-that says what it is.
+The schema is imseek/ui/schemas/query.json. Nothing is guessed: a string in ``text`` or ``not`` is always text; a
+string in ``like`` is a URL if it starts like one, otherwise a path (or ``file://`` URI). Anything else is an object
+that names its type.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from imseek.errors import QueryError
 from imseek.search.query import NOT, Query, Term
 from imseek.search.term_parser import FILE_URI, path_of_uri
 
-#: Members of an object that is a term, of which exactly one is there, beside ``weight``.
+#: Members of a term object; exactly one is present, besides ``weight``.
 _KINDS: Final = ("text", "path", "url", "image_id", "vector", "picture")
 #: Members that hold terms.
 _LISTS: Final = ("text", "like", "not")
-#: Members that are fields of :class:`Query`, with their types in JSON.
+#: Members that map to fields of :class:`Query`, with their JSON types.
 _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "limit": (int,),
     "by": (str,),
@@ -48,10 +48,10 @@ _EXCERPT: Final = 80  # characters
 
 
 def from_json(document: object, *, files: bool, defaults: Mapping[str, Any] | None = None) -> Query:
-    """The query that ``document``, as ``json.loads`` gives it, is.
+    """Build a query from a decoded JSON document.
 
-    ``files`` is whether it may name files of this machine: only where it comes from the user of this machine.
-    ``defaults`` are fields of :class:`Query` for members that are not there. Raises QueryError.
+    ``files`` allows paths on this machine; pass True only for documents from this machine's user. ``defaults`` are
+    values of :class:`Query` fields for missing members. Raises QueryError.
     """
     if not isinstance(document, dict):
         raise QueryError("a query as JSON is an object")
@@ -74,10 +74,10 @@ def from_json(document: object, *, files: bool, defaults: Mapping[str, Any] | No
 
 
 def to_json(query: Query) -> dict[str, Any]:
-    """The object that :func:`from_json` reads as ``query``, but for the order of its terms.
+    """Return the JSON object from which :func:`from_json` rebuilds the query, apart from the order of its terms.
 
-    Words come first and negative terms last; fields that are as they are by default are left out. Raises QueryError for
-    a vector that JSON cannot hold, and for a path that is not UTF-8.
+    Text comes first and negative terms last; fields with default values are omitted. Raises QueryError for a vector
+    that JSON cannot represent and for a path that is not UTF-8.
     """
     document: dict[str, Any] = {"schema": 1}
     lists: dict[str, list[Any]] = {name: [] for name in _LISTS}
@@ -93,7 +93,7 @@ def to_json(query: Query) -> dict[str, Any]:
 
 
 def read_line(line: str, *, files: bool, defaults: Mapping[str, Any] | None = None) -> Query:
-    """A line of ``--queries``: an object, or else words. Raises QueryError."""
+    """Parse a line of ``--queries``: a JSON object, otherwise text. Raises QueryError."""
     if not line.lstrip().startswith("{"):
         return Query((Term(text=line.strip()),), **(defaults or {}))
     try:
@@ -112,7 +112,7 @@ def _listed(value: object) -> Iterable[object]:
 
 
 def _term(value: object, name: str, files: bool) -> Term:
-    """A term of the list ``name``; those of ``not`` become negative."""
+    """Build a term from a member of the list ``name``; those in ``not`` become negative."""
     sign = -NOT if name == "not" else 1.0
     if isinstance(value, str):
         if name != "like":

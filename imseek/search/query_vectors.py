@@ -1,4 +1,4 @@
-"""From the terms of a query to one vector per space."""
+"""Encodes the terms of a query as one vector per space."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from imseek.types import Float32, SkipReason, SpaceInfo, display_path
 if TYPE_CHECKING:
     from imseek.media.fetcher import FetchLimits
 
-#: Gives the encoder of a space for some modalities: ``("text",)`` loads no image tower.
+#: Returns the encoder of a space for some modalities; ``("text",)`` loads no image tower.
 EncoderSource = Callable[[SpaceInfo, tuple[str, ...]], Encoder]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Composed:
-    """What the spaces are asked: per space a unit vector (dim,) float32, and its share of the score; shares add up
-    to 1. ``notes`` are lines that a user should see."""
+    """The vectors of a query: a unit vector (dim,) float32 per space, and each space's share of the score (sum 1).
+
+    ``notes`` are messages for the user.
+    """
 
     units: tuple[Float32, ...]
     shares: tuple[float, ...]
@@ -39,14 +41,14 @@ class Composed:
 
 
 class Composer:
-    """Encodes terms and puts them together. Safe to use from several threads."""
+    """Encodes terms and fuses them into query vectors. Thread-safe."""
 
     def __init__(self, encoder: EncoderSource) -> None:
         self._encoder = encoder
         self._checked: set[int] = set()
 
     def encoder(self, space: SpaceInfo, modality: str) -> Encoder:
-        """With the proof that it made the space's vectors. Raises EncoderMismatchError."""
+        """Return the encoder of a space, checked to be the one that made its vectors. Raises EncoderMismatchError."""
         encoder = self._encoder(space, (modality,))
         if space.space_id not in self._checked:
             check_fingerprint(encoder, space.encoder, space.fingerprint)
@@ -54,7 +56,7 @@ class Composer:
         return encoder
 
     def texts_of(self, queries: Sequence[Query], space: SpaceInfo) -> Mapping[str, Float32]:
-        """The vectors of all texts in queries to one space, encoded together, which takes a third of the time."""
+        """Encode all texts of several queries to one space in one batch, which takes a third of the time."""
         texts = dict.fromkeys(term.text for query in queries for term in query.terms if term.text is not None)
         if len(texts) < 2:
             return {}
@@ -68,19 +70,19 @@ class Composer:
         sample: Callable[[SpaceInfo], Float32],
         texts: Mapping[str, Float32] = MappingProxyType({}),
     ) -> Composed:
-        """In each space, the direction that its terms make together (see ``blend``), normalised.
+        """Encode the terms and fuse them (see ``blend``) into one normalised vector per space.
 
-        The share of a space is as the plain sum of its terms is long.
+        A space's share of the score is proportional to the length of the plain sum of its terms.
 
-        ``sample`` gives rows (n, dim) of a space, and is asked where there are several terms. ``texts`` are vectors
-        that are there already (:meth:`texts_of`).
+        ``sample`` returns rows (n, dim) of a space and is called only for several terms. ``texts`` are vectors
+        already computed by :meth:`texts_of`.
 
         Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError.
         """
         vectors: list[list[Float64]] = [[] for _ in spaces]
         weights: list[list[float]] = [[] for _ in spaces]
         notes: tuple[str, ...] = ()
-        heaviest = max(abs(term.weight) for term in query.terms)  # only ratios count
+        heaviest = max(abs(term.weight) for term in query.terms)  # only ratios matter
         for term in query.terms:
             found, said = self._term(term, reader, spaces, texts)
             for n, vector in enumerate(found):
@@ -98,7 +100,7 @@ class Composer:
     def _term(
         self, term: Term, reader: Stored, spaces: Sequence[SpaceInfo], texts: Mapping[str, Float32]
     ) -> tuple[list[npt.NDArray[Any]], tuple[str, ...]]:
-        """A vector in each of the spaces that the term speaks to: all, or only the first."""
+        """Encode a term in each space that it searches, all or only the first; also return notes for the user."""
         if term.text is not None:
             encoder = self.encoder(spaces[0], "text")
             known = texts.get(term.text)
@@ -117,7 +119,10 @@ class Composer:
 
 
 def _shown_in(space: SpaceInfo, current: Current) -> int:
-    """The space whose vectors of pictures can be compared with the vectors of ``space``."""
+    """Return the id of the image space whose vectors are comparable with those of ``space``.
+
+    Raises QueryError if there is none.
+    """
     if space.modality == "image":
         return space.space_id
     for other in current.image_spaces:
@@ -139,7 +144,7 @@ def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
 
 
 def _pixels(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
-    """The picture of a term. Raises QueryError for one that cannot be used, MediaError where the web fails."""
+    """Decode the picture of a term. Raises QueryError if it is unusable, MediaError if the network fails."""
     from imseek.media.decode import decode
 
     data, name = fetched(term)
@@ -150,9 +155,9 @@ def _pixels(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
 
 
 def fetched(term: Term, limits: FetchLimits | None = None) -> tuple[bytes, str]:
-    """The bytes of the picture of a term, and what to call it; ``limits`` are for a URL.
+    """Return the bytes of a term's picture, and a name for messages; ``limits`` apply to a URL.
 
-    Raises QueryError, and MediaError where the web fails.
+    Raises QueryError, and MediaError if the network fails.
     """
     if isinstance(term.picture, bytes):
         return term.picture, "the bytes given"

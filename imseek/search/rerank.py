@@ -1,20 +1,20 @@
-"""From the ranking of a query to one page of its answer: stages that each take a pool of candidates and return one.
+"""Re-ranking stages: each takes a set of candidates and returns one, ending with one page of the answer.
 
-In this order, each only where the query asks for it; none changes a score. The first four look at one collection, the
-others at all that are asked together:
+The stages run in this order, each only if the query asks for it; none changes a score. The first four work within one
+collection, the others over all collections searched:
 
-1. *cutoff*: what lies below the end of relevance goes.
-2. *min score*: what scores less goes.
-3. *hubness*: images that are near to everything come later.
-4. *collapse*: of near-duplicates only the best stays, and knows which it stands for.
-5. *diversity*: the best 200 are put in the order of marginal relevance.
-6. *date*: the newest come first, those without a date last. It sorts what is relevant: all that the first two have
-   kept; where the query asks for neither, the hits of the page.
-7. *groups*: hits with one key are put together, the group of the first hit first.
-8. *page*: as many hits, or groups of at most ``per_group`` hits, as the query's limit says.
+1. *cutoff*: drop candidates beyond the end of relevance.
+2. *min score*: drop candidates with a lower score.
+3. *hubness*: move back images that are near to everything.
+4. *collapse*: keep only the best of near-duplicates, which records the others.
+5. *diversity*: order the best 200 by marginal relevance.
+6. *date*: newest first, undated last. If the query has a cutoff or a minimum score, this sorts everything kept;
+   otherwise only the hits of the page.
+7. *groups*: gather hits by key; groups are ordered by their first hit.
+8. *page*: cut to the query's limit of hits, or of groups with at most ``per_group`` hits each.
 
-Stages look at the best 1,000 (or ``limit``, if that is more): there the answer ends. Where there is no stage but the
-second and the last (and the sixth, page by page), it ends with the collection.
+The stages use the best 1,000 candidates (or ``limit``, if larger), and the answer ends there. With only the second
+and eighth stages (and the sixth, page by page), it ends with the collection.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from imseek.search.near_duplicates import stand_ins
 from imseek.search.query import GroupBy, Query
 from imseek.types import Float32
 
-#: How many of the best are shaped, and how many of them diversity puts in another order.
+#: Number of best candidates that the stages use, and how many of them diversity reorders.
 POOL: Final = 1000
 DIVERSE: Final = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """Candidates in the order in which they are to be shown.
+    """Candidates in display order.
 
-    ``ids`` (m,) int64; ``scores`` (m,) float32; ``relevance`` (m,) float32: what puts them in order, the scores
-    unless these are corrected for hubs; ``owners`` (m,): of which of the collections that are asked, 0 where it is one;
-    ``others``: for each, the ids of the near-duplicates that it stands for, best first.
+    ``ids`` (m,) int64; ``scores`` (m,) float32; ``relevance`` (m,) float32: the sort key, equal to the scores unless
+    corrected for hubs; ``owners`` (m,): index of the collection each belongs to, 0 if there is one; ``others``: for
+    each, the ids of the near-duplicates that it represents, best first.
     """
 
     ids: Ids
@@ -56,6 +56,7 @@ class Pool:
 
     @classmethod
     def of(cls, ids: Ids, scores: Float32) -> Pool:
+        """Build a set whose relevance is the scores, from one collection."""
         count = len(ids)
         return cls(ids, scores, scores, np.zeros(count, np.int64), ((),) * count)
 
@@ -63,41 +64,41 @@ class Pool:
         return len(self.ids)
 
     def take(self, positions: npt.ArrayLike) -> Pool:
-        """Those at ``positions``, in that order."""
+        """Return the candidates at ``positions``, in that order."""
         at = np.asarray(positions, np.int64)
         others = tuple(self.others[i] for i in at.tolist())
         return Pool(self.ids[at], self.scores[at], self.relevance[at], self.owners[at], others)
 
     def ordered_by(self, relevance: Float32) -> Pool:
-        """By other numbers (m,), the highest first; equal ones in the order of ids."""
+        """Sort by another relevance (m,), highest first; ties by id."""
         return replace(self, relevance=relevance).take(np.lexsort((self.ids, -relevance)))
 
 
 class Facts(Protocol):
-    """What stages ask about candidates; each is looked up when it is asked for."""
+    """Candidate metadata that stages need, looked up on demand."""
 
     def vectors(self, pool: Pool) -> Float32:
-        """(m, dim) float32 unit rows, whose products tell how alike two images are."""
+        """Return (m, dim) float32 unit rows, whose dot products measure how similar two images are."""
         ...
 
     def hashes(self, pool: Pool) -> npt.NDArray[np.uint64]:
-        """(m,) perceptual hashes, 0 where there is none."""
+        """Return (m,) perceptual hashes, 0 if unknown."""
         ...
 
     def dates(self, pool: Pool) -> list[str | None]:
-        """(m,) when each was taken, by the camera's clock, as text that sorts by time."""
+        """Return (m,) capture times by the camera's clock, as text that sorts by time."""
         ...
 
     def keys(self, pool: Pool, by: GroupBy) -> Sequence[Hashable]:
-        """(m,) the group of each."""
+        """Return (m,) group keys."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shaped:
-    """One page: its hits in order, and, where they are grouped, the groups, whose positions are in ``pool``.
+    """One page: its hits in order and, if grouped, the groups as positions in ``pool``.
 
-    ``sizes`` says of each group how many hits it has in all. ``following`` is the offset of the next page, None after
+    ``sizes`` gives the total number of hits of each group. ``following`` is the offset of the next page, None after
     the last.
     """
 
@@ -108,7 +109,7 @@ class Shaped:
 
 
 def looks_at_pool(query: Query) -> bool:
-    """Whether some stage needs all candidates at once, so that the answer ends with the pool."""
+    """Return whether some stage needs all candidates at once, so that the answer ends with them."""
     return bool(
         query.cutoff is not None
         or query.collapse
@@ -120,7 +121,7 @@ def looks_at_pool(query: Query) -> bool:
 
 
 def check(query: Query) -> None:
-    """Raises QueryError for what cannot be asked together."""
+    """Raise QueryError for options that exclude each other."""
     if query.sort == "date" and query.diversity:
         raise QueryError(
             "hits cannot both be sorted by date and be spread out", hint="leave out sort or diversity"
@@ -128,19 +129,22 @@ def check(query: Query) -> None:
 
 
 class Judges(Protocol):
-    """The stages that compare candidates with what else is in a collection (:mod:`imseek.search.calibration`)."""
+    """Stages that compare candidates with calibration data of a collection (:mod:`imseek.search.calibration`)."""
 
     def kept(self, pool: Pool) -> Pool:
-        """Those above the end of relevance."""
+        """Keep the candidates before the end of relevance."""
         ...
 
     def without_hubs(self, pool: Pool) -> Pool:
-        """Those near to everything later."""
+        """Move back the candidates that are near to everything."""
         ...
 
 
 def sift(pool: Pool, query: Query, facts: Facts, judges: Judges) -> tuple[Pool, int]:
-    """The first four stages, for the candidates of one collection, best first; and how many the first has kept."""
+    """Apply the first four stages to the candidates of one collection, best first.
+
+    Also returns how many candidates the cutoff kept.
+    """
     if query.cutoff is not None:
         pool = judges.kept(pool)
     relevant = len(pool)
@@ -151,9 +155,9 @@ def sift(pool: Pool, query: Query, facts: Facts, judges: Judges) -> tuple[Pool, 
 
 
 def arrange(pool: Pool, query: Query, facts: Facts, offset: int, *, more: bool = False) -> Shaped:
-    """The other stages, for what was kept: the page that begins after ``offset`` hits or groups.
+    """Apply the remaining stages and return the page that starts after ``offset`` hits or groups.
 
-    ``more`` tells that the ranking goes on after the candidates.
+    ``more`` is True if the ranking continues after the candidates.
     """
     if query.diversity:
         pool = spread(pool, facts, query.diversity)
@@ -168,12 +172,12 @@ def arrange(pool: Pool, query: Query, facts: Facts, offset: int, *, more: bool =
 
 
 def at_least(pool: Pool, score: float | None) -> Pool:
-    """Those that score no less."""
+    """Drop candidates with a lower score."""
     return pool if score is None else pool.take(np.flatnonzero(pool.scores >= np.float32(score)))
 
 
 def collapsed(pool: Pool, facts: Facts) -> Pool:
-    """One for all that show the same picture."""
+    """Keep the best of all candidates that show the same picture."""
     stands = stand_ins(facts.vectors(pool), facts.hashes(pool))
     others: dict[int, list[int]] = {}
     for position, first in enumerate(stands.tolist()):
@@ -184,17 +188,17 @@ def collapsed(pool: Pool, facts: Facts) -> Pool:
 
 
 def spread(pool: Pool, facts: Facts, diversity: float) -> Pool:
-    """The best 200 in the order of marginal relevance, then the rest."""
+    """Order the best 200 by marginal relevance, then append the rest."""
     best = pool.take(range(min(DIVERSE, len(pool))))
     order = diverse(best.relevance, facts.vectors(best), diversity)
     return pool.take([*order.tolist(), *range(len(best), len(pool))])
 
 
 def newest_first(pool: Pool, facts: Facts) -> Pool:
-    """By date, descending; hits of one date, and after all those without one, in the order that they had."""
+    """Sort by date, newest first, undated last; ties keep their order."""
     dates = facts.dates(pool)
     dated = sorted((i for i, date in enumerate(dates) if date), key=lambda i: dates[i] or "", reverse=True)
-    # `reverse` keeps the order of equals.
+    # `reverse` keeps the order of ties.
     return pool.take(dated + [i for i, date in enumerate(dates) if not date])
 
 
@@ -220,7 +224,7 @@ def _grouped(pool: Pool, query: Query, facts: Facts, offset: int) -> Shaped:
 
 
 def joined(pools: Sequence[Pool]) -> Pool:
-    """One after the other."""
+    """Concatenate sets of candidates."""
     if not pools:
         return Pool.of(np.empty(0, np.int64), np.empty(0, np.float32))
     return Pool(

@@ -1,4 +1,4 @@
-"""Values out of what a server has answered: JSON that is checked by whoever called."""
+"""Builds images and hits from JSON responses of a server. The caller has validated the JSON."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from imseek.types import Hit, Image, Place
 
 
 def image_of(found: Mapping[str, Any]) -> Image:
+    """Build an image from its JSON object."""
     return Image(
         found["image_id"], _place(found), found["content_hash"], found["metadata"], tuple(found["tags"])
     )
 
 
 def hit_of(found: Mapping[str, Any], uuid: str, *, metadata: bool) -> Hit:
+    """Build a hit of the collection ``uuid`` from its JSON object."""
     vector = found.get("vector")
     return Hit(
         collection=uuid,

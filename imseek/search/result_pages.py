@@ -1,4 +1,4 @@
-"""The page that is shown: what collections found, put together, put in order, and looked up."""
+"""Builds the result page: merges the candidates of all collections, arranges them and looks up what hits carry."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from imseek.types import Hit, HitGroup, Searched, SearchResult, SpaceShare
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What hits carry beside id, score and place."""
+    """What hits carry in addition to id, score and place."""
 
     metadata: bool = True
     vectors: bool = False
 
 
 def answer(found: Sequence[Sifted], digest: bytes, wanted: Wanted) -> SearchResult:
-    """The answer of one or more collections of the same encoders to one query.
+    """Build the result of one query from the candidates of one or more collections with the same encoders.
 
-    Hits of several collections come by score, equal ones in the order of the collections and then of ids.
+    Hits of several collections are ordered by score; ties by the order of the collections, then by id.
     """
     first = found[0].asked
     query, window = first.query, first.window
@@ -59,8 +59,11 @@ def answer(found: Sequence[Sifted], digest: bytes, wanted: Wanted) -> SearchResu
 
 
 def _together(found: Sequence[Sifted]) -> Pool:
-    """By relevance. The order within each is kept also where scores rise once, between rungs of a ranking, so that the
-    first of what is put together stay the first when there is more of each."""
+    """Merge the candidates by relevance.
+
+    The order within a collection is kept, even if scores rise between rungs of its ranking, so that earlier pages
+    stay the same when more candidates are fetched.
+    """
     pools = [
         replace(one.pool, owners=np.full(len(one.pool), owner, np.int64)) for owner, one in enumerate(found)
     ]
@@ -107,7 +110,7 @@ def _next_page(found: Sequence[Sifted], shaped: Shaped, digest: bytes) -> str | 
 
 
 def _notes(found: Sequence[Sifted], shaped: Shaped) -> tuple[str, ...]:
-    """Each once: what was said of the terms, what is known of the encoders, and where the answer ends."""
+    """Return each note once: those on terms and encoders, and where the answer ends."""
     notes = [note for one in found for note in one.notes]
     if shaped.following is None and found[0].asked.window.whole and any(one.beyond for one in found):
         notes.append(

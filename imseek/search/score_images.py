@@ -1,4 +1,4 @@
-"""What a query gives images that somebody names, whichever rank they would have."""
+"""Scores given images for a query, whatever their rank."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _BLOCK: Final = 8192
 
 
 def scores(asked: Asked, reader: Reader, ids: Ids) -> Float32:
-    """(n,) float32, in the order of ``ids`` (n,): cosines, in several spaces their weighted mean; NaN for an image that
-    is not live, has no vector, or is outside of the query's condition."""
+    """Return (n,) float32 scores in the order of ``ids`` (n,): cosines, or their weighted mean over several spaces.
+
+    The score is NaN for an image that is not live, has no vector, or does not satisfy the query's condition.
+    """
     total = np.zeros(len(ids), np.float32)
     for space, unit, share in zip(asked.spaces, asked.composed.units, asked.composed.shares, strict=True):
         rows = Rows(reader.segments(space.space_id), space.dim)

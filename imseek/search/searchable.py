@@ -1,4 +1,4 @@
-"""What collections have in common, wherever they are: a folder here, a server elsewhere, rows in a Milvus."""
+"""The interface shared by all searchable collections: local folders, remote servers and Milvus publications."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Final, Protocol, runtime_checkable
 from imseek.search.query import By, Question
 from imseek.types import CollectionInfo, Image, SearchResult
 
-#: Hits that a server gives in one answer, over all its queries; one with its vector counts as so many.
+#: Maximum hits in one server response, over all its queries; a hit with its vector counts as ``VECTOR`` hits.
 TOGETHER: Final = 100_000
 VECTOR: Final = 10
 
 
 @runtime_checkable
 class Searchable(Protocol):
-    """A :class:`imseek.Collection`, one that a server has (:class:`imseek.RemoteCollection`), or one that was published
-    to Milvus (:class:`imseek.PublishedCollection`)."""
+    """A collection that can be searched.
+
+    Implemented by :class:`imseek.Collection`, :class:`imseek.RemoteCollection` (on a server) and
+    :class:`imseek.PublishedCollection` (in Milvus).
+    """
 
     @property
     def uuid(self) -> str: ...

@@ -1,11 +1,11 @@
-"""The best images over several spaces: the weighted mean of their cosines, exact.
+"""Finds the best images over several spaces: exact top-k by the weighted mean of their cosines.
 
-No index holds that mean, so it is found by the threshold algorithm (Fagin, Lotem and Naor, *Optimal aggregation
-algorithms for middleware*, 2003): the best of each space are fetched, each of them is scored in every space, and the
-answer stands once its last score is above the weighted mean of the scores at which the lists end, since no image that
-is in none of them can have more. Until then the lists grow, in the end to the whole collection. Where spaces agree
-on what is near, the first lists suffice; where they do not, the cost nears that of scoring everything
-(docs/decisions/0007-second-space.md has both).
+No index stores that mean, so the threshold algorithm finds it (Fagin, Lotem and Naor, *Optimal aggregation algorithms
+for middleware*, 2003): fetch the best images of each space, score each of them in every space, and stop once the last
+score of the answer is above the weighted mean of the scores at which the lists end, because no image outside the
+lists can score higher. Until then the lists grow, in the worst case to the whole collection. If the spaces agree on
+what is near, the first lists suffice; if not, the cost approaches that of scoring everything
+(docs/decisions/0007-second-space.md measures both).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from imseek.errors import QueryError
 from imseek.search.backend import Allowed, Index, deepest
 from imseek.types import Float32
 
-#: Lists begin with this many times ``k``, and a few more; each next one is that many times as long.
+#: The first lists have ``_GROWTH`` times ``k`` rows plus ``_FIRST``; each next one is ``_GROWTH`` times as long.
 _GROWTH = 8
 _FIRST = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """What is asked of one space: a unit query (dim,) float32, and the positive share of its cosines in the score.
+    """The query to one space: its index, a unit vector (dim,) float32, and its positive share of the score.
 
-    Shares of all parts add up to 1. All indexes hold the same images. ``text`` says that the query is one of words.
+    Shares of all parts add up to 1. All indexes hold the same images. ``text`` is True for a text query.
     """
 
     index: Index
@@ -41,10 +41,10 @@ class Part:
 
 
 def best(parts: Sequence[Part], k: int, allowed: Allowed | None = None, *, exact: bool = False) -> Matches:
-    """The ``k`` images of the highest scores, fewer where there are fewer; equal scores come in the order of id.
+    """Return the ``k`` best images, or fewer if there are fewer; ties are ordered by id.
 
-    Only images that are ``allowed``, if that is not None. With approximate indexes the answer is proved only where
-    ``exact`` is asked for.
+    ``allowed`` restricts the search. With approximate indexes the result is proven only if ``exact`` is True. Raises
+    QueryError if an index with a maximum depth cannot settle the answer.
     """
     if len(parts) == 1 or len(parts[0].index) == 0:
         return _search(parts[0], k, allowed, exact)
@@ -54,12 +54,12 @@ def best(parts: Sequence[Part], k: int, allowed: Allowed | None = None, *, exact
         fetch = fetch if most is None else min(fetch, most)
         lists = [_search(part, fetch, allowed, exact) for part in parts]
         ids = np.unique(np.concatenate([matches.ids for matches in lists]))
-        if not len(ids):  # nothing is allowed
+        if not len(ids):  # no image is allowed
             return lists[0]
         matches = top_k(ids, _mean(parts, [_scores(part, ids) for part in parts]), k)
-        if all(len(found) < fetch for found in lists):  # they hold all there are
+        if all(len(found) < fetch for found in lists):  # the lists hold all images
             return matches
-        # Rounding keeps the order of what it rounds, so the bound holds to the last bit.
+        # Rounding is monotonic, so the bound holds to the last bit.
         if matches.scores[-1] > _mean(parts, [found.scores[-1:] for found in lists])[0]:
             return matches
         if fetch == most:
@@ -73,7 +73,7 @@ def best(parts: Sequence[Part], k: int, allowed: Allowed | None = None, *, exact
 def best_of_many(
     index: Index, queries: Float32, k: int, allowed: Allowed | None, *, text: bool, exact: bool
 ) -> list[Matches]:
-    """The same in one space, for each of ``queries`` (q, dim): one search, which is cheaper than many."""
+    """Search one space for each of ``queries`` (q, dim) in one call, which is cheaper than several."""
     return _asked(index, queries, k, allowed, text, exact)
 
 
@@ -84,18 +84,18 @@ def _search(part: Part, k: int, allowed: Allowed | Ids | None, exact: bool) -> M
 def _asked(
     index: Index, queries: Float32, k: int, allowed: Allowed | Ids | None, text: bool, exact: bool
 ) -> list[Matches]:
-    """The one place where indexes are asked."""
+    """The only place that calls an index."""
     return index.search(queries, k, allowed=allowed, text=text, exact=exact)
 
 
 def _scores(part: Part, ids: Ids) -> Float32:
-    """The score in one space of each of ``ids``, which ascend."""
+    """Return the score in one space of each of ``ids``, which must ascend."""
     found = _search(part, len(ids), ids, exact=True)
     return found.scores[np.argsort(found.ids)]
 
 
 def _mean(parts: Sequence[Part], scores: Sequence[Float32]) -> Float32:
-    """(n,) float32 from one (n,) per part, in [-1, 1]."""
+    """Return the weighted mean (n,) float32 of one score array (n,) per part, clipped to [-1, 1]."""
     total = np.zeros(len(scores[0]), np.float64)
     for part, one in zip(parts, scores, strict=True):
         total += part.share * one.astype(np.float64)

@@ -1,15 +1,15 @@
-"""The ranking of a query: one order of all images, of which every search returns a prefix.
+"""A stable ranking per query: one order of all images, of which every search returns a prefix.
 
-An exact index has one by definition. An approximate one has not: asked for ten and for a thousand it may find other
-ones among the first ten. Pages that are cut from such answers would repeat hits and leave some out. So a ranking has
-three rungs, each of which only adds to what the one before has found:
+An exact index has such an order by definition, an approximate one has not: asked for ten and for a thousand results
+it may return different first tens, and pages cut from such answers would repeat hits and omit others. So a ranking
+has three rungs, each of which only appends to the previous one:
 
 1. the best ``depth``, approximate: what the first page searched;
 2. the best 1,000, approximate;
 3. all, exact.
 
-Within a generation each rung gives the same answer whenever it is asked. Scores are exact on all of them; where a rung
-begins they may rise once, by what the one before has missed.
+Within a generation each rung always gives the same result. Scores are exact on all rungs; at the start of a rung they
+may rise once, by the images that the previous rung missed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ import numpy as np
 
 from imseek.data.vectors import Matches
 
-#: How deep an approximate index is asked. Beyond, searches are exact.
+#: Maximum depth of an approximate search; deeper searches are exact.
 APPROXIMATE: Final = 1000
 
-#: Gives the best k, approximate or, where True is said, exact.
+#: Returns the best k; exact if the flag is True.
 Searching = Callable[[int, bool], Matches]
 
 
 def ranked(search: Searching, count: int, depth: int, *, exact: bool) -> tuple[Matches, bool]:
-    """The first ``count`` of the ranking whose first rung is ``depth`` deep, and whether it is approximate.
+    """Return the first ``count`` images of the ranking, and whether it is approximate.
 
-    ``count`` is at most the number of images that can be found; fewer are returned where there are fewer. ``exact``
-    says that every search is exact anyway, or shall be. An approximate search may find fewer than it is asked for:
-    then the next rung is taken.
+    The first rung is ``depth`` deep. ``count`` must not exceed the number of images that can be found; fewer are
+    returned if there are fewer. ``exact`` makes every search exact. If an approximate search finds fewer images than
+    requested, the next rung is used.
     """
     if exact or depth > APPROXIMATE:
         return search(count, True), False
@@ -46,7 +46,7 @@ def ranked(search: Searching, count: int, depth: int, *, exact: bool) -> tuple[M
 
 
 def _joined(first: Matches, second: Matches) -> Matches:
-    """``first``, then what only ``second`` has, in its order."""
+    """Append to ``first`` those matches that only ``second`` has, in its order."""
     new = ~np.isin(second.ids, first.ids)
     return Matches(
         np.concatenate([first.ids, second.ids[new]]), np.concatenate([first.scores, second.scores[new]])

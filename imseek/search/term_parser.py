@@ -1,7 +1,7 @@
-r"""Terms as people type them. Pure: no file is looked for here.
+r"""Parses query terms as users type them, without touching the file system.
 
     term   = [ weight ":" ] what
-    weight = digits, with a fraction or without                  2:  0.5:  .5:
+    weight = digits, with or without a fraction                 2:  0.5:  .5:
     what   = "http://…" | "https://…"                            a picture on the web
            | "/…" | "./…" | "../…" | "~/…" | "file://…"          a picture in a file
            | "id:" digits                                        a stored image
@@ -9,11 +9,11 @@ r"""Terms as people type them. Pure: no file is looked for here.
            | "text:" words                                       these words, whatever they look like
            | words                                               where a picture is expected: a file of that name
 
-A weight is looked for once. So words that begin like one get a weight of their own (``1:16:9 screens``) or the
-prefix (``text:16:9 screens``). Only that prefix keeps white space at the ends.
+Only one weight is read. Text that starts like a weight needs an explicit one (``1:16:9 screens``) or the prefix
+(``text:16:9 screens``). Only that prefix preserves leading and trailing white space.
 
-This is for what a user types on their own machine: a term may name any file. What comes from elsewhere is read
-by ``query_json``, where words are words.
+Use it only for input from this machine's user: a term may name any file. Input from elsewhere is read by
+``query_json``, where text is always text.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _TEXT: Final = "text:"
 
 
 def parse(said: str, *, picture: bool = False, stdin: Callable[[], bytes] | None = None) -> Term:
-    """The term that ``said`` is; ``picture`` where a bare name is that of a file, not words.
+    """Parse a term. ``picture`` makes a bare name a file name instead of text.
 
-    ``stdin`` gives the bytes of standard input; without it, ``-`` is refused. Raises QueryError.
+    ``stdin`` returns the bytes of standard input; without it, ``-`` is refused. Raises QueryError.
     """
     weight, what = split_weight(said)
     if what == STDIN:
@@ -64,7 +64,7 @@ def parse(said: str, *, picture: bool = False, stdin: Callable[[], bytes] | None
 
 
 def split_weight(said: str) -> tuple[float, str]:
-    """The weight of a term, 1 where none is told, and the rest. Raises QueryError for 0 and for infinity."""
+    """Split a term into its weight (1 if absent) and the rest. Raises QueryError for a weight of 0 or infinity."""
     found = _WEIGHT.match(said)
     if found is None:
         return 1.0, said
@@ -78,9 +78,9 @@ def split_weight(said: str) -> tuple[float, str]:
 
 
 def format_term(term: Term) -> str:
-    """What :func:`parse` makes ``term`` of, but for the sign of its weight, which the place of a term tells.
+    """Return the text from which :func:`parse` rebuilds ``term``, without the sign of its weight.
 
-    Raises QueryError for bytes and vectors, which cannot be typed.
+    The context gives the sign. Raises QueryError for bytes and vectors, which cannot be typed.
     """
     if term.text is not None:
         what = term.text if _is_plain(term.text) else _TEXT + term.text
@@ -100,7 +100,7 @@ def format_term(term: Term) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether these words, with a weight before them or without, are read as themselves."""
+    """Return whether the text is parsed as itself, with or without a weight before it."""
     if text != text.strip() or text == STDIN or text.startswith((*_PATHS, _TEXT)):
         return False
     return not any(pattern.match(text) for pattern in (_WEIGHT, _ID, _URL, FILE_URI))
@@ -108,7 +108,7 @@ def _is_plain(text: str) -> bool:
 
 def _path(what: str) -> Path:
     if not what.startswith("~/"):
-        return Path(what)  # ./~/a is in a folder called ~
+        return Path(what)  # ./~/a lies in a folder named ~
     try:
         return Path(what).expanduser()
     except RuntimeError as error:
@@ -116,11 +116,11 @@ def _path(what: str) -> Path:
 
 
 def path_of_uri(uri: str) -> Path:
-    """/a b of file:///a%20b. Raises QueryError for a file on another machine."""
+    """Return the path of a file URI: /a b for file:///a%20b. Raises QueryError for a file on another machine."""
     try:
         parts = urlsplit(uri)
         path = Path(os.fsdecode(unquote_to_bytes(parts.path)))
-    except ValueError as error:  # Characters that UTF-8 cannot write are one too.
+    except ValueError as error:  # UnicodeEncodeError is one too.
         raise QueryError(f"not a URI: {uri!r}") from error
     if parts.netloc not in ("", "localhost") or not path.is_absolute():
         raise QueryError(f"{uri} is no file on this machine", hint="file:///home/me/picture.jpg")

@@ -1,1 +1,1 @@
-"""Answers with their pictures: where these are read from, as HTML for notebooks, and as contact sheets."""
+"""Show results with their pictures: load thumbnails, and render HTML for notebooks and contact sheets."""

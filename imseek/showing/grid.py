@@ -1,7 +1,7 @@
-"""Pictures as HTML for notebooks: grids of thumbnails, without script, and nothing fetched.
+"""Render HTML grids of thumbnails for notebooks, without scripts or external resources.
 
-Styles are inline and take their colours from what is around them: notebooks strip style sheets from what they do not
-trust, and are dark or light. Texts come from anywhere and are escaped, control characters too.
+Styles are inline and inherit colours, as notebooks strip style sheets from untrusted output and may be dark or light.
+Texts are untrusted and escaped, including control characters.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from imseek.errors import MediaError
 from imseek.showing.pictures import name_of, small, why
 from imseek.types import Place, ReadPicture, SearchResult, display_path
 
-#: What a notebook holds, since it stores all of it: pictures, their bytes before base64, their pixels at the longer
-#: side, and the seconds that they may take.
+#: Limits, since notebooks store everything: pictures, their total bytes before base64, pixels of their longer side,
+#: and seconds to load them.
 MOST: Final = 60
 BYTES: Final = 3_000_000
 SIDE: Final = 240
@@ -33,7 +33,7 @@ Opened: TypeAlias = Callable[[], AbstractContextManager[ReadPicture]]
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A picture, and a line of text between it and its name; ``alt`` says the same for those who do not see it."""
+    """A picture with a line of text above its name; ``alt`` is the text alternative."""
 
     collection: str
     image_id: int
@@ -44,24 +44,22 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Pictures under a line of text, where there is one."""
+    """Tiles under an optional heading."""
 
     heading: str | None
     tiles: tuple[Tile, ...]
 
 
 def page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: Opened) -> str:
-    """Never raises: a picture that cannot be had is an empty tile that says why."""
+    """Render a page. Never raises: an unreadable picture becomes an empty tile with the reason."""
     try:
         return _page(head, sections, foot, opened)
-    except (
-        Exception
-    ) as error:  # such as of a server that answers strangely: a notebook is to show that, and go on
+    except Exception as error:  # such as an odd response of a server: the notebook should show it and go on
         return unshowable(error)
 
 
 def html(result: SearchResult, opened: Opened) -> str:
-    """The grid of an answer; never raises."""
+    """Render a search result as a grid. Never raises."""
     try:
         return page(*_parts(result), opened)
     except Exception as error:  # as above
@@ -98,7 +96,7 @@ def _page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: O
     try:
         with opened() as read:
             pictures = _pictures(shown, read)
-    except Exception as error:  # whatever is wrong with the collection or the server by now
+    except Exception as error:  # anything may be wrong with the collection or server by now
         pictures = ["cannot be read"] * len(shown)
         below.append(f"pictures cannot be read: {error or type(error).__name__}")
     left, drawn = BYTES, iter(zip(shown, pictures, strict=True))
@@ -124,7 +122,7 @@ def data_uri(webp: bytes) -> str:
 
 
 def _pictures(tiles: Sequence[Tile], read: ReadPicture) -> list[bytes | str]:
-    """Of each a WebP, or why there is none."""
+    """Return a WebP thumbnail for each tile, or the reason why there is none."""
     from imseek.media import thumbnail
 
     until = time.monotonic() + SECONDS

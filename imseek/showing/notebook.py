@@ -1,4 +1,4 @@
-"""Anything that names pictures, as a grid for notebooks."""
+"""Show images, hits and reports as thumbnail grids in notebooks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Report: TypeAlias = SampleReport | OutlierReport | ClusterReport | DuplicateRepo
 
 
 class HasPictures(Protocol):
-    """:class:`imseek.Collection` and :class:`imseek.RemoteCollection`."""
+    """Interface shared by :class:`imseek.Collection` and :class:`imseek.RemoteCollection`."""
 
     @property
     def uuid(self) -> str: ...
@@ -41,7 +41,7 @@ class HasPictures(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """What a notebook shows as thumbnails, as :class:`imseek.SearchResult` shows itself."""
+    """Displays thumbnails in a notebook, as :class:`imseek.SearchResult` does."""
 
     head: str
     sections: tuple[Section, ...]
@@ -53,12 +53,12 @@ class Grid:
 
 
 def show(collection: HasPictures, what: Picture | Iterable[Picture] | Report) -> Grid:
-    """Pictures of ``collection`` for a notebook: of ids, hits, images, members of a group, or of a whole report of
-    samples, outliers, clusters or duplicates.
+    """Show pictures of ``collection`` in a notebook: ids, hits, images, members of a group, or a whole report.
 
         >>> imseek.show(photos, imseek.clusters.sample(photos, 20))       # doctest: +SKIP
 
-    Of ids the places are looked up: raises ImageNotFoundError; UsageError for what names no pictures.
+    Reports are those of samples, outliers, clusters or duplicates. The places of ids are looked up. Raises
+    ImageNotFoundError, and UsageError for anything that names no pictures.
     """
     head, sections = _sections(collection, what)
     return Grid(head, tuple(sections), tuple(getattr(what, "notes", ())), collection.pictures)

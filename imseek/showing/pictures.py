@@ -1,4 +1,4 @@
-"""Small pictures of hits, from wherever they lie, or why there is none."""
+"""Load small pictures of hits, or say why they cannot be loaded."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ELSEWHERE: Final = "the picture is of another collection"
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """The pictures of collections in these folders, by UUID. They are read even where the collection that was asked
-    has been closed since."""
+    """Loads pictures from collections in these folders, by UUID, even if the searched collection has been closed
+    since."""
 
     paths: Mapping[str, Path]
 
     @contextmanager
     def opened(self) -> Iterator[ReadPicture]:
-        """A function of UUID, id and side that gives the picture as it was indexed, for several threads."""
+        """Yield a thread-safe function that takes UUID, id and side, and returns the picture as indexed."""
         from imseek.curate.originals import Originals
         from imseek.data.reader import Reader
 
@@ -43,14 +43,14 @@ class Folders:
             yield read
 
     def html(self, result: SearchResult) -> str:
-        """A grid for notebooks; never raises."""
+        """Render a grid for notebooks. Never raises."""
         from imseek.showing.grid import html
 
         return html(result, self.opened)
 
 
 def small(read: ReadPicture, uuid: str, image_id: int, side: int) -> Pixels:
-    """(h, w, 3) uint8, not much larger than ``side``. Raises MediaError with the reason where it cannot be had."""
+    """Load pixels (h, w, 3) uint8, not much larger than ``side``. Raises MediaError with the reason if that fails."""
     from imseek.media import decode
 
     try:
@@ -66,14 +66,14 @@ def small(read: ReadPicture, uuid: str, image_id: int, side: int) -> Pixels:
 
 
 def name_of(place: Place | None, image_id: int) -> str:
-    """The last part of where an image lies, as one printable line."""
+    """Return the last component of an image's place, as one printable line."""
     if place is None:
         return f"image {image_id}"
     return place.display.rstrip("/").rsplit("/", 1)[-1] or place.display
 
 
 def why(error: MediaError) -> str:
-    """The reason in a few words, for a place as small as a thumbnail."""
+    """Return the reason in a few words that fit on a thumbnail."""
     if isinstance(error, ContentChangedError):
         return "changed since it was indexed"
     return _WORDS.get(error.reason, "cannot be read")

@@ -1,4 +1,4 @@
-"""An answer as a contact sheet: the query, and its hits with scores and names, in one PNG."""
+"""Render a search result as a contact sheet: the query and its hits with scores and names, in one PNG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imseek.search.query import Query, Term
 from imseek.showing.pictures import name_of, small, why
 from imseek.types import Hit, Pixels, ReadPicture, SearchResult
 
-#: Hits on a sheet, which is decoded whole by whoever looks at it.
+#: Largest number of hits on a sheet, as viewers decode all of it.
 MOST: Final = 400
 _COLUMNS: Final = 8
 _SIDE: Final = 160
@@ -22,7 +22,7 @@ _THREADS: Final = 4
 
 
 def sheet(query: Query, result: SearchResult, read: ReadPicture) -> bytes:
-    """The first hits; what cannot be read is an empty tile that says why."""
+    """Render the first hits as a PNG; unreadable pictures become empty tiles with the reason."""
 
     def cell(numbered: tuple[int, Hit]) -> Cell:
         n, hit = numbered
@@ -40,7 +40,7 @@ def sheet(query: Query, result: SearchResult, read: ReadPicture) -> bytes:
 
 
 def title_of(query: Query) -> str:
-    """What was asked, in one line: ``a red car, night.jpg, not snow``."""
+    """Describe a query in one line: ``a red car, night.jpg, not snow``."""
     return ", ".join(f"not {_said(term)}" if term.weight < 0 else _said(term) for term in query.terms)
 
 
@@ -55,7 +55,7 @@ def _said(term: Term) -> str:
 
 
 def _asked(query: Query, result: SearchResult, read: ReadPicture) -> Pixels | None:
-    """The picture of a query that is one picture, where it can still be had."""
+    """Return the picture of a query that consists of one picture, if it is still available."""
     first = query.terms[0]
     try:
         if len(query.terms) > 1:

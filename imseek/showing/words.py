@@ -1,4 +1,4 @@
-"""Numbers, sizes, times and foreign text, as they are said to people: by commands, pages, terminals and reports."""
+"""Format numbers, sizes, times and foreign text for people."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import os
 
 
 def printable(text: str) -> str:
-    """``text`` as one line without control characters; it may hold file names from anywhere."""
+    """Return ``text``, which may contain any file name, as one line without control characters."""
     from imseek.types import display_path
 
     try:
         return display_path(os.fsencode(text))
-    except UnicodeEncodeError:  # Half a character, which stands for no byte of a name: JSON may hold such.
+    except UnicodeEncodeError:  # A lone surrogate that stands for no byte of a name, as JSON may contain.
         return display_path(text.encode("utf-8", "backslashreplace"))
 
 
 def shortened(text: str, longest: int) -> str:
-    """``text`` as one printable line of at most ``longest`` characters."""
+    """Return ``text`` as one printable line of at most ``longest`` characters."""
     line = printable(text[: longest + 1])
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
-    """``1 image``, ``2 images``; thousands with a comma."""
+    """Format a count: ``1 image``, ``2 images``; thousands have a comma."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def size(n: int) -> str:
-    """Bytes for people, in powers of 1000."""
+    """Format a number of bytes, in powers of 1000."""
     amount = float(n)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:
@@ -38,7 +38,7 @@ def size(n: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``8 s``, ``3 min``, ``2 h 5 min``."""
+    """Format a duration: ``8 s``, ``3 min``, ``2 h 5 min``."""
     whole = math.ceil(max(seconds, 0.0))
     if whole < 90:
         return f"{whole} s"

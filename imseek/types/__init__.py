@@ -1,4 +1,4 @@
-"""Values that cross the borders between packages: frozen dataclasses, no behaviour beyond derived facts."""
+"""Data types shared between packages: frozen dataclasses whose only behaviour is derived values."""
 
 from __future__ import annotations
 

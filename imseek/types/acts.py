@@ -1,4 +1,4 @@
-"""What is done to the files of duplicates: plans, what came of them, and what can be undone."""
+"""Actions on the files of duplicates: plans, results, and records for undo."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-#: What to do to a file. *tag*: nothing but a tag of its image. *quarantine*: move it to a folder that is never
-#: scanned. *trash*: move it to the desktop's trash. *hard-link*, *reflink*: it stays, and shares the keeper's bytes.
+#: An action on a file. *tag*: only tag its image. *quarantine*: move it to a folder that is never scanned. *trash*:
+#: move it to the desktop's trash. *hard-link*, *reflink*: the file stays, and shares the keeper's bytes.
 Action: TypeAlias = Literal["tag", "quarantine", "trash", "hard-link", "reflink"]
-#: The same for a file in a plan, where *keep* stands for nothing.
+#: An action in a plan, where *keep* means none.
 FileAction: TypeAlias = Literal["keep", Action]
-#: What came of it. *would*: nothing yet, in a dry run. *done*. *already*: it was as it should be. *left*: the file was
-#: left alone, and why is said.
+#: The result for a file. *would*: dry run, nothing done yet. *done*. *already*: nothing to do. *left*: the file was
+#: left alone, with a reason.
 Outcome: TypeAlias = Literal["would", "done", "already", "left"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file of a plan: absolute path, hexadecimal sha256, and size. ``collection`` is the UUID of another one that a
-    keeper belongs to, None for this one."""
+    """A file of a plan: absolute path, hexadecimal sha256, and size.
+
+    ``collection`` is the UUID of the collection that a keeper belongs to, None for this one.
+    """
 
     image_id: int
     path: bytes
@@ -32,7 +34,7 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True)
 class PlannedGroup:
-    """A keeper, and what to do to its duplicates."""
+    """A keeper, with the actions planned for its duplicates."""
 
     kind: str
     reason: str
@@ -42,7 +44,7 @@ class PlannedGroup:
 
 @dataclass(frozen=True, slots=True)
 class RefusedFile:
-    """A duplicate that a plan leaves out, and why. ``path`` is empty where it is not known."""
+    """A duplicate that a plan leaves out, with the reason. ``path`` is empty where it is unknown."""
 
     image_id: int
     path: bytes
@@ -51,7 +53,7 @@ class RefusedFile:
 
 @dataclass(frozen=True, slots=True)
 class ActedFile:
-    """What came of one file. ``to`` is where it lies now, if it moved. ``reason`` says why it was left alone."""
+    """The result for one file. ``to`` is its new path if it moved; ``reason`` says why it was left alone."""
 
     image_id: int
     path: bytes
@@ -64,10 +66,11 @@ class ActedFile:
 
 @dataclass(frozen=True, slots=True)
 class ApplyReport:
-    """What applying a plan did, or (``dry_run``) would do.
+    """The result of applying a plan, or of a ``dry_run``.
 
-    ``undo_id`` undoes it; None where nothing was done. ``freed`` counts bytes of files that are done and that no other
-    name holds: they are free, at once or when quarantine or trash is emptied. ``interrupted``: the same call goes on.
+    ``undo_id`` reverts it; None where nothing was done. ``freed`` counts bytes of processed files that have no other
+    hard link: they become free at once, or when the quarantine or trash is emptied. If ``interrupted``, the same call
+    resumes.
     """
 
     dry_run: bool
@@ -80,13 +83,13 @@ class ApplyReport:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many files there are of each outcome."""
+        """Number of files by outcome."""
         return _counts(self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class UndoneFile:
-    """What came of one file when it was brought back to ``path``. ``reason`` says why it was left alone."""
+    """The result of restoring one file to ``path``. ``reason`` says why it was left alone."""
 
     image_id: int
     path: bytes
@@ -97,9 +100,9 @@ class UndoneFile:
 
 @dataclass(frozen=True, slots=True)
 class UndoReport:
-    """What undoing did, or (``dry_run``) would do. ``interrupted``: the same call goes on.
+    """The result of an undo, or of a ``dry_run``. If ``interrupted``, the same call resumes.
 
-    ``damaged_lines`` of the journal could not be read: files that they are about stay where they are.
+    ``damaged_lines`` of the journal were unreadable: the files they concern stay where they are.
     """
 
     dry_run: bool
@@ -112,16 +115,17 @@ class UndoReport:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many files there are of each outcome."""
+        """Number of files by outcome."""
         return _counts(self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class UndoInfo:
-    """Something that was done and is on record. ``state``: ``unfinished`` (it was cut short: the same plan goes on),
-    ``done``, ``undone``, or ``partly`` (some files could not be brought back). Times are ISO 8601 in UTC.
+    """A recorded change that may be undone.
 
-    ``actions`` counts files by what was done to them; ``bytes`` are of those that can be brought back.
+    ``state`` is ``unfinished`` (it was cut short; the same plan resumes it), ``done``, ``undone``, or ``partly`` (some
+    files could not be restored). Times are ISO 8601 in UTC. ``actions`` counts files by action; ``bytes`` are those of
+    the files that can be restored.
     """
 
     undo_id: str
@@ -134,10 +138,10 @@ class UndoInfo:
 
 @dataclass(frozen=True, slots=True)
 class ForeignJournal:
-    """A journal that another user, another machine or an earlier imseek wrote, for the user to agree to or not.
+    """A journal written by another user, another machine or an earlier imseek, which the user has to approve.
 
-    ``actions`` counts the files that it would bring back, by what was done to them: out of the folders ``sources``,
-    into the folders ``targets``. ``created`` is what it says of itself (ISO 8601), ``digest`` the sha256 of its file.
+    ``actions`` counts the files it would restore by their original action, from the folders ``sources`` into the
+    folders ``targets``. ``created`` (ISO 8601) is as stated in the journal, ``digest`` the sha256 of its file.
     """
 
     undo_id: str

@@ -1,24 +1,24 @@
-"""How a reference to an encoder tells of an adapter: ``adapter:NAME+REFERENCE``.
+"""References to encoders with an adapter: ``adapter:NAME+REFERENCE``.
 
-The adapter is the model NAME of the collection (:mod:`imseek.data.models`), over the vectors of the encoder REFERENCE.
-An imseek that knows no adapters refuses such a reference, whatever the encoder is.
+The adapter is the model NAME of the collection (:mod:`imseek.data.models`), over vectors of the encoder REFERENCE.
+Versions of imseek without adapters refuse such references.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-#: The kind of the models that adapters are.
+#: Kind of the models that hold adapters.
 ADAPTER: Final = "adapter"
 _MARK: Final = f"{ADAPTER}:"
 
 
 def adapted(name: str, reference: str) -> str:
-    """The reference of an encoder whose image vectors go through the adapter ``name``."""
+    """Build the reference of an encoder whose image vectors pass through the adapter ``name``."""
     return f"{_MARK}{name}+{reference}"
 
 
 def adapter_of(reference: str) -> tuple[str, str] | None:
-    """The name of the adapter and the reference of the encoder below it; None for an encoder without one."""
+    """Split a reference into the adapter's name and the encoder's reference; None where there is no adapter."""
     name, plus, base = reference.removeprefix(_MARK).partition("+")
     return (name, base) if reference.startswith(_MARK) and name and plus and base else None

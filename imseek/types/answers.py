@@ -1,4 +1,4 @@
-"""What a search answers."""
+"""Search results."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from imseek.types.pictures import Float32, Place
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer to a query: the image, and its score in [-1, 1]: its cosine to the query, or in several spaces
-    their weighted mean (:class:`SpaceShare`).
+    """One search result: an image and its score in [-1, 1].
 
-    ``duplicates`` are the ids of the images that it stands for, where near-duplicates are collapsed, and ``group`` the
-    name of its group, where hits are grouped. ``vector``, where it is asked for, is (dim,) float32 of norm 1: what the
-    first space that answered has of the image, or of its caption.
+    The score is the cosine to the query, or, in several spaces, the weighted mean of cosines (:class:`SpaceShare`).
+    ``duplicates`` are ids of near-duplicates collapsed into this hit. ``group`` is the name of its group where hits are
+    grouped. ``vector``, if requested, is (dim,) float32 of norm 1: the image's vector in the first space that answered,
+    or that of its caption.
     """
 
     collection: str
@@ -37,14 +37,15 @@ class Hit:
 
     @property
     def uri(self) -> str | None:
+        """The URI of the image, None where its place is unknown."""
         return None if self.place is None else self.place.uri
 
 
 @dataclass(frozen=True, slots=True)
 class HitGroup:
-    """Hits of one folder (its path), day (``2024-05-31``) or source (its path); ``name`` is None where it is not known.
+    """Hits from one folder (its path), day (``2024-05-31``) or source (its path); ``name`` is None where it is unknown.
 
-    ``hits`` are the first of them, ``size`` is how many there are among the candidates.
+    ``hits`` are the first of them; ``size`` counts all among the candidates.
     """
 
     name: str | None
@@ -54,9 +55,9 @@ class HitGroup:
 
 @dataclass(frozen=True, slots=True)
 class SpaceShare:
-    """A space that answered a query. A score is the sum of the cosines in these, each times its ``weight``.
+    """A space that answered a query, with its weight in the score.
 
-    Weights are positive and add up to 1.
+    The score is the weighted sum of cosines. Weights are positive and add up to 1.
     """
 
     space_id: int
@@ -66,47 +67,45 @@ class SpaceShare:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """A collection that answered a query: its UUID, of which generation, and how many images were compared."""
+    """A collection that answered a query: its UUID, its generation, and how many images were compared."""
 
     collection: str
     generation: int
     images: int
 
 
-#: The bytes of a picture, by the UUID of its collection and its id; where it is large, they may be those of a smaller
-#: one whose longer side has the pixels that are told. Raises ImseekError and OSError.
+#: Reads the bytes of an image by the UUID of its collection, its id, and a size in pixels. For a large image, a smaller
+#: version whose longer side has that size may be returned. Raises ImseekError and OSError.
 ReadPicture: TypeAlias = Callable[[str, int, int], bytes]
 
 
 class Pictures(Protocol):
-    """Where the pictures of an answer can be read, and how it shows itself with them (docs/decisions/0023-showing.md).
+    """Access to the images of a search result, and its display in notebooks (docs/decisions/0023-showing.md).
 
-    What has this can be copied and pickled, as the answer itself.
+    Implementations can be copied and pickled, like the result itself.
     """
 
     def opened(self) -> AbstractContextManager[ReadPicture]:
-        """For several threads, as long as the context is open."""
+        """Open a reader that several threads may use until the context closes."""
         ...
 
     def html(self, result: SearchResult) -> str:
-        """A grid for notebooks. Never raises."""
+        """Render a grid for notebooks. Never raises."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits in the order asked for (best first, unless that is another), all of one generation of a collection.
+    """Hits in the requested order (best first by default), all from one generation of a collection.
 
-    ``searched`` counts the live images that the query was compared with; ``encoder`` is that of the first space;
-    ``notes`` are lines that a user should see (a text cut into pieces, an encoder that is only basic); ``spaces`` are
-    those that answered.
+    ``searched`` counts the live images compared with the query. ``encoder`` is that of the first space. ``notes`` are
+    lines to show to the user (a text cut into pieces, a basic encoder). ``spaces`` are those that answered.
 
-    ``next_page`` is the token that ``Query.page`` takes for the hits after these, None where there are none. ``cut``
-    says how many images a cutoff has left out, None where none was asked for. ``approximate`` tells that an
-    approximate index chose the candidates; scores are exact all the same. ``groups`` are the hits as they were
-    grouped. ``collections`` are those that answered; where there are several, ``generation`` is that of the first, and
-    ``searched`` counts the images of all. ``pictures`` tells where the pictures are, None where that is not known; in
-    a notebook, an answer that knows shows them.
+    ``next_page`` is the token for ``Query.page``, None after the last hit. ``cut`` counts images removed by a cutoff,
+    None without one. ``approximate`` is True where an approximate index chose the candidates; scores are exact either
+    way. ``groups`` holds grouped hits. ``collections`` are those that answered; with several, ``generation`` is that of
+    the first and ``searched`` covers all. ``pictures`` gives access to the images, None where it is unknown; a result
+    that has it displays them in notebooks.
     """
 
     hits: tuple[Hit, ...]

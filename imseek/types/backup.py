@@ -1,4 +1,4 @@
-"""Backups: what an archive holds, and what became of it."""
+"""Reports about backups."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class BackupInfo:
-    """What an archive says that it holds: one ``generation`` of the collection ``uuid``, in which ``images`` are found.
+    """The contents of an archive according to its header: one ``generation`` of the collection ``uuid`` with ``images``
+    images.
 
-    ``committed`` is when that was, ``created`` when the archive was begun (ISO 8601, UTC), ``imseek`` the version that
-    wrote it. ``index`` is False where approximate indexes were left out. ``files`` and ``bytes`` are of the collection.
+    ``committed`` is the time of that generation, ``created`` the time the archive was begun (ISO 8601, UTC), ``imseek``
+    the version that wrote it. ``index`` is False where approximate indexes were left out. ``files`` and ``bytes`` are
+    those of the collection.
     """
 
     uuid: str
@@ -27,7 +29,7 @@ class BackupInfo:
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """An archive that was written, or read and found sound; ``size`` is its own, in bytes."""
+    """An archive that was written or verified; ``size`` is that of the archive in bytes."""
 
     backup: BackupInfo
     size: int
@@ -36,8 +38,11 @@ class BackupReport:
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
-    """A collection that was made from an archive at ``path``. Its ``uuid`` is that of the one that was backed up,
-    unless it was to get one of its own. ``journals_left_out`` counts the undo journals that stayed in the archive."""
+    """A collection restored from an archive to ``path``.
+
+    ``uuid`` is that of the original unless a new one was requested. ``journals_left_out`` counts undo journals that
+    were not restored.
+    """
 
     backup: BackupInfo
     path: Path

@@ -1,4 +1,4 @@
-"""Groups of images that are alike, images that are like no others, and samples that stand for all."""
+"""Clusters, outliers and representative samples."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Literal, TypeAlias
 from imseek.types.pictures import Place
 
 ClusterMethod: TypeAlias = Literal["k-means", "density"]
-#: *knn*: the mean distance to the nearest neighbours. *lof*: how much sparser an image lies than its neighbours.
-#: *isolation*: how few random cuts set it apart.
+#: *knn*: mean distance to the nearest neighbours. *lof*: how much sparser the image's surroundings are than those of
+#: its neighbours. *isolation*: how few random cuts isolate it.
 OutlierMethod: TypeAlias = Literal["knn", "lof", "isolation"]
-#: *k-centre* makes the largest distance to the sample small, *facility* the mean one; *random* is for comparison.
+#: *k-centre* minimises the largest distance to the sample, *facility* the mean distance; *random* is a baseline.
 SampleMethod: TypeAlias = Literal["k-centre", "facility", "random"]
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An image of a cluster or a sample, or an outlier. What ``score`` is, the report says."""
+    """An image of a cluster or sample, or an outlier. The meaning of ``score`` depends on the report."""
 
     image_id: int
     score: float
@@ -27,15 +27,15 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Images that are alike.
+    """A cluster of similar images.
 
-    ``number`` counts from 1, the largest first; 0 is what belongs to no cluster (*noise*). ``cohesion`` is the mean
-    cosine of the images to the centre. ``separation`` is the mean of (b − a) / max(a, b), where a and b are the
-    distances of an image (1 − cosine) to its own centre and to the next one: the simplified silhouette (Hruschka et
-    al. 2004), from −1 to 1; None where there is no other cluster. ``neighbour`` is the number of the cluster that is
-    next for most images. ``medoids`` has the most central image first, then images that differ from it and from each
-    other; their score is the cosine to the centre. ``name`` is None where no word stands out; ``contrast`` is how far
-    the word scores higher here than elsewhere, in standard deviations.
+    ``number`` counts from 1, largest first; 0 is noise. ``cohesion`` is the mean cosine of the images to the centre.
+    ``separation`` is the simplified silhouette, the mean of (b − a) / max(a, b), where a and b are an image's distances
+    (1 − cosine) to its own and the next centre (Hruschka et al. 2004), from −1 to 1; None where there is no other
+    cluster. ``neighbour`` is the cluster that is next for most images. ``medoids`` begin with the most central image,
+    followed by images that differ from it and each other; their score is the cosine to the centre. ``name`` is None
+    where no word stands out. ``contrast`` is how much higher the word scores here than elsewhere, in standard
+    deviations.
     """
 
     number: int
@@ -50,8 +50,11 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class ClusterReport:
-    """``images`` were looked at; ``chosen`` says how the number of clusters came about. ``noise`` holds what is in no
-    cluster, None where all are in one. ``saved`` is the name under which it was stored."""
+    """The clusters of ``images`` images.
+
+    ``chosen`` says how the number of clusters was chosen. ``noise`` holds images outside all clusters, None where there
+    are none. ``saved`` is the name under which the clusters were stored.
+    """
 
     collection: str
     generation: int
@@ -67,8 +70,10 @@ class ClusterReport:
 
 @dataclass(frozen=True, slots=True)
 class AssignReport:
-    """What :func:`imseek.clusters.again` did: ``added`` images, by the number of the cluster that they went to (0: to
-    none). ``generation`` is that afterwards, the one before where there was nothing to do."""
+    """The result of :func:`imseek.clusters.again`: numbers of ``added`` images by cluster (0: none).
+
+    ``generation`` is the one written, or the current one where there was nothing to do.
+    """
 
     name: str
     generation: int
@@ -78,8 +83,10 @@ class AssignReport:
 
 @dataclass(frozen=True, slots=True)
 class GroupWord:
-    """``text`` is the word that tells a group from all other images, None where none stands out (``note`` says why).
-    ``contrast`` is how far it stands out, as of :class:`Cluster`."""
+    """The word that distinguishes a group from all other images.
+
+    ``text`` is None where none stands out (``note`` says why). ``contrast`` is as in :class:`Cluster`.
+    """
 
     text: str | None
     contrast: float | None
@@ -88,10 +95,13 @@ class GroupWord:
 
 @dataclass(frozen=True, slots=True)
 class OutlierReport:
-    """``outliers`` come first for the strangest; their score is that of the ``method``: *knn* a distance (1 − cosine)
-    in [0, 2], *lof* a ratio near 1 for what is usual, *isolation* in (0, 1). ``images`` were looked at, ``contents``
-    of them differ: only those are compared. ``typical`` is the median score, None where there is none. ``copies``
-    has, by id, how many more images of the same vector there are. ``neighbours`` is how many counted."""
+    """Outliers of a collection, strongest first.
+
+    Their score depends on ``method``: *knn* is a distance (1 − cosine) in [0, 2], *lof* a ratio near 1 for typical
+    images, *isolation* is in (0, 1). Only the ``contents`` unique vectors among ``images`` are compared. ``typical`` is
+    the median score, None where there is none. ``copies`` counts further images with the same vector, by id.
+    ``neighbours`` is the k that was used.
+    """
 
     collection: str
     generation: int
@@ -109,10 +119,13 @@ class OutlierReport:
 
 @dataclass(frozen=True, slots=True)
 class SampleReport:
-    """``chosen`` in the order in which they were taken; the score of one is its distance (1 − cosine) to those taken
-    before it when it was taken (0 for the first), and its weight in ``weights`` how many of all images are nearest to
-    it, itself counted. ``farthest`` and ``mean`` are the distances of all images to the nearest one of the sample,
-    the largest and the mean; None where there is no image."""
+    """A representative sample.
+
+    ``chosen`` is in order of selection; the score is the distance (1 − cosine) to the images chosen before (0 for the
+    first). ``weights`` count, for each chosen image, the images nearest to it, itself included. ``farthest`` and
+    ``mean`` are the largest and the mean distance of all images to the nearest in the sample; None where there is no
+    image.
+    """
 
     collection: str
     generation: int

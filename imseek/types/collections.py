@@ -1,4 +1,4 @@
-"""How a collection is named to functions that take one."""
+"""Ways to name a collection in function arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 
 class HasPath(Protocol):
-    """A :class:`imseek.Collection`."""
+    """Anything with a path, such as :class:`imseek.Collection`."""
 
     @property
     def path(self) -> Path: ...
@@ -18,7 +18,7 @@ AnyCollection: TypeAlias = str | os.PathLike[str] | HasPath
 
 
 def path_of(collection: AnyCollection) -> Path:
-    """Its folder, absolute."""
+    """Return the absolute path of a collection's folder."""
     if isinstance(collection, str | os.PathLike):
         return Path(collection).expanduser().absolute()
     return collection.path

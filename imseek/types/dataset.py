@@ -1,4 +1,4 @@
-"""What a collection is made of, as a set of data: quality, balance, leaks, and what it lacks beside another one."""
+"""Reports on a collection as a dataset: quality, balance, leakage, coverage."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Literal, TypeAlias
 from imseek.types.duplicates import DuplicateKind
 from imseek.types.pictures import Place
 
-#: *blurred*: no sharp edge; *dark*: hardly any light; *bright*: much of it burnt out; *empty*: nearly nothing on it.
+#: *blurred*: no sharp edge; *dark*: hardly any light; *bright*: largely overexposed; *empty*: almost no content.
 QualityKind: TypeAlias = Literal["blurred", "dark", "bright", "empty"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """An image of a list, with what it is listed for: stored measures by name, or a cosine."""
+    """An image in a list with the values it is listed for: stored measures by name, or a cosine."""
 
     image_id: int
     place: Place | None
@@ -24,8 +24,11 @@ class Rated:
 
 @dataclass(frozen=True, slots=True)
 class QualityList:
-    """``rule`` says in the words of ``--where`` which images are listed; ``count`` is how many, ``worst`` the first of
-    them, the worst first."""
+    """Images with one quality problem.
+
+    ``rule`` is the condition in ``--where`` syntax; ``count`` is the number of matches; ``worst`` are the first, worst
+    first.
+    """
 
     kind: QualityKind
     rule: str
@@ -35,7 +38,10 @@ class QualityList:
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """``images`` were asked about; of ``unknown`` nothing is measured. ``saved`` names what was stored, if anything."""
+    """Quality lists of ``images`` images.
+
+    ``unknown`` images have no measures. ``saved`` names the stored columns, if any.
+    """
 
     images: int
     unknown: int
@@ -46,7 +52,11 @@ class QualityReport:
 
 @dataclass(frozen=True, slots=True)
 class MeasureReport:
-    """Of ``images`` live ones, ``missing`` had no measures; ``measured`` have now; ``unreadable`` could not be read."""
+    """The result of measuring images.
+
+    Of ``images`` live images, ``missing`` had no measures; ``measured`` of these now have, ``unreadable`` could not be
+    read.
+    """
 
     images: int
     missing: int
@@ -59,8 +69,10 @@ class MeasureReport:
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """``share`` of all images asked about; ``duplicates``: how many of the images have an equal or near-equal one in
-    the class too, None where nobody looked."""
+    """Size of a class, with its ``share`` of all images.
+
+    ``duplicates`` counts images with an equal or near-equal one in the same class, None where this was not checked.
+    """
 
     name: str
     count: int
@@ -70,11 +82,10 @@ class ClassCount:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Classes, the largest first; ``without``: images in none. An image with several tags is in several classes.
+    """Classes, largest first; ``without`` counts images in no class. An image with several tags is in several classes.
 
-    ``effective`` is the exponential of the entropy of the classes' shares (Hill's number of order 1): as many classes
-    of equal size would be as mixed. ``ratio`` is the size of the largest over that of the smallest; None without
-    classes.
+    ``effective`` is the exponential of the entropy of class shares (Hill number of order 1): the number of equally
+    large classes with the same diversity. ``ratio`` is the largest class size over the smallest; None without classes.
     """
 
     by: str
@@ -89,7 +100,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class LeakImage:
-    """``split`` is which part it belongs to."""
+    """An image of a leak; ``split`` is the part it belongs to."""
 
     split: str
     image_id: int
@@ -98,7 +109,7 @@ class LeakImage:
 
 @dataclass(frozen=True, slots=True)
 class LeakGroup:
-    """Images of more than one part that are tied by pairs; ``kind`` is the loosest of the pairs."""
+    """Images from several parts connected by duplicate pairs; ``kind`` is the loosest of the pairs."""
 
     kind: DuplicateKind
     images: tuple[LeakImage, ...]
@@ -106,8 +117,8 @@ class LeakGroup:
 
 @dataclass(frozen=True, slots=True)
 class LeakCount:
-    """Of the images of ``split``, how many have the same bytes (``exact``), or else the same picture (``same``), in
-    ``other``."""
+    """How many images of ``split`` have a duplicate in ``other``: the same bytes (``exact``), or else the same image
+    (``same``)."""
 
     split: str
     other: str
@@ -117,7 +128,7 @@ class LeakCount:
 
 @dataclass(frozen=True, slots=True)
 class LeakReport:
-    """``splits``: how many images each part has. ``without``: images in no part."""
+    """Duplicates shared between parts. ``splits``: images per part. ``without``: images in no part."""
 
     splits: Mapping[str, int]
     without: int
@@ -130,7 +141,7 @@ class LeakReport:
 
 @dataclass(frozen=True, slots=True)
 class LackingGroup:
-    """Images that are alike: how many, and those that stand for them, the most typical first."""
+    """A group of similar images: their number, and examples, most typical first."""
 
     count: int
     images: tuple[Rated, ...]
@@ -138,10 +149,12 @@ class LackingGroup:
 
 @dataclass(frozen=True, slots=True)
 class CoverageSide:
-    """What one collection has that the other lacks: of its ``images`` so many were ``asked`` about (a sample, of very
-    many), and ``lacking`` of these are stranger to the other than
-    ``threshold`` (:mod:`imseek.explore.statistics.coverage`), None where the other has too few to tell. ``nearest`` is
-    the median of the cosines of images with their nearest in the other."""
+    """What one collection has that the other lacks.
+
+    Of its ``images``, ``asked`` were compared (a sample if there are many), and ``lacking`` of these exceed
+    ``threshold`` (:mod:`imseek.explore.statistics.coverage`), None where the other collection is too small for one.
+    ``nearest`` is the median cosine of an image to its nearest in the other.
+    """
 
     uuid: str
     images: int
@@ -154,13 +167,18 @@ class CoverageSide:
 
     @property
     def share(self) -> float:
+        """The lacking share of the compared images."""
         return self.lacking / self.asked if self.asked else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class CoverageReport:
-    """``a``: what the first has that the second lacks; ``b``: the other way. ``expected`` is the share that would be
-    listed if both were drawn from the same. ``mmd`` is the distance of the two as distributions (docs/dataset.md)."""
+    """Differences between two collections.
+
+    ``a``: what the first has that the second lacks; ``b``: the reverse. ``expected`` is the share that would be listed
+    if both were drawn from the same distribution. ``mmd`` is the distance between the two distributions
+    (docs/dataset.md).
+    """
 
     encoder: str
     expected: float

@@ -1,4 +1,4 @@
-"""Pictures that are there more than once: pairs, groups, and which one of a group is to stay."""
+"""Duplicates: pairs, groups, and the choice of a keeper."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Literal, TypeAlias
 
 from imseek.types.pictures import Place
 
-#: From the strictest to the loosest. *exact*: the same bytes. *same*: one picture, encoded again, resized, recoloured,
-#: turned, or slightly cropped. *inside*: one is part of the other. *scene*: two pictures of one scene.
+#: Strictest first. *exact*: the same bytes. *same*: one image re-encoded, resized, recoloured, rotated, or slightly
+#: cropped. *inside*: one is a crop of the other. *scene*: two photos of one scene.
 DuplicateKind: TypeAlias = Literal["exact", "same", "inside", "scene"]
-#: What a person has said of two contents.
+#: A person's decision on two contents.
 Verdict: TypeAlias = Literal["same", "different"]
-#: Which image of a group is to stay.
+#: Rule that chooses the keeper of a group.
 KeepRule: TypeAlias = Literal["best", "largest", "oldest", "newest", "path-priority"]
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicatePair:
-    """Two images that are duplicates, ``a`` < ``b`` within one collection; against another one, ``b`` is of that.
+    """Two images that are duplicates; ``a`` < ``b`` in one collection, or ``b`` belongs to the other collection.
 
-    ``confidence`` is the share of such pairs that are of this ``kind``, as measured (docs/duplicates.md). ``cosine`` is
-    that of their vectors; ``distance`` the bits (of 64) in which their perceptual hashes differ, the least over
-    ``orientation``: how ``b`` is turned ("" if it is not); ``correlation`` that of their pixels once one is laid over
-    the other. None: not known, or not looked at. ``judged`` tells that a person has said so.
+    ``confidence`` is the measured share of such pairs that truly are of this ``kind`` (docs/duplicates.md). ``cosine``
+    compares their vectors. ``distance`` is the number of differing bits (of 64) of their perceptual hashes, the least
+    over all orientations; ``orientation`` says how ``b`` is turned ("" if it is not). ``correlation`` compares their
+    pixels after alignment. None: unknown or not computed. ``judged`` is True where a person has decided.
     """
 
     a: int
@@ -40,8 +40,8 @@ class DuplicatePair:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Images that are there more than once: ``images`` of each content, by the lowest id of them, and pairs of contents
-    by these, with their kind."""
+    """Duplicate contents: ``images`` of each content by their lowest id, and pairs of contents, by that id, with their
+    kind."""
 
     images: Mapping[int, Sequence[int]]
     pairs: Sequence[tuple[int, int, DuplicateKind]]
@@ -49,9 +49,12 @@ class Repeats:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """An image of a group. ``content_hash`` is hexadecimal sha256 of the file; ``bytes`` the size of the file;
-    ``width`` and ``height`` are pixels, upright; ``pair`` is how it is related to the keeper, None for the keeper.
-    ``protected``: it lies where everything is to stay."""
+    """An image of a duplicate group.
+
+    ``content_hash`` is the hexadecimal sha256 and ``bytes`` the size of the file; ``width`` and ``height`` are upright
+    pixels. ``pair`` relates it to the keeper, None for the keeper itself. ``protected`` images lie in a protected
+    folder.
+    """
 
     collection: str
     image_id: int
@@ -68,8 +71,10 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateGroup:
-    """Images of which each is a duplicate of each other, the keeper first. ``kind`` is the loosest of its pairs';
-    ``reason`` says why the keeper is to stay."""
+    """Images that are all duplicates of each other, the keeper first.
+
+    ``kind`` is the loosest of their pairs; ``reason`` says why the keeper was chosen.
+    """
 
     kind: DuplicateKind
     members: tuple[Duplicate, ...]
@@ -77,30 +82,31 @@ class DuplicateGroup:
 
     @property
     def keeper(self) -> Duplicate:
+        """The image to keep."""
         return self.members[0]
 
     @property
     def others(self) -> tuple[Duplicate, ...]:
+        """All images but the keeper."""
         return self.members[1:]
 
     @property
     def surplus(self) -> tuple[Duplicate, ...]:
-        """The others that are not protected, but where one is only part of the other: neither takes the place of the
-        other there."""
+        """Images that may be removed: not protected, and not in a group of crops, where neither image replaces the
+        other."""
         return tuple(other for other in self.others if not self.keeps(other))
 
     def keeps(self, member: Duplicate) -> bool:
-        """Whether this very member is to stay."""
+        """Tell whether a member must be kept."""
         return member is self.keeper or member.protected or self.kind == "inside"
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateReport:
-    """What was found: groups by kind, then by what removing would free, the most first.
+    """Duplicate groups, by kind and then by reclaimable bytes, most first.
 
-    ``pairs`` counts pairs by kind, ``judged`` those that a person has called different and that are left out for it.
-    ``against`` is the UUID of the other collection, where there is one. ``interrupted``: stopped before the end; the
-    next call goes on there.
+    ``pairs`` counts pairs by kind; ``judged`` counts pairs left out because a person called them different. ``against``
+    is the UUID of the other collection, if any. If ``interrupted``, the next call resumes.
     """
 
     collection: str
@@ -115,18 +121,18 @@ class DuplicateReport:
 
     @property
     def surplus(self) -> int:
-        """How many images there are beside the keepers, but for those that are part of others."""
+        """Number of images that may be removed."""
         return sum(len(group.surplus) for group in self.groups)
 
     @property
     def bytes(self) -> int:
-        """What their files take."""
+        """Total size of the files that may be removed."""
         return sum(member.bytes for group in self.groups for member in group.surplus)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a person has said of two contents: hexadecimal sha256, ``a`` < ``b``; ``decided_at`` is ISO 8601 in UTC."""
+    """A person's decision on two contents: hexadecimal sha256, ``a`` < ``b``; ``decided_at`` is ISO 8601 in UTC."""
 
     a: str
     b: str

@@ -1,4 +1,4 @@
-"""What an evaluation finds: figures with the intervals that say how sure they are."""
+"""Results of evaluations, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure over a sample, and between which values it lies at the level that was asked for (95 %, usually)."""
+    """An estimate with its confidence interval, usually at 95 %."""
 
     value: float
     low: float
@@ -18,11 +18,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """How well ``questions`` found what belongs to them among ``items``, with 95 % intervals.
+    """Retrieval quality of ``questions`` queries over ``items``, with 95 % intervals.
 
-    ``recall`` is R@k by k: the share of questions with a right item among the first k, as CLIP_benchmark counts it.
-    Ranks begin at 1 and are those of the best right item; of equal scores, wrong items come first.
-    ``mean_average_precision`` is over all right items of a question; with one, it is the mean of 1 / rank.
+    ``recall`` is R@k by k: the share of queries with a relevant item among the first k, as in CLIP_benchmark. Ranks
+    start at 1 and are those of the best relevant item; in a tie, irrelevant items come first.
+    ``mean_average_precision`` covers all relevant items of a query; with one, it is the mean of 1 / rank.
     """
 
     questions: int
@@ -35,8 +35,11 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What of given captions could not be used. ``unknown`` rows named no image of those that count, or several;
-    ``names`` are the first of them. ``empty`` rows had no caption; ``unreferenced`` captions no reference."""
+    """Captions that could not be used.
+
+    ``unknown`` rows matched no image in scope, or several; ``names`` are the first of them. ``empty`` rows had no
+    caption; ``unreferenced`` captions had no reference.
+    """
 
     unknown: int = 0
     empty: int = 0
@@ -46,8 +49,11 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalReport:
-    """``captions_from`` is ``"space"`` (embedded before), ``"metadata"`` (the collection's own, embedded for this) or
-    ``"given"``. Where ``stop`` was set, ``interrupted``: then figures are None where they are not of all questions."""
+    """Result of a retrieval evaluation.
+
+    ``captions_from`` is ``"space"`` (already embedded), ``"metadata"`` (the collection's own, embedded for this run) or
+    ``"given"``. ``interrupted`` is True where ``stop`` was set; metrics that do not cover all queries are then None.
+    """
 
     encoder: str
     space_id: int
@@ -65,13 +71,12 @@ class RetrievalReport:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourKind:
-    """What an index finds for one kind of queries: ``"image"`` or ``"text"``, and how they ``came`` (``"stored"``,
-    ``"captions"``, ``"made from pictures"``, ``"given"``).
+    """Quality and speed of an index for one ``kind`` of queries, ``"image"`` or ``"text"``.
 
-    ``recall`` by k: of the exact k best, the share that was found; scores that are equal are as good. ``stated`` is
-    the recall@10 that was measured when the index was built (None: no filter was measured then, or it is searched
-    exactly). Milliseconds are wall time of one query after the other, for the largest k; ``cpu`` is processor time of
-    such a query, on the average.
+    ``came`` is their origin: ``"stored"``, ``"captions"``, ``"made from pictures"`` or ``"given"``. ``recall`` by k is
+    the share of the exact k best that was found; equal scores count as found. ``stated`` is the recall@10 measured when
+    the index was built, None with a filter or an exact index. Milliseconds are wall time per query, run one by one, at
+    the largest k; ``cpu_ms`` is mean processor time per query.
     """
 
     kind: str
@@ -87,8 +92,11 @@ class NeighbourKind:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourReport:
-    """``index`` is the FAISS factory string; None where the space is searched exactly anyway. ``filtered`` is the
-    share of images that a filter let through, by chance."""
+    """Evaluation of an approximate index.
+
+    ``index`` is the FAISS factory string, None where the space is searched exactly. ``filtered`` is the share of images
+    that a random filter kept.
+    """
 
     encoder: str
     space_id: int
@@ -103,7 +111,7 @@ class NeighbourReport:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of two that are compared: vectors of ``encoder``, stored in a collection or made for this."""
+    """One side of a comparison: vectors of ``encoder``, stored in a collection or computed for this run."""
 
     name: str
     encoder: str
@@ -113,8 +121,11 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The same questions, asked of both. Differences are those of ``b`` less those of ``a``, with 95 % intervals of a
-    paired bootstrap: both are drawn the same questions."""
+    """Retrieval quality of both sides for the same queries.
+
+    Differences are ``b`` − ``a`` with 95 % intervals of a paired bootstrap, which resamples the same queries on both
+    sides.
+    """
 
     a: Retrieved
     b: Retrieved
@@ -126,17 +137,16 @@ Better: TypeAlias = Literal["a", "b"]
 
 
 def better(difference: Estimate) -> Better | None:
-    """Which of two is better, by an interval of b less a that lies on one side of 0; None: no difference is shown."""
+    """Return the better side if the interval of b − a excludes 0, else None."""
     return "b" if difference.low > 0 else "a" if difference.high < 0 else None
 
 
 @dataclass(frozen=True, slots=True)
 class CompareReport:
-    """``images`` and ``captions`` are those that both sides have. ``unreadable`` pictures, which would have had to be
-    encoded, are left out of both; ``reasons`` say why, the first of them.
+    """Comparison of two encoders or collections.
 
-    ``verdict`` is by the mean average precision of text → image (with one caption each, the mean of 1 / rank), named in
-    advance since it uses all ranks: ``"a"`` or ``"b"`` is better, or None: no difference is shown.
+    ``images`` and ``captions`` are those that both sides have. ``unreadable`` images could not be encoded and are left
+    out of both; ``reasons`` gives the first errors.
     """
 
     a: Side
@@ -152,4 +162,8 @@ class CompareReport:
 
     @property
     def verdict(self) -> Better | None:
+        """The better side by mean average precision of text → image, None where no difference is shown.
+
+        The metric is fixed in advance because it uses all ranks; with one caption per image it is the mean of 1 / rank.
+        """
         return None if self.text_to_image is None else better(self.text_to_image.mean_average_precision)

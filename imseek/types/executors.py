@@ -1,4 +1,4 @@
-"""Where the work of a run is done, as far as that is the user's choice."""
+"""Executors that users can choose for an indexing run."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from imseek.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Ray:
-    """Have a run's pictures read, decoded and encoded by workers of a Ray cluster; docs/scale.md.
+    """Read, decode and encode images on a Ray cluster; docs/scale.md.
 
-    ``address`` is that of a running cluster (``auto``: the one this machine belongs to; ``host:port``), None starts one
-    on this machine for the run; where this process is connected already, that holds. There are as many ``workers`` as
-    the cluster has room for, or fewer. Each takes ``cpus`` and ``gpus`` (shares are possible: 0.5 puts two on a card;
-    None: one card where the cluster has any). ``staging`` is where workers put vectors until the run has committed
-    them: a folder that all machines share, or a URL that fsspec writes to; None: in the collection. ``shard`` is how
-    many pictures travel together, and are done again where a worker is lost.
+    ``address`` is that of a running cluster (``auto``: the one this machine belongs to; ``host:port``). None starts a
+    local cluster for the run, or uses an existing connection of this process. ``workers`` is an upper limit, by default
+    as many as fit. Each worker takes ``cpus`` and ``gpus`` (fractions allowed: 0.5 puts two on one GPU; None: one GPU
+    if the cluster has any). ``staging`` is where workers put vectors until they are committed: a folder shared by all
+    machines, or an fsspec URL; None: inside the collection. ``shard`` is the number of images sent together, and redone
+    if a worker is lost.
 
-    Raises UsageError for values that are none of these.
+    Raises UsageError for invalid values.
     """
 
     address: str | None = None

@@ -1,4 +1,4 @@
-"""What has gone out of a collection, for other tools."""
+"""Options and reports of exports to other tools."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ ExportFormat: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """What a single format can be told; what the format does not know has to stay at its default.
+    """Options of single export formats; options that a format does not support must keep their default.
 
-    - ``spreadsheet`` (csv): texts that a spreadsheet would run as a formula get an apostrophe before them.
-    - ``copy`` (clip-retrieval): files of vectors are copied, and never the collection's own under a second name.
-    - ``half`` (faiss): rows of float16, at half the size; scores are then off by up to 0.001.
-    - ``link`` (fiftyone, imagefolder): pictures that are files are linked to, ``"hard"`` or ``"symbolic"``.
-    - ``classes`` (imagefolder): a folder for each value of this column, or of ``"tags"``.
-    - ``shard_images``, ``shard_size`` (webdataset): the most pictures in a tar, and its bytes.
-    - ``ending`` (webdataset): how the names of all pictures end, whatever they hold, such as ``"jpg"``.
+    - ``spreadsheet`` (csv): put an apostrophe before text that a spreadsheet would run as a formula.
+    - ``copy`` (clip-retrieval): copy files of vectors instead of hard-linking the collection's own.
+    - ``half`` (faiss): store float16, at half the size; scores are then off by up to 0.001.
+    - ``link`` (fiftyone, imagefolder): link to image files, ``"hard"`` or ``"symbolic"``.
+    - ``classes`` (imagefolder): one folder for each value of this column, or of ``"tags"``.
+    - ``shard_images``, ``shard_size`` (webdataset): maximum images and bytes of a tar.
+    - ``ending`` (webdataset): file extension for all images regardless of content, such as ``"jpg"``.
     """
 
     spreadsheet: bool = False
@@ -37,8 +37,11 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class SkippedPicture:
-    """An image whose picture could not be had for an export, and why. ``reason`` is a code of :class:`SkipReason`,
-    ``content_changed`` (its place holds another picture now) or ``no_place``; ``place`` is None where it has none."""
+    """An image that could not be read for an export.
+
+    ``reason`` is a code of :class:`SkipReason`, ``content_changed`` (its place holds another image now) or
+    ``no_place``; ``place`` is None where there is none.
+    """
 
     image_id: int
     place: Place | None
@@ -48,10 +51,13 @@ class SkippedPicture:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """``images`` of ``generation`` went out to ``target`` (a path of bytes; ``-`` for a stream), in so many ``files``
-    of so many ``bytes``, of which ``linked`` are the collection's own under a second name. ``encoder`` made the
-    vectors, where the format has any. ``skipped`` are pictures that could not be read, for formats that hold
-    pictures; they are not among ``images``, but for those of ``projector``: these are points without a picture."""
+    """The result of an export.
+
+    ``images`` of ``generation`` were written to ``target`` (a path of bytes; ``-`` for a stream), in ``files`` files of
+    ``bytes`` bytes in total; ``linked`` files are hard links to the collection's own. ``encoder`` made the vectors, if
+    the format has any. ``skipped`` images could not be read, in formats that hold images. They are not counted in
+    ``images``, except for ``projector``, where they remain as points without an image.
+    """
 
     collection: str
     generation: int

@@ -1,4 +1,4 @@
-"""What a collection says of itself."""
+"""The state of a collection: sources, spaces, indexes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from imseek.types.runs import Failure
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
+    """A source of a collection, with its counts of images and failures."""
+
     source_id: int
     kind: str
     path: bytes
@@ -19,7 +21,7 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class SpaceInfo:
-    """One set of vectors: which encoder made it, and what identifies its weights."""
+    """A set of vectors: its encoder, and the fingerprint of the encoder's weights."""
 
     space_id: int
     encoder: str
@@ -32,11 +34,10 @@ class SpaceInfo:
 
 @dataclass(frozen=True, slots=True)
 class SpaceSummary:
-    """A space, with what the catalog knows of it.
+    """A space with its entries in the catalog.
 
-    ``modalities`` are those that its encoder takes, None where that is not recorded (collections of early versions,
-    and those whose catalog was made again). ``precisions`` are those that its vectors were computed in, in the order
-    of the runs; runs of early versions have not recorded them.
+    ``modalities`` are those the encoder accepts, None where they are not recorded (old collections, rebuilt catalogs).
+    ``precisions`` are those of the vectors, in the order of the runs; early versions did not record them.
     """
 
     space: SpaceInfo
@@ -46,11 +47,11 @@ class SpaceSummary:
 
 @dataclass(frozen=True, slots=True)
 class IndexPolicy:
-    """How a collection wants its vectors to be indexed.
+    """A collection's policy for vector indexes.
 
-    ``kind`` is ``"auto"`` (a scan while they are few, else what fits into ``memory`` bytes, None: a quarter of the
-    machine's), ``"none"`` (always a scan), or a FAISS factory string. ``recall`` is the recall@10 that searches are
-    tuned to, for pictures and for words. With ``renew`` runs build the index anew when too much has come since.
+    ``kind`` is ``"auto"`` (scan small collections, else choose an index that fits into ``memory`` bytes, None: a
+    quarter of the machine's), ``"none"`` (always scan), or a FAISS factory string. ``recall`` is the target recall@10
+    for image and text queries. With ``renew``, indexing runs rebuild the index when too much has been added since.
     """
 
     kind: str = "auto"
@@ -61,11 +62,12 @@ class IndexPolicy:
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """The approximate index of a space. ``kind`` is its FAISS factory string, ``tail`` how many live images have come
-    since and are scanned, ``dead`` how many in it have gone; it is searched as one, in however many ``parts``.
+    """The approximate index of a space.
 
-    Recall@10 was measured at the build on ``queries`` vectors of pictures and as many text-like ones (``texts`` says
-    what these were) with ``image_probe`` and ``text_probe`` lists or graph nodes looked at.
+    ``kind`` is its FAISS factory string. ``tail`` counts live images added since, which are scanned; ``dead`` counts
+    removed images still in it. It is searched as one, whatever the number of ``parts``. Recall@10 was measured at build
+    time on ``queries`` image vectors and as many text-like ones (``texts`` describes them), with ``image_probe`` and
+    ``text_probe`` lists or graph nodes visited.
     """
 
     space_id: int
@@ -88,10 +90,10 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True)
 class OtherSpace:
-    """A space that is not in use. ``state`` is ``"building"`` (`maintain --reencode` goes on with it) or ``"kept"``
-    (another has taken its place, at ``since``, ISO 8601).
+    """A space that is not in use.
 
-    ``images`` is how many images have a vector in it, ``bytes`` what its files take.
+    ``state`` is ``"building"`` (`maintain --reencode` resumes it) or ``"kept"`` (replaced at ``since``, ISO 8601).
+    ``images`` counts images with a vector in it; ``bytes`` is the size of its files.
     """
 
     space: SpaceInfo
@@ -103,10 +105,13 @@ class OtherSpace:
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """``encoder`` is the first of ``spaces``, which words and vectors are searched in. ``other_spaces`` are not in
-    use: they are being built, or kept after a switch. ``indexes`` are the approximate ones; spaces without one are
-    scanned. ``policy`` says what is built. ``catalog`` is the URL of the database that has the catalog, None where that
-    is a file."""
+    """An overview of a collection.
+
+    ``encoder`` is the first of ``spaces``, which text and vector queries search. ``other_spaces`` are not in use: under
+    construction, or kept after a switch. ``indexes`` are the approximate ones; spaces without one are scanned.
+    ``policy`` decides which are built. ``catalog`` is the URL of the catalog's database, None where the catalog is a
+    file.
+    """
 
     path: str
     uuid: str

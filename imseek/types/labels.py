@@ -1,4 +1,4 @@
-"""Labels by words, and how good they are."""
+"""Zero-shot labels, and measures of their quality."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imseek.types.pictures import Float32
 
 @dataclass(frozen=True, slots=True)
 class LabelCount:
-    """How many images were given a label (None: none of the classes), and its mean probability."""
+    """Number of images with a label (None: none of the classes), and the mean probability."""
 
     label: str | None
     images: int
@@ -23,9 +23,11 @@ class LabelCount:
 
 @dataclass(frozen=True, slots=True)
 class LabelExamples:
-    """Of a label (None: none of the classes): how many ``images`` were given it, their mean probability (0 for no
-    image), and some of them as pairs of id and probability: the ``surest``, the best first, and the ``unsurest``, the
-    worst first. An image is in one of the two only. Probabilities are told to a millionth."""
+    """Images with a label (None: none of the classes): their number, mean probability, and examples.
+
+    The mean is 0 without images. Examples are pairs of id and probability: the ``surest``, most probable first, and the
+    ``unsurest``, least probable first. No image is in both. Probabilities are rounded to six decimals.
+    """
 
     label: str | None
     images: int
@@ -41,7 +43,7 @@ class LabelExamples:
         probabilities: npt.NDArray[np.floating[Any]],
         n: int,
     ) -> LabelExamples:
-        """From all images (m,) that were given it; ``n`` of each sort at most."""
+        """Choose examples from all images (m,) with the label, at most ``n`` of each sort."""
         order = np.argsort(-probabilities, kind="stable")
         tail = order[max(n, len(order) - n) :][::-1]
         pairs = [
@@ -54,13 +56,13 @@ class LabelExamples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """What each of n images was given, in the order of ``image_ids`` (n,), ascending.
+    """Labels of n images, in the order of ``image_ids`` (n,), ascending.
 
-    ``top`` (n, k) are the most probable classes, the best first, as numbers into ``classes``, -1 for none of them;
-    ``probabilities`` (n, k) float32 go with them. The first ``given`` (n,) of an image are its labels: none, where none
-    is probable enough or the best is none of the classes. ``cautions`` (n,) bool says where the picture is liker to
-    writing that says the class than to the class; None where that was not asked for. ``factor`` is what cosines were
-    multiplied by, ``factor_source`` who says so.
+    ``top`` (n, k) holds the most probable classes, best first, as indexes into ``classes``, -1 for none of them, with
+    ``probabilities`` (n, k) float32. The first ``given`` (n,) of each row are the image's labels; 0 where none is
+    probable enough or the best is none of the classes. ``cautions`` (n,) bool marks images more similar to written text
+    naming the class than to the class, None where this was not requested. Cosines were multiplied by ``factor``;
+    ``factor_source`` says where it comes from.
     """
 
     image_ids: npt.NDArray[np.int64]
@@ -74,21 +76,21 @@ class Labels:
     factor_source: str
     encoder: str
     generation: int
-    #: Where they were stored under a name: the generation that has them.
+    #: Generation in which the labels were stored under a name.
     stored: int | None = None
     tagged: int = 0
     notes: tuple[str, ...] = field(default_factory=tuple)
 
     def label(self, at: int) -> str | None:
-        """The best label of the image at a position."""
+        """Return the best label of the image at a position, None where it has none."""
         return self.classes[self.top[at, 0]] if self.given[at] else None
 
     def labels(self, at: int) -> tuple[str, ...]:
-        """All labels of the image at a position."""
+        """Return all labels of the image at a position."""
         return tuple(self.classes[number] for number in self.top[at, : self.given[at]].tolist())
 
     def counts(self) -> tuple[LabelCount, ...]:
-        """How many images have each label, the most frequent first; labels that none has are left out."""
+        """Count images by label, most frequent first, without unused labels."""
         shown = np.arange(self.top.shape[1]) < self.given[:, None]
         sums = np.bincount(self.top[shown], self.probabilities[shown], len(self.classes))
         each = np.bincount(self.top[shown], minlength=len(self.classes))
@@ -101,7 +103,7 @@ class Labels:
         return tuple(found)
 
     def examples(self, n: int = 8) -> tuple[LabelExamples, ...]:
-        """Of each class, in the order of ``classes``, and last of none of them: how many images, and some of them."""
+        """Return counts and examples for each class, in the order of ``classes``, then for none of them."""
         shown = np.arange(self.top.shape[1]) < self.given[:, None]
         rows, places = np.nonzero(shown)
         numbers = self.top[rows, places]
@@ -120,8 +122,10 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelPreview:
-    """``labels`` of some images, evenly taken from the ``of`` that :func:`imseek.labels.label` would label. With
-    ``multi_known`` its encoder, or what was learned, can say of each class by itself how probable it is."""
+    """``labels`` of evenly spaced images among the ``of`` that :func:`imseek.labels.label` would label.
+
+    With ``multi_known``, the encoder or a learned temperature allows independent probabilities for each class.
+    """
 
     labels: Labels
     of: int
@@ -130,8 +134,11 @@ class LabelPreview:
 
 @dataclass(frozen=True, slots=True)
 class SavedLabels:
-    """Labels by words that stay under a name, and how they were made. ``current``: the collection has the ``encoder``
-    that they were made with; else they cannot be continued. ``columns`` and ``tags`` say as what they are stored."""
+    """Stored zero-shot labels and their recipe.
+
+    ``current`` is True where the collection still has the ``encoder`` they were made with; otherwise they cannot be
+    continued. ``columns`` and ``tags`` say how they are stored.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -152,7 +159,7 @@ class SavedLabels:
 
 @dataclass(frozen=True, slots=True)
 class ClassAccuracy:
-    """Of the ``images`` that are of a class the share that was given it."""
+    """The share of the ``images`` of a class that were labelled correctly."""
 
     name: str
     images: int
@@ -161,7 +168,7 @@ class ClassAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """So many images of the class ``truth`` were given ``label`` (None: none of the classes)."""
+    """Number of images of the class ``truth`` that were labelled ``label`` (None: none of the classes)."""
 
     truth: str
     label: str | None
@@ -170,10 +177,11 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A temperature that was learned: what cosines are multiplied by (``factor``), what is added for a sigmoid, and
-    what it did: mean negative log-likelihood and expected calibration error with the encoder's own number and with it.
+    """A learned temperature and its effect.
 
-    ``held_out`` says whether these two are of images that it was not learned from.
+    Cosines are multiplied by ``factor``; ``bias`` is added for a sigmoid. Mean negative log-likelihood (``nll``) and
+    expected calibration error (``ece``) are given for the encoder's own factor and the learned one. ``held_out`` is
+    True where they were measured on images not used for learning.
     """
 
     name: str | None
@@ -191,12 +199,11 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class LabelEvaluation:
-    """How good zero-shot labels are, over the ``images`` whose true class is known.
+    """Accuracy of zero-shot labels over the ``images`` whose true class is known.
 
-    ``top1``, ``top5`` and ``mean_per_class`` are shares, with 95 % bootstrap intervals over images; ``ece`` is the
+    ``top1``, ``top5`` and ``mean_per_class`` are shares with 95 % bootstrap intervals over images; ``ece`` is the
     expected calibration error (15 bins), ``nll`` the mean negative log-likelihood. ``per_class`` is in the order of the
-    classes, without those that no image is of; ``confusions`` the most frequent first. ``flagged`` images were flagged
-    as perhaps writing (0 where that was not asked for).
+    classes, without those that have no image; ``confusions`` is sorted by frequency.
     """
 
     images: int
@@ -219,7 +226,7 @@ class LabelEvaluation:
 
 @dataclass(frozen=True, slots=True)
 class ConceptCount:
-    """Of a policy's concept: its threshold, and how many images reach it."""
+    """A concept of a policy with its threshold and the number of images that reach it."""
 
     name: str
     threshold: float
@@ -228,10 +235,10 @@ class ConceptCount:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moderation:
-    """How probable each concept of a policy is for each of n images: ``probabilities`` (n, concepts) float32.
+    """Probabilities of a policy's concepts for n images: ``probabilities`` (n, concepts) float32.
 
-    ``flagged`` (n, concepts) bool says which reach the concept's threshold, ``cautions`` (n, concepts) bool which of
-    those are liker to writing that says so; None where that was not asked for.
+    ``flagged`` (n, concepts) bool marks those at or above the concept's threshold. ``cautions`` (n, concepts) bool
+    marks flagged ones that are more similar to written text naming the concept, None where this was not requested.
     """
 
     image_ids: npt.NDArray[np.int64]
@@ -251,8 +258,8 @@ class Moderation:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was stored under a name and is no more: its ``kind`` (``labels``, ``policy`` or ``temperature``), and how
-    many tags went with it."""
+    """A deleted record: its ``kind`` (``labels``, ``policy`` or ``temperature``), and the number of tags deleted with
+    it."""
 
     name: str
     kind: str

@@ -1,22 +1,23 @@
-"""Maps: where images lie on a plane by what their vectors say, and how that was made."""
+"""Maps: two-dimensional layouts of images by their vectors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-#: How a map is laid out: by principal components, or by UMAP (McInnes et al. 2018).
+#: Layout method: principal components, or UMAP (McInnes et al. 2018).
 MapMethod: TypeAlias = Literal["pca", "umap"]
 
 
 @dataclass(frozen=True, slots=True)
 class MapInfo:
-    """How a map was made. It is kept with the collection as the derived columns ``<name>_x``, ``<name>_y`` (numbers)
-    and ``<name>_fitted`` (whether an image was there when the map was laid out, or was placed among the others).
+    """A map's parameters and state.
 
-    ``fitted`` and ``placed`` are how many images had a place when it was stored last. ``neighbours`` and ``min_dist``
-    are None for ``"pca"``. ``trustworthiness`` (Venna & Kaski 2001) is that of ``trust_neighbours`` neighbours among
-    ``trust_sample`` images drawn from all of them; None where there are too few. ``created`` is ISO 8601, UTC.
+    A map is stored as the derived columns ``<name>_x``, ``<name>_y`` (numbers) and ``<name>_fitted`` (True for images
+    the layout was fitted on, False for those placed later). ``fitted`` and ``placed`` count images when it was last
+    stored. ``neighbours`` and ``min_dist`` are None for ``"pca"``. ``trustworthiness`` (Venna & Kaski 2001) is measured
+    with ``trust_neighbours`` neighbours on a sample of ``trust_sample`` images; None where there are too few.
+    ``created`` is ISO 8601, UTC.
     """
 
     name: str
@@ -37,11 +38,11 @@ class MapInfo:
 
 @dataclass(frozen=True, slots=True)
 class MapReport:
-    """What :func:`imseek.maps.lay_out` did, and the map as it is now.
+    """The result of :func:`imseek.maps.lay_out`.
 
-    ``laid_out`` images were laid out anew and ``placed`` ones were placed among those that were there already; both 0
-    where all asked for had a place. ``missing`` ones have none: the map is ``stale`` (of vectors of another encoder),
-    the work was ``interrupted``, or their vector is all zeros. ``images`` were asked for.
+    Of ``images`` images, ``laid_out`` were fitted and ``placed`` were added to the existing layout; both are 0 where
+    all had positions. ``missing`` images have none: the map is ``stale`` (vectors of another encoder), the work was
+    ``interrupted``, or their vector is all zeros.
     """
 
     info: MapInfo

@@ -1,4 +1,4 @@
-"""Pictures, where they lie, and what is known of them."""
+"""Images, their places, and their metadata."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 class SkipReason(StrEnum):
-    """Why a file was not indexed. Codes are stable: they are stored and printed in JSON."""
+    """Reasons for which a file was not indexed. The codes are stable: they are stored and printed in JSON."""
 
     EMPTY_FILE = "empty_file"
     NOT_AN_IMAGE = "not_an_image"
@@ -43,12 +43,12 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Luma:
-    """Of the luminance of a picture (ITU-R 601, of sRGB, 0 … 1), reduced to 256 pixels at the longer side.
+    """Luminance statistics of an image (ITU-R 601 on sRGB, 0 … 1), reduced to 256 pixels on the longer side.
 
-    ``mean`` and ``sd`` (standard deviation) are its light and contrast; ``dark`` and ``bright`` the shares of pixels
-    of at most 25/255 and at least 250/255; ``edges`` the share of those on a slope of more than 8/255 a pixel;
-    ``blur`` the width of edges: the σ, in pixels of the reduced picture, of a Gaussian that would blur a step as much.
-    None where there is no edge. :func:`imseek.media.measures.measure` says how.
+    ``mean`` and ``sd`` (standard deviation) measure brightness and contrast. ``dark`` and ``bright`` are the shares of
+    pixels up to 25/255 and from 250/255. ``edges`` is the share of pixels with a gradient above 8/255 per pixel.
+    ``blur`` is the width of edges: the σ, in pixels of the reduced image, of the Gaussian that would blur a step as
+    much; None without edges. :func:`imseek.media.measures.measure` computes them.
     """
 
     mean: float
@@ -61,12 +61,11 @@ class Luma:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What the bytes of a picture say about it, independent of where it lies.
+    """Metadata read from an image file, independent of its path.
 
-    ``width`` and ``height`` are pixels after EXIF orientation; ``phash`` is a 64-bit perceptual hash
-    (unsigned); ``luma`` is what its luminance says of its quality, None where nobody has looked; ``latitude`` and
-    ``longitude`` are degrees (WGS 84); ``taken_at`` is ISO 8601 as the camera wrote it, with a zone only where EXIF
-    states one.
+    ``width`` and ``height`` are pixels after EXIF orientation. ``phash`` is a 64-bit perceptual hash (unsigned).
+    ``luma`` is None where it was not measured. ``latitude`` and ``longitude`` are degrees (WGS 84). ``taken_at`` is ISO
+    8601 as the camera wrote it, with a zone only where EXIF states one.
     """
 
     width: int
@@ -88,10 +87,11 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an image lies: a path of bytes, since file names need not be text, and a URI.
+    """The location of an image: a path in bytes, since file names may not be valid text, and a URI.
 
-    Inside an archive the path is ``/a/b.zip!/c.jpg`` and the URI ``zip://c.jpg::file:///a/b.zip``; a row of a table is
-    ``file:///a/b.parquet#row=7``; of a picture on the web both are its URL. :meth:`imseek.Collection.read` opens all.
+    Inside an archive the path is ``/a/b.zip!/c.jpg`` and the URI ``zip://c.jpg::file:///a/b.zip``; a table row is
+    ``file:///a/b.parquet#row=7``; for an image on the web both are its URL. :meth:`imseek.Collection.read` opens all of
+    them.
     """
 
     source_id: int
@@ -100,18 +100,18 @@ class Place:
 
     @property
     def display(self) -> str:
-        """The path as printable text: undecodable and control characters are escaped."""
+        """The path as printable text, with undecodable and control characters escaped."""
         return display_path(self.path)
 
 
 def display_path(path: bytes) -> str:
-    """``path`` as one printable line; bytes that are not UTF-8 and control characters appear as escapes."""
+    """Return ``path`` as one printable line; bytes that are not UTF-8 and control characters are escaped."""
     text = path.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def path_json(path: bytes) -> dict[str, str]:
-    """``path`` for JSON: ``{"path": …}``, with ``path_b64`` beside it where the bytes are not UTF-8."""
+    """Encode ``path`` for JSON: ``{"path": …}``, with ``path_b64`` beside it where the bytes are not UTF-8."""
     try:
         return {"path": path.decode("utf-8")}
     except UnicodeDecodeError:
@@ -120,10 +120,10 @@ def path_json(path: bytes) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One picture at one place, as a collection knows it.
+    """An image of a collection, at one place.
 
-    ``place`` is None for an image whose place was lost and not yet found again (after a repair).
-    ``metadata`` holds the intrinsic facts, the typed ``extra`` columns and the derived columns by name.
+    ``place`` is None where it was lost and not yet found again (after a repair). ``metadata`` holds intrinsic facts,
+    the typed ``extra`` columns and the derived columns, by name.
     """
 
     image_id: int

@@ -1,4 +1,4 @@
-"""What probes are, what they say of images, and how good they are."""
+"""Probes, their predictions, and their quality."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from imseek.types.pictures import Place
 
 @dataclass(frozen=True, slots=True)
 class ProbeScore:
-    """A kind of probe (``linear`` or ``cache``) with the best of its settings, by cross-validation over ``tested``
-    labelled images.
+    """Cross-validated scores of one kind of probe (``linear`` or ``cache``) with its best settings.
 
-    ``accuracy`` is the share that is right (where images may have several classes, of all answers yes or no) with its
-    95 % interval, ``log_loss`` in nats, ``ece`` the expected calibration error of the probabilities. All None where
-    nothing could be held out. They flatter a little: the settings were chosen by the same figures.
+    ``tested`` labelled images were used. ``accuracy`` has a 95 % interval; with several classes per image it is the
+    share of correct yes/no answers. ``log_loss`` is in nats, ``ece`` the expected calibration error. All are None where
+    nothing could be held out. They are slightly optimistic, because the settings were chosen by the same scores.
     """
 
     method: str
@@ -30,8 +29,11 @@ class ProbeScore:
 
 @dataclass(frozen=True, slots=True)
 class ProbeInfo:
-    """A probe. ``counts`` are the images of each class that it learned from, ``labels`` where they came from;
-    ``several``: an image may have any of the classes. ``scores`` are of what was tried, ``method`` the one it is."""
+    """A probe's description.
+
+    ``counts`` are its training images per class, ``labels`` their origin. ``several``: an image may have any number of
+    classes. ``scores`` covers the kinds that were tried; ``method`` is the one chosen.
+    """
 
     name: str
     method: str
@@ -50,13 +52,13 @@ class ProbeInfo:
 
     @property
     def score(self) -> ProbeScore:
-        """That of the kind it is."""
+        """The scores of the chosen kind."""
         return next(one for one in self.scores if one.method == self.method)
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeLabel:
-    """What a probe says of an image: the likeliest class with its probability."""
+    """A probe's prediction for one image: the most probable class with its probability."""
 
     image_id: int
     label: str
@@ -66,13 +68,14 @@ class ProbeLabel:
 
 @dataclass(frozen=True, slots=True)
 class ProbeApplied:
-    """``images`` were looked at; ``counts`` says of each class, how many are of it (with several: at a probability of
-    the threshold or more), ``none`` how many of no class. ``surest`` and ``unsurest`` are some of them,
-    ``examples`` some of each class (last, where images may have several, of none of them).
+    """The result of applying a probe to ``images`` images.
 
-    ``saved`` is the set of columns that was stored, ``tagged`` and ``untagged`` how many tags were given and taken
-    away; ``kept``: so many were not given, as somebody else has tagged the image. ``interrupted``: it was stopped
-    before the end, and nothing was stored.
+    ``counts`` has the number of images by class (with several classes: probability at or above the threshold); ``none``
+    counts those without. ``surest`` and ``unsurest`` are examples overall, ``examples`` those of each class (last, with
+    several classes, of none).
+
+    ``saved`` names the stored columns; ``tagged`` and ``untagged`` count tags added and removed; ``kept`` counts images
+    left alone because they carry a tag from elsewhere. If ``interrupted``, nothing was stored.
     """
 
     probe: str
@@ -91,8 +94,11 @@ class ProbeApplied:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An image to label next. ``reason``: ``unsure`` (two classes are all but equal; ``label`` and ``probability`` are
-    of the likelier) or ``typical`` (it stands for many images that are like no labelled one)."""
+    """An image to label next.
+
+    ``reason`` is ``unsure`` (two classes are nearly equally probable; ``label`` and ``probability`` are those of the
+    more probable) or ``typical`` (it represents many images unlike any labelled one).
+    """
 
     image_id: int
     reason: str
@@ -103,7 +109,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """``labelled`` images were known, ``looked`` at were all others; ``copies`` of them were passed over."""
+    """Images proposed for labelling.
+
+    ``labelled`` counts images labelled already, ``looked`` all others, ``copies`` candidates skipped as copies.
+    """
 
     proposals: tuple[Proposal, ...]
     labelled: int
@@ -115,8 +124,7 @@ class Proposals:
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """Of ``tested`` images of a class so many were called that (``accuracy``, None for none), and of those that were
-    called that so many are (``precision``)."""
+    """Recall (``accuracy``, None without images) and ``precision`` for one class, over ``tested`` images of it."""
 
     name: str
     tested: int
@@ -126,7 +134,7 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """So many of one class were given another."""
+    """Number of images of class ``truth`` that were predicted as another."""
 
     truth: str
     predicted: str
@@ -135,7 +143,8 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """With ``shots`` labelled images of each class (``learned`` in all), drawn ``draws`` times."""
+    """A point of the learning curve: ``shots`` labelled images per class (``learned`` in all), averaged over random
+    draws."""
 
     shots: int
     learned: int
@@ -145,11 +154,12 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class ProbeEvaluation:
-    """On ``tested`` images that a probe did not learn from, nor from a copy or near-duplicate of; ``learned`` from so
-    many; ``left_out`` were for that reason, or since their class is unknown to the probe (``unknown``).
+    """Evaluation on ``tested`` images, none of them a copy or near-duplicate of the ``learned`` training images.
 
-    ``accuracy`` is top-1 (where images may have several classes, of all answers yes or no), ``per_class`` the mean over
-    classes; both with 95 % intervals by a bootstrap over groups of copies. ``ece``: expected calibration error.
+    ``left_out`` images were excluded for that reason, or because the probe does not know their class (``unknown``).
+    ``accuracy`` is top-1 (with several classes per image, the share of correct yes/no answers); ``per_class`` is the
+    mean over classes. Both have 95 % bootstrap intervals over groups of copies. ``ece`` is the expected calibration
+    error.
     """
 
     probe: str | None

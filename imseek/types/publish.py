@@ -1,4 +1,4 @@
-"""What publishing to Milvus came to."""
+"""The report of publishing to Milvus."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PublishReport:
-    """``outcome`` is ``"published"``, ``"already"`` (this generation was there) or ``"interrupted"`` (the same call
-    goes on).
+    """The result of publishing a collection to Milvus.
 
-    Of ``images`` live ones ``sent`` rows were written, the others were there as they are; ``removed`` rows were of
-    images that are not live any more. ``anew`` tells that all rows were written anew, since columns or encoders had
-    changed. Texts or tags of ``shortened`` images were longer than Milvus takes; ``left_out`` are columns for which
-    it has no field. ``generation`` is what was published, ``before`` what had been (None: nothing).
+    ``outcome`` is ``"published"``, ``"already"`` (this generation was there) or ``"interrupted"`` (the same call
+    resumes). Of ``images`` live images, ``sent`` rows were written, the others were unchanged; ``removed`` rows
+    belonged to images no longer live. ``anew`` is True where all rows were rewritten because columns or encoders had
+    changed. Text or tags of ``shortened`` images exceeded Milvus's limits; ``left_out`` are columns without a field
+    there. ``generation`` is the one published, ``before`` the previous one (None: none).
     """
 
     address: str

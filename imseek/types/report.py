@@ -1,4 +1,4 @@
-"""All that can be said of a collection on one page."""
+"""A one-page report on a collection."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from imseek.types.dataset import QualityReport
 from imseek.types.duplicates import DuplicateReport
 from imseek.types.facts import CollectionInfo
 
-#: Names with how many images have them, the most first.
+#: Names with their number of images, most frequent first.
 Counts = Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How values are spread: ``counts`` of images between each two of ``edges`` (one more), the last included."""
+    """Distribution of values: ``counts`` of images in the intervals between ``edges`` (one more), the last edge
+    included."""
 
     edges: Sequence[float]
     counts: Sequence[int]
@@ -25,8 +26,11 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Of the live images: their formats, cameras and years, sizes of pictures (megapixels) and of files (bytes, with
-    their sum), light (mean luminance, 0 … 1), tags; how many have a date, a camera, a position, a caption, a tag."""
+    """Statistics of the live images.
+
+    Formats, cameras and years; image size (megapixels) and file size (bytes, with the total); brightness (mean
+    luminance, 0 … 1); tags. ``having`` counts images that have a date, a camera, a position, a caption, a tag.
+    """
 
     images: int
     formats: Counts
@@ -42,7 +46,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class CollectionReport:
-    """What was left out, or could not be found out, is None, and ``notes`` say why."""
+    """A report on a collection. Sections that were left out or failed are None, and ``notes`` say why."""
 
     info: CollectionInfo
     contents: Contents

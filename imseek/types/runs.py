@@ -1,4 +1,4 @@
-"""Runs: how sources are read, how far a run is, and what it did."""
+"""Indexing runs: source options, progress, and reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file that could not be indexed, and why. Tried again only when the file changes."""
+    """A file that could not be indexed, with the reason. It is retried only when the file changes."""
 
     source_id: int
     path: bytes
@@ -18,16 +18,16 @@ class Failure:
     message: str
 
 
-#: Where the content of a picture is stored already: in the collection itself, or in another one.
+#: Where the content is already stored: in this collection, or in another one.
 KnownReason: TypeAlias = Literal["known_here", "known_elsewhere"]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPicture:
-    """A picture that was passed over, as asked (``skip_known``), since its content is stored already.
+    """An image that was skipped on request (``skip_known``) because its content is already stored.
 
-    ``collection`` is the folder of the collection that has it, as ``image_id``; None: stored by this very run.
-    ``content_hash`` is hexadecimal sha256. It is no failure, and nothing of it is recorded.
+    ``collection`` is the folder of the collection that has it as ``image_id``; None: stored by this very run.
+    ``content_hash`` is hexadecimal sha256. It is not a failure, and nothing is recorded about it.
     """
 
     source_id: int
@@ -40,8 +40,11 @@ class KnownPicture:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a run. ``total`` is None until the scan has ended, and while archives are yet to be opened; only
-    committed images are ``done``. ``bytes`` were read of their files, and ``seconds`` have passed."""
+    """The state of a run at one moment.
+
+    ``total`` is None until the scan has ended and all archives are opened. Only committed images are ``done``.
+    ``bytes`` counts bytes read from their files, ``seconds`` the elapsed time.
+    """
 
     phase: str
     done: int
@@ -55,15 +58,17 @@ ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 
 class StopRequest(threading.Event):
-    """Set, it asks a run to end after a clean flush. ``exit_code`` is what its process will end with, for the record
-    of the run: 130 (SIGINT) or 143 (SIGTERM)."""
+    """An event that asks a run to end after a clean flush.
+
+    ``exit_code`` is that of the process, for the record of the run: 130 (SIGINT) or 143 (SIGTERM).
+    """
 
     exit_code: int = 130
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceRun:
-    """What encoded the pictures of one run for a space, and in which precision."""
+    """The encoder and precision used for one space in a run."""
 
     space_id: int
     encoder: str
@@ -72,10 +77,10 @@ class SpaceRun:
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What one run did. Every count but ``seen`` is of commits that returned.
+    """The result of one indexing run. All counts except ``seen`` cover completed commits.
 
     ``encoder`` and ``precision`` are those of the first of ``spaces``. ``known`` counts ``known_pictures``, which were
-    passed over as asked, and are not among ``skipped``.
+    skipped on request and are not counted in ``skipped``.
     """
 
     seen: int
@@ -103,15 +108,15 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """How a source is read. A collection remembers it, and a later run that names other options replaces it.
+    """How a source is read. The collection remembers the options; a later run with other options replaces them.
 
-    ``kind`` is ``folder``, ``imagefolder``, ``archive``, ``table``, ``vectors`` or ``list``; None: told from the path.
-    ``include`` and ``exclude`` are globs over paths within the source; a pattern without a slash is compared with each
-    name of a path. ``hidden`` takes hidden files too, and folders of thumbnails and code (``@eaDir``,
-    ``node_modules``). ``columns`` names the metadata columns to keep, or, with a minus before each, to drop.
-    ``image_column`` and ``caption_column`` name those of a table where its usual names do not tell. ``allow_private``
-    fetches pictures from addresses of the local network too. ``encoder`` says what made vectors that are taken over,
-    and must be named where their file does not; ``vector_column`` is where a Parquet file has them.
+    ``kind`` is ``folder``, ``imagefolder``, ``archive``, ``table``, ``vectors`` or ``list``; None: detected from the
+    path. ``include`` and ``exclude`` are globs over paths within the source; a pattern without a slash matches any
+    single path component. ``hidden`` includes hidden files and folders of thumbnails and code (``@eaDir``,
+    ``node_modules``). ``columns`` names the metadata columns to keep, or, each with a minus, those to drop.
+    ``image_column`` and ``caption_column`` name columns of a table that are not recognised by name. ``allow_private``
+    also fetches images from private network addresses. ``encoder`` names the origin of imported vectors where their
+    file does not; ``vector_column`` is their column in a Parquet file.
     """
 
     kind: str | None = None

@@ -1,4 +1,4 @@
-"""Tags of images, and what changing them came to."""
+"""Tags of images, and reports of changes to them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """``provenance`` says who gave it: ``person``, ``probe NAME``, or what was stated."""
+    """A tag; ``provenance`` says who gave it: ``person``, ``probe NAME``, or what was stated."""
 
     tag: str
     provenance: str
@@ -16,7 +16,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class TagCount:
-    """How many images that can be found have a tag; ``by`` says from where, by provenance."""
+    """Number of searchable images with a tag; ``by`` splits it by provenance."""
 
     tag: str
     images: int
@@ -25,9 +25,11 @@ class TagCount:
 
 @dataclass(frozen=True, slots=True)
 class TagReport:
-    """``named`` pairs of image and tag were asked for, ``changed`` of them were given, confirmed (by a person, where
-    something else had given the tag), or taken away; the others were so already. ``missing`` are the ids and paths that
-    no live image has."""
+    """The result of changing tags.
+
+    Of ``named`` pairs of image and tag, ``changed`` were added, confirmed (by a person, where something else had given
+    the tag) or removed; the rest needed no change. ``missing`` are ids and paths that match no live image.
+    """
 
     named: int
     changed: int
@@ -36,4 +38,5 @@ class TagReport:
 
     @property
     def unchanged(self) -> int:
+        """Number of pairs that needed no change."""
         return self.named - self.changed

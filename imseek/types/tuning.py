@@ -1,4 +1,4 @@
-"""What ``imseek tune`` finds and does."""
+"""Results of ``imseek tune``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ TuneLoss: TypeAlias = Literal["infonce", "sigmoid"]
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How well ``questions`` find what belongs to them among ``items``: R@1, R@5, R@10, the median rank of the first
-    right item, and the mean average precision."""
+    """Retrieval quality of ``questions`` queries over ``items``.
+
+    R@1, R@5, R@10, the median rank of the first relevant item, and the mean average precision.
+    """
 
     questions: int
     items: int
@@ -27,8 +29,11 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class TuneGain:
-    """The held-out part ``before`` and ``after``, in one direction (``"text to image"``, ``"image to text"``,
-    ``"image to image"``); ``r1`` and ``precision`` are the differences, with 95 % intervals of paired bootstraps."""
+    """Held-out quality ``before`` and ``after`` tuning in one ``direction``.
+
+    The direction is ``"text to image"``, ``"image to text"`` or ``"image to image"``. ``r1`` and ``precision`` are
+    differences with 95 % intervals of paired bootstraps.
+    """
 
     direction: str
     before: Retrieval
@@ -39,12 +44,12 @@ class TuneGain:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How an adapter was learned, and what it does for pictures that it has not seen.
+    """An adapter's training, and its effect on unseen images.
 
-    After ``steps`` steps it was best, and ``strength`` of its residual of rank ``rank`` was kept; ``scale`` is what the
-    loss multiplied cosines by then. ``moved`` is the mean cosine of held-out vectors with themselves before. ``gain``
-    is the difference of the average precision over all directions, each counting the same, with a 99 % interval;
-    whether it ``helps`` is decided by it.
+    Training was best after ``steps`` steps; the share ``strength`` of the residual of rank ``rank`` was kept. ``scale``
+    multiplied the cosines in the loss at that point. ``moved`` is the mean cosine of held-out vectors with their
+    originals. ``gain`` is the change of average precision, averaged over all directions with equal weight, with a 99 %
+    interval; it decides whether the adapter ``helps``.
     """
 
     steps: int
@@ -59,12 +64,12 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class TuneReport:
-    """What ``tune`` did.
+    """The result of ``tune``.
 
     ``outcome`` is ``"switched"`` (the space ``space_id`` is searched from ``generation`` on, and ``replaced`` is kept),
-    ``"refused"`` (it does not help), ``"tried"`` (it helps, and nothing was to be changed), or ``"interrupted"``
-    (nothing has changed; ``taught`` is None where that was before it had been measured). ``train``, ``validation`` and
-    ``held_out`` images were learned from, said when to stop, and judged, with ``pairs`` in all.
+    ``"refused"`` (no improvement), ``"tried"`` (an improvement, but no change was requested), or ``"interrupted"``
+    (nothing changed; ``taught`` is None if it was not yet measured). ``train``, ``validation`` and ``held_out`` count
+    the images for training, early stopping and evaluation, with ``pairs`` pairs in all.
     """
 
     outcome: str

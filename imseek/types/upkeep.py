@@ -1,4 +1,4 @@
-"""What maintenance found and did."""
+"""Reports of maintenance."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from imseek.types.pictures import Place
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What building the index of a space did.
+    """The result of building the index of a space.
 
-    ``outcome`` is ``"built"`` (from nothing), ``"extended"`` (the lists were kept, what came since was added),
-    ``"current"`` (nothing was due), ``"scan"`` (so few vectors are scanned), ``"dropped"`` (by policy), or
-    ``"interrupted"`` (what there was before is still in use). ``index`` is what is in use now.
+    ``outcome`` is ``"built"`` (from scratch), ``"extended"`` (the lists were kept and new rows added), ``"current"``
+    (nothing due), ``"scan"`` (too few vectors for an index), ``"dropped"`` (by policy), or ``"interrupted"`` (the
+    previous index stays in use). ``index`` is the one now in use.
     """
 
     space_id: int
@@ -26,8 +26,11 @@ class BuildReport:
 
 @dataclass(frozen=True, slots=True)
 class DiskUse:
-    """What the files of one ``kind`` take: ``vectors``, ``index``, ``metadata``, ``catalog``, ``backups``,
-    ``judgements``, ``models``, ``undo``, ``logs``, ``cache``, ``unfinished`` or ``other``."""
+    """Disk usage of one ``kind`` of files.
+
+    Kinds are ``vectors``, ``index``, ``metadata``, ``catalog``, ``backups``, ``judgements``, ``models``, ``undo``,
+    ``logs``, ``cache``, ``unfinished`` and ``other``.
+    """
 
     kind: str
     files: int
@@ -36,11 +39,10 @@ class DiskUse:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What maintenance would do for a collection now.
+    """Maintenance that is due for a collection.
 
-    ``merge``: small shards wait to be merged. ``index`` are the kinds of vector index that would be built (``""``:
-    one would be dropped), by space. Of ``dead`` images bytes remain until a purge; ``unmeasured`` images lack measures
-    of their quality.
+    ``merge``: small shards can be merged. ``index`` lists, by space, the kind of vector index to build (``""``: drop
+    it). ``dead`` images still take space until a purge; ``unmeasured`` images lack quality measures.
     """
 
     merge: bool
@@ -51,7 +53,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding of ``verify``. ``kind`` is a stable code; ``file`` is relative to the collection."""
+    """A problem found by ``verify``. ``kind`` is a stable code; ``file`` is relative to the collection."""
 
     kind: str
     file: str
@@ -61,18 +63,21 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
+    """The result of ``verify``: problems, and how much was checked."""
+
     problems: tuple[Problem, ...]
     files_checked: int
     bytes_checked: int
 
     @property
     def ok(self) -> bool:
+        """True where no problem was found."""
         return not self.problems
 
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What ``repair`` did: a line per restored fact with where it was taken from, and per lost one."""
+    """The result of ``repair``: one line for each restored fact with its origin, and one for each lost fact."""
 
     restored: tuple[str, ...]
     lost: tuple[str, ...]
@@ -81,8 +86,11 @@ class RepairReport:
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """What ``merge`` did. ``removed`` counts the files that nobody uses any more, which every writer clears away;
-    ``notes`` say what became of approximate indexes."""
+    """The result of ``merge``.
+
+    ``removed`` counts files no longer used, which any writer deletes; ``notes`` describe effects on approximate
+    indexes.
+    """
 
     merges: int
     shards_before: int
@@ -93,11 +101,11 @@ class MergeReport:
 
 @dataclass(frozen=True, slots=True)
 class PurgeReport:
-    """What ``purge`` found and removed. Whatever the counts, nothing is left of what has gone when it returns.
+    """The result of ``purge``. Whatever the counts, nothing of the removed images remains when it returns.
 
-    ``images`` counts those of which nothing is left, ``records`` all rows that left the catalog, ``shards`` those
-    that were written anew, ``files`` and ``bytes`` the files that were removed. A purge that comes after one that was
-    broken off does not count again what that had found.
+    ``images`` counts fully erased images, ``records`` rows removed from the catalog, ``shards`` those rewritten,
+    ``files`` and ``bytes`` the deleted files. After an interrupted purge, the next one does not count its findings
+    again.
     """
 
     images: int
@@ -110,11 +118,11 @@ class PurgeReport:
 
 @dataclass(frozen=True, slots=True)
 class MissingPicture:
-    """An image that could not be encoded again, and why.
+    """An image that could not be re-encoded.
 
-    ``place`` is None where it has none. ``reason`` is a code of :class:`SkipReason`, ``content_changed`` or
-    ``no_place``. ``settled`` tells that the next ``index`` takes it out of the collection, or puts another picture in
-    its place, whatever the encoder: its file is gone while its source is there, or holds another picture now.
+    ``place`` is None where there is none. ``reason`` is a code of :class:`SkipReason`, ``content_changed`` or
+    ``no_place``. ``settled`` is True where the next ``index`` removes or replaces the image whatever the encoder,
+    because its file is gone from a present source or holds another image.
     """
 
     image_id: int
@@ -126,15 +134,14 @@ class MissingPicture:
 
 @dataclass(frozen=True, slots=True)
 class ReencodeReport:
-    """What ``reencode`` did.
+    """The result of ``reencode``.
 
     ``outcome`` is ``"switched"`` (the space is in use from ``generation`` on), ``"already"`` (it was before),
-    ``"interrupted"`` (the same call goes on), or ``"refused"`` (too many pictures are ``missing``; what was built is
-    kept). ``space_id`` is that of the new space, ``replaced`` that of the one which is kept beside it, None where it
-    was added.
+    ``"interrupted"`` (the same call resumes), or ``"refused"`` (too many images are ``missing``; what was built is
+    kept). ``space_id`` is the new space, ``replaced`` the old one, which is kept; None where the space was added.
 
-    Of ``images`` images, ``encoded`` were encoded in this run, ``copied`` have the content of another one, and
-    ``before`` had their vector already.
+    Of ``images`` images, ``encoded`` were encoded in this run, ``copied`` share the content of another, and ``before``
+    had a vector already.
     """
 
     outcome: str
@@ -154,11 +161,11 @@ class ReencodeReport:
 
 @dataclass(frozen=True, slots=True)
 class CaptionReport:
-    """What ``embed_captions`` did.
+    """The result of ``embed_captions``.
 
     ``outcome`` is ``"switched"`` (captions are searched in the space ``space_id`` from ``generation`` on),
-    ``"already"`` (they were before), or ``"interrupted"`` (the same call goes on). Of ``images`` live images,
-    ``captions`` have a caption that is embedded there; ``encoded`` different texts were encoded in this run.
+    ``"already"`` (they were before), or ``"interrupted"`` (the same call resumes). Of ``images`` live images,
+    ``captions`` have an embedded caption; ``encoded`` counts the distinct texts encoded in this run.
     """
 
     outcome: str
@@ -174,8 +181,7 @@ class CaptionReport:
 
 @dataclass(frozen=True, slots=True)
 class CatalogReport:
-    """Where the catalog of a collection is now (``sqlite``, or the URL of a database), and how many rows were copied
-    there."""
+    """The new location of a catalog (``sqlite``, or the URL of a database), and the number of rows copied there."""
 
     catalog: str
     rows: int
@@ -183,7 +189,7 @@ class CatalogReport:
 
 @dataclass(frozen=True, slots=True)
 class DropReport:
-    """A space that was dropped, and the files that nobody uses any more; they go with time, or with a purge."""
+    """A dropped space, and its files that are no longer used; they are deleted over time, or by a purge."""
 
     space_id: int
     encoder: str

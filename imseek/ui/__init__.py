@@ -1,1 +1,1 @@
-"""Interfaces for people and programs, thin on top of the public API."""
+"""Interfaces for people and programs: thin layers over the public API."""

@@ -1,7 +1,7 @@
-"""Clusters for people: one page of HTML, each cluster with the pictures that stand for it.
+"""Render clusters as one HTML page, each with its representative pictures.
 
-It needs nothing beside itself and runs nothing: its pictures are data URIs, it has no script, and a policy in it
-forbids any. File names and words of a vocabulary come from anywhere, and are shown escaped.
+The page is self-contained and runs nothing: pictures are data URIs, there is no script, and its content security policy
+forbids any. File names and vocabulary words are untrusted and shown escaped.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from imseek.types import Cluster, ClusterReport, Place, Shown, display_path
 from imseek.ui.page_frame import escaped, head
 from imseek.ui.thumbnail_data import Embedded
 
-#: Clusters on a page: 500, of five pictures each, are what thumbnails are for.
+#: Clusters on a page; 500 of five pictures each stay within the limit on thumbnails.
 MOST: Final = 500
 
 
 def page(report: ClusterReport, thumbnail: Callable[[int], bytes | None], *, title: str) -> Iterator[str]:
-    """The page, in pieces. ``thumbnail`` gives the WebP of an image id, None where it cannot be read."""
+    """Yield the page in pieces. ``thumbnail`` returns an image's WebP by id, or None if it cannot be read."""
     pictures = Embedded()
     shown = report.clusters[:MOST]
     sections = [_section(cluster, report, pictures, thumbnail) for cluster in shown]
@@ -40,7 +40,7 @@ def page(report: ClusterReport, thumbnail: Callable[[int], bytes | None], *, tit
 
 
 def totals(report: ClusterReport) -> str:
-    """One line: how many clusters of how many images, by what."""
+    """Summarise the report in one line: clusters, images and method."""
     if not report.images:
         return "no images"
     noise = 0 if report.noise is None else report.noise.size

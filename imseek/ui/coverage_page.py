@@ -1,4 +1,4 @@
-"""What two collections lack of each other, for people: one page of HTML with the pictures."""
+"""Render what two collections lack of each other as one HTML page with pictures."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from imseek.ui.thumbnail_data import Embedded, thumbnails
 if TYPE_CHECKING:
     from imseek.library import Resolved
 
-#: Of thumbnails, in pixels.
+#: Longer side of thumbnails, in pixels.
 _SIDE = 224
 
 
 def write(file: TextIO, report: CoverageReport, both: Sequence[Resolved]) -> None:
-    """Reads the pictures of both collections from where they lie."""
+    """Write the page to ``file``, reading pictures of both collections from their places."""
     first, second = (one.name for one in both)
     pictures = Embedded()
     file.write(head(f"{first} and {second}"))

@@ -1,7 +1,7 @@
-"""``imseek demo``: index the photographs that ship inside scikit-image and scikit-learn, and search them.
+"""``imseek demo``: index the photographs that ship with scikit-image and scikit-learn, and search them.
 
 The files are indexed where the packages keep them; nothing is copied or downloaded. Debian's Tux Paint stamps
-(photographs and drawings) join in where they are installed.
+(photographs and drawings) are added if they are installed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from imseek.media import Row
     from imseek.types import Pixels, SearchResult
 
-#: Package, distribution, folder inside it, and the files there that a camera, a telescope or a microscope
-#: took. Their neighbours are drawings, scans, test patterns and computed images.
+#: Package, distribution, folder inside it, and the files there taken by a camera, telescope or microscope. The folder's
+#: other files are drawings, scans, test patterns and computed images.
 PHOTOGRAPHS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     (
         "skimage",
@@ -68,19 +68,19 @@ QUERIES = (
     "a photographer with a tripod",
     "galaxies in the night sky",
 )
-#: The photograph that is searched for by a mirrored part of it.
+#: The photograph to search for by a mirrored part of it.
 REVERSED = "coffee.png"
 
 _LIMIT = 5
-#: Hits among which those are looked for whose files are there.
+#: Hits requested, before those whose files are missing are dropped.
 _LOOKED_AT = 100
 _THUMBNAIL_SIDE = 320
 
 
 def photographs() -> tuple[Path, ...]:
-    """The listed photographs that lie in the installed packages, which are not imported.
+    """Locate the listed photographs in the installed packages, without importing these.
 
-    Raises MissingExtraError where a package is missing.
+    Raises MissingExtraError if a package is missing.
     """
     found = []
     for package, distribution, folder, names in PHOTOGRAPHS:
@@ -92,7 +92,7 @@ def photographs() -> tuple[Path, ...]:
 
 
 def run(folder: Path, environ: Mapping[str, str]) -> int:
-    """Index, search, draw a contact sheet in ``folder``; returns the exit code."""
+    """Index, search, and write a contact sheet to ``folder``; returns the exit code."""
     paths = photographs()
     folders = sorted({str(path.parent) for path in paths})
     print(f"{len(paths)} photographs in {' and '.join(printable(folder) for folder in folders)}")
@@ -127,7 +127,7 @@ def _collection(environ: Mapping[str, str]) -> Collection:
 
 
 def _search_all(collection: Collection, folder: Path) -> tuple[list[Row], tuple[str, ...]]:
-    """Every query with its table of hits; returns the rows of the contact sheet, and the notes once each."""
+    """Run every query and print its hits; returns the rows of the contact sheet and the distinct notes."""
     rows, notes = [], {}
     for query in QUERIES:
         result = _present(collection.search(query, limit=_LOOKED_AT, metadata=False))
@@ -142,13 +142,13 @@ def _search_all(collection: Collection, folder: Path) -> tuple[list[Row], tuple[
 
 
 def _present(result: SearchResult) -> SearchResult:
-    """The first hits whose files are there: those of an environment that was removed stay in the collection."""
+    """Keep the first hits whose files exist: the collection may hold images of a deleted environment."""
     hits = tuple(hit for hit in result.hits if hit.path is not None and Path(hit.path).is_file())
     return replace(result, hits=hits[:_LIMIT])
 
 
 def _altered(folder: Path) -> tuple[Path, Pixels]:
-    """A mirrored middle part of one photograph, as a file and as pixels."""
+    """Write the mirrored middle part of one photograph to a file; returns the file and its pixels."""
     from imseek.media import thumbnail
 
     whole = _pixels(next(path for path in photographs() if path.name == REVERSED))
@@ -160,7 +160,7 @@ def _altered(folder: Path) -> tuple[Path, Pixels]:
 
 
 def _table(result: SearchResult) -> str:
-    """The hits by file name: all of them lie in the few folders that were named above."""
+    """Format the hits as a table of file names; their few folders were printed before."""
     names = [Path(hit.path).name if hit.path is not None else "" for hit in result.hits]
     rows = [(f"{hit.score:.3f}", printable(name)) for hit, name in zip(result.hits, names, strict=True)]
     return table(("score", "image"), rows, right=(0,))

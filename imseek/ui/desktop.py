@@ -1,4 +1,4 @@
-"""Opening a picture in the viewer of this machine's desktop: what it is given."""
+"""Provide picture files for the desktop's viewer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from imseek.search.searchable import Searchable
     from imseek.types import Image
 
-#: Only files with these endings are opened by their own name: the system goes by it, and `a.html` may begin as a
-#: picture does.
+#: Only files with these extensions are opened directly: the system goes by the extension, and `a.html` may begin like a
+#: picture.
 _PICTURES: Final = frozenset(
     [".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".heic"]
 )
@@ -25,8 +25,11 @@ _OF_FORMAT: Final = {"JPEG": ".jpg", "JPEG XL": ".jxl", "HEIC": ".heic", "TIFF":
 
 
 def viewable(opened: Searchable, image: Image) -> Path:
-    """A file that a viewer takes: the picture's own, or a copy of what lies inside another one, or elsewhere, or under
-    a name that is no picture's. Raises ImseekError, MediaError."""
+    """Return a file that a viewer can open: the picture's own file, or a copy.
+
+    A copy is made of a picture inside another file, stored elsewhere, or without a picture's extension. Raises
+    ImseekError, MediaError.
+    """
     place = image.place
     if place is not None and place.uri.startswith("file:") and "#" not in place.uri:
         path = Path(os.fsdecode(place.path))
@@ -35,7 +38,7 @@ def viewable(opened: Searchable, image: Image) -> Path:
                 f"the file of image {image.image_id} is gone", hint="`imseek index` updates the collection"
             )
         if isinstance(opened, Collection) and path.suffix.lower() in _ENDINGS:
-            opened.originals.load(image.image_id)  # Raises where something else lies there now.
+            opened.originals.load(image.image_id)  # Raises if the content has changed.
             return path
     data = opened.read(image.image_id)
     kind = str(image.metadata.get("format") or "")
@@ -45,7 +48,7 @@ def viewable(opened: Searchable, image: Image) -> Path:
             f"{kind or 'this'} is not opened in a viewer",
             hint="download it, or write it to a file with `imseek extract`",
         )
-    # It stays: viewers go on when we have ended.
+    # Never deleted: viewers outlive this process.
     copy = Path(tempfile.mkdtemp(prefix="imseek-")) / f"imseek-{image.image_id}{ending}"
     copy.write_bytes(data)
     return copy

@@ -1,8 +1,7 @@
-"""What was found, for people: one page of HTML with the pictures side by side.
+"""Render a duplicates report as one HTML page with the pictures side by side.
 
-It needs nothing beside itself and runs nothing: its pictures are data URIs, it has no script, and a policy in it
-forbids any. File names come from anywhere; what a line of text cannot hold, or what would turn its direction, is shown
-escaped.
+The page is self-contained and runs nothing: pictures are data URIs, there is no script, and its content security policy
+forbids any. File names are untrusted; control and bidirectional characters are shown escaped.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateRepo
 from imseek.ui.page_frame import escaped, head, linked
 from imseek.ui.thumbnail_data import Embedded
 
-#: How the kinds are called before people.
+#: Names of the kinds in the user interface.
 WORDS: Final[Mapping[str, str]] = {
     "exact": "the same file",
     "same": "the same picture",
     "inside": "one inside the other",
     "scene": "the same scene",
 }
-#: A small picture as WebP (:func:`imseek.media.thumbnail`); None where it cannot be read.
+#: Returns a small picture as WebP (:func:`imseek.media.thumbnail`); None if it cannot be read.
 Thumbnail: TypeAlias = Callable[[Duplicate], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a page may hold: groups, images of each, and thumbnails, together of so many bytes before base64."""
+    """Limits of a page: groups, images per group, thumbnails, and total bytes of thumbnails before base64."""
 
     groups: int = 500
     members: int = 12
@@ -47,7 +46,7 @@ def page(
     names: Mapping[str, str],
     bounds: Bounds = Bounds(),
 ) -> Iterator[str]:
-    """The page, in pieces. ``names`` are those of the collections by UUID."""
+    """Yield the page in pieces. ``names`` maps collection UUIDs to names."""
     pictures = Embedded(bounds.pictures, bounds.bytes)
     shown = report.groups[: bounds.groups]
     several = len({member.collection for group in shown for member in group.members}) > 1
@@ -75,7 +74,7 @@ def page(
 
 
 def totals(report: DuplicateReport) -> str:
-    """One line: how many groups of which kinds, how many images beside the keepers, and what they take."""
+    """Summarise the report in one line: groups by kind, and number and size of the images beside the keepers."""
     if not report.groups:
         return f"no duplicates among {count(report.searched, 'image')}"
     kinds = [group.kind for group in report.groups]
@@ -85,7 +84,7 @@ def totals(report: DuplicateReport) -> str:
 
 
 def percent(share: float) -> str:
-    """Rounded down, so that only what is certain is 100 %."""
+    """Format a share as a percentage, rounded down so that only certainty gives 100 %."""
     return f"{int(100 * share + 1e-9)} %"
 
 
@@ -100,7 +99,7 @@ def _section(
     read: dict[str, bytes | None] = {}
 
     def once(member: Duplicate) -> bytes | None:
-        """Copies are read once."""
+        """Read the picture once for all its copies."""
         if member.content_hash not in read:
             read[member.content_hash] = thumbnail(member)
         return read[member.content_hash]
@@ -129,7 +128,7 @@ def _section(
 
 
 def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
-    """By name, as HTML: what is compared with the keeper's."""
+    """Return what is compared with the keeper, as HTML by name."""
     folder, name = ("place unknown", "") if member.place is None else _split(member.place.path)
     facts = {
         "pixels": f"{member.width:,} × {member.height:,}",

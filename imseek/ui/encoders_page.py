@@ -1,4 +1,4 @@
-"""Writes the tables of docs/encoders.md: ``python -P -m imseek.ui.encoders_page docs/encoders.md``."""
+"""Generate the tables of docs/encoders.md: ``python -P -m imseek.ui.encoders_page docs/encoders.md``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEAD = (
 
 
 def tables() -> str:
-    """One table a family; a preset is named behind its reference."""
+    """Render one table per family, with presets named after their reference."""
     sections = []
     for family in families():
         entries = [entry for entry in list_encoders() if entry.family == family]
@@ -29,7 +29,7 @@ def tables() -> str:
 
 
 def page(before: str) -> str:
-    """The page ``before`` with its tables made anew."""
+    """Return the page ``before`` with its tables regenerated."""
     head, _, rest = before.partition(START)
     _, _, tail = rest.partition(END)
     return f"{head}{START}\n{tables()}\n{END}{tail}"

@@ -1,4 +1,4 @@
-"""The frame of our pages: one file, no script, nothing fetched; light and dark, down to 400 pixels."""
+"""The common frame of HTML pages: self-contained, no script, light and dark, down to a width of 400 pixels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from imseek.types import Place
 
 
 def escaped(text: str) -> str:
-    """Text from anywhere as one line of HTML."""
+    """Escape untrusted text as one line of HTML."""
     return escape(printable(text))
 
 
 def head(title: str, style: str | None = None) -> str:
-    """Up to the beginning of the body; ``style`` takes the place of that of our cards and tables."""
+    """Render everything before the body's content; ``style`` replaces the default CSS."""
     return _HEAD.format(title=escaped(title), style=_STYLE if style is None else style)
 
 
 def linked(place: Place | None, picture: str) -> str:
-    """The picture as a link to its file, where a browser can open that."""
+    """Link a picture to its file if a browser can open that."""
     uri = "" if place is None else place.uri
     if uri.startswith(("file:///", "http://", "https://")) and "#row=" not in uri:
         return f'<a href="{escaped(uri)}" target="_blank" rel="noreferrer noopener">{picture}</a>'
@@ -28,7 +28,7 @@ def linked(place: Place | None, picture: str) -> str:
 
 
 def card(place: Place | None, picture: str, caption: str) -> str:
-    """A picture with its name and a line below, which is HTML."""
+    """Render a picture with its name and ``caption``, which is HTML."""
     name = "place unknown" if place is None else place.display.rsplit("/", 1)[-1]
     return (
         f"<figure>{linked(place, picture)}<figcaption><bdi>{escaped(name)}</bdi>"
@@ -37,7 +37,7 @@ def card(place: Place | None, picture: str, caption: str) -> str:
 
 
 def bar(share: float) -> str:
-    """A share, 0 … 1, as a bar."""
+    """Render a share, 0 … 1, as a bar."""
     width = f"{100 * max(0.0, min(1.0, share)):.1f}"
     return f'<div class="bar"><i style="width: {width}%"></i></div>'
 

@@ -1,4 +1,4 @@
-"""A report as Markdown, its thumbnails as files in a folder beside it."""
+"""Render a report as Markdown, with thumbnails as files in a folder beside it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from imseek.showing.words import printable
 from imseek.types import CollectionReport
 from imseek.ui.report_sections import Block, Histogram, Pictures, Table, Text, facts, sections
 
-#: What Markdown or HTML in it would take for more than text.
+#: Characters that Markdown or HTML would interpret as markup.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 
 
 def folder_of(path: Path) -> Path:
-    """Where the thumbnails of a report go."""
+    """Return the folder for a report's thumbnails."""
     return path.with_name(f"{path.stem}_pictures")
 
 
 def pages(
     report: CollectionReport, title: str, said: str, folder: Path, read: Callable[[int], bytes | None]
 ) -> Iterator[str]:
-    """In pieces; thumbnails are written to ``folder`` on the way. ``read`` gives a WebP of an image, or None."""
+    """Yield the report in pieces, and write thumbnails to ``folder``. ``read`` returns an image's WebP, or None."""
     yield f"# {_plain(title)}\n\n{_plain(said)}\n\n"
     yield " · ".join(f"**{_plain(value)}** {_plain(what)}" for value, what in facts(report)) + "\n"
     for section in sections(report):
@@ -76,7 +76,7 @@ def _heading(text: str) -> str:
 
 
 def _plain(text: str, code: bool = False) -> str:
-    """Text from anywhere, so that nothing in it is markup; with ``code``, what stands in backquotes stays code."""
+    """Escape untrusted text; with ``code``, text in backquotes stays code."""
     line = printable(text)
     parts = line.split("`")
     if code and len(parts) % 2:

@@ -1,4 +1,4 @@
-"""A report as one page of HTML: no script, nothing fetched, thumbnails inside."""
+"""Render a report as one self-contained HTML page, without scripts, with embedded thumbnails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imseek.ui.thumbnail_data import Embedded
 def page(
     report: CollectionReport, title: str, said: str, read: Callable[[int], bytes | None]
 ) -> Iterator[str]:
-    """In pieces. ``said`` is a line below the title; ``read`` gives a WebP of an image, or None."""
+    """Yield the page in pieces. ``said`` is the subtitle; ``read`` returns an image's WebP, or None."""
     pictures = Embedded(pictures=600)
     yield head(title)
     yield f"<header><h1>{escaped(title)}</h1>\n<p>{escaped(said)}</p></header>\n<div class=facts>"
@@ -27,7 +27,7 @@ def page(
 
 
 def picture_ids(report: CollectionReport) -> list[int]:
-    """The images whose pictures are shown."""
+    """List the images whose pictures the page shows."""
     blocks = (block for section in sections(report) for block in section.blocks)
     return [one.image_id for block in blocks if isinstance(block, Pictures) for one in block.pictures]
 
@@ -65,7 +65,7 @@ def _block(block: Block, pictures: Embedded, read: Callable[[int], bytes | None]
 
 
 def _table(block: Table) -> str:
-    # Names of files and the like may break anywhere; the first column of words stays whole.
+    # File names and the like may break anywhere; the first text column stays whole.
     words = [n for n in range(len(block.head)) if n not in block.right]
 
     def cell(tag: str, n: int, text: str) -> str:
@@ -100,7 +100,7 @@ def _heading(text: str) -> str:
 
 
 def _with_code(text: str) -> str:
-    """What stands between two backquotes is a command."""
+    """Mark up text between two backquotes as code."""
     parts = escaped(text).split("`")
     if len(parts) % 2 == 0:
         return "`".join(parts)

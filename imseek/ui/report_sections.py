@@ -1,4 +1,4 @@
-"""What a report says, section by section, whatever it is written as."""
+"""The content of a report, section by section, independent of the output format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imseek.types import (
 )
 from imseek.ui.duplicates_page import WORDS, totals
 
-#: Rows of a table, groups of duplicates with the images of each, examples of a failure, outliers.
+#: Limits: table rows, duplicate groups, images per group, examples of a failure.
 _ROWS: Final = 12
 _GROUPS: Final = 6
 _MEMBERS: Final = 6
@@ -57,7 +57,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``shares`` (0 … 1), where there are some, are drawn as bars; ``right`` are columns of numbers."""
+    """A table; ``shares`` (0 … 1), if any, are drawn as bars; ``right`` lists the numeric columns."""
 
     title: str
     head: Sequence[str]
@@ -68,7 +68,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """``labels`` of the first and the last column, ``names`` of each."""
+    """A histogram; ``labels`` mark its first and last column, ``names`` every column."""
 
     title: str
     counts: Sequence[int]
@@ -78,7 +78,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """``narrow``: a few that can stand beside others."""
+    """A row of pictures; ``narrow`` if they are few enough to stand beside others."""
 
     title: str
     pictures: Sequence[Picture]
@@ -95,7 +95,7 @@ class Section:
 
 
 def facts(report: CollectionReport) -> list[tuple[str, str]]:
-    """The few numbers above all: value, and what it is."""
+    """Return the headline figures: value and label."""
     info, held = report.info, report.contents
     found = [
         (f"{held.images:,}", "images"),
@@ -113,7 +113,7 @@ def facts(report: CollectionReport) -> list[tuple[str, str]]:
 
 
 def sections(report: CollectionReport) -> Iterator[Section]:
-    """In order; such as have nothing to say are left out."""
+    """Yield the sections in order, without empty ones."""
     if report.notes or report.interrupted:
         said = [Text(note, warning=True) for note in report.notes]
         if report.interrupted:
@@ -305,7 +305,7 @@ def _counted(title: str, what: str, counts: Counts, images: int) -> Table:
 
 
 def _histogram(title: str, spread: Spread, shown: Callable[[float], str]) -> Histogram:
-    """Empty columns at both ends are left out."""
+    """Build a histogram without the empty columns at both ends."""
     there = [n for n, c in enumerate(spread.counts) if c] or [0]
     low, high = there[0], there[-1] + 1
     edges = [shown(edge) if edge != float("inf") else "" for edge in spread.edges]

@@ -1,4 +1,4 @@
-"""Thumbnails inside a page: read from the pictures themselves, as data URIs, within bounds."""
+"""Embed thumbnails in a page as data URIs, within limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from imseek.showing.grid import data_uri
 
-#: Of thumbnails, in pixels: the longer side.
+#: Longer side of thumbnails, in pixels.
 SIDE: Final = 320
 
 
@@ -18,10 +18,10 @@ SIDE: Final = 320
 def thumbnails(
     root: Path, image_ids: Sequence[int] = (), side: int = SIDE
 ) -> Iterator[Callable[[int], bytes | None]]:
-    """By image id a WebP of at most ``side`` pixels; None where the picture cannot be read.
+    """Yield a function that returns an image's WebP of at most ``side`` pixels, or None if it cannot be read.
 
-    It is read from where it lies, as long as the context is open; the places of ``image_ids`` are looked up at once.
-    Raises CollectionNotFoundError, and in use StaleGenerationError where a purge has met the collection since.
+    Pictures are read from their places while the context is open; places of ``image_ids`` are looked up in advance.
+    Raises CollectionNotFoundError, and in use StaleGenerationError if a purge has changed the collection since.
     """
     from imseek.curate.originals import Originals
     from imseek.data.reader import Reader
@@ -38,16 +38,16 @@ def thumbnails(
                     if data is None
                     else thumbnail(decode(data, min_side=side, measured=False).pixels, side)
                 )
-            except MediaError:  # It has changed, or its codec has gone.
+            except MediaError:  # Its content has changed, or its codec is missing.
                 return None
 
         yield make
 
 
 class Embedded:
-    """Tags of pictures for a page, until there are so many ``pictures``, or ``bytes`` before base64.
+    """Renders picture tags for a page, up to ``pictures`` thumbnails and ``bytes`` bytes before base64.
 
-    ``left_out`` counts those that came too late.
+    ``left_out`` counts the pictures beyond these limits.
     """
 
     def __init__(self, pictures: int = 2_000, bytes: int = 24_000_000) -> None:  # noqa: A002 - what it bounds
@@ -56,7 +56,7 @@ class Embedded:
         self.left_out = 0
 
     def tag(self, read: Callable[[], bytes | None], alt: str) -> str:
-        """``<img>``, or a ``<div class="none">`` that says why there is none. ``read`` gives a WebP, or None."""
+        """Return an ``<img>``, or a ``<div class="none">`` with the reason. ``read`` returns a WebP, or None."""
         if not self._pictures:
             return self._without()
         if (data := read()) is None:

@@ -1,1 +1,1 @@
-"""What is done about duplicates: plans, what comes of them, and the way back."""
+"""Act on duplicates: make plans, carry them out and undo them."""

@@ -1,9 +1,9 @@
-"""Carrying out a plan, so that whatever happens on the way every file is there and can be brought back.
+"""Carry out a plan such that, whatever happens on the way, every file survives and can be brought back.
 
-For some files at a time: all are read and compared with the plan; what is meant to happen to them is made durable in
-the journal; one commit of the catalog says that their images are put away; then each file is read once more and moved;
-then the journal says what came of it. Cut short anywhere, the same plan goes on, and ``undo`` brings back what was
-done: both look where each file lies and tell it by its bytes.
+Files are processed in batches: all are read and compared with the plan; the intended actions are written durably to the
+journal; one catalog commit marks their images as quarantined; then each file is read once more and moved; then the
+outcomes are written to the journal. After an interruption at any point, the same plan resumes, and ``undo`` brings back
+what was done: both look for each file on disk and identify it by its bytes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from imseek.types import (
     ProgressCallback,
 )
 
-#: Files that go through the journal and the catalog together.
+#: Number of files that share one journal write and one catalog commit.
 BATCH: Final = 256
 
 
@@ -63,15 +63,15 @@ def apply(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> ApplyReport:
-    """Do what a plan says, or (``dry_run``) look at every file and tell what would be done.
+    """Carry out a plan, or with ``dry_run`` check every file and report what would be done.
 
-    ``collection`` is its folder, or a writer of it. Files that have changed or gone since the plan was made, and those
-    whose keeper has, are left alone. Each file and its keeper is read just before it is touched. Where an earlier call
-    with this plan was cut short, it goes on; setting ``stop`` ends it between two files.
+    ``collection`` is its folder, or a writer of it. Files that have changed or gone since the plan was made are left
+    alone, as are those whose keeper has. Each file and its keeper are read just before the file is touched. If an
+    earlier call with this plan was interrupted, this call resumes it; setting ``stop`` ends it between two files.
 
-    Raises PlanError for a plan that cannot be trusted, before anything is touched; CollectionNotFoundError;
-    LockedError where another writer does not end within half a minute; ReadOnlyError, and StorageError where the disk
-    of the collection is full or fails: what was done is on record.
+    Raises PlanError for a plan that cannot be trusted, before anything is touched; CollectionNotFoundError; LockedError
+    if another writer does not finish within half a minute; ReadOnlyError; and StorageError if the disk of the
+    collection is full or fails: what was done is in the journal.
     """
     root = collection.root if isinstance(collection, Writer) else Path(collection).expanduser().absolute()
     check(root, plan)
@@ -84,6 +84,8 @@ def apply(
 
 
 class _Run:
+    """One run of a plan, dry or real."""
+
     def __init__(
         self, root: Path, plan: Plan, progress: ProgressCallback | None, stop: threading.Event | None
     ) -> None:
@@ -130,7 +132,7 @@ class _Run:
                     return
                 yield looking, item
 
-    # -- in earnest ------------------------------------------------------------------------------------
+    # -- real ------------------------------------------------------------------------------------------
 
     def execute(self, writer: Writer) -> ApplyReport:
         self._writer = writer
@@ -153,7 +155,7 @@ class _Run:
         return self._report(undo_id, writer.generation, notes, dry=False)
 
     def _cut_short(self) -> Journal | None:
-        """The journal of an earlier run of this plan, by this user, that has not come to its end."""
+        """Return the unfinished journal of an earlier run of this plan by this user, if there is one."""
         digest = self._plan.digest
         for journal in journals.journals(self._root):
             if journal.is_signed and journal.plan == digest and journal.state == "unfinished":
@@ -180,21 +182,21 @@ class _Run:
             self._act(looking, ready)
 
     def _is_settled(self, looking: Looking, item: Item) -> bool:
-        """Whether an earlier run has done this, or has begun it so that it could be brought to its end now."""
+        """Return whether an earlier run did this, after completing an action that was interrupted."""
         journal = self._journal
         if journal is None or (intent := journal.intents.get(item.n)) is None:
             return False
         match journal.states[item.n]:
             case "done" if intent.action in MOVING:
-                return looking.is_absent(item.file)  # Else somebody has put it back.
+                return looking.is_absent(item.file)  # Otherwise someone has put it back.
             case "done":
-                return intent.action != "hard-link"  # Whether it still is one is seen with the keeper.
+                return intent.action != "hard-link"  # The keeper check tells whether it still is one.
             case "meant":
                 return execute.settle(journal, intent, looking.spot(item.file))
         return False
 
     def _finish(self, items: Sequence[Item]) -> None:
-        """What was done before, by a run that may not have come to tell the catalog."""
+        """Record in the catalog and journal what an earlier run did but may not have recorded."""
         journal = cast(Journal, self._journal)
         intents = [journal.intents[item.n] for item in items]
         quarantine.make(self._writer, self._change(intents))
@@ -223,7 +225,7 @@ class _Run:
                 try:
                     to = self._one(looking, item, intent, found, unsynced)
                 except LeftAloneError as error:
-                    # Where the disk failed half-way it is not known what came of it: that is for the next run, or undo.
+                    # If the disk failed half-way, the outcome is unknown: the next run, or undo, finds out.
                     touched = execute.is_touched(journal, intent, found.spot)
                     if touched:
                         states[item.n] = "meant"
@@ -251,7 +253,8 @@ class _Run:
         return execute.act(cast(Journal, self._journal), intent, found.spot, content, unsynced)
 
     def _take_back(self, journal: Journal, intents: Sequence[Intent]) -> None:
-        """Files that have not moved after all: their images are searched again, and nothing was inherited."""
+        """Undo the catalog changes for files that were not moved: make their images live again, remove inherited
+        metadata."""
         kept = [intent.image_id for intent in intents if intent.action in MOVING]
         quarantine.make(
             self._writer, replace(metadata_transfer.taking(self._writer, intents, journal), kept=kept)
@@ -263,10 +266,10 @@ class _Run:
         return replace(given, put_away=away)
 
     def _refresh(self, intents: Sequence[Intent]) -> None:
-        """Files that lie at their places with other inodes and times: the next scan need not read them."""
+        """Record the new inodes and times of replaced files, so that the next scan need not read them."""
         commit(self._writer, Batch(checked=list(placings(intents))))
 
-    # -- telling ---------------------------------------------------------------------------------------
+    # -- checking and reporting ------------------------------------------------------------------------
 
     def _looking(self, batch: Sequence[Item]) -> Looking:
         ids = {item.file.image_id for item in batch}
@@ -275,14 +278,15 @@ class _Run:
 
     @cached_property
     def _tagged(self) -> frozenset[int]:
-        """Images that have the tag of the plan, if there are any that are to get it: nobody else gives it meanwhile."""
+        """Images that already have the plan's tag, if the plan adds one. It cannot change while the writer lock is
+        held."""
         if all(item.file.action != "tag" for item in self._items):
             return frozenset()
         with closing(Reader(self._root)) as reader:
             return frozenset(metadata_columns.tagged(reader, self._plan.tag).tolist())
 
     def _look(self, looking: Looking, item: Item) -> Ready | None:
-        """The file, ready to be acted on; None where all is as it is meant to be. Raises LeftAloneError."""
+        """Check a file before acting on it; None if the action is already done. Raises LeftAloneError."""
         if looking.is_as_meant(item.file):
             return None
         ready = looking.ready(item.file, item.keeper)

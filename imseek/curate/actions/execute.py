@@ -1,4 +1,4 @@
-"""What is done to one file, and how what was begun is brought to its end. The journal has it on record before."""
+"""Act on one file, and complete interrupted actions. The journal records each action before it starts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from imseek.data import durable_files, file_copies, file_moves, layout, safe_pat
 from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
 from imseek.data.system_errors import explained as durably
 
-#: Bytes in a name, as nearly all file systems have it.
+#: Longest file name in bytes on nearly all file systems.
 _NAME_MAX: Final = 255
-#: What the marker of a folder of quarantine says.
+#: Text of the marker file in a quarantine folder.
 _MARKER: Final = """Pictures that `imseek apply` has put away lie here, in folders as they lay in before.
 
 `imseek undo` brings them back to their places. While this file is here, imseek does not look for pictures in this
@@ -29,9 +29,9 @@ folder. Delete nothing here that you may want back.
 
 
 def prepare_quarantine(folder: bytes) -> None:
-    """Make a folder of quarantine, with its marker, both durable; a new one is for its user only.
+    """Create a quarantine folder with its marker, both durable; a new folder is private to its user.
 
-    Raises StorageError, OSError.
+    Raises StorageError and OSError, and LeftAloneError for a symbolic link.
     """
     path = Path(os.fsdecode(folder))
     if path.is_symlink():
@@ -53,10 +53,11 @@ def prepare_quarantine(folder: bytes) -> None:
 
 
 def free_name(spot: SafePath, full: bytes, taken: set[bytes], promised: Mapping[bytes, bytes]) -> SafePath:
-    """The spot for the file at ``full``, or one beside it with a number, where nothing lies and nothing else is to go.
+    """Return ``spot``, or that path with a number appended, where no file is and none is planned.
 
-    ``promised`` are places that belong to files by the journals (:func:`imseek.curate.actions.journal.promised`), also
-    where nothing lies yet: what lay there would be taken for that file.
+    ``full`` is the present path of the file. ``promised`` maps paths to the files that the journals reserve them for
+    (:func:`imseek.curate.actions.journal.promised`), even before the file is there: another file there would be
+    mistaken for the reserved one.
     """
     folder, name = os.path.split(spot.inner)
     stem, ending = os.path.splitext(name)
@@ -70,7 +71,7 @@ def free_name(spot: SafePath, full: bytes, taken: set[bytes], promised: Mapping[
 
 
 def _cut(stem: bytes, length: int) -> bytes:
-    """The stem, at most so long, without half a character of UTF-8 at its end."""
+    """Cut the stem to at most ``length`` bytes without splitting a UTF-8 character."""
     if len(stem) <= length:
         return stem
     while length > 1 and stem[length] & 0xC0 == 0x80:
@@ -79,22 +80,22 @@ def _cut(stem: bytes, length: int) -> bytes:
 
 
 def target_of(intent: Intent) -> SafePath:
-    """Where a file is put away."""
+    """Return where a file goes in quarantine."""
     return SafePath(intent.to_base, intent.inner_to)
 
 
 def part_of(journal: Journal, intent: Intent, ending: bytes = b"part") -> bytes:
-    """A name of ours beside a file, for what is not finished."""
+    """Return the name of an unfinished file beside a file."""
     return b".imseek-%s-%d.%s" % (journal.undo_id.encode(), intent.n, ending)
 
 
 def act(
     journal: Journal, intent: Intent, spot: SafePath, content: Content, unsynced: safe_path.Unsynced
 ) -> bytes | None:
-    """Do to a file what is meant; returns where it lies then, if it has moved. See :func:`moving.move`.
+    """Carry out an intent on a file; return its new path if it has moved. See :func:`file_moves.move`.
 
-    It was read as ``content`` a moment ago. Raises LeftAloneError, with everything as it was if the disk lets us, see
-    :func:`is_touched`; StorageError.
+    ``content`` is the file as read a moment ago. Raises LeftAloneError, after restoring everything if the disk allows
+    it (see :func:`is_touched`), and StorageError.
     """
     with explained(), safe_path.open_parent(spot) as at:
         if intent.action == "quarantine":
@@ -121,7 +122,7 @@ def move(
     content: Content,
     unsynced: safe_path.Unsynced,
 ) -> None:
-    """:func:`moving.move`, there or back, with a copy that it makes on record."""
+    """As :func:`file_moves.move`, in either direction; the journal records a copy that it makes."""
     part = part_of(journal, intent)
     file_moves.move(
         source, target, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino)
@@ -131,7 +132,7 @@ def move(
 def _throw(
     journal: Journal, intent: Intent, at: FolderEntry, spot: SafePath, content: Content
 ) -> bytes | None:
-    # The trash works with paths: this one leads through no link, as it was opened just now.
+    # The trash takes a path: this one was just opened, and leads through no link.
     now = safe_path.stat_entry(at)
     if now is None or not safe_path.same(now, content.info):
         raise ChangingError("it changed just now")
@@ -182,7 +183,7 @@ def _link(journal: Journal, intent: Intent, at: FolderEntry, content: Content) -
 
 
 def is_touched(journal: Journal, intent: Intent, spot: SafePath) -> bool:
-    """Whether an act that has failed may have done something already, as far as the disk tells."""
+    """Return whether a failed action may have changed something, judging by the disk."""
     if intent.action == "tag":
         return False
     try:
@@ -195,7 +196,7 @@ def is_touched(journal: Journal, intent: Intent, spot: SafePath) -> bool:
         with folder_of(target_of(intent)) as target:
             return target is not None and safe_path.stat_entry(target) is not None
     except OSError as error:
-        return error.errno != errno.ENAMETOOLONG  # Nothing can lie under such a name.
+        return error.errno != errno.ENAMETOOLONG  # No file can have such a name.
 
 
 def _is_replaced(journal: Journal, intent: Intent, at: FolderEntry, here: os.stat_result | None) -> bool:
@@ -206,16 +207,16 @@ def _is_replaced(journal: Journal, intent: Intent, at: FolderEntry, here: os.sta
 
 
 def beside(journal: Journal, intent: Intent, at: FolderEntry) -> tuple[FolderEntry, FolderEntry]:
-    """Names for the new file and for the old one, in the folder of what is replaced."""
+    """Return entries for the new file and for the replaced one, in the folder of ``at``."""
     return FolderEntry(at.folder, part_of(journal, intent, b"new")), FolderEntry(
         at.folder, part_of(journal, intent, b"old")
     )
 
 
 def settle(journal: Journal, intent: Intent, spot: SafePath) -> bool:
-    """Whether what was meant is done, once what was begun has been brought to its end; else it is to be done yet.
+    """Complete an interrupted action; return whether it is done now, or False if it has yet to be done.
 
-    For an intent of which it is not known what came. Raises LeftAloneError where neither can be, StorageError.
+    Use it for intents of unknown outcome. Raises LeftAloneError if neither is possible, and StorageError.
     """
     sha256 = bytes.fromhex(intent.content_hash)
     if intent.action == "tag":
@@ -255,7 +256,7 @@ def _settle_move(journal: Journal, intent: Intent, at: FolderEntry | None, sha25
             safe_path.sync_entries(target)
             file_moves.drop(at)
             return True
-        # Copied to another disk, and the original not ended yet; if that copy is not ours, another name is taken.
+        # Copied to another disk, but the original still exists. If the copy is not ours, choose another name.
         if (
             there.st_ino not in journal.copies.get(intent.n, ())
             or safe_path.read_content(target).sha256 != sha256
@@ -281,7 +282,7 @@ def _settle_link(journal: Journal, intent: Intent, spot: SafePath, sha256: bytes
 
 @contextmanager
 def folder_of(spot: SafePath | None) -> Iterator[FolderEntry | None]:
-    """As :func:`safe_path.open_parent`; None where the folder is not there."""
+    """As :func:`safe_path.open_parent`, but yields None if the folder does not exist."""
     if spot is None:
         yield None
         return

@@ -1,8 +1,8 @@
-"""The record of what is done to files, written before it is done, so that it can be undone from wherever it stopped.
+"""The undo journal: records actions on files before they happen, so that they can be undone from wherever they stopped.
 
-``<collection>/undo/<id>.jsonl`` has a record a line (:mod:`imseek.curate.actions.journal_records`), signed for this
-user (:mod:`imseek.curate.actions.signature`): what is meant to happen to which file (durable before anything happens),
-and what came of it. The disk has the last word: who reads it looks where each file lies, and tells it by its bytes.
+``<collection>/undo/<id>.jsonl`` has one record per line (:mod:`imseek.curate.actions.journal_records`), signed for this
+user (:mod:`imseek.curate.actions.signature`): the intended action on each file, durable before anything happens, and
+its outcome. The disk has the last word: readers look for each file and identify it by its bytes.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from imseek.errors import (
 )
 from imseek.types import UndoInfo
 
-#: Bytes of a line, at most. One of ours has a few extended attributes and captions in it, each of 64 KiB at most.
+#: Longest line in bytes. Ours hold a few extended attributes and captions of at most 64 KiB each.
 _MAX_LINE: Final = 1 << 24
-#: Damaged lines, at most, of a journal that is read on.
+#: Reading stops after this many damaged lines.
 _MAX_DAMAGED: Final = 10_000
-#: Damaged lines that people are told of one by one.
+#: Number of damaged lines described individually in messages.
 _SHOWN: Final = 3
 
 
 class Damage(NamedTuple):
-    """A line that is no record: its number, its bytes, and what is the matter with it."""
+    """A line that is not a valid record: its number, its bytes and the reason."""
 
     number: int
     data: bytes
@@ -63,10 +63,10 @@ class Damage(NamedTuple):
 
 @dataclass(slots=True)
 class Journal:
-    """One journal, read as a whole. Files without an intent are not in it.
+    """One journal, read completely. It contains only files with an intent.
 
-    ``is_signed`` says that each of its records was written by this user's imseek; ``is_whole`` that it was read to its
-    end, which is not so where it is damaged beyond measure. ``digest`` tells what was read.
+    ``is_signed`` says that this user's imseek wrote every record; ``is_whole`` that the journal was read to its end,
+    which fails only if it is too damaged. ``digest`` is the sha256 of what was read.
     """
 
     file: Path
@@ -88,10 +88,10 @@ class Journal:
         """The digest of the plan."""
         return self.begin.plan
 
-    # -- writing: each returns once it is durable, unless it says otherwise ---------------------------------
+    # -- writing: durable on return, unless stated otherwise --------------------------------------------
 
     def intend(self, intents: Iterable[Intent]) -> None:
-        """Must be durable before any of it happens."""
+        """Record intents. They must be durable before any action starts."""
         new = [journal_records.merge_intents(self.intents.get(intent.n), intent) for intent in intents]
         self._append(new, sync=True)
         for intent in new:
@@ -99,28 +99,29 @@ class Journal:
             self.states[intent.n] = "meant"
 
     def note(self, states: Mapping[int, State], *, sync: bool = True) -> None:
-        """What came of files. Where that is lost, the disk tells."""
+        """Record outcomes of files. If this record is lost, the disk still shows them."""
         if states:
             self._append([Note(n, state) for n, state in states.items()], sync=sync)
             self.states.update(states)
 
     def note_trashed(self, n: int, to: bytes) -> None:
-        """Where the trash has put a file. Not fsynced: the trash has a record of its own."""
+        """Record where the trash put a file. Not fsynced, as the trash has its own record."""
         self._append([Trashed(n, to)], sync=False)
         self.trashed[n] = to
 
     def note_copy(self, n: int, inode: int) -> None:
-        """Record a copy of a file that was made on another disk, in either direction, by its inode."""
+        """Record the inode of a copy of a file made on another disk, in either direction."""
         self._append([Copied(n, inode)], sync=True)
         self.copies.setdefault(n, set()).add(inode)
 
     def end(self) -> None:
-        """All of the plan has been gone through."""
+        """Record that the whole plan has been processed."""
         self._append([End()], sync=True)
         self.ended = True
 
     def adopt(self, staging: Path) -> None:
-        """Write the journal anew as this user's own, who has agreed to what it says. Damaged lines stay as they are."""
+        """Rewrite the journal as this user's own, after the user agreed to its content. Damaged lines are kept as they
+        are."""
         self.begin = replace(self.begin, adopted=True)
         data = b"".join(self._line(record) for record in self._records())
         durable_files.write_file(
@@ -172,7 +173,7 @@ class Journal:
 
 
 def begin(root: Path, staging: Path, plan: str) -> Journal:
-    """A new journal for a plan, known by its digest. Raises StorageError."""
+    """Start a new journal for a plan, given its digest. Raises StorageError."""
     undo_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     if (known := _names(root)) and undo_id <= known[0]:
         undo_id = _after(known[0])
@@ -191,20 +192,23 @@ def begin(root: Path, staging: Path, plan: str) -> Journal:
 
 
 def _after(undo_id: str) -> str:
-    """An id behind that one, for a second journal within a second, or after the clock was set back: the last is what
-    is undone first."""
+    """Return the next id after ``undo_id``, for a second journal in one second or after the clock was set back.
+
+    The latest id is undone first.
+    """
     stamp, last = undo_id[:-6], int(undo_id[-6:], 16)
     if last < 0xFFFFFF:
         return f"{stamp}{last + 1:06x}"
     try:
         later = calendar.timegm(time.strptime(stamp, "%Y%m%d-%H%M%S-")) + 1
-    except ValueError:  # Somebody else has made it: no such day.
+    except ValueError:  # Someone else made this id: there is no such day.
         return ""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(later))}-000000"
 
 
 def find(root: Path, undo_id: str) -> Journal:
-    """Raises UsageError where there is none, FormatVersionError where a later imseek wrote it, StorageError."""
+    """Return one journal. Raises UsageError if there is none, FormatVersionError if a later imseek wrote it,
+    StorageError."""
     names = _names(root)
     if undo_id not in names:
         known = ", ".join(names[:5]) or "none"
@@ -213,17 +217,17 @@ def find(root: Path, undo_id: str) -> Journal:
 
 
 def journals(root: Path) -> list[Journal]:
-    """All of a collection, the newest first. Raises as :func:`find`."""
+    """Return all journals of a collection, newest first. Raises as :func:`find`."""
     return list(_journals(root, _names(root)))
 
 
 def list_(root: Path) -> tuple[UndoInfo, ...]:
-    """What was done to files of a collection, the newest first."""
+    """Describe what was done to the files of a collection, newest first."""
     return tuple(journal.info() for journal in journals(root))
 
 
 def promised(root: Path) -> dict[bytes, bytes]:
-    """Places that files were put away in, or were to be, with where each file was; empty where that is not one file."""
+    """Map each quarantine path on record to the original path of its file; to b"" if several files claim it."""
     found: dict[bytes, bytes] = {}
     for journal in journals(root):
         for n, intent in journal.intents.items():
@@ -233,17 +237,18 @@ def promised(root: Path) -> dict[bytes, bytes]:
 
 
 def copied(root: Path) -> dict[tuple[int, bytes], set[int]]:
-    """Inodes of the copies that this user's imseek made of files on other disks, by source and path within it."""
+    """Return the inodes of copies that this user's imseek made on other disks, by source id and path within the
+    source."""
     found: dict[tuple[int, bytes], set[int]] = {}
     for journal in journals(root):
         for n, inodes in journal.copies.items() if journal.is_signed else ():
-            if (intent := journal.intents.get(n)) is not None:  # Its line may be damaged.
+            if (intent := journal.intents.get(n)) is not None:  # None if its line is damaged.
                 found.setdefault((intent.source_id, intent.path), set()).update(inodes)
     return found
 
 
 def _names(root: Path) -> list[str]:
-    """Ids of the journals, the newest first. Raises UnsafePathError where their folder is a link."""
+    """Return the ids of the journals, newest first. Raises UnsafePathError if their folder is a link."""
     try:
         with safe_path.open_parent(_path(root, "")) as at:
             names = os.listdir(at.folder)
@@ -267,16 +272,16 @@ def _journals(root: Path, names: Iterable[str]) -> Iterator[Journal]:
     key = load_key()
     try:
         collection = read_identity(root).uuid
-    except ImseekError:  # It is damaged: nothing can be told to be of it.
+    except ImseekError:  # Damaged, so no journal can be verified.
         key, collection = None, ""
     for undo_id in names:
         yield _read(root, undo_id, Signer(key, collection, undo_id))
 
 
 def _read(root: Path, undo_id: str, signer: Signer) -> Journal:
-    """A line that was cut short, or has changed, or is no record, is passed over: the disk tells what came of its file.
+    """Read a journal. Truncated, changed or invalid lines are skipped: the disk shows what became of their files.
 
-    Raises FormatVersionError, UnsafePathError for what is no regular file, StorageError.
+    Raises FormatVersionError, UnsafePathError for anything but a regular file, and StorageError.
     """
     file = root / layout.journal(undo_id)
     journal = Journal(file, undo_id, signer, Begin(undo_id, "", "", ""))
@@ -294,7 +299,7 @@ def _read(root: Path, undo_id: str, signer: Signer) -> Journal:
                 document = journal_records.read(line)
                 record = journal_records.parse(document)
             except ValueError as error:
-                if line != data:  # Else it may be half a line, of a kill.
+                if line != data:  # Otherwise it may be half a line, left by a kill.
                     journal.damaged.append(Damage(number, line, str(error)))
             except FormatVersionError as error:
                 raise FormatVersionError(f"{file}: {error}", hint=error.hint) from error

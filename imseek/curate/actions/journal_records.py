@@ -1,7 +1,7 @@
-"""The records of a journal, a JSON object a line: what each may hold, checked here and nowhere else.
+"""The records of a journal, one JSON object per line, and the only place where they are validated.
 
-A journal may come from anybody, with a collection or a backup. So a line either gives one of the records below, with
-every member of its type and in its range, or it is damaged.
+A journal may come from anyone, with a collection or a backup. So every line either yields one of the records below,
+with all members of the right type and in range, or counts as damaged.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from imseek.errors import FormatVersionError, UnsafePathError
 from imseek.types import Action
 
 FORMAT: Final = 1
-#: What has come of a file: it is not known yet, it is done, it was left alone; it is on its way back, it is back, it
-#: cannot be had any more.
+#: State of a file, in order: outcome not known yet, done, left alone; being brought back, brought back,
+#: irretrievably gone.
 State: TypeAlias = Literal["meant", "done", "left", "returning", "undone", "gone"]
-#: States of files that are to be brought back, as far as is known.
+#: States of files that undo should bring back.
 AWAY: Final = frozenset({"meant", "done", "returning"})
 
 _PATHS: Final = ("path", "full", "keeper", "to", "to_base")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-#: What the system's fields hold: stat(2), chown(2).
+#: Ranges of system fields: stat(2), chown(2).
 _UINT32: Final = 2**32 - 1
 _UINT64: Final = 2**64 - 1
 _MODES: Final = 0o7777
@@ -38,9 +38,9 @@ _MODES: Final = 0o7777
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The first record: id of the journal, when it was begun, for which plan (its digest) and collection (its uuid).
+    """First record: journal id, creation time, digest of the plan and uuid of the collection.
 
-    ``adopted`` says that another user, or another machine, wrote what follows, and that this user agreed to it.
+    ``adopted`` says that another user or another machine wrote the rest, and that this user agreed to it.
     """
 
     undo_id: str
@@ -52,13 +52,13 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is meant to happen to one file, number ``n`` of the plan.
+    """The intended action on one file, number ``n`` of the plan.
 
-    ``path`` is that within the source, ``full`` where that was; ``to`` is where it goes, below ``to_base``. Mode,
-    mtime, device, inode, owner (user, group) and extended attributes (only of what is replaced) are of the file before.
-    ``tags`` and ``columns`` are what the keeper gets, beside what it has; ``tag`` is what the image itself gets.
-    Raises UnsafePathError where a path has a part that is empty, ``.`` or ``..``, or a NUL byte, and where ``to``
-    does not lie below ``to_base``.
+    ``path`` is the path within the source, ``full`` the absolute path; ``to`` is the destination below ``to_base``.
+    Mode, mtime, device, inode, owner (user, group) and extended attributes (only for files to be replaced) describe the
+    file before the action. The keeper gains ``tags`` and ``columns``; the image itself gains ``tag``. Raises
+    UnsafePathError if a path has an empty, ``.`` or ``..`` component or a NUL byte, or if ``to`` is not below
+    ``to_base``.
     """
 
     n: int
@@ -84,13 +84,13 @@ class Intent:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.path.startswith(b"/"):  # Of a list.
+        if self.path.startswith(b"/"):  # Source is a list of files.
             check_absolute(self.path)
-        elif self.path:  # Else the source is the file itself.
+        elif self.path:  # Otherwise the source is the file itself.
             check_parts(self.path)
         check_absolute(self.full)
         for path in (self.keeper, self.to, self.to_base):
-            if path and path != b"/":  # The base of a source that is the whole disk.
+            if path and path != b"/":  # The base if the source is the whole disk.
                 check_absolute(path)
         moves = self.action == "quarantine"
         if moves != bool(self.to) or moves != bool(self.to_base):
@@ -100,13 +100,13 @@ class Intent:
 
     @property
     def inner_to(self) -> bytes:
-        """The path of ``to`` below ``to_base``."""
+        """The path of ``to`` relative to ``to_base``."""
         return self.to[len(self.to_base.rstrip(b"/")) + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What came of file ``n``."""
+    """The outcome for file ``n``."""
 
     n: int
     state: State
@@ -114,7 +114,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Trashed:
-    """Where the trash has put file ``n``. Raises UnsafePathError as :class:`Intent`."""
+    """Where the trash put file ``n``. Raises UnsafePathError as :class:`Intent` does."""
 
     n: int
     to: bytes
@@ -125,7 +125,7 @@ class Trashed:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """The inode of a copy of file ``n`` that was made on another disk, there or back."""
+    """The inode of a copy of file ``n`` made on another disk, in either direction."""
 
     n: int
     inode: int
@@ -133,16 +133,16 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """All of the plan has been gone through."""
+    """The whole plan has been processed."""
 
 
 Record: TypeAlias = Begin | Intent | Note | Trashed | Copied | End
 
 
 def parse(document: Mapping[str, Any]) -> Record:
-    """The record that a line's object stands for; members that are not known are passed over.
+    """Parse the object of a line into a record; unknown members are ignored.
 
-    Raises ValueError, which says what is wrong, and FormatVersionError for a journal of a later imseek.
+    Raises ValueError that says what is wrong, and FormatVersionError for a journal of a later imseek.
     """
     of = JsonObject(document)
     kind = of.text("do", choices=_PARSERS)
@@ -153,7 +153,7 @@ def parse(document: Mapping[str, Any]) -> Record:
 
 
 def document(record: Record) -> dict[str, Any]:
-    """The object of a record, as :func:`parse` reads it."""
+    """Convert a record to an object that :func:`parse` reads."""
     match record:
         case Begin():
             made = {"do": "begin", "format": FORMAT, "id": record.undo_id, "created": record.created}
@@ -172,7 +172,7 @@ def document(record: Record) -> dict[str, Any]:
 
 
 def merge_intents(before: Intent | None, intent: Intent) -> Intent:
-    """An intent with what an earlier try, which was cut short, may have given to the same keeper."""
+    """Add to an intent the metadata that an earlier, interrupted attempt may have given to the same keeper."""
     if before is None or before.keeper_id != intent.keeper_id:
         return intent
     tags = tuple(dict.fromkeys((*before.tags, *intent.tags)))
@@ -181,12 +181,12 @@ def merge_intents(before: Intent | None, intent: Intent) -> Intent:
 
 
 def line(found: Mapping[str, Any]) -> bytes:
-    """An object as a line that :func:`read` can tell from one that was cut short, or has changed."""
+    """Encode an object as a line with a checksum, by which :func:`read` detects truncation and changes."""
     return json.dumps({**found, "sum": _sum(found)}, sort_keys=True).encode() + b"\n"
 
 
 def read(data: bytes) -> dict[str, Any]:
-    """The object of a line. Raises ValueError where it is not as it was written."""
+    """Decode the object of a line. Raises ValueError if its checksum does not match."""
     try:
         found = json.loads(data)
         stated = found.pop("sum")
@@ -241,7 +241,7 @@ def _number(of: JsonObject) -> int:
 
 
 def _bytes(coded: object, name: str) -> bytes:
-    """What base64 text stands for; ``name`` says whose it is."""
+    """Decode base64 text; ``name`` is used in the error message."""
     if isinstance(coded, str):
         with suppress(ValueError):
             return base64.b64decode(coded, validate=True)
@@ -268,7 +268,7 @@ def _tags(of: JsonObject) -> tuple[str, ...]:
 
 
 def _columns(of: JsonObject) -> dict[str, Any]:
-    """What a derived column can hold: texts, truth values, and numbers, whole ones of 64 bits."""
+    """Parse values of derived columns: strings, booleans, and numbers (integers of 64 bits)."""
     values = of.object("columns")
     columns = {name: values.get(name) for name in values}
     for name, value in columns.items():

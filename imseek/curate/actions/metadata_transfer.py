@@ -1,8 +1,7 @@
-"""What a keeper takes over from the duplicates that are put away: tags, the caption, and what sources said of them.
+"""Transfer metadata from removed duplicates to their keeper: tags, the caption and values from sources.
 
-A keeper that knows something already keeps what it knows, and tags that mark duplicates are no use to it. Values of
-``extra`` columns (a rating, a title) go into a set of derived columns under their own names, and a caption into
-``inherited_caption`` there.
+A keeper's own values win, and tags that mark duplicates are not transferred. Values of ``extra`` columns (a rating, a
+title) go into a set of derived columns under their own names, and a caption into ``inherited_caption`` there.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from imseek.data.quarantine import Change
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 
-#: The set of derived columns.
+#: Name of the set of derived columns.
 SET: Final = derived_columns.INHERITED
 CAPTION: Final = "inherited_caption"
 
 
 class Heirs:
-    """What keepers have and what they get, while duplicates are taken up one by one."""
+    """Tracks the metadata of keepers while duplicates are processed one by one."""
 
     def __init__(self, writer: Writer, pairs: Iterable[tuple[int, int]], undo_id: str) -> None:
         ids = sorted({image_id for pair in pairs for image_id in pair})
         with writer.catalog.transaction() as connection:
             held = tags.of(connection, ids)
-        # What came with this very journal counts as not there yet: each duplicate is on record with what it gives.
+        # Ignore metadata transferred under this journal: it records what each duplicate gives.
         mark = _mark(undo_id)
         self._tags = {
             image_id: {
@@ -50,7 +49,7 @@ class Heirs:
                     self._facts.setdefault(image_id, {})[name] = values[image_id]
 
     def of(self, keeper_id: int, image_id: int) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """The tags and values that the keeper gets from a duplicate."""
+        """Return the tags and values that the keeper gains from a duplicate."""
         mine = self._tags.get(image_id, set()) - self._tags.get(keeper_id, set())
         kept = self._facts.setdefault(keeper_id, {})
         values: dict[str, Any] = {}
@@ -65,7 +64,7 @@ class Heirs:
 
 
 def giving(writer: Writer, intents: Sequence[Intent], undo_id: str) -> Change:
-    """What keepers get by the intents, and the tags of images themselves."""
+    """Return the catalog change that gives keepers their metadata, and images their own tags."""
     given = {
         (i.keeper_id, tag): f"inherited from {i.image_id} {_mark(undo_id)}"
         for i in intents
@@ -78,7 +77,8 @@ def giving(writer: Writer, intents: Sequence[Intent], undo_id: str) -> Change:
 
 
 def taking(writer: Writer, intents: Sequence[Intent], journal: Journal) -> Change:
-    """The same taken away again, but for what others of the journal, which are still away, give to keepers too."""
+    """Return the change that reverses :func:`giving`, except what keepers also gained from files that are still
+    away."""
     numbers = {intent.n for intent in intents}
     still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] in AWAY]
     kept = {(i.keeper_id, tag) for i in still for tag in i.tags}
@@ -93,7 +93,7 @@ def taking(writer: Writer, intents: Sequence[Intent], journal: Journal) -> Chang
                 for name, value in i.columns.items()
                 if held.get((i.keeper_id, name)) != value
             }
-    # Only those that came from here: somebody may have given one anew.
+    # Remove only tags of this journal: someone may have added one again.
     with writer.catalog.transaction() as connection:
         now = tags.of(connection, sorted({image_id for image_id, _ in lost}))
     mark = _mark(journal.undo_id)
@@ -104,7 +104,7 @@ def taking(writer: Writer, intents: Sequence[Intent], journal: Journal) -> Chang
 def _with_columns(
     writer: Writer, given: Mapping[tuple[int, str], Any], gone: Mapping[tuple[int, str], Any]
 ) -> Mapping[str, Mapping[int, Any]] | None:
-    """The set of derived columns with some values more, or without some that are as they were given."""
+    """Return the derived columns with values added, or with the ``gone`` values removed if they are unchanged."""
     if not given and not gone:
         return None
     with closing(Reader(writer.root)) as reader:
@@ -113,7 +113,7 @@ def _with_columns(
         stored.setdefault(name, {})[image_id] = value
     for (image_id, name), value in gone.items():
         now = stored.get(name, {}).get(image_id)
-        if now == value or str(now) == str(value):  # A column of numbers and texts holds texts.
+        if now == value or str(now) == str(value):  # A column of mixed numbers and strings stores strings.
             del stored[name][image_id]
     return {name: values for name, values in stored.items() if values}
 

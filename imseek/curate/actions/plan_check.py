@@ -1,4 +1,4 @@
-"""Whether a plan may be carried out at all: it is of this collection, and names nothing outside its sources."""
+"""Check that a plan belongs to this collection and names no files outside its sources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imseek.types import display_path
 
 
 def check(root: Path, plan: Plan) -> None:
-    """Raises PlanError, which names the entry, before anything is touched."""
+    """Raise PlanError, naming the entry, if the plan must not be carried out. Nothing is touched."""
     current = read_current(root)
     if plan.collection != current.uuid:
         raise PlanError("the plan was made for another collection")
@@ -24,7 +24,7 @@ def check(root: Path, plan: Plan) -> None:
         check_target(root, plan.to)
     sources = [s for s in live_sources(root).values() if s.kind in FILE_KINDS and not is_url(s.root)]
     named = {file.path for group in plan.groups for file in (group.keeper, *group.files)}
-    # The files of a list may lie anywhere: of them the catalog tells.
+    # The files of a list source may be anywhere: the catalog knows them.
     listed = {
         path for s in sources if s.kind == "list" for path in were_listed(root, s.source_id, sorted(named))
     }
@@ -41,7 +41,7 @@ def check(root: Path, plan: Plan) -> None:
 
 
 def _holds(source: SourceAt, path: bytes) -> bool:
-    """Whether a path lies in a source: by its name, and by where the folder of that name leads."""
+    """Return whether a path is inside a source, both by name and after resolving links in its folder."""
     if not contains(source.root, path):
         return False
     real = os.path.realpath(os.path.dirname(path))

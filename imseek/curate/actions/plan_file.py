@@ -1,4 +1,4 @@
-"""The file of a plan: JSON that people edit, so it is read as if a stranger had written it."""
+"""Read and write plan files: JSON that people edit, so it is validated as untrusted input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imseek.types import (
 )
 
 FORMAT: Final = 1
-#: What pictures are tagged with where no tag is named.
+#: Default tag for duplicates.
 TAG: Final = "duplicate"
 ABOUT: Final = (
     "What `imseek apply` is to do. Take groups or files out as you like, or set the action of a file to "
@@ -44,7 +44,7 @@ _REFUSED: Final = {"image_id", "path", "path_b64", "reason"}
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The members of a plan's file; see :class:`imseek.curate.actions.plans.Plan`, which is one."""
+    """The members of a plan file; base class of :class:`imseek.curate.actions.plans.Plan`."""
 
     collection: str
     generation: int
@@ -61,7 +61,7 @@ _Kind = TypeVar("_Kind", bound=Content)
 
 
 def document(content: Content) -> dict[str, object]:
-    """A plan as JSON holds it."""
+    """Convert a plan to its JSON object."""
     return {
         "imseek_plan": FORMAT,
         "about": ABOUT,
@@ -105,7 +105,7 @@ def _file_document(file: PlannedFile) -> dict[str, object]:
 
 
 def is_plan(path: Path) -> bool:
-    """Whether a file is one of ours, by its first bytes."""
+    """Return whether a file is a plan of ours, judging by its first bytes."""
     try:
         return _read(path, 64).lstrip().startswith((b'{\n "imseek_plan"', b'{"imseek_plan"'))
     except (OSError, PlanError):
@@ -113,7 +113,7 @@ def is_plan(path: Path) -> bool:
 
 
 def read(path: Path, kind: type[_Kind]) -> _Kind:
-    """What a file holds, as one of ``kind``. Raises PlanError, which names the entry."""
+    """Read a plan file as an instance of ``kind``. Raises PlanError that names the entry."""
     try:
         data = _read(path, _MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
@@ -154,7 +154,7 @@ def read(path: Path, kind: type[_Kind]) -> _Kind:
 
 
 def _read(path: Path, size: int) -> bytes:
-    """At most ``size`` bytes from the beginning of a plan's file. Raises PlanError for a pipe or a device, OSError."""
+    """Read at most ``size`` bytes from the start of a file. Raises PlanError for a pipe or a device, and OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
         info = os.fstat(fd)
@@ -200,7 +200,7 @@ def _refused(entry: _Entry) -> RefusedFile:
 
 
 class _Entry:
-    """An object of the file, asked member by member."""
+    """Validates the members of one JSON object of the file."""
 
     def __init__(self, where: str, found: object, allowed: Collection[str]) -> None:
         self.where = where
@@ -245,7 +245,7 @@ class _Entry:
         return value
 
     def path(self, name: str) -> bytes:
-        """An absolute path without steps back, as it is when written out in full."""
+        """Return a normalised absolute path, without ``.`` or ``..``."""
         shown = self.text(name)
         try:
             raw = shown.encode("utf-8")

@@ -1,4 +1,4 @@
-"""What a plan means for a file that was looked at: where it goes, and what its keeper gets of it."""
+"""Turn checked files of a plan into intents: where each goes, and what metadata its keeper gains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from imseek.types import Action, PlannedFile
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Number ``n`` of a plan's files, with its keeper."""
+    """File number ``n`` of a plan, with its keeper."""
 
     n: int
     file: PlannedFile
@@ -31,7 +31,8 @@ class Item:
 
 
 class Meaning:
-    """Of one run: no two files go to the same place, nor to one that the journals know to be another file's."""
+    """Makes the intents of one run. No two files get the same destination, nor one that the journals reserve for
+    another file."""
 
     def __init__(self, root: Path, plan: Plan) -> None:
         self._root = root
@@ -39,7 +40,7 @@ class Meaning:
         self._taken: set[bytes] = set()
 
     def would_go(self, item: Item, found: Ready) -> bytes | None:
-        """Where a file would be put away; None where it would not be, or only the trash knows."""
+        """Return where a file would go; None if it stays, or if only the trash knows."""
         if item.file.action != "quarantine":
             return None
         spot, _ = self._quarantine(found)
@@ -48,7 +49,7 @@ class Meaning:
     def intents(
         self, writer: Writer, undo_id: str, ready: Sequence[tuple[Item, Ready]]
     ) -> tuple[dict[int, Intent], list[tuple[Item, LeftAloneError]]]:
-        """What is meant to happen, by number, and files that are left alone, since there is no place for them."""
+        """Return the intents by number, and the files left alone because there is no place for them."""
         pairs = [(i.keeper.image_id, i.file.image_id) for i, _ in ready if _inherits(i)]
         heirs = Heirs(writer, pairs, undo_id)
         made: dict[int, Intent] = {}
@@ -98,7 +99,7 @@ class Meaning:
             spot, folder = self._quarantine(found)
             try:
                 execute.prepare_quarantine(folder)
-            except StorageError as error:  # Of that disk, not of the collection's.
+            except StorageError as error:  # The disk of the quarantine, not that of the collection.
                 raise LeftAloneError(f"its quarantine cannot be made: {error}") from error
             free = self._free(spot, found)
         return free.base, free.full
@@ -115,7 +116,7 @@ class Meaning:
 
 
 def _attributes(item: Item, found: Ready) -> dict[str, bytes]:
-    """Extended attributes of a file that is to be replaced: they are not in its bytes."""
+    """Return the extended attributes of a file that will be replaced; its bytes do not include them."""
     if item.file.action not in LINKING:
         return {}
     with explained(), safe_path.open_parent(found.spot) as at:

@@ -1,6 +1,6 @@
-"""Plans: what is to be done to the files of duplicates, made from a report, kept in a file that people read and edit.
+"""Plans: actions on the files of duplicates, made from a report and stored in a file that people read and edit.
 
-A plan does nothing. :mod:`imseek.curate.actions.apply` carries it out, and looks at every file again before it does.
+A plan changes nothing. :mod:`imseek.curate.actions.apply` carries it out, and checks every file again before acting.
 """
 
 from __future__ import annotations
@@ -38,40 +38,40 @@ from imseek.types import (
     display_path,
 )
 
-#: Kinds of sources whose pictures are files of their own.
+#: Source kinds in which each picture is a file.
 FILE_KINDS: Final = frozenset({"folder", "file", "imagefolder", "list"})
-#: Actions that replace a file by the bytes of its keeper.
+#: Actions that replace a file by a hard link or reflink to its keeper.
 LINKING: Final = frozenset({"hard-link", "reflink"})
-#: Actions that take a file from its place.
+#: Actions that move a file away.
 MOVING: Final = frozenset({"quarantine", "trash"})
 
 
 @dataclass(frozen=True, slots=True)
 class Plan(plan_file.Content):
-    """What is to be done, group by group. ``refused`` are duplicates that nothing can be done to, with the reason.
+    """Planned actions, group by group. ``refused`` lists duplicates that cannot be acted on, with the reason.
 
-    ``to`` is the quarantine folder, None for the default one of each file system; ``protect`` are folders in which
-    nothing is touched. Paths are absolute.
+    ``to`` is the quarantine folder, or None for the default one of each file system; files in the ``protect`` folders
+    are not touched. Paths are absolute.
     """
 
     @property
     def files(self) -> tuple[PlannedFile, ...]:
-        """The files that something is to be done to."""
+        """The files to act on."""
         return tuple(file for group in self.groups for file in group.files if file.action != "keep")
 
     @property
     def bytes(self) -> int:
-        """What these take."""
+        """Total size of :attr:`files`."""
         return sum(file.bytes for file in self.files)
 
     @property
     def digest(self) -> str:
-        """Tells this plan from others: hexadecimal sha256 of what it asks for."""
+        """Hexadecimal sha256 that identifies what the plan requests."""
         asked = {k: v for k, v in plan_file.document(self).items() if k not in ("about", "refused")}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan as JSON. Raises UsageError where another file than a plan lies there, StorageError."""
+        """Write the plan as JSON. Raises UsageError if the path holds a file that is not a plan, and StorageError."""
         file = Path(path)
         if file.exists() and not plan_file.is_plan(file):
             raise UsageError(f"{file} is there, and is no plan", hint="name a file that is not there yet")
@@ -88,13 +88,13 @@ class Plan(plan_file.Content):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Plan:
-        """Read a plan, strictly. Raises PlanError, which names the entry, for anything that is not as it should be."""
+        """Read and validate a plan. Raises PlanError that names the entry at fault."""
         plan = plan_file.read(Path(path), cls)
         plan.check()
         return plan
 
     def check(self) -> None:
-        """Whether the plan agrees with itself. Raises PlanError."""
+        """Raise PlanError if the plan contradicts itself."""
         keepers = {(one.keeper.collection, one.keeper.image_id) for one in self.groups}
         keeping = {group.keeper.path for group in self.groups}
         ids: set[int] = set()
@@ -125,11 +125,11 @@ def make(
     tag: str = TAG,
     protect: Sequence[AnyPath] = (),
 ) -> Plan:
-    """A plan to do ``action`` to all of a report but the keepers. Nothing is touched, and no picture is opened.
+    """Make a plan that applies ``action`` to every image of a report except the keepers. No file is touched or opened.
 
-    ``root`` is the collection that the report is of, ``to`` a folder for what is quarantined; in the folders
-    ``protect`` nothing is to be touched. Duplicates that cannot be acted on are in ``refused``. Raises UsageError for
-    an empty tag and a folder ``to`` that cannot be one of quarantine, CollectionNotFoundError.
+    ``root`` is the collection of the report, ``to`` a folder for quarantined files; nothing in the ``protect`` folders
+    is to be touched. Duplicates that cannot be acted on are listed in ``refused``. Raises UsageError for an empty tag
+    or a folder ``to`` that cannot be a quarantine, and CollectionNotFoundError.
     """
     current = read_current(root)
     if current.uuid != report.collection:
@@ -160,7 +160,7 @@ def make(
 
 
 def check_target(root: Path, folder: bytes) -> None:
-    """Raises UsageError for a folder that must not become one of quarantine, since it is not scanned from then on."""
+    """Raise UsageError for a folder that must not become a quarantine; scans skip quarantine folders."""
     shown = display_path(folder)
     for source in live_sources(root).values():
         if source.root and not is_url(source.root) and contains(folder, source.root):
@@ -188,7 +188,7 @@ def check_target(root: Path, folder: bytes) -> None:
 
 
 def place_of(held: Held | None, sources: dict[int, SourceAt]) -> tuple[bytes, str]:
-    """Where the file of an image lies, and why nothing can be done to it ("" if something can)."""
+    """Return the path of an image's file, and why it cannot be acted on ("" if it can)."""
     if held is None:
         return b"", "the collection does not have it any more"
     source = None if held.source_id is None else sources.get(held.source_id)
@@ -203,7 +203,7 @@ def place_of(held: Held | None, sources: dict[int, SourceAt]) -> tuple[bytes, st
 
 
 def is_linked(source: SourceAt, path: bytes) -> bool:
-    """Whether a link lies on the way from the root of a source to the folder of a file."""
+    """Return whether a symbolic link lies between the root of a source and the folder of a file."""
     if source.kind not in ("folder", "imagefolder"):
         return False
     folder = os.path.join(os.path.realpath(source.root), os.path.dirname(path)).rstrip(b"/") or b"/"
@@ -211,7 +211,7 @@ def is_linked(source: SourceAt, path: bytes) -> bool:
 
 
 def protector(folders: Iterable[bytes], path: bytes) -> bytes | None:
-    """The protected folder that a path lies in, by its name or by where its folder leads."""
+    """Return the protected folder that contains a path, by name or after resolving links."""
     real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     for folder in folders:
         if contains(folder, path) or contains(os.path.realpath(folder), real):
@@ -220,7 +220,7 @@ def protector(folders: Iterable[bytes], path: bytes) -> bytes | None:
 
 
 def file_trouble(path: bytes, keeper: bytes) -> str:
-    """Why a file is not one to act on, as far as its name tells: "" where it is one, or is not there now."""
+    """Return why a file must not be acted on, judging by lstat; "" if it may be, or does not exist now."""
     try:
         info = os.lstat(path)
     except OSError:
@@ -236,7 +236,7 @@ def file_trouble(path: bytes, keeper: bytes) -> str:
 
 
 class _Making:
-    """Takes up groups one by one; what one group keeps no other gives away."""
+    """Builds a plan group by group. An image that one group keeps is not given away by another."""
 
     def __init__(self, root: Path, report: DuplicateReport, action: Action, protect: Sequence[bytes]) -> None:
         self.refused: list[RefusedFile] = []
@@ -281,7 +281,7 @@ class _Making:
 
     def _other(self, other: Duplicate, keeper: PlannedFile) -> PlannedFile | None:
         if other.collection == self._collection and other.image_id in self._acted:
-            return None  # Another group has it already.
+            return None  # Another group already includes it.
         path, trouble = self._place(other)
         if not trouble:
             trouble = self._trouble(other, path, keeper)

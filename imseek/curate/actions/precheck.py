@@ -1,4 +1,4 @@
-"""Looking at files just before something is done to them: whether they are still what the plan says."""
+"""Check files immediately before acting on them: they must still be what the plan says."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from imseek.types import PlannedFile, display_path
 GONE: Final = "it is not there any more"
 CHANGED: Final = "it has changed since the plan was made"
 NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
-#: Bytes that tell a picture from other files.
+#: Number of leading bytes read to recognise a picture.
 _HEAD: Final = 4096
-#: A file that was modified so shortly before it was read may change again under the same time stamp.
+#: A file modified this shortly before it was read may change again without a new timestamp.
 _RACY_NS: Final = 2_000_000_000
 
 
 class LeftAloneError(Exception):
-    """Nothing is done to a file, and why. It does not leave this package."""
+    """A file is left alone, for this reason. Never raised outside this package."""
 
 
 class AlreadyError(LeftAloneError):
-    """Nothing needs to be done to a file, and why."""
+    """The action on a file is already done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A file that was looked at: its place in the catalog, where it lies, and what it was then."""
+    """A file that passed the checks: its catalog entry, its source, its path and its content when read."""
 
     held: Held
     source: SourceAt
@@ -51,9 +51,9 @@ class Ready:
 
 
 class Looking:
-    """Reads files and keepers. A keeper that was read and has not been touched since is not read again.
+    """Reads and checks files and their keepers. A keeper that is unchanged since it was read is not read again.
 
-    ``tagged`` are images that have the tag of the plan.
+    ``tagged`` are the images that already have the plan's tag.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Looking:
         self._keepers: dict[bytes, tuple[Content, int]] = {}
 
     def spot(self, file: PlannedFile) -> SafePath:
-        """Where a file lies by the catalog. Raises LeftAloneError."""
+        """Return the path of a file according to the catalog. Raises LeftAloneError."""
         held, source, _ = self._place(file.image_id)
         return spot_of(source, held.path)
 
     def _place(self, image_id: int) -> tuple[Held, SourceAt, bytes]:
-        """The place of an image in the catalog, and its path. Raises LeftAloneError."""
+        """Return an image's catalog entry, source and path. Raises LeftAloneError."""
         held = self._held.get(image_id)
         path, trouble = place_of(held, self._sources)
         if trouble:
@@ -80,14 +80,15 @@ class Looking:
         return held, self._sources[held.source_id], path
 
     def _place_by_plan(self, file: PlannedFile) -> tuple[Held, SourceAt]:
-        """The same of a file that has to lie where the plan says. Raises LeftAloneError."""
+        """As :meth:`_place`, for a file that must be where the plan says. Raises LeftAloneError."""
         held, source, path = self._place(file.image_id)
         if path != file.path:
             raise LeftAloneError(f"it lies elsewhere now: {display_path(path)}")
         return held, source
 
     def is_as_meant(self, file: PlannedFile) -> bool:
-        """Whether an image is quarantined and its file is not at its place, or has the tag that it is to get."""
+        """Return whether the action is done: the image is quarantined and its file gone from its place, or it has the
+        tag."""
         held = self._held.get(file.image_id)
         if held is None or held.content_hash.hex() != file.content_hash:
             return False
@@ -96,7 +97,7 @@ class Looking:
         return held.state == QUARANTINED and (held.source_id is None or self.is_absent(file))
 
     def is_absent(self, file: PlannedFile) -> bool:
-        """Whether nothing lies at the place of a file. Raises LeftAloneError."""
+        """Return whether nothing is at the place of a file. Raises LeftAloneError."""
         with explained():
             try:
                 with safe_path.open_parent(self.spot(file)) as at:
@@ -105,7 +106,7 @@ class Looking:
                 return True
 
     def ready(self, file: PlannedFile, keeper: PlannedFile) -> Ready:
-        """Raises LeftAloneError."""
+        """Check a file and its keeper before acting on the file. Raises LeftAloneError."""
         held, source = self._place_by_plan(file)
         if held.content_hash.hex() != file.content_hash:
             raise LeftAloneError("the collection has other bytes of it by now")
@@ -120,8 +121,7 @@ class Looking:
         return Ready(held, source, spot, content)
 
     def check(self, at: FolderEntry, content_hash: str) -> Content:
-        """The file there, read. Raises LeftAloneError where it is not that of this hash, or no picture, OSError,
-        ChangingError."""
+        """Read a file. Raises LeftAloneError if its hash differs or it is not a picture, OSError, ChangingError."""
         info = safe_path.stat_entry(at)
         if info is None:
             raise LeftAloneError(GONE)
@@ -136,7 +136,7 @@ class Looking:
         return content
 
     def check_keeper(self, keeper: PlannedFile, content: Content | None, file: PlannedFile) -> Content:
-        """The keeper, sound and in its place, and not the very file that is to go. Raises LeftAloneError."""
+        """Check that the keeper is intact, in its place and not the very file to be removed. Raises LeftAloneError."""
         try:
             if keeper.collection is None:
                 held, _ = self._place_by_plan(keeper)
@@ -170,7 +170,7 @@ class Looking:
 
 
 def spot_of(source: SourceAt, path: bytes) -> SafePath:
-    """Where the file of a place lies. Below the root of a source no link is followed."""
+    """Return the path of a source's file. Below the root of a folder source, links are not followed."""
     if source.kind in ("folder", "imagefolder"):
         return SafePath(source.root, path)
     return SafePath.of(os.path.join(source.root, path) if path else source.root)
@@ -179,9 +179,10 @@ def spot_of(source: SourceAt, path: bytes) -> SafePath:
 def quarantine_spot(
     source: SourceAt, spot: SafePath, device: int, to: bytes | None
 ) -> tuple[SafePath, bytes]:
-    """Where a file is to be put away, as long as nothing lies there, and the folder of quarantine.
+    """Return where a file goes in quarantine, provided nothing is there, and the quarantine folder.
 
-    By default that is one of the highest folder of the source on the file's own disk, so that moving is one rename.
+    By default the quarantine is in the topmost folder of the source on the file's own disk, so that moving is one
+    rename.
     """
     if to is not None:
         return SafePath(to, spot.inner), to
@@ -196,7 +197,7 @@ def quarantine_spot(
 
 
 def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
-    """The files of intents as they lie at their places now; those that are not there are left out."""
+    """Yield the current stat of the files of intents; missing files are skipped."""
     for intent in intents:
         try:
             info = os.lstat(intent.full)
@@ -208,23 +209,23 @@ def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
 
 
 def check_picture(at: FolderEntry) -> None:
-    """Raise LeftAloneError for a file that no scan takes in, since it is no picture. Raises OSError, ChangingError.
+    """Raise LeftAloneError for a file that is not a picture, which no scan would index. Raises OSError, ChangingError.
 
-    A catalog, a plan or a journal that somebody else wrote may name any file.
+    A catalog, plan or journal written by someone else may name any file.
     """
     if sniff(safe_path.read_head(at, _HEAD)) is None:
         raise LeftAloneError("it is no picture")
 
 
 def check_writable(at: FolderEntry) -> None:
-    """Whether names in the folder may change, as far as the system tells before it is tried."""
+    """Raise LeftAloneError if the system says that entries of the folder cannot be changed."""
     if not os.access(b".", os.W_OK | os.X_OK, dir_fd=at.folder):
         raise LeftAloneError("its folder cannot be written")
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """What the system says of a file, as why it is left alone."""
+    """Convert system and path errors to LeftAloneError."""
     try:
         yield
     except (ChangingError, UnsafePathError) as error:

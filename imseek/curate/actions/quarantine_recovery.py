@@ -1,6 +1,6 @@
-"""Images whose files are put away, told to a catalog that does not know: one that was restored from before that.
+"""Mark images as quarantined in a catalog that was restored from a backup older than their quarantine.
 
-Else the next scan would take their files for gone, and their ids and tags with them.
+Otherwise the next scan would consider their files gone, and drop their ids and tags.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from imseek.data.writer import Writer
 
 
 def recall(root: Path) -> int:
-    """Quarantine live images of which the journals know where their files were put, and that lie there and not at
-    their places. Returns how many. Raises as :class:`Writer`."""
+    """Quarantine live images whose files are where the journals say they were put, and no longer at their places.
+
+    Returns the number of images. Raises as :class:`Writer`.
+    """
     found = journals.journals(root)
     if not any(AWAY & set(journal.states.values()) for journal in found):
         return 0
@@ -51,9 +53,9 @@ def recall(root: Path) -> int:
 
 
 def forget(root: Path) -> int:
-    """Remove the records of what has been undone; returns how many. They name files that may have gone since.
+    """Delete the journals of undone plans, which name files that may be gone by now; return how many.
 
-    Those of which a line is damaged stay: that may be all that tells of a file that is put away.
+    Journals with damaged lines are kept: they may be the only trace of a file that was put away.
     """
     found = journals.journals(root)
     whole = (one for one in found if one.is_whole and not one.damaged)

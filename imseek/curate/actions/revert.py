@@ -1,4 +1,4 @@
-"""Bringing one file back to its place, wherever its act, or an earlier try to undo it, has stopped."""
+"""Bring one file back to its place, wherever its action or an earlier attempt to undo it stopped."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from imseek.data import file_copies, file_moves, layout, safe_path
 from imseek.data.safe_path import Content, FolderEntry, SafePath
 from imseek.types import display_path
 
-#: Inodes of copies on record, see :func:`imseek.curate.actions.journal.copied`; read where they are asked for.
+#: Loads the recorded inodes of copies on demand, see :func:`imseek.curate.actions.journal.copied`.
 Copied: TypeAlias = Callable[[], Mapping[tuple[int, bytes], Set[int]]]
 
 NEITHER = "it is neither at its place nor where it was put"
 
 
 class GoneError(LeftAloneError):
-    """A file cannot be brought back, now or later. ``other`` tells that another one lies at its place."""
+    """A file cannot be brought back, now or later. ``other`` says that another file is at its place."""
 
     def __init__(self, reason: str, *, other: bool = False) -> None:
         super().__init__(reason)
@@ -35,7 +35,7 @@ class GoneError(LeftAloneError):
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """What came of a file: whether it had to be brought back, and what there is to say of it."""
+    """Result of reverting one file: whether it had to be brought back, and a note about it."""
 
     moved: bool
     note: str = ""
@@ -51,11 +51,11 @@ def bring_back(
     *,
     dry_run: bool,
 ) -> Back:
-    """``before`` is what was known of the file before this try; ``copied`` tells what the other journals have copied.
+    """Bring a file back. ``before`` is its state before this attempt; ``copied`` returns the copies in all journals.
 
-    That it is back is durable once ``unsynced`` is.
+    The result is durable once ``unsynced`` has been synced.
 
-    Raises LeftAloneError, GoneError, StorageError.
+    Raises LeftAloneError, GoneError and StorageError.
     """
     if intent.action == "tag":
         return Back(True)
@@ -76,14 +76,14 @@ def bring_back(
 
 
 def tidy(intent: Intent) -> None:
-    """Folders of quarantine that a file was put away in, and that are empty now; never the marked one itself."""
+    """Remove the quarantine folders of a file that are empty now, except the marked folder itself."""
     if intent.action == "quarantine" and is_marked(intent):
         folder = quarantine_folder(intent)
         safe_path.remove_empty_folders(folder, os.path.dirname(intent.to[len(folder) + 1 :]))
 
 
 def _check_mounted(intent: Intent, spot: SafePath) -> None:
-    """Raises LeftAloneError where a file may not be gone, but lie on a disk that is not there at present."""
+    """Raise LeftAloneError if a file may still exist on a disk that is not mounted now."""
     if not holds_something(spot.base):
         raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
     if intent.action == "quarantine" and not is_marked(intent):
@@ -96,7 +96,7 @@ def _check_mounted(intent: Intent, spot: SafePath) -> None:
 
 
 def where(journal: Journal, intent: Intent) -> SafePath | None:
-    """Where a file was put, as far as is known; it may not be there any more."""
+    """Return where a file was put, or None if unknown; it may no longer be there."""
     if intent.action == "quarantine":
         return target_of(intent) if is_marked(intent) else None
     place = journal.trashed.get(intent.n)
@@ -114,7 +114,10 @@ def _compare(
     places: tuple[SafePath | None, FolderEntry | None, FolderEntry | None],
     dry_run: bool,
 ) -> Back | None:
-    """What is to be done where a file lies at the place already, or none where it was put; None: bring it back."""
+    """Return the result if the file need not be moved back, or None if it must be.
+
+    Handles a file that is at its place already, or is missing where it was put.
+    """
     kept, there, here = places
     if there is not None and not dry_run:
         file_moves.drop(FolderEntry(there.folder, part_of(journal, intent)))
@@ -137,7 +140,7 @@ def _compare(
     if safe_path.same_inode(held, lies) or (
         ours and _is_ours(journal, intent, before, copied, held, lies) and _is(there, sha256)
     ):
-        # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
+        # Half moved: a second name of the file, or a copy on another disk whose original was not removed yet.
         if not dry_run:
             if here is not None:
                 safe_path.sync_entries(here)
@@ -154,17 +157,17 @@ def _is_ours(
     held: os.stat_result,
     lies: os.stat_result,
 ) -> bool:
-    """Whether one of two files of the same bytes is a copy that we have made of the other, and nobody else's."""
+    """Return whether one of two files with the same bytes is a copy that we made of the other."""
     if held.st_mtime_ns != intent.mtime_ns or lies.st_mtime_ns != intent.mtime_ns:
         return False
     copies = journal.copies.get(intent.n, set())
     if held.st_ino not in copies | {intent.inode}:
-        return False  # Something else has gone there, perhaps from another collection.
+        return False  # Another file was put there, perhaps from another collection.
     if before == "meant" and lies.st_ino == intent.inode:
         return True
     if before not in ("meant", "returning") or (lies.st_mode ^ intent.mode) & file_copies.PICTURE_MODES:
         return False
-    # What was left half-way may have been put away and brought back since, with a record of its own.
+    # A half-moved file may have been put away and brought back since, under another journal.
     return lies.st_ino in copies or lies.st_ino in copied().get((intent.source_id, intent.path), ())
 
 
@@ -206,7 +209,7 @@ def _unchanged(at: FolderEntry, intent: Intent, kept: SafePath) -> Content:
 
 
 def _part_from_keeper(journal: Journal, intent: Intent, spot: SafePath, dry_run: bool) -> Back:
-    """A file of its own again, with the mode and mtime that it had."""
+    """Replace a link to the keeper by a separate file with its former mode and mtime."""
     with folder_of(spot) as at:
         if at is None or safe_path.stat_entry(at) is None:
             _check_mounted(intent, spot)
@@ -218,7 +221,7 @@ def _part_from_keeper(journal: Journal, intent: Intent, spot: SafePath, dry_run:
         if content.sha256.hex() != intent.content_hash:
             raise LeftAloneError(CHANGED.replace("the plan was made", "it was linked"))
         if content.info.st_ino == intent.inode and content.info.st_dev == intent.device:
-            return Back(False)  # It had not been replaced.
+            return Back(False)  # It was never replaced.
         check_picture(at)
         check_writable(at)
         if dry_run:

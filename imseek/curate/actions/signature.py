@@ -1,9 +1,8 @@
-"""Signatures of journals: who can tell that a record is one which imseek itself has written for this user.
+"""Sign journal records, to tell those that imseek wrote for this user from all others.
 
-Each record of a journal bears an HMAC-SHA256 (RFC 2104) of the collection's uuid, the journal's id and its members, by
-a key of 256 bits that lies in the user's home (mode 0600) and nowhere else. So nobody can have files moved by a
-journal that came with a collection or a backup, nor by records of another journal.
-docs/decisions/0034-undo-journals.md weighs it against other ways.
+Each record carries an HMAC-SHA256 (RFC 2104) of the collection's uuid, the journal's id and its members, with a 256-bit
+key that exists only in the user's home (mode 0600). So nobody can have files moved by a journal that came with a
+collection or a backup, or by records of another journal. docs/decisions/0034-undo-journals.md weighs alternatives.
 """
 
 from __future__ import annotations
@@ -17,32 +16,32 @@ from typing import Any, Final
 
 from imseek.data import user_home
 
-#: The file of the key, in imseek's home.
+#: Name of the key file in imseek's home.
 KEY_FILE: Final = "journal.key"
-#: The member of a record that holds its signature.
+#: Record member that holds the signature.
 MEMBER: Final = "mac"
 _KEY_BYTES: Final = 32
 
 
 def load_key() -> bytes | None:
-    """The key of this user, or None where there is none. Raises StorageError."""
+    """Return the key of this user, or None if there is none. Raises StorageError."""
     key = user_home.read_private(KEY_FILE)
     return key if key is not None and len(key) == _KEY_BYTES else None
 
 
 def make_key() -> bytes:
-    """The key of this user, made where there is none yet. Raises StorageError."""
+    """Return the key of this user, creating it if necessary. Raises StorageError."""
     with user_home.hold_lock(KEY_FILE):
-        if (key := load_key()) is None:  # Else another process has made it meanwhile.
+        if (key := load_key()) is None:  # Otherwise another process has created it meanwhile.
             key = secrets.token_bytes(_KEY_BYTES)
             user_home.write_private(KEY_FILE, key)
     return key
 
 
 class Signer:
-    """Signs the records of one journal, and tells whether one is signed.
+    """Signs and verifies the records of one journal.
 
-    Without a key none is, and signing makes one.
+    Without a key nothing verifies, and signing creates one.
     """
 
     def __init__(self, key: bytes | None, collection: str, undo_id: str) -> None:
@@ -50,7 +49,7 @@ class Signer:
         self._of = [collection, undo_id]
 
     def sign(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The object of a record with its signature. Raises StorageError."""
+        """Return the record's object with its signature. Raises StorageError."""
         if self._key is None:
             self._key = make_key()
         return {**document, MEMBER: self._mac(self._key, document)}

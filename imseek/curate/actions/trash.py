@@ -1,7 +1,7 @@
-"""The desktop's trash: files go there through send2trash, and are found again by the record that it keeps of each.
+"""The desktop's trash: send files there with send2trash, and find them again by the record that it keeps of each.
 
-On Linux that is the Trash specification of freedesktop.org: ``files/<name>`` with ``info/<name>.trashinfo`` beside, in
-the user's home, and in ``.Trash/<uid>`` or ``.Trash-<uid>`` at the top of other file systems.
+On Linux this is the freedesktop.org Trash specification: ``files/<name>`` with ``info/<name>.trashinfo``, in the user's
+home, and in ``.Trash/<uid>`` or ``.Trash-<uid>`` at the top of other file systems.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from imseek.data import safe_path
 from imseek.data.safe_path import ChangingError, SafePath
 
 _INFO: Final = b".trashinfo"
-#: Bytes of a record that are read: a path is quoted, and has 4,096 bytes at most.
+#: Number of bytes read of a record; a path has at most 4,096 bytes before quoting.
 _RECORD_BYTES: Final = 1 << 16
 
 
 def send(path: bytes, sha256: bytes) -> bytes | None:
-    """Move a file to the trash; returns where it lies there, None if it cannot be found. Raises OSError."""
+    """Move a file to the trash; return its path there, or None if it cannot be found. Raises OSError."""
     from send2trash import send2trash
 
     send2trash(os.fsdecode(path))
@@ -33,7 +33,7 @@ def send(path: bytes, sha256: bytes) -> bytes | None:
 
 
 def find(path: bytes, sha256: bytes) -> bytes | None:
-    """Where a file that lay at ``path`` lies in the trash: the last one deleted from there, with these bytes."""
+    """Return the path in the trash of the latest file deleted from ``path`` with these bytes, or None."""
     found = []
     for trash, top in _trashes(path):
         for name, deleted in _records(trash, top, path):
@@ -47,11 +47,11 @@ def find(path: bytes, sha256: bytes) -> bytes | None:
 
 
 def _without_record(path: bytes) -> list[bytes]:
-    """Files in the trash by the name that a file had, of which no record tells where they were: a power cut."""
+    """List files in the trash whose names start like ``path`` and that have no record, as after a power cut."""
     found = []
     stem = os.path.splitext(os.path.basename(path))[0]
     for trash, _ in _trashes(path):
-        for folder in (os.path.join(trash, b"files"), trash):  # The latter on macOS.
+        for folder in (os.path.join(trash, b"files"), trash):  # The latter is for macOS.
             with suppress(OSError):
                 for name in sorted(os.listdir(folder)):
                     if name.startswith(stem) and not _facts(os.path.join(trash, b"info", name + _INFO)):
@@ -60,7 +60,7 @@ def _without_record(path: bytes) -> list[bytes]:
 
 
 def _sync(place: bytes) -> None:
-    """Make a file in the trash durable, with its record, as far as that can be done."""
+    """Make a file in the trash and its record durable, as far as possible."""
     folder, name = os.path.split(place)
     info = os.path.join(os.path.dirname(folder), b"info")
     for path in (os.path.join(info, name + _INFO), info, folder):
@@ -73,14 +73,17 @@ def _sync(place: bytes) -> None:
 
 
 def is_place(place: bytes) -> bool:
-    """Whether a path is one that a trash gives to files: in the user's own, or at the top of the path's file system."""
+    """Return whether a path is directly inside the user's trash or a trash of the path's file system."""
     folder = os.path.dirname(place)
     return any(folder in (os.path.join(trash, b"files"), trash) for trash, _ in _trashes(place))
 
 
 def forget(path: bytes, place: bytes | None = None) -> None:
-    """Clear away the record of a file that was taken out of its ``place`` in a trash, or, where that is not known, all
-    records of files that lay at ``path`` and are not in the trash: a kill came between the record and the move."""
+    """Delete the record of a file taken out of its ``place`` in the trash.
+
+    If the place is unknown, delete all records of files from ``path`` that are not in the trash: a kill came between
+    the record and the move.
+    """
     if place is not None and is_place(place):
         folder, name = os.path.split(place)
         with suppress(OSError):
@@ -94,10 +97,10 @@ def forget(path: bytes, place: bytes | None = None) -> None:
 
 
 def _trashes(path: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Folders of trash that a file may be in, with the folder that their records are relative to."""
+    """Yield the trash folders that a file may be in, each with the folder that paths in its records are relative to."""
     home = os.path.expanduser(os.environb.get(b"XDG_DATA_HOME", b"~/.local/share"))
     yield os.path.join(home, b"Trash"), home
-    yield os.path.expanduser(b"~/.Trash"), home  # macOS, which keeps no records that we can read.
+    yield os.path.expanduser(b"~/.Trash"), home  # macOS; its records are not readable to us.
     top = Path(os.fsdecode(os.path.realpath(os.path.dirname(path))))
     while not top.is_mount() and top != top.parent:
         top = top.parent
@@ -107,7 +110,7 @@ def _trashes(path: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _records(trash: bytes, top: bytes, path: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Names of files that lay at ``path``, and when they were deleted, as written there."""
+    """Yield the names in the trash of files from ``path``, with their deletion dates as recorded."""
     folder = os.path.join(trash, b"info")
     try:
         names = os.listdir(folder)
@@ -115,7 +118,7 @@ def _records(trash: bytes, top: bytes, path: bytes) -> Iterator[tuple[bytes, byt
         return
     stem = os.path.splitext(os.path.basename(path))[0]
     for name in names:
-        if not name.endswith(_INFO) or not name.startswith(stem):  # A number may stand behind it.
+        if not name.endswith(_INFO) or not name.startswith(stem):  # A number may follow the stem.
             continue
         facts = _facts(os.path.join(folder, name))
         place = os.path.join(top, unquote_to_bytes(facts.get(b"Path", b"")))
@@ -124,7 +127,7 @@ def _records(trash: bytes, top: bytes, path: bytes) -> Iterator[tuple[bytes, byt
 
 
 def _facts(record: bytes) -> dict[bytes, bytes]:
-    """What a record says; nothing where it is not there, or empty."""
+    """Read a record; empty if it is missing or empty."""
     try:
         with safe_path.open_parent(SafePath.of(record)) as at:
             lines = safe_path.read_head(at, _RECORD_BYTES).splitlines()

@@ -1,7 +1,7 @@
-"""Undoing what was done to files: each goes back to its place, byte for byte, and its image is searched again.
+"""Undo actions on files: move each back to its place, byte for byte, and make its image live again.
 
-The journal says what was meant, and the disk what has come of it; files are told by their bytes. Nothing is replaced:
-where another file lies at a place by now, the one that was put away stays where it is, and that is told.
+The journal says what was intended, the disk what happened; files are identified by their bytes. Nothing is overwritten:
+if another file is at the place by now, the file stays where it was put, and the report says so.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from imseek.data.writer_wait import writing
 from imseek.errors import CorruptCollectionError, UntrustedJournalError, UsageError
 from imseek.types import ForeignJournal, Outcome, Progress, ProgressCallback, UndoneFile, UndoReport
 
-#: States of files that there is something to undo of. A file that was gone may be there again.
+#: States of files that undo handles. A file that was gone may have come back.
 _OPEN: Final = AWAY | {"gone"}
 
 
@@ -53,14 +53,14 @@ def undo(
     *,
     trust: Callable[[ForeignJournal], bool] = lambda _: False,
 ) -> UndoReport:
-    """Undo what was done last, or what is on record under an id (``journal.list_``); ``dry_run`` only tells.
+    """Undo the latest plan, or the one with this id (``journal.list_``); ``dry_run`` only reports.
 
-    Files that cannot be brought back now are left alone, and told; the same call tries again. Cut short, it goes on.
-    A journal that this user's imseek did not write is obeyed only where ``trust`` says so, which is asked before
-    anything is locked; from then on it counts as this user's.
+    Files that cannot be brought back now are left alone and reported; the same call retries them, and resumes an
+    interrupted undo. A journal that this user's imseek did not write is followed only if ``trust`` returns True, which
+    is asked before anything is locked; from then on it counts as this user's.
 
-    Raises UsageError where there is nothing to undo, UntrustedJournalError, CollectionNotFoundError, LockedError where
-    another writer does not end within half a minute, ReadOnlyError, StorageError.
+    Raises UsageError if there is nothing to undo, UntrustedJournalError, CollectionNotFoundError, LockedError if
+    another writer does not finish within half a minute, ReadOnlyError and StorageError.
     """
     path = Path(root).expanduser().absolute()
     generation = read_current(path).generation
@@ -70,7 +70,7 @@ def undo(
         return run.report(generation, run.dry())
     agreed = journal.is_signed or _agree(path, journal, trust)
     with writing(path, "undo") as writer, telling(writer, progress, stop) as tell:
-        # Anybody may have written to it meanwhile. What was agreed to is what was shown.
+        # The journal may have changed meanwhile, and the user agreed only to what was shown.
         again = _journal(path, journal.undo_id)
         if not again.is_signed:
             if not agreed or again.digest != journal.digest:
@@ -82,7 +82,7 @@ def undo(
 
 
 def _agree(root: Path, journal: Journal, trust: Callable[[ForeignJournal], bool]) -> bool:
-    """True where the user agrees that a journal of somebody else is obeyed. Raises UntrustedJournalError otherwise."""
+    """Return True if the user agrees to follow another user's journal. Raises UntrustedJournalError otherwise."""
     if not journal.is_whole:
         raise CorruptCollectionError(f"{journal.file} is too damaged to be obeyed", hint="move it away")
     if not trust(_describe(root, journal)):
@@ -120,9 +120,9 @@ def _untrusted(root: Path, journal: Journal) -> UntrustedJournalError:
 
 
 def foreign_journal(root: Path, undo_id: str | None = None) -> ForeignJournal | None:
-    """What :func:`undo` would ask ``trust`` about; None where this user's imseek wrote the journal.
+    """Return what :func:`undo` would ask ``trust`` about; None if this user's imseek wrote the journal.
 
-    Raises as that, and so UntrustedCollectionError before anybody is asked about a journal in it.
+    Raises as :func:`undo`, and UntrustedCollectionError before anyone is asked about a journal in such a collection.
     """
     journal = _journal(root, undo_id)
     if journal.is_signed:
@@ -146,7 +146,7 @@ def _journal(root: Path, undo_id: str | None) -> Journal:
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """``back`` is None where the file was left alone, for this ``reason``."""
+    """Result for one file. ``back`` is None if the file was left alone, for this ``reason``."""
 
     intent: Intent
     back: Back | None
@@ -156,6 +156,8 @@ class _Result:
 
 
 class _Run:
+    """One run of undo, dry or real."""
+
     def __init__(
         self, root: Path, journal: Journal, progress: ProgressCallback | None, stop: threading.Event | None
     ) -> None:
@@ -166,7 +168,7 @@ class _Run:
         self._started = time.monotonic()
         self._notes: list[str] = list(journal.info().notes)
         self._bounds = Bounds(root, live_sources(root))
-        # The last first, as they were done.
+        # Latest first.
         self._intents = [
             intent
             for n, intent in sorted(journal.intents.items(), reverse=True)
@@ -197,7 +199,7 @@ class _Run:
             if self._stop.is_set():
                 break
             batch = self._intents[start : start + BATCH]
-            # A copy that is found at a place later is ours then, and not one that somebody has put there.
+            # A copy found at a place later is then known to be ours, not someone else's.
             returning: dict[int, State] = {i.n: "returning" for i in batch if states[i.n] == "done"}
             self._journal.note(returning)
             with explained(self._root), safe_path.Unsynced() as unsynced:
@@ -237,17 +239,17 @@ class _Run:
         return journals.copied(self._root)
 
     def _record(self, writer: Writer, results: Sequence[_Result]) -> None:
-        """The catalog, and then the journal, of files that are back."""
+        """Record the files that are back, in the catalog first and then in the journal."""
         back = [result.intent for result in results if result.back is not None]
         held = look_up(self._root, sorted({intent.image_id for intent in back}))
         commit(writer, self._batch(back, held))
         states = self._journal.states
-        # Of one that another file took the place of, the next scan tells what has become.
+        # If another file took its place, the next scan finds out what happened to the image.
         kept = [r.intent.image_id for r in results if r.other and r.intent.action in MOVING]
         quarantine.make(writer, replace(metadata_transfer.taking(writer, back, self._journal), kept=kept))
         noted: dict[int, State] = {intent.n: "undone" for intent in back}
         noted |= {r.intent.n: "gone" for r in results if r.gone and states[r.intent.n] != "gone"}
-        # What lies at their places, now or later, is not ours.
+        # Whatever is at their places, now or later, is not ours.
         left = (r.intent.n for r in results if r.back is None and not r.gone)
         noted |= {n: "done" for n in left if states[n] == "returning"}
         self._journal.note(noted)
@@ -255,7 +257,7 @@ class _Run:
             tidy(intent)
 
     def _batch(self, back: Sequence[Intent], held: Mapping[int, Held]) -> Batch:
-        """Images whose files lie at their places again, with the stat of now."""
+        """Return the catalog changes for images whose files are at their places again, with their current stat."""
         batch = Batch()
         files = [intent for intent in back if intent.action in MOVING or intent.action in LINKING]
         lying = occupants(self._root, [(i.source_id, i.path) for i in files])
@@ -269,7 +271,8 @@ class _Run:
             elif there == placing.image_id:
                 batch.checked.append(placing)
             elif image.source_id is None:
-                # Another file had its place, and has left it: that image waits to be found elsewhere.
+                # Another file had its place and has left it: the image of that file is now waiting to be found
+                # elsewhere.
                 batch.moved.append(
                     Placing(placing.image_id, placing.source_id, placing.path, placing.stat, replaces=there)
                 )

@@ -1,6 +1,6 @@
-"""The bounds of undoing: a file goes from a quarantine or a trash to a place in a source of the collection.
+"""Limits on undo: files move only from a quarantine or trash to a place inside a source of the collection.
 
-What a journal says is obeyed within them only, whoever wrote it (docs/decisions/0034-undo-journals.md).
+A journal is followed only within these limits, whoever wrote it (docs/decisions/0034-undo-journals.md).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OUTSIDE: Final = "its place lies outside the sources of the collection"
 
 
 class Bounds:
-    """The bounds for the collection at ``root``, whose living ``sources`` these are, by id."""
+    """The limits for the collection at ``root`` with these live ``sources``, by id."""
 
     def __init__(self, root: Path, sources: Mapping[int, SourceAt]) -> None:
         self._root = root
@@ -37,10 +37,10 @@ class Bounds:
         }
 
     def locate(self, journal: Journal, intent: Intent) -> tuple[Intent, SafePath]:
-        """The intent with its paths as they are now, since a source may have moved, and where its file belongs.
+        """Return the intent with paths updated in case its source has moved, and the place where its file belongs.
 
-        Where its source was removed, a file that this user's imseek put away goes back to where it was, and one that
-        somebody else's did to a place in another source only. Raises LeftAloneError.
+        If the source was removed, a file that this user's imseek put away returns to where it was; one put away by
+        someone else's only to a place in another source. Raises LeftAloneError.
         """
         with explained():
             source = self._sources.get(intent.source_id)
@@ -52,14 +52,14 @@ class Bounds:
             return _relocate(intent, source, spot), spot
 
     def _in(self, source: SourceAt, path: bytes) -> SafePath:
-        """The place of a source's file. Raises LeftAloneError where it can have none by that path."""
+        """Return the place of a source's file. Raises LeftAloneError if the source cannot have that path."""
         match source.kind:
             case "file":
                 is_inside = not path
-            case "list":  # Its files may lie anywhere: the catalog tells of them.
+            case "list":  # Its files may be anywhere: the catalog knows them.
                 is_inside = bool(were_listed(self._root, source.source_id, [path]))
             case _:
-                is_inside = True  # A path that leads out of it is refused.
+                is_inside = True  # SafePath rejects paths that lead outside.
         if not is_inside:
             raise LeftAloneError(_OUTSIDE)
         return spot_of(source, path)
@@ -89,13 +89,13 @@ def _relocate(intent: Intent, source: SourceAt, spot: SafePath) -> Intent:
 
 
 def quarantine_folder(intent: Intent) -> bytes:
-    """The marked folder that a file was put away in."""
+    """Return the marked folder in which a file was put away."""
     default = os.path.join(intent.to_base, os.fsencode(layout.QUARANTINE))
     return default if intent.to.startswith(default + b"/") else intent.to_base
 
 
 def is_marked(intent: Intent) -> bool:
-    """Whether a file was put away in a folder that is marked as a quarantine: no link, by a marker that is none."""
+    """Return whether a file's quarantine folder is a real folder with a regular marker file, not links."""
     folder = quarantine_folder(intent)
     try:
         marker = os.lstat(os.path.join(folder, os.fsencode(layout.QUARANTINE_MARKER)))

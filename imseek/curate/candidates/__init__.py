@@ -1,1 +1,1 @@
-"""Which pairs are worth a look: near hashes and near vectors, found in linear memory and kept."""
+"""Propose pairs worth comparing: similar hashes and similar vectors, found in linear memory and cached."""

@@ -1,9 +1,8 @@
-"""A comparison of many with many, cut into blocks that are done, kept and done again one by one.
+"""Compare many items with many in blocks that are computed, cached and recomputed independently.
 
-A block is a run of ids (16,384 numbers wide), so that a new image belongs to a new block or changes one. What a block
-has found stays valid when others change: whichever of two blocks is compared last is compared with the other. So a
-block is compared with all that come before it; and with those after it too, where the results of some of them are from
-an earlier time.
+A block is a range of ids (16,384 wide), so that a new image starts a new block or changes one. The results of a block
+stay valid when others change: of two blocks, the one compared last is compared with the other. So a block is compared
+with all earlier blocks, and with later ones too if some of them have cached results.
 """
 
 from __future__ import annotations
@@ -26,8 +25,10 @@ _BITS: Final = 14
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Members ``start`` to before ``stop``, to be compared with the members of the other side below ``upto`` (of one
-    side) or with all of them (``upto`` None)."""
+    """Members ``start`` to before ``stop``, to be compared with the other side.
+
+    Within one side, they are compared with the members below ``upto``; if ``upto`` is None, with all members.
+    """
 
     start: int
     stop: int
@@ -35,7 +36,7 @@ class Block:
 
 
 def joined(parts: Sequence[Arrays], kinds: Sequence[type[np.generic]]) -> Arrays:
-    """Arrays of these kinds, one after another."""
+    """Concatenate the arrays of all parts; ``kinds`` are their dtypes."""
     empty = tuple(np.empty(0, kind) for kind in kinds)
     return tuple(np.concatenate(part) for part in zip(empty, *parts, strict=True))
 
@@ -51,10 +52,10 @@ def each_block(
     kept: Kept,
     telling: Telling,
 ) -> Iterator[Arrays]:
-    """The results of ``work`` on each block of members, of which ``ids`` (n,) ascends: kept ones as they are.
+    """Yield the result of ``work`` for each block of members, from the cache where possible; ``ids`` (n,) ascends.
 
-    ``marks`` are arrays (n, …) of what members are, by which one is known again; ``other`` names what they are compared
-    with, where that is not themselves (then a block is compared with all of it). Raises InterruptedError.
+    ``marks`` are arrays (n, …) that identify the content of members. ``other`` names what they are compared with, if
+    not themselves; each block is then compared with all of it. Raises InterruptedError.
     """
     cuts = np.concatenate([[0], np.flatnonzero(np.diff(ids >> _BITS)) + 1, [len(ids)]]).tolist()
     runs = list(itertools.pairwise(cuts)) if len(ids) else []

@@ -1,7 +1,7 @@
-"""Finished parts of a long piece of work, kept in a collection's cache so that the next call goes on there.
+"""Cache finished parts of long computations in a collection, so that the next call resumes there.
 
-Nothing depends on them: what is damaged, unreadable or not there is made again, and where nothing can be written the
-work is done all the same (:mod:`imseek.data.array_cache`).
+The cache is optional: damaged, unreadable or missing parts are recomputed, and if nothing can be written the work is
+done all the same (:mod:`imseek.data.array_cache`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 
 from imseek.data.array_cache import Arrays, CacheFolder
 
-#: What was asked lately: folders that are kept.
+#: Number of recently used folders to keep.
 _KEPT: Final = 4
-#: To be raised when the meaning of a file changes.
+#: Increase when the meaning of a cached file changes.
 _VERSION: Final = "1"
 
 
 def digest(*parts: object) -> str:
-    """A name for what a piece of work depends on: 24 hexadecimal digits."""
+    """Hash everything that a result depends on, for use in cache names: 24 hexadecimal digits."""
     sha = hashlib.sha256(_VERSION.encode())
     for part in parts:
         data = np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
@@ -31,7 +31,8 @@ def digest(*parts: object) -> str:
 
 
 class Kept:
-    """Arrays by name, of one question to one collection. ``root`` is the collection's folder; None keeps nothing."""
+    """Named arrays of one computation on one collection. ``root`` is the collection's folder; None disables the
+    cache."""
 
     def __init__(self, root: Path | None, asked: str) -> None:
         self._folder = None if root is None else CacheFolder(root, f"duplicates/{asked}")
@@ -39,7 +40,7 @@ class Kept:
             self._folder.forget_others(_KEPT)
 
     def only(self, stage: str, names: Collection[str]) -> set[str]:
-        """Of ``names``, those that are kept of a stage. All others of that stage are removed."""
+        """Return those of ``names`` that are cached for a stage, and remove all others of that stage."""
         kept = set()
         for file in () if self._folder is None else self._folder.files():
             if file.startswith(f"{stage}-") and self._folder is not None:
@@ -51,7 +52,7 @@ class Kept:
         return kept
 
     def load(self, name: str, kinds: Sequence[type[np.generic]]) -> Arrays | None:
-        """The arrays of a name, of one length and of these ``kinds``; None where they are not kept, or damaged."""
+        """Return the arrays of a name, of equal length and of the dtypes ``kinds``; None if missing or damaged."""
         names = [f"arr_{n}" for n in range(len(kinds))]
         if self._folder is None or (arrays := self._folder.read(f"{name}.npz", *names)) is None:
             return None

@@ -1,4 +1,4 @@
-"""Which candidates two pictures are read for, where there are too many to look at all of them."""
+"""Choose the candidates to compare by pixels if there are too many to compare all."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy.typing as npt
 from imseek.curate.candidates.hamming import Bits
 from imseek.types import Float32
 
-#: So many candidates are looked at, unless told: about a quarter of an hour.
+#: Default number of candidates compared by pixels: takes about a quarter of an hour.
 LOOKS: Final = 100_000
 
 
 def most_promising(
     distance: Bits, cosine: Float32, near_bits: int, most: int = LOOKS
 ) -> npt.NDArray[np.bool_]:
-    """(n,): the ``most`` of n candidates that are likeliest to show the same picture.
+    """Return a mask (n,) of the ``most`` candidates that are likeliest to show the same picture.
 
-    First those whose hashes are near, the nearest first, since of unrelated pictures hardly any are; then by cosine, in
-    which pictures of one subject are near each other too. A ``cosine`` of NaN (not known) comes last.
+    Near hashes come first, nearest first, as unrelated pictures rarely have them; then by cosine, which is also high
+    for pictures of the same subject. An unknown ``cosine`` (NaN) comes last.
     """
     if len(distance) <= most:
         return np.ones(len(distance), np.bool_)

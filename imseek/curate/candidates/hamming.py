@@ -1,13 +1,13 @@
-"""Which perceptual hashes are near each other, without comparing each with each.
+"""Find near perceptual hashes without comparing each with every other.
 
-Multi-index hashing (M. Norouzi, A. Punjani, D. J. Fleet, "Fast exact search in Hamming space with multi-index
-hashing", TPAMI 2014): two hashes of 64 bits that differ in at most r of them differ, in at least one of four parts of
-16 bits, in at most t of that part, where the four t may add up to r - 3 (else each part would differ in one bit more
-than its t, and these add up to r + 1). So every hash is looked up under the few values that its parts can have,
-in tables of all hashes by part, and what lies there is compared.
+Multi-index hashing (M. Norouzi, A. Punjani, D. J. Fleet, "Fast exact search in Hamming space with multi-index hashing",
+TPAMI 2014): if two 64-bit hashes differ in at most r bits, then at least one of their four 16-bit parts differs in at
+most t bits of that part, where the four t add up to r - 3. (Otherwise each part would differ in at least t + 1 bits, r
++ 1 in total.) So every hash is looked up under the few values that its parts can have, in tables of all hashes by part,
+and only the hits are compared.
 
-It is done with arrays: for each way to change a part, all queries at once. FAISS's multi-index hashing asks query by
-query: bench/duplicates_scale.py has both.
+Works on arrays: for each way to change a part, all queries at once. FAISS's multi-index hashing works query by query;
+bench/duplicates_scale.py compares the two.
 """
 
 from __future__ import annotations
@@ -29,22 +29,24 @@ Bits: TypeAlias = npt.NDArray[np.uint8]
 _PARTS: Final = 4
 _WIDTH: Final = 16
 _VALUES: Final = 1 << _WIDTH
-#: How many bits of each value of a part are set.
+#: Number of bits set in each value of a part.
 _ONES: Final = count_bits(np.arange(_VALUES, dtype=np.uint64))
-#: Comparisons that are held at the same time: 32 bytes each.
+#: Number of comparisons held in memory at the same time, 32 bytes each.
 _HELD: Final = 1 << 20
-#: Of the hashes that have one value in a part, as many are compared with one query. Were hashes random, there would be
-#: a hundred million before a value had so many; thousands of nearly blank pages have them.
+#: A query is compared with at most this many hashes that share one value of a part. Random hashes would reach it
+#: only at a hundred million; thousands of nearly blank pages do.
 CROWD: Final = 2048
-#: Of a query that has so many times as many near hashes as are kept no more are looked for: those that agree best in a
-#: part come first, so that the nearest are likely, but not certain, to be among them.
+#: A query stops once it has this many times the number of near hashes to keep. Those that agree best in one part
+#: come first, so the nearest are likely, but not certain, to be among them.
 _ENOUGH: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Near:
-    """``query`` (m,) and ``found`` (m,) int64 are positions in what was asked and in the table, ``distance`` (m,) uint8
-    the bits that differ, each pair once. ``cut`` (q,) tells of which queries a bound left something out."""
+    """Matches: ``query`` (m,) and ``found`` (m,) int64 positions in queries and table, ``distance`` (m,) uint8 in bits.
+
+    Each pair occurs once. ``cut`` (q,) marks the queries for which a limit left something out.
+    """
 
     query: Ids
     found: Ids
@@ -53,17 +55,17 @@ class Near:
 
 
 class Table:
-    """Hashes (n,), each once, in tables by part. Memory: 56 bytes a hash and 1 MB."""
+    """Multi-index of distinct hashes (n,). Memory: 56 bytes per hash and 1 MB."""
 
     def __init__(self, hashes: Hashes) -> None:
         self.hashes = hashes
         self._parts = [_Part(hashes, part) for part in range(_PARTS)]
 
     def near(self, queries: Hashes, radius: int, most: int) -> Near:
-        """For each of ``queries`` (q,) the hashes within ``radius`` bits (0 to 31), at most ``most`` of them, the
-        nearest ones (the first ones, of those that are as near): exactly, unless a query has four times as many.
+        """For each of ``queries`` (q,), find the hashes within ``radius`` bits (0 to 31), at most the ``most`` nearest.
 
-        Memory: 32 bytes for each of a million comparisons at a time, 32 for each query times ``most``.
+        Ties go to the first hashes. Exact, unless a query has four times as many matches as ``most``. Memory: 32 bytes
+        for each of a million comparisons at a time, and 32 for each query times ``most``.
         """
         if not 0 <= radius < 32:
             raise ValueError(f"a radius of 0 to 31 bits, not {radius}")
@@ -81,19 +83,19 @@ class Table:
         return Near(query, at, count_bits(queries[query] ^ self.hashes[at]), cut)
 
     def _best(self, queries: Hashes, pairs: list[Ids], most: int, cut: npt.NDArray[np.bool_]) -> Ids:
-        """Pairs (each one number) without those that are there twice, and the nearest ``most`` of each query."""
+        """Remove repeated pairs (each encoded as one number), and keep the nearest ``most`` of each query."""
         found = np.unique(np.concatenate(pairs))
         query, at = np.divmod(found, max(1, len(self.hashes)))
         return found[nearest(query, at, count_bits(queries[query] ^ self.hashes[at]), most, cut)]
 
 
 class _Part:
-    """All hashes by one of their parts."""
+    """Table of all hashes by one of their parts."""
 
     def __init__(self, hashes: Hashes, part: int) -> None:
         self._shift = np.uint64(part * _WIDTH)
         values = self._values(hashes)
-        order = np.argsort(values, kind="stable")  # a radix sort, for 16 bits
+        order = np.argsort(values, kind="stable")  # a radix sort for 16 bits
         self._order: Int32 = order.astype(np.int32)
         self._hashes = hashes[order]
         self._starts: Int32 = np.searchsorted(values[order], np.arange(_VALUES + 1)).astype(np.int32)
@@ -104,14 +106,13 @@ class _Part:
     def pairs(
         self, queries: Hashes, within: int, radius: int, enough: int, cut: npt.NDArray[np.bool_]
     ) -> Iterator[Ids]:
-        """Pairs of which this part differs in at most ``within`` bits, and the whole in at most ``radius``: position of
-        the query times the number of hashes, plus that of the hash.
+        """Yield pairs that differ in at most ``within`` bits of this part and ``radius`` in total.
 
-        Of a query that has ``enough`` of them no more are looked for. ``cut`` is set for those, and for queries that
-        met a crowd.
+        A pair is encoded as the position of the query times the number of hashes, plus the position of the hash. A
+        query stops at ``enough`` pairs. ``cut`` is set for such queries, and for those that met an overfull bucket.
         """
         total = np.int64(len(self._order))
-        order = np.argsort(self._values(queries), kind="stable")  # neighbours look in the same places
+        order = np.argsort(self._values(queries), kind="stable")  # neighbouring queries read the same buckets
         values, asked = self._values(queries)[order], queries[order]
         hits = np.zeros(len(order), np.int64)
         for change in changes(within):
@@ -138,7 +139,7 @@ class _Part:
 
 
 def _within(radius: int) -> list[int]:
-    """In how many bits each part may differ; -1: it need not be looked at."""
+    """Return the search radius of each part in bits; -1 for a part that need not be searched."""
     spare = radius - _PARTS + 1
     if spare < 0:
         return [0] * (radius + 1) + [-1] * (_PARTS - radius - 1)
@@ -146,14 +147,13 @@ def _within(radius: int) -> list[int]:
 
 
 def changes(within: int) -> npt.NDArray[np.uint16]:
-    """All 16-bit numbers of which at most ``within`` bits are set, those of fewest bits first."""
+    """Return all 16-bit numbers with at most ``within`` bits set, fewest bits first."""
     order = np.argsort(_ONES, kind="stable")
     return order[: np.count_nonzero(within >= _ONES)].astype(np.uint16)
 
 
 def spread(starts: Whole, sizes: Whole) -> tuple[Ids, Ids]:
-    """Of runs that begin at ``starts`` (n,) and are as long as ``sizes``: the number of the run and the place, of all
-    their members one after another."""
+    """Expand runs given by ``starts`` (n,) and ``sizes``: return the run number and the position of every member."""
     ends = np.cumsum(sizes, dtype=np.int64)
     of = np.repeat(np.arange(len(sizes)), sizes)
     at = np.arange(int(ends[-1]) if len(ends) else 0)
@@ -162,7 +162,7 @@ def spread(starts: Whole, sizes: Whole) -> tuple[Ids, Ids]:
 
 
 def _shares(sizes: Int32) -> Iterator[slice]:
-    """Cuts rows of these sizes into runs of about ``_HELD`` in all."""
+    """Split rows of these sizes into slices of about ``_HELD`` elements in total."""
     ends = np.cumsum(sizes, dtype=np.int64)
     start = 0
     while start < len(sizes):
@@ -173,8 +173,10 @@ def _shares(sizes: Int32) -> Iterator[slice]:
 
 
 def nearest(query: Ids, found: Ids, distance: Bits, most: int, cut: npt.NDArray[np.bool_]) -> Ids:
-    """Which of some pairs, ascending by query, to keep, so that each query has at most ``most``: the nearest, the first
-    where some are as near. ``cut`` is set for those that have more."""
+    """Return the rows to keep so that each query has at most ``most`` pairs, nearest first; ties go to the first.
+
+    Pairs ascend by query. ``cut`` is set for queries that have more.
+    """
     counts = np.bincount(query, minlength=len(cut))
     if not len(query) or counts.max() <= most:
         return np.arange(len(query))
@@ -184,5 +186,5 @@ def nearest(query: Ids, found: Ids, distance: Bits, most: int, cut: npt.NDArray[
 
 
 def _places(groups: Ids, counts: Ids) -> Ids:
-    """Of members of groups, which come in order, ``counts`` of each: the place of each within its group, from 0."""
+    """Return the rank of each member within its group, from 0; members are in group order, ``counts`` per group."""
     return np.arange(len(groups)) - (np.cumsum(counts) - counts)[groups]

@@ -1,8 +1,8 @@
-"""Which pairs of contents are worth a closer look: those whose perceptual hashes are near, and those whose vectors are.
+"""Find candidate pairs of contents: those with near perceptual hashes, and those with near vectors.
 
-No pair is looked at that neither of the two proposes, and each content brings a bounded number of pairs, so that time
-and memory grow with the number of contents, not with its square. What is finished is kept in the collection's cache:
-a call that was stopped goes on there, and after a few new images only what is new is compared.
+Only proposed pairs are examined further, and each content contributes a bounded number of pairs, so time and memory
+grow with the number of contents, not its square. Finished parts are cached in the collection: an interrupted call
+resumes there, and after a few new images only those are compared.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from imseek.types import Float32, ProgressCallback, SpaceInfo
 
 PHASE: Final = "measuring pairs"
 
-#: Without a snapshot every row is compared with each: from so many contents on, that is worth a note.
+#: Number of contents from which an exhaustive comparison of all vectors (without a snapshot) is worth a note.
 _SCANNED: Final = 200_000
 _PAIRS: Final = 1 << 16
 
@@ -38,8 +38,11 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far to look: hashes that differ in at most ``radius`` bits of 64, vectors of at least ``cosine``; and how
-    many pairs one content may bring by its hash (``alike``) and by its vector, the nearest ones."""
+    """Limits for candidates.
+
+    Hashes may differ in at most ``radius`` of 64 bits; vectors need a cosine of at least ``cosine``. One content
+    contributes at most ``alike`` pairs by hash and ``neighbours`` by vector, the nearest ones.
+    """
 
     radius: int = 10
     cosine: float = 0.9
@@ -49,9 +52,11 @@ class Reach:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """Contents of one collection, and the index of the space that they are compared in: None where vectors are not to
-    be compared, since the other collection has another encoder. ``name`` is the collection's UUID; ``notes`` are passed
-    on."""
+    """Contents of one collection and the index of the space to compare them in.
+
+    ``index`` is None if vectors are not to be compared because the other collection has another encoder. ``name`` is
+    the collection's UUID; ``notes`` are passed on.
+    """
 
     name: str
     contents: Contents
@@ -62,14 +67,13 @@ class Side:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Pairs, each once, in order: positions ``a`` and ``b`` (m,) int64 in the contents of the two sides (``a`` < ``b``
-    of one side).
+    """Distinct pairs in order: int64 positions ``a`` and ``b`` (m,) in the contents of the two sides.
 
-    ``distance`` (m,) uint8 is in how many bits the hash of ``b`` differs from that of ``a`` turned by the code
-    ``orientation`` (m,) uint8, the least over all codes (:mod:`imseek.curate.pixels.orientations`); 255 where a
-    hash is not known. ``cosine`` (m,) float32 is that of the stored rows, NaN where vectors are not compared.
-    Both are exact, whatever has proposed a pair. ``notes`` tell what was left out. ``interrupted``: it was stopped, and
-    there are no pairs yet.
+    Within one side, ``a`` < ``b``. ``distance`` (m,) uint8 is the number of bits in which the hash of ``b`` differs
+    from that of ``a`` turned by the code ``orientation`` (m,) uint8, the minimum over all codes
+    (:mod:`imseek.curate.pixels.orientations`); 255 if a hash is unknown. ``cosine`` (m,) float32 is that of the stored
+    rows, NaN if vectors are not compared. Both are exact, whatever proposed the pair. ``notes`` say what was left out.
+    If ``interrupted``, there are no pairs yet.
     """
 
     a: Ids
@@ -85,7 +89,7 @@ class Candidates:
 
 
 def side_of(reader: Reader, contents: Contents, index: VectorIndex | None) -> Side:
-    """The contents of a generation in its first space of pictures, which is what ``index`` must be of."""
+    """Return the contents of a generation in its first image space, to which ``index`` must belong."""
     space, *more = reader.current.image_spaces
     notes = (
         (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
@@ -105,15 +109,15 @@ def find(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Candidates:
-    """The candidates within a collection, or of ``one`` against the ``other``.
+    """Find the candidates within a collection, or between ``one`` and ``other``.
 
     ``turn`` and ``turns`` say how hashes are turned (:func:`imseek.curate.pixels.orientations.turn_hashes`, 8).
-    ``keep`` is the folder of the collection in whose cache finished parts are kept, and ``scope`` names what ``one``
-    is limited to, if it is. Vectors are those of the first space of pictures, where there are several. A content
-    whose hash is 0 is proposed by its vector only; one whose row is all zeros is not proposed at all.
+    ``keep`` is the folder of the collection whose cache holds finished parts; ``scope`` names what ``one`` is limited
+    to, if anything. Vectors are those of the first image space. A content with hash 0 is proposed by its vector only;
+    one with an all-zero vector is not proposed at all.
 
-    Memory, at most: 250 bytes for each image, 100 for each pair, of which there are at most twice ``alike`` plus
-    ``neighbours`` for each content, and 300 MB (bench/duplicates_scale.py).
+    Memory, at most: 250 bytes per image, 100 per pair (at most twice ``alike`` plus ``neighbours`` pairs per content),
+    and 300 MB (bench/duplicates_scale.py).
     """
     telling = Telling(progress, stop, often=0)
     vectors = one.index is not None and (other is None or other.index is not None)
@@ -137,7 +141,7 @@ def _find(
     telling: Telling,
 ) -> Candidates:
     two = other or one
-    # What the other side has decides what a part of this one finds: with one image more all is compared again.
+    # Results of a block depend on all of the other side: one more image there, and everything is compared again.
     against = (
         "" if other is None else digest(other.contents.ids, other.contents.hashes, other.space.fingerprint)
     )
@@ -189,7 +193,7 @@ def _find(
 
 
 def _fill(cosine: Float32, one: Side, two: Side, a: Ids, b: Ids, telling: Telling) -> Bools:
-    """Look up the cosines (m,) that are not known yet, in place. False for pairs that have none: a row is all zeros."""
+    """Fill in unknown cosines (m,) in place. Return False for pairs without one, as one of their rows is all zeros."""
     assert one.index is not None
     assert two.index is not None
     rows = Rows(one.index.segments, one.index.dim)

@@ -1,4 +1,4 @@
-"""Contents whose perceptual hashes are near, in any of the eight orientations if that is wanted."""
+"""Find contents with near perceptual hashes, optionally in any of the eight orientations."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from imseek.search.near_duplicates import hamming
 
 PHASE: Final = "comparing hashes"
 
-#: (n,) hashes and a code from 0 → the hashes of these pictures turned by that code; 0 leaves them as they are.
+#: Takes hashes (n,) and a code, and returns the hashes of the turned pictures; code 0 changes nothing.
 Turn: TypeAlias = Callable[[Hashes, int], Hashes]
 
 _KINDS: Final = (np.uint64, np.uint64)
-#: Distance of a pair of which one hash is not known.
+#: Distance of a pair if one hash is unknown.
 UNKNOWN: Final = 255
 _PAIRS: Final = 1 << 18
-#: Each takes 60 MB.
+#: Each thread takes 60 MB.
 _THREADS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alike:
-    """Pairs of positions ``a`` (m,) and ``b`` (m,) int64, each once; of one side ``a`` < ``b``.
+    """Distinct pairs of int64 positions ``a`` (m,) and ``b`` (m,); within one side ``a`` < ``b``.
 
-    ``cut``: how many contents are like more than were kept; ``crowd``: how many contents have the hash that most have.
+    ``cut``: number of contents with more near hashes than were kept; ``crowd``: size of the largest group of contents
+    with the same hash.
     """
 
     a: Ids
@@ -45,10 +46,10 @@ class Alike:
 
 
 class _Groups:
-    """Contents by their hash; those of which it is not known are in none.
+    """Contents grouped by hash; contents without a hash are in no group.
 
-    ``hashes`` (u,) in the order of ``firsts`` (u,), the positions of the first contents that have them; the contents of
-    the n-th are ``members[starts[n] : starts[n] + sizes[n]]``, ascending.
+    ``hashes`` (u,) are in the order of ``firsts`` (u,), the positions of the first contents that have them; the
+    contents of the n-th group are ``members[starts[n] : starts[n] + sizes[n]]``, ascending.
     """
 
     def __init__(self, phashes: Hashes) -> None:
@@ -64,7 +65,7 @@ class _Groups:
         self._order = np.argsort(self.hashes)
 
     def numbers(self, hashes: Hashes) -> Ids:
-        """(m,): the group of each of ``hashes``; -1 for those that no content has any more."""
+        """Return the group (m,) of each of ``hashes``; -1 if no content has it any more."""
         if not len(self.hashes):
             return np.full(len(hashes), -1, np.int64)
         at = np.minimum(np.searchsorted(self.hashes, hashes, sorter=self._order), len(self.hashes) - 1)
@@ -82,13 +83,13 @@ def alike_pairs(
     kept: Kept,
     telling: Telling,
 ) -> Alike:
-    """Pairs of contents whose hashes differ in at most ``radius`` bits, the first one turned by any of ``turns`` codes.
+    """Find pairs of contents whose hashes differ in at most ``radius`` bits, the first turned by any of ``turns``
+    codes.
 
-    Hashes that are the same are put together first. A content is paired with at most ``most`` of the contents that
-    have its hash (those that come after it), and with at most ``most`` of those whose hashes are near (of the nearest
-    ones, the first). Exact but for these bounds, and for hashes that have 16 bits in common with thousands
-    (:data:`imseek.curate.candidates.hamming.CROWD`). Memory: 120 bytes for each content, 40 for each pair.
-    Raises InterruptedError.
+    Equal hashes are grouped first. A content is paired with at most ``most`` later contents with the same hash, and
+    with at most ``most`` contents with near hashes (nearest first, then in order). Exact except for these limits, and
+    for hashes that share 16 bits with thousands of others (:data:`imseek.curate.candidates.hamming.CROWD`). Memory: 120
+    bytes per content, 40 per pair. Raises InterruptedError.
     """
     others, name = other or (contents, "")
     groups = _Groups(contents.phashes)
@@ -139,7 +140,7 @@ def alike_pairs(
 
 
 def _near(table: Table, asked: Sequence[Hashes], radius: int, most: int) -> Iterator[Near]:
-    """What is near to each of several arrays of queries, a few of them at the same time: NumPy lets threads work."""
+    """Search several arrays of queries in a few threads, as NumPy releases the GIL."""
     with ThreadPoolExecutor(min(_THREADS, available_cpus(), len(asked))) as pool:
         try:
             yield from pool.map(lambda queries: table.near(queries, radius, most), asked)
@@ -148,7 +149,7 @@ def _near(table: Table, asked: Sequence[Hashes], radius: int, most: int) -> Iter
 
 
 def _equal(groups: _Groups, most: int) -> tuple[Ids, Ids, Ids]:
-    """Each content with the next ``most`` that have its hash; third, the contents of whom some were left out."""
+    """Pair each content with the next ``most`` that have its hash; also return the contents with pairs left out."""
     size = np.repeat(groups.sizes, groups.sizes)
     of, at = spread(groups.starts, groups.sizes)
     members, place = groups.members[at], at - groups.starts[of]
@@ -167,13 +168,15 @@ def _expanded(
     turns: int,
     alone: bool,
 ) -> tuple[Ids, Ids, Ids]:
-    """Pairs of hashes as pairs of contents: those of a hash are all paired with the same contents, ``most`` at most, of
-    the nearest hashes first. Third, the contents of whom some were left out."""
+    """Expand pairs of hashes to pairs of contents, at most ``most`` per content, nearest hashes first.
+
+    All contents with one hash are paired with the same contents. Also returns the contents with pairs left out.
+    """
     u, w = groups.numbers(one), theirs.numbers(two)
     known = (u >= 0) & (w >= 0)
     u, w = u[known], w[known]
     if alone:
-        # From the side of the later one, as it is asked; a pair that was found from both sides is there once.
+        # Put the later one first, as in queries, so that a pair found from both sides occurs once.
         u, w = np.maximum(u, w), np.minimum(u, w)
     key = np.unique(u * max(1, len(theirs.hashes)) + w)
     u, w = np.divmod(key, max(1, len(theirs.hashes)))
@@ -194,8 +197,11 @@ def _expanded(
 
 
 def distances(a: Hashes, b: Hashes, turn: Turn, turns: int) -> tuple[Bits, Bits]:
-    """Of pairs of hashes (m,), in how many bits ``b`` differs from ``a`` turned so that it is least, and by which code
-    that is, the lowest of those that are as near: both (m,) uint8. 255 and 0 where one is not known."""
+    """Return for pairs of hashes (m,) the least number of differing bits over all turns of ``a``, and the code of that
+    turn.
+
+    Both are (m,) uint8; ties go to the lowest code. 255 and 0 if a hash is unknown.
+    """
     least, codes = np.full(len(a), UNKNOWN, np.uint8), np.zeros(len(a), np.uint8)
     for start in range(0, len(a), _PAIRS):
         part = slice(start, start + _PAIRS)
@@ -210,13 +216,13 @@ def distances(a: Hashes, b: Hashes, turn: Turn, turns: int) -> tuple[Bits, Bits]
 
 
 def as_it_is(hashes: Hashes, code: int) -> Hashes:
-    """The only :data:`Turn` that there is where pictures are compared as they lie."""
+    """Leave hashes as they are: the :data:`Turn` for comparing without orientations."""
     del code
     return hashes
 
 
 def notes(found: Alike, most: int) -> Sequence[str]:
-    """What the bounds cut, in words."""
+    """Describe what the limits left out."""
     if not found.cut:
         return ()
     crowd = f"; {found.crowd:,} have one and the same" if found.crowd > most else ""

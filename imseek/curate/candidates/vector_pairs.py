@@ -1,4 +1,4 @@
-"""Contents whose vectors are near: a join of a collection with itself, or with another, through its vector index."""
+"""Find contents with near vectors, within a collection or between two, through the vector index."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from imseek.types import Float32
 PHASE: Final = "comparing vectors"
 
 _KINDS: Final = (np.int64, np.int64, np.float32)
-#: In place of an id: a bound left out something of the content beside it.
+#: Stands in place of the second id: a limit left out neighbours of the first.
 _CUT: Final = -1
-#: Rows that are asked about at the same time.
+#: Number of rows queried together.
 _ASKED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbours:
-    """Pairs of positions ``a`` (m,) and ``b`` (m,) int64 with their ``cosine`` (m,) float32, each pair once; of one
-    side ``a`` < ``b``. ``cut``: how many contents have more neighbours than were kept."""
+    """Distinct pairs of int64 positions ``a`` (m,) and ``b`` (m,) with their ``cosine`` (m,) float32.
+
+    Within one side ``a`` < ``b``. ``cut``: number of contents with more neighbours than were kept.
+    """
 
     a: Ids
     b: Ids
@@ -45,17 +47,18 @@ def near_pairs(
     kept: Kept,
     telling: Telling,
 ) -> Neighbours:
-    """Pairs of contents whose vectors have a cosine of at least ``least``; each content brings at most ``most``, its
-    nearest. ``other`` has index, contents and a name of the other side, where there is one.
+    """Find pairs of contents with a cosine of at least ``least``; each content contributes at most its ``most``
+    nearest.
 
-    Rows of zeros, and contents without a vector, have no neighbours. Exact where the index is; else an approximate
-    index proposes. Memory: 28 bytes for each pair, and 100 MB. Raises InterruptedError.
+    ``other`` has the index, contents and name of the other side, if there is one. Rows of zeros, and contents without a
+    vector, have no neighbours. Exact if the index is; otherwise as the approximate index proposes. Memory: 28 bytes per
+    pair, and 100 MB. Raises InterruptedError.
     """
     theirs, others, name = other or (index, contents, "")
     mine, whole = Rows(index.segments, index.dim), Join(theirs, IdSet(others.ids))
 
     def work(block: Block) -> Arrays:
-        # An approximate index takes as long for some of its rows as for all.
+        # An approximate index searches some of its rows no faster than all.
         upto = block.upto if theirs.exact else None
         join = whole if upto is None else Join(theirs, IdSet(others.ids[:upto]))
         parts: list[Arrays] = []

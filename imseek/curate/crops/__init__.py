@@ -1,1 +1,1 @@
-"""Pictures inside pictures: crops, screenshots, tiles of collages."""
+"""Find pictures inside pictures: crops, screenshots, tiles of collages."""

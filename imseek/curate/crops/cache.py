@@ -1,6 +1,6 @@
-"""What looking for one picture in another has come to, kept in the cache: what was looked at is not looked at again.
+"""Cache the verdicts of the crop search, so that no pair is compared twice.
 
-By contents, so that it survives moves and re-indexing; a file for each run of ids of the pictures that others lie in.
+Keyed by content, so that entries survive moves and re-indexing; one file per range of ids of the containing pictures.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from imseek.curate.candidates.cache import Kept, digest
 from imseek.types import Float32
 
-#: To be raised when the same pictures and rules come to something else.
+#: Increase when the same pictures and rules give other results.
 _EDITION: Final = 1
-#: Ids of one file: 64.
+#: Ids per file: 64.
 _BITS: Final = 6
 _NUMBERS: Final = 7
 _KINDS: Final = (np.uint64, np.bool_, *[np.float32] * _NUMBERS)
@@ -26,7 +26,7 @@ _KINDS: Final = (np.uint64, np.bool_, *[np.float32] * _NUMBERS)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Whether a part lies in a picture, and where and how well: see :class:`imseek.curate.crops.crop_search.Inside`."""
+    """Whether, where and how well a part lies in a picture: see :class:`imseek.curate.crops.crop_search.Inside`."""
 
     found: bool
     agreement: float = 0.0
@@ -39,10 +39,10 @@ class Seen:
 
 
 class SeenPairs:
-    """By image id and content hash of the picture, and content hash of the part. ``rules`` are what it was judged by.
+    """Verdicts by image id and content hash of the picture, and content hash of the part, under the given ``rules``.
 
-    Pictures are to be asked about in the order of their ids: those of one file are held at a time. ``root`` is the
-    collection's folder; None keeps nothing.
+    Access pictures in the order of their ids: the entries of one file are held at a time. ``root`` is the collection's
+    folder; None disables the cache.
     """
 
     def __init__(self, root: Path | None, rules: Hashable) -> None:
@@ -61,7 +61,7 @@ class SeenPairs:
         self._changed = True
 
     def save(self) -> None:
-        """Write what is not written yet."""
+        """Write the unsaved entries."""
         if self._group is None or not self._changed:
             return
         keys = np.fromiter(self._pairs, np.uint64, len(self._pairs))

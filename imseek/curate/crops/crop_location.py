@@ -1,8 +1,8 @@
-"""Where in a picture another one may lie, whole or with its edges cut off: a quick look before the pixel check.
+"""Locate where another picture may lie in a picture, whole or cropped: a quick search before the pixel check.
 
-The part is laid over the picture at each of a row of scales and each place (:mod:`imseek.curate.pixels.correlation`),
-on a grid so coarse that a few milliseconds do. What it finds is judged by :mod:`imseek.curate.pixels.registration` on
-finer grids.
+The part is laid over the picture at a range of scales and all positions (:mod:`imseek.curate.pixels.correlation`), on
+so coarse a grid that it takes a few milliseconds. :mod:`imseek.curate.pixels.registration` judges the result on finer
+grids.
 """
 
 from __future__ import annotations
@@ -17,25 +17,28 @@ from imseek.curate.pixels.resampling import Look, resized
 
 #: Longer side of the grid, in pixels.
 GRID: Final = 64
-#: Edges of the part on the grid, from the largest that fits down to this share of that, in steps.
+#: Sizes of the part on the grid, relative to the largest that fits.
 _SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(30))
-#: A part of fewer pixels than this on the grid says nothing.
+#: Smallest meaningful side of a part on the grid, in pixels.
 _LEAST: Final = 7
-#: Grey levels (standard deviation) of a window that shows nothing.
+#: Standard deviation of a blank window, in grey levels.
 _NOISE: Final = 4.0
-#: Side of the squares in which corners are looked for; what makes one, as a share of the variance, and at least.
+#: Side of the squares searched for corners; threshold of a corner as a share of the variance, and its minimum.
 _SQUARE: Final = 16
 _CORNER: Final = 0.002
 _FAINT: Final = 1.0
-#: Pictures longer or wider than this many times the other side are looked for by their middle as well: collages cut
-#: pictures to the shape of their cells.
+#: Pictures with a larger aspect ratio are also located by their central square, as collages crop pictures to the
+#: shape of their cells.
 _SQUARE_ENOUGH: Final = 1.12
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """``correlation`` of the part with what lies in the box, −1 … 1: ``top``, ``left``, ``bottom``, ``right`` as shares
-    of the picture's sides. ``whole`` tells whether it is that of all of the part, or of the square in its middle."""
+    """Box of a part in a picture, and the ``correlation`` of the part with its content, −1 … 1.
+
+    ``top``, ``left``, ``bottom``, ``right`` are shares of the picture's sides. ``whole`` tells whether the box is that
+    of the whole part, or of its central square.
+    """
 
     correlation: float
     top: float
@@ -46,11 +49,11 @@ class Location:
 
     @property
     def share(self) -> float:
-        """Of the picture's area."""
+        """Share of the picture's area."""
         return (self.bottom - self.top) * (self.right - self.left)
 
     def of_all(self, part: Look) -> Location:
-        """Where all of the part lies whose middle has been found here, as far as it is within the picture."""
+        """Extend the location of the central square to the whole ``part``, clipped to the picture."""
         side = min(part.shape)
         down, right = ((edge / side - 1) / 2 for edge in part.shape)
         height, width = self.bottom - self.top, self.right - self.left
@@ -60,11 +63,11 @@ class Location:
 
 
 def corners(part: Look) -> int:
-    """In how many squares of 16 × 16 pixels there is something that fits in one place only.
+    """Count the squares of 16 × 16 pixels with a feature that fits in one place only: a corner or texture.
 
-    That is a corner or texture: an edge can be shifted along itself, and a crop that shows no more than one lies
-    anywhere. The lesser eigenvalue of the structure tensor tells them apart (J. Shi, C. Tomasi, "Good features to
-    track", 1994); it is asked for a share of the picture's own variance, so that dark pictures have corners too.
+    An edge can be shifted along itself, so a crop with no more than an edge matches anywhere. The smaller eigenvalue of
+    the structure tensor distinguishes them (J. Shi, C. Tomasi, "Good features to track", 1994); its threshold is
+    relative to the picture's own variance, so that dark pictures have corners too.
     """
     down, right = np.gradient(part)
     yy, xx, xy = (_by_squares(np.asarray(one)) for one in (down * down, right * right, down * right))
@@ -73,7 +76,7 @@ def corners(part: Look) -> int:
 
 
 def _by_squares(values: np.ndarray) -> np.ndarray:
-    """Means over squares; what is left over at two edges is left out."""
+    """Average over squares; the remainder at two edges is ignored."""
     rows, columns = (max(1, side // _SQUARE) for side in values.shape)
     h, w = (min(side, _SQUARE) for side in values.shape)
     means: np.ndarray = values[: rows * h, : columns * w].reshape(rows, h, columns, w).mean(axis=(1, 3))
@@ -81,7 +84,7 @@ def _by_squares(values: np.ndarray) -> np.ndarray:
 
 
 class Ground:
-    """A picture in which others are looked for; what they have in common is computed once."""
+    """A picture to search for others in; work common to all searches is done once."""
 
     def __init__(self, picture: Look) -> None:
         shrink = min(1.0, GRID / max(picture.shape))
@@ -90,13 +93,13 @@ class Ground:
         self._searched = Searched(small, _NOISE)
 
     def locate(self, part: Look) -> Location:
-        """The best place of a part, of the same proportions or of the square in its middle."""
+        """Return the best location of a part, by the whole part or by its central square."""
         found = self._best(part, whole=True)
         if max(part.shape) > _SQUARE_ENOUGH * min(part.shape):
             side = min(part.shape)
             top, left = ((edge - side) // 2 for edge in part.shape)
             middle = self._best(part[top : top + side, left : left + side], whole=False)
-            # All of it, unless that is clearly worse.
+            # Prefer the whole part, unless it is clearly worse.
             found = max(found, middle, key=lambda one: one.correlation - 0.05 * (not one.whole))
         return found
 

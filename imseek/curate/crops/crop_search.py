@@ -1,12 +1,11 @@
-"""Pictures inside pictures: a crop, a photograph in a screenshot, a tile of a collage.
+"""Find pictures inside pictures: a crop, a photograph in a screenshot, a tile of a collage.
 
-The vector of a whole picture says little of what is only a part of it. So parts of each picture are encoded as well
-(:mod:`imseek.curate.crops.tile_vectors`), and each of these vectors is compared with the vectors of whole pictures:
-what is nearest to a part of a picture may lie in it. Whether it does, pixels decide: where it would lie is looked for
-on a coarse grid (:mod:`imseek.curate.crops.crop_location`), and there one is laid over the other
-(:mod:`imseek.curate.pixels.registration`).
+The vector of a whole picture says little about its parts. So tiles of each picture are encoded as well
+(:mod:`imseek.curate.crops.tile_vectors`), and compared with the vectors of whole pictures: the nearest ones may lie in
+the picture. Pixels decide: each candidate is located on a coarse grid (:mod:`imseek.curate.crops.crop_location`) and
+laid over the picture there (:mod:`imseek.curate.pixels.registration`).
 
-It is done only when asked for: encoding the tiles takes fourteen times as long as indexing did.
+This is done only on request: encoding the tiles takes fourteen times as long as indexing.
 """
 
 from __future__ import annotations
@@ -38,24 +37,25 @@ from imseek.types import Float32, Progress, ProgressCallback
 
 PHASE: Final = "pictures inside pictures"
 
-#: Longer side of a picture in which others are looked for, in pixels: three abreast are as large as what is looked for.
+#: Longer side of a picture to search in, in pixels: three pictures side by side in it are as large as the parts
+#: searched for.
 WHOLE_SIDE: Final = 320
-#: The share of what is found on half A of bench/duplicates_inside.py that lies inside; most of the rest shares a part.
+#: Share of correct pairs on half A of bench/duplicates_inside.py; most of the others share a part.
 CONFIDENCE: Final = 0.89
-#: What lies around the place that was found and is looked at with it, as a share of the sides of the whole.
+#: Margin around a location that is compared with it, as a share of the sides of the whole.
 _MARGIN: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is looked at, and what is believed. Chosen on half A of bench/duplicates_inside.py.
+    """Limits for candidates and criteria for acceptance, chosen on half A of bench/duplicates_inside.py.
 
-    Of each tile the ``nearest`` pictures of at least ``cosine`` are candidates, of one picture ``most`` of them, those
-    first that are nearest to some tile. A part must have ``corners`` in so many places, else it lies anywhere.
-    ``correlation`` is asked of the coarse look; ``agreement``, ``drift`` (in pixels) and ``detail`` are those of
-    :class:`Registration`. Of the part at least ``visible`` must lie in the whole (``cut``,
-    where only its middle was found), fill ``filled`` of the place that was found, and take at most ``largest`` of the
-    whole: what takes more is the same picture.
+    The ``nearest`` pictures of each tile with at least ``cosine`` are candidates, ``most`` per picture, best ranks
+    first. A part needs ``corners`` in at least this many squares, or it would match anywhere. ``correlation`` is the
+    minimum for the coarse location; ``agreement``, ``drift`` (in pixels) and ``detail`` are those of
+    :class:`Registration`. At least ``visible`` of the part must lie in the whole (``cut`` if only its centre was
+    found), fill ``filled`` of the place that was found, and take at most ``largest`` of the whole: beyond that it is
+    the same picture.
     """
 
     nearest: int = 10
@@ -74,11 +74,11 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """The picture ``part`` lies in the picture ``whole``; both are positions in what was searched.
+    """The picture ``part`` lies in the picture ``whole``; both are positions in the searched contents.
 
-    ``cosine`` is that of the part and the tile that is nearest to it; ``agreement`` and ``correlation`` are those of
-    their pixels (:class:`Registration`). ``box`` is left, top, right, bottom as shares of the whole, ``visible`` the
-    share of the part that is to be seen there.
+    ``cosine`` is that of the part and its nearest tile; ``agreement`` and ``correlation`` are those of their pixels
+    (:class:`Registration`). ``box`` is left, top, right, bottom as shares of the whole, ``visible`` the share of the
+    part visible there.
     """
 
     whole: int
@@ -92,8 +92,11 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``pairs`` by whole and part; ``missing`` pictures could not be read. ``encoded`` tiles were new, as were so many
-    pairs ``looked_at``. Where it was ``interrupted``, the next call goes on there."""
+    """Result of the crop search.
+
+    ``pairs`` are ordered by whole and part; ``missing`` pictures could not be read. ``encoded`` tiles were new, and
+    ``looked_at`` pairs. If ``interrupted``, the next call resumes.
+    """
 
     pairs: tuple[Inside, ...]
     missing: int
@@ -115,11 +118,11 @@ def find(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Found:
-    """Which pictures lie in which, among contents with these ``ids`` (n,), ascending, and ``hashes`` (n, 32).
+    """Find which pictures lie in which, among contents with ``ids`` (n,), ascending, and ``hashes`` (n, 32).
 
-    ``rows`` gives the unit rows (m, dim) of ids, and ``index`` finds them: both of the space that ``tiler`` encodes
-    for. ``read`` gives the bytes of the n-th picture, or None. ``keep`` is the folder of the collection in whose cache
-    what was looked at is kept. Memory: 250 bytes for each picture, and 500 MB.
+    ``rows`` returns the unit rows (m, dim) of ids, and ``index`` searches them, both in the space that ``tiler``
+    encodes for. ``read`` returns the bytes of the n-th picture, or None. ``keep`` is the folder of the collection whose
+    cache stores the verdicts. Memory: 250 bytes per picture, and 500 MB.
     """
     began = time.monotonic()
     allowed = IdSet(ids)
@@ -143,9 +146,9 @@ def find(
 
 
 def confirm(whole: Look, part: Look, rules: Rules = Rules()) -> tuple[Location, Registration] | None:
-    """Where a part lies in a picture and how well it fits there; None where it does not lie in it.
+    """Return where a part lies in a picture and how well it fits; None if it does not.
 
-    Looks are luminance (h, w) float32, of a longer side of up to ``WHOLE_SIDE`` and 160 pixels.
+    Both are luminance (h, w) float32, with longer sides of up to ``WHOLE_SIDE`` and 160 pixels.
     """
     return _judged(Ground(whole), whole, part, rules)
 
@@ -153,9 +156,9 @@ def confirm(whole: Look, part: Look, rules: Rules = Rules()) -> tuple[Location, 
 def _candidates(
     ids: Ids, block: Tiled, wholes: Float32, index: VectorIndex, allowed: IdSet, rules: Rules
 ) -> Iterator[list[tuple[int, float]]]:
-    """For each picture of a block, positions of what may lie in it, with the greatest cosine to one of its tiles."""
+    """Yield for each picture of a block the positions of possible parts, with their highest cosine to a tile."""
     queries = np.concatenate([wholes[:, None], block.rows.astype(np.float32)], axis=1)
-    asked = queries.any(axis=2)  # What could not be encoded is nowhere.
+    asked = queries.any(axis=2)  # Rows of zeros could not be encoded.
     unit = unit_rows(queries[asked])
     answers = iter(index.search(unit, rules.nearest + 1, allowed=allowed) if len(unit) else ())
     for n, count in zip(block.at.tolist(), asked.sum(axis=1).tolist(), strict=True):
@@ -175,7 +178,7 @@ def _candidates(
 
 
 class _Looking:
-    """Looks for candidates in pictures, each pair of contents once."""
+    """Compares candidates with pictures, each pair of contents once."""
 
     def __init__(
         self,
@@ -192,7 +195,7 @@ class _Looking:
         self.looked_at = 0
 
     def at(self, n: int, candidates: Sequence[tuple[int, float]]) -> Iterator[Inside]:
-        """Those of the candidates, by position and cosine, that lie in the n-th picture."""
+        """Yield the candidates, given by position and cosine, that lie in the n-th picture."""
         image_id, whole = int(self._ids[n]), self._hashes[n].tobytes()
         seen = {at: self.kept.get(image_id, whole, self._hashes[at].tobytes()) for at, _ in candidates}
         if new := sorted(at for at, one in seen.items() if one is None):
@@ -220,7 +223,7 @@ class _Looking:
         return Seen(True, laid.agreement, laid.correlation, *box, min(1.0, laid.overlap_b))
 
     def _picture(self, position: int) -> Look | None:
-        """A picture in which others are looked for; None where it cannot be had."""
+        """Load a picture to search in; None if it cannot be read."""
         try:
             data = self._read(position)
             if data is None:
@@ -238,12 +241,12 @@ def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Lo
     at = ground.locate(part)
     if at.correlation < rules.correlation:
         return None
-    # Of whose middle was found, the rest is there too, or cut off.
+    # If only the centre was found, the rest is there too or was cropped.
     for place in (at,) if at.whole else (at.of_all(part), at):
         if place.share <= rules.largest:
             around = _around(picture, place)
             laid = laid_over(around, part)
-            # Of the place that was found, not of what lies around it.
+            # Relative to the location, without its margin.
             filled = laid.overlap_a * around.size / (place.share * picture.size)
             if _fits(laid, rules.visible if place.whole else rules.cut, filled, rules):
                 return place, laid

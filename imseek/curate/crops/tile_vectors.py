@@ -1,7 +1,7 @@
-"""Vectors of parts of pictures, kept in the cache of a collection, so that none is encoded twice.
+"""Vectors of tiles of pictures, cached in the collection so that none is encoded twice.
 
-They are looked up by content hash, so that they survive moves, copies and re-indexing. Nothing depends on them: what is
-damaged or not there is made again, and where nothing can be written the work is done all the same.
+They are keyed by content hash, so that they survive moves, copies and re-indexing. The cache is optional: damaged or
+missing entries are encoded again, and if nothing can be written the work is done all the same.
 """
 
 from __future__ import annotations
@@ -28,44 +28,45 @@ from imseek.types import Pixels
 
 Float16: TypeAlias = npt.NDArray[np.float16]
 
-#: Left, top, width and height of a part, as shares of the picture's sides.
+#: Left, top, width and height of a tile, as shares of the picture's sides.
 Tile: TypeAlias = tuple[float, float, float, float]
 
-#: Pictures whose tiles are encoded and kept together.
+#: Number of pictures whose tiles are encoded and cached together.
 BLOCK: Final = 32
-#: Seconds that reading and decoding one picture may take.
+#: Time limit for reading and decoding one picture, in seconds.
 SECONDS: Final = 60.0
 
 
 def overlapping(side: float) -> tuple[Tile, ...]:
-    """Five tiles of this share of the sides: in the corners and in the middle."""
+    """Return five tiles with this share of the sides: in the corners and in the centre."""
     rest = 1 - side
     corners = ((0.0, 0.0), (rest, 0.0), (0.0, rest), (rest, rest), (rest / 2, rest / 2))
     return tuple((left, top, side, side) for left, top in corners)
 
 
 def grid(count: int) -> tuple[Tile, ...]:
-    """``count`` × ``count`` tiles that lie side by side."""
+    """Return ``count`` × ``count`` adjacent tiles."""
     return tuple((x / count, y / count, 1 / count, 1 / count) for y in range(count) for x in range(count))
 
 
-#: Chosen on half A of bench/inside_set.py: docs/log.md has what either kind, both, and all eleven that were tried find.
+#: Chosen on half A of bench/inside_set.py; docs/log.md has the results of each kind, of both, and of all eleven
+#: tried.
 TILES: Final = (*overlapping(0.6), *grid(3))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiled:
-    """``at`` (m,) are places among what was asked for, ``rows`` (m, tiles, dim) float16 unit rows, of which one that
-    could not be encoded is all zeros."""
+    """``at`` (m,) are positions in the input, ``rows`` (m, tiles, dim) float16 unit rows, all zeros if encoding
+    failed."""
 
     at: npt.NDArray[np.int64]
     rows: Float16
 
 
 class TileStore:
-    """The tile vectors that are kept, of one encoder (``fingerprint``) and one set of tiles.
+    """Cached tile vectors of one encoder (``fingerprint``) and one set of tiles.
 
-    ``root`` is the collection's folder; None keeps nothing. Memory: 32 bytes and some for each picture that is kept.
+    ``root`` is the collection's folder; None disables the cache. Memory: a little over 32 bytes per cached picture.
     """
 
     def __init__(self, root: Path | None, fingerprint: str, dim: int, tiles: Sequence[Tile] = TILES) -> None:
@@ -82,7 +83,7 @@ class TileStore:
         return content_hash in self._where
 
     def get(self, content_hash: bytes) -> Float16 | None:
-        """The rows (tiles, dim) of a picture; None where they are not kept, or damaged."""
+        """Return the rows (tiles, dim) of a picture; None if missing or damaged."""
         if (found := self._where.get(content_hash)) is None:
             return None
         file, n = found
@@ -96,7 +97,7 @@ class TileStore:
         return rows[n] if n < len(rows) else None
 
     def add(self, hashes: Digests, rows: Float16) -> None:
-        """Keep the rows (m, tiles, dim) of pictures."""
+        """Store the rows (m, tiles, dim) of pictures."""
         if self._folder is None or not len(hashes):
             return
         file = f"{digest(hashes)}.npz"
@@ -112,10 +113,10 @@ class TileStore:
 
 
 class Tiler:
-    """Gives the tile vectors of pictures, from the store where it has them.
+    """Yields the tile vectors of pictures, from the cache if possible.
 
-    ``read`` gives the bytes of the n-th picture, or None; it is called in several threads.
-    Pictures that cannot be had are counted in ``missing``.
+    ``read`` returns the bytes of the n-th picture, or None; it is called from several threads. ``missing`` holds the
+    pictures that could not be read.
     """
 
     def __init__(
@@ -130,8 +131,10 @@ class Tiler:
         self.encoded = 0
 
     def __call__(self, hashes: Digests, stop: threading.Event | None = None) -> Iterator[Tiled]:
-        """Blocks of the pictures that have these content hashes, in their order. Ends early where ``stop`` is set; what
-        has been given out by then is kept."""
+        """Yield blocks for the pictures with these content hashes, in order.
+
+        Ends early if ``stop`` is set; blocks yielded by then are cached.
+        """
         for start in range(0, len(hashes), BLOCK):
             if stop is not None and stop.is_set():
                 return
@@ -161,7 +164,7 @@ class Tiler:
             known.update(made)
 
     def _prepared(self, n: int) -> list[npt.NDArray[Any]]:
-        """The tiles of a picture as its encoder takes them; none where it cannot be had."""
+        """Return the tiles of a picture, prepared for the encoder; empty if the picture cannot be read."""
         try:
             if (data := self._read(n)) is None:
                 return []
@@ -172,7 +175,7 @@ class Tiler:
 
 
 def cut(pixels: Pixels, tile: Tile) -> Pixels:
-    """A part of a picture, of 8 pixels at least where it has so many."""
+    """Cut out a tile, of at least 8 pixels a side if the picture is large enough."""
     height, width = pixels.shape[:2]
     top, left = round(tile[1] * height), round(tile[0] * width)
     bottom, right = round((tile[1] + tile[3]) * height), round((tile[0] + tile[2]) * width)

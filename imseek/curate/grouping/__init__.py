@@ -1,1 +1,1 @@
-"""From pairs to groups with a keeper, and what people have said of them."""
+"""Group pairs, choose keepers, and apply people's judgements."""

@@ -1,6 +1,6 @@
 """Complete linkage of :class:`~imseek.curate.grouping.nodes.Nodes`.
 
-:mod:`imseek.curate.grouping.groups` says what it guarantees.
+:mod:`imseek.curate.grouping.groups` states what it guarantees.
 """
 
 from __future__ import annotations
@@ -17,35 +17,37 @@ import numpy as np
 from imseek.curate.grouping.nodes import RANK, Nodes
 from imseek.types import DuplicateKind, DuplicatePair
 
-#: Given two image ids, the lower first: how they are duplicates, or None where they are not.
+#: Takes two image ids, the lower first; returns their pair, or None if they are not duplicates.
 Confirm: TypeAlias = Callable[[int, int], DuplicatePair | None]
-#: How many pairs have been gone through, of how many.
+#: Receives the number of processed pairs and the total.
 Tell: TypeAlias = Callable[[int, int], None]
 Reason: TypeAlias = Literal["different", "no pair", "too many", "shown"]
 #: Two nodes, the lower first.
 Key: TypeAlias = tuple[int, int]
-#: Two contents for want of which groups stay apart, and what is wrong with them.
+#: Two contents that keep groups apart, and the reason.
 Lack: TypeAlias = tuple[tuple[int, int], Reason]
 
-#: Hashes of one whole picture, turned or not, differ in at most so many bits.
+#: Hashes of the same whole picture, turned or not, differ in at most this many bits.
 _WHOLE: Final = 10
-#: Of a node of several contents, so many are asked about.
+#: Largest number of contents of one node that are confirmed.
 _SPOKESMEN: Final = 4
 _TELL: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How near to a third image two have to be for nobody to ask how near they are to each other: within half of the
-    greatest ``distance`` (bits), of the angle of the least ``cosine``, and of that of the least ``correlation`` of a
-    kind. None: the kind does not look at it."""
+    """How near two images must be to a third for their own distance not to be checked.
+
+    The limits are half of the largest ``distance`` (bits), half the angle of the least ``cosine``, and half that of the
+    least ``correlation`` of a kind. None: the kind ignores it.
+    """
 
     distance: int | None = None
     cosine: float | None = None
     correlation: float | None = None
 
     def holds(self, pair: DuplicatePair) -> bool:
-        """Whether a pair is as near as that. What is not known of it is not near."""
+        """Return whether a pair is within reach. Unknown values are not."""
         limits = (self.cosine, pair.cosine), (self.correlation, pair.correlation)
         if self.distance is not None and (pair.distance is None or 2 * pair.distance > self.distance):
             return False
@@ -59,7 +61,7 @@ def _halved(cosine: float) -> float:
 
 
 class Linkage:
-    """Groups of nodes, each its own at first, and what is known of pairs of nodes: None, where they are none.
+    """Groups of nodes, initially one per node, and what is known about pairs of nodes; None means no pair.
 
     A group is a number. The pairs of its leader with all other members are known.
     """
@@ -78,13 +80,13 @@ class Linkage:
         self.asked = 0
         #: By node.
         self.group = list(range(count))
-        #: By group: its nodes, and the loosest kind of pairs that joined them.
+        #: By group: its nodes, and the loosest kind of the pairs that joined them.
         self.members = {n: [n] for n in range(count)}
         self.kind: list[DuplicateKind] = ["same" if len(unit) > 1 else "exact" for unit in nodes.contents]
         self.failed: dict[Key, Lack] = {}
-        #: By node: the leader around which it lay when it joined a large group.
+        #: By node: the leader that it was close to when it joined a large group.
         self.around: dict[int, int] = {}
-        #: Whether ``stop`` was set when there was still something to ask.
+        #: Whether ``stop`` was set while there were still questions.
         self.interrupted = False
         self._nodes = nodes
         self._confirm = confirm
@@ -95,14 +97,14 @@ class Linkage:
         self._degree = [0] * count
         self._leader = list(range(count))
         self._judged = {n: [n] for n in nodes.apart}
-        # Of the kind that groups are made of at the moment: those that cannot be joined, and those members of a group
-        # that do not lie within reach of its leader.
+        # For the kind being grouped now: groups that cannot be merged, and members of a group that are not within
+        # reach of its leader.
         self._loose = False
         self._blocked: dict[int, dict[int, Lack]] = {}
         self._far: dict[int, list[int]] = {}
 
     def join(self, pairs: Iterable[DuplicatePair]) -> None:
-        """Join what pairs allow: first those of kind *same*, then what is left with those of kind *scene*."""
+        """Merge what the pairs allow: first pairs of kind *same*, then what is left with pairs of kind *scene*."""
         for pair in pairs:
             key = self._nodes.nodes_of(pair)
             if key[0] == key[1]:
@@ -122,7 +124,7 @@ class Linkage:
             self._join(left)
 
     def _join(self, keys: Sequence[Key]) -> list[Key]:
-        """Returns those that have not been joined."""
+        """Merge groups along ``keys``, and return the keys that could not be merged."""
         left: list[Key] = []
         for n, key in enumerate(keys):
             if n % _TELL == 0:
@@ -155,7 +157,7 @@ class Linkage:
         return pair is not None and (self._loose or RANK[pair.kind] <= RANK["same"])
 
     def _try(self, g: int, h: int) -> Lack | None:
-        """Join two groups, or say why that cannot be."""
+        """Merge two groups, or return what prevents it."""
         lack = self._called_different(g, h) or self._compared(g, h)
         if lack is None:
             self._merge(g, h)
@@ -174,7 +176,7 @@ class Linkage:
         return None if both is None else (both, "different")
 
     def _compared(self, g: int, h: int) -> Lack | None:
-        """What is lacking for all of two groups to be pairs."""
+        """Return the first pair of members that prevents two groups from being merged, or None."""
         unknown = []
         for u, v in product(self.members[g], self.members[h]):
             key = (u, v) if u < v else (v, u)
@@ -187,7 +189,7 @@ class Linkage:
         return self._first_lack(sorted(unknown))
 
     def _reached(self, g: int, h: int, unknown: Key) -> Lack | None:
-        """As :meth:`_compared`, where the smaller group lies around the leader of the larger one."""
+        """As :meth:`_compared`, if the smaller group lies around the leader of the larger one."""
         large, small = self._by_size(g, h)
         leader, reach = self._leader[large], self._within_reach()
         too_many = self._lack(unknown, "too many")
@@ -221,7 +223,7 @@ class Linkage:
         return [v for v, pair in pairs if pair is None or not reach.holds(pair)]
 
     def _by_size(self, g: int, h: int) -> tuple[int, int]:
-        """The group whose leader remains where they are joined, and the other one."""
+        """Return the group whose leader remains after a merge, and the other one."""
 
         def weight(group: int) -> tuple[int, int, int]:
             leader = self._leader[group]
@@ -236,7 +238,7 @@ class Linkage:
         self._far.pop(small, None)
         if far is not None and reach is not None:
             far += self._beyond(reach, leader, self.members[small])
-        # What is moved is little: members, and groups that one of them cannot be joined with.
+        # Move the smaller one: its members, and the groups it cannot be merged with.
         kept, gone = sorted((g, h), key=self._size, reverse=True)
         for node in self.members[gone]:
             self.group[node] = kept
@@ -256,7 +258,7 @@ class Linkage:
         return len(self.members[group]) + len(self._blocked.get(group, ()))
 
     def _look(self, key: Key) -> DuplicatePair | None:
-        """What is known of two nodes; asked where nothing is."""
+        """Return what is known about two nodes; if nothing is, ask first."""
         if key not in self.known:
             if self._stop is not None and self._stop.is_set():
                 self.interrupted = True
@@ -282,10 +284,10 @@ class Linkage:
 
 
 def preference(pair: DuplicatePair) -> tuple[int, bool, float, float, int, int]:
-    """A key to sort by: the strictest kind first, then the surest. *inside* comes last, since it joins nothing.
+    """Sort key: strictest kind first, then most certain. *inside* comes last, as it joins nothing.
 
-    Pairs whose hashes differ come after the others: of these, one is a part of the other, and a part is seen to be like
-    fewer of a group than a whole picture is. Once in, it would keep others out.
+    Pairs with differing hashes come after the others: one is a part of the other, and a part resembles fewer members of
+    a group than a whole picture does. Once in, it would keep others out.
     """
     rank = len(RANK) if pair.kind == "inside" else RANK[pair.kind]
     part = pair.distance is None or pair.distance > _WHOLE

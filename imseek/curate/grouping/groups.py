@@ -1,25 +1,24 @@
-"""Pairs become groups, without chains: where A is like B and B like C, but not A like C, they are no group of three.
+"""Group pairs without chaining: if A is like B and B like C, but A not like C, they do not form a group of three.
 
-Complete linkage (Sørensen 1948): the surest pairs first, two groups are joined where every image of the one is a
-duplicate of every image of the other. Whether a pair that was not given is one, a callback is asked, and asked once.
+Complete linkage (Sørensen 1948): starting with the most certain pairs, two groups are merged if every image of one is a
+duplicate of every image of the other. For pairs that were not given, a callback is asked, once each.
 
-Contents are what is grouped. All images of one content are together always, and so are contents that a person has
-called the same: what is like one of them is like all. Contents that a person has called different are never together,
-also where both are like a third one.
+The items grouped are contents. All images of one content stay together, as do contents that a person has judged the
+same: what is like one of them is like all. Contents judged different are never in one group, even if both are like a
+third.
 
-Kinds nest. Groups of *same* pictures are made first, from pairs of that kind alone. With pairs of kind *scene*, whole
-groups are then joined to groups of kind *scene*. So an image is in one group, and a looser kind never takes a stricter
-group apart. *inside* is no likeness: tiles of one collage have nothing in common. So each such pair that is not in a
-group already is a group of its own, beside the others, of two images, which can be in other groups too.
+Kinds nest. Groups of *same* pictures are made first, from pairs of that kind alone. Pairs of kind *scene* then merge
+whole groups into groups of kind *scene*. So an image is in one group, and a looser kind never splits a stricter group.
+*inside* does not join: tiles of one collage have nothing in common. So each such pair outside a group forms a separate
+group of two images, which can be in other groups too.
 
-**What is asked of large groups.** n images without given pairs would be n²/2 questions. Joining two groups asks at
-most ``ask``. Where more pairs are lacking, the triangle inequality has to do: Hamming distance obeys it, and so does
-the angle between vectors. Two images that lie within half of what a kind allows of a third one lie within all of it of
-each other. Every group has a leader, the member with the most pairs; a smaller group joins a large one where all of its
-members lie within half of the leader, and are pairs of those members that do not. That is one question per image that
-joins, so O(n log n) in all. What is guaranteed of each two contents of a group is thus one of three: a pair that was
-given; a pair that was confirmed; both within half of the limits of one third member. Where none can be had, the groups
-stay apart, and :class:`Split` says so.
+**What is asked about large groups.** n images without given pairs would need n²/2 questions. Merging two groups asks at
+most ``ask``. If more pairs are missing, the triangle inequality is used: Hamming distance obeys it, and so does the
+angle between vectors. Two images within half of a kind's limits of a third are within those limits of each other. Every
+group has a leader, the member with the most pairs; a smaller group joins a large one if all of its members are within
+half the limits of the leader, and are pairs of those members that are not. That is one question per joining image, so
+O(n log n) in all. Each two contents of a group thus satisfy one of three guarantees: a given pair; a confirmed pair; or
+both within half the limits of a third member. If none can be had, the groups stay apart, and a :class:`Split` says so.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from imseek.types import DuplicateKind, DuplicatePair
 
 __all__ = ["ASK", "KINDS", "Confirm", "Group", "Grouping", "Reach", "Split", "grouped"]
 
-#: Pairs that are asked for at most when two groups are to be joined.
+#: Largest number of pairs asked for when two groups are to be merged.
 ASK: Final = 64
 
 _TURNED_BACK: Final = {"rotated 90": "rotated 270", "rotated 270": "rotated 90"}
@@ -43,8 +42,10 @@ _TURNED_BACK: Final = {"rotated 90": "rotated 270", "rotated 270": "rotated 90"}
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Ids of images, ascending. ``kind`` is the loosest of the pairs that put them together: *exact* where all are of
-    one content, *same*, *scene*, or *inside* for two images of which one is part of the other."""
+    """Ids of images, ascending, and the loosest ``kind`` of the pairs that joined them.
+
+    *exact* if all have one content, *same*, *scene*, or *inside* for a picture and a crop of it.
+    """
 
     kind: DuplicateKind
     members: tuple[int, ...]
@@ -52,11 +53,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A pair whose images are in no group together, and why.
+    """A pair whose images are in no group together, and the reason.
 
-    ``reason``: ``"different"``: a person has called ``lacking`` different; ``"no pair"``: ``lacking``, of the groups of
-    both, are no pair of a kind that would do; ``"too many"``: so many pairs were lacking, this among them, that nobody
-    was asked; ``"shown"``: of all pairs of kind *inside* between the same two groups one is shown, ``lacking``.
+    ``reason``: ``"different"``: a person judged ``lacking`` different; ``"no pair"``: ``lacking``, one of each group,
+    are not a pair of a suitable kind; ``"too many"``: more pairs were missing than may be asked for, ``lacking`` among
+    them; ``"shown"``: ``lacking`` is the one pair shown of all *inside* pairs between the same two groups.
     """
 
     pair: DuplicatePair
@@ -66,9 +67,11 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """``groups``: *exact*, *same* and *scene*, by their lowest ids, of which each image is in one at most; then the
-    pairs of kind *inside*. ``asked`` counts calls of the callback. ``interrupted``: stopped, so that what would have
-    been asked has joined nothing."""
+    """Groups and splits.
+
+    ``groups`` has those of kind *exact*, *same* and *scene* by lowest id, with each image in at most one, followed by
+    the *inside* pairs. ``asked`` counts callback calls. If ``interrupted``, unasked questions have joined nothing.
+    """
 
     groups: tuple[Group, ...]
     splits: tuple[Split, ...]
@@ -78,11 +81,11 @@ class Grouping:
     _linkage: Linkage = field(repr=False)
 
     def pair(self, a: int, b: int) -> DuplicatePair | None:
-        """How two images are related; None where they are in no group together and nothing else is known of them.
+        """Return how two images are related; None if they share no group and nothing else is known.
 
-        Of two members of a large group that nobody has compared it tells what follows from a third one, around which
-        both lie: the looser kind, and a confidence that both pairs with it are right (at least p + q - 1). The facts
-        of contents that a person has called the same may be those of one for the other.
+        For two members of a large group that were never compared, the answer follows from a third one near both: the
+        looser kind, and the confidence that both pairs with it are right (at least p + q - 1). Measures of contents
+        that a person judged the same may be those of either.
         """
         a, b = min(a, b), max(a, b)
         one, other = self._nodes.content_of(a), self._nodes.content_of(b)
@@ -105,7 +108,7 @@ class Grouping:
         return self._seen(found, a, b, self._nodes.content_of(first))
 
     def _seen(self, found: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
-        """A pair as it is of the images ``a`` and ``b``, where ``first`` is the content that ``a`` stands for."""
+        """Return a pair as that of the images ``a`` and ``b``, where ``first`` is the content of ``a``."""
         turned = self._nodes.content_of(found.a) != first
         orientation = _TURNED_BACK.get(found.orientation, found.orientation) if turned else found.orientation
         return replace(found, a=a, b=b, orientation=orientation)
@@ -134,16 +137,16 @@ def grouped(
     tell: Tell = lambda done, total: None,
     stop: threading.Event | None = None,
 ) -> Grouping:
-    """The groups that pairs make. The order of what is given is of no consequence.
+    """Group pairs. The order of the input does not matter.
 
-    ``pairs``: of images of different contents; those that are ``judged`` of kind *same* put their contents together
-    whatever else holds. ``copies``: for contents with several images, one of these → all. ``different``: sets of two
-    images that a person has called different. ``reach``: for the kinds *same* and *scene*, what a pair of the kind may
-    be at most, for large groups (see the module); a kind without one has to have all pairs. ``tell`` is given how many
-    pairs have been gone through, of how many; once for each kind. After ``stop`` is set, nobody is asked any more.
+    ``pairs`` are of images of different contents; ``judged`` ones of kind *same* join their contents unconditionally.
+    ``copies`` maps one image of each content with several to all of them. ``different`` holds sets of two images that a
+    person judged different. ``reach`` has the limits of the kinds *same* and *scene*, for large groups (see the
+    module); a kind without limits needs all pairs. ``tell`` receives the number of processed pairs and the total, once
+    per kind. After ``stop`` is set, nothing more is asked.
 
-    Memory is linear in pairs, copies and questions. A contradiction, A same as B and B as C but A different from C, is
-    settled by leaving out the *same* that comes last by ids.
+    Memory is linear in pairs, copies and questions. A contradiction (A same as B, B same as C, A different from C) is
+    resolved by dropping the *same* that comes last by ids.
     """
     given = list(pairs)
     nodes = Nodes(given, copies, different)
@@ -162,7 +165,7 @@ def _images(nodes: Nodes, members: Iterable[int]) -> tuple[int, ...]:
 def _left_over(
     pairs: Iterable[DuplicatePair], nodes: Nodes, linkage: Linkage
 ) -> tuple[list[Group], list[Split]]:
-    """Groups of what is inside something else, and the pairs that are in no group."""
+    """Return a group per remaining *inside* pair, and the splits for all other pairs between groups."""
     shown: dict[tuple[int, int], DuplicatePair] = {}
     splits = []
     for pair in sorted(pairs, key=preference):

@@ -1,11 +1,11 @@
-"""Which image of a group is to stay, by rule, and why, in words.
+"""Choose which image of a group to keep, by rule, with a reason in words.
 
-Two things come before every rule: images whose place is not known cannot be looked at, and images in a protected
-folder are not to be touched. A rule is then a list of criteria; the first one that tells images apart decides, and is
-the reason. So a reason is what the keeper has beyond the second best, not everything that speaks for it.
+Two criteria precede every rule: images of unknown place cannot be inspected, and images in a protected folder must not
+be touched. A rule is a list of criteria; the first that distinguishes the best two decides and becomes the reason. So a
+reason states what the keeper has over the second best, not everything in its favour.
 
-What a rule cannot see: an enlarged copy has more pixels and no more picture; a file that was saved as PNG after it had
-been a JPEG is larger and no better; dates are those of the camera, which an edited copy may have lost.
+Rules cannot see that an enlarged copy has more pixels but no more detail, that a PNG made from a JPEG is larger but no
+better, or that an edited copy has lost the camera's date.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from imseek.types import Duplicate, KeepRule, display_path
 
 RULES: Final[tuple[KeepRule, ...]] = get_args(KeepRule)
 
-#: Columns that say nothing of how much is known: every picture has them, or another one says it. What is left is what
-#: an edit or a messenger tends to lose.
+#: Columns that do not count as metadata: every picture has them, or another column implies them. The others are what
+#: editors and messengers tend to lose.
 _PLAIN: Final = frozenset(
     {
         "image_id",
@@ -44,10 +44,10 @@ AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def richness(metadata: Mapping[str, Any], tags: Collection[str] = ()) -> int:
-    """How many facts are known of an image beyond its pixels: camera, where and when, caption, what its source has said
-    of it, and tags. 0 and up.
+    """Count the facts known about an image beyond its pixels, from 0: camera, place, time, caption, source columns and
+    tags.
 
-    ``metadata`` is the row that the collection stores (docs/format.md), with or without derived columns.
+    ``metadata`` is the stored row (docs/format.md), with or without derived columns.
     """
     known = (name for name, value in metadata.items() if value is not None and value != "")
     return sum(name not in _PLAIN for name in known) + len(tags)
@@ -55,24 +55,24 @@ def richness(metadata: Mapping[str, Any], tags: Collection[str] = ()) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Folders in the order in which they were named, and whether images lie in them.
+    """An ordered list of folders, and whether images are in them.
 
-    ``paths`` are absolute, each as it was named and, where links lead elsewhere, as it really is. Of an image both
-    forms are looked at too, so that no link leads around protection.
+    ``paths`` are absolute, each as given and with links resolved. Both forms of an image's path are checked too, so
+    that links cannot bypass protection.
     """
 
     paths: tuple[tuple[bytes, bytes], ...] = ()
 
     @classmethod
     def of(cls, folders: Sequence[AnyPath]) -> Folders:
-        """Raises UsageError for one path where a list of them is meant."""
+        """Make a list of folders. Raises UsageError for a single path instead of a list."""
         if isinstance(folders, str | bytes | os.PathLike):
             raise UsageError(f"folders are a list, not {folders!r}")
         named = [_absolute(folder) for folder in folders]
         return cls(tuple((path, _real(path)) for path in named))
 
     def first(self, path: bytes) -> int:
-        """Which of them is the first that holds ``path``, from 0; how many there are, where none does."""
+        """Return the index of the first folder that contains ``path``; the number of folders if none does."""
         forms: list[bytes] | None = None
         for n, folder in enumerate(self.paths):
             if forms is None:
@@ -90,24 +90,24 @@ class Folders:
 
 def _absolute(folder: AnyPath) -> bytes:
     path = os.fsencode(folder)
-    # Bytes, which pathlib does not take.
+    # pathlib does not accept bytes.
     return path if b"://" in path else os.path.abspath(os.path.expanduser(path))
 
 
 def _real(path: bytes) -> bytes:
-    """Of a picture in an archive, its archive's: what follows is no file, so nothing of it is changed."""
+    """Resolve links; for a picture in an archive, those of the archive's path, as the rest is not a file."""
     return path if b"://" in path else os.path.realpath(path)
 
 
 def _below(path: bytes, folder: bytes) -> bool:
-    """An archive or a table holds what is in it."""
+    """Return whether a path is in a folder, archive or table."""
     stem = folder.rstrip(b"/")
     return path == stem or path.startswith((stem + b"/", stem + b"!/", stem + b"#"))
 
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """``members`` from the one that is to stay to the one that is missed least; ``reason`` is why the first stays."""
+    """``members`` from the one to keep to the most dispensable; ``reason`` says why the first is kept."""
 
     members: tuple[Duplicate, ...]
     reason: str
@@ -119,7 +119,7 @@ class Keeper:
 
 @dataclass(frozen=True, slots=True)
 class _Criterion:
-    """``value``: of an image, the higher the better. ``says``: of the best and the next, why it is better."""
+    """``value`` scores an image, higher is better; ``says`` explains why the best beats the next."""
 
     value: Callable[[Duplicate], Any]
     says: Callable[[Duplicate, Duplicate], str]
@@ -133,19 +133,18 @@ def keeper(
     *,
     richness: Callable[[Duplicate], int] = lambda member: 0,
 ) -> Keeper:
-    """Which image is to stay, and why: ``"4000 × 3000 pixels, the next has 1600 × 1200"``.
+    """Choose the image to keep, and say why: ``"4000 × 3000 pixels, the next has 1600 × 1200"``.
 
     - ``best``: the most pixels, then the most metadata, then the largest file;
     - ``largest``: the largest file, then as ``best``;
-    - ``oldest``, ``newest``: by when it was taken, as its camera's clock said, then as ``best``; without a date comes
-      last;
-    - ``path-priority``: in the folder of ``prefer`` that was named first, then as ``best``.
+    - ``oldest``, ``newest``: by capture time on the camera's clock, then as ``best``; undated images come last;
+    - ``path-priority``: in the earliest folder of ``prefer``, then as ``best``.
 
-    With the other rules ``prefer`` decides where the rule finds no difference. Where images lie in a folder of
-    ``protect``, one of those stays. The last resort is the lowest id, the image that was indexed first. ``richness``
-    tells how much is known of an image (:func:`richness`). The order of ``members`` is of no consequence.
+    With the other rules, ``prefer`` breaks ties. If images are in a folder of ``protect``, one of those is kept. The
+    last resort is the lowest id, the image indexed first. ``richness`` returns how much is known of an image
+    (:func:`richness`). The order of ``members`` does not matter.
 
-    Raises UsageError for an unknown rule, and ValueError where there are no members.
+    Raises UsageError for an unknown rule, and ValueError if there are no members.
     """
     if rule not in RULES:
         raise UsageError(f"{rule!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
@@ -153,7 +152,7 @@ def keeper(
     protected = protect if isinstance(protect, Folders) else Folders.of(protect)
     criteria = [_PLACED, *([_protected(protected)] if protected.paths else [])]
     criteria += _by_rule(rule, preferred, _Criterion(richness, partial(_richer, richness)))
-    # By id first: sorting is stable, in reverse too.
+    # By id first: sorting is stable, even in reverse.
     ranked = sorted(members, key=lambda member: (member.collection, member.image_id))
     ranked.sort(key=lambda member: tuple(one.value(member) for one in criteria), reverse=True)
     if not ranked:
@@ -213,7 +212,7 @@ def _richer(richness: Callable[[Duplicate], int], best: Duplicate, following: Du
 
 
 def _taken(member: Duplicate) -> datetime | None:
-    """As the camera's clock showed it: where a zone is known, of one copy perhaps, it makes no difference."""
+    """Return the capture time on the camera's clock; zones are ignored, as perhaps only one copy has one."""
     try:
         return datetime.fromisoformat(member.taken_at or "").replace(tzinfo=None)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is grouped: contents, those that a person has called the same as one."""
+"""The nodes to be grouped: contents, merged if a person has judged them the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RANK: Final = {kind: rank for rank, kind in enumerate(KINDS)}
 
 
 class Nodes:
-    """What is joined: contents, those that a person has called the same as one. A node is a number, from 0."""
+    """Contents, merged if a person has judged them the same. A node is a number, from 0."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Nodes:
         self._apart: dict[int, set[int]] = defaultdict(set)
         for both in different:
             a, b = (self.content_of(i) for i in (min(both), max(both)))
-            if a != b:  # Nobody can call the same bytes different.
+            if a != b:  # Equal bytes cannot be judged different.
                 self._apart[a].add(b)
                 self._apart[b].add(a)
         ends = {self.content_of(i) for pair in pairs for i in (pair.a, pair.b)} | self._images.keys()
@@ -46,10 +46,10 @@ class Nodes:
                 together.update(dict.fromkeys(fewer, more))
             self._directly[a, b] = pair
         units = sorted({id(unit): tuple(sorted(unit)) for unit in together.values()}.values())
-        #: The contents of each node, ascending.
+        #: Contents of each node, ascending.
         self.contents = tuple(units)
         self._node = {content: n for n, unit in enumerate(self.contents) for content in unit}
-        #: Of each node that a person has called different from others: these.
+        #: By node: the nodes that a person judged different from it.
         self.apart: dict[int, set[int]] = {}
         for a, others in self._apart.items():
             if a in self._node and (known := {self._node[b] for b in others if b in self._node}):
@@ -59,11 +59,11 @@ class Nodes:
         return len(self.contents)
 
     def content_of(self, image: int) -> int:
-        """The lowest id of the images of its content."""
+        """Return the lowest image id of the image's content."""
         return self._content.get(image, image)
 
     def node_of(self, content: int) -> int:
-        """-1 for what occurs nowhere."""
+        """Return the node of a content; -1 if it is unknown."""
         return self._node.get(content, -1)
 
     def nodes_of(self, pair: DuplicatePair) -> tuple[int, int]:
@@ -75,11 +75,11 @@ class Nodes:
             yield from self._images.get(content, (content,))
 
     def judged(self, one: int, other: int) -> DuplicatePair | None:
-        """What was given of two contents of one node; None where they are in it for the sake of others."""
+        """Return the given pair of two contents of one node; None if they are only indirectly the same."""
         return self._directly.get((min(one, other), max(one, other)))
 
     def called_different(self, u: int, v: int) -> tuple[int, int] | None:
-        """Two contents of these nodes that a person has called different."""
+        """Return two contents of these nodes that a person judged different, or None."""
         return self._between(self.contents[u], self.contents[v])
 
     def _between(self, one: Iterable[int], other: Iterable[int]) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""What people have said of contents, brought to the pairs that were found."""
+"""Apply people's judgements of contents to the pairs found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLOCK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Pairs of contents that a person has called the ``same``, and ``different``, each by the first images of both."""
+    """Pairs of contents judged ``same`` or ``different`` by a person, each by the first images of both."""
 
     same: frozenset[frozenset[int]] = frozenset()
     different: frozenset[frozenset[int]] = frozenset()
@@ -23,9 +23,9 @@ class Judged:
     def settled(
         self, pairs: Iterable[DuplicatePair], kinds: Collection[DuplicateKind]
     ) -> tuple[list[DuplicatePair], int]:
-        """Pairs of different contents less those that were called different, and how many these were.
+        """Drop the pairs judged different, and return the others with the number dropped.
 
-        Where *same* is among ``kinds``, those that were called that are it, for certain, and found or not.
+        If *same* is among ``kinds``, all pairs judged the same are included with certainty, whether found or not.
         """
         missing = set(self.same) if "same" in kinds else set()
         kept, left_out = [], 0
@@ -44,7 +44,7 @@ class Judged:
 
 
 def judged(judgements: Iterable[Judgement], contents: Contents) -> Judged:
-    """Those of which both contents are here; others are passed over: they may come back."""
+    """Match judgements to present contents; others are ignored, as their contents may come back."""
     said = list(judgements)
     first = _first_images({end for one in said for end in (one.a, one.b)}, contents)
     both: dict[str, set[frozenset[int]]] = {"same": set(), "different": set()}
@@ -55,7 +55,7 @@ def judged(judgements: Iterable[Judgement], contents: Contents) -> Judged:
 
 
 def _first_images(wanted: Collection[str], contents: Contents) -> Mapping[str, int]:
-    """By content (hexadecimal). Few are judged, many are here: a part of the hash is compared first."""
+    """Map content hashes (hexadecimal) to first images. Compares 64 bits first, as few of many contents are judged."""
     parts = np.array(sorted({int(one[:16], 16) for one in wanted}), np.uint64)
     found = {}
     for start in range(0, len(contents) if len(parts) else 0, _BLOCK):

@@ -1,1 +1,1 @@
-"""What pictures show: one laid over another, and what that makes of a pair."""
+"""Compare the pixels of two pictures: lay one over the other and classify the pair."""

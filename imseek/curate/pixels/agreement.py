@@ -1,9 +1,9 @@
-"""How well two pictures agree that lie over each other, tile by tile.
+"""Measure tile by tile how well two overlaid pictures agree.
 
-What two pictures of one class share - a white ground, a page's layout, an outline - makes a high correlation over all.
-So that is asked tile by tile, of what is left when the mean of each row and of each column of a tile is taken away:
-lines of text make stripes, axes and frames make lines, but which words and which curves they are is in the rest.
-Another shot of the same scene agrees in most tiles, but they have moved against each other; copies have not: `drift`.
+What two pictures of one class share (a white ground, a page layout, an outline) makes their overall correlation high.
+So agreement is measured per tile, after subtracting the mean of each row and column of the tile: lines of text make
+stripes, and axes and frames make lines, but which words and curves they are shows in the remainder. Another shot of the
+same scene agrees in most tiles, but the tiles have moved relative to each other; those of copies have not: `drift`.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ import numpy as np
 from imseek.curate.pixels.resampling import Look, affine
 from imseek.types import Float32
 
-#: A tile is about so many pixels wide.
+#: Approximate width of a tile in pixels.
 _TILE: Final = 14
-#: Grey levels (standard deviation) that compression and rounding make where there is nothing to see.
+#: Standard deviation, in grey levels, that compression and rounding cause in blank areas.
 NOISE: Final = 3.0
-#: The same in what is left of a tile without the means of its rows and columns; and from where on more of it is not
-#: more to see, so that a line of text written over a picture does not outweigh it.
+#: The same after subtracting row and column means of a tile; and the level above which a tile gains no more weight,
+#: so that a line of text written over a picture does not outweigh it.
 _FAINT: Final = 1.0
 _PLAIN: Final = 4.0
-#: Up to this share of a picture's height or width may be written over.
+#: Largest share of a picture's height or width that an overlay may cover.
 _BAND: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Rows (or columns) of ``a`` from ``start`` to before ``stop``, all the way across (down)."""
+    """Rows (or columns) of ``a`` from ``start`` to before ``stop``, over its whole width (or height)."""
 
     across: bool
     start: int
     stop: int
 
     def over(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray | slice, np.ndarray | slice]:
-        """Index of its pixels in what is cut out of ``a`` by these rows and columns."""
+        """Return an index of the band's pixels in the part of ``a`` cut out by these rows and columns."""
         along = rows if self.across else columns
         inside = (along >= self.start) & (along < self.stop)
         return (inside, slice(None)) if self.across else (slice(None), inside)
@@ -46,7 +46,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Tiled:
-    """What the tiles say: of all, and of the rest without ``band``. Drift is in pixels."""
+    """Agreement, drift (in pixels) and detail of all tiles, and of the rest without ``band``."""
 
     agreement: float
     drift: float
@@ -57,7 +57,7 @@ class Tiled:
 
 
 def by_tiles(first: Look, second: Look, top: int, left: int) -> Tiled:
-    """Of two pictures of one size that lie over each other, cut out of ``a`` from row ``top``, column ``left`` on."""
+    """Compare two overlaid pictures of one size, cut out of ``a`` from row ``top`` and column ``left``."""
     gain, offset = affine(second, first)
     error = first - gain * second - offset
     down, right = np.gradient(gain * second)
@@ -70,7 +70,7 @@ def by_tiles(first: Look, second: Look, top: int, left: int) -> Tiled:
     if weight.sum() <= 0:
         return Tiled(0.0, 0.0, 0.0, 0.0, 0.0)
     agreement = float((weight * alike).sum() / weight.sum())
-    # The shift of each tile that takes most of its error away; nothing to see holds it at 0.
+    # The shift of each tile that removes most of its error; blank tiles stay at 0.
     yy, xx, xy = tiles.means(down * down), tiles.means(right * right), tiles.means(down * right)
     ye, xe = tiles.means(down * error), tiles.means(right * error)
     held = NOISE**2 / 4
@@ -91,8 +91,11 @@ def by_tiles(first: Look, second: Look, top: int, left: int) -> Tiled:
 
 
 def _without_a_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool, int, int]:
-    """The greatest agreement of what is beside a band, whether the band goes across, and its first and last but one
-    row (column) of tiles. What is beside must be a quarter of all there is to see, or it is no evidence."""
+    """Find the band whose removal gives the highest agreement.
+
+    Returns that agreement, whether the band runs across, and its first and end row (or column) of tiles. The rest must
+    hold a quarter of all detail, or it is no evidence.
+    """
     best = (0.0, True, 0, 0)
     for across in (True, False):
         right, total = (
@@ -110,7 +113,7 @@ def _without_a_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool,
 
 
 class _Tiles:
-    """A picture cut into tiles of about equal size, two at least in either direction."""
+    """A grid of tiles of about equal size, at least two in each direction."""
 
     def __init__(self, height: int, width: int) -> None:
         rows, columns = (
@@ -122,12 +125,12 @@ class _Tiles:
         self.area = self._heights * self._widths
 
     def means(self, picture: np.ndarray) -> np.ndarray:
-        """(tiles down, tiles across)."""
+        """Return the mean of each tile, (tiles down, tiles across)."""
         rows = np.add.reduceat(picture, self._rows, axis=0)
         return np.asarray(np.add.reduceat(rows, self._columns, axis=1) / self.area)
 
     def own(self, picture: Look) -> np.ndarray:
-        """The picture less the mean of each row and column of each tile."""
+        """Subtract from a picture the mean of each row and column of each tile."""
         across = np.add.reduceat(picture, self._columns, axis=1) / self._widths
         along = np.add.reduceat(picture, self._rows, axis=0) / self._heights
         mean = np.add.reduceat(across, self._rows, axis=0) / self._heights
@@ -137,7 +140,8 @@ class _Tiles:
 
 
 def _smoothed(picture: Look) -> Float32:
-    """By (1, 2, 1) / 4 along either axis: what is finest is what resizing leaves of it, and no two ways agree on it."""
+    """Smooth with (1, 2, 1) / 4 along both axes: the finest detail is an artefact of resizing, which differs between
+    methods."""
     padded = np.pad(picture, 1, mode="edge")
     along = padded[:-2] + 2 * padded[1:-1] + padded[2:]
     return np.asarray((along[:, :-2] + 2 * along[:, 1:-1] + along[:, 2:]) / 16, np.float32)

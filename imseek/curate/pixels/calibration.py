@@ -1,9 +1,9 @@
-"""Thresholds for the vectors of any encoder, found from a sample of the collection's own pictures.
+"""Calibrate the thresholds of any encoder on a sample of the collection's own pictures.
 
-What pixels must show is the same for every encoder (:mod:`imseek.curate.pixels.classify`). What a cosine means is
-not: in one space, a crop keeps .97 of it, in another .80, and any two photographs have .2 or .6. So a sample is
-cropped, encoded again, and its own cosines say from where on a pair is worth a look. Kept in the catalog's ``meta``
-by the encoder's fingerprint.
+Pixel thresholds are the same for every encoder (:mod:`imseek.curate.pixels.classify`), but cosines mean different
+things: a crop keeps .97 in one space and .80 in another, and two unrelated photographs have .2 or .6. So a sample is
+cropped and encoded again, and its cosines tell from where on a pair is worth comparing. The results are stored in the
+catalog's ``meta`` under the encoder's fingerprint.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from imseek.data.catalog_file import connect_read_only
 from imseek.data.writer import Writer
 from imseek.types import Float32, Pixels
 
-#: So many pictures are enough: quantiles of twice as many crops.
+#: Sample size in pictures; quantiles are taken over twice as many crops.
 SAMPLE: Final = 64
-#: Fewer say nothing, and the defaults hold.
+#: Smallest usable sample; below it the defaults apply.
 LEAST: Final = 8
-#: Share of a picture's area that is cut away, the most at which it still counts as the same.
+#: Share of a picture's area cut away: the most at which a crop still counts as the same picture.
 _CROP: Final = 0.40
-#: Of the crops' cosines, the share that may lie below: to be looked at, and to be searched on the fine grid. Those of
-#: `builtin` lie there on half A of bench/duplicates.py.
+#: Quantiles of the crops' cosines used as thresholds for comparing pixels, and for searching on the fine grid. They
+#: match the thresholds of `builtin` on half A of bench/duplicates.py.
 _NEAR: Final = 0.07
 _FINE: Final = 0.35
-#: Of the cosines of different pictures, the share that must lie below for a scene.
+#: Quantile of the cosines of different pictures used as the threshold for scenes.
 _SCENE: Final = 0.999
-#: Within this range whatever the sample says.
+#: Range to which all cosines are clamped.
 _BOUNDS: Final = (0.30, 0.99)
-#: What is found, and kept.
+#: The calibrated and stored fields.
 _FOUND: Final = ("near_cosine", "fine_cosine", "scene_cosine", "unread_cosine")
 
 Encode = Callable[[Sequence[Pixels]], Float32]
 
 
 def calibrate(pictures: Sequence[Pixels], encode: Encode) -> Thresholds:
-    """Thresholds for the space of ``encode``, which takes n pictures to (n, dim) unit rows.
+    """Calibrate thresholds for the space of ``encode``, which maps n pictures to unit rows (n, dim).
 
-    ``pictures`` is a sample of different ones, (h, w, 3) uint8; of fewer than LEAST, the defaults. The same pictures
-    give the same thresholds.
+    ``pictures`` is a sample of different pictures, (h, w, 3) uint8; with fewer than ``LEAST``, the defaults are
+    returned. The same pictures give the same thresholds.
     """
     if len(pictures) < LEAST:
         return DEFAULTS
@@ -68,13 +68,13 @@ def calibrate(pictures: Sequence[Pixels], encode: Encode) -> Thresholds:
 
 
 def keep(writer: Writer, fingerprint: str, thresholds: Thresholds) -> None:
-    """Store what :func:`calibrate` has found for the space of an encoder, in one commit."""
+    """Store the thresholds of an encoder in the catalog, in one commit."""
     text = json.dumps({name: getattr(thresholds, name) for name in _FOUND}, sort_keys=True)
     writer.apply(lambda connection, generation: set_meta(connection, _name(fingerprint), text))
 
 
 def kept(root: Path, fingerprint: str) -> Thresholds | None:
-    """Those with the cosines that are stored for the space of an encoder; None where these are not."""
+    """Return the stored thresholds of an encoder, or None."""
     with connect_read_only(root) as connection:
         row = connection.execute("SELECT value FROM meta WHERE name = ?", (_name(fingerprint),)).fetchone()
     if row is None:

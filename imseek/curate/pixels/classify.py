@@ -1,12 +1,12 @@
-"""Candidates → pairs: of which kind, how sure, and how the second picture is turned.
+"""Classify candidates: which kind of pair, how certain, and how the second picture is turned.
 
-Hash and vector propose; pixels decide. A candidate is looked at where its hashes or its vectors are near enough that it
-may be a copy; then all of one picture is laid over all of the other, and where that does not hold and the vectors
-still say they may share something, one is looked for inside the other. Thresholds are few, and were chosen on half A
-of bench/duplicates.py, as were the confidences: the share, among the candidates of that half, of pairs with such an
-agreement that are what they are called. docs/duplicates.md has the figures for half B.
+Hash and vector propose; pixels decide. A candidate is compared if its hashes or vectors are near enough for a copy. All
+of one picture is laid over all of the other; if they do not match and the vectors still suggest shared content, each is
+searched for inside the other. The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences:
+the share of pairs with that agreement, among the candidates of that half, that are what they are called.
+docs/duplicates.md has the figures for half B.
 
-Only cosines depend on the encoder: :mod:`imseek.curate.pixels.calibration` finds them for another one.
+Only cosines depend on the encoder; :mod:`imseek.curate.pixels.calibration` finds them for others.
 """
 
 from __future__ import annotations
@@ -28,72 +28,74 @@ from imseek.types import Float32
 from imseek.types.duplicates import DuplicateKind
 
 Positions: TypeAlias = npt.NDArray[np.int64]
-#: The picture at a position, small; None if it cannot be read any more.
+#: Returns the small picture at a position; None if it can no longer be read.
 Look: TypeAlias = Callable[[int], Small | None]
 
-#: Kinds by code; the first says that a candidate is no pair.
+#: Kinds by code; code 0 means no pair.
 KINDS: Final[tuple[DuplicateKind | None, ...]] = (None, "exact", "same", "inside", "scene")
 SAME: Final = 2
 INSIDE: Final = 3
 SCENE: Final = 4
-#: A distance that says nothing: one of the hashes is not known.
+#: Distance if one of the hashes is unknown.
 UNKNOWN: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What makes a pair. The defaults of the cosines are those of the encoder ``builtin``."""
+    """Thresholds for pairs. The default cosines are those of the encoder ``builtin``."""
 
-    #: Bits in which hashes may differ, or the cosine from which on, a candidate is looked at.
+    #: Compare the pixels of a candidate if hashes differ in at most so many bits, or the cosine is at least so high.
     near_bits: int = 10
     near_cosine: float = 0.80
-    #: From this cosine on, the search of one inside the other is repeated on a fine grid: it is slow.
+    #: From this cosine on, the search of one inside the other is repeated on a fine grid, which is slow.
     fine_cosine: float = 0.90
-    #: Agreement of pixels from which on it is one picture; or that of the rest, where something may be written over it,
-    #: if hashes differ in at most so many bits.
-    #: Where only a part of either lies over the other, more is asked; and more again where one is inside the other.
+    #: Least agreement of pixels for the same picture: if all overlaps, if only part does, and if one is inside the
+    #: other. If text may be written over one, the rest must agree and hashes differ in at most `rest_bits` bits.
     agreement: float = 0.70
     part_agreement: float = 0.80
     inside_agreement: float = 0.90
     rest_agreement: float = 0.95
     rest_bits: int = 16
-    #: How far tiles may have moved, as a share of the longer side or in pixels, whichever is more: else another shot.
-    #: Half as much again where pixels agree as well as `rest_agreement`: clipped highlights move edges, too.
+    #: How far tiles of the same shot may have moved, as a share of the longer side or in pixels, whichever is more.
+    #: Half as much again if pixels agree as well as `rest_agreement`, since clipped highlights move edges too.
     drift: float = 0.003
     drift_pixels: float = 0.35
-    #: The share of both that must lie over the other: a crop by 40 % leaves 60 %. Less is *inside*.
+    #: The share of both pictures that must overlap: a crop by 40 % leaves 60 %. Less is *inside*.
     overlap: float = 0.55
-    #: The same scene: at least this cosine, and pixels that agree at least so much, wherever they have moved to. By the
-    #: cosine alone it is not called one: drawings of one kind, pages and charts reach .99.
+    #: Same scene: at least this cosine and this agreement of pixels, however far they have moved. The cosine alone
+    #: is not enough: drawings of one kind, pages and charts reach .99.
     scene_cosine: float = 0.90
     scene_agreement: float = 0.70
-    #: The same picture where pixels cannot be asked: at most so many bits, and at least this cosine.
+    #: Same picture if pixels cannot be compared: at most so many bits, and at least this cosine.
     unread_bits: int = 4
     unread_cosine: float = 0.90
 
 
 DEFAULTS: Final = Thresholds()
 
-#: From this share on, the overlap is all of it.
+#: An overlap of at least this share counts as all of the picture.
 _WHOLE: Final = 0.85
 
-#: The correlation of all of one with all of the other, turned, from which on a part may be turned so.
+#: Least correlation of the whole turned pictures for their orientation to be tried for parts.
 _LIKELY: Final = 0.5
 
-#: Measured on half A (bench/duplicates.py prints it): from this agreement on, this share is what it is called.
-#: For what lies over all of the other, for parts, for one inside the other, and for scenes.
+#: (agreement, confidence) from half A, as printed by bench/duplicates.py: from this agreement on, this share of the
+#: pairs is what it is called. For whole pictures, for parts, for one inside the other, and for scenes.
 SAME_CONFIDENCE: Final = ((0.0, 0.44), (0.70, 0.84), (0.90, 0.93), (0.95, 0.98))
 PART_CONFIDENCE: Final = ((0.80, 0.89), (0.90, 0.94))
 INSIDE_CONFIDENCE: Final = ((0.90, 0.97),)
 SCENE_CONFIDENCE: Final = ((0.70, 0.44), (0.80, 0.82))
-#: By the bits in which hashes differ, where pixels could not be asked.
+#: (differing bits, confidence) if pixels could not be compared.
 UNREAD_CONFIDENCE: Final = ((0, 0.99), (1, 0.96), (3, 0.89))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one candidate is. ``kind`` is a position in KINDS; ``laid`` is how one picture lies over the other, None
-    where pixels were not asked."""
+    """Classification of one candidate.
+
+    ``kind`` is a position in ``KINDS``; ``laid`` says how one picture lies over the other, None if pixels were not
+    compared.
+    """
 
     kind: int
     confidence: float
@@ -103,13 +105,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """n pairs, as arrays: ``a``, ``b`` int64 positions, ``kind`` uint8 (of KINDS), ``confidence`` float32,
-    ``distance`` and ``orientation`` uint8; ``cosine``, and ``correlation``, ``agreement`` and ``overlap`` as in
-    :class:`Registration`, float32, NaN where not known.
+    """n classified pairs, as arrays.
 
-    ``looked`` counts candidates whose pixels were compared, ``unread`` those whose pixels were wanted and could not be
-    had, ``unseen`` those that there were too many for; ``interrupted`` tells that ``stop`` was set: the pairs are those
-    of the first ``done`` candidates.
+    ``a``, ``b`` int64 positions, ``kind`` uint8 (position in ``KINDS``), ``confidence`` float32, ``distance`` and
+    ``orientation`` uint8; ``cosine``, and ``correlation``, ``agreement`` and ``overlap`` as in :class:`Registration`,
+    float32, NaN if unknown.
+
+    ``looked`` counts candidates whose pixels were compared, ``unread`` those with unreadable pictures, ``unseen`` those
+    beyond the limit. If ``interrupted``, the pairs are those of the first ``done`` candidates.
     """
 
     a: Positions
@@ -153,10 +156,10 @@ def classify(
     progress: Callable[[int, int], None] | None = None,
     stop: Event | None = None,
 ) -> Pairs:
-    """The pairs among n candidates: arrays (n,), a distance of 64 and a cosine of NaN where they are not known.
+    """Find the pairs among n candidates, given as arrays (n,); unknown distances are 64 and unknown cosines NaN.
 
-    ``look`` is asked for one pair at a time, in the order of the candidates: those of one ``a`` should stand together.
-    ``progress`` is told how many are done, of how many, every now and then.
+    ``look`` is called for one pair at a time, in order: candidates with the same ``a`` should be adjacent. ``progress``
+    receives the done and total counts from time to time.
     """
     found: list[tuple[int, Verdict]] = []
     looked = unread = done = 0
@@ -208,23 +211,24 @@ def _of_pixels(verdicts: Sequence[Verdict], name: str) -> Float32:
 
 @cache
 def _pools() -> ThreadpoolController:
-    """What multiplies matrices. For pictures as small as these, waking its threads takes ten times the work."""
+    """Return the controller of the BLAS thread pools. For pictures this small, waking threads costs ten times the
+    work."""
     return ThreadpoolController()
 
 
 def worth_a_look(distance: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> bool:
-    """Whether a candidate can be anything at all. A cosine of NaN compares as less."""
+    """Return whether a candidate can be a pair at all. A cosine of NaN compares as lower."""
     return distance <= thresholds.near_bits or cosine >= thresholds.near_cosine
 
 
 def judge(
     distance: int, cosine: float, first: Small, second: Small, thresholds: Thresholds = DEFAULTS
 ) -> Verdict:
-    """One candidate, by its pixels. ``distance`` 64 and ``cosine`` NaN: not known."""
+    """Classify one candidate by its pixels. ``distance`` 64 and ``cosine`` NaN mean unknown."""
     a, b = first.astype(np.float32), second.astype(np.float32)
     laid = whole(a, b)
     if not _holds(laid, distance, thresholds):
-        # A part may be turned too, which all of it over all of the other gives a guess of, if there is something to it.
+        # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
         turns = dict.fromkeys((0, laid.orientation if laid.correlation >= _LIKELY else 0))
         for fine, code in product(_searches(cosine, thresholds), turns):
             other = inside(a, b, code, fine=fine)
@@ -238,14 +242,14 @@ def judge(
 def judge_unread(
     distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS
 ) -> Verdict:
-    """One candidate of which a picture cannot be read any more, by what is on record: the same, or nothing."""
+    """Classify a candidate with an unreadable picture by its stored hash and vector: the same picture, or no pair."""
     if distance <= thresholds.unread_bits and cosine >= thresholds.unread_cosine:
         return Verdict(SAME, _share(UNREAD_CONFIDENCE, distance), orientation)
     return Verdict(0, 0.0)
 
 
 def _searches(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
-    """Whether to search on a fine grid, for each search. Without a cosine, all."""
+    """Return the inside searches to run, each with a flag for the fine grid; both if the cosine is unknown."""
     if np.isnan(cosine):
         return (False, True)
     if cosine < thresholds.near_cosine:
@@ -254,7 +258,7 @@ def _searches(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
 
 
 def _holds(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
-    """Whether it is one picture that lies there."""
+    """Return whether both show one picture where they overlap."""
     most = max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
     if laid.agreement >= thresholds.rest_agreement:
         return laid.drift <= 1.5 * most
@@ -291,7 +295,7 @@ def _verdict(laid: Registration, distance: int, cosine: float, thresholds: Thres
 
 
 def _share(bins: Sequence[tuple[float, float]], value: float) -> float:
-    """What was measured for the bin of ``value``; below all of them, for the first."""
+    """Return the confidence measured for the bin of ``value``; below all bins, that of the first."""
     share = bins[0][1]
     for start, measured in bins:
         if value >= start:

@@ -1,6 +1,6 @@
-"""One picture looked for in another at each of several sizes and each place: normalised cross-correlation.
+"""Search for one picture in another at several sizes and all positions, by normalised cross-correlation.
 
-J. P. Lewis, "Fast Normalized Cross-Correlation", 1995: numerators by FFT, denominators from sums over windows.
+J. P. Lewis, "Fast Normalized Cross-Correlation", 1995: numerators by FFT, denominators from window sums.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from imseek.types import Float32
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The greatest ``correlation`` of a part of ``height`` by ``width`` pixels, and where its upper left corner is."""
+    """The highest ``correlation`` of a part of ``height`` by ``width`` pixels, and the position of its upper left
+    corner."""
 
     correlation: float
     top: int
@@ -26,9 +27,9 @@ class Peak:
 
 
 class Searched:
-    """A picture (h, w) in which others are looked for; what they have in common is computed once.
+    """A picture (h, w) to search for others in; work common to all searches is done once.
 
-    A window that varies by less than ``noise`` grey levels (standard deviation) correlates with nothing.
+    Windows that vary by less than ``noise`` grey levels (standard deviation) correlate with nothing.
     """
 
     def __init__(self, picture: Look, noise: float) -> None:
@@ -39,7 +40,7 @@ class Searched:
         self._sums, self._squares = _summed(centred), _summed(centred * centred)
 
     def peaks(self, part: Look, sizes: Sequence[tuple[int, int]]) -> Iterator[Peak]:
-        """The best place of ``part`` at each of ``sizes`` (height, width), none of them larger than the picture."""
+        """Yield the best position of ``part`` at each of ``sizes`` (height, width), none larger than the picture."""
         height, width = self._shape
         templates = np.zeros((len(sizes), height, width), np.float32)
         for n, (h, w) in enumerate(sizes):
@@ -58,10 +59,10 @@ class Searched:
 
 
 def _summed(picture: Float32) -> np.ndarray:
-    """(h + 1, w + 1) float64: sums over all that is above and to the left."""
+    """Return the integral image, (h + 1, w + 1) float64."""
     return np.pad(picture.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
 
 
 def _windows(sums: np.ndarray, h: int, w: int) -> np.ndarray:
-    """Sums over each window of h by w, from what `_summed` gives."""
+    """Return the sums over all windows of h by w, from an integral image."""
     return np.asarray(sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w])

@@ -1,4 +1,4 @@
-"""Small luminance pictures, loaded when they are looked at, the last ones kept."""
+"""Load small luminance pictures on demand, and cache the latest ones."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from imseek.types import Pixels
 #: (h, w) uint8 luminance.
 Small = npt.NDArray[np.uint8]
 
-#: Longer side of what is looked at, in pixels.
+#: Longer side of the luminance pictures, in pixels.
 SIDE: Final = 160
-#: What the pictures kept may take: some ten thousand of them.
+#: Size limit of the cache: some ten thousand pictures.
 KEPT_BYTES: Final = 256 * 2**20
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Looks:
-    """Looks by position, from ``read``, which gives the bytes of a picture or None where there are none any more.
+    """Cache of small luminance pictures by position. Not thread-safe.
 
-    What cannot be read or decoded is None. Not for several threads at once.
+    ``read`` returns the bytes of a picture, or None if there are none any more. Unreadable pictures are None.
     """
 
     def __init__(self, read: Callable[[int], bytes | None], *, kept_bytes: int = KEPT_BYTES) -> None:
@@ -55,7 +55,8 @@ class Looks:
 
 
 def look(pixels: Pixels, side: int = SIDE) -> Small:
-    """(h, w, 3) uint8 → luminance (ITU-R 601), the longer side ``side`` at most; nothing is enlarged."""
+    """Convert pixels (h, w, 3) uint8 to luminance (ITU-R 601), shrunk to a longer side of at most ``side``; never
+    enlarged."""
     from imseek.media.resize import resize
 
     height, width = pixels.shape[:2]

@@ -1,10 +1,10 @@
-"""The eight ways in which a picture can lie: as arrays, and as perceptual hashes that need no picture.
+"""The eight orientations of a picture, for arrays and for perceptual hashes, which can be turned without the picture.
 
-A mirrored picture's DCT-II has the same coefficients, those of odd columns with the other sign; a picture upside down,
-those of odd rows; a transposed picture has the transposed spectrum. The stored hash says which of the 64 coefficients
-exceed their median, and that median is near 0, so that a sign is a bit. It is not quite 0: a derived hash differs from
-the hash of the turned picture in 2 bits (median), in 8 at most for 95 % of 40 stamps and in 16 at most for 95 % of the
-photographs of scikit-image. Chessboards and other pictures of few coefficients can differ in any number.
+Mirroring a picture flips the sign of the odd columns of its DCT-II; turning it upside down, that of the odd rows;
+transposing it transposes the spectrum. The stored hash says which of the 64 coefficients exceed their median, which is
+near 0, so that flipping a sign flips a bit. As the median is not exactly 0, a derived hash differs from the hash of the
+turned picture in 2 bits (median), and for 95 % in at most 8 bits (40 stamps) or 16 (the photographs of scikit-image).
+Chessboards and other pictures with few coefficients can differ in any number of bits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 Hashes = npt.NDArray[np.uint64]
 
-#: What each of the codes 0 … 7 is called: how the second picture is turned, beside the first. Rotation is clockwise,
-#: after mirroring.
+#: Names of the codes 0 … 7: how the second picture is turned relative to the first. Rotation is clockwise, after
+#: mirroring.
 ORIENTATIONS: Final = (
     "",
     "mirrored",
@@ -28,10 +28,10 @@ ORIENTATIONS: Final = (
     "mirrored, rotated 90",
     "rotated 270",
 )
-#: The code that turns each of them back.
+#: The inverse of each code.
 INVERSE: Final = (0, 1, 2, 3, 4, 7, 6, 5)
 
-# Transposed first? Then: rows in reverse order? Columns?
+# Whether to transpose, then to reverse rows, then columns.
 _STEPS: Final = (
     (False, False, False),
     (False, False, True),
@@ -42,10 +42,10 @@ _STEPS: Final = (
     (True, True, True),
     (True, True, False),
 )
-# Bits of odd rows, and of odd columns; the first row is the highest byte, the first column its highest bit.
+# Bits of odd rows and of odd columns; the first row is the highest byte, the first column its highest bit.
 _ODD_ROWS: Final = np.uint64(0x00FF00FF00FF00FF)
 _ODD_COLUMNS: Final = np.uint64(0x5555555555555555)
-# Transposition of an 8 x 8 matrix of bits by three exchanges of blocks (H. S. Warren, Hacker's Delight, 7-3).
+# Transpose an 8 x 8 bit matrix by three block swaps (H. S. Warren, Hacker's Delight, 7-3).
 _SWAPS: Final = (
     (np.uint64(7), np.uint64(0x00AA00AA00AA00AA)),
     (np.uint64(14), np.uint64(0x0000CCCC0000CCCC)),
@@ -54,14 +54,14 @@ _SWAPS: Final = (
 
 
 def turn(picture: npt.NDArray[Any], code: int) -> npt.NDArray[Any]:
-    """(h, w, …) → the picture turned by one of the codes 0 … 7, a view; (w, h, …) for 4 … 7."""
+    """Turn a picture (h, w, …) by a code 0 … 7, as a view; codes 4 … 7 give (w, h, …)."""
     transposed, rows, columns = _STEPS[code]
     turned = picture.swapaxes(0, 1) if transposed else picture
     return turned[:: -1 if rows else 1, :: -1 if columns else 1]
 
 
 def turn_hashes(hashes: Hashes, code: int) -> Hashes:
-    """(n,) uint64 → about what the hashes of the pictures turned by ``code`` are. 0, which says nothing, remains 0."""
+    """Approximate the hashes of pictures turned by ``code``, (n,) uint64. 0 (unknown) stays 0."""
     transposed, rows, columns = _STEPS[code]
     turned = hashes.copy()
     if transposed:

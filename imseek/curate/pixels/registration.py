@@ -1,11 +1,11 @@
-"""The pixel check: one picture laid over another, turned, scaled and shifted, and how well the two agree there.
+"""Register two pictures: lay one over the other, turned, scaled and shifted, and measure their agreement.
 
-Pictures are looked at as luminance, small (:mod:`imseek.curate.pixels.luminance_cache`). Where the second may lie
-comes from two guesses: all of it over all of the first, in the best of the eight orientations; and, where that does
-not hold, one inside the other at any of a row of scales (:mod:`imseek.curate.pixels.correlation`). The guess is
-refined by Gauss-Newton on scale and shift of either axis, gain and offset (B. D. Lucas and T. Kanade, 1981), on a
-coarse grid and a fine one. The grid is that of the coarser picture, so that a thumbnail is not blamed for what it
-cannot show. How well they agree then, :mod:`imseek.curate.pixels.agreement` says.
+Pictures are small luminance images (:mod:`imseek.curate.pixels.luminance_cache`). There are two starting guesses: all
+of the second over all of the first, in the best of the eight orientations; and, if that fails, one inside the other at
+a range of scales (:mod:`imseek.curate.pixels.correlation`). The guess is refined by Gauss-Newton on scale and shift of
+each axis, gain and offset (B. D. Lucas and T. Kanade, 1981), on a coarse grid and then a fine one. The grid is that of
+the coarser picture, so that a thumbnail is not penalised for detail it cannot show.
+:mod:`imseek.curate.pixels.agreement` then measures how well the two agree.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from imseek.curate.pixels.resampling import (
     unit,
 )
 
-#: Side of the squares over which orientations are compared, and of the grid on which one is looked for in the other.
+#: Side of the squares in which orientations are compared, and of the coarse and fine search grids.
 _SQUARE: Final = 24
 _COARSE: Final = 48
 _FINE: Final = 96
-#: How much smaller one may lie in the other, in steps that move no edge by more than half a pixel of the coarse grid.
+#: Scales at which one is searched in the other; one step moves no edge by more than half a pixel of the grid.
 _SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(17))
 _FINE_SCALES: Final = tuple(float(scale) for scale in 0.9775 ** np.arange(33))
-#: Below this agreement, something may be written over one of them, where the rest has more.
+#: Below this agreement, text may be written over one picture if the rest agrees better.
 _WRITTEN: Final = 0.85
-#: Where luminance correlates less after the first steps, nothing will come of it.
+#: Give up if luminance correlates less than this after the first steps.
 _HOPELESS: Final = 0.25
-#: The least that the search finds where one is inside the other: of 300 crops and framed copies, all but the blankest
-#: had .54; of pictures of other things, three quarters had less than .5.
+#: Least correlation of the search if one is inside the other: of 300 crops and framed copies, all but the blankest
+#: had .54; of unrelated pictures, three quarters had less than .5.
 _FOUND: Final = 0.5
-#: Less than so many rows or columns in common say nothing.
+#: Least number of common rows and columns that is meaningful.
 _LEAST: Final = 6
 
 
@@ -51,14 +51,14 @@ _LEAST: Final = 6
 class Registration:
     """How ``b`` lies over ``a``.
 
-    ``orientation`` is the code (0 … 7) by which ``b`` is turned. ``overlap_a`` and ``overlap_b`` are the shares of
-    either area that the other covers. ``correlation`` is that of luminance over the overlap, −1 … 1; ``agreement`` the
-    mean of that of its tiles, each weighed by the detail in it, 0 … 1. ``drift`` is how far tiles have moved against
-    each other: the weighed median, in pixels of a grid whose longer side has ``pixels``. ``detail`` is the mean
-    standard deviation of what tiles have of their own, in grey levels: at 0, nothing else means anything.
+    ``orientation`` is the code (0 … 7) by which ``b`` is turned. ``overlap_a`` and ``overlap_b`` are the shares of each
+    area covered by the other. ``correlation`` is that of luminance over the overlap, −1 … 1; ``agreement`` is the mean
+    correlation of its tiles, weighted by their detail, 0 … 1. ``drift`` is how far tiles have moved relative to each
+    other: the weighted median, in pixels of a grid whose longer side has ``pixels``. ``detail`` is the mean standard
+    deviation of the tiles without their row and column means, in grey levels: at 0, nothing else is meaningful.
 
-    ``rest_agreement`` and ``rest_drift`` are the same without the band across or down, of up to three tenths of the
-    picture, without which the pictures agree best: a line of text may be written over one of them.
+    ``rest_agreement`` and ``rest_drift`` are the same without the band, across or down and up to three tenths of the
+    picture, whose removal gives the best agreement: a line of text may be written over one of them.
     """
 
     orientation: int
@@ -74,12 +74,12 @@ class Registration:
 
     @property
     def overlap(self) -> float:
-        """The lesser of the two shares."""
+        """The smaller of the two shares."""
         return min(self.overlap_a, self.overlap_b)
 
 
 def whole(a: Look, b: Look, orientation: int | None = None) -> Registration:
-    """All of ``b`` over all of ``a``, in the orientation given, or the best of the eight."""
+    """Lay all of ``b`` over all of ``a``, in the given orientation or the best of the eight."""
     code = best_orientation(a, b) if orientation is None else orientation
     turned = np.ascontiguousarray(turn(b, INVERSE[code]))
     fit = Fit(turned.shape[0] / a.shape[0], 0.0, turned.shape[1] / a.shape[1], 0.0)
@@ -87,10 +87,10 @@ def whole(a: Look, b: Look, orientation: int | None = None) -> Registration:
 
 
 def inside(a: Look, b: Look, orientation: int = 0, *, fine: bool = False) -> Registration:
-    """One somewhere inside the other, at half its size or larger; the better of both ways around.
+    """Find one picture inside the other, at half its size or larger; the better of both ways round.
 
-    ``fine`` looks on a grid of twice as many pixels a side, which takes five times as long: lines of text are no more
-    than stripes on the other one.
+    ``fine`` doubles the resolution of the search grid and takes five times as long; on the coarse grid, lines of text
+    are mere stripes.
     """
     turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
     grid = _FINE if fine else _COARSE
@@ -102,15 +102,16 @@ def inside(a: Look, b: Look, orientation: int = 0, *, fine: bool = False) -> Reg
 
 
 def swapped(one: Registration) -> Registration:
-    """How ``a`` lies over ``b``."""
+    """Return how ``a`` lies over ``b``."""
     turned = INVERSE[one.orientation]
     return replace(one, orientation=turned, overlap_a=one.overlap_b, overlap_b=one.overlap_a)
 
 
 def best_orientation(a: Look, b: Look) -> int:
-    """How ``b`` is turned beside ``a``: the code by which the two correlate best, both squeezed into a square."""
+    """Return the code of how ``b`` is turned relative to ``a``: that of the best correlation of both squeezed into
+    squares."""
     first, second = unit(resized(a, _SQUARE, _SQUARE)), unit(resized(b, _SQUARE, _SQUARE))
-    # A turn that does not follow the proportions is one only if nothing else is as near.
+    # Slightly prefer turns that match the aspect ratios.
     found = [float((turn(first, code) * second).sum()) for code in range(len(ORIENTATIONS))]
     wide = (a.shape[1] > a.shape[0]) != (b.shape[1] > b.shape[0])
     return max(
@@ -118,15 +119,15 @@ def best_orientation(a: Look, b: Look) -> int:
     )
 
 
-# -- looking for one inside the other ------------------------------------------------------------------------
+# -- searching for one inside the other ----------------------------------------------------------------------
 
 
 def _search(a: Look, b: Look, grid: int) -> tuple[float, Fit]:
-    """``b`` at each scale over each place of ``a`` that holds it: the greatest correlation, and where."""
+    """Try ``b`` at each scale and position inside ``a``; return the highest correlation and its fit."""
     small, ratio = shrunk(a, grid)
     height, width = small.shape
     shape, b = b.shape, shrunk(b, grid * 3 // 2)[0]
-    # As large as it can be and still lie within.
+    # The largest scale that fits inside.
     largest = min(height / b.shape[0], width / b.shape[1])
     sizes = [
         (max(6, round(b.shape[0] * largest * scale)), max(6, round(b.shape[1] * largest * scale)))
@@ -135,7 +136,7 @@ def _search(a: Look, b: Look, grid: int) -> tuple[float, Fit]:
     sizes = [size for size in dict.fromkeys(sizes) if size[0] <= height and size[1] <= width]
     best, fit = -1.0, Fit(shape[0] / a.shape[0], 0.0, shape[1] / a.shape[1], 0.0)
     for peak in Searched(small, NOISE).peaks(b, sizes):
-        # Small windows find something by chance more easily.
+        # Small windows match by chance more easily.
         worth = peak.correlation * min(1.0, (peak.height * peak.width / (height * width)) ** 0.1)
         if worth > best:
             best = worth
@@ -160,7 +161,7 @@ def _measured_on(a: Look, b: Look, code: int, fit: Fit) -> Registration:
         coarse, ratio = shrunk(a, _COARSE)
         back = 1 / ratio[0], 1 / ratio[1]
         refined = _refined(coarse, b, fit.scaled(ratio, (1.0, 1.0)), 4).scaled(back, (1.0, 1.0))
-        # Fine stripes are others on a coarse grid.
+        # The coarse grid aliases fine stripes, so keep the refined fit only if it is better.
         before, after = _correlation(a, b, fit), _correlation(a, b, refined)
         if after > before:
             fit = refined
@@ -169,7 +170,7 @@ def _measured_on(a: Look, b: Look, code: int, fit: Fit) -> Registration:
     fit = _refined(a, b, fit, 5)
     tiled, found = _laid(a, b, code, fit)
     if tiled is not None and tiled.agreement < _WRITTEN < tiled.rest:
-        # What is written over one of them has pulled at the fit, too.
+        # Text written over one of them has distorted the fit, too.
         better, again = _laid(a, b, code, _refined(a, b, fit, 3, tiled.band))
         return again if better is not None and better.rest > tiled.rest else found
     return found
@@ -207,8 +208,10 @@ def _correlation(a: Look, b: Look, fit: Fit) -> float:
 
 
 def _refined(a: Look, b: Look, fit: Fit, steps: int, band: Band | None = None) -> Fit:
-    """Gauss-Newton: a = gain · b(fit) + offset, in the least squares over the overlap, large residuals held down;
-    without the pixels of ``a`` in ``band``."""
+    """Refine a fit by Gauss-Newton: a = gain · b(fit) + offset, by least squares over the overlap.
+
+    Large residuals are down-weighted; pixels of ``a`` in ``band`` are ignored.
+    """
     for _ in range(steps):
         rows, columns = covered(a, b, fit)
         if len(rows) < _LEAST or len(columns) < _LEAST:
@@ -232,8 +235,8 @@ def _refined(a: Look, b: Look, fit: Fit, steps: int, band: Band | None = None) -
         held = np.diag(1e-4 * np.diag(normal) + 1e-6)
         step = np.linalg.solve(normal + held, weighed @ error.reshape(-1))
         if not float(np.abs(step).max()) < max(a.shape) / 4:
-            return fit  # Away from here there is nothing to be found.
-        # In pixels of `a`; each is sy (sx) pixels of b.
+            return fit  # It diverges.
+        # Steps are in pixels of `a`; each is sy (sx) pixels of `b`.
         fit = Fit(
             float(fit.sy * (1 + step[0] / a.shape[0])),
             float(fit.ty + step[1] * fit.sy),

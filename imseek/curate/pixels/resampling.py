@@ -1,4 +1,4 @@
-"""One picture at the pixels of another: scale and shift along the axes, by two products of matrices."""
+"""Resample one picture at the pixels of another: scale and shift along the axes, as two matrix products."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from imseek.types import Float32
 
-#: Luminance of a picture, (h, w) float32, 0 … 255.
+#: Luminance, (h, w) float32, 0 … 255.
 Look: TypeAlias = Float32
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Pixel (y, x) of ``a`` is (sy·y + ty, sx·x + tx) of ``b``, both counted from the upper left corner."""
+    """Maps pixel (y, x) of ``a`` to (sy·y + ty, sx·x + tx) of ``b``, both measured from the upper left corner."""
 
     sy: float
     ty: float
@@ -27,12 +27,12 @@ class Fit:
         return Fit(1 / self.sy, -self.ty / self.sy, 1 / self.sx, -self.tx / self.sx)
 
     def scaled(self, a: tuple[float, float], b: tuple[float, float]) -> Fit:
-        """The same between pictures whose sides are ``a`` and ``b`` times as long: (height, width)."""
+        """Return the fit between pictures whose sides are ``a`` and ``b`` times as long, as (height, width)."""
         return Fit(self.sy * b[0] / a[0], self.ty * b[0], self.sx * b[1] / a[1], self.tx * b[1])
 
 
 def covered(a: Look, b: Look, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of ``a`` whose centres lie over ``b``; there is no gap in them."""
+    """Return the rows and columns of ``a`` whose centres lie over ``b``; both are contiguous."""
     found = []
     for count, other, scale, shift in (
         (a.shape[0], b.shape[0], fit.sy, fit.ty),
@@ -44,19 +44,19 @@ def covered(a: Look, b: Look, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
 
 
 def over(a: Look, b: Look, rows: np.ndarray, columns: np.ndarray, fit: Fit) -> tuple[Look, Look]:
-    """The two over each other, where they do lie over each other."""
+    """Return the overlapping parts of both pictures, at the pixels of ``a``."""
     return a[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], sampled(b, rows, columns, fit)
 
 
 def sampled(b: Look, rows: np.ndarray, columns: np.ndarray, fit: Fit) -> Float32:
-    """``b`` at pixels of ``a``: scale and shift are along the axes, so that two products of matrices do it."""
+    """Resample ``b`` at pixels of ``a`` by two matrix products."""
     down = _weights(rows, b.shape[0], fit.sy, fit.ty)
     right = _weights(columns, b.shape[1], fit.sx, fit.tx)
     return np.asarray(down @ b @ right.T, np.float32)
 
 
 def _weights(places: np.ndarray, count: int, scale: float, shift: float) -> Float32:
-    """(m, count) float32: rows sum to 1; a triangle as wide as the step, so that nothing is passed over."""
+    """Return resampling weights (m, count) float32; rows sum to 1. The kernel is a triangle as wide as the step."""
     centres = (scale * (places + 0.5) + (shift - 0.5)).astype(np.float32)
     weights: Float32 = np.arange(count, dtype=np.float32) - centres[:, None]
     np.abs(weights, out=weights)
@@ -75,21 +75,21 @@ def resized(picture: Look, height: int, width: int) -> Float32:
 
 @lru_cache(maxsize=1024)
 def _evenly(length: int, count: int) -> Float32:
-    """Weights that resize one axis; most pictures of a collection have one of a few shapes."""
+    """Return the weights that resize one axis; cached, as most pictures of a collection have one of a few shapes."""
     weights = _weights(np.arange(length), count, count / length, 0.0)
     weights.setflags(write=False)
     return weights
 
 
 def shrunk(picture: Look, side: int) -> tuple[Look, tuple[float, float]]:
-    """Its longer side ``side`` at most, and by what (height, width) were multiplied."""
+    """Shrink a picture to a longer side of at most ``side``; return the factors (height, width) too."""
     shrink = min(1.0, side / max(picture.shape))
     height, width = (max(8, round(length * shrink)) for length in picture.shape)
     return resized(picture, height, width), (height / picture.shape[0], width / picture.shape[1])
 
 
 def affine(x: Look, y: Look) -> tuple[float, float]:
-    """Gain and offset by which ``x`` is nearest ``y``."""
+    """Fit gain and offset that map ``x`` to ``y`` by least squares."""
     mean_x, mean_y = float(x.mean()), float(y.mean())
     flat = (x - mean_x).reshape(-1)
     square = float(flat @ flat)

@@ -1,8 +1,8 @@
-"""What pixels said of candidates, kept in the cache, so that pictures are looked at once.
+"""Cache the verdicts on candidates, so that pictures are compared once.
 
-Candidates go through in runs of those whose first picture has an id of one thousand or the next. What a run has found
-is kept under a name that holds all it depends on, so that a call that was stopped goes on, and after a few new images
-only the runs that they have candidates in are looked at again. A run in which a picture could not be read is not kept.
+Candidates are processed in runs whose first images have ids in the same range of 1024. The result of a run is cached
+under a name derived from everything it depends on, so that an interrupted call resumes, and after a few new images only
+the runs with new candidates are compared again. A run with an unreadable picture is not cached.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from imseek.types import Float32
 
 _STAGE: Final = "looked"
 _BITS: Final = 10
-#: To be raised when classify, or how a picture is looked at, may judge otherwise: what was kept then counts no more.
+#: Increase when classification or decoding may give other results; this invalidates the cache.
 _VERSION: Final = 1
-#: What pairs have of the candidates that they were.
+#: Fields of :class:`Pairs` copied from the candidates.
 _GIVEN: Final[dict[str, type[np.generic]]] = {
     "a": np.int64,
     "b": np.int64,
     "distance": np.uint8,
     "cosine": np.float32,
 }
-#: What a run has found: which of its candidates, and these arrays of :class:`Pairs`.
+#: Fields of :class:`Pairs` cached with the positions of the pairs in their run.
 _MADE: Final[dict[str, type[np.generic]]] = {
     "kind": np.uint8,
     "confidence": np.float32,
@@ -61,10 +61,11 @@ def looked(
     stop: threading.Event | None = None,
     most: int = LOOKS,
 ) -> Pairs:
-    """As :func:`imseek.curate.pixels.classify.classify`, of n candidates of which ``a`` ascends.
+    """As :func:`imseek.curate.pixels.classify.classify`, with a cache, for n candidates with ascending ``a``.
 
-    ``ids`` (n,) are those of the first images, ``hashes`` two times (n, 32) the contents of both. Of more than ``most``
-    candidates the most promising are looked at; of the others, hash and vector have to say.
+    ``ids`` (n,) are those of the first images, ``hashes`` the content hashes (n, 32) of the first and the second. If
+    there are more than ``most`` candidates, the most promising are compared by pixels; the others are judged by hash
+    and vector.
     """
     asked = _Asked(a, b, distance, orientation, cosine, ids, *hashes)
     shown = most_promising(distance, cosine, thresholds.near_bits, most)
@@ -76,13 +77,13 @@ def looked(
 
 
 def unseen(position: int) -> None:
-    """Looks at nothing: for :func:`imseek.curate.pixels.classify.classify`."""
+    """Return no picture, so that :func:`imseek.curate.pixels.classify.classify` judges by hash and vector only."""
     del position
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """Candidates as :func:`looked` takes them: arrays of one length."""
+    """The candidates of :func:`looked`, as arrays of one length."""
 
     a: Positions
     b: Positions
@@ -133,7 +134,7 @@ def _looked(
 
 
 def _name(run: _Asked, thresholds: Thresholds) -> str:
-    """It holds all that is judged by."""
+    """Return the cache name of a run, derived from everything that its result depends on."""
     marks = (run.one, run.other, run.distance, run.orientation, run.cosine)
     return f"{_STAGE}-{int(run.ids[0]) >> _BITS:09d}-{digest(_VERSION, thresholds, *marks)}"
 
@@ -145,14 +146,14 @@ def _moved(
 
 
 def _places(run: _Asked, made: Pairs) -> Positions:
-    """Where in a run its pairs are: no two candidates are the same two pictures."""
+    """Return the positions of pairs in their run; no two candidates are the same pair."""
     at = {pair: n for n, pair in enumerate(zip(run.a.tolist(), run.b.tolist(), strict=True))}
     pairs = zip(made.a.tolist(), made.b.tolist(), strict=True)
     return np.array([at[pair] for pair in pairs], np.int64)
 
 
 def _restored(run: _Asked, chosen: Positions, *made: npt.NDArray[Any]) -> Pairs | None:
-    """None where what is kept is of other candidates."""
+    """Rebuild pairs from cached arrays; None if these belong to other candidates."""
     if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(run.a):
         return None
     arrays: dict[str, Any] = {name: getattr(run, name)[chosen] for name in _GIVEN}

@@ -1,1 +1,1 @@
-"""A generation of a collection as one tar, and back: what ``imseek.backup`` is made of (docs/format.md, Backups)."""
+"""Archive a generation of a collection as one tar, and restore it, for ``imseek.backup`` (docs/format.md, Backups)."""

@@ -1,4 +1,4 @@
-"""A generation as a tar: the manifest, then every file that it lists."""
+"""Write a generation as a tar: the manifest, then every file that it lists."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from imseek.data.catalog import now
 from imseek.data.system_errors import explained
 from imseek.errors import CorruptCollectionError
 
-#: Is told how many bytes of the files have been written, and may raise to end the work.
+#: Receives the bytes of files written so far; may raise to cancel.
 Tell = Callable[[Manifest, int], None]
 
 
 def write(root: Path, work: Path, out: tar_stream.Sink, *, index: bool, tell: Tell) -> Manifest:
     """Archive the newest generation of the collection at ``root``; ``work`` is an empty folder.
 
-    Every file is compared with its checksum on the way: raises CorruptCollectionError where one is damaged, when some
-    of the archive has been written. Raises as :func:`taken` before that, and what ``out`` and ``tell`` raise.
+    Every file is verified while it is copied: raises CorruptCollectionError for a damaged one, when part of the archive
+    has already been written. Raises as :func:`taken` before that, and whatever ``out`` and ``tell`` raise.
     """
     with ExitStack() as stack:
         with explained(root):
@@ -35,7 +35,7 @@ def write(root: Path, work: Path, out: tar_stream.Sink, *, index: bool, tell: Te
 
 
 class _Told:
-    """A file of the collection whose errors are told apart from those of what is written to."""
+    """A file of the collection whose read errors are distinct from errors of the output."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self._file, self._path = file, path
@@ -69,7 +69,7 @@ def _write(root: Path, found: Taken, manifest: Manifest, out: tar_stream.Sink, t
 
     tell(manifest, 0)
     first = manifest.sealed()
-    parse(first, "the archive")  # What could not be restored must not be written.
+    parse(first, "the archive")  # Never write what could not be restored.
     out.write(tar_stream.header(NAME, len(first), mtime) + first + tar_stream.padding(len(first)))
     for entry, file in found.files.items():
         out.write(tar_stream.header(f"{FOLDER}/{entry.path}", entry.size, mtime))

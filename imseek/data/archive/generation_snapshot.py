@@ -1,10 +1,10 @@
-"""One generation of a collection, held while writers go on: a copy of its catalog, and its files open.
+"""Hold one generation of a collection while writers continue: a copy of its catalog, and its files open.
 
-The catalog says which files its generation has, with their sizes and checksums. So the files are opened in the very
-transaction that the catalog is copied in. From then on they may be unlinked: what is open stays. A file that was
-unlinked in the moment before belongs to a generation of the past; then the next one is taken.
+The catalog lists the files of its generation with sizes and checksums. So the files are opened within the transaction
+that copies the catalog. Open files can be read even after they are unlinked. If a file was unlinked just before, its
+generation is outdated, and the next one is tried.
 
-An archive has its catalog in SQLite, wherever that of the collection is.
+An archive has its catalog in SQLite, wherever the collection has its own.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError, StaleGenerationError
 
-#: Generations that are tried, one after the other, before a writer is too quick for us; and seconds between them.
+#: Generations to try before giving up on a fast writer, and seconds between the attempts.
 _TRIES: Final = 20
 _PAUSE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One generation: every file of it, in the order of an archive, open for reading at its beginning."""
+    """One generation: all its files in archive order, each open for reading at its beginning."""
 
     current: Current
     files: Mapping[Entry, BinaryIO]
@@ -55,11 +55,11 @@ class _Gone(Exception):  # noqa: N818 - not an error yet
 
 @contextmanager
 def taken(root: Path, work: Path, *, index: bool) -> Iterator[Taken]:
-    """The newest generation; ``work`` is an empty folder for the copy of the catalog. Without ``index``, as if there
-    were no approximate indexes.
+    """Open the newest generation; ``work`` is an empty folder for the copy of the catalog.
 
-    Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError where something is missing or damaged,
-    StaleGenerationError where files go quicker than they can be opened, StorageError.
+    Without ``index``, approximate indexes are left out. Raises CollectionNotFoundError, FormatVersionError,
+    CorruptCollectionError where something is missing or damaged, StaleGenerationError where files vanish faster than
+    they can be opened, StorageError.
     """
     note_opened(root)
     identity = read_identity(root)
@@ -84,13 +84,13 @@ def taken(root: Path, work: Path, *, index: bool) -> Iterator[Taken]:
 
 
 def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
-    """Copy the catalog into ``work``, and open the files of its generation."""
+    """Copy the catalog into ``work`` and open the files of its generation, by path."""
     if layout.is_elsewhere(root):
         return _open_elsewhere(root, work, uuid, index, stack)
     target = work / layout.CATALOG
     recorded = _recorded(root)
     sound = recorded is None or catalog_checksums.of_catalog(root) == recorded
-    if not sound and _recorded(root) == recorded:  # Else a writer has begun in between.
+    if not sound and _recorded(root) == recorded:  # Otherwise a writer has started in between.
         raise _corrupt(root, f"{root / layout.CATALOG} is not as the last writer left it")
     try:
         with closing(open_catalog(root / layout.CATALOG)) as catalog:
@@ -103,7 +103,7 @@ def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> d
                 catalog_backups.copy_open(catalog, target)
     except sqlite3.DatabaseError as error:
         raise storage_error(error, root / layout.CATALOG) from error
-    # What its checksum vouches for, SQLite need not go through.
+    # A matching checksum makes SQLite's integrity check unnecessary.
     vouched = recorded is not None and sound and _recorded(root) == recorded
     if catalog_backups.uuid_of(target) != uuid or not (vouched or catalog_backups.usable(target, uuid)):
         raise _corrupt(root, f"{root / layout.CATALOG} is damaged, or another collection's")
@@ -112,7 +112,7 @@ def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> d
 
 @contextmanager
 def _full_at(target: Path) -> Iterator[None]:
-    """Of a copy, it is the copy that has no room. Raises StorageError."""
+    """Attribute a full disk to the copy. Raises StorageError."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -122,7 +122,7 @@ def _full_at(target: Path) -> Iterator[None]:
 
 
 def _open_elsewhere(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
-    """The same of a catalog on a server, which becomes one in a file: its rows as of one moment."""
+    """As :func:`_open`, for a catalog on a server: copy its rows, as of one moment, into a catalog file."""
     from imseek.data.postgres.catalog import frozen
     from imseek.data.postgres.rows import copy_rows
 
@@ -148,7 +148,7 @@ def _recorded(root: Path) -> durable_files.Written | None:
 def _all_opened(
     root: Path, files: Iterable[Any], generation: int, index: bool, stack: ExitStack
 ) -> dict[str, BinaryIO]:
-    """``files``: rows of path, kind and size."""
+    """Open the listed files; ``files`` are rows of path, kind and size."""
     return {
         path: _opened(root, path, size, generation, stack)
         for path, kind, size in files
@@ -172,7 +172,7 @@ def _opened(root: Path, path: str, size: int, generation: int, stack: ExitStack)
 def _take(
     root: Path, work: Path, identity: Identity, opened: Mapping[str, BinaryIO], index: bool, stack: ExitStack
 ) -> Taken:
-    catalog = Catalog(work)  # Of an earlier version, the copy is migrated.
+    catalog = Catalog(work)  # Migrates a copy of an older version.
     try:
         with catalog.transaction() as connection:
             _tidy(connection, index)
@@ -189,7 +189,7 @@ def _take(
         (
             layout.COLLECTION,
             sealed(replace(identity, format=layout.FORMAT)),
-        ),  # Its catalog is in the archive.
+        ),  # The archived catalog is a file.
         (layout.CURRENT, sealed(current)),
         (layout.CHECKSUMS, catalog_checksums.sealed(ended)),
     ):
@@ -203,7 +203,7 @@ def _take(
 
 
 def _tidy(connection: Connection, index: bool) -> None:
-    """What says something of this folder, and would be untrue of another."""
+    """Remove what applies only to this folder: runs in progress, retired files, and snapshots without ``index``."""
     connection.execute(
         update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
     )
@@ -215,18 +215,18 @@ def _tidy(connection: Connection, index: bool) -> None:
 
 
 def _journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
-    """What was done to files, as far as it is on record now: later than the catalog, and so at least what that knows.
+    """Open the undo journals as they are now: more recent than the catalog, so they cover at least what it knows.
 
-    Lines are only ever added; so what is there now is read, and not what comes meanwhile.
+    Lines are only appended, so what is there now is read, and later lines are not.
     """
     found: dict[Entry, BinaryIO] = {}
     for path in filter(layout.is_journal, find_files(root, layout.UNDO).files):
         try:
             file = stack.enter_context(open_file(root, path))
-        except FileNotFoundError:  # All of it was undone, and a purge has come.
+        except FileNotFoundError:  # Fully undone, then purged.
             continue
         info = os.fstat(file.fileno())
-        if info.st_nlink > 1:  # Not written by imseek, which makes no such links: any file of the user's.
+        if info.st_nlink > 1:  # Not imseek's, which makes no hard links: it may be any file of the user.
             continue
         size = info.st_size
         seen, left = hashlib.sha256(), size

@@ -1,7 +1,7 @@
-"""The first member of an archive: what it holds, each file with its size and sha256.
+"""The first member of an archive: a list of its files with size and sha256.
 
-All of it is known before the first byte is written, since files of a generation never change. So who reads an archive
-knows from its beginning what must come, and whether there is room for it.
+It is known before the first byte is written, since files of a generation never change. So a reader knows from the start
+what must follow, and whether there is room for it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from imseek.data import durable_files, layout
 from imseek.errors import BackupError, FormatVersionError
 
 FORMAT: Final = 1
-#: Its name in the archive, and the folder of everything else: unpacked by hand, that folder is the collection.
+#: Name of the manifest, and the folder of everything else: unpacked by hand, that folder is the collection.
 NAME: Final = "imseek-backup.json"
 FOLDER: Final = "collection"
-#: Bytes of a manifest that is read. A million files make less than half of that.
+#: Maximum bytes of a manifest. A million files need less than half of that.
 MOST_BYTES: Final = 2**28
 
-#: What every collection has.
+#: Files that every collection has.
 NEEDED: Final = (layout.COLLECTION, layout.CURRENT, layout.CHECKSUMS, layout.CATALOG)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file: its path within the collection, its size in bytes, its hex sha256."""
+    """A file: its path within the collection, size in bytes and hex sha256."""
 
     path: str
     size: int
@@ -37,8 +37,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``committed`` is when the generation was, ``created`` when the archive was begun (ISO 8601, UTC); ``imseek`` is
-    the version that wrote it. ``images`` can be found in it; without ``index`` approximate indexes were left out."""
+    """Content and origin of an archive.
+
+    ``committed`` is the time of the generation, ``created`` that of the archive (ISO 8601, UTC); ``imseek`` is the
+    version that wrote it. ``images`` counts searchable images; without ``index`` approximate indexes were left out.
+    """
 
     uuid: str
     generation: int
@@ -51,12 +54,12 @@ class Manifest:
 
     @property
     def journals(self) -> int:
-        """How many undo journals are among the files."""
+        """Number of undo journals among the files."""
         return sum(layout.is_journal(entry.path) for entry in self.entries)
 
     @property
     def total(self) -> int:
-        """Bytes of all files."""
+        """Total bytes of all files."""
         return sum(entry.size for entry in self.entries)
 
     def sealed(self) -> bytes:
@@ -79,7 +82,11 @@ _FACTS: Final = {
 
 
 def parse(data: bytes, archive: str) -> Manifest:
-    """Raises BackupError for what is damaged or would not stay in the folder, FormatVersionError for a later format."""
+    """Parse and check a manifest.
+
+    Raises BackupError where it is damaged or lists a path outside the collection, FormatVersionError for a later
+    format.
+    """
     try:
         document = durable_files.unseal(data)
     except ValueError as error:

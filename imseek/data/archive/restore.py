@@ -1,8 +1,8 @@
-"""An archive as a collection again: all of it, checked, or nothing.
+"""Restore an archive as a collection: verified and complete, or not at all.
 
-Everything is written into a workshop beside the new folder, fsynced, and brought to its place by one rename. The
-catalog says what the collection is; ``collection.json``, ``current.json`` and ``checksums.json`` are made from it
-again. So a collection that gets an identity of its own goes the same way as one that keeps it.
+Everything is written into a staging folder beside the new one, fsynced, and put in place by one rename. The catalog
+defines the collection; ``collection.json``, ``current.json`` and ``checksums.json`` are regenerated from it. So a
+collection that gets a new identity takes the same path as one that keeps it.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from imseek.errors import (
     UsageError,
 )
 
-#: Is told how many bytes of the files have been read, and may raise to end the work.
+#: Receives the bytes of files read so far; may raise to cancel.
 Tell = Callable[[Manifest, int], None]
 
 
 def check(tape: Tape, tell: Tell) -> None:
-    """Read all of an archive and compare every file with the manifest. Raises BackupError."""
+    """Read a whole archive and verify every file against the manifest. Raises BackupError."""
     count = _counter(tape.manifest, tell)
     with open(os.devnull, "wb") as nowhere:
         for _, copy_to in tape.members(count):
@@ -52,7 +52,7 @@ def check(tape: Tape, tell: Tell) -> None:
 
 
 def check_free(folder: Path) -> Path:
-    """Where a collection can be made: what is not there, or an empty folder. Returns it without links.
+    """Check that a collection can be created at ``folder``, which must be missing or empty; returns its real path.
 
     Raises CollectionExistsError, UsageError.
     """
@@ -78,12 +78,12 @@ def _is_collection(folder: Path) -> bool:
 
 
 def restore(tape: Tape, folder: Path, *, new_identity: bool, with_undo: bool, tell: Tell) -> Current:
-    """Make the collection that ``tape`` holds at ``folder``; returns what its ``current.json`` says.
+    """Restore the collection in ``tape`` at ``folder``; returns the content of its ``current.json``.
 
-    Undo journals are in it only ``with_undo``: they move files of the user, and whoever made the archive wrote them.
+    Undo journals are restored only ``with_undo``: they can move the user's files, and the archive's author wrote them.
 
-    Raises as :func:`check_free`, BackupError, FormatVersionError where a later imseek has written the catalog, and
-    StorageError where there is no room, or the disk fails.
+    Raises as :func:`check_free`, BackupError, FormatVersionError where a later imseek wrote the catalog, and
+    StorageError where there is no room or the disk fails.
     """
     folder = check_free(folder)
     with explained(folder):
@@ -122,7 +122,7 @@ def _unpack(tape: Tape, root: Path, with_undo: bool, tell: Tell) -> None:
 
 
 def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:
-    """Check that the catalog is that of these files, and make the records from it."""
+    """Check the catalog against the unpacked files, and regenerate the records from it."""
     _check_catalog(tape, root / layout.CATALOG)
     catalog = Catalog(root)
     try:
@@ -148,7 +148,7 @@ def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:
 
 
 def _check_catalog(tape: Tape, path: Path) -> None:
-    """Before anything is written through it: it is as a writer asks for, and of this collection."""
+    """Check that the catalog is valid and belongs to this collection, before anything is written through it."""
     try:
         check_version(path)
         with closing(open_catalog(path)) as connection:
@@ -164,7 +164,7 @@ def _check_catalog(tape: Tape, path: Path) -> None:
 
 
 def _check_files(tape: Tape, connection: Connection) -> None:
-    """The catalog lists the very files that have come: what it lists, writers unlink some day."""
+    """Check that the catalog lists exactly the archived files, since writers will unlink files that it lists."""
     f = t.files.c
     listed = {
         (path, size, sha256) for path, size, sha256 in connection.execute(select(f.path, f.size, f.sha256))
@@ -179,7 +179,7 @@ def _is_listed(path: str) -> bool:
 
 
 def _identify(connection: Connection, root: Path, work: Path) -> None:
-    """Make it a collection of its own: another uuid, also in the files that state it."""
+    """Give the collection a new uuid, also in the files that contain it."""
     uuid = str(uuid4())
     set_meta(connection, "uuid", uuid)
     f = t.files.c

@@ -1,7 +1,7 @@
-"""Members of a tar, one after the other: as many headers as we write, and none that we do not.
+"""Read and write the members of a tar in sequence, allowing only headers that we write.
 
-Headers are those of the standard library (GNU format, so that sizes are not bounded). Its reader is not used: it takes
-links, devices and headers of any size from whoever made the archive. Memory is bounded by one chunk.
+Headers come from the standard library (GNU format, so that sizes are unlimited). Its reader is not used, because it
+accepts links, devices and headers of any size from untrusted archives. Memory is bounded by one chunk.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from imseek.errors import BackupError
 CHUNK: Final = 2**20
 _BLOCK: Final = tarfile.BLOCKSIZE
 _END: Final = bytes(2 * _BLOCK)
-#: Zeros after the end, which writers of tar fill their last record with.
+#: Maximum bytes of zeros after the end: tar writers pad their last record.
 _MOST_PADDING: Final = 2**20
-#: A name that does not fit into a header has a member of its own before it.
+#: Maximum bytes of a long name, which has a member of its own.
 _MOST_NAME: Final = 1024
 
-#: What unpacks a file that begins so.
+#: By magic number, the command that decompresses a file.
 _UNPACK: Final = {b"\x1f\x8b": "gzip -dc", b"\x28\xb5": "zstd -dc", b"\xfd7": "xz -dc"}
 
-#: Is told how many bytes have passed, and may raise to end the work.
+#: Receives the number of bytes just copied; may raise to cancel.
 Tell = Callable[[int], None]
 
 
@@ -34,7 +34,7 @@ class Sink(Protocol):
 
 
 class Stream(Protocol):
-    """Gives at most ``size`` bytes, and none at its end only."""
+    """Returns at most ``size`` bytes, and none only at its end."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -46,7 +46,7 @@ def header(name: str, size: int, mtime: int) -> bytes:
 
 
 def copy(source: Stream, entry: Entry, out: Sink, tell: Tell) -> bool:
-    """Exactly ``entry.size`` bytes; returns whether they were those that are on record.
+    """Copy exactly ``entry.size`` bytes; returns whether their sha256 matches.
 
     Raises EOFError where there are fewer.
     """
@@ -71,9 +71,10 @@ def end() -> bytes:
 
 
 class Tape:
-    """An archive that is read from its beginning to its end. ``name`` is the name that messages use.
+    """Reads an archive from beginning to end. ``name`` is used in messages.
 
-    Raises BackupError where there is none or its manifest is damaged, FormatVersionError, and what ``stream`` raises.
+    Raises BackupError where it is no archive or its manifest is damaged, FormatVersionError, and whatever ``stream``
+    raises.
     """
 
     def __init__(self, stream: Stream, name: str) -> None:
@@ -87,9 +88,9 @@ class Tape:
         self._skip(first.size, NAME)
 
     def members(self, tell: Tell) -> Iterator[tuple[Entry, Callable[[Sink], None]]]:
-        """Every file that the manifest lists, and nothing else, with what copies its bytes and checks them.
+        """Yield every file of the manifest, and nothing else, with a function that copies and verifies its bytes.
 
-        It must be copied before the next one is asked for. Ends when all have come and the archive has ended.
+        Call that before asking for the next file. Raises BackupError for a missing, unexpected or damaged file.
         """
         waiting = {f"{FOLDER}/{entry.path}": entry for entry in self.manifest.entries}
         while (found := self._header()) is not None:
@@ -119,7 +120,7 @@ class Tape:
         self._finish()
 
     def _header(self, *, first: bool = False) -> tarfile.TarInfo | None:
-        """The next member, a plain file; None at the end."""
+        """Read the header of the next member, a regular file; None at the end."""
         long_name: str | None = None
         while True:
             block = self._first_block() if first else self._exactly(_BLOCK, "the head of a file")
@@ -147,7 +148,7 @@ class Tape:
             return found
 
     def _first_block(self) -> bytes:
-        """The first block. What is too short for one is a backup that was cut short only where it begins like one."""
+        """Read the first block. A shorter file is reported as a truncated backup only if it begins like one."""
         block = b""
         while len(block) < _BLOCK and (part := self._stream.read(_BLOCK - len(block))):
             block += part
@@ -178,7 +179,7 @@ class Tape:
         return BackupError(f"{self.name} is cut short: it ends in {what}")
 
     def _finish(self) -> None:
-        """Read to the end of the stream, so that a writer to a pipe does not find it closed."""
+        """Read to the end of the stream, so that a writer to a pipe gets no error."""
         seen = 0
         while part := self._stream.read(CHUNK):
             seen += len(part)

@@ -1,5 +1,5 @@
-"""What a Milvus holds of a published collection, and how it is read and written. The only importer of pymilvus.
+"""Read and write published collections in Milvus. The only importer of pymilvus.
 
-``address`` reads addresses, ``client`` speaks to Milvus, ``layout`` says what lies there, ``record`` keeps what is
-known of a publication beside its rows.
+``address`` parses addresses, ``client`` talks to Milvus, ``layout`` defines collections and fields, ``record`` keeps
+the metadata of a publication beside its rows.
 """

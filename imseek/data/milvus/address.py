@@ -11,24 +11,26 @@ from urllib.parse import quote, unquote, urlsplit
 
 from imseek.errors import UsageError
 
-#: Where the token of a cluster is read from: ``user:password``, or an API key. Never from an address.
+#: Environment variable with a cluster's token: ``user:password``, or an API key. Never part of an address.
 TOKEN_VARIABLE: Final = "IMSEEK_MILVUS_TOKEN"  # noqa: S105 - the name of a variable
-#: What a publication is called where the address does not say.
+#: Name of a publication where the address has none.
 DEFAULT: Final = "imseek"
 PORT: Final = 19530
 
 SCHEMES: Final = ("milvus://", "milvus+https://")
-#: What a path has to end with to be one of Milvus Lite.
+#: Endings of a Milvus Lite path.
 _LITE: Final = (".db", ".milvus")
-#: What Milvus takes as a name; it takes 255 characters, of which we add some.
+#: Names that Milvus accepts, up to 255 characters, some of which we append.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _SHOWN: Final = "milvus:///folder/photos.db#name, or milvus://host:19530/database/name"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``path`` is where Milvus Lite keeps its files, None for a cluster; then there are ``host``, ``port``,
-    ``database`` and ``secure`` (TLS). ``name`` is that of the publication there."""
+    """Address of a publication, called ``name``, in Milvus Lite (``path``) or in a cluster.
+
+    For a cluster ``path`` is None, and ``host``, ``port``, ``database`` and ``secure`` (TLS) apply.
+    """
 
     name: str
     path: Path | None = None
@@ -45,7 +47,7 @@ class Address:
 
     @property
     def uri(self) -> str:
-        """As pymilvus takes that of a cluster."""
+        """URI of a cluster in pymilvus' form."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
 
@@ -55,7 +57,7 @@ def is_address(text: object) -> bool:
 
 
 def parse(text: str) -> Address:
-    """Also of ``photos.db``, ``http://host:19530`` and ``https://…``, as they are typed. Raises UsageError."""
+    """Parse an address; also accepts ``photos.db``, ``http://host:19530`` and ``https://…``. Raises UsageError."""
     lowered = text.lower()
     if not lowered.startswith((*SCHEMES, "http://", "https://")):
         path, _, name = text.partition("#")
@@ -105,7 +107,7 @@ def _refused(text: str) -> UsageError:
 
 
 def _without_secrets(text: str) -> str:
-    """An address as it may be shown: without user, password and parameters."""
+    """Remove user, password and parameters from an address for display."""
     scheme, mark, rest = text.partition("://")
     if not mark:
         return text

@@ -1,4 +1,4 @@
-"""A connection to a Milvus: Milvus Lite in this process, or a cluster. Its errors become ours here."""
+"""A connection to Milvus: Milvus Lite in this process, or a cluster. Translates its errors into ours."""
 
 from __future__ import annotations
 
@@ -25,21 +25,23 @@ from imseek.errors import (
 )
 from imseek.types import Float32
 
-#: Seconds that a Milvus may take for one request; for one that writes, in which Milvus Lite now and then sorts all
-#: that it has.
+#: Seconds allowed for a request, and for one that writes, during which Milvus Lite may sort all its data.
 TIMEOUT: Final = 60.0
 _WRITING: Final = 600.0
-#: Seconds that it may take to answer at all.
+#: Seconds allowed for the first answer.
 _GREETING: Final = 10.0
-#: Rows that one search or query may give (`quotaAndLimits.limits.topK` and `maxQueryResultWindow` of a cluster).
+#: Maximum rows of one search or query (`quotaAndLimits.limits.topK` and `maxQueryResultWindow` of a cluster).
 DEEPEST: Final = 16_384
-#: Ids that a filter lists at most.
+#: Maximum ids in one filter.
 _LISTED: Final = 4096
 
 
 class Client:
-    """Safe to use from several threads. Raises MissingExtraError, UsageError, ServerError, LockedError, StorageError;
-    with ``create`` a Milvus Lite that is not there is made, else it raises CollectionNotFoundError."""
+    """A thread-safe client of Milvus.
+
+    Raises MissingExtraError, UsageError, ServerError, LockedError, StorageError. With ``create`` a missing Milvus Lite
+    is created; otherwise it raises CollectionNotFoundError.
+    """
 
     def __init__(self, address: Address, *, create: bool = False) -> None:
         client_class = _client_class()
@@ -74,7 +76,10 @@ class Client:
             return bool(self._client.has_collection(name, timeout=TIMEOUT))
 
     def create(self, name: str, fields: Sequence[Field], *, strong: bool = False) -> None:
-        """``strong``: who reads sees what was written before; else what was written a moment ago may not be seen."""
+        """Create a Milvus collection.
+
+        With ``strong``, reads see all earlier writes; otherwise they may miss recent ones.
+        """
         from pymilvus import DataType
 
         with self._explained():
@@ -103,7 +108,7 @@ class Client:
             self._client.drop_collection(name, timeout=TIMEOUT)
 
     def flush(self, name: str) -> None:
-        """What was written is on disk, then."""
+        """Make all writes so far durable."""
         with self._explained():
             self._client.flush(name, timeout=_WRITING)
 
@@ -119,7 +124,7 @@ class Client:
                 self._client.delete(name, ids=list(ids[start : start + _LISTED]), timeout=_WRITING)
 
     def get(self, name: str, ids: Sequence[int | str], fields: Sequence[str]) -> list[dict[str, Any]]:
-        """Rows by primary key, those that there are, in no order."""
+        """Return the existing rows of these primary keys, in no particular order."""
         found: list[dict[str, Any]] = []
         for start in range(0, len(ids), 1000):
             part = list(ids[start : start + 1000])
@@ -143,7 +148,7 @@ class Client:
             return int(found[0]["count(*)"])
 
     def everything(self, name: str, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        """All rows, some thousands at a time, each once."""
+        """Yield all rows once each, in batches of some thousands."""
         with self._ready(name):
             rows = self._client.query_iterator(
                 name, batch_size=DEEPEST, output_fields=list(fields), timeout=TIMEOUT
@@ -161,7 +166,7 @@ class Client:
     def search(
         self, name: str, field: str, queries: Float32, limit: int, filter_: str
     ) -> list[tuple[npt.NDArray[np.int64], Float32, Float32]]:
-        """For each of ``queries`` (q, dim): ids (m,), Milvus' cosines (m,), and the rows themselves (m, dim)."""
+        """For each of ``queries`` (q, dim), return ids (m,), Milvus' cosines (m,) and the stored vectors (m, dim)."""
         with self._ready(name):
             found = self._client.search(
                 name,
@@ -187,7 +192,7 @@ class Client:
 
     @contextmanager
     def _ready(self, name: str) -> Iterator[None]:
-        """For reading: a collection that a Milvus has not loaded answers nothing."""
+        """Context for a read: loads the collection first, as Milvus requires, and translates errors."""
         if name not in self._loaded:
             with self._explained():
                 self._client.load_collection(name, timeout=_WRITING)
@@ -223,13 +228,13 @@ def _client_class() -> Any:
         from pymilvus import MilvusClient
     except ImportError as error:
         raise MissingExtraError("pymilvus", "milvus") from error
-    # It prints tracebacks of its own for what it raises, too.
+    # pymilvus also logs tracebacks for what it raises.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     return MilvusClient
 
 
 class _Lite:
-    """Milvus Lites that run in this process: one for each folder, however many connections there are to it."""
+    """Milvus Lite servers in this process: one per folder, shared by all connections to it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -245,7 +250,7 @@ class _Lite:
             if uri is None:
                 _check_folder(path, create=create)
                 _remove_half_indexes(path)
-                # They tell by tracebacks why one cannot start, and what of Milvus a Lite has not.
+                # They log tracebacks for a failed start and for features that Lite lacks.
                 for name in ("milvus_lite", "grpc._server"):
                     logging.getLogger(name).setLevel(logging.CRITICAL)
                 uri = server_manager_instance.start_and_get_uri(str(path))
@@ -271,7 +276,7 @@ _LITE: Final = _Lite()
 
 
 def _check_folder(path: Path, *, create: bool) -> None:
-    """Milvus Lite takes any folder for its own, and makes one that is not there."""
+    """Check that a path is, or may become, a Milvus Lite folder, since Milvus Lite accepts or creates any."""
     if path.is_file():
         raise UsageError(
             f"{path} is a file: Milvus Lite 3 keeps a folder, and cannot read what earlier ones kept",
@@ -296,12 +301,15 @@ def _check_folder(path: Path, *, create: bool) -> None:
 
 
 def _remove_half_indexes(path: Path) -> None:
-    """Milvus Lite (3.0) writes an index straight to its name: killed while it does, what is left can never be loaded
-    again, and neither can its collection. It makes anew, of the rows, an index that is not there."""
+    """Remove incomplete index files, which Milvus Lite rebuilds from the rows.
+
+    Milvus Lite (3.0) writes an index directly under its final name. If it is killed while doing so, neither that index
+    nor its collection can be loaded again.
+    """
     for index in path.glob("**/indexes/*.flat.idx"):
         try:
             np.load(index, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError):  # Of a wrong header, or shorter than that says.
+        except (ValueError, EOFError):  # The header is invalid, or the file is too short for it.
             with suppress(OSError):
                 index.unlink()
 

@@ -1,8 +1,8 @@
-"""What lies in Milvus: one row per image in a collection of rows, and one collection that tells about them.
+"""Layout of a publication in Milvus: a collection with one row per image, and one that describes it.
 
-Of a publication called ``photos`` the collections are ``photos_about`` and ``photos_rows1``; where columns or encoders
-change, rows are written to ``photos_rows2``, and ``photos_about`` says which of them is searched. Everything is of
-kinds that Milvus Lite and a cluster both have: float32 vectors, which hold float16 rows bit by bit.
+A publication called ``photos`` has the collections ``photos_about`` and ``photos_rows1``. When columns or encoders
+change, rows go to ``photos_rows2``, and ``photos_about`` says which of them is searched. It uses only types that Milvus
+Lite and clusters share: float32 vectors, which represent float16 rows exactly.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from imseek.types import SpaceInfo
 
-#: Version of this layout. A record of a later one is refused, one of an earlier is published anew.
+#: Version of this layout. A record of a later version is rejected, one of an earlier version is published again.
 VERSION: Final = 1
 
-#: The most bytes of a text.
+#: Maximum bytes of a text.
 LONGEST: Final = 65_535
-#: Fields that a collection of Milvus has at most (`proxy.maxFieldNum`).
+#: Maximum fields of a Milvus collection (`proxy.maxFieldNum`).
 MOST_FIELDS: Final = 64
-#: The most tags of an image, and bytes of one, which imseek lets have 200 characters.
+#: Maximum tags of an image, and bytes of a tag, which imseek limits to 200 characters.
 MOST_TAGS: Final = 1024
 LONGEST_TAG: Final = 800
 
@@ -32,7 +32,7 @@ TAGS: Final = "tags"
 MARKS: Final = "tag_marks"
 
 _SAFE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
-#: Words of Milvus' expressions, and our own fields.
+#: Keywords of Milvus' expressions, and our own fields.
 _TAKEN: Final = frozenset(
     "and or not in like is null exists true false iso interval array_contains array_contains_all array_contains_any "
     "array_length json_contains json_contains_all json_contains_any text_match phrase_match count random_sample "
@@ -42,7 +42,7 @@ _TAKEN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a collection of Milvus; ``kind`` is a name in pymilvus' ``DataType``."""
+    """A field of a Milvus collection; ``kind`` is a member name of pymilvus' ``DataType``."""
 
     name: str
     kind: str
@@ -51,7 +51,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that filters can name: its name and kind in imseek, and the field that holds it."""
+    """A column that filters can use: its name and kind in imseek, and its field in Milvus."""
 
     name: str
     kind: str
@@ -71,13 +71,15 @@ def vector(space: SpaceInfo) -> str:
 
 
 def said(space: SpaceInfo) -> str:
-    """Of a space of captions: whether an image has one."""
+    """Field of a caption space: whether an image has a caption."""
     return f"said_{space.space_id}"
 
 
 def columns(known: Iterable[tuple[str, str]], taken: int) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """Fields for columns of some kinds (``int``, ``float``, ``text``, ``bool``, ``time``), and the names of those for
-    which there is none left beside ``taken`` others."""
+    """Assign fields to columns, beside ``taken`` others; also returns the names of columns for which none is left.
+
+    Kinds are ``int``, ``float``, ``text``, ``bool`` and ``time``.
+    """
     found: list[Column] = []
     left: list[str] = []
     used = set(_TAKEN)
@@ -94,7 +96,7 @@ def columns(known: Iterable[tuple[str, str]], taken: int) -> tuple[tuple[Column,
     return tuple(found), tuple(left)
 
 
-#: By the kind of a column. Times are microseconds since 1970, by the camera's clock.
+#: Milvus type and options by column kind. Times are microseconds since 1970, by the camera's clock.
 _KINDS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "int": ("INT64", {}),
     "float": ("DOUBLE", {}),
@@ -105,7 +107,7 @@ _KINDS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 
 
 def fixed_fields(spaces: Sequence[SpaceInfo]) -> list[Field]:
-    """Those of every row: its id, vectors, tags, and what hits carry, as JSON."""
+    """Fields of every row: id, vectors, tags, and the JSON that hits carry."""
     found = [Field(ID, "INT64", {"is_primary": True})]
     for space in spaces:
         found.append(Field(vector(space), "FLOAT_VECTOR", {"dim": space.dim}))
@@ -129,7 +131,7 @@ def row_fields(spaces: Sequence[SpaceInfo], known: Sequence[Column]) -> list[Fie
     return found
 
 
-#: Every collection of Milvus has a vector: that of the record means nothing.
+#: A Milvus collection must have a vector: that of the record is a dummy.
 NOTHING: Final = {"nothing": [0.0, 1.0]}
 ABOUT_FIELDS: Final = (
     Field("key", "VARCHAR", {"is_primary": True, "max_length": 64}),
@@ -139,7 +141,7 @@ ABOUT_FIELDS: Final = (
 
 
 def mark(tag: str) -> str:
-    """A tag as a piece of ``tag_marks``: of letters and digits alone, so that LIKE finds it whatever it holds."""
+    """Encode a tag for ``tag_marks`` in letters and digits only, so that LIKE finds any tag."""
     return f" {tag.encode().hex()} "
 
 

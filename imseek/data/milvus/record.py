@@ -1,4 +1,4 @@
-"""What a Milvus is told about the rows of a publication: whose they are, of which generation, and what they mean."""
+"""The record of a publication in Milvus: owner, generation and schema of its rows, and the lease of its writer."""
 
 from __future__ import annotations
 
@@ -29,17 +29,20 @@ _NOW: Final = "now"
 _LEASE: Final = "lease"
 _BEGUN: Final = "begun"
 _PIECE: Final = 30_000
-#: Pieces that a record has at most.
+#: Maximum pieces of a record.
 _MOST: Final = 10_000
-#: Seconds after which the lease of another host counts as left behind.
+#: Seconds after which the lease of another host counts as abandoned.
 _LEFT: Final = 300.0
-#: How often a record is read again that another process is just replacing.
+#: Attempts to read a record that another process is replacing.
 _AGAIN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """``rows`` is the collection of Milvus that holds them; ``samples`` are ids by space and size, as texts."""
+    """Metadata of a publication.
+
+    ``rows`` is the Milvus collection that holds them; ``samples`` are ids by space and size, as texts.
+    """
 
     uuid: str
     created: str
@@ -56,7 +59,7 @@ class Record:
 
     @property
     def shape(self) -> str:
-        """What rows are like: those of two records of one shape can lie in one collection of Milvus."""
+        """Digest of the row schema: records of the same shape can share one Milvus collection."""
         spaces = [(one.space_id, one.fingerprint, one.dim, one.modality) for one in self.spaces]
         columns = [asdict(column) for column in self.columns]
         text = json.dumps([self.version, spaces, columns])
@@ -76,7 +79,7 @@ class Record:
 
     @classmethod
     def of(cls, text: str) -> Record:
-        """Raises FormatVersionError, and ValueError, KeyError or TypeError for what is no record."""
+        """Decode a record. Raises FormatVersionError, and ValueError, KeyError or TypeError for an invalid one."""
         document = json.loads(text)
         if document["version"] > layout.VERSION:
             raise FormatVersionError(
@@ -94,13 +97,13 @@ class Record:
 
 
 def seal(client: Client) -> str | None:
-    """What tells one record from the next; None where nothing is published. One small request."""
+    """Return a stamp that differs between records; None where nothing is published. One small request."""
     found = _values(client, [_NOW])
     return found.get(_NOW)
 
 
 def read(client: Client) -> Record:
-    """Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError."""
+    """Read the record. Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError."""
     for attempt in range(_AGAIN):
         time.sleep(0.1 * attempt)
         if (now := seal(client)) is None:
@@ -122,7 +125,7 @@ def read(client: Client) -> Record:
 
 
 def write(client: Client, record: Record) -> None:
-    """In one request: readers find the old record, or the new one."""
+    """Write the record in one request: readers find either the old record or the new one."""
     text = record.text()
     pieces = [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
     now = json.dumps([len(pieces), hashlib.sha256(text.encode()).hexdigest()])
@@ -133,7 +136,7 @@ def write(client: Client, record: Record) -> None:
 
 
 def begin(client: Client, shape: str) -> None:
-    """To be told before rows of that shape are written anew: a run after this one may go on with them."""
+    """Note that rows of that shape are about to be written anew, so that a later run can continue them."""
     client.upsert(layout.about(client.address.name), [{"key": _BEGUN, "value": shape, **layout.NOTHING}])
 
 
@@ -153,8 +156,11 @@ def _values(client: Client, keys: Sequence[str]) -> dict[str, str]:
 
 
 class Lease:
-    """The right to publish, told to other processes by a row of the record. Milvus has no locks: two that begin in the
-    same instant both write it, and the one whose row is gone when it looks again stops."""
+    """Exclusive right to publish, recorded as a row that other processes see.
+
+    Milvus has no locks: if two start at the same instant, both write the row, and the one whose row is gone when it
+    checks again stops.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -163,7 +169,7 @@ class Lease:
         self._host = socket.gethostname()
 
     def take(self) -> None:
-        """Raises LockedError."""
+        """Acquire the lease. Raises LockedError."""
         held = pending(self._client)
         if held is not None and self._is_alive(held):
             raise LockedError(
@@ -174,7 +180,7 @@ class Lease:
         self.check()
 
     def renew(self) -> None:
-        """Raises LockedError where another one publishes, too."""
+        """Renew the lease. Raises LockedError where another process publishes too."""
         self.check()
         self._write()
 
@@ -190,7 +196,7 @@ class Lease:
         self._client.flush(self._where)
 
     def leave(self) -> None:
-        """Let others publish, and readers know that this was not completed. Raises as Milvus does."""
+        """Release the lease but mark the publication as incomplete, for readers. Raises as Milvus does."""
         self._write(ended=True)
         self._client.flush(self._where)
 
@@ -216,7 +222,7 @@ class Lease:
 
 
 def _runs(pid: object) -> bool:
-    """Whether there is such a process on this machine."""
+    """Whether a process with this id exists on this machine."""
     if not isinstance(pid, int) or not 0 < pid < 1 << 31:
         return False
     try:
@@ -229,7 +235,7 @@ def _runs(pid: object) -> bool:
 
 
 def pending(client: Client) -> Mapping[str, Any] | None:
-    """What a run that publishes has told, or one that was killed has left behind."""
+    """Read the lease of an active publisher, or one that a killed publisher left. None without one, {} if damaged."""
     text = _values(client, [_LEASE]).get(_LEASE)
     try:
         found = None if text is None else json.loads(text)

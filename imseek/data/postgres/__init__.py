@@ -1,5 +1,5 @@
-"""The catalog on a PostgreSQL server, for a collection that several hosts share. Only importer of psycopg.
+"""The catalog on a PostgreSQL server, for a collection that several hosts share. The only importer of psycopg.
 
-The folder then has ``catalog.json`` in place of ``catalog.sqlite`` and ``current.json``: it says where the catalog is.
-docs/decisions/0028-postgres.md says why it is as it is.
+The folder then has ``catalog.json``, the address of the catalog, in place of ``catalog.sqlite`` and ``current.json``.
+docs/decisions/0028-postgres.md explains the design.
 """

@@ -1,4 +1,4 @@
-"""Where the catalog of a collection lies: ``catalog.json``, and the URL that a user gives."""
+"""Address of a catalog on a server: ``catalog.json``, and the URL that a user gives."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from imseek.data import durable_files, layout
 from imseek.data.current_file import read_sealed
 from imseek.errors import CorruptCollectionError, UsageError
 
-#: What libpq takes for a URL.
+#: URL schemes that libpq accepts.
 SCHEMES = ("postgresql://", "postgres://")
-#: Parameters that would let a URL read the user's secrets, or say what the user's own settings do not.
+#: Parameters with secrets, or paths to them, which belong in the user's own settings.
 _SECRETS = ("password", "sslpassword", "passfile")
-#: What a URL may say: which server, which database, as whom, how safely, and how patiently. All else (files to read and
-#: to write, other addresses, options of the server, other ways to log in) is for the user's own settings.
+#: Parameters that a URL may have: server, database, user, security and timeouts. All others (files to read or write,
+#: other addresses, server options, other ways to log in) belong in the user's own settings.
 _PARAMETERS = frozenset(
     {
         *("host", "port", "dbname", "user", "service"),
@@ -32,15 +32,15 @@ _PARAMETERS = frozenset(
         *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     }
 )
-#: The certificates that the system trusts: the only ones that a URL may name.
+#: The system's trusted certificates: the only ones that a URL may name.
 _SYSTEM = "system"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A database, and by its ``uuid`` the collection whose catalog is meant. ``url`` has no password in it.
+    """A database URL, without a password, and the ``uuid`` of the collection whose catalog is there.
 
-    ``root`` is the folder of the collection, where it is known.
+    ``root`` is the folder of the collection, where known.
     """
 
     uuid: str
@@ -49,17 +49,17 @@ class Address:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The parameters of the URL, by libpq's names for them. Raises MissingExtraError."""
+        """Parameters of the URL by libpq's names. Raises MissingExtraError."""
         return dict(_parse(self.url))
 
     @property
     def schema(self) -> str:
-        """The catalog's own: a database holds any number of them."""
+        """Schema of this catalog: a database can hold any number of them."""
         return f"imseek_{UUID(self.uuid).hex}"
 
     @property
     def key(self) -> int:
-        """Of the advisory lock that the writer holds, 64 bits with a sign."""
+        """Signed 64-bit key of the writer's advisory lock."""
         return int.from_bytes(UUID(self.uuid).bytes[:8], "big", signed=True)
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Address:
 
 @lru_cache(maxsize=16)
 def checked(url: str) -> str:
-    """A URL as it may be recorded. Raises UsageError, which never repeats a password, and MissingExtraError."""
+    """Return a URL if it may be recorded. Raises UsageError, which never repeats a password, and MissingExtraError."""
     parameters = _parse(url)
     if any(name in parameters for name in _SECRETS):
         raise UsageError(
@@ -97,7 +97,7 @@ def _parse(url: str) -> Mapping[str, str]:
         )
     try:
         found = driver().conninfo.conninfo_to_dict(url) if url.isprintable() else None
-    except driver().ProgrammingError:  # What libpq says of a URL repeats parts of it, perhaps a password.
+    except driver().ProgrammingError:  # libpq's message repeats parts of the URL, perhaps a password.
         found = None
     if found is None:
         raise UsageError("that is no URL of a PostgreSQL database", hint="postgresql://USER@HOST/DATABASE")
@@ -105,12 +105,12 @@ def _parse(url: str) -> Mapping[str, str]:
 
 
 def read_address(root: Path) -> Address:
-    """Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError."""
+    """Read ``catalog.json``. Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError."""
     document = read_sealed(root, layout.ADDRESS)
     try:
         return Address(str(UUID(document["uuid"])), checked(document["url"]), root)
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
-        # Not what it says, which may be a password.
+        # Other messages may contain a password.
         why = f": {error}" if isinstance(error, UsageError) else ""
         raise CorruptCollectionError(
             f"{root / layout.ADDRESS} does not say where the catalog is{why}",

@@ -1,9 +1,9 @@
-"""The database servers that this user has allowed: the only ones that are ever connected to.
+"""The list of database servers that this user has allowed. No other server is ever contacted.
 
-A collection says itself where its catalog is, and it may come from anybody. So an address counts once its user has
-named it, by making a collection there or by moving one's catalog, or has agreed to it. The list is in imseek's home
-(``servers.json``, mode 0600): for each collection, by its uuid, every parameter of the URL. One that changes, be it the
-host or how the connection is secured, makes it another server.
+A collection names its own server, and may come from anyone. So an address counts only once the user has named it, by
+creating a collection there or moving a catalog to it, or has confirmed it. The list is in imseek's home
+(``servers.json``, mode 0600): for each collection uuid, every parameter of the URL. If one changes, be it the host or
+how the connection is secured, it is another server.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from imseek.data import user_home
 from imseek.data.postgres.address import Address
 from imseek.errors import StorageError, UntrustedServerError
 
-#: The file of the list, in imseek's home.
+#: File name of the list, in imseek's home.
 LIST_FILE: Final = "servers.json"
 _FORMAT: Final = 1
 
 
 def check_server(address: Address) -> None:
-    """Raise UntrustedServerError, which says what allows it, for a server that is not on the list; StorageError."""
+    """Raise UntrustedServerError, with a hint how to allow it, for a server that is not on the list; StorageError."""
     if _entry(address) in _read():
         return
     named = "this collection" if address.root is None else str(address.root)
@@ -38,7 +38,7 @@ def check_server(address: Address) -> None:
 
 
 def allow_server(address: Address) -> bool:
-    """Put a server on the list, for this collection; returns whether that is new. Raises StorageError."""
+    """Allow a server for this collection; returns whether it was new on the list. Raises StorageError."""
     with user_home.hold_lock(LIST_FILE):
         listed = _read()
         if (entry := _entry(address)) in listed:
@@ -48,7 +48,7 @@ def allow_server(address: Address) -> bool:
 
 
 def withdraw_server(address: Address) -> None:
-    """Take a server off the list again, for this collection; one that is not on it is fine. Raises StorageError."""
+    """Remove a server from this collection's list, if it is there. Raises StorageError."""
     with user_home.hold_lock(LIST_FILE):
         listed = _read()
         if (entry := _entry(address)) in listed:
@@ -57,7 +57,7 @@ def withdraw_server(address: Address) -> None:
 
 @contextmanager
 def allow_while_made(address: Address) -> Iterator[None]:
-    """Allow a server that the user has just named; where the body fails, the list is as before. Raises StorageError."""
+    """Allow a server that the user just named; undo that where the body fails. Raises StorageError."""
     is_new = allow_server(address)
     try:
         yield

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 class PostgresCatalog(Catalog):
-    """As :class:`Catalog`. Where the connection has broken, the next transaction begins on a new one.
+    """A :class:`Catalog` on PostgreSQL, which reconnects for the next transaction where a connection broke.
 
-    ``address`` is for another one than the folder tells of; ``fresh`` for one whose schema is still empty.
+    ``address`` overrides the one that the folder records; ``fresh`` allows a schema that is still empty.
     """
 
     is_shared = True
@@ -54,7 +54,7 @@ class PostgresCatalog(Catalog):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """As :meth:`Catalog.transaction`. One writer at a time: the others wait for its row, ten seconds at most."""
+        """As :meth:`Catalog.transaction`. Other writers wait up to ten seconds for this one's row lock."""
         generation = select(t.meta.c.value).where(t.meta.c.name == "generation").with_for_update()
         with self._translated(), self.engine.begin() as connection:
             connection.execute(generation)
@@ -64,10 +64,10 @@ class PostgresCatalog(Catalog):
         set_meta(connection, CURRENT, sealed(current).decode())
 
     def scrub(self) -> None:
-        """Write the tables anew, so that what was deleted is in no page of them.
+        """Rewrite the tables, so that deleted data remains in none of their pages.
 
-        The server's write-ahead log, its standbys and its backups are not ours. Readers are locked out of one table at
-        a time.
+        The server's write-ahead log, standbys and backups are out of our control. Each table in turn is locked for
+        readers.
         """
         with self._translated(), self.engine.connect() as connection:
             alone = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -75,7 +75,7 @@ class PostgresCatalog(Catalog):
                 alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table.name}")
 
     def fold(self) -> None:
-        """There is no log of ours."""
+        """Do nothing: the server owns the write-ahead log."""
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -84,11 +84,11 @@ class PostgresCatalog(Catalog):
 
 
 def _engine(connect_: Callable[[], psycopg.Connection[tuple[Any, ...]]]) -> Engine:
-    """With one connection, since transactions that write do not nest; another one where it has broken."""
+    """Create an engine with one connection, since write transactions do not nest; a broken one is replaced."""
 
     def connected() -> psycopg.Connection[tuple[Any, ...]]:
         connection = connect_()
-        connection.autocommit = False  # SQLAlchemy's dialect begins and ends transactions.
+        connection.autocommit = False  # SQLAlchemy's dialect manages transactions.
         return connection
 
     return create_engine(
@@ -114,7 +114,7 @@ def _translated(address: Address, *, writing: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def frozen(root: Path) -> Iterator[Connection]:
-    """The catalog as of one moment, for reading. No writer waits for it.
+    """Open a read connection that sees the catalog as of one moment. It does not block writers.
 
     Raises FormatVersionError for a catalog of a later imseek, StorageError, MissingExtraError.
     """
@@ -129,7 +129,7 @@ def frozen(root: Path) -> Iterator[Connection]:
 
 
 def make_schema(address: Address) -> None:
-    """Raises ReadOnlyError where the role may not make one."""
+    """Create the catalog's schema. Raises ReadOnlyError where the role may not."""
     try:
         _run(address, f'CREATE SCHEMA "{address.schema}"')
     except ReadOnlyError as error:
@@ -137,7 +137,7 @@ def make_schema(address: Address) -> None:
 
 
 def drop_schema(address: Address) -> None:
-    """Remove a catalog with all that is in it; one that is not there is fine."""
+    """Drop a catalog with all its content, if it exists."""
     _run(address, f'DROP SCHEMA IF EXISTS "{address.schema}" CASCADE')
 
 

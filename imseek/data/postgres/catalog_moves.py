@@ -1,8 +1,8 @@
-"""Moving a catalog from its file into a database, back, or telling the collection that the database has moved.
+"""Move a catalog from its file into a database or back, or record that its database has moved.
 
-The catalog is copied row by row under the writer's lock. Then ``catalog.json`` appears, or goes: that is the switch.
-Dying before leaves the catalog where it was, with a copy that nobody refers to; dying after it leaves files that nobody
-reads, which the next move of the kind removes.
+Rows are copied under the writer's lock. Creating or removing ``catalog.json`` is the switch. A crash before it leaves
+the catalog where it was, with an unused copy; a crash after it leaves unused files, which the next move in the same
+direction removes.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from imseek.data.trust import check_trusted
 from imseek.errors import CorruptCollectionError, ImseekError, UsageError
 from imseek.types import CatalogReport
 
-#: What stands for the file in the folder, instead of a URL.
+#: The target that means the catalog file in the folder, instead of a URL.
 FILE = "sqlite"
 
-#: What a collection has whose catalog is a file, and no other.
+#: Files that only a collection with a catalog file has.
 _OF_FILES = (
     layout.CATALOG,
     *layout.CATALOG_COMPANIONS,
@@ -42,10 +42,10 @@ _OF_FILES = (
 
 
 def move(root: Path, to: str) -> CatalogReport:
-    """Move the catalog of the collection at ``root`` to a database's URL, or with ``sqlite`` into the folder.
+    """Move the catalog of the collection at ``root`` to a database URL, or with ``sqlite`` into the folder.
 
-    Where it is in a database already, the URL is another way to the same catalog (its server has another name now, or
-    it was dumped and restored): then nothing is copied. Raises UsageError, CollectionNotFoundError,
+    Where it is in a database already, the URL is taken as the new address of the same catalog (its server was renamed,
+    or it was dumped and restored), and nothing is copied. Raises UsageError, CollectionNotFoundError,
     UntrustedCollectionError, LockedError, ReadOnlyError, CorruptCollectionError, StorageError, MissingExtraError.
     """
     identity = read_identity(root)
@@ -61,7 +61,7 @@ def move(root: Path, to: str) -> CatalogReport:
 def _to_address(root: Path, identity: Identity, address: Address) -> CatalogReport:
     if identity.format == layout.FORMAT_ELSEWHERE and not (root / layout.CATALOG).exists():
         return _readdress(root, address)
-    if layout.is_elsewhere(root):  # A move that was cut short after its switch.
+    if layout.is_elsewhere(root):  # An earlier move was interrupted after its switch.
         _clear_away(root)
         return _readdress(root, address)
     return _to_server(root, address)
@@ -86,7 +86,7 @@ def _to_server(root: Path, address: Address) -> CatalogReport:
                 contextlib.closing(PostgresCatalog(root, address, fresh=True)) as target,
             ):
                 rows = _copied(source, target)
-            # Who knows format 1 only must not find a catalog that nobody keeps any more.
+            # A reader of format 1 must not find a stale catalog.
             identity = replace(read_identity(root), format=layout.FORMAT_ELSEWHERE)
             write_identity(root, identity, staging)
             write_address(root, address, staging)
@@ -107,7 +107,7 @@ def _to_file(root: Path) -> CatalogReport:
     if not layout.is_elsewhere(root):
         identity = read_identity(root)
         if identity.format == layout.FORMAT_ELSEWHERE and (root / layout.CATALOG).exists():
-            durable_files.fresh_folder(staging)  # A move that was cut short after its switch.
+            durable_files.fresh_folder(staging)  # An earlier move was interrupted after its switch.
             write_identity(root, replace(identity, format=layout.FORMAT), staging)
             return CatalogReport(FILE, 0)
         raise UsageError(f"the catalog of {root} is in SQLite already")
@@ -143,8 +143,8 @@ def _to_file(root: Path) -> CatalogReport:
 
 
 def _readdress(root: Path, address: Address) -> CatalogReport:
-    """Another URL of the catalog that the collection has."""
-    # Not the lock of the address on record, which may lead nowhere.
+    """Record another URL for the same catalog."""
+    # The recorded address may be unreachable, so its lock is not taken.
     with contextlib.closing(PostgresCatalog(root, address)) as catalog, catalog.transaction() as found:
         if get_meta(found, "uuid") != address.uuid:
             raise CorruptCollectionError(f"the catalog at {address} belongs to another collection")
@@ -165,7 +165,7 @@ def _refuse_taken(address: Address) -> None:
 
 
 def _copied(source: Catalog, target: Catalog) -> int:
-    """Copy every row, in one transaction; returns how many."""
+    """Copy every row in one transaction; returns the number of rows."""
     with source.transaction() as reading, target.transaction() as writing:
         rows = copy_rows(reading, writing)
         target.state(writing, current_of(writing))
@@ -173,5 +173,5 @@ def _copied(source: Catalog, target: Catalog) -> int:
 
 
 def _clear_away(root: Path) -> None:
-    """Remove what a collection has no more whose catalog lies elsewhere."""
+    """Remove the files that a collection with a catalog on a server does not have."""
     durable_files.remove_files([root / name for name in _OF_FILES])

@@ -1,7 +1,7 @@
-"""Asking a catalog on PostgreSQL as one in SQLite is asked: by the same SQL.
+"""Read a catalog on PostgreSQL with the same SQL as one in SQLite.
 
-Connections go back to a few that stay open, since most questions are small and a new session takes longer than they do.
-A connection that waits holds no transaction, and one that its server has ended is not taken again.
+A few connections stay open for reuse, since most queries take less time than a new session. An idle connection holds no
+transaction, and one that its server has closed is not reused.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from imseek.errors import CorruptCollectionError
 if TYPE_CHECKING:
     import psycopg
 
-#: Name in ``meta`` of what a SQLite collection has in ``current.json``.
+#: Name in ``meta`` of the document that a SQLite collection has in ``current.json``.
 CURRENT = "current"
 
-#: Connections that wait, to whichever catalogs: a server has a hundred or so for all of its clients.
+#: Maximum idle connections, over all catalogs: a server allows a hundred or so for all clients.
 _WAITING = 4
 
 
@@ -48,13 +48,13 @@ class Asking:
 
 @lru_cache(maxsize=256)
 def _translated(query: str) -> str:
-    """``?`` and ``:name``, as psycopg writes them. No query of ours has either in a literal."""
+    """Convert ``?`` and ``:name`` to psycopg's placeholders. No query of ours has either in a literal."""
     query = query.replace("%", "%%").replace("?", "%s")
     return re.sub(r"(?<![:\w]):([a-z_]\w*)", r"%(\1)s", query)
 
 
 class _Waiting:
-    """Open connections of this process that wait for the next question, the last one used at the end."""
+    """Idle connections of this process, the most recently used last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class _Waiting:
             self._open.clear()
 
     def _after_fork(self) -> None:
-        """What a child has inherited is its parent's: psycopg does not end a session of another process."""
+        """Drop connections inherited from a parent process: psycopg does not close those."""
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._open.clear()
@@ -101,7 +101,7 @@ def _waiting() -> _Waiting:
 
 @contextmanager
 def asking(root: Path) -> Iterator[Asking]:
-    """A read-only connection to the catalog of the collection at ``root``, for queries in the body of the ``with``.
+    """Borrow a read-only connection to the catalog of the collection at ``root`` for the body of the ``with``.
 
     Each query sees what is committed when it begins. Raises CorruptCollectionError, FormatVersionError, StorageError,
     MissingExtraError.
@@ -119,13 +119,13 @@ def asking(root: Path) -> Iterator[Asking]:
 
 
 def opened(root: Path) -> Asking:
-    """A connection as that of :func:`asking`, which the caller closes."""
+    """Open a connection as :func:`asking` does, which the caller closes."""
     return Asking(connect(read_address(root)))
 
 
 @contextmanager
 def told(root: Path) -> Iterator[None]:
-    """What psycopg raises, as our own errors."""
+    """Context manager that translates psycopg's errors into ours."""
     try:
         yield
     except driver().Error as error:
@@ -139,26 +139,26 @@ def told(root: Path) -> Iterator[None]:
 
 
 def check_version(address: Address) -> None:
-    """Raises FormatVersionError for a catalog of a later imseek. Imports SQLAlchemy."""
+    """Raise FormatVersionError for a catalog of a later imseek. Imports SQLAlchemy."""
     from imseek.data.migrations import refuse_later
 
     connection = connect(address)
     try:
         found = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()
     except driver().Error:
-        return  # There is none.
+        return  # There is no such table.
     finally:
         connection.close()
     refuse_later(0 if found is None else found[0])
 
 
 def stated(root: Path) -> dict[str, Any]:
-    """What a SQLite collection has in ``current.json``: of the newest generation. Raises as :func:`asking`."""
+    """Read the ``current.json`` document of the newest generation. Raises as :func:`asking`."""
     return unsealed(root, f"{layout.ADDRESS} (its catalog)", _meta(root, CURRENT).encode())
 
 
 def look(root: Path) -> tuple[int | str, ...]:
-    """What tells one generation from another, and one collection from another. Raises as :func:`asking`."""
+    """Return a stamp that differs between generations and collections. Raises as :func:`asking`."""
     return read_address(root).uuid, int(_meta(root, "generation"))
 
 
@@ -171,7 +171,7 @@ def _meta(root: Path, name: str) -> str:
 
 
 def is_locked(root: Path) -> bool:
-    """Whether a writer is at work now, on any host. Raises as :func:`asking`."""
+    """Whether a writer is active now, on any host. Raises as :func:`asking`."""
     query = (
         "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
         "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "

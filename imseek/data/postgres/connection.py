@@ -1,4 +1,4 @@
-"""Connections to the server: how they are made, and what a session of ours is set to."""
+"""Open connections to the server, and configure their sessions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from imseek.data.postgres.address import Address
 
-#: Where the URL says nothing of it. A host that is cut off is noticed within two minutes: till then its lock holds.
+#: Defaults where the URL has none. A host that is cut off is noticed within two minutes; until then its lock holds.
 _USUAL: dict[str, Any] = {
     "application_name": "imseek",
     "keepalives_idle": 60,
@@ -24,13 +24,13 @@ _USUAL: dict[str, Any] = {
     "keepalives_count": 6,
 }
 _CONNECT_SECONDS = 10
-#: The version of libpq that can refuse ways of authentication.
+#: First libpq version with ``require_auth``.
 _KNOWS_REQUIRE_AUTH = 160000
-#: The only one that tells a server nothing which it, or who listens, could log in with elsewhere (RFC 5802).
+#: The only method that sends nothing which the server or an eavesdropper could log in with elsewhere (RFC 5802).
 _SCRAM = "scram-sha-256"
 
-#: Nobody is to end a session of ours for being long idle (pictures are encoded), nor a commit for taking long.
-#: Acknowledged means durable, also where the server is set to be quick. Settings that an old server lacks are left out.
+#: A long idle session (while pictures are encoded) or a slow commit must not be terminated, and an acknowledged commit
+#: must be durable whatever the server's settings. Settings that an old server lacks are left out.
 _WRITERS: dict[str, str] = {
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -50,19 +50,19 @@ _DURABLE = (
 
 
 def driver() -> Any:
-    """psycopg. Raises MissingExtraError."""
+    """Import psycopg. Raises MissingExtraError."""
     try:
         import psycopg
-    except ImportError as error:  # Also where it finds no libpq.
+    except ImportError as error:  # Also raised where libpq is missing.
         raise MissingExtraError("psycopg", "postgres") from error
     return psycopg
 
 
 def connect(address: Address, *, writing: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
-    """A session in the catalog's schema, each statement its own transaction; one thread at a time may use it.
+    """Open a session in the catalog's schema, with autocommit, for one thread at a time.
 
-    Raises UntrustedServerError for a server that the user has not allowed, before anything is sent to it, StorageError
-    where there is none to be had, MissingExtraError.
+    Raises UntrustedServerError for a server that the user has not allowed, before contacting it; StorageError where
+    connecting fails; MissingExtraError.
     """
     from imseek.data.postgres.allowed_servers import check_server
 
@@ -86,10 +86,10 @@ def connect(address: Address, *, writing: bool = False) -> psycopg.Connection[tu
 
 
 def _authentication(parameters: Mapping[str, str]) -> dict[str, str]:
-    """How a server may have the user log in: by SCRAM, whatever it asks for, unless PGREQUIREAUTH says otherwise.
+    """Restrict how a server may authenticate the user: SCRAM only, unless PGREQUIREAUTH says otherwise.
 
-    A server on this machine may also ask for nothing (``trust``, ``peer``): then nothing is told. Raises StorageError
-    for a libpq that would answer to other ways.
+    A server on this machine may also require nothing (``trust``, ``peer``), since then nothing is revealed. Raises
+    StorageError for a libpq that cannot restrict it.
     """
     if driver().pq.version() < _KNOWS_REQUIRE_AUTH:
         raise StorageError(
@@ -103,7 +103,7 @@ def _authentication(parameters: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_local(parameters: Mapping[str, str]) -> bool:
-    """Whether every server that may be connected to is on this machine, as far as names and addresses say."""
+    """Whether every candidate server is on this machine, judging by names and addresses."""
     elsewhere = {"PGHOSTADDR", "PGSERVICE"} & set(os.environ)
     if elsewhere or "service" in parameters:
         return False
@@ -112,7 +112,7 @@ def _is_local(parameters: Mapping[str, str]) -> bool:
 
 
 def _is_this_machine(host: str) -> bool:
-    # None is the usual socket; a path is another one, and "@" begins an abstract one.
+    # An empty host is the default socket; a path is another one, and "@" begins an abstract one.
     if not host or host.startswith(("/", "@")) or host == "localhost":
         return True
     try:
@@ -139,8 +139,10 @@ def _set_up(connection: psycopg.Connection[tuple[Any, ...]], address: Address, w
 
 
 def is_alive(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
-    """Whether an idle connection is one still, as far as its server has said. It is asked only where there is something
-    to read: that it has ended the session, or a notice."""
+    """Whether an idle connection still works.
+
+    It is queried only where it has something to read: that the server ended the session, or a notice.
+    """
     if connection.closed:
         return False
     waiting = select.poll()

@@ -1,32 +1,32 @@
-"""PostgreSQL's errors in our terms. libpq repeats no password in them."""
+"""Translate PostgreSQL's errors into ours. libpq repeats no password in them."""
 
 from __future__ import annotations
 
 from imseek.data.system_errors import FREE_SPACE
 from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
 
-#: By SQLSTATE, whole or its class (the first two digits): PostgreSQL's documentation, appendix A.
+#: SQLSTATE codes or their classes (first two characters): PostgreSQL's documentation, appendix A.
 _BUSY = ("55P03", "40001", "40P01")  # lock_not_available, serialization_failure, deadlock_detected
 _READ_ONLY = ("25006", "42501")  # read_only_sql_transaction, insufficient_privilege
 _MISSING = ("3F000", "42P01", "42703")  # no such schema, table, column
 _FULL = ("53100",)  # disk_full
 _DAMAGED = ("XX001", "XX002")  # data_corrupted, index_corrupted
-_GONE = ("57P", "08")  # the server ends or begins, a connection breaks
-_OURS = ("22", "23", "42")  # data that do not fit, constraints, what is no SQL
+_GONE = ("57P", "08")  # the server stops or starts, a connection breaks
+_OURS = ("22", "23", "42")  # invalid data, constraints, invalid SQL
 
 
-#: What libpq says of a way to log in that ``require_auth`` does not allow.
+#: libpq's message for an authentication method that ``require_auth`` forbids.
 _REFUSED = "authentication method requirement"
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether an error is a mistake of ours, and says nothing of the server or of the user."""
+    """Whether an error is a bug of ours, and not a fault of the server or the user."""
     state = getattr(error, "sqlstate", None) or ""
     return state.startswith(_OURS) and state not in (*_READ_ONLY, *_MISSING)
 
 
 def storage_error(error: BaseException, where: str, *, writing: bool = False) -> StorageError:
-    """What an error of psycopg means for a user; ``where`` names the catalog."""
+    """Translate a psycopg error for the user; ``where`` names the catalog."""
     said = f"the catalog at {where}: {_first_line(error)}"
     state = getattr(error, "sqlstate", None) or ""
     if state in _BUSY:
@@ -46,13 +46,13 @@ def storage_error(error: BaseException, where: str, *, writing: bool = False) ->
         return StorageError(said, hint=f"on the server: {FREE_SPACE}")
     if state in _DAMAGED:
         return CorruptCollectionError(said, hint="the server's data are damaged: pg_amcheck, pg_restore")
-    if not state and _REFUSED in said:  # By us, see ``connection``.
+    if not state and _REFUSED in said:  # Refused by us, see ``connection``.
         hint = (
             "passwords are told by SCRAM only: set password_encryption and pg_hba.conf of the server to scram-sha-256; "
             "PGREQUIREAUTH allows other ways"
         )
         return StorageError(said, hint=hint)
-    if not state:  # libpq speaks: there is no connection, or no longer.
+    if not state:  # From libpq: the connection failed or was lost.
         hint = "is the server there? Passwords come from PGPASSWORD, ~/.pgpass or a service file"
         return StorageError(said, hint=hint)
     if state.startswith(_GONE):
@@ -62,5 +62,5 @@ def storage_error(error: BaseException, where: str, *, writing: bool = False) ->
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # Where several addresses were tried, the last lines say what became of each.
+    # If several addresses were tried, the last lines have the result of each.
     return lines[0] if lines else type(error).__name__

@@ -1,8 +1,8 @@
-"""The right to write a collection that several hosts share: an advisory lock of the server, held by one session.
+"""Writer lock of a collection that several hosts share: a server's advisory lock, held by one session.
 
-It is a courtesy: it tells the second writer at once that there is a first one. What protects the catalog from a writer
-who has lost the lock without knowing (its session was ended, its host was suspended) is that every transaction of a
-writer locks one row and looks there whether its run is still the one that goes on (:meth:`Writer.transaction`).
+It only tells a second writer at once that there is a first one. A writer may lose the lock without knowing (its session
+was ended, its host suspended). The catalog is protected from it because every write transaction locks one row and
+checks there that its run is still the current one (:meth:`Writer.transaction`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from imseek.errors import StorageError
 if TYPE_CHECKING:
     import psycopg
 
-#: A writer that was killed a moment ago may have a session still, until the server has noticed.
+#: The session of a writer killed a moment ago remains until the server notices.
 _WAIT_SECONDS = 1.0
 _PAUSE = 0.05
 
 
 class PostgresLock:
-    """As :class:`imseek.data.lock.WriterLock`."""
+    """A writer lock on the server, with the interface of :class:`imseek.data.lock.WriterLock`."""
 
     def __init__(self, root: Path) -> None:
         check_writable(root)
@@ -38,14 +38,14 @@ class PostgresLock:
         self._pid = 0
 
     def acquire(self) -> None:
-        """Raises LockedError when another writer is at work; it names its process. StorageError."""
+        """Acquire the lock. Raises LockedError, naming the process, while another writer works; StorageError."""
         self._take()
         self._folder = (self._root / layout.COLLECTION).stat()
 
     def check(self) -> None:
-        """Take the lock again where the session has ended that held it: a server was started anew.
+        """Take the lock again where its session has ended, as after a server restart.
 
-        Raises LockedError where another writer has it now, and StorageError where the folder no longer lies there.
+        Raises LockedError where another writer has it now, and StorageError where the folder was moved or replaced.
         """
         try:
             there = (self._root / layout.COLLECTION).stat()
@@ -63,7 +63,7 @@ class PostgresLock:
     def release(self) -> None:
         if self._session is not None and self._pid == os.getpid():
             with contextlib.suppress(driver().Error):
-                # The server sees that a session has ended when it comes to it, perhaps after somebody asks.
+                # The server may notice the end of a session only after another writer asks.
                 self._session.execute("SELECT pg_advisory_unlock(%s)", (self._address.key,))
             self._session.close()
         self._session = None

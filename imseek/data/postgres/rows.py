@@ -1,4 +1,4 @@
-"""The rows of a catalog, from one database into another."""
+"""Copy the rows of a catalog from one database into another."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _BATCH = 5_000
 
 
 def copy_rows(reading: Connection, writing: Connection) -> int:
-    """Copy every row, in the transactions of both; returns how many.
+    """Copy every row, in the transactions of both; returns the number of rows.
 
-    What ``meta`` says of the newest generation is left out: it is made anew where it is needed.
+    The current-generation document in ``meta`` is left out, since it is regenerated where needed.
     """
     rows = 0
     for table in t.metadata.sorted_tables:

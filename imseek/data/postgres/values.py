@@ -1,4 +1,4 @@
-"""How values go between PostgreSQL and Python so that both catalogs give the same."""
+"""Convert values between PostgreSQL and Python, so that both kinds of catalog return the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INSTEAD = "\N{REPLACEMENT CHARACTER}"
 
 
 class _Whole(Loader):
-    """``SUM`` over integers, which PostgreSQL gives as ``numeric``."""
+    """Loads ``SUM`` over integers, which PostgreSQL returns as ``numeric``, as int."""
 
     def load(self, data: Buffer) -> int:
         return int(bytes(data))
@@ -33,4 +33,4 @@ class _Unknown(StrDumperUnknown):
 def register(connection: Connection[Any]) -> None:
     connection.adapters.register_loader("numeric", _Whole)
     connection.adapters.register_dumper(str, _Text)
-    connection.adapters.register_dumper(str, _Unknown)  # The last one is the one that is taken first.
+    connection.adapters.register_dumper(str, _Unknown)  # The last one registered takes precedence.

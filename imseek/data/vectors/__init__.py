@@ -24,18 +24,18 @@ def open_index(
     snapshot: Snapshot | None = None,
     placement: Placement | None = None,
 ) -> VectorIndex:
-    """An index over ``segments`` of vectors of width ``dim``. ``kind`` is ``"faiss"`` or ``"memory"``.
+    """Open an index over ``segments`` of vectors of width ``dim``. ``kind`` is ``"faiss"`` or ``"memory"``.
 
-    With a ``snapshot`` of the space, a ``"faiss"`` index is approximate; whatever the snapshot lacks is scanned.
+    With a ``snapshot`` of the space, a ``"faiss"`` index is approximate; rows that the snapshot lacks are scanned.
 
-    With a ``placement``, candidates come from the cards that it names, and answers stay what they are.
+    With a ``placement``, candidates come from the GPUs that it names; answers stay the same.
 
-    What the index ``like``, if it is of the same kind, has made of a segment is taken over where ``rows`` is
-    the very same array: only new shards cost a copy, changed dead rows cost nothing, and what only the old
-    index needed is freed with it.
+    If ``like`` is an index of the same kind, what it built for a segment is reused where ``rows`` is the very same
+    array: only new shards cost a copy, changed dead rows cost nothing, and what only the old index needed is freed with
+    it.
 
-    Raises MissingExtraError where ``faiss`` is asked for and not installed, UsageError for an unknown kind,
-    and CorruptCollectionError for another width or a live row that is not finite.
+    Raises MissingExtraError where ``faiss`` is requested but not installed, UsageError for an unknown kind, and
+    CorruptCollectionError for another width or a live row that is not finite.
     """
     if kind == "memory":
         from imseek.data.vectors.reference_index import MemoryIndex
@@ -54,7 +54,7 @@ def open_index(
 
 
 def placement_on(device: str) -> Placement | None:
-    """What has candidates computed on a device as users name it; None for others than CUDA cards.
+    """Return the placement that computes candidates on a device named by the user; None unless it names CUDA GPUs.
 
     Raises MissingExtraError.
     """

@@ -1,4 +1,4 @@
-"""What a vector index holds, what it answers, and what every kind of index can do."""
+"""The input, the output and the interface of every kind of vector index."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Ids: TypeAlias = npt.NDArray[np.int64]
 
 
 class IdSet:
-    """Image ids, as a filter. What it takes to apply it is made once, however many searches it is used in.
+    """A set of image ids, used as a filter. Its lookup table is built once and reused by every search.
 
-    ``ids`` is int64 (n,), ascending, each once.
+    ``ids`` is int64 (n,), ascending, without duplicates.
     """
 
     __slots__ = ("__weakref__", "_mask", "ids")
@@ -32,7 +32,7 @@ class IdSet:
         return len(self.ids)
 
     def marks(self, ids: Ids) -> Bools:
-        """(m,): which of ``ids``, in any order, are in the set."""
+        """Return (m,): which of ``ids``, in any order, are in the set."""
         mask = self._dense()
         if mask is None:
             if not len(self.ids):
@@ -46,7 +46,7 @@ class IdSet:
         return found
 
     def _dense(self) -> Bools | None:
-        """(last id + 1,): True at each id; None where that would be far larger than the ids themselves."""
+        """Return a mask (last id + 1,), True at each id; None where it would be far larger than the ids themselves."""
         if self._mask is None and len(self.ids) and self.ids[0] >= 0 and self.ids[-1] < 64 * len(self.ids):
             mask = np.zeros(int(self.ids[-1]) + 1, np.bool_)
             mask[self.ids] = True
@@ -56,11 +56,11 @@ class IdSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """The vectors of one shard, as they lie on disk.
+    """The vectors of one shard, as stored on disk.
 
-    ``ids`` is int64 (n,), strictly ascending; ``rows`` is float16 (n, dim), C-contiguous, often a read-only
-    memory map: unit vectors rounded to float16, or zeros; ``dead`` holds the row numbers that are no longer
-    live, in any integer type and order.
+    ``ids`` is int64 (n,), strictly ascending; ``rows`` is float16 (n, dim), C-contiguous, often a read-only memory map:
+    unit vectors rounded to float16, or zeros; ``dead`` has the numbers of rows that are no longer live, in any integer
+    type and order.
 
     Raises CorruptCollectionError where the three do not fit together.
     """
@@ -82,7 +82,7 @@ class Segment:
             raise CorruptCollectionError(f"a dead row lies outside a shard of {len(self.rows)} rows")
 
     def searchable(self, allowed: IdSet | None = None) -> Bools:
-        """(n,): the rows that are live and whose id is in ``allowed`` (None allows every id)."""
+        """Return (n,): the rows that are live and whose id is in ``allowed`` (None allows every id)."""
         mask = np.ones(len(self.ids), np.bool_) if allowed is None else allowed.marks(self.ids)
         mask[self.dead] = False
         return mask
@@ -92,8 +92,8 @@ class Segment:
 class Matches:
     """The answer to one query: ``ids`` int64 (m,) and ``scores`` float32 (m,), best first.
 
-    Never padded: m is smaller than the k asked for where fewer rows could be found. Scores are exact (see
-    :mod:`imseek.data.vectors.scores`); equal scores come in ascending order of id.
+    Never padded: m is smaller than k where fewer rows were found. Scores are exact (see
+    :mod:`imseek.data.vectors.scores`); equal scores are in ascending order of id.
     """
 
     ids: Ids
@@ -105,14 +105,14 @@ class Matches:
 
 @runtime_checkable
 class VectorIndex(Protocol):
-    """Nearest neighbours by cosine among the live rows of some segments.
+    """Finds nearest neighbours by cosine among the live rows of some segments.
 
-    An index never changes, so any number of threads may search it. A new generation of a collection gets a new
-    index from :func:`imseek.data.vectors.open_index`, which takes over what the old one has of the same rows.
-    A live id occurs once among all segments: the catalog sees to that, an index does not check it.
+    An index never changes, so any number of threads may search it. A new generation of a collection gets a new index
+    from :func:`imseek.data.vectors.open_index`, which reuses what the old one has for the same rows. A live id occurs
+    once among all segments: the catalog ensures that, an index does not check it.
 
     There is no ``save``: exact kinds are built straight from the bytes of the shards, and an approximate one from a
-    snapshot on disk (:mod:`imseek.data.vectors.snapshot`), which is made by :mod:`imseek.data.snapshots`.
+    snapshot on disk (:mod:`imseek.data.vectors.snapshot`), which :mod:`imseek.data.snapshots` builds.
     """
 
     @property
@@ -122,16 +122,16 @@ class VectorIndex(Protocol):
     def segments(self) -> tuple[Segment, ...]: ...
 
     def __len__(self) -> int:
-        """How many rows are live."""
+        """The number of live rows."""
         ...
 
     @property
     def exact(self) -> bool:
-        """Whether every answer is exact, whatever is asked."""
+        """Whether every answer is exact, whatever the arguments."""
         ...
 
     def count(self, allowed: IdSet) -> int:
-        """How many live rows have an allowed id. Counted once for each set."""
+        """Return how many live rows have an allowed id. Counted once for each set."""
         ...
 
     def search(
@@ -143,14 +143,14 @@ class VectorIndex(Protocol):
         text: bool = False,
         exact: bool = False,
     ) -> list[Matches]:
-        """The ``k`` best rows for each of ``queries``, (q, dim) float32 of norm 1, in the order of queries.
+        """Return the ``k`` best rows for each of ``queries``, (q, dim) float32 of norm 1, in the order of queries.
 
-        ``allowed`` restricts the answer to these image ids, in any order; ids the index does not hold are passed
-        over, and an empty array allows nothing. An :class:`IdSet` is quicker where it is used again.
+        ``allowed`` restricts answers to these image ids, in any order; ids that the index lacks are ignored, and an
+        empty array allows nothing. An :class:`IdSet` is faster if it is used again.
 
-        An approximate kind finds each of the best with the recall that was measured for it, on vectors of pictures or
-        (``text``) of words, which are harder; with ``exact`` it misses none, in more time. Parameters travel with the
-        call, and nothing shared changes.
+        An approximate kind finds the best rows with the recall measured for it on queries by image or (``text``) by
+        text, which are harder; with ``exact`` it misses none, but takes longer. Parameters travel with the call, and
+        nothing shared changes.
 
         Raises QueryError for queries of another width, with NaN or infinity, or not of norm 1, and for k < 1.
         """

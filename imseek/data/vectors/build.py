@@ -1,7 +1,7 @@
-"""Making an approximate index from the live rows of a space, in bounded memory.
+"""Build an approximate index from the live rows of a space, in bounded memory.
 
-It is trained on a sample, and rows are added block by block from memory-mapped shards. So at most the codes, one block
-and the sample are held at a time.
+The index is trained on a sample, and rows are added block by block from memory-mapped shards. So only the codes, one
+block and the sample are in memory at a time.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from imseek.data.vectors.scores import row_norms
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.types import Float32
 
-#: Of k-means over the lists' centres (Lloyd 1982); more of them change recall by less than its error.
+#: Iterations of k-means for the lists' centres (Lloyd 1982); more change recall by less than its error.
 ITERATIONS = 8
 _BLOCK = 1 << 16
-#: What of the memory the sample may take.
+#: The sample may take one in this many parts of the memory.
 _SAMPLE_SHARE = 3
-#: Of codes other than lists, as many rows are enough.
+#: Training rows that are enough for codes, as opposed to lists.
 _CODE_ROWS = 1 << 16
 
-#: Told the share that is done, 0 to 1; raises to stop.
+#: Receives the share that is done, 0 to 1; raises to stop.
 Tell = Callable[[float], None]
 
 
 class LiveRows:
-    """The live rows of some segments, numbered one after another from 0."""
+    """The live rows of some segments, numbered consecutively from 0."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.segments = tuple(segments)
@@ -43,7 +43,7 @@ class LiveRows:
         return int(self._starts[-1])
 
     def section(self, start: int, stop: int) -> LiveRows:
-        """Those numbered ``start`` to before ``stop``."""
+        """Return the rows numbered from ``start`` to before ``stop``."""
         part = LiveRows(())
         firsts = self._starts[:-1]
         part.segments = self.segments
@@ -55,12 +55,12 @@ class LiveRows:
         return part
 
     def ids(self) -> Ids:
-        """Of all, in the order of their numbers."""
+        """Return the ids of all rows, in the order of their numbers."""
         each = (s.ids[at] for s, at in zip(self.segments, self._at, strict=True))
         return np.concatenate([np.empty(0, np.int64), *each])
 
     def take(self, numbers: Ids) -> tuple[Ids, Float32]:
-        """Ids and rows (m, dim) of ``numbers``, in their order once sorted."""
+        """Return ids and float32 rows (m, dim) of ``numbers``, in ascending order of number."""
         numbers = np.sort(numbers)
         ids, rows = [np.empty(0, np.int64)], []
         for n, (segment, at) in enumerate(zip(self.segments, self._at, strict=True)):
@@ -72,17 +72,17 @@ class LiveRows:
         return np.concatenate(ids), np.concatenate(rows)
 
     def blocks(self) -> Iterator[tuple[Ids, Float16]]:
-        """Ids and rows of all, some tens of thousands at a time."""
+        """Yield ids and stored rows of all, some tens of thousands at a time."""
         for segment, at in zip(self.segments, self._at, strict=True):
             for start in range(0, len(at), _BLOCK):
                 mine = at[start : start + _BLOCK]
                 yield segment.ids[mine], np.asarray(segment.rows[mine])
-                release(segment.rows)  # Else all that was read would stay resident.
+                release(segment.rows)  # Otherwise everything read would stay resident.
 
     def norm_range(self) -> tuple[float, float]:
-        """The smallest and the largest norm of a row that is not all zeros. Reads every row.
+        """Return the smallest and the largest norm of a row that is not all zeros. Reads every row.
 
-        Raises CorruptCollectionError where one holds NaN or infinity.
+        Raises CorruptCollectionError where one has NaN or infinity.
         """
         lo, hi = np.inf, 0.0
         for ids, rows in self.blocks():
@@ -97,7 +97,7 @@ class LiveRows:
 
 
 def build(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> Any:
-    """An index of ``factory`` over all ``rows``. Those numbered ``spared`` (ascending) are not trained on.
+    """Build an index of ``factory`` over all ``rows``. Rows numbered ``spared`` (ascending) are not trained on.
 
     Raises UsageError for a factory string that cannot be used.
     """
@@ -111,7 +111,7 @@ def build(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell
 def laid_out(
     rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell, *, room: int
 ) -> Any:
-    """An index of ``factory`` without rows, trained on ``rows`` but for those numbered ``spared`` (ascending).
+    """Train an index of ``factory`` without rows on ``rows``, except those numbered ``spared`` (ascending).
 
     Its lists have room for ``room`` rows like these. Raises UsageError for a factory string that cannot be used.
     """
@@ -139,9 +139,9 @@ def add(index: Any, rows: LiveRows, tell: Tell) -> None:
 
 
 def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, tell: Tell) -> Any:
-    """A CAGRA graph, made on the first GPU and kept as FAISS's HNSW of one level, which a CPU searches too.
+    """Build a CAGRA graph on the first GPU, and store it as FAISS's HNSW of one level, which a CPU can search too.
 
-    It wants all rows at once, and keeps them in float32. Raises UsageError where they do not fit twice.
+    It needs all rows at once, in float32. Raises UsageError where they do not fit twice.
     """
     if (needed := 2 * len(rows) * dim * 4) > memory:
         raise UsageError(
@@ -172,10 +172,10 @@ def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, tell: Tell) -> An
 
 
 def _lay_out(index: Any, lists: Any, sample: Float32, tell: Tell) -> None:
-    """Find the lists' centres, one iteration at a time, so that it can be told and stopped."""
+    """Train the lists' centres, one iteration at a time, so that progress can be reported and the work stopped."""
     sample = _transformed(index, sample)
     if len(sample) < lists.nlist:
-        return  # FAISS says that it needs more.
+        return  # FAISS reports that it needs more.
     centres = sample[np.random.default_rng(0).choice(len(sample), lists.nlist, replace=False)]
     for n in range(ITERATIONS):
         means = faiss.Kmeans(
@@ -191,7 +191,7 @@ def _lay_out(index: Any, lists: Any, sample: Float32, tell: Tell) -> None:
 
 
 def _reserve(index: Any, lists: Any, sample: Float32, rows: int) -> None:
-    """Make room in each list for about what comes: lists that grow by doubling would take twice the memory."""
+    """Reserve about the expected room in each list: lists that grow by doubling would take twice the memory."""
     if not isinstance(lists.invlists, faiss.ArrayInvertedLists) or isinstance(lists, faiss.IndexIVFFastScan):
         return
     few = sample[: min(len(sample), 8 * lists.nlist)]
@@ -200,11 +200,11 @@ def _reserve(index: Any, lists: Any, sample: Float32, rows: int) -> None:
     expected = (counts / max(1, len(few)) * rows * 1.15).astype(np.int64) + 16
     for n, size in enumerate(expected.tolist()):
         lists.invlists.resize(n, size)
-        lists.invlists.resize(n, 0)  # which keeps the room
+        lists.invlists.resize(n, 0)  # Keeps the room.
 
 
 def _transformed(index: Any, rows: Float32) -> Float32:
-    """``rows`` as the lists see them: rotated or reduced, where the index does that. What is untrained is trained."""
+    """Transform ``rows`` as the index does before its lists (rotation, reduction), training untrained transforms."""
     if isinstance(index, faiss.IndexPreTransform):
         for n in range(index.chain.size()):
             step = faiss.downcast_VectorTransform(index.chain.at(n))

@@ -1,4 +1,4 @@
-"""What the exact kinds share: the bookkeeping of segments, and the checks of what is asked."""
+"""The base class of exact indexes: tracks segments and validates queries."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from imseek.types import Float32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A segment, with what an index keeps of it: the norms (n,) of its rows, unless they are too many."""
+    """A segment with the norms (n,) of its rows, unless they are too many to store."""
 
     segment: Segment
     norms: Float32 | None
 
     def norms_of(self, at: Ids) -> Float32:
-        """Norms of the rows ``at``, in the shape of ``at``."""
+        """Return the norms of the rows ``at``, in the shape of ``at``."""
         if self.norms is not None:
             return self.norms[at]
         rows = self.segment.rows[at.reshape(-1)].astype(np.float32)
@@ -44,7 +44,7 @@ class Scope(Generic[P]):
 
 
 def all_norms(segment: Segment) -> Float32:
-    """Norms (n,) of the rows of a segment, which are read block by block."""
+    """Return the norms (n,) of the rows of a segment, which are read block by block."""
     norms = np.empty(len(segment.rows), np.float32)
     for block in blocks(*segment.rows.shape):
         norms[block] = row_norms(segment.rows[block].astype(np.float32))
@@ -52,7 +52,7 @@ def all_norms(segment: Segment) -> Float32:
 
 
 class ExactIndex(ABC, Generic[P]):
-    """A :class:`~imseek.data.vectors.base.VectorIndex` of one part per segment.
+    """A :class:`~imseek.data.vectors.base.VectorIndex` with one part per segment.
 
     Arguments and errors are those of :func:`imseek.data.vectors.open_index`.
     """
@@ -61,7 +61,7 @@ class ExactIndex(ABC, Generic[P]):
 
     def __init__(self, segments: Sequence[Segment], dim: int, *, like: object = None) -> None:
         self._dim = dim
-        # Arrays are the same where they are one object: every part of ``like`` keeps its own alive.
+        # Compare arrays by identity, which is safe: every part of ``like`` keeps its own alive.
         held = {id(p.segment.rows): p for p in like._parts} if isinstance(like, type(self)) else {}
         self._parts: tuple[P, ...] = tuple(self._part(s, held.get(id(s.rows))) for s in segments)
         self._known: WeakKeyDictionary[IdSet, tuple[Scope[P], ...]] = WeakKeyDictionary()
@@ -82,7 +82,7 @@ class ExactIndex(ABC, Generic[P]):
         return sum(scope.count for scope in self._scopes(allowed))
 
     def _scopes(self, allowed: IdSet | None) -> tuple[Scope[P], ...]:
-        """Where to search; of a set of ids, which is used again and again, that is found once."""
+        """Return the scopes to search; for a set of ids, which is used again and again, they are computed once."""
         if allowed is not None and (held := self._known.get(allowed)) is not None:
             return held
         scopes = []
@@ -103,7 +103,7 @@ class ExactIndex(ABC, Generic[P]):
         text: bool = False,
         exact: bool = False,
     ) -> list[Matches]:
-        del text, exact  # Of no matter here.
+        del text, exact  # Make no difference to an exact index.
         queries = unit_queries(queries, self._dim)
         if k < 1:
             raise QueryError(f"at least one result must be asked for, not {k}")
@@ -127,8 +127,8 @@ class ExactIndex(ABC, Generic[P]):
 
     @abstractmethod
     def _load(self, segment: Segment) -> P:
-        """What this kind keeps of a segment."""
+        """Build the data of this kind for a segment."""
 
     @abstractmethod
     def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[P]]) -> list[Matches]:
-        """The exact top ``k`` of every query; the scopes hold at least ``k`` rows together."""
+        """Return the exact top ``k`` of every query; the scopes have at least ``k`` rows together."""

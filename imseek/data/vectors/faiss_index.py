@@ -1,17 +1,15 @@
 """The FAISS index: an exact scan of the float16 rows, proved to return the exact top k.
 
-The bytes of a shard are the codes of FAISS's fp16 scalar quantizer, so an index is built by copying them.
-FAISS ranks by the raw dot product r = q·x, while a score divides by the norm |x|, and both round. So more
-rows than k are fetched and scored exactly, and the answer stands only if no row left out can reach the k-th
-score.
+The bytes of a shard are the codes of FAISS's fp16 scalar quantizer, so an index is built by copying them. FAISS ranks
+by the raw dot product r = q·x, while a score divides by the norm |x|, and both round. So more rows than k are fetched
+and scored exactly, and the answer stands only if no row left out can reach the k-th score.
 
-A float32 dot product of width n, summed in any order, is off by at most g·|q||x|, with g = n·2⁻²⁴ to first
-order (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, §3.1). So r/|x| and the score differ by
-at most 3g: g for FAISS's product, g for ours, and less than g for norms, which are rounded too. This bounds
-the scores of what was fetched, so that only those near the top need scoring, and of what was left out: its r
-is no larger than the last one fetched, and lo <= |x| <= hi within a segment. Where that bound is not strictly
-below the k-th score, more rows are fetched, in the end all of them: ties at the border are never cut in the
-wrong place.
+A float32 dot product of width n, summed in any order, is off by at most g·|q||x|, with g = n·2⁻²⁴ to first order
+(Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, §3.1). So r/|x| and the score differ by at most 3g: g
+for FAISS's product, g for ours, and less than g for norms, which are rounded too. This bounds the scores of fetched
+rows, so that only those near the top need scoring, and of rows left out: their r is no larger than the last one
+fetched, and lo <= |x| <= hi within a segment. Where that bound is not strictly below the k-th score, more rows are
+fetched, in the end all of them: ties at the cut-off are never broken wrongly.
 """
 
 from __future__ import annotations
@@ -35,14 +33,14 @@ from imseek.types import Float32
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
-#: The least bytes of codes that are worth a copy on a GPU.
+#: Minimum bytes of codes that are worth a copy on a GPU.
 LEAST_BYTES = 8 << 20
-# FAISS scans fp16 codes with vector instructions only where the width is a multiple of 8, best of 16, else
-# one number at a time (14 times slower at width 1395). So rows are padded with zeros.
+# FAISS scans fp16 codes with SIMD only where the width is a multiple of 8 (16 is best), otherwise one number
+# at a time (14 times slower at width 1395). So rows are padded with zeros.
 WIDTH_MULTIPLE = 16
-# From this many queries on, decoding the rows once and multiplying matrices beats a scan per query.
+# From this many queries on, decoding the rows once and multiplying matrices is faster than a scan per query.
 BATCH = 64
-# Queries whose candidates are held at the same time.
+# Queries whose candidates are in memory at the same time.
 QUERY_BLOCK = 1024
 
 
@@ -50,8 +48,8 @@ QUERY_BLOCK = 1024
 class _FlatPart(Part):
     """A segment with its FAISS index, and the range ``lo`` to ``hi`` of the norms of its rows.
 
-    ``codes`` is a view (n, dim) of the rows as FAISS holds them, in memory that ``flat`` owns: they are in RAM,
-    while a memory map may have to be read again. ``finite`` says whether dead rows are finite too.
+    ``codes`` is a view (n, dim) of the rows in the memory of ``flat``: unlike a memory map, it is in RAM and need not
+    be read again. ``finite`` says whether dead rows are finite too.
     """
 
     flat: Any
@@ -61,19 +59,19 @@ class _FlatPart(Part):
     finite: bool = True
 
     def cosines(self, query: Float32, at: Ids) -> Float32:
-        """Exact scores of the rows ``at`` (m,)."""
+        """Return exact scores of the rows ``at`` (m,)."""
         scores = np.empty(len(at), np.float32)
         for block in blocks(len(at), len(query)):
-            # Not FAISS's reconstruct_batch: for few rows, waking its threads costs more than the work.
+            # Not FAISS's reconstruct_batch: for few rows, waking its threads costs more than it saves.
             rows = self.codes[at[block]].astype(np.float32)
             scores[block] = cosines(query, rows, self.norms_of(at[block]))
         return scores
 
 
 class FaissIndex(ExactIndex[_FlatPart]):
-    """An exact index over FAISS's flat fp16 scalar quantizer, one per segment.
+    """An exact index with FAISS's flat fp16 scalar quantizer, one per segment.
 
-    Memory: 2 bytes per dimension (rounded up to a multiple of 16) and 4 for the norm, per vector.
+    Memory per vector: 2 bytes per dimension (rounded up to a multiple of 16) and 4 for the norm.
     """
 
     def __init__(
@@ -106,7 +104,7 @@ class FaissIndex(ExactIndex[_FlatPart]):
 
     @property
     def norm_range(self) -> tuple[float, float]:
-        """Between which all norms lie; 1 and 1 where there is no row."""
+        """The lowest and highest norm of all rows; 1 and 1 where there is no row."""
         return min((p.lo for p in self._parts), default=1.0), max((p.hi for p in self._parts), default=1.0)
 
     def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]]) -> list[Matches]:
@@ -114,9 +112,9 @@ class FaissIndex(ExactIndex[_FlatPart]):
 
 
 class LentIndex(FaissIndex):
-    """The same over the very bytes of the rows, which are memory maps: nothing is copied, or read before a search.
+    """A :class:`FaissIndex` over the memory-mapped rows themselves: nothing is copied, or read before a search.
 
-    All norms of live rows must lie in ``norm_range``. Memory: what the system keeps of the files that were read.
+    All norms of live rows must lie in ``norm_range``. Memory: the pages of the files that the system keeps.
     """
 
     def __init__(self, segments: Sequence[Segment], dim: int, norm_range: tuple[float, float]) -> None:
@@ -135,8 +133,10 @@ def best_of(
     beside: FaissIndex | None = None,
     allowed: IdSet | None = None,
 ) -> Matches:
-    """The exact top ``k`` of a handful of rows, all of them live, for one unit query (dim,); of them and of what is
-    ``allowed`` of an index ``beside`` them, which has none of them."""
+    """Return the exact top ``k`` of a few rows, all of them live, for one unit query (dim,).
+
+    With an index ``beside`` them, which has none of these rows, its ``allowed`` rows are ranked together with them.
+    """
     scopes = [] if beside is None else list(beside._scopes(allowed))
     if count := len(segment.ids):
         part = _FlatPart(segment, None, lent(segment.rows), segment.rows, *norm_range)
@@ -150,7 +150,7 @@ def best_of(
 def _proved(
     queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]], placement: Placement | None = None
 ) -> list[Matches]:
-    """The exact top ``k`` of each query; the scopes hold at least ``k`` > 0 rows together."""
+    """Return the exact top ``k`` of each query; the scopes have at least ``k`` > 0 rows together."""
     first = k + k // 32 + 32
     best: list[Matches] = []
     for start in range(0, len(queries), QUERY_BLOCK):
@@ -166,10 +166,10 @@ def _proved(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Drawn:
-    """Candidates of one part for q queries.
+    """Candidates from one part for q queries.
 
-    ``at`` (q, m) are row numbers, ``scores`` (q, m) theirs to within ``error``, and no row of the part that was not
-    drawn has an exact score above ``ceilings`` (q,).
+    ``at`` (q, m) are row numbers and ``scores`` (q, m) their scores to within ``error``. No other row of the part has
+    an exact score above ``ceilings`` (q,).
     """
 
     part: _FlatPart
@@ -180,13 +180,16 @@ class _Drawn:
 
 
 def _error(width: int) -> float:
-    """How far r/|x| may be off the exact score: 3g, and one more for terms of second order."""
+    """Return a bound on the difference between r/|x| and the exact score: 3g, and one g for second-order terms."""
     return 4 * width * 2.0**-24
 
 
 def _card_error(width: int) -> float:
-    """The same of a GPU, which rounds queries to float16 (2⁻¹¹ of each number, 2⁻²⁵ below the normal ones), and sums in
-    float32, if not rounding to the nearest; twice of all that."""
+    """Return the same bound for a GPU, doubled to be safe.
+
+    A GPU rounds queries to float16 (2⁻¹¹ of each number, 2⁻²⁵ below the normal ones), and sums in float32, but perhaps
+    without rounding to the nearest.
+    """
     return 2 * (_error(width) + 2.0**-11 + math.sqrt(width) * 2.0**-25)
 
 
@@ -197,10 +200,10 @@ def _top(
     scopes: Sequence[Scope[_FlatPart]],
     placement: Placement | None,
 ) -> list[Matches | None]:
-    """The top ``k`` of each query from ``fetch`` candidates of each scope; None where that is not proved."""
+    """Return the top ``k`` of each query from ``fetch`` candidates of each scope; None where that is not proved."""
     drawn = [_draw(queries, min(fetch, scope.count), scope, placement) for scope in scopes]
     scores = np.concatenate([candidates.scores for candidates in drawn], axis=1)
-    # Below this no candidate is among the best: the k-th may be one error too high, another one too low.
+    # No candidate below this is among the best: the k-th may be one error too high, another one too low.
     enough = np.partition(scores, -k, axis=1)[:, -k] - 2 * max(candidates.error for candidates in drawn)
     ceilings = np.max([candidates.ceilings for candidates in drawn], axis=0)
     top: list[Matches | None] = []
@@ -217,14 +220,14 @@ def _top(
 
 
 def _draw(queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Placement | None) -> _Drawn:
-    """The ``fetch`` rows of a scope that FAISS ranks first."""
+    """Return the ``fetch`` rows of a scope that FAISS ranks first."""
     part = scope.part
     padded = np.zeros((len(queries), part.flat.d), np.float32)
     padded[:, : queries.shape[1]] = queries
     found = None if placement is None else _from_card(padded, fetch, scope, placement)
     error = _error(part.flat.d) if found is None else _card_error(part.flat.d)
     raw, at = found or (_multiply if len(queries) >= BATCH else _scan)(padded, fetch, scope)
-    if part.norms is None:  # The rows are lent: all that is mapped of them is resident now.
+    if part.norms is None:  # The rows are memory-mapped, and the scan has made them resident.
         release(part.segment.rows)
     ceilings = np.full(len(queries), -np.inf)
     if fetch < scope.count:
@@ -232,7 +235,7 @@ def _draw(queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Plac
         ceilings = last / np.where(last > 0, part.lo, part.hi) + error
     if part.norms is not None:
         return _Drawn(part, at, scores_of(raw, part.norms[at]), ceilings, error)
-    # Norms would have to be summed from the rows: here it is enough to know between which they lie.
+    # Norms would have to be computed from the rows: their range is enough here.
     middle = (part.lo + part.hi) / 2
     scores = np.clip(raw / np.float32(middle), -1, 1)
     return _Drawn(part, at, scores, ceilings, error + part.hi * (1 / part.lo - 1 / middle))
@@ -241,7 +244,7 @@ def _draw(queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Plac
 def _from_card(
     queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Placement
 ) -> tuple[Float32, Ids] | None:
-    """What :func:`_scan` finds, from a GPU; None where the CPU shall find it."""
+    """Return what :func:`_scan` finds, from a GPU; None where the CPU must search."""
     part = scope.part
     if not part.finite or part.codes.nbytes < LEAST_BYTES:
         return None
@@ -258,7 +261,7 @@ def _from_card(
 
 
 def _scan(queries: Float32, fetch: int, scope: Scope[_FlatPart]) -> tuple[Float32, Ids]:
-    """Raw products, descending, and row numbers, both (q, fetch): a scan of the codes per query."""
+    """Scan the codes for each query; return raw products, descending, and row numbers, both (q, fetch)."""
     raw: Float32
     at: Ids
     if scope.count == len(scope.mask):
@@ -274,7 +277,7 @@ def _scan(queries: Float32, fetch: int, scope: Scope[_FlatPart]) -> tuple[Float3
 
 
 def _multiply(queries: Float32, fetch: int, scope: Scope[_FlatPart]) -> tuple[Float32, Ids]:
-    """The same, by decoding the rows once, a block at a time, and matrix products with all queries."""
+    """Return the same by matrix products of all queries with the rows, which are decoded once, block by block."""
     flat = scope.part.flat
     heap = faiss.ResultHeap(len(queries), fetch, keep_max=True)
     for block in blocks(len(scope.mask), flat.d, elements=1 << 22):

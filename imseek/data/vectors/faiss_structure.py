@@ -1,10 +1,9 @@
-"""Walk through a FAISS file before FAISS reads it, since FAISS believes it.
+"""Validate the structure of a FAISS file before FAISS reads it, since FAISS believes what it says.
 
-FAISS allocates what a length says, up to a terabyte. Lists that lie in a file of their own (``ilod``) it maps wherever
-they are said to lie, for writing too, also those of an index that only holds the centres of another. Rows of scalar
-codes it does not count. So only kinds that are known here are opened, every length has to fit into the file, and rows
-have to be as many as are stated. What codes, ids and edges of graphs say is not looked at: FAISS has checked edges
-since 1.14, and ids are looked up.
+FAISS allocates whatever a length says, up to a terabyte. Lists in a file of their own (``ilod``) are mapped, writable,
+wherever the file says, even in an index that only provides the centres of another. Rows of scalar codes are not
+counted. So only kinds known here are opened, every length must fit into the file, and the number of rows must be as
+stated. Codes, ids and graph edges are not checked: FAISS has checked edges since 1.14, and ids are looked up.
 
 Source of the layout: faiss/impl/index_read.cpp of FAISS 1.15.
 """
@@ -17,11 +16,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
-#: Indexes within each other. imseek makes four at most: transform, ids, lists, and the graph of their centres.
+#: Nesting depth of indexes. imseek makes at most four levels: transform, ids, lists, and the graph of their centres.
 _MAX_DEPTH: Final = 8
-#: The largest dimension that FAISS takes.
+#: The largest dimension that FAISS accepts.
 _MAX_DIM: Final = 1 << 20
-#: Steps of a chain of transforms.
+#: Maximum number of transforms in a chain.
 _MAX_STEPS: Final = 16
 
 _BOOL: Final = 1
@@ -31,20 +30,21 @@ _LONG: Final = 8
 _DOUBLE: Final = 8
 
 _INNER_PRODUCT: Final = 0
-#: Entries of the codebooks of additive codes: FAISS makes a table of all pairs of them.
+#: Maximum entries of the codebooks of additive codes: FAISS makes a table of all pairs of them.
 _MAX_CODEBOOKS: Final = 1 << 14
-#: Kinds of additive codes with a norm that has centres, and with one that has tables too.
+#: Kinds of additive codes whose norm has centres, and those whose norm has tables too.
 _NORM_CENTRES: Final = range(6, 10)
 _NORM_TABLES: Final = range(8, 10)
 
-#: Bits of a number by the kind of scalar codes.
+#: Bits per number, by kind of scalar code.
 _SCALAR_BITS: Final = (8, 4, 8, 4, 16, 8, 6, 16, 8)
-#: The kind of map from ids to rows that is a table.
+#: The kind of id-to-row map that is a table.
 _TABLE: Final = 2
 
 
 def check_structure(file: BinaryIO) -> None:
-    """Raise ValueError where a file is no index of a known kind whose lengths are possible. ``file`` is moved."""
+    """Raise ValueError unless a file is an index of a known kind with possible lengths. Moves the position of
+    ``file``."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     _Walk(file, size).index()
@@ -56,7 +56,7 @@ class _Shape(NamedTuple):
 
 
 class _Walk:
-    """A position in a file of ``size`` bytes, moved by what is read."""
+    """A position in a file of ``size`` bytes, which every read moves."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
@@ -64,7 +64,7 @@ class _Walk:
         self._depth = 0
 
     def index(self) -> _Shape:
-        """An index with all indexes within it."""
+        """Read an index and all indexes within it."""
         kind = self.word()
         if kind not in _INDEXES:
             raise ValueError(f"an index of the kind {kind!r}, which imseek does not open")
@@ -77,7 +77,7 @@ class _Walk:
         return shape
 
     def header(self) -> _Shape:
-        """Dimension, rows, two unused numbers, whether it is trained, and the metric."""
+        """Read dimension, rows, two unused numbers, whether it is trained, and the metric."""
         dim, rows = struct.unpack("<iq", self._read(_INT + _LONG))
         if not 0 < dim <= _MAX_DIM or not 0 <= rows < 1 << 48:
             raise ValueError(f"{rows:,} rows of {dim:,} numbers")
@@ -87,32 +87,32 @@ class _Walk:
         return _Shape(dim, rows)
 
     def word(self) -> str:
-        """Four letters that say of which kind something is."""
+        """Read the four letters that name the kind of something."""
         return self._read(4).decode("latin-1")
 
     def byte(self) -> int:
         return self._read(1)[0]
 
     def number(self) -> int:
-        """An integer of 32 bits."""
+        """Read a 32-bit integer."""
         (value,) = struct.unpack("<i", self._read(_INT))
         return int(value)
 
     def count(self) -> int:
-        """An integer of 64 bits that cannot be larger than the file has bytes."""
+        """Read a 64-bit integer that cannot exceed the bytes of the file."""
         (value,) = struct.unpack("<Q", self._read(_LONG))
         if value > self._size:
             raise ValueError(f"{value:,} of something in a file of {self._size:,} bytes")
         return int(value)
 
     def vector(self, size: int) -> int:
-        """Pass over a vector of items of ``size`` bytes; returns how many."""
+        """Skip a vector of items of ``size`` bytes; return the number of items."""
         count = self.count()
         self.skip(count * size)
         return count
 
     def longs(self, most: int) -> tuple[int, ...]:
-        """A vector of at most so many integers of 64 bits."""
+        """Read a vector of at most ``most`` 64-bit integers."""
         count = self.count()
         if count > most:
             raise ValueError(f"{count:,} numbers where {most:,} can be")
@@ -136,7 +136,7 @@ def _check(what: str, found: int, stated: int) -> None:
         raise ValueError(f"{found:,} {what}, where {stated:,} are stated")
 
 
-# -- codes: each passes over what says how rows are packed, and returns the bytes of one row -------------------------
+# -- codecs: each skips the description of how rows are packed, and returns the bytes of one row ---------------------
 
 _Codec: TypeAlias = Callable[[_Walk, _Shape], int]
 
@@ -166,7 +166,7 @@ def _products(walk: _Walk, shape: _Shape) -> int:
 
 
 def _additive(walk: _Walk, shape: _Shape, *, after: int) -> None:
-    """Sums of entries of codebooks, then ``after`` bytes of settings."""
+    """Skip sums of codebook entries, then ``after`` bytes of settings."""
     _check("numbers of a row", walk.count(), shape.dim)
     parts = walk.count()
     bits = walk.longs(shape.dim)
@@ -294,10 +294,10 @@ def _graph(walk: _Walk, shape: _Shape, *, more: int = 0) -> None:
 def _inverted(
     walk: _Walk, shape: _Shape, *, codec: _Codec, before: int = 0, after: int = 0, any_size: bool = False
 ) -> None:
-    """An inverted file: its centres, how it packs rows, and its lists.
+    """Check an inverted file: its centres, its codec, and its lists.
 
-    ``before`` and ``after`` are bytes of settings on either side of the codec; with ``any_size``, what a row takes is
-    for FAISS to check.
+    ``before`` and ``after`` are bytes of settings on either side of the codec; with ``any_size``, FAISS checks the
+    bytes of a row.
     """
     lists = walk.count()
     walk.skip(_LONG)

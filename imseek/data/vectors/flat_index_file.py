@@ -1,4 +1,4 @@
-"""A plain index of FAISS on disk, for others to read: rows go into the file as they come, and never all into memory."""
+"""Write a plain FAISS index to disk for other programs, streaming the rows instead of loading them into memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from imseek.errors import ImseekError
 def write_flat(out: BinaryIO, dim: int, count: int, blocks: Iterable[Float16], *, half: bool) -> None:
     """Write ``count`` rows, which come in ``blocks`` (m, dim), for ``faiss.read_index``.
 
-    Either ``IndexFlatIP`` over unit rows of float32, whose scores are ours, or, with ``half``, an
-    ``IndexScalarQuantizer`` (QT_fp16) over the rows as they are stored, at half the size: its scores lack the division
-    by the length of a row, which rounding has moved off 1. Raises ImseekError for a FAISS whose files differ.
+    The index is ``IndexFlatIP`` over float32 unit rows, whose scores equal imseek's. With ``half`` it is
+    ``IndexScalarQuantizer`` (QT_fp16) over the stored rows, at half the size; its scores are not divided by the norm of
+    a row, which rounding has moved off 1. Raises ImseekError for a FAISS with another file format.
     """
     _check_layout(half=half)
     out.write(_head(dim, count, half=half))
@@ -31,8 +31,11 @@ def write_flat(out: BinaryIO, dim: int, count: int, blocks: Iterable[Float16], *
 
 
 def _head(dim: int, count: int, *, half: bool) -> bytes:
-    """What comes before the rows in a file of so many. FAISS ends a file of these kinds with the number of numbers (of
-    bytes, where they are codes) and the rows; how many rows there are stands behind the kind and ``dim``."""
+    """Return the bytes before the rows in a file of ``count`` rows.
+
+    FAISS ends such a file with the number of numbers (of bytes, for codes) and the rows; the number of rows follows the
+    kind and ``dim``.
+    """
     head = bytearray(_saved(_index(dim, half=half)))
     head[8:16] = count.to_bytes(8, "little")
     head[-8:] = (count * dim * (2 if half else 1)).to_bytes(8, "little")
@@ -40,7 +43,7 @@ def _head(dim: int, count: int, *, half: bool) -> bytes:
 
 
 def _check_layout(*, half: bool) -> None:
-    """That three rows written so are what FAISS itself would write: its files are nowhere specified."""
+    """Check that three rows written this way equal what FAISS would write: its format is not specified anywhere."""
     rows = np.eye(3, 4, dtype=np.float16)
     index = _index(4, half=half)
     index.add(rows.astype(np.float32))

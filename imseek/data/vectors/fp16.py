@@ -1,4 +1,4 @@
-"""Float16 rows as FAISS reads them: its fp16 scalar quantizer has the same bytes as codes."""
+"""Let FAISS read float16 rows: the codes of its fp16 scalar quantizer are the same bytes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from imseek.data.vectors.base import Float16
 
 
 def flat(width: int) -> Any:
-    """An empty flat index of float16 codes, ranked by inner product."""
+    """Return an empty flat index of float16 codes, ranked by inner product."""
     index = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     index.is_trained = True  # fp16 has nothing to learn
     return index
 
 
 def lent(rows: Float16) -> Any:
-    """A flat index over the very bytes of C-contiguous ``rows`` (n, dim), which must outlive it. Nothing is copied.
+    """Return a flat index that shares the memory of C-contiguous ``rows`` (n, dim), which must outlive it.
 
-    FAISS makes such indexes when it maps its own files; the members that it sets are public.
+    FAISS builds such indexes when it maps its own files; the members that it sets are public.
     """
     index = flat(rows.shape[1])
     data = rows.view(np.uint8).reshape(-1)

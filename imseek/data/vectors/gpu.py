@@ -1,13 +1,13 @@
-"""Candidates from GPUs: copies of FAISS indexes on the cards that a user names, and the way back where that fails.
+"""Get candidates from GPUs: copy FAISS indexes to the GPUs that a user names, and fall back to the CPU.
 
-A copy only proposes. Whatever it proposes is scored by the stored rows, and checked against what is live and allowed,
-where the CPU's proposals are: FAISS's indexes on GPUs pass over selectors in silence, so that the dead and the
-forbidden come along. More are fetched, then, than are wanted, in proportion to the share that passes; a query that is
-left with too few is asked again on the CPU, which takes selectors.
+A copy only proposes candidates. Like the CPU's, they are scored by the stored rows and checked against what is live and
+allowed. FAISS's GPU indexes silently ignore selectors, so dead and forbidden rows come along. Therefore more rows are
+fetched, in proportion to the share that passes; a query left with too few is repeated on the CPU, which supports
+selectors.
 
-Copies cost more than a search, so that an index moves once it has been asked ``WORTH`` queries: a command that asks one
-never pays for it. Where a card is missing, a kind is not for GPUs, memory is short or the library fails, the CPU
-answers, and :attr:`Placement.note` says why.
+A copy costs more than a search, so an index is copied only after ``WORTH`` queries: a command with one query never pays
+for it. Where a GPU is missing, a kind is not for GPUs, memory is short or the library fails, the CPU answers, and
+:attr:`Placement.note` says why.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ from imseek.data.vectors.fp16 import lent
 from imseek.data.vectors.index_kinds import list_count, parameters, within
 from imseek.types import Float32
 
-#: Queries before an index is copied to a card.
+#: Queries before an index is copied to a GPU.
 WORTH: Final = 32
-#: Results and lists that FAISS's kernels select at most (faiss/gpu/utils/DeviceDefs.cuh).
+#: Maximum results and lists that FAISS's kernels select (faiss/gpu/utils/DeviceDefs.cuh).
 MOST: Final = 2048
-#: What is fetched beyond the proportion where some rows may not be found.
+#: Factor and number of additional candidates where some rows are filtered out.
 _SPARE: Final = (1.25, 16)
-#: Queries for each card from which on a batch is divided among replicas.
+#: Minimum queries per GPU for dividing a batch among replicas.
 _DIVIDED: Final = 8
 
-#: Which of some ids or row numbers may be found.
+#: Marks which of some ids or row numbers may be found.
 Passing = Callable[[Ids], Bools]
 
 
 def card_count() -> int:
-    """How many cards this FAISS sees. 0 for a build without code for GPUs."""
+    """Return how many GPUs this FAISS sees; 0 for a build without GPU code."""
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
 
 
 def has_cagra() -> bool:
-    """Whether this FAISS was built with NVIDIA's cuVS, which has CAGRA."""
+    """Whether this FAISS was built with NVIDIA's cuVS, which provides CAGRA."""
     return hasattr(faiss, "GpuIndexCagra")
 
 
 def cards_of(device: str) -> tuple[int, ...]:
-    """The numbers of the cards that ``device`` names: ``cuda`` (the first), ``cuda:1``, ``cuda:0,1`` or ``all``.
+    """Return the numbers of the GPUs that ``device`` names: ``cuda`` (the first), ``cuda:1``, ``cuda:0,1`` or ``all``.
 
-    Raises LookupError, with the reason, where one of them is not there.
+    Raises LookupError, with the reason, where one of them does not exist.
     """
     there = card_count()
     if not there:
@@ -73,19 +73,17 @@ def cards_of(device: str) -> tuple[int, ...]:
 
 
 def parameters_for(index: Any, count: int, probe: int) -> Any:
-    """The parameters of a search of a copy of ``index``."""
+    """Return the search parameters for a copy of ``index``."""
     if type(inner := within(index)) is not faiss.IndexHNSWCagra:
         return parameters(index, probe)
-    chosen = (
-        faiss.SearchParametersCagra()
-    )  # No wrapper passes over them: a CAGRA graph has only ids around it.
+    chosen = faiss.SearchParametersCagra()  # Needs no wrapper: a CAGRA graph is only wrapped in an id map.
     chosen.itopk_size = max(count, min(probe, inner.ntotal))
     return chosen
 
 
 def refusal(index: Any) -> str | None:
-    """Why no GPU takes a FAISS index on the CPU; None where one should."""
-    inner = within(index)  # which the outer one keeps alive
+    """Return why no GPU can search a FAISS index of the CPU; None where one should be able to."""
+    inner = within(index)  # The outer index keeps it alive.
     kind = type(inner)
     if kind is faiss.IndexHNSWCagra:
         return None if has_cagra() else "a CAGRA graph needs a FAISS that was built with cuVS"
@@ -104,7 +102,7 @@ def refusal(index: Any) -> str | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Card:
-    """A card's resources, which are not for two threads at a time, not even for searches."""
+    """A GPU's resources, which two threads must not use at the same time, not even for searches."""
 
     resources: Any
     lock: threading.Lock
@@ -112,13 +110,13 @@ class _Card:
 
 @cache
 def _card(number: int) -> _Card:
-    """One for the process: each keeps up to 1.5 GiB of the card for passing results."""
+    """Return a GPU's resources, once per process: each takes up to 1.5 GiB of the GPU for transferring results."""
     return _Card(faiss.StandardGpuResources(), threading.Lock())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Copy:
-    """An index on one card, or one that FAISS has spread over several; row 0 is row ``offset`` of the original."""
+    """An index on one GPU, or one that FAISS has split over several; row 0 is row ``offset`` of the original."""
 
     index: Any
     cards: tuple[int, ...]
@@ -126,14 +124,14 @@ class _Copy:
 
     def search(self, queries: Float32, k: int, parameters: Any) -> tuple[Float32, Ids]:
         with ExitStack() as stack:
-            for number in self.cards:  # ascending everywhere, so that nobody waits for ever
+            for number in self.cards:  # Always ascending, to avoid a deadlock.
                 stack.enter_context(_card(number).lock)
             scores, ids = self.index.search(queries, k, params=parameters)
         return scores, np.where(ids < 0, ids, ids + self.offset)
 
 
 class Copies:
-    """Replicas, of which any one answers, or shards (``merged``), of which each answers for its rows."""
+    """Replicas, any one of which answers, or shards (``merged``), each of which answers for its rows."""
 
     def __init__(self, copies: Sequence[_Copy], *, merged: bool = False) -> None:
         self._copies = tuple(copies)
@@ -141,7 +139,7 @@ class Copies:
         self._turns = itertools.count()
 
     def search(self, queries: Float32, k: int, parameters: Any = None) -> tuple[Float32, Ids]:
-        """Scores and ids, both (q, k), best first; -1 where there are fewer. Raises what FAISS raises."""
+        """Return scores and ids, both (q, k), best first; id -1 where there are fewer. Raises what FAISS raises."""
         copies = self._copies
         if self._merged:
             answers = _at_once([partial(copy.search, queries, k, parameters) for copy in copies])
@@ -162,8 +160,10 @@ def _at_once(calls: Sequence[Callable[[], tuple[Float32, Ids]]]) -> list[tuple[F
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """Where an index is: ``asked`` counts queries until it moves, ``reason`` says why it does not, ``remark`` why the
-    CPU answered some query all the same."""
+    """The state of an index: ``asked`` counts queries until it is copied, ``reason`` says why it is not.
+
+    ``remark`` says why the CPU answered some query all the same.
+    """
 
     asked: int = 0
     moving: bool = False
@@ -173,10 +173,10 @@ class _Place:
 
 
 class Placement:
-    """What the user wants done by which cards, and what has come of it. Safe to use from several threads.
+    """The GPUs that the user wants, and the indexes copied to them. Safe to use from several threads.
 
-    ``device`` is ``cuda``, ``cuda:N``, ``cuda:N,M`` or ``all``. An index is copied to each of the cards; where one
-    has no room for it, it is spread over all of them.
+    ``device`` is ``cuda``, ``cuda:N``, ``cuda:N,M`` or ``all``. An index is copied to each of the GPUs; where one has
+    no room for it, it is split over all of them.
     """
 
     def __init__(self, device: str) -> None:
@@ -191,7 +191,7 @@ class Placement:
 
     @property
     def note(self) -> str | None:
-        """Why the CPU answers, where it does so against the user's wish."""
+        """Why the CPU answers against the user's wish, or None."""
         with self._lock:
             places = list(self._places.values())
         reasons = [self._missing, *(place.reason or place.remark for place in places)]
@@ -199,7 +199,7 @@ class Placement:
         return None if reason is None else f"vectors are searched on the CPU: {reason}"
 
     def copies(self, index: Any, queries: int) -> Copies | None:
-        """The copies of an index that is asked ``queries`` times; None where the CPU shall answer."""
+        """Count ``queries`` to an index and return its copies; None where the CPU must answer."""
         if self._missing:
             return None
         with self._lock:
@@ -210,18 +210,18 @@ class Placement:
             if place.copies is not None or place.reason or place.moving or place.asked < WORTH:
                 return place.copies
             place.moving = True
-        # Others are answered by the CPU meanwhile.
+        # Meanwhile the CPU answers other threads.
         copies, reason = None, None
         try:
             copies = _copied(index, cards_of(self._device))
-        except Exception as error:  # whatever the library may raise: the CPU has the answer
+        except Exception as error:  # Whatever the library raises, the CPU can answer.
             reason = f"the index cannot be copied to {self._device} ({_line(error)})"
         with self._lock:
             place.moving, place.copies, place.reason = False, copies, reason
         return copies
 
     def failed(self, index: Any, error: BaseException) -> None:
-        """From now on the CPU answers for ``index``."""
+        """Record that a GPU failed: from now on the CPU answers for ``index``."""
         with self._lock:
             place = self._places.setdefault(index, _Place())
             place.copies, place.reason = None, f"{self._device} failed ({_line(error)})"
@@ -239,7 +239,8 @@ class Placement:
         share: float = 1.0,
         probe: int | None = None,
     ) -> Drawn | None:
-        """The ``count`` best of the rows that pass, of which there is a ``share``; None where the CPU shall answer."""
+        """Return the ``count`` best of the rows that pass, which are a ``share`` of all; None where the CPU must
+        answer."""
         if probe is not None and probe > MOST and isinstance(within(index), faiss.IndexIVF):
             if passing is None:
                 self._remark(index, f"{probe:,} lists are to be probed, and a GPU probes {MOST:,}")
@@ -257,7 +258,7 @@ class Placement:
         passed = ids >= 0
         if passing is not None:
             passed &= passing(ids.reshape(-1)).reshape(ids.shape)
-        # Either enough of them passed, or all was drawn that there was to draw.
+        # Either enough candidates passed, or there were no more.
         enough = (passed.sum(axis=1) >= count) | (ids < 0).any(axis=1) | (fetch == index.ntotal)
         first = np.argsort(~passed, axis=1, kind="stable")[:, :count]
         ids = np.where(passed, ids, -1)
@@ -266,8 +267,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """``scores`` float32 and ``ids`` int64 (q, count), best first, -1 for none; ``enough`` (q,) says whether these are
-    the best of those that pass, as far as the index tells."""
+    """``scores`` float32 and ``ids`` int64, both (q, count), best first, with id -1 for none.
+
+    ``enough`` (q,) says whether these are the best of the passing rows, according to the index.
+    """
 
     scores: Float32
     ids: Ids
@@ -275,13 +278,13 @@ class Drawn:
 
 
 def _copied(index: Any, cards: tuple[int, ...]) -> Copies:
-    """Raises what FAISS raises where it cannot be copied."""
+    """Copy an index to each GPU, or split it over all. Raises what FAISS raises."""
     try:
         return Copies([_Copy(_on_card(index, number), (number,)) for number in cards])
     except Exception:
         if len(cards) == 1:
             raise
-    if type(index) is faiss.IndexScalarQuantizer:  # FAISS spreads other kinds only.
+    if type(index) is faiss.IndexScalarQuantizer:  # FAISS cannot split this kind.
         rows = _codes(index)
         edges = [len(rows) * n // len(cards) for n in range(len(cards) + 1)]
         return Copies(
@@ -304,19 +307,21 @@ def _copied(index: Any, cards: tuple[int, ...]) -> Copies:
 
 def _on_card(index: Any, number: int) -> Any:
     options = faiss.GpuClonerOptions()
-    options.useFloat16 = True  # the tables of product quantizers, which else do not fit for long codes
+    options.useFloat16 = (
+        True  # For the tables of product quantizers, which do not fit otherwise for long codes.
+    )
     card = _card(number)
     with card.lock:
         return faiss.index_cpu_to_gpu(card.resources, number, index, options)
 
 
 def _codes(index: Any) -> Float16:
-    """(n, width): the codes of a flat fp16 index, as it holds them."""
+    """Return the codes of a flat fp16 index: a view (n, width) of its memory."""
     memory = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
     return np.asarray(memory).view(np.float16).reshape(index.ntotal, index.d)
 
 
 def _line(error: BaseException) -> str:
-    """FAISS says where in its sources, then what."""
+    """Shorten an error to one line; FAISS names the place in its sources before the message."""
     text = " ".join(str(error).split())
     return text.rpartition("failed: ")[2][:160] or type(error).__name__

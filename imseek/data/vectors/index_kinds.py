@@ -1,7 +1,7 @@
-"""Kinds of approximate index: which one fits a collection, and how each takes the parameters of a search.
+"""Choose the kind of approximate index for a collection, and build the search parameters of each kind.
 
-Parameters travel with the call. FAISS wants another class of them for each kind of index, and some kinds pass over
-one of the wrong class in silence: so they are made here and nowhere else.
+Parameters travel with the call. FAISS needs a different class of them for each kind of index, and some kinds silently
+ignore one of the wrong class: so they are built only here.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import faiss
 
 from imseek.errors import UsageError
 
-#: Up to so many bytes of float16 rows, an exact scan answers within milliseconds.
+#: Up to this many bytes of float16 rows, an exact scan answers within milliseconds.
 EXACT_BYTES = 64 << 20
-#: Lists of an inverted file: FACTOR · √n of them, each trained on about so many rows.
+#: An inverted file has FACTOR · √n lists, each trained on about ROWS_PER_LIST rows.
 FACTOR = 4
 ROWS_PER_LIST = 40
 MAX_LISTS = 1 << 13
-#: What an index takes beside its codes: FAISS, buffers, what a search allocates.
+#: Bytes that an index needs besides its codes: FAISS, buffers, allocations of a search.
 _FIXED_BYTES = 64 << 20
-#: Dimensions in each of the quarter bytes that a code is made of, the truest first: product quantisation into 16
-#: values, scanned by shuffles in registers (André et al. 2015). Rows are scored again, so it only has to come close.
+#: Dimensions per 4-bit code of product quantisation, the most accurate first. Its 16 values are scanned by shuffles in
+#: registers (André et al. 2015). Candidates are rescored, so the codes need not be exact.
 _TOGETHER = ((2, 3), (4, 5, 3), (8, 7, 5))
 
 
@@ -36,12 +36,12 @@ _NO_PARAMETERS = (
     faiss.IndexAdditiveQuantizer,
 )
 
-#: CAGRA (Ootomo et al. 2023), which FAISS's factory does not know: a graph that only a GPU builds, its degree after it.
+#: CAGRA (Ootomo et al. 2023) and its degree: a graph that only a GPU can build, unknown to FAISS's factory.
 _CAGRA = re.compile(r"CAGRA(\d*)")
 
 
 def choose(rows: int, dim: int, memory: int) -> str | None:
-    """The FAISS factory string for ``rows`` vectors in ``memory`` bytes; None where they are to be scanned.
+    """Return the FAISS factory string for ``rows`` vectors in ``memory`` bytes; None where they should be scanned.
 
     Raises UsageError where not even the smallest codes fit.
     """
@@ -58,7 +58,7 @@ def choose(rows: int, dim: int, memory: int) -> str | None:
         if least <= memory:
             return f"IVF{lists},PQ{dim // together}x4fs"
     scalar = fixed + rows * (dim + 8)
-    if scalar <= memory:  # Of a width that cannot be divided so.
+    if scalar <= memory:  # For a width that cannot be divided this way.
         return f"IVF{lists},SQ8"
     raise UsageError(
         f"an index of {rows:,} vectors of {dim} dimensions takes at least {(least or scalar) / 1e9:.1f} GB",
@@ -67,17 +67,18 @@ def choose(rows: int, dim: int, memory: int) -> str | None:
 
 
 def list_count(rows: int) -> int:
-    """A power of two near ``FACTOR`` · √rows."""
+    """Return a power of two near ``FACTOR`` · √rows, between 16 and ``MAX_LISTS``."""
     return int(min(MAX_LISTS, 1 << max(4, round(math.log2(FACTOR * math.sqrt(max(1, rows)))))))
 
 
 def code_of(factory: str) -> str:
-    """How a factory string stores rows, whatever the number of lists: ``SQ8`` of ``IVF4096,SQ8``."""
+    """Return how a factory string stores rows, whatever the number of lists: ``SQ8`` for ``IVF4096,SQ8``."""
     return factory.rpartition(",")[2]
 
 
 def make(factory: str, dim: int) -> Any:
-    """An untrained index. Raises UsageError for a string that FAISS does not understand, or that loses the ids."""
+    """Create an untrained index. Raises UsageError for a string that FAISS does not understand, or that loses the
+    ids."""
     if (degree := cagra_degree(factory)) is not None:
         return faiss.IndexIDMap2(faiss.IndexHNSWCagra(dim, degree // 2, faiss.METRIC_INNER_PRODUCT))
     try:
@@ -98,19 +99,21 @@ def make(factory: str, dim: int) -> Any:
 
 
 def _with_ids(index: Any) -> Any:
-    """``index``, which numbers its rows, with ids. They go below a transform: FAISS lets a filter pass through one as
-    it is, and translates its ids to numbers in an IDMap only."""
+    """Add an id map to ``index``, below a transform if it has one.
+
+    FAISS passes a filter through a transform unchanged, and translates its ids to row numbers only in an IDMap.
+    """
     if not isinstance(index, faiss.IndexPreTransform):
         return faiss.IndexIDMap2(index)
     mapped = faiss.IndexIDMap2(faiss.downcast_index(index.index))
-    mapped.own_fields = True  # So far the transform owned what it holds: now each owns the next.
+    mapped.own_fields = True  # The transform owned the inner index: now the id map does.
     mapped.this.disown()
     index.index = mapped
     return index
 
 
 def cagra_degree(factory: str) -> int | None:
-    """The degree of the graph in ``CAGRA64`` (64 where none is given); None for another factory string.
+    """Return the degree of the graph in ``CAGRA64`` (64 where none is given); None for another factory string.
 
     Raises UsageError where no such graph can be built here.
     """
@@ -131,13 +134,13 @@ def cagra_degree(factory: str) -> int | None:
 
 
 def inverted_file(index: Any) -> Any | None:
-    """The IndexIVF within, or None."""
+    """Return the IndexIVF inside ``index``, or None."""
     inner = within(index)
     return inner if isinstance(inner, faiss.IndexIVF) else None
 
 
 def within(index: Any) -> Any:
-    """The index inside of what maps ids or transforms vectors."""
+    """Return the index inside id maps and transforms."""
     while True:
         if isinstance(index, faiss.IndexPreTransform | faiss.IndexIDMap | faiss.IndexIDMap2):
             index = faiss.downcast_index(index.index)
@@ -146,7 +149,7 @@ def within(index: Any) -> Any:
 
 
 def takes_filters(index: Any) -> bool:
-    """Whether a selector of ids works with this kind. The others raise, or ignore it, or take ids for row numbers."""
+    """Whether this kind supports a selector of ids. Others raise, ignore it, or take ids for row numbers."""
     if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
         index = faiss.downcast_index(index.index)
         if isinstance(index, faiss.IndexPreTransform):
@@ -155,7 +158,7 @@ def takes_filters(index: Any) -> bool:
 
 
 def widest(index: Any) -> int:
-    """The largest ``probe`` that is worth trying; 0 where a kind has no such parameter."""
+    """Return the largest ``probe`` worth trying; 0 where a kind has no such parameter."""
     inner = within(index)
     if isinstance(inner, faiss.IndexIVF):
         return int(inner.nlist)
@@ -163,7 +166,7 @@ def widest(index: Any) -> int:
 
 
 def parameters(index: Any, probe: int, selector: Any | None = None) -> Any:
-    """The parameters of one search. They keep no reference to ``selector``, which must outlive the search."""
+    """Build the parameters of one search. They keep no reference to ``selector``, which must outlive the search."""
     if isinstance(index, faiss.IndexPreTransform):
         inner = parameters(faiss.downcast_index(index.index), probe, selector)
         return faiss.SearchParametersPreTransform(index_params=inner)

@@ -1,10 +1,11 @@
-"""What is known of a FAISS snapshot without opening it: which images it has, how it is searched, what it finds.
+"""Read the metadata of a FAISS snapshot without opening it: its images, its search parameters, its measured recall.
 
-``faiss.index`` holds codes and image ids, ``covered.npy`` which ids those are (a bit for each id from 0 on), and
-``index.json`` what kind it is, how it is searched, and what recall was measured when it was built. The lists of
+``faiss.index`` has codes and image ids, ``covered.npy`` which ids those are (a bit for each id from 0 on), and
+``index.json`` the kind of index, its search parameters, and the recall measured when it was built. The lists of
 fast-scan codes lie in ``faiss.lists`` and ``lists.npy`` (:mod:`imseek.data.vectors.inverted_lists`).
 
-A snapshot of several parts is an ``index.json`` alone, which names them; each lies in a folder beside it.
+A snapshot of several parts is an ``index.json`` that names them, and perhaps ``truth.npz``; each part lies in a folder
+beside it.
 """
 
 from __future__ import annotations
@@ -34,30 +35,30 @@ LISTS = layout.SNAPSHOT_LISTS
 TABLE = layout.SNAPSHOT_TABLE
 TRUTH = layout.SNAPSHOT_TRUTH
 
-#: Recall is measured for so many results, and efforts are those for them.
+#: Number of results for which recall is measured and efforts are tuned.
 K = 10
 
-#: The name of a folder of a snapshot, within those of its space.
+#: The name of a snapshot's folder inside the folder of its space.
 _FOLDER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
-#: Bytes of marks that are counted at once.
+#: Bytes of a bitmap that are counted at a time.
 _PIECE = 1 << 20
 _FILES = (INDEX, COVERED, FACTS, LISTS, TABLE, TRUTH)
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
 
-#: What FAISS has for GPUs, as factory strings: flat codes, and lists of them whose centres are flat too.
+#: Factory strings of the kinds that FAISS supports on GPUs: flat codes, and lists of them with flat centres.
 _FOR_GPUS = re.compile(
     r"((OPQ|PCA|RR|ITQ)\w*,)*(IDMap2?,)?(Flat|SQfp16|IVF\d+,(Flat|SQ\w+|PQ\d+(x8)?(np)?)|CAGRA\d*)"
 )
 
 
 def for_gpus(factory: str) -> bool:
-    """Whether an index of this factory string can be searched on a GPU, as far as its kind is concerned."""
+    """Whether GPUs can search the kind of index that this factory string names."""
     return _FOR_GPUS.fullmatch(factory) is not None
 
 
 class IndexFolder(NamedTuple):
-    """The folder of a snapshot, or of a part of one: ``name`` is its path below the ``root`` of a collection."""
+    """The folder of a snapshot, or of one of its parts: ``name`` is its path below the ``root`` of a collection."""
 
     root: Path
     name: str
@@ -68,26 +69,26 @@ class IndexFolder(NamedTuple):
 
     @property
     def last(self) -> str:
-        """The name of the folder within those of its space."""
+        """The name of the folder inside the folder of its space."""
         return self.name.rpartition("/")[2]
 
     def beside(self, last: str) -> IndexFolder:
-        """The folder of that name in the same one."""
+        """Return the sibling folder of this name."""
         return IndexFolder(self.root, f"{self.name.rpartition('/')[0]}/{last}")
 
     def open(self, file: str) -> FileIO:
-        """One of its files. Raises FileNotFoundError, OSError, CorruptCollectionError."""
+        """Open one of its files. Raises FileNotFoundError, OSError, CorruptCollectionError."""
         return open_file(self.root, f"{self.name}/{file}")
 
     def array(self, file: str) -> npt.NDArray[Any]:
-        """The array in one of its files, read. Raises as :meth:`open`."""
+        """Read the array in one of its files into memory. Raises as :meth:`open`."""
         try:
             return load_array(self.root, f"{self.name}/{file}", mapped=False)
         except ValueError as error:
             raise damaged(self, error) from error
 
     def size(self, file: str) -> int:
-        """Bytes of one of its files. Raises FileNotFoundError, CorruptCollectionError."""
+        """Return the bytes of one of its files. Raises FileNotFoundError, CorruptCollectionError."""
         if (found := stat_file(self.root, f"{self.name}/{file}")) is None:
             raise FileNotFoundError(self.path / file)
         return found.st_size
@@ -95,18 +96,22 @@ class IndexFolder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard one search tries: lists that are probed (``efSearch`` of a graph, 0 where there is nothing to say),
-    and which candidates are scored again for ten results: at most ``rescore``, and of these the ones that by their
-    codes score at most ``slack`` less than the tenth (None: all)."""
+    """How thoroughly one search looks for ten results.
+
+    ``probe`` is the number of lists probed (``efSearch`` of a graph, 0 where a kind has no such parameter). At most
+    ``rescore`` candidates are scored again: those whose score by codes is at most ``slack`` below the tenth (None:
+    all).
+    """
 
     probe: int
     rescore: int
     slack: float | None = None
 
     def deeper(self, k: int) -> Effort:
-        """The effort for ``k`` results. What lies deeper is spread over more lists, and errors of codes weigh more.
+        """Return the effort for ``k`` results: further results are spread over more lists, and errors of codes matter
+        more.
 
-        Measured is only that for ten; these are rules of thumb (docs/decisions/0018-approximate-index.md).
+        Only the effort for ten is measured; these are rules of thumb (docs/decisions/0018-approximate-index.md).
         """
         if k <= 16:
             return self
@@ -116,9 +121,9 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """For one kind of query: how it is searched, and the mean recall@10 that was measured so on other queries.
+    """How to search for one kind of query, and the mean recall@10 measured on other queries that way.
 
-    ``filtered`` has, by the share of images that a filter lets through, the ``probe`` that keeps that recall; the
+    ``filtered`` maps the share of images that a filter lets through to the ``probe`` that keeps that recall; the
     largest share first.
     """
 
@@ -128,7 +133,7 @@ class Tuned:
     filtered: tuple[tuple[float, int], ...] = ()
 
     def effort_for(self, share: float) -> Effort:
-        """The effort where a filter lets ``share`` of the images through; between two shares, one between theirs."""
+        """Return the effort where a filter lets ``share`` of the images through, interpolating between two shares."""
         above, probe = 1.0, self.effort.probe
         for level, wanted in self.filtered:
             wanted = max(probe, wanted)
@@ -143,12 +148,15 @@ class Tuned:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What ``index.json`` says. ``trained`` is how many rows there were when the lists were laid out; ``imbalance`` how
-    unevenly they were filled then. Norms of all rows lie between ``lo`` and ``hi``. ``texts`` says what the text-like
-    queries were: vectors of captions, or made from pictures.
+    """The content of ``index.json``.
 
-    ``parts`` names the folders of a snapshot of several; of each of these, ``layout`` names the folder of the one whose
-    lists and codes it shares ("": it has its own), and its recall is not measured, nor is it searched alone."""
+    ``trained`` is the number of rows when the lists were trained; ``imbalance`` how unevenly they were filled then.
+    Norms of all rows lie between ``lo`` and ``hi``. ``texts`` says what the text-like queries were: vectors of
+    captions, or made from pictures.
+
+    ``parts`` names the folders of a snapshot of several parts. In the metadata of one part, ``layout`` names the folder
+    of the part whose lists and codes it shares ("" if they are its own); a part is neither measured nor searched alone.
+    """
 
     factory: str
     dim: int
@@ -169,12 +177,12 @@ class Facts:
     layout: str = ""
 
     def sealed(self) -> bytes:
-        # Earlier versions know neither member: they read a snapshot of one, and take one of several for damaged.
+        # Earlier versions know neither member: they can read a snapshot of one part; several look damaged to them.
         return seal({k: v for k, v in asdict(self).items() if v or k not in ("parts", "layout")})
 
     @classmethod
     def read(cls, data: bytes) -> Facts:
-        """Raises ValueError for anything else than the very bytes that :meth:`sealed` made."""
+        """Parse metadata. Raises ValueError for anything but the very bytes that :meth:`sealed` made."""
         found = JsonObject(unseal(data), tuple(cls.__dataclass_fields__))
         parts = tuple(map(str, found.items("parts"))) if "parts" in found else ()
         lists_of = found.text("layout") if "layout" in found else ""
@@ -228,12 +236,15 @@ def damaged(folder: IndexFolder, what: object) -> CorruptCollectionError:
 
 
 def read_facts(folder: IndexFolder) -> Facts:
-    """Raises FileNotFoundError where a file of the snapshot is gone, CorruptCollectionError where one is damaged."""
+    """Read the metadata of a snapshot, and check the sizes of its files.
+
+    Raises FileNotFoundError where a file of the snapshot is gone, CorruptCollectionError where one is damaged.
+    """
     try:
         facts = Facts.read(read_file(folder.root, f"{folder.name}/{FACTS}"))
         for name, size in facts.sizes.items():
             if name == TRUTH:
-                continue  # No search needs it, and a growth that does not find it whole makes it anew.
+                continue  # No search needs it, and growing the snapshot recreates it if it is damaged.
             if (found := folder.size(name)) != size:
                 raise ValueError(f"{name} has {found} bytes instead of {size}")
     except ValueError as error:
@@ -242,19 +253,19 @@ def read_facts(folder: IndexFolder) -> Facts:
 
 
 def part_folders(folder: IndexFolder, facts: Facts) -> tuple[IndexFolder, ...]:
-    """Where the indexes of a snapshot lie: in folders beside its own, or in that."""
+    """Return the folders of a snapshot's indexes: those of its parts, or its own."""
     return tuple(folder.beside(name) for name in facts.parts) if facts.parts else (folder,)
 
 
 class Covered:
-    """The ids that a snapshot has: ``marks`` have a bit for each from 0 on."""
+    """The ids in a snapshot, as a bitmap: ``marks`` has a bit for each id from 0 on."""
 
     def __init__(self, marks: Bits) -> None:
         self.marks = marks
 
     @classmethod
     def of_all(cls, parts: Sequence[Covered]) -> Covered:
-        """Those that one of ``parts`` has."""
+        """Return the union of the ids of ``parts``."""
         marks = np.zeros(max((len(part.marks) for part in parts), default=0), np.uint8)
         for part in parts:
             marks[: len(part.marks)] |= part.marks
@@ -262,9 +273,9 @@ class Covered:
 
     @classmethod
     def read(cls, folder: IndexFolder, rows: int) -> Covered:
-        """Those of a snapshot of ``rows`` images. Raises FileNotFoundError or CorruptCollectionError.
+        """Read the ids of a snapshot of ``rows`` images. Raises FileNotFoundError or CorruptCollectionError.
 
-        They are counted: an image that is marked and not in the index would never be found.
+        They are counted: an image marked here but missing from the index would never be found.
         """
         marks = folder.array(COVERED)
         if marks.dtype != np.uint8 or marks.ndim != 1 or count_marks(marks) != rows:
@@ -275,27 +286,27 @@ class Covered:
         return count_marks(self.marks)
 
     def both(self, marks: Bits) -> int:
-        """How many ids are among the ``marks`` too."""
+        """Return how many ids are in the bitmap ``marks`` too."""
         size = min(len(marks), len(self.marks))
         return count_marks(marks[:size] & self.marks[:size])
 
     def has(self, ids: Ids) -> Bools:
-        """(n,): which of ``ids`` the snapshot has."""
+        """Return (n,): which of ``ids`` the snapshot has."""
         return are_marked(self.marks, ids)
 
     def ids(self) -> Ids:
-        """All of them, ascending."""
+        """Return all ids, ascending."""
         places = np.flatnonzero(self.marks)
         at, bit = np.nonzero(np.unpackbits(self.marks[places, None], axis=1, bitorder="little"))
         return places[at] * 8 + bit
 
     def marked(self, ids: Ids) -> Bits:
-        """As a bit for each id: those of ``ids`` that the snapshot has."""
+        """Return a bitmap of those of ``ids`` that the snapshot has."""
         return bits(ids[self.has(ids)], 8 * len(self.marks))
 
 
 def bits(ids: Ids, size: int) -> Bits:
-    """``ids`` as a bit each, the first in the lowest bit of the first byte; of ids from 0 to below ``size``."""
+    """Return a bitmap of ``ids`` from 0 to below ``size``, the first in the lowest bit of the first byte."""
     marks = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
     marks[ids] = True
     packed = np.zeros((size + 7) // 8, np.uint8)
@@ -304,13 +315,13 @@ def bits(ids: Ids, size: int) -> Bits:
 
 
 def count_marks(marks: Bits) -> int:
-    """How many bits are set; in pieces, since each bit takes a byte to be counted."""
+    """Count the bits that are set, in pieces, since each bit needs a byte to be counted."""
     pieces = (marks[start : start + _PIECE] for start in range(0, len(marks), _PIECE))
     return sum(int(np.count_nonzero(np.unpackbits(piece))) for piece in pieces)
 
 
 def are_marked(marks: Bits, ids: Ids) -> Bools:
-    """(n,): whether the bit of each of ``ids`` is set; ids that have none are not."""
+    """Return (n,): whether the bit of each of ``ids`` is set; False for ids beyond the bitmap."""
     inside = (ids >= 0) & (ids < 8 * len(marks))
     found = np.zeros(len(ids), np.bool_)
     known = ids[inside]

@@ -1,9 +1,9 @@
-"""Inverted lists in a file of our own, so that those of fast-scan codes can be mapped into memory too.
+"""Store inverted lists in a file of our own, so that those of fast-scan codes can be memory-mapped too.
 
-FAISS maps its own files, but not the blocks of 32 codes by which fast scan works (André et al. 2015): it would read
-all of them whenever an index is opened. Its on-disk lists have room for them, though: a list is its codes, then its
-ids, and if it has room for whole blocks, the codes lie as fast scan wants them. ``faiss.lists`` holds all lists, one
-after another; ``lists.npy`` (lists, 3) uint64 says how many rows each has, how many would fit, and where it begins.
+FAISS maps its own files, but not the blocks of 32 codes that fast scan uses (André et al. 2015): it would read all of
+them whenever an index is opened. Its on-disk lists have room for them, though: a list is its codes, then its ids, and
+with room for whole blocks, the codes lie as fast scan needs them. ``faiss.lists`` has all lists, one after another;
+``lists.npy`` (lists, 3) uint64 has each list's number of rows, its capacity, and its offset.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Table = npt.NDArray[np.uint64]
 
 
 def in_blocks(index: Any) -> Any | None:
-    """The inverted file within ``index`` whose lists are blocks of codes, or None.
+    """Return the inverted file inside ``index`` if its lists are blocks of codes, else None.
 
-    RaBitQ's blocks hold more than codes, which on-disk lists have no room for: FAISS reads these itself.
+    RaBitQ's blocks contain more than codes, for which on-disk lists have no room: FAISS reads these itself.
     """
     lists = inverted_file(index)
     if isinstance(lists, faiss.IndexIVFRaBitQFastScan):
@@ -33,7 +33,7 @@ def in_blocks(index: Any) -> Any | None:
 
 
 def table_of(lists: Any) -> Table:
-    """Where each list of an index in memory is to lie."""
+    """Compute where each list of an index in memory will lie."""
     blocks = faiss.downcast_InvertedLists(lists.invlists)
     sizes = np.array([blocks.list_size(n) for n in range(blocks.nlist)], np.uint64)
     per = np.uint64(blocks.n_per_block)
@@ -43,16 +43,16 @@ def table_of(lists: Any) -> Table:
 
 
 def fits(lists: Any, table: Table, size: int) -> bool:
-    """Whether ``table`` can be that of an index whose lists take ``size`` bytes. FAISS believes what it says."""
+    """Whether ``table`` is possible for an index whose lists take ``size`` bytes. FAISS would not check it."""
     if table.dtype != np.uint64 or table.shape != (lists.nlist, 3) or (table > size).any():
         return False
     sizes, room, starts = table.T
-    ends = starts + room * np.uint64(lists.M2 // 2 + 8)  # No overflow: none is larger than a file.
+    ends = starts + room * np.uint64(lists.M2 // 2 + 8)  # Cannot overflow: no value exceeds the file's size.
     return bool((sizes <= room).all() and (room % np.uint64(lists.bbs) == 0).all() and (ends <= size).all())
 
 
 def contents(lists: Any, table: Table) -> Iterator[npt.NDArray[np.uint8]]:
-    """The bytes of ``faiss.lists``, a piece at a time."""
+    """Yield the bytes of ``faiss.lists``, a piece at a time."""
     blocks = faiss.downcast_InvertedLists(lists.invlists)
     for n, (size, room, _) in enumerate(table.tolist()):
         if size:
@@ -63,29 +63,29 @@ def contents(lists: Any, table: Table) -> Iterator[npt.NDArray[np.uint8]]:
 
 
 def emptied(lists: Any) -> None:
-    """Take the lists out of an index, so that FAISS writes the rest of it only."""
+    """Remove the lists from an index, so that FAISS writes only the rest of it."""
     rows = lists.ntotal
     _give(lists, faiss.ArrayInvertedLists(lists.nlist, lists.code_size))
     lists.ntotal = rows
 
 
 def attach(lists: Any, file: BinaryIO, path: str, table: Table) -> None:
-    """Give an index that was :func:`emptied` its lists, mapped from the open ``file``, which ``path`` leads to.
+    """Map the lists of an index that was :func:`emptied` from the open ``file``, which ``path`` leads to.
 
-    It must never be added to.
+    Rows must never be added to it.
     """
     mapped = faiss.OnDiskInvertedLists(lists.nlist, lists.M2 // 2, path)
     table = np.ascontiguousarray(table)
     faiss.memcpy(mapped.lists.data(), faiss.swig_ptr(table), table.nbytes)
     mapped.totsize = os.fstat(file.fileno()).st_size
     mapped.read_only = True
-    mapped.prefetch_nthread = 0  # Else every search starts threads that read ahead.
+    mapped.prefetch_nthread = 0  # Otherwise every search starts threads that read ahead.
     mapped.do_mmap()
     _give(lists, mapped)
 
 
 def load(lists: Any, file: BinaryIO, table: Table) -> None:
-    """The same, but read into memory, to be added to."""
+    """Load the lists into memory instead, so that rows can be added."""
     blocks = begin(lists)
     per, block = int(blocks.n_per_block), int(blocks.block_size)
     for n, (size, room, start) in enumerate(table.tolist()):
@@ -99,7 +99,7 @@ def load(lists: Any, file: BinaryIO, table: Table) -> None:
 
 
 def begin(lists: Any) -> Any:
-    """Give an index empty lists in memory, to be filled; returns them."""
+    """Give an index empty lists in memory, and return them."""
     per = int(lists.bbs)
     blocks = faiss.BlockInvertedLists(lists.nlist, per, per * lists.M2 // 2)
     _give(lists, blocks)
@@ -107,7 +107,7 @@ def begin(lists: Any) -> Any:
 
 
 def _give(lists: Any, inverted: Any) -> None:
-    """Let an index own other lists; it frees those that it had."""
+    """Replace the lists of an index, which takes ownership and frees the old ones."""
     inverted.this.disown()
     lists.replace_invlists(inverted, True)
 

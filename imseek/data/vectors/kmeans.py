@@ -1,4 +1,4 @@
-"""Spherical k-means by FAISS (Dhillon and Modha 2001): centres are unit vectors, nearness is the cosine."""
+"""Spherical k-means by FAISS (Dhillon and Modha 2001): centres are unit vectors, similarity is the cosine."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from imseek.types import Float32
 Labels: TypeAlias = npt.NDArray[np.int64]
 
 ITERATIONS: Final = 20
-#: How often it is begun anew, up to so many products of numbers: k-means may end beside the best, and often does among
-#: few rows.
+#: Restarts, by the maximum number of multiplications: k-means may miss the best solution, and often does with few rows.
 _STARTS: Final = ((5e8, 10), (1e10, 3))
 
 
 def centres_of(rows: Float32, k: int, *, seed: int = 0, iterations: int = ITERATIONS) -> Float32:
-    """(k, dim) float32 unit rows: centres of ``rows`` (n, dim), unit rows of which at least k differ; 1 ≤ k ≤ n.
+    """Return k centres of unit ``rows`` (n, dim): (k, dim) float32 unit rows. At least k rows must differ; 1 ≤ k ≤ n.
 
-    All rows are used, so give it a sample of many. The same seed, rows and number of threads give the same centres.
+    All rows are used, so pass a sample of large sets. The same seed, rows and number of threads give the same centres.
     Raises MissingExtraError.
     """
     faiss = _faiss()
@@ -33,7 +32,7 @@ def centres_of(rows: Float32, k: int, *, seed: int = 0, iterations: int = ITERAT
     cost = rows.size * k * iterations
     clustering.nredo = next((starts for most, starts in _STARTS if cost <= most), 1)
     clustering.seed = seed % (1 << 30) + 1
-    # All rows count: FAISS would leave some out, or complain of too few, without being asked.
+    # Use all rows: by default FAISS would subsample them, or complain of too few.
     clustering.min_points_per_centroid = 1
     clustering.max_points_per_centroid = len(rows)
     clustering.train(rows, faiss.IndexFlatIP(rows.shape[1]))
@@ -42,8 +41,10 @@ def centres_of(rows: Float32, k: int, *, seed: int = 0, iterations: int = ITERAT
 
 
 def nearest(rows: Float32, centres: Float32, count: int = 2) -> tuple[Labels, Float32]:
-    """Of the ``count`` centres (or fewer, where there are fewer) that are nearest to each of ``rows``, the numbers
-    and the cosines, both (n, count), the nearest first. Raises MissingExtraError."""
+    """Return numbers and cosines of the centres nearest to each of ``rows``, both (n, count), the nearest first.
+
+    ``count`` is reduced to the number of centres. Raises MissingExtraError.
+    """
     faiss = _faiss()
     count = min(count, len(centres))
     cosines, numbers = faiss.knn(

@@ -1,7 +1,7 @@
-"""Reading rows here and there from memory maps, without coming to hold whole files.
+"""Read scattered rows from memory maps without keeping whole files in memory.
 
-A page that is touched brings its neighbours along, as far as the system has them at hand (64 KiB, or a huge page), and
-stays resident until memory is wanted elsewhere. Pages that are given back cost little to read again.
+Touching a page also loads neighbouring pages that the system has cached (64 KiB, or a huge page). They stay resident
+until memory is needed elsewhere. Pages that are released cost little to read again.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 from imseek.data.vectors.base import Float16, Ids
 
-#: Rows that are read between two looks at how much is resident.
+#: Rows that are read between two checks of resident memory.
 _ROWS: Final = 256
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Residence:
-    """Keeps what is resident of mapped ``files`` within about ``bound`` bytes."""
+    """Keeps the resident memory of mapped ``files`` within about ``bound`` bytes."""
 
     def __init__(self, files: Iterable[Float16], bound: int) -> None:
         self._files = tuple(files)
@@ -29,7 +29,7 @@ class Residence:
         self._read = 0
 
     def gathered(self, rows: Float16, at: Ids) -> Float16:
-        """``rows[at]``, an array (m, dim), of rows in one of the files."""
+        """Return ``rows[at]``, an array (m, dim), for rows of one of the files."""
         if self._read + len(at) < _ROWS:
             self._read += len(at)
             return np.asarray(rows[at])
@@ -40,7 +40,7 @@ class Residence:
         return found
 
     def tend(self) -> None:
-        """Give pages back where too many are resident."""
+        """Release pages if too many are resident."""
         self._read = 0
         if resident_of_files() > self._bound:
             for rows in self._files:
@@ -48,7 +48,7 @@ class Residence:
 
 
 def resident_of_files() -> int:
-    """Bytes of mapped files that the process holds now; where the system does not tell, as much as can be."""
+    """Return the bytes of mapped files resident in this process; a huge number where the system does not tell."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[2]) * _PAGE
@@ -57,7 +57,7 @@ def resident_of_files() -> int:
 
 
 def release(rows: Any) -> None:
-    """Give back the pages of a memory map, which stays usable; nothing for an array of another kind."""
+    """Release the pages of a memory map, which stays usable; does nothing for other arrays."""
     while rows is not None:
         if isinstance(rows, mmap.mmap):
             rows.madvise(mmap.MADV_DONTNEED)

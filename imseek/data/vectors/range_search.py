@@ -1,8 +1,8 @@
-"""All rows that are near to many queries: what a search is not, which finds the best few of one.
+"""Range search: find all rows above a similarity to many queries, unlike a search, which finds the best few for one.
 
-Where an approximate index covers rows, it proposes; few lists hold what is very near, so that a tenth of what a search
-looks at is enough. All else is multiplied. Either way the stored rows decide. Per query nothing is done in Python:
-a search of one query at a time takes ten times as long.
+An approximate index proposes candidates among the rows that it covers; very similar rows share few lists, so probing a
+tenth of what a search probes is enough. All other rows are multiplied. In both cases the stored rows decide. No Python
+code runs per query: searching one query at a time takes ten times as long.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ from imseek.types import Float32
 if TYPE_CHECKING:
     from imseek.data.vectors.snapshot import Snapshot
 
-#: Lists that are probed at most, and candidates that are drawn: at first, and where all of these seem near. Of
-#: 767 pairs of cosine .9 and more among 100,000 hard vectors, 4 lists and 128 candidates find all.
+#: Maximum lists probed, and candidates requested: at first, and at most, where all of them seem to match. With
+#: 4 lists and 128 candidates, all 767 pairs of cosine .9 and more among 100,000 hard vectors are found.
 PROBED: Final = 16
 DRAWN: Final = 128
 DEEPEST: Final = 1024
-#: Of mapped files so many bytes are resident at most, roughly, beside what one block reads.
+#: Approximate maximum of resident bytes of mapped files, besides those read for one block.
 RESIDENT: Final = 256 << 20
-#: Queries that are multiplied with a block of rows, and that an index is asked, at the same time.
+#: Queries that are processed together: multiplied with a block of rows, or sent to an index.
 _TOGETHER: Final = 2048
 #: Numbers in a block of rows: 8 MiB of float32.
 _ELEMENTS: Final = 1 << 21
-#: Pairs whose rows are held at the same time.
+#: Pairs whose rows are in memory at the same time.
 _PAIRS: Final = 8192
-#: What a product of float32 may be off, and more than that.
+#: A generous bound on the error of a float32 product.
 _ROUNDING: Final = 1e-4
-#: Queries by which it is found what codes say of a cosine; the share of pairs that may fall below that, and a margin.
+#: Queries from which the ratio of code scores to cosines is estimated; the share of pairs that may fall below it, and
+#: a margin.
 _SAMPLE: Final = 256
 _MISSED: Final = 0.001
 _MARGIN: Final = 0.01
@@ -45,8 +46,11 @@ _MARGIN: Final = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Near:
-    """``query`` (m,) int64 numbers of queries, ascending; ``ids`` (m,) int64 and ``cosines`` (m,) float32 of what is
-    near to them. ``cut`` (q,) tells which queries have more than was asked for."""
+    """The matches of a range search.
+
+    ``query`` (m,) int64 are query numbers, ascending; ``ids`` (m,) int64 and ``cosines`` (m,) float32 their matches.
+    ``cut`` (q,) marks the queries that have more matches than were requested.
+    """
 
     query: Ids
     ids: Ids
@@ -55,7 +59,7 @@ class Near:
 
 
 class Rows:
-    """The stored rows of live images by id. Memory: 4 bytes for each id up to the last one."""
+    """Looks up the stored rows of live images by id. Memory: 4 bytes for each id up to the last one."""
 
     def __init__(self, segments: Sequence[Segment], dim: int) -> None:
         self._segments = tuple(segments)
@@ -64,11 +68,12 @@ class Rows:
         self._located = Located(segments, live, dim, residence)
 
     def of(self, ids: Ids) -> tuple[Ids, Float16]:
-        """Of ``ids`` (m,), those that are live, in their order, and their rows (n, dim)."""
+        """Return those of ``ids`` (m,) that are live, in their order, and their rows (n, dim)."""
         return self._located.rows(ids)
 
     def cosines(self, ids: Ids, other: Rows, theirs: Ids) -> Float32:
-        """(m,): of each of ``ids`` and the one of ``theirs`` beside it; NaN where one is not live, or all zeros."""
+        """Return (m,): the cosine of each of ``ids`` and its counterpart in ``theirs``; NaN if one is not live or
+        all zeros."""
         found = np.full(len(ids), np.nan, np.float32)
         for start in range(0, len(ids), _PAIRS):
             part = slice(start, start + _PAIRS)
@@ -83,15 +88,15 @@ class Rows:
         return found
 
     def release(self) -> None:
-        """Give back what has been read of the files."""
+        """Release the pages that were read from the files."""
         for segment in self._segments:
             release(segment.rows)
 
 
 class Join:
-    """An index, and which of its images may be found, made ready to be asked about many rows.
+    """A range search in an index, restricted to the ``allowed`` images and prepared for many queries.
 
-    Memory: 20 bytes for each image; 60 MB while it is asked, beside the rows in float32 and what is found.
+    Memory: 20 bytes per image; 60 MB during a search, besides the rows in float32 and the matches.
     """
 
     def __init__(self, index: VectorIndex, allowed: IdSet) -> None:
@@ -104,18 +109,19 @@ class Join:
             each = zip(index.segments, self._masks, covered, strict=True)
             within = [segment.ids[mask & known] for segment, mask, known in each]
             self._within = IdSet(np.concatenate([np.empty(0, np.int64), *within]))
-            # Where all of them are allowed no selector is needed, and some kinds take none.
+            # No selector is needed where all images are allowed, and some kinds support none.
             every = len(self._within) == facts.rows or not self._snapshot.filters
             self._marks = None if every else self._snapshot.covered.marked(self._within.ids)
             self._masks = [mask & ~known for mask, known in zip(self._masks, covered, strict=True)]
             self._rows = Rows(index.segments, index.dim)
 
     def near(self, rows: Float16, least: float, most: int) -> Near:
-        """For each of ``rows`` (q, dim), as they are stored and none of them zeros, the allowed ids whose cosine is at
-        least ``least``; at most ``most`` of them, the nearest ones.
+        """Find, for each of ``rows`` (q, dim), the allowed ids with a cosine of at least ``least``; the best ``most``
+        of them.
 
-        The cosine of two stored rows is the float32 sum of their products over the product of their norms: within
-        rounding what a search says, and the same from either side. Exact where the index is.
+        ``rows`` are stored rows, none of them zeros. The cosine of two stored rows is the float32 sum of their products
+        over the product of their norms: equal to a search's score within rounding, and symmetric. Exact if the index
+        is.
         """
         queries = unit_rows(rows)
         found = _Found(len(rows), most)
@@ -130,7 +136,7 @@ class Join:
     def _probe(
         self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, found: _Found
     ) -> None:
-        """What the snapshot proposes."""
+        """Add the matches among the snapshot's candidates."""
         facts = snapshot.facts
         count = min(max(DRAWN, 4 * found.most), facts.rows)
         probe = facts.image.effort.deeper(count).probe
@@ -148,7 +154,7 @@ class Join:
                 ids = drawn.ids[query, column]
                 known = self._within.marks(ids)
                 query, ids, cosines = _enough(self._rows, rows, numbers[query[known]], ids[known], least)
-                full = numbers[likely.all(axis=1)]  # What was not drawn may be near too.
+                full = numbers[likely.all(axis=1)]  # Rows beyond these candidates may match too.
                 few = full[np.bincount(query, minlength=len(queries))[full] <= found.most]
                 if count < deepest and few.size:
                     again.append(few)
@@ -162,7 +168,7 @@ class Join:
 
 
 class _Found:
-    """What has been found, of which the best ``most`` of each query are kept."""
+    """Collects matches and keeps the best ``most`` of each query."""
 
     def __init__(self, queries: int, most: int) -> None:
         self.most = most
@@ -198,7 +204,7 @@ class _Found:
 def _scan(
     segment: Segment, mask: Bools, rows: Float16, queries: Float32, least: float, found: _Found
 ) -> None:
-    """Every row that is marked, with every query."""
+    """Compare every marked row with every query."""
     for block in blocks(len(segment.ids), len(queries[0]), _ELEMENTS):
         at = np.flatnonzero(mask[block]) + block.start
         if not at.size:
@@ -215,8 +221,10 @@ def _scan(
 
 
 def _hits(products: Float32, least: float, found: _Found, start: int) -> tuple[Ids, Ids]:
-    """Of products (q, n) those that may be enough: numbers of queries, from ``start`` on, and of rows. Of a query with
-    more than are kept, the best: a million equal rows are not looked up for each of them."""
+    """Return the query numbers (from ``start`` on) and row numbers of products (q, n) that may be matches.
+
+    Of a query with more than are kept, only the best: a million equal rows need not be looked up for each of them.
+    """
     enough = products >= least - _ROUNDING
     many = np.flatnonzero(np.count_nonzero(enough, axis=1) > found.most)
     if many.size:
@@ -229,7 +237,7 @@ def _hits(products: Float32, least: float, found: _Found, start: int) -> tuple[I
 
 
 def _enough(stored: Rows, rows: Float16, query: Ids, ids: Ids, least: float) -> tuple[Ids, Ids, Float32]:
-    """Of pairs of a query and an image, those that are near: queries, ids and cosines."""
+    """Filter pairs of a query and an image; return queries, ids and cosines of the matches."""
     kept = [(query[:0], ids[:0], np.empty(0, np.float32))]
     for part in _parts(len(query)):
         live, theirs = stored.of(ids[part])
@@ -243,8 +251,10 @@ def _enough(stored: Rows, rows: Float16, query: Ids, ids: Ids, least: float) -> 
 def _floor(
     snapshot: Snapshot, stored: Rows, rows: Float16, queries: Float32, least: float, count: int, probe: int
 ) -> float:
-    """Below which score by its codes a candidate is not near: codes fall short of the cosine, by a factor that is much
-    the same everywhere, and that a few queries show."""
+    """Return the score by codes below which a candidate is no match.
+
+    Scores by codes are lower than the cosine by a nearly constant factor, which is estimated from a few queries.
+    """
     some = np.linspace(0, len(queries) - 1, min(_SAMPLE, len(queries))).astype(np.int64)
     drawn = snapshot.candidates(queries[some], count, probe, None)
     query, column = np.nonzero(drawn.ids >= 0)
@@ -264,7 +274,7 @@ def _parts(count: int) -> Iterator[slice]:
 
 
 def _cosines(a: Float16, b: Float16) -> Float32:
-    """(m,): of the rows (m, dim) of ``a`` and ``b``, pair by pair; NaN where one is all zeros."""
+    """Return (m,): cosines of the rows (m, dim) of ``a`` and ``b``, pair by pair; NaN where one is all zeros."""
     wide, other = a.astype(np.float32), b.astype(np.float32)
     norms = row_norms(wide) * row_norms(other)
     return np.where(norms > 0, scores_of((wide * other).sum(axis=1), norms), np.float32(np.nan))

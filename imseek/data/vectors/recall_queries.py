@@ -1,7 +1,7 @@
-"""The queries by which a snapshot is tuned and measured, kept with their answers while the snapshot grows.
+"""The queries by which a snapshot is tuned and measured, stored with their neighbours while the snapshot grows.
 
-To know the true neighbours of some hundred queries, every row must be read. So what was found once is kept beside a
-snapshot of several parts (``truth.npz``): of what has come since, only the new rows are read.
+Finding the true neighbours of some hundred queries requires reading every row. So the neighbours are stored beside a
+snapshot of several parts (``truth.npz``), and when it grows, only new rows are read.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ _NAMES: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Questions:
-    """Queries of pictures and text-like ones with their neighbours among all live rows, of which there were ``rows``
-    when the queries were chosen; ``texts`` as in :class:`~imseek.data.vectors.index_metadata.Facts`."""
+    """Image queries and text-like queries with their neighbours among all live rows.
+
+    ``rows`` is how many live rows there were when the queries were chosen; ``texts`` as in
+    :class:`~imseek.data.vectors.index_metadata.Facts`.
+    """
 
     image: Asked
     text: Asked
@@ -40,7 +43,8 @@ class Questions:
 
     @classmethod
     def of(cls, rows: LiveRows, numbers: Ids, words: Float32 | None, modality: str) -> Questions:
-        """Rows ``numbers`` are the queries of the own kind; ``words`` (n, dim) those of the other, None to make them.
+        """Choose rows ``numbers`` as queries of the space's own kind, and ``words`` (n, dim) as the others (None: make
+        them).
 
         Reads every row.
         """
@@ -51,7 +55,7 @@ class Questions:
         return cls(image, text, "made from pictures" if words is None else "captions", len(rows))
 
     def grown(self, fresh: LiveRows, live: IdSet) -> Questions:
-        """The same queries with their neighbours among these and the ``fresh`` rows, as far as they are ``live``."""
+        """Return the same queries with their neighbours among the old and the ``fresh`` rows, if they are ``live``."""
         new = with_truth([self.image, self.text], fresh)
         all_known = self.rows <= tuning.DEEP
         image, text = (
@@ -75,7 +79,7 @@ class Questions:
 
     @classmethod
     def read(cls, folder: IndexFolder) -> Questions:
-        """Raises FileNotFoundError or CorruptCollectionError."""
+        """Read stored queries. Raises FileNotFoundError or CorruptCollectionError."""
         try:
             with folder.open(TRUTH) as file:
                 found = dict(zip(_NAMES, read_arrays(file, _NAMES), strict=True))
@@ -101,11 +105,11 @@ def _joined(old: Asked, more: Asked, live: IdSet, all_known: bool) -> Asked:
     best = []
     for n in range(len(old.own)):
         kept = live.marks(old.truth[n])
-        # Below the last that is known there may be others, which were not kept; fewer are known where some have gone.
+        # Neighbours worse than the last known one were not all stored; fewer are known where some have been removed.
         deep = len(old.truth[n]) >= tuning.DEEP - 1 or not all_known
         known = more.scores[n] >= (old.scores[n][-1] if deep and len(old.truth[n]) else -np.inf)
         ids = np.concatenate([old.truth[n][kept], more.truth[n][known]])
         scores = np.concatenate([old.scores[n][kept], more.scores[n][known]])
-        ids, first = np.unique(ids, return_index=True)  # What was rewritten is among both.
+        ids, first = np.unique(ids, return_index=True)  # Rewritten rows are in both.
         best.append((ids, scores[first]))
     return ranked(old, best)

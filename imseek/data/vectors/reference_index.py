@@ -1,4 +1,4 @@
-"""The reference index: NumPy only, every score computed, nothing approximated and nothing clever."""
+"""The reference index: NumPy only, every score computed, nothing approximated or optimised."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from imseek.types import Float32
 
 
 class MemoryIndex(ExactIndex[Part]):
-    """An exact index that scores the rows where they lie, a block at a time.
+    """An exact index that scores the rows in place, a block at a time.
 
-    Memory: 4 bytes a vector (its norm) beside the segments, and a few MiB during a search.
+    Memory: 4 bytes per vector (its norm) besides the segments, and a few MiB during a search.
     """
 
     def _load(self, segment: Segment) -> Part:

@@ -1,4 +1,4 @@
-"""Where the row of each live image lies."""
+"""Locate the row of each live image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from imseek.data.vectors.base import Bools, Float16, Ids, Segment
 from imseek.data.vectors.memory_maps import Residence
 
-#: Ids that are spread more thinly than one in so many are looked up by bisection.
+#: Ids sparser than one in this many are looked up by bisection.
 _SPREAD = 64
 
 
@@ -35,7 +35,7 @@ class Located:
                 self._table[segment.ids[at]] = at + start
 
     def rows(self, ids: Ids) -> tuple[Ids, Float16]:
-        """Of ``ids`` (m,), those that are live, in their order, and their stored rows (n, dim)."""
+        """Return those of ``ids`` (m,) that are live, in their order, and their stored rows (n, dim)."""
         at = self._bisected(ids) if self._table is None else self._looked_up(ids, self._table)
         found = at >= 0
         ids, at = ids[found], at[found]

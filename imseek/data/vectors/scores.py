@@ -1,12 +1,12 @@
-"""What a score is, and which rows are best: the one definition that every kind of index shares.
+"""Define the score of a row and the order of results, for every kind of index.
 
-The score of a row is its cosine to the query: the float32 dot product of the unit query with the stored
-float16 row, over the norm of that row (rounding to float16 moves it off 1), clipped to [-1, 1]; 0 for a row
-of zeros. Rows are ordered by score, descending, then by image id, ascending.
+The score of a row is its cosine to the query: the float32 dot product of the unit query with the stored float16 row,
+over the norm of that row (rounding to float16 moves it off 1), clipped to [-1, 1]; 0 for a row of zeros. Rows are
+ordered by score, descending, then by image id, ascending.
 
-Equal rows must get equal scores wherever they lie, or ties would not be ties. BLAS does not promise that (its
-result depends on the row's place in the matrix); NumPy's sum along contiguous rows does: each row is summed
-alone, pairwise, in an order that depends on its length only.
+Equal rows must get equal scores wherever they lie, or ties would not be ties. BLAS does not guarantee that (its result
+depends on the row's position in the matrix); NumPy's sum along contiguous rows does: each row is summed alone,
+pairwise, in an order that depends on its length only.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from imseek.data.vectors.base import Float16, Ids, Matches
 from imseek.errors import QueryError
 from imseek.types import Float32
 
-# How far the norm of a unit query may be off 1: a stored float16 row passes, an unnormalised vector does not.
+# How far the norm of a unit query may be from 1: a stored float16 row passes, an unnormalised vector does not.
 UNIT_TOLERANCE = 1e-3
 
 
 def unit_queries(queries: Float32, dim: int) -> Float32:
-    """``queries`` as C-contiguous float32 (q, dim). Raises QueryError unless each is finite and of norm 1."""
+    """Return ``queries`` as C-contiguous float32 (q, dim). Raises QueryError unless each is finite and of norm 1."""
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     if queries.ndim != 2 or queries.shape[1] != dim:
         raise QueryError(f"queries have the shape {queries.shape}, not (any, {dim})")
@@ -36,46 +36,46 @@ def unit_queries(queries: Float32, dim: int) -> Float32:
 
 
 def row_norms(rows: Float32) -> Float32:
-    """Euclidean norms (m,) of float32 rows (m, dim)."""
+    """Return the Euclidean norms (m,) of float32 rows (m, dim)."""
     norms: Float32 = np.sqrt((rows * rows).sum(axis=1))
     return norms
 
 
 def unit_rows(rows: Float16 | Float32) -> Float32:
-    """Stored rows (m, dim) as float32 rows of norm 1; rows of zeros stay."""
+    """Normalise stored rows (m, dim) to float32 rows of norm 1; rows of zeros stay."""
     wide = rows.astype(np.float32)
     norms = row_norms(wide)[:, np.newaxis]
     return np.divide(wide, norms, out=wide, where=norms > 0)
 
 
 def cosines(query: Float32, rows: Float32, norms: Float32) -> Float32:
-    """Scores (m,) of float32 ``rows`` (m, dim) with the given :func:`row_norms` for one unit query (dim,)."""
+    """Return the scores (m,) of float32 ``rows`` (m, dim), given their :func:`row_norms`, for one unit query (dim,)."""
     return scores_of((rows * query).sum(axis=1), norms)
 
 
 def scores_of(dots: Float32, norms: Float32) -> Float32:
-    """Scores of rows with these float32 dot products and norms, of one shape."""
+    """Return the scores of rows with these float32 dot products and norms, which have the same shape."""
     return np.clip(np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0), -1, 1)
 
 
 def zero_rows(rows: Float16) -> Ids:
-    """Numbers of the float16 ``rows`` (n, dim) that are all zeros, ascending."""
-    bits = rows.view(np.uint16)  # Comparing whole numbers is several times as fast.
+    """Return the numbers, ascending, of the float16 ``rows`` (n, dim) that are all zeros."""
+    bits = rows.view(np.uint16)  # Comparing integers is several times faster.
     found = [at.start + np.flatnonzero(~bits[at].any(axis=1)) for at in blocks(*rows.shape)]
     return np.concatenate([np.empty(0, np.int64), *found])
 
 
 def top_k(ids: Ids, scores: Float32, k: int) -> Matches:
-    """The ``k`` best of the given rows, or all where there are fewer."""
+    """Return the ``k`` best of the given rows, or all where there are fewer."""
     if len(ids) > k:
         kth = np.partition(scores, len(ids) - k)[len(ids) - k]
-        kept = scores >= kth  # every row that ties with the k-th: the ids decide among them
+        kept = scores >= kth  # Includes every row that ties with the k-th: ids decide among them.
         ids, scores = ids[kept], scores[kept]
     order = np.lexsort((ids, -scores))[:k]
     return Matches(ids[order], scores[order])
 
 
 def blocks(count: int, dim: int, elements: int = 1 << 18) -> Iterator[slice]:
-    """Slices that cut ``count`` rows into blocks of about ``elements`` numbers (1 MiB of float32)."""
+    """Return slices that divide ``count`` rows into blocks of about ``elements`` numbers (1 MiB of float32)."""
     step = max(1, elements // max(1, dim))
     return (slice(start, min(start + step, count)) for start in range(0, count, step))

@@ -1,9 +1,8 @@
-"""Several snapshots searched as one, each over other images of the same space.
+"""Search several snapshots as one, each over different images of the same space.
 
-A collection that grows gets another part beside those that it has. Parts that share lists and codes with one another
-are asked for the same lists, which are looked up once: together they propose what one index of all of them would. What
-parts with lists of their own propose is put in order by what their codes say: near enough to what rows say, which
-decide.
+A growing collection gets new parts beside its existing ones. Parts that share lists and codes probe the same lists,
+which are looked up once: together they propose the same candidates as one index of all of them. Candidates from parts
+with lists of their own are merged by their scores by codes, which are close enough to the exact scores that decide.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ from imseek.types import Float32
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
-#: What a part is asked for at first, beyond its share of the candidates: a part that has more of them is asked again.
+#: Factor and number of candidates requested from a part at first beyond its share; one that has more is asked again.
 _SPARE = (2.0, 16)
 
 
 def open_snapshot(folder: IndexFolder) -> Snapshot:
-    """Map the files of a snapshot, of one part or of several. Cheap: lists are read when they are probed.
+    """Map the files of a snapshot of one or several parts. Cheap: lists are read when they are probed.
 
     Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
     """
@@ -50,7 +49,7 @@ def open_snapshot(folder: IndexFolder) -> Snapshot:
 
 
 class JoinedSnapshot(Snapshot):
-    """A snapshot of at least one part. ``facts`` say how all of them are searched, and what they find together."""
+    """A snapshot of one or more parts. ``facts`` has the search parameters and the recall of all of them together."""
 
     def __init__(self, parts: Sequence[Snapshot], facts: Facts) -> None:
         super().__init__(parts[0].index, Covered.of_all([part.covered for part in parts]), facts)
@@ -60,7 +59,7 @@ class JoinedSnapshot(Snapshot):
         names = [part.facts.layout or name for part, name in zip(parts, facts.parts, strict=True)]
         self._layouts = tuple(names)
         self._threads = min(len(parts), faiss.omp_get_max_threads())
-        # Its threads begin with the first search that wants them, and end with this.
+        # Threads start with the first search that needs them, and end with this object.
         self._pool = ThreadPoolExecutor(self._threads, "parts of an index")
 
     def told(self, facts: Facts) -> JoinedSnapshot:
@@ -77,7 +76,7 @@ class JoinedSnapshot(Snapshot):
         share: float = 1.0,
         lists: Lists | None = None,
     ) -> Candidates:
-        """The ``count`` rows of all parts that rank first by their codes, as :meth:`Snapshot.candidates`."""
+        """Return the ``count`` rows of all parts that rank first by their codes, as :meth:`Snapshot.candidates`."""
         if count < 1 or not len(queries):
             return Candidates.none(len(queries))
         probes = [self._probe(part, probe) for part in self.parts]
@@ -101,10 +100,10 @@ class JoinedSnapshot(Snapshot):
         best = _best(drawn, count)
         if first == count:
             return best
-        # A part all of whose candidates are among the best may have more of them.
+        # If all candidates of a part are among the best, it may have more of them.
         least = best.scores[:, -1] if best.ids.shape[1] == count else np.full(len(queries), -np.inf)
         for n, one in enumerate(drawn[:]):
-            if one.ids.shape[1] < first:  # It has given all that it has.
+            if one.ids.shape[1] < first:  # The part has no more.
                 continue
             again = np.flatnonzero((one.ids[:, -1] >= 0) & (one.scores[:, -1] >= least))
             if again.size:
@@ -113,18 +112,19 @@ class JoinedSnapshot(Snapshot):
         return _best(drawn, count) if len(drawn) > len(self.parts) else best
 
     def _probe(self, part: Snapshot, probe: int) -> int:
-        """As large a share of the lists of a part as ``probe`` is of those of the part that has most."""
+        """Return the ``probe`` for a part: the same share of its lists as ``probe`` is of the part with most lists."""
         return probe if part.widest == self.widest else max(1, math.ceil(probe * part.widest / self.widest))
 
     def _each(self, ask: Callable[[int], Candidates], queries: int) -> list[Candidates]:
-        """What each part answers. FAISS divides many queries among threads; of few, each thread takes parts."""
+        """Query every part. FAISS divides many queries among threads; for few queries, each thread handles whole
+        parts."""
         if self._threads < 2 or queries >= self._threads:
             return [ask(n) for n in range(len(self.parts))]
         return list(self._pool.map(ask, range(len(self.parts))))
 
 
 def _best(drawn: Sequence[Candidates], count: int) -> Candidates:
-    """The ``count`` best of what was drawn from several parts."""
+    """Merge candidates from several parts into the ``count`` best."""
     scores = np.concatenate([one.scores for one in drawn], axis=1)
     ids = np.concatenate([one.ids for one in drawn], axis=1)
     scores = np.where(ids >= 0, scores, -np.inf)
@@ -136,7 +136,7 @@ def _best(drawn: Sequence[Candidates], count: int) -> Candidates:
 
 
 def _spread(drawn: Candidates, at: np.ndarray[tuple[int], np.dtype[np.int64]], queries: int) -> Candidates:
-    """What was drawn for the queries ``at`` only, as if all had been asked."""
+    """Expand candidates for the queries ``at`` to all ``queries``, with nothing for the others."""
     scores = np.full((queries, drawn.scores.shape[1]), -np.inf, np.float32)
     ids = np.full(scores.shape, -1, np.int64)
     scores[at], ids[at] = drawn.scores, drawn.ids

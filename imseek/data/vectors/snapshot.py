@@ -1,4 +1,4 @@
-"""A FAISS snapshot: an approximate index over the images of one generation, in files that are mapped into memory."""
+"""A FAISS snapshot: an approximate index over the images of one generation, in memory-mapped files."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 
 class Candidates(NamedTuple):
-    """``scores`` float32 by their codes and ``ids`` int64, both (q, count), best first; id -1 where fewer were met."""
+    """``scores`` float32 by codes and ``ids`` int64, both (q, count), best first; id -1 where there were fewer."""
 
     scores: Float32
     ids: Ids
 
     def near(self, k: int, slack: float | None) -> Ids:
-        """The ids (q, count) with -1 for those that score more than ``slack`` below the ``k``-th; None: all stay."""
+        """Return the ids (q, count), with -1 for scores more than ``slack`` below the ``k``-th; None keeps all."""
         if slack is None or k >= self.scores.shape[1]:
             return self.ids
         return np.where(self.scores >= self.scores[:, k - 1 : k] - slack, self.ids, -1)
@@ -59,8 +59,8 @@ class Lists(NamedTuple):
 class Snapshot:
     """An opened snapshot. It never changes, and any number of threads may search it.
 
-    ``covered`` are the ids in it, ``filters`` whether its kind can be told which ids may be found, ``widest`` the
-    largest ``probe`` that makes a difference (0: none does).
+    ``covered`` are its ids, ``filters`` whether its kind supports filtering by id, ``widest`` the largest useful
+    ``probe`` (0: the kind has none).
     """
 
     def __init__(self, index: Any, covered: Covered, facts: Facts) -> None:
@@ -83,12 +83,14 @@ class Snapshot:
         return cls(index, Covered.read(folder, facts.rows), facts)
 
     def told(self, facts: Facts) -> Snapshot:
-        """The same with other facts."""
+        """Return the same snapshot with other metadata."""
         return Snapshot(self.index, self.covered, facts)
 
     def lists_near(self, queries: Float32, probe: int) -> Lists | None:
-        """The ``probe`` lists that are nearest to each query, for all snapshots of the same layout; None where a kind
-        takes no such thing."""
+        """Return the ``probe`` lists nearest to each query, valid for all snapshots of the same layout.
+
+        Returns None where a kind cannot search given lists.
+        """
         index = self.index
         if not isinstance(index, faiss.IndexIVF) or not isinstance(
             centres := faiss.downcast_index(index.quantizer), faiss.IndexFlat
@@ -108,11 +110,11 @@ class Snapshot:
         share: float = 1.0,
         lists: Lists | None = None,
     ) -> Candidates:
-        """The ``count`` rows that rank first by their codes.
+        """Return the ``count`` rows that rank first by their codes.
 
-        ``allowed`` has a bit for each id that may be found; it must be None where the kind takes no filters. With
-        a ``placement`` they come from a GPU where that can be; ``share`` of the rows is allowed. With ``lists``,
-        those of :meth:`lists_near` for the same ``probe``, none are looked for.
+        ``allowed`` has a bit for each id that may be found; it must be None where the kind supports no filters. With a
+        ``placement`` they come from a GPU if possible; ``share`` of the rows is allowed. ``lists``, those of
+        :meth:`lists_near` for the same ``probe``, saves looking them up.
         """
         if count < 1:
             return Candidates.none(len(queries))
@@ -141,14 +143,14 @@ class Snapshot:
 
 
 def _search_in(index: Any, queries: Float32, count: int, lists: Lists, chosen: Any) -> Candidates:
-    """As ``index.search``, in lists that are given. FAISS's own wrapper of it takes no parameters."""
+    """Search given lists like ``index.search``. FAISS's own wrapper for this accepts no parameters."""
     queries = np.ascontiguousarray(queries, np.float32)
     numbers = np.ascontiguousarray(lists.numbers, np.int64)
     cosines = np.ascontiguousarray(lists.cosines, np.float32)
     if queries.shape[1] != index.d or numbers.shape != (len(queries), chosen.nprobe):
         raise ValueError(
             f"lists of shape {numbers.shape} for {len(queries)} queries"
-        )  # FAISS would not notice.
+        )  # FAISS would not check this.
     scores, ids = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
     at = faiss.swig_ptr
     index.search_preassigned_c(
@@ -158,7 +160,7 @@ def _search_in(index: Any, queries: Float32, count: int, lists: Lists, chosen: A
 
 
 def mapped(folder: IndexFolder) -> Any:
-    """The FAISS index in a folder, of which only what is used is read. It must never be added to.
+    """Map the FAISS index in a folder; only the pages in use are read. Rows must never be added to it.
 
     Raises FileNotFoundError, and CorruptCollectionError where it cannot be read.
     """
@@ -170,7 +172,7 @@ def mapped(folder: IndexFolder) -> Any:
 
 
 def loaded(folder: IndexFolder) -> Any:
-    """The same in memory, to be added to."""
+    """Load the FAISS index in a folder into memory, so that rows can be added. Raises as :func:`mapped`."""
     index = _read(folder, 0)
     if (blocks := inverted_lists.in_blocks(index)) is not None:
         with folder.open(LISTS) as file:
@@ -179,7 +181,7 @@ def loaded(folder: IndexFolder) -> Any:
 
 
 def without_rows(folder: IndexFolder) -> Any:
-    """Its lists and codes alone, in memory, for other rows to be added."""
+    """Load only the lists' centres and the codecs of an index into memory, so that other rows can be added."""
     index = _read(folder, 0)
     if (blocks := inverted_lists.in_blocks(index)) is not None:
         inverted_lists.begin(blocks)
@@ -202,13 +204,13 @@ def _file(folder: IndexFolder, name: str) -> tuple[Path, str]:
 
 def _table(folder: IndexFolder, blocks: Any) -> inverted_lists.Table:
     table = folder.array(TABLE)
-    # A list that ended beyond the file would end the process.
+    # A list that extends beyond the file would crash the process.
     if not inverted_lists.fits(blocks, table, folder.size(LISTS)):
         raise damaged(folder, f"{TABLE} is no table of lists")
     return table.astype(np.uint64, copy=False)
 
 
 def imbalance(index: Any) -> float:
-    """How unevenly lists are filled: 1 if all are equally long; the time of a search grows by it."""
+    """Return how unevenly lists are filled: 1 if all are equally long; search time grows in proportion."""
     found = inverted_file(index)
     return 1.0 if found is None else float(found.invlists.imbalance_factor())

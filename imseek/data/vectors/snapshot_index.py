@@ -1,8 +1,8 @@
-"""The index of a large collection: a snapshot for most images, an exact scan of those that came later.
+"""The index of a large collection: a snapshot for most images, an exact scan of those added later.
 
-Whatever the snapshot proposes is looked up in the stored rows and scored exactly, so that a score never depends on
-the kind of index; only which images are among the best may be missed. Who must not miss any says ``exact``: then all
-rows are read where they lie. A filter that lets few images through is exact too: those few are scored one by one.
+Candidates from the snapshot are looked up in the stored rows and scored exactly, so a score never depends on the kind
+of index; only some of the best images may be missed. Callers that must miss none pass ``exact``: then all rows are
+read. A filter that lets few images through is exact too: those few are scored one by one.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from imseek.types import Float32
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
-#: Results beyond these are asked for so rarely that they are found exactly.
+#: More results than this are requested so rarely that they are found exactly.
 DEEPEST = 1000
-#: Up to so many allowed images, and up to this share of all, each is scored.
+#: Up to this many allowed images, or this share of all, every one is scored.
 GATHERED = 10_000
 SCANNED_SHARE = 0.02
-#: A filter is not by chance: one that keeps nearly all may leave out the very images that the query is near to ("not in
-#: this folder"). So it is searched as one of this share at most.
+#: Filters are not random: one that keeps nearly all images may exclude exactly those nearest to the query ("not in this
+#: folder"). So a filter is searched as if it let at most this share through.
 UNLIKE = 0.1
-#: Queries whose candidates are held at the same time.
+#: Queries whose candidates are in memory at the same time.
 _BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Choice:
-    """What one filter lets through: ids in all, the bits of those in the snapshot, and their share of it."""
+    """A prepared filter: all ids that it lets through, a bitmap of those in the snapshot, and their share of it."""
 
     ids: Ids
     bits: Bits
@@ -50,9 +50,9 @@ class _Choice:
 
 
 class SnapshotIndex:
-    """A :class:`~imseek.data.vectors.base.VectorIndex` that is approximate unless it is asked to be ``exact``.
+    """A :class:`~imseek.data.vectors.base.VectorIndex` that is approximate unless ``exact`` is passed.
 
-    Memory: what of the snapshot has been probed, the rows that it does not cover, and a few bytes per image.
+    Memory: the parts of the snapshot that have been probed, the rows that it does not cover, and a few bytes per image.
     """
 
     exact = False
@@ -80,7 +80,7 @@ class SnapshotIndex:
         covered = [snapshot.covered.has(segment.ids) for segment in segments]
         live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
         in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
-        # Without the dead no selector is needed, which costs a tenth of the time.
+        # Without dead rows no selector is needed, which would cost a tenth of the time.
         self._present = (
             None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.marked(in_snapshot)
         )
@@ -98,9 +98,9 @@ class SnapshotIndex:
         self._lock = threading.Lock()
 
     def _young(self, segment: Segment, live: Bools, covered: Bools) -> Segment | None:
-        """What of a segment is live and not covered; the same arrays as before where that is the same.
+        """Return the live rows of a segment that are not covered, reusing the previous arrays if nothing changed.
 
-        The dead are left out where they lie: a snapshot never had those that were dead when it was made.
+        Dead rows are excluded explicitly: those that were dead when the snapshot was built are not covered either.
         """
         young = live & ~covered
         if not young.any():
@@ -127,7 +127,7 @@ class SnapshotIndex:
 
     @property
     def tail(self) -> int:
-        """How many live rows the snapshot does not cover."""
+        """The number of live rows that the snapshot does not cover."""
         return len(self._tail)
 
     def __len__(self) -> int:
@@ -145,7 +145,8 @@ class SnapshotIndex:
         text: bool = False,
         exact: bool = False,
     ) -> list[Matches]:
-        """As :meth:`VectorIndex.search`; recall is what :attr:`Facts` of the snapshot say for the kind of query."""
+        """Search as :meth:`VectorIndex.search`; the recall for each kind of query is in the snapshot's
+        :attr:`Facts`."""
         queries = unit_queries(queries, self._dim)
         if k < 1:
             raise QueryError(f"at least one result must be asked for, not {k}")
@@ -162,7 +163,7 @@ class SnapshotIndex:
         return self._probe(queries, k, allowed, choice, text)
 
     def _choice(self, allowed: IdSet) -> _Choice:
-        """What is prepared for a filter, once."""
+        """Return the prepared filter, which is cached."""
         choice = self._choices.get(allowed)
         if choice is None:
             found = [s.ids[s.searchable(allowed)] for s in self._segments]
@@ -174,10 +175,10 @@ class SnapshotIndex:
         return choice
 
     def _share(self, choice: _Choice) -> float:
-        """Of the live images, how many are let through."""
+        """Return the share of the live images that a filter lets through."""
         return len(choice.ids) / max(1, self._live)
 
-    # -- the three ways ------------------------------------------------------------------------------------
+    # -- probe, score or scan ------------------------------------------------------------------------------
 
     def _probe(
         self,
@@ -194,7 +195,7 @@ class SnapshotIndex:
         marks = self._present if choice is None else choice.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
         wanted = min(k, self._live if choice is None else len(choice.ids))
-        # Many queries scan the tail together, which is faster; of few, candidates and tail need one proof.
+        # Many queries scan the tail together, which is faster; for few, one proof covers candidates and tail.
         beside = self._tail if len(self._tail) and len(queries) < BATCH else None
         tails = self._tail.search(queries, k, allowed=allowed) if beside is None and len(self._tail) else []
         found = []
@@ -206,7 +207,7 @@ class SnapshotIndex:
                 block, count, effort.probe, within, placement=self._placement, share=passing
             )
             met = np.count_nonzero(drawn.ids >= 0, axis=1)
-            # Of a kind that takes no filters, some of the k best may be dead: what is near to them says nothing.
+            # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.
             slack = effort.slack if self._snapshot.filters or self._present is None else None
             near = drawn.near(max(k, K), slack)
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
@@ -215,14 +216,14 @@ class SnapshotIndex:
                     scores = np.concatenate([matches.scores, tails[n].scores])
                     matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
                 if len(matches) < wanted or (choice is not None and 2 * met[n - start] < count):
-                    # The lists that were probed hold few that are allowed: a filter that says what the query says.
+                    # The probed lists contain few allowed images: the filter excludes what the query is near to.
                     (matches,) = self._scan(query[np.newaxis], k, allowed)
                 found.append(matches)
         return found
 
     @staticmethod
     def _allowed(drawn: Ids, choice: _Choice | None) -> Ids:
-        """Those of the ids proposed that a filter lets through, ascending: no index is trusted with that alone."""
+        """Return the proposed ids that a filter lets through, ascending: no index is trusted to filter alone."""
         ids = np.unique(drawn[drawn >= 0])
         return ids if choice is None else ids[are_marked(choice.bits, ids)]
 
@@ -234,16 +235,16 @@ class SnapshotIndex:
         beside: FaissIndex | None = None,
         allowed: IdSet | None = None,
     ) -> Matches:
-        """The best ``k`` of ``ids`` (ascending), by their stored rows; those that are not live are passed over.
+        """Return the best ``k`` of ``ids`` (ascending) by their stored rows; ids that are not live are skipped.
 
-        With an index ``beside`` them, of both.
+        With an index ``beside``, return the best of both.
         """
         found, rows = self._located.rows(ids)
         segment = Segment(found, rows, np.empty(0, np.int64))
         return best_of(query, segment, k, self._range, beside, allowed)
 
     def _scan(self, queries: Float32, k: int, allowed: IdSet | None) -> list[Matches]:
-        """Exact: every row is read where it lies."""
+        """Search exactly, by reading every row."""
         with self._lock:
             if self._whole is None:
                 self._whole = LentIndex(self._segments, self._dim, self._range)

@@ -1,9 +1,10 @@
-"""How well an approximate index finds what it should, and how hard it must search for that.
+"""Measure the recall of an approximate index, and find the least search effort that reaches the target.
 
-Queries are of two kinds. Those of the space's own kind are stored rows that the index was not trained on, each of which
+There are two kinds of queries. Those of the space's own kind are stored rows that the index was not trained on; each
 must find its neighbours, not itself. Those of the other kind lie across the gap between words and pictures (Liang et
-al. 2022, *Mind the gap*), off what the lists were laid out for, and are harder: vectors of captions where there are
-some, else made from rows. The effort is chosen on one half of the queries, recall is measured on the other.
+al. 2022, *Mind the gap*), outside the distribution that the lists were trained on, and are harder: vectors of captions
+where there are some, otherwise made from rows. The effort is chosen on one half of the queries, recall is measured on
+the other.
 """
 
 from __future__ import annotations
@@ -26,34 +27,34 @@ from imseek.types import Float32
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
-#: Queries of each kind, half of them to choose by and half to measure with.
+#: Queries of each kind: half to tune with, half to measure with.
 QUERIES = 400
 _RESCORED = (20, 40, 80, 160, 240, 320, 480, 640, 1280)
-#: How far below the tenth a candidate may score by its codes. What is off by more is rare, and where many images are
-#: about as good as the tenth, more must be scored than where few are.
+#: How far a candidate may score below the tenth by its codes. Larger errors are rare, and where many images are about
+#: as good as the tenth, more must be rescored.
 _SLACKS = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
-#: How deep the truth goes, so that it holds for filters too.
+#: True neighbours per query: enough for filtered queries too.
 DEEP = 1000
-#: What is asked for above the target: a half of the queries tells recall to about so much.
+#: Margin above the target: half of the queries measures recall to about this accuracy.
 _MARGIN = 0.004
-#: Seconds to score a candidate by its stored row, against which probing more lists is weighed.
+#: Seconds to score a candidate by its stored row, weighed against the cost of probing more lists.
 _SCORING = 7e-7
-#: Scores that differ by less are of equal rows: float32 products, in another order of summing.
+#: Scores that differ by less belong to equal rows, whose float32 products were summed in another order.
 _SAME = 1e-6
-#: Shares that filters are measured at: none is searched as one that lets more through; below the last they are exact.
+#: Shares at which filters are tuned: more selective ones than the last are exact, none counts as larger than the first.
 _LEVELS = (UNLIKE, SCANNED_SHARE)
 
-#: Of an index that nobody has looked at yet.
+#: The parameters of an index before tuning.
 UNTUNED = Tuned(Effort(1, _RESCORED[0]), 0.0, 0)
 
 
 def query_rows(rows: int) -> Ids:
-    """Numbers of the rows, ascending, that serve as queries: at most a quarter of all."""
+    """Return the numbers of the rows, ascending, that serve as queries: at most a quarter of all."""
     return np.sort(np.random.default_rng(rows + 1).choice(rows, min(QUERIES, rows // 4), replace=False))
 
 
 def tuned(snapshot: Snapshot, rows: LiveRows, image: Asked, text: Asked, tell: Tell) -> Facts:
-    """The facts of a snapshot of ``rows``, with how to search it for each kind of query and what it then finds."""
+    """Tune a snapshot of ``rows`` for each kind of query; return its metadata with parameters and measured recall."""
     facts = snapshot.facts
     ids = rows.ids()
     image_tuned = tune(snapshot, image, facts.target, ids)
@@ -72,8 +73,10 @@ def tuned(snapshot: Snapshot, rows: LiveRows, image: Asked, text: Asked, tell: T
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """Queries (n, dim) float32 of one kind with their neighbours, the nearest first, and the scores of these; ``own``
-    has the ids of the rows that are the queries (-1: none)."""
+    """Queries (n, dim) float32 of one kind with their neighbours, the nearest first, and the neighbours' scores.
+
+    ``own`` has the ids of the rows that are the queries (-1: none).
+    """
 
     queries: Float32
     own: Ids
@@ -85,14 +88,14 @@ class Asked:
         return Asked(self.queries[part], self.own[part], self.truth[part], self.scores[part])
 
     def within(self, ids: Ids) -> Asked:
-        """The same queries where only ``ids`` may be found."""
+        """Return the same queries where only ``ids`` may be found."""
         kept = [np.isin(one, ids, assume_unique=True) for one in self.truth]
         truth = tuple(one[k] for one, k in zip(self.truth, kept, strict=True))
         return replace(self, truth=truth, scores=tuple(s[k] for s, k in zip(self.scores, kept, strict=True)))
 
 
 def own_queries(rows: LiveRows, numbers: Ids) -> Asked:
-    """Stored rows as queries. A row of zeros asks nothing."""
+    """Return stored rows as queries, except rows of zeros."""
     ids, vectors = rows.take(numbers)
     norms = row_norms(vectors)
     asking = norms > 0
@@ -100,10 +103,10 @@ def own_queries(rows: LiveRows, numbers: Ids) -> Asked:
 
 
 def across_the_gap(vectors: Float32, seed: int = 0) -> Float32:
-    """Queries (n, dim) as words make them, from unit ``vectors`` (n, dim) of pictures.
+    """Make text-like queries (n, dim) from unit ``vectors`` (n, dim) of pictures.
 
-    Each keeps a third of what sets its picture apart from the mean, is moved along a direction of its own kind, and is
-    noise for the rest: its cosine to its picture is about 0.3, to others about 0.1.
+    Each keeps a third of its picture's deviation from the mean, is moved along a direction of its own kind, and is
+    otherwise noise: its cosine to its picture is about 0.3, to others about 0.1.
     """
     rng = np.random.default_rng(seed)
     count, dim = vectors.shape
@@ -117,7 +120,7 @@ def across_the_gap(vectors: Float32, seed: int = 0) -> Float32:
 
 
 def with_truth(asked: Sequence[Asked], rows: LiveRows) -> list[Asked]:
-    """The same queries with their true neighbours, as many as filters may want. One pass over all rows."""
+    """Return the same queries with true neighbours, enough for filters. Makes one pass over all rows."""
     queries = np.concatenate([one.queries for one in asked])
     best = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
     bars = np.full(len(queries), -np.inf, np.float32)
@@ -138,7 +141,7 @@ def with_truth(asked: Sequence[Asked], rows: LiveRows) -> list[Asked]:
 
 
 def ranked(asked: Asked, best: Sequence[tuple[Ids, Floats]]) -> Asked:
-    """``asked`` with its neighbours in order, and none its own."""
+    """Return ``asked`` with its neighbours in order, without the query's own row."""
     truth, scores = [], []
     for own, (ids, found) in zip(asked.own.tolist(), best, strict=True):
         order = np.lexsort((ids, -found))
@@ -149,7 +152,7 @@ def ranked(asked: Asked, best: Sequence[tuple[Ids, Floats]]) -> Asked:
 
 
 def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned:
-    """The least effort that reaches ``target`` on the first half of the queries, or the most if none does.
+    """Return the least effort that reaches ``target`` on the first half of the queries, or the most if none does.
 
     ``recall`` is not measured yet. ``present`` are the ids of all images in the snapshot.
     """
@@ -162,7 +165,7 @@ def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned
         drawn = snapshot.candidates(first.queries, min(_RESCORED[-1], snapshot.facts.rows), probe, None)
         seconds = (time.perf_counter() - began) / len(first.queries)
         if best is not None and seconds > best[0]:
-            break  # Looking at more lists takes longer than all that was saved by scoring less.
+            break  # Probing more lists now costs more than rescoring less can save.
         found = _least_scored(drawn, first, wanted, probe)
         if found is None:
             continue
@@ -180,8 +183,10 @@ def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned
 
 
 def _least_scored(drawn: Candidates, asked: Asked, wanted: float, probe: int) -> tuple[float, Effort] | None:
-    """How few of the candidates need scoring on the average for a recall of ``wanted``, and which; None if all do not
-    suffice."""
+    """Return the mean number of candidates to rescore for a recall of ``wanted``, and the effort.
+
+    Returns None if rescoring all of them is not enough.
+    """
     best: tuple[float, Effort] | None = None
     for slack in (None, *reversed(_SLACKS)):
         near = drawn.near(K, slack)
@@ -196,7 +201,7 @@ def _least_scored(drawn: Candidates, asked: Asked, wanted: float, probe: int) ->
 
 
 def measured(index: SnapshotIndex, asked: Asked, tuned: Tuned, *, text: bool) -> Tuned:
-    """With the recall on the second half of the queries, through the index as it will be searched."""
+    """Measure recall on the second half of the queries, through the index as it will be searched."""
     second = asked.half(second=True)
     answers = index.search(second.queries, K + 1, text=text)
     others = [_without(m, own) for m, own in zip(answers, second.own, strict=True)]
@@ -207,7 +212,8 @@ def measured(index: SnapshotIndex, asked: Asked, tuned: Tuned, *, text: bool) ->
 def _probe_within(
     snapshot: Snapshot, asked: Asked, target: float, effort: Effort, present: Ids, level: float
 ) -> int:
-    """The least ``probe`` that reaches the target where a filter lets a random ``level`` of the images through."""
+    """Return the least ``probe`` that reaches the target where a filter lets a random ``level`` of the images
+    through."""
     kept = present[np.random.default_rng(1).random(len(present)) < level]
     allowed: Bits = bits(kept, int(present.max(initial=0)) + 1)
     within = asked.within(kept)
@@ -221,7 +227,7 @@ def _probe_within(
 
 
 def _ladder(most: int) -> list[int]:
-    """Numbers up to ``most`` that grow by about a third, from a quarter of a hundredth of it on."""
+    """Return ascending numbers up to ``most``, each about a third larger, starting near ``most`` / 400 or 4."""
     steps = [most]
     while steps[-1] > max(4, most // 400):
         steps.append(int(steps[-1] * 0.75))
@@ -229,10 +235,10 @@ def _ladder(most: int) -> list[int]:
 
 
 def _hits(drawn: Sequence[Ids] | Ids, asked: Asked, k: int) -> list[tuple[Ids, int]]:
-    """For each query with a neighbour: where in ``drawn`` its nearest ``k`` are, and how many there are to be found.
+    """Return, for each query with a neighbour, where in ``drawn`` its nearest ``k`` are, and how many can be found.
 
-    ``drawn`` has distinct ids, the nearest first, and -1 where there are no more. What scores as the last of the
-    nearest does is as good: copies of a picture stand for one another.
+    ``drawn`` has distinct ids, the nearest first, and -1 where there are no more. An id that scores like the last of
+    the nearest is as good: copies of a picture can replace each other.
     """
     hits = []
     for ids, truth, scores in zip(drawn, asked.truth, asked.scores, strict=True):
@@ -243,7 +249,7 @@ def _hits(drawn: Sequence[Ids] | Ids, asked: Asked, k: int) -> list[tuple[Ids, i
 
 
 def _recall(hits: Sequence[tuple[Ids, int]], first: int | None = None) -> float:
-    """The mean share that was found, among the ``first`` that were drawn (None: among all)."""
+    """Return the mean share that was found among the ``first`` candidates (None: among all)."""
     counts = [len(at) if first is None else int(np.searchsorted(at, first)) for at, _ in hits]
     shares = [min(wanted, count) / wanted for count, (_, wanted) in zip(counts, hits, strict=True)]
     return float(np.mean(shares)) if shares else 1.0

@@ -1,7 +1,7 @@
-"""The encoder ``builtin``: it works with no model hub, from weights that ship as packages.
+"""The encoder ``builtin``, which needs no model hub: its weights ship as packages.
 
-Pictures go through EfficientNet-Lite0, words through all-MiniLM-L6-v2, and both end as distributions over
-names (see :mod:`imseek.encoders.builtin.space`). Its quality is basic; bench/quality.py measures it.
+EfficientNet-Lite0 encodes pictures and all-MiniLM-L6-v2 texts; both results become distributions over the same names
+(:mod:`imseek.encoders.builtin.space`). Its quality is basic; bench/quality.py measures it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from imseek.types import Float32, Pixels
 
 __all__ = ["BuiltinEncoder"]
 
-_BATCH = 2  # pictures per run: what more of them need does not fit into a processor's cache
+_BATCH = 2  # pictures per run; more would overflow a processor's cache
 _SIZE = recipe.PREPROCESSING.size
 
 _INFO = EncoderInfo(
@@ -41,16 +41,19 @@ _INFO = EncoderInfo(
 
 
 class BuiltinEncoder:
-    """Thread-safe. Each tower is loaded when it is first used; a query by text loads no image tower.
+    """The built-in encoder. Thread-safe; loads each tower on first use, so a text query loads no image tower.
 
-    The first use of a tower on a machine writes its files into the cache folder (about 10 s, with torch).
+    The first use of a tower on a machine writes its files to the cache folder (about 10 s, with torch).
     """
 
     def __init__(
         self, *, modalities: Sequence[str] = ("image", "text"), runtime: Runtime | None = None
     ) -> None:
-        """Raises MissingExtraError unless the packages with the weights are installed, and EncoderUnavailableError
-        for a device other than the CPU or a precision other than fp32."""
+        """Check that the weights are installed and that the runtime suits them.
+
+        Raises MissingExtraError unless the packages with the weights are installed, and EncoderUnavailableError for a
+        device other than the CPU or a precision other than fp32.
+        """
         for modality in modalities:
             for file in FILES[modality]:
                 file.locate()
@@ -77,11 +80,11 @@ class BuiltinEncoder:
         return recipe.fingerprint()
 
     def prepare(self, pixels: Pixels) -> Pixels:
-        """(h, w, 3) uint8 sRGB → (224, 224, 3) uint8."""
+        """Convert (h, w, 3) uint8 sRGB to (224, 224, 3) uint8."""
         return recipe.PREPROCESSING.square(pixels)
 
     def encode_images(self, batch: Pixels) -> Float32:
-        """(n, 224, 224, 3) uint8 → (n, 1011) float32 unit rows."""
+        """Encode (n, 224, 224, 3) uint8 as (n, 1011) float32 unit rows."""
         check_modality("image", self._modalities, recipe.REFERENCE)
         check_pictures(batch, _SIZE)
         network = self._images()
@@ -92,14 +95,14 @@ class BuiltinEncoder:
         return rows
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
-        """n non-empty strings → (n, 1011) float32 unit rows. Raises QueryError for an empty text."""
+        """Encode n non-empty strings as (n, 1011) float32 unit rows. Raises QueryError for an empty text."""
         check_modality("text", self._modalities, recipe.REFERENCE)
         check_texts(texts)
         tower, classes = self._texts()
         return space.text_rows(tower(texts), texts, classes)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
-        """A line for each text that is longer than the context window."""
+        """Return a line for each text that exceeds the context window."""
         tower, _ = self._texts()
         return chunking.notes([tower.piece_count(text) for text in texts], CONTEXT_LENGTH)
 

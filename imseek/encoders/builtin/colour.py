@@ -1,4 +1,4 @@
-"""Colours by name: how much of a picture is red, and whether a text says so."""
+"""Measure the share of named colours in a picture, and find colour names in a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from imseek.types import Float32, Pixels
 
-# The eleven basic colour terms of English (Berlin & Kay 1969) as CSS defines them, sRGB.
+# The eleven basic colour terms of English (Berlin & Kay 1969) with their CSS values, sRGB.
 COLOURS: Final = MappingProxyType(
     {
         "black": (0, 0, 0),
@@ -30,16 +30,16 @@ COLOURS: Final = MappingProxyType(
     }
 )
 SYNONYMS: Final = MappingProxyType({"gray": "grey", "violet": "purple"})
-# Distance in CIELAB at which a colour's membership has fallen to exp(-1/2).
+# CIELAB distance at which a colour's membership falls to exp(-1/2).
 SIGMA: Final = 20.0
 
 _INDEX: Final = MappingProxyType({name: i for i, name in enumerate(COLOURS)})
 _BITS: Final = 5  # per channel: 32,768 cells
-_STRIDE: Final = 4  # every fourth pixel of every fourth row tells as much
+_STRIDE: Final = 4  # every fourth pixel of every fourth row is enough
 
 
 def shares(pixels: Pixels) -> Float32:
-    """(n, h, w, 3) uint8 sRGB → (n, 11) float32: the share of each colour of ``COLOURS``; rows sum to 1."""
+    """Return the share of each colour of ``COLOURS``: (n, h, w, 3) uint8 sRGB → (n, 11) float32 rows that sum to 1."""
     cells = (pixels[:, ::_STRIDE, ::_STRIDE] >> (8 - _BITS)).astype(np.intp)
     cells = (cells[..., 0] << 2 * _BITS) | (cells[..., 1] << _BITS) | cells[..., 2]
     means: Float32 = _memberships()[cells].mean(axis=(1, 2))
@@ -47,7 +47,7 @@ def shares(pixels: Pixels) -> Float32:
 
 
 def named(texts: Sequence[str]) -> Float32:
-    """n texts → (n, 11) float32: equal shares of the colours that a text names; zeros where it names none."""
+    """Give equal shares to the colours that each text names: n texts → (n, 11) float32; zeros where it names none."""
     rows = np.zeros((len(texts), len(COLOURS)), dtype=np.float32)
     for row, text in zip(rows, texts, strict=True):
         words = {SYNONYMS.get(word, word) for word in re.findall(r"[a-z]+", text.lower())}
@@ -59,19 +59,19 @@ def named(texts: Sequence[str]) -> Float32:
 
 @functools.cache
 def _memberships() -> Float32:
-    """(32768, 11) float32: to what degree each cell of the sRGB cube is each colour; rows sum to 1."""
+    """Return (32768, 11) float32: the membership of each cell of the sRGB cube in each colour; rows sum to 1."""
     centres = (np.arange(1 << _BITS) + 0.5) * (256 >> _BITS)
     cube = np.stack(np.meshgrid(centres, centres, centres, indexing="ij"), axis=-1).reshape(-1, 1, 3)
     focal = np.array(list(COLOURS.values()), dtype=np.float64)
     squares = ((_lab(cube) - _lab(focal)) ** 2).sum(axis=-1)
-    # The nearest colour's distance is subtracted first, so that no cell underflows to zero everywhere.
+    # Subtract the nearest colour's distance first, so that no cell underflows to zero everywhere.
     weights = np.exp((squares.min(axis=1, keepdims=True) - squares) / (2 * SIGMA**2))
     rows: Float32 = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return rows
 
 
 def _lab(srgb: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(…, 3) sRGB in [0, 255] → (…, 3) CIELAB under D65 (IEC 61966-2-1, CIE 15)."""
+    """Convert (…, 3) sRGB in [0, 255] to (…, 3) CIELAB under D65 (IEC 61966-2-1, CIE 15)."""
     scaled = srgb / 255
     linear = np.where(scaled <= 0.04045, scaled / 12.92, ((scaled + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array(

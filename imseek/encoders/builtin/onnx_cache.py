@@ -1,7 +1,7 @@
-"""The files that the built-in encoder runs from, made once from the packaged weights.
+"""The built-in encoder's ONNX files, made once from the packaged weights.
 
-One folder of the cache holds EfficientNet-Lite0, another MiniLM and the vectors of the class names. Only
-making them imports torch.
+One cache folder holds EfficientNet-Lite0, another MiniLM and the vectors of the class names. Only making them imports
+torch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from imseek.encoders.builtin.weights import LITE0, MINILM, class_names
 from imseek.encoders.cache import cache_dir, made_once
 from imseek.encoders.checks import available_cpus, unit_rows
 
-# Raise it when the code that writes the files changes: files under another number are not looked at.
+# Increase it when the code that writes the files changes; files with another number are ignored.
 _REVISION: Final = 1
 _IMAGE_NETWORK: Final = "image.onnx"
 _TEXT_NETWORK: Final = "text.onnx"
@@ -27,12 +27,12 @@ _CLASSES: Final = "classes.npy"
 
 
 def image_network() -> Path:
-    """The ONNX file of EfficientNet-Lite0: ``pixels`` (n, 224, 224, 3) uint8 → (n, 1000) logits."""
+    """Return the ONNX file of EfficientNet-Lite0: ``pixels`` (n, 224, 224, 3) uint8 → (n, 1000) logits."""
     return made_once(_folder("image"), _make_image_files) / _IMAGE_NETWORK
 
 
 def text_network() -> tuple[Path, Path]:
-    """The ONNX file of MiniLM, ``ids`` and ``mask`` → (n, 384), and the (1000, 384) float32 class names."""
+    """Return the ONNX file of MiniLM, ``ids`` and ``mask`` → (n, 384), and the (1000, 384) float32 class vectors."""
     folder = made_once(_folder("text"), _make_text_files)
     return folder / _TEXT_NETWORK, folder / _CLASSES
 

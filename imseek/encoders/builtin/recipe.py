@@ -1,4 +1,4 @@
-"""What identifies the vectors of the built-in encoder: weights, preprocessing, the choices of its space."""
+"""What identifies the built-in encoder's vectors: weights, preprocessing and the constants of its space."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from imseek.encoders.preprocess import Preprocessing
 
 REFERENCE: Final = "builtin"
 
-# EfficientNet-Lite0 was trained at this size, mean and deviation, behind bicubic resampling. It was tested on
-# the central seven eighths of a square; a search must also find what lies at the edges, so the whole picture
-# is squashed into the square (training had stretched pictures by up to a third, too).
+# EfficientNet-Lite0 was trained at this size, mean and deviation, with bicubic resampling. It was tested on the central
+# seven eighths of a square; a search must also find what lies at the edges, so the whole picture is squashed into the
+# square (training stretched pictures by up to a third, too).
 PREPROCESSING: Final = Preprocessing(
     size=224,
     resize="squash",
@@ -25,9 +25,9 @@ PREPROCESSING: Final = Preprocessing(
 
 
 def fingerprint() -> str:
-    """Hex sha256 over the checksums of the weight files and everything else that decides on vectors.
+    """Hex sha256 over the checksums of the weight files and everything else that affects vectors.
 
-    No file is read: weights are refused unless they have these very checksums.
+    Reads no file: weights with other checksums are refused.
     """
     record = {
         "encoder": REFERENCE,

@@ -1,11 +1,11 @@
-"""The joint space of the built-in encoder: pictures and texts as distributions over the same names.
+"""The built-in encoder's joint space: pictures and texts as distributions over the same names.
 
-EfficientNet gives a picture a distribution over the 1,000 ImageNet classes. A text gets one as well: the
-softmax of its MiniLM cosines with the class names. Two distributions p and q compare by the Bhattacharyya
-coefficient Σ √(pᵢ qᵢ), which is the inner product of the unit vectors √p and √q; so each side stores its
-square roots, and any index for inner products serves. A second, lighter block compares shares of named
-colours in the same way. The idea of scoring unseen words through class names is that of ConSE (Norouzi et al. 2013),
-which mixes word vectors where this mixes nothing; bench/quality.py compares the two.
+EfficientNet gives a picture a distribution over the 1,000 ImageNet classes. A text's distribution is the softmax of its
+MiniLM cosines with the class names. Two distributions p and q compare by the Bhattacharyya coefficient Σ √(pᵢ qᵢ), the
+inner product of the unit vectors √p and √q; so each side stores its square roots, and any inner-product index serves. A
+second, lighter block compares shares of named colours in the same way. Scoring unseen words through class names is the
+idea of ConSE (Norouzi et al. 2013), which mixes word vectors where this mixes nothing; bench/quality.py compares the
+two.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from imseek.types import Float32, Pixels
 CLASSES: Final = 1000
 DIM: Final = CLASSES + len(COLOURS)
 
-# Chosen on half A of the Tux Paint stamps; neighbouring values do as well (docs/log.md).
-TEXT_SHARPNESS: Final = 40.0  # cosines are multiplied by it before the softmax
+# Tuned on half A of the Tux Paint stamps; neighbouring values do as well (docs/log.md).
+TEXT_SHARPNESS: Final = 40.0  # factor on the cosines before the softmax
 COLOUR_WEIGHT: Final = 0.5  # length of the colour block beside the class block of length 1
 PROMPTS: Final = ("{}", "a photo of a {}", "a drawing of a {}")
 
 
 def image_rows(logits: Float32, pixels: Pixels) -> Float32:
-    """(n, 1000) logits and (n, h, w, 3) uint8 sRGB → (n, DIM) float32 unit rows."""
+    """Combine (n, 1000) logits and (n, h, w, 3) uint8 sRGB to (n, DIM) float32 unit rows."""
     return _joined(softmax(logits), shares(pixels))
 
 
 def text_rows(vectors: Float32, texts: Sequence[str], classes: Float32) -> Float32:
-    """(n, 384) unit vectors of n texts and (1000, 384) of the classes → (n, DIM) float32 unit rows.
+    """Convert (n, 384) unit vectors of n texts and (1000, 384) class vectors to (n, DIM) float32 unit rows.
 
-    A text that names no colour has zeros in the colour block: its order of pictures is that of the classes.
+    A text that names no colour has a zero colour block, so the classes alone decide the order of pictures.
     """
     return _joined(softmax(TEXT_SHARPNESS * (vectors @ classes.T)), named(texts))
 
 
 def softmax(logits: Float32) -> Float32:
-    """(n, m) → (n, m) float32 rows that sum to 1."""
+    """Return the row-wise softmax: (n, m) → (n, m) float32 rows that sum to 1."""
     powers: Float32 = np.exp(logits - logits.max(axis=1, keepdims=True))
     rows: Float32 = powers / powers.sum(axis=1, keepdims=True)
     return rows

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 on onnxruntime: texts to unit vectors, without transformers."""
+"""all-MiniLM-L6-v2 on onnxruntime, without transformers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from imseek.encoders.checks import merge_pieces
 from imseek.encoders.onnx_network import Network
 from imseek.types import Float32
 
-CONTEXT_LENGTH: Final = 256  # tokens, the two at the ends included
+CONTEXT_LENGTH: Final = 256  # tokens, including the start and end tokens
 _BATCH: Final = 64
 
 
 class TextTower:
-    """Thread-safe. A text of more than 256 tokens is cut into pieces, whose vectors are averaged."""
+    """Encodes texts with MiniLM. Thread-safe; averages the vectors of the pieces of a text longer than 256 tokens."""
 
     def __init__(self, path: Path, *, threads: int) -> None:
         from tokenizers import Tokenizer
@@ -29,10 +29,10 @@ class TextTower:
         self._network = Network(path, threads=threads, mapped=True)
 
     def __call__(self, texts: Sequence[str]) -> Float32:
-        """n texts → (n, 384) float32 unit rows."""
+        """Encode n texts as (n, 384) float32 unit rows."""
         pieces = [self._pieces(text) for text in texts]
         flat = [ids for of_text in pieces for ids in of_text]
-        # Texts of like length share a batch, so that little of it is padding.
+        # Texts of similar length share a batch, which keeps padding short.
         order = sorted(range(len(flat)), key=lambda i: len(flat[i]))
         rows = np.empty((len(flat), 384), dtype=np.float32)
         for start in range(0, len(order), _BATCH):
@@ -41,7 +41,7 @@ class TextTower:
         return merge_pieces(rows, [len(of_text) for of_text in pieces])
 
     def piece_count(self, text: str) -> int:
-        """How many pieces ``text`` is cut into."""
+        """Count the pieces that ``text`` is cut into."""
         return len(self._pieces(text))
 
     def _pieces(self, text: str) -> list[list[int]]:

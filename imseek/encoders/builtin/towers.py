@@ -1,9 +1,8 @@
-"""The two networks of the built-in encoder as plain torch modules: the one-time export to ONNX starts here.
+"""The built-in encoder's two networks as plain torch modules, for the one-time export to ONNX.
 
-EfficientNet-Lite0 (Tan & Le 2019, without squeeze-and-excitation and with ReLU6) and BERT (Devlin et al.
-2018) in the size of all-MiniLM-L6-v2 (Wang et al. 2020). They are written out, and not taken from timm or
-transformers, so that their graphs stay as they are when those libraries change; the tests compare them
-with both.
+EfficientNet-Lite0 (Tan & Le 2019, without squeeze-and-excitation and with ReLU6) and BERT (Devlin et al. 2018) in the
+size of all-MiniLM-L6-v2 (Wang et al. 2020). They are written out rather than taken from timm or transformers, so that
+their graphs stay the same when those libraries change; the tests compare them with both.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch.nn import functional
 
 State = Mapping[str, Tensor]
 
-# EfficientNet-B0's stages: (expansion, stride of the first block, blocks). Kernels and widths are the weights'.
+# EfficientNet-B0's stages: (expansion, stride of the first block, blocks). The weights define kernels and widths.
 _STAGES = ((1, 1, 1), (6, 2, 2), (6, 2, 2), (6, 2, 3), (6, 1, 3), (6, 2, 4), (6, 1, 1))
 _BATCH_NORM_EPSILON = 1e-3
 _LAYER_NORM_EPSILON = 1e-12
@@ -28,10 +27,9 @@ class _Module(nn.Module):  # type: ignore[misc] # mypy is told not to follow tor
 
 
 class _Conv(_Module):
-    """Convolution with TensorFlow's "same" padding, batch normalisation folded in, ReLU6 if asked for.
+    """Convolution with TensorFlow's "same" padding, folded batch normalisation and optional ReLU6.
 
-    At stride 2 on an even side, "same" pads one pixel more at the bottom right than at the top left; the
-    weights were trained so.
+    At stride 2 on an even side, "same" pads one pixel more at the bottom right than at the top left, as in training.
     """
 
     weight: Tensor
@@ -51,7 +49,7 @@ class _Conv(_Module):
         self.extra = total % 2
 
     def forward(self, x: Tensor) -> Tensor:
-        # Symmetric padding is left to the convolution: a separate step would cost a copy of the picture.
+        # The convolution does symmetric padding itself: a separate step would copy the picture.
         symmetric = 0 if self.extra else self.padding
         if self.extra:
             x = functional.pad(x, (self.padding, self.padding + self.extra) * 2)
@@ -62,7 +60,7 @@ class _Conv(_Module):
 
 
 class _Block(_Module):
-    """Inverted residual: expand 1×1, depthwise, project 1×1, plus the input where shapes allow it."""
+    """Inverted residual: expand 1×1, depthwise, project 1×1, plus the input where shapes match."""
 
     def __init__(self, state: State, name: str, *, expansion: int, stride: int) -> None:
         super().__init__()
@@ -82,10 +80,10 @@ class _Block(_Module):
 
 
 class EfficientNetLite0(_Module):
-    """(n, 224, 224, 3) uint8 sRGB → (n, 1000) float32 ImageNet logits.
+    """Classify (n, 224, 224, 3) uint8 sRGB as (n, 1000) float32 ImageNet logits.
 
-    ``mean`` and ``std`` are per channel, for values in [0, 1]; pixels are normalised inside, so that they
-    travel as bytes.
+    ``mean`` and ``std`` are per channel, for values in [0, 1]; the module normalises pixels itself, so they arrive as
+    bytes.
     """
 
     mean: Tensor
@@ -133,7 +131,7 @@ class _LayerNorm(_Linear):
 
 
 class _BertLayer(_Module):
-    """Self-attention and a feed-forward network, each followed by a residual sum and layer normalisation."""
+    """Self-attention and a feed-forward network, each with a residual sum and layer normalisation."""
 
     def __init__(self, state: State, name: str, *, heads: int) -> None:
         super().__init__()
@@ -157,12 +155,12 @@ class _BertLayer(_Module):
         return y
 
     def _split(self, x: Tensor) -> Tensor:
-        """(n, length, width) → (n, heads, length, width / heads)."""
+        """Split heads: (n, length, width) → (n, heads, length, width / heads)."""
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
 class MiniLM(_Module):
-    """Token ids and mask, both (n, length) int64 → (n, 384) float32 unit rows, means over the tokens."""
+    """Encode token ids and mask, both (n, length) int64, as (n, 384) float32 unit rows, the means over the tokens."""
 
     words: Tensor
     positions: Tensor
@@ -170,7 +168,7 @@ class MiniLM(_Module):
     def __init__(self, state: State, *, heads: int = 12, layers: int = 6) -> None:
         super().__init__()
         self.register_buffer("words", state["embeddings.word_embeddings.weight"])
-        # Every token is of type 0: its embedding is added to every position once and for all.
+        # Every token has type 0: add its embedding to all positions once.
         self.register_buffer(
             "positions",
             state["embeddings.position_embeddings.weight"]

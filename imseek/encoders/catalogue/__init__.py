@@ -1,6 +1,6 @@
-"""Every encoder that can be named, as data: reading it imports no network library.
+"""The catalogue of known encoders, as data. Reading it imports no network library.
 
-weights.json is what the libraries know (``make catalogue`` writes it), provenance.json what they do not: families,
+weights.json holds what the libraries know (``make catalogue`` writes it), provenance.json what they do not: families,
 languages, licences.
 """
 
@@ -19,24 +19,24 @@ from imseek.encoders.presets import PRESETS, Preset
 
 DATA: Final = Path(__file__).with_name("weights.json")
 
-#: What repositories call their weights, best first: those of open_clip, those of transformers and timm.
+#: File names of weights, in order of preference: open_clip's, then those of transformers and timm.
 OPEN_CLIP_FILES: Final = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 FILES: Final = ("model.safetensors", "pytorch_model.bin")
 
-# Upper bounds of 10⁹ operations for one picture. Half of them is a factor of two or less from `default` (11.5).
+# Upper bounds in 10⁹ operations per picture. Half of them are within a factor of two of `default` (11.5).
 _SPEEDS: Final = ((6, "fastest"), (24, "fast"), (96, "medium"), (384, "slow"))
-_OPEN_CLIP: Final = "open_clip"  # its own tokenizer, which the package holds
+_OPEN_CLIP: Final = "open_clip"  # open_clip's own tokenizer, which its package holds
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One encoder with trained weights.
+    """An encoder with trained weights.
 
-    ``repository`` is where they lie on the hub, ``files`` their names there, the one that is taken first.
-    ``tokenizer`` is ``open_clip`` or the repository that has it. ``gflops`` are 10⁹ multiplications and additions
-    for one picture, and for one text of full length. ``download_bytes`` is what the weights take where they are
-    float32 numbers. ``licence`` is an SPDX id, ``restricted`` or ``not verified``; ``licence_name`` says more.
-    Facts about text are None where an encoder knows no words.
+    ``repository`` is the hub repository of the weights and ``files`` their names there, in order of preference.
+    ``tokenizer`` is ``open_clip`` or the repository that has it. ``gflops`` are 10⁹ multiplications and additions for
+    one picture, and for one text of full length. ``download_bytes`` is the size of the weights in float32. ``licence``
+    is an SPDX id, ``restricted`` or ``not verified``; ``licence_name`` gives details. Fields about text are None for an
+    encoder without a text tower.
     """
 
     reference: str
@@ -58,12 +58,12 @@ class Entry:
 
     @property
     def any_use(self) -> bool:
-        """Whether the licence allows any use and was verified; other weights want their licence accepted."""
+        """Whether the licence is verified and allows any use; other weights require accepting their licence."""
         return self.licence not in (licences.RESTRICTED, licences.NOT_VERIFIED)
 
     @property
     def preset(self) -> Preset | None:
-        """The preset that stands for it, if one does."""
+        """The preset that stands for this encoder, if any."""
         return next((preset for preset in PRESETS.values() if preset.reference == self.reference), None)
 
     @property
@@ -77,7 +77,7 @@ class Entry:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What is fetched: see :func:`parts_of`."""
+        """The hub files to download: see :func:`parts_of`."""
         return parts_of(self.reference, self.repository, self.files, self.tokenizer)
 
     @property
@@ -89,7 +89,7 @@ class Entry:
 def parts_of(
     reference: str, repository: str, files: tuple[str, ...], tokenizer: str | None = None
 ) -> tuple[Part, ...]:
-    """What the hub has to give for an encoder: its weights first, then its configuration and its tokenizer."""
+    """List an encoder's hub files: its weights first, then its configuration and its tokenizer."""
     parts = [Part(repository, files)]
     scheme = reference.partition(":")[0]
     if scheme == "hf-hub":
@@ -106,23 +106,26 @@ def parts_of(
 
 
 def list_encoders() -> tuple[Entry, ...]:
-    """Every encoder of the catalogue, by family as listed, the smallest of a family first."""
+    """Return all encoders of the catalogue, grouped by family in catalogue order, the smallest of a family first."""
     return _entries()
 
 
 def find_encoder(reference: str) -> Entry | None:
-    """The entry of ``reference``, a preset's name included; None for one that the catalogue does not list."""
+    """Return the entry of ``reference`` or of the preset with that name; None where the catalogue does not list it."""
     preset = PRESETS.get(reference)
     return _by_reference().get(preset.reference if preset is not None else reference)
 
 
 def families() -> tuple[str, ...]:
-    """The names of the families, in the order of the catalogue."""
+    """Return the names of the families in catalogue order."""
     return tuple(dict.fromkeys(entry.family for entry in _entries()))
 
 
 def near(reference: str, among: Iterable[str] | None = None, *, n: int = 3) -> list[str]:
-    """References that hold ``reference`` or look like it, best first; of the whole catalogue unless ``among`` says."""
+    """Return up to ``n`` references that contain or resemble ``reference``, best first.
+
+    Searches ``among``, or the whole catalogue.
+    """
     import difflib
 
     by_lower = {one.lower(): one for one in (_by_reference() if among is None else among)}
@@ -147,7 +150,7 @@ def _by_reference() -> dict[str, Entry]:
 def _entry(row: dict[str, object]) -> Entry:
     repository = str(row["repository"])
     known = licences.of_repository(repository)
-    assert known is not None, repository  # a test holds that every repository has a rule
+    assert known is not None, repository  # a test checks that every repository has a rule
     facts = {key: value for key, value in row.items() if key not in ("files", "all_parameters")}
     return Entry(
         files=tuple(row["files"]),  # type: ignore[arg-type]

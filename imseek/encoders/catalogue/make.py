@@ -1,8 +1,7 @@
-"""Writes weights.json, what the libraries know of the encoders: ``make catalogue``.
+"""Write weights.json, the libraries' data on encoders: ``make catalogue``.
 
-Architectures are built on torch's meta device, which knows shapes and holds no numbers: parameters are counted,
-and the operations of one picture and of one text. Nothing is fetched; a few facts that only lie on the hub are
-data below.
+Builds architectures on torch's meta device, which knows shapes and holds no numbers, to count their parameters and the
+operations per picture and per text. Downloads nothing; the few facts that only the hub has are data below.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from unittest.mock import patch
 from imseek.encoders.catalogue import DATA, FILES, OPEN_CLIP_FILES
 from imseek.encoders.openclip.source import is_trained_with, weights_of
 
-#: Text towers of transformers that open_clip's configurations name: their own configurations.
+#: Configurations of the transformers text towers that open_clip's configurations name.
 TEXT_TOWERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "roberta-base": (
         "roberta",
@@ -51,8 +50,8 @@ TEXT_TOWERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     ),
 }
 
-#: Repositories of open_clip models that its registry does not list: their configuration, the bytes of a number in
-#: the file. TinyCLIP: microsoft/Cream, TinyCLIP/src/open_clip/model_configs.
+#: Repositories of open_clip models missing from its registry: their configuration and the bytes per number in the file.
+#: TinyCLIP: microsoft/Cream, TinyCLIP/src/open_clip/model_configs.
 HUB_MODELS: Final[Mapping[str, tuple[Mapping[str, Any], int]]] = {
     "timm/vit_medium_patch32_clip_224.tinyclip_laion400m": (
         {
@@ -72,14 +71,14 @@ _DINO_V2: Final = [
 
 
 def rows() -> list[dict[str, Any]]:
-    """Every encoder with trained weights, in the order of the listing."""
+    """List every encoder with trained weights, in catalogue order."""
     import open_clip
     from open_clip.pretrained import list_pretrained
 
     found = []
     for model, tag in list_pretrained():
         if not is_trained_with(model, tag):
-            continue  # the same weights are listed under the model with their activation
+            continue  # the registry also lists these weights under the model with their activation
         repository, files = weights_of(open_clip.get_pretrained_cfg(model, tag))
         config = open_clip.get_model_config(model)
         found.append(_row(f"openclip:{model}/{tag}", repository, files, config))
@@ -89,7 +88,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def measured(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """``rows`` with the counts of their architectures, each of which is built once: minutes, for all of them."""
+    """Add the counts of each architecture to ``rows``, building each once. All of them take minutes."""
     known: dict[str, dict[str, Any]] = {}
     for row in rows:
         reference = row["reference"]
@@ -103,10 +102,10 @@ def measured(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def count(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters and operations of an open_clip configuration.
+    """Count the parameters and operations of an open_clip configuration.
 
-    ``all_parameters`` are those of the file with the weights, ``gflops`` are 10⁹ multiplications and additions for
-    one picture and for one text of full length.
+    ``all_parameters`` are those of the weights file; ``gflops`` are 10⁹ multiplications and additions for one picture
+    and for one text of full length.
     """
     import torch
     from open_clip.coca_model import CoCa
@@ -124,12 +123,12 @@ def count(config: Mapping[str, Any]) -> dict[str, Any]:
         size = config["vision_cfg"].get("image_size", 224)
         image = torch.empty(1, 3, size, size)
         text = torch.zeros(1, config["text_cfg"].get("context_length", 77), dtype=torch.long)
-        # Of a tower of transformers without its pooling, which looks at values; that is a thousandth of it.
+        # Leave out the pooling of a transformers tower, which depends on values; it is a thousandth of the work.
         encode = model.text.transformer if "hf_model_name" in config["text_cfg"] else model.encode_text
         of_picture, of_text = _gflops(lambda: model.visual(image)), _gflops(lambda: encode(text))
     total, of_image = _parameters(model), _parameters(model.visual)
-    decoder = getattr(model, "text_decoder", None)  # CoCa's, which writes captions
-    # What lies in neither tower are single numbers: the logit scale, and SigLIP's bias.
+    decoder = getattr(model, "text_decoder", None)  # CoCa's caption decoder
+    # Outside both towers there are only single numbers: the logit scale, and SigLIP's bias.
     rest = _scalars(model) + (0 if decoder is None else _parameters(decoder))
     return {
         "image_parameters": of_image,
@@ -141,7 +140,7 @@ def count(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(path: Path) -> None:
-    """One row a line, so that a change of the libraries shows."""
+    """Write one row per line, so that diffs show what changed in the libraries."""
     lines = [json.dumps(row, ensure_ascii=False) for row in measured(rows())]
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
@@ -163,7 +162,7 @@ def _row(
 
 
 def _config(reference: str) -> Mapping[str, Any] | None:
-    """open_clip's configuration, None for an encoder that it does not know."""
+    """Return open_clip's configuration, or None for an encoder that it does not know."""
     import open_clip
 
     scheme, _, rest = reference.partition(":")
@@ -251,7 +250,7 @@ def _count_timm(name: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _known_text_towers() -> Iterator[None]:
-    """transformers takes the configurations of text towers from here, not from the hub."""
+    """Make transformers take the configurations of text towers from this module instead of the hub."""
     from transformers import AutoConfig
 
     def from_here(name: str) -> Any:
@@ -276,7 +275,7 @@ def _gflops(run: Any) -> float:
 
     torch.backends.mha.set_fastpath_enabled(
         False
-    )  # fused, an encoder layer is one operation that is not counted
+    )  # a fused encoder layer is one operation that the counter misses
     try:
         counter = FlopCounterMode(display=False)
         with counter:

@@ -1,1 +1,1 @@
-"""Encoders of open_clip. ``encoder`` has the class; ``exported`` answers words alone, without open_clip or torch."""
+"""Encoders of open_clip. ``encoder`` has the class; ``onnx_text`` encodes texts without open_clip or torch."""

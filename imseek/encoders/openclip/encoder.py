@@ -1,4 +1,4 @@
-"""An open_clip model as an encoder: pictures on torch, words on an exported text tower."""
+"""An open_clip model as an encoder: pictures on torch, texts on an exported text tower."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imseek.types import Float32
 
 
 class OpenClipEncoder(LibraryEncoder):
-    """Thread-safe. Weights are read when the first vector or the fingerprint is asked for."""
+    """An open_clip model as an encoder. Thread-safe; reads its weights for the first vector or the fingerprint."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class OpenClipEncoder(LibraryEncoder):
         runtime: Runtime | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
-        """Locate and try the weights of ``reference``.
+        """Locate and check the weights of ``reference``.
 
-        ``notify`` is given a line before the text tower is exported, which takes some seconds, once; and where the
-        precision ``auto`` turns out not to keep image vectors true.
+        ``notify`` receives a line before the one-time export of the text tower, which takes some seconds, and where the
+        precision ``auto`` proves too inaccurate for image vectors.
 
-        Errors are those of :func:`imseek.encoders.openclip.source.locate`,
-        :func:`imseek.encoders.checkpoint.inspect` and, for pictures, :class:`imseek.encoders.image_tower.ImageTower`.
+        Raises as :func:`imseek.encoders.openclip.source.locate`, :func:`imseek.encoders.checkpoint.inspect` and, for
+        pictures, :class:`imseek.encoders.image_tower.ImageTower`.
         """
         self._source = locate(reference)
         logit_scale, logit_bias = inspect(self._source.checkpoint)
@@ -52,7 +52,7 @@ class OpenClipEncoder(LibraryEncoder):
         self._images = (
             ImageTower(self._visual, self.fingerprint, preprocessing, dim, runtime, notify)
             if "image" in modalities
-            else None  # a query by words needs no GPU
+            else None  # a text query needs no GPU
         )
         self._info = EncoderInfo(
             reference=self._source.reference,
@@ -70,18 +70,18 @@ class OpenClipEncoder(LibraryEncoder):
         )
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
-        """n non-empty strings → (n, dim) float32 unit rows. Raises QueryError for an empty text."""
+        """Encode n non-empty strings as (n, dim) float32 unit rows. Raises QueryError for an empty text."""
         check_modality("text", self._modalities, self._info.reference)
         tower, _ = self._text_tower()
         return tower(texts)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
-        """A line for each text that is longer than the context window, and one where torch stands in."""
+        """Return a line for each text that exceeds the context window, and one where torch replaces the export."""
         tower, lines = self._text_tower()
         return tower.notes(texts) + lines
 
     def _visual(self) -> Any:
-        """The image tower; what it becomes on its way to a device is no matter to the text tower."""
+        """Return the image tower. Moving it to another device or precision does not affect the text tower."""
         return self._weights.model().visual
 
     def _text_tower(self) -> tuple[TextTower, tuple[str, ...]]:

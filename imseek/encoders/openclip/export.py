@@ -1,7 +1,7 @@
 """Text towers on torch, and their one-time export to ONNX.
 
-What is exported is compared with open_clip on :data:`CHECK_TEXTS` before it is used: the tokens must be equal and
-the vectors within 1e-5. Where they are not, torch stays in use, and a line says so.
+Each export is compared with open_clip on :data:`CHECK_TEXTS` before use: its tokens must be equal and its vectors
+within 1e-5. Otherwise torch stays in use, with a note to the user.
 """
 
 from __future__ import annotations
@@ -57,11 +57,10 @@ def text_tower(
     threads: int,
     notify: Callable[[str], None] | None,
 ) -> tuple[TextTower, tuple[str, ...]]:
-    """The exported tower of ``source``, exported first where need be, and lines that every user of it should see.
+    """Return the exported tower of ``source``, exporting it first if necessary, and notes for the user.
 
-    Without a cache to write to, or where the export was refused, it is the tower on torch, and a line says so.
-    ``model`` gives open_clip's model when it is needed; ``notify`` is given a line before the export, which takes
-    some seconds.
+    Without a writable cache, or where the export was refused, returns the tower on torch, with a note. ``model``
+    returns open_clip's model when needed; ``notify`` receives a line before the export, which takes some seconds.
     """
 
     def make(folder: Path) -> None:
@@ -76,7 +75,7 @@ def text_tower(
             return onnx_text.tower(files, facts, threads), ()
         reason = f"{facts.refused} (delete {files} to try again)"
     except EncoderError as error:
-        model()  # its own errors come first
+        model()  # raises the errors of loading first
         reason = str(error)
     theirs = TorchTokenizer(tokenizer_of(source))
     line = f"texts of {info.reference} are encoded with torch, which starts slowly: {reason}"
@@ -84,7 +83,7 @@ def text_tower(
 
 
 class TorchTokenizer:
-    """A tokenizer of open_clip."""
+    """An open_clip tokenizer as a :class:`~imseek.encoders.openclip.tokens.Tokenizer`."""
 
     def __init__(self, theirs: Any) -> None:
         self.context_length: int = theirs.context_length
@@ -103,20 +102,21 @@ class TorchTokenizer:
 
 
 class TorchText:
-    """A text tower of open_clip: ids → rows."""
+    """An open_clip text tower on torch: ids → rows."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
 
     def __call__(self, ids: Ids) -> Float32:
-        """(n, context) int64 → (n, dim) float32 unit rows."""
+        """Encode (n, context) int64 ids as (n, dim) float32 unit rows."""
         with torch.inference_mode():
             rows: Float32 = self._model.encode_text(torch.from_numpy(ids), normalize=True).float().numpy()
             return rows
 
 
 def _export(folder: Path, source: Source, model: Any, info: EncoderInfo, fingerprint: str) -> None:
-    theirs = tokenizer_of(source)  # not to be had now is no refusal: it is tried again
+    """Export tokenizer and network to ``folder``; where that fails, record the reason instead."""
+    theirs = tokenizer_of(source)  # not in the try: unavailable is not refused
     try:
         tokenizer = _write_tokenizer(folder, theirs)
         end = _write_network(folder / onnx_text.NETWORK, model, TorchTokenizer(theirs)(CHECK_TEXTS))
@@ -130,6 +130,7 @@ def _export(folder: Path, source: Source, model: Any, info: EncoderInfo, fingerp
 
 
 def _check(folder: Path, facts: onnx_text.Facts, tokenizer: TorchTokenizer, encode: TorchText) -> None:
+    """Raise EncoderError unless the exported files match torch on :data:`CHECK_TEXTS`."""
     ids = tokenizer(CHECK_TEXTS)
     if not np.array_equal(tokens.read(folder, facts.tokenizer)(CHECK_TEXTS), ids):
         raise EncoderError("its tokens are not those of open_clip")
@@ -142,7 +143,7 @@ def _check(folder: Path, facts: onnx_text.Facts, tokenizer: TorchTokenizer, enco
 
 
 def _write_tokenizer(folder: Path, theirs: Any) -> dict[str, Any]:
-    """Write the files of ``theirs`` and return its options, as :func:`tokens.read` takes them."""
+    """Write the files of ``theirs`` and return its options for :func:`tokens.read`."""
     facts = {"context_length": theirs.context_length, "clean": _cleaning(theirs)}
     if isinstance(theirs, SimpleTokenizer):
         merges = "\n".join(" ".join(pair) for pair in theirs.bpe_ranks)
@@ -167,7 +168,7 @@ def _write_tokenizer(folder: Path, theirs: Any) -> dict[str, Any]:
 
 
 def _cleaning(theirs: Any) -> str:
-    """The name of the cleaning that ``theirs`` does first."""
+    """Name the text cleaning that ``theirs`` applies first."""
     if isinstance(theirs, SigLipTokenizer):
         return "canonicalize"
     names = {get_clean_fn(name): name for name in ("lower", "whitespace", "canonicalize")}
@@ -196,7 +197,7 @@ def _write_network(path: Path, model: Any, ids: Ids) -> int | str | None:
 
 
 class _WholeText(nn.Module):  # type: ignore[misc] # mypy is told not to follow torch: its classes are Any
-    """Any text tower of open_clip: (n, context) ids → (n, dim) unit rows."""
+    """Any open_clip text tower: (n, context) ids → (n, dim) unit rows."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -209,9 +210,8 @@ class _WholeText(nn.Module):  # type: ignore[misc] # mypy is told not to follow 
 class _CausalText(nn.Module):  # type: ignore[misc] # see above
     """OpenAI's text tower for ids of any length: (n, length) ids → (n, dim) unit rows.
 
-    A token is not influenced by those behind it, so that nothing is lost where they are cut off. open_clip's own
-    forward pass has the length frozen into its trace; this one is that of Radford et al. 2021, written out over
-    open_clip's layers.
+    Later tokens do not influence earlier ones, so cutting off the tail loses nothing. Tracing freezes the length in
+    open_clip's own forward pass; this one follows Radford et al. 2021, written out over open_clip's layers.
     """
 
     def __init__(self, tower: Any, *, end: int | str) -> None:
@@ -221,9 +221,9 @@ class _CausalText(nn.Module):  # type: ignore[misc] # see above
 
     @classmethod
     def of(cls, model: Any) -> _CausalText | None:
-        """That of ``model``, or None where the tower is of another kind."""
+        """Build it from ``model``, or return None for another kind of tower."""
         end: Any
-        if isinstance(model, CLIP):  # it has the tower's parts as its own
+        if isinstance(model, CLIP):  # CLIP holds the tower's parts itself
             tower, pool, end = model, model.text_pool_type, getattr(model, "text_eos_id", None)
         elif isinstance(model.text, TextTransformer):
             tower, pool, end = model.text, model.text.pool_type, getattr(model.text, "eos_id", None)
@@ -258,7 +258,7 @@ class _CausalText(nn.Module):  # type: ignore[misc] # see above
 
 
 def _attention(layer: Any, x: Tensor, mask: Tensor) -> Tensor:
-    """torch's ``nn.MultiheadAttention`` of x with itself: (n, length, width) → the same."""
+    """Compute torch's ``nn.MultiheadAttention`` as self-attention: (n, length, width) → the same shape."""
     n, length, _ = x.shape
     inputs = functional.linear(x, layer.in_proj_weight, layer.in_proj_bias)
     heads = inputs.reshape(n, length, 3, layer.num_heads, layer.head_dim).permute(2, 0, 3, 1, 4)

@@ -1,7 +1,7 @@
-"""Text towers that were exported to the user's cache, and the encoder that answers words from one.
+"""Exported text towers in the user's cache, and the text-only encoder that runs one.
 
-A tower is kept under its encoder's reference and fingerprint. A collection knows both, so a query by words
-needs neither the checkpoint nor the model hub, torch or open_clip.
+A tower is stored under its encoder's reference and fingerprint. A collection knows both, so a text query needs neither
+the checkpoint nor the model hub, torch or open_clip.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError
 from imseek.types import Float32, Pixels
 
-# Raise it when the code that writes the files changes: files under another number are not looked at.
+# Increase it when the code that writes the files changes; files with another number are ignored.
 _REVISION: Final = 1
 _FACTS: Final = "encoder.json"
 NETWORK: Final = "text.onnx"
@@ -32,11 +32,11 @@ NETWORK: Final = "text.onnx"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What stands beside an exported tower.
+    """Metadata of an exported tower.
 
     ``tokenizer`` holds the options of :func:`imseek.encoders.openclip.tokens.read`, ``end`` is that of
-    :class:`imseek.encoders.openclip.text.OnnxText`. ``refused`` says why there is no network: what the export
-    gave was not what torch computes, and trying again would give the same.
+    :class:`imseek.encoders.openclip.text.OnnxText`. ``refused`` gives the reason for a missing network: the export
+    differed from torch, and a retry would differ again.
     """
 
     fingerprint: str
@@ -50,7 +50,7 @@ class Facts:
 
     @classmethod
     def read(cls, files: Path) -> Self:
-        """Raises EncoderError for a damaged file."""
+        """Read the metadata file. Raises EncoderError where it is damaged."""
         try:
             stored = json.loads((files / _FACTS).read_text("utf-8"))
             info = stored.pop("info")
@@ -67,19 +67,19 @@ class Facts:
 
 
 def folder(reference: str, fingerprint: str) -> Path:
-    """Where the tower of this encoder is kept. It need not exist."""
+    """Return the cache folder of an encoder's text tower. It need not exist."""
     key = hashlib.sha256(f"{reference}\n{fingerprint}".encode("utf-8", "surrogateescape")).hexdigest()
     return cache_dir() / "encoders" / f"openclip-text-{key[:32]}-{_REVISION}"
 
 
 def tower(files: Path, facts: Facts, threads: int) -> TextTower:
-    """The tower in the folder ``files``."""
+    """Open the tower in the folder ``files``."""
     encode = OnnxText(files / NETWORK, end=facts.end, threads=threads)
     return TextTower(tokens.read(files, facts.tokenizer), encode, facts.info.dim)
 
 
 class ExportedTextEncoder:
-    """The words' half of an open_clip encoder. Thread-safe. It refuses pictures."""
+    """The text half of an open_clip encoder. Thread-safe; refuses pictures."""
 
     def __init__(self, files: Path, facts: Facts, runtime: Runtime) -> None:
         self._files = files
@@ -91,7 +91,10 @@ class ExportedTextEncoder:
 
     @classmethod
     def from_cache(cls, reference: str, fingerprint: str, runtime: Runtime | None) -> Self | None:
-        """The encoder, or None where its tower was not exported, is damaged or was refused."""
+        """Return the encoder, or None where its tower is missing, incomplete or refused.
+
+        Raises EncoderError for damaged metadata.
+        """
         files = folder(reference, fingerprint)
         if not is_whole(files):
             return None
@@ -110,19 +113,19 @@ class ExportedTextEncoder:
         return self._facts.fingerprint
 
     def prepare(self, pixels: Pixels) -> Pixels:
-        """Raises EncoderError: there is no tower for pictures."""
+        """Raise EncoderError: there is no image tower."""
         raise self._refusal()
 
     def encode_images(self, batch: Pixels) -> Float32:
-        """Raises EncoderError: there is no tower for pictures."""
+        """Raise EncoderError: there is no image tower."""
         raise self._refusal()
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
-        """n non-empty strings → (n, dim) float32 unit rows. Raises QueryError for an empty text."""
+        """Encode n non-empty strings as (n, dim) float32 unit rows. Raises QueryError for an empty text."""
         return self._loaded()(texts)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
-        """A line for each text that is longer than the context window."""
+        """Return a line for each text that exceeds the context window."""
         return self._loaded().notes(texts)
 
     def _loaded(self) -> TextTower:

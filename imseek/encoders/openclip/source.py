@@ -1,4 +1,4 @@
-"""Where an open_clip model comes from: its configuration, its weights, its preprocessing."""
+"""Locate an open_clip model: its configuration, weights and preprocessing."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _CONFIG_FILE: Final = "open_clip_config.json"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One model, ready to be built.
+    """A located model, ready to build.
 
-    ``model`` and ``pretrained`` are open_clip's arguments of the same meaning, the latter always a file;
-    ``config`` is its model configuration (``embed_dim``, ``vision_cfg``, ``text_cfg``); ``checkpoint`` is the file
-    with the weights. ``reference`` is absolute where the user's named a relative path. ``licence`` is an SPDX id,
-    ``restricted``, ``not verified``, or ``unknown`` for a file of the user's.
+    ``model`` and ``pretrained`` are open_clip's arguments of those names, the latter always a file; ``config`` is its
+    model configuration (``embed_dim``, ``vision_cfg``, ``text_cfg``); ``checkpoint`` is the weights file. ``reference``
+    is absolute where the user gave a relative path. ``licence`` is an SPDX id, ``restricted``, ``not verified``, or
+    ``unknown`` for a user's own file.
     """
 
     reference: str
@@ -38,21 +38,21 @@ class Source:
 
     @property
     def context_length(self) -> int:
-        """Tokens that the text tower takes, those that mark start and end included."""
+        """Tokens that the text tower takes, start and end tokens included."""
         length: int = self.config["text_cfg"].get("context_length", 77)
         return length
 
     @property
     def revision(self) -> str | None:
-        """The hub's commit, where the weights lie in the hub's cache."""
+        """The hub's commit if the weights lie in the hub's cache, else None."""
         return hub.revision(self.checkpoint)
 
 
 def locate(reference: str) -> Source:
-    """Find configuration and weights of ``reference``, fetching them where they are not in the hub's cache.
+    """Find the configuration and weights of ``reference``, downloading what the hub's cache lacks.
 
     Raises UnknownEncoderError (with near matches), EncoderUnavailableError, LicenceError, and EncoderError for a
-    damaged configuration. The checkpoint is not opened.
+    damaged configuration. Does not open the checkpoint.
     """
     scheme, _, rest = reference.partition(":")
     if scheme == "hf-hub":
@@ -69,7 +69,7 @@ def locate(reference: str) -> Source:
 
 
 def weights_of(tag_config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """The repository of one of open_clip's tags, and the names of its weights there, best first."""
+    """Return the repository of an open_clip tag and the file names of its weights, in order of preference."""
     repository, _, name = tag_config["hf_hub"].rpartition("/")
     if not name:
         return repository, OPEN_CLIP_FILES
@@ -77,10 +77,9 @@ def weights_of(tag_config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
 
 
 def is_trained_with(model: str, tag: str) -> bool:
-    """Whether the weights ``tag`` were trained with the activation function of ``model``.
+    """Tell whether the weights ``tag`` were trained with the activation function of ``model``.
 
-    Where the registry says nothing better, its model is right: it lists every tag that differs twice, under
-    both names.
+    The registry lists every differing tag twice, under both model names; a tag listed only once is taken to be right.
     """
     import open_clip
 
@@ -92,40 +91,40 @@ def is_trained_with(model: str, tag: str) -> bool:
 
 
 def configuration(reference: str) -> Mapping[str, Any]:
-    """The configuration of a model that lies on the hub (``hf-hub:ORG/REPO``), fetched if need be."""
+    """Return the configuration of a hub model (``hf-hub:ORG/REPO``), downloading it if necessary."""
     return _read_config(hub.first_file(reference, reference.removeprefix("hf-hub:"), (_CONFIG_FILE,)))
 
 
 def tokenizer_parts(config: Mapping[str, Any]) -> list[Part]:
-    """What the hub has to give for the words of ``config``; nothing where the tokenizer is open_clip's own."""
+    """List the hub files of the tokenizer of ``config``; none where the tokenizer is open_clip's own."""
     name = config["text_cfg"].get("hf_tokenizer_name")
     return [Part(name, hub.TOKENIZER_FILES, every=True)] if name else []
 
 
 def tokenizer(source: Source) -> Any:
-    """open_clip's tokenizer of ``source``. Its files came with the weights, or are fetched now.
+    """Build open_clip's tokenizer of ``source``, downloading files that are missing.
 
-    Raises EncoderUnavailableError where they cannot be had.
+    Raises EncoderUnavailableError where they are unavailable.
     """
     import open_clip
 
-    if not source.model.startswith("local-dir:"):  # a folder has its own
+    if not source.model.startswith("local-dir:"):  # a folder brings its own
         _complete(source.reference, tokenizer_parts(source.config))
     try:
         with hub.offline():
             return open_clip.get_tokenizer(source.model)
-    except (OSError, ValueError) as error:  # of transformers: files that are missing, or damaged
+    except (OSError, ValueError) as error:  # from transformers, for missing or damaged files
         raise hub.unavailable(source.reference, error) from error
 
 
 def _complete(reference: str, parts: Sequence[Part]) -> None:
-    """Fetch what is missing of ``parts``."""
+    """Download those of ``parts`` that are incomplete."""
     missing = [part for part in parts if not hub.is_complete(part)]
     try:
         if missing:
             hub.fetch(reference, missing, hub.describe(missing, reference))
     except EncoderUnavailableError:
-        # What another program fetched bears no mark that it is all there is.
+        # Files downloaded by another program bear no mark that nothing is missing.
         if any(hub.cached(part) is None for part in missing):
             raise
 
@@ -142,7 +141,7 @@ def _tagged(reference: str, model: str, tag: str) -> Source:
             hint=_choices(model, tag, tags),
         )
     if not is_trained_with(model, tag):
-        # open_clip only warns, and computes vectors that the weights were never trained for.
+        # open_clip only warns, then computes vectors that the weights were never trained for.
         raise UnknownEncoderError(
             f"the weights {tag!r} were trained with another activation function than {model} has",
             hint=f"use openclip:{_other_activation(model)}/{tag}",
@@ -162,10 +161,10 @@ def _in_file(model: str, file: Path) -> Source:
 
 
 def _usual_preprocessing(model: str) -> Mapping[str, Any]:
-    """What all published weights of ``model`` came with; nothing where there are none, or they differ.
+    """Return the preprocessing that all published weights of ``model`` share; empty where there is none.
 
-    A bare file does not say, and open_clip then takes that of OpenAI's CLIP, whatever the model: wrong pixels,
-    without a word, for SigLIP, CLIPA, MobileCLIP, PE-Core and others.
+    A bare weights file does not state it, and open_clip then silently assumes that of OpenAI's CLIP: wrong pixels for
+    SigLIP, CLIPA, MobileCLIP, PE-Core and others.
     """
     from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
 
@@ -192,7 +191,7 @@ def _in_folder(folder: Path) -> Source:
     checkpoints = [
         path for suffix in ("safetensors", "bin", "pth") for path in sorted(folder.glob(f"*.{suffix}"))
     ]
-    if len(checkpoints) != 1:  # open_clip would take one by rules of its own
+    if len(checkpoints) != 1:  # open_clip would choose one by its own rules
         raise EncoderUnavailableError(f"{folder} holds {len(checkpoints)} files of weights instead of one")
     reference = f"local-dir:{folder}"
     return _configured(reference, reference, _read_config(folder / _CONFIG_FILE), checkpoints[0])
@@ -233,7 +232,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
 
 
 def _preprocessing(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Preprocessing:
-    """open_clip's rule: its defaults, what the weights came with, and the size that the tower is built for."""
+    """Merge open_clip's defaults, the settings of the weights, and the tower's input size, as open_clip does."""
     from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
     merged = merge_preprocess_dict(dataclasses.asdict(PreprocessCfg()), dict(overrides))
@@ -246,7 +245,7 @@ def _preprocessing(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> P
     return Preprocessing(
         size=size,
         resize=merged["resize_mode"],
-        # "random" means one at random while training; open_clip takes the bicubic one for use.
+        # "random" applies to training only; for inference open_clip uses bicubic.
         interpolation="bilinear" if merged["interpolation"] == "bilinear" else "bicubic",
         mean=_channels(merged["mean"]),
         std=_channels(merged["std"]),
@@ -265,13 +264,13 @@ def _licence(repository: str) -> str:
 
 
 def _other_activation(model: str) -> str:
-    """The name under which open_clip lists the architecture of ``model`` with the other activation function."""
+    """Return open_clip's name for the architecture of ``model`` with the other activation function."""
     plain = model.removesuffix("-quickgelu")
     return plain if plain != model else f"{model}-quickgelu"
 
 
 def _choices(model: str, tag: str, tags: list[str]) -> str:
-    """What there is instead of ``tag``: the tags like it, or all of them."""
+    """Suggest tags similar to ``tag``, or list all of them."""
     if not tags:
         return f"for weights of your own: openclip:{model}@FILE"
     alike = [one for one in tags if tag and tag.lower() in one]

@@ -1,4 +1,4 @@
-"""Texts to unit rows, whatever runs the network: tokens, pieces of what is too long, batches."""
+"""Encode texts as unit rows with any network: tokens, pieces of long texts, batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH = 32
 
 
 class TextTower:
-    """Thread-safe. A text beyond the context window is cut into pieces, whose vectors are averaged."""
+    """Encodes texts. Thread-safe; averages the vectors of the pieces of a text that exceeds the context window."""
 
     def __init__(self, tokenizer: Tokenizer, encode: Encode, dim: int) -> None:
         self._tokenizer = tokenizer
@@ -29,7 +29,7 @@ class TextTower:
         self._dim = dim
 
     def __call__(self, texts: Sequence[str]) -> Float32:
-        """n non-empty texts → (n, dim) float32 unit rows. Raises QueryError for an empty text."""
+        """Encode n non-empty texts as (n, dim) float32 unit rows. Raises QueryError for an empty text."""
         check_texts(texts)
         pieces = [self._pieces(text) for text in texts]
         flat = [piece for of_text in pieces for piece in of_text]
@@ -39,7 +39,7 @@ class TextTower:
         return merge_pieces(rows, [len(of_text) for of_text in pieces])
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
-        """A line for each text that is longer than the context window."""
+        """Return a line for each text that exceeds the context window."""
         counts = [len(self._pieces(text)) for text in texts]
         return chunking.notes(counts, self._tokenizer.context_length)
 
@@ -50,9 +50,9 @@ class TextTower:
 class OnnxText:
     """An exported text tower: ids → rows.
 
-    ``end`` says where a causal tower, exported for any length, reads its vector from: at the first token of
-    that id, or at the first one of the highest id (``"highest"``). What stands behind it changes nothing and is
-    cut off before the network runs. None is for a tower that takes the whole context.
+    ``end`` says where a causal tower, exported for any length, reads its vector: at the first token with that id, or at
+    the first one with the highest id (``"highest"``). Later tokens have no effect and are cut off before the network
+    runs. None is for a tower that takes the whole context.
     """
 
     def __init__(self, path: Path, *, end: int | str | None, threads: int) -> None:
@@ -60,7 +60,7 @@ class OnnxText:
         self._end = end
 
     def __call__(self, ids: Ids) -> Float32:
-        """(n, context) int64 → (n, dim) float32 unit rows."""
+        """Encode (n, context) int64 ids as (n, dim) float32 unit rows."""
         if self._end is not None:
             ends = ids.argmax(axis=1) if self._end == "highest" else (ids == self._end).argmax(axis=1)
             ids = np.ascontiguousarray(ids[:, : ends.max() + 1])

@@ -1,8 +1,8 @@
-"""The tokens of open_clip's tokenizers, without open_clip, transformers or torch.
+"""open_clip's tokenizers without open_clip, transformers or torch.
 
-Two kinds read what :mod:`imseek.encoders.openclip.export` wrote: CLIP's own byte pairs (Radford et al. 2021),
-and the tokenizers of the model hub, which the library ``tokenizers`` runs. Texts are cleaned as open_clip does
-it; ftfy, which takes as long to import as a short text to encode, is left alone where it has nothing to mend.
+Two kinds read what :mod:`imseek.encoders.openclip.export` wrote: CLIP's own byte pairs (Radford et al. 2021), and the
+tokenizers of the model hub, run by the library ``tokenizers``. Texts are cleaned as in open_clip; ftfy, whose import
+takes as long as encoding a short text, is skipped where it has nothing to mend.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ _WITHOUT_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 
 
 class Tokenizer(Protocol):
-    """Texts to the ids that a text tower takes. Thread-safe."""
+    """Converts texts to a text tower's token ids. Thread-safe."""
 
     @property
     def context_length(self) -> int:
-        """Tokens per text, those that mark start and end included."""
+        """Tokens per text, start and end tokens included."""
         ...
 
     def __call__(self, texts: Sequence[str]) -> Ids:
-        """n texts → (n, context_length) int64, cut and padded."""
+        """Convert n texts to (n, context_length) int64 ids, truncated and padded."""
         ...
 
     def fits(self, text: str) -> bool:
-        """Whether ``text`` needs no cutting."""
+        """Tell whether ``text`` fits without truncation."""
         ...
 
 
 def clean(text: str, how: str) -> str:
-    """``text`` as open_clip cleans it before splitting: ``lower``, ``whitespace`` or ``canonicalize``."""
-    # What ftfy may mend is beyond ASCII, a control character or an entity that stands for one of them.
+    """Clean ``text`` as open_clip does before splitting: ``lower``, ``whitespace`` or ``canonicalize``."""
+    # ftfy can only mend non-ASCII text, control characters, and entities that stand for one of them.
     if not (text.isascii() and text.isprintable() and "&" not in text):
         import ftfy
 
@@ -62,16 +62,16 @@ def clean(text: str, how: str) -> str:
 
 
 class ClipTokenizer:
-    """Byte pair encoding over words, case folded (open_clip's ``SimpleTokenizer``)."""
+    """Case-folded byte pair encoding of words (open_clip's ``SimpleTokenizer``)."""
 
     def __init__(self, merges: Path, *, context_length: int, clean: str) -> None:
-        """``merges`` is a file with one pair of symbols a line, in the order of their ids."""
+        """Read ``merges``, a file with one pair of symbols per line, in the order of their ids."""
         self.context_length = context_length
         self._clean = clean
         self._ranks = {pair: rank for rank, pair in enumerate(merges.read_text("utf-8").split("\n"))}
         self._characters, self._ids = _byte_symbols()
         self._first_merged = len(self._ids)
-        # No token covers more bytes than this.
+        # The most bytes that one token covers.
         self._longest = max(len(_SPECIAL[0]), *(len(pair) - len(" ") for pair in self._ranks))
         self._start, self._end = (self._first_merged + len(self._ranks) + n for n in range(len(_SPECIAL)))
 
@@ -84,7 +84,7 @@ class ClipTokenizer:
 
     def fits(self, text: str) -> bool:
         text, room = clean(text, self._clean), self.context_length - 2
-        # Pairing the bytes of a word takes time by the square of its length: what is far too long is seen before.
+        # Pairing is quadratic in the length of a word, so reject far too long texts first.
         if len(text.encode()) - text.count(" ") > room * self._longest:
             return False
         return len(self._ids_of(text)) <= room
@@ -93,7 +93,7 @@ class ClipTokenizer:
         return self._ids_of(clean(text, self._clean))
 
     def _ids_of(self, text: str) -> list[int]:
-        """The ids of a cleaned text, without those that mark start and end."""
+        """Return the ids of a cleaned text, without the start and end tokens."""
         ids: list[int] = []
         for word in _splitter(text.isascii()).findall(text):
             if word in _SPECIAL:
@@ -103,7 +103,7 @@ class ClipTokenizer:
         return ids
 
     def _byte_pairs(self, word: str) -> list[int]:
-        """Ids of ``word``: its bytes, of whose neighbours the pair of the lowest rank is merged until none has one."""
+        """Return the ids of ``word``, merging the neighbouring pair of lowest rank until none is left."""
         symbols = [self._characters[byte] for byte in word.encode()]
         symbols[-1] += _END_OF_WORD
         ids = self._ids
@@ -120,9 +120,9 @@ class ClipTokenizer:
 
 
 class HubTokenizer:
-    """A tokenizer of the model hub in the library's own file, cut and padded as that file says.
+    """A model hub tokenizer in the library's own file, which defines truncation and padding.
 
-    ``cleared`` is an id that is replaced by 0 after padding (``strip_sep_token`` of open_clip).
+    ``cleared`` is an id to replace by 0 after padding (open_clip's ``strip_sep_token``).
     """
 
     def __init__(self, path: Path, *, context_length: int, clean: str, cleared: int | None) -> None:
@@ -145,14 +145,14 @@ class HubTokenizer:
 
 
 def read(folder: Path, facts: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer whose files lie in ``folder``; ``facts`` are the options of its class."""
+    """Open the tokenizer whose files lie in ``folder``; ``facts`` are the options of its class."""
     if (folder / MERGES).exists():
         return ClipTokenizer(folder / MERGES, **facts)
     return HubTokenizer(folder / HUB_TOKENIZER, **facts)
 
 
 def _join(symbols: Sequence[str], first: str, second: str) -> list[str]:
-    """``symbols`` with each ``first`` that stands before a ``second`` joined to it, from left to right."""
+    """Merge each ``first`` followed by ``second`` in ``symbols``, from left to right."""
     joined = []
     i = 0
     while i < len(symbols):
@@ -166,9 +166,9 @@ def _join(symbols: Sequence[str], first: str, second: str) -> list[str]:
 
 
 def _byte_symbols() -> tuple[list[str], dict[str, int]]:
-    """A printable character for each byte, and the ids of these, alone and at the end of a word.
+    """Return a printable character for each byte, and the ids of these, alone and at the end of a word.
 
-    GPT-2's table: bytes that are printable in Latin-1 stand for themselves and come first, the others follow.
+    GPT-2's table: bytes printable in Latin-1 stand for themselves and come first, the others follow.
     """
     printable = [
         *range(ord("!"), ord("~") + 1),
@@ -185,7 +185,7 @@ def _byte_symbols() -> tuple[list[str], dict[str, int]]:
 
 @functools.cache
 def _splitter(ascii_only: bool) -> Any:
-    """The pattern of a word. Python's own ``re`` knows the letters of ASCII, and is there already."""
+    """Return the regular expression of a word; for ASCII texts Python's own ``re`` suffices."""
     if ascii_only:
         return re.compile(_PATTERN.format(letter="a-zA-Z", digit="0-9"), re.IGNORECASE)
     import regex

@@ -1,4 +1,4 @@
-"""The weights of an open_clip model."""
+"""Weights of an open_clip model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imseek.encoders import hub
 from imseek.encoders.openclip.source import Source
 from imseek.encoders.weights import MISFITS, LazyModel, check_positions, wrong_weights
 
-# What decides on vectors and leaves no trace in the tensors: two models that differ only here are two encoders.
+# Settings that change vectors but leave no trace in the tensors: models that differ only here are different encoders.
 _UNTRACED: Final = {
     "vision_cfg": (
         "act_kwargs", "final_ln_after_pool", "head_width", "heads", "norm_kwargs", "pool_type", "timm_model_name",
@@ -24,7 +24,7 @@ _UNTRACED: Final = {
 
 
 class Weights(LazyModel):
-    """Of one source; without the image tower where ``modalities`` do not ask for it, since it is the larger part."""
+    """Loads one source's model, dropping the image tower, the larger part, where ``modalities`` lack "image"."""
 
     def __init__(self, source: Source, modalities: Sequence[str]) -> None:
         record = {
@@ -42,6 +42,7 @@ class Weights(LazyModel):
 
 
 def _untraced(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the settings of ``config`` that the tensors do not reflect."""
     return {
         part: {name: config[part][name] for name in names if name in config[part]}
         for part, names in _UNTRACED.items()
@@ -49,11 +50,11 @@ def _untraced(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build(source: Source) -> Any:
-    """open_clip's model in float32 on the CPU."""
+    """Build open_clip's model in float32 on the CPU."""
     import open_clip
 
     try:
-        with hub.offline():  # what `locate` found is what is loaded
+        with hub.offline():  # load exactly what `locate` found
             model = open_clip.create_model(
                 source.model,
                 pretrained=source.pretrained,
@@ -63,6 +64,6 @@ def _build(source: Source) -> Any:
             )
     except MISFITS as error:
         raise wrong_weights(source.checkpoint, source.model, error) from error
-    if "@" in source.reference:  # that the two belong together is the user's word
+    if "@" in source.reference:  # only the user says that the two belong together
         check_positions(source.checkpoint, source.model, model.state_dict())
     return model.eval()

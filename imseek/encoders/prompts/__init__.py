@@ -1,8 +1,8 @@
-"""Sentences around class names, for zero-shot classification: "cat" becomes "a photo of a cat, a kind of pet.".
+"""Prompt templates for zero-shot classification: "cat" becomes "a photo of a cat, a kind of pet.".
 
-A CLIP model was trained on captions, and knows a class better from a sentence than from its bare name; and
-better still from several sentences, whose vectors are averaged (Radford et al. 2021, "Learning Transferable
-Visual Models From Natural Language Supervision", section 3.1.4).
+A CLIP model was trained on captions, so it recognises a class better from a sentence than from its bare name, and
+better still from several sentences with averaged vectors (Radford et al. 2021, "Learning Transferable Visual Models
+From Natural Language Supervision", section 3.1.4).
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ from imseek.types import Float32
 __all__ = ["class_vectors", "imagenet_classes", "names", "templates"]
 
 _IMAGENET: Final = "imagenet"
-# Texts that are encoded at once: 80 templates for 1,000 names would take hundreds of megabytes.
+# Texts to encode at once: 80 templates for 1,000 names would take hundreds of megabytes.
 _BATCH: Final = 2048
 
 
 def names() -> tuple[str, ...]:
-    """The sets of templates there are: ``imagenet``, for photographs of things, and those for one domain each."""
+    """List the sets of templates: ``imagenet``, for photographs of things, and one per domain."""
     return tuple(sorted([_IMAGENET, *_domains()]))
 
 
 def templates(name: str) -> tuple[str, ...]:
-    """The sentences of the set ``name``, with ``{}`` where the class name goes.
+    """Return the sentences of the set ``name``, with ``{}`` in place of the class name.
 
-    ``imagenet`` has OpenAI's 80, the others seven or eight of ours. ``actions`` wants names like "riding a
-    horse", ``textures`` adjectives like "striped", ``satellite`` a noun with its article ("a harbour"),
-    ``medical`` a finding ("pneumonia"), ``food`` and ``pets`` a noun without an article.
-    Raises UsageError for an unknown set.
+    ``imagenet`` has OpenAI's 80, the others seven or eight of ours. ``actions`` takes names like "riding a horse",
+    ``textures`` adjectives like "striped", ``satellite`` a noun with its article ("a harbour"), ``medical`` a finding
+    ("pneumonia"), ``food`` and ``pets`` a noun without an article. Raises UsageError for an unknown set.
     """
     if name == _IMAGENET:
         return imagenet.templates()
@@ -49,16 +48,15 @@ def templates(name: str) -> tuple[str, ...]:
 
 
 def imagenet_classes() -> tuple[str, ...]:
-    """The 1,000 ImageNet class names in the order of the labels, as OpenAI's CLIP worded them."""
+    """Return the 1,000 ImageNet class names in the order of the labels, in the wording of OpenAI's CLIP."""
     return imagenet.class_names()
 
 
 def class_vectors(encoder: Encoder, class_names: Sequence[str], templates: Sequence[str]) -> Float32:
-    """n class names → (n, dim) float32 unit rows: per class the mean of its sentences' unit vectors, renormalised.
+    """Encode n class names as (n, dim) float32 unit rows, each the normalised mean of its sentences' unit vectors.
 
-    The cosine of an image's vector with such a row is the image's score for the class.
-    Raises UsageError for an empty class name, for no templates, and for a template without ``{}``; and what
-    ``encoder.encode_texts`` raises.
+    The cosine of an image's vector with such a row is the image's score for the class. Raises UsageError for an empty
+    class name, for no templates, and for a template without ``{}``; and what ``encoder.encode_texts`` raises.
     """
     if not templates:
         raise UsageError("there are no templates", hint='the shortest is ("{}",): the class name by itself')

@@ -1,4 +1,4 @@
-"""ImageNet's class names and the 80 templates that OpenAI published for them, as open_clip carries both."""
+"""ImageNet's class names and OpenAI's 80 templates for them, as shipped with open_clip."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from types import ModuleType
 
 
 def class_names() -> tuple[str, ...]:
-    """The 1,000 class names in the order of the labels, as OpenAI's CLIP worded them."""
+    """Return the 1,000 class names in the order of the labels, in the wording of OpenAI's CLIP."""
     return tuple(_metadata().IMAGENET_CLASSNAMES)
 
 
 def templates() -> tuple[str, ...]:
-    """The 80 templates, with ``{}`` where the class name goes."""
+    """Return the 80 templates, with ``{}`` in place of the class name."""
     return tuple(template("{}") for template in _metadata().OPENAI_IMAGENET_TEMPLATES)
 
 
 @functools.cache
 def _metadata() -> ModuleType:
-    """The one file of open_clip that holds them: it imports nothing, while open_clip as a whole takes seconds."""
+    """Load the one open_clip file that holds both: it imports nothing, while all of open_clip takes seconds."""
     package = importlib.util.find_spec("open_clip")
     assert package is not None
     assert package.origin is not None  # a dependency of imseek

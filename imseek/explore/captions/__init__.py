@@ -1,1 +1,1 @@
-"""Captions: whose they are, how well they fit, which pairs are worth keeping."""
+"""Captions: their images, their fit, and filters for training pairs."""

@@ -1,4 +1,4 @@
-"""Which captions belong to which images: those of the collection or of a table, several to an image where there are."""
+"""Captions matched to images: the collection's own, or those of a table; several per image are possible."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ from imseek.input_file import open_input
 from imseek.types import SpaceInfo
 from imseek.types.evaluate import LeftOut
 
-#: Columns that say which image a caption is of, the first that is there.
+#: Columns that may identify the image; the first one present is used.
 _KEYS: Final = (
     "image_id", "path", "image", "image_path", "img_path", "filepath", "file_path", "file_name", "filename",
     "file", "uri", "url", "image_url",
 )  # fmt: skip
-#: Columns of captions, beside those that `caption_of` knows.
+#: Further names of caption columns, beside those that `caption_of` knows.
 _SEVERAL: Final = ("captions", "caption", "references", "refs", "sentences", "texts")
 #: A table of captions, or captions by image id.
 Given: TypeAlias = str | os.PathLike[str] | Mapping[int, Sequence[str]]
 
-#: Nothing is left out.
+#: No caption is left out.
 ALL: Final = LeftOut()
-#: So many names of images that are not there are told.
+#: Maximum number of unmatched names to report.
 SHOWN: Final = 20
-#: Images whose places are looked up at once.
+#: Images whose paths are looked up at once.
 _PLACES: Final = 5000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
-    """n captions, none of them blank, and the ids (n,) int64 of their images, ascending; those of one image in the
-    order in which they came."""
+    """n captions, none blank, with the ids (n,) int64 of their images, ascending.
+
+    Captions of one image keep their order.
+    """
 
     ids: Ids
     texts: tuple[str, ...]
@@ -49,7 +51,7 @@ class Said:
 
 
 def own(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -> Said:
-    """The captions that the live images of a collection came with. Memory: all their texts."""
+    """Read the collection's own captions of live images. Memory: all their texts."""
     ids, texts = [np.empty(0, np.int64)], []
     for some, said in own_blocks(reader, space, allowed):
         ids.append(some)
@@ -58,7 +60,7 @@ def own(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -> Said:
 
 
 def own_blocks(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -> Iterator[tuple[Ids, list[str]]]:
-    """The same, a few thousand at a time, in the order of the shards."""
+    """Yield the collection's own captions, a few thousand at a time, in shard order."""
     for shard, segment in zip(reader.current.shards, reader.segments(space.space_id), strict=True):
         alive = segment.searchable(allowed)
         start = 0
@@ -72,14 +74,14 @@ def own_blocks(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -> Itera
 
 
 def said_of(reader: Reader, captions: Given, column: str | None, live: Ids) -> Said:
-    """What a table or a mapping says of the ``live`` images (ids ascending). Raises UsageError."""
+    """Load captions of the ``live`` images (ids ascending) from a table or a mapping. Raises UsageError."""
     if isinstance(captions, str | os.PathLike):
         return from_table(Path(captions).expanduser(), reader, live, column)
     return given(captions, live)
 
 
 def given(captions: Mapping[int, Sequence[str]], live: Ids) -> Said:
-    """By image id, one or more captions. ``live`` are the ids that count, ascending."""
+    """Collect captions from a mapping of image id to one or more captions, for the ``live`` ids (ascending)."""
     if not isinstance(captions, Mapping):
         raise UsageError("captions are the name of a table, or lists of texts by image id")
     rows = [(image_id, [said] if isinstance(said, str) else said) for image_id, said in captions.items()]
@@ -87,11 +89,12 @@ def given(captions: Mapping[int, Sequence[str]], live: Ids) -> Said:
 
 
 def from_table(path: Path, reader: Reader, live: Ids, column: str | None = None) -> Said:
-    """The captions of a CSV, JSON Lines or Parquet file: a row for each caption, or lists of them.
+    """Read captions from a CSV, JSON Lines or Parquet file, with one caption or a list of captions per row.
 
-    A column names the image: ``image_id``, or a path, absolute, from the folder of the table, or the end of it, or a
-    URI. ``column`` has the captions (default: told by its name). Raises UsageError where the file cannot be read,
-    with what was found."""
+    One column identifies the image: ``image_id``, or a path (absolute, relative to the table's folder, or the end of
+    one), or a URI. ``column`` holds the captions (default: detected by name). Raises UsageError where the file cannot
+    be read.
+    """
     try:
         with open_sheet(os.fsencode(path), open_input(path)) as sheet:
             key = _column(sheet.columns, _KEYS, "which image a caption is of: image_id or path")
@@ -113,10 +116,9 @@ def from_table(path: Path, reader: Reader, live: Ids, column: str | None = None)
 
 
 def images_named(reader: Reader, live: Ids, names: Iterable[bytes], folder: bytes) -> dict[bytes, int]:
-    """By name, the image that it can only mean: by its whole path (from ``folder`` on), its URI, or the end of its
-    path.
+    """Match names to images by the whole path (relative to ``folder``), the URI, or the end of the path.
 
-    A name that several images end with is left out. Memory: what the names take.
+    A name with which several paths end is left out. Memory: that of the names.
     """
     whole: dict[bytes, bytes] = {}
     ends: dict[bytes, list[bytes]] = {}
@@ -138,7 +140,7 @@ def images_named(reader: Reader, live: Ids, names: Iterable[bytes], folder: byte
 
 
 def usable(text: Any) -> str | None:
-    """A caption that can be embedded; None for what is none: blank, NaN, bytes that are no text."""
+    """Return the stripped caption; None where it is blank, not a text, or not encodable."""
     if not isinstance(text, str) or not text.strip():
         return None
     try:
@@ -149,7 +151,7 @@ def usable(text: Any) -> str | None:
 
 
 def _known(rows: Sequence[tuple[Any, Sequence[Any]]], live: Ids) -> Said:
-    """Of rows of an id (or a name that is none) and texts, those of live images that have a text."""
+    """Keep rows whose id belongs to a live image (unmatched names stand for themselves) and that have a usable text."""
     ids: list[int] = []
     texts: list[str] = []
     unknown: list[str] = []
@@ -200,8 +202,8 @@ def _texts(cell: Any) -> list[Any]:
 
 
 def _number(cell: Any) -> Any:
-    """An image id, as CSV writes it too; else the cell itself."""
-    if isinstance(cell, str) and cell.strip().isdecimal() and len(cell) <= 100:  # No id has so many digits.
+    """Parse an image id as written in CSV; other cells are returned unchanged."""
+    if isinstance(cell, str) and cell.strip().isdecimal() and len(cell) <= 100:  # No id is that long.
         return int(cell)
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 

@@ -1,4 +1,4 @@
-"""Which pairs of picture and caption are worth keeping: filters of DataComp (Gadre et al. 2023, arXiv 2304.14108)."""
+"""DataComp's filters for image–caption pairs (Gadre et al. 2023, arXiv 2304.14108)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.types import Float32, Place
 
-#: Of the basic filter, as in DataComp's `baselines/apply_filter.py`: more than two words and five characters, at least
-#: 200 pixels on the shorter side, at most three times as long as wide. Its test for English is left out.
+#: Limits of the basic filter, as in DataComp's `baselines/apply_filter.py`: more than two words and five characters, at
+#: least 200 pixels on the shorter side, aspect ratio at most three. Its test for English is left out.
 WORDS: Final = 3
 CHARACTERS: Final = 6
 SIDE: Final = 200
 ASPECT: Final = 3.0
-#: Images whose places are looked up at the same time.
+#: Images whose paths are looked up at once.
 _PLACES: Final = 5000
-#: Images whose ids in tables are held at the same time.
+#: Images whose uids are held in memory at once.
 _UIDS: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image that is kept. ``uid`` is what the table that it came from calls it, None where it has no such column."""
+    """A pair that was kept. ``uid`` is the image's id in its source table, None without such a column."""
 
     image_id: int
     uid: str | None
@@ -41,9 +41,9 @@ class Pair:
 
 
 def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
-    """(n,): the ⌊share · n⌋ that score highest, of equal scores those with the lower id.
+    """Select the ⌊share · n⌋ highest scores (n,); ties go to the lower id.
 
-    Memory: 16 bytes each. Raises UsageError for a share that is none, or that keeps nothing.
+    Memory: 16 bytes each. Raises UsageError for an invalid share, or one that keeps nothing.
     """
     if not (isinstance(share, int | float) and 0 < share <= 1):
         raise UsageError(f"{share!r} is no share", hint="above 0, and 1 at the most: 0.3 keeps the best 30 %")
@@ -59,8 +59,10 @@ def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
 
 
 def basic(reader: Reader, ids: Ids, captions: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
-    """(n,): which images (ids ascending, also more than once) pass the basic filter, by stored width and height, and by
-    n ``captions``, or the stored ones."""
+    """Apply the basic filter (n,) to images (ids ascending, repeats allowed).
+
+    Uses the stored width and height, and n ``captions``, or the stored ones.
+    """
     once, place = np.unique(ids, return_inverse=True)
     passed = np.zeros(len(once), np.bool_)
     for shard, rows, at in _held(reader, once):
@@ -76,7 +78,7 @@ def basic(reader: Reader, ids: Ids, captions: Sequence[str] | None = None) -> np
 
 
 def pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
-    """What is kept (ids ascending), with where it lies. In memory: the ids of tables of half a million of them."""
+    """Yield the kept pairs (ids ascending) with their places. Memory: the uids of half a million images."""
     for start in range(0, len(ids), _UIDS):
         part = slice(start, start + _UIDS)
         yield from _pairs(reader, ids[part], scores[part])
@@ -97,7 +99,7 @@ def _pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
 
 
 def _held(reader: Reader, ids: Ids) -> Iterator[tuple[Shard, Any, Any]]:
-    """By shard: numbers of the rows that are live and among ``ids``, and where these are among them."""
+    """Yield, by shard, the rows that are live and among ``ids``, and their positions in ``ids``."""
     for shard in reader.current.shards:
         there = reader.shard_ids(shard)
         if not len(ids) or not len(there) or there[-1] < ids[0] or there[0] > ids[-1]:
@@ -113,7 +115,7 @@ def _columns(reader: Reader, shard: Shard, names: list[str]) -> Any:
 
 
 def _worded(reader: Reader, shard: Shard) -> npt.NDArray[np.bool_]:
-    """(rows,): whose caption is long enough."""
+    """Tell which rows (rows,) have a caption that is long enough."""
     found = [_is_long(said or "") for some in reader.texts(shard, "caption") for said in some]
     return np.array(found, np.bool_)
 

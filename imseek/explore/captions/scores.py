@@ -1,8 +1,8 @@
-"""How well captions fit their pictures: cosines, CLIPScore, RefCLIPScore, a few thousand pairs at a time.
+"""Image–caption similarity: cosine, CLIPScore, RefCLIPScore, a few thousand pairs at a time.
 
-Hessel et al. 2021, *CLIPScore: A Reference-free Evaluation Metric for Image Captioning* (EMNLP): CLIPScore is
-2.5 · max(cos(picture, caption), 0); RefCLIPScore is the harmonic mean of that and max(max over references of
-cos(caption, reference), 0). Captions and references are embedded behind the words "A photo depicts".
+Hessel et al. 2021, *CLIPScore: A Reference-free Evaluation Metric for Image Captioning* (EMNLP): CLIPScore is 2.5 ·
+max(cos(image, caption), 0); RefCLIPScore is the harmonic mean of that and max(max over references of cos(caption,
+reference), 0). Captions and references are embedded with the prefix "A photo depicts".
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from imseek.explore.captions.caption_pairs import Said
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
 
-#: w of the paper, by which scores of its encoder (ViT-B/32) fill 0 to 1.
+#: w of the paper, which stretches the scores of its encoder (ViT-B/32) to about 0 to 1.
 WEIGHT: Final = 2.5
 PREFIX: Final = "A photo depicts"
 HINT: Final = "imseek maintain --captions embeds them with the encoder of the pictures"
-#: Captions that are embedded at the same time.
+#: Captions embedded at once.
 _BATCH: Final = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """``ids`` int64 (n,), ``scores`` float32 (n,), and n captions."""
+    """A block of scored captions: ``ids`` int64 (n,), ``scores`` float32 (n,), and n captions."""
 
     ids: Ids
     scores: Float32
@@ -43,12 +43,12 @@ class Block:
 
 
 def clip_score(cosines: Float32) -> Float32:
-    """(n,) cosines of pictures and captions → (n,), in [0, 2.5]."""
+    """CLIPScore from (n,) image–caption cosines → (n,), in [0, 2.5]."""
     return np.float32(WEIGHT) * np.maximum(cosines, np.float32(0))
 
 
 def ref_clip_score(scores: Float32, references: Float32) -> Float32:
-    """(n,) CLIPScores and (n,) cosines of captions with the nearest of their references → (n,); 0 where one is 0."""
+    """RefCLIPScore from (n,) CLIPScores and (n,) cosines with the nearest reference → (n,); 0 where either is 0."""
     near = np.maximum(references, np.float32(0))
     total = scores + near
     found: Float32 = np.divide(2 * scores * near, total, out=np.zeros_like(total), where=total > 0)
@@ -56,7 +56,7 @@ def ref_clip_score(scores: Float32, references: Float32) -> Float32:
 
 
 def spaces(current: Current) -> tuple[SpaceInfo, SpaceInfo]:
-    """That of pictures and that of captions. Raises QueryError unless one encoder made both."""
+    """Return the spaces of images and of captions. Raises QueryError unless one encoder made both."""
     captions = current.caption_space
     if captions is None:
         raise QueryError("the captions of this collection are not embedded", hint=HINT)
@@ -69,7 +69,7 @@ def spaces(current: Current) -> tuple[SpaceInfo, SpaceInfo]:
 def stored(
     reader: Reader, pictures: SpaceInfo, captions: SpaceInfo, allowed: IdSet | None = None
 ) -> Iterator[Block]:
-    """Cosines of live images whose caption is embedded, as many at a time as metadata holds in one group."""
+    """Yield cosines of live images with their embedded captions, one block per row group of the metadata."""
     shown, said = reader.segments(pictures.space_id), reader.segments(captions.space_id)
     for shard, seen, heard in zip(reader.current.shards, shown, said, strict=True):
         alive = heard.searchable(allowed)
@@ -90,7 +90,7 @@ def fresh(
     tell: Callable[[int], None],
     stop: threading.Event | None,
 ) -> Iterator[tuple[Block, Float32]]:
-    """The same of captions that are embedded for this, behind a prefix, with their unit vectors (n, dim)."""
+    """Embed captions with a prefix and yield their cosines with the images, and their unit vectors (n, dim)."""
     done = 0
     for ids, captions in said:
         for start in range(0, len(captions), _BATCH):
@@ -108,9 +108,9 @@ def fresh(
 def nearest(
     candidates: Block, rows: Float32, references: Said, encoder: Encoder, prefix: str
 ) -> tuple[npt.NDArray[np.bool_], Float32]:
-    """Which of n candidates have a reference, (n,), and of these the highest cosine with one, (m,).
+    """Return which of n candidates have a reference (n,), and the highest cosine of each of these with one (m,).
 
-    ``rows`` (n, dim) are the vectors of the candidates.
+    ``rows`` (n, dim) are the candidates' vectors.
     """
     first = np.searchsorted(references.ids, candidates.ids, side="left")
     last = np.searchsorted(references.ids, candidates.ids, side="right")
@@ -127,7 +127,7 @@ def nearest(
 
 
 def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Float32:
-    """Of (n, dim) with (n, dim), row by row; 0 for a row of zeros."""
+    """Row-wise cosines of (n, dim) and (n, dim); 0 for a row of zeros."""
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     dots = (a * b).sum(axis=1)
     found = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
@@ -136,16 +136,18 @@ def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Float32:
 
 
 def prefixed(prefix: str, text: str) -> str:
+    """Put ``prefix`` before ``text``, unless it is blank."""
     return f"{prefix.rstrip()} {text}" if prefix.strip() else text
 
 
 def in_order(said: Said, size: int = 4096) -> Iterator[tuple[Ids, Sequence[str]]]:
-    """Given captions as :func:`imseek.explore.captions.caption_pairs.own_blocks` gives stored ones."""
+    """Yield given captions in blocks, like :func:`imseek.explore.captions.caption_pairs.own_blocks`."""
     for start in range(0, len(said.texts), size):
         yield said.ids[start : start + size], said.texts[start : start + size]
 
 
 def telling(progress: ProgressCallback | None, total: int | None) -> Callable[[int], None]:
+    """Make a callback that reports the number of captions done."""
     started = time.monotonic()
 
     def tell(done: int) -> None:
@@ -156,7 +158,7 @@ def telling(progress: ProgressCallback | None, total: int | None) -> Callable[[i
 
 
 def joined(parts: Sequence[tuple[Ids, Float32]]) -> tuple[Any, Any]:
-    """Ids, ascending, and their scores."""
+    """Concatenate blocks and sort them by id."""
     ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in parts)])
     scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in parts)])
     order = np.argsort(ids, kind="stable")

@@ -1,1 +1,1 @@
-"""Groups of images that are alike: found, described, named, kept."""
+"""Clusters of similar images: fit, describe, name, store."""

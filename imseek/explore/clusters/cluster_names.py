@@ -1,14 +1,13 @@
-"""Names of clusters in words, from a vocabulary; only what tells a cluster from the others.
+"""Names for clusters from a vocabulary, chosen to distinguish each cluster from the others.
 
-Words are compared with pictures after the mean of either has been taken away: vectors of words and of pictures lie in
-two cones apart (Liang et al. 2022, *Mind the gap*), and some words are near to every picture. The name of a cluster
-is the word whose mean score over its images is the highest above its mean over the other clusters, as c-TF-IDF
-prefers words that are frequent in one class and rare in the others (Grootendorst 2022).
+Text and image vectors are compared after subtracting their means: the two lie in separate cones (Liang et al. 2022,
+*Mind the gap*), and some words are close to every image. A cluster's name is the word whose mean score over its images
+exceeds its mean over the other clusters most, just as c-TF-IDF prefers words that are frequent in one class and rare in
+the others (Grootendorst 2022).
 
-It is given only where it stands out: its *contrast*, the median score of the cluster's images less the mean score of
-all others, in standard deviations of the latter, must be :data:`STANDS_OUT` or more. The median, since one picture
-alone may have a score that lifts the mean of ten: by the mean, half of clusters made at random had a name that stood
-out.
+The name is used only if its *contrast* reaches :data:`STANDS_OUT`: the median score of the cluster's images minus the
+mean score of all others, in standard deviations of the latter. The median is used because one high score can lift the
+mean of ten images: with the mean, half of randomly formed clusters were given a name.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 
 NAMING: Final = "naming clusters"
-#: Chosen on half A of the stamps.
+#: Contrast from which a name is used; chosen on half A of the stamps.
 STANDS_OUT: Final = 3.0
-#: Images that are compared with words: in all, and at least of each cluster.
+#: Images compared with words: in total, and minimum per cluster.
 _COMPARED: Final = 16_384
 _EACH: Final = 8
-#: Words that are compared at the same time.
+#: Words compared at once.
 _WORDS: Final = 4096
-#: Vocabularies with fewer words are centred by others.
+#: Smaller vocabularies are centred by neutral texts.
 FEW_WORDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """``contrast`` is that of the best word; ``text`` is None where it does not stand out."""
+    """A cluster's name; ``text`` is None where the best word's ``contrast`` is too low."""
 
     text: str | None
     contrast: float | None
@@ -57,9 +56,11 @@ def names_of(
     telling: Telling,
     stands_out: float = STANDS_OUT,
 ) -> list[Name]:
-    """A name for each cluster, of which there are positions of images. ``word_rows`` (w, dim) are unit rows,
-    ``word_mean`` (dim,) is taken away from them. One cluster alone has nothing to stand out from. Raises
-    InterruptedError."""
+    """Choose a name for each cluster, given as positions of images.
+
+    ``word_rows`` (w, dim) are unit rows; ``word_mean`` (dim,) is subtracted from them. A single cluster gets no name.
+    Raises InterruptedError.
+    """
     k = len(members)
     if k < 2 or not len(words):
         return [Name(None, None)] * k
@@ -76,8 +77,10 @@ def names_of(
 
 
 def _centred(vectors: Vectors, chosen: Sequence[Ids], telling: Telling) -> tuple[Float32, Float32]:
-    """The mean (k, dim) of each cluster's rows, and all rows (m, dim), cluster after cluster: less the mean of the
-    means of the clusters, to the length of 1."""
+    """Return the mean (k, dim) of each cluster and all rows (m, dim), cluster by cluster.
+
+    Rows are centred by the mean of the cluster means and normalised.
+    """
     rows = np.empty((sum(map(len, chosen)), vectors.dim), np.float32)
     ends = np.cumsum([len(mine) for mine in chosen])
     for number, (mine, end) in enumerate(zip(chosen, ends.tolist(), strict=True)):
@@ -90,8 +93,8 @@ def _centred(vectors: Vectors, chosen: Sequence[Ids], telling: Telling) -> tuple
 
 
 def _best_words(means: Float32, word_rows: Float32, word_mean: Float32) -> tuple[Ids, Float32]:
-    """(k,) the word of each cluster that scores highest above its mean over the other clusters; (k, dim) its
-    vector."""
+    """Find the word of each cluster (k,) that exceeds its mean over the other clusters most, and its vector (k,
+    dim)."""
     k = len(means)
     best = np.zeros(k, np.int64)
     height = np.full(k, -np.inf, np.float32)
@@ -109,7 +112,7 @@ def _best_words(means: Float32, word_rows: Float32, word_mean: Float32) -> tuple
 
 
 def _contrasts(rows: Float32, sizes: Sequence[int], directions: Float32) -> list[float]:
-    """For each cluster, how far the median score inside is above the mean outside, in standard deviations outside."""
+    """Compute each cluster's contrast: median score inside less the mean outside, in standard deviations outside."""
     out = []
     ends = np.cumsum(sizes).tolist()
     for end, size, direction in zip(ends, sizes, directions, strict=True):
@@ -121,7 +124,7 @@ def _contrasts(rows: Float32, sizes: Sequence[int], directions: Float32) -> list
 
 
 def _numbered(names: Sequence[str | None]) -> list[str | None]:
-    """No two the same: those that several have get numbers, the first one in order 1."""
+    """Make names unique by numbering repeated ones, starting at 1."""
     many = {name for name, times in Counter(names).items() if name is not None and times > 1}
     taken = {name for name in names if name is not None} - many
     seen: Counter[str] = Counter()
@@ -138,7 +141,7 @@ def _numbered(names: Sequence[str | None]) -> list[str | None]:
 
 
 def mean_of(words: Float32, neutral: Callable[[], Float32]) -> Float32:
-    """(dim,): the mean of the vocabulary; where it has few words, that of ``neutral`` texts."""
+    """Return the mean vector (dim,) of the vocabulary, or that of ``neutral`` texts where it has few words."""
     rows = words if len(words) >= FEW_WORDS else neutral()
     mean: Float32 = rows.mean(axis=0)
     return mean

@@ -1,4 +1,4 @@
-"""Clusters that stay: columns, and the record of what they are, by which images are assigned that come later."""
+"""Stored clusters: derived columns, and the model by which later images are assigned."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KIND: Final = "clusters"
 
 
 def columns_of(name: str) -> tuple[str, str, str]:
-    """Of the number (0: of no cluster), of the name in words, and of the cosine to the centre."""
+    """Names of the columns for the cluster number (0: none), its name, and the cosine to its centre."""
     return name, f"{name}_name", f"{name}_score"
 
 
 def values_of(
     name: str, ids: Sequence[int], found: Assigned, words: Sequence[str | None]
 ) -> dict[str, dict[int, Any]]:
-    """The columns, by image id. Memory: a few hundred bytes for each image."""
+    """Build the column values by image id. Memory: a few hundred bytes for each image."""
     number, text, score = columns_of(name)
     label = found.label.tolist()
     values: dict[str, dict[int, Any]] = {
@@ -42,6 +42,7 @@ def values_of(
 def model_of(
     name: str, vectors: Vectors, fitted: Fit, words: Sequence[str | None], facts: Mapping[str, Any]
 ) -> Model:
+    """Build the model that stores the centres, names and parameters."""
     arrays: dict[str, Any] = {"centres": fitted.centres}
     if fitted.least is not None:
         arrays["least"] = fitted.least.astype(np.float32)
@@ -61,8 +62,10 @@ def model_of(
 
 
 def fit_of(model: Model, space: SpaceInfo, root: Path) -> tuple[Fit, tuple[str | None, ...]]:
-    """The centres that a model has, and the names. Raises UsageError where it is something else, or was made with
-    another encoder than that of ``space``."""
+    """Read the centres and names from a model.
+
+    Raises UsageError where the model is of another kind, or was made with another encoder than that of ``space``.
+    """
     if model.kind != KIND:
         raise UsageError(f"{model.name!r} is the name of {model.kind}, not of clusters")
     facts = model.facts

@@ -1,8 +1,8 @@
-"""Clusters by density: HDBSCAN over a layout in five dimensions by UMAP; what lies between the groups is noise.
+"""Density-based clusters: HDBSCAN on a five-dimensional UMAP embedding; images between clusters are noise.
 
-Density means little among hundreds of dimensions, where all distances are about the same. On half A of the stamps,
-HDBSCAN over five dimensions of UMAP agreed with the folders by .36 (mutual information adjusted for chance), over
-principal components or the vectors themselves by .26 at best, with twice as much noise (bench/clusters.py).
+In hundreds of dimensions, distances are nearly equal and density means little. On half A of the stamps, HDBSCAN on five
+UMAP dimensions agreed with the folders at .36 (mutual information adjusted for chance), against .26 at best on
+principal components or the raw vectors, with twice as much noise (bench/clusters.py).
 """
 
 from __future__ import annotations
@@ -19,22 +19,20 @@ from imseek.explore.clusters.kmeans_clusters import FITTING, Fit, some
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 
-#: Images that are looked at; the others follow.
+#: Images that are clustered; the others are assigned to the nearest centre.
 SAMPLE: Final = 10_000
 SMALLEST: Final = 5
 _DIMENSIONS: Final = 5
 _NEIGHBOURS: Final = 15
-#: Of a cluster's own images, the share that may lie farther from its centre than any that follow.
+#: Share of a cluster's own images that may lie farther from its centre than any image assigned later.
 _BEYOND: Final = 0.05
 
 
 def fit(vectors: Vectors, smallest: int | None, seed: int, telling: Telling) -> Fit:
-    """Groups of at least ``smallest`` images (without it, a quarter of the root of how many are looked at, 5 at
-    least).
+    """Find clusters of at least ``smallest`` images, by default max(5, √n / 4) for n clustered images.
 
-    Of more than SAMPLE images so many are looked at, and the others go to the nearest centre, unless they are farther
-    from it than all but a twentieth of its own. Raises UsageError, MissingExtraError, CorruptCollectionError,
-    InterruptedError.
+    Of more than SAMPLE images, only a sample is clustered. The others go to the nearest centre unless they are farther
+    from it than 95 % of its own images. Raises UsageError, MissingExtraError, CorruptCollectionError, InterruptedError.
     """
     if smallest is not None and not 2 <= smallest <= SAMPLE:
         raise UsageError(f"a group of {smallest:,} images is none", hint=f"from 2 to {SAMPLE}")
@@ -59,12 +57,13 @@ def fit(vectors: Vectors, smallest: int | None, seed: int, telling: Telling) -> 
 
 
 def _groups(rows: Float32, smallest: int, seed: int) -> Ids:
-    """(n,): the group of each row, -1 for none."""
+    """Return the cluster of each row (n,), -1 for noise."""
     if len(rows) < max(2 * smallest, 2 * _DIMENSIONS):
-        return np.full(len(rows), -1, np.int64)  # Too few for one group and something beside it.
+        return np.full(len(rows), -1, np.int64)  # Too few for a cluster and anything outside it.
     try:
         with warnings.catch_warnings():
-            # Numba tells of threading layers, UMAP of one thread where there is a seed, and of what hangs apart.
+            # Numba warns about threading layers, UMAP about the single thread that a seed implies and about
+            # disconnected vertices.
             warnings.simplefilter("ignore")
             from sklearn.cluster import HDBSCAN
             from umap import UMAP

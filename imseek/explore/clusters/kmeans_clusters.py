@@ -1,4 +1,4 @@
-"""Clusters by k-means: centres from a bounded sample, then each image to the nearest."""
+"""K-means clusters: fit centres on a bounded sample, then assign every image to the nearest."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ASSIGNING: Final = "assigning images"
 CHOOSING: Final = "choosing the number of clusters"
 
 MOST: Final = 10_000
-#: Of the rows that centres are found from, as float32.
+#: Size of the training sample as float32.
 TRAINED_BYTES: Final = 128 << 20
-#: Rows that are read at the same time.
+#: Rows read at once.
 _READ: Final = 4096
-#: At least so many rows for each centre, where there are as many images.
+#: Minimum rows per centre, where there are enough images.
 _ROWS_PER_CENTRE: Final = 16
-#: Numbers of clusters that are tried, each about √2 times the one before, as far as each has so many images.
+#: Candidate numbers of clusters, about √2 apart, used while each cluster would have this many images.
 _TRIED: Final = (6, 8, 11, 16, 23, 32, 45, 64)
 _IMAGES_EACH: Final = 5
-#: Rows that the number is chosen on, times that they are halved, and by how much a larger number must be better.
+#: Sample size for choosing the number, number of random halvings, and the gain required of a larger number.
 _CHOSEN_ON: Final = 8192
 _HALVINGS: Final = 5
 _BETTER: Final = 0.01
@@ -37,9 +37,12 @@ _BETTER: Final = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """``centres`` (k, dim) float32 unit rows. ``least`` (k,) float32: an image farther from a centre than this cosine
-    is not in its cluster; None: it always is. ``fixed``: positions (m,) of images whose cluster is known, and which
-    that is (m,), -1 for none. ``chosen`` says how k came about."""
+    """Fitted clusters.
+
+    ``centres`` (k, dim) are float32 unit rows. ``least`` (k,) float32 is the minimum cosine to belong to a cluster;
+    None: no minimum. ``fixed`` holds positions (m,) of images whose cluster is known, and that cluster (m,), -1 for
+    none. ``chosen`` says how k was chosen.
+    """
 
     method: ClusterMethod
     centres: Float32
@@ -50,9 +53,11 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assigned:
-    """For each image (n,): ``label`` from 0, -1 for none; ``own`` the cosine to the centre of it (to the nearest one,
-    where there is none); ``next`` the nearest other cluster, -1 where there is none, and ``other`` the cosine to
-    it."""
+    """The cluster of each image (n,).
+
+    ``label`` counts from 0, -1 for none. ``own`` is the cosine to its centre, or to the nearest where it has none.
+    ``next`` is the nearest other cluster, -1 where there is none, and ``other`` the cosine to it.
+    """
 
     label: Ids
     own: Float32
@@ -61,11 +66,10 @@ class Assigned:
 
 
 def fit(vectors: Vectors, k: int | None, seed: int, telling: Telling) -> Fit:
-    """Spherical k-means. Without ``k`` it is chosen (:func:`choose`). There must be an image.
+    """Fit spherical k-means; without ``k`` the number is chosen by :func:`choose`. There must be at least one image.
 
-    Where fewer vectors differ than there should be clusters, there are as many clusters as vectors. Raises UsageError
-    for a k that is not between 1 and the number of images, MissingExtraError, CorruptCollectionError,
-    InterruptedError.
+    Where there are fewer unique vectors than clusters requested, each gets a cluster. Raises UsageError for a k outside
+    1 to the number of images, MissingExtraError, CorruptCollectionError, InterruptedError.
     """
     said = "as asked for"
     if k is not None and not 1 <= k <= min(len(vectors), MOST):
@@ -85,12 +89,12 @@ def fit(vectors: Vectors, k: int | None, seed: int, telling: Telling) -> Fit:
 
 
 def choose(vectors: Vectors, seed: int, telling: Telling) -> tuple[int, str]:
-    """The number of clusters that comes out most alike from two halves of the images, and how it was chosen.
+    """Choose the number of clusters that is most stable between two halves of a sample, and describe the choice.
 
-    Both halves of a sample are clustered, and all of it is assigned to the centres of either: where k suits the data,
-    the two agree (Lange et al. 2004, *Stability-based validation of clustering solutions*), by the mutual information
-    adjusted for chance (Vinh et al. 2010). Of numbers that are about as good, the smallest. Too few images to tell:
-    √(n/2). Raises MissingExtraError.
+    Both halves are clustered, and the whole sample is assigned to the centres of each. Where k suits the data, the two
+    agree (Lange et al. 2004, *Stability-based validation of clustering solutions*), as measured by mutual information
+    adjusted for chance (Vinh et al. 2010). The smallest of nearly equal candidates wins. With too few images: √(n/2).
+    Raises MissingExtraError.
     """
     rows = some_rows(vectors, _CHOSEN_ON, seed)
     differ = len(np.unique(marks(rows)))
@@ -106,6 +110,7 @@ def choose(vectors: Vectors, seed: int, telling: Telling) -> tuple[int, str]:
 
 
 def _stability(rows: Float32, k: int, seed: int) -> float:
+    """Mean agreement of the two clusterings over several random halvings."""
     try:
         from sklearn.metrics import adjusted_mutual_info_score
     except ModuleNotFoundError as error:
@@ -123,8 +128,7 @@ def _stability(rows: Float32, k: int, seed: int) -> float:
 
 
 def some_rows(vectors: Vectors, most: int, seed: int) -> Float32:
-    """Rows of at most ``most`` images, at random but in order, rows of zeros left out. Raises
-    CorruptCollectionError."""
+    """Return rows of at most ``most`` random images, in order, without rows of zeros. Raises CorruptCollectionError."""
     at = some(len(vectors), most, seed)
     rows = np.empty((len(at), vectors.dim), np.float32)
     for start in range(0, len(at), _READ):
@@ -134,7 +138,7 @@ def some_rows(vectors: Vectors, most: int, seed: int) -> Float32:
 
 
 def some(n: int, most: int, seed: int) -> Ids:
-    """At most ``most`` of the numbers below ``n``, ascending."""
+    """Draw at most ``most`` of the numbers below ``n``, ascending."""
     if n <= most:
         return np.arange(n)
     chosen: Ids = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
@@ -142,7 +146,7 @@ def some(n: int, most: int, seed: int) -> Ids:
 
 
 def assign(vectors: Vectors, fitted: Fit, telling: Telling) -> Assigned:
-    """Each image to its nearest centre, in blocks. Memory: 24 bytes for each image."""
+    """Assign each image to its nearest centre, in blocks. Memory: 24 bytes for each image."""
     n, k = len(vectors), len(fitted.centres)
     found = Assigned(
         np.full(n, -1, np.int64),
@@ -168,7 +172,7 @@ def assign(vectors: Vectors, fitted: Fit, telling: Telling) -> Assigned:
 
 
 def _fix(vectors: Vectors, fitted: Fit, found: Assigned) -> None:
-    """Images whose cluster is known go there, though the centre of another one be nearer."""
+    """Assign images with a known cluster to it, even if another centre is nearer."""
     assert fitted.fixed is not None
     for start in range(0, len(fitted.fixed[0]), _READ):
         at, label = (part[start : start + _READ] for part in fitted.fixed)
@@ -184,11 +188,11 @@ def _fix(vectors: Vectors, fitted: Fit, found: Assigned) -> None:
 
 
 def ordered(fitted: Fit, found: Assigned) -> tuple[Fit, Assigned]:
-    """The same with the largest cluster first, and without those that no image has gone to."""
+    """Sort clusters by size, largest first, and drop empty ones."""
     sizes = np.bincount(found.label[found.label >= 0], minlength=len(fitted.centres))
     order = np.lexsort((np.arange(len(sizes)), -sizes))
     kept = order[sizes[order] > 0]
-    to = np.full(len(sizes) + 1, -1, np.int64)  # The last one is where -1 leads.
+    to = np.full(len(sizes) + 1, -1, np.int64)  # The last entry maps -1 to -1.
     to[kept] = np.arange(len(kept))
     least = None if fitted.least is None else fitted.least[kept]
     same = Fit(fitted.method, fitted.centres[kept], least, fitted.chosen)

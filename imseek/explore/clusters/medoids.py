@@ -1,4 +1,4 @@
-"""What is to be said of clusters: how close their images lie, which ones stand for them, which cluster is next."""
+"""Statistics of clusters: cohesion, separation, nearest cluster, and representative images."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 
 DESCRIBING: Final = "describing clusters"
-#: The most central image, and so many more that differ from it.
+#: The most central image, plus images that differ from it.
 MEDOIDS: Final = 5
-#: Images that these are chosen from.
+#: Images from which these are chosen.
 _CANDIDATES: Final = 256
-#: Among the half that is nearest to the centre: what lies at the edge stands for nothing.
+#: Only the half nearest to the centre qualifies: images at the edge are not representative.
 _INNER: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """Of one cluster. ``medoids`` are positions, the most central one first. As :class:`imseek.types.Cluster`."""
+    """Statistics of one cluster, as in :class:`imseek.types.Cluster`; ``medoids`` are positions, most central first."""
 
     size: int
     cohesion: float
@@ -36,7 +36,7 @@ class Facts:
 
 
 def members_of(label: Ids, k: int) -> list[Ids]:
-    """Positions of the images of each of ``k`` clusters, ascending."""
+    """Return the positions of the images of each of ``k`` clusters, ascending."""
     order = np.argsort(label, kind="stable")
     bounds = np.searchsorted(label[order], np.arange(k + 1))
     return [order[start:end] for start, end in pairwise(bounds)]
@@ -45,7 +45,7 @@ def members_of(label: Ids, k: int) -> list[Ids]:
 def describe(
     vectors: Vectors, found: Assigned, members: Sequence[Ids], seed: int, telling: Telling
 ) -> list[Facts]:
-    """Of each cluster, none of them empty. Raises InterruptedError."""
+    """Compute the statistics of each cluster, none of which may be empty. Raises InterruptedError."""
     out = []
     for number, mine in enumerate(members):
         telling.tell(DESCRIBING, number, len(members))
@@ -53,7 +53,7 @@ def describe(
         beside, near, far = beside[beside >= 0], 1 - own[beside >= 0], 1 - other[beside >= 0]
         separation = neighbour = None
         if len(beside):
-            # Rounding leaves a distance of an image to itself a little off 0.
+            # Rounding leaves the distance of an image to itself slightly off 0.
             larger = np.maximum(np.maximum(near, far), 1e-6)
             separation = float(np.mean((far - near) / larger, dtype=np.float64))
             neighbour = int(np.bincount(beside).argmax())
@@ -63,8 +63,10 @@ def describe(
 
 
 def _medoids(vectors: Vectors, members: Ids, own: Float32, seed: int) -> Ids:
-    """The image with the highest mean cosine to all members, which is that with the highest one to their mean; then
-    each time the one that is farthest from those before (Gonzalez 1985)."""
+    """Choose the image with the highest mean cosine to all members, then repeatedly the one farthest from those chosen.
+
+    The first is the image closest to the mean; the rest follow Gonzalez 1985.
+    """
     central = members[int(own.argmax())]
     inner = members[own >= np.quantile(own, _INNER)]
     inner = np.union1d(inner[some(len(inner), _CANDIDATES, seed)], [central])
@@ -73,7 +75,7 @@ def _medoids(vectors: Vectors, members: Ids, own: Float32, seed: int) -> Ids:
     nearest = rows @ rows[chosen[0]]
     while len(chosen) < MEDOIDS:
         farthest = int(nearest.argmin())
-        if nearest[farthest] > 1 - 1e-5:  # All that is left are copies.
+        if nearest[farthest] > 1 - 1e-5:  # Only copies are left.
             break
         chosen.append(farthest)
         np.maximum(nearest, rows @ rows[farthest], out=nearest)

@@ -1,4 +1,4 @@
-"""All that ``imseek clusters`` does, in a row: fit, assign, describe, name, keep."""
+"""The steps of ``imseek clusters``: fit, assign, describe, name, store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from imseek.types import AssignReport, Cluster, ClusterMethod, ClusterReport, Gr
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What :func:`imseek.clusters.find` is asked for; ``words`` is the vocabulary, empty for no names."""
+    """The arguments of :func:`imseek.clusters.find`; ``words`` is the vocabulary, empty for no names."""
 
     k: int | None
     density: bool
@@ -45,7 +45,7 @@ class Wanted:
 
 
 def find(reader: Reader, wanted: Wanted, telling: Telling) -> ClusterReport:
-    """Raises as :func:`imseek.clusters.find`."""
+    """Find clusters and report them; raises like :func:`imseek.clusters.find`."""
     if wanted.save is not None:
         check_name(
             reader,
@@ -104,7 +104,7 @@ def _names(
 def word_for(
     reader: Reader, images: Sequence[int], words: tuple[str, ...], where: str | None, telling: Telling
 ) -> GroupWord:
-    """Raises as :func:`imseek.clusters.word_for`."""
+    """Find the word that distinguishes a group of images; raises like :func:`imseek.clusters.word_for`."""
     vectors = Vectors(reader, allowed=allowed(reader, where))
     at = vectors.positions(np.unique(np.array(images, np.int64)))
     at = at[at >= 0]
@@ -184,6 +184,7 @@ def _report(
 def _saved(
     vectors: Vectors, wanted: Wanted, fitted: Fit, found: Assigned, report: ClusterReport
 ) -> ClusterReport:
+    """Store the clusters and return the report with their name and generation."""
     from imseek.data import derived_results
 
     assert wanted.save is not None
@@ -196,7 +197,7 @@ def _saved(
 
 
 def again(reader: Reader, name: str, telling: Telling) -> AssignReport:
-    """Raises as :func:`imseek.clusters.again`."""
+    """Assign new images to stored clusters; raises like :func:`imseek.clusters.again`."""
     from imseek.data import derived_columns, derived_results
 
     model = models.find(reader.root, name)

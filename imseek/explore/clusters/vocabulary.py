@@ -1,4 +1,4 @@
-"""The words that clusters may be called by."""
+"""The vocabulary for cluster names."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ IMAGENET: Final = "imagenet"
 NONE: Final = "none"
 MOST: Final = 100_000
 _LONGEST: Final = 200
-_MAX_BYTES: Final = 4 * MOST * _LONGEST  # A letter takes four bytes at most.
+_MAX_BYTES: Final = 4 * MOST * _LONGEST  # A character takes at most four bytes.
 
 
 def words_of(names: str | Path | Iterable[str]) -> tuple[str, ...]:
-    """The words: ``imagenet``, ``none``, a file with one a line, or the words themselves; each once.
+    """Return the unique words of ``imagenet``, ``none``, a file with one word a line, or the given words.
 
-    In a file, what begins with # is a comment. Words that differ in capitals, spaces or accents' coding alone are
-    one. Raises UsageError for a file that cannot be read or has no words, and for too many or too long ones.
+    In a file, lines starting with # are comments. Words that differ only in case, spacing or Unicode normalisation are
+    the same. Raises UsageError for a file that cannot be read or is empty, and for too many or too long words.
     """
     if names == NONE:
         return ()
@@ -64,8 +64,10 @@ def _lines(path: Path) -> list[str]:
 def vectors_of(
     vectors: Vectors, words: tuple[str, ...], telling: Telling, notes: list[str]
 ) -> tuple[Float32, Float32] | None:
-    """Unit rows (w, dim) of the words, and what is to be taken away from them (dim,); None, with a note, where the
-    encoder of the space cannot be had or knows no words. Raises InterruptedError."""
+    """Encode the words as unit rows (w, dim), and return the mean (dim,) to subtract from them.
+
+    None, with a note, where the encoder of the space is unavailable or cannot encode text. Raises InterruptedError.
+    """
     root, space = vectors.reader.root, vectors.space
 
     def made(texts: tuple[str, ...]) -> Float32:

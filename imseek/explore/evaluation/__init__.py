@@ -1,1 +1,1 @@
-"""Evaluations of a collection: how well words and pictures find each other, and how well an index finds neighbours."""
+"""Evaluations of a collection: text–image retrieval, comparison of encoders, and recall of indexes."""

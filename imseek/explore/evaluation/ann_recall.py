@@ -1,8 +1,7 @@
-"""How well the approximate index of a space finds what an exact search finds, and how fast.
+"""Recall and speed of a space's approximate index, compared with exact search.
 
-It was measured when it was built (``imseek info``), on rows that it was not trained on. This is the same question,
-asked of the collection as it is now: with other queries, after images came and went, for words that somebody really
-asks.
+The index was measured when it was built (``imseek info``), on rows held out from training. This evaluates it on the
+collection as it is now: with other queries, after additions and removals, and with the user's own texts.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ from imseek.types import Float32, IndexInfo, Progress, ProgressCallback, SpaceIn
 from imseek.types.evaluate import NeighbourKind, NeighbourReport
 
 QUERIES: Final = 200
-#: Scores that differ by less are of equal rows: float32 products, in another order of summing.
+#: Scores closer than this belong to equal rows: float32 products depend on the order of summation.
 _SAME: Final = 1e-6
-#: Queries whose exact answers are timed, one after the other.
+#: Queries whose exact search is timed, one by one.
 _TIMED: Final = 10
-#: Exact answers that are found at the same time.
+#: Queries searched exactly at once.
 _TOGETHER: Final = 50
 _SEED: Final = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asking:
-    """What to evaluate. ``given`` are unit rows (n, dim), texts, or the name of a file of either."""
+    """What to evaluate. ``given`` are unit rows (n, dim), texts, or the path of a file of either."""
 
     space: int | str | None = None
     queries: int = QUERIES
@@ -57,7 +56,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Queries:
-    """(n, dim) unit rows; ``own`` (n,) the ids of the images that they are, -1: none."""
+    """A set of queries: (n, dim) unit rows; ``own`` (n,) are the ids of the images they belong to, -1 for none."""
 
     kind: str
     came: str
@@ -72,7 +71,7 @@ def evaluate(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> NeighbourReport:
-    """See :func:`imseek.evaluate.ann`."""
+    """Evaluate an index; see :func:`imseek.evaluate.ann`."""
     edition = editions.newest()
     reader = edition.reader
     space = space_of(reader, wanted.space)
@@ -147,7 +146,7 @@ def _queries(
 
 
 def _drawn(vectors: Vectors, count: int) -> Ids:
-    """Ids, ascending, drawn by chance, the same each time."""
+    """Draw random ids, ascending, always the same."""
     chosen = np.random.default_rng(_SEED).choice(len(vectors), min(count, len(vectors)), replace=False)
     return vectors.ids[np.sort(chosen)]
 
@@ -189,7 +188,7 @@ def _read(path: Path) -> Any:
 
 
 def _some(index: VectorIndex, share: float | None) -> IdSet | None:
-    """A random share of the live images."""
+    """Draw a random share of the live images."""
     if share is None:
         return None
     live = np.concatenate([segment.ids[segment.searchable()] for segment in index.segments])
@@ -205,8 +204,8 @@ def _measure(
     tell: Callable[[int], None],
     stop: threading.Event | None,
 ) -> NeighbourKind | None:
-    """None where ``stop`` was set."""
-    text, deep = asked.kind == "text", max(ks) + 1  # one more, since a stored row finds itself
+    """Measure recall and latency for one set of queries; None where ``stop`` was set."""
+    text, deep = asked.kind == "text", max(ks) + 1  # one more, because a stored row finds itself
     truth = []
     for start in range(0, len(asked.rows), _TOGETHER):
         if stop is not None and stop.is_set():
@@ -221,11 +220,9 @@ def _measure(
     shares: dict[int, list[float]] = {}
     wall: list[float] = []
     processor = 0.0
-    for k in ks:  # each for itself: who asks for more has more candidates looked at
+    for k in ks:  # separately, because a larger k examines more candidates
         count, shares[k] = k + (asked.own >= 0), []
-        index.search(
-            asked.rows[:1], k + 1, allowed=allowed, text=text
-        )  # what a first search maps and prepares
+        index.search(asked.rows[:1], k + 1, allowed=allowed, text=text)  # warm up
         wall, cpu = [], time.process_time()
         for row, own, best, many in zip(asked.rows, asked.own.tolist(), truth, count.tolist(), strict=True):
             if stop is not None and stop.is_set():

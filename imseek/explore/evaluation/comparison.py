@@ -1,7 +1,7 @@
-"""Two encoders, or two collections, asked the same: which one finds more, and is it more than chance?
+"""Compare two encoders, or two collections, on the same queries, with significance.
 
-Captions are embedded by the encoder of each side. Pictures are taken as they are stored where a side has them, else
-read and encoded for this, once for both; then their vectors lie in a temporary file, and nothing stays.
+Captions are embedded by each side's encoder. Stored image vectors are used where a side has them. Otherwise images are
+read once, encoded for all encoders that need them, and kept in a temporary file.
 """
 
 from __future__ import annotations
@@ -35,15 +35,17 @@ from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
 from imseek.types.evaluate import Compared, CompareReport, Side
 
-#: So many pictures that cannot be read are told of.
+#: Maximum number of unreadable images to report.
 _SHOWN: Final = 10
 _LOOKED_UP: Final = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contest:
-    """What to compare: two ``encoders`` (references, ids of spaces, None: the first space), or two collections by their
-    first spaces."""
+    """What to compare: two ``encoders``, or two collections by their first spaces.
+
+    An encoder is a reference, the id of a space, or None for the first space.
+    """
 
     encoders: tuple[int | str | None, int | str | None] | None
     captions: caption_pairs.Given | None = None
@@ -54,7 +56,7 @@ class Contest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Half:
-    """One side: its encoder for words, and the space that has its pictures, None: yet to be encoded."""
+    """One side: its text encoder, and the space with its image vectors, None: yet to be encoded."""
 
     side: Side
     encoder: Encoder
@@ -63,12 +65,16 @@ class _Half:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Working:
+    """Callbacks of the caller."""
+
     progress: ProgressCallback | None
     stop: threading.Event | None
     notify: Callable[[str], None] | None
 
 
 class _StoppedError(Exception):
+    """The caller asked to stop."""
+
     pass
 
 
@@ -80,7 +86,7 @@ def compare(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> CompareReport:
-    """See :func:`imseek.evaluate.compare`. ``other`` is the second of two collections."""
+    """Compare two sides; see :func:`imseek.evaluate.compare`. ``other`` is the second of two collections."""
     working = _Working(progress, stop, notify)
     within = allowed(reader, contest.where)
     said = _said(reader, contest, within)
@@ -147,7 +153,7 @@ def _stored(reader: Reader, space: SpaceInfo, working: _Working) -> _Half:
 
 
 def _in_both(reader: Reader, other: Reader, ids: Ids) -> tuple[Ids, Ids]:
-    """Those of ``ids`` whose content the other collection has too, and their ids there."""
+    """Return those of ``ids`` whose content the other collection also has, and their ids there."""
     there = Vectors(other)
     lookup = HashLookup(other.root)
     mine: list[int] = []
@@ -168,7 +174,7 @@ def _in_both(reader: Reader, other: Reader, ids: Ids) -> tuple[Ids, Ids]:
 def _rows(
     reader: Reader, ids: Ids, halves: Sequence[_Half], folder: Path, working: _Working
 ) -> tuple[Ids, list[Rows], tuple[tuple[int, str], ...]]:
-    """The ids whose pictures both sides have, and the rows of each side for them."""
+    """Return the ids whose images both sides have, their rows on each side, and the unreadable images."""
     missing = [half for half in halves if half.space is None]
     made: dict[int, Float32] = {}
     where = np.arange(len(ids))
@@ -189,7 +195,10 @@ def _rows(
 def _encoded(
     reader: Reader, ids: Ids, encoders: Sequence[Encoder], folder: Path, working: _Working
 ) -> tuple[Ids, list[Float32], tuple[tuple[int, str], ...]]:
-    """Positions (m,) in ``ids`` of pictures that could be read, and their rows by encoder, in files of ``folder``."""
+    """Encode images into files in ``folder``.
+
+    Returns positions (m,) in ``ids`` of the readable images, their rows by encoder, and the unreadable ones.
+    """
     started = time.monotonic()
     held = [
         np.memmap(folder / f"{n}.f32", np.float32, "w+", shape=(len(ids), encoder.info.dim))
@@ -219,6 +228,7 @@ def _contest(
     unreadable: tuple[tuple[int, str], ...],
     working: _Working,
 ) -> CompareReport:
+    """Rank in both directions on both sides, and compare the metrics."""
     known = np.isin(said.ids, common)
     asked = [text for text, good in zip(said.texts, known.tolist(), strict=True) if good]
     if not asked:

@@ -1,4 +1,4 @@
-"""Pictures of a collection, read and decoded once for several encoders, for this occasion only."""
+"""Temporary image vectors: read and decode images once, and encode them with several encoders."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.media.decode import decode
 from imseek.types import Float32
 
-#: Pictures that are encoded at once, where no encoder asks for more.
+#: Images encoded at once, unless an encoder asks for more.
 _BATCH: Final = 32
 #: Ids whose places are looked up at once.
 _LOOKED_UP: Final = 500
-#: Seconds that reading and decoding one picture may take.
+#: Time limit for reading and decoding an image, in seconds.
 _SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
+    """An image to encode."""
+
     image_id: int
     place: IndexedPlace | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """``prepared``, an array for each encoder, or ``trouble``: why there is none."""
+    """An image ``prepared`` for each encoder, or the ``trouble`` that prevented it."""
 
     image_id: int
     prepared: tuple[npt.NDArray[Any], ...] = ()
@@ -48,7 +50,7 @@ class _Read:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """``ids`` (m,) of pictures, and the unit rows (m, dim) of each encoder; or why an id has none."""
+    """A batch: ``ids`` (m,), the unit rows (m, dim) of each encoder, and ``troubles`` as (id, reason)."""
 
     ids: Ids
     rows: tuple[Float32, ...]
@@ -58,10 +60,10 @@ class Encoded:
 def encode(
     reader: Reader, ids: Ids, encoders: Sequence[Encoder], stop: threading.Event | None
 ) -> Iterator[Encoded]:
-    """In batches, in the order of ``ids``. Rows are rounded to float16, as a collection stores them.
+    """Encode images in batches, in the order of ``ids``. Rows are rounded to float16, as in a collection.
 
-    A picture whose file is gone, holds another content now, or cannot be decoded is told of. What is wrong with an
-    encoder as a whole is raised.
+    An image that is missing, has changed, or cannot be decoded is reported in ``troubles``. Failures of an encoder as a
+    whole are raised.
     """
     draft, batch = shared_draft_size(encoders), max([_BATCH, *(one.info.batch_size for one in encoders)])
     workers = available_cpus()

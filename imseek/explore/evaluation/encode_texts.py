@@ -1,4 +1,4 @@
-"""Texts as vectors of a space, for this occasion only."""
+"""Temporary text vectors of a space."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ Encode = Callable[[Sequence[str]], Float32]
 
 
 def speaker(root: Path, space: SpaceInfo, notify: Callable[[str], None] | None = None) -> Encoder:
-    """The encoder of a space, for words. Raises UsageError where it knows none, EncoderMismatchError for other weights,
-    and what loading it raises."""
+    """Load a space's encoder for text.
+
+    Raises UsageError where it does not encode text, EncoderMismatchError where its weights differ, and errors of
+    loading.
+    """
     encoder = load_encoder(root, space, ("text",), notify=notify)
     check_words(encoder)
     check_fingerprint(encoder, space.encoder, space.fingerprint)
@@ -32,7 +35,7 @@ def speaker(root: Path, space: SpaceInfo, notify: Callable[[str], None] | None =
 
 
 def ranking(progress: ProgressCallback | None, total: int) -> Callable[[int], None]:
-    """What to call with the number of questions that have been ranked."""
+    """Make a callback that reports the number of queries ranked."""
     started = time.monotonic()
 
     def tell(done: int) -> None:
@@ -43,7 +46,7 @@ def ranking(progress: ProgressCallback | None, total: int) -> Callable[[int], No
 
 
 def check_words(encoder: Encoder) -> None:
-    """Raises UsageError."""
+    """Raise UsageError where the encoder does not encode text."""
     if "text" not in encoder.info.modalities:
         raise UsageError(
             f"{encoder.info.reference} knows no words, and captions cannot be compared with its pictures",
@@ -57,7 +60,7 @@ def encoded(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Float32 | None:
-    """(n, dim) float32 unit rows of n texts, each different one encoded once; None where ``stop`` was set."""
+    """Encode n texts as (n, dim) float32 unit rows, each distinct text once; None where ``stop`` was set."""
     started = time.monotonic()
     number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
     wanted = list(number)

@@ -1,4 +1,4 @@
-"""Ranks as figures with intervals."""
+"""Retrieval metrics with confidence intervals, from ranks."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from imseek.explore.metrics.retrieval import Ranks
 from imseek.types.evaluate import Retrieved
 
 KS: Final = (1, 5, 10)
-#: Of more questions than these, fewer draws are made: intervals are narrow, and draws take their time.
+#: Above this many queries, fewer resamples are drawn: intervals are narrow, and resampling is slow.
 _MANY: Final = 20_000
 _FEWER: Final = 1000
 
 
 def draws(questions: int) -> int:
+    """Number of bootstrap resamples for this many queries."""
     return RESAMPLES if questions <= _MANY else _FEWER
 
 
 def chosen(ks: Sequence[int] | None, items: int) -> tuple[int, ...]:
-    """The k of R@k, ascending. Those by default that are more than there are items are left out: any order would do.
+    """Return the k of R@k, ascending; default values above the number of items are left out.
 
-    Raises UsageError for such a one that was asked for.
+    Raises UsageError for an explicit k above the number of items.
     """
     if ks is None:
         return tuple(k for k in KS if k <= items) or (1,)
@@ -36,8 +37,10 @@ def chosen(ks: Sequence[int] | None, items: int) -> tuple[int, ...]:
 
 
 def figures(found: Ranks, ks: Sequence[int], groups: Values | None = None) -> Retrieved:
-    """With 95 % intervals. ``groups`` (n,) numbers from 0: questions that belong together, as captions of one
-    picture."""
+    """Compute retrieval metrics with 95 % intervals.
+
+    ``groups`` (n,), counted from 0, ties queries that belong together, such as captions of one image.
+    """
     many = draws(len(found.first))
     return Retrieved(
         questions=len(found.first),

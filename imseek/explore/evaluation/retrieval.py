@@ -1,4 +1,4 @@
-"""Words find pictures, and pictures words: R@k, ranks and average precision over the captions of a collection."""
+"""Text-to-image and image-to-text retrieval over a collection's captions: R@k, ranks, average precision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Among: TypeAlias = Literal["captioned", "all"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wanted:
-    """What to evaluate. ``space`` is an id or the reference of an encoder, None: the first space."""
+    """What to evaluate. ``space`` is an id or an encoder's reference, None: the first space."""
 
     captions: caption_pairs.Given | None = None
     column: str | None = None
@@ -54,7 +54,7 @@ def evaluate(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> RetrievalReport:
-    """See :func:`imseek.evaluate.retrieval`."""
+    """Evaluate retrieval; see :func:`imseek.evaluate.retrieval`."""
     space = space_of(reader, wanted.space)
     within = allowed(reader, wanted.where)
     found = _questions(reader, space, within, wanted, progress, stop, notify)
@@ -111,7 +111,7 @@ def evaluate(
 
 
 def space_of(reader: Reader, wanted: int | str | None) -> SpaceInfo:
-    """The image space of an id or an encoder's reference. Raises UsageError."""
+    """Find the image space with an id or an encoder's reference. Raises UsageError."""
     spaces = reader.current.image_spaces
     if wanted is None:
         return reader.current.space
@@ -132,7 +132,7 @@ def _questions(
     stop: threading.Event | None,
     notify: Callable[[str], None] | None,
 ) -> Questions | None:
-    """None where it was stopped. Raises QueryError where there is no caption."""
+    """Load and embed the captions; None where ``stop`` was set. Raises QueryError where there are none."""
     embedded = reader.current.caption_space
     if wanted.captions is None and embedded is not None and embedded.fingerprint == space.fingerprint:
         rows = Vectors(reader, embedded, within)
@@ -150,7 +150,7 @@ def _questions(
 
 
 def none_left(left_out: LeftOut, *, given: bool) -> QueryError:
-    """What to say where no caption is left to ask."""
+    """Build the error for the case that no caption is left."""
     if not given:
         return QueryError(
             "no image has a caption",

@@ -1,1 +1,1 @@
-"""Labels by words: classes and their sentences, vectors, probabilities, policies, calibration."""
+"""Zero-shot labels: classes and templates, vectors, probabilities, policies, calibration."""

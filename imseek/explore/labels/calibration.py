@@ -1,9 +1,8 @@
-"""Making probabilities say how often they are right: one number learned from images whose class is known.
+"""Calibrate probabilities by one number learned from images of known class.
 
-Temperature scaling (Guo et al. 2017, section 4.2): the number that cosines are multiplied by is chosen so that the mean
-negative log-likelihood of the true classes is least. That function is convex in it, so its slope has one zero. For a
-sigmoid it is scale and bias by logistic regression (Platt 1999), by Newton's method. Neither changes the order of
-classes.
+Temperature scaling (Guo et al. 2017, section 4.2) chooses the factor on cosines that minimises the mean negative
+log-likelihood of the true classes. It is convex, so its slope has a single zero. For a sigmoid, scale and bias come
+from logistic regression (Platt 1999) by Newton's method. Neither changes the order of classes.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ import numpy.typing as npt
 from imseek.explore.labels.top_classes import sigmoid
 from imseek.types import Float32
 
-#: Between these the number is looked for.
+#: Bounds of the factor.
 LOWEST: Final = 0.01
 HIGHEST: Final = 10_000.0
 _STEPS: Final = 60
-#: A tile of cosines that is in memory at once, as float64.
+#: Cosines in memory at once, as float64.
 _TILE: Final = 2**22
-#: So little of each class is assumed as to keep a scale finite where classes part cleanly.
+#: Regularisation that keeps the scale finite where classes are separable.
 _RIDGE: Final = 1e-6
 
 Float64 = npt.NDArray[np.float64]
@@ -31,7 +30,8 @@ Numbers = npt.NDArray[np.int64]
 
 
 def fit_factor(cosines: Float32, truth: Numbers) -> float:
-    """The number for (n, classes) cosines (with offsets) and (n,) true classes; at a bound where there is no better."""
+    """Find the best factor for (n, classes) cosines (with offsets) and (n,) true classes; a bound where there is no
+    optimum."""
     low, high = math.log(LOWEST), math.log(HIGHEST)
     for _ in range(_STEPS):
         middle = (low + high) / 2
@@ -43,7 +43,7 @@ def fit_factor(cosines: Float32, truth: Numbers) -> float:
 
 
 def likelihood(cosines: Float32, truth: Numbers, factor: float) -> Float64:
-    """(n,) the negative log-likelihood of each true class."""
+    """Negative log-likelihood of each true class (n,), by softmax."""
     found = np.empty(len(truth))
     for part in _parts(cosines):
         logits = factor * cosines[part].astype(np.float64)
@@ -54,7 +54,7 @@ def likelihood(cosines: Float32, truth: Numbers, factor: float) -> Float64:
 
 
 def fit_sigmoid(cosines: Float32, truth: Numbers) -> tuple[float, float]:
-    """Scale and bias that make ``sigmoid(scale · cosine + bias)`` the probability that an image is of a class."""
+    """Find scale and bias so that ``sigmoid(scale · cosine + bias)`` is the probability that an image is of a class."""
     weights = np.zeros(2)
     penalty = np.diag([_RIDGE, 0.0])
     for _ in range(_STEPS):
@@ -77,7 +77,7 @@ def fit_sigmoid(cosines: Float32, truth: Numbers) -> tuple[float, float]:
 
 
 def sigmoid_likelihood(cosines: Float32, truth: Numbers, scale: float, bias: float) -> float:
-    """The mean negative log-likelihood of all (image, class) pairs."""
+    """Mean negative log-likelihood over all (image, class) pairs, by sigmoid."""
     total = 0.0
     for part in _parts(cosines):
         logits = scale * cosines[part].astype(np.float64) + bias
@@ -87,7 +87,8 @@ def sigmoid_likelihood(cosines: Float32, truth: Numbers, scale: float, bias: flo
 
 
 def _slope(cosines: Float32, truth: Numbers, factor: float) -> float:
-    """Of the mean negative log-likelihood by the number: the mean cosine by the probabilities less the true one."""
+    """Derivative of the mean negative log-likelihood by the factor: the expected cosine minus that of the true
+    class."""
     total = 0.0
     for part in _parts(cosines):
         some = cosines[part].astype(np.float64)

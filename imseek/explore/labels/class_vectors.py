@@ -1,8 +1,8 @@
-"""Vectors of classes, by the text tower of the space that words are searched in, each made once.
+"""Class vectors from the text encoder of the first space, cached between runs.
 
-The vector of a class is the mean of its sentences' unit vectors, renormalised (Radford et al. 2021, section 3.1.4).
-It is kept in the user's cache, by the encoder's fingerprint and the sentences: a later run loads no encoder, and a
-class that another list has too is not encoded again. The files may be deleted at any time.
+A class vector is the mean of its sentences' unit vectors, renormalised (Radford et al. 2021, section 3.1.4). Vectors
+are kept in the user's cache by the encoder's fingerprint and the sentences, so a later run needs no encoder, and
+classes shared between lists are encoded once. The files may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from imseek.errors import EncoderError, EncoderUnavailableError, QueryError, Usa
 from imseek.search.encoder_loader import load_encoder
 from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
 
-#: Sentences that are encoded at once.
+#: Sentences encoded at once.
 BATCH: Final = 2048
-#: Classes whose vectors are looked up, or kept, at once.
+#: Classes looked up or stored at once.
 _CHUNK: Final = 500
 #: Seconds to wait for another process that writes the same file.
 _PATIENCE: Final = 30.0
-#: Progress is told at most so often, in seconds.
+#: Minimum interval between progress reports, in seconds.
 _TOLD: Final = 0.5
 
 
@@ -48,10 +48,10 @@ def class_vectors(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Float32:
-    """n class names → (n, dim) float32 unit rows, in the space ``space`` of the collection at ``root``.
+    """Encode n class names as (n, dim) float32 unit rows in the space ``space`` of the collection at ``root``.
 
-    ``templates`` are sentences with ``{}`` where the name goes. Raises UsageError for a template without, and for none,
-    and as :func:`sentence_vectors`.
+    ``templates`` are sentences with ``{}`` for the name. Raises UsageError where a template lacks it or there are none,
+    and like :func:`sentence_vectors`.
     """
     check_templates(templates)
 
@@ -64,7 +64,7 @@ def class_vectors(
 
 
 def check_templates(templates: Sequence[str]) -> None:
-    """Raises UsageError."""
+    """Raise UsageError where there are no templates, or one lacks ``{}``."""
     if isinstance(templates, str) or not templates:
         raise UsageError("there are no templates", hint="the shortest is {}: the class name by itself")
     for template in templates:
@@ -75,7 +75,7 @@ def check_templates(templates: Sequence[str]) -> None:
 
 
 def filled(templates: Sequence[str], words: Sequence[str]) -> list[str]:
-    """The sentences of a class that these words name: each in each template."""
+    """Build the sentences of a class: each word in each template."""
     return [template.replace("{}", word) for word in words for template in templates]
 
 
@@ -91,14 +91,14 @@ def sentence_vectors(
     stop: threading.Event | None = None,
     load: Callable[[SpaceInfo], Encoder] | None = None,
 ) -> Float32:
-    """(count, dim) float32 unit rows: of each of ``count`` classes the mean direction of its sentences.
+    """Encode ``count`` classes as (count, dim) float32 unit rows: the mean direction of each class's sentences.
 
-    ``sentences`` is asked for those of class n when they are needed, so that memory is bounded by the result. Those of
-    one class may be in any order. Set, ``stop`` ends the work with an InterruptedError; what was made by then is kept.
-    ``load`` gives the encoder where somebody has it already; it is asked only when a class is not known yet.
+    ``sentences`` returns those of class n on demand, so that memory is bounded by the result; their order does not
+    matter. ``stop`` raises InterruptedError; finished vectors stay cached. ``load`` supplies an encoder already in
+    memory, and is called only for classes not cached.
 
-    Raises EncoderError where the space's encoder knows no words, EncoderMismatchError where its weights are others than
-    those of the collection, QueryError for an empty sentence, and as :func:`imseek.encoders.registry.load`.
+    Raises EncoderError where the space's encoder does not encode text, EncoderMismatchError where its weights differ
+    from the collection's, QueryError for a class without sentences, and like :func:`imseek.encoders.registry.load`.
     """
     rows = np.empty((count, space.dim), np.float32)
     store = _Store(space)
@@ -136,7 +136,7 @@ def sentence_vectors(
 
 
 def _batches(pending: dict[str, list[int]], sentences: Callable[[int], Sequence[str]]) -> Iterator[list[str]]:
-    """Keys of classes, as many as have about a batch of sentences."""
+    """Yield batches of class keys with about BATCH sentences each."""
     some: list[str] = []
     size = 0
     for key, at in pending.items():
@@ -150,7 +150,7 @@ def _batches(pending: dict[str, list[int]], sentences: Callable[[int], Sequence[
 
 
 class _Making:
-    """Encodes, tells how far it is, and can be stopped."""
+    """Encodes sentences, reports progress, and can be stopped."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class _Making:
         self._began = self._told = time.monotonic()
 
     def rows(self, some: Sequence[Sequence[str]]) -> Float32:
-        """A row for each list of sentences. However many they are, a batch at a time is encoded."""
+        """Encode each list of sentences as one row, in batches."""
         if self._stop is not None and self._stop.is_set():
             raise InterruptedError
         texts = [text for one in some for text in one]
@@ -186,7 +186,7 @@ class _Making:
 
 
 def _key(sentences: Sequence[str]) -> str:
-    """Of a class: the order of its sentences does not matter."""
+    """Hash the sentences of a class, in any order."""
     digest = hashlib.sha256()
     for text in sorted(sentences):
         raw = text.encode("utf-8", "surrogatepass")
@@ -196,8 +196,10 @@ def _key(sentences: Sequence[str]) -> str:
 
 
 class _Store:
-    """Vectors by key, in one SQLite file for each encoder. What cannot be read is not there; what cannot be written is
-    made again next time, and ``problem`` says why."""
+    """A cache of vectors by key, in one SQLite file for each encoder.
+
+    Unreadable entries count as missing; unwritable ones are recomputed next time, and ``problem`` says why.
+    """
 
     def __init__(self, space: SpaceInfo) -> None:
         self._dim = space.dim
@@ -208,7 +210,7 @@ class _Store:
             self._path, self.problem = None, str(error)
 
     def read(self, keys: Sequence[str]) -> dict[str, Float32]:
-        """Those that are there, and whole."""
+        """Return the intact vectors among these keys."""
         if self._path is None or not self._path.exists():
             return {}
         marks = ",".join("?" * len(keys))
@@ -218,9 +220,9 @@ class _Store:
                     f"SELECT key, row, crc FROM classes WHERE key IN ({marks})",  # noqa: S608 - question marks
                     list(keys),
                 ).fetchall()
-        except sqlite3.OperationalError:  # locked, or not readable by us
+        except sqlite3.OperationalError:  # locked, or not readable
             return {}
-        except sqlite3.DatabaseError:  # damaged: a cache is made again
+        except sqlite3.DatabaseError:  # damaged: rebuild the cache
             with suppress(OSError):
                 self._path.unlink()
             return {}
@@ -231,6 +233,7 @@ class _Store:
         }
 
     def write(self, rows: dict[str, Float32]) -> None:
+        """Store vectors; a failure is recorded in ``problem``."""
         if self._path is None or self.problem:
             return
         values = []
@@ -240,7 +243,7 @@ class _Store:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=_PATIENCE)) as connection, connection:
-                # Pages that hold several rows: of 4 KiB, each would be half empty. No effect on a file that is there.
+                # Large pages hold several rows; at 4 KiB each would be half empty. No effect on an existing file.
                 connection.execute("PRAGMA page_size = 65536")
                 connection.execute(
                     "CREATE TABLE IF NOT EXISTS classes (key TEXT PRIMARY KEY, row BLOB, crc INTEGER)"

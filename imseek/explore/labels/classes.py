@@ -1,4 +1,4 @@
-"""Classes and templates as users write them."""
+"""Parse classes and templates as users write them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from imseek.explore.labels.class_vectors import check_templates, filled
 from imseek.input_file import read_input
 
 IMAGENET: Final = "imagenet"
-#: Bytes of a file of classes, templates or concepts.
+#: Maximum size of a file of classes, templates or concepts.
 MAX_BYTES: Final = 16 * 2**20
-#: Where no others are named.
+#: Default templates.
 TEMPLATES: Final = ("a photo of a {}",)
-#: What a picture of none of the classes is like.
+#: Default description of an image of none of the classes.
 BACKGROUND: Final = ("a photo", "a picture", "an image of something else")
 _FORM: Final = "a line is `name`, or `name: word, another word`; # begins a comment"
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """``names`` are what labels say, ``words`` what is put into templates: of each class its name, or words for it."""
+    """Classes: ``names`` are the labels; ``words`` fill the templates, the name itself or other words for it."""
 
     names: tuple[str, ...]
     words: tuple[tuple[str, ...], ...]
@@ -35,28 +35,29 @@ class Classes:
         return len(self.names)
 
     def sentences(self, n: int, templates: Sequence[str]) -> list[str]:
+        """Build the sentences of class ``n``."""
         return filled(templates, self.words[n])
 
 
 def normal(name: str) -> str:
-    """Names that are equal in this form are one name: no matter of capitals, of spaces, of how accents are coded."""
+    """Normalise a name for comparison: case, spacing and Unicode form do not matter."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def of_names(names: Iterable[str]) -> Classes:
-    """Raises UsageError for an empty name and for two that are the same."""
+    """Build classes from names. Raises UsageError for an empty name, and for two that are the same."""
     found = [name.strip() for name in names]
     return _checked(found, [(name,) for name in found], [f"class {n + 1}" for n in range(len(found))])
 
 
 def imagenet() -> Classes:
-    """The 1,000 classes of ImageNet, less the second of two that have the same name ("sunglasses", "missile")."""
+    """The 1,000 classes of ImageNet, without the second of each pair with the same name ("sunglasses", "missile")."""
     names = tuple(dict.fromkeys(prompts.imagenet_classes()))
     return Classes(names, tuple((name,) for name in names))
 
 
 def named(given: str) -> Classes:
-    """``imagenet``, a file, or names with commas between them. Raises UsageError."""
+    """Parse ``imagenet``, a file, or comma-separated names. Raises UsageError."""
     if given.strip() == IMAGENET:
         return imagenet()
     path = Path(given).expanduser()
@@ -66,12 +67,13 @@ def named(given: str) -> Classes:
 
 
 def read(path: Path) -> Classes:
-    """A file of classes, one a line. Raises UsageError, which names the line."""
+    """Read classes from a file, one a line. Raises UsageError, with the line."""
     return parse(text_of(path), f"{path}, line")
 
 
 def parse(text: str, place: str = "line") -> Classes:
-    """Classes, one a line: ``name``, or ``name: word, word``. Raises UsageError, which names ``place`` and number."""
+    """Parse classes, one a line: ``name``, or ``name: word, word``. Raises UsageError, with ``place`` and line
+    number."""
     names: list[str] = []
     words: list[tuple[str, ...]] = []
     lines: list[str] = []
@@ -95,7 +97,7 @@ def parse(text: str, place: str = "line") -> Classes:
 
 
 def templates_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Sentences as they are, or by :func:`templates`; without any the usual one. Raises UsageError."""
+    """Resolve templates: a sequence, a string for :func:`templates`, or None for the default. Raises UsageError."""
     if given is None:
         return TEMPLATES
     if isinstance(given, str):
@@ -105,7 +107,7 @@ def templates_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def none_of(given: bool | str | Sequence[str]) -> tuple[str, ...]:
-    """Sentences for a picture of none of the classes; True: the usual ones. Raises UsageError."""
+    """Resolve the sentences for an image of none of the classes; True: the defaults, False: none. Raises UsageError."""
     if given is True:
         return BACKGROUND
     if given is False:
@@ -117,8 +119,11 @@ def none_of(given: bool | str | Sequence[str]) -> tuple[str, ...]:
 
 
 def templates(given: str) -> tuple[str, ...]:
-    """A sentence with ``{}``, the name of a set (:func:`imseek.encoders.prompts.names`), or a file with a sentence a
-    line. Raises UsageError."""
+    """Read a sentence with ``{}``, a named set (:func:`imseek.encoders.prompts.names`), or a file with one sentence a
+    line.
+
+    Raises UsageError.
+    """
     if "{}" in given and not _is_file(Path(given)):
         return (given,)
     path = Path(given).expanduser()
@@ -140,7 +145,7 @@ def templates(given: str) -> tuple[str, ...]:
 
 
 def text_of(path: Path) -> str:
-    """Raises UsageError."""
+    """Read a UTF-8 file. Raises UsageError."""
     try:
         return read_input(path, most=MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -150,6 +155,7 @@ def text_of(path: Path) -> str:
 
 
 def _checked(names: Sequence[str], words: Sequence[tuple[str, ...]], places: Sequence[str]) -> Classes:
+    """Build classes and check that names are present and unique. Raises UsageError."""
     if not names:
         raise UsageError("there are no classes", hint="name two at least: --classes cat,dog")
     seen: dict[str, int] = {}
@@ -169,5 +175,5 @@ def _checked(names: Sequence[str], words: Sequence[tuple[str, ...]], places: Seq
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # A long list of names is no path.
+    except (OSError, ValueError):  # A long list of names is not a valid path.
         return False

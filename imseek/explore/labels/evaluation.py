@@ -1,4 +1,4 @@
-"""How good zero-shot labels are against what is known, and a temperature that makes their probabilities honest."""
+"""Evaluate zero-shot labels against known classes, and learn a temperature that calibrates them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from imseek.explore.space_vectors import Vectors
 from imseek.types import Calibration, ClassAccuracy, Confusion, Float32, LabelEvaluation
 from imseek.types.evaluate import Estimate
 
-#: Cosines that are in memory at once: 32 MiB.
+#: Cosines in memory at once: 32 MiB.
 _TILE: Final = 2**23
-#: Cosines that a temperature is learned from at most: 128 MiB. Of more images, a sample.
+#: Maximum cosines for learning a temperature: 128 MiB; larger sets are sampled.
 _LEARNED: Final = 2**25
-#: Of so few images none are held out.
+#: With fewer images, none are held out.
 _FEW: Final = 20
-#: So many images are drawn anew so many times, of more fewer times.
+#: Bootstrap resamples, and the number of images above which there are fewer.
 _RESAMPLES: Final = 5000
 _MANY: Final = 20_000
 
@@ -40,7 +40,7 @@ def evaluate(
     prepared: Prepared,
     telling: Telling,
 ) -> LabelEvaluation:
-    """Over the images of ``truth``; ``said`` is where it comes from."""
+    """Evaluate labels on the images of ``truth``; ``said`` describes its origin."""
     n, classes = len(truth.ids), len(truth.classes)
     ranks = np.empty(n, np.int64)
     predicted = np.empty(n, np.int64)
@@ -93,9 +93,9 @@ def evaluate(
 def learn(
     vectors: Vectors, truth: Truth, recipe: Recipe, scale: Scale, prepared: Prepared, telling: Telling
 ) -> Calibration:
-    """A temperature from one half of the images, looked at on the other; from all of them where they are few.
+    """Learn a temperature on half of the images and test it on the rest; with few images, both use all of them.
 
-    Raises UsageError for images of one class only.
+    Raises UsageError for images of one class only, and where cosines carry no information.
     """
     if len(np.unique(truth.numbers)) < 2:
         raise UsageError("a temperature is learned from images of two classes at least")
@@ -143,13 +143,14 @@ def learn(
 
 
 def _cosines(vectors: Vectors, ids: Ids, prepared: Prepared) -> Float32:
-    """(m, classes) with their offsets."""
+    """Cosines with offsets (m, classes)."""
     cosines: Float32 = vectors.of(ids) @ prepared.rows.T
     cosines += prepared.offsets
     return cosines
 
 
 def _confidence(cosines: Float32, factor: float) -> Float32:
+    """Softmax probability of the best class."""
     logits = np.float32(factor) * (cosines - cosines.max(axis=1, keepdims=True))
     found: Float32 = 1 / np.exp(logits).sum(axis=1)
     return found
@@ -162,7 +163,7 @@ def _likelihood(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> f
 
 
 def _error(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> float:
-    """The expected calibration error: of the best class, or (``multi``) of all pairs of image and class."""
+    """Expected calibration error of the best class, or (``multi``) of all pairs of image and class."""
     if recipe.multi:
         sure = top_classes.sigmoid(np.float32(scale.factor) * cosines + np.float32(scale.bias or 0))
         right = np.zeros(cosines.shape, np.bool_)
@@ -182,7 +183,7 @@ def _interval(right: npt.NDArray[np.bool_]) -> Estimate:
 
 
 def _per_class(right: npt.NDArray[np.bool_], truth: Ids, classes: int) -> Estimate:
-    """The mean accuracy of the classes that are there; of those that a draw has."""
+    """Mean accuracy over the classes present in each resample."""
 
     def figure(values: npt.NDArray[np.float64], weights: npt.NDArray[np.int64]) -> float:
         total = np.bincount(truth, weights, classes)

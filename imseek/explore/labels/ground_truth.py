@@ -1,4 +1,4 @@
-"""What images really are, as far as somebody has said: in a column, by tags, or by the folder that they lie in."""
+"""True classes of images, from a column, tags, or folders."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from imseek.explore.labels.recipe import KIND
 
 FOLDER: Final = "folder"
 TAGS: Final = "tags"
-#: Before a column that is called as one of the above.
+#: Prefix for a column with one of the names above.
 COLUMN: Final = "column:"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """``ids`` (n,), ascending, of images whose class is known, and ``numbers`` (n,) int64 into ``classes``. ``several``
-    images that have more than one of the classes are left out, ``other`` images that have something else."""
+    """True classes: ``ids`` (n,), ascending, and ``numbers`` (n,) int64, indexes into ``classes``.
+
+    ``several`` counts images left out because they have more than one of the classes, ``other`` those with something
+    else.
+    """
 
     ids: Ids
     numbers: Ids
@@ -35,10 +38,10 @@ class Truth:
 
 
 def read(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Truth:
-    """Of the images ``ids`` those whose class is known. Without ``classes``, they are what the truth says there is.
+    """Read the true classes of ``ids``; without ``classes``, use all values found.
 
-    ``kind`` is ``folder``, ``tags`` or a column's name. A folder is the innermost one whose name is a class; without
-    classes, the first below the source's. Names agree whatever their capitals. Raises UsageError.
+    ``kind`` is ``folder``, ``tags`` or a column's name. For folders, the innermost whose name is a class counts;
+    without classes, the first below the source. Names are compared without case. Raises UsageError.
     """
     if kind == TAGS and classes is None:
         raise UsageError("tags say many things", hint="name the classes: --classes cat,dog")

@@ -1,4 +1,4 @@
-"""Labels that stay: derived columns and tags, with the record of how they were made, in one commit."""
+"""Stored labels: derived columns, tags and the recipe, in one commit."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ def store(
     *,
     replace: bool = True,
 ) -> tuple[int, int]:
-    """Returns the generation, and how many tags were given. Raises LockedError, ReadOnlyError, StorageError."""
+    """Store columns, tags and a record; return the generation and the number of tags added.
+
+    Raises LockedError, ReadOnlyError, StorageError.
+    """
     from imseek.data import derived_results, label_tags
 
     counted: list[int] = [0]
-    # Without ``tags`` those of an earlier run go: its labels hold no more.
+    # Without ``tags``, those of an earlier run are removed: its labels no longer hold.
     change = label_tags.giving(
         prefix, tags or {}, replace=replace, told=lambda number: counted.__setitem__(0, number)
     )
@@ -43,7 +46,7 @@ def store(
 
 
 def store_model(root: Path, name: str, kind: str, record: Mapping[str, Any]) -> int:
-    """Returns the generation. Raises LockedError, ReadOnlyError, StorageError."""
+    """Store a record alone and return the generation. Raises LockedError, ReadOnlyError, StorageError."""
     from imseek.data import model_files
     from imseek.data.writer_wait import writing
 
@@ -52,23 +55,24 @@ def store_model(root: Path, name: str, kind: str, record: Mapping[str, Any]) -> 
 
 
 def last_id(reader: Reader) -> int:
-    """Images that come later have higher ids."""
+    """Return the highest image id; images added later have higher ones."""
     return max(
         (int(reader.shard_ids(shard)[-1]) for shard in reader.current.shards if shard.rows), default=-1
     )
 
 
 def prefix_of(name: str) -> str:
+    """Prefix of the provenance of tags given by labels."""
     return f"zero-shot {name}: "
 
 
 def flag_prefix_of(name: str) -> str:
-    """As :func:`prefix_of`, of what a policy flags."""
+    """Prefix of the provenance of tags given by a policy."""
     return f"moderation {name}: "
 
 
 def saved(root: Path) -> tuple[SavedLabels, ...]:
-    """What :func:`store` has stored of labels by words, by name."""
+    """List stored zero-shot labels, by name."""
     own = read_current(root).space.fingerprint
     found = []
     for model in models.of_kind(root, KIND):
@@ -97,6 +101,7 @@ def saved(root: Path) -> tuple[SavedLabels, ...]:
 
 
 def columns_of(name: str, recipe: Recipe) -> list[str]:
+    """Names of the columns of a set of labels."""
     found = [name, f"{name}_score"]
     if recipe.multi:
         found.append(f"{name}_all")
@@ -106,6 +111,7 @@ def columns_of(name: str, recipe: Recipe) -> list[str]:
 
 
 def values_of(name: str, found: Labels, recipe: Recipe) -> dict[str, dict[int, Any]]:
+    """Build the column values of labels, by image id."""
     ids = found.image_ids.tolist()
     at = range(len(ids))
     values: dict[str, dict[int, Any]] = {
@@ -121,6 +127,7 @@ def values_of(name: str, found: Labels, recipe: Recipe) -> dict[str, dict[int, A
 
 
 def tags_of(name: str, found: Labels) -> dict[tuple[int, str], str]:
+    """Build the tags of labels, with their provenance."""
     given: dict[tuple[int, str], str] = {}
     for at in np.flatnonzero(found.given).tolist():
         image_id = int(found.image_ids[at])
@@ -131,7 +138,7 @@ def tags_of(name: str, found: Labels) -> dict[tuple[int, str], str]:
 
 
 def flagged_values(name: str, found: Moderation) -> dict[str, dict[int, Any]]:
-    """As :func:`values_of`, of what a policy flags."""
+    """Build the column values of a policy's flags, by image id."""
     ids = found.image_ids.tolist()
     names = [concept.name for concept in found.concepts]
     rows: list[list[bool]] = found.flagged.tolist()
@@ -147,7 +154,7 @@ def flagged_values(name: str, found: Moderation) -> dict[str, dict[int, Any]]:
 
 
 def flagged_tags(prefix: str, found: Moderation) -> dict[tuple[int, str], str]:
-    """As :func:`tags_of`, of what a policy flags."""
+    """Build the tags of a policy's flags, with their provenance."""
     given: dict[tuple[int, str], str] = {}
     for at, concept in np.argwhere(found.flagged).tolist():
         doubt = ", perhaps writing" if found.cautions is not None and found.cautions[at, concept] else ""
@@ -157,7 +164,8 @@ def flagged_tags(prefix: str, found: Moderation) -> dict[tuple[int, str], str]:
 
 
 def forget(root: Path, model: Model, prefix: str | None) -> Forgotten:
-    """The record goes, and, with the ``prefix`` of its tags, columns and tags. Raises LockedError, ReadOnlyError."""
+    """Delete a record, and, with the ``prefix`` of its tags, its columns and tags. Raises LockedError,
+    ReadOnlyError."""
     from imseek.data import derived_results
 
     generation, tags = derived_results.forget(

@@ -1,7 +1,7 @@
-"""From cosines to probabilities: by which number they are multiplied, and who says so.
+"""Logit scales: the factor that turns cosines into logits, and its origin.
 
-Training learns the number that makes its cosines probabilities (CLIP: at most 100, Radford et al. 2021, section 2.5).
-An encoder that was not trained so has none; for ``builtin`` one was measured.
+Contrastive training learns this factor (CLIP: at most 100, Radford et al. 2021, section 2.5). Encoders trained
+otherwise have none; for ``builtin`` it was measured.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from imseek.types import Float32, SpaceInfo
 from imseek.types.adapters import adapter_of
 
 KIND: Final = "temperature"
-#: Where nothing is known: what CLIP's is clipped to.
+#: Default: the value that CLIP's factor is clipped to.
 CLIP: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Logits are ``factor`` · (cosine + an offset of the class); for a sigmoid ``bias`` is added, where there is one.
+    """Logits are ``factor`` · (cosine + class offset), plus ``bias`` for a sigmoid, if there is one.
 
-    ``flat`` is by how much, of what a class has in common with a picture of nothing in particular, is taken away.
-    ``source`` says in words where the numbers come from.
+    ``flat`` is the share of a class's cosine with an image of nothing in particular that is subtracted. ``source``
+    describes the origin of the numbers.
     """
 
     factor: float
@@ -44,10 +44,10 @@ BUILTIN: Final = Scale(16.0, None, "measured for builtin (docs/labels.md)", flat
 
 
 def of_space(root: Path, space: SpaceInfo) -> Scale:
-    """What the encoder of a space was trained with, else what was measured for it."""
+    """Return the scale from the encoder's training, else the measured or default one."""
     below = adapter_of(space.encoder)
     if (space.encoder if below is None else below[1]) == "builtin":
-        # Behind an adapter cosines are somewhat others: nearer than what would be assumed, and no more than that.
+        # With an adapter cosines shift somewhat: the measured scale is an approximation, but closer than the default.
         return BUILTIN if below is None else replace(BUILTIN, source=f"{BUILTIN.source}, without its adapter")
     factor, bias = logits_of(root, space.space_id)
     if factor is not None:
@@ -56,10 +56,9 @@ def of_space(root: Path, space: SpaceInfo) -> Scale:
 
 
 def wanted(root: Path, space: SpaceInfo, temperature: str | float | None) -> Scale:
-    """With ``temperature`` a number (cosines are divided by it) or the name of what was learned before.
+    """Resolve a temperature: a number (cosines are divided by it), or the name of a learned one.
 
-    Raises UsageError for one that is no positive number, for a name that is not known, and for what was learned with
-    another encoder.
+    Raises UsageError where it is not positive, unknown, or was learned with another encoder.
     """
     own = of_space(root, space)
     if temperature is None:
@@ -92,8 +91,10 @@ def wanted(root: Path, space: SpaceInfo, temperature: str | float | None) -> Sca
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a collection's first space: its own scale, and the ``names`` of what was learned for its
-    encoder. ``several``: whether a sigmoid can be had, be it from what was learned."""
+    """Scales available for a collection's first space.
+
+    ``own`` is the encoder's; ``names`` are learned temperatures. ``several``: a sigmoid is available from either.
+    """
 
     own: Scale
     names: tuple[str, ...]
@@ -101,7 +102,7 @@ class Known:
 
 
 def known(root: Path) -> Known:
-    """Raises CorruptCollectionError."""
+    """List the scales available for the first space. Raises CorruptCollectionError."""
     space = read_current(root).space
     own = of_space(root, space)
     learned = [one for one in models.of_kind(root, KIND) if one.facts["fingerprint"] == space.fingerprint]
@@ -110,7 +111,7 @@ def known(root: Path) -> Known:
 
 
 def check_name(root: Path, name: str) -> None:
-    """Raises UsageError for what cannot be the name of a learned temperature."""
+    """Raise UsageError where a learned temperature cannot have this name."""
     models.check_name(name)
     model = models.find(root, name)
     if model is not None and model.kind != KIND:
@@ -125,7 +126,7 @@ def check_name(root: Path, name: str) -> None:
 
 
 def facts(scale: Scale, space: SpaceInfo) -> dict[str, Any]:
-    """As a model's facts."""
+    """Return the scale as facts of a model."""
     return {
         "factor": scale.factor,
         "bias": scale.bias,
@@ -136,10 +137,10 @@ def facts(scale: Scale, space: SpaceInfo) -> dict[str, Any]:
 
 
 def offsets(vectors: Float32, scale: Scale, mean: Float32 | None) -> Float32:
-    """(classes,) what is added to the cosines with each class; ``vectors`` (classes, dim).
+    """Offsets added to the cosines with each class (classes,); ``vectors`` are (classes, dim).
 
-    With ``mean`` (dim,), the mean vector of the pictures, the mean cosine of the class is taken away, so that no class
-    has a head start. Else, with ``flat``, a share of its cosine with a picture that is a little of everything.
+    With ``mean`` (dim,), the mean image vector, each class's mean cosine is subtracted, so that no class has an
+    advantage. Otherwise, with ``flat``, a share of its cosine with an image of everything equally.
     """
     if mean is not None:
         return -(vectors @ mean)

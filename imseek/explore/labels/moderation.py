@@ -1,8 +1,8 @@
-"""How probable the concepts of a policy are for each picture, by stored vectors.
+"""Probabilities of a policy's concepts for each image, from stored vectors.
 
-For a concept with positive prompts P and negative prompts N, whose unit vectors are compared with the picture's: the
-mean of e^(factor · cosine) over P, over the sum of that mean and the same over N. With one prompt each that is the
-two-way softmax of CLIP; means, so that a longer list has no head start.
+For a concept with positive prompts P and negative prompts N: the mean of e^(factor · cosine) over P, divided by the sum
+of that mean and the same over N. With one prompt each this is CLIP's two-way softmax; means keep longer lists from
+having an advantage.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ _TOLD: Final = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Prompts:
-    """Vectors (p, dim) with offsets (p,) of prompts."""
+    """Vectors (p, dim) and offsets (p,) of prompts."""
 
     rows: Float32
     offsets: Float32
 
     def cosines(self, pictures: Float32) -> Float32:
+        """Cosines with offsets (m, p)."""
         found: Float32 = pictures @ self.rows.T
         found += self.offsets
         return found
@@ -42,6 +43,8 @@ class _Prompts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sides:
+    """Prompts of a concept: positive, negative, and written text naming it."""
+
     positive: _Prompts
     negative: _Prompts
     written: _Prompts | None
@@ -50,9 +53,9 @@ class _Sides:
 def moderate(
     reader: Reader, vectors: Vectors, policy: Policy, scale: Scale, telling: Telling, *, cautious: bool
 ) -> Moderation:
-    """Of all of ``vectors``. Memory: the prompts, a block of vectors, and 6 bytes an image and concept.
+    """Score all of ``vectors``. Memory: the prompts, a block of vectors, and 6 bytes per image and concept.
 
-    Raises as :func:`imseek.explore.labels.class_vectors.sentence_vectors`, InterruptedError where it was stopped.
+    Raises like :func:`imseek.explore.labels.class_vectors.sentence_vectors`, InterruptedError where it was stopped.
     """
     sides = [_sides(reader, vectors.space, concept, scale, telling, cautious) for concept in policy.concepts]
     n, c = len(vectors), len(policy.concepts)
@@ -89,7 +92,7 @@ def moderate(
 
 
 def _level(cosines: Float32, factor: float) -> Float32:
-    """(m, p) → (m,): the logarithm of the mean of e^(factor · cosine)."""
+    """Log of the mean of e^(factor · cosine): (m, p) → (m,)."""
     logits = np.float32(factor) * cosines
     highest = logits.max(axis=1, keepdims=True)
     found: Float32 = highest[:, 0] + np.log(np.exp(logits - highest).mean(axis=1))
@@ -99,6 +102,8 @@ def _level(cosines: Float32, factor: float) -> Float32:
 def _sides(
     reader: Reader, space: SpaceInfo, concept: Concept, scale: Scale, telling: Telling, cautious: bool
 ) -> _Sides:
+    """Encode the prompts of a concept."""
+
     def prompts(texts: Sequence[str], templates: Sequence[str]) -> _Prompts:
         rows = sentence_vectors(
             reader.root,

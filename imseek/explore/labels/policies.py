@@ -1,7 +1,7 @@
-"""Policies: what is to be flagged, as a file that a person writes. Nothing is built in.
+"""Moderation policies: concepts to flag, in a file written by the user. None are built in.
 
-A file is YAML (docs/labels.md). It is read node by node, so that each mistake is told with its line; tags that could
-make objects are refused, as is every key that is not known.
+The file is YAML (docs/labels.md). It is parsed node by node, so that errors name the line. YAML tags that could create
+objects and unknown keys are rejected.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from imseek.errors import MissingExtraError, UsageError, did_you_mean
 from imseek.explore.labels import classes as wording
 from imseek.explore.labels.classes import BACKGROUND, text_of
 
-#: Where a concept says nothing else: its prompts are whole descriptions.
+#: Default template: prompts are full descriptions.
 TEMPLATES: Final = ("{}",)
 _TOP: Final = ("name", "templates", "concepts")
 _CONCEPT: Final = ("name", "positive", "negative", "threshold", "templates")
-#: Part of a column's name.
+#: Part of a column name.
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _STR: Final = "tag:yaml.org,2002:str"
 _NUMBERS: Final = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:int")
@@ -31,8 +31,7 @@ _COLLECTIONS: Final = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """Flagged where the picture is so much liker to the positive prompts than to the negative ones that the probability
-    is at least ``threshold``."""
+    """A concept, flagged where the probability of the positive prompts over the negative ones reaches ``threshold``."""
 
     name: str
     positive: tuple[str, ...]
@@ -43,7 +42,7 @@ class Concept:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``sha256`` is that of the file."""
+    """A policy; ``sha256`` is that of its file."""
 
     name: str
     concepts: tuple[Concept, ...]
@@ -51,7 +50,7 @@ class Policy:
 
 
 def load(path: Path) -> Policy:
-    """Raises UsageError, which names file and line, and MissingExtraError."""
+    """Load a policy. Raises UsageError, with file and line, and MissingExtraError."""
     text = text_of(path)
     try:
         import yaml
@@ -63,7 +62,7 @@ def load(path: Path) -> Policy:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line
         raise _wrong(path, text, line, f"this is not YAML: {error.problem or error}") from error
-    except yaml.YAMLError as error:  # A character that cannot be in a file.
+    except yaml.YAMLError as error:  # An invalid character.
         raise UsageError(f"{path}: this is not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise UsageError(f"{path}: too deeply nested") from error
@@ -72,12 +71,13 @@ def load(path: Path) -> Policy:
 
 
 class _Parsing:
-    """One file; every node that is not as it should be becomes an error with its line."""
+    """Parses one file; an invalid node raises an error with its line."""
 
     def __init__(self, path: Path, text: str) -> None:
         self._path, self._text = path, text
 
     def policy(self, node: Any, digest: str) -> Policy:
+        """Parse the root node."""
         if node is None:
             raise UsageError(f"{self._path}: the file is empty", hint="it begins with `concepts:`")
         members = self._members(node, _TOP, "a policy")
@@ -137,7 +137,7 @@ class _Parsing:
         yield from node.value
 
     def _prompts(self, node: Any, what: str) -> tuple[str, ...]:
-        """One text, or a list of them."""
+        """Parse one text, or a list of them."""
         items = [node] if node.id == "scalar" else list(self._items(node, what))
         found = tuple(self._string(item, "a prompt") for item in items)
         if not found:
@@ -148,7 +148,7 @@ class _Parsing:
         return found
 
     def _templates(self, node: Any) -> tuple[str, ...]:
-        """A set's name, a sentence with {}, or a list of sentences."""
+        """Parse the name of a set, a sentence with {}, or a list of sentences."""
         if node.id == "scalar":
             text = self._string(node, "templates")
             try:
@@ -185,6 +185,7 @@ class _Parsing:
         return text
 
     def _check_tag(self, node: Any) -> None:
+        """Reject YAML tags outside the standard types."""
         if node.tag not in _COLLECTIONS and not (
             node.id == "scalar" and node.tag.startswith("tag:yaml.org,2002:") and ":python/" not in node.tag
         ):
@@ -195,7 +196,7 @@ class _Parsing:
 
 
 def _wrong(path: Path, text: str, line: int | None, message: str, hint: str | None = None) -> UsageError:
-    """With the line itself, as people see it."""
+    """Build an error that quotes the line."""
     if line is None:
         return UsageError(f"{path}: {message}", hint=hint)
     lines = text.splitlines()

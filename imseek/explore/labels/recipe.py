@@ -1,4 +1,4 @@
-"""How labels are made, as data: what is asked for, and the record that is kept with stored labels."""
+"""The recipe of labels: options, and the record stored with them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from imseek.errors import UsageError
 from imseek.explore.labels.classes import Classes
 from imseek.explore.labels.logit_scale import Scale
 
-#: Of models.
+#: Kind of the models.
 KIND: Final = "labels"
-#: The probability at which a label of several is given.
+#: Default probability threshold with several labels per image.
 MULTI_THRESHOLD: Final = 0.5
-#: How many labels an image may have, of several.
+#: Maximum labels per image, with several.
 MULTI_TOP: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """``none`` are sentences for a picture of none of the classes, empty where every picture is of one. ``threshold``:
-    less probable labels are not given. ``centred``: the mean cosine of each class is taken away."""
+    """How to label images.
+
+    ``none`` are sentences for an image of none of the classes, empty where every image belongs to one. Labels less
+    probable than ``threshold`` are not given. ``centred`` subtracts the mean cosine of each class.
+    """
 
     classes: Classes
     templates: tuple[str, ...]
@@ -35,7 +38,7 @@ class Recipe:
     where: str | None = None
 
     def checked(self) -> Recipe:
-        """Raises UsageError for what makes no sense together."""
+        """Return the recipe with defaults filled in. Raises UsageError for options that contradict each other."""
         if self.threshold is not None and not 0 <= self.threshold <= 1:  # NaN too
             raise UsageError(f"a threshold is a probability from 0 to 1, not {self.threshold}")
         if self.top < 1:
@@ -55,7 +58,7 @@ class Recipe:
         return self
 
     def facts(self, scale: Scale) -> dict[str, Any]:
-        """What JSON can hold of it."""
+        """Return the recipe and scale as JSON values."""
         return {
             "classes": list(self.classes.names),
             "words": [list(words) for words in self.classes.words],
@@ -75,7 +78,7 @@ class Recipe:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> tuple[Recipe, Scale]:
-        """From what :meth:`facts` has made."""
+        """Read the result of :meth:`facts`."""
         classes = Classes(tuple(facts["classes"]), tuple(tuple(words) for words in facts["words"]))
         recipe = cls(
             classes,
@@ -92,7 +95,7 @@ class Recipe:
 
 
 def check_multi(scale: Scale, encoder: str) -> None:
-    """Raises UsageError where probabilities cannot be had class by class."""
+    """Raise UsageError where independent probabilities for each class are unavailable."""
     if scale.bias is None or not math.isfinite(scale.bias):
         raise UsageError(
             f"{encoder} was not trained with a sigmoid, so that the probability of a class by itself is not known",

@@ -1,7 +1,7 @@
-"""Whether a label may come from writing in the picture instead of from what it shows.
+"""Detect labels that may come from written text in an image rather than its content.
 
-A CLIP model takes an apple with a note "iPod" on it for an iPod (Goh et al. 2021, "Multimodal Neurons in Artificial
-Neural Networks"). Where a picture is liker to "a sign that says iPod" than to an iPod, its label deserves a look.
+CLIP takes an apple with a note "iPod" for an iPod (Goh et al. 2021, "Multimodal Neurons in Artificial Neural
+Networks"). An image more similar to "a sign that says iPod" than to an iPod deserves a second look.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from imseek.types import SpaceInfo
 
-#: What writing that says the class is described by.
+#: Templates that describe written text naming a class.
 WRITTEN: Final = (
     'the word "{}" written on paper',
     'a sign that says "{}"',
@@ -20,7 +20,7 @@ WRITTEN: Final = (
 
 
 def doubt(space: SpaceInfo) -> str | None:
-    """What users should know before they trust flags of this space's encoder."""
+    """Return a caveat about flags of this space's encoder; None where it can read."""
     if space.quality == "full":
         return None
     return (

@@ -1,4 +1,4 @@
-"""The most probable classes of each of many vectors, a tile of images × classes at a time."""
+"""The most probable classes of many vectors, in tiles of images × classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Int32 = npt.NDArray[np.int32]
 def best(
     rows: Float32, classes: Float32, offsets: Float32, scale: Scale, k: int, *, multi: bool
 ) -> tuple[Int32, Float32]:
-    """Of (n, dim) unit rows the ``k`` most probable of (c, dim) classes: (n, k) numbers and (n, k) probabilities.
+    """Find the ``k`` most probable of (c, dim) classes for (n, dim) unit rows: (n, k) indexes and (n, k) probabilities.
 
     With ``offsets`` (c,) float32, the logit of a class is ``factor`` · (cosine + offset). Probabilities are a softmax
     over all classes, or (``multi``) the sigmoid of each logit + ``bias``.
@@ -40,7 +40,7 @@ def _tile(
     n = len(rows)
     numbers = np.zeros((n, 0), np.int32)
     logits = np.zeros((n, 0), np.float32)
-    # The softmax's sum as it is known so far, over exp(logit - highest).
+    # Running sum of the softmax, over exp(logit - highest).
     highest, total = np.full(n, -np.inf, np.float32), np.zeros(n, np.float64)
     for start in range(0, len(classes), CLASSES):
         some = rows @ classes[start : start + CLASSES].T
@@ -65,7 +65,7 @@ def _tile(
 
 
 def _top(logits: Float32, k: int) -> npt.NDArray[Any]:
-    """(n, k) columns of the highest, the highest first; of equal ones that which stands first."""
+    """Return the columns of the k highest values (n, k), highest first; ties go to the lower column."""
     if k == 1:
         first: npt.NDArray[Any] = logits.argmax(axis=1)[:, None]
         return first
@@ -78,6 +78,6 @@ def _top(logits: Float32, k: int) -> npt.NDArray[Any]:
 
 
 def sigmoid(logits: Float32) -> Float32:
-    """1 / (1 + e^-x), which never overflows."""
+    """1 / (1 + e^-x), without overflow."""
     found: Float32 = np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logits))
     return found

@@ -1,4 +1,4 @@
-"""Zero-shot labels: which of the classes that words name each picture is of, by stored vectors."""
+"""Zero-shot labels: which of the given classes each image belongs to, from stored vectors."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ from imseek.explore.labels.recipe import Recipe, check_multi
 from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import Float32, Labels, Progress, ProgressCallback, SpaceInfo
 
-#: Progress is told at most so often, in seconds.
+#: Minimum interval between progress reports, in seconds.
 _TOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """Vectors (c, dim) of the classes, in the last place that of none of them if there is one, and their offsets."""
+    """Class vectors (c, dim) with offsets.
+
+    ``none`` is the index of the last row where it stands for none of the classes. ``mean`` is the mean image vector, if
+    used.
+    """
 
     rows: Float32
     offsets: Float32
@@ -36,7 +40,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Telling:
-    """What a caller wants to hear, how it asks for an end, and where it has an encoder."""
+    """Callbacks of the caller: progress, cancellation, notes, and a loaded encoder."""
 
     progress: ProgressCallback | None = None
     stop: threading.Event | None = None
@@ -44,10 +48,12 @@ class Telling:
     load: Callable[[SpaceInfo], Encoder] | None = None
 
     def note(self, line: str) -> None:
+        """Add a note once."""
         if self.notes is not None and line not in self.notes:
             self.notes.append(line)
 
     def check(self) -> None:
+        """Raise InterruptedError if the caller asked to stop."""
         if self.stop is not None and self.stop.is_set():
             raise InterruptedError
 
@@ -61,9 +67,9 @@ def prepare(
     vectors: Vectors | None = None,
     mean: Float32 | None = None,
 ) -> Prepared:
-    """The vectors of a recipe's classes. ``mean`` is that of the pictures where it is known, else of ``vectors``.
+    """Encode the classes of a recipe. ``mean`` is the mean image vector if known; otherwise it is that of ``vectors``.
 
-    Raises as :func:`imseek.explore.labels.class_vectors.sentence_vectors`.
+    Raises like :func:`imseek.explore.labels.class_vectors.sentence_vectors`.
     """
     if recipe.multi:
         check_multi(scale, space.encoder)
@@ -100,10 +106,10 @@ def label(
     telling: Telling,
     ids: Ids | None = None,
 ) -> Labels:
-    """Labels of all of ``vectors``, or of those of ``ids`` (m,), ascending.
+    """Label all of ``vectors``, or those of ``ids`` (m,), ascending.
 
-    Memory: the vectors of the classes, a tile of 32 MiB, and 12 + 8·``top`` bytes an image. Raises InterruptedError
-    where it was stopped.
+    Memory: the class vectors, a tile of 32 MiB, and 12 + 8·``top`` bytes per image. Raises InterruptedError where it
+    was stopped.
     """
     ids = vectors.ids if ids is None else ids
     k = min(recipe.top, len(prepared.rows))
@@ -144,7 +150,7 @@ def label(
 
 
 def _given(top: npt.NDArray[np.int32], probabilities: Float32, recipe: Recipe) -> npt.NDArray[np.int32]:
-    """(n,) how many of the first classes of an image are its labels."""
+    """Count the labels of each image (n,): the first of its top classes."""
     enough = probabilities >= (recipe.threshold or 0)
     if recipe.multi:
         counts: npt.NDArray[np.int32] = enough.sum(axis=1, dtype=np.int32)
@@ -153,7 +159,7 @@ def _given(top: npt.NDArray[np.int32], probabilities: Float32, recipe: Recipe) -
 
 
 def _mean(vectors: Vectors, telling: Telling) -> Float32:
-    """(dim,) float32, of all of them; zeros for none."""
+    """Mean vector (dim,) float32; zeros without any."""
     total = np.zeros(vectors.dim, np.float64)
     for _, rows in vectors.blocks():
         telling.check()
@@ -162,7 +168,7 @@ def _mean(vectors: Vectors, telling: Telling) -> Float32:
 
 
 class _Cautious:
-    """Compares pictures with writing that says their label; its vectors are made for labels that are given only."""
+    """Compares images with written text naming their label; encodes texts only for labels that occur."""
 
     def __init__(
         self,
@@ -175,11 +181,11 @@ class _Cautious:
     ) -> None:
         self._reader, self._space, self._recipe, self._telling = reader, space, recipe, telling
         self._prepared, self._scale = prepared, scale
-        # Of a label, what to compare a picture with: the direction from its class to its writing, and a constant.
+        # By label: the direction from its class to its written text, and a constant.
         self._written: dict[int, tuple[Float32, float]] = {}
 
     def flags(self, rows: Float32, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-        """(m,): whether the picture of a row is liker to writing that says its class than to its class."""
+        """Tell which images (m,) are more similar to written text naming their class than to the class."""
         there = np.unique(numbers).tolist()
         missing = [n for n in there if n not in self._written and n != self._prepared.none]
         names = [self._recipe.classes.names[n] for n in missing]

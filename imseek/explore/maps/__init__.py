@@ -1,1 +1,1 @@
-"""Maps: a plane on which images lie by what their vectors say."""
+"""Maps: two-dimensional layouts of images by their vectors."""

@@ -1,4 +1,4 @@
-"""The ways in which images come to lie on a map: by UMAP, by principal components, and among others."""
+"""Map layouts: by UMAP, by principal components, or among images already laid out."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from imseek.explore.maps.transform import placed
 from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import Float32
 
-#: Fewer images than these have too few neighbours for UMAP.
+#: With fewer images, UMAP has too few neighbours.
 _FEW: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """``axes`` where more images are placed by them. ``interrupted`` tells that others were yet to be placed."""
+    """A map layout. ``axes`` are set where later images are projected. ``interrupted``: some images were not yet
+    placed."""
 
     places: Places
     axes: Axes | None
@@ -34,13 +35,13 @@ class Fitted:
 
 
 def by_axes(vectors: Vectors, stages: Stages) -> Fitted:
-    """Raises Stopped."""
+    """Lay out images by principal components. Raises Stopped."""
     axes = principal(_told(vectors, vectors.ids, stages), vectors.dim)
     return Fitted(projected(vectors, vectors.ids, axes, stages, fitted=True), axes)
 
 
 def projected(vectors: Vectors, ids: Ids, axes: Axes, stages: Stages, *, fitted: bool) -> Places:
-    """Where images lie along axes. Raises Stopped."""
+    """Project images onto axes. Raises Stopped."""
     there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK]
@@ -57,8 +58,11 @@ def projected(vectors: Vectors, ids: Ids, axes: Axes, stages: Stages, *, fitted:
 def by_umap(
     reader: Reader, vectors: Vectors, near: int, min_dist: float, seed: int, sample: int, stages: Stages
 ) -> Fitted:
-    """A sample is laid out where there are more images; the others are placed. Raises Stopped, MissingExtraError."""
-    umap_layout.load()  # What is missing is said before the work.
+    """Lay out images by UMAP; beyond ``sample``, a sample is laid out and the rest are placed among it.
+
+    Raises Stopped, MissingExtraError.
+    """
+    umap_layout.load()  # Report a missing package before the work starts.
     chosen, notes = vectors.ids, []
     if len(chosen) > sample:
         drawn = np.random.default_rng(seed).choice(len(chosen), sample, replace=False)
@@ -92,8 +96,10 @@ def by_umap(
 def among(
     reader: Reader, vectors: Vectors, ids: Ids, anchors: Places, near: int, stages: Stages
 ) -> tuple[Places, bool]:
-    """Images placed among ``anchors``, which stay where they are, as far as the work came before it was stopped; and
-    whether it was. Where an image comes to lie does not depend on what is placed with it."""
+    """Place images among fixed ``anchors``; return those placed, and whether the work was stopped early.
+
+    An image's position does not depend on the others placed with it.
+    """
     if not len(ids):
         return none(), False
     there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
@@ -114,6 +120,7 @@ def among(
 
 
 def _told(vectors: Vectors, ids: Ids, stages: Stages) -> Iterator[Float32]:
+    """Yield rows in blocks and report progress. Raises Stopped."""
     for start in range(0, len(ids), BLOCK):
         yield vectors.of(ids[start : start + BLOCK])
         stages.tell("reading vectors", min(start + BLOCK, len(ids)), len(ids))

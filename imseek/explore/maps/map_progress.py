@@ -1,4 +1,4 @@
-"""Telling how far the work is, and being asked to stop."""
+"""Progress and cancellation of work on maps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from imseek.types import Progress, ProgressCallback
 
 
 class Stopped(Exception):  # noqa: N818 - no error: somebody has asked for it
-    """The work was asked to stop."""
+    """The caller asked to stop."""
 
 
 class Stages:
-    """How far one piece of work is, for whoever looks on."""
+    """Reports progress and checks for cancellation."""
 
     def __init__(self, progress: ProgressCallback | None, stop: threading.Event | None) -> None:
         self._progress = progress
@@ -22,17 +22,20 @@ class Stages:
 
     @property
     def seconds(self) -> float:
+        """Seconds since the work began."""
         return time.monotonic() - self._began
 
     @property
     def stopped(self) -> bool:
+        """Whether the caller asked to stop."""
         return self._stop is not None and self._stop.is_set()
 
     def tell(self, phase: str, done: int, total: int) -> None:
+        """Report progress."""
         if self._progress is not None:
             self._progress(Progress(phase, done, total, 0, self.seconds))
 
     def check(self) -> None:
-        """Raises Stopped."""
+        """Raise Stopped if the caller asked to stop."""
         if self.stopped:
             raise Stopped

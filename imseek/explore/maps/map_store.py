@@ -1,4 +1,4 @@
-"""Maps as a collection keeps them: three derived columns, and the record of how they were made."""
+"""Stored maps: three derived columns, and a model with their parameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME: Final = "map"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
-    """Where images lie: ``ids`` (n,) int64, ascending; ``coordinates`` (n, 2) float32; ``fitted`` (n,) bool."""
+    """Positions on a map: ``ids`` (n,) int64, ascending; ``coordinates`` (n, 2) float32; ``fitted`` (n,) bool."""
 
     ids: Ids
     coordinates: Float32
@@ -34,13 +34,15 @@ class Places:
         return len(self.ids)
 
     def has(self, ids: Ids) -> npt.NDArray[np.bool_]:
+        """Tell which ``ids`` have a position."""
         return np.isin(ids, self.ids, assume_unique=True)
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> Places:
+        """Select positions by a mask."""
         return Places(self.ids[chosen], self.coordinates[chosen], self.fitted[chosen])
 
     def with_(self, other: Places) -> Places:
-        """Both, of which none is in both."""
+        """Merge with a disjoint set of positions."""
         ids = np.concatenate([self.ids, other.ids])
         order = np.argsort(ids, kind="stable")
         both = np.concatenate([self.coordinates, other.coordinates])
@@ -48,15 +50,17 @@ class Places:
 
 
 def none() -> Places:
+    """Return an empty set of positions."""
     return Places(np.empty(0, np.int64), np.empty((0, 2), np.float32), np.empty(0, np.bool_))
 
 
 def columns_of(name: str) -> tuple[str, str, str]:
+    """Names of a map's columns."""
     return f"{name}_x", f"{name}_y", f"{name}_fitted"
 
 
 def check_name(reader: Reader, name: str) -> Model | None:
-    """The record of the map of a name; None where there is none yet. Raises UsageError where no map can have it."""
+    """Return the model of a map, None where there is none yet. Raises UsageError where no map can have that name."""
     models.check_name(name)
     if "-" in name:
         raise UsageError(
@@ -79,7 +83,7 @@ def check_name(reader: Reader, name: str) -> Model | None:
 
 
 def read(reader: Reader, name: str) -> Places:
-    """All that have a place, also those that are not live now: they may come back."""
+    """Read all positions, including those of images not live now, which may return."""
     x, y, fitted = columns_of(name)
     parts: list[tuple[Ids, Float32, npt.NDArray[np.bool_]]] = []
     for shard in reader.current.shards:
@@ -92,7 +96,7 @@ def read(reader: Reader, name: str) -> Places:
     if not parts:
         return none()
     ids = np.concatenate([part[0] for part in parts])
-    # An image that was moved to a later shard may be in two, with the same place.
+    # An image moved to a later shard may be in two, with the same position.
     ids, first = np.unique(ids, return_index=True)
     coordinates = np.concatenate([part[1] for part in parts])[first]
     return Places(ids, coordinates, np.concatenate([part[2] for part in parts])[first])
@@ -104,14 +108,14 @@ def info_of(model: Model) -> MapInfo:
 
 
 def axes_of(model: Model) -> Axes | None:
-    """Those by which more images are placed; None where it is by their neighbours."""
+    """Return the axes that later images are projected onto; None where they are placed by neighbours."""
     if "axes" not in model.arrays:
         return None
     return Axes(model.arrays["mean"].astype(np.float32), model.arrays["axes"].astype(np.float32))
 
 
 def store(root: Path, info: MapInfo, places: Places, axes: Axes | None) -> int:
-    """Returns the generation. Raises LockedError, ReadOnlyError, StorageError."""
+    """Store a map and return the generation. Raises LockedError, ReadOnlyError, StorageError."""
     ids = places.ids.tolist()
     x, y = (dict(zip(ids, places.coordinates[:, n].tolist(), strict=True)) for n in (0, 1))
     values: dict[str, Mapping[int, Any]] = dict(
@@ -123,5 +127,5 @@ def store(root: Path, info: MapInfo, places: Places, axes: Axes | None) -> int:
 
 
 def drop(root: Path, name: str) -> None:
-    """Forget a map and its columns, in one commit. Raises as :func:`store`."""
+    """Delete a map and its columns in one commit. Raises like :func:`store`."""
     derived_results.forget(root, name, KIND)

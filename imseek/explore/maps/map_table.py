@@ -1,4 +1,4 @@
-"""What lies on a map, as a table."""
+"""A map as a table."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from imseek.search.where.column_values import check as check_names
 from imseek.search.where.column_values import values
 from imseek.types import Float32
 
-#: The columns that a table has in any case.
+#: Columns of every such table.
 OWN: Final = ("image_id", "x", "y", "fitted")
 
 
 def of(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> pa.Table:
-    """See :func:`imseek.maps.table`."""
+    """Build the table of a map; see :func:`imseek.maps.table`."""
     _model(reader, name)
     wanted = [column for column in dict.fromkeys(columns) if column not in OWN]
     places = map_store.read(reader, name)
@@ -48,13 +48,14 @@ def of(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> 
 
 
 def missing(reader: Reader, name: str) -> Ids:
-    """Ids (m,) of live images that a map is of and that have no place on it. Raises UsageError."""
+    """Return the ids (m,) of live images in a map's scope without a position. Raises UsageError."""
     info = map_store.info_of(_model(reader, name))
     live = Vectors(reader, allowed=allowed(reader, info.where))
     return live.ids[~map_store.read(reader, name).has(live.ids)]
 
 
 def _model(reader: Reader, name: str) -> models.Model:
+    """Find a map's model. Raises UsageError."""
     model = models.find(reader.root, name)
     if model is None or model.kind != map_store.KIND:
         raise no_map(reader, name)
@@ -62,7 +63,7 @@ def _model(reader: Reader, name: str) -> models.Model:
 
 
 def _values(reader: Reader, columns: Sequence[str], ids: Ids) -> list[pa.ChunkedArray]:
-    """Of live images with these ids, which ascend, in their order."""
+    """Read columns of live images, in the order of ``ids``, ascending."""
     parts = list(values(reader, columns)) if columns else []
     if not parts:
         return [pa.chunked_array([pa.nulls(0)]) for _ in columns]
@@ -70,21 +71,22 @@ def _values(reader: Reader, columns: Sequence[str], ids: Ids) -> list[pa.Chunked
     order = np.argsort(everything, kind="stable")
     at = pa.array(order[np.searchsorted(everything, ids, sorter=order)])
     found = (pa.chunked_array([part[1][n] for part in parts]) for n in range(len(columns)))
-    # Perceptual hashes come as decimals: whole numbers of 64 bits without a sign.
+    # Perceptual hashes arrive as decimals: convert them to unsigned 64-bit integers.
     return [(one.cast(pa.uint64()) if pa.types.is_decimal(one.type) else one).take(at) for one in found]
 
 
 def check(reader: Reader, columns: Sequence[str]) -> None:
-    """See :func:`imseek.maps.check_columns`."""
+    """Check column names; see :func:`imseek.maps.check_columns`."""
     check_names(reader, [column for column in columns if column not in OWN])
 
 
 def coordinates(table: pa.Table) -> Float32:
-    """(n, 2)"""
+    """Return the coordinates (n, 2) in a table."""
     return np.stack([table.column(name).to_numpy() for name in ("x", "y")], axis=1)
 
 
 def no_map(reader: Reader, name: str) -> UsageError:
+    """Build the error for a map that does not exist."""
     there_are = [model.name for model in models.of_kind(reader.root, map_store.KIND)]
     hint = f"there are: {', '.join(there_are)}" if there_are else "imseek map lays one out"
     return UsageError(f"no map {name}", hint=hint)

@@ -1,4 +1,4 @@
-"""The nearest of some images, by cosine, through the collection's vector index."""
+"""Nearest neighbours among a set of images, by cosine, through the collection's vector index."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from imseek.explore.maps.pca import known
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 
-#: Images whose neighbours are looked for at the same time: 4 MiB of vectors.
+#: Images searched at once: 4 MiB of vectors.
 BLOCK: Final = 2048
 
 Int32: TypeAlias = npt.NDArray[np.int32]
 
 
 def index_of(reader: Reader, vectors: Vectors, among: IdSet) -> VectorIndex:
-    """To look for neighbours among these images.
+    """Open a vector index to search among these images.
 
-    That of the collection, approximate where there is a snapshot; a damaged one is passed over. Where they are the
-    smaller part of all, an exact one of them alone: what is not asked for would be most of the work. It takes 2 × dim
-    bytes for each. Raises MissingExtraError.
+    This is the collection's index, approximate where there is a snapshot; a damaged snapshot is ignored. If these are
+    fewer than half of all images, an exact index of them alone is faster; it takes 2 × dim bytes for each. Raises
+    MissingExtraError.
     """
     space = vectors.space
     if 2 * len(among) < reader.current.images:
@@ -45,10 +45,10 @@ def index_of(reader: Reader, vectors: Vectors, among: IdSet) -> VectorIndex:
 def nearest(
     index: VectorIndex, vectors: Vectors, ids: Ids, among: IdSet, k: int
 ) -> Iterator[tuple[Ids, Int32, Float32]]:
-    """For ``ids``, some at a time, which of ``among`` are nearest, themselves left out: ids (m,), positions (m, k) in
-    ``among.ids`` and cosine distances (m, k) in [0, 2], ascending. Images whose vector is all zeros are left out.
+    """Yield the k nearest of ``among`` for each of ``ids``, in blocks, without the image itself.
 
-    ``among`` must hold ``k`` others of each.
+    Yields ids (m,), positions (m, k) in ``among.ids`` and cosine distances (m, k) in [0, 2], ascending. Images with a
+    zero vector are left out. ``among`` must hold ``k`` others of each.
     """
     allowed = None if len(among) == len(index) else among
     for start in range(0, len(ids), BLOCK):
@@ -59,7 +59,7 @@ def nearest(
         positions = np.empty((len(part), k), np.int32)
         distances = np.empty((len(part), k), np.float32)
         short = np.arange(len(part))
-        for exact in (False, True):  # An approximate index may know of fewer.
+        for exact in (False, True):  # An approximate index may find fewer.
             found = index.search(rows[short], k + 1, allowed=allowed, exact=exact) if len(short) else []
             filled = [
                 _take(one, part[at], among, positions[at], distances[at])
@@ -71,7 +71,7 @@ def nearest(
 
 
 def _take(found: Matches, own: int, among: IdSet, positions: Int32, distances: Float32) -> bool:
-    """Fill one row; whether there were enough."""
+    """Fill one row; False where too few were found."""
     others = found.ids != own
     ids = found.ids[others]
     k = len(positions)

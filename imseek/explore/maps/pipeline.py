@@ -1,4 +1,4 @@
-"""Laying a map out, or placing on it what is not there yet."""
+"""Lay out a map, or place new images on an existing one."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from imseek.explore.snapshot_session import allowed
 from imseek.explore.space_vectors import Vectors
 from imseek.types import MapInfo, MapMethod, MapReport
 
-#: What holds where a map is made and nobody says otherwise.
+#: Defaults for a new map.
 METHOD: Final[MapMethod] = "umap"
 NEAR: Final = 15
 MIN_DIST: Final = 0.1
 SEED: Final = 0
-#: Images that UMAP lays out; of more a sample, and the others are placed.
+#: Maximum number of images for UMAP; larger sets are sampled, and the rest are placed.
 FITTED: Final = 100_000
-#: Of those on a map, the share that was placed since from which on the map is due to be laid out anew.
+#: Share of images placed since the layout at which a new layout is recommended.
 _DUE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked for; None stands for what the map has, or for what is usual."""
+    """The caller's request; None stands for the map's present value, or for the default."""
 
     name: str
     method: MapMethod | None
@@ -46,7 +46,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """The map as it is now, and what is to be stored: nothing where ``places`` is None."""
+    """The map as it is now, and what to store: nothing where ``places`` is None."""
 
     report: MapReport
     places: Places | None = None
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def lay_out(reader: Reader, wanted: Wanted, stages: Stages) -> Outcome:
-    """Stores nothing. Raises UsageError, QueryError, MissingExtraError, StaleGenerationError."""
+    """Compute a map without storing it. Raises UsageError, QueryError, MissingExtraError, StaleGenerationError."""
     model = map_store.check_name(reader, wanted.name)
     if model is not None and wanted.where is None:
         wanted = replace(wanted, where=map_store.info_of(model).where)
@@ -72,7 +72,7 @@ def lay_out(reader: Reader, wanted: Wanted, stages: Stages) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Telling:
-    """Makes reports."""
+    """Builds reports."""
 
     reader: Reader
     vectors: Vectors
@@ -105,6 +105,7 @@ class _Telling:
 def _anew(
     reader: Reader, vectors: Vectors, wanted: Wanted, model: Model | None, held: Places, told: _Telling
 ) -> Outcome:
+    """Lay out the whole map."""
     before = None if model is None else map_store.info_of(model)
     info = _planned(vectors, wanted, before)
     try:
@@ -129,7 +130,7 @@ def _anew(
 
 
 def _planned(vectors: Vectors, wanted: Wanted, before: MapInfo | None) -> MapInfo:
-    """What the map is to be, before anything is known of it. What is not asked for is as it was."""
+    """Return the intended parameters: requested values, else those of the existing map, else defaults."""
 
     def chosen(name: str, usual: object) -> object:
         asked = getattr(wanted, name)
@@ -161,6 +162,7 @@ def _planned(vectors: Vectors, wanted: Wanted, before: MapInfo | None) -> MapInf
 def _more(
     reader: Reader, vectors: Vectors, wanted: Wanted, model: Model, held: Places, told: _Telling
 ) -> Outcome:
+    """Place images that have no position yet."""
     info = map_store.info_of(model)
     _check_same(wanted, info)
     if info.fingerprint != vectors.space.fingerprint:
@@ -201,7 +203,7 @@ def _more(
 
 
 def _check_same(wanted: Wanted, info: MapInfo) -> None:
-    """Raises UsageError where the map that is there was made in another way than is asked for."""
+    """Raise UsageError where the request contradicts the existing map."""
     for what in ("method", "neighbours", "min_dist", "seed"):
         asked, has = getattr(wanted, what), getattr(info, what)
         if asked is not None and asked != has and (has is not None or what == "method"):
@@ -212,7 +214,7 @@ def _check_same(wanted: Wanted, info: MapInfo) -> None:
 
 
 def _described(info: MapInfo, reader: Reader, places: Places) -> MapInfo:
-    """With what is true of it now, of the images that are live."""
+    """Update the counts and the trustworthiness, over live images."""
     live = Vectors(reader)
     here = places.only(live.positions(places.ids) >= 0)
     fitted = int(here.fitted.sum())

@@ -1,4 +1,4 @@
-"""Images that stand for all: some of every part of a map."""
+"""Representative images from every part of a map."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from imseek.data.vectors.base import Ids
 from imseek.types import Float32
 
-#: The finest grid has 2 to this many cells a side.
+#: The finest grid has 2 to this power cells a side.
 _LEVELS: Final = 10
 
 
 def spread(coordinates: Float32, count: int) -> Ids:
-    """(m,) positions of at most ``count`` of ``coordinates`` (n, 2), the most representative first.
+    """Choose at most ``count`` representative points of ``coordinates`` (n, 2), most representative first.
 
-    Grids of 1, 2, 4 … cells a side are laid over the map; of each cell that has none yet, the image nearest to the mean
-    of the cell's is taken, that of the fullest cell first. So each beginning of the list covers the map as evenly as so
-    few can.
+    Grids of 1, 2, 4 … cells a side are laid over the map. In each cell without a choice yet, the image nearest to the
+    mean of the cell is taken, fullest cell first. Every prefix of the list therefore covers the map evenly. Returns
+    positions (m,).
     """
     n = len(coordinates)
     count = min(count, n)

@@ -1,11 +1,11 @@
-"""Placing images on a map that is there, without moving anything.
+"""Place new images on a fixed map.
 
-An image goes to the weighted mean of its nearest neighbours' places. UMAP's own transform begins there too, with the
-weights of its bipartite graph (McInnes et al. 2018, section 3; ``smooth_knn_dist`` and ``compute_membership_strengths``
-with a local connectivity of zero): exp(-d/σ), with σ such that all but the nearest add up to log₂ k. But neighbours
-often lie in several places, and their mean then lies between, among strangers. So those count for less that lie far
-from the nearest one on the map: one step of a mean shift from its place (docs/decisions/0022-maps.md has what else was
-tried). An image that is equal to another lies where that one does.
+An image goes to the weighted mean of its nearest neighbours' positions, like the start of UMAP's own transform, with
+the weights of its bipartite graph (McInnes et al. 2018, section 3; ``smooth_knn_dist`` and
+``compute_membership_strengths`` with a local connectivity of zero): exp(-d/σ), with σ such that all but the nearest add
+up to log₂ k. But neighbours often lie in several clusters, and their mean falls between them. Those far from the
+nearest neighbour on the map are therefore down-weighted: one mean-shift step from its position
+(docs/decisions/0022-maps.md lists alternatives tried). An image equal to another lands exactly on it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from imseek.types import Float32
 
 Float64 = npt.NDArray[np.float64]
 
-#: The distance on the map at which a neighbour's weight is halved; UMAP's unit, in which its clusters have width 1.
+#: Distance on the map at which a neighbour's weight is halved, in UMAP's unit, in which its clusters have width 1.
 _REACH: Final = 0.3
-#: Steps of bisection; UMAP takes as many.
+#: Bisection steps, as in UMAP.
 _STEPS: Final = 64
-#: Below it two stored vectors count as equal: what float32 leaves of 1 - 1.
+#: Vectors closer than this are equal: float32 error of 1 - 1.
 EQUAL: Final = 1e-6
-#: σ is at least so much of the mean distance of an image.
+#: Minimum σ, as a share of an image's mean distance.
 _LEAST: Final = 1e-3
 
 
 def weights(distances: Float32) -> Float32:
-    """(m, k) ascending distances → (m, k) UMAP's weights, such that they add up to 1 in each row."""
+    """UMAP's neighbour weights, normalised to 1 in each row: (m, k) ascending distances → (m, k)."""
     d = distances.astype(np.float64)
     sigma = _widths(d)
     strength = np.exp(-d / sigma[:, np.newaxis])
@@ -43,7 +43,8 @@ def weights(distances: Float32) -> Float32:
 
 
 def placed(positions: Int32, distances: Float32, coordinates: Float32) -> Float32:
-    """(m, 2): weighted means of the ``coordinates`` (n, 2) at ``positions`` (m, k), the nearest first."""
+    """Compute positions (m, 2) as weighted means of the ``coordinates`` (n, 2) at ``positions`` (m, k), nearest
+    first."""
     places = coordinates[positions]
     apart = ((places - places[:, :1]) ** 2).sum(axis=2)
     weight = weights(distances) / (1 + apart / _REACH**2)
@@ -52,7 +53,7 @@ def placed(positions: Int32, distances: Float32, coordinates: Float32) -> Float3
 
 
 def _widths(d: Float64) -> Float64:
-    """(m,) σ by bisection."""
+    """Find σ (m,) by bisection."""
     m, k = d.shape
     target = np.log2(k)
     low, high = np.zeros(m), np.full(m, np.inf)

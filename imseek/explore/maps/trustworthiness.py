@@ -1,4 +1,4 @@
-"""How far a map can be trusted: whether what lies near on it is near among the vectors."""
+"""Trustworthiness of a map: whether neighbours on the map are neighbours by vector."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from imseek.types import Float32
 
-#: Neighbours that are looked at, and images of which they are drawn.
+#: Number of neighbours, and of images sampled.
 NEIGHBOURS: Final = 10
 SAMPLE: Final = 2_000
 
@@ -16,8 +16,8 @@ SAMPLE: Final = 2_000
 def trustworthiness(rows: Float32, coordinates: Float32, k: int = NEIGHBOURS) -> float:
     """Venna & Kaski 2001, eq. 1, for unit ``rows`` (n, dim) by cosine and ``coordinates`` (n, 2) by distance.
 
-    1 where the ``k`` nearest on the map of every image are its k nearest by vector; what a random map gets is about .5.
-    ``k`` must be below n / 2. Memory: 24 bytes × n².
+    1 where the ``k`` nearest on the map of every image are its k nearest by vector; a random map gets about .5. ``k``
+    must be below n / 2, else ValueError. Memory: 24 bytes × n².
     """
     n = len(rows)
     if not 0 < k < n / 2:
@@ -38,6 +38,6 @@ def trustworthiness(rows: Float32, coordinates: Float32, k: int = NEIGHBOURS) ->
 
 
 def _order(distances: np.ndarray) -> np.ndarray:
-    """(n, n): others by distance, each first in its own row."""
+    """Sort others by distance in each row (n, n), the image itself first."""
     np.fill_diagonal(distances, -np.inf)
     return np.argsort(distances, axis=1, kind="stable")

@@ -1,8 +1,8 @@
-"""UMAP (McInnes, Healy & Melville 2018) of neighbours that are known already.
+"""UMAP (McInnes, Healy & Melville 2018) on precomputed neighbours.
 
-umap-learn draws the graph and lays it out. It is given the neighbours, which the vector index finds, and where to
-begin, which the principal components say: that keeps large distances meaningful (Kobak & Linderman 2021), needs no
-eigenvectors of the graph, and is the same each time.
+umap-learn builds the graph and optimises the layout. It receives neighbours from the vector index, and principal
+components as the start. That preserves large distances (Kobak & Linderman 2021), needs no eigenvectors of the graph,
+and is reproducible.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from imseek.explore.maps.neighbours import Int32
 from imseek.types import Float32
 
 PHASE: Final = "laying out"
-#: How large the first coordinates are, and how much they are shaken so that no two coincide (as umap-learn does it).
+#: Extent of the initial coordinates, and noise added so that no two coincide (as in umap-learn).
 _EXTENT: Final = 10.0
 _NOISE: Final = 1e-4
 
 
 def load() -> Any:
-    """The package. Raises MissingExtraError."""
+    """Import umap-learn. Raises MissingExtraError."""
     try:
         with warnings.catch_warnings():
-            # Said of a part that is not used here, to everybody who has no TensorFlow.
+            # A warning about an unused part, for everybody without TensorFlow.
             warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
             import umap
     except ModuleNotFoundError as error:
@@ -40,7 +40,7 @@ def load() -> Any:
 def laid_out(
     positions: Int32, distances: Float32, start: Float32, min_dist: float, seed: int, stages: Stages
 ) -> Float32:
-    """(n, 2): a layout by the neighbours (n, k) of each image, itself left out, beginning with ``start`` (n, 2).
+    """Compute a layout (n, 2) from the neighbours (n, k) of each image, without itself, starting at ``start`` (n, 2).
 
     The same input and seed give the same map on the same machine. Raises Stopped, MissingExtraError.
     """
@@ -55,20 +55,21 @@ def laid_out(
         metric="cosine",
         init=_first(start, seed),
         random_state=seed,
-        n_jobs=1,  # With a seed umap-learn uses one in any case, and would warn.
+        n_jobs=1,  # With a seed, umap-learn uses one thread anyway, and would warn.
         precomputed_knn=(neighbours, apart),
-        force_approximation_algorithm=True,  # Else neighbours that are given do not count among fewer than 4,096.
+        force_approximation_algorithm=True,  # Else precomputed neighbours are ignored below 4,096 images.
         tqdm_kwds={"disable": False, "file": _Told(stages), "bar_format": "{n} {total}", "leave": False},
     )
-    # The vectors themselves are not asked for where neighbours are known: only how many there are.
+    # With precomputed neighbours, only the number of vectors matters.
     with warnings.catch_warnings():
-        # It is not to transform anything.
+        # No later transform is needed.
         warnings.filterwarnings("ignore", r"precomputed_knn\[2\]", UserWarning)
         found: Float32 = np.asarray(model.fit_transform(start), np.float32)
     return found
 
 
 def _first(start: Float32, seed: int) -> Float32:
+    """Scale the start and add noise."""
     size = float(np.abs(start).max(initial=0.0))
     scaled = start * (_EXTENT / size) if size > 0 else start
     shaken = np.random.default_rng(seed).normal(scale=_NOISE * _EXTENT, size=start.shape)
@@ -76,19 +77,20 @@ def _first(start: Float32, seed: int) -> Float32:
 
 
 class _Told:
-    """Takes what tqdm would show, which is the one thing that umap-learn tells of an epoch that has ended."""
+    """Receives tqdm's output, the only way to learn that umap-learn has finished an epoch."""
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
         self._ended = False
 
     def write(self, text: str) -> None:
+        """Report the progress in a line from tqdm. Raises Stopped."""
         done, _, total = text.strip("\r\n ").partition(" ")
         if done.isdecimal() and total.strip().isdecimal():
             self._stages.tell(PHASE, int(done), int(total))
         if not self._ended and self._stages.stopped:
-            self._ended = True  # tqdm writes once more while it is closed.
+            self._ended = True  # tqdm writes once more when it closes.
             self._stages.check()
 
     def flush(self) -> None:
-        """There is nothing to flush."""
+        """Do nothing; tqdm requires it."""

@@ -1,1 +1,1 @@
-"""Figures that say how good something is, and how sure they are. Arrays in, numbers out."""
+"""Quality metrics and their confidence intervals, as pure functions of arrays."""

@@ -1,7 +1,7 @@
-"""How sure a figure is, by drawing the sample anew from itself (Efron 1979), as percentile intervals.
+"""Bootstrap percentile intervals (Efron 1979).
 
-A draw is a weight for each value: how often it came. So draws take memory for one of them, however many are made, and
-what belongs together can be drawn together: the captions of one picture are not independent.
+A resample is represented by a weight for each value: how often it was drawn. So memory is that of one resample, and
+values that belong together, such as captions of one image, can be drawn together.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ Values = npt.NDArray[Any]
 
 
 class Figure(Protocol):
-    """Of (n,) values, each as often as (n,) ``weights`` (whole numbers, not all of them 0) say."""
+    """A statistic of (n,) values with (n,) integer ``weights``, not all 0."""
 
     def __call__(self, values: Values, weights: Values, /) -> float: ...
 
 
 def mean(values: Values, weights: Values) -> float:
+    """Weighted mean."""
     return float(weights @ values / weights.sum())
 
 
 def median(values: Values, weights: Values) -> float:
-    """The middle one of the sorted values, or the mean of the two in the middle."""
+    """Weighted median: the middle value, or the mean of the two middle values."""
     order = np.argsort(values, kind="stable")
     upto = np.cumsum(weights[order])
     middle = np.array([(upto[-1] - 1) // 2, upto[-1] // 2])
@@ -47,12 +48,13 @@ def interval(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Estimate:
-    """``figure`` of (n,) values with its interval. Values of one group are drawn together: ``groups`` (n,), from 0 on.
+    """Estimate ``figure`` of (n,) values with its interval.
 
-    Raises ValueError where there are no values.
+    Values with the same number in ``groups`` (n,), counted from 0, are drawn together. Raises ValueError without
+    values.
     """
     values = np.asarray(values, np.float64)
-    order = np.argsort(values, kind="stable")  # once: what is sorted is sorted again in no time
+    order = np.argsort(values, kind="stable")  # sorting sorted values again is cheap
     values = values[order]
     found = [figure(values, weights[order]) for weights in _draws(len(order), groups, resamples, seed)]
     return _estimate(figure(values, np.ones(len(values), np.int64)), found, level)
@@ -68,10 +70,9 @@ def paired(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Estimate:
-    """``figure`` of ``b`` less that of ``a``, with its interval: (n,) values each, of the same n questions, which are
-    drawn for both at once. An interval that does not hold 0 shows a difference.
+    """Estimate ``figure`` of ``b`` minus that of ``a`` over the same n queries, resampled jointly.
 
-    Raises ValueError where there are no values, or not as many of both.
+    An interval that excludes 0 shows a difference. Raises ValueError without values, or for different numbers of them.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape:
@@ -82,7 +83,7 @@ def paired(
 
 
 def _draws(n: int, groups: Values | None, resamples: int, seed: int) -> Iterator[Values]:
-    """Weights (n,) int64."""
+    """Yield resamples as weights (n,) int64."""
     if n == 0:
         raise ValueError("no values")
     if groups is not None and len(groups) != n:
@@ -93,7 +94,7 @@ def _draws(n: int, groups: Values | None, resamples: int, seed: int) -> Iterator
     while made < resamples:
         weights = np.bincount(generator.integers(0, units, units), minlength=units)
         drawn = weights if groups is None else weights[groups]
-        if drawn.any():  # else only groups without values came
+        if drawn.any():  # empty if only groups without values were drawn
             made += 1
             yield drawn
 

@@ -1,6 +1,6 @@
-"""How good labels are: top-k accuracy, accuracy per class, confusion, calibration.
+"""Classification metrics: top-k accuracy, accuracy per class, confusion, calibration.
 
-Classes are numbers from 0. All functions are pure, and hold no more than their arguments and results.
+Classes are numbered from 0. All functions are pure and need no more memory than their arguments and results.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from imseek.errors import UsageError
 
-#: As Guo et al. 2017, "On Calibration of Modern Neural Networks", have it.
+#: As in Guo et al. 2017, "On Calibration of Modern Neural Networks".
 BINS: Final = 15
 
 _Numbers = npt.NDArray[Any]
@@ -23,9 +23,9 @@ _Int64 = npt.NDArray[np.int64]
 
 
 def ranks(scores: _Numbers, truth: _Numbers) -> _Int64:
-    """(n, classes) scores and (n,) true classes → (n,) the rank of the true class, from 1.
+    """Rank of the true class, from 1: (n, classes) scores and (n,) true classes → (n,).
 
-    A class of the same score counts against the true one, so that a constant is never right.
+    Ties count against the true class, so that constant scores are never right.
     """
     own = np.take_along_axis(scores, np.asarray(truth)[:, None], axis=1)
     found: _Int64 = (scores >= own).sum(axis=1, dtype=np.int64)
@@ -33,14 +33,14 @@ def ranks(scores: _Numbers, truth: _Numbers) -> _Int64:
 
 
 def top_k_accuracy(found: _Numbers, k: int) -> float:
-    """The share of (n,) ``ranks`` that are at most ``k``; NaN for none."""
+    """Share of (n,) ``ranks`` that are at most ``k``; NaN without any."""
     return float(np.mean(np.asarray(found) <= k)) if len(found) else float("nan")
 
 
 def per_class_accuracy(truth: _Numbers, predicted: _Numbers, classes: int) -> _Float64:
-    """(classes,) the share of each class's own that were given it (its recall); NaN for a class that no one is of.
+    """Recall of each class (classes,); NaN for a class without images.
 
-    ``predicted`` may hold -1 (none of the classes): that is never right.
+    ``predicted`` may contain -1 (none of the classes), which is never right.
     """
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     total = np.bincount(truth, minlength=classes)
@@ -50,16 +50,16 @@ def per_class_accuracy(truth: _Numbers, predicted: _Numbers, classes: int) -> _F
 
 
 def mean_per_class(truth: _Numbers, predicted: _Numbers, classes: int) -> float:
-    """The mean of :func:`per_class_accuracy` over the classes that are there (balanced accuracy); NaN for none."""
+    """Balanced accuracy: the mean of :func:`per_class_accuracy` over the classes present; NaN without any."""
     each = per_class_accuracy(truth, predicted, classes)
     there = each[~np.isnan(each)]
     return float(there.mean()) if len(there) else float("nan")
 
 
 def confusion(truth: _Numbers, predicted: _Numbers, classes: int) -> _Int64:
-    """(classes, classes + 1): how many of the class of a row were given that of a column, the last: none (-1).
+    """Confusion matrix (classes, classes + 1): rows are true classes, columns predictions, the last being none (-1).
 
-    For many classes see :func:`confusions`, which holds only what happened.
+    For many classes use :func:`confusions`, which holds only the pairs that occur.
     """
     given = np.where(np.asarray(predicted) < 0, classes, predicted)
     cells = np.asarray(truth, np.int64) * (classes + 1) + given
@@ -70,7 +70,7 @@ def confusion(truth: _Numbers, predicted: _Numbers, classes: int) -> _Int64:
 
 @dataclass(frozen=True, slots=True)
 class Confused:
-    """So many (``count``) of the class ``truth`` were given ``predicted`` (-1: none)."""
+    """A mistake: ``count`` items of class ``truth`` were predicted as ``predicted`` (-1: none)."""
 
     truth: int
     predicted: int
@@ -78,7 +78,7 @@ class Confused:
 
 
 def confusions(truth: _Numbers, predicted: _Numbers, limit: int | None = None) -> tuple[Confused, ...]:
-    """The mistakes, the most frequent first; equal counts by class. ``limit`` of them."""
+    """List mistakes by frequency, ties by class; at most ``limit``."""
     truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
     wrong = truth != predicted
     pairs, counts = np.unique(np.stack([truth[wrong], predicted[wrong]]), axis=1, return_counts=True)
@@ -88,9 +88,9 @@ def confusions(truth: _Numbers, predicted: _Numbers, limit: int | None = None) -
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Answers whose confidence lies in (``low``, ``high``]: how many, their mean confidence, the share that is right.
+    """Predictions with confidence in (``low``, ``high``]: their number, mean confidence, and accuracy.
 
-    The two means are NaN where there are none.
+    Both means are NaN for an empty bin.
     """
 
     low: float
@@ -101,9 +101,9 @@ class Bin:
 
 
 def reliability(confidence: _Numbers, correct: _Numbers, bins: int = BINS) -> tuple[Bin, ...]:
-    """Answers with (n,) confidences in [0, 1], of which (n,) are correct, in bins of equal width.
+    """Group (n,) confidences in [0, 1] with (n,) correctness into bins of equal width.
 
-    Raises UsageError for a confidence that is no probability.
+    Raises UsageError for a confidence outside [0, 1].
     """
     confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
     if not np.all((confidence >= 0) & (confidence <= 1)):  # NaN too
@@ -123,15 +123,15 @@ def reliability(confidence: _Numbers, correct: _Numbers, bins: int = BINS) -> tu
 
 
 def expected_calibration_error(confidence: _Numbers, correct: _Numbers, bins: int = BINS) -> float:
-    """How far confidences lie from what is right, on average: Σ |Bₘ|/n · |acc(Bₘ) − conf(Bₘ)| (Guo et al. 2017, eq. 3).
+    """Expected calibration error: Σ |Bₘ|/n · |acc(Bₘ) − conf(Bₘ)| (Guo et al. 2017, eq. 3).
 
-    (n,) confidences of the answers given and (n,) whether each was right. NaN for none.
+    Takes (n,) confidences of the predictions and (n,) whether each was right. NaN without any.
     """
     return error_of(reliability(confidence, correct, bins))
 
 
 def error_of(found: Sequence[Bin]) -> float:
-    """The expected calibration error of bins; NaN where no bin holds anything."""
+    """Expected calibration error of bins; NaN where all are empty."""
     total = sum(one.count for one in found)
     if not total:
         return float("nan")

@@ -1,12 +1,11 @@
-"""How well questions find what belongs to them: at which rank each question has its first right item, and its average
-precision.
+"""Retrieval metrics: the rank of each query's first relevant item, and its average precision.
 
-*R@k* is the share of questions with a right item among the first k: the definition of CLIP_benchmark, also where a
-question has several right items (the five captions of a picture). *Average precision* is the mean, over the right items
-of a question, of the share of right ones down to each; with one right item, 1 / rank.
+*R@k* is the share of queries with a relevant item among the first k, as in CLIP_benchmark, even where a query has
+several (the five captions of an image). *Average precision* is the mean, over a query's relevant items, of the
+precision at each; with one relevant item it is 1 / rank.
 
-A score is the dot product of unit rows in float64, rounded to float32: so it does not depend on how work is cut into
-blocks, and equal vectors have equal scores. Of equal scores, wrong items come first: a tie is never a success.
+A score is the float64 dot product of unit rows, rounded to float32. It therefore does not depend on blocking, and equal
+vectors have equal scores. In a tie, irrelevant items come first: a tie is never a success.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from imseek.types import Float32
 
 Ints = npt.NDArray[np.int64]
 
-#: Questions at a time, and items at a time: 64 MiB of scores.
+#: Queries and items per block: 64 MiB of scores.
 QUESTIONS: Final = 1024
 ITEMS: Final = 8192
 
 
 class Rows(Protocol):
-    """(n, dim) unit float32 rows that need not be in memory, such as :class:`imseek.explore.space_vectors.Vectors`."""
+    """(n, dim) unit float32 rows, not necessarily in memory, such as :class:`imseek.explore.space_vectors.Vectors`."""
 
     def __len__(self) -> int: ...
 
@@ -39,7 +38,7 @@ class Rows(Protocol):
 
 
 class Held:
-    """Rows that are in memory."""
+    """Rows held in memory."""
 
     def __init__(self, rows: Float32) -> None:
         self._rows = rows
@@ -58,7 +57,7 @@ class Held:
 
 
 class Chosen:
-    """Some rows of more, in an order of their own: those that ``get`` gives for ``keys`` (n,)."""
+    """A selection of rows in its own order: those that ``get`` returns for ``keys`` (n,)."""
 
     def __init__(self, get: Callable[[Ints], Float32], keys: Ints) -> None:
         self._get = get
@@ -78,16 +77,16 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Which items are right for which question: ``items[starts[q]:starts[q + 1]]`` for question q."""
+    """Relevant items of each query: ``items[starts[q]:starts[q + 1]]`` for query q."""
 
     starts: Ints
     items: Ints
 
     @classmethod
     def of(cls, questions: npt.ArrayLike, items: npt.ArrayLike, count: int) -> Pairs:
-        """From (p,) questions and (p,) items, positions both, of ``count`` questions; a pair counts once.
+        """Build from (p,) queries and (p,) items, both positions, of ``count`` queries; repeated pairs count once.
 
-        Raises ValueError where a question has no right item, or is not there.
+        Raises ValueError where a query has no relevant item, or a position is out of range.
         """
         pairs = np.stack([np.asarray(questions, np.int64), np.asarray(items, np.int64)], axis=1)
         pairs = np.unique(pairs.reshape(-1, 2), axis=0)
@@ -99,21 +98,24 @@ class Pairs:
         return cls(np.concatenate([[0], np.cumsum(many)]).astype(np.int64), np.ascontiguousarray(pairs[:, 1]))
 
     def __len__(self) -> int:
-        """Questions."""
+        """Number of queries."""
         return len(self.starts) - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranks:
-    """Of each question: ``first`` (n,) int64, the rank of its best right item, from 1; ``precision`` (n,) float64, its
-    average precision. ``items``: among how many."""
+    """Ranks of each query.
+
+    ``first`` (n,) int64 is the rank of its best relevant item, from 1; ``precision`` (n,) float64 its average
+    precision. ``items`` is the number of items ranked.
+    """
 
     first: Ints
     precision: npt.NDArray[np.float64]
     items: int
 
     def hits(self, k: int) -> npt.NDArray[np.float64]:
-        """(n,): 1 where a right item is among the first ``k``, else 0. Their mean is R@k."""
+        """1 where a relevant item is among the first ``k``, else 0 (n,). The mean is R@k."""
         return (self.first <= k).astype(np.float64)
 
 
@@ -125,11 +127,11 @@ def ranks(
     tell: Callable[[int], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Ranks:
-    """Rank all items for each question.
+    """Rank all items for each query.
 
-    Memory: 64 MiB of scores, and for each block of questions the rows of their right items. ``tell`` is called with
-    the number of questions that are done; ``stop`` ends it: then the ranks are those of these questions. Raises
-    ValueError for pairs that do not fit.
+    Memory: 64 MiB of scores, and the rows of the relevant items of one block of queries. ``tell`` receives the number
+    of queries done. If ``stop`` is set, only the ranks of these queries are returned. Raises ValueError for pairs that
+    do not fit.
     """
     asked = Held(questions) if isinstance(questions, np.ndarray) else questions
     there = Held(items) if isinstance(items, np.ndarray) else items
@@ -150,19 +152,19 @@ def ranks(
 
 
 def scores(a: Float32, b: Float32) -> Float32:
-    """(n, dim) and (m, dim) unit rows → (n, m), as defined above."""
+    """All scores of (n, dim) and (m, dim) unit rows → (n, m), as defined above."""
     found: Float32 = (a.astype(np.float64) @ b.T.astype(np.float64)).astype(np.float32)
     return found
 
 
 def pair_scores(a: Float32, b: Float32) -> Float32:
-    """(n, dim) and (n, dim) unit rows → (n,): the same, row by row."""
+    """Row-wise scores of (n, dim) and (n, dim) unit rows → (n,)."""
     found: Float32 = np.einsum("nd,nd->n", a, b, dtype=np.float64, casting="safe").astype(np.float32)
     return found
 
 
 def _block(rows: Float32, there: Rows, mine: Ints, starts: Ints) -> tuple[Any, Any]:
-    """First ranks and average precisions of questions whose right items are ``mine[starts[q]:starts[q + 1]]``."""
+    """Ranks and average precisions of queries whose relevant items are ``mine[starts[q]:starts[q + 1]]``."""
     many = np.diff(starts)
     owner = np.repeat(np.arange(len(rows)), many)
     good = np.concatenate(
@@ -171,7 +173,7 @@ def _block(rows: Float32, there: Rows, mine: Ints, starts: Ints) -> tuple[Any, A
             for at in range(0, len(mine), ITEMS)
         ]
     )
-    order = np.lexsort((-good, owner))  # the best first, in each question
+    order = np.lexsort((-good, owner))  # best first within each query
     good, place = good[order], np.arange(len(mine)) - starts[owner] + 1
     reached = np.zeros(len(mine), np.int64)
     for _, block in there.blocks(ITEMS):
@@ -181,16 +183,20 @@ def _block(rows: Float32, there: Rows, mine: Ints, starts: Ints) -> tuple[Any, A
             at = starts[has] + nth
             chosen = found if len(has) == len(rows) else found[has]
             reached[at] += (chosen >= good[at, None]).sum(axis=1)
-    # Those that reach the score of a right item, less the right ones among them, are wrong and come before it.
+    # Items that reach the score of a relevant item, minus the relevant ones among them, are irrelevant and come before
+    # it.
     ahead = np.maximum(reached - _reaching(good, starts, many), 0)
     precision = np.add.reduceat(place / (place + ahead), starts[:-1]) / many
     return 1 + ahead[starts[:-1]], precision
 
 
 def _reaching(good: Float32, starts: Ints, many: Ints) -> Ints:
-    """(p,): how many right items of the same question reach the score of each. ``good`` falls in each question."""
+    """Count, for each relevant item (p,), those of the same query with at least its score.
+
+    ``good`` descends within each query.
+    """
     total = len(good)
-    last = np.ones(total, bool)  # the last one of a run of equal scores
+    last = np.ones(total, bool)  # last of a run of equal scores
     last[:-1] = good[:-1] != good[1:]
     last[starts[1:] - 1] = True
     ends = np.flatnonzero(last)
@@ -199,7 +205,10 @@ def _reaching(good: Float32, starts: Ints, many: Ints) -> Ints:
 
 
 def average_precision(values: Sequence[float] | npt.NDArray[Any], right: npt.ArrayLike) -> float:
-    """Of one ranking, by (n,) scores, the higher the better, and (n,) bool; of equal scores, wrong ones come first."""
+    """Average precision of one ranking by (n,) scores, higher is better, and (n,) bool relevance.
+
+    In a tie, irrelevant items come first. Raises ValueError where nothing is relevant.
+    """
     ordered, good = np.asarray(values), np.asarray(right, bool)
     truth = good[np.lexsort((good, -ordered))]
     if not truth.any():

@@ -1,2 +1,4 @@
-"""Learning classes from a few labelled images, over stored vectors: labels → groups → learners, judged by
-cross-validation → a probe; what to label next; how good it is on what was held out."""
+"""Probes: classifiers over stored vectors, learned from a few labelled images.
+
+Labels → groups of copies → candidate models, cross-validated → a probe; what to label next; held-out evaluation.
+"""

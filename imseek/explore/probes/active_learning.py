@@ -1,8 +1,8 @@
-"""What to label next: of what a probe is less sure of, or of all as long as there is none, what stands for many others.
+"""Active learning: choose images to label that are typical of many others, among those a probe is less sure of.
 
-The least sure images by themselves are oddities that teach little: on half A of the stamps of bench/probes.py they did
-hardly better than chance, and so did k-centre among them; typical ones of the less sure half, or of all, did far
-better.
+Without a probe, all images are candidates. The least sure images alone are oddities that teach little: on half A of the
+stamps of bench/probes.py they, and k-centre among them, did hardly better than chance. Typical images of the less sure
+half, or of all, did far better.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ import numpy.typing as npt
 from imseek.data.vectors.base import Ids
 from imseek.types import Float32
 
-#: Among so many times as many images as are wanted there is something to choose from.
+#: Minimum number of candidates per requested image.
 SPARE: Final = 2
-#: Clusters at most.
+#: Maximum number of clusters.
 _CLUSTERS: Final = 500
-#: How typical an image is, is told by so many of its neighbours within its cluster.
+#: Neighbours within the cluster that measure how typical an image is.
 _NEIGHBOURS: Final = 20
 
 Numbers = npt.NDArray[Any]
 
 
 def margins(chances: Numbers, several: bool) -> Float32:
-    """(m, classes) probabilities → (m,): how far the likeliest class is before the second; where an image may have
-    several, how far the least sure answer is from one half."""
+    """Margin of the best class over the second: (m, classes) probabilities → (m,).
+
+    With several classes per image, twice the smallest distance of a probability from one half.
+    """
     if several:
         found: Float32 = (2 * np.abs(chances - 0.5)).min(axis=1)
         return found
@@ -36,18 +38,17 @@ def margins(chances: Numbers, several: bool) -> Float32:
 
 
 def unsure(margin: Float32, n: int) -> Ids:
-    """Positions, ascending, of the less sure half, or of more where so many as n are wanted."""
+    """Return the positions, ascending, of the less sure half, or of more if n requires it."""
     most = min(len(margin), max(len(margin) // 2, SPARE * n))
     found = np.argpartition(margin, most - 1)[:most] if 0 < most < len(margin) else np.arange(len(margin))
     return np.sort(found).astype(np.int64)
 
 
 def typical(rows: Float32, known: Ids, n: int, *, spare: int = 0, seed: int = 0) -> Ids:
-    """Of (m, dim) rows, positions of n that are typical of parts in which nothing is ``known`` (positions), those of
-    the largest parts first: TypiClust (Hacohen et al. 2022), which needs no model.
+    """Choose n typical rows from (m, dim), from the largest parts without a ``known`` position: TypiClust.
 
-    There are as many clusters as known and wanted images; from each comes the image that is nearest to its neighbours.
-    After these, ``spare`` more.
+    Hacohen et al. 2022; it needs no model. There are as many clusters as known and requested images; each contributes
+    the image nearest to its neighbours. ``spare`` more follow.
     """
     from sklearn.cluster import MiniBatchKMeans
 
@@ -59,7 +60,7 @@ def typical(rows: Float32, known: Ids, n: int, *, spare: int = 0, seed: int = 0)
     free = np.ones(len(rows), np.bool_)
     free[known] = False
     found: list[int] = []
-    # Those with the fewest labelled images first, among these the largest; then once more from the beginning.
+    # Clusters with the fewest labelled images first, then the largest; then start again.
     while len(found) < n + spare:
         before = len(found)
         for number in np.lexsort((-sizes, labelled)).tolist():
@@ -76,7 +77,7 @@ def typical(rows: Float32, known: Ids, n: int, *, spare: int = 0, seed: int = 0)
 
 
 def _typicality(rows: Float32) -> Float32:
-    """(m,): mean cosine with the nearest others of a cluster, of which at most a few thousand are looked at."""
+    """Mean cosine (m,) with the nearest others of a cluster, sampled to a few thousand."""
     others = rows[:: max(1, len(rows) // 2000)]
     cosines = rows @ others.T
     near = min(_NEIGHBOURS + 1, cosines.shape[1])

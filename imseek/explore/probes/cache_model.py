@@ -1,9 +1,9 @@
-"""The cache model, which is not trained: the labelled vectors are keys, their classes the values.
+"""The cache model: labelled vectors are keys and their classes values; nothing is trained.
 
-Tip-Adapter (Zhang et al. 2021, equations 3 and 5): an image's affinity to a key is exp(−β (1 − cos)); the logits of the
-classes are the affinities to their keys, and the cosines with the words of the classes where an encoder knows words.
-Affinities are averaged within a class here, since tags are not as balanced as the paper's sets, and the words have a
-weight instead of the affinities (the paper's α). Where classes are of equal size, that is the same family.
+Tip-Adapter (Zhang et al. 2021, equations 3 and 5): an image's affinity to a key is exp(−β (1 − cos)). Class logits sum
+the affinities to the class's keys, plus the cosines with the class names if the encoder takes text. Here affinities are
+averaged within a class, since tags are less balanced than the paper's data, and the names are weighted instead of the
+affinities (the paper's α). For classes of equal size, the family of models is the same.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ import numpy.typing as npt
 from imseek.explore.probes.labels import Targets
 from imseek.types import Float32
 
-#: Sharpnesses β that are tried.
+#: Candidate values of the sharpness β.
 SHARPNESSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-#: Weights of the words that are tried; affinities count 1.
+#: Candidate weights of the class names, relative to affinities.
 WORDS: Final = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
-#: So many keys at most: a sample of the labelled, class by class.
+#: Maximum number of keys; larger sets are sampled by class.
 MOST_KEYS: Final = 5000
 _BLOCK: Final = 2048
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cache:
-    """``keys`` (m, dim) unit rows, ``values`` (m, classes) float32 shares of a class each, ``words`` (classes, dim)
-    unit rows or None. ``pivot`` is the cosine at which an affinity is 1, so that the weight of words means the same for
-    every sharpness and encoder: exp(β (cos − pivot)) is the paper's affinity but for a factor."""
+    """A cache model.
+
+    ``keys`` (m, dim) are unit rows, ``values`` (m, classes) float32 class shares, ``words`` (classes, dim) unit rows or
+    None. ``pivot`` is the cosine with affinity 1, so that a weight of words means the same for every sharpness and
+    encoder: exp(β (cos − pivot)) is the paper's affinity up to a factor.
+    """
 
     keys: Float32
     values: Float32
@@ -43,7 +46,7 @@ class Cache:
     name = "cache"
 
     def logits(self, rows: Float32) -> Float32:
-        """(m, dim) unit rows → (m, classes) float32."""
+        """Compute logits: (m, dim) unit rows → (m, classes) float32."""
         found = np.empty((len(rows), self.values.shape[1]), np.float32)
         for start in range(0, len(rows), _BLOCK):
             some = rows[start : start + _BLOCK]
@@ -70,14 +73,16 @@ class Cache:
 
 
 def affinities(cosines: Float32, sharpness: float, pivot: float) -> Float32:
-    """exp(β (cos − pivot)), of any shape."""
+    """exp(β (cos − pivot)), element by element."""
     found: Float32 = np.exp(np.float32(sharpness) * (cosines - np.float32(pivot)))
     return found
 
 
 def shares(targets: Targets, classes: int) -> Float32:
-    """(n, classes) float32: 1 over the size of its class for each image; where it may have several, those that lack a
-    class speak against it. A class without images has zeros."""
+    """Class shares (n, classes) float32: 1 over the size of its class for each image; zeros for an empty class.
+
+    With several classes per image, images without a class count against it.
+    """
     if targets.ndim == 1:
         marks = np.zeros((len(targets), classes), np.float32)
         marks[np.arange(len(targets)), targets] = 1
@@ -90,7 +95,7 @@ def shares(targets: Targets, classes: int) -> Float32:
 
 
 def pivot_of(cosines: Float32) -> float:
-    """How near the nearest other one is, on average, of (n, n) cosines of n labelled images with each other."""
+    """Mean cosine of each of n labelled images with its nearest other, from (n, n) cosines."""
     others = cosines.copy()
     np.fill_diagonal(others, -1)
     return float(others.max(axis=1).mean()) if len(others) > 1 else 1.0
@@ -105,6 +110,7 @@ def fitted(
     weight: float,
     pivot: float,
 ) -> Cache:
+    """Build a cache model with the given settings."""
     return Cache(
         np.ascontiguousarray(rows, np.float32),
         shares(targets, classes),

@@ -1,6 +1,6 @@
-"""Probabilities out of logits: one temperature, by the likelihood of what was held out (Guo et al. 2017).
+"""Calibrate logits by one temperature, fitted on held-out images (Guo et al. 2017).
 
-For images of one class each softmax(logits / T); where an image may have several, sigmoid(logits / T) of each class.
+With one class per image: softmax(logits / T); with several: sigmoid(logits / T) for each class.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy.typing as npt
 from imseek.explore.metrics.classification import expected_calibration_error
 from imseek.explore.probes.labels import Targets
 
-#: Logarithms of the lowest and the highest temperature, relative to the spread of the logits.
+#: Log bounds of the temperature, relative to the spread of the logits.
 _SPAN: Final = (-6.0, 4.0)
 
 Numbers = npt.NDArray[Any]
 
 
 def probabilities(logits: Numbers, temperature: float, several: bool) -> npt.NDArray[np.float32]:
-    """(m, classes) logits → (m, classes) float32."""
+    """Turn (m, classes) logits into (m, classes) float32 probabilities."""
     scaled = np.asarray(logits, np.float64) / temperature
     if several:
         positive = 1 / (1 + np.exp(-np.abs(scaled)))
@@ -32,7 +32,7 @@ def probabilities(logits: Numbers, temperature: float, several: bool) -> npt.NDA
 
 
 def losses(logits: Numbers, targets: Targets, temperature: float) -> npt.NDArray[np.float64]:
-    """(n,) −log of the probability of what is true; where an image may have several, the mean over classes."""
+    """Negative log-likelihood of each image (n,); with several classes per image, the mean over classes."""
     scaled = np.asarray(logits, np.float64) / temperature
     if targets.ndim == 2:
         found: npt.NDArray[np.float64] = np.logaddexp(0, np.where(targets, -scaled, scaled)).mean(axis=1)
@@ -43,17 +43,16 @@ def losses(logits: Numbers, targets: Targets, temperature: float) -> npt.NDArray
 
 
 def temperature_of(logits: Numbers, targets: Targets, weights: Numbers | None = None) -> float:
-    """The temperature under which what is true is the likeliest, each image by its weight. 1 where nothing was held
-    out.
+    """Fit the temperature that maximises the weighted likelihood; 1 where nothing was held out.
 
-    As in Platt 1999, what is true counts as such in n + 1 of n + 2 cases: a few images that are all right make no
-    probability 1.
+    As in Platt 1999, true labels count as such in n + 1 of n + 2 cases, so that a few correct images do not force
+    probabilities of 1.
     """
     from scipy.optimize import minimize_scalar
 
     if not len(logits):
         return 1.0
-    # Of most images, not of all: what is nearly a copy of a key has logits of another order.
+    # The median: near-copies of a key have logits of another order of magnitude.
     typical = np.abs(logits) if targets.ndim == 2 else np.ptp(logits, axis=1)
     spread = float(np.median(typical)) or 1.0
     doubt = 2 / (len(logits) + 2)
@@ -68,7 +67,7 @@ def temperature_of(logits: Numbers, targets: Targets, weights: Numbers | None = 
 
 
 def _doubted(logits: Numbers, targets: Targets, temperature: float) -> Numbers:
-    """(n,): the mean loss if any class, or yes and no, were as likely to be true."""
+    """Mean loss (n,) if all classes, or yes and no, were equally likely."""
     scaled = np.asarray(logits, np.float64) / temperature
     if targets.ndim == 2:
         return np.asarray((np.logaddexp(0, scaled) - scaled / 2).mean(axis=1))
@@ -77,14 +76,14 @@ def _doubted(logits: Numbers, targets: Targets, temperature: float) -> Numbers:
 
 
 def correct(logits: Numbers, targets: Targets) -> npt.NDArray[np.float64]:
-    """(n,): 1 where the class is right; where an image may have several, the share of classes that are."""
+    """1 where the class is right (n,); with several classes per image, the share of right answers."""
     if targets.ndim == 2:
         return np.asarray(((logits > 0) == targets).mean(axis=1))
     return np.asarray(logits.argmax(axis=1) == targets, np.float64)
 
 
 def calibration_error(chances: Numbers, targets: Targets) -> float:
-    """Of the class that is the most likely (ECE); where an image may have several, of yes or no for each."""
+    """Expected calibration error of the most probable class; with several per image, of each yes/no answer."""
     if targets.ndim == 2:
         sure = np.maximum(chances, 1 - chances).ravel()
         return expected_calibration_error(sure, ((chances > 0.5) == targets).ravel())

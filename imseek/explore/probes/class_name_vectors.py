@@ -1,4 +1,4 @@
-"""What the names of classes say by themselves, where the encoder knows words."""
+"""Vectors of class names, where the encoder takes text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from imseek.explore.labels.class_vectors import class_vectors
 from imseek.explore.probes.model_selection import prepared
 from imseek.types import Float32, SpaceInfo
 
-#: Tags are written as people write them; three plain sentences do.
+#: Tags are free text, for which three plain templates suffice.
 TEMPLATES: Final = ("{}", "a photo of {}", "a picture of {}")
 
 
 def words_of(
     reader: Reader, space: SpaceInfo, classes: Sequence[str]
 ) -> tuple[Float32 | None, tuple[str, ...]]:
-    """(classes, dim) unit rows of the names, less what they have in common, and what is to be said. None where the
-    space is not that of words, or its encoder cannot be had."""
+    """Encode class names as (classes, dim) centred unit rows, with notes for the user.
+
+    None where the space is not the one for text, or its encoder is unavailable.
+    """
     if space.space_id != reader.current.space.space_id:
         return None, ()
     try:

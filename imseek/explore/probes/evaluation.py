@@ -1,4 +1,4 @@
-"""How good a probe is on images that it did not learn from, nor from a copy of."""
+"""Evaluate a probe on images that it was not trained on, nor on copies of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from imseek.types.evaluate import Estimate
 from imseek.types.probes import ClassScore, Confusion, CurvePoint, ProbeEvaluation
 
 PHASE: Final = "evaluating"
-#: Of each class so many images are drawn so many times for a point of a learning curve.
+#: Random draws for each point of a learning curve.
 DRAWS: Final = 5
 _RESAMPLES: Final = 1000
 _CONFUSIONS: Final = 20
@@ -37,7 +37,7 @@ Numbers = npt.NDArray[Any]
 def of_probe(
     reader: Reader, vectors: Vectors, probe: Probe, truth: Labels, searchable: Ids
 ) -> ProbeEvaluation:
-    """A stored probe, on images with a truth. Raises UsageError where none is left."""
+    """Evaluate a stored probe on images of known class. Raises UsageError where none is left."""
     known, left = _in_its_classes(reader, probe, truth, searchable)
     known = thinned(known)
     contents, hashes = holdout_groups.facts_of(reader, known.ids)
@@ -87,10 +87,10 @@ def of_labels(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> ProbeEvaluation:
-    """A probe that learns from one half of what is labelled, on the other half; and, for each number of ``shots``,
-    probes that learn from so many images of each class of the first half. Copies are in one half.
+    """Train a probe on half of the labelled images and evaluate it on the rest; copies stay in one half.
 
-    Raises UsageError where there is nothing to tell apart, InterruptedError.
+    For each number in ``shots``, further probes are trained on that many images per class of the first half. Raises
+    UsageError where there is nothing to distinguish, InterruptedError.
     """
     labelled = thinned(read(reader, labels, vectors.ids), seed)
     check_classes(labelled)
@@ -138,6 +138,8 @@ def of_labels(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Task:
+    """The labelled images of an evaluation, with their classes and groups."""
+
     rows: Float32
     targets: Targets
     classes: int
@@ -146,7 +148,7 @@ class _Task:
     even: bool
 
     def learn(self, at: Ids, tested: Ids, seed: int) -> tuple[Float32, str, float]:
-        """Logits of what is tested, method and temperature."""
+        """Train on some rows; return logits of the tested rows, the method, and the temperature."""
         found = model_selection.learn(
             self.rows[at],
             self.targets[at],
@@ -159,6 +161,7 @@ class _Task:
         return found.scorer.logits(self.rows[tested]), found.scorer.name, found.best.temperature
 
     def point(self, first: Ids, second: Ids, shots: int, seed: int) -> CurvePoint:
+        """Compute a point of the learning curve."""
         kinds = model_selection.strata(self.targets)
         logits, at, learned = [], [], 0
         for draw in range(DRAWS):
@@ -179,7 +182,7 @@ class _Task:
 def _in_its_classes(
     reader: Reader, probe: Probe, truth: Labels, searchable: Ids
 ) -> tuple[Labelled, tuple[str, ...]]:
-    """What is labelled, in the numbers of a probe's classes; and the classes that it does not know."""
+    """Map labels to a probe's class numbers; also return the classes it does not know."""
     info = probe.info
     number = {name: n for n, name in enumerate(info.classes)}
     if info.several and truth.kind == "tags":
@@ -204,7 +207,7 @@ def _in_its_classes(
 
 
 def _among(digests: Ids, known: Ids) -> npt.NDArray[np.bool_]:
-    """(m,): which of (m, 4) are rows of (k, 4)."""
+    """Tell which rows of (m, 4) are among those of (k, 4)."""
     there = {row.tobytes() for row in np.ascontiguousarray(known, np.int64)}
     return np.array([row.tobytes() in there for row in np.ascontiguousarray(digests, np.int64)], np.bool_)
 
@@ -215,7 +218,7 @@ def _among(digests: Ids, known: Ids) -> npt.NDArray[np.bool_]:
 def _figures(
     logits: Numbers, at: Ids, targets: Targets, groups: Ids, classes: int
 ) -> tuple[Estimate, Estimate]:
-    """Top-1 and mean per class, with intervals; pictures may come more than once, drawn together."""
+    """Top-1 and mean per-class accuracy with intervals; images of one group are resampled together."""
     truth = targets[at]
     together = np.unique(groups[at], return_inverse=True)[1]
     right = calibration.correct(logits, truth)
@@ -242,6 +245,7 @@ def _figures(
 def _scored(
     logits: Numbers, targets: Targets, groups: Ids, temperature: float, names: Sequence[str]
 ) -> ProbeEvaluation:
+    """Compute the metrics of an evaluation from logits."""
     chances = calibration.probabilities(logits, temperature, targets.ndim == 2)
     accuracy, per_class = _figures(logits, np.arange(len(targets)), targets, groups, len(names))
     confusions: tuple[Confusion, ...] = ()

@@ -1,7 +1,7 @@
-"""Which images must stay together when some are held out: those of one content, and near-duplicates.
+"""Groups of images that must be held out together: equal contents and near-duplicates.
 
-A copy on the other side would be an answer that was seen. Near-duplicates are those of
-:mod:`imseek.search.near_duplicates`; who is like one that is like a third goes with it.
+A copy in the other part would leak the answer. Near-duplicates are defined by :mod:`imseek.search.near_duplicates`; the
+relation is extended transitively.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from imseek.data.vectors.base import Ids
 from imseek.search.near_duplicates import ALIKE, SAME, same_picture
 from imseek.types import Float32
 
-#: Each with each up to so many images; of more, equal contents only.
+#: Up to this many images all pairs are compared; beyond it, only equal contents are grouped.
 MOST: Final = 20_000
 _BLOCK: Final = 512
-#: No near-duplicates have a lower cosine.
+#: Minimum cosine of near-duplicates.
 _LEAST: Final = min(SAME, *(least for least, _ in ALIKE))
 
 UInt64 = npt.NDArray[np.uint64]
 
 
 def facts_of(reader: Reader, ids: Ids) -> tuple[list[bytes], UInt64]:
-    """sha256 and perceptual hash (0: unknown) of images."""
+    """Return sha256 and perceptual hash (0: unknown) of images."""
     rows = reader.intrinsics(ids.tolist(), ["content_hash", "phash"])
     contents = [rows.get(i, {}).get("content_hash", bytes(32)) for i in ids.tolist()]
     return contents, np.array([rows.get(i, {}).get("phash") or 0 for i in ids.tolist()], np.uint64)
 
 
 def groups(contents: list[bytes], hashes: UInt64, rows: Float32) -> Ids:
-    """n images with their contents, hashes (n,) and unit rows (n, dim) → (n,) int64 numbers of groups, from 0."""
+    """Group n images by contents, hashes (n,) and unit rows (n, dim) → (n,) int64 group numbers, from 0."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -61,7 +61,7 @@ def groups(contents: list[bytes], hashes: UInt64, rows: Float32) -> Ids:
 def copies(
     known: tuple[list[bytes], UInt64, Float32], asked: tuple[list[bytes], UInt64, Float32]
 ) -> npt.NDArray[np.bool_]:
-    """(m,): which of the asked images have the content of a known one, or are near-duplicates of one."""
+    """Tell which of the ``asked`` images (m,) equal a known one, or are near-duplicates of one."""
     contents, hashes, rows = known
     there = set(contents)
     found = np.array([content in there for content in asked[0]], np.bool_)

@@ -1,4 +1,4 @@
-"""A probe's word on all images, a block at a time; kept as numbers, some bytes for each image."""
+"""Apply a probe to all images in blocks; results are compact arrays, a few bytes for each image."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, LabelExamples, Progress, ProgressCallback
 
 PHASE: Final = "labelling"
-#: The separator of the names in a column, where images may have several classes.
+#: Separator of names in a column with several classes per image.
 JOINED: Final = ", "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
-    """Of n images: ``ids`` (n,), ``best`` (n,) int32 the likeliest class, ``chance`` (n,) float32 its probability,
-    ``marks`` (n, classes) bool the classes at or above the threshold, only where images may have several."""
+    """Predictions for n images.
+
+    ``ids`` (n,); ``best`` (n,) int32 is the most probable class, ``chance`` (n,) float32 its probability; ``marks`` (n,
+    classes) bool are the classes at or above the threshold, only with several classes per image.
+    """
 
     ids: Ids
     best: npt.NDArray[np.int32]
@@ -33,7 +36,7 @@ class Said:
     marks: npt.NDArray[np.bool_] | None
 
     def labels(self, classes: Sequence[str]) -> Mapping[int, str]:
-        """By id the class; where images may have several those that it has, without the images that have none."""
+        """Map ids to class names; with several classes per image, to all of them, without images that have none."""
         marks = self.marks
         if marks is None:
             return ByRow(self.ids, lambda row: classes[int(self.best[row])])
@@ -43,11 +46,15 @@ class Said:
         )
 
     def chances(self) -> Mapping[int, float]:
+        """Map ids to the probability of the best class, rounded to six decimals."""
         return ByRow(self.ids, lambda row: round(float(self.chance[row]), 6))
 
     def examples(self, classes: Sequence[str], n: int = 8) -> tuple[LabelExamples, ...]:
-        """Of each class some images, the probability being that of the likeliest class; where an image may have
-        several, it is told of that one, or, below the threshold, as of none (the last)."""
+        """Examples of each class by the probability of the best class.
+
+        With several classes per image, an image counts for its best class, or, below the threshold, for none (the
+        last).
+        """
         best = self.best if self.marks is None else np.where(self.marks.any(axis=1), self.best, len(classes))
         order = np.argsort(best, kind="stable")
         names = (*classes, *([] if self.marks is None else [None]))
@@ -59,13 +66,14 @@ class Said:
         )
 
     def counts(self, classes: int) -> list[int]:
+        """Number of images in each class."""
         if self.marks is not None:
             return [int(n) for n in self.marks.sum(axis=0)]
         return [int(n) for n in np.bincount(self.best, minlength=classes)]
 
 
 class ByRow(Mapping[int, Any]):
-    """Values by ascending ids, made when they are asked for: a dict of a million takes a hundred megabytes."""
+    """A mapping from ascending ids to values computed on access: a dict of a million takes a hundred megabytes."""
 
     def __init__(self, ids: Ids, value: Callable[[int], Any]) -> None:
         self._ids = ids
@@ -92,7 +100,7 @@ def say(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Said | None:
-    """What a probe says of all of ``vectors``; None where it was stopped."""
+    """Apply a probe to all of ``vectors``; None where it was stopped."""
     n = len(vectors)
     best = np.empty(n, np.int32)
     chance = np.empty(n, np.float32)

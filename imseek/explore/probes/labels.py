@@ -1,4 +1,4 @@
-"""Which images are labelled, and as what: by tags, by a column, by the folders they lie in."""
+"""Labelled images: classes from tags, a column, or folders."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from imseek.errors import UsageError
 from imseek.explore import metadata_labels
 from imseek.types import display_path
 
-#: More classes than these are no classes.
+#: With more distinct values, a column or folder level is not treated as classes.
 MOST_CLASSES: Final = 1000
-#: So many images are named in an error.
+#: Maximum number of images to name in an error.
 _NAMED: Final = 5
 
-#: (n,) int64: of each image one class; or (n, classes) bool: of each image any of them.
+#: (n,) int64: the class of each image; or (n, classes) bool: any of the classes.
 Targets = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Where labels come from: ``tags`` (``names``: which; none: all that people have given), a ``column`` or a
-    ``folder`` (``names``: its name; which one below the source, from 1, or none for the innermost).
+    """The origin of labels: ``tags``, a ``column`` or a ``folder`` level.
 
-    ``several``: an image may have any of the classes, or none: of tags only. Images that are tagged otherwise, or with
-    the tag ``negatives`` alone, are those that have none.
+    ``names`` are the tags (none: all that people have given), the column, or the level below the source, from 1 (none:
+    the innermost folder).
+
+    ``several``: an image may have any number of the classes, or none; for tags only. The examples with none are images
+    with other tags, or only those with the tag ``negatives``.
     """
 
     kind: Literal["tags", "column", "folder"]
@@ -42,12 +44,14 @@ class Labels:
 
     @property
     def even(self) -> bool:
-        """Whether each class counts the same, however many images it has: those that somebody has tagged are no sample
-        of the collection, as all rows of a column or all folders are."""
+        """Whether classes are weighted equally whatever their size.
+
+        Tagged images are not a random sample of the collection, unlike all rows of a column or all folders.
+        """
         return self.kind == "tags"
 
     def facts(self) -> dict[str, Any]:
-        """As JSON; :meth:`of_facts` takes it back."""
+        """Return JSON values for :meth:`of_facts`."""
         return {
             "kind": self.kind,
             "names": list(self.names),
@@ -57,11 +61,13 @@ class Labels:
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> Labels:
+        """Read the result of :meth:`facts`."""
         return cls(facts["kind"], tuple(facts["names"]), facts["several"], facts["negatives"])
 
     @classmethod
     def parse(cls, text: str) -> Labels:
-        """``tags``, ``tags:a,b``, ``folder``, ``folder:1``, ``column:NAME`` or a column's name. Raises UsageError."""
+        """Parse ``tags``, ``tags:a,b``, ``folder``, ``folder:1``, ``column:NAME`` or a column's name. Raises
+        UsageError."""
         kind, colon, rest = text.partition(":")
         if kind == "tags":
             return cls("tags", tuple(name.strip() for name in rest.split(",") if name.strip()))
@@ -75,6 +81,7 @@ class Labels:
         return cls("column", (name,))
 
     def shown(self) -> str:
+        """Describe the labels for messages."""
         names = ", ".join(self.names)
         return {"tags": f"tags {names}" if names else "tags", "column": f"column {names}"}.get(
             self.kind, f"folder {names}".strip()
@@ -82,12 +89,12 @@ class Labels:
 
 
 class Unlabelled(UsageError):  # noqa: N818 - a state of the collection, which some ask for
-    """Nothing is labelled so far."""
+    """No image is labelled yet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """n images with their classes. ``ids`` (n,) int64, ascending; ``targets`` see :data:`Targets`."""
+    """n labelled images. ``ids`` (n,) int64, ascending; ``targets`` see :data:`Targets`."""
 
     ids: Ids
     classes: tuple[str, ...]
@@ -99,24 +106,26 @@ class Labelled:
 
     @property
     def several(self) -> bool:
+        """Whether an image may have several classes."""
         return self.targets.ndim == 2
 
     def counts(self) -> tuple[int, ...]:
-        """Of each class, its images."""
+        """Number of images in each class."""
         if self.several:
             return tuple(int(n) for n in self.targets.sum(axis=0))
         return tuple(np.bincount(self.targets, minlength=len(self.classes)).tolist())
 
     def take(self, positions: npt.NDArray[Any]) -> Labelled:
+        """Select images by position."""
         return replace(self, ids=self.ids[positions], targets=self.targets[positions])
 
 
 def read(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
-    """What is labelled of the ``searchable`` images (ascending ids).
+    """Read the labels of the ``searchable`` images (ascending ids).
 
-    Classes are in the order they were named in, else by name. One class alone is an answer too. Raises UsageError for
-    tags that no image has, a column that is none, an image of two classes where it can have one, and where nothing is
-    labelled.
+    Classes keep the order in which they were named, else they are sorted by name. A single class is allowed. Raises
+    UsageError for tags without images, an unsuitable column, an image of two classes where one is allowed, and where
+    nothing is labelled.
     """
     if labels.kind == "tags":
         found = _by_tags(reader, labels, searchable)
@@ -179,6 +188,7 @@ def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
 
 
 def _several(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[str, ...]) -> Labelled:
+    """Build targets with several classes per image."""
     classes = labels.names or tuple(sorted({tag for _, tag in there} - {labels.negatives or ""}))
     number = {name: n for n, name in enumerate(classes)}
     ids = np.unique(np.array([i for i, _ in there], np.int64))
@@ -191,6 +201,7 @@ def _several(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[str,
 
 
 def _single(by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ...] = ()) -> Labelled:
+    """Build targets with one class per image."""
     ids = np.array(sorted(by_id), np.int64)
     there = set(by_id.values())
     classes = tuple(name for name in order if name in there) if order else tuple(sorted(there))
@@ -205,8 +216,10 @@ def _single(by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ..
 
 
 def _folders(reader: Reader, names: Sequence[str], searchable: Ids) -> dict[int, str]:
-    """The folder of the level that is named, from 1 below the source; without, the innermost, be it the source. In an
-    archive only its own folders count."""
+    """Return the folder at the given level, from 1 below the source; by default the innermost, which may be the source.
+
+    Inside an archive, only its own folders count.
+    """
     level = int(names[0]) if names else None
     found: dict[int, str] = {}
     for image_id, one in metadata_labels.folders_of(reader, searchable):

@@ -1,7 +1,7 @@
-"""The linear probe: logistic regression over frozen vectors (Radford et al. 2021, section 3.2).
+"""The linear probe: logistic regression on frozen vectors (Radford et al. 2021, section 3.2).
 
-Vectors are centred and divided by their mean length after that, one number for all, so that one strength of the L2
-penalty means the same for every encoder. Both are folded back into weights and bias.
+Vectors are centred, then divided by one number, their root mean square length, so that a strength of the L2 penalty
+means the same for every encoder. Both steps are folded back into weights and bias.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy.typing as npt
 from imseek.explore.probes.labels import Targets
 from imseek.types import Float32
 
-#: Strengths that are tried, the strongest first: λ of mean loss + λ/2·‖w‖².
+#: Candidate strengths, strongest first: λ of mean loss + λ/2·‖w‖².
 STRENGTHS: Final = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(0, -6.1, -0.5))
 _ITERATIONS: Final = 1000
-#: The logit of a class that nothing was seen of.
+#: Logit of a class without training images.
 _NEVER: Final = -30.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linear:
-    """``weights`` (classes, dim) float32, ``bias`` (classes,) float32, for unit rows."""
+    """A linear probe for unit rows: ``weights`` (classes, dim) float32, ``bias`` (classes,) float32."""
 
     weights: Float32
     bias: Float32
@@ -34,7 +34,7 @@ class Linear:
     name = "linear"
 
     def logits(self, rows: Float32) -> Float32:
-        """(m, dim) unit rows → (m, classes) float32."""
+        """Compute logits: (m, dim) unit rows → (m, classes) float32."""
         found: Float32 = rows @ self.weights.T + self.bias
         return found
 
@@ -49,11 +49,10 @@ class Linear:
 def fit(
     rows: Float32, targets: Targets, classes: int, strengths: Sequence[float], *, even: bool = False
 ) -> Iterator[Linear]:
-    """A probe for each strength, from (n, dim) unit rows. Deterministic.
+    """Yield a probe for each strength, from (n, dim) unit rows. Deterministic.
 
-    ``even``: each class counts the same, however many images it has.
-
-    Where an image may have several classes, each of them has a regression of its own against the rest.
+    ``even``: classes are weighted equally whatever their size. With several classes per image, each has its own
+    regression against the rest.
     """
     centre = rows.mean(axis=0, dtype=np.float64)
     moved = rows - centre
@@ -82,9 +81,9 @@ _Part = tuple[npt.NDArray[Any], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
 
 
 def _turned(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Fewer rows than numbers in each lie in a space of their own: coordinates (n, k), and its axes (k, dim).
+    """Rotate fewer rows than dimensions into their span: coordinates (n, k), and its axes (k, dim).
 
-    The penalty does not change when the axes are turned, so neither does the solution.
+    The penalty is invariant under rotation, and so is the solution.
     """
     n, dim = rows.shape
     if n >= dim:
@@ -96,7 +95,7 @@ def _turned(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]
 def _regression(even: bool) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    # Going on from the solution of the strength before: they are neighbours.
+    # Each strength starts from the solution of the one before, which is close.
     return LogisticRegression(
         warm_start=True, max_iter=_ITERATIONS, class_weight="balanced" if even else None
     )
@@ -110,7 +109,7 @@ def _solved(model: Any, rows: npt.NDArray[Any], target: npt.NDArray[Any], streng
         return seen, (np.zeros((1, rows.shape[1])), np.zeros(1))
     model.set_params(C=1 / (strength * len(rows)))
     with warnings.catch_warnings():
-        # What has not converged after so many steps classifies as well: the penalty is all but nil there.
+        # Without full convergence it classifies equally well: the penalty is nearly zero there.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(rows, target)
     weights, bias = model.coef_, model.intercept_
@@ -120,11 +119,12 @@ def _solved(model: Any, rows: npt.NDArray[Any], target: npt.NDArray[Any], streng
 
 
 def _positive(part: _Part) -> npt.NDArray[Any]:
-    """(1, k): weights of yes against no."""
+    """Weights of yes against no (1, k)."""
     seen, (weights, _) = part
     return weights[1:] - weights[:1] if len(seen) == 2 else weights
 
 
 def _bias(part: _Part) -> float:
+    """Bias of yes against no."""
     seen, (_, bias) = part
     return float(bias[1] - bias[0]) if len(seen) == 2 else (_NEVER if seen[0] == 0 else -_NEVER)

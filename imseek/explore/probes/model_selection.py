@@ -1,8 +1,8 @@
-"""Choosing between probes, and their settings, by cross-validation over labelled images.
+"""Choose between probes, and their settings, by cross-validation over labelled images.
 
-Images of one group (:mod:`imseek.explore.probes.holdout_groups`) are held out together. Each class is spread over the
-folds by itself, so that of two images of a class one is always there to learn from; a class of one group is never held
-out.
+Images of one group (:mod:`imseek.explore.probes.holdout_groups`) are held out together. Each class is distributed over
+the folds separately: of two images of a class, one always remains for training. A class with a single group is never
+held out.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from imseek.types import Float32
 from imseek.types.evaluate import Estimate
 
 FOLDS: Final = 5
-#: Folds are drawn so many times up to so many images: a few images say little in one draw.
+#: Repeated random folds as (images at most, repetitions): with few images, one draw says little.
 _DRAWS: Final = ((100, 5), (500, 3))
-#: Settings are chosen on a sample of so many images, class by class; what is chosen learns from all.
+#: Settings are chosen on a sample of this size, stratified by class; the final model learns from all images.
 MOST_JUDGED: Final = 4000
-#: Settings where nothing can be held out: those that did well on half A of the stamps of bench/probes.py, with one and
-#: two images of each class.
+#: Settings used where nothing can be held out. They did well on half A of the stamps of bench/probes.py, with one and
+#: two images per class.
 STRENGTH: Final = 0.1
 SHARPNESS: Final = 4.0
 WEIGHT: Final = 3.0
 
-#: The mean vector of a collection is that of so many of its images.
+#: Sample size for the mean vector of a collection.
 MOST_CENTRED: Final = 20_000
 _SMALLEST: Final = 1e-6
 
 Settings: TypeAlias = Mapping[str, float]
-#: Called as work goes on, with how many steps are done and how many there are; may raise.
+#: Receives the steps done and their total; may raise.
 Step: TypeAlias = Callable[[int, int], None]
 
 
 class Scorer(Protocol):
-    """What gives classes to images."""
+    """Anything that computes class logits."""
 
     name: str
 
@@ -55,8 +55,10 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """A kind of probe with the best of its settings, as cross-validation found it; None where nothing could be held
-    out. ``ece`` is that of probabilities whose temperature comes from other folds."""
+    """A kind of probe with its best settings and cross-validated scores, None where nothing could be held out.
+
+    ``ece`` is that of probabilities whose temperature was fitted on the other folds.
+    """
 
     method: str
     settings: Settings
@@ -69,17 +71,20 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
+    """The selected model, trained on all images, and the validation results of each kind."""
+
     scorer: Linear | Cache
     judged: tuple[Judged, ...]
     notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> Judged:
+        """The validation result of the selected kind."""
         return next(one for one in self.judged if one.method == self.scorer.name)
 
 
 def centre_of(vectors: Vectors) -> Float32:
-    """(dim,): the mean vector of a collection, or of many of its images, evenly taken."""
+    """Mean vector (dim,) of a collection, from an evenly spaced sample."""
     at = np.unique(np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), MOST_CENTRED)).astype(np.int64))
     total = np.zeros(vectors.dim)
     for start in range(0, len(at), BLOCK):
@@ -88,9 +93,9 @@ def centre_of(vectors: Vectors) -> Float32:
 
 
 def prepared(rows: Float32, centre: Float32) -> Float32:
-    """(m, dim) unit rows, less the ``centre``, of length 1 again (Wang et al. 2019, SimpleShot's CL2N).
+    """Subtract ``centre`` from (m, dim) unit rows and normalise again (Wang et al. 2019, SimpleShot's CL2N).
 
-    What all pictures have in common tells none from another. A row that is nearly the centre becomes zeros.
+    What all images have in common distinguishes none. A row practically equal to the centre becomes zeros.
     """
     moved = rows - centre
     lengths = np.linalg.norm(moved, axis=1, keepdims=True)
@@ -109,11 +114,10 @@ def learn(
     seed: int = 0,
     step: Step | None = None,
 ) -> Learned:
-    """The better one of a linear probe and a cache model, by cross-validation, learned from all n images.
+    """Select a linear probe or a cache model by cross-validation, and train it on all n images.
 
-    ``rows`` (n, dim) and ``words`` (classes, dim), of the names of the classes, are :func:`prepared`. The same
-    arguments give the same probe. ``even``: each class counts the same, however many images it has; not where an
-    image may have several.
+    ``rows`` (n, dim) and ``words`` (classes, dim), the class names, are :func:`prepared`. Deterministic. ``even``:
+    classes are weighted equally whatever their size; ignored where an image may have several.
     """
     even = even and targets.ndim == 1
     kept, number = _judgeable(targets, classes, groups)
@@ -138,9 +142,9 @@ def learn(
 
 
 def _judgeable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Ids]:
-    """Positions of the images, and the classes, that can be held out: of classes with two groups or more.
+    """Return positions of the images, and the classes, that can be held out: classes with at least two groups.
 
-    The others would only ever be the wrong answer, and settings would be chosen that never give it.
+    Other classes could only be wrong answers, and settings that never predict them would be favoured.
     """
     if targets.ndim == 2:
         kinds = strata(targets)
@@ -167,6 +171,7 @@ def _judged(
     seed: int,
     step: Step | None,
 ) -> tuple[Judged, ...]:
+    """Cross-validate both kinds of probe."""
     folds = list(_draws(targets, groups, seed))
     return (
         _best_linear(rows, targets, classes, groups, folds, even, step),
@@ -177,6 +182,7 @@ def _judged(
 def fitted(
     best: Judged, rows: Float32, targets: Targets, classes: int, words: Float32 | None, even: bool, seed: int
 ) -> Linear | Cache:
+    """Train the chosen kind on all images."""
     if best.method == "linear":
         (found,) = linear.fit(rows, targets, classes, [best.settings["strength"]], even=even)
         return found
@@ -189,8 +195,8 @@ def fitted(
 
 @dataclass(slots=True, eq=False)
 class _Held:
-    """What one setting says of the images that were held out: logits, targets, and of which image and fold each is,
-    and how much it counts."""
+    """Predictions of one setting for held-out images: logits and targets, with the image, fold and weight of each
+    row."""
 
     logits: npt.NDArray[Any]
     targets: Targets
@@ -199,18 +205,21 @@ class _Held:
     weights: npt.NDArray[np.float64]
 
     def loss(self) -> float:
-        """Of what is true, with the temperature that suits it best: what settings are chosen by. Accuracy is coarse
-        where few images are held out, and the more settings there are, the more it flatters the best of them."""
+        """Log loss at the best temperature, by which settings are chosen.
+
+        Accuracy is coarse with few held-out images, and flatters the best of many settings.
+        """
         temperature = calibration.temperature_of(self.logits, self.targets, self.weights)
         each = calibration.losses(self.logits, self.targets, temperature)
         return float(np.average(each, weights=self.weights))
 
     def judged(self, method: str, settings: Settings, groups: Ids) -> Judged:
+        """Compute the validation result of this setting."""
         temperature = calibration.temperature_of(self.logits, self.targets, self.weights)
         chances = np.empty(self.logits.shape, np.float32)
         for fold in np.unique(self.fold):
             mine = self.fold == fold
-            # Where there is one fold only, its own has to do.
+            # With a single fold, use its own.
             other = ~mine if (~mine).any() else mine
             own = calibration.temperature_of(self.logits[other], self.targets[other], self.weights[other])
             chances[mine] = calibration.probabilities(self.logits[mine], own, self.targets.ndim == 2)
@@ -294,7 +303,7 @@ def _held(parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids,
 
 
 def _splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:
-    """Positions that are learned from, and those held out."""
+    """Yield the positions to train on, and those held out."""
     for fold in draws:
         for number in range(int(fold.max()) + 1):
             if (tested := np.flatnonzero(fold == number)).size:
@@ -305,7 +314,7 @@ def _splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:
 
 
 def strata(targets: Targets) -> Ids:
-    """(n,): one class of each image: where it may have several the rarest it has, else one more."""
+    """Return one class for each image (n,): the rarest it has, or an extra class for none."""
     if targets.ndim == 1:
         return targets
     rare = np.where(targets, targets.sum(axis=0), len(targets) + 1)
@@ -314,7 +323,7 @@ def strata(targets: Targets) -> Ids:
 
 
 def folds_of(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
-    """(n,): in which fold each image is held out; -1: in none, since its class has no other group."""
+    """Return the fold in which each image is held out (n,), -1 for none where its class has no other group."""
     generator = np.random.default_rng(seed)
     kinds = strata(targets)
     _, first = np.unique(groups, return_index=True)
@@ -323,13 +332,14 @@ def folds_of(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
     for kind in np.unique(of_group):
         mine = generator.permutation(np.flatnonzero(of_group == kind))
         if len(mine) > 1:
-            # All classes begin with the same fold: each loses as many, so that none is rarer for being held out.
+            # All classes start with the same fold: each loses equally many, so that holding out makes none rarer.
             fold[mine] = np.arange(len(mine)) % folds
     found: Ids = fold[groups]
     return found
 
 
 def _draws(targets: Targets, groups: Ids, seed: int) -> Iterator[Ids]:
+    """Yield several random assignments of folds."""
     groups = np.unique(groups, return_inverse=True)[1]
     times = next((times for most, times in _DRAWS if len(targets) <= most), 1)
     for n in range(times):
@@ -337,7 +347,10 @@ def _draws(targets: Targets, groups: Ids, seed: int) -> Iterator[Ids]:
 
 
 def sampled(targets: Targets, most: int, seed: int, *, evenly: bool = False) -> Ids:
-    """Positions, ascending, of at most so many images, class by class: each by its size, or (``evenly``) as many."""
+    """Draw positions, ascending, of at most ``most`` images, stratified by class.
+
+    Classes are represented by size, or (``evenly``) equally.
+    """
     if len(targets) <= most:
         return np.arange(len(targets))
     kinds = strata(targets)

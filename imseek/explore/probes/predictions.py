@@ -1,4 +1,4 @@
-"""What a probe says, kept: as derived columns, and as tags."""
+"""Stored predictions of a probe: derived columns, and tags."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from imseek.explore.probes.inference import Said
 from imseek.explore.probes.probe_store import KIND, Probe
 from imseek.explore.score_columns import BY_PROBE, check_name
 
-#: The kind of model that says how columns were made.
+#: Kind of the record that says how columns were made.
 RECORD: Final = "labels"
-#: Characters of a name of columns: `_score` fits behind it.
+#: Longest name of columns; the suffix `_score` still fits.
 _LONGEST: Final = 58
 
 
 def check_columns(root: Path, name: str, probe: str) -> None:
-    """Raises UsageError for what cannot name a set of columns of a probe."""
+    """Raise UsageError where a probe's columns cannot have this name."""
     kind = KIND if name == probe else BY_PROBE
     columns = (name, f"{name}_score")
     check_name(Reader(root), name, kind, columns, replace=True, longest=_LONGEST)
 
 
 def save(root: Path, name: str, probe: Probe, said: Said, where: str | None, threshold: float) -> int:
-    """Store the two columns with a record of how they were made; the probe's own name has the probe for that."""
+    """Store the two columns and return the generation.
+
+    Under a name other than the probe's own, a record of their origin is stored too.
+    """
     info = probe.info
     model = probe.model
     if name != info.name:
@@ -48,13 +51,15 @@ def save(root: Path, name: str, probe: Probe, said: Said, where: str | None, thr
 
 
 def provenance(probe: str) -> str:
-    """Of the tags that a probe gives."""
+    """Provenance of the tags that a probe gives."""
     return f"{KIND} {probe}"
 
 
 def tag(root: Path, probe: Probe, said: Said, threshold: float) -> tuple[int, int, int]:
-    """Give tags, take back those of the probe that do not hold any more; how many of each, and how many images were
-    left as somebody else has tagged them."""
+    """Add the probe's tags and remove its outdated ones.
+
+    Returns the numbers of tags added and removed, and of images left alone because they have a tag from elsewhere.
+    """
     classes = probe.info.classes
     by = provenance(probe.info.name)
     if said.marks is None:
@@ -77,6 +82,6 @@ def tag(root: Path, probe: Probe, said: Said, threshold: float) -> tuple[int, in
 
 
 def drop(root: Path, name: str) -> int:
-    """Forget a probe, its columns and its tags, in one commit; returns how many tags went."""
+    """Delete a probe with its columns and tags in one commit; return the number of tags removed."""
     _, gone = derived_results.forget(root, name, "probe drop", given_by=provenance(name))
     return gone

@@ -1,4 +1,4 @@
-"""Probes as models of a collection (docs/format.md, Models), and what they say."""
+"""Probes stored as models of a collection (docs/format.md, Models)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ _SCORERS: Final[Mapping[str, type[Linear] | type[Cache]]] = {"linear": Linear, "
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """``learned`` are the ids it learned from, ``contents`` (m, 4) int64 the sha256 of their files."""
+    """A stored probe. ``learned`` are the ids of its training images, ``contents`` (m, 4) int64 the sha256 of their
+    files."""
 
     info: ProbeInfo
     labels: Labels
@@ -42,11 +43,12 @@ class Probe:
     model: Model
 
     def logits(self, rows: Float32) -> Float32:
-        """(m, dim) unit rows → (m, classes) float32."""
+        """Compute logits: (m, dim) unit rows → (m, classes) float32."""
         return self.scorer.logits(prepared(rows, self.centre))
 
     def probabilities(self, rows: Float32) -> npt.NDArray[np.float32]:
-        """(m, dim) unit rows → (m, classes); they sum to 1 unless an image may have several."""
+        """Compute probabilities: (m, dim) unit rows → (m, classes); they sum to 1 unless an image may have several
+        classes."""
         return calibration.probabilities(self.logits(rows), self.info.temperature, self.info.several)
 
 
@@ -58,7 +60,7 @@ def made(
     where: str | None,
     space: SpaceInfo,
 ) -> Model:
-    """A probe to be stored."""
+    """Build the model that stores a probe."""
     found = taught.learned
     facts = {
         "method": found.scorer.name,
@@ -80,7 +82,7 @@ def made(
 
 
 def probe_of(model: Model) -> Probe:
-    """Raises CorruptCollectionError for what is no probe that this imseek knows."""
+    """Read a probe from a model. Raises CorruptCollectionError where this imseek cannot."""
     facts = model.facts
     try:
         scorer = _SCORERS[facts["method"]].of_arrays(model.arrays, facts["settings"])
@@ -108,7 +110,7 @@ def probe_of(model: Model) -> Probe:
 
 
 def find(root: Path, name: str) -> Probe:
-    """Raises UsageError, with near matches, where there is no probe of the name."""
+    """Find a probe by name. Raises UsageError, with similar names."""
     model = models.find(root, name)
     if model is None or model.kind != KIND:
         there = [one.name for one in models.of_kind(root, KIND)]
@@ -121,7 +123,7 @@ def find(root: Path, name: str) -> Probe:
 
 
 def check_free(root: Path, name: str, *, replace: bool) -> None:
-    """Raises UsageError where the name cannot be that of a new probe."""
+    """Raise UsageError where a new probe cannot have this name."""
     models.check_name(name)
     before = models.find(root, name)
     if before is None:
@@ -136,7 +138,7 @@ def check_free(root: Path, name: str, *, replace: bool) -> None:
 
 
 def space_of(reader: Reader, probe: ProbeInfo) -> SpaceInfo:
-    """The space whose vectors a probe can judge. Raises EncoderMismatchError where there is none now."""
+    """Return the space with the vectors a probe was trained on. Raises EncoderMismatchError where there is none now."""
     for space in reader.current.image_spaces:
         if space.fingerprint == probe.fingerprint:
             return space
@@ -149,7 +151,7 @@ def space_of(reader: Reader, probe: ProbeInfo) -> SpaceInfo:
 
 
 def chosen_space(reader: Reader, said: str | None) -> SpaceInfo:
-    """The space of a number or an encoder; the first where none is named. Raises UsageError."""
+    """Find a space by number or encoder; by default the first. Raises UsageError."""
     spaces = reader.current.image_spaces
     if said is None:
         return spaces[0]

@@ -1,5 +1,4 @@
-"""Proposals of what to label next, for a collection: :mod:`imseek.explore.probes.active_learning` without what is
-known."""
+"""Propose images to label next (:mod:`imseek.explore.probes.active_learning`), without copies of labelled ones."""
 
 from __future__ import annotations
 
@@ -23,15 +22,15 @@ from imseek.types import Float32, Progress, ProgressCallback
 from imseek.types.probes import Proposal, Proposals
 
 PHASE: Final = "looking"
-#: So many images are clustered at most, evenly taken.
+#: Maximum number of images to cluster, evenly spaced.
 _MOST: Final = 20_000
-#: So many times as many more are found than are wanted, since copies go.
+#: Spare candidates per requested image, because copies are dropped.
 _SPARE: Final = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Classes:
-    """What gives probabilities to unit rows."""
+    """A classifier of unit rows."""
 
     names: tuple[str, ...]
     several: bool
@@ -40,6 +39,7 @@ class _Classes:
     temperature: float
 
     def chances(self, rows: Float32) -> Float32:
+        """Probabilities (m, classes)."""
         logits = self.scorer.logits(model_selection.prepared(rows, self.centre))
         return calibration.probabilities(logits, self.temperature, self.several)
 
@@ -53,8 +53,7 @@ def propose(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Proposals:
-    """n images, or as many as there are, to be labelled next. Raises UsageError, MissingExtraError,
-    InterruptedError."""
+    """Propose up to n images to label next. Raises UsageError, MissingExtraError, InterruptedError."""
     labelled, notes = _known(reader, labels, vectors)
     asked = _probe(reader, vectors, labels, labelled, probe)
     known = np.empty(0, np.int64) if labelled is None else labelled.ids
@@ -83,7 +82,7 @@ def propose(
 
 
 def _known(reader: Reader, labels: Labels, vectors: Vectors) -> tuple[Labelled | None, tuple[str, ...]]:
-    """What is labelled by now; a tag that no image has yet is no error here."""
+    """Read the present labels; a tag without images is not an error here."""
     notes: tuple[str, ...] = ()
     if labels.kind == "tags" and labels.names:
         there = {tag for tag, _, _ in tag_reader.counts(reader.root)}
@@ -103,6 +102,7 @@ def _known(reader: Reader, labels: Labels, vectors: Vectors) -> tuple[Labelled |
 def _probe(
     reader: Reader, vectors: Vectors, labels: Labels, labelled: Labelled | None, probe: Probe | None
 ) -> _Classes | None:
+    """Return the given probe, or one trained now; None where the labels cannot distinguish classes."""
     if probe is not None:
         info = probe.info
         return _Classes(info.classes, info.several, probe.centre, probe.scorer, info.temperature)
@@ -115,13 +115,15 @@ def _probe(
 
 
 def _tells_apart(labelled: Labelled) -> bool:
+    """Tell whether the labels suffice for training: two classes, or, with several per image, examples for and against
+    each."""
     if labelled.several:
         return all(0 < count < len(labelled) for count in labelled.counts())
     return len(labelled.classes) > 1
 
 
 def _typical(vectors: Vectors, known: Ids, free: Ids, n: int) -> Ids:
-    """n of the positions ``free``, and some to spare."""
+    """Choose n of the positions ``free``, and some to spare."""
     if not len(free):
         return free
     even = np.unique(np.linspace(0, len(free) - 1, min(len(free), _MOST)).astype(np.int64))
@@ -134,7 +136,8 @@ def _typical(vectors: Vectors, known: Ids, free: Ids, n: int) -> Ids:
 
 
 def _fresh(reader: Reader, vectors: Vectors, known: Ids, ids: Ids) -> tuple[Ids, int]:
-    """Without copies and near-duplicates of what is known, or of one that comes before; and how many went."""
+    """Drop copies and near-duplicates of labelled images and of earlier candidates; also return how many were
+    dropped."""
     if not len(ids):
         return ids, 0
     contents, hashes = holdout_groups.facts_of(reader, ids)
@@ -150,6 +153,7 @@ def _fresh(reader: Reader, vectors: Vectors, known: Ids, ids: Ids) -> tuple[Ids,
 
 
 def _told(reader: Reader, vectors: Vectors, ids: Ids, asked: _Classes | None) -> Proposals:
+    """Build the proposals, with the predicted class of each."""
     places = reader.places(ids.tolist())
     chances = None if asked is None or not len(ids) else asked.chances(vectors.of(ids))
     found = []
@@ -167,6 +171,6 @@ def _told(reader: Reader, vectors: Vectors, ids: Ids, asked: _Classes | None) ->
 
 
 def check_count(n: int) -> None:
-    """Raises UsageError."""
+    """Raise UsageError unless 1 to 1,000 images are requested."""
     if not 0 < n <= 1000:
         raise UsageError(f"so many images cannot be proposed: {n}", hint="from 1 to 1,000")

@@ -1,4 +1,4 @@
-"""From labelled images of a collection to a probe."""
+"""Train a probe from labelled images of a collection."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback
 
 PHASE: Final = "learning"
-#: So many classes are named in a remark.
+#: Maximum number of classes to name in a note.
 _NAMED: Final = 5
-#: Of more labelled images than these a sample is learned from, or judged by: their vectors are in memory.
+#: Maximum number of labelled images whose vectors are held in memory; larger sets are sampled.
 MOST: Final = 50_000
 
 
 def check_installed() -> None:
-    """Raises MissingExtraError where there is nothing to learn with (scikit-learn, which brings SciPy)."""
+    """Raise MissingExtraError where scikit-learn (which brings SciPy) is missing."""
     if find_spec("sklearn") is None:
         raise MissingExtraError("scikit-learn", "explore")
 
 
 def thinned(labelled: Labelled, seed: int = 0) -> Labelled:
-    """As many as can be in memory, of each class by its size, with a note where there are more."""
+    """Limit the labelled images to what fits in memory, stratified by class, with a note."""
     if len(labelled) <= MOST:
         return labelled
     note = f"{len(labelled):,} images are labelled: a sample of {MOST:,} counts"
@@ -42,7 +42,7 @@ def thinned(labelled: Labelled, seed: int = 0) -> Labelled:
 
 
 class Steps:
-    """Tells how far learning is, and whether it is to stop."""
+    """Reports training progress and checks for cancellation."""
 
     def __init__(self, progress: ProgressCallback | None, stop: threading.Event | None) -> None:
         self._progress = progress
@@ -50,7 +50,7 @@ class Steps:
         self._began = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        """Raises InterruptedError."""
+        """Report progress. Raises InterruptedError."""
         if self._stop is not None and self._stop.is_set():
             raise InterruptedError
         if self._progress is not None:
@@ -58,7 +58,7 @@ class Steps:
 
 
 def check_classes(labelled: Labelled) -> None:
-    """Raises UsageError where there is nothing to tell apart."""
+    """Raise UsageError where the labels distinguish nothing."""
     classes = labelled.classes
     if labelled.several:
         for name, count in zip(classes, labelled.counts(), strict=True):
@@ -77,8 +77,8 @@ def check_classes(labelled: Labelled) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taught:
-    """What was learned, from rows less ``centre`` (dim,); the ``contents`` of the images it was learned from, and
-    what is to be said."""
+    """A trained model for rows minus ``centre`` (dim,), the ``contents`` of its training images, and notes for the
+    user."""
 
     learned: model_selection.Learned
     centre: Float32
@@ -95,8 +95,8 @@ def taught(
     even: bool = True,
     step: model_selection.Step | None = None,
 ) -> Taught:
-    """A probe from what is labelled of ``vectors``; ``even`` and ``step`` as for
-    :func:`learning.learn`."""
+    """Train a probe on the labelled images among ``vectors``; ``even`` and ``step`` as for
+    :func:`model_selection.learn`."""
     rows = vectors.of(labelled.ids)
     contents, hashes = holdout_groups.facts_of(reader, labelled.ids)
     groups = holdout_groups.groups(contents, hashes, rows)
@@ -120,6 +120,7 @@ def taught(
 
 
 def _remarks(labelled: Labelled, groups: Ids) -> list[str]:
+    """Describe problems of the labels: copies, classes with one image, contradictions."""
     kinds = model_selection.strata(labelled.targets)
     said = []
     if copies := len(groups) - len(np.unique(groups)):

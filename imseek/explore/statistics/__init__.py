@@ -1,1 +1,1 @@
-"""A collection as a set of data: quality of pictures, balance of classes, what one collection lacks beside another."""
+"""A collection as a dataset: image quality, class balance, leakage between splits, coverage."""

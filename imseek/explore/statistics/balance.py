@@ -1,4 +1,4 @@
-"""How evenly images are spread over classes."""
+"""Class balance: how evenly images are distributed over classes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ TAG: Final = "tag"
 
 
 class Classes:
-    """Which images are in which class: (n,) numbers of classes and ids, a row for each image in a class.
+    """Class membership: (n,) class numbers and ids, one row for each image in each of its classes.
 
-    ``by`` is ``"tag"``, or a column that a filter can name, ``folder`` too. What has no value there is in no class.
+    ``by`` is ``"tag"``, or a column available in filters, including ``folder``. Images without a value are in no class.
     Raises QueryError for an unknown column.
     """
 
@@ -38,12 +38,13 @@ class Classes:
         self.number, self.ids = (np.concatenate(part) for part in zip(*members, strict=True))
 
     def sizes(self) -> Ids:
-        """(classes,)"""
+        """Number of images in each class (classes,)."""
         return np.bincount(self.number, minlength=len(self.names))
 
 
 def effective(sizes: Sequence[int]) -> float | None:
-    """exp(−Σ p log p), Hill's number of order 1 (M. O. Hill, "Diversity and evenness", 1973); None where all are 0."""
+    """Hill number of order 1, exp(−Σ p log p) (M. O. Hill, "Diversity and evenness", 1973); None where all sizes are
+    0."""
     total = sum(sizes)
     if not total:
         return None
@@ -51,12 +52,13 @@ def effective(sizes: Sequence[int]) -> float | None:
 
 
 def ratio(sizes: Iterable[int]) -> float | None:
-    """The largest over the smallest."""
+    """Size of the largest class over that of the smallest non-empty one; None without any."""
     there = [n for n in sizes if n]
     return max(there) / min(there) if there else None
 
 
 def _number(numbers: dict[str, int], text: str) -> int:
+    """Return the number of a class, adding it if it is new."""
     return numbers.setdefault(text, len(numbers))
 
 
@@ -73,7 +75,7 @@ def _text(value: Any, kind: Kind) -> str:
 
 
 def _tags(reader: Reader) -> Iterable[tuple[Ids, list[str | None]]]:
-    """But for those that mark duplicates, and those of images that are not searched now."""
+    """Yield tags of live images, without those that mark duplicates."""
     live = np.concatenate(
         [np.empty(0, np.int64)]
         + [np.delete(reader.shard_ids(s), reader.dead_rows(s)) for s in reader.current.shards]

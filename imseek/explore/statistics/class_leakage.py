@@ -1,4 +1,4 @@
-"""Of images that are there more than once, which classes they are in: repeated within one, or leaked into another."""
+"""Duplicates by class: repeated within one class, or leaked between classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from imseek.types import DuplicateKind, Repeats
 
 
 def within(repeats: Repeats, classes: Mapping[int, Collection[str]]) -> Counter[str]:
-    """By class, how many of its images have an equal one, or one of a pair, in it. ``classes`` of each image."""
+    """Count, by class, the images with an equal or paired image in the same class. ``classes`` maps each image to its
+    own."""
     of, mates = _classes_of(repeats, classes), _mates(repeats)
     found: Counter[str] = Counter()
     for content, counts in of.items():
@@ -25,15 +26,18 @@ def within(repeats: Repeats, classes: Mapping[int, Collection[str]]) -> Counter[
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """``counts``: by class and other class, how many images of the one are exactly in the other, and how many only as
-    the same picture. ``groups``: images that are tied by pairs, of more than one class, with the loosest kind."""
+    """Duplicates shared between classes.
+
+    ``counts`` maps (class, other class) to the number of images with an exact copy in the other, and of those with only
+    the same picture. ``groups`` are images of several classes connected by pairs, with the loosest kind.
+    """
 
     counts: Mapping[tuple[str, str], tuple[int, int]]
     groups: Sequence[tuple[DuplicateKind, Sequence[int]]]
 
 
 def across(repeats: Repeats, class_of: Mapping[int, str]) -> Leaks:
-    """Of classes of which each image is in one at most."""
+    """Find duplicates shared between classes, where each image is in at most one class."""
     of = _classes_of(repeats, {image_id: (name,) for image_id, name in class_of.items()})
     mates = _mates(repeats)
     exact: Counter[tuple[str, str]] = Counter()

@@ -1,4 +1,4 @@
-"""Two collections beside each other: what each has that the other lacks."""
+"""Compare two collections: what each has that the other lacks."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ def compared(
     progress: ProgressCallback | None,
     stop: threading.Event,
 ) -> CoverageReport:
+    """Compare two open collections and report both directions.
+
+    Raises UsageError for a collection compared with itself, or without a common encoder.
+    """
     readers = first.reader, second.reader
     if readers[0].identity.uuid == readers[1].identity.uuid:
         raise UsageError("a collection cannot be compared with itself", hint="name two")
@@ -74,7 +78,7 @@ def compared(
             nearest = knn_graph.between(each[0], each[1], 1, ending)
             before += len(each[0])
     except InterruptedError:
-        pass  # What follows ends at once.
+        pass  # The remaining work stops at once.
     for n in (0, 1):
         mine, theirs, known = sets[n], sets[1 - n], nearest[n]
         found = None
@@ -97,7 +101,7 @@ def compared(
 
 
 def _at_once(sets: Sequence[covering.Neighbours], most: int) -> bool:
-    """Whether all images are asked about and would be compared with all: then products of blocks take a fraction."""
+    """Tell whether all images are compared with all others exactly; block products are then several times faster."""
     return all(one.index.exact and len(one.vectors) <= most for one in sets)
 
 
@@ -122,11 +126,14 @@ def _side(
     groups: int,
     examples: int,
 ) -> CoverageSide:
-    """``found`` is how strange the images at the positions ``asked`` are, and their nearest cosines; without ``least``,
-    all are lacking."""
+    """Report one side.
+
+    ``found`` holds the strangeness of the images at positions ``asked`` and their nearest cosines. ``least`` is the
+    threshold: None where all images count as lacking, NaN where the work was stopped first.
+    """
     cosines = np.full(len(mine), np.nan, np.float32)
     if least is not None and math.isnan(least):
-        least, lacking = None, asked[:0]  # Stopped before it was known.
+        least, lacking = None, asked[:0]  # Stopped before the threshold was known.
     elif found is None or least is None:
         lacking = asked if least is None else asked[:0]
     else:
@@ -153,6 +160,7 @@ def _values(cosine: np.float32) -> dict[str, float]:
 
 
 def _shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo]:
+    """Return the spaces of an encoder that both collections have. Raises UsageError where there is none."""
     found = shared_space(one, other)
     if found is None:
         theirs = one.current.image_spaces[0].encoder

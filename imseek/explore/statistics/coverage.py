@@ -1,12 +1,12 @@
-"""What one set of vectors has that another lacks.
+"""Find what one set of vectors has that another lacks.
 
-How strange an image is to a set: its cosine with the nearest image of the set is compared with that image's own
-reach, the cosine with its fifth neighbour, so that sparse parts of a set reach further (after T. Kynkäänniemi et al.,
-"Improved precision and recall metric for assessing generative models", 2019, whose balls around images are of that
-kind); and the mean is taken with the five nearest images of its own set, since what is lacking is rarely alone. It is
-lacking where it is stranger to the set than nearly all images of the set are to the rest of it, as in conformal anomaly
-detection (R. Laxhammar and G. Falkman, 2015). So the threshold comes from the set itself, and the share that would be
-listed if nothing were lacking is known. bench/dataset.py measures it.
+The strangeness of an image to a set is the reach of the nearest image in the set (its cosine with its own fifth
+neighbour) minus the cosine between the two. Sparse parts of a set thus reach further (after T. Kynkäänniemi et al.,
+"Improved precision and recall metric for assessing generative models", 2019, who use such balls around images). It is
+averaged with that of the image's five nearest neighbours in its own set, because lacking images rarely come alone. An
+image is lacking if it is stranger to the set than nearly all images of the set are to the rest of it, as in conformal
+anomaly detection (R. Laxhammar and G. Falkman, 2015). The threshold thus comes from the set itself, and the share
+listed when nothing is lacking is known. bench/dataset.py measures it.
 """
 
 from __future__ import annotations
@@ -22,41 +22,43 @@ from imseek.explore import knn_graph
 from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import Float32
 
-#: The share of images that is listed where nothing is lacking.
+#: Share of images listed where nothing is lacking.
 EXPECTED: Final = 0.05
-#: The neighbour that tells the reach of an image, and how many of its own share in what is said of an image.
+#: Rank of the neighbour that defines an image's reach, and number of own neighbours to average over.
 NEIGHBOURS: Final = 5
-#: Of more images, so many are asked about.
+#: Maximum number of images to compare; larger sets are sampled.
 MOST: Final = 100_000
-#: Of a set, so many images tell how strange its own are to it.
+#: Sample size for the strangeness of a set's own images.
 SAMPLE: Final = 2048
-#: Images that the distance of two sets is computed from: so many of each.
+#: Sample size of each set for the distance between two sets.
 MMD_SAMPLE: Final = 2048
-#: Bandwidth and factor as S. Jayasumana et al., "Rethinking FID: towards a better evaluation metric for image
-#: generation" (2024), have them for unit vectors of CLIP.
+#: Bandwidth and scale for unit CLIP vectors from S. Jayasumana et al., "Rethinking FID: towards a better evaluation
+#: metric for image generation" (2024).
 _SIGMA: Final = 10.0
 _SCALE: Final = 1000.0
-#: Queries that an index is asked at the same time.
+#: Queries sent to an index at once.
 _BLOCK: Final = 1024
-#: Rounds in which the centres of groups settle.
+#: Maximum number of k-means iterations.
 _ROUNDS: Final = 8
 
 
 class Neighbours:
-    """The images of a set, which an index finds. Memory: 64 bytes for each, beside the vectors' own."""
+    """Nearest-neighbour search in a set of images. Memory: 64 bytes for each image, besides the vectors' own."""
 
     def __init__(self, vectors: Vectors, index: VectorIndex) -> None:
         self.vectors = vectors
         self.index = index
         allowed = IdSet(vectors.ids)
         self._allowed = None if len(allowed) == len(index) else allowed
-        #: By position, the nearest others, and their cosines, one more; NaN until somebody asks.
+        #: By position: nearest others, and their cosines (one more); NaN until they are computed.
         self._around = np.full((len(vectors), NEIGHBOURS), -1, np.int64)
         self._cosines = np.full((len(vectors), NEIGHBOURS + 1), np.nan, np.float32)
 
     def nearest(self, rows: Float32, count: int, but: Ids | None = None) -> tuple[Ids, Float32]:
-        """Positions (m, count) of the images nearest to ``rows`` (m, dim), and their cosines; of each row the image
-        ``but`` is left out. -1 and -1 where there are no more, and for a row of zeros."""
+        """Find the images nearest to ``rows`` (m, dim): positions (m, count) and cosines.
+
+        The image ``but`` of each row is left out. Missing neighbours, and all of a row of zeros, are -1 and -1.
+        """
         positions, cosines = np.full((len(rows), count), -1), np.full((len(rows), count), -1, np.float32)
         some = np.flatnonzero(rows.any(axis=1))
         for start in range(0, len(some), _BLOCK):
@@ -70,13 +72,15 @@ class Neighbours:
         return positions, cosines
 
     def learn(self, tell: Callable[[int], None]) -> None:
-        """The neighbours of all images of the set at once, in half the time that an exact index takes."""
+        """Compute the neighbours of all images of the set, in half the time of an exact index."""
         around, self._cosines = knn_graph.within(self.vectors, NEIGHBOURS + 1, tell)
         self._around = around[:, :NEIGHBOURS]
 
     def own(self, positions: Ids) -> tuple[Ids, Float32]:
-        """The NEIGHBOURS others of the set that are nearest to each of these images, (m, 5) positions, and cosines
-        (m, 6), of one more; -1 where there are no more. An image is looked up once."""
+        """Return the NEIGHBOURS nearest others (m, 5) of these images as positions, and cosines (m, 6), one more.
+
+        Missing ones are -1. Each image is looked up only once.
+        """
         new = np.unique(positions[np.isnan(self._cosines[positions, 0])])
         for start in range(0, len(new), _BLOCK):
             part = new[start : start + _BLOCK]
@@ -86,8 +90,11 @@ class Neighbours:
         return self._around[positions], self._cosines[positions]
 
     def reach(self, positions: Ids, asking: Ids | None = None) -> Float32:
-        """(m,) the cosine of images with their fifth neighbour, or with the last where there are fewer; -1 where there
-        is none. ``asking``, the positions of others of the set: each is not counted among the neighbours of the one."""
+        """Return each image's reach (m,): its cosine with its fifth neighbour, or with the last where there are fewer.
+
+        -1 where there is none. ``asking`` are positions of images of the set that are not to count as neighbours, one
+        for each.
+        """
         around, cosines = self.own(positions)
         last = np.maximum((cosines > -1).sum(axis=1) - 1, 0)
         rows = np.arange(len(positions))
@@ -97,14 +104,16 @@ class Neighbours:
         return np.where((around == asking[:, np.newaxis]).any(axis=1), cosines[rows, last], usual)
 
     def own_strangeness(self, positions: Ids) -> Float32:
-        """(m,) how strange images of the set are to the rest of it."""
+        """Strangeness of images of the set to the rest of it (m,)."""
         around, cosines = self.own(positions)
         return self.strangeness(around[:, 0], cosines[:, 0], positions)
 
     def strangeness(self, found: Ids, cosines: Float32, asking: Ids | None = None) -> Float32:
-        """(m,) by how much the image at the position ``found`` (m,), the nearest one to another image, falls short of
-        its own reach; ``cosines`` (m,) are theirs. ``asking`` (m,) are positions of the others, where these are images
-        of the set itself."""
+        """Strangeness (m,) of images whose nearest in the set are ``found`` (m,), with ``cosines`` (m,).
+
+        ``asking`` (m,) are the positions of the images themselves, where they belong to the set. 2 where nothing was
+        found.
+        """
         there = found >= 0
         strange = np.full(len(found), 2, np.float32)
         reach = self.reach(found[there], None if asking is None else asking[there])
@@ -119,9 +128,12 @@ def strange_to(
     tell: Callable[[int], bool],
     nearest: tuple[Ids, Float32] | None = None,
 ) -> tuple[Float32, Float32] | None:
-    """(n,) how strange the images at the positions ``chosen`` (n,) of one set are to another, and the cosine with the
-    nearest. ``tell`` gets how many were looked up, of two each, and says whether to stop: None then. ``nearest``, where
-    that is known, is the position in the other set, (m,), and the cosine, (m,), of the nearest to each of one set."""
+    """Strangeness (n,) of the images at positions ``chosen`` (n,) of one set to another, and the cosine with the
+    nearest.
+
+    ``tell`` receives the progress, out of twice n, and returns True to stop: the result is then None. ``nearest``, if
+    known, holds for each image of ``mine`` the position (m,) of its nearest in the other set, and the cosine (m,).
+    """
     vectors = mine.vectors
     around = np.empty((len(chosen), NEIGHBOURS), np.int64)
     for start in range(0, len(chosen), _BLOCK):
@@ -145,7 +157,8 @@ def strange_to(
 
 
 def threshold(theirs: Neighbours, expected: float = EXPECTED) -> float | None:
-    """How strange all but the share ``expected`` of a set are to the rest of it, by a sample; None below two images."""
+    """Strangeness that all but a share ``expected`` of a set stay below, by a sample; None for fewer than two
+    images."""
     if len(theirs.vectors) < 2:
         return None
     chosen = sample(len(theirs.vectors), SAMPLE)
@@ -157,7 +170,7 @@ def threshold(theirs: Neighbours, expected: float = EXPECTED) -> float | None:
 
 
 def _with_neighbours(alone: Float32, positions: Ids, around: Ids) -> Float32:
-    """(m,) the mean of what is said of images and of those ``around`` them, (m, k) positions, -1 for none."""
+    """Average (m,) the values of images with those of the images ``around`` them, (m, k) positions, -1 for none."""
     there = around >= 0
     total = alone[positions] + np.where(there, alone[around], 0).sum(axis=1)
     mean: Float32 = (total / (1 + there.sum(axis=1))).astype(np.float32)
@@ -165,9 +178,12 @@ def _with_neighbours(alone: Float32, positions: Ids, around: Ids) -> Float32:
 
 
 def mmd(a: Vectors, b: Vectors) -> float | None:
-    """1000 times the squared maximum mean discrepancy, without bias (A. Gretton et al., "A kernel two-sample test",
-    2012, eq. 3), of samples, with a Gaussian kernel of σ = 10 on unit vectors. Near 0, or just below, where the sets
-    are alike; None with fewer than two images in one of them."""
+    """1000 times the unbiased squared maximum mean discrepancy of samples, with a Gaussian kernel of σ = 10 on unit
+    vectors.
+
+    A. Gretton et al., "A kernel two-sample test", 2012, eq. 3. Near 0, or slightly below, for similar sets; None where
+    one has fewer than two images.
+    """
     if min(len(a), len(b)) < 2:
         return None
     x, y = (one.at(sample(len(one), MMD_SAMPLE)).astype(np.float64) for one in (a, b))
@@ -175,7 +191,7 @@ def mmd(a: Vectors, b: Vectors) -> float | None:
 
 
 def _mean_kernel(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], same: bool = False) -> float:
-    """The mean of k over pairs; where x is y, of different ones only."""
+    """Mean of the kernel over pairs; with ``same``, without the diagonal."""
     squared = (x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * x @ y.T
     kernel = np.exp(-np.maximum(squared, 0) / (2 * _SIGMA**2))
     if same:
@@ -184,11 +200,11 @@ def _mean_kernel(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], same: b
 
 
 def grouped(vectors: Vectors, positions: Ids, groups: int) -> list[Ids]:
-    """``positions`` of ``vectors`` in at most so many groups of what is alike, the largest first; in each the most
-    typical first.
+    """Group similar images: at most ``groups`` groups of ``positions``, largest first, the most typical image first in
+    each.
 
-    Centres are begun farthest-first (T. Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985),
-    so that what is rare has one too, and settle as in spherical k-means (I. Dhillon and D. Modha, 2001).
+    Centres are initialised farthest-first (T. Gonzalez, "Clustering to minimize the maximum intercluster distance",
+    1985), so that rare content gets one too, and refined by spherical k-means (I. Dhillon and D. Modha, 2001).
     """
     if not len(positions) or groups < 1:
         return []
@@ -209,7 +225,7 @@ def _farthest_first(vectors: Vectors, positions: Ids, groups: int) -> Float32:
     mean = sum((rows.sum(0) for _, rows in _blocks(vectors, positions)), np.zeros(vectors.dim, np.float32))
     norm = float(np.linalg.norm(mean)) or 1.0
     closest = np.full(len(positions), -np.inf, np.float32)
-    for part, rows in _blocks(vectors, positions):  # The first is the most typical of all.
+    for part, rows in _blocks(vectors, positions):  # The first centre is the most typical image.
         closest[part] = rows @ (mean / norm)
     chosen = [int(np.argmax(closest))]
     closest[:] = -np.inf
@@ -247,7 +263,7 @@ def _blocks(vectors: Vectors, positions: Ids) -> Iterator[tuple[slice, Float32]]
 
 
 def sample(count: int, most: int) -> Ids:
-    """Positions, ascending; the same whenever it is asked for."""
+    """Draw at most ``most`` positions, ascending and always the same."""
     if count <= most:
         return np.arange(count)
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))

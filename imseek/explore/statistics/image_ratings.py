@@ -1,4 +1,4 @@
-"""Images of a list, with what they are listed for."""
+"""Rated images for lists in reports."""
 
 from __future__ import annotations
 
@@ -9,5 +9,6 @@ from imseek.types import Rated
 
 
 def rated(reader: Reader, shown: Sequence[tuple[int, Mapping[str, float]]]) -> tuple[Rated, ...]:
+    """Look up the places of images and attach their values."""
     places = reader.places([image_id for image_id, _ in shown])
     return tuple(Rated(image_id, places.get(image_id), values) for image_id, values in shown)

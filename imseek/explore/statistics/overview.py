@@ -1,4 +1,4 @@
-"""What the images of a collection are, counted."""
+"""Counts over the images of a collection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imseek.explore.statistics.balance import TAG, Classes
 from imseek.search.where.column_values import values
 from imseek.types import Contents, Spread
 
-#: Megapixels, bytes, and mean luminance, between which images are counted.
+#: Histogram edges for megapixels, bytes, and mean luminance.
 MEGAPIXELS: Final = (0, 0.1, 0.3, 1, 2, 4, 8, 12, 16, 24, 48, float("inf"))
 BYTES: Final = (0.0, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, float("inf"))
 LIGHT: Final = tuple(n / 20 for n in range(21))
@@ -33,7 +33,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def contents(reader: Reader) -> Contents:
-    """Reads the columns of all live images, a shard at a time. Raises StaleGenerationError, CorruptCollectionError."""
+    """Count over the columns of all live images, one shard at a time.
+
+    Raises StaleGenerationError, CorruptCollectionError.
+    """
     counted: dict[str, Counter[str]] = {name: Counter() for name in ("format", "camera", "year")}
     numbers: dict[str, list[Floats]] = {name: [np.empty(0)] for name in ("megapixels", "bytes", "luma_mean")}
     having: Counter[str] = Counter()
@@ -73,7 +76,7 @@ def contents(reader: Reader) -> Contents:
 
 
 def spread(found: Floats, edges: tuple[float, ...]) -> Spread:
-    """NaN is left out."""
+    """Compute the distribution of values, ignoring NaN."""
     known = found[~np.isnan(found)]
     places = np.clip(np.searchsorted(edges, known, side="right") - 1, 0, len(edges) - 2)
     counts = np.bincount(places, minlength=len(edges) - 1)

@@ -1,6 +1,6 @@
-"""Which pictures are blurred, dark, overexposed or near-empty, by the measures that are stored with them.
+"""Blurred, dark, overexposed or empty images, by their stored measures.
 
-Thresholds were chosen on half A of photographs, drawings and pages, as they are and altered: bench/dataset.py,
+Thresholds were chosen on half A of photographs, drawings and pages, original and altered: bench/dataset.py,
 docs/dataset.md.
 """
 
@@ -20,7 +20,7 @@ from imseek.search.where.column_values import numbers
 from imseek.types import Luma, QualityKind
 
 KINDS: Final[tuple[QualityKind, ...]] = get_args(QualityKind)
-#: By kind, the condition (docs/where.md), and by which measure, times a sign, a list is in order: the most first.
+#: By kind: the filter condition (docs/where.md), and the measure and sign that order a list, worst first.
 RULES: Final[Mapping[QualityKind, str]] = {
     "blurred": "luma_blur >= 0.7 AND (luma_edges > 0.002 OR luma_sd > 0.08)",
     "dark": "luma_mean <= 0.2",
@@ -39,7 +39,7 @@ Measures: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
 
 
 def flagged(of: Measures) -> dict[QualityKind, Bools]:
-    """By kind, which images are of it: as :data:`RULES` have it, on arrays (n,). NaN is of no kind."""
+    """Evaluate :data:`RULES` on arrays (n,), by kind. NaN meets no rule."""
     empty = (of["edges"] <= 0.002) & (of["sd"] <= 0.08)
     return {
         "blurred": (of["blur"] >= 0.7) & ~empty,
@@ -50,14 +50,14 @@ def flagged(of: Measures) -> dict[QualityKind, Bools]:
 
 
 def flags_of(luma: Luma) -> tuple[QualityKind, ...]:
-    """The kinds that one picture is of."""
+    """Return the kinds that apply to one image."""
     values = {name: np.nan if value is None else value for name, value in asdict(luma).items()}
     found = flagged({name: np.array([value]) for name, value in values.items()})
     return tuple(kind for kind, mask in found.items() if mask[0])
 
 
 def measures(reader: Reader, allowed: IdSet | None = None) -> tuple[Ids, Measures]:
-    """Ids (n,), ascending, of the live images, and the measures of each, NaN where there is none."""
+    """Return the ids (n,) of live images, ascending, and their measures, NaN where there are none."""
     ids, rows = numbers(reader, MEASURES.names)
     if allowed is not None:
         kept = allowed.marks(ids)

@@ -1,4 +1,4 @@
-"""The parts that a collection is split into: by a column, or by folders."""
+"""Parts of a collection, split by a column or by folders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from imseek.search.where.column_values import values
 def parts_of(
     reader: Reader, split: str | Mapping[str, Sequence[str | os.PathLike[str]]], allowed: IdSet | None
 ) -> tuple[dict[int, str], int]:
-    """Of each image that is in one, its part; and how many images there are."""
+    """Return the part of each image that is in one, and the total number of images.
+
+    Raises UsageError for tags, and for an image in two parts.
+    """
     images = reader.current.images if allowed is None else len(Vectors(reader, None, allowed))
     if isinstance(split, str):
         if split == spreading.TAG:
@@ -37,6 +40,7 @@ def parts_of(
 
 
 def _below(reader: Reader, folders: Sequence[str | os.PathLike[str]], allowed: IdSet | None) -> Ids:
+    """Return the ids of images below any of the folders."""
     wanted = [str(Path(folder).expanduser().absolute()).rstrip("/") + "/" for folder in folders]
     found: list[Ids] = [np.empty(0, np.int64)]
     for ids, (paths,) in values(reader, ["path"]):

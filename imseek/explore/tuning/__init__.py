@@ -1,1 +1,2 @@
-"""Steps of ``imseek tune``: examples → split by content → learning with an early stop → measuring what was held out."""
+"""Steps of ``imseek tune``: examples → split by content → training with early stopping → measurement on held-out
+data."""

@@ -1,4 +1,4 @@
-"""What belongs together because it is joined, directly or through others."""
+"""Connected components of a graph."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from imseek.data.vectors.base import Ids
 
 
 def connected(n: int, edges: Ids) -> Ids:
-    """(n,): the group of each, from 0 on, where ``edges`` (e, 2) join."""
+    """Return the component of each node (n,), counted from 0, for ``edges`` (e, 2)."""
     parent = list(range(n))
 
     def top(one: int) -> int:

@@ -1,7 +1,7 @@
-"""Who learns, who says when to stop, and who judges: three parts that share no content.
+"""Split examples into training, validation and held-out parts that share no content.
 
-Copies, the same picture in another size or format (hashes that differ in few bits), pictures that were judged the same,
-and pictures with the same caption are on one side. Tags are on all sides: what is held out is pictures, not words.
+Copies, the same image in another size or format (perceptual hashes that differ in few bits), images judged the same,
+and images with the same caption stay in one part. Tags occur in all parts: images are held out, not words.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from imseek.explore.tuning.connected_components import connected
 from imseek.explore.tuning.examples import Examples
 from imseek.search.near_duplicates import hamming
 
-#: Shares of the groups that stop the learning, and that judge it.
+#: Shares of the groups for validation (early stopping) and for the held-out part.
 VALIDATION: Final = 0.15
 HELD_OUT: Final = 0.3
-#: Groups that are needed: fewer could not show a gain.
+#: Minimum number of groups: fewer could not show a gain.
 LEAST: Final = 60
-#: Bits in which the hashes of one picture may differ.
+#: Maximum Hamming distance between hashes of one image.
 ALIKE: Final = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Positions of images (of :class:`Examples`) in each part, ascending, and the group of each image, from 0 on."""
+    """Positions of images (of :class:`Examples`) in each part, ascending, and the group of each image, from 0."""
 
     train: Ids
     validation: Ids
@@ -38,7 +38,7 @@ class Split:
 
 
 def split(reader: Reader, examples: Examples, seed: int) -> Split:
-    """Raises UsageError where there are too few groups."""
+    """Split the examples. Raises UsageError where there are too few groups."""
     groups = connected(len(examples.ids), _edges(reader, examples))
     paired = np.unique(groups[examples.pairs[:, 1]])
     _check_enough(examples, len(paired))
@@ -46,10 +46,10 @@ def split(reader: Reader, examples: Examples, seed: int) -> Split:
 
 
 def shared_out(groups: Ids, paired: Ids, seed: int) -> Split:
-    """The groups in three parts, those that are ``paired`` and the others each by their shares."""
+    """Distribute the groups over three parts, separately for groups that are ``paired`` and the others."""
     generator = np.random.default_rng(seed)
     part_of = np.zeros(int(groups.max()) + 1, np.int64)
-    # Those that were only judged different from others are shared out too: they make it harder.
+    # Images only judged different from others are distributed too: they are hard negatives.
     for some in (paired, np.setdiff1d(groups, paired)):
         order = generator.permutation(some)
         stops, judges = round(VALIDATION * len(order)), round(HELD_OUT * len(order))
@@ -76,7 +76,7 @@ def _check_enough(examples: Examples, groups: int) -> None:
 
 
 def _edges(reader: Reader, examples: Examples) -> Ids:
-    """(e, 2): images that must be on one side."""
+    """Return pairs of images (e, 2) that must be in one part."""
     stored = reader.intrinsics(examples.ids.tolist(), ["content_hash", "phash"])
     facts = [stored[image_id] for image_id in examples.ids.tolist()]
     contents = {content: n for n, content in enumerate({one["content_hash"] for one in facts})}
@@ -90,7 +90,7 @@ def _edges(reader: Reader, examples: Examples) -> Ids:
 
 
 def _same(values: Ids, names: Ids | None = None) -> Ids:
-    """Joins each of ``names`` (by default their positions) to the next one with the same value."""
+    """Link each of ``names`` (by default positions) to the next with the same value."""
     names = np.arange(len(values)) if names is None else names
     order = np.argsort(values, kind="stable")
     same = np.flatnonzero(values[order][1:] == values[order][:-1])
@@ -99,7 +99,7 @@ def _same(values: Ids, names: Ids | None = None) -> Ids:
 
 
 def _alike(hashes: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Ids:
-    """Pairs of perceptual hashes that are near each other; a hash of 0 says nothing. Row by row: bounded memory."""
+    """Find pairs of similar perceptual hashes, ignoring 0 (unknown). Works row by row to bound memory."""
     known = np.flatnonzero(hashes)
     found = []
     for n, at in enumerate(known.tolist()):

@@ -1,4 +1,4 @@
-"""What a collection has to learn from: captions, tags or judgements, with the vectors of what they speak of."""
+"""Training examples in a collection: captions, tags or judgements, with vectors."""
 
 from __future__ import annotations
 
@@ -25,21 +25,24 @@ from imseek.indexer.captions import CaptionEncoder
 from imseek.types import Float32
 from imseek.types.tuning import TuneSource
 
-#: Pairs that are learned from at most; of more, so many are drawn.
+#: Maximum number of pairs; larger sets are sampled.
 MOST: Final = 20_000
-#: Of what has no name: words as they are typed, and as a caption says them.
+#: Templates for tags: the bare words, and a caption.
 TEMPLATES: Final = ("{}", "a photo of a {}.")
 
-#: Gives the encoder of the words of the space.
+#: Loads the text encoder of the space.
 Words = Callable[[], Encoder]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """``ids`` (n,) are images, ascending, ``images`` (n, dim) their unit rows. ``texts`` are t different ones with unit
-    rows ``words`` (t, dim); of judgements there are none, and questions are images. ``pairs`` (p, 2) int64: positions
-    of a question and of an image that belongs to it. ``apart`` (k, 2): of images that were judged different.
-    ``notes`` are lines for the user."""
+    """Training examples.
+
+    ``ids`` (n,) are images, ascending, ``images`` (n, dim) their unit rows. ``texts`` are t distinct texts with unit
+    rows ``words`` (t, dim); judgements have none, and their queries are images. ``pairs`` (p, 2) int64 are positions of
+    a query and of a matching image. ``apart`` (k, 2) are pairs of images judged different. ``notes`` are lines for the
+    user.
+    """
 
     source: TuneSource
     ids: Ids
@@ -52,7 +55,10 @@ class Examples:
 
 
 def read(reader: Reader, source: TuneSource, words: Words, seed: int) -> Examples:
-    """Raises UsageError where there is nothing of the kind, and what encoding words raises."""
+    """Read examples from one source.
+
+    Raises UsageError where the collection has none, and errors of encoding text.
+    """
     vectors = Vectors(reader)
     if source == "judgements":
         return _judged(reader, vectors)
@@ -74,7 +80,8 @@ def read(reader: Reader, source: TuneSource, words: Words, seed: int) -> Example
 
 
 def available(reader: Reader) -> TuneSource:
-    """The first of captions, tags and judgements that there are some of. Raises UsageError where there are none."""
+    """Return the first of captions, tags and judgements that the collection has. Raises UsageError where it has
+    none."""
     if next(_captioned(reader, Vectors(reader)), None) is not None:
         return "captions"
     if next(_tagged(reader), None) is not None:
@@ -95,7 +102,7 @@ _HINTS: Final = {
 
 
 def _captioned(reader: Reader, vectors: Vectors) -> Iterator[tuple[int, str]]:
-    """Live images with their caption, stripped."""
+    """Yield live images with their stripped caption."""
     for shard, segment in zip(reader.current.shards, reader.segments(vectors.space.space_id), strict=True):
         alive = segment.searchable()
         start = 0
@@ -111,7 +118,7 @@ def _tagged(reader: Reader) -> Iterator[tuple[int, str]]:
 
 
 def _lot(seed: int, image_id: int, text: str) -> int:
-    """A number that says who is drawn: the same whatever else there is."""
+    """Hash that decides which pairs are drawn, independent of the other pairs."""
     key = f"{seed} {image_id} {text}".encode("utf-8", "backslashreplace")
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest())
 
@@ -153,7 +160,7 @@ def _with_words(
 def _caption_rows(
     reader: Reader, vectors: Vectors, texts: Sequence[tuple[str, int]], words: Words
 ) -> Float32:
-    """Rows (t, dim) of captions, each with an image that has it; zeros where there is none."""
+    """Return rows (t, dim) of captions, each given with an image that has it; zeros where there is no vector."""
     space = reader.current.caption_space
     if space is None or space.fingerprint != vectors.space.fingerprint:
         return CaptionEncoder(words())([text for text, _ in texts]).astype(np.float32)
@@ -166,7 +173,7 @@ def _caption_rows(
 
 
 def _sound(vectors: Vectors, ids: Ids) -> tuple[Float32, npt.NDArray[np.bool_]]:
-    """Unit rows of images, and which of them can be used: not those that are zero or not finite."""
+    """Return unit rows of images, and which are usable: finite and not zero."""
     images = unit_rows(vectors.stored(ids))
     return images, _usable(images)
 
@@ -185,7 +192,7 @@ def _compact(
     pairs: Sequence[tuple[int, int]],
     notes: tuple[str, ...],
 ) -> Examples:
-    """Without texts and images that are in no pair."""
+    """Drop texts and images that are in no pair."""
     table = np.array(pairs, np.int64).reshape(-1, 2)
     used_texts, left = np.unique(table[:, 0], return_inverse=True)
     used_images, right = np.unique(table[:, 1], return_inverse=True)
@@ -202,7 +209,7 @@ def _compact(
 
 
 def _judged(reader: Reader, vectors: Vectors) -> Examples:
-    """Pairs that were judged the same, and those that follow from them, both ways round; of each content an image."""
+    """Read pairs judged the same, with all that follow by transitivity, in both directions; one image per content."""
     said = judgements.read(reader.root)
     lookup = HashLookup(reader.root)
     try:
@@ -235,7 +242,7 @@ def _judged(reader: Reader, vectors: Vectors) -> Examples:
 
 
 def _all_pairs(groups: Ids) -> Ids:
-    """(p, 2): each two of one group, both ways round."""
+    """Return all ordered pairs (p, 2) within each group."""
     order = np.argsort(groups, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     squares = [np.stack(np.meshgrid(part, part), axis=-1).reshape(-1, 2) for part in parts if len(part) > 1]

@@ -1,4 +1,4 @@
-"""How well images and what belongs to them find each other in a part of the examples, with an adapter and without."""
+"""Retrieval quality on a part of the examples, with and without an adapter."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from imseek.types.tuning import Retrieval, TuneGain
 
 WORDS: Final = ("text to image", "image to text")
 IMAGES: Final = ("image to image",)
-#: Of the interval that decides. With 95 %, one nonsense in forty would pass, and seeds can be tried.
+#: Level of the interval that decides. At 95 %, one useless adapter in forty would pass, and users can try several
+#: seeds.
 SURE: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A part of the examples as questions in each direction. ``units`` says for each question what it is drawn with."""
+    """A part of the examples as queries in each direction. ``units`` (per direction) groups queries for resampling."""
 
     images: Float32
     words: Float32 | None
@@ -34,7 +35,7 @@ class Part:
 
     @classmethod
     def of(cls, examples: Examples, groups: Ids, chosen: Ids, most: int | None = None) -> Part:
-        """The images at the positions ``chosen`` (of ``most``, the first ones), with what belongs to them."""
+        """Select the images at positions ``chosen`` (at most the first ``most``) with their matches."""
         chosen = chosen if most is None else chosen[:most]
         place = np.full(len(examples.ids), -1, np.int64)
         place[chosen] = np.arange(len(chosen))
@@ -46,7 +47,7 @@ class Part:
             return cls(examples.images[chosen], None, pairs, (groups[chosen][np.unique(pairs[:, 0])],))
         texts, left = np.unique(mine[:, 0], return_inverse=True)
         owners = groups[examples.pairs[:, 1]]
-        # A caption is drawn with its pictures, a tag, which many have, by itself.
+        # A caption is resampled with its images; a tag, which many images share, by itself.
         first = np.full(len(examples.texts), -1, np.int64)
         first[examples.pairs[::-1, 0]] = owners[::-1]
         own = first[texts] if examples.source == "captions" else int(groups.max()) + 1 + texts
@@ -58,7 +59,7 @@ class Part:
         return IMAGES if self.words is None else WORDS
 
     def ranked(self, adapter: Adapter | None) -> tuple[Ranks, ...]:
-        """In each direction."""
+        """Rank in each direction."""
         images = self.images if adapter is None else adapter(self.images)
         left, right = self.pairs.T
         if self.words is None:
@@ -69,12 +70,12 @@ class Part:
         )
 
     def precision(self, adapter: Adapter | None) -> float:
-        """The mean average precision, the mean over the directions."""
+        """Mean average precision, averaged over the directions."""
         return float(np.mean([found.precision.mean() for found in self.ranked(adapter)]))
 
 
 def gains(part: Part, adapter: Adapter, seed: int) -> tuple[tuple[TuneGain, ...], Estimate]:
-    """In each direction, and the difference of the average precision over all of them, each counting the same."""
+    """Measure the gain in each direction, and of the average precision over all directions with equal weight."""
     before, after = part.ranked(None), part.ranked(adapter)
     each = tuple(
         TuneGain(
@@ -105,12 +106,13 @@ def gains(part: Part, adapter: Adapter, seed: int) -> tuple[tuple[TuneGain, ...]
 
 
 def helps(each: tuple[TuneGain, ...], both: Estimate) -> bool:
-    """Whether the gain is beyond chance, and in no direction a loss (docs/decisions/0021-adapters.md)."""
+    """Tell whether the gain is significant, with no loss in any direction (docs/decisions/0021-adapters.md)."""
     return both.low > 0 and all(one.precision.value >= 0 for one in each)
 
 
 def _others(images: Float32, left: Ids, right: Ids) -> Ranks:
-    """Images that ask for their like. An image is as like itself as can be, so it is always among those before."""
+    """Rank other images for each query image. The image itself always comes before the first match, and is
+    discounted."""
     asking, question = np.unique(left, return_inverse=True)
     found = ranks(images[asking], images, Pairs.of(question, right, len(asking)))
     first = np.maximum(1, found.first - 1)
@@ -130,5 +132,6 @@ def _retrieval(found: Ranks) -> Retrieval:
 
 
 def _from_0(units: Ids) -> Ids:
+    """Renumber units from 0."""
     found: Ids = np.unique(units, return_inverse=True)[1].astype(np.int64)
     return found

@@ -1,4 +1,4 @@
-"""From examples to an adapter that was measured on what it has not seen."""
+"""Train an adapter on examples and evaluate it on held-out data."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from imseek.explore.tuning.retrieval_gain import Part, gains, helps
 from imseek.types import Float32
 from imseek.types.tuning import TuneLoss, Tuning
 
-#: Steps at most, and after how many the validation part is asked; after so many times without a gain it ends.
+#: Maximum steps, steps between validations, and validations without improvement before training ends.
 STEPS: Final = 600
 EVERY: Final = 10
 PATIENCE: Final = 12
-#: Shares of the residual that are tried.
+#: Shares of the residual to try.
 STRENGTHS: Final = (0.5, 0.75, 1.0)
-#: Images of the validation and of the held-out part that are asked at most.
+#: Maximum images for validation and for the held-out evaluation.
 ASKED: Final = (1000, 5000)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taught:
-    """An adapter, and how it came about."""
+    """A trained adapter, with its training record."""
 
     adapter: Adapter
     facts: Tuning
@@ -48,7 +48,7 @@ def teach(
     tell: Callable[[int, int], None],
     stop: threading.Event,
 ) -> Taught | None:
-    """Learn on one part, stop by another, measure on the third. None where ``stop`` was set."""
+    """Train on one part, stop early by another, and measure on the third. None where ``stop`` was set."""
     validation = Part.of(examples, split.groups, split.validation, ASKED[0])
     best: Learned | None = None
     highest, idle = -1.0, 0
@@ -76,7 +76,7 @@ def teach(
 
 
 def lesson_of(examples: Examples, train: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Lesson:
-    """The part of the examples that is learned from."""
+    """Build the training data from the part ``train`` of the examples."""
     place = np.full(len(examples.ids), -1, np.int64)
     place[train] = np.arange(len(train))
     mine = examples.pairs[place[examples.pairs[:, 1]] >= 0]

@@ -1,7 +1,7 @@
-"""Who reads, decodes and encodes for a run: threads of its own process, or workers of a Ray cluster.
+"""Executors read, decode and encode for a run: in threads of its own process, or in workers of a Ray cluster.
 
-``base`` says what an executor promises. The run itself stays where it is: it alone looks into the catalog, decides what
-is new, moved or copied, gives ids and commits.
+``base`` defines the interface. The run stays in its own process: only it reads the catalog, decides what is new,
+moved or copied, assigns ids and commits.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from imseek.types import Ray
 
 
 def executor_of(options: Ray | None, runtime: Runtime | None, writer: Writer, plan: Plan) -> Executor:
-    """The executor that these options ask for; None: threads.
+    """Return the executor for these options; None means threads.
 
-    What workers stage lies in a folder that is named after the collection and the run: in the collection, where it goes
-    with all else that a dead run has left, or where the options say. Raises MissingExtraError, UsageError.
+    Workers stage files in a folder named after the collection and the run: inside the collection, where it is cleaned
+    up with other remains of a dead run, or where the options say. Raises MissingExtraError, UsageError.
     """
     if options is None:
         return Threads(plan)

@@ -1,4 +1,4 @@
-"""What an executor promises, and what it is told."""
+"""The interface of an executor, and the plan that it receives."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ Result: TypeAlias = Loaded | Failed | Skipped | Ended
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run tells its executor: the encoders of pictures by space, how many pictures one call of theirs should be
-    given, how many threads are worth reading with where that is more than decode (0: it is not), and the seconds that
-    one file may take."""
+    """What a run tells its executor.
+
+    ``encoders`` are those of the image spaces by id; ``batch`` is the number of pictures per encoder call;
+    ``waiting`` is the number of threads worth reading with if that exceeds the number for decoding (0 otherwise);
+    ``deadline`` is the time limit for one file in seconds.
+    """
 
     loader: Loader
     encoders: Mapping[int, Encoder]
@@ -29,17 +32,17 @@ class Plan:
 
 
 class Executor(Protocol):
-    """Reads and hashes candidates and, where the loader's ``look_up`` needs it, decodes them; it may encode them too
-    (:class:`imseek.indexer.decode_stage.Made`), else the run does.
+    """Reads and hashes candidates and, if the loader's ``look_up`` requires it, decodes them.
 
-    Results come in the order of the items, whatever happens to those who work: each item has exactly one. What is no
-    candidate passes through. Items are taken from the thread that takes the results, a bounded number ahead.
+    It may also encode them (:class:`imseek.indexer.decode_stage.Made`); otherwise the run does. Each item has exactly
+    one result, in the order of the items, whatever happens to workers. Non-candidates pass through unchanged. Items
+    are taken in the thread that consumes the results, a bounded number ahead.
     """
 
     def __call__(self, items: Iterable[Item]) -> Generator[Result]:
-        """A generator. Closed early, it lets go of all that it has started."""
+        """Yield the results. Closing the generator early releases everything that it has started."""
         ...
 
     def notes(self) -> tuple[str, ...]:
-        """Lines for the user, once all results are there."""
+        """Return messages for the user, once all results have been taken."""
         ...

@@ -1,4 +1,4 @@
-"""A Ray cluster: one that is there, or one started on this machine for a run. The only importer of ray."""
+"""Connects to a Ray cluster, or starts one on this machine for a run. The only module that imports ray."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from imseek.errors import ExecutorError, ImseekError, MissingExtraError, UsageEr
 from imseek.indexer.executors.worker import Setup
 from imseek.types import Ray
 
-#: Bytes of a cluster of our own for what travels: shards are small.
+#: Object store of our own cluster in bytes: shards are small.
 OBJECT_STORE: Final = 256 * 2**20
-#: For each processor of this machine, so many CPUs may be taken by workers of a cluster of our own: who asks for
-#: more has mistyped, and each worker is a process.
+#: Maximum CPUs that workers of our own cluster may claim per processor: more is a typing mistake, and each worker is a
+#: process.
 CROWD: Final = 16
-#: Seconds within which a cluster answers.
+#: Timeout in seconds for reaching a cluster.
 KNOCKING: Final = 10.0
 _HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def connected(options: Ray) -> Iterator[Any]:
-    """The module ``ray``, connected to the cluster that is asked for. What was not connected before is not afterwards.
+    """Yield the module ``ray``, connected to the requested cluster. A connection made here is closed afterwards.
 
-    Raises MissingExtraError, ExecutorError where no cluster can be had, UsageError where none is meant.
+    Raises MissingExtraError; ExecutorError if no cluster is available; UsageError if the options ask for too many
+    CPUs.
     """
     try:
         import ray
@@ -53,14 +54,14 @@ def connected(options: Ray) -> Iterator[Any]:
                 if address is None:
                     folder = tempfile.mkdtemp(prefix="imseek-ray-", dir=_short_folder())
                     with _ours_alone(ray):
-                        # Ray opens the folder that it is given to everybody: here it lies in one of ours.
+                        # Ray makes its folder accessible to everybody, so it lies inside a private one.
                         ray.init(address="local", _temp_dir=f"{folder}/r", **_own(options), **quiet)
                 else:
                     _knock(address)
                     ray.init(address=address, **quiet)
             except ImseekError:
                 raise
-            except Exception as error:  # Of many kinds, none of them documented.
+            except Exception as error:  # of many types, none documented
                 where = "on this machine" if address is None else f"at {address}"
                 raise ExecutorError(
                     f"no Ray cluster {where}: {error}",
@@ -76,7 +77,7 @@ def connected(options: Ray) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Ray waits for minutes where nobody is. Raises OSError, ValueError."""
+    """Check that a host answers, because Ray would wait for minutes. Raises OSError, ValueError."""
     host, colon, port = address.rpartition(":")
     if colon and not host:
         raise ValueError("no host is named")
@@ -86,8 +87,10 @@ def _knock(address: str) -> None:
 
 @contextmanager
 def _silent(ray: Any) -> Iterator[None]:
-    """Ray prints to standard output, whatever it is told, that a worker has died; there the run's own report goes. It
-    has one switch for it, which is not documented."""
+    """Stop Ray from printing lost workers to standard output, which carries the run's report.
+
+    Ray prints these whatever its options say; it has one switch for it, which is undocumented.
+    """
     inner: Any = getattr(getattr(ray, "_private", None), "worker", None)
     before = getattr(inner, "_worker_logs_enabled", None)
     if before is None:
@@ -102,8 +105,11 @@ def _silent(ray: Any) -> Iterator[None]:
 
 @contextmanager
 def _ours_alone(ray: Any) -> Iterator[None]:
-    """A cluster that begins within is for this machine only: its processes listen on its loopback address, and nobody
-    is told of it. Ray has one switch for the former, named after other systems, on which it is on by itself."""
+    """Restrict a cluster started inside to this machine, and send no usage statistics.
+
+    Its processes listen on the loopback address. Ray's only switch for this is named after other systems, on which it
+    is the default.
+    """
     constants: Any = getattr(getattr(ray, "_private", None), "ray_constants", None)
     before = getattr(constants, "ENABLE_RAY_CLUSTER", None)
     log = logging.getLogger("ray")
@@ -111,7 +117,7 @@ def _ours_alone(ray: Any) -> Iterator[None]:
     with _environment(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"):
         if before is not None:
             constants.ENABLE_RAY_CLUSTER = False
-        log.setLevel(logging.ERROR)  # It warns that its cluster has a token.
+        log.setLevel(logging.ERROR)  # Ray warns that its cluster has a token
         try:
             yield
         finally:
@@ -121,7 +127,7 @@ def _ours_alone(ray: Any) -> Iterator[None]:
 
 
 def _own(options: Ray) -> dict[str, Any]:
-    """Settings of a cluster for one run: as large as the workers that are asked for, and for this machine only."""
+    """Return the settings of a cluster for one run: large enough for the requested workers, local to this machine."""
     here = len(os.sched_getaffinity(0))
     cpus = max(here, math.ceil((options.workers or 1) * options.cpus))
     if cpus > CROWD * here:
@@ -138,13 +144,13 @@ def _own(options: Ray) -> dict[str, Any]:
 
 
 def _short_folder() -> str:
-    """Names of sockets below it have 107 bytes at most."""
+    """Return a short folder for temporary files: names of sockets in it may have at most 107 bytes."""
     folder = tempfile.gettempdir()
     return folder if len(folder) <= 20 else "/tmp"  # noqa: S108 - mkdtemp makes a folder that is ours alone
 
 
 def room(ray: Any, options: Ray) -> tuple[int, float]:
-    """How many workers to have, and the share of cards that each takes. Raises UsageError where none has room."""
+    """Return how many workers to start, and the share of GPUs that each takes. Raises UsageError if none fits."""
     resources: Mapping[str, float] = ray.cluster_resources()
     cpus, cards = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
     gpus = options.gpus if options.gpus is not None else float(cards >= 1)
@@ -157,9 +163,9 @@ def room(ray: Any, options: Ray) -> tuple[int, float]:
 
 
 def hire(ray: Any, options: Ray, gpus: float) -> Any:
-    """A worker; it is told what to do by ``hello``. Ray neither restarts it nor repeats its calls: the run does."""
+    """Start a worker; ``hello`` sets it up. Ray neither restarts it nor repeats its calls; the run handles both."""
 
-    # Made here, so that Ray sends the class itself: only then can a machine without imseek say so.
+    # Defined here, so that Ray sends the class itself: only then can a machine without imseek report that.
     class ImseekWorker:
         def __init__(self) -> None:
             self.worker: Any = None
@@ -191,7 +197,7 @@ def hire(ray: Any, options: Ray, gpus: float) -> Any:
             return self.worker.hello()
 
         def _told(self, call: Any, where: str = "") -> Any:
-            """What goes wrong as values: not every error can be pickled."""
+            """Return errors as values, because not every error can be pickled."""
             try:
                 return call()
             except Exception as error:
@@ -206,11 +212,12 @@ def hire(ray: Any, options: Ray, gpus: float) -> Any:
 
 
 def greet(actor: Any, setup: Setup) -> Any:
+    """Send a worker this version of imseek and its setup."""
     return actor.hello.remote(__version__, pickle.dumps(setup))
 
 
 def answer_of(answer: Any) -> Any:
-    """What a worker has answered. Raises ExecutorError where it said what is wrong."""
+    """Return what a worker has answered. Raises ExecutorError if it reported a failure."""
     if isinstance(answer, str):
         raise ExecutorError(
             f"a worker does not fit: {answer}", hint="install the same imseek on all machines; docs/scale.md"
@@ -222,7 +229,7 @@ def answer_of(answer: Any) -> Any:
 
 @contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Ray has handlers of signals of its own; a run ends as its process wants it to."""
+    """Restore the process's signal handlers, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -236,7 +243,7 @@ def _handlers_kept() -> Iterator[None]:
 
 @contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    """Variables for the processes that are started within; those that are set stay as they are."""
+    """Set environment variables for processes started inside; variables that exist already are kept."""
     added = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -247,5 +254,6 @@ def _environment(**values: str) -> Iterator[None]:
 
 
 def let_go(ray: Any, actor: Any) -> None:
+    """Stop a worker."""
     with suppress(ImseekError, ray.exceptions.RayError, ValueError):
         ray.kill(actor)

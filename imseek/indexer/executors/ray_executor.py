@@ -1,9 +1,9 @@
-"""The executor whose work is done by workers of a Ray cluster. The run's own process looks up, decides and commits.
+"""An executor that runs on workers of a Ray cluster. The run's own process looks up, decides and commits.
 
 pieces ──read──▶ hashes ──look up──▶ make ──▶ rows, staged ──checked──▶ results in the order of the items
        (worker)            (here)      (worker)                (here)
 
-Ray keeps processes and says which of them is gone; what that costs is decided here. Why Ray Data is not used:
+Ray runs the processes and reports which of them has died; recovery is decided here. Why Ray Data is not used:
 docs/decisions/0030-ray.md.
 """
 
@@ -35,20 +35,20 @@ from imseek.indexer.executors.work_units import Encoded, EncodedPicture, Outcome
 from imseek.indexer.executors.worker import Hello, Setup
 from imseek.types import Ray, SkipReason
 
-#: Pieces that a worker has in hand: while it encodes one, it reads the next.
+#: Pieces assigned to a worker at once: it reads the next one while it encodes.
 IN_HAND: Final = 2
-#: Workers that one picture may end before it is given up.
+#: Workers that may die with one picture before it is reported as failed.
 DEATHS: Final = 3
-#: Times that one piece may be staged and not be found whole.
+#: How often the staged rows of one piece may be unreadable before the run fails.
 TORN: Final = 3
-#: Seconds without any worker after which a run gives up.
+#: Seconds without any worker after which the run fails.
 PATIENCE: Final = 300.0
-#: Seconds that the dispatcher waits before it looks for new pieces.
+#: Seconds that the dispatcher waits before it checks for new pieces.
 TICK: Final = 0.02
 
 
 class RayCrew:
-    """See :class:`imseek.indexer.executors.base.Executor`. The cluster is asked for when there is a first picture."""
+    """An :class:`imseek.indexer.executors.base.Executor` on Ray. It connects to the cluster on the first picture."""
 
     def __init__(self, plan: Plan, options: Ray, runtime: Runtime, staging: Staging) -> None:
         self._plan = plan
@@ -98,7 +98,7 @@ class RayCrew:
 
 @dataclass(eq=False, slots=True)
 class _Worker:
-    """``host`` is empty until it has said hello."""
+    """A worker; ``host`` is empty until it has said hello."""
 
     actor: Any
     host: str = ""
@@ -107,7 +107,7 @@ class _Worker:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What was asked of a worker; ``piece`` is None for hello."""
+    """A pending call to a worker; ``piece`` is None for hello."""
 
     worker: _Worker
     piece: Piece | None
@@ -115,9 +115,9 @@ class _Call:
 
 
 class Dispatch:
-    """A thread that gives pieces to workers and takes what comes back, so that workers need not wait for commits.
+    """A thread that assigns pieces to workers and collects results, so that workers need not wait for commits.
 
-    A context manager: entering connects and asks for workers, leaving lets go of all.
+    A context manager: entering connects and starts workers, leaving stops them all.
     """
 
     def __init__(self, plan: Plan, options: Ray, setup: Setup, numbers: Any) -> None:
@@ -136,7 +136,7 @@ class Dispatch:
         self._error: BaseException | None = None
         self._stillborn = 0
         self._thread = threading.Thread(target=self._run, name="imseek-ray", daemon=True)
-        #: Workers that were lost.
+        #: Number of workers lost.
         self.lost = 0
 
     def __enter__(self) -> Dispatch:
@@ -145,7 +145,7 @@ class Dispatch:
             self._staging.clear()
             undo.callback(self._staging.clear)
             self._size, self._gpus = ray_cluster.room(self._ray, self._options)
-            #: Shards that are under way at once, beyond the one that is waited for.
+            #: Maximum shards in progress, beyond the one being waited for.
             self.ahead = (IN_HAND + 1) * self._size
             self._thread.start()
             undo.callback(self._leave)
@@ -191,7 +191,7 @@ class Dispatch:
             self._refuse_all()
 
     def _refuse_all(self) -> None:
-        """What went wrong is raised where results are waited for."""
+        """Fail all pieces with the error, which is raised where results are awaited."""
         assert self._error is not None
         while not self._closing.is_set():
             for piece in (*self._open, *self._pieces):
@@ -268,7 +268,7 @@ class Dispatch:
         worker.host = hello.host
 
     def _bury(self, worker: _Worker, error: Exception) -> None:
-        """Somebody else does what it had in hand."""
+        """Replace a dead worker and requeue its pieces."""
         if worker not in self._workers:
             return
         self._workers.remove(worker)
@@ -289,7 +289,7 @@ class Dispatch:
         if piece.deaths < DEATHS - (len(piece) > 1):
             piece.suspect = len(piece) == 1
             self._pieces.appendleft(piece)
-        elif len(piece) > 1:  # One of them may be to blame.
+        elif len(piece) > 1:  # one of its pictures may be the cause
             self._pieces.extendleft(reversed(piece.alone(self._numbers)))
         else:
             ended = f"{DEATHS} workers ended while they had it in hand"
@@ -298,7 +298,7 @@ class Dispatch:
     # -- pieces ------------------------------------------------------------------------------------------
 
     def _ask(self, worker: _Worker, piece: Piece, read: Sequence[ReadPicture | Trouble]) -> None:
-        """Which of the pictures that were read are to be made."""
+        """Look up the pictures that were read, and request rows for those that need them."""
         piece.read = read
         piece.looked_up = [
             None if isinstance(one, Trouble) else self._loader.look_up(one.content_hash) for one in read

@@ -1,8 +1,8 @@
-"""Where workers put the rows that they have made, until the run has committed them: a folder, or object storage.
+"""Stages rows from workers in a folder or object storage until the run has committed them.
 
-There are stores without renames, so a file gets its final name at once. What makes it whole is that whoever wrote it
-has told its length and checksum, and that they hold where it is read. It need not survive anything: what is lost is
-made again, and the run's own files are written by :mod:`imseek.data.durable_files`.
+Some stores cannot rename, so a file gets its final name at once. It is valid only if its length and checksum match
+those that its writer has reported. Nothing here needs to be durable: lost rows are made again, and the run's own
+files are written by :mod:`imseek.data.durable_files`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Rows = npt.NDArray[np.float16]
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A file that was staged: its name, its length in bytes and its hex sha256."""
+    """A staged file: its name, length in bytes and hex SHA-256."""
 
     name: str
     size: int
@@ -31,20 +31,20 @@ class Manifest:
 
 
 class StagedError(Exception):
-    """What was staged cannot be had as it was written."""
+    """A staged file is missing or differs from what was written."""
 
 
 class Staging:
-    """Files of one run of a collection below ``place``, a path or a URL that fsspec can write to. Can be pickled."""
+    """Staged files of one run below ``place``, a path or a URL that fsspec can write to. Can be pickled."""
 
     def __init__(self, place: str, collection: str, run: str) -> None:
-        """Raises UsageError, MissingExtraError."""
+        """Open the store of ``place``. Raises UsageError, MissingExtraError."""
         from fsspec.core import url_to_fs
 
         self.place = place
         protocol = place.partition("://")[0]
         try:
-            # Nothing is kept of what was listed: others write here too.
+            # Listings are not cached, since other processes write here too.
             self._system, path = url_to_fs(place, use_listings_cache=False)
         except ImportError as error:
             raise MissingExtraError(
@@ -60,7 +60,7 @@ class Staging:
         return Staging, (self.place, collection, run)
 
     def write(self, name: str, rows: Rows) -> Manifest:
-        """Raises OSError, or whatever the store raises."""
+        """Write rows to a new file. Raises OSError, or whatever the store raises."""
         file = io.BytesIO()
         np.save(file, rows, allow_pickle=False)
         data = file.getvalue()
@@ -69,12 +69,12 @@ class Staging:
         return Manifest(name, len(data), hashlib.sha256(data).hexdigest())
 
     def read(self, manifest: Manifest) -> Rows:
-        """Raises StagedError."""
+        """Read a staged file and verify its length and checksum. Raises StagedError."""
         try:
             data: bytes = self._system.cat_file(f"{self._path}/{manifest.name}")
         except ImseekError:
             raise
-        except Exception as error:  # Each store has errors of its own.
+        except Exception as error:  # each store has its own errors
             raise StagedError(f"{type(error).__name__}: {error}") from error
         if len(data) != manifest.size or hashlib.sha256(data).hexdigest() != manifest.sha256:
             raise StagedError(f"{manifest.name} is not what was written ({len(data)} bytes)")
@@ -82,12 +82,14 @@ class Staging:
         return rows  # type: ignore[no-any-return]
 
     def remove(self, manifest: Manifest) -> None:
-        """One that cannot be removed now goes with the others."""
+        """Remove a file; if that fails, :meth:`clear` removes it later."""
         _quietly(self._system.rm_file, f"{self._path}/{manifest.name}")
 
     def clear(self) -> None:
-        """Remove all files of the run, those too that a lost worker has left, and those of runs before it. To be called
-        by the one writer of the collection: those other runs are dead."""
+        """Remove all staged files of this run, of lost workers, and of earlier runs of the collection.
+
+        Only the writer of the collection may call it: then the earlier runs are dead.
+        """
         _quietly(self._system.rm, self._above, recursive=True)
 
 
@@ -95,5 +97,5 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 
 
 def _quietly(remove: Any, *arguments: Any, **options: Any) -> None:
-    with contextlib.suppress(Exception):  # Rubbish does no harm, and each store has errors of its own.
+    with contextlib.suppress(Exception):  # leftovers do no harm, and each store has its own errors
         remove(*arguments, **options)

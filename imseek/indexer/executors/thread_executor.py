@@ -1,4 +1,4 @@
-"""The executor that every run has unless it is told otherwise: threads of its own process."""
+"""The default executor: threads of the run's own process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imseek.indexer.ordered_map import OrderedMap
 
 
 class Threads:
-    """Threads read, hash, decode and prepare; encoding is left to the run, whose encoder uses all processors."""
+    """Reads, hashes, decodes and prepares in threads. The run encodes, since its encoder uses all processors."""
 
     def __init__(self, plan: Plan) -> None:
         workers = max(len(os.sched_getaffinity(0)), plan.waiting)

@@ -1,4 +1,4 @@
-"""Candidates as they travel to a worker, and what comes back."""
+"""Units of work sent to workers, and the results they return."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from imseek.indexer.scan import Candidate
 from imseek.indexer.sources.base import Content, Found
 from imseek.types import ImageFacts, SourceOptions
 
-#: A worker holds a shard's pictures while the run looks up their hashes.
+#: Maximum bytes of a shard, whose pictures a worker holds while the run looks up their hashes.
 SHARD_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class SourceKey:
-    """What a source is opened anew from."""
+    """What a worker needs to open a source."""
 
     kind: str
     root: bytes
@@ -31,7 +31,7 @@ class SourceKey:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One picture for a worker: what to load from which source, or the picture itself."""
+    """One picture for a worker: what to load from which source, or the picture's content itself."""
 
     source: SourceKey
     what: Found | Content
@@ -39,7 +39,7 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class ReadPicture:
-    """A picture that a worker has read and holds: ``content`` is without its bytes."""
+    """A picture that a worker has read and holds; ``content`` has no bytes."""
 
     content: Content
     content_hash: bytes
@@ -48,7 +48,7 @@ class ReadPicture:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPicture:
-    """Its facts, and which of the staged rows is its own, or why an encoder failed on it."""
+    """A picture's facts, and the index of its staged row or the reason why an encoder failed on it."""
 
     facts: ImageFacts
     row: int | str
@@ -56,8 +56,10 @@ class EncodedPicture:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What a worker has made of a shard: None for what was not needed. In a staged row those of all spaces follow each
-    other."""
+    """A worker's result for a shard; pictures are None where no row was needed.
+
+    A staged row concatenates the rows of all spaces.
+    """
 
     pictures: tuple[EncodedPicture | Trouble | None, ...]
     staged: Manifest | None
@@ -65,7 +67,7 @@ class Encoded:
 
 
 class Outcome:
-    """The results of some items in a row, which may be worked on in several pieces."""
+    """The results of consecutive items, which may be processed in several pieces."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._results: list[Result | None] = [None if isinstance(i, Candidate) else i for i in items]
@@ -87,7 +89,7 @@ class Outcome:
         self._done.set()
 
     def take(self) -> list[Result]:
-        """Waits for all of them. Raises what went wrong."""
+        """Wait for all results and return them. Raises the error passed to :meth:`fail`."""
         self._done.wait()
         if self._error is not None:
             raise self._error
@@ -96,11 +98,11 @@ class Outcome:
 
 @dataclass(eq=False, slots=True)
 class Piece:
-    """Pictures that one worker has in hand: a shard, or one picture of a shard that has ended workers.
+    """Pictures assigned to one worker: a shard, or a single picture of a shard during whose processing workers died.
 
-    ``at`` are their places in the outcome; ``tries`` counts how often it was given out, ``deaths`` the workers that
-    were lost with it. A ``suspect`` is given to a worker that has nothing else. ``given_ns`` is the run's clock when it
-    was last given out.
+    ``at`` are their positions in the outcome; ``tries`` counts assignments, ``deaths`` the workers lost with it. A
+    ``suspect`` is assigned only to a worker without other pieces. ``given_ns`` is the run's clock at the last
+    assignment.
     """
 
     number: int
@@ -122,11 +124,11 @@ class Piece:
         self.outcome.put(self.at[n], result)
 
     def timed(self, n: int, stat: FileStat) -> FileStat:
-        """By the run's clock, as all that it records, and no later than it was read: a worker's may go ahead."""
+        """Return ``stat`` with the run's time of assignment, because a worker's clock may be ahead."""
         return stat if stat == self.candidates[n].found.stat else replace(stat, checked_ns=self.given_ns)
 
     def alone(self, number: Callable[[], int]) -> list[Piece]:
-        """Each picture by itself, so that one that ends workers takes no other with it."""
+        """Split into single pictures, so that one that kills workers affects no other."""
         return [
             Piece(number(), self.outcome, [at], [candidate], [parcel], suspect=True)
             for at, candidate, parcel in zip(self.at, self.candidates, self.parcels, strict=True)
@@ -136,9 +138,9 @@ class Piece:
 def cut(
     items: Iterable[Item], loader: Loader, size: int, number: Callable[[], int]
 ) -> Iterator[tuple[Outcome, Piece]]:
-    """The items in shards of ``size`` candidates, fewer where these are large; in their order.
+    """Split items, in order, into shards of ``size`` candidates, fewer if these are large.
 
-    Pictures whose rows were taken over, and those that cannot be sent, have their results at once.
+    Pictures with imported rows, and those that cannot be sent, get their results at once.
     """
     held: list[tuple[Item, Found | Content | Trouble | None]] = []
     candidates = weight = 0
@@ -176,7 +178,10 @@ def _shard(
 
 
 def _weight(what: Found | Content | Trouble | None) -> int:
-    """Bytes, as far as they are known before a picture is read: inside a container the stat is that of its file."""
+    """Return the bytes of a picture as known before it is read.
+
+    Inside a container the stat is that of the container's file, so only data at hand counts.
+    """
     if isinstance(what, Content):
         return len(what.data)
     if not isinstance(what, Found):

@@ -1,6 +1,6 @@
-"""What a worker does, in a process of its own, perhaps on another machine: it reads, and then makes what is needed.
+"""A worker, in a process of its own, perhaps on another machine: it reads pictures and encodes those that are needed.
 
-Between the two the run looks up in its catalog what it knows already; the worker holds the pictures meanwhile.
+In between, the run looks up in its catalog what it already knows, while the worker holds the pictures.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All that a worker is told at first. ``deadline`` is in seconds, for reading and for decoding one picture."""
+    """Everything that a worker needs to start.
+
+    ``deadline`` limits reading and decoding one picture each, in seconds.
+    """
 
     recipes: Mapping[int, Recipe]
     runtime: Runtime
@@ -48,7 +51,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Where a worker is, and what it has staged to show that the run can read it."""
+    """Where a worker runs, and a file it has staged to prove that the run can read it."""
 
     host: str
     pid: int
@@ -56,10 +59,10 @@ class Hello:
 
 
 class Worker:
-    """Its methods may be called from several threads. Pictures are held under the number of their piece."""
+    """Reads and encodes pictures, which it holds under the number of their piece. Thread-safe."""
 
     def __init__(self, setup: Setup) -> None:
-        """Raises EncoderMismatchError and whatever loading an encoder raises."""
+        """Load the encoders. Raises EncoderMismatchError and whatever loading an encoder raises."""
         self._setup = setup
         self._staging = setup.staging
         self._encoders = {space_id: recipe.load(setup.runtime) for space_id, recipe in setup.recipes.items()}
@@ -75,7 +78,10 @@ class Worker:
         return Hello(host, pid, self._staging.write(f"hello.{host}.{pid}.npy", token))
 
     def read(self, number: int, parcels: Sequence[Parcel]) -> list[ReadPicture | Trouble]:
-        """Raises ExecutorError where a source is not there as a whole, though the run sees it."""
+        """Read the pictures of a piece and hold them.
+
+        Raises ExecutorError if a source that the run sees is missing here.
+        """
         sources = [self._source(parcel.source) for parcel in parcels]
         pairs = list(zip(sources, parcels, strict=True))
         found = self._each(_content, pairs)
@@ -83,7 +89,10 @@ class Worker:
         return [_told(content) for content in found]
 
     def make(self, number: int, name: str, needed: Sequence[bool]) -> Encoded:
-        """``needed`` says so of each picture of the piece that was read. Rows are staged under ``name``."""
+        """Encode those held pictures of a piece that are ``needed``, and stage their rows as ``name``.
+
+        ``needed`` has one flag per picture read.
+        """
         contents = self._held.pop(number)
         wanted = [content for content, need in zip(contents, needed, strict=True) if need]
         pictures = iter(self._each(self._picture, wanted))
@@ -103,7 +112,10 @@ class Worker:
         return Encoded(told, staged, {i: encoder.precision for i, encoder in self._encoders.items()})
 
     def _encode(self, prepared: Mapping[bytes, Prepared]) -> tuple[dict[bytes, int | str], list[Any]]:
-        """By content, which of the rows is its own, or why there is none; each content is encoded once."""
+        """Encode each content once.
+
+        Returns, by content hash, the index of its row or the reason for a failure; and the rows.
+        """
         rows: list[Any] = []
         of: dict[bytes, int | str] = {}
         hashes = list(prepared)

@@ -1,4 +1,4 @@
-"""Where images come from, one small module each. ``base`` says what all of them offer."""
+"""Sources of images, one module each. ``base`` defines their common protocol."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imseek.types import SourceOptions, display_path
 if TYPE_CHECKING:
     from imseek.indexer.sources.files import FileOpener
 
-#: What a user may name; a single ``file`` is told from its path.
+#: Kinds that a user may name; a single ``file`` is recognised by its path.
 KINDS: Final = frozenset({"folder", "imagefolder", "archive", "table", "vectors", "list"})
 
 
@@ -35,11 +35,12 @@ def open_source(
     opener: FileOpener | None = None,
     stop: threading.Event | None = None,
 ) -> Source:
-    """The source of a kind at ``root``, an absolute path or a URL.
+    """Open the source of a kind at ``root``, an absolute path or a URL.
 
-    ``below`` limits a scan to a part of it, ``names`` are those of a list, ``inside`` are other sources within it;
-    ``read_ns`` is when a picture of it was last read, by the wall clock; ``opener`` opens its files, by default through
-    links. Once ``stop`` is set, opening a container raises InterruptedError.
+    ``below`` limits scans to a part of it, ``names`` are the entries of a list, and ``inside`` are other sources within
+    it, which scans skip. ``read_ns`` is when one of its pictures was last read, by the wall clock. ``opener`` opens its
+    files; by default it follows links. Once ``stop`` is set, opening a container raises InterruptedError. Raises
+    CorruptCollectionError for an unknown kind.
     """
     choose = filter_of(options)
     if kind in ("folder", "file"):
@@ -77,8 +78,10 @@ def open_source(
 
 
 def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
-    """Before anything of a source is recorded. Raises UsageError where it cannot be read as it is meant, and
-    MissingExtraError: what is recorded is read in every later run too."""
+    """Check a source before it is recorded, since every later run reads what is recorded.
+
+    Raises UsageError where it cannot be read as intended, and MissingExtraError.
+    """
     if kind == "imagefolder" and (is_url(root) or os.path.isfile(root)):
         raise UsageError(f"{display_path(root)} is no folder on this machine")
     if kind == "archive" and is_url(root):
@@ -96,9 +99,9 @@ def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
 
 
 def options_of(document: str) -> SourceOptions:
-    """Options as the catalog keeps them (JSON); what a later version has added is passed over.
+    """Parse options from the catalog's JSON, ignoring those of later versions.
 
-    Raises CorruptCollectionError for what no version has written.
+    Raises CorruptCollectionError for anything that no version has written.
     """
     try:
         stored = json.loads(document)
@@ -117,11 +120,12 @@ def options_of(document: str) -> SourceOptions:
 
 
 def _is_option(value: Any, default: Any) -> bool:
-    """Whether a value is of the type of an option, as its default tells it."""
+    """Tell whether ``value`` has the type of an option, judging by its default."""
     if isinstance(default, tuple):
         return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
     return isinstance(value, bool) if isinstance(default, bool) else value is None or isinstance(value, str)
 
 
 def filter_of(options: SourceOptions) -> Filter:
+    """Build the filter of a source's options."""
     return Filter(options.include, options.exclude, hidden=options.hidden)

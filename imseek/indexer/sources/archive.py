@@ -1,4 +1,4 @@
-"""Archives as a source: a zip or a tar, or a folder of such, as WebDataset's shards are; on this disk or elsewhere."""
+"""Archives as a source: a zip or tar, or a folder of them such as WebDataset shards, on this disk or remote."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from imseek.indexer.sources.zip_archive import Zip
 from imseek.media.sidecar import read_sidecar
 from imseek.types import SkipReason, display_path
 
-#: Pictures of a stream that are read ahead.
+#: Pictures of a stream to read ahead.
 _AHEAD = 16
-#: Names of pictures that are listed ahead where each is read later, in any order.
+#: Names to list ahead where pictures are read later, in any order.
 _LISTED_AHEAD = 256
-#: Pictures of a stream that are kept behind, for threads that ask out of order.
+#: Pictures of a stream to keep behind, for threads that read out of order.
 _BEHIND = 64
-#: Archives that are kept open for what is asked of them next.
+#: Archives to keep open for later requests.
 _FINDERS = 4
 _LEADING = re.compile(rb"^(\.?/)+")
 
 
 class Archives:
-    """The archives in a folder and below, or one archive; ``below`` is one of them, or a folder of them.
+    """The archives in a folder and below, or a single archive; ``below`` is one of them, or a folder of them.
 
-    The ``where`` of a picture is its archive and how it is read there: an archive stays open as long as a picture of
-    it is wanted.
+    A picture's ``where`` is its open archive and its member there: an archive stays open as long as one of its pictures
+    is needed.
     """
 
     threads = 0
@@ -55,7 +55,7 @@ class Archives:
         opener: FileOpener | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        """Once ``stop`` is set, ``expand`` raises InterruptedError."""
+        """Prepare the source. Once ``stop`` is set, ``expand`` raises InterruptedError."""
         self._root = root
         self._opener = FileOpener(root) if opener is None else opener
         self._stop = stop
@@ -91,11 +91,11 @@ class Archives:
                     self.notes.append(
                         f"{display_path(url)}: nothing tells whether it has changed: read every time"
                     )
-                # One archive is the source itself.
+                # A single archive is the source itself.
                 yield Container(b"" if url == self._root else url, stat)
 
     def expand(self, container: Container) -> Iterator[Found | Unreachable]:
-        """In a thread of its own: an archive may be long before it comes to a picture."""
+        """Yield the pictures, reading ahead in a thread: an archive may be long before its first picture."""
         ahead = _LISTED_AHEAD if opens_anywhere(join(self._root, container.path)) else _AHEAD
         yield from ReadAhead(self._found(container), ahead, self._stop)
 
@@ -112,7 +112,7 @@ class Archives:
         return Content(picture_of(archive, member), found.stat, beside.caption, beside.extra)
 
     def portable(self, found: Found) -> Found | Content:
-        """Without its open archive, which ``load`` then opens by itself; of a stream, the picture."""
+        """Drop the open archive, which ``load`` then opens again; for a stream, return the picture itself."""
         anywhere = opens_anywhere(join(self._root, split(found.path)[0]))
         return replace(found, where=None) if anywhere else self.load(found)
 
@@ -123,7 +123,7 @@ class Archives:
         return Found(path, UNKNOWN_STAT, (finder.archive, replace(member, beside={})))
 
     def _reopened(self, found: Found) -> tuple[Archive, Member]:
-        """Raises MediaError where the archive is not the one that was scanned."""
+        """Open the archive of ``found`` again. Raises MediaError where it is not the one that was scanned."""
         container, name, _ = split(found.path)
         place = join(self._root, container)
         with self._lock:
@@ -135,7 +135,7 @@ class Archives:
             return known[1].archive, _member(known[1], place, name)
 
     def _finder(self, container: bytes) -> tuple[FileStat, Finder]:
-        """The one for an archive that was used before, unless its file has changed since."""
+        """Return the finder of an archive, reusing an earlier one unless the file has changed since."""
         place = join(self._root, container)
         stat = self._stat(container)
         known = self._finders.pop(container, None)
@@ -158,7 +158,7 @@ class Archives:
         self._finders.clear()
 
     def _stat(self, container: bytes) -> FileStat:
-        """Of the file that would be opened. Raises as :meth:`_open`."""
+        """Return the stat of the file that would be opened. Raises as :meth:`_open`."""
         place = container_place(self._root, container)
         if is_url(place):
             return remote.stat(place)
@@ -169,7 +169,7 @@ class Archives:
             os.close(fd)
 
     def _open(self, container: bytes) -> Archive:
-        """Raises OSError, UnsafePathError, MediaError where it is no archive, MissingExtraError.
+        """Open an archive. Raises OSError, UnsafePathError, MediaError where it is no archive, MissingExtraError.
 
         Reading a tar ends once the source should stop.
         """
@@ -185,7 +185,7 @@ class Archives:
         return Tar(file, self._stop) if opens_anywhere(place) else TarStream(file, self._stop)
 
     def _takes(self, name: bytes) -> bool:
-        # "./a.jpg" and "/a.jpg" are how tars of a folder name what others call "a.jpg".
+        # Tars of a folder name "a.jpg" as "./a.jpg" or "/a.jpg".
         return looks_like_picture(name) and self._choose.reaches(_LEADING.sub(b"", name))
 
     def _walk(self, relative: bytes) -> Iterator[Container | Unreachable]:
@@ -212,6 +212,7 @@ class Archives:
 
 
 def _member(finder: Finder, place: bytes, name: bytes) -> Member:
+    """Find a member by name. Raises MediaError (``VANISHED``) where there is none."""
     member = finder.find(name)
     if member is None:
         shown = f"{display_path(place)} holds no {display_path(name)} any more"
@@ -220,16 +221,16 @@ def _member(finder: Finder, place: bytes, name: bytes) -> Member:
 
 
 def stat_of(place: bytes) -> FileStat:
-    """Of a file on this disk, or elsewhere. Raises OSError."""
+    """Return the stat of a local or remote file. Raises OSError."""
     if is_url(place):
         return remote.stat(place)
     info = os.stat(place)
-    if not modes.S_ISREG(info.st_mode):  # To open a pipe would wait for ever.
+    if not modes.S_ISREG(info.st_mode):  # Opening a pipe would wait for ever.
         raise OSError(errno.EINVAL, "neither a file nor a folder")
     return file_stat(info)
 
 
 def opens_anywhere(place: bytes) -> bool:
-    """Whether members of an archive can be read in any order."""
+    """Tell whether members of an archive can be read in any order."""
     suffix = container_suffix(place)
     return suffix in ZIPS or (suffix == b".tar" and not is_url(place))

@@ -1,7 +1,7 @@
-"""How far an archive is unpacked: caps that archives of pictures stay far below, and that packing bombs exceed.
+"""Limits on unpacking an archive, far above archives of pictures and below decompression bombs.
 
-Deflate turns one byte into at most 1,032; bzip2 and xz turn it into a million. Photographs do not shrink at all,
-screenshots and scans stored as BMP or TIFF shrink to a 20th or a 60th, and text to a 10th.
+Deflate expands one byte to at most 1,032; bzip2 and xz to a million. Photographs do not shrink at all; screenshots and
+scans stored as BMP or TIFF shrink to a 20th or a 60th, and text to a 10th.
 """
 
 from __future__ import annotations
@@ -11,31 +11,32 @@ from typing import Final
 from imseek.errors import MediaError
 from imseek.types import SkipReason
 
-#: Bytes that one packed byte may become: three times what pages of plain text do, and a fifth of deflate's most.
+#: Largest expansion ratio: three times that of pages of plain text, and a fifth of deflate's maximum.
 MAX_RATIO: Final = 200
-#: Bytes that any archive may become whatever its ratio: five A4 pages in colour, which may be blank.
+#: Bytes allowed whatever the ratio: five A4 pages in colour, which may be blank.
 FREE_BYTES: Final = 128 * 2**20
-#: The same for bytes that are passed over because they are no picture. Log files, which shrink most, reach 15.
+#: Largest ratio for skipped members, which are not pictures. Log files, which shrink most, reach 15.
 MAX_SKIPPED_RATIO: Final = 16
-#: Bytes that may be passed over whatever their ratio: a sparse disk image between the pictures.
+#: Skipped bytes allowed whatever the ratio: a sparse disk image between the pictures.
 FREE_SKIPPED_BYTES: Final = 2**30
 
-#: Members of one archive: three times the pictures of ImageNet. Their list is held in memory, up to 1 kB for each.
+#: Most members of one archive: three times the pictures of ImageNet. Their list is held in memory, up to 1 kB per
+#: member.
 MAX_MEMBERS: Final = 2**22
-#: Members of a tar that may take no room, and the packed bytes that each further one takes at least: name, size and
-#: time alone take more where they are not all the same.
+#: Members of a tar allowed whatever its size, and the least packed bytes of each further one: name, size and time alone
+#: take more unless they are all the same.
 FREE_MEMBERS: Final = 100_000
 MIN_PACKED_MEMBER: Final = 16
-#: Bytes of all their names together, and of the list at the end of a zip.
+#: Most bytes of all names together, and of the list at the end of a zip.
 MAX_LIST_BYTES: Final = 2**29
-#: Rows of a table that may take no room; each further one takes a byte at least, for what sets it apart.
+#: Rows of a table allowed whatever its size; each further one takes at least the byte that distinguishes it.
 FREE_ROWS: Final = 100_000
-#: Bytes of one name. Linux opens no longer one.
+#: Most bytes of one name; Linux opens none longer.
 MAX_NAME: Final = 4096
 
 
 def check_unpacked(unpacked: int, packed: int) -> None:
-    """Raise MediaError where ``packed`` bytes of an archive have become too many."""
+    """Raise MediaError where ``packed`` bytes of an archive have expanded too far."""
     if unpacked > FREE_BYTES + MAX_RATIO * packed:
         raise _refusal(
             f"{packed:,} bytes of it unpack to {unpacked:,}, "
@@ -44,7 +45,7 @@ def check_unpacked(unpacked: int, packed: int) -> None:
 
 
 def check_skipped(skipped: int, packed: int) -> None:
-    """Raise MediaError where ``packed`` bytes have become too many that are no pictures."""
+    """Raise MediaError where ``packed`` bytes have expanded to too many bytes of members that are not pictures."""
     if skipped > FREE_SKIPPED_BYTES + MAX_SKIPPED_RATIO * packed:
         raise _refusal(
             f"{packed:,} bytes of it unpack to {skipped:,} that are no pictures, "
@@ -53,19 +54,19 @@ def check_skipped(skipped: int, packed: int) -> None:
 
 
 def check_rows(rows: int, size: int) -> None:
-    """Raise MediaError where a table of ``size`` bytes (0: not known) has too many rows."""
+    """Raise MediaError where a table of ``size`` bytes (0: unknown) has too many rows."""
     if size and rows > FREE_ROWS + size:
         raise _refusal(f"its {size:,} bytes hold more than {rows - 1:,} rows, less than a byte for each")
 
 
 class MemberCount:
-    """Count the members of a tar. Raises MediaError where there are more than time and memory should be spent on."""
+    """Counts the members of a tar. Raises MediaError where they would take too much time and memory."""
 
     def __init__(self) -> None:
         self._members = self._bytes = 0
 
     def add(self, name: bytes, packed: int) -> None:
-        """One more member, after ``packed`` bytes of the archive."""
+        """Count a member found after ``packed`` bytes of the archive."""
         self._members += 1
         self._bytes += len(name)
         check_list(self._members, self._bytes)
@@ -77,7 +78,7 @@ class MemberCount:
 
 
 def check_list(members: int, size: int) -> None:
-    """Raise MediaError where an archive has too many members, or a list of too many bytes."""
+    """Raise MediaError where an archive has too many members, or too long a list of them."""
     if members > MAX_MEMBERS:
         raise _refusal(f"it has more than {MAX_MEMBERS:,} members")
     if size > MAX_LIST_BYTES:

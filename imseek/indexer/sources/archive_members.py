@@ -1,4 +1,4 @@
-"""What is read of an archive: its pictures in order, their bytes, and the texts that lie beside them."""
+"""The archive protocol, and reading an archive's pictures and their sidecar texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imseek.types import SkipReason
 #: Endings of texts that lie beside a picture under its name.
 BESIDE: Final = (b".txt", b".json")
 
-#: Bytes of pictures of a stream that are in memory at once, read ahead or behind: eight of the largest.
+#: Bytes of a stream's pictures in memory at once, read ahead or behind: eight of the largest.
 MAX_HELD: Final = 512 * 2**20
 
 Takes: TypeAlias = Callable[[bytes], bool]
@@ -24,7 +24,7 @@ Takes: TypeAlias = Callable[[bytes], bool]
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Member:
-    """A picture in an archive: its name there, what its archive needs to read it, and texts beside it by ending."""
+    """A picture in an archive: its name, what the archive needs to read it, and the texts beside it by ending."""
 
     name: bytes
     where: Any
@@ -32,26 +32,27 @@ class Member:
 
 
 class Archive(Protocol):
-    """An open archive. It is closed when nobody holds it or a member of it any more."""
+    """An open archive. It is closed once neither it nor any of its members is referenced."""
 
     def members(self, takes: Takes) -> Iterator[Member]:
-        """The pictures whose names are taken, in the order of the archive, each name once.
+        """Yield the pictures whose names ``takes`` accepts, in the order of the archive, each name once.
 
-        Where the archive is broken, those before the break come first. Raises MediaError, OSError.
+        In a broken archive, the members before the damage come first. Raises MediaError, OSError.
         """
         ...
 
     def read(self, where: Any, limit: int) -> bytes:
-        """The bytes of a picture or text, in several threads at once. Raises MediaError, also above ``limit``."""
+        """Read a picture or text; safe in several threads at once. Raises MediaError, also above ``limit`` bytes."""
         ...
 
 
 def picture_of(archive: Archive, member: Member) -> bytes:
+    """Read the bytes of a picture."""
     return archive.read(member.where, DEFAULT_LIMITS.max_bytes)
 
 
 def text_of(archive: Archive, member: Member, ending: bytes) -> bytes | None:
-    """A text beside a picture; one that is broken or too large counts for none, as the picture is worth more."""
+    """Read a text beside a picture; None where it is missing, broken or too large, since the picture matters more."""
     where = member.beside.get(ending)
     if where is None:
         return None
@@ -62,19 +63,19 @@ def text_of(archive: Archive, member: Member, ending: bytes) -> bytes | None:
 
 
 def bytes_held(member: Member) -> int:
-    """Bytes of a member that are in memory already, as those of a stream are."""
+    """Count the bytes of a member already in memory, as for members of a stream."""
     return sum(len(part) for part in (member.where, *member.beside.values()) if isinstance(part, bytes))
 
 
 def pictures(files: Mapping[bytes, Any], takes: Takes) -> Iterator[Member]:
-    """The pictures among the files of an archive, given by name, each with the texts beside it."""
+    """Yield the pictures among an archive's files, given by name, each with the texts beside it."""
     for name, where in files.items():
         if takes(name):
             yield Member(name, where, _beside(name, files))
 
 
 def _beside(name: bytes, files: Mapping[bytes, Any]) -> dict[bytes, Any]:
-    """For ``a.b.jpg`` the first of ``a.b.txt``, ``a.b.jpg.txt`` (as Takeout has it) and ``a.txt`` (WebDataset)."""
+    """Find the texts of ``a.b.jpg``: the first of ``a.b.txt``, ``a.b.jpg.txt`` (Takeout) and ``a.txt`` (WebDataset)."""
     found = {}
     for ending in BESIDE:
         for stem in (os.path.splitext(name)[0], name, key_of(name)):
@@ -85,9 +86,9 @@ def _beside(name: bytes, files: Mapping[bytes, Any]) -> dict[bytes, Any]:
 
 
 def key_of(name: bytes) -> bytes:
-    """What the files of one sample share in a WebDataset: the path up to the first dot of the file's name."""
+    """Return the key shared by a WebDataset sample's files: the path up to the first dot of the file name."""
     folder, slash, base = name.rpartition(b"/")
-    # A dot at the very beginning hides a file, and ends no key.
+    # A leading dot hides a file and does not end the key.
     end = base.find(b".", 1)
     return folder + slash + (base if end < 0 else base[:end])
 
@@ -97,7 +98,7 @@ def is_text(name: bytes) -> bool:
 
 
 def can_be_named(name: bytes) -> bool:
-    """Whether a member can have a place in the catalog, where NUL stands between container and member."""
+    """Tell whether a member can have a place in the catalog, where NUL separates container and member."""
     return 0 < len(name) <= MAX_NAME and b"\0" not in name
 
 

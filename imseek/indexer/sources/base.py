@@ -1,8 +1,8 @@
-"""What every source of images offers: names and stats first, bytes only of what is wanted.
+"""The protocol of image sources: names and stats first, bytes only on demand.
 
-A run asks a source twice. ``scan`` looks at names and stats and opens no picture. Archives and tables are
-*containers*: ``scan`` names them with the stat of their file, and ``expand`` opens those that have changed. ``load``
-then reads one picture, in a decode thread. ``find`` leads from a place on record back to its picture.
+A run asks a source twice. ``scan`` looks at names and stats and opens no picture. Archives and tables are *containers*:
+``scan`` yields them with the stat of their file, and ``expand`` opens those that have changed. ``load`` then reads one
+picture, in a decode thread. ``find`` leads from a recorded place back to its picture.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from imseek.types import ImageFacts, SkipReason
 
 Scalar: TypeAlias = str | int | float | bool | None
 
-#: Why a source cannot be scanned, where it is simply not there.
+#: Value of ``Source.trouble`` for a source that does not exist.
 MISSING: Final = "it is missing"
 
 
@@ -27,8 +27,8 @@ MISSING: Final = "it is missing"
 class Found:
     """A picture, not opened yet: its path within the source and the stat that tells whether it may have changed.
 
-    Inside a container the stat is that of the container's file. ``where`` is what its source needs to get at it
-    directly, and means nothing to others. ``caption`` and ``extra`` are what the source itself says of the picture.
+    Inside a container the stat is that of the container's file. ``where`` helps its source to locate it and is opaque
+    to others. ``caption`` and ``extra`` are the source's own metadata on the picture.
     """
 
     path: bytes
@@ -40,9 +40,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """An archive or a table: its path within the source (empty where it is the source) and its stat.
+    """An archive or table: its path within the source (empty where it is the source itself) and its stat.
 
-    ``UNKNOWN_STAT`` stands for one that must be opened in every run, since what it names lies elsewhere.
+    ``UNKNOWN_STAT`` marks one to open in every run, since the files it names lie elsewhere.
     """
 
     path: bytes
@@ -51,7 +51,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """A file, a folder or a row that cannot be looked at."""
+    """A file, folder or row that cannot be examined, and why."""
 
     path: bytes
     reason: SkipReason
@@ -61,8 +61,10 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taken:
-    """What another tool has computed: a unit row (dim,) float16, and facts of the picture, which is not opened;
-    ``size`` is that of its file in bytes (0: not known)."""
+    """An imported vector: a unit row (dim,) float16 from another tool, with facts of the picture, which is not opened.
+
+    ``size`` is that of its file in bytes (0: unknown).
+    """
 
     row: npt.NDArray[np.float16]
     facts: ImageFacts
@@ -72,9 +74,9 @@ class Taken:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Content:
-    """One picture as it was read: its bytes, its stat then, and what its source says of it.
+    """A picture as read: its bytes, its stat at that time, and its source's metadata.
 
-    ``caption`` goes before one in the picture itself. Where ``taken`` is given there are no bytes.
+    ``caption`` takes precedence over one in the picture itself. With ``taken`` there are no bytes.
     """
 
     data: bytes
@@ -85,10 +87,10 @@ class Content:
 
 
 class Source(Protocol):
-    """Where images come from. ``load`` is called in several threads at once, everything else in one.
+    """A source of images. ``load`` may run in several threads at once, every other method in one.
 
-    ``notes`` are lines for the user, complete once ``scan`` has ended. ``threads`` is how many threads are worth
-    reading with, where that is more than decode: a picture on the web is waited for.
+    ``notes`` are lines for the user, complete once ``scan`` has ended. ``threads`` is the useful number of reading
+    threads if it exceeds that of decoding threads, as for pictures on the web.
     """
 
     @property
@@ -98,38 +100,40 @@ class Source(Protocol):
     def threads(self) -> int: ...
 
     def trouble(self) -> str | None:
-        """Why the source cannot be scanned as a whole (``MISSING``, a disk that fails), or None."""
+        """Return why the source as a whole cannot be scanned (``MISSING``, a failing disk), or None."""
         ...
 
     def scan(self) -> Iterator[Found | Container | Unreachable]:
-        """Names and stats, in an order that two scans of the same source share. No picture is opened."""
+        """Yield names and stats, in the same order in every scan of an unchanged source. Opens no picture."""
         ...
 
     def expand(self, container: Container) -> Iterator[Found | Unreachable]:
-        """The pictures in a container. Raises MediaError where it cannot be read."""
+        """Yield the pictures in a container. Raises MediaError where it cannot be read."""
         ...
 
     def load(self, found: Found) -> Content:
-        """Raises MediaError with a reason, or OSError."""
+        """Read a picture. Raises MediaError with a reason, or OSError."""
         ...
 
     def portable(self, found: Found) -> Found | Content:
-        """What ``load`` of the same source in another process takes, to be pickled; the picture itself where only this
-        process gets at it. Raises as ``load``."""
+        """Return a picklable argument for ``load`` in another process.
+
+        Returns the content itself where only this process can read it. Raises as ``load``.
+        """
         ...
 
     def find(self, path: bytes) -> Found:
-        """The way to the picture at a path on record, for ``load``, without the texts beside it.
+        """Locate the picture at a recorded path for ``load``, without the texts beside it.
 
-        Its stat says nothing (``UNKNOWN_STAT``), and so does that of what ``load`` then gives, unless that is a file of
-        its own. Raises MediaError, UnsafePathError, OSError, and so does ``load``.
+        Its stat is ``UNKNOWN_STAT``, and so is that of the loaded content unless it is a file of its own. Raises
+        MediaError, UnsafePathError, OSError, and so does ``load``.
         """
         ...
 
     def is_gone(self, path: bytes) -> bool:
-        """Whether a place or container that a scan did not come to is certainly not there any more."""
+        """Tell whether a place or container that a scan did not reach has certainly disappeared."""
         ...
 
     def close(self) -> None:
-        """Let go of open files and connections."""
+        """Close open files and connections."""
         ...

@@ -1,4 +1,4 @@
-"""Which column of a table holds the pictures, which the captions: told by type and the usual names."""
+"""Infer which column of a table holds the pictures and which the captions, by type and usual names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imseek.errors import UsageError
 from imseek.indexer.sources.tables.base import Column, Kind
 from imseek.types import SourceOptions
 
-#: Columns of text with names like these name pictures; those before go before those after.
+#: Usual names of text columns that name pictures, in order of precedence.
 _PICTURES: Final = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes")
 _NAMES: Final = (
     frozenset({*_PICTURES, "image_path", "img_path", "image_file", "image_name"}),
@@ -18,13 +18,13 @@ _NAMES: Final = (
 )
 _URLS: Final = (frozenset({"image_url", "img_url", "image_link"}), frozenset({"url", "uri", "link"}))
 _CAPTIONS: Final = ("caption", "captions", "text", "description", "alt_text", "alt", "title", "prompt")
-#: Further columns that are kept at most: a wide table of measurements is not what they are for.
+#: Most further columns to keep: they are not for wide tables of measurements.
 MAX_EXTRA: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """``image`` and ``caption`` are columns, ``extra`` those kept beside them; ``notes`` say what is left out.
+    """The columns for pictures and captions, further columns to keep, and notes on those left out.
 
     ``names_files`` is whether the rows (also) name files, which may change while the table does not.
     """
@@ -41,7 +41,7 @@ class Roles:
 
 
 def tell_roles(columns: Sequence[Column], options: SourceOptions) -> Roles:
-    """The roles of a table's columns. Raises UsageError, with the columns, where they do not tell."""
+    """Infer the roles of a table's columns. Raises UsageError, listing the columns, where they are ambiguous."""
     if options.image_column is not None:
         image = _named(columns, options.image_column)
         if image.kind in (Kind.PLAIN, Kind.NESTED, Kind.TEXTS):
@@ -59,7 +59,7 @@ def tell_roles(columns: Sequence[Column], options: SourceOptions) -> Roles:
 
 
 def caption_of(columns: Sequence[Column], image: str | None = None) -> str | None:
-    """The column of text that is most likely the caption."""
+    """Return the text column that is most likely the caption, or None."""
     found = {
         column.name.lower(): column.name
         for column in reversed(columns)
@@ -69,7 +69,7 @@ def caption_of(columns: Sequence[Column], image: str | None = None) -> str | Non
 
 
 def extra_of(columns: Sequence[Column]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns whose cells are single values, and notes on those that are left out."""
+    """Return the columns with single values, and notes on those left out."""
     single = [column.name for column in columns if column.kind in (Kind.PLAIN, Kind.TEXT)]
     other = [f"{c.name} ({c.kind.value})" for c in columns if c.kind not in (Kind.PLAIN, Kind.TEXT)]
     notes = []
@@ -81,7 +81,7 @@ def extra_of(columns: Sequence[Column]) -> tuple[tuple[str, ...], tuple[str, ...
 
 
 def _image(columns: Sequence[Column]) -> Column:
-    """Pictures in the table go before files, and files before what must be fetched."""
+    """Find the image column: embedded pictures take precedence over files, and files over URLs."""
     held = [column for column in columns if column.kind in (Kind.BYTES, Kind.PICTURE)]
     text = [column for column in columns if column.kind is Kind.TEXT]
     tiers = [
@@ -93,7 +93,7 @@ def _image(columns: Sequence[Column]) -> Column:
     ]
     for tier in tiers:
         if len(tier) > 1:
-            # A mask beside the picture, say: the most usual name wins, if there is one.
+            # For example a mask beside the picture: the most usual name wins, if there is one.
             tier = [c for c in tier if c.name.lower() == _PICTURES[0]] or tier
         if len(tier) == 1:
             return tier[0]
@@ -104,6 +104,7 @@ def _image(columns: Sequence[Column]) -> Column:
 
 
 def _named(columns: Sequence[Column], name: str) -> Column:
+    """Return the column called ``name``. Raises UsageError where there is none."""
     for column in columns:
         if column.name == name:
             return column

@@ -1,4 +1,4 @@
-"""The stream of a tar, compressed or not: read in linear time and bounded memory, and no further than is plausible."""
+"""Read the stream of a tar, compressed or not, in linear time and bounded memory, up to the limits on expansion."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from imseek.indexer.sources.archive_limits import check_skipped, check_unpacked
 
 _GZIP: Final = b"\x1f\x8b\x08"
 _BZIP2: Final = b"BZh"
-#: What a block of bzip2 begins with, and the end where there is none.
+#: Start of a bzip2 block, and of the end of a stream without blocks.
 _BZIP2_BLOCKS: Final = (b"1AY&SY", b"\x17rE8P\x90")
 _XZ: Final = (b"\xfd7zXZ", b"\x5d\x00\x00\x80")
-#: Bytes of the longest of these.
+#: Length of the longest of these signatures.
 _HEAD: Final = 10
-#: Bytes that are unpacked at a time: so often does a reader hear that it should stop.
+#: Bytes to decompress at a time, between checks of ``stop``.
 _CHUNK: Final = 256 * 2**10
-#: Bytes that are read of the archive at a time.
+#: Bytes to read from the archive at a time.
 _PACKED_CHUNK: Final = 64 * 2**10
-#: Memory that unpacking xz may take: its dictionary, which `xz -9` makes of 64 MiB. It could ask for 4 GiB.
+#: Memory for xz: mainly its dictionary, 64 MiB with `xz -9`. A file could demand 4 GiB.
 _XZ_MEMORY: Final = 512 * 2**20
 
 
 class StreamInput:
-    """Bytes of a tar from its beginning on. ``stop`` makes whoever reads raise InterruptedError.
+    """The bytes of a tar from its start. Once ``stop`` is set, reading raises InterruptedError.
 
-    Raises MediaError where the archive unpacks to too much, and what :func:`tar_headers.explained` explains.
+    Raises MediaError where the archive expands too far, and the errors that :func:`tar_headers.explained` translates.
     """
 
     def __init__(self, file: IO[bytes], stop: threading.Event | None = None) -> None:
@@ -43,7 +43,7 @@ class StreamInput:
         return self._packed.count
 
     def read(self, size: int) -> bytes:
-        """``size`` bytes, fewer only at the end."""
+        """Read ``size`` bytes, fewer only at the end."""
         parts = []
         while size and (part := self._next(size)):
             parts.append(part)
@@ -51,7 +51,7 @@ class StreamInput:
         return b"".join(parts)
 
     def skip(self, size: int) -> None:
-        """Pass over bytes that are of no use. Raises EOFError where fewer are left."""
+        """Skip bytes that are not needed. Raises EOFError where fewer are left."""
         while size:
             part = self._next(size)
             if not part:
@@ -94,7 +94,7 @@ class _Packed(io.RawIOBase):
 
 
 def _unpacked(packed: _Packed) -> IO[bytes] | _Xz:
-    """The stream unpacked as its first bytes say, a bounded part at a time. An ending may lie."""
+    """Open the decompressed stream, a bounded part at a time. Its first bytes decide, since file endings may lie."""
     file = io.BufferedReader(packed, _PACKED_CHUNK)
     if packed.head.startswith(_GZIP):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
@@ -104,7 +104,7 @@ def _unpacked(packed: _Packed) -> IO[bytes] | _Xz:
 
 
 class _Xz:
-    """Streams of xz or lzma, one after the other. `lzma.LZMAFile` takes no limit to its memory."""
+    """Decompresses concatenated xz or lzma streams with bounded memory, which `lzma.LZMAFile` does not support."""
 
     def __init__(self, packed: IO[bytes]) -> None:
         self._packed = packed
@@ -114,7 +114,7 @@ class _Xz:
         while True:
             data = b""
             if self._stream.eof:
-                # Zeros fill what follows a stream up to four bytes.
+                # Zeros pad a stream to four bytes.
                 data = (self._stream.unused_data or self._packed.read(_PACKED_CHUNK)).lstrip(b"\0")
                 while not data and (more := self._packed.read(_PACKED_CHUNK)):
                     data = more.lstrip(b"\0")

@@ -1,6 +1,6 @@
-"""What kind of source lies at a path, told from names: a folder of shards, a table, a data set, or just pictures.
+"""Detect the kind of source at a path by names: a folder of shards, a table, a data set, or plain pictures.
 
-One file tells more: Parquet that says which encoder made its vectors.
+Only Parquet is opened, to see whether it names the encoder of its vectors.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ ZIPS: Final = frozenset((b".zip", b".cbz"))
 ARCHIVES: Final = ZIPS | frozenset(b".tar .tgz .tbz2 .txz".split())
 COMPRESSED_TARS: Final = (b".tar.gz", b".tar.bz2", b".tar.xz")
 TABLES: Final = frozenset(b".parquet .pq .arrow .feather .csv .tsv .jsonl .ndjson".split())
-#: Endings of what describes tables beside them.
+#: Endings of files that describe tables beside them.
 _DESCRIBING: Final = frozenset({b".json", b".txt", b".md", b".yaml", b".yml", b".py", b""})
 LABELS: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-#: Beginnings of URLs whose folders are not listed.
+#: URL prefixes whose folders cannot be listed.
 _UNLISTED: Final = (b"http://", b"https://", b"file://")
 SPLITS: Final = ("train", "test", "validation", "val")
 
 
 def kind_of(path: bytes) -> str:
-    """The kind of the source at an absolute path that is there, or at a URL.
+    """Return the kind of source at an existing absolute path, or at a URL.
 
-    Raises UsageError and StorageError for a folder in an object store that holds nothing known, or cannot be listed.
+    Raises UsageError for a folder in an object store that holds nothing known, and StorageError where it cannot be
+    listed.
     """
     if not is_url(path) and os.path.isdir(path):
         return _kind_of_folder(path)
@@ -48,12 +49,12 @@ def kind_of(path: bytes) -> str:
 
 
 def _is_listed(url: bytes) -> bool:
-    """Whether a URL may name a folder, or a pattern, that can be listed. On the web it is taken for a picture."""
+    """Tell whether a URL may name a listable folder or pattern; on the web it counts as a picture."""
     return not url.lower().startswith(_UNLISTED) and not looks_like_picture(url)
 
 
 def _kind_in_store(url: bytes) -> str:
-    """Of a folder, told from the names in it at any depth."""
+    """Return the kind of a folder in an object store, from the names in it at any depth."""
     shown = display_path(url)
     try:
         names = [name for name, _ in remote.listing(url)[0]]
@@ -74,7 +75,7 @@ def _kind_in_store(url: bytes) -> str:
 def _holds_vectors(path: bytes, suffix: bytes) -> bool:
     if suffix not in (b".parquet", b".pq") or is_url(path):
         return False
-    from imseek.indexer.sources.encoder_claims import claim_of  # pyarrow comes with it.
+    from imseek.indexer.sources.encoder_claims import claim_of  # imports pyarrow
 
     return claim_of(path) is not None
 
@@ -96,7 +97,7 @@ def _kind_of_folder(path: bytes) -> str:
     folders = [os.path.join(path, os.fsencode(split)) for split in SPLITS if names.get(split)]
     if any(os.path.isfile(os.path.join(at, name.encode())) for at in (path, *folders) for name in LABELS):
         return "imagefolder"
-    # Shards, as img2dataset and WebDataset's tools write them, lie beside tables and statistics of themselves.
+    # Shards of img2dataset and WebDataset tools lie beside tables and statistics about them.
     files = {
         os.fsencode(name) for name, is_folder in names.items() if not is_folder and not name.startswith(".")
     }
@@ -108,13 +109,14 @@ def _kind_of_folder(path: bytes) -> str:
 
 
 def is_table(path: bytes) -> bool:
-    # What the library `datasets` keeps of its own computations lies beside its tables.
+    """Tell whether a file name is that of a table."""
+    # The library `datasets` caches its own computations beside its tables.
     cached = os.path.basename(path).startswith(b"cache-") and path.endswith(b".arrow")
     return container_suffix(path) in TABLES and not cached
 
 
 def _holds_tables(path: bytes, names: Mapping[str, bool]) -> bool:
-    """Whether a folder holds tables, and at most what describes them: directly, in ``data/``, or in its splits."""
+    """Tell whether a folder holds only tables and their descriptions: directly, in ``data/``, or in its splits."""
     folders = {name for name, is_folder in names.items() if is_folder and not name.startswith(".")}
     if not folders <= {"data", *SPLITS}:
         return False

@@ -1,6 +1,6 @@
-"""Parquet files that say in their key-value metadata which encoder made their vectors, as ``imseek export`` does.
+"""Parquet files whose key-value metadata name the encoder of their vectors, as ``imseek export`` writes them.
 
-docs/exports.md has the keys; any other tool may write them too.
+docs/exports.md documents the keys; other tools may write them too.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from imseek.types import ImageFacts, Luma
 
 T = TypeVar("T")
 
-#: Columns that are facts of the image or of its place, or that were made for the file: none is a column of its own.
+#: Columns that become facts of the image or its place, or exist only in the file: none is kept as a column.
 USED: Final = frozenset({*INTRINSIC.names, "path", "path_b64", "uri", "score"})
-#: What a picture whose luminance was measured has; ``blur`` may be missing.
+#: Fields of measured luminance; ``blur`` may be missing.
 _LUMA: Final = ("mean", "sd", "dark", "bright", "edges")
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a file says of itself: the ``column`` of vectors, and the encoder that made them, with its fingerprint where
-    that is known."""
+    """A file's statement about its vectors: their ``column``, their encoder, and its fingerprint if known."""
 
     column: str
     encoder: str
@@ -34,12 +33,15 @@ class Claim:
 
 
 def claim_of(path: bytes) -> Claim | None:
-    """None where it says nothing, or cannot be read: whoever opens it next will tell. Only its end is read."""
+    """Read the claim of a Parquet file; None where it makes none or is unreadable, which its next reader reports.
+
+    Reads only the end of the file.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with open_binary(path) as raw:  # Arrow takes only names that are text.
+        with open_binary(path) as raw:  # Arrow only opens names that are valid text.
             keys = pq.read_metadata(raw).metadata or {}
         told = {name: keys[f"imseek.{name}".encode()].decode() for name in ("vector", "encoder")}
         fingerprint = keys.get(b"imseek.fingerprint", b"").decode()
@@ -49,8 +51,10 @@ def claim_of(path: bytes) -> Claim | None:
 
 
 def facts_of(told: Mapping[str, Any]) -> tuple[ImageFacts, int]:
-    """The facts of an image, as they were known where the row comes from, and how many bytes its file had. What is not
-    of its type is not known."""
+    """Return an image's facts as exported with its row, and the size of its file in bytes.
+
+    Values of a wrong type count as unknown.
+    """
     facts = ImageFacts(
         width=_whole(told, "width", 0, 2**31),
         height=_whole(told, "height", 0, 2**31),
@@ -70,11 +74,13 @@ def facts_of(told: Mapping[str, Any]) -> tuple[ImageFacts, int]:
 
 
 def _of(told: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
+    """Return the value ``name`` if it has the type ``kind``, else None."""
     value = told.get(name)
     return value if isinstance(value, kind) else None
 
 
 def _whole(told: Mapping[str, Any], name: str, low: int, above: int) -> int:
+    """Return the integer ``name`` if low <= value < above, else ``low``."""
     value = told.get(name)
     return value if isinstance(value, int) and low <= value < above else low
 
@@ -85,7 +91,7 @@ def _luma(told: Mapping[str, Any]) -> Luma | None:
 
 
 def _taken_at(told: Mapping[str, Any]) -> str | None:
-    """ISO 8601, with the zone that is kept beside it."""
+    """Return ISO 8601, with the zone from the column beside it."""
     try:
         moment = datetime.fromisoformat(told["taken_at"])
         zone = told.get("taken_at_zone")

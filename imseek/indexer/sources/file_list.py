@@ -1,4 +1,4 @@
-"""Single files and URLs, known by name: from the command line, from standard input, from a file of names."""
+"""Single files and URLs as a source, from the command line, standard input or a file of names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imseek.types import SkipReason, display_path
 
 
 class Listed:
-    """``names`` are absolute paths and URLs. Whatever its ending, a file that is named is looked at."""
+    """A list of absolute paths and URLs. Reads a named file whatever its ending."""
 
     def __init__(
         self, names: Sequence[bytes], *, allow_private: bool = False, opener: FileOpener | None = None
@@ -41,7 +41,7 @@ class Listed:
             try:
                 yield Found(name, FETCHED) if is_url(name) else find_file(name, name)
             except MediaError as error:
-                # One that is gone is for `is_gone`, unless it was never there.
+                # `is_gone` reports files that disappeared; this one may never have existed.
                 yield Unreachable(name, SkipReason(error.reason), str(error))
             except OSError as error:
                 yield Unreachable(name, SkipReason.UNREADABLE, str(error.strerror))
@@ -67,7 +67,7 @@ class Listed:
         return Found(path, UNKNOWN_STAT, NO_TEXTS)
 
     def is_gone(self, path: bytes) -> bool:
-        """Only if its folder is there: otherwise a disk may not be mounted."""
+        """Tell whether a file has disappeared; only if its folder exists, since a disk may not be mounted."""
         return not is_url(path) and trouble_at(path) == MISSING and trouble_at(os.path.dirname(path)) is None
 
     def close(self) -> None:

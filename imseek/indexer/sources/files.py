@@ -1,4 +1,4 @@
-"""Files of the local disk: their stat, their bytes, and why they cannot be had."""
+"""Local files: their stat, their bytes, and why they are unavailable."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES, read_sidecar
 from imseek.types import SkipReason, display_path
 
-#: What the system says of a path that is not there; any other error leaves that open.
+#: Error numbers of a path that does not exist; any other error leaves that open.
 GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
-#: Without O_NONBLOCK, a pipe put in the place of a file would hold the reader for ever.
+#: O_NONBLOCK keeps a pipe in the place of a file from blocking the reader for ever.
 _FOLLOWING: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def container_place(root: bytes, container: bytes) -> bytes:
-    """Where an archive or table of the source at ``root`` lies.
+    """Return the place of an archive or table of the source at ``root``.
 
-    Raises UnsafePathError for a URL in a folder, which only a catalog can say.
+    Raises UnsafePathError for a URL in a local source, which only a catalog can contain.
     """
     if root and is_url(container) and not is_url(root):
         raise UnsafePathError(f"{display_path(container)} does not lie in {display_path(root)}")
@@ -38,9 +38,9 @@ def container_place(root: bytes, container: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class FileOpener:
-    """Opens the files of the source at ``root`` for reading; only regular files are opened.
+    """Opens regular files of the source at ``root`` for reading.
 
-    A scan follows links to files. Without ``follow_links``, none is followed on the way from the root to a file. The
+    A scan follows links to files. Without ``follow_links``, no link is followed on the way from the root to a file. The
     caller closes the descriptors.
     """
 
@@ -51,12 +51,12 @@ class FileOpener:
         """Open the file at a path within the source; an empty path is the source itself.
 
         Raises UnsafePathError where the path leads out of the source, MediaError (``NOT_A_FILE``), and OSError: ELOOP
-        or ENOTDIR where a link lies on the way that is not followed.
+        or ENOTDIR for a link on the way that is not followed.
         """
         return self._open(SafePath(self.root, path)) if path else self.open_named(self.root)
 
     def open_named(self, full: bytes) -> int:
-        """Open a file that a list or a row of a table names, wherever it lies: links may lead to its folder.
+        """Open a file named by a list or a table row, wherever it lies; links may lead to its folder.
 
         Raises as :meth:`open`.
         """
@@ -81,10 +81,10 @@ def _not_a_file() -> MediaError:
 
 
 def trouble_at(path: bytes) -> str | None:
-    """Why a path cannot be looked at (``MISSING`` if it is not there), or None."""
+    """Return why a path is inaccessible (``MISSING`` if it does not exist), or None."""
     try:
         os.stat(path)
-    except ValueError:  # A name with a NUL in it, which no file has.
+    except ValueError:  # a name with a NUL, which no file has
         return MISSING
     except OSError as error:
         return MISSING if error.errno in GONE else str(error.strerror)
@@ -92,7 +92,7 @@ def trouble_at(path: bytes) -> str | None:
 
 
 def is_empty(path: bytes) -> bool:
-    """Whether there is nothing in a folder, as where a disk is not mounted; False for what is no folder."""
+    """Tell whether a folder is empty, as where a disk is not mounted; False for anything but a folder."""
     try:
         with os.scandir(path) as listing:
             return next(listing, None) is None
@@ -101,15 +101,15 @@ def is_empty(path: bytes) -> bool:
 
 
 def file_stat(info: os.stat_result, checked_ns: int | None = None) -> FileStat:
-    """The stat of a file whose content is read after ``checked_ns`` (wall clock), by default from now on."""
-    # An inode may use all 64 bits; the catalog's integers are signed.
+    """Build the stat of a file whose content is read after ``checked_ns`` (wall clock; default: now)."""
+    # Inodes may use all 64 bits, but the catalog's integers are signed.
     inode = info.st_ino & (2**63 - 1)
     checked_ns = time.time_ns() if checked_ns is None else checked_ns
     return FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, checked_ns)
 
 
 def find_file(path: bytes, full: bytes) -> Found:
-    """The file at ``full`` as the picture at ``path``. Raises MediaError (``VANISHED``, ``NOT_A_FILE``), OSError."""
+    """Return the file ``full`` as the picture ``path``. Raises MediaError (``VANISHED``, ``NOT_A_FILE``), OSError."""
     try:
         info = os.stat(full)
     except OSError as error:
@@ -122,16 +122,16 @@ def find_file(path: bytes, full: bytes) -> Found:
 
 
 def read_file(fd: int) -> Content:
-    """The picture in an open file, which is closed. Raises OSError, and MediaError where it changed while it was read.
+    """Read the picture in an open file and close it. Raises OSError, and MediaError where it changed meanwhile.
 
-    The stat is that after reading, checked before: whatever happened meanwhile makes it differ from an earlier one, and
-    too young to be trusted later.
+    The stat is taken after reading but dated before: any change in between makes it differ from an earlier one, and too
+    recent to be trusted later.
     """
     with os.fdopen(fd, "rb") as file:
         before, checked_ns = os.fstat(fd), time.time_ns()
         if before.st_size > DEFAULT_LIMITS.max_bytes:
             raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
-        data = file.read(before.st_size + 1)  # It may have grown, and be endless.
+        data = file.read(before.st_size + 1)  # it may have grown, and be endless
         after = os.fstat(fd)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(
         data
@@ -141,9 +141,9 @@ def read_file(fd: int) -> Content:
 
 
 def check_named(full: bytes, folder: bytes) -> None:
-    """Raise MediaError for a file outside of ``folder`` whose name is not that of a picture.
+    """Raise MediaError for a file outside ``folder`` whose name is not a picture's.
 
-    A table that a stranger made may name any file. Pictures are what it is for; a key or a password is not even opened.
+    A table from a stranger may name any file. It may name pictures; a key or password file is not even opened.
     """
     if looks_like_picture(full) and not os.path.islink(full):
         return
@@ -160,21 +160,21 @@ def _is_below(real: bytes, folder: bytes) -> bool:
 
 
 def with_texts(picture: Content, full: bytes) -> Content:
-    """A picture with what lies beside its file: ``a.txt`` and ``a.json`` for ``a.jpg``."""
+    """Add the metadata beside a picture's file: ``a.txt`` and ``a.json`` for ``a.jpg``."""
     beside = read_sidecar(read_beside(full, b".txt", MAX_BYTES), read_beside(full, b".json", MAX_BYTES))
     return replace(picture, caption=beside.caption, extra=beside.extra)
 
 
 def open_binary(path: bytes) -> BinaryIO:
-    """A regular file to read from and to seek in. Raises MediaError (``NOT_A_FILE``), OSError."""
+    """Open a regular, seekable file for reading. Raises MediaError (``NOT_A_FILE``), OSError."""
     return os.fdopen(FileOpener(path).open(b""), "rb")
 
 
 def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
-    """A small file that lies beside a picture: ``a.txt``, else ``a.jpg.txt``, for ``a.jpg``; None above ``limit``.
+    """Read a small file beside a picture: ``a.txt``, else ``a.jpg.txt``, for ``a.jpg``; None above ``limit`` bytes.
 
-    What it says is kept with the picture. So a link is followed only to a file that lies where the link or the picture
-    itself does, as in a cache of the model hub, and not to a letter somewhere else.
+    Its text is stored with the picture. So a link is followed only to a file beside the link or beside the picture
+    itself, as in a cache of the model hub, and not to a private file elsewhere.
     """
     for name in (os.path.splitext(picture)[0] + ending, picture + ending):
         if not _leads_there(name, picture):
@@ -191,7 +191,7 @@ def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
 
 
 def _leads_there(name: bytes, picture: bytes) -> bool:
-    """Whether a text lies beside a picture, or is a link to one that lies there or beside the picture itself."""
+    """Tell whether a text is no link, or links to a file below its own folder or beside the picture."""
     if not os.path.islink(name):
         return True
     real = os.path.realpath(name)

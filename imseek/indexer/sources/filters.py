@@ -1,4 +1,4 @@
-"""Which files of a source are looked at: globs, and what is left out unless asked for."""
+"""Choose files of a source by globs, and exclude hidden ones by default."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-#: Endings that are taken for pictures. What such a file really holds is told from its content; formats that
-#: need a codec we lack are listed too, so that they are skipped with a reason and not in silence.
+#: Endings that count as pictures. The content decides what a file really holds; formats that need a missing codec are
+#: listed too, so that they are skipped with a reason rather than silently.
 IMAGE_SUFFIXES: Final = frozenset(
     b".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .avif .avifs .heic .heif .jxl "
     b".jp2 .j2k .jpx .ppm .pgm .pbm .pnm .tga .ico .qoi .heics .heifs .hif .svg "
     b".dng .nef .nrw .arw .cr2 .cr3 .crw .orf .rw2 .raf .pef .srw .3fr .mrw .x3f".split()
 )
-#: Folders of photo servers and tools that hold thumbnails or code, beside everything hidden.
+#: Folders of photo servers and tools that hold thumbnails or code, besides everything hidden.
 EXCLUDED_FOLDERS: Final = frozenset({b"@eaDir", b"#recycle", b"node_modules", b"__MACOSX", b"$RECYCLE.BIN"})
 
 
 class Filter:
-    """Include and exclude globs over paths within a source, and whether hidden names count.
+    """Include and exclude globs over paths within a source, and whether to include hidden names.
 
-    A pattern without a slash is compared with each name of the path, one with a slash with the whole path and with the
-    paths of the folders above; ``*`` stands for slashes too. What is excluded is not included, whatever else matches.
+    A pattern without a slash is matched against each name in the path, one with a slash against the whole path and its
+    parent folders; ``*`` also matches slashes. Exclusion takes precedence.
     """
 
     def __init__(
@@ -39,26 +39,26 @@ class Filter:
         return bool(self._include or self._exclude)
 
     def enters(self, path: bytes) -> bool:
-        """Whether to look into a folder, by its path within the source."""
+        """Tell whether to descend into a folder, by its path within the source."""
         name = os.path.basename(path)
         if self._is_hidden(name) or (not self._hidden and name in EXCLUDED_FOLDERS):
             return False
         return not any(glob.matches(path) for glob in self._exclude)
 
     def takes(self, path: bytes) -> bool:
-        """Whether to take a file, by its path within the source; its folders have been entered."""
+        """Tell whether to take a file, by its path within the source; its folders have been entered."""
         if self._is_hidden(os.path.basename(path)) or any(glob.matches(path) for glob in self._exclude):
             return False
         return not self._include or any(glob.matches(path) for glob in self._include)
 
     def reaches(self, path: bytes, *, folder: bool = False) -> bool:
-        """Whether a scan would come to a file (or a ``folder``): to all folders above it, and to it."""
+        """Tell whether a scan would reach a file (or a ``folder``): through all parent folders."""
         parts = path.split(b"/")
         above = [b"/".join(parts[: n + 1]) for n in range(len(parts) - 1)]
         return all(map(self.enters, above)) and (self.enters if folder else self.takes)(path)
 
     def _is_hidden(self, name: bytes) -> bool:
-        """Of archives, where names may begin so, "." and ".." hide nothing."""
+        """Tell whether a name counts as hidden; "." and "..", which names in archives may contain, do not."""
         return not self._hidden and name.startswith(b".") and name.strip(b".") != b""
 
 
@@ -76,4 +76,5 @@ class _Glob:
 
 
 def looks_like_picture(path: bytes) -> bool:
+    """Tell whether a file name has the ending of a picture."""
     return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES

@@ -1,4 +1,4 @@
-"""A folder tree, or one file, as a source: names and stats only, no file is opened."""
+"""A folder tree, or a single file, as a source. Scanning reads names and stats and opens no file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from imseek.indexer.sources.files import GONE, FileOpener, file_stat, read_file,
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.types import SkipReason, display_path
 
-#: Of a picture in a folder without texts: there is none beside it to look for.
+#: ``where`` of a picture in a folder without any texts, so that none is searched for.
 NO_TEXTS: Final = "no texts"
 _PUT_AWAY: Final = "holds pictures that were put away: not scanned"
 
 
 class Folder:
-    """The pictures of a folder tree, or of what lies ``below`` a path in it; ``inside`` are other sources in it, which
-    are passed over. By its path ``looks`` tells whether a file is ``what`` is looked for; ``opener`` opens files."""
+    """The pictures in a folder tree, or ``below`` a path in it, skipping the other sources ``inside``.
+
+    ``looks`` tells by its path whether a file is relevant, and ``what`` names such files in notes; ``opener`` opens
+    files.
+    """
 
     threads = 0
 
@@ -53,7 +56,7 @@ class Folder:
         return trouble_at(self._root)
 
     def scan(self) -> Iterator[Found | Container | Unreachable]:
-        """In the order of the names, so that two scans of the same tree see the same order."""
+        """Yield entries sorted by name, so that two scans of the same tree give the same order."""
         yield from self._start()
         if self._others:
             files = "1 other file does" if self._others == 1 else f"{self._others:,} other files do"
@@ -73,7 +76,7 @@ class Folder:
         return Found(path, UNKNOWN_STAT, NO_TEXTS)
 
     def is_gone(self, path: bytes) -> bool:
-        """Also what is there, but left out by globs: these say what belongs to the source."""
+        """Tell whether a picture is gone, or now excluded by globs, which define what belongs to the source."""
         if self._choose.chooses and not self._choose.reaches(path):
             return True
         return trouble_at(place_in(self._root, path)) == MISSING
@@ -116,7 +119,7 @@ class Folder:
         if layout.is_quarantine({os.fsdecode(entry.name) for entry in entries}):
             self.notes.append(f"{display_path(full)} {_PUT_AWAY}")
             return
-        # Only a link can lead back to a folder that is being walked; the identity of each ancestor tells.
+        # Only links can lead back to a folder being walked; device and inode identify each ancestor.
         ancestors |= {(here.st_dev, here.st_ino)}
         texts = any(entry.name.endswith((b".txt", b".json")) for entry in entries)
         for entry in entries:
@@ -168,7 +171,7 @@ class Folder:
 
 
 def quarantine_of(path: bytes) -> bytes | None:
-    """The folder of pictures that were put away in which ``path`` lies, or which it is; None where there is none."""
+    """Return the quarantine folder that ``path`` is or lies in, or None."""
     marker = os.fsencode(layout.QUARANTINE_MARKER)
     while not os.path.lexists(os.path.join(path, marker)):
         path, below = os.path.dirname(path), path
@@ -178,17 +181,17 @@ def quarantine_of(path: bytes) -> bytes | None:
 
 
 def place_in(root: bytes, path: bytes) -> bytes:
-    """The absolute path of a place within a source; an empty path is the source itself."""
+    """Return the absolute path of a place within a source; an empty path is the source itself."""
     return os.path.join(root, path) if path else root
 
 
 def path_below(root: bytes, path: bytes) -> bytes:
-    """The other way round: the place within the source that an absolute path below its root names."""
+    """Return the place within a source of an absolute path below its root: the inverse of :func:`place_in`."""
     return b"" if path == root else os.path.relpath(path, root)
 
 
 def reaches(root: bytes, path: bytes, follow_symlinks: bool) -> bool:
-    """Whether a walk from ``root`` would come to ``path`` below it: not through links to folders, unless followed."""
+    """Tell whether a walk from ``root`` would reach ``path``; links to folders count only with ``follow_symlinks``."""
     here = root
     for name in os.path.relpath(path, root).split(b"/"):
         here = os.path.join(here, name)

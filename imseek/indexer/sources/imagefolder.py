@@ -1,6 +1,6 @@
-"""A folder of pictures with what is said of them: labels in folder names, rows of a ``metadata`` table.
+"""A folder of pictures with metadata: labels in folder names, rows of ``metadata`` tables.
 
-As the library ``datasets`` lays it out. Places, stats and changes are those of a plain folder.
+The layout is that of the library ``datasets``. Places, stats and changes are those of a plain folder.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from imseek.types import display_path
 
 @dataclass(frozen=True, slots=True)
 class _Told:
+    """A picture's metadata from a table row."""
+
     caption: str | None = None
     extra: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of a picture before it is read; ``where`` is what the folder needs."""
+    """Metadata known before a picture is read; ``where`` is the plain folder's."""
 
     where: Any
     named: Mapping[str, Scalar]
@@ -40,8 +42,11 @@ class _Known:
 
 
 class ImageFolder:
-    """A folder source; what a metadata file says goes before what lies beside a picture, and that before the
-    picture itself. ``caption_column`` names that of the metadata files."""
+    """A folder source with metadata files.
+
+    They take precedence over texts beside a picture, and those over the picture itself. ``caption_column`` names the
+    caption column of the metadata files.
+    """
 
     threads = 0
 
@@ -76,7 +81,7 @@ class ImageFolder:
         return self._folder.trouble()
 
     def scan(self) -> Iterator[Found | Container | Unreachable]:
-        """The metadata files are read once all pictures are known, since a few of their rows may be for none."""
+        """Scan the folder, then read metadata files: only then can rows that name missing pictures be counted."""
         found: set[bytes] = set()
         for entry in self._folder.scan():
             if isinstance(entry, Found):
@@ -109,7 +114,7 @@ class ImageFolder:
         return replace(content, caption=known.told.caption or content.caption, extra=extra)
 
     def portable(self, found: Found) -> Found | Content:
-        """With what the metadata files say of it, which only a scan has read."""
+        """Add what the metadata files say of the picture, which only a scan has read."""
         return replace(found, where=self._known(found))
 
     def find(self, path: bytes) -> Found:
@@ -126,7 +131,7 @@ class ImageFolder:
         return _Known(found.where, self._named(found.path), self._told.get(found.path, _Told()))
 
     def _named(self, path: bytes) -> dict[str, Scalar]:
-        """What the names of its folders say: the split, and the label, unless a metadata file speaks for it."""
+        """Return what folder names say: the split, and the label unless a metadata file covers the folder."""
         parts = path.split(b"/")[:-1]
         said: dict[str, Scalar] = {}
         if parts and os.fsdecode(parts[0]) in SPLITS:
@@ -141,7 +146,7 @@ class ImageFolder:
         return any(b"/".join(folders[:n]) in self._covered for n in range(len(folders), -1, -1))
 
     def _read(self, path: bytes, found: set[bytes]) -> None:
-        """One metadata file; that of a folder further down, which comes later, goes before it."""
+        """Read one metadata file; files further down are read later and take precedence."""
         full = place_in(self._root, path)
         missing = malformed = 0
         try:
@@ -163,7 +168,7 @@ class ImageFolder:
                 self.notes.append(f"{display_path(full)}: rows that {what}: {count:,}")
 
     def _note_change(self, full: bytes) -> None:
-        """What a metadata file says is stored once, with the picture: that it changed since goes unheard."""
+        """Warn of a changed metadata file: its rows were stored with their pictures, so the change has no effect."""
         with contextlib.suppress(OSError):
             if 0 < self._read_ns < os.stat(full).st_mtime_ns:
                 self.notes.append(
@@ -172,7 +177,7 @@ class ImageFolder:
                 )
 
     def _rows(self, sheet: Sheet, full: bytes) -> Iterator[tuple[list[bytes], _Told | None]]:
-        """The pictures that each row names, and what it says of them; None for one that cannot be read."""
+        """Yield the pictures that each row names, and their metadata; None for an unreadable row."""
         text = [column.name for column in sheet.columns if column.kind is Kind.TEXT]
         names = [name for name in text if name == "file_name" or name.endswith("_file_name")]
         shown = display_path(full)
@@ -195,7 +200,7 @@ class ImageFolder:
 
 
 def _path(cell: Any) -> bytes:
-    """What a cell names; what cannot be a name becomes one that no file has."""
+    """Encode a cell as a path; one that cannot be a file name becomes a name that no file has."""
     try:
         return os.fsencode(str(cell))
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Vectors in files, a block of rows at a time: an array of NumPy's, or a column of a Parquet file."""
+"""Read vectors from files in blocks of rows: a NumPy array, or a column of a Parquet file."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-#: Rows that are looked at together.
+#: Rows per block.
 BLOCK: Final = 4096
-#: Numbers that they have at most.
+#: Most numbers per block.
 _NUMBERS: Final = 1 << 24
 PARQUET: Final = frozenset({b".parquet", b".pq"})
 
 
 class Matrix(Protocol):
-    """``rows`` vectors of ``dim`` numbers."""
+    """A matrix of ``rows`` vectors with ``dim`` numbers each."""
 
     @property
     def rows(self) -> int: ...
@@ -38,7 +38,10 @@ class Matrix(Protocol):
     def dim(self) -> int: ...
 
     def blocks(self) -> Iterator[npt.NDArray[Any]]:
-        """(m, dim) floating-point, BLOCK rows at most; one that is missing is NaN. Raises MediaError, OSError."""
+        """Yield (m, dim) floating-point blocks of at most BLOCK rows, with NaN for missing vectors.
+
+        Raises MediaError, OSError.
+        """
         ...
 
 
@@ -47,13 +50,15 @@ def is_parquet(path: bytes) -> bool:
 
 
 def open_matrix(path: bytes, column: str | None) -> Matrix:
-    """The vectors in a file; those in a ``column`` of a Parquet file. Raises OSError, MediaError, and UsageError where
-    that does not tell which column."""
+    """Open the vectors in a file, in the ``column`` of a Parquet file.
+
+    Raises OSError, MediaError, and UsageError where the column is ambiguous.
+    """
     return _Column(path, column) if is_parquet(path) else _Array(path)
 
 
 class _Array:
-    """Mapped into memory."""
+    """A NumPy array mapped into memory."""
 
     def __init__(self, path: bytes) -> None:
         try:
@@ -71,7 +76,7 @@ class _Array:
 
 
 class _Column:
-    """Lists of numbers, which are all of one length."""
+    """A Parquet column of lists of numbers, all of the same length."""
 
     def __init__(self, path: bytes, name: str | None) -> None:
         import pyarrow as pa
@@ -83,7 +88,7 @@ class _Column:
             self.rows = file.metadata.num_rows
             kind = file.schema_arrow.field(self._name).type
             self.dim = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
-        if not self.dim:  # Nothing but the rows themselves tells.
+        if not self.dim:  # only the rows themselves tell
             lengths = (np.asarray(pc.list_value_length(lists.drop_null())) for lists in self._batches())
             self.dim = next((int(some[some > 0][0]) for some in lengths if (some > 0).any()), 0)
 
@@ -111,7 +116,7 @@ class _Column:
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
-        """Without pyarrow's threads: see imseek/data/shard_files.py."""
+        """Open the file after checking its pages, without pyarrow's threads: see imseek/data/shard_files.py."""
         import pyarrow.parquet as pq
 
         from imseek.indexer.sources.tables.arrow import arrow_errors
@@ -128,7 +133,7 @@ class _Column:
 
 
 def _chosen(path: bytes, schema: pa.Schema, name: str | None) -> str:
-    """The column that is named, by the user or by the file, else the only one that can be it."""
+    """Choose the column named by the user or by the file, else the only one that holds vectors."""
     lists = [field.name for field in schema if _holds_vectors(field.type)]
     claim = claim_of(path)
     name = name or (None if claim is None else claim.column)

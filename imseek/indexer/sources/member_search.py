@@ -1,4 +1,4 @@
-"""Finding members of an archive by name, one after the other, in about the order in which they lie in it."""
+"""Find members of an archive by name, in about the order in which they lie in it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from imseek.indexer.sources.filters import looks_like_picture
 
 
 class Finder:
-    """Goes through an archive once as long as what is wanted lies ahead, or was passed a moment ago.
+    """Finds members in one pass as long as each lies ahead, or was passed recently.
 
-    The last ``window`` members are kept (None: all), or fewer where they hold much memory, since threads ask a little
-    out of order, and a member of a stream is its bytes. What lies farther behind is found by starting over. One thread
-    at a time.
+    Keeps the last ``window`` members (None: all), or fewer where they hold much memory, since threads ask slightly out
+    of order and a member of a stream holds its bytes. Starts over for a member further back. For one thread at a time.
     """
 
     def __init__(self, open_archive: Callable[[], Archive], window: int | None) -> None:
@@ -30,7 +29,10 @@ class Finder:
         self._held = 0
 
     def find(self, name: bytes) -> Member | None:
-        """Raises MediaError where the archive is broken before that member, OSError."""
+        """Return the member called ``name``, or None.
+
+        Raises OSError, and MediaError where the archive is broken before it.
+        """
         if name in self._recent:
             return self._recent[name]
         if name in self._passed:

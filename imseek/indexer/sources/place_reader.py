@@ -1,7 +1,7 @@
-"""Reading pictures by their places on record: the one way from the catalog to a picture, whatever holds it.
+"""Read pictures by their recorded places: the one way from the catalog to a picture, whatever holds it.
 
-What leaves here is what was indexed. A place may meanwhile hold anything, put there by whoever can write to the folder,
-and the catalog itself may come from a stranger. See docs/decisions/0033-serving-pictures.md.
+Only what was indexed leaves here. Meanwhile anybody who can write to the folder may have put anything in its place, and
+the catalog itself may come from a stranger. See docs/decisions/0033-serving-pictures.md.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from imseek.indexer.sources.files import GONE, FileOpener
 from imseek.media.formats import sniff
 from imseek.types import SkipReason
 
-#: What the system says where a link lies on the way to a file (or a file in the place of a folder).
+#: Error numbers for a link on the way to a file (or a file in the place of a folder).
 _LINKS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
-#: Reasons of sources that tell of another file than the indexed one: it is none, or no archive or table that holds the
-#: picture any more.
+#: Reasons that mean another file has replaced the indexed one: it is no file, or an archive or table without the
+#: picture.
 _REPLACED: Final = frozenset(
     {
         SkipReason.NOT_A_FILE,
@@ -46,8 +46,8 @@ _REPLACED: Final = frozenset(
 class IndexedPicture:
     """A picture as it was indexed: its bytes, their format (:func:`imseek.media.formats.sniff`) and their sha256.
 
-    ``stat`` is that of the file that was read, where it holds the picture and nothing else. ``is_verified`` is False
-    where nobody has seen the picture before: its vector was made elsewhere.
+    ``stat`` is that of the file read, if it holds only the picture. ``is_verified`` is False for a picture that was
+    never opened before, since its vector was imported.
     """
 
     data: bytes
@@ -58,7 +58,7 @@ class IndexedPicture:
 
 
 class PlaceReader:
-    """Keeps the sources open that it has read from; safe to use from several threads."""
+    """Reads pictures and keeps their sources open. Thread-safe."""
 
     def __init__(self) -> None:
         self._sources: dict[tuple[SourceRow, bool], Source] = {}
@@ -74,13 +74,13 @@ class PlaceReader:
             source.close()
 
     def load(self, place: IndexedPlace) -> IndexedPicture:
-        """Read the picture at a place, and make sure that it is the one that was indexed.
+        """Read the picture at a place and verify that it is the indexed one.
 
-        No link is followed from the root of its source on, unless it leads to a file of the indexed size and time. A
-        file whose stat is the indexed one is trusted, everything else is hashed; the bytes that were checked are the
-        bytes that are returned. Of a picture whose vector was made elsewhere, it is only checked that it is a picture.
+        Below the root of its source, links are followed only to a file of the indexed size and time. A file with the
+        indexed stat is trusted, everything else is hashed; the verified bytes are those returned. For an imported
+        vector, only checks that the bytes are a picture.
 
-        Raises ContentChangedError where it is not what was indexed, MediaError where it cannot be had or is no picture,
+        Raises ContentChangedError where it is not what was indexed, MediaError where it is unavailable or no picture,
         MissingExtraError, OSError.
         """
         try:
@@ -108,7 +108,7 @@ class PlaceReader:
         except OSError as error:
             if error.errno not in _LINKS:
                 raise
-        # Links to files are indexed, and folders behind links with --follow-symlinks.
+        # Scans index links to files, and with --follow-symlinks folders behind links.
         if not _is_known_file(place):
             raise _changed(place, CONTENT_CHANGED)
         return self._read(place, follow_links=True)
@@ -130,17 +130,14 @@ class PlaceReader:
 
 
 def _is_known_file(place: IndexedPlace) -> bool:
-    """Whether the file that links lead to has the size and the time of the one that was indexed; raises OSError.
-
-    Any other is not even opened.
-    """
+    """Tell whether the link's target has the indexed size and time, without opening it. Raises OSError."""
     info = os.stat(place.file)
     known = place.stat.size, place.stat.mtime_ns
     return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) == known
 
 
 def _verified(place: IndexedPlace, content: Content) -> bytes:
-    """The sha256 of a picture that is the indexed one. Raises ContentChangedError."""
+    """Verify that the picture is the indexed one, and return its sha256. Raises ContentChangedError."""
     if not place.has_picture_hash:
         return hashlib.sha256(content.data).digest()
     is_same_file = content.stat != UNKNOWN_STAT and place.stat.same_as(content.stat)

@@ -1,4 +1,4 @@
-"""Read items in a thread of their own, so that whoever takes them waits for neither a network nor an unpacker."""
+"""Read items ahead in a thread, so that consumers wait for neither network nor decompression."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: Seconds between two looks at whether the reader should stop.
+#: Seconds between checks of ``stop``.
 _TICK: Final = 0.1
-#: Seconds that a budget waits for memory. Whoever holds it may be waiting for the next item.
+#: Longest wait for memory in seconds. The holder may itself be waiting for the next item.
 _PATIENCE: Final = 60.0
 
 
 class ReadAhead(Generic[T]):
-    """An iterator that a thread runs ahead of, by ``most`` items.
+    """An iterator that a thread reads ahead, by up to ``most`` items.
 
-    Once ``stop`` is set, InterruptedError is raised without waiting for the thread, which ends by itself.
+    Once ``stop`` is set, raises InterruptedError without waiting for the thread, which ends by itself.
     """
 
     def __init__(self, items: Iterator[T], most: int, stop: threading.Event | None = None) -> None:
@@ -44,7 +44,7 @@ class ReadAhead(Generic[T]):
                     raise value
         finally:
             given_up.set()
-            with waiting.mutex:  # A thread that waits for room finds it, and ends.
+            with waiting.mutex:  # frees a thread that waits for room, so that it ends
                 waiting.queue.clear()
                 waiting.not_full.notify_all()
 
@@ -63,25 +63,25 @@ class ReadAhead(Generic[T]):
                 if given_up.is_set():
                     return
                 waiting.put((True, item))
-        except BaseException as error:  # Raised where the items are taken.
+        except BaseException as error:  # raised in the consumer
             end = (False, error)
         waiting.put(end)
 
 
 class MemoryBudget:
-    """Bytes of items that somebody still holds. One more waits while those before it hold more than ``limit``."""
+    """Limits the bytes of items still referenced: a further item waits while earlier ones exceed ``limit``."""
 
     def __init__(self, limit: int, stop: threading.Event | None = None) -> None:
         self._limit = limit
         self._stop = threading.Event() if stop is None else stop
         self._held = 0
-        # An item may be let go of in any thread, in the middle of anything: only this queue bears that.
+        # Items may be collected in any thread, in the middle of anything: only this queue is safe then.
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def charge(self, item: object, size: int) -> None:
-        """Charge ``size`` bytes until ``item`` is gone, and wait until there is room for another.
+        """Wait for room, then charge ``size`` bytes until ``item`` is garbage collected.
 
-        Raises InterruptedError where it should stop. One thread at a time.
+        Raises InterruptedError once ``stop`` is set. For one thread at a time.
         """
         if not size:
             return

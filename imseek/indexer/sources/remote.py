@@ -1,6 +1,6 @@
-"""Archives and tables that lie elsewhere: in object stores, on web servers, wherever fsspec reaches.
+"""Archives and tables in object stores, on web servers, or wherever else fsspec reaches.
 
-The URL was named by the user, not found in data, so it is asked as it is.
+The user named the URL, it was not found in data, so it is accessed without address checks.
 """
 
 from __future__ import annotations
@@ -19,21 +19,24 @@ from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import ImseekError, MissingExtraError, UsageError
 from imseek.types import display_path
 
-#: Facts that tell whether a file has changed, under the names that file systems give them.
+#: Details that show whether a file has changed, under the names of various file systems.
 _VERSIONS: Final = (
     "ETag", "etag", "md5Hash", "Content-MD5", "checksum", "generation", "mtime", "modified", "LastModified",
     "last_modified", "Last-Modified", "updated", "created",
 )  # fmt: skip
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _MAGIC: Final = frozenset("*?[")
-#: Files that a server is asked about at once.
+#: Concurrent requests to a server.
 _ASKED_AT_ONCE: Final = 16
-#: Bytes of a stream that are asked for at once.
+#: Bytes of a stream to read at a time.
 _READ_AT_ONCE: Final = 2**20
 
 
 def check(root: bytes, *, writing: bool = False) -> None:
-    """Whether there is all that reads, or writes, a URL; nobody is asked. Raises MissingExtraError, UsageError."""
+    """Check that everything needed to read (or write) a URL is installed, without accessing it.
+
+    Raises MissingExtraError, UsageError.
+    """
     system, path = _file_system(os.fsdecode(root))
     _expanded(path)
     if writing and "http" in system.protocol:
@@ -41,10 +44,10 @@ def check(root: bytes, *, writing: bool = False) -> None:
 
 
 def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
-    """The files that a URL names: one, all below a folder, or what a pattern (``{000..099}``, ``*``) matches.
+    """List the files that a URL names: one, all below a folder, or the matches of a pattern (``{000..099}``, ``*``).
 
-    With the stat of each, in the order of their names; and those that a pattern in braces names and that are not there,
-    or cannot be reached. Raises OSError (FileNotFoundError where none is there), MissingExtraError, UsageError.
+    Returns them with their stats, sorted by name; and those named by braces that are missing or unreachable. Raises
+    OSError (FileNotFoundError where none exists), MissingExtraError, UsageError.
     """
     system, path = _file_system(os.fsdecode(root))
     named = _expanded(path)
@@ -70,8 +73,8 @@ def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
 
 
 def _files(system: Any, path: str) -> dict[str, dict[str, Any]] | OSError:
-    """What is known of the files that a path without braces names, by their paths; or why there are none."""
-    # A question mark in a web address begins its query.
+    """Return details of the files that a path without braces names, by path, or the error where there are none."""
+    # A question mark in a web address starts its query.
     magic = _MAGIC - {"?"} if "http" in system.protocol else _MAGIC
     try:
         with _explained():
@@ -88,14 +91,14 @@ def _files(system: Any, path: str) -> dict[str, dict[str, Any]] | OSError:
 
 
 def stat(url: bytes) -> FileStat:
-    """Raises OSError (FileNotFoundError), MissingExtraError, UsageError."""
+    """Return the stat of a remote file. Raises OSError (FileNotFoundError), MissingExtraError, UsageError."""
     system, path = _file_system(os.fsdecode(url))
     with _explained():
         return _stat(system.info(path))
 
 
 def is_there(url: bytes) -> bool:
-    """Raises OSError where nobody can tell, MissingExtraError, UsageError."""
+    """Tell whether a file exists. Raises OSError where that cannot be determined, MissingExtraError, UsageError."""
     try:
         stat(url)
     except FileNotFoundError:
@@ -104,7 +107,7 @@ def is_there(url: bytes) -> bool:
 
 
 def is_gone(url: bytes) -> bool:
-    """Whether a file is certainly not there any more."""
+    """Tell whether a file has certainly disappeared."""
     try:
         return not is_there(url)
     except OSError:
@@ -112,7 +115,7 @@ def is_gone(url: bytes) -> bool:
 
 
 def open_binary(url: bytes) -> IO[bytes]:
-    """A file that can seek, where the server sends parts of files. Raises as :func:`stat`, also while it is read."""
+    """Open a file, seekable if the server supports ranges. Opening and reading raise as :func:`stat`."""
     system, path = _file_system(os.fsdecode(url))
     with _explained():
         whole = "http" in system.protocol and not _sends_parts(system, path)
@@ -122,11 +125,11 @@ def open_binary(url: bytes) -> IO[bytes]:
 
 @contextmanager
 def new_binary(url: bytes) -> Iterator[io.RawIOBase]:
-    """A file to be written, which is there, and whole, once the body has ended well; else there is what was before.
+    """Create a file that appears complete when the body succeeds; otherwise the previous one stays.
 
-    Raises as :func:`stat`, also while it is written, and what the body raises.
+    Raises as :func:`stat`, also while writing, and what the body raises.
     """
-    # A transaction takes up all that is written to its file system, by other threads too.
+    # A transaction captures everything written to its file system, by other threads too.
     system, path = _file_system(os.fsdecode(url), shared=False)
     transaction = system.transaction
     with _explained():
@@ -139,19 +142,19 @@ def new_binary(url: bytes) -> Iterator[io.RawIOBase]:
             transaction.complete(commit=True)
     except BaseException:
         for end in (file.close, lambda: transaction.complete(commit=False)):
-            with suppress(Exception):  # What failed first is told.
+            with suppress(Exception):  # the first error is reported
                 end()
         raise
 
 
 def _sends_parts(system: Any, path: str) -> bool:
-    """Whether a web server heeds what part is asked for; one that does not sends the whole each time."""
+    """Tell whether a web server honours range requests; others send the whole file each time."""
     with system.open(path, "rb", block_size=0, headers={"Range": "bytes=0-0"}) as answer:
         return bool(answer.r.status == 206)
 
 
 class _File(io.RawIOBase):
-    """A file of fsspec whose errors are OSErrors with a number: what fails on the way is no damage of the file."""
+    """An fsspec file that raises OSErrors with a number, so that transport errors are not taken for a damaged file."""
 
     def __init__(self, file: Any, *, seekable: bool) -> None:
         self._file = file
@@ -189,18 +192,18 @@ class _File(io.RawIOBase):
                 with _explained():
                     self._file.close()
         finally:
-            super().close()  # Else it is tried again when it is collected.
+            super().close()  # otherwise it is tried again at collection
 
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Whatever a file system raises as OSError with a number: each has errors of its own."""
+    """Translate the diverse errors of file systems to OSErrors with a number."""
     try:
         yield
-    except (ImseekError, InterruptedError):  # The latter is a wish of ours, without a number.
+    except (ImseekError, InterruptedError):  # the latter is our own and has no number
         raise
     except FileNotFoundError as error:
-        # fsspec says so of whatever a web server answers, and where there is none.
+        # fsspec raises this for any answer of a web server, and for no answer.
         cause = error.__cause__
         if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in (404, 410):
             raise FileNotFoundError(errno.ENOENT, "it is not there") from error
@@ -215,7 +218,7 @@ def _explained() -> Iterator[None]:
 
 
 def _said(error: BaseException) -> str:
-    """What went wrong, in one line. That there is no bucket, S3's libraries say in several ways."""
+    """Describe an error in one line. S3 libraries report a missing bucket in several ways."""
     said = str(error)
     if "NoSuchBucket" in said or ("HeadBucket" in said and "404" in said):
         return "there is no such bucket"
@@ -227,7 +230,7 @@ def _file_system(url: str, *, shared: bool = True) -> tuple[Any, str]:
 
     protocol = url.partition("://")[0]
     try:
-        # Nothing is kept of what was listed: others write there too.
+        # Do not cache listings: others write there too.
         system, path = url_to_fs(url, use_listings_cache=False, skip_instance_cache=not shared)
     except ImportError as error:
         raise MissingExtraError(f"what reads {protocol}://", _EXTRAS.get(protocol, "remote")) from error
@@ -237,6 +240,7 @@ def _file_system(url: str, *, shared: bool = True) -> tuple[Any, str]:
 
 
 def _expanded(path: str) -> list[str]:
+    """Expand the braces of a path. Raises MissingExtraError."""
     if "{" not in path:
         return [path]
     try:
@@ -247,7 +251,7 @@ def _expanded(path: str) -> list[str]:
 
 
 def _stat(info: dict[str, Any]) -> FileStat:
-    """Size and version of a remote file; ``UNKNOWN_STAT`` where nothing tells whether it has changed."""
+    """Return size and version of a remote file; ``UNKNOWN_STAT`` where nothing shows whether it has changed."""
     versions = {name: str(info[name]) for name in _VERSIONS if info.get(name) is not None}
     if not versions or info.get("size") is None:
         return UNKNOWN_STAT

@@ -1,4 +1,4 @@
-"""Tables as a source: each row a picture, in the table itself or where a path or a URL says."""
+"""Tables as a source: each row a picture, embedded or named by a path or URL."""
 
 from __future__ import annotations
 
@@ -33,32 +33,36 @@ from imseek.indexer.sources.web import FETCHED, THREADS, Web
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.types import SkipReason, SourceOptions, display_path
 
-#: Characters of a caption that are kept, as of one beside a picture.
+#: Most characters of a caption, as for texts beside a picture.
 _CAPTION: Final = 2000
 
-#: Bytes of a path or URL: a longer text is none (a picture in base64, say).
+#: Most bytes of a path or URL; a longer text is something else (a picture in base64, say).
 _LOCATION: Final = 8192
-#: Digits of the number of a row.
+#: Most digits of a row number.
 _DIGITS: Final = 18
-#: Rows that are passed over rather than looked up anew.
+#: Up to this many rows are skipped rather than seeking anew.
 _NEAR: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _Bytes:
-    """A picture that lies in its row."""
+    """A picture embedded in its row."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    """A picture in a file that the row names."""
+
     full: bytes
     has_texts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class _Address:
+    """A picture at a URL that the row names."""
+
     url: bytes
 
 
@@ -66,10 +70,10 @@ _Where: TypeAlias = _Bytes | _File | _Address
 
 
 class Table:
-    """One table, or those in a folder tree, on this disk or elsewhere.
+    """A single table, or those in a folder tree, local or remote.
 
-    A row's picture is known by its number, and by where it lies. A table whose rows name files is opened in every run,
-    since these may change while it does not.
+    A row's picture is identified by the row number and, if it lies elsewhere, its location. A table whose rows name
+    files is opened in every run, since those may change while it does not.
     """
 
     def __init__(
@@ -86,7 +90,7 @@ class Table:
         self._options = options
         self._opener = FileOpener(root) if opener is None else opener
         self._is_folder = os.path.isdir(root)
-        # A table that is named is one whatever its ending.
+        # A file named as a table is one whatever its ending.
         looks = is_table if self._is_folder else lambda _: True
         self._files = Folder(
             root, choose=choose, follow_symlinks=follow_symlinks, below=below, looks=looks, what="a table"
@@ -110,7 +114,7 @@ class Table:
         return None
 
     def check(self) -> None:
-        """Raises UsageError where no table tells which column holds the pictures, and one at least is sound."""
+        """Raise UsageError if no table has a recognisable image column, unless all are damaged."""
         unclear: UsageError | None = None
         for entry in () if self.trouble() else self._tables():
             if not isinstance(entry, Found):
@@ -127,7 +131,7 @@ class Table:
             raise unclear
 
     def scan(self) -> Iterator[Found | Container | Unreachable]:
-        """Of each table no more than its columns is read."""
+        """Scan the tables, reading only the columns of each."""
         told: dict[str, list[bytes]] = {}
         for entry in self._tables():
             if not isinstance(entry, Found):
@@ -140,7 +144,7 @@ class Table:
                 yield Unreachable(entry.path, SkipReason.NO_PICTURES, str(error), entry.stat)
                 continue
             except (MediaError, OSError):
-                # Opening it will tell, unless that is on record.
+                # Opening it reports the error, unless it is on record.
                 yield Container(entry.path, entry.stat)
                 continue
             if fetched:
@@ -154,7 +158,7 @@ class Table:
             self.notes.append(f"{display_path(join(self._root, tables[0]))}{others}: {note}")
 
     def expand(self, container: Container) -> Iterator[Found | Unreachable]:
-        """Rows of bytes have the table's stat, all others that of what they name."""
+        """Yield the rows; embedded pictures have the table's stat, others that of the file they name."""
         holder = join(self._root, container.path)
         rows = _Rows(container.path, os.path.dirname(holder), self._stats[container.path])
         with self._sheet(container.path) as sheet:
@@ -183,11 +187,11 @@ class Table:
         return Content(where.data, found.stat, found.caption, found.extra or {})
 
     def portable(self, found: Found) -> Found | Content:
-        """With the bytes of a picture that lies in its row."""
+        """Return ``found``, which includes the bytes of an embedded picture."""
         return found
 
     def find(self, path: bytes) -> Found:
-        """Without what the table says of the picture; for one that lies elsewhere it is not even opened."""
+        """Locate a picture without the table's metadata; opens the table only for an embedded picture."""
         container, number, location = split(path)
         if location:
             full = locate(self._root, path)
@@ -199,7 +203,7 @@ class Table:
         return Found(path, UNKNOWN_STAT, _Bytes(data))
 
     def is_gone(self, path: bytes) -> bool:
-        """A file that a row names is gone only if its folder is there: otherwise a disk may not be mounted."""
+        """Tell whether a picture has disappeared; a file only if its folder exists, since a disk may not be mounted."""
         container, _, location = split(path)
         if not location:
             try:
@@ -217,7 +221,7 @@ class Table:
         self._web.close()
 
     def _tables(self) -> Iterator[Found | Container | Unreachable]:
-        """The tables as files."""
+        """Yield the tables as files."""
         if not is_url(self._root):
             yield from self._files.scan()
             return
@@ -226,7 +230,7 @@ class Table:
                 yield Found(b"" if url == self._root else url, stat)
 
     def _cursor(self, container: bytes) -> _Cursor:
-        """The one for a table that was used last, unless its file has changed since."""
+        """Return the cursor of a table, reusing the last one unless the file has changed since."""
         place = container_place(self._root, container)
         file = None if is_url(place) else self._file(container)
         stat = remote.stat(place) if file is None else file_stat(os.fstat(file.fileno()))
@@ -246,7 +250,7 @@ class Table:
             self._open = None
 
     def _look(self, path: bytes) -> tuple[Roles, bool]:
-        """The roles of a table's columns, and whether its pictures are fetched."""
+        """Return the roles of a table's columns, and whether its pictures are downloaded."""
         with self._sheet(path) as sheet:
             roles = self._roles(sheet)
             if roles.image.kind is Kind.PICTURE and not sheet.has_bytes(roles.image.name):
@@ -265,7 +269,7 @@ class Table:
 
 
 class _Cursor:
-    """Cells of one column by the numbers of their rows; those that follow each other are read in one go."""
+    """Reads cells of one column by row number; consecutive ones in a single pass."""
 
     def __init__(self, sheet: Sheet, name: str) -> None:
         self.sheet = sheet
@@ -274,7 +278,7 @@ class _Cursor:
         self._next = -_NEAR - 1
 
     def cell(self, number: int) -> Any:
-        """Raises MediaError: ``VANISHED`` where there is no such row."""
+        """Return the cell of a row. Raises MediaError: ``VANISHED`` where there is no such row."""
         if not self._next <= number <= self._next + _NEAR:
             self._rows = self.sheet.rows([self._name], number)
         for at, row in self._rows:
@@ -287,7 +291,10 @@ class _Cursor:
 
 @dataclass(slots=True)
 class _Rows:
-    """The rows of one table as entries; ``named`` counts those that name files, ``missing`` files not there."""
+    """Converts a table's rows to entries.
+
+    ``named`` counts rows that name files, ``missing`` those whose file does not exist.
+    """
 
     container: bytes
     folder: bytes
@@ -345,14 +352,14 @@ class _Rows:
 
 
 def row_number(text: bytes) -> int:
-    """The number of a row as places have it. Raises MediaError (``VANISHED``) for any other text."""
+    """Parse the row number in a place. Raises MediaError (``VANISHED``) for any other text."""
     if not text.isdigit() or len(text) > _DIGITS:
         raise MediaError(SkipReason.VANISHED, "the table has no such row")
     return int(text)
 
 
 def _named(path: bytes, folder: bytes, location: bytes) -> Found:
-    """What a row names. Raises MediaError (``VANISHED``, ``NOT_A_FILE``, ``NOT_AN_IMAGE``), OSError."""
+    """Locate what a row names. Raises MediaError (``VANISHED``, ``NOT_A_FILE``, ``NOT_AN_IMAGE``), OSError."""
     full = join(folder, location)
     if is_url(full):
         return Found(path, FETCHED, _Address(full))
@@ -362,6 +369,6 @@ def _named(path: bytes, folder: bytes, location: bytes) -> Found:
 
 
 def caption_in(cell: Any) -> str | None:
-    """A caption as one line; several of them one after the other."""
+    """Format a cell as a one-line caption, joining a list of captions."""
     text = " / ".join(filter(None, cell)) if isinstance(cell, list) else cell
     return " ".join(str(text).split())[:_CAPTION] or None if text is not None else None

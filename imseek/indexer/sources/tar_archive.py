@@ -1,4 +1,4 @@
-"""Tar files: those on disk are listed once and read at any place, streams are read once, in order."""
+"""Tar files: those on disk are listed once and read at any position, streams are read once, in order."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from imseek.indexer.sources.tar_headers import explained, tar_members
 from imseek.media.sidecar import MAX_BYTES
 from imseek.types import SkipReason
 
-#: The largest picture of a stream, of which some are held in memory at once; also the most of one sample.
+#: The largest picture of a stream, since some are held in memory at once; also the most bytes of one sample.
 STREAMED_BYTES: Final = 64 * 2**20
-#: Files of a sample in a stream: where more share a key, a text counts for those near it.
+#: Most files of a sample in a stream: where more share a key, a text only applies to those near it.
 _SAMPLE_FILES: Final = 64
 
 
 class Tar:
-    """An uncompressed tar on disk. Members are read by position, in any number of threads."""
+    """An uncompressed tar on disk. Reads members by position, in any number of threads."""
 
     def __init__(self, file: IO[bytes], stop: threading.Event | None = None) -> None:
         self._fd = file.fileno()
@@ -38,7 +38,7 @@ class Tar:
         weakref.finalize(self, file.close)
 
     def members(self, takes: Takes) -> Iterator[Member]:
-        """Of members with one name the last counts, as it does for whoever unpacks them."""
+        """Yield the pictures. Of members with the same name the last counts, as for an unpacker."""
         files: dict[bytes, tuple[int, int]] = {}
         broken: MediaError | None = None
         try:
@@ -66,7 +66,7 @@ class Tar:
 
 
 class _FileInput:
-    """A tar on disk, of which only headers are read. ``stop`` makes whoever reads raise InterruptedError."""
+    """A tar on disk, of which only headers are read. Once ``stop`` is set, reading raises InterruptedError."""
 
     def __init__(self, fd: int, stop: threading.Event | None) -> None:
         self._fd = fd
@@ -96,16 +96,16 @@ class _FileInput:
 
 
 class TarStream:
-    """A tar that can only be read from its beginning. A member's ``where`` is the bytes themselves."""
+    """A tar that can only be read from its start. A member's ``where`` is its bytes."""
 
     def __init__(self, file: IO[bytes], stop: threading.Event | None = None) -> None:
         self._file = file
         self._stop = stop
 
     def members(self, takes: Takes) -> Iterator[Member]:
-        """Texts belong to the picture of the same name right before or after them, as in WebDataset.
+        """Yield the pictures, each with the texts of the same name right before or after it, as in WebDataset.
 
-        Of members with one name the first counts. The stream is closed afterwards.
+        Of members with the same name the first counts. Closes the stream afterwards.
         """
         sample: dict[bytes, bytes | None] = {}
         key, held = b"", 0
@@ -116,7 +116,7 @@ class TarStream:
                 name, data = next(files)
             except StopIteration:
                 break
-            except MediaError as error:  # What came before is whole.
+            except MediaError as error:  # what came before is complete
                 broken = error
                 break
             size = len(data or b"")
@@ -130,7 +130,7 @@ class TarStream:
             raise broken
 
     def _files(self, takes: Takes) -> Iterator[tuple[bytes, bytes | None]]:
-        """Pictures and texts with their bytes; None for those that are too large."""
+        """Yield pictures and texts with their bytes, None for those that are too large."""
         seen: set[bytes] = set()
         with self._file, explained():
             stream = StreamInput(self._file, self._stop)

@@ -1,8 +1,8 @@
-"""Members of a tar that nobody vouches for, one after the other.
+"""Read the members of an untrusted tar one after the other.
 
-The standard library reads the blocks; how they follow each other is read here. Its own reader takes a broken header for
-the end of the archive, searches descriptions of a member in quadratic time (CVE-2024-6232), and goes on skipping what
-a header claims long after the stream has ended.
+The standard library parses the blocks; their sequence is read here. Its own reader takes a broken header for the end of
+the archive, searches descriptions of a member in quadratic time (CVE-2024-6232), and keeps skipping what a header
+claims long after the stream has ended.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from imseek.types import SkipReason
 
 _BLOCK: Final = tarfile.BLOCKSIZE
 _END: Final = bytes(_BLOCK)
-#: The largest header that only describes the next one (a long name, pax records): it is held in memory.
+#: The largest header that only describes the next one (a long name, pax records), since it is held in memory.
 _MAX_DESCRIPTION: Final = 2**20
-#: Such headers before one member. GNU tar writes two at most, pax one.
+#: Most such headers before one member. GNU tar writes at most two, pax one.
 _MAX_DESCRIPTIONS: Final = 16
 _LONG_NAMES: Final = frozenset((tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK))
 _PAX: Final = frozenset((tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE))
-#: Bytes of the two numbers that tell whether the map of a sparse file goes on in the next block.
+#: Offsets of the bytes that tell whether a sparse file's map continues in the next block.
 _SPARSE_IN_HEADER: Final = 482
 _SPARSE_IN_BLOCK: Final = 504
 
 
 class TarInput(Protocol):
-    """The bytes of a tar, from the beginning to the end and never back."""
+    """The bytes of a tar, read strictly forwards."""
 
     @property
     def position(self) -> int: ...
 
     @property
     def packed(self) -> int:
-        """Bytes of the archive itself that have been read so far."""
+        """Bytes of the archive itself read so far."""
         ...
 
     def read(self, size: int) -> bytes:
-        """``size`` bytes, fewer only at the end."""
+        """Read ``size`` bytes, fewer only at the end."""
         ...
 
     def skip(self, size: int) -> None:
-        """Raises EOFError where fewer bytes are left."""
+        """Skip bytes. Raises EOFError where fewer are left."""
         ...
 
 
@@ -57,7 +57,7 @@ class TarInput(Protocol):
 class TarMember:
     """A member at whose first byte the input stands: ``is_file`` for a plain file, of ``size`` bytes at ``offset``.
 
-    Links, devices and folders are none, nor is a file with holes, which no camera writes.
+    Links, devices and folders are not files, nor are files with holes, which no camera writes.
     """
 
     name: bytes
@@ -68,7 +68,7 @@ class TarMember:
 
 @dataclass(slots=True)
 class _Description:
-    """What headers before a member say of it, which goes before what its own says."""
+    """What headers before a member say about it; it overrides the member's own header."""
 
     name: bytes | None = None
     size: int | None = None
@@ -77,9 +77,9 @@ class _Description:
 
 
 def tar_members(file: TarInput) -> Iterator[TarMember]:
-    """Every member in turn; its bytes may be read before the next one is asked for, and are passed over otherwise.
+    """Yield every member; read its bytes before advancing, or they are skipped.
 
-    Raises MediaError where there are too many, and what :func:`explained` explains.
+    Raises MediaError where there are too many, and the errors that :func:`explained` translates.
     """
     told, count = _Description(), MemberCount()
     while (block := _header(file)) is not None:
@@ -102,7 +102,7 @@ def tar_members(file: TarInput) -> Iterator[TarMember]:
 
 
 def _header(file: TarInput) -> bytes | None:
-    """The next block; None at the end of the archive, which some writers do not mark."""
+    """Read the next block; None at the end of the archive, which some writers do not mark."""
     block = file.read(_BLOCK)
     if not block and file.position == 0:
         raise tarfile.ReadError("empty file")
@@ -112,7 +112,7 @@ def _header(file: TarInput) -> bytes | None:
 
 
 def _describe(told: _Description, header: tarfile.TarInfo, file: TarInput) -> None:
-    """Read a header that describes the next one. One that describes all that follow says nothing of use."""
+    """Read a header that describes the next one. Global headers, for all that follow, say nothing of use."""
     if header.size > _MAX_DESCRIPTION:
         raise tarfile.ReadError(f"a header of {header.size:,} bytes")
     told.headers += 1
@@ -135,7 +135,7 @@ def _describe(told: _Description, header: tarfile.TarInfo, file: TarInput) -> No
 
 
 def _pax_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of records that are written as ``length key=value`` and a line feed each."""
+    """Parse records of the form ``length key=value``, each with a line feed."""
     at = 0
     while at < len(data) and data[at]:
         digits = data[at : at + 20].partition(b" ")[0]
@@ -148,14 +148,14 @@ def _pax_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _number(digits: bytes) -> int:
-    """Digits as a number that fits into 63 bits."""
+    """Parse digits as a number that fits into 63 bits."""
     if not digits.isdigit() or len(digits) > 18:
         raise tarfile.TarError(f"{digits[:20]!r} is no size")
     return int(digits)
 
 
 def _skip_map(file: TarInput, block: bytes) -> None:
-    """Pass over the rest of the map of a sparse file."""
+    """Skip the rest of a sparse file's map."""
     goes_on = block[_SPARSE_IN_HEADER]
     while goes_on:
         block = file.read(_BLOCK)
@@ -166,10 +166,10 @@ def _skip_map(file: TarInput, block: bytes) -> None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Damage of a tar as MediaError; an OSError of the system passes."""
+    """Translate errors of a damaged tar to MediaError; an OSError of the system passes."""
     try:
         yield
-    except InterruptedError:  # Who reads was told to stop: that has no number.
+    except InterruptedError:  # the reader was told to stop; this error has no number
         raise
     except (tarfile.ReadError, tarfile.HeaderError, EOFError) as error:
         raise MediaError(SkipReason.TRUNCATED, f"broken or cut tar: {error}") from error

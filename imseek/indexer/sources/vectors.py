@@ -1,7 +1,6 @@
-"""Vectors that another tool has made: clip-retrieval's folders, one ``.npy`` with its metadata beside it, or a column
-of a Parquet file.
+"""Import vectors from other tools: clip-retrieval's folders, a ``.npy`` with metadata beside it, or a Parquet column.
 
-No picture is opened: rows are taken over. docs/sources.md, "Vectors made elsewhere".
+Opens no picture: rows are imported as they are. docs/sources.md, "Vectors made elsewhere".
 """
 
 from __future__ import annotations
@@ -39,23 +38,22 @@ from imseek.indexer.sources.tables.base import Malformed
 from imseek.indexer.sources.web import Web
 from imseek.types import ImageFacts, SkipReason, SourceOptions, display_path
 
-#: How far a length may be from 1 in a row that was rounded to float16 by whoever made it.
+#: Tolerance on the length 1 of a row that was rounded to float16.
 UNIT_TOLERANCE: Final = 2e-3
-#: Endings of metadata, in the order in which they are looked for.
+#: Endings of metadata files, in order of precedence.
 METADATA: Final = (b".parquet", b".csv", b".jsonl")
-#: Columns of tables that say where a picture lies, in the order in which they are looked for; beside arrays there is
-#: the first one only, which is clip-retrieval's.
+#: Columns with the places of pictures, in order of precedence; for arrays only the first, clip-retrieval's.
 _PATHS: Final = ("image_path", "path", "file_name", "filepath", "file_path", "filename", "image", "file")
-#: Columns that become facts or the place of the image, and are no columns of their own.
+#: Columns that become facts or the place of the image, and are not kept as columns.
 _USED: Final = frozenset({"caption", "width", "height"})
 _NUMBERED: Final = re.compile(rb"img_emb_?(\d+)\.npy")
-#: Keeps hashes of vectors apart from those of files.
+#: Prefix that separates hashes of vectors from those of files.
 _DOMAIN: Final = b"imseek taken vector 1\0"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """A row, of unit length as float16, and what the metadata say of it: all facts, where imseek has written them."""
+    """A unit float16 row and its metadata, which ``is_ours`` marks as the complete facts of an imseek export."""
 
     vector: npt.NDArray[np.float16]
     told: Mapping[str, Any]
@@ -63,10 +61,9 @@ class Row:
 
 
 class Vectors:
-    """The arrays of a folder that clip-retrieval has written, one array, or one Parquet file. These are containers,
-    rows their members.
+    """The arrays of a clip-retrieval folder, one array, or one Parquet file, as containers of rows.
 
-    Their stat is that of the array and its metadata together. ``notes`` about rows follow once they are read.
+    A container's stat combines those of the array and its metadata. ``notes`` about rows follow once they are read.
     """
 
     threads = 0
@@ -81,7 +78,7 @@ class Vectors:
         image_column: str | None = None,
         opener: FileOpener | None = None,
     ) -> None:
-        """``column`` has the vectors of a Parquet file, ``image_column`` says where pictures lie."""
+        """Set up the source. ``column`` holds a Parquet file's vectors, ``image_column`` the places of pictures."""
         self._root = root
         self._column = column
         self._image_column = image_column
@@ -141,7 +138,7 @@ class Vectors:
             self.notes.append(f"{self._shown(container.path)}: {rows_were} not of unit length: normalised")
 
     def load(self, found: Found) -> Content:
-        """The row of a picture that a scan has found; the picture itself where ``find`` has led to it."""
+        """Return the row of a scanned picture; the picture itself for an entry from ``find``."""
         if isinstance(found.where, Row):
             return _content(found, found.where)
         _, _, location = split(found.path)
@@ -153,11 +150,11 @@ class Vectors:
         return read_file(self._opener.open_named(place))
 
     def portable(self, found: Found) -> Found | Content:
-        """Rows need no work that is worth sending them anywhere."""
+        """Load the row here, since it needs no work worth distributing."""
         return self.load(found)
 
     def find(self, path: bytes) -> Found:
-        """The way to the picture, which needs no array."""
+        """Locate the picture, without opening the array."""
         return Found(path, UNKNOWN_STAT)
 
     def is_gone(self, path: bytes) -> bool:
@@ -170,23 +167,23 @@ class Vectors:
         self._web.close()
 
     def matrix(self, path: bytes) -> Matrix:
-        """The vectors of a container. Raises OSError, MediaError, UsageError."""
+        """Open the vectors of a container. Raises OSError, MediaError, UsageError."""
         return open_matrix(join(self._root, path), self._column)
 
     def _names(self, *, in_table: bool) -> tuple[str, ...]:
-        """The columns that may say where a picture lies."""
+        """Return the columns that may hold the places of pictures."""
         if self._image_column is not None:
             return (self._image_column,)
         return _PATHS if in_table else _PATHS[:1]
 
     def check(self) -> None:
-        """Raises UsageError for a Parquet file that does not tell in which column the vectors are."""
+        """Raise UsageError for a Parquet file whose vector column is ambiguous."""
         if is_parquet(self._root):
-            with suppress(OSError, MediaError):  # Reported by the run.
+            with suppress(OSError, MediaError):  # the run reports it
                 self.matrix(b"")
 
     def claim(self) -> Claim | None:
-        """What a Parquet file says of its encoder."""
+        """Return a Parquet file's statement about its encoder."""
         return claim_of(self._root) if is_parquet(self._root) else None
 
     def _container(self, path: bytes) -> Container | Unreachable:
@@ -199,7 +196,7 @@ class Vectors:
             return Unreachable(path, SkipReason.UNREADABLE, str(error.strerror))
 
     def _metadata(self, path: bytes) -> bytes | None:
-        """Where the metadata of an array lie: ``metadata/metadata_0.parquet`` for ``img_emb/img_emb_0.npy``."""
+        """Return the metadata file of an array: ``metadata/metadata_0.parquet`` for ``img_emb/img_emb_0.npy``."""
         whole = join(self._root, path)
         if is_parquet(whole):
             return whole if os.path.isfile(whole) else None
@@ -211,7 +208,7 @@ class Vectors:
         return next((place for place in places if os.path.isfile(place)), None)
 
     def _stat(self, path: bytes) -> FileStat:
-        """That of the array, with a digest of both stats in the place of the inode."""
+        """Combine the stats of the array and its metadata, with a digest of both in place of the inode."""
         array = file_stat(os.stat(join(self._root, path)))
         metadata = self._metadata(path)
         other = array if metadata is None else file_stat(os.stat(metadata))
@@ -227,7 +224,7 @@ class Vectors:
 def open_vectors(
     root: bytes, options: SourceOptions, choose: Filter | None = None, *, opener: FileOpener | None = None
 ) -> Vectors:
-    """As a source's options say."""
+    """Open the vectors at ``root`` according to a source's options."""
     return Vectors(
         root,
         choose=choose,
@@ -239,18 +236,18 @@ def open_vectors(
 
 
 class _Folder:
-    """Where the pictures of one array lie, as its metadata say it."""
+    """Locates the pictures of one array from its metadata."""
 
     def __init__(self, root: bytes, container: bytes, paths: Sequence[str]) -> None:
         folder = os.path.isdir(root)
         self._paths = paths
         self._holder = os.path.dirname(join(root, container))
-        # A relative path counts from where the other tool was started, which is nowhere on record.
+        # A relative path starts at the other tool's working folder, which is not recorded.
         self._bases = (root, os.path.dirname(root)) if folder else (self._holder,)
         self._base: bytes | None = None
 
     def location(self, told: Mapping[str, Any]) -> bytes:
-        """From the folder of the array to the picture, absolute, or a URL; empty where nothing tells."""
+        """Return the picture's path relative to the array's folder, absolute, or a URL; empty where unknown."""
         path = next((told[name] for name in self._paths if told.get(name)), None)
         exact, url = told.get("path_b64"), told.get("url")
         if isinstance(path, str) and _is_name(path):
@@ -271,7 +268,7 @@ class _Folder:
         return True
 
     def _base_of(self, path: bytes) -> bytes | None:
-        """The first folder that a picture was found below; the others are looked for there too."""
+        """Return the first folder below which a picture was found; the others are expected there too."""
         if self._base is None:
             found = (base for base in self._bases if os.path.isfile(os.path.join(base, path)))
             self._base = next(found, None)
@@ -279,7 +276,7 @@ class _Folder:
 
 
 def _decoded(text: str) -> bytes:
-    """Of a path that is not UTF-8; empty where it is no path."""
+    """Decode a path that is not UTF-8 from base64; empty where it is no path."""
     try:
         path = base64.b64decode(text, validate=True)
     except ValueError:
@@ -288,16 +285,16 @@ def _decoded(text: str) -> bytes:
 
 
 def _told(metadata: bytes) -> Iterator[Mapping[str, Scalar]]:
-    """Rows of metadata; one that cannot be read tells nothing. Raises MediaError, OSError."""
+    """Yield rows of metadata, empty where unreadable. Raises MediaError, OSError."""
     with open_sheet(metadata, open_binary(metadata)) as sheet:
         for _, row in sheet.rows([column.name for column in sheet.columns]):
             yield {} if isinstance(row, Malformed) else {n: sheet.scalar(cell) for n, cell in row.items()}
 
 
 def unit_rows(block: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float64]]:
-    """Rows of unit length, and the length that each had: 0 for one of zeros, NaN for one that is not finite.
+    """Scale rows to unit length, and return their original lengths: 0 for zero rows, NaN for non-finite ones.
 
-    Those two kinds of rows stay without meaning.
+    Those two kinds of rows stay meaningless.
     """
     rows = np.asarray(block, np.float64)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -309,8 +306,10 @@ def unit_rows(block: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float16], npt.NDA
 def _kept(
     block: npt.NDArray[Any], vectors: npt.NDArray[np.float16], lengths: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float16]:
-    """``vectors``, but rows that float16 holds as they are, of unit length within its rounding, to the bit: made unit
-    once more, some would differ in the last one."""
+    """Replace rows of ``vectors`` by the originals where these are exact in float16 and of length 1 up to rounding.
+
+    Normalised again, some would differ in the last bit.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         half = block.astype(np.float16)
         same = (half == block).all(axis=1) & (np.abs(lengths - 1) <= UNIT_TOLERANCE)
@@ -318,13 +317,13 @@ def _kept(
 
 
 def _content(found: Found, row: Row) -> Content:
-    """A row as it is stored. What nobody has looked at is unknown: no format, and no size unless it is told."""
+    """Build the content of an imported row. Unknown facts stay unknown: no format, and no size unless stated."""
     told = row.told
     width, height = _size(told, "width", "height")
     if not width:
         width, height = _size(told, "original_width", "original_height")
     caption = told.get("caption")
-    # The same vector is the same picture, wherever it lies now: a picture that has moved keeps its id.
+    # Equal vectors count as the same picture wherever it lies, so a moved picture keeps its id.
     digest = hashlib.sha256(_DOMAIN + np.ascontiguousarray(row.vector, "<f2").tobytes()).digest()
     used = USED if row.is_ours else _USED
     extra = {name: value for name, value in told.items() if value is not None and name not in used}
@@ -342,11 +341,11 @@ def _size(told: Mapping[str, Any], *names: str) -> tuple[int, int]:
 
 
 def _is_name(text: str) -> bool:
-    """Whether it can be a path or URL: text that UTF-8 holds, without NUL."""
+    """Tell whether a text can be a path or URL: valid UTF-8 without NUL."""
     return text != "" and "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _natural(name: bytes) -> tuple[int, bytes]:
-    """``img_emb_2.npy`` before ``img_emb_10.npy``, and what has no number last."""
+    """Sort key: ``img_emb_2.npy`` before ``img_emb_10.npy``, names without a number last."""
     match = _NUMBERED.fullmatch(name)
     return (int(match[1]) if match else 2**62, name)

@@ -1,4 +1,4 @@
-"""Pictures on the web. Each is fetched once; whether it has changed since is asked only when all is read anew."""
+"""Pictures on the web. Each is downloaded once; changes are noticed only when everything is read again."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from imseek.data.file_stat import FileStat
 from imseek.indexer.sources.base import Content, Found
 from imseek.media.fetcher import Fetcher
 
-#: The stat of what is on the web: always the same, and never too young to trust.
+#: The stat of anything on the web: always the same, and never too recent to trust.
 FETCHED: Final = FileStat(0, 0, 0, 0, 2**62)
-#: Threads worth fetching with: most of them wait.
+#: Useful number of download threads: most of them wait.
 THREADS: Final = 16
 
 
 class Web:
-    """Fetches pictures; the client is made when the first one is wanted."""
+    """Downloads pictures, creating the HTTP client for the first one."""
 
     def __init__(self, *, allow_private: bool = False, fetcher: Fetcher | None = None) -> None:
         self._allow_private = allow_private
@@ -25,7 +25,7 @@ class Web:
         self._lock = threading.Lock()
 
     def load(self, found: Found, url: bytes | None = None) -> Content:
-        """The picture behind ``url`` (else behind the path of ``found``). Raises MediaError, MissingExtraError."""
+        """Download the picture at ``url`` (default: the path of ``found``). Raises MediaError, MissingExtraError."""
         address = os.fsdecode(found.path if url is None else url)
         data = self._client().fetch(address).data
         return Content(data, found.stat, found.caption, found.extra or {})

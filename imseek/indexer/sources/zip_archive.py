@@ -1,4 +1,4 @@
-"""Zip files. Any member can be read at once, so workers read what they decode."""
+"""Zip files. Members can be read in any order, so workers read what they decode."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ from imseek.indexer.sources.archive_members import Member, Takes, can_be_named, 
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.types import SkipReason
 
-#: What `zipfile` and the codecs raise at damage, besides OSError without a number.
+#: Errors of `zipfile` and the codecs for damage, besides OSError without a number.
 _DAMAGE: Final = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, OverflowError, RuntimeError,
 )  # fmt: skip
-#: What every entry in the list of members begins with.
+#: Signature of each entry in the list of members.
 _ENTRY: Final = b"PK\x01\x02"
-#: Bytes of a member's own header, without its name.
+#: Bytes of a member's local header, without its name.
 _HEADER: Final = 30
-#: Memory that unpacking a member of kind LZMA may take. It could ask for 4 GiB.
+#: Memory to unpack an LZMA member, which could demand 4 GiB.
 _LZMA_MEMORY: Final = 256 * 2**20
-#: Reads of more bytes are those of the list of members: `zipfile` reads it in one piece.
+#: Larger reads are those of the list of members, which `zipfile` reads in one piece.
 _LARGE_READ: Final = 2**20
 
 
 class Zip:
-    """An open zip file. ``zipfile`` takes turns at the file itself and inflates in the thread that reads."""
+    """An open zip file. ``zipfile`` serialises access to the file and decompresses in the reading thread."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        """``file`` can seek. Raises OSError, MediaError where it is no zip or its list does not fit into memory."""
+        """Read the list of members from ``file``, which must be seekable.
+
+        Raises OSError, and MediaError where it is no zip or its list does not fit into memory.
+        """
         weakref.finalize(self, file.close)
         try:
             self._size = file.seek(0, os.SEEK_END)
@@ -54,14 +57,14 @@ class Zip:
             raise MediaError(SkipReason.CORRUPT, f"broken zip: {error}") from error
 
     def members(self, takes: Takes) -> Iterator[Member]:
-        """Of members with one name the last counts, as it does for whoever unpacks them."""
-        # Folders are among them, and are taken for no pictures: their names end in a slash.
+        """Yield the pictures. Of members with the same name the last counts, as for an unpacker."""
+        # Includes folders, which end in a slash and so do not count as pictures.
         files = {_name(info): info for info in self._zip.infolist()}
         unpacked = 0
         for member in pictures({name: info for name, info in files.items() if can_be_named(name)}, takes):
             info: zipfile.ZipInfo = member.where
             if info.file_size <= DEFAULT_LIMITS.max_bytes and not _is_bomb(info):
-                unpacked += info.file_size  # What is not unpacked costs nothing.
+                unpacked += info.file_size  # what is not unpacked costs nothing
                 check_unpacked(unpacked, self._size)
             yield member
 
@@ -82,12 +85,12 @@ class Zip:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise MediaError(SkipReason.CORRUPT, f"broken member of a zip: {error}") from error
-        if len(data) > limit:  # It is larger than it says.
+        if len(data) > limit:  # it is larger than stated
             raise too_large(limit)
         return data
 
     def _check_room(self, where: zipfile.ZipInfo) -> None:
-        """Raise MediaError where a member reaches into the next one: so a bomb has its bytes unpacked many times.
+        """Raise MediaError where a member overlaps the next one, so that a bomb cannot reuse the same bytes.
 
         Fifield, A better zip bomb (2019). Python checks this itself since 3.11.8.
         """
@@ -99,7 +102,7 @@ class Zip:
             raise MediaError(SkipReason.CORRUPT, "broken member of a zip: it overlaps another one")
 
     def _unpacked(self, where: zipfile.ZipInfo, limit: int) -> bytes:
-        """The bytes of a member, at most one more than it says."""
+        """Decompress a member, up to one byte more than it states."""
         if where.compress_type not in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
             with self._zip.open(where) as member:
                 return member.read(limit + 1)
@@ -116,7 +119,7 @@ class Zip:
 
 
 def _lzma_stream(member: IO[bytes]) -> lzma.LZMAFile:
-    """Bytes packed by LZMA, behind the properties that a zip puts before them (APPNOTE 5.8.8)."""
+    """Open an LZMA member after reading the properties that a zip puts before the data (APPNOTE 5.8.8)."""
     _, length = struct.unpack("<HH", member.read(4))
     packing, dictionary = struct.unpack("<BI", member.read(length))
     if dictionary > _LZMA_MEMORY:
@@ -134,7 +137,7 @@ def _lzma_stream(member: IO[bytes]) -> lzma.LZMAFile:
 
 
 class _Listing:
-    """A file whose list of members ``zipfile`` reads no further than fits into memory."""
+    """A file that lets ``zipfile`` read a list of members only if it fits into memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

@@ -1,8 +1,8 @@
 """The program of a worker: it imports codecs, confines itself, and forks decoders on request.
 
-The worker itself never sees a picture. A decoder is a fork of it, so that a new one costs milliseconds: one that a
-picture ended is soon replaced, and one that a picture took over does not last. Its standard input is a socket, with
-whose end it ends; :mod:`imseek.media.sandbox.messages` has what is said there.
+The worker itself never sees a picture. Decoders are forks of it, which start in milliseconds: one that a picture
+crashed is soon replaced, and one that a picture took over is short-lived. The worker's standard input is a socket, and
+the worker exits when it closes; :mod:`imseek.media.sandbox.messages` defines the protocol.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from imseek.media.sandbox import confinement, messages
 from imseek.media.sandbox.kinds import DRAWINGS, KINDS, Kind
 from imseek.media.sandbox.messages import KILL, LENGTH, NOT_CONFINED, START, STATUS
 
-# What our modules and Pillow import when a picture needs it: afterwards nothing can be imported. The rest comes with
-# the decoding of a BMP of one pixel.
+# Modules that our code and Pillow import only when a picture needs them: after confinement nothing can be imported.
+# Decoding a one-pixel BMP imports the rest.
 _LATE: Final = (
     "PIL.IptcImagePlugin",
     "defusedxml.ElementTree",
@@ -44,7 +44,7 @@ _LETTER: Final = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">
 
 
 def main() -> None:
-    """Run a worker: ``sys.argv`` has the name of its kind and the number of the process that it is for."""
+    """Run a worker: ``sys.argv`` holds the name of its kind and the process id of its owner."""
     kind, parent = KINDS[sys.argv[1]], int(sys.argv[2])
     signal.signal(signal.SIGUSR1, lambda *_: _exit_without(parent))
     control = socket.socket(fileno=0)
@@ -52,14 +52,14 @@ def main() -> None:
         refusals = load(kind)
         base = confinement.address_space()
         layers = confinement.confine_worker(kind.readable)
-        # The signal comes when the starting thread ends, which need not be the end of its process.
+        # The signal is sent when the thread that started this process ends, perhaps before its process does.
         confinement.end_with(parent, signal.SIGUSR1)
     except Exception as error:
         _greet(control, {"error": f"{type(error).__name__}: {error}"})
         raise
-    gc.freeze()  # or each collection in a decoder would copy all pages
+    gc.freeze()  # otherwise each garbage collection in a decoder would copy all pages
     _greet(control, {"layers": layers, "refusals": refusals})
-    with suppress(OSError):  # nobody there any more
+    with suppress(OSError):  # the owner is gone
         _serve(control, kind, layers, base)
 
 
@@ -69,7 +69,7 @@ def _greet(control: socket.socket, content: Mapping[str, Any]) -> None:
 
 
 def load(kind: Kind) -> dict[str, str]:
-    """Import all that decoders of a kind need; return the formats of the kind that cannot be read, and why."""
+    """Import everything that decoders of a kind need; return the unreadable formats of the kind, with reasons."""
     for module in _LATE:
         import_module(module)
     pillow.read(_PIXEL, "BMP", min_side=None, max_pixels=1)
@@ -86,7 +86,7 @@ def load(kind: Kind) -> dict[str, str]:
         except (ImportError, OSError) as error:
             refusals[name] = f"the codec of {name} images does not load: {error}"
     if kind is DRAWINGS and not refusals:
-        svg.render(_LETTER)  # the renderer looks for fonts once
+        svg.render(_LETTER)  # the renderer searches for fonts once
     return refusals
 
 
@@ -100,12 +100,12 @@ def _serve(control: socket.socket, kind: Kind, layers: tuple[str, ...], base: in
         message, descriptors = _receive(control)
         if not message:
             return
-        if message == KILL:  # too late
+        if message == KILL:  # the decoder has already ended
             continue
         _, max_pixels = START.unpack(message)
         memory = base + kind.memory_for(max_pixels)
         worker = os.getpid()
-        ours, theirs = os.pipe()  # ends with the decoder
+        ours, theirs = os.pipe()  # closes when the decoder ends
         decoder = os.fork()
         if decoder == 0:
             try:
@@ -135,7 +135,7 @@ def _confine(layers: tuple[str, ...], kind: Kind, worker: int, memory: int) -> N
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    """The next message and what came with it; empty behind the last."""
+    """Receive the next message and its descriptors; empty after the last."""
     message, descriptors, _, _ = socket.recv_fds(control, START.size, 1)
     while message and len(message) < START.size:
         more = control.recv(START.size - len(message))
@@ -146,11 +146,12 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _wait(control: socket.socket, decoder: int, ended: int) -> int:
-    """The wait status of a decoder, which is killed on request, or when nobody is left to request it."""
+    """Return a decoder's wait status, killing it on request or when no owner is left to request it."""
     ready, _, _ = select.select([ended, control.fileno()], [], [])
     if ended not in ready:
-        _receive(control)  # KILL, or the end
-    # In any case: one that was taken over may touch the pipe and stay. It does not change the status of one that ends.
+        _receive(control)  # KILL, or end of file
+    # Always kill: a decoder that was taken over may write to the pipe and stay. The signal does not change the status
+    # of one that has ended.
     os.kill(decoder, signal.SIGKILL)
     return os.waitpid(decoder, 0)[1]
 

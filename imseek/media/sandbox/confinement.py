@@ -1,6 +1,6 @@
 """Confine a worker and its decoders with every mechanism that this kernel has.
 
-Each alone keeps a picture's codec from files and networks; together, a hole in one is not enough.
+Each mechanism alone keeps a codec from files and networks; together, a hole in one is not enough.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ SECCOMP: Final = "seccomp"
 LANDLOCK: Final = "Landlock"
 NAMESPACES: Final = "namespaces"
 
-#: A user of its own, so that the others need no privilege; networks without a device; System V memory and queues.
+#: A user namespace, so that the others need no privilege; a network namespace without devices; an IPC namespace.
 _NAMESPACES: Final = 0x10000000 | 0x40000000 | 0x08000000
 _DESCRIPTORS: Final = 64  # fonts take a few
 
 
 def confine_worker(readable: Sequence[Path]) -> tuple[str, ...]:
-    """Confine this process and its children to reading below ``readable``; return the mechanisms that hold.
+    """Restrict this process and its children to reading below ``readable``; return the active mechanisms.
 
-    ``SECCOMP`` among them means that :func:`confine_decoder` will add it: a worker has to start processes. Called
-    while there is one thread. Raises OSError where a mechanism of this kernel fails.
+    ``SECCOMP`` among them means that :func:`confine_decoder` will add it: a worker must be able to start processes.
+    Must be called while there is only one thread. Raises OSError where a mechanism of this kernel fails.
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
@@ -49,22 +49,23 @@ def confine_worker(readable: Sequence[Path]) -> tuple[str, ...]:
 
 
 def confine_decoder(layers: Sequence[str], *, worker: int, memory: int, seconds: int, reading: bool) -> None:
-    """Confine this process, a child of ``worker``, once more, to decoding a picture.
+    """Further restrict this process, a child of ``worker``, to decoding a picture.
 
-    It may have ``memory`` bytes of address space and ``seconds`` of processor time; it ends with its parent. Raises
-    OSError.
+    Limits it to ``memory`` bytes of address space and ``seconds`` of processor time, and ends it with its parent.
+    Raises OSError.
     """
     end_with(worker, signal.SIGKILL)
     _limit(resource.RLIMIT_AS, memory)
-    with suppress(OSError, ValueError):  # as in _limit
-        # At the first a signal that says why; at the second it is killed, whatever it does about signals.
+    with suppress(OSError, ValueError):  # see _limit
+        # The soft limit sends a signal that tells the reason; the hard limit kills, whatever the process does about
+        # signals.
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     if SECCOMP in layers:
         seccomp.restrict(reading=reading)
 
 
 def end_with(parent: int, signal_number: int) -> None:
-    """Have ``signal_number`` sent when the thread that started this process ends; exit where ``parent`` has ended."""
+    """Have ``signal_number`` sent when the thread that started this process ends; exit if ``parent`` has ended."""
     if IS_LINUX:
         prctl(PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:
@@ -72,7 +73,7 @@ def end_with(parent: int, signal_number: int) -> None:
 
 
 def address_space() -> int:
-    """Bytes of address space that this process uses; 0 where the system does not say."""
+    """Return the bytes of address space that this process uses; 0 where the system does not tell."""
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
     except OSError:
@@ -81,5 +82,5 @@ def address_space() -> int:
 
 
 def _limit(what: int, most: int) -> None:
-    with suppress(OSError, ValueError):  # macOS does not take all of them
+    with suppress(OSError, ValueError):  # macOS does not support all of them
         resource.setrlimit(what, (most, most))

@@ -14,7 +14,7 @@ class Kind:
     """A kind of worker.
 
     It imports Pillow and the packages of ``formats``. A decoder may read files below ``readable``, and use ``memory``
-    bytes, ``pixel_memory`` more for each pixel that a picture may have, and ``seconds`` of processor time.
+    bytes plus ``pixel_memory`` per pixel that a picture may have, and ``seconds`` of processor time.
     """
 
     name: str
@@ -25,11 +25,11 @@ class Kind:
     seconds: int
 
     def memory_for(self, max_pixels: int) -> int:
-        """Bytes that decoding a picture of at most ``max_pixels`` may take."""
+        """Return the bytes that decoding a picture of at most ``max_pixels`` may take."""
         return self.memory + self.pixel_memory * max_pixels
 
 
-#: Vectors in, a PNG of bounded size out; letters are drawn with the fonts that are installed for all users.
+#: SVG in, a PNG of bounded size out; text is drawn in the fonts installed for all users.
 DRAWINGS: Final = Kind(
     "drawings",
     formats=("SVG",),
@@ -43,12 +43,12 @@ PICTURES: Final = Kind(
     formats=("HEIC", "JPEG XL"),
     readable=(),
     memory=2**30,
-    pixel_memory=20,  # as much as any codec holds at once
+    pixel_memory=20,  # the most that any codec holds at once
     seconds=60,
 )
 KINDS: Final = {kind.name: kind for kind in (DRAWINGS, PICTURES)}
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of worker that decodes the format ``name``."""
+    """Return the kind of worker that decodes the format ``name``."""
     return DRAWINGS if name in DRAWINGS.formats else PICTURES

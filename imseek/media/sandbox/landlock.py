@@ -1,4 +1,4 @@
-"""Landlock: give up files, TCP, abstract sockets and signals to others, as far as the kernel knows of them.
+"""Landlock: give up access to files, TCP, abstract sockets and signals, as far as the kernel supports it.
 
 Linux 5.13 or newer; https://docs.kernel.org/userspace-api/landlock.html.
 """
@@ -18,7 +18,7 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG: Final = 1
 _PATH_BENEATH: Final = 1
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
-#: How many rights to files the kernel knows, by version of its interface.
+#: Number of file rights that the kernel knows, by interface version.
 _FILE_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
 _NEWEST_FILE_RIGHTS: Final = 16
 _NETWORK_RIGHTS: Final = 0b11  # bind and connect of TCP; since version 4
@@ -39,7 +39,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def version() -> int:
-    """The version of the kernel's interface; 0 where Landlock is missing or disabled."""
+    """Return the version of the kernel's interface; 0 where Landlock is missing or disabled."""
     try:
         return system_call(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     except OSError:
@@ -47,10 +47,10 @@ def version() -> int:
 
 
 def restrict(readable: Iterable[Path]) -> None:
-    """Take every right that Landlock handles from this process, but to read what lies below ``readable``.
+    """Drop every right that Landlock handles from this process, except reading below ``readable``.
 
-    Its future threads and children are restricted too; descriptors that are open keep their rights. Folders that
-    cannot be opened are passed over. Raises OSError.
+    Also applies to its future threads and children; open descriptors keep their rights. Skips folders that cannot be
+    opened. Raises OSError.
     """
     known = version()
     rights = (1 << _FILE_RIGHTS.get(known, _NEWEST_FILE_RIGHTS)) - 1

@@ -1,4 +1,4 @@
-"""System calls that Python's own library does not offer. Linux only."""
+"""System calls missing from Python's standard library. Linux only."""
 
 from __future__ import annotations
 

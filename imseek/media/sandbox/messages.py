@@ -1,14 +1,14 @@
-"""Messages between a process, its workers and their decoders: JSON and raw bytes over sockets, of bounded length.
+"""The protocol between a process, its workers and their decoders: JSON and raw bytes over sockets, of bounded length.
 
-A decoder may have been taken over by the picture that it decodes, so nothing of its answers is believed: lengths, types
-and ranges are checked here, and nothing is unpickled.
+A decoder may have been taken over by the picture that it decodes, so its answers are untrusted: this module checks
+lengths, types and ranges, and nothing is unpickled.
 
     request: header, JSON of a Request, then the picture
     answer:  SIZE, a number of pixels; one byte back allows the decoder to go on;
              FACTS, JSON of facts and of the shape of the pixels, which follow; or ERROR, a reason and a message
 
-A worker, which sees no picture, greets with JSON behind its length. START, with a descriptor, starts a decoder at the
-other end of that; KILL ends it; a STATUS comes when it has ended.
+A worker, which sees no picture, greets with length-prefixed JSON. START, with a descriptor, starts a decoder at the
+other end of that socket; KILL ends it; STATUS reports that it has ended.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ SIZE, FACTS, ERROR = 1, 2, 3
 GO_ON: Final = b"\1"
 
 LENGTH: Final = struct.Struct("=I")
-START: Final = struct.Struct("=BQ")  # 1, and the most pixels that a picture may have
+START: Final = struct.Struct("=BQ")  # 1, and the largest number of pixels of a picture
 KILL: Final = bytes(START.size)
-STATUS: Final = struct.Struct("=i")  # as os.waitpid has it
-#: Exit code of a decoder that could not be confined, and so saw no picture.
+STATUS: Final = struct.Struct("=i")  # as returned by os.waitpid
+#: Exit code of a decoder that could not be confined, and therefore saw no picture.
 NOT_CONFINED: Final = 70
 
 _REQUEST: Final = struct.Struct("=IQ")  # bytes of JSON, bytes of the picture
-_ANSWER: Final = struct.Struct("=BI")  # which of the three, bytes of JSON
-_MAX_JSON: Final = 64 * 1024  # texts of facts have 2,000 characters at most
+_ANSWER: Final = struct.Struct("=BI")  # kind of answer, bytes of JSON
+_MAX_JSON: Final = 64 * 1024  # texts in facts have at most 2,000 characters
 _MAX_SIDE: Final = 2**31 - 1
-#: Why a decoder may refuse a picture: what is wrong with its content.
+#: Reasons for which a decoder may refuse a picture: faults of its content.
 _REASONS: Final = (
     SkipReason.TRUNCATED,
     SkipReason.CORRUPT,
@@ -56,12 +56,12 @@ _TAKEN_AT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([+-]\d\d:\d\d)?")
 
 
 class AnswerError(Exception):
-    """An answer that no decoder of ours gives."""
+    """An answer that no genuine decoder gives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Arguments of :func:`imseek.media.pillow.read`, but for the picture."""
+    """Arguments of :func:`imseek.media.pillow.read`, except for the picture."""
 
     name: str
     min_side: int | None
@@ -70,18 +70,18 @@ class Request:
 
 
 class Channel:
-    """A stream socket, read with a deadline. Raises EOFError at its end, and TimeoutError."""
+    """A stream socket with a deadline. Raises EOFError at its end, and TimeoutError."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._deadline: float | None = None
 
     def allow(self, seconds: float) -> None:
-        """Set how many seconds all further sending and receiving may take."""
+        """Set the number of seconds that all further sending and receiving may take."""
         self._deadline = time.monotonic() + seconds
 
     def remaining(self) -> float:
-        """How many of these seconds remain."""
+        """Return how many of these seconds remain."""
         return math.inf if self._deadline is None else self._deadline - time.monotonic()
 
     def send(self, *parts: bytes | memoryview) -> None:
@@ -114,7 +114,7 @@ class Channel:
         self._socket.close()
 
     def _wait(self) -> None:
-        """Set how long the next call may block; a decoder has no deadline, nor the system calls for one."""
+        """Set how long the next call may block. A decoder has no deadline, nor the system calls for one."""
         if self._deadline is not None:
             seconds = self.remaining()
             if seconds <= 0:
@@ -126,14 +126,14 @@ class Channel:
 
 
 def receive_request(channel: Channel) -> tuple[Request, bytes]:
-    """The next request and its picture; EOFError behind the last."""
+    """Receive the next request and its picture. Raises EOFError after the last."""
     header, size = _REQUEST.unpack(channel.receive(_REQUEST.size))
     request = Request(**json.loads(channel.receive(header)))
     return request, channel.receive(size)
 
 
 def ask_to_go_on(channel: Channel, pixels: int) -> None:
-    """Say how large the picture is and wait until it may be decoded."""
+    """Report the size of the picture, and wait for permission to decode it."""
     _answer(channel, SIZE, {"pixels": pixels})
     channel.receive(len(GO_ON))
 
@@ -162,7 +162,7 @@ def send_request(channel: Channel, request: Request, data: bytes) -> None:
 
 
 def receive_answer(channel: Channel) -> tuple[int, dict[str, Any]]:
-    """The kind of the next answer and its JSON, which nobody has looked at yet. Raises AnswerError."""
+    """Return the kind of the next answer and its JSON, still unchecked. Raises AnswerError."""
     kind, size = _ANSWER.unpack(channel.receive(_ANSWER.size))
     if size > _MAX_JSON:
         raise AnswerError(f"{size:,} bytes of JSON")
@@ -176,7 +176,7 @@ def receive_answer(channel: Channel) -> tuple[int, dict[str, Any]]:
 
 
 def receive_pixels(channel: Channel, content: Mapping[str, Any], facts: ImageFacts) -> Pixels:
-    """The pixels behind FACTS, (h, w, 3) uint8, no more of them than ``facts`` says. Raises AnswerError."""
+    """Receive the pixels after FACTS, (h, w, 3) uint8, at most as many as ``facts`` states. Raises AnswerError."""
     rows = _integer(content, "rows", 1, facts.height)
     columns = _integer(content, "columns", 1, facts.width)
     pixels: Pixels = np.empty((rows, columns, 3), np.uint8)
@@ -185,12 +185,12 @@ def receive_pixels(channel: Channel, content: Mapping[str, Any], facts: ImageFac
 
 
 def size_of(content: Mapping[str, Any]) -> int:
-    """The pixels that SIZE states. Raises AnswerError."""
+    """Return the number of pixels in a SIZE answer. Raises AnswerError."""
     return _integer(content, "pixels", 0, _MAX_SIDE**2)
 
 
 def error_of(content: Mapping[str, Any]) -> MediaError:
-    """The error that ERROR states. Raises AnswerError."""
+    """Return the error in an ERROR answer. Raises AnswerError."""
     reason = content.get("reason")
     if reason not in _REASONS:
         raise AnswerError("the reason of an error")
@@ -198,7 +198,7 @@ def error_of(content: Mapping[str, Any]) -> MediaError:
 
 
 def facts_of(content: Mapping[str, Any], request: Request, max_frames: int) -> ImageFacts:
-    """The facts that FACTS states of the picture of ``request``. Raises AnswerError."""
+    """Return the facts in a FACTS answer to ``request``. Raises AnswerError."""
     if (
         set(content) != {"rows", "columns", *(field.name for field in fields(ImageFacts))}
         or content["extra"] != {}
@@ -248,7 +248,7 @@ def _number(content: Mapping[str, Any], name: str, least: float, most: float) ->
     value = content.get(name)
     if value is None:
         return None
-    if type(value) not in (int, float) or not least <= value <= most:  # not for NaN either
+    if type(value) not in (int, float) or not least <= value <= most:  # false for NaN too
         raise AnswerError(name)
     return float(value)
 
@@ -257,7 +257,7 @@ def _text(content: Mapping[str, Any], name: str) -> str | None:
     value = content.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or tidy(value) != value:  # not one printable line
+    if not isinstance(value, str) or tidy(value) != value:  # not a single printable line
         raise AnswerError(name)
     return value
 

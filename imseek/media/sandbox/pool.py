@@ -1,4 +1,4 @@
-"""A pool of workers for the threads that decode: as many workers as threads decode at once."""
+"""A pool of workers for decoding threads, with one worker per concurrent decode."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from imseek.types import ImageFacts, Pixels, SkipReason
 
 __all__ = ["KINDS", "Survey", "WorkerError", "close", "is_confined", "read", "survey"]
 
-#: Seconds after which an idle worker is ended, when another one comes back.
+#: Idle seconds after which a worker is ended, when another one is put back.
 IDLE_SECONDS: Final = 60.0
 
 
 class Pool:
-    """Idle workers and busy ones. Thread-safe."""
+    """Idle and busy workers. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class Pool:
         self._is_shut = False
 
     def take(self, kind: Kind) -> Worker:
-        """A worker of ``kind``: the one used last, or a new one. Raises WorkerError."""
+        """Borrow a worker of ``kind``: the most recently used one, or a new one. Raises WorkerError."""
         while (worker := self._idle_one(kind)) is not None:
             if worker.is_running():
                 return worker
@@ -46,7 +46,7 @@ class Pool:
         return worker
 
     def put_back(self, worker: Worker) -> None:
-        """Take back a worker, to lend it again if it can be, and end those that nobody has needed for long."""
+        """Return a worker to the pool, and end workers that have been idle for long."""
         worker.rest()
         long_ago = time.monotonic() - IDLE_SECONDS
         with self._lock:
@@ -58,7 +58,7 @@ class Pool:
             one.close()
 
     def close(self) -> None:
-        """End all workers. A picture that is being decoded is started anew by the thread that waits for it."""
+        """End all workers. A thread that waits for a picture decodes it again in a new worker."""
         with self._lock:
             idle, self._idle = self._idle, []
             for worker in self._busy:
@@ -67,13 +67,13 @@ class Pool:
             worker.close()
 
     def shut(self) -> None:
-        """End all workers, for ever."""
+        """End all workers and start no more."""
         self._is_shut = True
         self.close()
 
     def forget(self) -> None:
-        """Start anew in a fork of the process whose workers these are, and leave them alone."""
-        self._lock = threading.Lock()  # the old one may be held by a thread that a fork does not have
+        """Reset the pool after a fork, leaving the parent's workers alone."""
+        self._lock = threading.Lock()  # the old lock may be held by a thread that the fork does not have
         for worker in (*self._idle, *self._busy):
             worker.forget()
         self._idle, self._busy = [], set()
@@ -96,13 +96,13 @@ os.register_at_fork(after_in_child=_pool.forget)
 def read(
     data: bytes, name: str, *, min_side: int | None, max_pixels: int, measured: bool = True
 ) -> tuple[Pixels, ImageFacts]:
-    """Pixels and facts of ``data``, a picture of format ``name``, decoded in a confined process.
+    """Return pixels and facts of ``data``, a picture of format ``name``, decoded in a confined process.
 
     As :func:`imseek.media.pillow.read`; raises MediaError, whatever the picture does to its decoder.
     """
     request = Request(name, min_side, max_pixels, measured)
     trouble: Exception | None = None
-    for _ in range(2):  # a worker may have been ended from outside, or by another thread that closes all
+    for _ in range(2):  # another thread, or the system, may have ended the worker
         try:
             return _read_once(request, data)
         except WorkerError as error:
@@ -113,19 +113,19 @@ def read(
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The mechanisms that confine workers of a kind here, and the formats that they cannot read, with the reasons."""
+    """The mechanisms that confine workers of a kind here, and the formats that they cannot read, with reasons."""
 
     layers: tuple[str, ...]
     refusals: Mapping[str, str]
 
 
 def is_confined(layers: Collection[str]) -> bool:
-    """Whether one of these mechanisms keeps a codec from files and networks."""
+    """Tell whether these mechanisms suffice to keep a codec from files and networks."""
     return SECCOMP in layers or {LANDLOCK, NAMESPACES} <= set(layers)
 
 
 def survey(kind: Kind) -> Survey:
-    """Look at a worker of ``kind``. Raises WorkerError where none starts."""
+    """Inspect a worker of ``kind``. Raises WorkerError where none starts."""
     worker = _pool.take(kind)
     _pool.put_back(worker)
     return Survey(worker.layers, worker.refusals)
@@ -142,7 +142,7 @@ def _read_once(request: Request, data: bytes) -> tuple[Pixels, ImageFacts]:
         return worker.read(request, data)
     except (MediaError, WorkerError):
         raise
-    except BaseException:  # an interrupt leaves half an answer behind
+    except BaseException:  # an interrupt leaves half an answer unread
         worker.kill()
         raise
     finally:

@@ -1,7 +1,7 @@
-"""A seccomp filter that allows what decoding a picture takes, and no other system call (seccomp(2)).
+"""A seccomp filter that allows only the system calls needed to decode a picture (seccomp(2)).
 
-Written out rather than made by libseccomp: that is one more library to find, for a list of 40 calls that does not
-change. What is not on the list fails with EPERM, so that a codec that can do without goes on.
+Written by hand: libseccomp would be one more dependency, for a stable list of 40 calls. Other calls fail with EPERM, so
+that a codec that can do without them goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 
 from imseek.media.sandbox.libc import IS_LINUX, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, prctl
 
-# Numbers of system calls by architecture (asm/unistd_64.h, asm-generic/unistd.h).
+# System call numbers by architecture (asm/unistd_64.h, asm-generic/unistd.h).
 _MACHINES: Final = ("x86_64", "aarch64")
 _AUDIT_ARCHITECTURES: Final = (0xC000003E, 0xC00000B7)
 _ANY: Final = {
@@ -56,7 +56,7 @@ _ANY: Final = {
     "exit": (60, 93),
     "exit_group": (231, 94),
 }
-#: What reading files takes besides ``openat``.
+#: Further calls for reading files, besides ``openat``.
 _READING: Final = {
     "newfstatat": (262, 79),
     "statx": (332, 291),
@@ -65,7 +65,7 @@ _READING: Final = {
     "fcntl": (72, 25),
     "fadvise64": (221, 223),
 }
-# Allowed according to their arguments.
+# Allowed depending on their arguments.
 _MMAP, _MPROTECT = (9, 222), (10, 226)
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _TGKILL: Final = (234, 131)
@@ -75,7 +75,7 @@ _PROT_EXEC: Final = 4
 _CLONE_THREAD: Final = 0x10000
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
-# Of classic BPF: load a word, jump, return.
+# Classic BPF: load a word, jump, return.
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _KILL, _ALLOW, _FAIL = 0x80000000, 0x7FFF0000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT = 0, 4  # in struct seccomp_data
@@ -87,20 +87,20 @@ class _Program(ctypes.Structure):
 
 
 def is_available() -> bool:
-    """Whether this kernel takes filters, and the numbers of its system calls are known here."""
+    """Tell whether this kernel supports filters and its system call numbers are known here."""
     if not IS_LINUX or platform.machine() not in _MACHINES:
         return False
     try:
         prctl(PR_SET_SECCOMP, _MODE_FILTER, None)
     except OSError as error:
-        return error.errno == errno.EFAULT  # it would have read the filter
+        return error.errno == errno.EFAULT  # it tried to read the filter
     return True
 
 
 def restrict(*, reading: bool) -> None:
-    """Allow this process, and threads that it starts, nothing but decoding; with ``reading``, to open files too.
+    """Restrict this process, and threads that it starts, to decoding; with ``reading``, it may open files too.
 
-    No process can be started, no file written, no socket made, no memory made executable, nobody else signalled.
+    It can start no process, write no file, create no socket, make no memory executable and signal no other process.
     Raises OSError.
     """
     code = b"".join(_instructions(_MACHINES.index(platform.machine()), os.getpid(), reading=reading))
@@ -116,7 +116,7 @@ def _instructions(machine: int, process: int, *, reading: bool) -> Iterator[byte
     for numbers in (*_ANY.values(), *(_READING.values() if reading else ())):
         yield _step(_EQUAL, numbers[machine], skip_else=1)
         yield _step(_RETURN, _ALLOW)
-    # A C library that cannot have clone3, whose flags a filter cannot see, takes clone.
+    # Without clone3, whose flags a filter cannot see, a C library falls back to clone.
     yield _step(_EQUAL, _CLONE3[machine], skip_else=1)
     yield _step(_RETURN, _FAIL | errno.ENOSYS)
     yield from _if_argument(_CLONE[machine], 0, _ANY_BIT, _CLONE_THREAD, then=_ALLOW)
@@ -129,9 +129,9 @@ def _instructions(machine: int, process: int, *, reading: bool) -> Iterator[byte
 
 
 def _if_argument(number: int, position: int, test: int, value: int, *, then: int) -> Iterator[bytes]:
-    """Of the system call ``number``: ``then`` where its argument passes, and of allow and EPERM the other where not.
+    """Filter the system call ``number``: ``then`` if its argument passes ``test``, else the opposite (EPERM or allow).
 
-    The lower 32 bits of an argument are looked at, which is all that the kernel reads of these.
+    Only the lower 32 bits of an argument are tested, which is all that the kernel reads of these.
     """
     yield _step(_EQUAL, number, skip_else=4)
     yield _step(_LOAD, 16 + 8 * position)

@@ -31,17 +31,17 @@ from imseek.media.sandbox.messages import (
 )
 from imseek.types import ImageFacts, Pixels, SkipReason
 
-#: Seconds that a worker may take to start: a busy machine may need long for what takes 0.2 s of processor time.
+#: Seconds for a worker to start: a busy machine may need long for 0.2 s of processor time.
 START_SECONDS: Final = 60.0
-#: Seconds that a picture may take, by the clock: a little less than a run gives a file.
+#: Seconds per picture, by the clock: a little less than a run allows for a file.
 PICTURE_SECONDS: Final = 55.0
-#: Seconds that ending a process may take before it is killed.
+#: Seconds for a process to end before it is killed.
 END_SECONDS: Final = 5.0
-#: A decoder that has decoded so many pictures, or so many pixels, is replaced, so that one that was taken over meets
-#: few other pictures: of photographs in full size, none. A new one costs some milliseconds.
+#: A decoder is replaced after this many pictures, or pixels, so that one that was taken over meets few other pictures:
+#: of full-size photographs, none. A new one costs some milliseconds.
 DECODER_PICTURES: Final = 16
 DECODER_PIXELS: Final = 5_000_000
-#: So is one that has worked for this share of its processor time, most of which is to be there for the next picture.
+#: A decoder is also replaced after this share of its processor time, most of which stays reserved for its next picture.
 DECODER_SHARE: Final = 0.1
 
 _PROGRAM: Final = "import sys; sys.path += sys.argv[3:]; from imseek.media.sandbox.child import main; main()"
@@ -53,10 +53,10 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A confined process that decodes one picture at a time. Used by one thread at a time.
+    """A confined process that decodes one picture at a time, for one thread at a time.
 
     ``layers`` are the mechanisms that confine it (:mod:`imseek.media.sandbox.confinement`), ``refusals`` the formats of
-    its kind that it cannot read, with the reasons. Raises WorkerError where it does not start.
+    its kind that it cannot read, with reasons. Raises WorkerError where it does not start.
     """
 
     def __init__(self, kind: Kind) -> None:
@@ -64,7 +64,7 @@ class Worker:
         self.last_used = time.monotonic()
         self.has_ended = False
         self._decoder: _Decoder | None = None
-        self._statuses = 0  # of decoders that are to end, not yet received
+        self._statuses = 0  # statuses of released decoders, not yet received
         ours, theirs = socket.socketpair()
         self._control, self._socket = Channel(ours), ours
         with theirs:
@@ -83,30 +83,30 @@ class Worker:
         self.refusals: dict[str, str] = greeting["refusals"]
 
     def read(self, request: Request, data: bytes) -> tuple[Pixels, ImageFacts]:
-        """Decode a picture; arguments and results as of :func:`imseek.media.pillow.read`.
+        """Decode a picture; arguments and results are those of :func:`imseek.media.pillow.read`.
 
-        Raises MediaError, whatever becomes of the decoder, and WorkerError where the worker has ended.
+        Raises MediaError, whatever happens to the decoder, and WorkerError where the worker has ended.
         """
         if (message := self.refusals.get(request.name)) is not None:
             raise MediaError(SkipReason.MISSING_CODEC, message)
         try:
             return self._read(request, data)
-        except (EOFError, OSError) as error:  # a TimeoutError is one
+        except (EOFError, OSError) as error:  # includes TimeoutError
             self.has_ended = True
             raise WorkerError("it has ended") from error
 
     def is_running(self) -> bool:
-        """Whether the process is there, as far as can be seen."""
+        """Tell whether the process still runs, as far as is known."""
         return not self.has_ended and self._process.poll() is None
 
     def rest(self) -> None:
-        """Take note that nobody needs the worker now, and have a decoder end that has done its share."""
+        """Mark the worker as idle, and end a decoder that is used up."""
         self.last_used = time.monotonic()
         if self._decoder is not None and self._decoder.is_spent():
             self._let_go()
 
     def close(self) -> None:
-        """End the process. Safe to call twice."""
+        """End the process. May be called twice."""
         self.has_ended = True
         self._release()
         try:
@@ -116,14 +116,14 @@ class Worker:
             self._process.wait()
 
     def kill(self) -> None:
-        """End the process at once, perhaps under another thread that uses it and has yet to close it."""
+        """Kill the process, even while another thread uses it; that thread must still close it."""
         self.has_ended = True
         self._process.kill()
 
     def forget(self) -> None:
-        """Let go of the worker in a fork of the process that started it, and leave it alone."""
+        """Release the worker in a fork of its owner, without ending it."""
         self._release()
-        self._process.returncode = 0  # it is no child of this process, so there is nothing to wait for
+        self._process.returncode = 0  # it is not a child of this process, so there is nothing to wait for
 
     def _release(self) -> None:
         if self._decoder is not None:
@@ -170,7 +170,7 @@ class Worker:
         return self._decoder
 
     def _let_go(self) -> None:
-        """Have the decoder end, which it does where its socket does; a status will come."""
+        """Close the decoder's socket, which ends the decoder; its status follows."""
         assert self._decoder is not None
         self._decoder.close()
         self._decoder = None
@@ -182,7 +182,7 @@ class Worker:
         self._status()
 
     def _status(self) -> int:
-        """Wait for the decoder that was let go, for a while, then kill it; return its wait status."""
+        """Return the wait status of the released decoder, killing it if it takes too long."""
         self._control.allow(END_SECONDS)
         try:
             (status,) = STATUS.unpack(self._control.receive(STATUS.size))
@@ -206,7 +206,7 @@ class _Decoder:
         self._seconds = 0.0
 
     def is_spent(self) -> bool:
-        """Whether it has to be replaced before the next picture."""
+        """Tell whether it must be replaced before the next picture."""
         return (
             self._pictures >= DECODER_PICTURES
             or self._pixels >= DECODER_PIXELS
@@ -214,7 +214,10 @@ class _Decoder:
         )
 
     def read(self, request: Request, data: bytes) -> tuple[Pixels, ImageFacts]:
-        """Raises MediaError as the decoder does, AnswerError, EOFError where it has ended, and TimeoutError."""
+        """Decode a picture.
+
+        Raises the decoder's MediaError, AnswerError, EOFError where it has ended, and TimeoutError.
+        """
         self._pictures += 1
         start = time.monotonic()
         try:
@@ -232,7 +235,7 @@ class _Decoder:
             if kind == messages.SIZE:
                 remaining = self._channel.remaining()
                 stack.enter_context(admit(messages.size_of(content)))
-                self._channel.allow(remaining)  # waiting for a turn does not count
+                self._channel.allow(remaining)  # waiting for admission does not count
                 self._channel.send(messages.GO_ON)
                 kind, content = messages.receive_answer(self._channel)
             if kind == messages.FACTS:
@@ -254,22 +257,22 @@ def _start(kind: Kind, control: socket.socket) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         cwd="/",
         env=_environment(),
-        start_new_session=True,  # an interrupt at the terminal is not for it: a picture would count as broken
+        start_new_session=True,  # keep an interrupt at the terminal from it: a picture would count as broken
     )
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of this process's, but where the interpreter itself may have to look for libraries."""
+    """Pass nothing of this process's environment except where the interpreter may need to find libraries."""
     own = {
         "OPENBLAS_NUM_THREADS": "1",  # a process with threads cannot be forked safely
-        # Huge pages, and none given back between two pictures: getting memory is what makes new processes slow.
+        # Use huge pages and keep freed memory between pictures: allocating memory is what makes new processes slow.
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=1073741824",
     }
     return own | {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
 def _folders(kind: Kind) -> list[str]:
-    """Where a worker finds what it imports: by itself it sees neither the environment nor ``site-packages``."""
+    """List the folders from which a worker imports: isolated, it sees neither the environment nor ``site-packages``."""
     modules = (*(formats.PACKAGES[name] for name in kind.formats), *_LIBRARIES)
     found = []
     for spec in map(find_spec, modules):
@@ -280,7 +283,7 @@ def _folders(kind: Kind) -> list[str]:
 
 
 def _failure(name: str, kind: Kind, status: int, max_pixels: int) -> MediaError:
-    """What to say of a picture whose decoder ended with the wait status ``status`` before its answer was complete."""
+    """Return the error for a picture whose decoder ended with the wait status ``status`` before answering."""
     code = os.waitstatus_to_exitcode(status)
     if code == NOT_CONFINED:
         return MediaError(SkipReason.MISSING_CODEC, f"the {name} decoder could not be confined here")
@@ -290,7 +293,7 @@ def _failure(name: str, kind: Kind, status: int, max_pixels: int) -> MediaError:
     if code == -signal.SIGKILL:
         message = f"the {name} decoder was killed, by a limit of time or by a system without memory"
         return MediaError(SkipReason.TIMEOUT, message)
-    if code == -signal.SIGABRT and name == "SVG":  # what Rust does without memory
+    if code == -signal.SIGABRT and name == "SVG":  # Rust's reaction to lack of memory
         message = f"drawing it needs more than {kind.memory_for(max_pixels) >> 20:,} MiB of memory"
         return MediaError(SkipReason.TOO_MANY_PIXELS, message)
     if code < 0:

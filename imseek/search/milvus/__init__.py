@@ -1,5 +1,5 @@
-"""A collection that was published to Milvus, searched by the steps that every search takes.
+"""Searches a collection published to Milvus, with the same steps as every other search.
 
-``reader`` looks up what a generation holds, ``index`` asks for the nearest rows, ``editions`` notices a new
-publication, ``searching`` puts them together.
+``reader`` looks up what a generation holds, ``index`` finds the nearest rows, ``generations`` notices new
+publications, ``engine`` combines them, and ``rows`` makes the rows to publish.
 """

@@ -1,4 +1,4 @@
-"""The engine of a published collection."""
+"""The search engine of a published collection."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from imseek.search.query_vectors import EncoderSource
 
 
 class PublishedSearching(Searching[PublishedReader]):
-    """Safe to use from several threads."""
+    """Searches one published collection. Thread-safe."""
 
     def __init__(self, client: Client, encoder: EncoderSource) -> None:
         super().__init__(PublishedEditions(client), encoder)
 
     def _where(self, reader: PublishedReader, where: str) -> Condition:
-        # Imported when the first filter comes, as for a folder.
+        # Imported on the first filter, as for a folder.
         from imseek.search.where.milvus_filter import Held, expression
         from imseek.search.where.vocabulary import Kind
 
@@ -42,12 +42,16 @@ class PublishedSearching(Searching[PublishedReader]):
 
 
 def _tagged(tag: str) -> str:
+    """Return the Milvus expression for images with a tag."""
     return f'{layout.MARKS} like "%{layout.mark(tag)}%"'
 
 
 def _nearby(reader: PublishedReader) -> Callable[[float, float, float], list[int]]:
-    """Milvus cannot compute distances on a sphere: it is asked for a band of latitudes, or a box, and the images in it
-    are measured here."""
+    """Return a function that finds the images within a distance of a point.
+
+    Milvus cannot compute distances on a sphere, so it is queried for a band of latitudes or a box, and the distances
+    of the images in it are computed here.
+    """
 
     def nearby(latitude: float, longitude: float, kilometres: float) -> list[int]:
         from imseek.search.where.vocabulary import EARTH_KM
@@ -82,7 +86,10 @@ def _nearby(reader: PublishedReader) -> Callable[[float, float, float], list[int
 
 
 def _width(latitude: float, angle: float) -> float | None:
-    """Half the width of the box, in degrees of longitude; None near a pole, where it goes around the earth."""
+    """Return half the width of the box in degrees of longitude.
+
+    None near a pole, where the box would circle the earth.
+    """
     across = math.cos(math.radians(latitude))
     if angle >= math.pi / 2 or math.sin(angle) >= across:
         return None
@@ -90,6 +97,9 @@ def _width(latitude: float, angle: float) -> float | None:
 
 
 def _haversine(up: float, right: float, one: float, other: float) -> float:
-    """Of the angle between two points that far apart, in degrees; see ``NEAR`` of the filters' vocabulary."""
+    """Return the haversine of the angle between two points, whose differences and latitudes are in degrees.
+
+    See ``NEAR`` in the vocabulary of filters.
+    """
     cosines = math.cos(math.radians(one)) * math.cos(math.radians(other))
     return math.sin(math.radians(up) / 2) ** 2 + cosines * math.sin(math.radians(right) / 2) ** 2

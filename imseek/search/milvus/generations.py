@@ -1,4 +1,4 @@
-"""Which publication is searched: the newest, looked for at most once a second."""
+"""Tracks the newest publication, checking for a new one at most once a second."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from imseek.search.milvus.index import PublishedIndex
 from imseek.search.milvus.reader import PublishedReader
 from imseek.types import Float32, SpaceInfo
 
-#: Seconds for which a publication is taken for the newest.
+#: Seconds after a check during which a publication counts as the newest.
 FRESH: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
 class PublishedEdition:
-    """See :class:`imseek.search.backend.Edition`."""
+    """One publication that is open for searches; see :class:`imseek.search.backend.Edition`."""
 
     reader: PublishedReader
     allowed: dict[str, Any] = field(default_factory=dict)
@@ -34,13 +34,16 @@ class PublishedEdition:
     samples: dict[str, Float32] = field(default_factory=dict)
 
     def sample(self, space: SpaceInfo, most: int = SAMPLE) -> Float32:
-        """The rows that the collection itself would take, which it has told when it was published."""
+        """Return the rows that the collection in its folder would sample.
+
+        Their ids were recorded when it was published.
+        """
         key = sample_key(space, most)
         if key not in self.samples:
             ids = self.reader.record.samples.get(key)
             if ids is None:
                 raise QueryError(f"no sample of {most} rows of {space.encoder} was published")
-            # A publication that is under way may have taken some away.
+            # A publication in progress may have removed some.
             rows = self.reader.known_vectors(ids, space)
             there = [rows[i] for i in ids if i in rows]
             self.samples[key] = np.array(there, np.float32).reshape(-1, space.dim)
@@ -48,11 +51,12 @@ class PublishedEdition:
 
 
 def sample_key(space: SpaceInfo, most: int) -> str:
+    """Return the key under which a publication records the ids of a sample."""
     return f"{space.space_id}/{most}"
 
 
 class PublishedEditions:
-    """Safe to use from several threads. Raises as :func:`imseek.data.milvus.record.read`."""
+    """Opens the newest publication. Thread-safe. Raises what :func:`imseek.data.milvus.record.read` raises."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -61,7 +65,7 @@ class PublishedEditions:
         self._take()
 
     def newest(self) -> PublishedEdition:
-        """Raises CollectionNotFoundError where it was taken away, or another collection lies in its place."""
+        """Return the newest publication. Raises CollectionNotFoundError if it is gone or has been replaced."""
         with self._lock:
             if time.monotonic() - self._seen > FRESH:
                 if record.seal(self._client) != self._seal:

@@ -1,9 +1,9 @@
-"""The nearest rows of a space, as Milvus finds them, with the scores that every index gives.
+"""Finds the nearest rows of a space in Milvus, with the same scores as every other index.
 
-Milvus proposes by its own cosines, which may differ from ours in the last bits, and says nothing of the order of equal
-ones. So it is asked for some more than are wanted, with their rows; these are scored as all rows are, and the answer
-stands once its last score is clearly above the last that Milvus gave: then no row that was not proposed can belong to
-it. Until then, which takes many rows that are equal, Milvus is asked for more.
+Milvus ranks by its own cosines, which may differ from ours in the last bits, and does not define the order of ties.
+So it is asked for some extra rows with their vectors, which are scored like all others. The answer is final once its
+last score is clearly above the lowest score from Milvus, because then no other row can belong to it. Until then,
+which requires many equal rows, more are fetched.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from imseek.errors import QueryError
 from imseek.search.milvus.reader import PublishedReader
 from imseek.types import Float32, SpaceInfo
 
-#: Rows that are asked for beyond those wanted: so many, or one in eight.
+#: Extra rows to fetch: at least this many, or one in eight.
 _MORE: Final = 6
 _GROWTH: Final = 4
-#: How far Milvus' cosines may be off ours.
+#: Maximum difference between cosines from Milvus and ours.
 _OFF: Final = 4e-6
-#: Numbers in one answer: 64 MiB of float32.
+#: Floats in one response: 64 MiB of float32.
 _NUMBERS: Final = 1 << 24
-#: Queries in one request.
+#: Queries per request.
 _TOGETHER: Final = 256
 
 
 @dataclass(slots=True, eq=False)
 class Condition:
-    """The images for which an expression of Milvus is true. ``counts`` are known ones, by the collection's filter."""
+    """The images that satisfy a Milvus expression. ``counts`` caches their number by the collection's own filter."""
 
     filter: str
     counts: dict[str, int] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Condition:
 
 
 class PublishedIndex:
-    """An exact one: the field is indexed as FLAT. Safe to use from several threads."""
+    """An exact index: the field is indexed as FLAT. Thread-safe."""
 
     def __init__(self, reader: PublishedReader, space: SpaceInfo) -> None:
         self._reader = reader
@@ -58,7 +58,7 @@ class PublishedIndex:
 
     @property
     def deepest(self) -> int:
-        """See :func:`imseek.search.backend.deepest`."""
+        """The maximum number of rows per search; see :func:`imseek.search.backend.deepest`."""
         return DEEPEST
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class PublishedIndex:
     def search(
         self, queries: Float32, k: int, *, allowed: Any = None, text: bool = False, exact: bool = False
     ) -> list[Matches]:
-        """See :class:`imseek.data.vectors.VectorIndex`. Raises QueryError for more than Milvus gives."""
+        """See :class:`imseek.data.vectors.VectorIndex`. Raises QueryError for more rows than Milvus returns."""
         queries = unit_queries(queries, self._space.dim)
         if k < 1:
             raise QueryError("at least one row must be asked for")
@@ -107,7 +107,7 @@ class PublishedIndex:
         return [one for one in found if one is not None]
 
     def _scored(self, queries: Float32, k: int, ids: Any) -> list[Matches]:
-        """The best among ids that are named."""
+        """Return the best ``k`` of the given ids for each query."""
         known = self._reader.known_vectors(np.unique(ids).tolist(), self._space)
         there = np.array(sorted(known), np.int64)
         rows = np.array([known[i] for i in there.tolist()], np.float32).reshape(-1, self._space.dim)

@@ -1,4 +1,4 @@
-"""One publication, read from Milvus: what :class:`imseek.data.reader.Reader` is for a folder."""
+"""Reads one publication from Milvus, as :class:`imseek.data.reader.Reader` reads a folder."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from imseek.data.reader import SourceRow
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
 from imseek.types import Float32, Image, Place, SpaceInfo
 
-#: Documents that are kept, of those that were looked up last.
+#: Maximum number of cached documents.
 _KEPT: Final = 20_000
 _HIGHEST: Final = 2**63 - 1
 
 
 class PublishedReader:
-    """Safe to use from several threads."""
+    """Read access to one publication. Thread-safe."""
 
     def __init__(self, client: Client, record: Record) -> None:
         self.client = client
@@ -48,7 +48,7 @@ class PublishedReader:
         return row
 
     def vectors(self, image_ids: Sequence[int], space_id: int) -> npt.NDArray[np.float16]:
-        """As they are stored in the collection: float32 holds them bit by bit."""
+        """Return vectors as stored in the collection: Milvus's float32 represents every float16 exactly."""
         space = next(one for one in self.record.spaces if one.space_id == space_id)
         found = self.known_vectors(image_ids, space)
         if missing := [i for i in image_ids if i not in found]:
@@ -56,7 +56,10 @@ class PublishedReader:
         return np.array([found[i] for i in image_ids], np.float16).reshape(-1, space.dim)
 
     def known_vectors(self, image_ids: Sequence[int], space: SpaceInfo) -> dict[int, Float32]:
-        """Rows (dim,) by id; ids that are not there are left out, and, in a space of captions, those without one."""
+        """Return rows (dim,) by id, leaving out unknown ids.
+
+        In a caption space, images without a caption are left out too.
+        """
         name = layout.vector(space)
         spoken = [layout.said(space)] if space.modality == "text" else []
         rows = self.client.get(self.record.rows, _possible(image_ids), [layout.ID, name, *spoken])
@@ -78,7 +81,7 @@ class PublishedReader:
         return {i: place for i, document in documents.items() if (place := document["place"]) is not None}
 
     def indexed_place(self, image_id: int) -> IndexedPlace:
-        """Without the stat of its file, which Milvus does not have.
+        """Return where the file of an image lies, without the stat of the file, which Milvus does not store.
 
         Raises ImageNotFoundError, CorruptCollectionError.
         """
@@ -101,7 +104,7 @@ class PublishedReader:
     def intrinsics(
         self, image_ids: Sequence[int], columns: Sequence[str] | None = None
     ) -> dict[int, dict[str, Any]]:
-        """``taken_at`` is a datetime of the camera's clock, as in a folder."""
+        """Return metadata columns by id; ``taken_at`` is a datetime by the camera's clock, as for a folder."""
         found: dict[int, dict[str, Any]] = {}
         for image_id, row in self.metadata(image_ids).items():
             kept = {name: value for name, value in row.items() if columns is None or name in columns}
@@ -123,6 +126,7 @@ class PublishedReader:
         return Image(int(image_id), place, content_hash, metadata, tuple(sorted(rows[0][layout.TAGS])))
 
     def _looked_up(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return the documents of images by id, cached; missing ids are left out."""
         wanted = [i for i in image_ids if i not in self._documents]
         rows = self.client.get(self.record.rows, _possible(wanted), [layout.ID, layout.DOCUMENT])
         new = {int(row[layout.ID]): self._document(row) for row in rows}
@@ -133,7 +137,7 @@ class PublishedReader:
         return found
 
     def _document(self, row: dict[str, Any]) -> dict[str, Any]:
-        """``metadata``, and ``place``: source and path within it, or None."""
+        """Parse a row's document: ``metadata``, and ``place`` (source id and path within it) or None."""
         try:
             document = json.loads(row[layout.DOCUMENT])
             place = document["place"]

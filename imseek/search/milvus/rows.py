@@ -1,4 +1,4 @@
-"""The rows of a publication, as a collection in a folder makes them."""
+"""Builds the rows of a publication from a collection in a folder."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ Int64 = npt.NDArray[np.int64]
 _KINDS: Final[Mapping[str, str]] = {
     Kind.INT: "int", Kind.FLOAT: "float", Kind.TEXT: "text", Kind.BOOL: "bool", Kind.TIME: "time", Kind.DATE: "time",
 }  # fmt: skip
-#: Not columns of a publication: the key, and what has 64 bits without a sign.
+#: Not published as columns: the key, and an unsigned 64-bit number.
 _NOT_TOLD: Final = ("image_id", "phash")
-#: Numbers of all vectors in one block: 16 MiB of float32.
+#: Floats of all vectors in one block: 16 MiB of float32.
 _NUMBERS: Final = 1 << 22
 _ROWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``fields`` is what Milvus is given, ``digest`` tells it from another state of the image; ``shortened`` that some
-    text or tags of it were longer than Milvus takes."""
+    """A row for Milvus: ``fields`` are its values and ``digest`` identifies this state of the image.
+
+    ``shortened`` is True if some text or tags exceeded the limits of Milvus.
+    """
 
     image_id: int
     digest: int
@@ -47,14 +49,14 @@ class Row:
 
 
 def columns_of(reader: Reader) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """The columns that filters of a publication can name, and those for which Milvus has no field left."""
+    """Return the columns that filters of a publication can name, and those for which Milvus has no field left."""
     known = column_values.known(reader)
     named = [(name, _KINDS[kind]) for name, kind in known.items() if name not in _NOT_TOLD]
     return layout.columns(named, len(layout.fixed_fields(reader.current.spaces)))
 
 
 def blocks(reader: Reader, columns: Sequence[Column]) -> Iterator[list[Row]]:
-    """All live images, some hundred at a time. Raises StaleGenerationError, CorruptCollectionError."""
+    """Yield all live images as rows, a few hundred at a time. Raises StaleGenerationError, CorruptCollectionError."""
     spaces = reader.current.spaces
     segments = [reader.segments(space.space_id) for space in spaces]
     if any(len(one) != len(reader.current.shards) for one in segments):
@@ -96,7 +98,7 @@ def _rows(
             row = rows[n].astype(np.float32)
             digest.update(rows[n].tobytes())
             if space.modality == "text":
-                # A row of zeros has no direction, which Milvus need not take: any other one stands in for it.
+                # A zero row has no direction and Milvus may reject it, so another row stands in for it.
                 fields[layout.said(space)] = not without[n]
                 row[0] = 1.0 if without[n] else row[0]
             fields[layout.vector(space)] = row
@@ -105,7 +107,7 @@ def _rows(
 
 
 def _told(image: Image, place: tuple[int, bytes] | None) -> tuple[dict[str, Any], bool]:
-    """What hits carry, and tags; and whether some of it was too long."""
+    """Return the fields with the tags and the document that hits carry, and whether anything was shortened."""
     tags = list(image.tags[: layout.MOST_TAGS])
     while len(marks := layout.marks(tags)) > layout.LONGEST:
         tags.pop()
@@ -121,11 +123,12 @@ def _told(image: Image, place: tuple[int, bytes] | None) -> tuple[dict[str, Any]
 
 
 def _cut(text: str, most: int) -> str:
+    """Cut ``text`` to at most ``most`` bytes of UTF-8."""
     return text.encode()[:most].decode(errors="ignore")
 
 
 def _plain(column: pa.Array) -> list[Any]:
-    """Values as Milvus takes them: times as microseconds, no NaN."""
+    """Convert values for Milvus: times to microseconds, NaN and infinity to None."""
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.timestamp("us")).cast(pa.int64())
     found = column.to_pylist()

@@ -1,7 +1,7 @@
-"""Filters over metadata: SQL's expressions without its statements (docs/where.md).
+"""Filters over metadata: SQL expressions without statements (docs/where.md).
 
-``grammar`` parses the text, ``compiling`` checks it against what ``vocabulary`` lists and makes it anew for DuckDB,
-``columns`` loads what it reads, ``locked`` runs it, ``filters`` puts these together.
+``grammar`` parses the text, ``compiler`` checks it against ``vocabulary`` and writes SQL for DuckDB, ``columns``
+loads the columns that it reads, ``duckdb_sandbox`` runs it, and ``filters`` combines these.
 """
 
 from imseek.search.where.filters import Filters

@@ -1,4 +1,4 @@
-"""What images have in the columns that filters can name, a part of the collection at a time."""
+"""Reads the values of columns that filters can name, one shard at a time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Int64 = npt.NDArray[np.int64]
 
 
 def check(reader: Reader, names: Sequence[str]) -> tuple[Kind, ...]:
-    """Of what kind columns are. Raises QueryError, with near matches, for one that no filter could name."""
+    """Return the kinds of columns. Raises QueryError, with near matches, for a name that no filter could use."""
     stored = {name: kind_of(kind) for name, kind in Columns(0).types(reader).items()}
     return tuple(Names(stored).column(name).kind for name in names)
 
 
 def known(reader: Reader) -> dict[str, str]:
-    """Every column by its name and its kind: the stored ones first, then those made of them and of places."""
+    """Return every column's kind by name: stored columns first, then those derived from them and from places."""
     stored = {name: kind_of(kind) for name, kind in Columns(0).types(reader).items()}
     found = {name: column.kind.value for name, column in Names(stored).all().items() if name not in ALIASES}
     own = {name: kind for name, kind in found.items() if name not in VIRTUAL}
@@ -32,9 +32,10 @@ def known(reader: Reader) -> dict[str, str]:
 
 
 def values(reader: Reader, names: Sequence[str]) -> Iterator[tuple[Int64, list[Any]]]:
-    """Ids (m,) of live images, shard by shard, and for each of ``names`` an Arrow array of m values.
+    """Yield the ids (m,) of live images shard by shard, with an Arrow array of m values for each of ``names``.
 
-    Names are those of docs/where.md. NaN is null. Raises QueryError, StaleGenerationError, CorruptCollectionError.
+    Names are those of docs/where.md. NaN becomes null. Raises QueryError, StaleGenerationError,
+    CorruptCollectionError.
     """
     from imseek.search.where.duckdb_sandbox import connect
 
@@ -59,7 +60,10 @@ def values(reader: Reader, names: Sequence[str]) -> Iterator[tuple[Int64, list[A
 
 
 def numbers(reader: Reader, names: Sequence[str]) -> tuple[Int64, npt.NDArray[np.float64]]:
-    """Ids (n,), ascending, and (len(names), n) float64 of all live images; NaN for null and for what is no number."""
+    """Return the ids (n,) of all live images, ascending, and their values as (len(names), n) float64.
+
+    Null and values that are not numbers become NaN.
+    """
     numeric = [kind in (Kind.INT, Kind.FLOAT) for kind in check(reader, names)]
     ids: list[Int64] = [np.empty(0, np.int64)]
     parts = [np.empty((len(names), 0))]

@@ -1,7 +1,7 @@
-"""The columns that filters read, of live rows only, as Arrow; kept in memory up to a bound, the least used go first.
+"""Loads the columns that filters read, live rows only, as Arrow, and caches them by least recent use up to a limit.
 
-Files of shards never change, so a column is known by the names of its file and of the file of its shard's dead rows.
-Places change with generations: those of a shard are read again when one of its images has moved.
+Shard files never change, so a column is identified by the names of its file and of the shard's file of dead rows.
+Places change between generations: those of a shard are reloaded when one of its images has moved.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Places of the live rows of a shard, as they were in ``generation``, with the ``sources`` there were."""
+    """Places of the live rows of a shard as of ``generation``, with the ``sources`` at that time."""
 
     generation: int
     sources: Mapping[int, SourceRow]
@@ -40,19 +40,19 @@ class _Places:
 
 
 class Columns:
-    """Loads columns. Not safe to use from several threads at once."""
+    """Loads and caches columns. Not thread-safe."""
 
     def __init__(self, memory: int) -> None:
         self._memory = memory
         self._used = 0
         self._turn = 0
-        #: By which filter each was used last, and the column; in the order of use.
+        #: The last filter that used each column, and the column; least recently used first.
         self._kept: OrderedDict[_Key, tuple[int, Any]] = OrderedDict()
         self._schemas: dict[str, Mapping[str, pa.DataType]] = {}
 
     @property
     def nbytes(self) -> int:
-        """What the columns in memory take."""
+        """Bytes of the cached columns."""
         return self._used
 
     def clear(self) -> None:
@@ -61,12 +61,15 @@ class Columns:
         self._used = 0
 
     def types(self, reader: Reader) -> dict[str, pa.DataType]:
-        """The stored columns of a generation: of shards that differ, the narrowest type that holds all values."""
+        """Return the types of the stored columns of a generation.
+
+        Where shards differ, it is the narrowest type that holds all values.
+        """
         found: dict[str, dict[pa.DataType, None]] = {
             field.name: {field.type: None} for field in shard_files.INTRINSIC
         }
         files = [file for shard in reader.current.shards for file in metadata_columns.files_of(shard)]
-        # Schemas of files that are gone are of no more use.
+        # Forget the schemas of deleted files.
         self._schemas = {file: known for file in files if (known := self._schemas.get(file)) is not None}
         for file in files:
             if file not in self._schemas:
@@ -76,6 +79,7 @@ class Columns:
         return {name: shard_files.common_type(kinds) for name, kinds in found.items()}
 
     def read(self, reader: Reader, types: Mapping[str, pa.DataType]) -> Reading:
+        """Return a reader for one filter on one generation."""
         self._turn += 1
         return Reading(self, reader, types)
 
@@ -87,8 +91,10 @@ class Columns:
         return value
 
     def keep(self, key: _Key, value: Any) -> None:
-        """Unless all that is kept was used by this filter: one that reads more than fits would else find nothing of
-        it the next time."""
+        """Cache a column, unless this filter alone has filled the cache.
+
+        Otherwise a filter that reads more than fits would evict all its own columns and find none of them next time.
+        """
         _, old = self._kept.pop(key, (0, None))
         self._used -= 0 if old is None else old.nbytes
         while self._kept and self._used + value.nbytes > self._memory:
@@ -102,7 +108,7 @@ class Columns:
 
 
 class Reading:
-    """One filter's look at one generation."""
+    """Reads the columns of one generation for one filter."""
 
     def __init__(self, columns: Columns, reader: Reader, types: Mapping[str, pa.DataType]) -> None:
         self._columns = columns
@@ -113,7 +119,7 @@ class Reading:
         self._tagged: dict[str, Int64] = {}
 
     def table(self, group: Sequence[Shard], inputs: Sequence[Source]) -> tuple[Int64, pa.Table]:
-        """(rows,) ids of the live images of some shards, and a table of columns ``c0``, ``c1``… for them."""
+        """Return the ids (rows,) of the live images of some shards, and a table of their columns ``c0``, ``c1``…"""
         ids = [self._live(shard) for shard in group]
         columns: list[list[Any]] = [[] for _ in inputs]
         for shard, live in zip(group, ids, strict=True):
@@ -193,7 +199,7 @@ class Reading:
         return made.columns
 
     def _moved(self, since: int, live: Int64) -> bool:
-        """Whether an image of a shard may lie elsewhere than it did in generation ``since``."""
+        """Return whether an image of the shard may have moved since generation ``since``."""
         if since >= self._reader.generation:
             return since > self._reader.generation
         if since not in self._changed:
@@ -226,7 +232,7 @@ _PLACE_TYPES: Final = {"path": pa.string(), "source": pa.int32()}
 
 
 def kind_of(kind: pa.DataType) -> Kind:
-    """How a stored column counts in filters."""
+    """Return the kind of a stored column in filters."""
     if pa.types.is_boolean(kind):
         return Kind.BOOL
     if pa.types.is_integer(kind):
@@ -239,7 +245,7 @@ def kind_of(kind: pa.DataType) -> Kind:
 
 
 def _held(kind: pa.DataType) -> pa.DataType:
-    """A column without any value is one of texts."""
+    """Return the Arrow type in which a column is loaded; a column without values is loaded as text."""
     return pa.string() if kind == pa.null() else kind
 
 
@@ -252,7 +258,7 @@ def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """NaN says as little as NULL; DuckDB would take it for greater than every number."""
+    """Replace NaN by null: DuckDB would treat NaN as greater than every number."""
     if not pa.types.is_floating(column.type) or not pc.any(pc.is_nan(column)).as_py():
         return column
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
@@ -263,5 +269,5 @@ def _living(ids: Int64, dead: Int64) -> Int64:
 
 
 def _joins(column: pa.ChunkedArray) -> bool:
-    """Whether many small pieces, a row group each, can be one: offsets into texts have 31 bits."""
+    """Return whether many small chunks, one per row group, can be combined: text offsets have 31 bits."""
     return bool(column.num_chunks > 8 and column.nbytes < 2**30)

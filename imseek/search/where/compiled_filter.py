@@ -1,4 +1,4 @@
-"""Values that compiling makes: an expression of a kind, and a whole filter."""
+"""Results of compilation: a typed expression, and a whole filter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Value: TypeAlias = str | datetime | date
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """SQL of a BOOLEAN over columns ``c0``, ``c1``… (``inputs``, in that order) with parameters ``$1``, ``$2``…"""
+    """A filter as SQL of type BOOLEAN, over columns ``c0``, ``c1``… (``inputs``) with parameters ``$1``, ``$2``…"""
 
     sql: str
     inputs: tuple[Source, ...]
@@ -22,8 +22,11 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """An expression of a kind. Of a constant text or number ``value`` is what it is; ``parameter`` is which one (from
-    0) holds a text."""
+    """SQL of an expression with its kind.
+
+    For a constant text or number, ``value`` is that constant, and ``parameter`` the index (from 0) of a text's
+    parameter.
+    """
 
     sql: str
     kind: Kind

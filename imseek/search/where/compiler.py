@@ -1,8 +1,8 @@
-"""A syntax tree becomes SQL for DuckDB: checked node by node, then written anew.
+"""Compiles a syntax tree to SQL for DuckDB: each node is checked, then written anew.
 
-The SQL is put together from templates of ours alone: columns are called ``c0``, ``c1``…, texts and times are
-parameters, numbers are written from the values that they were read as. No character of the filter gets into it. What
-is not listed here is refused, and so is a comparison of kinds that SQL would convert or fail on, row by row.
+The SQL is built only from our own templates: columns are named ``c0``, ``c1``…, texts and times are parameters,
+numbers are formatted from their parsed values. No character of the filter reaches the SQL. Everything not listed here
+is refused, and so are comparisons of kinds that SQL would convert, or fail on, row by row.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from imseek.search.where.filter_errors import no_order, quoted, refused, too_lar
 from imseek.search.where.grammar import MAX_NESTING, parse, too_deep
 from imseek.search.where.vocabulary import NUMBERS, TEXTS, TIMES, Kind, Source
 
-#: Longest SQL of a filter, in characters. What DuckDB would write out more than once is so written here, and counted.
+#: Maximum length of a filter's SQL in characters. Expressions that DuckDB would repeat are repeated here, and counted.
 MAX_SQL: Final = 65_536
 
 
 def compile_filter(text: str, columns: Mapping[str, Kind]) -> Compiled:
-    """``columns`` are the stored ones. Raises QueryError for everything that is not in docs/where.md."""
+    """Compile a filter. ``columns`` are the stored columns.
+
+    Raises QueryError for anything that docs/where.md does not list.
+    """
     tree = parse(text)
     compiler = _Compiler(columns)
     try:
@@ -45,12 +48,15 @@ def compile_filter(text: str, columns: Mapping[str, Kind]) -> Compiled:
 
 
 class _Compiler:
+    """Compiles one filter, node by node, and collects its inputs and parameters."""
+
     def __init__(self, columns: Mapping[str, Kind]) -> None:
         self.names = known.Names(columns)
         self.inputs: dict[Source, str] = {}
         self.parameters: list[Value] = []
 
     def expression(self, node: exp.Expr, depth: int) -> Typed:
+        """Compile a node of any kind. Raises QueryError for a node or argument that is not on the allow-list."""
         if depth > 2 * MAX_NESTING:
             raise too_deep()
         handler = _HANDLERS.get(type(node))
@@ -102,7 +108,7 @@ class _Compiler:
         return self.expression(node.this, depth)
 
     def _logic(self, node: exp.Expr, depth: int) -> Typed:
-        """AND or OR: a chain of any length, as a balanced tree."""
+        """Compile AND or OR: a chain of any length, as a balanced tree."""
         parts: list[exp.Expr] = []
         waiting = [node]
         while waiting:
@@ -151,7 +157,7 @@ class _Compiler:
         if not members:
             raise QueryError(f"{quoted(node)}: IN takes a list in brackets of at least one value")
         (value, *rest), _ = self._alike([node.this, *members], depth)
-        # DuckDB writes out the value again for each member of a short list, unless it is a column or a constant.
+        # DuckDB repeats the value for each member of a short list, unless it is a column or a constant.
         once = value.constant or isinstance(node.this, exp.Column)
         constants = [one.sql for one in rest if one.constant and once]
         parts = [f"{value.sql} IN ({', '.join(constants)})"] if constants else []
@@ -294,10 +300,10 @@ class _Compiler:
             )
         here = [self.names.column(name, quoted=True) for name in ("latitude", "longitude")]
         sqls = [one.sql.format(*(self._input(s) for s in one.inputs)) for one in here]
-        # Of what grows with the distance, up to half around the earth, beyond which everything is near.
+        # The haversine grows with the distance up to half around the earth; beyond that everything is near.
         angle = kilometres / v.EARTH_KM
         most = math.sin(angle / 2) ** 2 if angle < math.pi else 2.0
-        band = math.degrees(angle) + 1e-6  # of latitudes, outside of which no sine needs to be computed
+        band = math.degrees(angle) + 1e-6  # latitudes outside this band need no trigonometry
         edges = [number_sql(latitude - band), number_sql(latitude + band)]
         constants = [number_sql(one) for one in (latitude, longitude, most)]
         return Typed(v.NEAR.format(*sqls, *constants, *edges), Kind.BOOL)
@@ -305,7 +311,7 @@ class _Compiler:
     # -- kinds -----------------------------------------------------------------------------------------
 
     def _of(self, node: exp.Expr, depth: int, kinds: frozenset[Kind]) -> Typed:
-        """An expression of one of some kinds. A constant text where a time is wanted is read as one."""
+        """Compile an expression of one of ``kinds``. A constant text is parsed as a time if one is required."""
         value = self.expression(node, depth)
         if value.kind is Kind.TEXT and not kinds & TEXTS and kinds & TIMES and value.parameter is not None:
             return self._as_time(value)
@@ -315,7 +321,10 @@ class _Compiler:
         return value
 
     def _alike(self, nodes: Sequence[exp.Expr], depth: int) -> tuple[list[Typed], Kind]:
-        """Expressions of one kind: the same, whole and other numbers, or times with dates and texts that are such."""
+        """Compile expressions that must have one kind; also return that kind.
+
+        Integers mix with other numbers, and times with dates and with texts that are times.
+        """
         values = [self.expression(node, depth) for node in nodes]
         if {one.kind for one in values} & TIMES:
             values = [
@@ -337,12 +346,12 @@ class _Compiler:
         return values, next(iter(kinds), Kind.NULL)
 
     def _as_time(self, value: Typed) -> Typed:
-        """A constant text as a time; it is told from a date by being longer."""
+        """Turn a constant text into a time or a date."""
         assert value.parameter is not None
         when = moment(str(value.value))
         self.parameters[value.parameter] = when
         kind, cast = (Kind.TIME, "TIMESTAMP") if isinstance(when, datetime) else (Kind.DATE, "DATE")
-        # No longer a constant: the text has become something else.
+        # It has no ``value`` any more: the text has become a time.
         return Typed(f"CAST(${value.parameter + 1} AS {cast})", kind, value.node, constant=True)
 
 
@@ -367,7 +376,7 @@ _Method: TypeAlias = Callable[[_Compiler, exp.Expr, int], Typed]
 _TWO: Final = frozenset({"this", "expression"})
 _ONE: Final = frozenset({"this"})
 
-#: The allow-list: what compiles each type of node, and which of its parts may be there.
+#: The allow-list: the method that compiles each node type, and the arguments it may have.
 _HANDLERS: Final[Mapping[type[exp.Expr], tuple[_Method, frozenset[str]]]] = {
     exp.Literal: (_Compiler._literal, frozenset({"this", "is_string"})),
     exp.Boolean: (_Compiler._boolean, _ONE),

@@ -1,4 +1,4 @@
-"""Constants of a filter: numbers, dates, patterns, as they are read and as SQL writes them."""
+"""Parses and formats the constants of a filter: numbers, dates and patterns."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Final
 from imseek.errors import QueryError
 from imseek.search.where.grammar import shown
 
-#: Longest pattern of ``regexp_matches``, in characters.
+#: Maximum length of a ``regexp_matches`` pattern in characters.
 MAX_PATTERN: Final = 200
-#: Whole numbers that a filter can hold, either sign: those of ``phash`` have 64 bits.
+#: Bound of integers in a filter, of either sign: ``phash`` has 64 bits.
 MAX_INT: Final = 2**64
 
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -21,7 +21,7 @@ _ZONE: Final = re.compile(r"(.*[0-9])(Z|[+-][0-9:]{2,6})")
 
 
 def number(text: str) -> int | float:
-    """Raises QueryError for what a column cannot hold."""
+    """Parse a number. Raises QueryError if a column cannot hold it."""
     try:
         whole = int(text)
     except ValueError:
@@ -40,13 +40,14 @@ def number(text: str) -> int | float:
 
 
 def number_sql(value: int | float) -> str:
+    """Format a number as SQL with an explicit type."""
     if isinstance(value, float):
         return f"CAST({value!r} AS DOUBLE)"  # 0.5 alone would be a DECIMAL
     return f"CAST({value:d} AS {'BIGINT' if abs(value) < 2**63 else 'HUGEINT'})"
 
 
 def moment(text: str) -> datetime | date:
-    """A date, or a time without a zone, in ISO 8601. Raises QueryError."""
+    """Parse a date, or a time without a zone, in ISO 8601. Raises QueryError."""
     try:
         if _DATE.fullmatch(text):
             return date.fromisoformat(text)
@@ -66,10 +67,10 @@ def moment(text: str) -> datetime | date:
 
 
 def check_pattern(pattern: str) -> None:
-    r"""RE2 takes time linear in the text, times the size of the automaton: so that stays small.
+    r"""Refuse patterns that make RE2 slow. Raises QueryError.
 
-    Counted repetition and classes of Unicode make a large one of few characters (`((.?){99}){10}` ran for half a
-    minute and did not hear the interrupt). Raises QueryError.
+    RE2 takes time linear in the text, multiplied by the size of the automaton. Counted repetition and Unicode classes
+    make a large automaton from few characters (`((.?){99}){10}` ran for half a minute and ignored the interrupt).
     """
     if len(pattern) > MAX_PATTERN:
         raise QueryError(f"a pattern has at most {MAX_PATTERN} characters")

@@ -1,4 +1,4 @@
-"""DuckDB with everything shut off that a filter has no use for: the second line, behind ``compiling``."""
+"""Runs filters in a DuckDB with every unneeded feature disabled: the second line of defence, behind ``compiler``."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-#: What a query may take beside the columns, which belong to Arrow.
+#: Memory limit of a query, without the columns, which belong to Arrow.
 MEMORY: Final = "1GB"
 _THREADS: Final = 4
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """A database in memory that reads no file, loads no extension, sees no Python variable, and stays so.
+    """Open a locked in-memory database that reads no file, loads no extension and sees no Python variable.
 
-    All but the last two settings are of the kind that a locked configuration keeps from being changed.
+    The locked configuration prevents later changes to all settings except the last two.
     """
     import duckdb
 
@@ -48,7 +48,7 @@ def connect() -> duckdb.DuckDBPyConnection:
 def _interrupt(cursor: duckdb.DuckDBPyConnection) -> None:
     import duckdb
 
-    with suppress(duckdb.Error):  # it may have ended and been closed just now
+    with suppress(duckdb.Error):  # it may just have ended and been closed
         cursor.interrupt()
 
 
@@ -59,10 +59,10 @@ def evaluate(
     table: pa.Table,
     deadline: float,
 ) -> npt.NDArray[np.bool_]:
-    """(rows,) whether ``sql``, of BOOLEAN, is true of each row of ``table``, in its order; NULL counts as false.
+    """Return (rows,) bool: whether ``sql``, a BOOLEAN, is true for each row of ``table``, in order.
 
-    ``deadline`` is a time of ``time.monotonic``. Raises QueryError where a value makes the expression fail, or where
-    it takes too much time or memory.
+    NULL counts as false. ``deadline`` is a time of ``time.monotonic``. Raises QueryError if a value makes the
+    expression fail, or if it takes too much time or memory.
     """
     import duckdb
 
@@ -72,7 +72,7 @@ def evaluate(
     timer.start()
     try:
         cursor.register("facts", table)
-        # Not in a WHERE: DuckDB would have Arrow compute parts of it, with other rules. Rows keep their order.
+        # Not in a WHERE: DuckDB would let Arrow compute parts of it, with other rules. Rows keep their order.
         query = f"SELECT coalesce({sql}, FALSE) AS kept FROM facts"  # noqa: S608 - from templates of ours alone
         kept = cursor.execute(query, list(parameters)).fetchnumpy()["kept"]
     except duckdb.InterruptException as error:

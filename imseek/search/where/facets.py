@@ -1,4 +1,4 @@
-"""What the columns of a collection hold, so that conditions can be chosen instead of written."""
+"""Summarises the columns of a collection, so that users can pick conditions instead of writing them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ from imseek.search.where.vocabulary import NUMBERS, TIMES, Kind, Source
 
 Bound: TypeAlias = "float | date | None"
 
-#: The most frequent values of a column that are told, and how many different ones are counted at all.
+#: Number of most frequent values returned per column, and maximum number of distinct values counted.
 VALUES: Final = 200
 _COUNTED: Final = 20_000
-#: Images that are looked at together.
+#: Rows read at once.
 _TOGETHER: Final = 2**20
 _MEMORY: Final = 256 << 20
-#: Columns that describe a picture's file to machines: nobody chooses by them.
+#: Technical columns that nobody filters by.
 _SKIPPED: Final = frozenset({"phash", "mode", "orientation", "taken_at_zone", "content_hash", "frames"})
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A column: ``kind`` as filters name it, how many images have a value (``known``), how many ``distinct`` ones
-    there are (of texts, None where they are too many to count).
+    """Summary of a column: ``kind`` as filters name it, and the number of images with a value (``known``).
 
-    ``values`` are the most frequent texts with how often each is there, ``low`` and ``high`` the bounds of numbers and
-    dates (of times: their days).
+    ``distinct`` is the number of distinct texts (None if too many to count). ``values`` are the most frequent texts
+    with their counts, ``low`` and ``high`` the bounds of numbers and dates (of times: their days).
     """
 
     column: str
@@ -47,9 +46,9 @@ class Facet:
 
 
 def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet, ...]:
-    """Of each stored column that has a value, and of ``folder``, in the reader's generation.
+    """Summarise each stored column that has a value, and ``folder``, in the reader's generation.
 
-    Reads every column once; 100,000 images with the usual ones take some tenths of a second. Raises
+    Reads every column once: some tenths of a second for 100,000 images with the usual columns. Raises
     StaleGenerationError.
     """
     columns = Columns(_MEMORY)
@@ -74,7 +73,7 @@ def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet
 
 
 def _own_names(kinds: Any, shown: str) -> Sequence[str]:
-    """Names of stored columns, and not those of what is made of them (``day`` of ``taken_at``)."""
+    """Return the name if it is a stored column, not one derived from it (``day`` from ``taken_at``)."""
     return [shown] if shown in kinds or shown.removeprefix("extra_") in kinds else []
 
 
@@ -105,7 +104,7 @@ def _facet(name: str, kind: Kind, chunks: Iterator[Any]) -> Facet:
         elif counts is not None:
             texts = chunk.cast(pa.string()) if chunk.type != pa.string() else chunk
             counted = pc.value_counts(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts)
-            if len(counted) > _COUNTED:  # Captions and the like.
+            if len(counted) > _COUNTED:  # captions, for example
                 counts = None
                 continue
             values = zip(
@@ -136,5 +135,5 @@ def _day(value: Any) -> Bound:
 
 
 def _folders(paths: Any) -> Any:
-    """As the column ``folder`` of filters makes them of paths."""
+    """Derive folders from paths, as the filter column ``folder`` does."""
     return pc.replace_substring_regex(paths, r"^[^/]*$|^(/)[^/]*$|^((?s:.+))/[^/]*$", r"\1\2")

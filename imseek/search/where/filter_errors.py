@@ -1,4 +1,4 @@
-"""What is said where a filter is refused. Trees become text again here, and only here: to be read by people."""
+"""Errors for refused filters. Only here are trees turned back into text, for people to read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def too_large() -> QueryError:
 
 
 def quoted(node: exp.Expr) -> str:
+    """Return the node as text for a message."""
     try:
         return f"`{shown(node.sql(unsupported_level=ErrorLevel.IGNORE))}`"
-    except Exception:  # what sqlglot raises for trees that make no sense is not documented
+    except Exception:  # sqlglot does not document what it raises for invalid trees
         return f"`{type(node).__name__}`"

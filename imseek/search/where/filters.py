@@ -1,4 +1,4 @@
-"""Which images satisfy a filter, in one generation of a collection."""
+"""Evaluates filters: which images satisfy a condition in one generation of a collection."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from imseek.errors import QueryError
 if TYPE_CHECKING:
     from imseek.search.where.columns import Columns
 
-#: Shards are asked together up to so many rows, and one after the other beyond: that bounds what is in memory.
+#: Shards are evaluated in groups of up to this many rows, to bound memory.
 _ROWS_AT_ONCE: Final = 2**20
 
 
 class Filters:
-    """Answers filters (docs/where.md) of one collection. Safe to use from several threads.
+    """Evaluates filters (docs/where.md) on one collection. Thread-safe.
 
-    ``memory`` bounds the columns that are kept, in bytes; a quarter of it on top bounds the answers that are.
-    ``seconds`` is how long one filter may compute, reading not counted.
+    ``memory`` limits the bytes of cached columns; cached answers may take a quarter of it in addition. ``seconds`` is
+    the time limit for evaluating one filter, excluding reading.
     """
 
     def __init__(self, *, memory: int = 512 * 2**20, seconds: float = 10.0) -> None:
@@ -38,9 +38,10 @@ class Filters:
         self._connection: Any = None
 
     def ids(self, reader: Reader, where: str) -> npt.NDArray[np.int64]:
-        """(n,) int64, ascending, read-only: the live images of the reader's generation of which ``where`` is true.
+        """Return the ids (n,) int64 of the live images that satisfy ``where``, ascending, read-only.
 
-        Raises QueryError for what is not a filter, and StaleGenerationError where files of the generation are gone.
+        They are those of the reader's generation. Raises QueryError for an invalid filter, StaleGenerationError if
+        files of the generation are gone.
         """
         if not isinstance(where, str):
             raise QueryError(
@@ -58,7 +59,7 @@ class Filters:
             return answer
 
     def columns(self, reader: Reader) -> dict[str, str]:
-        """What a filter can name in the reader's generation, and of what kind each is, as words."""
+        """Return the columns that filters can name in the reader's generation, with their kinds as text."""
         from imseek.search.where.columns import kind_of
         from imseek.search.where.names import Names
 
@@ -67,7 +68,7 @@ class Filters:
         return {name: column.kind.value for name, column in sorted(Names(stored).all().items())}
 
     def close(self) -> None:
-        """Free what is kept. The object may be used again."""
+        """Drop all caches. The object may be used again."""
         with self._lock:
             self._answers.clear()
             self._columns = None
@@ -76,7 +77,7 @@ class Filters:
                 self._connection = None
 
     def _computed(self, reader: Reader, where: str) -> npt.NDArray[np.int64]:
-        # Imported when the first filter comes: a search without one has neither DuckDB nor sqlglot nor Arrow.
+        # Imported on the first filter: a search without one loads neither DuckDB nor sqlglot nor Arrow.
         from imseek.search.where.columns import kind_of
         from imseek.search.where.compiler import compile_filter
         from imseek.search.where.duckdb_sandbox import connect, evaluate
@@ -90,7 +91,7 @@ class Filters:
         spent = 0.0
         found = [np.empty(0, np.int64)]
         for group in _groups(reader.current.shards):
-            # A table has at least one column, or else no rows.
+            # A table without columns would have no rows.
             ids, table = reading.table(group, compiled.inputs or (Source("id"),))
             began = time.monotonic()
             kept = evaluate(
@@ -109,7 +110,7 @@ class Filters:
         return self._columns
 
     def _forget(self) -> None:
-        """Let the oldest answers go; the one that was just computed stays, whatever its size."""
+        """Evict the oldest answers; the newest stays, whatever its size."""
         limit = self._memory // 4
         total = sum(one.nbytes for one in self._answers.values())
         while len(self._answers) > 1 and (total > limit or len(self._answers) > _MOST_ANSWERS):

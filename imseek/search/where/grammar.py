@@ -1,7 +1,7 @@
-"""The text of a filter becomes a syntax tree, by sqlglot with a dialect that knows expressions only.
+"""Parses the text of a filter into a syntax tree, with sqlglot and a dialect that has expressions only.
 
-The dialect has no functions of its own: every call is an ``Anonymous`` node with its name, so that sqlglot's many
-rewrites stay out, and ``compiling`` decides about each. Imported when the first filter comes: sqlglot takes 0.1 s.
+The dialect has no functions of its own: every call becomes an ``Anonymous`` node, so that sqlglot's many rewrites do
+not apply and ``compiler`` decides about each call. Imported on the first filter: sqlglot takes 0.1 s to load.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sqlglot.tokens import Token, Tokenizer, TokenType
 
 from imseek.errors import ImseekError, QueryError
 
-#: Longest text of a filter, in characters.
+#: Maximum length of a filter in characters.
 MAX_LENGTH: Final = 4000
-#: How many steps the parser may take; 4,000 characters that make sense take some 4,000.
+#: Maximum parser steps; a sensible filter of 4,000 characters takes about 4,000.
 MAX_STEPS: Final = 20_000
-#: How deep brackets, CASE and signs before a value may be nested: sqlglot takes some 25 of Python's 1,000 frames each.
+#: Maximum nesting of brackets, CASE and prefix operators: sqlglot uses about 25 of Python's 1,000 frames per level.
 MAX_NESTING: Final = 24
 
 _HINT = "the grammar is in docs/where.md"
@@ -45,12 +45,15 @@ _STATEMENTS = (
 )
 
 
-# mypy does not follow sqlglot, whose exports it does not accept: hence these three.
+# mypy cannot follow sqlglot's exports: hence the three ignores.
 class ImseekWhere(Dialect):  # type: ignore[misc]
-    """Expressions with Postgres's ``::`` and ``||``, DuckDB's ``//`` and ``==``; registered under its own name."""
+    """Expressions with Postgres's ``::`` and ``||``, DuckDB's ``//`` and ``==``.
+
+    sqlglot registers it under its own name.
+    """
 
     class Tokenizer(Tokenizer):  # type: ignore[misc]
-        # COMMENT would begin a statement, and is a fair name for a column.
+        # COMMENT would start a statement, but is a plausible column name.
         KEYWORDS: ClassVar[dict[str, Any]] = {
             **{word: kind for word, kind in Tokenizer.KEYWORDS.items() if word != "COMMENT"},
             "//": TokenType.DIV,
@@ -68,7 +71,7 @@ class ImseekWhere(Dialect):  # type: ignore[misc]
         }
 
         def _advance(self, times: int = 1) -> None:
-            """Counts the steps: where sqlglot tries one reading after the other, nesting can multiply them."""
+            """Count steps: sqlglot tries several readings in turn, and nesting can multiply them."""
             self._taken = getattr(self, "_taken", 0) + 1
             if self._taken > MAX_STEPS:
                 raise QueryError("there are too many ways to read the filter", hint=_HINT)
@@ -76,7 +79,7 @@ class ImseekWhere(Dialect):  # type: ignore[misc]
 
 
 def parse(text: str) -> exp.Expr:
-    """The tree of one expression. Raises QueryError, with the place where the text goes wrong."""
+    """Parse one expression into a tree. Raises QueryError, with the position of the error."""
     if not isinstance(text, str):
         raise QueryError(f"a filter is text, not a {type(text).__name__}", hint=_HINT)
     if len(text) > MAX_LENGTH:
@@ -90,7 +93,7 @@ def parse(text: str) -> exp.Expr:
         raise too_deep() from error
     _check(tokens)
     try:
-        # As a condition, not as a statement: sqlglot then knows neither SELECT at the top, nor UNION, nor AS.
+        # Parsed as a condition, not a statement: sqlglot then accepts neither SELECT at the top, nor UNION, nor AS.
         trees = _parser(dialect).parse_into(exp.Condition, tokens, text)
     except RecursionError as error:
         raise too_deep() from error
@@ -107,19 +110,23 @@ def _parser(dialect: ImseekWhere) -> Any:
     try:
         return dialect.parser(error_level=ErrorLevel.IMMEDIATE)
     except TypeError as error:
-        # The compiled sqlglot takes no dialect but its own, which knows too much.
+        # The compiled sqlglot accepts only its own dialect, which allows too much.
         raise ImseekError(
             "filters cannot be read with the compiled sqlglot (sqlglotc)", hint="pip uninstall sqlglotc"
         ) from error
 
 
 def _check(tokens: list[Token]) -> None:
-    """What can be refused before parsing: comments, semicolons, and what would make the parser recurse deeply."""
+    """Refuse comments, semicolons, and whatever would make the parser recurse deeply.
+
+    Raises QueryError. Runs before parsing.
+    """
     if not tokens:
         raise QueryError("the filter is empty", hint=_HINT)
     depth = prefixes = 0
     for token in tokens:
-        # Texts may hold what joins and directs letters in many scripts; the rest of a filter is what one sees.
+        # Quoted text may contain joiners and direction marks, which many scripts need; the rest must be visible
+        # characters.
         odd = "\0" in token.text or any("\ud800" <= c <= "\udfff" for c in token.text)
         if odd or not (token.token_type in _QUOTED or token.text.isprintable()):
             raise QueryError("a filter holds no control or invisible characters outside quotes")
@@ -145,6 +152,7 @@ def too_deep() -> QueryError:
 
 
 def _unended(text: str) -> str:
+    """Describe the unterminated quote of a text that cannot be tokenized."""
     for quote, what in (("'", "a text"), ('"', "a quoted column name")):
         if text.count(quote) % 2:
             return f"{what} that begins with {quote} does not end"
@@ -152,7 +160,7 @@ def _unended(text: str) -> str:
 
 
 def _told(error: ParseError, text: str) -> str:
-    """Where sqlglot stopped, with what stands there."""
+    """Describe where sqlglot stopped, with the text around it."""
     where = next((one for one in error.errors if one.get("highlight")), None)
     if where is None and isinstance(error.__cause__, ParseError):
         where = next((one for one in error.__cause__.errors if one.get("highlight")), None)
@@ -169,6 +177,6 @@ def _hint(text: str) -> str:
 
 
 def shown(text: str, limit: int = 60) -> str:
-    """For messages: one short line."""
+    """Return text as one short line for messages."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

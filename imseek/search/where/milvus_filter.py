@@ -1,10 +1,10 @@
-"""A filter becomes an expression of Milvus: the part of docs/where.md that Milvus can tell.
+"""Translates a filter to a Milvus expression: the part of docs/where.md that Milvus supports.
 
-The filter has been checked as every filter is (``compiling``). What is left is to write it anew: of columns, constants
-and our own words; what Milvus has no words for is refused by its name.
+The filter is checked first, as every filter is (``compiler``). Then it is written anew from columns, constants and
+our own templates; parts that Milvus cannot express are refused by name.
 
-SQL has three truths, and Milvus' two kinds do not agree on the third. So each part is written twice, as what makes it
-true and as what makes it false, both without nulls; NOT swaps the two.
+SQL has three truth values, and Milvus and Milvus Lite disagree about the third. So each part is written twice, as the
+condition that makes it true and the one that makes it false, both without nulls; NOT swaps the two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from imseek.search.where.filter_errors import quoted
 from imseek.search.where.grammar import parse
 from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind
 
-#: Gives the ids of the images that lie within so many kilometres of a latitude and a longitude.
+#: Returns the ids of images within a distance in kilometres of a latitude and a longitude.
 Nearby: TypeAlias = Callable[[float, float, float], Sequence[int]]
 
 _HINT: Final = "docs/milvus.md lists what filters of a published collection can say"
@@ -32,7 +32,7 @@ _HINT: Final = "docs/milvus.md lists what filters of a published collection can 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A column that Milvus has: its field there, and its kind here. Times are microseconds since 1970."""
+    """A column in Milvus: its field there and its kind here. Times are microseconds since 1970."""
 
     field: str
     kind: Kind
@@ -40,6 +40,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class _Truth:
+    """The Milvus conditions under which a part of the filter is true and false."""
+
     yes: str
     no: str
 
@@ -60,10 +62,10 @@ def expression(
     nearby: Nearby,
     lost: Sequence[str] = (),
 ) -> str:
-    """What is true of the images for which the filter is true. ``tag`` writes that an image has a tag; ``lost`` are
-    columns that filters of the collection itself can name.
+    """Translate a filter to the Milvus expression for the images that satisfy it.
 
-    Raises QueryError for what is no filter, and for what Milvus cannot tell.
+    ``tag`` returns the expression for a tag; ``lost`` are columns that filters of the collection in its folder can
+    name, but Milvus does not have. Raises QueryError for an invalid filter and for what Milvus cannot express.
     """
     stored = {name: held.kind for name, held in columns.items() if name not in VIRTUAL}
     compile_filter(text, {**stored, **dict.fromkeys(lost, Kind.INT)})
@@ -71,6 +73,8 @@ def expression(
 
 
 class _Writer:
+    """Writes the Milvus conditions of a filter, node by node."""
+
     def __init__(self, columns: Mapping[str, Held], tag: Callable[[str], str], nearby: Nearby) -> None:
         self._columns = columns
         self._lowered = {name.lower(): held for name, held in columns.items()}
@@ -131,7 +135,7 @@ class _Writer:
         if held.kind is Kind.INT and isinstance(value, float) and not isinstance(value, bool):
             if (
                 not value.is_integer()
-            ):  # There is no whole number to compare with: the next one, and which side.
+            ):  # No integer is equal to it: compare with the next one on the proper side.
                 if operator in ("==", "!="):
                     return NONE if operator == "==" else _there(held, EVERY)
                 value = math.floor(value) if operator in ("<=", ">") else math.ceil(value)
@@ -144,7 +148,7 @@ class _Writer:
         return _there(held, f"{held.field} {operator} {_written(value, held.kind)}")
 
     def _same(self, node: exp.Expr) -> _Truth:
-        """IS NOT DISTINCT FROM, and its opposite: two truths, of a column and a constant."""
+        """Translate IS [NOT] DISTINCT FROM between a column and a constant."""
         held, value = self._column(node.this), _bare(node.args["expression"])
         if isinstance(value, exp.Null):
             found = _Truth(f"{held.field} is null", f"{held.field} is not null")
@@ -219,7 +223,10 @@ class _Writer:
         return isinstance(node, exp.Column) or self._part(node) is not None
 
     def _part(self, node: exp.Expr) -> str | None:
-        """The column that holds a part of the time: ``year(taken_at)``, ``extract(month FROM taken_at)``."""
+        """Return the column that holds a part of ``taken_at``, if the node extracts one.
+
+        Examples: ``year(taken_at)``, ``extract(month FROM taken_at)``.
+        """
         if isinstance(node, exp.Extract):
             part, of = str(node.this.name).lower(), node.args["expression"]
         elif isinstance(node, exp.Anonymous) and len(node.args.get("expressions") or []) == 1:
@@ -257,6 +264,7 @@ class _Writer:
 
 
 def number_of(node: exp.Expr) -> int | float:
+    """Return the value of a number, with its sign. Raises QueryError for anything else."""
     node = _bare(node)
     if isinstance(node, exp.Neg):
         return -number_of(node.this)
@@ -266,7 +274,7 @@ def number_of(node: exp.Expr) -> int | float:
 
 
 def _written(value: _Constant, kind: Kind) -> str:
-    """A constant as a field of that kind is compared with."""
+    """Format a constant for comparison with a field of this kind."""
     if kind in (Kind.TIME, Kind.DATE):
         return str(micros(moment(str(value))))
     if isinstance(value, bool):
@@ -277,7 +285,7 @@ def _written(value: _Constant, kind: Kind) -> str:
 
 
 def micros(when: datetime | date) -> int:
-    """Microseconds since 1970 of a clock's time."""
+    """Return the microseconds since 1970 of a time without a zone."""
     if not isinstance(when, datetime):
         when = datetime(when.year, when.month, when.day)
     passed = when.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
@@ -285,7 +293,7 @@ def micros(when: datetime | date) -> int:
 
 
 def _text(value: str) -> str:
-    """In quotes. What ends a text, or a line, is written as an escape that both kinds of Milvus know."""
+    """Quote a text. Quotes and line ends become escapes that both kinds of Milvus support."""
     escaped = "".join(_ESCAPES.get(character, character) for character in value)
     return f'"{escaped}"'
 

@@ -1,4 +1,4 @@
-"""Columns by name: the stored ones, those of ``vocabulary``, and near matches where a name is neither."""
+"""Resolves column names: stored columns, those of ``vocabulary``, and near matches for unknown names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imseek.errors import QueryError, did_you_mean
 from imseek.search.where.grammar import shown
 from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source, Virtual
 
-#: How a stored column of a kind is read: wide, so that products of two small numbers do not overflow.
+#: SQL that reads a stored column of each kind, wide enough that products of two small numbers do not overflow.
 _READ: Final[Mapping[Kind, str]] = {
     Kind.BOOL: "{0}",
     Kind.INT: "CAST({0} AS BIGINT)",
@@ -20,18 +20,18 @@ _READ: Final[Mapping[Kind, str]] = {
     Kind.DATE: "CAST({0} AS DATE)",
 }
 
-#: Unsigned 64-bit numbers, of which a BIGINT holds only half.
+#: An unsigned 64-bit column; a BIGINT holds only half its range.
 _UNSIGNED: Final = "phash"
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the columns of a collection are called. ``stored`` are those of its files, with their kinds."""
+    """The column names of a collection. ``stored`` are the columns of its files, with their kinds."""
 
     stored: Mapping[str, Kind]
 
     def column(self, name: str, *, quoted: bool = False) -> Virtual:
-        """As written, else whatever the case of its letters. Raises QueryError."""
+        """Find a column by its exact name, otherwise ignoring case. Raises QueryError."""
         everything = self.all()
         if name in everything:
             return everything[name]
@@ -46,7 +46,10 @@ class Names:
         raise error
 
     def all(self) -> dict[str, Virtual]:
-        """Every column by its name. Ours go before a stored one of that name, which is then ``extra_<name>``."""
+        """Return every column by name.
+
+        Our own columns shadow a stored column of the same name, which becomes ``extra_<name>``.
+        """
         found = dict(VIRTUAL)
         for name, kind in self.stored.items():
             if name not in ("image_id", "content_hash"):
@@ -59,5 +62,5 @@ class Names:
 
 
 def unknown(what: str, name: str, there_are: Iterable[str]) -> QueryError:
-    """For a name that is not there: near matches, or else all, as far as that is short."""
+    """Return the error for an unknown name, with near matches or, if there are few, all names."""
     return QueryError(f"no {what} {shown(name)!r}", hint=did_you_mean(name, sorted(there_are)))

@@ -1,7 +1,7 @@
-"""What a filter may name: columns of our own making, and functions. docs/where.md lists the same, and a test compares.
+"""The columns and functions that filters may use. docs/where.md lists the same; a test compares them.
 
-Templates are SQL for DuckDB. What DuckDB would write out twice (NULLIF does that to its argument) they write out
-themselves, so that ``compiling`` sees how large nesting makes it.
+Templates are SQL for DuckDB. Where DuckDB would repeat an argument (as NULLIF does), the template repeats it, so that
+``compiler`` sees how long nested expressions become.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 
 class Kind(StrEnum):
-    """The type of an expression, as messages name it."""
+    """The type of an expression, worded as in messages."""
 
     BOOL = "true or false"
     INT = "a whole number"
@@ -32,8 +32,11 @@ ANY: Final = frozenset(Kind) - {Kind.NULL}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the values of a column come from: ``what`` is ``stored`` (a column of the shards' Parquet files),
-    ``place`` (``path`` or ``source``, by the catalog), ``tag`` (whether an image has the tag ``name``) or ``id``."""
+    """Where the values of a column come from.
+
+    ``what`` is ``stored`` (a column of the shards' Parquet files), ``place`` (``path`` or ``source``, from the
+    catalog), ``tag`` (whether an image has the tag ``name``) or ``id``.
+    """
 
     what: str
     name: str = ""
@@ -41,7 +44,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Virtual:
-    """A column made of others: ``{0}``, ``{1}`` in ``sql`` are its ``inputs``."""
+    """A column computed from ``inputs``, which ``sql`` refers to as ``{0}``, ``{1}``…"""
 
     kind: Kind
     inputs: tuple[Source, ...]
@@ -50,10 +53,9 @@ class Virtual:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of a fixed number of arguments, or, if ``variadic``, of one or more of one kind.
+    """A function with a fixed number of arguments or, if ``variadic``, one or more arguments of one kind.
 
-    ``constants`` are positions where only a constant may stand. ``result`` is None where it is the kind of the first
-    argument.
+    ``constants`` are positions that require a constant. ``result`` is None if it is the kind of the first argument.
     """
 
     arguments: tuple[frozenset[Kind], ...]
@@ -73,7 +75,7 @@ _TAKEN = _stored("taken_at")
 _FOLDER = "parse_dirpath({0}, 'forward_slash')"
 _NAME = "parse_filename({0}, FALSE, 'forward_slash')"
 
-#: A stored column of one of these names is reached as ``extra_<name>``.
+#: A stored column with one of these names is available as ``extra_<name>``.
 VIRTUAL: Final[Mapping[str, Virtual]] = {
     "image_id": Virtual(Kind.INT, (Source("id"),), "{0}"),
     "path": Virtual(Kind.TEXT, _PATH, "{0}"),
@@ -103,7 +105,7 @@ VIRTUAL: Final[Mapping[str, Virtual]] = {
     "month": Virtual(Kind.INT, _TAKEN, "month(CAST({0} AS TIMESTAMP))"),
 }
 
-#: Other names of columns.
+#: Alternative column names.
 ALIASES: Final[Mapping[str, str]] = {"ratio": "aspect", "date": "day", "filename": "name", "id": "image_id"}
 
 
@@ -116,7 +118,7 @@ def _of_text(name: str, result: Kind = Kind.TEXT, others: int = 0) -> Function:
     return Function((TEXTS,) * (others + 1), result, f"{name}({holes})")
 
 
-#: Parts of times: of ``extract(… FROM time)``, and functions of the same names.
+#: Parts of times, for ``extract(… FROM time)`` and for functions of the same names.
 PARTS: Final[Mapping[str, Function]] = {
     "year": _part("year"),
     "month": _part("month"),
@@ -126,7 +128,7 @@ PARTS: Final[Mapping[str, Function]] = {
     "weekday": _part("isodow"),
 }
 
-#: Units that ``date_trunc`` cuts to.
+#: Units for ``date_trunc``.
 UNITS: Final = ("year", "month", "week", "day", "hour", "minute")
 
 _WHOLE = frozenset({Kind.INT})
@@ -168,21 +170,21 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "greatest": Function((ANY,), None, "greatest({0})", variadic=True),
 }
 
-#: Functions of imseek, whose arguments are constants.
+#: imseek's own functions; their arguments are constants.
 OWN: Final[Mapping[str, str]] = {"tag": "tag('name')", "near": "near(latitude, longitude, kilometres)"}
 
 #: Mean radius of the earth in kilometres (IUGG).
 EARTH_KM: Final = 6371.0088
 
-#: Whether the haversine (Sinnott 1984) of the angle between {0}, {1} and a constant point {2}, {3}, in degrees, is at
-#: most {4}; which it is not where {0} does not lie between {5} and {6}.
+#: Tests whether the haversine (Sinnott 1984) of the angle between {0}, {1} and a constant point {2}, {3}, in degrees,
+#: is at most {4}; false without computing it if {0} is not between {5} and {6}.
 NEAR: Final = (
     "(CASE WHEN {0} NOT BETWEEN {5} AND {6} AND {1} IS NOT NULL THEN FALSE ELSE "
     "pow(sin(radians({0} - {2}) / 2), 2) + cos(radians({0})) * cos(radians({2})) * "
     "pow(sin(radians({1} - {3}) / 2), 2) <= {4} END)"
 )
 
-#: What CAST takes, by the names that sqlglot gives to types.
+#: Types that CAST accepts, by sqlglot's type names.
 CASTS: Final[Mapping[str, tuple[Kind, str]]] = {
     "BOOLEAN": (Kind.BOOL, "BOOLEAN"),
     "INT": (Kind.INT, "BIGINT"),

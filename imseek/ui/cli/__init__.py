@@ -1,7 +1,7 @@
 """The ``imseek`` command.
 
-Every command lives in a module of its own and imports what it needs when it runs: ``--help`` and a search
-must not pay for the packages of other commands.
+Each command has its own module and imports what it needs when it runs, so that ``--help`` and searches do not load the
+packages of other commands.
 """
 
 from imseek.ui.cli.app import main

@@ -1,4 +1,4 @@
-"""``imseek aesthetic``: scores of LAION's predictors, from weights that the user has."""
+"""``imseek aesthetic``: score pictures with LAION's predictors, from weights that the user has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flags that say how an answer is shown, as one value: for `imseek search` and `imseek similar`."""
+"""Output flags of `imseek search` and `imseek similar`, parsed into one value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imseek.search.query import Query
     from imseek.types import SearchResult
 
-#: By name: the default of a flag, and what Typer makes of it.
+#: Default and Typer annotation of each flag, by name.
 FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
     {
         "paths": (
@@ -84,7 +84,7 @@ FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What the flags said."""
+    """Values of the output flags."""
 
     paths: bool
     null: bool
@@ -101,8 +101,7 @@ class Output:
         return not (self.as_json or self.paths or self.null)
 
     def checked(self, *, many: bool) -> Output:
-        """Before anything is searched. Raises UsageError for flags that do not go together and for a sheet that cannot
-        be written."""
+        """Check the flags before any search. Raises UsageError if they conflict or the sheet cannot be written."""
         pictured = self.preview or self.sheet is not None or self.open_nth is not None
         if many and (self.paths or self.null or pictured):
             hint = "without --paths, --null, --preview, --sheet and --open"
@@ -120,7 +119,7 @@ class Output:
         return replace(self, as_json=self.as_json or many)
 
     def show(self, result: SearchResult, query: Query, names: Mapping[str, str]) -> None:
-        """As a list for people, or as paths. ``names`` are those of the collections, by UUID."""
+        """Print the hits as a table or as paths. ``names`` maps collection UUIDs to names."""
         if self.paths or self.null:
             print_paths(result, exact=self.null)
             return
@@ -129,7 +128,7 @@ class Output:
         print_table(result, query.by, names)
 
     def draw(self, result: SearchResult, query: Query) -> None:
-        """The contact sheet, where one is wanted. Raises as :func:`new_path`."""
+        """Write the contact sheet, if requested. Raises as :func:`new_path`."""
         if self.sheet is None:
             return
         from imseek.showing.sheet import MOST, sheet
@@ -141,7 +140,7 @@ class Output:
         say(f"wrote {printable(str(self.sheet))}{left}")
 
 
-#: The flags make an :class:`Output`.
+#: Flags that yield an :class:`Output`.
 OUTPUT: Final = Group(FLAGS, lambda values: Output(**values))
 
 

@@ -1,9 +1,10 @@
-"""The application: its commands, and how errors become messages and exit codes.
+"""The command-line application: registers commands, and turns errors into messages and exit codes.
 
 Exit codes:
-    0  done, an empty result too          75   another writer is at work
+
+    0  done, even with an empty result    75   another writer is at work
     1  failure                            130  interrupted (SIGINT)
-    2  the request makes no sense         143  terminated (SIGTERM)
+    2  invalid request                    143  terminated (SIGTERM)
     3  nothing could be indexed, or something was skipped with --strict
 """
 
@@ -101,7 +102,7 @@ moderate.register(app)
 aesthetic.register(app)
 app.add_typer(probe.app, name="probe")
 app.add_typer(evaluate.app, name="evaluate")
-# Keeping
+# Maintaining
 info.register(app)
 maintain.register(app)
 backup.register(app)
@@ -138,26 +139,26 @@ def _root(
 
 @cache
 def command() -> Callable[..., Any]:
-    """The command line with all its commands, made once in a process: that takes 50 ms."""
+    """Return the command with all its subcommands; cached, because building it takes 50 ms."""
     return typer.main.get_command(app)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line ``argv`` (default: that of the process); returns the exit code."""
+    """Run the command line ``argv`` (default: this process's); returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for the life of the process
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what a terminal's encoding lacks is escaped, not an error
+        if hasattr(stream, "reconfigure"):  # escape what the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in _before_dashes(arguments)
     try:
         code = _run(arguments, as_json)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has gone (``| head``): nothing is left to say, and the flush at exit must not say it.
+        # The reader has gone (``| head``): stay silent, and keep the flush at exit from failing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ImseekError as error:
@@ -187,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str], as_json: bool) -> int | None:
-    """Run a command; where it needs what the user has not agreed to, ask at the terminal, and run it again."""
+    """Run a command; if it needs the user's consent, ask at the terminal and run it again."""
     while True:
         try:
             code: int | None = command()(

@@ -1,4 +1,4 @@
-"""``imseek apply`` and ``imseek undo``: what a plan says is done to files, and brought back."""
+"""``imseek apply`` and ``imseek undo``: carry out a plan on files, and revert it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ YesOption: TypeAlias = Annotated[
 LimitOption: TypeAlias = Annotated[
     int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many files are shown.")
 ]
-#: Outcomes of files that something is done to.
+#: Outcomes of files that an action applies to.
 _ACTED: Final = ("would", "done")
-#: Folders that are shown before somebody agrees to move files there.
+#: Folders listed before asking whether files may move there.
 _FOLDERS: Final = 20
-#: What was done to a file, for people.
+#: Actions done to a file, in words.
 _DONE: Final[Mapping[str, str]] = {
     "tag": "tagged",
     "quarantine": "moved to quarantine",
@@ -133,7 +133,7 @@ def undo(
 
 
 def _facts(journal: ForeignJournal) -> list[str]:
-    """What a person has to know before agreeing to a journal of somebody else."""
+    """Describe what a person must know before trusting someone else's journal."""
     done = ", ".join(
         f"{count(n, 'file')} {_DONE.get(action, action)}" for action, n in journal.actions.items()
     )
@@ -161,7 +161,7 @@ def _say_end(report: ApplyReport | UndoReport, stays: str) -> None:
 
 
 def _exit_code(report: ApplyReport | UndoReport, signals: StopSignals, *, left: bool = False) -> int:
-    """1 where files were left alone. ``left``: there may be some that the report does not list."""
+    """Return 1 if files were left alone. ``left``: there may be some that the report does not list."""
     if report.interrupted:
         return signals.exit_code
     left = left or any(file.outcome == "left" for file in report.files)
@@ -169,15 +169,15 @@ def _exit_code(report: ApplyReport | UndoReport, signals: StopSignals, *, left: 
 
 
 def _collection_of(uuid: str, given: str | None) -> Resolved:
-    """The collection that a plan is for: the one that is given, else the usual one or any of the library's.
+    """Find the collection of a plan: the given one, else the usual one or any in the library.
 
-    Raises UsageError where none of them is.
+    Raises UsageError if none of them matches.
     """
     from imseek.data.current_file import read_identity
     from imseek.errors import ImseekError
 
     if given is not None:
-        # Another one is refused when it is applied.
+        # Applying the plan rejects a wrong one.
         return resolved(given)
     found: list[Resolved] = []
     with suppress(UsageError):
@@ -239,7 +239,7 @@ def _rest(counts: Mapping[str, int]) -> list[str]:
 def _files(
     files: Sequence[ActedFile] | Sequence[UndoneFile], limit: int, action: str = "action"
 ) -> list[str]:
-    """Those that were left alone first: they are what somebody has to look at."""
+    """Format files as lines, those left alone first, because they need attention."""
     from imseek.types import display_path
 
     ordered: list[ActedFile | UndoneFile] = sorted(files, key=lambda file: file.outcome != "left")

@@ -1,7 +1,7 @@
-"""The flags that make a query, as one value: for `imseek search` and `imseek similar`.
+"""Query flags of `imseek search` and `imseek similar`, parsed into one value.
 
-What they come to is one :class:`imseek.Query`, or a list of them for ``--queries``. Nothing of it is specific to the
-command line but how it is typed (``search.parse``).
+They yield one :class:`imseek.Query`, or a list of them for ``--queries``. Only the syntax of terms is specific to the
+command line (:mod:`imseek.search.term_parser`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STDIN: Final = "-"
 
-#: By name: the default of a flag, and what Typer makes of it.
+#: Default and Typer annotation of each flag, by name.
 FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
     {
         "like": (
@@ -177,9 +177,9 @@ FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
         ),
     }
 )
-#: Flags that are terms, or refer to one answer: they cannot be of many queries at once.
+#: Flags that are terms or refer to one answer: invalid with many queries.
 _OF_ONE: Final = ("like", "unlike", "vector", "more", "less", "page")
-#: Flags that are fields of a query as they stand.
+#: Flags that are fields of a query.
 _FIELDS: Final = (
     "limit",
     "by",
@@ -198,13 +198,13 @@ _FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What the flags said."""
+    """Values of the query flags."""
 
     values: Mapping[str, Any]
 
     @property
     def many(self) -> bool:
-        """Whether there are many queries, each with an answer of its own."""
+        """Whether there are many queries, each with its own answer."""
         return self.values["queries"] is not None
 
     @property
@@ -213,11 +213,11 @@ class Asking:
         return by
 
     def also_like(self, pictures: Sequence[str]) -> Asking:
-        """The same with these, before what ``--like`` said."""
+        """Return a copy with ``pictures`` before those of ``--like``."""
         return Asking({**self.values, "like": [*pictures, *(self.values["like"] or ())]})
 
     def query(self, texts: Sequence[str], *, cutoff: Cutoff | None = None) -> Query:
-        """The one query that ``texts`` and the flags make; ``cutoff`` is for where no flag tells.
+        """Build a query from ``texts`` and the flags; ``cutoff`` is the default if no flag sets one.
 
         Reads standard input and vector files. Raises QueryError, UsageError.
         """
@@ -228,9 +228,9 @@ class Asking:
     def batch(
         self, texts: Sequence[str], *, cutoff: Cutoff | None = None
     ) -> list[tuple[int, Query | QueryError]]:
-        """Those of ``--queries``, each with the number of its line, or what is wrong with that line.
+        """Read the queries of ``--queries``: for each line, its number and the query, or its error.
 
-        What a line leaves open is as the flags say. Raises UsageError.
+        Flags supply defaults for the lines. Raises UsageError.
         """
         if texts or any(self.values[name] for name in _OF_ONE):
             raise UsageError(
@@ -254,7 +254,7 @@ class Asking:
         return found
 
     def notes(self, texts: Sequence[str]) -> list[str]:
-        """Lines about what was understood in a way that may surprise."""
+        """Return notes on interpretations that may surprise."""
         found = []
         if len(texts) > 1 and all(text.isalpha() for text in texts):
             found.append(f"{len(texts)} terms: {' + '.join(texts)} (words in quotes are one)")
@@ -290,12 +290,12 @@ class Asking:
         return tuple(terms)
 
 
-#: The flags make an :class:`Asking`.
+#: Flags that yield an :class:`Asking`.
 ASKING: Final = Group(FLAGS, Asking)
 
 
 def _check_files(terms: Sequence[Term]) -> None:
-    """Before an encoder is loaded for nothing. Raises QueryError for a file that is not there."""
+    """Raise QueryError for a missing file, before an encoder is loaded."""
     for term in terms:
         if isinstance(term.picture, Path) and not term.picture.exists():
             raise QueryError(
@@ -305,7 +305,7 @@ def _check_files(terms: Sequence[Term]) -> None:
 
 
 def _vector_term(said: str) -> Term:
-    """Of ``FILE`` or ``N:FILE``. Raises QueryError for a file that holds no one vector."""
+    """Read a vector term, ``FILE`` or ``N:FILE``. Raises QueryError unless the file holds one vector."""
     import numpy as np
 
     from imseek.search.query import Term
@@ -326,7 +326,7 @@ def _vector_term(said: str) -> Term:
 
 
 def _stdin_picture() -> bytes:
-    """Raises QueryError where there is nothing, or more than a picture can be."""
+    """Read a picture from standard input. Raises QueryError for a terminal or empty input."""
     from imseek.media.decode import DEFAULT_LIMITS
 
     if sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""``imseek backup`` and ``imseek restore``: a collection as one archive, and back."""
+"""``imseek backup`` and ``imseek restore``: write a collection to one archive, and restore it."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _told(info: BackupInfo) -> str:
 
 
 def _backed_up(report: BackupReport, archive: str, chosen: Resolved | None) -> dict[str, Any]:
-    """``chosen`` is None for an archive that was only read."""
+    """Return the report as JSON. ``chosen`` is None if an archive was only verified."""
     return {
         "collection": None if chosen is None else jsonout.collection(chosen),
         "archive": jsonout.path(os.fsencode(archive)),
@@ -203,7 +203,7 @@ def _source(archive: str) -> str | IO[bytes]:
 
 
 def _twins(uuid: str, new: Named) -> list[str]:
-    """Other collections of the library that are the same."""
+    """List other collections of the library with the same uuid."""
     from imseek.data.current_file import read_identity
 
     found = []

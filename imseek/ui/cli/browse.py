@@ -1,4 +1,4 @@
-"""``imseek browse``: look around in the terminal."""
+"""``imseek browse``: browse a collection in the terminal."""
 
 from __future__ import annotations
 

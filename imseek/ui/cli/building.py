@@ -1,4 +1,4 @@
-"""``imseek maintain --index``: building the approximate indexes, and how they are to be built from now on."""
+"""``imseek maintain --index``: build approximate indexes, and set the policy for later builds."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 
 
 def bytes_of(text: str) -> int:
-    """``4GB``, ``512 MiB`` or ``1000000`` in bytes. Raises UsageError."""
+    """Parse ``4GB``, ``512 MiB`` or ``1000000`` as bytes. Raises UsageError."""
     match = _SIZE.fullmatch(text.strip())
     if match is None or float(match[1]) <= 0:
         raise UsageError(f"{text!r} is no size", hint="write it like 4GB or 512MiB")
@@ -57,7 +57,7 @@ def bytes_of(text: str) -> int:
 
 
 def check(memory: str | None, recall: float | None) -> None:
-    """What can be told before minutes of other work. Raises UsageError."""
+    """Check options before minutes of other work. Raises UsageError."""
     if memory is not None:
         bytes_of(memory)
     if recall is not None and not 0 < recall <= 1:
@@ -67,7 +67,7 @@ def check(memory: str | None, recall: float | None) -> None:
 def build(
     path: Path, kind: str | None, memory: str | None, recall: float | None, renew: bool | None
 ) -> tuple[tuple[BuildReport, ...], int]:
-    """Build until that is done, or a signal stops it; returns the exit code too. What is None stays as it was."""
+    """Build the indexes until done or stopped by a signal; also returns the exit code. None keeps a setting."""
     from imseek import upkeep
 
     with imseek.open(path) as opened:
@@ -87,7 +87,7 @@ def build(
 
 
 def build_lines(reports: Sequence[BuildReport]) -> list[str]:
-    """What a user reads after a build."""
+    """Format build reports for the user."""
     told = {
         "scan": "all vectors are scanned: exact, and no index was built",
         "dropped": "no index from now on: searches read all vectors",
@@ -106,7 +106,7 @@ def build_lines(reports: Sequence[BuildReport]) -> list[str]:
 
 
 def index_facts(index: IndexInfo) -> list[str]:
-    """An index in words."""
+    """Describe an index in words."""
     rest = [f"{index.tail:,} since then are scanned"] if index.tail else []
     rest += [f"{index.dead:,} have gone"] if index.dead else []
     pieces = f" in {index.parts} parts" if index.parts > 1 else ""
@@ -120,7 +120,7 @@ def index_facts(index: IndexInfo) -> list[str]:
 
 
 def device_fact(kind: str) -> str:
-    """Where an index of this kind can be searched."""
+    """Describe where an index of this kind can be searched."""
     from imseek.data.vectors.index_metadata import for_gpus
 
     return (
@@ -129,7 +129,7 @@ def device_fact(kind: str) -> str:
 
 
 def policy_line(policy: IndexPolicy) -> str:
-    """What is to be built from now on."""
+    """Describe the policy for later builds."""
     memory = "a quarter of the memory" if policy.memory is None else size(policy.memory)
     renewed = "renewed by runs" if policy.renew else "not renewed by runs"
     return f"{printable(policy.kind)}, recall {policy.recall}, {memory}, {renewed}"

@@ -1,4 +1,4 @@
-"""``imseek captions``: which captions do not fit their pictures, and which pairs are worth keeping."""
+"""``imseek captions``: find captions that do not fit their pictures, and keep the best pairs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What was found and done: ``kept`` and where it was ``exported``, under which name scores were ``saved``."""
+    """Results: the ``kept`` pairs, the file they were ``exported`` to, and the column scores were ``saved`` as."""
 
     found: CaptionScores
     worst: Sequence[Agreement]
@@ -159,7 +159,7 @@ def run(
 
 
 def share_of(said: str) -> float:
-    """``30%`` or ``0.3``. Raises UsageError."""
+    """Parse ``30%`` or ``0.3``. Raises UsageError."""
     try:
         share = float(said[:-1]) / 100 if said.endswith("%") else float(said)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The collection that a command means."""
+"""Decide which collection a command means."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from imseek.ui.cli.texts import current_folder
 
 
 def resolved(given: str | None, option: str = library.GIVEN) -> library.Resolved:
-    """The collection from what was ``given`` with ``option``, the environment and the current folder.
+    """Resolve the collection from ``given`` (the value of ``option``), the environment and the current folder.
 
-    Raises as :func:`imseek.library.resolve`, and UsageError where the current folder is gone.
+    Raises as :func:`imseek.library.resolve`, and UsageError if the current folder has been deleted.
     """
     return library.resolve(given, cwd=current_folder(), environ=os.environ, option=option)
 
 
 def chosen_collection(given: str | None, *, quiet: bool = False) -> library.Resolved:
-    """As :func:`resolved`; which one it is, and why, is said beside the result, but not to programs (``quiet``)."""
+    """Resolve the collection as :func:`resolved`, and unless ``quiet`` tell the user which it is and why."""
     chosen = resolved(given)
     if not quiet:
         say_collection(chosen)

@@ -1,4 +1,4 @@
-"""The ``--json`` and the CSV form of clusters, outliers and samples (imseek/ui/schemas)."""
+"""JSON and CSV output of clusters, outliers and samples (imseek/ui/schemas)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAMPLES: Final = ("weight", "score", *_PLACE)
 
 
 def clusters(report: ClusterReport, chosen: Resolved, written: Mapping[str, Path]) -> dict[str, Any]:
-    """``written`` are files by kind."""
+    """Return a cluster report as JSON. ``written`` maps kinds to output files."""
     return {
         **_head(report, chosen),
         "method": report.method,
@@ -77,7 +77,7 @@ def sample(report: SampleReport, chosen: Resolved) -> dict[str, Any]:
 
 
 def write_clusters(report: ClusterReport, file: TextIO) -> None:
-    """A row for each cluster, with its most central image; that of images in none is 0."""
+    """Write one row per cluster, with its most central image; images in no cluster are cluster 0."""
     every = [*report.clusters, *([] if report.noise is None else [report.noise])]
     rows = []
     for one in every:
@@ -107,7 +107,7 @@ def write_sample(report: SampleReport, file: TextIO) -> None:
 
 
 def _write(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:
-    """As RFC 4180 has it; what is not known is empty."""
+    """Write CSV as in RFC 4180; unknown values are empty."""
     writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)

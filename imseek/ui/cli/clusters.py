@@ -1,4 +1,4 @@
-"""``imseek clusters``: groups of images that are alike, each with a name."""
+"""``imseek clusters``: cluster similar images, and name each cluster."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def clusters(
     if as_json:
         jsonout.print_json(clusterjson.clusters(report, chosen, written))
         return 0
-    # A report on stdout is all there is on it, so that other programs can read it.
+    # Output for other programs must be alone on stdout.
     show = say if 1 in (stream_of(path) for path in written.values()) else print
     show("\n".join(_lines(report, limit)))
     for what, path in written.items():
@@ -143,7 +143,7 @@ def _show_assigned(report: AssignReport, chosen: Resolved, *, as_json: bool) -> 
 def _write(
     report: ClusterReport, chosen: Resolved, csv: Path | None, html: Path | None, *, force: bool
 ) -> dict[str, Path]:
-    """What was written, by kind."""
+    """Write the requested files; returns them by kind."""
     written = {}
     if csv is not None:
         with new_file(csv, force=force) as file:

@@ -1,4 +1,4 @@
-"""``imseek collection``: the library of collections, and the care for one."""
+"""``imseek collection``: manage, verify and repair collections."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def trust(
 
 
 def _forget_trust(given: str | None, as_json: bool) -> int:
-    """Trust a collection no more. It need not be there: what comes to lie in its place is not to be trusted either."""
+    """Withdraw trust in a collection, which may be gone: whatever appears in its place must not be trusted."""
     from imseek import upkeep
 
     chosen = _gone_but_trusted(given) or _for_care(given, quiet=as_json)
@@ -203,7 +203,7 @@ def _forget_trust(given: str | None, as_json: bool) -> int:
 
 
 def _gone_but_trusted(given: str | None) -> Resolved | None:
-    """The collection of a record of trust whose folder is not there any more."""
+    """Find a trusted collection whose folder is gone."""
     from imseek import upkeep
 
     if given is None:
@@ -235,7 +235,7 @@ def repair(collection: NameArgument = None, as_json: JsonOption = False) -> int:
 
 
 def _for_care(given: str | None, *, quiet: bool) -> Resolved:
-    """The collection to check or mend: a folder that was given need not look like a collection any more."""
+    """Find the collection to check or repair; a given folder need not look like a collection any more."""
     if given is None:
         chosen = resolved(None)
     else:
@@ -257,7 +257,7 @@ def _for_care(given: str | None, *, quiet: bool) -> Resolved:
 
 
 def _images(named: Named) -> tuple[int | None, str | None]:
-    """How many images a collection holds, or why that cannot be told."""
+    """Count the images of a collection, or say why that fails."""
     try:
         with imseek.open(named.path) as opened:
             return opened.info().images, None

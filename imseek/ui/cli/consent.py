@@ -1,4 +1,4 @@
-"""Ask the user to agree to what somebody else has written, where there is a terminal to ask at."""
+"""Ask at the terminal for consent to what someone else has written."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from imseek.ui.cli.output import say
 
 
 def can_ask() -> bool:
-    """Whether a person can see a question and answer it."""
+    """Whether a person can see and answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def ask(facts: Iterable[str], question: str) -> None:
-    """Show ``facts`` and ask; control characters in them are escaped. Raises typer.Abort unless the answer is yes."""
+    """Show ``facts``, with control characters escaped, and ask. Raises typer.Abort unless the answer is yes."""
     for fact in facts:
         say(printable(fact))
     typer.confirm(printable(question), abort=True, err=True)

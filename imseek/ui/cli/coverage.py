@@ -1,4 +1,4 @@
-"""``imseek coverage``: what one collection has that another lacks."""
+"""``imseek coverage``: show what one collection has that another lacks."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def coverage(
 
 
 def lines(report: CoverageReport, both: list[Resolved]) -> list[str]:
-    """What a user reads."""
+    """Format a coverage report for the user."""
     names = [printable(one.name) for one in both]
     out = [
         f"compared by {printable(report.encoder)}; {report.expected:.0%} would be listed if nothing were lacking"

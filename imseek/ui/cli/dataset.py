@@ -1,4 +1,4 @@
-"""``imseek dataset``: quality of pictures, balance of classes, leaks between parts."""
+"""``imseek dataset``: picture quality, class balance, and leaks between parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ app = typer.Typer(
     ),
 )
 _WIDTH = 60
-#: Of a group so many images are shown.
+#: Images shown per group.
 _MEMBERS = 6
 
 WhereOption = Annotated[
@@ -102,7 +102,7 @@ def quality(
 
 
 def quality_lines(report: QualityReport) -> list[str]:
-    """What a user reads."""
+    """Format a quality report for the user."""
     known = report.images - report.unknown
     lines = []
     for one in report.lists:
@@ -178,7 +178,7 @@ def balance(
 
 
 def balance_lines(found: Balance, limit: int) -> list[str]:
-    """What a user reads."""
+    """Format a balance report for the user."""
     if not found.classes:
         return [f"none of {count(found.images, 'image')} has a value of {printable(found.by)}"]
     assert found.effective is not None
@@ -292,7 +292,7 @@ def leakage(
 
 
 def _parts(folders: str) -> dict[str, list[str]]:
-    """By name of a part its folder. Raises UsageError."""
+    """Map each part's name to its folder. Raises UsageError."""
     named = [folder.strip() for folder in folders.split(",") if folder.strip()]
     if len(set(named)) < 2:
         raise UsageError("a leak takes two folders", hint="--folders train,test")
@@ -303,7 +303,7 @@ def _parts(folders: str) -> dict[str, list[str]]:
 
 
 def leak_lines(report: LeakReport, limit: int) -> list[str]:
-    """What a user reads."""
+    """Format a leakage report for the user."""
     parts = ", ".join(f"{printable(name)} {n:,}" for name, n in report.splits.items())
     lines = [f"parts: {parts}" + (f"; {count(report.without, 'image')} in none" if report.without else "")]
     if not report.counts:

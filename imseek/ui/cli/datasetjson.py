@@ -1,4 +1,4 @@
-"""The ``--json`` form of `imseek dataset` and `imseek coverage`."""
+"""JSON output of `imseek dataset` and `imseek coverage`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def quality(report: QualityReport, chosen: Resolved, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """``stored`` has ``tagged`` or ``saved``, where something was."""
+    """Return a quality report as JSON. ``stored`` has ``tagged`` or ``saved`` if anything was stored."""
     return {
         "collection": collection(chosen),
         "generation": report.generation,

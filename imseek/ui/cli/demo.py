@@ -1,4 +1,4 @@
-"""``imseek demo``: the main job on photographs that are already on this machine."""
+"""``imseek demo``: index and search photographs that are already on this machine."""
 
 from __future__ import annotations
 

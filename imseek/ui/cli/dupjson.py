@@ -1,4 +1,4 @@
-"""The ``--json`` form of duplicates and of what was done with them (imseek/ui/schemas)."""
+"""JSON output of duplicates and of actions on them (imseek/ui/schemas)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ def duplicates(
     written: Mapping[str, Path],
     plan: Plan | None,
 ) -> dict[str, Any]:
-    """``other`` is the collection that was compared with, ``written`` are files by kind: that of ``plan`` too."""
+    """Return a duplicates report as JSON.
+
+    ``other`` is the collection compared with; ``written`` maps kinds to output files, including the ``plan``.
+    """
     return {
         "collection": {"uuid": report.collection, **jsonout.collection(chosen)},
         "against": None if other is None else {"uuid": report.against, **jsonout.collection(other)},
@@ -82,7 +85,7 @@ def _pair(pair: DuplicatePair) -> dict[str, Any]:
 def judged(
     found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], chosen: Resolved, *, forgotten: bool
 ) -> dict[str, Any]:
-    """``holders`` are the ids of the images that have a content now."""
+    """Return judgements as JSON. ``holders`` maps contents to the ids of their live images."""
     return {
         "collection": jsonout.collection(chosen),
         "forgotten": forgotten,

@@ -1,4 +1,4 @@
-"""``imseek duplicates``: pictures that are there more than once."""
+"""``imseek duplicates``: find duplicate pictures, and plan actions on them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from imseek.ui.duplicates_page import Thumbnail
 
 _KINDS: Final = ("exact", "same")
-#: So many images of a group are shown.
+#: Images shown per group.
 _MEMBERS: Final = 12
-#: So many files that a plan leaves alone are shown.
+#: Files shown that a plan leaves alone.
 _REFUSED: Final = 20
 
 
@@ -171,7 +171,7 @@ def duplicates(
     if as_json:
         jsonout.print_json(dupjson.duplicates(report, chosen, other, written, planned))
     else:
-        # A report on stdout is all there is on it, so that other programs can read it.
+        # Output for other programs must be alone on stdout.
         show = say if 1 in (stream_of(path) for path in written.values()) else print
         show("\n".join(lines(report, limit, names)))
         if planned is not None:
@@ -187,7 +187,7 @@ def duplicates(
 
 
 def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: str | None) -> None:
-    """Raises UsageError for flags that do not go together."""
+    """Raise UsageError if flags conflict."""
     if plan is not None and action is None:
         from imseek.types import Action
 
@@ -207,14 +207,14 @@ def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: s
 
 
 def _check_folders(named: Sequence[str]) -> None:
-    """Raises UsageError where one is not there: a misspelt folder protects nothing."""
+    """Raise UsageError for a missing folder: a misspelt one would protect nothing."""
     for folder in named:
         if "://" not in folder and not Path(folder).expanduser().exists():
             raise UsageError(f"no folder {folder}")
 
 
 def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
-    """What the plan would do, and the first of what it cannot do."""
+    """Describe what the plan would do, and the first files that it leaves alone."""
     from imseek.curate.actions.plans import LINKING
 
     out = [f"plan: {plan.action} {count(len(plan.files), 'file')}, {size(plan.bytes)}"]
@@ -233,7 +233,7 @@ def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """Where reports are to be written."""
+    """The report files to write."""
 
     csv: Path | None
     html: Path | None
@@ -241,7 +241,7 @@ class _Files:
     force: bool
 
     def check(self) -> None:
-        """Before the search. Raises UsageError and ImseekError."""
+        """Check the files before the search. Raises UsageError and ImseekError."""
         named = [path for path in (self.csv, self.html, self.plan) if path is not None]
         if len({path.absolute() for path in named}) < len(named):
             raise UsageError(f"{named[0]} is named twice")
@@ -257,7 +257,7 @@ class _Files:
         names: Mapping[str, str],
         collections: Sequence[Resolved],
     ) -> dict[str, Path]:
-        """What was written, by kind."""
+        """Write the files; returns them by kind."""
         written = {}
         if plan is not None and self.plan is not None:
             check_new(self.plan, force=self.force)
@@ -282,7 +282,7 @@ class _Files:
 
 
 def _thumbnails(stack: ExitStack, report: DuplicateReport, collections: Sequence[Resolved]) -> Thumbnail:
-    """From the pictures themselves, which are read as long as ``stack`` is open."""
+    """Return a reader of thumbnails, valid while ``stack`` is open."""
     from imseek.data.current_file import read_identity
     from imseek.ui.thumbnail_data import thumbnails
 
@@ -296,7 +296,7 @@ def _thumbnails(stack: ExitStack, report: DuplicateReport, collections: Sequence
 
 
 def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list[str]:
-    """What a user reads: the first groups, and what all of them come to."""
+    """Format the first groups and the totals for the user."""
     from imseek.ui.duplicates_page import totals
 
     shown = report.groups[:limit]

@@ -1,4 +1,4 @@
-"""The ``--json`` form of what is told of encoders."""
+"""JSON output of `imseek encoders`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``imseek encoders``: those that can be named, fetching one, and trying one."""
+"""``imseek encoders``: list encoders, fetch one, and check one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 
 class _ListByDefault(TyperGroup):
-    """``imseek encoders siglip`` is short for ``imseek encoders list siglip``."""
+    """Makes ``imseek encoders siglip`` short for ``imseek encoders list siglip``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):

@@ -1,4 +1,4 @@
-"""The ``--json`` form of evaluations."""
+"""JSON output of evaluations."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def caption_scores(
     exported: Path | None,
     saved: str | None,
 ) -> dict[str, Any]:
-    """As ``imseek captions`` says the cosine, with what was asked for beside it."""
+    """Return caption scores as JSON, in the form that ``imseek captions`` gives cosines, plus the requested options."""
     return {
         "collection": jsonout.collection(chosen),
         "measure": found.measure,

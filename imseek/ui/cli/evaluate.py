@@ -1,4 +1,4 @@
-"""``imseek evaluate``: how good search is, by captions, labels, and exact search."""
+"""``imseek evaluate``: evaluate search by captions, labels and exact search."""
 
 from __future__ import annotations
 

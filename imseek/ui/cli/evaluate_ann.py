@@ -1,4 +1,4 @@
-"""``imseek evaluate ann``: what an approximate index misses, and what it saves."""
+"""``imseek evaluate ann``: measure the recall and the speed of an approximate index."""
 
 from __future__ import annotations
 

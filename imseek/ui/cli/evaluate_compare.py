@@ -1,4 +1,4 @@
-"""``imseek evaluate compare``: two encoders over the same pictures and captions."""
+"""``imseek evaluate compare``: compare two encoders on the same pictures and captions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``imseek evaluate zeroshot``: how good labels by words are, against what is known."""
+"""``imseek evaluate zeroshot``: evaluate zero-shot labels against ground truth."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WIDTH: Final = 30
 
 
 def register(app: typer.Typer) -> None:
-    """As a command of ``imseek evaluate``."""
+    """Register a command of ``imseek evaluate``."""
     app.command(
         "zeroshot",
         epilog=examples(

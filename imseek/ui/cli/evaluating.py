@@ -1,4 +1,4 @@
-"""What the commands of ``imseek evaluate`` share: options, and figures as text."""
+"""Options and formatting shared by the commands of ``imseek evaluate``."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ KOption: TypeAlias = Annotated[
     list[int] | None,
     typer.Option("--k", metavar="K", help="For R@K; may be repeated (default: 1, 5 and 10)."),
 ]
-#: So many images that are not there are named.
+#: Unknown images named in a message.
 _SHOWN: Final = 5
 
 
 def number_or_name(said: str | None) -> int | str | None:
-    """A space as it is typed: its id, or the reference of its encoder."""
-    # What no id has so many digits of is no reference either, and told as that.
+    """Parse a space as typed: its id, or its encoder's reference."""
+    # too long for an id; reported as an unknown reference
     return int(said) if said is not None and said.isdecimal() and len(said) <= 18 else said
 
 
 def brackets(estimate: Estimate, form: str = ".3f") -> str:
-    """``0.474 [0.420, 0.529]``."""
+    """Format an estimate as ``0.474 [0.420, 0.529]``."""
     value, low, high = (format(number, form) for number in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
 
 
 def retrieved_table(found: Sequence[tuple[str, Retrieved]]) -> str:
-    """A row for each, under its name."""
+    """Format named results as a table, one row each."""
     ks = sorted({k for _, one in found for k in one.recall})
     head = ("", *(f"R@{k}" for k in ks), "median rank", "mean rank", "mAP")
     return table(head, [_row(name, one, ks) for name, one in found])

@@ -1,4 +1,4 @@
-"""Flags for where the work of a run is done."""
+"""Flags that choose where a run does its work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imseek.ui.cli.flags import Group
 if TYPE_CHECKING:
     from imseek import Ray
 
-#: By the field of :class:`imseek.Ray` that a flag sets, but for the first: its default, and what Typer makes of it.
+#: Default and Typer annotation of each flag, by the field of :class:`imseek.Ray` it sets; the first selects Ray.
 FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
     {
         "executor": (
@@ -102,5 +102,5 @@ def _executor(values: dict[str, Any]) -> Ray | None:
     return None
 
 
-#: The flags make :class:`imseek.Ray`, or None for threads of this process.
+#: Flags that yield an :class:`imseek.Ray`, or None for threads of this process.
 EXECUTOR_FLAGS: Final = Group(FLAGS, _executor)

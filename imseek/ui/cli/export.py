@@ -1,4 +1,4 @@
-"""``imseek export``: images, what is known of them and their vectors, for other tools."""
+"""``imseek export``: export images, metadata and vectors for other tools."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from imseek.search.query import Query
     from imseek.types import ExportOptions, ExportReport
 
-#: Flags of `imseek search` that say which images go out.
+#: Flags of `imseek search` that select images.
 _TERMS: Final = ("like", "unlike", "vector", "more", "less")
 _ASKED: Final = (*_TERMS, "by", "where", "min_score", "cutoff", "exact")
-#: Pictures that could not be read are named up to so many.
+#: Unreadable pictures named in a message.
 _SHOWN: Final = 10
 
 _OPTIONS: Final = {
@@ -232,7 +232,7 @@ def export(
 
 
 def _check_no_query(asking: dict[str, Any], limit: int | None) -> None:
-    """Raises UsageError for flags that shape an answer, where nothing is asked."""
+    """Raise UsageError for flags that need a query."""
     for name, flag in (("min_score", "--min-score"), ("cutoff", "--cutoff"), ("exact", "--exact")):
         if asking[name]:
             raise UsageError(f"{flag} goes with a search", hint="--text WORDS, or --like PICTURE")
@@ -254,7 +254,7 @@ def _query(asking: dict[str, Any], texts: Sequence[str], limit: int | None) -> Q
 
 
 def _ids(file: str) -> list[int]:
-    """Raises UsageError for what is no list of ids."""
+    """Read image ids from a file or standard input. Raises UsageError."""
     if file == "-" and sys.stdin.isatty():
         raise UsageError("- reads ids from stdin, and that is the terminal", hint="pipe ids into it")
     try:

@@ -1,4 +1,4 @@
-"""``imseek extract``: a picture itself, from wherever it lies."""
+"""``imseek extract``: write the original bytes of a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of flags that several commands share, each group one value to the command."""
+"""Groups of flags shared by several commands; each group becomes one parameter."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """``flags`` has the default and the annotation of each flag; ``make`` makes one value of theirs."""
+    """A group of flags: ``flags`` has each flag's default and annotation, ``make`` builds one value from theirs."""
 
     flags: Mapping[str, tuple[Any, Any]]
     make: Callable[[dict[str, Any]], Any]
 
 
 def with_groups(**groups: Group) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator of a command with a parameter for each group.
+    """Decorate a command, replacing a parameter per group by the group's flags.
 
-    Typer has no groups of options, so the flags take the place of these parameters in the signature that it reads.
+    Typer has no option groups, so the flags are spliced into the signature that it reads.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for name in groups:
-            del command.__annotations__[name]  # no option, and its class is not imported here
+            del command.__annotations__[name]  # not an option, and its class is not imported here
         signature = inspect.signature(command, eval_str=True)
         parameters = [
             parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

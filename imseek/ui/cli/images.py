@@ -1,4 +1,4 @@
-"""Images as they are typed: ids, files, or a list of these on standard input."""
+"""Parse images as typed: ids, files, or a list of these on standard input."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Final
 
 from imseek.errors import UsageError
 
-#: `id:17`, or 17 alone.
+#: `id:17`, or just 17.
 _ID: Final = re.compile(r"(?:id:)?(\d{1,18})")
 
 
 def image_of(said: str) -> int | str:
-    """An id, else a path or a URL."""
+    """Parse an image: an id, or else a path or URL."""
     match = _ID.fullmatch(said)
     if match is not None:
         return int(match[1])
@@ -23,7 +23,7 @@ def image_of(said: str) -> int | str:
 
 
 def images_from(said: Iterable[str]) -> list[int | str]:
-    """All that are named; ``-`` stands for the lines of standard input. Raises UsageError where nobody writes there."""
+    """Parse images; ``-`` stands for the lines of standard input. Raises UsageError if that is a terminal."""
     found: list[int | str] = []
     for one in said:
         if one != "-":

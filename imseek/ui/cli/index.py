@@ -1,4 +1,4 @@
-"""``imseek index``: bring pictures into a collection, or bring it up to date."""
+"""``imseek index``: index pictures into a collection, or update it."""
 
 from __future__ import annotations
 
@@ -139,12 +139,12 @@ def index(
         raise UsageError("no names on the list")
     chosen = _here(given, collection) if here else _named(given, listed, collection)
     source, encoder = with_named_encoder(source, given, encoder)
-    known.folders(chosen.path)  # A mistake in a name is seen before anything is made.
+    known.folders(chosen.path)  # Detect a misspelt name before anything is created.
     opening = partial(
         _open, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json
     )
     if background:
-        # Made here, where a mistake in its encoder or a long download is seen.
+        # Created here, to show encoder errors and long downloads at once.
         with opening(dry_run=False):
             pass
         in_background(chosen, context.obj, as_json=as_json)
@@ -176,7 +176,7 @@ def index(
 
 
 def in_background(chosen: Resolved, arguments: Sequence[str], *, as_json: bool) -> None:
-    """Run the command line ``arguments``, less ``--background``, as a job, and say how to follow it."""
+    """Run the command line ``arguments``, without ``--background``, as a job, and say how to follow it."""
     import imseek.jobs
     from imseek.ui.cli.jobs import started_lines
 
@@ -190,7 +190,7 @@ def in_background(chosen: Resolved, arguments: Sequence[str], *, as_json: bool) 
 
 
 def plan_summary(report: IndexReport) -> list[str]:
-    """The lines a user reads after a dry run."""
+    """Format the report of a dry run for the user."""
     counts = [
         (report.added, "new"),
         (report.changed, "perhaps changed"),
@@ -205,7 +205,7 @@ def plan_summary(report: IndexReport) -> list[str]:
 
 
 def summary(report: IndexReport) -> list[str]:
-    """The lines a user reads after a run: what happened, what was skipped and why, what to know."""
+    """Format the report of a run for the user: results, skipped files with reasons, notes."""
     counts = [
         (report.added, "added"),
         (report.changed, "changed"),
@@ -236,7 +236,7 @@ def _rate(report: IndexReport) -> list[str]:
 
 
 def known_lines(report: IndexReport) -> list[str]:
-    """How many pictures were passed over, and who has them."""
+    """Report how many pictures were skipped as known, and which collections have them."""
     if not report.known:
         return []
     counts = Counter((one.reason, one.collection) for one in report.known_pictures)
@@ -278,7 +278,7 @@ def failures_table(failures: tuple[Failure, ...]) -> str:
 
 
 def encoder_lines(found: CollectionInfo) -> list[str]:
-    """The encoders of a collection, and what to know about them."""
+    """List the encoders of a collection, with notes."""
     lines: list[str] = []
     for summary in found.spaces:
         space = summary.space
@@ -318,11 +318,11 @@ def _open(
     quiet: bool,
     dry_run: bool,
 ) -> Iterator[Collection]:
-    """The collection to index into, made if it is new: its first lines say where and with which encoders."""
+    """Open the collection to index into, and create it if it is new; tells the user its place and encoders."""
     if not chosen.exists:
-        check_paths(given)  # before anything is made; Collection.index knows sources whose disk is absent
+        check_paths(given)  # before creating anything; Collection.index handles absent disks
     if dry_run and not chosen.exists:
-        # A stand-in that knows nothing yet: what would be indexed does not depend on the encoder.
+        # A placeholder: what would be indexed does not depend on the encoder.
         from imseek.collection import temporary_collection
 
         with temporary_collection() as opened:
@@ -349,7 +349,7 @@ def _create(
     here: bool,
     quiet: bool,
 ) -> Collection | None:
-    """A new collection; None where another process has made it since we looked."""
+    """Create a collection; returns None if another process has just created it."""
     try:
         with download_bar():
             opened = imseek.create(
@@ -374,7 +374,7 @@ def _create(
 def _check_encoders(
     opened: Collection, chosen: Resolved, encoder: str | None, also: list[str], *, captions: bool
 ) -> None:
-    """Raises UsageError where the collection was made with other encoders than those that are asked for."""
+    """Raise UsageError if the collection was made with other encoders than requested."""
     if encoder in (None, "auto") and not also and not captions:
         return
     from imseek.encoders.registry import AUTO, canonical

@@ -1,4 +1,4 @@
-"""``imseek info``: what a collection holds."""
+"""``imseek info``: show what a collection holds."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _space_facts(summary: SpaceSummary, *, first: bool) -> list[tuple[str, str]]
     if space.modality == "text":
         return [("captions", f"{printable(space.encoder)}, {space.dim} dimensions")]
     facts = [printable(space.encoder), f"{space.dim} dimensions", *summary.precisions]
-    known = _WORDED if first else {"image": _WORDED["image"]}  # words are asked of the first only
+    known = _WORDED if first else {"image": _WORDED["image"]}  # text queries use the first space only
     facts += [worded for modality, worded in known.items() if modality in (summary.modalities or ())]
     return [("encoder" if first else "also", ", ".join(facts)), ("", printable(space.note or ""))]
 

@@ -1,4 +1,4 @@
-"""``imseek jobs``: the runs of a collection, how far they are, and how to stop one."""
+"""``imseek jobs``: list the runs of a collection with their progress, and stop one."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def cancel(
 
 
 def started_lines(job: Job) -> list[str]:
-    """What to know of a job that has just been started."""
+    """Format a job that has just been started for the user."""
     lines = [
         f"job {job.run_id} ({job.kind}) runs in the background, process {job.pid}",
         "progress: imseek jobs",
@@ -110,7 +110,7 @@ def _table(found: tuple[Job, ...]) -> str:
 
 
 def _progress(told: Mapping[str, Any]) -> str:
-    """``12 of 40 files, 1 skipped``; empty where nothing has been told."""
+    """Format progress as ``12 of 40 files, 1 skipped``; empty without any."""
     done, total, skipped = (told.get(name) for name in ("done", "total", "skipped"))
     if not isinstance(done, int):
         return ""

@@ -1,4 +1,4 @@
-"""The ``--json`` form of every result. imseek/ui/schemas holds the schemas that tests check it against."""
+"""JSON output of all commands. Tests check it against the schemas in imseek/ui/schemas."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ SCHEMA = 1
 
 
 def print_json(body: Mapping[str, Any], *, line: bool = False) -> None:
-    """One object on stdout, in ASCII so that it survives every terminal and locale; for streams, on one line."""
+    """Print one JSON object on stdout, in ASCII for any terminal and locale; ``line`` keeps it on one line."""
     text = json.dumps({"schema": SCHEMA, **body}, indent=None if line else 1, allow_nan=False)
     print(text, file=sys.stdout, flush=line)
 
 
 class Chosen(Protocol):
-    """A collection that a command means: its name, and where it is."""
+    """A collection that a command means: its name and place."""
 
     @property
     def name(self) -> str: ...
@@ -60,7 +60,10 @@ def collection(chosen: Chosen) -> dict[str, Any]:
 
 
 def search(result: SearchResult, *chosen: Chosen, line: int | None = None) -> dict[str, Any]:
-    """``chosen`` are the collections that were asked, ``line`` the number of the query's line in a file."""
+    """Return a search result as JSON.
+
+    ``chosen`` lists the collections searched; ``line`` is the query's line number in a file.
+    """
     body = {
         "collection": collection(chosen[0]),
         "encoder": result.encoder,
@@ -89,7 +92,7 @@ def search(result: SearchResult, *chosen: Chosen, line: int | None = None) -> di
 
 
 def failed(error: ImseekError, line: int) -> dict[str, Any]:
-    """Instead of the answer to the query in a line of a file."""
+    """Return the error of the query on a line of a file, in place of its result."""
     kind = type(error).__name__
     return {"line": line, "error": {"type": kind, "message": str(error), "hint": error.hint}}
 
@@ -278,7 +281,7 @@ def repaired(report: RepairReport) -> dict[str, Any]:
 
 
 def maintained(done: Mapping[str, Any]) -> dict[str, Any]:
-    """Reports of ``maintain`` by name; null for what was not asked for."""
+    """Return the reports of ``maintain`` by name; null for tasks not requested."""
     body = {name: asdict(report) for name, report in done.items() if name not in ("reencode", "index")}
     if (report := done.get("reencode")) is not None:
         body["reencode"] = reencoded(report)
@@ -360,7 +363,7 @@ def path(raw: bytes) -> dict[str, str]:
 
 
 def plain(value: Any) -> Any:
-    """Metadata as JSON has it: NumPy scalars become numbers; what is no number (NaN) becomes null."""
+    """Convert metadata to JSON values: NumPy scalars become numbers, NaN becomes null."""
     if isinstance(value, Mapping):
         return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, list | tuple):

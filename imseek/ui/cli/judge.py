@@ -1,4 +1,4 @@
-"""``imseek judge``: what a person says of two pictures, for good."""
+"""``imseek judge``: record whether pictures are duplicates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 if TYPE_CHECKING:
     from imseek.types import Judgement, Verdict
 
-#: So many pictures are judged at once: each with each other one.
+#: Pictures judged at once, all pairs of them.
 _MOST: Final = 100
 
 
@@ -79,7 +79,7 @@ def judge(
 def _lines(
     root: Path, found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], *, forgotten: bool
 ) -> str:
-    """A table; the image of a content is the first that has it."""
+    """Format judgements as a table; each content is shown by its first image."""
     from imseek.explore import snapshot_session
 
     if not found:

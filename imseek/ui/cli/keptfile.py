@@ -1,4 +1,4 @@
-"""What a filter of captions keeps, as a file for other programs."""
+"""Write the pairs kept by a caption filter to a file for other programs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = ("image_id", "uid", "path", "score")
 _ENDINGS: Final = (".parquet", ".csv", ".txt")
-#: Rows that are written at the same time.
+#: Rows written at a time.
 _ROWS: Final = 65536
 
 
 def check(path: Path, *, force: bool) -> None:
-    """Before long work. Raises UsageError."""
+    """Check the file name before long work. Raises UsageError."""
     if path.suffix not in _ENDINGS:
         raise UsageError(f"{path} says no format", hint=f"its name ends with one of {', '.join(_ENDINGS)}")
     check_new(path, force=force)
 
 
 def write(path: Path, pairs: Iterable[Pair], *, force: bool) -> None:
-    """As the ending of the name says; .txt has a path a line. Raises UsageError, ImseekError."""
+    """Write the pairs in the format of the file extension; .txt has one path a line.
+
+    Raises UsageError, ImseekError.
+    """
     if path.suffix == ".parquet":
         with new_path(path, force=force) as made:
             _write_parquet(made, pairs)
@@ -63,7 +66,7 @@ def _batches(pairs: Iterable[Pair]) -> Iterator[list[Any]]:
 
 
 def _path(pair: Pair) -> str:
-    """Empty where it is not known."""
+    """Return the pair's path; empty if unknown."""
     return "" if pair.place is None else os.fsdecode(pair.place.path)
 
 

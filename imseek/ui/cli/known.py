@@ -1,4 +1,4 @@
-"""Flags of commands that may pass over pictures whose content is stored already."""
+"""Flags that skip pictures whose content is already stored."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from imseek.ui.cli.texts import current_folder
 
 @dataclass(frozen=True, slots=True)
 class SkipKnown:
-    """``here``: what the collection itself has at another place; ``names``: what these collections have."""
+    """Values of the flags: ``here`` means this collection, ``names`` lists others."""
 
     here: bool
     names: tuple[str, ...]
 
     def folders(self, own: Path) -> tuple[Path, ...]:
-        """The folders of these collections, of which ``own`` is the one to index into, which may not be there yet.
+        """Return the folders of these collections; ``own``, the one to index into, need not exist yet.
 
         Raises CollectionNotFoundError for one of the others.
         """
@@ -33,7 +33,7 @@ class SkipKnown:
         return (own,) * self.here + tuple(find(name).path for name in self.names)
 
 
-# Two flags, since a value that may be left out would swallow the path behind it.
+# Two flags, because one with an optional value would swallow the path after it.
 KNOWN_FLAGS: Final = Group(
     MappingProxyType(
         {

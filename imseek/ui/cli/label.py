@@ -1,4 +1,4 @@
-"""``imseek label``: which of some classes each image is of, by words."""
+"""``imseek label``: label images by class names (zero-shot)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from imseek.library import Resolved
     from imseek.types import Labels
 
-#: What ``--none`` without a sentence stands for.
+#: The value of ``--none`` without a sentence.
 _DEFAULT: Final = "default"
-#: So many labels are counted in the table.
+#: Labels counted in the table.
 _LABELS: Final = 30
 _WIDTH: Final = 40
 
@@ -191,7 +191,7 @@ def sentences(none: Sequence[str] | None) -> bool | list[str]:
 
 
 def with_none_default(arguments: Sequence[str]) -> list[str]:
-    """``--none`` without a sentence: Typer has no options whose value may be left out."""
+    """Insert a value after a ``--none`` without one: Typer has no options with optional values."""
     if list(arguments[:1]) != ["label"] and list(arguments[:2]) != ["evaluate", "zeroshot"]:
         return list(arguments)
     out: list[str] = []
@@ -243,7 +243,7 @@ def _lines(found: Labels, chosen: Resolved, limit: int) -> list[str]:
 
 
 def _classes(found: Labels, at: int) -> str:
-    """Those shown of an image, labels first; what is not given is in brackets."""
+    """Format the classes of an image, labels first, others in brackets."""
     parts = []
     for n, (number, share) in enumerate(
         zip(found.top[at].tolist(), found.probabilities[at].tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""The ``--json`` form of labels, policies and their evaluation."""
+"""JSON output of labels, moderation and their evaluation."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def moderation(found: Moderation, chosen: Resolved, name: str | None, limit: int
 
 
 def flagged_first(found: Moderation) -> list[int]:
-    """Positions of flagged images, the surest first."""
+    """Return the positions of flagged images, the most certain first."""
     import numpy as np
 
     sure = np.where(found.flagged, found.probabilities, -1).max(axis=1, initial=-1)

@@ -1,4 +1,4 @@
-"""Hits for people: as a table, or as paths alone."""
+"""Print hits for people: as a table, or as paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CAPTION_WIDTH = 60
 
 
 def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
-    """Hits, and below them what there is to say. ``names`` are those of the collections, by UUID."""
+    """Print hits as a table with notes below. ``names`` maps collection UUIDs to names."""
     print(_listed(result, by, names) if result.hits else "no hits")
     if result.cut:
         more = "more " if result.hits else ""
@@ -32,7 +32,7 @@ def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
 
 
 def print_paths(result: SearchResult, *, exact: bool) -> None:
-    """One a line, escaped where they cannot be printed; with ``exact`` as they are, each followed by NUL."""
+    """Print paths, one escaped path a line; with ``exact`` as raw bytes, each followed by NUL."""
     places = [hit.place for hit in result.hits if hit.place is not None]
     if exact:
         sys.stdout.buffer.write(b"".join(place.path + b"\0" for place in places))
@@ -55,7 +55,7 @@ def _listed(result: SearchResult, by: By, names: Mapping[str, str]) -> str:
 
 
 def _table(hits: Sequence[Hit], by: By, names: Mapping[str, str]) -> str:
-    """One line per hit, and the columns that say something."""
+    """Format one line per hit, without uninformative columns."""
     columns = {
         "#": [str(n) for n in range(1, len(hits) + 1)],
         "score": [f"{hit.score:.3f}" for hit in hits],

@@ -1,4 +1,4 @@
-"""``imseek maintain``: tidying a collection."""
+"""``imseek maintain``: maintain a collection, or change its encoders."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def maintain(
 
 
 def _check_space(path: Path, space_id: int) -> None:
-    """Raises UsageError where there is no such space."""
+    """Raise UsageError if there is no such space."""
     with imseek.open(path) as opened:
         info = opened.info()
     known = [summary.space.space_id for summary in info.spaces]
@@ -177,7 +177,7 @@ def _tell(lines: list[str], as_json: bool) -> None:
 def _reencode(
     path: Path, reference: str, space: int | None, add: bool, allow_missing: bool, runtime: Runtime
 ) -> tuple[ReencodeReport, int]:
-    """Encode every picture until that is done, or a signal stops it; returns the exit code too."""
+    """Re-encode every picture until done or stopped by a signal; also returns the exit code."""
     from imseek import upkeep
 
     with StopSignals() as signals, progress_bar() as progress:
@@ -197,7 +197,7 @@ def _reencode(
 
 
 def reencode_lines(report: ReencodeReport) -> list[str]:
-    """What a user reads after a re-encoding."""
+    """Format a re-encoding report for the user."""
     encoder = printable(report.encoder)
     made = f"{report.encoded:,} of {count(report.images, 'image')} encoded in {report.seconds:.1f} s"
     if report.copied:
@@ -237,7 +237,7 @@ def _drop_line(report: DropReport) -> str:
 
 
 def _embed(path: Path, runtime: Runtime) -> tuple[CaptionReport, int]:
-    """Embed captions until that is done, or a signal stops it; returns the exit code too."""
+    """Embed captions until done or stopped by a signal; also returns the exit code."""
     from imseek import upkeep
 
     with StopSignals() as signals, progress_bar() as progress:

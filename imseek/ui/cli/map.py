@@ -1,4 +1,4 @@
-"""``imseek map``: images on a plane, those that look alike together."""
+"""``imseek map``: lay out images on a plane, similar ones close together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imseek.library import Resolved
     from imseek.types import MapReport, ProgressCallback
 
-#: Thumbnails that a page holds unless another number is asked for, and how large they are, in pixels.
+#: Default number of thumbnails on a page, and their longer side in pixels.
 _THUMBNAILS: Final = 2_000
 _SIDE: Final = 112
 
@@ -165,7 +165,7 @@ def _check(
     columns: str | None,
     force: bool,
 ) -> None:
-    """Before any work. Raises UsageError, and ImseekError for a file that cannot be written."""
+    """Check options and files before any work. Raises UsageError, and ImseekError for an unwritable file."""
     for value, option, target, file in (
         (colour, "--colour", html, "--html"),
         (thumbnails, "--thumbnails", html, "--html"),

@@ -1,4 +1,4 @@
-"""``imseek moderate``: which images a policy flags, by words."""
+"""``imseek moderate``: flag images by a policy of concepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that a command writes where the user says: never over another one unless that is asked for, and never half."""
+"""Write output files named by the user: completely or not at all, and never over another file without consent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STREAMS: Final = {"stdout": 1, "stderr": 2}
 
 
 def check_new(path: Path, *, force: bool) -> None:
-    """Before long work whose result goes there. Raises UsageError, and ImseekError where it cannot be written."""
+    """Check a file before long work. Raises UsageError, and ImseekError if it cannot be written."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="name a file")
     if stream_of(path) is not None or (path.exists() and not path.is_file()):
@@ -30,7 +30,7 @@ def check_new(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
-    """A file for text in UTF-8, which takes its name when the body has ended well. Raises as :func:`check_new`."""
+    """Yield a UTF-8 text file that gets its name once the body succeeds. Raises as :func:`check_new`."""
     check_new(path, force=force)
     try:
         stream = stream_of(path)
@@ -47,15 +47,17 @@ def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
         finally:
             made.unlink(missing_ok=True)
     except BrokenPipeError:
-        raise  # Who reads has gone, as where it is printed.
+        raise  # The reader has gone, as when printing to a closed pipe.
     except OSError as error:
         raise ImseekError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextmanager
 def new_path(path: Path, *, force: bool) -> Iterator[Path]:
-    """The name of a file for a library to write, which takes ``path`` when the body has ended well. Raises as
-    :func:`check_new`, and UsageError where ``path`` is a stream."""
+    """Yield a temporary name for a library to write, renamed to ``path`` once the body succeeds.
+
+    Raises as :func:`check_new`, and UsageError if ``path`` is a stream.
+    """
     check_new(path, force=force)
     if stream_of(path) is not None or (path.exists() and not path.is_file()):
         raise UsageError(f"{path} is no file", hint="this format cannot be written to a stream")
@@ -71,8 +73,10 @@ def new_path(path: Path, *, force: bool) -> Iterator[Path]:
 
 
 def stream_of(path: Path) -> int | None:
-    """The descriptor that a name such as /dev/stdout stands for, which may lead to a file: opened by its name, that
-    would be written over from its beginning."""
+    """Return the file descriptor that a name such as /dev/stdout stands for; None for other names.
+
+    It may lead to a file, which opening by name would overwrite from its beginning.
+    """
     folder, name = os.path.split(path.absolute())
     if folder == "/dev" and name in _STREAMS:
         return _STREAMS[name]

@@ -1,4 +1,4 @@
-"""``imseek outliers``: images that are like no others."""
+"""``imseek outliers``: list images unlike any others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command says: results on stdout, everything else on stderr, nothing that a terminal would obey."""
+"""Print results on stdout and everything else on stderr, without terminal control characters."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from imseek.ui.cli.jsonout import SCHEMA
 
 
 def say(line: str) -> None:
-    """One line for the user, beside the result."""
+    """Print one line for the user on stderr."""
     print(line, file=sys.stderr)
 
 
 class Meant(Protocol):
-    """A collection that a command means, and how that was decided."""
+    """A collection that a command means, and how it was chosen."""
 
     @property
     def path(self) -> Path | str: ...
@@ -35,7 +35,7 @@ class Meant(Protocol):
 
 
 def say_collection(chosen: Meant) -> None:
-    """Which collection is meant, and why; one that was found on the way up and is not trusted is named as such."""
+    """Tell the user which collection is meant, and why; warn of an untrusted one found in a parent folder."""
     say(f"collection: {printable(chosen.name)} ({chosen.how})")
     if chosen.how == library.NEAREST:
         from imseek import upkeep
@@ -59,7 +59,7 @@ def _untrusted(path: Path) -> str:
 
 
 def _user_name(uid: int) -> str:
-    """The name of a user, quoted; the number of one that this machine does not know."""
+    """Return a user's quoted name, or the number if it is unknown here."""
     import pwd
 
     try:
@@ -69,14 +69,14 @@ def _user_name(uid: int) -> str:
 
 
 def stdout_bytes() -> BinaryIO:
-    """For data. Raises UsageError where the shell has closed it: what says that it is written must be somewhere."""
-    if getattr(sys.stdout, "name", None) == os.devnull:  # By ``main``.
+    """Return stdout for binary data. Raises UsageError if the shell closed it, because the data would be lost."""
+    if getattr(sys.stdout, "name", None) == os.devnull:  # Set by ``main``.
         raise UsageError("- goes to stdout, and that is closed", hint="name a file, or | another command")
     return sys.stdout.buffer
 
 
 def report_error(kind: str, message: str, hint: str | None, *, as_json: bool) -> None:
-    """``imseek: message`` and a line with the hint; one JSON object where JSON was asked for."""
+    """Print ``imseek: message`` and a hint line, or one JSON object with ``as_json``."""
     if as_json:
         error = {"type": kind, "message": message, "hint": hint}
         say(json.dumps({"schema": SCHEMA, "error": error}))
@@ -87,9 +87,9 @@ def report_error(kind: str, message: str, hint: str | None, *, as_json: bool) ->
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Columns of text, those with an index in ``right`` aligned to the right.
+    """Format a text table, with the columns whose index is in ``right`` right-aligned.
 
-    The last column is not padded: it is the place for file names, whose display width cannot be known.
+    The last column is not padded: it is for file names, whose display width is unknown.
     """
     lines = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head) - 1)]

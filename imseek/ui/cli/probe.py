@@ -1,4 +1,4 @@
-"""``imseek probe``: classes learned from a few labelled images."""
+"""``imseek probe``: learn classes from a few labelled images, and apply them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is typed after ``imseek probe``: its flags, and what they say of labels."""
+"""Flags of ``imseek probe``, and their conversion to labels."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def labels_of(
     several: bool,
     negatives: str | None,
 ) -> Labels:
-    """The labels that the flags of these names say. Raises UsageError for flags that do not go together."""
+    """Build labels from the flags of the same names. Raises UsageError if flags conflict."""
     from imseek.probes import Labels
 
     named = [one for one in (tags, column, folder, binary) if one is not None]
@@ -91,7 +91,7 @@ def _one(tag: str, hint: str) -> str:
 
 
 def shots_of(text: str | None) -> tuple[int, ...]:
-    """What ``--curve`` says. Raises UsageError."""
+    """Parse ``--curve``. Raises UsageError."""
     if text is None:
         return ()
     parts = [part.strip() for part in text.split(",")]

@@ -1,4 +1,4 @@
-"""The ``--json`` form of what probes are and say."""
+"""JSON output of ``imseek probe``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``imseek probe`` prints."""
+"""Text output of ``imseek probe``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from imseek.types.evaluate import Estimate
     from imseek.types.probes import ProbeApplied, ProbeEvaluation, ProbeInfo, Proposals
 
-#: So many rows of tables.
+#: Rows per table.
 _ROWS: Final = 20
 
 

@@ -1,4 +1,4 @@
-"""Progress on a terminal, and a run that can be asked to stop."""
+"""Show progress on a terminal, and let signals stop a run."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback | None]:
-    """A callback that draws a bar on stderr. Where that is no terminal, one that writes lines for
-    :mod:`imseek.jobs`, or None where nobody has asked for these."""
+    """Yield a callback that draws a progress bar on stderr.
+
+    Without a terminal, yields a callback that writes lines for :mod:`imseek.jobs`, or None if these are not requested.
+    """
     if not sys.stderr.isatty():
         yield _lines() if os.environ.get(PROGRESS_VARIABLE) == "json" else None
         return
@@ -68,7 +70,7 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
 
 
 def _lines() -> ProgressCallback:
-    """Writes each new phase, and how far it is, at most every half second."""
+    """Return a callback that writes each new phase, and its progress at most every half second."""
     told, due = "", 0.0
 
     def write(now: Progress) -> None:
@@ -83,7 +85,7 @@ def _lines() -> ProgressCallback:
 
 
 def _read(now: Progress) -> str:
-    """How fast it goes, and how much was read."""
+    """Format the speed and the bytes read."""
     if not now.done or not now.seconds:
         return ""
     return f"{now.done / now.seconds:.1f} images/s, {size(now.bytes)}"
@@ -93,8 +95,10 @@ def _read(now: Progress) -> str:
 def stoppable(
     said: str = "interrupted: nothing was stored",
 ) -> Iterator[tuple[ProgressCallback | None, threading.Event]]:
-    """Progress and an event to stop by, for work that raises InterruptedError where it was stopped: that is said, and
-    the command ends with the code of the signal."""
+    """Yield a progress callback and a stop event, for work that raises InterruptedError when stopped.
+
+    Prints ``said`` then, and exits with the signal's code.
+    """
     with StopSignals() as signals, progress_bar() as progress:
         try:
             yield progress, signals.event
@@ -106,11 +110,11 @@ def stoppable(
 class StopSignals:
     """While entered, SIGINT and SIGTERM set ``event``; a second one ends the process at once.
 
-    ``exit_code`` follows the shell's convention, 128 + the number of the signal.
+    ``exit_code`` follows the shell's convention, 128 + the signal number.
     """
 
     def __init__(self) -> None:
-        from imseek.types import StopRequest  # NumPy comes with it: not for every --help.
+        from imseek.types import StopRequest  # It imports NumPy, which not every --help should.
 
         self.event = StopRequest()
         self._caught: int | None = None
@@ -120,7 +124,7 @@ class StopSignals:
         return 128 + (self._caught or signal.SIGINT)
 
     def __enter__(self) -> Self:
-        # What is ignored (SIGINT in a shell's background job) stays ignored.
+        # Ignored signals (SIGINT in a shell's background job) stay ignored.
         heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
         self._previous = {s: signal.signal(s, self._handle) for s in heard}
         return self
@@ -137,6 +141,6 @@ class StopSignals:
             signal.raise_signal(number)
         self._caught = number
         self.event.exit_code = self.exit_code
-        # Not print(): a handler may interrupt one that holds the stream's lock.
+        # Not print(): the handler may have interrupted one that holds the stream's lock.
         os.write(2, b"imseek: stopping once what is under way is committed; again to stop at once\n")
         self.event.set()

@@ -1,4 +1,4 @@
-"""``imseek publish``: a collection where a Milvus can search it."""
+"""``imseek publish``: publish a collection to Milvus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the commands themselves: ``python -P -m imseek.ui.cli.reference docs/cli.md``."""
+"""Generate docs/cli.md from the commands: ``python -P -m imseek.ui.cli.reference docs/cli.md``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Environment variables:
 
 
 def reference() -> str:
-    """docs/cli.md: the help of every command, as wide as the variable COLUMNS says."""
+    """Render docs/cli.md: the help of every command, as wide as the variable COLUMNS says."""
     sections = [_HEAD]
     for words in commands(app):
         title = " ".join(["imseek", *words])
@@ -56,7 +56,7 @@ def reference() -> str:
 
 
 def commands(group: typer.Typer, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The words of every command of ``group``, itself first."""
+    """Yield the words of every command in ``group``, the group itself first."""
     yield prefix
     for command in group.registered_commands:
         assert command.callback is not None

@@ -1,4 +1,4 @@
-"""``imseek report``: a collection on one page."""
+"""``imseek report``: write a one-page report on a collection."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _MARKDOWN = (".md", ".markdown")
 _HTML = (".html", ".htm")
-#: Of thumbnails, in pixels.
+#: Longer side of thumbnails, in pixels.
 _SIDE = 224
 
 
@@ -108,7 +108,7 @@ def report(
 
 
 def _is_markdown(file: Path) -> bool:
-    """By the ending of the name. Raises UsageError."""
+    """Decide the format by the file extension. Raises UsageError."""
     ending = file.suffix.lower()
     if stream_of(file) is not None or ending in _HTML:
         return False
@@ -148,7 +148,7 @@ def _write(file: Path, found: CollectionReport, chosen: Resolved, *, markdown: b
 
 
 def _clear(folder: Path) -> None:
-    """Take away thumbnails of an earlier report, and nothing else."""
+    """Delete the thumbnails of an earlier report, and nothing else."""
     if not folder.is_dir():
         return
     for path in folder.iterdir():

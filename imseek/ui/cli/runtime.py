@@ -1,4 +1,4 @@
-"""Flags for how vectors are computed, shared by the commands that compute some."""
+"""Runtime flags shared by the commands that compute vectors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 import imseek
 from imseek.ui.cli.flags import Group, with_groups
 
-#: By the field of :class:`imseek.Runtime` that a flag sets: its default there, and what Typer makes of it. A test
-#: compares the two, since importing Runtime would cost every ``--help`` NumPy.
+#: Default and Typer annotation of each flag, by the field of :class:`imseek.Runtime` it sets. A test compares the
+#: defaults with Runtime's, because importing that would load NumPy for every ``--help``.
 FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
     {
         "device": (
@@ -69,11 +69,11 @@ FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
 
 
 def runtime_flags(*names: str) -> Group:
-    """The flags ``names`` (without names, all), which make a :class:`imseek.Runtime`."""
+    """Return the flags ``names`` (default: all), which yield an :class:`imseek.Runtime`."""
     chosen = {name: FLAGS[name] for name in names or FLAGS}
     return Group(chosen, lambda values: imseek.Runtime(**values))
 
 
 def with_runtime(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator of a command with a parameter ``runtime``, which these flags make."""
+    """Decorate a command that has a parameter ``runtime``, replacing it by these flags."""
     return with_groups(runtime=runtime_flags(*names))

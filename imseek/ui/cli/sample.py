@@ -1,4 +1,4 @@
-"""``imseek sample``: a few images that stand for all."""
+"""``imseek sample``: choose a few representative images."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def sample(
 
 
 def _print_paths(report: SampleReport) -> None:
-    """As they are, in bytes: other programs are to find the files."""
+    """Print paths as raw bytes, so that other programs can open the files."""
     known = [image.place.path for image in report.chosen if image.place is not None]
     sys.stdout.flush()
     sys.stdout.buffer.write(b"".join(path + b"\n" for path in known))

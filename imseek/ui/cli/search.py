@@ -1,4 +1,4 @@
-"""``imseek search`` and ``imseek similar``: a query, and its hits."""
+"""``imseek search`` and ``imseek similar``: run a query and show its hits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ServerOption: TypeAlias = Annotated[
         help="Ask a server (imseek serve), of whose collections -c names one, or what was published to milvus://….",
     ),
 ]
-#: So many of many queries are asked together.
+#: Batch size for many queries.
 _TOGETHER = 64
 
 
@@ -115,7 +115,7 @@ def similar(
 
 
 def with_open_default(arguments: Sequence[str]) -> list[str]:
-    """``--open`` without a number means ``--open 1``: Typer has no options whose value may be left out."""
+    """Insert 1 after an ``--open`` without a number: Typer has no options with optional values."""
     out = list(arguments)
     end = out.index("--") if "--" in out else len(out)
     if "--open" in out[:end]:
@@ -127,7 +127,7 @@ def with_open_default(arguments: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """A collection of a server, as what a command means: see :class:`imseek.library.Resolved`."""
+    """A collection on a server, with the fields of :class:`imseek.library.Resolved`."""
 
     name: str
     path: str
@@ -142,9 +142,9 @@ def _answer(
     server: str | None,
     runtime: Runtime,
 ) -> int:
-    """The exit code: 1 where some of many queries could not be answered."""
+    """Run the search and print results; returns the exit code, 1 if some of many queries failed."""
     output = output.checked(many=asking.many)
-    # People see where relevance ends; programs get what they ask for.
+    # People see where relevance ends; programs get all the hits they request.
     cutoff: Cutoff | None = "auto" if output.listed else None
     queries = asking.batch(texts) if asking.many else []
     query = None if asking.many else asking.query(texts, cutoff=cutoff)
@@ -187,7 +187,7 @@ def _answer(
 def at_server(
     server: str, named: Sequence[str] | None, runtime: Runtime
 ) -> RemoteCollection | PublishedCollection:
-    """What ``--server`` means. Raises UsageError, ServerError, StorageError."""
+    """Connect to the collection named by ``--server``. Raises UsageError, ServerError, StorageError."""
     if named and len(named) > 1:
         raise UsageError("a server is asked for one collection at a time")
     from imseek.data.milvus.address import is_address
@@ -220,7 +220,7 @@ def _print_lines(
     *,
     vectors: bool,
 ) -> int:
-    """One line per query, in their order: its answer, or why there is none."""
+    """Print one line per query, in order: its answer or its error."""
     code = 0
     for start in range(0, len(queries), _TOGETHER):
         part = queries[start : start + _TOGETHER]
@@ -239,7 +239,7 @@ def _print_lines(
 def _answers(
     opened: Sequence[Searchable], queries: Sequence[Query | QueryError], vectors: bool
 ) -> list[SearchResult | ImseekError]:
-    """Through the index together where that can be; one by one where a query fails, to tell which."""
+    """Search a batch of queries together; if that fails, one by one, to find the failing query."""
     sound = [query for query in queries if not isinstance(query, QueryError)]
     if len(opened) == 1 and len(sound) > 1:
         try:
@@ -254,7 +254,7 @@ def _answers(
             continue
         try:
             answers.append(_search(opened, query, metadata=True, vectors=vectors))
-        except (UsageError, MediaError, ExpiredPageError) as error:  # of this query; others end the command
+        except (UsageError, MediaError, ExpiredPageError) as error:  # other errors end the command
             answers.append(error)
     return answers
 

@@ -1,4 +1,4 @@
-"""``imseek serve``: collections over HTTP."""
+"""``imseek serve``: serve collections over HTTP."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def serve(
         rate=rate,
     )
     for one in chosen:
-        imseek.open(one.path).close()  # What cannot be opened is told now.
+        imseek.open(one.path).close()  # Report an unreadable collection now.
         say(f"serving {one.name} ({one.how})")
     if made:
         what = "jobs take" if is_loopback(host) else "every request takes"
@@ -94,7 +94,7 @@ def serve(
 
 
 def _chosen(given: list[str] | None) -> list[library.Resolved]:
-    """Those that are named, or all that have names; where there are none, the one that any command would mean."""
+    """Return the collections named, else all named collections, else the one that any command would use."""
     if not given and (named := library.list_collections(os.environ)):
         return [library.Resolved(one.path, one.name, "by name") for one in named]
     wanted: Sequence[str | None] = given or [None]
@@ -102,7 +102,7 @@ def _chosen(given: list[str] | None) -> list[library.Resolved]:
 
 
 def served_name(chosen: library.Resolved) -> str:
-    """Of a collection that lies elsewhere, the name of its folder. Raises UsageError where that is none."""
+    """Return the name to serve a collection under: its own, or its folder's. Raises UsageError if there is none."""
     name = chosen.name if os.sep not in chosen.name else chosen.path.name
     if name == library.LOCAL_FOLDER:
         name = chosen.path.parent.name

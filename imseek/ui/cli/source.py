@@ -1,4 +1,4 @@
-"""``imseek source``: the folders and files that a collection takes its images from."""
+"""``imseek source``: list, remove and relocate the sources of a collection."""
 
 from __future__ import annotations
 

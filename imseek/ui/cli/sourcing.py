@@ -1,4 +1,4 @@
-"""Flags for how sources are read, and names of files and URLs from lists."""
+"""Flags that set how sources are read, and lists of file names and URLs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from imseek.ui.cli.flags import Group
 if TYPE_CHECKING:
     from imseek import SourceOptions
 
-#: Stands for standard input among paths, and as the file that `--files-from` names.
+#: Means standard input, among paths and as the file of `--files-from`.
 STDIN: Final = "-"
 
-#: By the field of :class:`imseek.SourceOptions` that a flag sets: its default, and what Typer makes of it.
+#: Default and Typer annotation of each flag, by the field of :class:`imseek.SourceOptions` it sets.
 FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
     {
         "kind": (
@@ -115,17 +115,17 @@ def _options(values: dict[str, Any]) -> SourceOptions | None:
     return SourceOptions(**values, **lists)
 
 
-#: The flags make SourceOptions, or None where none of them is given.
+#: Flags that yield SourceOptions, or None if none is given.
 SOURCE_FLAGS: Final = Group(FLAGS, _options)
 
 
 def with_named_encoder(
     source: SourceOptions | None, paths: list[str], encoder: str | None
 ) -> tuple[SourceOptions | None, str | None]:
-    """The options, with the encoder that has made the vectors at ``paths``, where that is what lies there; and the
-    encoder of a new collection: that one.
+    """Complete the options for vectors made by another tool; also returns the encoder for a new collection.
 
-    Raises UsageError where it is neither named nor told by what lies there, or something else is named beside it.
+    If ``paths`` hold such vectors, that is the encoder named by the user, or else by the file. Raises UsageError if
+    neither names one, or if other sources are given as well.
     """
     from imseek.data.places import is_url
     from imseek.indexer.sources import detect
@@ -158,8 +158,10 @@ def with_named_encoder(
 
 
 def _check_claim(path: str, encoder: str) -> None:
-    """Raise UsageError for an encoder that a file names and the catalogue does not have: its maker would choose whose
-    weights are fetched, and which files of this machine are read."""
+    """Raise UsageError if a file names an encoder outside the catalogue.
+
+    Its author could otherwise choose whose weights are downloaded and which local files are read.
+    """
     from imseek.encoders.catalogue import find_encoder
     from imseek.encoders.registry import canonical
     from imseek.showing.words import printable
@@ -173,9 +175,9 @@ def _check_claim(path: str, encoder: str) -> None:
 
 
 def read_names(files: list[str], *, null: bool) -> list[bytes]:
-    """Names of files and URLs from lists, one a line or, with ``null``, each followed by NUL. ``-`` is standard input.
+    """Read file names and URLs from lists, one a line or with ``null`` each followed by NUL; ``-`` is standard input.
 
-    Raises UsageError for a list that cannot be read.
+    Raises UsageError for an unreadable list.
     """
     names: list[bytes] = []
     for file in files:
@@ -191,12 +193,12 @@ def read_names(files: list[str], *, null: bool) -> list[bytes]:
 
 
 def split_stdin(paths: list[str]) -> tuple[list[str], bool]:
-    """The paths, and whether ``-`` was among them."""
+    """Split ``-`` off the paths; also returns whether it was there."""
     return [path for path in paths if path != STDIN], STDIN in paths
 
 
 def check_paths(paths: list[str]) -> None:
-    """Raises UsageError for a local path that is not there."""
+    """Raise UsageError for a local path that does not exist."""
     from imseek.data.places import is_url
 
     for path in paths:

@@ -1,4 +1,4 @@
-"""``imseek tag``: words that people give to images."""
+"""``imseek tag``: add, remove, rename and list tags."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-#: So many images that are not there are named.
+#: Unknown images named in a message.
 _SHOWN: Final = 10
-#: Names that the column of images may have in a table.
+#: Accepted names of a table's image column.
 _IDS: Final = ("image_id", "id")
 _PATHS: Final = ("path", "file", "uri")
 
@@ -191,7 +191,7 @@ def _told(report: TagReport, chosen: library.Resolved, as_json: bool, done: str,
 
 
 def _rows(path: Path) -> Iterator[tuple[AnyImage, str]]:
-    """Images and tags of a table. Raises UsageError, which names the row."""
+    """Yield the images and tags of a table. Raises UsageError with the row."""
     from imseek.indexer.sources.tables import open_sheet
     from imseek.indexer.sources.tables.base import Malformed
 
@@ -241,8 +241,10 @@ def _of_images(found: dict[int, tuple[Tag, ...]], chosen: library.Resolved) -> d
 
 
 def given_by(by: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Who gave a tag, to how many images, the most first. Labels by words say with each how probable it was: they are
-    one giver."""
+    """Count the images that a tag has from each provenance, the most first.
+
+    Zero-shot tags include their probability in the provenance; it is stripped, so that they count as one.
+    """
     found: Counter[str] = Counter()
     for provenance, images in by.items():
         words = provenance.startswith(("zero-shot ", "moderation "))

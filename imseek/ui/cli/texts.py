@@ -1,4 +1,4 @@
-"""Texts and options that several commands share."""
+"""Options and help texts shared by several commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imseek.errors import UsageError
 
 
 def examples(*commands: str) -> str:
-    """The epilogue of a command's ``--help``. The ``\\b`` line keeps the line breaks."""
+    """Format the epilogue of a command's ``--help``. The ``\\b`` line keeps the line breaks."""
     title = "Example:" if len(commands) == 1 else "Examples:"
     return "\n".join(["\b", title, *(f"  {command}" for command in commands)])
 
@@ -33,7 +33,7 @@ JsonLinesOption: TypeAlias = Annotated[
 
 
 def current_folder() -> Path:
-    """Raises UsageError where it has been removed under the shell."""
+    """Return the current folder. Raises UsageError if it has been deleted."""
     try:
         return Path.cwd()
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""A download on a terminal: how much has come, how fast, how long it takes."""
+"""Show a download's progress, speed and remaining time on a terminal."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def download_bar() -> Iterator[None]:
-    """While entered, downloads of weights draw a bar on stderr, where that is a terminal.
+    """While entered, draw a bar on stderr for downloads of weights, if that is a terminal.
 
-    Ctrl-C then raises KeyboardInterrupt, so that the terminal gets its cursor back.
+    Ctrl-C then raises KeyboardInterrupt, so that the terminal's cursor is restored.
     """
     from imseek.encoders.hub import watched
 
@@ -45,7 +45,7 @@ def download_bar() -> Iterator[None]:
     task = bars.add_task("", total=None)
 
     def show(now: Transfer) -> None:
-        if not bars.live.is_started:  # nothing is drawn where nothing is fetched
+        if not bars.live.is_started:  # draw nothing unless something is downloaded
             bars.start()
         bars.update(task, description=now.file, completed=now.done, total=now.total)
 

@@ -1,4 +1,4 @@
-"""``imseek tune``: vectors that fit the collection better, where that can be shown."""
+"""``imseek tune``: learn an adapter for a collection, and use it if it helps."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def tune(
 def _tune(
     path: Path, source: Any, loss: Any, name: str, seed: int, dry_run: bool, runtime: Runtime
 ) -> tuple[TuneReport, int]:
-    """Learn until that is done, or a signal stops it; returns the exit code too."""
+    """Learn until done or stopped by a signal; also returns the exit code."""
     from imseek import tune as tuning
 
     with StopSignals() as signals, progress_bar() as progress:
@@ -134,7 +134,7 @@ def _switch(path: Path, use: str | None, allow_missing: bool, runtime: Runtime) 
 
 
 def tune_lines(report: TuneReport) -> list[str]:
-    """What a user reads after learning."""
+    """Format a tuning report for the user."""
     parts = (
         f"{report.train:,} to learn, {report.validation:,} to stop by, {report.held_out:,} held out to judge"
     )

@@ -1,4 +1,4 @@
-"""``imseek ui``: pages in a browser."""
+"""``imseek ui``: serve the web interface."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def ui(
     given = None
     if collection is not None:
         chosen = resolved(collection, "as given")
-        imseek.open(chosen.path).close()  # What cannot be opened is told now.
+        imseek.open(chosen.path).close()  # Report an unreadable collection now.
         given = library.Named(served_name(chosen), chosen.path)
     token = os.environ.get(TOKEN_VARIABLE) or own_token(make_home(os.environ))
 

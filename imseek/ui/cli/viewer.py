@@ -1,4 +1,4 @@
-"""Opening a hit in the viewer of the desktop."""
+"""Open a hit in the desktop's viewer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def view(opened: Searchable, hit: Hit) -> None:
-    """Raises ImseekError where the picture has gone, or nothing can show it."""
+    """Open a hit's picture in a viewer. Raises ImseekError if the picture is gone or no viewer starts."""
     from imseek.ui.desktop import viewable
 
     uri = hit.uri or ""

@@ -1,4 +1,4 @@
-"""``imseek watch``: follow folders, and index what changes in them."""
+"""``imseek watch``: watch folders and index their changes."""
 
 from __future__ import annotations
 

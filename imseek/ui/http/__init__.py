@@ -1,1 +1,1 @@
-"""The HTTP service: searches for other programs and machines, thin, on top of the public API (docs/http.md)."""
+"""HTTP service: a thin layer over the public API, for other programs and machines (docs/http.md)."""

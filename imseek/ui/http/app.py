@@ -1,4 +1,4 @@
-"""The application: routes behind the guard, health, metrics."""
+"""The FastAPI application: routes behind the guard, health checks and metrics."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from imseek.ui.http.settings import Settings
 
 
 def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastAPI:
-    """An ASGI application that serves ``settings.collections``."""
+    """Create an ASGI application that serves ``settings.collections``."""
     service = Service(settings, runtime)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for name in service.names:
-            with contextlib.suppress(ImseekError):  # It is told when it is asked for.
+            with contextlib.suppress(ImseekError):  # A request for it reports the error.
                 await asyncio.to_thread(service.get, name)
         yield
         await service.close()
@@ -42,9 +42,9 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
         version=imseek.__version__,
         description="Semantic search over one's own images.",
         lifespan=lifespan,
-        docs_url=None,  # They load scripts from elsewhere.
+        docs_url=None,  # They load scripts from other sites.
         redoc_url=None,
-        # clip-retrieval's client sends no Content-Type; pages of other sites are refused by their Origin.
+        # clip-retrieval's client sends no Content-Type. The Origin check refuses pages of other sites.
         strict_content_type=False,
     )
     app.state.service = service
@@ -102,7 +102,10 @@ class _Metrics:
 
 
 class _Measured:
-    """By route, not by path: ids and names of collections do not become labels."""
+    """Middleware that counts and times requests by route.
+
+    The label is the route, not the path, so that ids and collection names do not become labels.
+    """
 
     def __init__(self, app: ASGIApp, metrics: _Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -123,7 +126,7 @@ class _Measured:
         with self._metrics.running.track_inprogress():
             try:
                 await self._app(scope, receive, watched)
-            except asyncio.CancelledError:  # Its time was over, or the client has gone.
+            except asyncio.CancelledError:  # It timed out, or the client disconnected.
                 status = "cancelled"
                 raise
             finally:

@@ -1,4 +1,4 @@
-"""Concurrent queries go through the encoder and the index together: one call for all that wait, in one thread."""
+"""Batch concurrent queries: one thread sends all that are waiting through encoder and index in one call."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Final, Generic, TypeVar
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-#: Queries in one call at most, and those that may wait.
+#: Maximum number of queries in one call, and of queries waiting.
 TOGETHER: Final = 64
 WAITING: Final = 1024
 
 
 class OverloadedError(Exception):
-    """Too many queries wait already."""
+    """Too many queries are waiting already."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,20 +28,20 @@ class _Waiting(Generic[Q, A]):
 
 
 class Batcher(Generic[Q, A]):
-    """``work`` answers several queries at once; where it raises, each is asked alone, so that only bad ones fail.
+    """Answers queries in batches by ``work``, in a thread of its own that other work cannot block.
 
-    The thread is its own: what else waits for threads does not keep queries waiting.
+    If ``work`` raises, each query of the batch is answered by ``alone``, so that only the bad ones fail.
     """
 
     def __init__(self, work: Callable[[Sequence[Q]], Sequence[A]], alone: Callable[[Q], A]) -> None:
         self._work, self._alone = work, alone
-        self._waiting: dict[_Waiting[Q, A], None] = {}  # In the order in which they came.
+        self._waiting: dict[_Waiting[Q, A], None] = {}  # In order of arrival.
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "queries")
 
     async def ask(self, query: Q) -> A:
-        """Raises OverloadedError, and what the work raises for this query."""
+        """Queue a query and return its answer. Raises OverloadedError, and whatever the work raises for this query."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         if len(self._waiting) >= WAITING:
@@ -52,7 +52,7 @@ class Batcher(Generic[Q, A]):
         try:
             return await one.answer
         finally:
-            self._waiting.pop(one, None)  # Who asked has gone.
+            self._waiting.pop(one, None)  # The caller has gone.
 
     async def close(self) -> None:
         if self._task is not None:
@@ -80,7 +80,7 @@ class Batcher(Generic[Q, A]):
                 _set(batch[0].answer, error=error)
                 return
             for one in batch:
-                if one.answer.done():  # Who asked has gone.
+                if one.answer.done():  # The caller has gone.
                     continue
                 try:
                     _set(one.answer, await loop.run_in_executor(self._thread, self._alone, one.query))

@@ -1,4 +1,4 @@
-"""What routes take and give, as the OpenAPI document shows it."""
+"""Request and response bodies of the routes, as the OpenAPI document shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from imseek.jobs import Job
 from imseek.types import CollectionInfo, Hit, Image, Place, SearchResult, path_json
 
-#: Members of an object, and elements of a list.
+#: Maximum number of members of an object, and of elements of a list.
 MEMBERS: Final = 64
 ELEMENTS: Final = 1000
 
@@ -41,7 +41,7 @@ class Strict(Body):
     @model_validator(mode="before")
     @classmethod
     def _is_small(cls, given: Any) -> Any:
-        """Looked at before the members are: every wrong one of millions would be told of, at a kilobyte each."""
+        """Check sizes before the members are validated: millions of wrong ones would give a kilobyte of errors each."""
         if isinstance(given, dict):
             if len(given) > MEMBERS:
                 raise ValueError(f"an object has at most {MEMBERS} members")
@@ -75,7 +75,7 @@ class Asked(Strict):
     vectors: bool = Field(False, description="Hits carry their vectors.")
 
     def document(self) -> dict[str, Any]:
-        """As :func:`imseek.search.query_json.from_json` reads it."""
+        """Return the query as :func:`imseek.search.query_json.from_json` reads it."""
         given = self.model_dump(by_alias=True, exclude={"vectors"}, exclude_unset=True)
         return {name: value for name, value in given.items() if value is not None}
 
@@ -228,7 +228,7 @@ def _hit(hit: Hit, name: str, places: bool) -> HitBody:
 
 
 def placed(place: Place | None) -> dict[str, Any]:
-    """Members that say where an image lies."""
+    """Return the JSON members for the place of an image."""
     if place is None:
         return {"source_id": None, "uri": None, "path": None}
     return {"source_id": place.source_id, "uri": place.uri, **path_json(place.path)}
@@ -273,7 +273,7 @@ def job(found: Job) -> JobBody:
 
 
 def plain(value: Any) -> Any:
-    """Metadata as JSON has it; bytes as base64."""
+    """Convert metadata to JSON values, bytes to base64."""
     from imseek.ui.cli.jsonout import plain as as_json
 
     if isinstance(value, bytes):

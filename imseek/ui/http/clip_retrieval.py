@@ -1,8 +1,8 @@
-"""The routes of clip-retrieval's back end, so that its client works against this server unchanged.
+"""Routes of clip-retrieval's back end, so that its client works with this server unchanged.
 
-``POST /knn-service``, ``GET /indices-list``, ``POST /metadata``. The client sends no Content-Type, looks at no status,
-and always asks for filters by models that are not here: those are passed over, and named in the header
-``X-Imseek-Ignored``. Items carry what the collection knows of ``image_path``, ``caption`` and ``url``.
+``POST /knn-service``, ``GET /indices-list``, ``POST /metadata``. The client sends no Content-Type, ignores the status,
+and always requests filters by models that this server lacks: they are ignored and named in the header
+``X-Imseek-Ignored``. Items carry ``image_path``, ``caption`` and ``url`` where the collection knows them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Wanted(Body):
 
 
 def _body(kind: type[BaseModel]) -> dict[str, Any]:
-    """For the OpenAPI document, since the body is parsed by hand."""
+    """Return the OpenAPI entry for a request body that the route parses itself."""
     content = {"application/json": {"schema": kind.model_json_schema()}}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -131,7 +131,7 @@ async def metadata(request: Request) -> list[dict[str, Any]]:
 
 
 async def _parsed(request: Request, kind: type[B]) -> B:
-    """The body, whatever its Content-Type says. Raises RequestValidationError."""
+    """Parse the body whatever its Content-Type. Raises RequestValidationError."""
     try:
         return kind.model_validate_json(await request.body())
     except ValidationError as error:
@@ -141,7 +141,7 @@ async def _parsed(request: Request, kind: type[B]) -> B:
 
 
 def _term(asked: Knn) -> Term:
-    """The first of text, picture, URL and vector. Raises QueryError."""
+    """Return the first of text, picture, URL and vector as a term. Raises QueryError."""
     if asked.text:
         return Term(text=asked.text)
     if asked.image:
@@ -168,7 +168,7 @@ def _told(hit: Hit, places: bool) -> dict[str, Any]:
 
 
 async def _picture(served: Served, hit: Hit) -> str | None:
-    """base64 of a JPEG, as the client expects it; None where the picture cannot be read."""
+    """Return a base64 JPEG, as the client expects, or None if the picture cannot be read."""
     try:
         data = await served.threads.read(served.collection.read, hit.image_id)
         return await served.threads.look(_as_jpeg, data, served.limits)

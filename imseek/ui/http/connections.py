@@ -1,7 +1,7 @@
-"""One connection: HTTP/1.1 by h11, whatever else is installed, with a bound on how long it may dawdle.
+"""HTTP/1.1 connections by h11, whatever else is installed, with timeouts for slow clients.
 
-uvicorn waits without end for the head of a request, for the rest of a body that it no longer reads, and for a client
-that does not read its answer: a few hundred such connections, and nobody else gets one.
+uvicorn waits without limit for the head of a request, for the rest of a body that it no longer reads, and for a client
+that does not read its response: a few hundred such connections lock everybody else out.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ from typing import Final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: Seconds for the head of a request, from the connection or from its first byte; and for the rest of a body once the
-#: answer is given.
+#: Seconds for the head of a request, from the connection or from its first byte, and for the rest of a body once the
+#: response is complete.
 HEAD: Final = 10.0
-#: Seconds for an answer that is written to be read.
+#: Seconds for the client to read a response.
 READ: Final = 300.0
-#: Connections at once; from `limit_concurrency` on they are told that there are too many, and beyond this nothing.
+#: Maximum number of connections. Above uvicorn's `limit_concurrency` they get a 503 response, above this they are
+#: aborted.
 MOST: Final = 544
 
 
 class Connection(H11Protocol):
-    """Closed where a request has not begun or ended in time, or its answer is not read."""
+    """A connection that is closed if a request does not begin or end in time, or its response is not read."""
 
     _head: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MOST:  # Each takes a descriptor, of which collections need some.
+        if len(self.connections) > MOST:  # Each takes a file descriptor, and collections need some.
             transport.abort()
         else:
             self._wait()
@@ -69,17 +70,19 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         if (
             self.cycle is not None and not self.cycle.response_complete
-        ):  # Its request has broken off: nobody listens.
+        ):  # The request broke off: nobody is listening.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
-        else:  # An answer has begun already.
+        else:  # A response has begun already.
             self.transport.close()
 
     def _is_answered(self) -> bool:
-        """Whether a body goes on although its answer is given: it is read and thrown away, so that the answer arrives,
-        but not for ever."""
+        """Return whether the body is still arriving although the response is complete.
+
+        It is read and discarded for a limited time, so that the client receives the response.
+        """
         return self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
 
     def _wait(self) -> None:

@@ -1,6 +1,6 @@
-"""What stands before every route: who may ask, from where, how much, how long. Plain ASGI, so that nothing is buffered.
+"""ASGI middleware before all routes: host, origin, token, rate, body size and time. It buffers nothing.
 
-Who passes as a page of ours (``origins``) still needs a token for what changes state.
+A page from an allowed origin (``origins``) still needs a token for requests that change state.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from imseek.ui.http.problems import problem, unexpected
 from imseek.ui.http.settings import Settings, is_loopback
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Routes that change nothing although they are asked with POST.
+#: Routes that change nothing although they use POST.
 ASKING: Final = ("/search", "/similar", "/batch", "/knn-service", "/metadata")
-#: Open without a token wherever the server listens: for what watches over it.
+#: Routes without a token on any address, for monitoring.
 OPEN: Final = frozenset({"/health", "/ready"})
-#: Bodies of the largest size that may be under way at once.
+#: Maximum number of full-sized bodies in memory at once.
 TOGETHER: Final = 16
-#: Characters of a path in the access log.
+#: Maximum number of characters of a path in the access log.
 LONGEST: Final = 1000
-#: In the access log: the client went away before its answer.
+#: Status in the access log if the client disconnected before its response (nginx's).
 GONE: Final = 499
-#: On every answer: it is what its type says, and nothing for pages of other sites.
+#: Headers of every response: browsers trust its type, and pages of other sites cannot embed it.
 _HARDENED: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -41,14 +41,14 @@ _log = logging.getLogger("imseek.access")
 
 
 class Guard:
-    """Host, origin, token, rate, size and time, in this order."""
+    """Checks host, origin, token, rate, size and time, in this order."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
         self._open = is_loopback(settings.host)
         self._origins = Origins(settings.host, settings.hosts, settings.origins)
-        self._held = 0  # Bytes of bodies of requests under way.
+        self._held = 0  # Bytes of bodies of running requests.
         self._rate, self._refused = _Rate(settings.rate), _Rate(settings.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +71,7 @@ class Guard:
             if status == 429:
                 response.headers["Retry-After"] = "1"
             await response(scope, receive, logged)
-        except Exception as error:  # It ends here, so that it is in the access log as well, and told once.
+        except Exception as error:  # Handled here, so that it is in the access log and reported only once.
             response = unexpected(error)
             if not logged.began:
                 await response(scope, receive, logged)
@@ -85,7 +85,7 @@ class Guard:
         client = scope.get("client")
         name = client[0] if client else ""
         if self._needs_token(scope) and not self._has_token(headers):
-            # Counted by itself, so that tokens cannot be tried without end, and who has one is not kept out.
+            # A rate of its own: guessing tokens is limited, and a client with the token is not locked out by others.
             return (
                 (401, "that takes the server's token")
                 if self._refused.allows(name)
@@ -116,14 +116,16 @@ class Guard:
         return hmac.compare_digest(given.strip().encode(), expected.encode())
 
     async def _bounded(self, scope: Scope, receive: Receive, send: _Logged) -> None:
-        """The application, with a bound on what it reads and on how long it takes. It is ended where its client has
-        gone, so that nothing waits or works for nobody."""
+        """Run the application with limits on the bytes it reads and on its time.
+
+        It is cancelled if its client disconnects.
+        """
         headers = Headers(scope=scope)
         deadline = asyncio.timeout(self._settings.seconds)
         whole, read, gone = asyncio.Event(), 0, False
         early: list[Message] = []
         if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
-            early.append(await receive())  # Many routes never ask for a body that is empty.
+            early.append(await receive())  # Many routes never read an empty body.
             whole.set()
 
         def leave() -> None:
@@ -151,7 +153,7 @@ class Guard:
 
         async def watch() -> None:
             await whole.wait()
-            await receive()  # Nothing but that the connection is lost, or the answer complete.
+            await receive()  # Returns only when the connection is lost or the response is complete.
             if not send.ended:
                 leave()
 
@@ -170,7 +172,7 @@ class Guard:
 
 
 class _Rate:
-    """So many requests a second for each client, with a burst of two seconds' worth (a token bucket)."""
+    """Token bucket per client: ``rate`` requests a second, with a burst of two seconds' worth."""
 
     _CLIENTS: Final = 4096
 
@@ -192,7 +194,7 @@ class _Rate:
 
 
 class _Logged:
-    """``send``, which remembers what the access log says: one JSON object a line, without query or token."""
+    """A ``send`` that records a request for the access log: one JSON object per line, without query or token."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope, self._send, self._start = scope, send, time.perf_counter()
@@ -204,7 +206,7 @@ class _Logged:
         return self._status != 0
 
     def give_up(self) -> None:
-        """Whoever asked has gone; the status is the one that nginx has for it."""
+        """Record that the client disconnected, with nginx's status for it."""
         self._status = GONE
 
     async def __call__(self, message: Message) -> None:

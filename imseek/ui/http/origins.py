@@ -1,7 +1,7 @@
-"""Under which names a server may be asked, and by pages of which sites: for HTTP and for the handshake of a WebSocket.
+"""Host and origin checks, for HTTP and for WebSocket handshakes.
 
-Loopback is not a boundary: any page in the user's browser can send requests there. So the name that was asked for must
-be one of ours (DNS rebinding), and a page of another site is refused (cross-site requests).
+Loopback is no security boundary: any page in the user's browser can send requests there. So the requested host name
+must be one of ours (against DNS rebinding), and pages of other sites are refused (against cross-site requests).
 """
 
 from __future__ import annotations
@@ -13,23 +13,26 @@ from typing import Final
 from starlette.datastructures import Headers
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-#: What is bound, and not a name to be asked under.
+#: Addresses to bind to, which are not host names of requests.
 _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - they are told apart, not bound
-#: A name or an address, and a port; no user, nothing after them.
+#: A name or an address and an optional port, without a user or anything after them.
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@\[\]/]+))(?::\d{1,5})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """``host`` is where the server listens, ``hosts`` are further names of it, beside those of this machine's loopback;
-    ``origins`` the sites, beside itself, whose pages may ask."""
+    """The host names and sites from which requests are accepted.
+
+    ``host`` is where the server listens. ``hosts`` are further names of it, beside those of loopback. ``origins`` are
+    the sites, beside the server itself, whose pages may send requests.
+    """
 
     host: str = "127.0.0.1"
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
 
     def refusal(self, headers: Headers) -> tuple[int, str] | None:
-        """A status and what to say to who may not ask; None where nothing is wrong."""
+        """Return the status and message of a refusal, or None if the request is allowed."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_known(_name_of(hosts[0])):
             return 421, "this server is not known under that name"
@@ -50,14 +53,16 @@ class Origins:
 
 
 def _name_of(host: str) -> str | None:
-    """A ``Host`` header without its port; None where it is no such header."""
+    """Return a ``Host`` header without its port, or None if it is malformed."""
     match = _HOST.fullmatch(host.lower())
     return None if match is None else match[1] or match[2]
 
 
 def _is_embedded(headers: Headers) -> bool:
-    """Whether a page of another site loads this as a part of itself, for which browsers send no ``Origin``. A link that
-    is followed is none."""
+    """Return whether a page of another site loads this as a subresource, for which browsers send no ``Origin``.
+
+    Following a link does not count.
+    """
     site = headers.get("sec-fetch-site", "none")
     followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
     return site in ("cross-site", "same-site") and not followed

@@ -1,4 +1,4 @@
-"""Pictures of collections for a Starlette application that is not ours, such as the one that serves the web pages."""
+"""Routes for the pictures of collections, for another Starlette application such as the web UI."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from imseek.ui.http.service import Service
 
 
 def picture_routes(service: Service, pictures: Pictures, prefix: str = "") -> list[Route]:
-    """``GET {prefix}/{collection}/images/{id}``, the bytes as they are, and ``…/thumbnail?side=``; HEAD too.
+    """Return ``GET {prefix}/{collection}/images/{id}``, the original bytes, and ``…/thumbnail?side=``; both answer HEAD
+    too.
 
-    Who may ask is not looked at here: see :class:`imseek.ui.http.origins.Origins`.
+    They do not check who may ask: see :class:`imseek.ui.http.origins.Origins`.
     """
 
     async def whole(request: Request) -> Response:
@@ -45,5 +46,5 @@ def picture_routes(service: Service, pictures: Pictures, prefix: str = "") -> li
 
 
 def _number(given: str) -> int | None:
-    """No longer than any that is stored can be, so that thousands of digits cost nothing."""
+    """Parse a number of at most 18 digits, so that thousands of digits cost nothing. None if it is none."""
     return int(given) if given.isascii() and given.isdecimal() and len(given) <= 18 else None

@@ -1,4 +1,4 @@
-"""Pictures over HTTP: the bytes as they are, with ranges and ETags, and thumbnails that are made once."""
+"""Pictures over HTTP: original bytes with ranges and ETags, and cached thumbnails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imseek.media import Limits, decode, thumbnail
 from imseek.types import SkipReason
 from imseek.ui.http.service import Served
 
-#: The media type of each format that can be indexed.
+#: Media types of the formats that can be indexed.
 _TYPES: Final = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -30,28 +30,31 @@ _TYPES: Final = {
     "SVG": "image/svg+xml",
     "camera raw": "image/x-dcraw",
 }
-#: Formats that a browser opens as a document, with the scripts in it, or does not know: they are sent as downloads. The
-#: policy in the headers of all pictures lets no script run either way.
+#: Formats that a browser opens as a document, with its scripts, or does not know: sent as downloads. The policy in the
+#: headers of all pictures blocks scripts in any case.
 _DOWNLOADS: Final = frozenset({"SVG", "camera raw"})
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
-#: Sides of thumbnails, in pixels.
+#: Sides of thumbnails in pixels.
 SMALLEST: Final = 32
 LARGEST: Final = 1024
 USUAL: Final = 256
-#: Bytes of thumbnails that are kept.
+#: Maximum bytes of cached thumbnails.
 _KEPT: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """``format`` is what its bytes are; ``digest`` is of what it holds, so that it is the ETag."""
+    """The bytes of a picture file.
+
+    ``format`` is detected from them; ``digest`` is their SHA-256 in hex, which serves as the ETag.
+    """
 
     data: bytes
     format: str
     digest: str
 
     def response(self, request: Request) -> Response:
-        """As far as it is asked for: 200, 206, 304 or 416; without a body for HEAD."""
+        """Answer a request with 200, 206, 304 or 416, without a body for HEAD."""
         etag = f'"{self.digest}"'
         headers = {
             "ETag": etag,
@@ -68,7 +71,7 @@ class Picture:
             headers["Content-Disposition"] = "attachment"
         part, status = self.data, 200
         asked = request.headers.get("range")
-        # A range of what has changed since is of no use.
+        # A range of a changed picture is useless.
         if asked is not None and request.headers.get("if-range", etag) == etag:
             bounds = _bounds(asked, len(self.data))
             if bounds == ():
@@ -85,19 +88,19 @@ class Picture:
 
 
 async def original(served: Served, image_id: int) -> Picture:
-    """The picture as it was indexed.
+    """Read the picture as it was indexed.
 
-    It is checked in memory, and what was checked is what is sent: a file that changes meanwhile changes no answer.
+    The bytes sent are those that were checked in memory, so a file that changes meanwhile does not change the response.
     Raises ImageNotFoundError, ContentChangedError, MediaError.
     """
     found = await served.threads.read(served.collection.originals.load, image_id)
-    if found.format not in _TYPES:  # Such as a PSD, which is never indexed.
+    if found.format not in _TYPES:  # For example PSD, which is never indexed.
         raise MediaError(SkipReason.MISSING_CODEC, f"{found.format} is not served")
     return Picture(found.data, found.format, found.sha256.hex())
 
 
 class Pictures:
-    """Thumbnails, kept in memory up to a bound; the least used go first."""
+    """Thumbnails in a bounded LRU cache in memory."""
 
     def __init__(self, pixels: int) -> None:
         self._limits = Limits(max_pixels=pixels)
@@ -105,7 +108,7 @@ class Pictures:
         self._bytes = 0
 
     async def thumbnail(self, served: Served, image_id: int, side: int) -> Picture:
-        """A WebP of what was indexed, also where the file has changed since it was made.
+        """Return a WebP thumbnail of what was indexed, even if the file changed after the thumbnail was made.
 
         Raises ImageNotFoundError, ContentChangedError, MediaError.
         """
@@ -116,7 +119,7 @@ class Pictures:
             return self._kept[key]
         whole = await original(served, image_id)
         picture = await served.threads.look(self._make, whole.data, side)
-        # A picture that nobody saw at indexing may be another one the next time.
+        # A picture that was not read at indexing may be a different one next time.
         if key not in self._kept and whole.digest == place.content_hash.hex():
             self._kept[key] = picture
             self._bytes += len(picture.data)
@@ -136,10 +139,10 @@ def _matches(given: str | None, etag: str) -> bool:
 
 
 def _bounds(asked: str, size: int) -> tuple[int, int] | tuple[()] | None:
-    """The part that a ``Range`` header asks for; () where there is none such, None where it is to be passed over."""
+    """Parse a ``Range`` header: (start, stop), () if it cannot be satisfied, None if it is to be ignored."""
     match = _RANGE.fullmatch(asked.strip())
     if match is None or match.groups() == ("", ""):
-        return None  # Several parts, or another unit: all of it is a proper answer.
+        return None  # Several ranges or another unit: the whole picture is a valid response.
     first, last = match.groups()
     if not first:
         start, stop = max(0, size - int(last)), size

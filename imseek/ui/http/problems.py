@@ -1,4 +1,4 @@
-"""Errors as ``application/problem+json`` (RFC 9457): what was wrong with the request, never where files lie here."""
+"""Errors as ``application/problem+json`` (RFC 9457), without any path of this machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from imseek.ui.http.service import NotServedError
 TYPE: Final = "application/problem+json"
 _log = logging.getLogger("imseek.http")
 
-#: The first that an error is one of decides; their messages speak of the request only. Asked after `_HERE`.
+#: Errors of the request, whose messages may be sent. The first matching class decides, after `_HERE`.
 _TOLD: Final[tuple[tuple[type[ImseekError], int], ...]] = (
     (ExpiredPageError, 410),
     (ImageNotFoundError, 404),
@@ -49,7 +49,7 @@ _TOLD: Final[tuple[tuple[type[ImseekError], int], ...]] = (
     (MediaError, 422),
     (UsageError, 422),
 )
-#: What is wrong here: said without the message, which may hold paths.
+#: Errors of this server, without their messages, which may hold paths.
 _HERE: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
     (CollectionNotFoundError, 404, "the collection has gone from its place"),
     (JobNotFoundError, 404, "no such run in this collection"),
@@ -111,7 +111,7 @@ def of_error(error: ImseekError) -> Response:
 
 
 def unexpected(error: Exception) -> Response:
-    """The message stays here, in the log, under a reference."""
+    """Log an unexpected error under a reference, and answer with the reference only."""
     if (damage := diagnose(error)) is not None:
         return of_error(damage)
     reference = secrets.token_hex(6)
@@ -120,7 +120,7 @@ def unexpected(error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of an application a problem."""
+    """Register handlers that answer every error of the application with a problem."""
 
     async def told(_: Request, error: Exception) -> Response:
         assert isinstance(error, ImseekError)
@@ -134,7 +134,7 @@ def install(app: FastAPI) -> None:
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        # What was sent is not sent back.
+        # The input is not sent back.
         errors = [{"loc": list(one["loc"]), "msg": one["msg"]} for one in error.errors()]
         return problem(422, "the request does not have the form that is asked for", errors=errors)
 
@@ -147,7 +147,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, failed)
 
 
-#: For the OpenAPI document: which problems a route can answer with.
+#: The problems that a route can answer with, for the OpenAPI document.
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {"model": Problem, "content": {TYPE: {}}, "description": HTTPStatus(status).phrase}

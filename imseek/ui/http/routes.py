@@ -1,4 +1,4 @@
-"""Searching, pictures and collections."""
+"""Routes for search, pictures, collections and jobs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ P = ParamSpec("P")
 router = APIRouter()
 
 Limit = Annotated[int, Parameter(ge=1, le=10_000, description="How many hits.")]
-#: Sides of thumbnails, in pixels.
+#: Side of a thumbnail in pixels.
 Side = Annotated[int, Parameter(ge=SMALLEST, le=LARGEST)]
 
 
@@ -47,7 +47,7 @@ async def _answer(service: Service, served: Served, query: Query, *, vectors: bo
 
 
 def _sent(make: Callable[P, BaseModel], *args: P.args, **named: P.kwargs) -> Response:
-    """As JSON. Many hits with vectors take seconds: this is done in a thread."""
+    """Serialise a body to JSON. Run in a thread: many hits with vectors take seconds."""
     return Response(make(*args, **named).model_dump_json(by_alias=True), media_type="application/json")
 
 
@@ -224,7 +224,7 @@ async def start(request: Request, name: str, wanted: bodies.NewJob) -> bodies.Jo
     except (UsageError, MediaError) as error:
         if _shows_places(service_of(request)) or isinstance(error, CollectionNotFoundError):
             raise
-        # Its message is of the run, which may name sources.
+        # The message is about the run and may name sources.
         raise JobError(str(error)) from error
 
 
@@ -240,8 +240,7 @@ async def cancel(request: Request, name: str, job_id: int) -> bodies.JobBody:
 
 
 def check_size(queries: Sequence[tuple[Query, bool]]) -> None:
-    """``queries``, each with whether its hits carry vectors, ask for no more than one answer can hold. Raises
-    UsageError."""
+    """Check that ``queries``, each with whether its hits carry vectors, fit into one answer. Raises UsageError."""
     hits = sum(
         query.limit * (query.per_group if query.group_by else 1) * (VECTOR if vectors else 1)
         for query, vectors in queries
@@ -253,6 +252,6 @@ def check_size(queries: Sequence[tuple[Query, bool]]) -> None:
 
 
 def check_limit(limit: int, most: int) -> None:
-    """Raises UsageError."""
+    """Check the number of hits of one query. Raises UsageError."""
     if limit > most:
         raise UsageError(f"{limit} hits are more than this server gives ({most})")

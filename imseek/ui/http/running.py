@@ -1,4 +1,4 @@
-"""The server process: a socket that is bound before anything is said, uvicorn, and a graceful end."""
+"""Server process: bind a socket, run uvicorn, shut down gracefully."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from imseek.ui.http.app import make_app
 from imseek.ui.http.connections import Connection
 from imseek.ui.http.settings import Settings
 
-#: Seconds that requests under way have, once the end is asked for.
+#: Seconds that running requests have to finish on shutdown.
 GRACE: Final = 10
-#: Connections that wait to be taken; as many are taken in one go, before any that is too much is closed.
+#: Length of the listen queue. As many are accepted at a time before those beyond the maximum are closed.
 BACKLOG: Final = 128
 
 
 def run(settings: Settings, runtime: imseek.Runtime | None, ready: Callable[[str], None]) -> int:
-    """Serve until SIGINT or SIGTERM; ``ready`` is given the address once it is bound. Returns 130 or 143.
+    """Serve until SIGINT or SIGTERM, and return 130 or 143. ``ready`` receives the address once it is bound.
 
-    Raises ImseekError where the address cannot be had.
+    Raises ImseekError if the address cannot be bound.
     """
     listening = bound(settings.host, settings.port)
     port = listening.getsockname()[1]
@@ -40,7 +40,10 @@ def run(settings: Settings, runtime: imseek.Runtime | None, ready: Callable[[str
 
 
 def serve(app: ASGIApp, listening: socket.socket, *, websockets: bool = False) -> int:
-    """An application on a socket that :func:`bound` made, until SIGINT or SIGTERM; 128 and its number."""
+    """Serve an application on a socket from :func:`bound` until SIGINT or SIGTERM.
+
+    Returns 128 plus the signal's number, or 0 without a signal.
+    """
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -63,12 +66,12 @@ def serve(app: ASGIApp, listening: socket.socket, *, websockets: bool = False) -
 
 
 def address(host: str, port: int) -> str:
-    """As a URL."""
+    """Return the URL of a host and port."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class _Server(uvicorn.Server):
-    """Remembers by which signal it was ended, which uvicorn would raise once more."""
+    """A uvicorn server that remembers the signal that ended it instead of raising it again."""
 
     signal = 0
 
@@ -79,7 +82,7 @@ class _Server(uvicorn.Server):
 
 
 def bound(host: str, *ports: int) -> socket.socket:
-    """A socket that listens on the first of ``ports`` that is free. Raises ImseekError where there is none."""
+    """Listen on the first free one of ``ports``. Raises ImseekError if none is free."""
     for port in ports[:-1]:
         with contextlib.suppress(ImseekError):
             return _bound(host, port)
@@ -88,12 +91,12 @@ def bound(host: str, *ports: int) -> socket.socket:
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol by name: asyncio sets TCP_NODELAY where it reads it, without which each answer takes 40 ms.
+    # Named protocol: only then does asyncio set TCP_NODELAY, without which each response takes 40 ms.
     found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
-        found.listen(BACKLOG)  # Who asks from now on waits, and is not refused.
+        found.listen(BACKLOG)  # From now on clients wait instead of being refused.
     except OSError as error:
         found.close()
         raise ImseekError(
@@ -106,7 +109,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _log_to_stderr() -> None:
-    """Access lines are JSON as they stand; the rest says what it is."""
+    """Send logs to standard error: access lines as bare JSON, others with a prefix."""
     for name, form in (("imseek.access", "%(message)s"), ("imseek.http", "imseek: %(message)s")):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""The collections that are served, opened once, with what answers for each of them, and the threads that it takes."""
+"""Collections served over HTTP: each is opened once, with its batcher and thread pools."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from imseek.ui.http.settings import MEBI, Settings
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: What one query may hold. Text towers read some 77 tokens at a time: a book would be read for hours.
+#: Limits of one query. Text towers read some 77 tokens at a time: encoding a book would take hours.
 TERMS: Final = 64
 CHARACTERS: Final = 20_000
-#: A picture of a query, from the web.
+#: Limits for pictures that a query names by URL.
 _FETCH: Final = FetchLimits(max_bytes=32 * MEBI, total=20.0)
 
 _Stamp: TypeAlias = tuple[int, int] | None
@@ -39,8 +39,10 @@ class NotServedError(CollectionNotFoundError):
 
 
 class Threads:
-    """Kinds of work that wait for themselves only: slow disks, so that they do not keep pixels waiting; slow sites, so
-    that they keep nothing else waiting; pixels, so that they do not take all processors."""
+    """Thread pools by kind of work, so that slow disks, slow sites and decoding do not block each other.
+
+    Decoding gets two threads, so that it does not take all processors.
+    """
 
     def __init__(self) -> None:
         self._reading = ThreadPoolExecutor(8, "reading")
@@ -66,7 +68,7 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One collection under its name."""
+    """One served collection with its name."""
 
     name: str
     collection: Collection
@@ -75,9 +77,9 @@ class Served:
     threads: Threads
 
     async def search(self, query: Query, *, vectors: bool = False) -> SearchResult:
-        """Raises as :meth:`imseek.Collection.search`, and OverloadedError."""
+        """Search the collection. Raises as :meth:`imseek.Collection.search`, and OverloadedError."""
         _check_size(query)
-        # Before they take places in the queue: pictures that are none, too large for this server, or slow to come.
+        # Before queueing: rejects invalid or oversized pictures, and waits for slow ones.
         terms, held = [], 0
         for term in query.terms:
             terms.append(await self._with_bytes(term))
@@ -103,7 +105,7 @@ class Served:
 
 
 def _check_size(query: Query) -> None:
-    """Raises QueryError."""
+    """Check the number of terms and of characters. Raises QueryError."""
     if len(query.terms) > TERMS:
         raise QueryError(f"a query to a server has at most {TERMS} terms")
     if any(term.text is not None and len(term.text) > CHARACTERS for term in query.terms):
@@ -111,7 +113,7 @@ def _check_size(query: Query) -> None:
 
 
 class Service:
-    """Opens collections when they are first asked for. Safe to use from several threads."""
+    """Opens collections on first use. Thread-safe."""
 
     def __init__(self, settings: Settings, runtime: imseek.Runtime | None = None) -> None:
         self.settings = settings
@@ -127,15 +129,17 @@ class Service:
         return tuple(self._paths)
 
     def offer(self, name: str, path: Path) -> None:
-        """Serve the collection of that path too, from the next request on; in place of another of that name."""
+        """Serve the collection at that path from the next request on, replacing another of that name."""
         if self._paths.get(name) == path:
             return
         with self._lock:
-            self._paths = {**self._paths, name: path}  # Another dict: who reads the old one is not disturbed.
+            self._paths = {**self._paths, name: path}  # A new dict: concurrent readers keep theirs.
 
     def get(self, name: str | None) -> Served:
-        """The collection of a name, or the first; opened anew where another has taken its place. Raises NotServedError,
-        and as :func:`imseek.open`."""
+        """Return the collection of a name, or the first one; it is reopened if another has replaced it on disk.
+
+        Raises NotServedError, and as :func:`imseek.open`.
+        """
         paths = self._paths
         name = next(iter(paths), "") if name is None else name
         path = paths.get(name)
@@ -144,13 +148,13 @@ class Service:
         with self._lock:
             stamp = _stamp(path)
             before = self._served.get(name)
-            # What has gone may come back, and tells of itself when asked.
+            # A collection that has disappeared may come back, and reports its own error when used.
             if before is not None and before[1] == path and stamp in (None, before[2]):
                 return before[0]
             served = self._opened(name, path)
             self._served[name] = (served, path, stamp)
             if before is not None:
-                self._replaced.append(before[0])  # Requests under way may still ask it.
+                self._replaced.append(before[0])  # Running requests may still use it.
             return served
 
     def _opened(self, name: str, path: Path) -> Served:
@@ -179,7 +183,7 @@ class Service:
 
 
 def _stamp(path: Path) -> _Stamp:
-    """Of the file that is written once, when a collection is created; None where there is none."""
+    """Return inode and mtime of the file that is written once, at creation; None if there is none."""
     try:
         found = (path / layout.COLLECTION).stat()
     except OSError:

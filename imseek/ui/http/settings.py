@@ -1,4 +1,4 @@
-"""What a server is started with."""
+"""Settings of a server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MEBI = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``collections`` are served by name; the first is meant where a request names none.
+    """Settings of a server; ``collections`` are served by name, and the first one is the default.
 
-    ``hosts`` are the names, beside those of this machine's loopback, under which it may be asked (the ``Host`` header),
-    ``origins`` the sites, beside itself, whose pages may ask it. ``token`` is what changes of state, and all requests
-    to an address other than loopback, must carry; without one, neither is served. ``rate`` is requests a second
-    and client (0: any number), ``body`` bytes, ``seconds`` how long a request may take, ``results`` the most hits,
-    ``pixels`` the largest picture that is decoded for a client. ``later``: collections may be offered while
-    it runs, and none is needed at first.
+    ``hosts`` are the names, beside those of loopback, under which it may be asked (the ``Host`` header). ``origins``
+    are the sites, beside itself, whose pages may send requests. Requests that change state, and all requests to an
+    address other than loopback, must carry ``token``; without a token neither is served. ``rate`` is requests per
+    second and client (0: unlimited), ``body`` bytes, ``seconds`` the time limit of a request, ``results`` the maximum
+    number of hits, ``pixels`` the largest picture that is decoded for a client. With ``later``, collections may be
+    added while it runs, and it may start without any.
     """
 
     collections: tuple[tuple[str, Path], ...]
@@ -38,7 +38,7 @@ class Settings:
     later: bool = False
 
     def __post_init__(self) -> None:
-        """Raises UsageError."""
+        """Check the settings. Raises UsageError."""
         if not self.collections and not self.later:
             raise UsageError("no collection to serve")
         names = [name for name, _ in self.collections]

@@ -1,4 +1,4 @@
-"""A map as one page of HTML: ``document`` writes it, ``colouring`` says in which colours."""
+"""A map as one HTML page: ``document`` writes it, ``colouring`` assigns the colours."""
 
 from imseek.ui.map_page.document import MOST_POINTS, page
 

@@ -1,7 +1,7 @@
 "use strict";
-// What is told of one point, beside it.
+// The card beside a point.
 
-/** A line of text. */
+/** Creates a line of text. */
 function line(kind, text) {
   const made = document.createElement("p");
   made.className = kind;
@@ -9,7 +9,7 @@ function line(kind, text) {
   return made;
 }
 
-/** Moves a card next to a point, and keeps it in sight. */
+/** Moves a card next to a point, and keeps it in view. */
 function besidePoint(card, plane, i) {
   const box = card.getBoundingClientRect(), gap = plane.dotSize() / 2 + 10;
   const x = plane.screenX(plane.xs[i]);
@@ -20,7 +20,7 @@ function besidePoint(card, plane, i) {
   card.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
 }
 
-/** The ring around a point. */
+/** Draws the ring around a point. */
 function ring(context, plane, i) {
   context.strokeStyle = getComputedStyle(context.canvas).color;
   context.lineWidth = 2;

@@ -1,4 +1,4 @@
-"""Which colour a value gets: a class of its own, or a place on a scale."""
+"""Colours of the points of a map, by class or on a numeric scale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: Of classes, by how many images they have: legible on white and on black, neighbours in the list far apart.
+#: Colours of classes, most frequent first: legible on white and on black, with neighbours in the list far apart.
 CLASSES: Final = (
     *(
         "#3b7dd8",
@@ -40,13 +40,13 @@ CLASSES: Final = (
         "#cdb04a",
     ),
 )
-#: Of numbers, from low to high: of about the same brightness.
+#: Colour scale from low to high, of about constant brightness.
 SCALE: Final = ("#3f51b5", "#2a78c5", "#1c9bb0", "#2fb37c", "#7cb342", "#c0a01f", "#e07b39", "#d6453d")
 OTHERS: Final = "#8a8a86"
 NONE: Final = "#b5b5b0"
-#: Whole numbers of so few values are classes: numbers of clusters, years, ratings.
+#: Integer columns with at most so many distinct values are classes: cluster numbers, years, ratings.
 _FEW: Final = 64
-#: Labels that a page holds; images of rarer ones are only told to be of others.
+#: Maximum number of labels in a page; rarer ones appear as "others".
 _LABELS: Final = 5_000
 
 UInt8 = npt.NDArray[np.uint8]
@@ -54,9 +54,12 @@ UInt8 = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Colouring:
-    """``shades`` (n,): numbers of ``colours``, or, on a scale, 0 (low) to 254 (high) and 255 (none). ``told`` is what
-    the page's script reads of it, as JSON, and ``values`` (n,) what each image has: numbers (float32), or which of
-    the labels (uint32). None where nothing was asked for."""
+    """Colours of n points.
+
+    ``shades`` (n,) are indices into ``colours``, or, on a scale, 0 (low) to 254 (high) and 255 (no value). ``told`` is
+    the JSON for the page's script, and ``values`` (n,) the value of each image: numbers (float32) or indices of labels
+    (uint32). Both are None without a column.
+    """
 
     shades: UInt8
     colours: tuple[str, ...]
@@ -69,7 +72,7 @@ def plain(n: int) -> Colouring:
 
 
 def coloured(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
-    """By a column of values; ``shown`` makes text harmless."""
+    """Colour points by a column of values; ``shown`` makes text safe to display."""
     kind = column.type
     if pa.types.is_temporal(kind):
         day = pc.divide(pc.cast(pc.day_of_year(column), pa.float64()), 366.0)
@@ -80,7 +83,7 @@ def coloured(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) ->
 
 
 def _below(names: Sequence[str]) -> str:
-    """What all paths begin with, up to a slash; empty where they are none."""
+    """Return the folder that contains all paths, with its slash; empty if there is none or the names are no paths."""
     if len(names) < 2 or not all(name.startswith("/") for name in names):
         return ""
     common = posixpath.commonpath(names)
@@ -146,13 +149,13 @@ def _classed(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) ->
 
 
 def _short(folder: str) -> str:
-    """The last part of a path that ends in a slash."""
+    """Shorten a folder path to its last part."""
     above, _, last = folder.rstrip("/").rpartition("/")
     return f"…/{last}/" if above else folder
 
 
 def coded(numbers: npt.NDArray[Any], kind: str) -> str:
-    """Base64 of little-endian numbers of a NumPy kind."""
+    """Encode numbers as base64 of little-endian values of the NumPy type ``kind``."""
     return base64.b64encode(np.ascontiguousarray(numbers, kind).tobytes()).decode("ascii")
 
 

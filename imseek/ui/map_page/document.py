@@ -1,8 +1,8 @@
-"""The page: points, texts and thumbnails as data, and the script and style of this folder.
+"""The HTML page of a map: points, texts and thumbnails as data, with the script and style of this folder.
 
-It fetches nothing: a policy in it allows pictures in it, and its own script and style by their hashes, and nothing
-else. File names and values come from anywhere: they are data in JSON, without a ``<``, and the script sets them as
-text. What a line of text cannot hold, or what would turn its direction, is escaped.
+The page loads nothing. Its Content-Security-Policy allows embedded pictures, and its own script and style by their
+hashes. File names and values are untrusted: they are JSON without ``<``, which the script sets as text, and control
+characters and marks that change the direction of writing are escaped.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from imseek.showing.words import count, printable, shortened
 from imseek.types import Float32, MapInfo
 from imseek.ui.map_page.colouring import Colouring, coded, coloured, plain
 
-#: Points that a page holds; of more a sample.
+#: Maximum number of points in a page; larger maps are sampled.
 MOST_POINTS: Final = 200_000
-#: Bytes of thumbnails, before base64.
+#: Maximum bytes of thumbnails, before base64.
 MOST_BYTES: Final = 24_000_000
 _DRAWING: Final = ("plane.js", "points.js", "tiles.js", "card.js", "gestures.js", "legend.js")
 
@@ -38,9 +38,10 @@ def page(
     thumbnail: Callable[[int], bytes | None] = lambda _: None,
     colour: str | None = None,
 ) -> Iterator[str]:
-    """The page, in pieces. ``table`` is that of :func:`imseek.maps.table` with ``path`` and the column ``colour``.
+    """Yield the page in pieces. ``table`` comes from :func:`imseek.maps.table`, with ``path`` and the column
+    ``colour``.
 
-    ``pictured`` are rows of it whose thumbnails (WebP, by image id) the page is to hold, the most important first.
+    ``pictured`` are its rows that get thumbnails (WebP, by image id), most important first.
     """
     n = len(table)
     shown = coloured(colour, table.column(colour), _label) if colour is not None else plain(n)
@@ -73,7 +74,7 @@ def page(
     yield '<aside id="legend" aria-label="Legend"></aside>\n' if colour is not None else ""
     yield f'<script type="application/json" id="data">{_json(data)}</script>\n'
     yield f"<script>{script}</script>\n"
-    # Behind the script, so that points are there before the pictures have been read.
+    # After the script, so that points appear before the pictures are parsed.
     yield f'<script type="application/json" id="thumbnails">{_json(thumbnails)}</script>\n</html>\n'
 
 
@@ -103,7 +104,7 @@ def _about(n: int, info: MapInfo, pictures: int, left: int) -> str:
 def _thumbnails(
     pictured: Sequence[int], ids: Sequence[int], thumbnail: Callable[[int], bytes | None]
 ) -> tuple[list[str], list[int], int]:
-    """Base64 of WebP files, the rows that they are of, and how many are left out."""
+    """Return base64 WebP files, their rows, and the number of rows left out."""
     found: list[str] = []
     rows: list[int] = []
     size = 0
@@ -118,7 +119,7 @@ def _thumbnails(
 
 
 def square(table: pa.Table) -> Float32:
-    """(n, 2): coordinates moved and scaled alike, so that all lie between -1 and 1."""
+    """Return coordinates (n, 2) translated and uniformly scaled to -1 … 1."""
     places = np.stack([table.column(name).to_numpy() for name in ("x", "y")], axis=1).astype(np.float64)
     if not len(places):
         return places.astype(np.float32)
@@ -128,12 +129,12 @@ def square(table: pa.Table) -> Float32:
 
 
 def _json(value: Any) -> str:
-    """For a script element: no ``<`` can end it, nor begin a comment in it."""
+    """Encode a value for a script element: without ``<``, it cannot end the element or begin a comment."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def drawing() -> str:
-    """The script that draws and moves a map, for a page or a component that puts its own behind it."""
+    """Return the script that draws and moves a map; a page or component appends its own."""
     return "".join(_file(name) for name in _DRAWING)
 
 

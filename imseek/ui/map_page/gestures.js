@@ -1,10 +1,10 @@
 "use strict";
-// What pointers do: drag to move, pinch and wheel to zoom, click; and, where the page wants it, draw a line around points.
+// Pointer gestures: drag to move, pinch and wheel to zoom, click, and, if the page wants it, draw a line around points.
 
-/** `on.hovered(px, py)`, `on.left()` and `on.clicked(px, py, event)` are told where the pointer is. Where `on.shape`
- * is there and says `"lasso"` or `"box"` of an event, dragging draws: `on.drawn(corners, event)` gets the corners on the
- * screen when it has ended, `on.drawing(corners)` all the time (null: not any more). `on.wheels(event)` may leave the
- * wheel to the page around. */
+/** `on.hovered(px, py)`, `on.left()` and `on.clicked(px, py, event)` report the pointer. If `on.shape` exists and
+ * returns `"lasso"` or `"box"` for an event, dragging draws: `on.drawn(corners, event)` receives the corners on the
+ * screen at the end, `on.drawing(corners)` all the time (null: no longer). `on.wheels(event)` may leave the wheel to
+ * the page around. */
 function addGestures(canvas, plane, on) {
   const pointers = new Map();
   let travelled = 0, shape = null, corners = null;

@@ -1,5 +1,5 @@
 "use strict";
-// What the colours mean: a button for each class, or a scale.
+// The legend of colours: a button for each class, or a scale.
 
 /** Fills `box`; `pick(shade)` is called when a class is clicked, with -1 when it is clicked again. */
 function fillLegend(box, colour, map, pick) {

@@ -1,5 +1,5 @@
-// A map of images as a page by itself; how it is drawn and moved is in the files that plane.js names.
-// Texts come from file names and metadata: they are set as textContent only.
+// A map of images as a page of its own; the files that plane.js names draw and move it. Texts come from file names and
+// metadata: they are set as textContent only.
 (() => {
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
@@ -15,7 +15,7 @@
   const colour = data.colour;
   const values = colour === null ? null
     : colour.kind === "number" ? new Float32Array(bytes(colour.values)) : new Uint32Array(bytes(colour.values));
-  // Of classes: one each, then grey for all others. Of numbers: stops from low to high, then grey for none.
+  // Classes: one colour each, then grey for all others. Numbers: stops from low to high, then grey for no value.
   const colours = data.colours.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255));
   const isRamp = colour !== null && colour.kind === "number";
   const flags = new Uint8Array(n).fill(1);  // 1: shown in full, 0: dimmed
@@ -37,7 +37,7 @@
   let thumbnails = null;  // read when the points have been drawn
   const images = new Map();
 
-  /** A thumbnail by its number; null until it is there. */
+  /** A thumbnail by its number; null until it has loaded. */
   function picture(at) {
     if (thumbnails === null || !thumbnails[at]) return null;
     if (!images.has(at)) {
@@ -76,7 +76,7 @@
     mark();
   }
 
-  /** Draws again what lies over the points. */
+  /** Redraws what lies over the points. */
   function mark() {
     if (!waiting) {
       waiting = true;
@@ -152,7 +152,7 @@
     redraw();
   }
 
-  // So much is left at the borders, of a narrow screen too, that pictures there are seen whole.
+  // Margin at the borders, also of a narrow screen, so that pictures there are fully visible.
   const fit = () => plane.fit(TILE + 8);
 
   // -- what the user does -------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 "use strict";
-// Where points are: a plane that is moved and enlarged, and a grid that finds those near a place. The static page and
-// the component of `imseek ui` are put together from this file, points.js, tiles.js, card.js, gestures.js, legend.js.
+// Positions of points: a plane that is moved and zoomed, and a grid that finds points near a position. The static page
+// and the component of `imseek ui` are built from this file, points.js, tiles.js, card.js, gestures.js and legend.js.
 
 const LARGEST = 4000, SMALLEST = 0.5;
 const CELLS = 256;
 
 /** `xs` and `ys` lie between -1 and 1, y upwards; `flags`: 1 shown in full, 2 paler (beside a selection), 0 dimmed.
- * `changed` is called when what is seen has changed. */
+ * `changed` is called when the view has changed. */
 function makePlane(xs, ys, flags, changed) {
   const n = xs.length;
   const view = { x: 0, y: 0, scale: 1 };  // what is in the middle, and how many times it is enlarged
@@ -34,7 +34,7 @@ function makePlane(xs, ys, flags, changed) {
       changed();
     },
 
-    /** Calls `each` for the points of all cells that meet a square. */
+    /** Calls `each` for the points of all cells that intersect a square. */
     within(left, right, low, high, each) {
       for (let row = cellOf(low); row <= cellOf(high); row++) {
         const first = starts[row * CELLS + cellOf(left)], last = starts[row * CELLS + cellOf(right) + 1];
@@ -42,7 +42,7 @@ function makePlane(xs, ys, flags, changed) {
       }
     },
 
-    /** The point nearest to a place on the screen, -1 where none is near. */
+    /** The point nearest to a position on the screen, -1 if none is near. */
     nearest(px, py) {
       const reach = Math.max(10, plane.dotSize()) / plane.unit(), x = plane.planeX(px), y = plane.planeY(py);
       let best = -1, least = reach * reach;
@@ -53,8 +53,8 @@ function makePlane(xs, ys, flags, changed) {
       return best;
     },
 
-    /** The nearest point to the right (1, 0), above (0, 1) and so on, so far away that one sees the step where there is
-     * such; from the middle where `from` is -1. */
+    /** The nearest point to the right (1, 0), above (0, 1) and so on, if possible far enough away for the step to be
+     * visible; from the middle if `from` is -1. */
     towards(from, right, up) {
       const x = from < 0 ? view.x : xs[from], y = from < 0 ? view.y : ys[from];
       const seen = from < 0 ? 0 : 10 / plane.unit();
@@ -71,14 +71,14 @@ function makePlane(xs, ys, flags, changed) {
       return least < Infinity ? best : close;
     },
 
-    /** Moves no more than it takes to see a point. */
+    /** Moves just far enough to make a point visible. */
     reveal(i) {
       const px = plane.screenX(xs[i]), py = plane.screenY(ys[i]), border = 30;
       const over = (at, side) => Math.min(at - border, 0) || Math.max(at - (side - border), 0);
       plane.moveBy(-over(px, plane.width), -over(py, plane.height));
     },
 
-    /** Moves to where all that is shown in full can be seen; `border` pixels are left free, where there is room. */
+    /** Moves so that all points shown in full are visible, with a margin of `border` pixels if there is room. */
     fit(border) {
       let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];
       for (let i = 0; i < n; i++) {
@@ -98,7 +98,7 @@ function makePlane(xs, ys, flags, changed) {
       changed();
     },
 
-    /** Enlarges by a factor, and what lies at a place of the screen stays there. */
+    /** Zooms by a factor around a position on the screen. */
     zoomBy(factor, px = plane.width / 2, py = plane.height / 2) {
       const x = plane.planeX(px), y = plane.planeY(py);
       plane.zoomTo(view.scale * factor);

@@ -1,6 +1,6 @@
 "use strict";
-// Drawing points: in one vertex buffer with WebGL2, or as squares on a 2-D canvas where that is missing.
-// `map` is a plane (plane.js) with `shades` (one a point), `colours` (triples from 0 to 1) and `isRamp`.
+// Draws points: in one vertex buffer with WebGL2, or as squares on a 2-D canvas without it. `map` is a plane (plane.js)
+// with `shades` (one per point), `colours` (triples from 0 to 1) and `isRamp`.
 
 const VERTEX = `#version 300 es
   in vec2 place; in float shade; in float flag;
@@ -16,7 +16,7 @@ const VERTEX = `#version 300 es
       found = colours[min(int(shade + 0.5), count - 1)];
     }
     tint = vec4(found, flag > 1.5 ? 0.22 : flag > 0.5 ? 0.85 : 0.07);
-    // Before others: what is shown in full, the high end of a scale, and colours before grey.
+    // In front: points shown in full, the high end of a scale, and colours before grey.
     float grey = ramp ? (shade > 254.5 ? 0.3 : 0.0) : (count > 2 && shade + 2.5 > float(count) ? 0.3 : 0.0);
     float depth = (flag > 0.5 && flag < 1.5 ? -0.5 : 0.0) + grey - (ramp ? shade / 1000.0 : 0.0);
     gl_Position = vec4((place - middle) * scale, depth, 1.0);
@@ -34,7 +34,7 @@ const FRAGMENT = `#version 300 es
 
 const STEPS = 16;  // 12 bytes each: WebGL allows 255 from one point to the next
 
-/** The colour of a shade, for CSS. */
+/** The CSS colour of a shade. */
 function cssColour(map, shade) {
   const last = map.colours.length - 1;
   let [from, to, part] = [Math.min(shade, last), Math.min(shade, last), 0];
@@ -47,7 +47,7 @@ function cssColour(map, shade) {
   return `rgb(${mixed.join(" ")})`;
 }
 
-/** Draws with WebGL2; null where that is missing. `lost` is called when the system takes it away. */
+/** Draws with WebGL2; null without it. `lost` is called when the system revokes it. */
 function shadedPoints(map, canvas, lost) {
   const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
   if (!gl) return null;
@@ -79,7 +79,7 @@ function shadedPoints(map, canvas, lost) {
   gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   canvas.addEventListener("webglcontextlost", lost);
   return {
-    /** Shades, colours and flags are others. */
+    /** Uploads changed shades, colours and flags. */
     changed() {
       gl.uniform3fv(colours, new Float32Array(map.colours.flat()));
       gl.uniform1i(count, map.colours.length);
@@ -90,7 +90,7 @@ function shadedPoints(map, canvas, lost) {
       }
       gl.bufferData(gl.ARRAY_BUFFER, raw, gl.DYNAMIC_DRAW);
     },
-    /** All of them, or, while the map is moved where that takes long, one of so many. */
+    /** Draws all points, or, while a large map is moving, a fraction of them. */
     points(step = 1) {
       for (const [where, size, kind, at] of attributes) {
         gl.vertexAttribPointer(where, size, kind, false, 12 * step, at);
@@ -104,7 +104,8 @@ function shadedPoints(map, canvas, lost) {
       gl.uniform1f(dot, map.dotSize() * map.ratio);
       gl.drawArrays(gl.POINTS, 0, Math.floor(map.count / step));
     },
-    /** How large a step has to be so that a picture takes at most so many milliseconds, told from a part of them. */
+    /** The step between points drawn such that a frame takes at most so many milliseconds, estimated from a part of
+     * them. */
     step(most) {
       const pixel = new Uint8Array(4);
       let began = 0;

@@ -3,13 +3,13 @@
 
 const TILE = 60;  // pixels from one picture to the next, at least
 
-/** `pictured` are points, the most representative first; `picture(at)` is the image of one of them, null until it is
- * there; `css(i)` the colour of a point. */
+/** `pictured` are points, the most representative first; `picture(at)` is the image of one of them, null until it has
+ * loaded; `css(i)` the colour of a point. */
 function makeTiles(plane, pictured, picture, css) {
   let picked = [], pickedAt = -1;  // numbers of pictures that are shown, and at which scale
   let drawn = [];  // [left, top, width, height, point]
 
-  /** Those that are not too near to one before: the same wherever the map is moved. */
+  /** The points not too near to an earlier one: the same ones wherever the map is moved. */
   function pick() {
     const apart = TILE / plane.unit(), cells = new Map();
     const key = (column, row) => column * 65_536 + row;
@@ -30,7 +30,7 @@ function makeTiles(plane, pictured, picture, css) {
   }
 
   return {
-    /** Picks anew at the next drawing: other points are shown in full. */
+    /** Picks again at the next drawing, since other points are shown in full. */
     again() { pickedAt = -1; },
 
     clear() { drawn = []; },
@@ -53,7 +53,7 @@ function makeTiles(plane, pictured, picture, css) {
       }
     },
 
-    /** The point whose picture is at a place on the screen, -1 where none is. */
+    /** The point whose picture is at a position on the screen, -1 if there is none. */
     under(px, py) {
       const found = drawn.find(([left, top, w, h]) => px >= left && py >= top && px <= left + w && py <= top + h);
       return found === undefined ? -1 : found[4];

@@ -1,6 +1,6 @@
-"""`imseek browse`: a box for words, and what they find, as thumbnails that keys walk over.
+"""`imseek browse`: a search box, and a grid of thumbnails that keys move over.
 
-Searches and pictures come from threads; what comes late for a question that is no longer asked is dropped.
+Searches and pictures load in threads. Results of an outdated query are dropped.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from imseek.ui.terminal.looking import Found, Key, Window, Wish, facts_of, key_o
 from imseek.ui.terminal.panels import Keys, Large, WriteTo
 from imseek.ui.terminal.tiles import Tile, Tiles
 
-#: Of thumbnails and of a large picture, in pixels.
+#: Sides of a thumbnail and of a large picture, in pixels.
 _SIDE: Final = 320
 _LARGE: Final = 1024
-#: Seconds until a screen that is shown again has been drawn.
+#: Seconds until a screen that was covered has been redrawn.
 _SETTLED: Final = 0.1
-#: Thumbnails that are kept.
+#: Maximum number of cached thumbnails.
 _KEPT: Final = 400
 
-#: Opens a hit in a viewer; writes lines to a new file. Both raise ImseekError and OSError.
+#: Callbacks that open a hit in a viewer, and write lines to a new file. Both raise ImseekError and OSError.
 View = Callable[[Hit], None]
 Write = Callable[[Path, Sequence[str]], None]
 
 
 class Browse(App[list[Hit]]):
-    """Ends with the hits that were selected."""
+    """The application; it returns the selected hits."""
 
     TITLE = "imseek"
     ENABLE_COMMAND_PALETTE = False
@@ -63,10 +63,10 @@ class Browse(App[list[Hit]]):
         self._write = write
         self.found = Found()
         self.window = Window(1, 1)
-        #: By picture: encoded, or why there is none. The oldest go first.
+        #: Encoded thumbnails, or the reasons why there is none, by image. The oldest are dropped first.
         self._thumbs: OrderedDict[Key, bytes | str] = OrderedDict()
         self._pictures: Pictures | None = None
-        #: Counts questions, so that late answers are known.
+        #: Number of the current query, by which late results are recognised.
         self._asked = 0
         self._searching = False
 
@@ -90,7 +90,7 @@ class Browse(App[list[Hit]]):
     # -- asking ------------------------------------------------------------------------------------------
 
     def ask(self, wish: Wish) -> None:
-        """Search for something else. What is wrong with it is said in place, and the hits stay."""
+        """Start a new search. An error is shown in the status line, and the hits stay."""
         try:
             query = wish.query()
         except ImseekError as error:
@@ -112,7 +112,7 @@ class Browse(App[list[Hit]]):
     def _find(self, query: Query, wish: Wish, asked: int, further: bool) -> None:
         try:
             result: SearchResult | Exception = self._opened.search(query)
-        except Exception as error:  # whatever it is, it is said in place, and the keys go on
+        except Exception as error:  # Shown in the status line: the application goes on.
             result = error
         self.call_from_thread(self._take, result, wish, asked, further)
 
@@ -125,7 +125,7 @@ class Browse(App[list[Hit]]):
                 self.found.next_page = None
             self._fail(result)
             return
-        self._wish = wish  # Now, so that what cannot be asked is not refined.
+        self._wish = wish  # Only now, so that a query that failed is not refined.
         self._pictures = result.pictures
         self.found.take(result, further=further)
         if not further:
@@ -157,7 +157,7 @@ class Browse(App[list[Hit]]):
         tile.show(at, hit, picture, here=at == self.window.cursor, chosen=chosen)
 
     def _refresh(self) -> None:
-        """Draw what is there, and send for what is missing."""
+        """Draw the visible hits, and load missing thumbnails and the next page."""
         shown = self.window.shown
         self._draw()
         ahead = self.found.hits[shown.start : shown.stop + len(shown)]
@@ -176,8 +176,11 @@ class Browse(App[list[Hit]]):
                 self._search(query, self._wish, further=True)
 
     def _cover(self, panel: Screen[Any], back: Callable[[Any], None] | None = None) -> None:
-        """Put something over the grid. Sixels lie on the screen, not in its cells: meanwhile there are none below, so
-        that the grid is drawn as text when it comes back, and then the pictures over it."""
+        """Put a screen over the grid.
+
+        Sixels lie on the terminal's screen, not in its cells. So the grid is drawn without pictures while it is
+        covered, and again as text when it comes back, before the pictures.
+        """
 
         def uncovered(result: Any) -> None:
             if back is not None:
@@ -196,7 +199,7 @@ class Browse(App[list[Hit]]):
     def _load(
         self, pictures: Pictures, hits: Sequence[Hit], side: int, take: Callable[[Key, bytes | str], None]
     ) -> None:
-        """In a thread: pictures, one after the other, until there are others to look for."""
+        """Load pictures one after the other, in a thread, until the worker is cancelled."""
         from imseek.media.thumbnails import fit, png
 
         worker: Worker[Any] = get_current_worker()
@@ -231,7 +234,7 @@ class Browse(App[list[Hit]]):
         self._say(f"{str(error) or type(error).__name__}{hint}", error=True)
 
     def _tell(self) -> None:
-        """Where we are, in the line below the words."""
+        """Show position, feedback and selection in the status line."""
         if not self.found.hits:
             self._say("nothing found" if self._asked else "")
             return
@@ -262,7 +265,7 @@ class Browse(App[list[Hit]]):
         self._go(self.window.cursor + by)
 
     def action_row(self, by: int) -> None:
-        """By rows; what would leave the list stays in its column."""
+        """Move by rows. At the end of the list, the cursor stays in its column."""
         cursor = self.window.cursor + by * self.window.columns
         if 0 <= cursor < len(self.found.hits) or by > 0:
             self._go(cursor)

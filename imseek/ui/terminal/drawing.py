@@ -1,4 +1,7 @@
-"""Pictures as what terminals draw. Each begins where the cursor is; where it ends, terminals do not agree."""
+"""Pictures as terminal output.
+
+A picture begins at the cursor; terminals disagree on where the cursor is afterwards.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +23,21 @@ _CHUNK = 4096
 
 
 def drawn(pixels: Pixels, way: Way, box: tuple[int, int], cell: tuple[int, int]) -> str:
-    """A picture in at most ``box`` (columns, lines) of cells of so many pixels."""
+    """Encode a picture as escape sequences, in at most ``box`` (columns, lines) of ``cell`` (width, height) pixels."""
     picture = fit(pixels, box[0] * cell[0], box[1] * cell[1])
     if way == "sixel":
         return sixels(picture)
     data = png(picture)
     if way == "kitty":
         return "".join(_kitty(data))
-    # In cells: its pixels are not those of the screen where these are small.
+    # In cells: on dense screens, its pixels are not those of the screen.
     size = f"width={math.ceil(picture.width / cell[0])};height={math.ceil(picture.height / cell[1])}"
     coded = base64.b64encode(data).decode("ascii")
     return f"\x1b]1337;File=inline=1;size={len(data)};{size};preserveAspectRatio=1:{coded}\x07"
 
 
 def _kitty(data: bytes) -> Iterator[str]:
-    """PNG in pieces of 4,096 characters, shown at once; q=2: no answer, C=1: the cursor stays."""
+    """Yield kitty sequences of 4,096 base64 characters that show a PNG. q=2: no reply, C=1: the cursor stays."""
     coded = base64.b64encode(data).decode("ascii")
     for start in range(0, len(coded), _CHUNK):
         more = int(start + _CHUNK < len(coded))
@@ -43,7 +46,7 @@ def _kitty(data: bytes) -> Iterator[str]:
 
 
 def blocks(pixels: Pixels, box: tuple[int, int]) -> list[list[Segment]]:
-    """Lines of characters, the upper half of each in one colour and the lower in another."""
+    """Render a picture as lines of half blocks, two pixels per character."""
     import numpy as np
     from rich.color import Color
     from rich.segment import Segment

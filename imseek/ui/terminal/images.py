@@ -1,4 +1,4 @@
-"""Pictures as widgets: by the terminal's own means where it has some, else as coloured characters."""
+"""Widgets that show a picture: by the terminal's graphics protocol if it has one, else as coloured characters."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from imseek.ui.terminal.drawing import blocks
 
 
 def image_widget() -> Widget:
-    """What it shows is its ``image``, an open file or None.
+    """Create a widget that shows its ``image``, an open file or None.
 
-    textual_image has asked the terminal when it was imported. Where the result of `browse` is piped elsewhere, it finds
-    no terminal at standard output, which its sequences would go to: then characters do.
+    textual_image queried the terminal when it was imported. If the output of `browse` is piped, it finds no terminal at
+    standard output, where its sequences would go, so characters are used.
     """
     if renderable.Image in (renderable.TGPImage, renderable.SixelImage):
         made: Widget = widget.Image(classes="image")
@@ -26,7 +26,7 @@ def image_widget() -> Widget:
 
 
 def put(picture: bytes | str | None, image: Widget, words: Static) -> None:
-    """A picture into its place, encoded; or, in the place of it, why there is none. None: not yet."""
+    """Show an encoded picture, or in its place the reason why there is none, or "…" for None (not loaded yet)."""
     image.display = isinstance(picture, bytes)
     words.display = not image.display
     if isinstance(picture, bytes):
@@ -36,7 +36,7 @@ def put(picture: bytes | str | None, image: Widget, words: Static) -> None:
 
 
 class Blocks(Widget):
-    """A picture in the middle of what room there is, two pixels to a character."""
+    """A picture in half blocks, two pixels per character, centred in the widget."""
 
     DEFAULT_CSS = "Blocks { width: 100%; height: 100%; }"
 

@@ -1,4 +1,4 @@
-"""What somebody who looks around has asked, found and chosen: all of `imseek browse` but what is on the screen."""
+"""State of `imseek browse`, apart from the screen: query, results, selection and scroll position."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from imseek.search.query import By, Query, Term
 from imseek.search.term_parser import parse
 from imseek.types import Hit, SearchResult
 
-#: Hits that are asked for at once.
+#: Hits per page.
 PAGE: Final = 60
-#: Between terms, in one line of words.
+#: Separator of terms in one line.
 AND: Final = " + "
 
-#: A picture, by the UUID of its collection and its id.
+#: An image, by the UUID of its collection and its id.
 Key: TypeAlias = tuple[str, int]
 
 
@@ -24,13 +24,13 @@ def key_of(hit: Hit) -> Key:
 
 
 def terms_of(line: str) -> tuple[Term, ...]:
-    """``a red car + ./night.jpg``: terms as :mod:`imseek.search.term_parser` reads them. Raises QueryError."""
+    """Parse ``a red car + ./night.jpg`` to terms, by :mod:`imseek.search.term_parser`. Raises QueryError."""
     return tuple(parse(part.strip()) for part in line.split(AND) if part.strip())
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked: the line, and the hits that were right or wrong."""
+    """The current query: the line as typed, filters, and hits marked as right or wrong."""
 
     line: str = ""
     more: tuple[int, ...] = ()
@@ -39,7 +39,7 @@ class Wish:
     by: By = "image"
 
     def liking(self, image_id: int, *, wrong: bool = False) -> Wish:
-        """The same, and more like this one, or less. Saying it again takes it back."""
+        """Return the query with feedback on an image toggled: more like it, or less with ``wrong``."""
         chosen, other = (self.less, self.more) if wrong else (self.more, self.less)
         others = tuple(one for one in other if one != image_id)
         without = tuple(one for one in chosen if one != image_id)
@@ -47,7 +47,7 @@ class Wish:
         return replace(self, more=others, less=chosen) if wrong else replace(self, more=chosen, less=others)
 
     def query(self, page: str | None = None) -> Query | None:
-        """None where nothing is asked. Raises QueryError."""
+        """Return the query of a page of hits, None without terms. Raises QueryError."""
         terms = terms_of(self.line)
         if not terms:
             return None
@@ -56,7 +56,7 @@ class Wish:
 
 @dataclass(slots=True)
 class Found:
-    """The hits so far, and those that were chosen out of these and earlier ones, in that order."""
+    """The hits loaded so far, and the selected ones in order of selection, also from earlier searches."""
 
     hits: list[Hit] = field(default_factory=list)
     next_page: str | None = None
@@ -65,7 +65,7 @@ class Found:
     chosen: dict[Key, Hit] = field(default_factory=dict)
 
     def take(self, result: SearchResult, *, further: bool) -> None:
-        """An answer: the hits after these, or others."""
+        """Append a further page of hits, or replace the hits by a new result."""
         if not further:
             self.hits.clear()
             self.notes = result.notes
@@ -78,13 +78,13 @@ class Found:
             self.chosen[key_of(hit)] = hit
 
     def wants_more(self, last: int) -> bool:
-        """Whether the next page is due, where the hit at ``last`` is the last one to be seen."""
+        """Return whether the next page is due when the hit at ``last`` is the last visible one."""
         return self.next_page is not None and last >= len(self.hits) - PAGE // 2
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What of a long list is on the screen: ``rows`` of ``columns`` hits, from the row ``top``; ``cursor`` is one."""
+    """The visible part of a list: ``rows`` of ``columns`` hits from row ``top``, with the ``cursor`` on one of them."""
 
     columns: int
     rows: int
@@ -97,7 +97,7 @@ class Window:
         return range(start, start + self.rows * self.columns)
 
     def at(self, cursor: int, count: int) -> Window:
-        """With the cursor there, or as near as ``count`` hits allow, and scrolled as little as that takes."""
+        """Return the window with the cursor there, limited to ``count`` hits, scrolled as little as possible."""
         cursor = max(0, min(cursor, count - 1))
         row = cursor // self.columns
         top = min(max(self.top, row - self.rows + 1), row)
@@ -108,7 +108,7 @@ class Window:
 
 
 def facts_of(hit: Hit, most: int = 40) -> list[tuple[str, str]]:
-    """What is known of a hit, by name: its score, its place, its metadata without what is empty."""
+    """Return name and text of what is known about a hit: score, place, and metadata that is not empty."""
     from imseek.types import display_path
 
     facts = [("score", f"{hit.score:.4f}"), ("id", str(hit.image_id))]
@@ -130,5 +130,5 @@ def _line(text: str, most: int = 400) -> str:
 
 
 def paths_of(hits: Sequence[Hit]) -> list[str]:
-    """As printable lines; what lies nowhere is left out."""
+    """Return the paths of hits as printable lines, without hits that have no place."""
     return [hit.place.display for hit in hits if hit.place is not None]

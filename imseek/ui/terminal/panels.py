@@ -1,4 +1,4 @@
-"""What lies over the grid for a while: one picture, the keys, and where to write paths."""
+"""Screens over the grid: one large picture, the keys, and a prompt for a file name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imseek.ui.terminal.images import image_widget, put
 
 
 class Large(ModalScreen[None]):
-    """One picture, as large as there is room, with what is known of it. The keys of the grid work here too."""
+    """One picture as large as possible, with its metadata. The keys of the grid work here too."""
 
     DEFAULT_CSS = """
     Large { background: $background; }
@@ -55,7 +55,7 @@ class Large(ModalScreen[None]):
         panel.scroll_home(animate=False)
 
     def show_picture(self, picture: bytes | str | None) -> None:
-        """Encoded, or in words why there is none; None: not yet."""
+        """Show an encoded picture, the reason why there is none, or None (not loaded yet)."""
         put(picture, self._image, self.query_one("#said", Static))
 
     def action_close(self) -> None:
@@ -94,7 +94,7 @@ q           end"""
 
 
 class WriteTo(ModalScreen[str | None]):
-    """Asks for the name of a file."""
+    """Prompts for the name of a file."""
 
     DEFAULT_CSS = """
     WriteTo { align: center middle; }

@@ -1,4 +1,4 @@
-"""A ranking with its thumbnails, printed: a few side by side, each with its number, score and name below."""
+"""Print a ranking as rows of thumbnails, each with its number, score and name below."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from imseek.types import Hit, Pixels, ReadPicture
 from imseek.ui.terminal.drawing import blocks, drawn
 from imseek.ui.terminal.screens import Screen
 
-#: So many of the hits.
+#: Maximum number of hits shown.
 MOST: Final = 100
-#: Of a tile, in characters, about: the picture, the space to the next one, the two lines below.
+#: Approximate size of a tile in characters: picture, gap to the next one, two lines below.
 _WIDTH: Final = 24
 _LINES: Final = 10
 _GAP: Final = 2
@@ -31,7 +31,7 @@ _Picture = Pixels | str
 
 
 def print_preview(hits: Sequence[Hit], names: Sequence[str], read: ReadPicture, screen: Screen) -> None:
-    """The first hits, as pictures; ``names`` are what stands below. ``screen`` has a way to draw them."""
+    """Print the first hits as pictures with ``names`` below. ``screen`` must be able to draw them."""
     across = max(1, round((screen.columns + _GAP) / (_WIDTH + _GAP)))
     width = max(4, (screen.columns + _GAP) // across - _GAP)
     lines = max(2, min(_LINES, screen.lines - _BELOW - 2))
@@ -66,7 +66,7 @@ def _label(number: int, hit: Hit, name: str, width: int) -> tuple[str, str]:
 def _drawn(
     tiles: Sequence[_Picture], labels: Sequence[tuple[str, str]], box: tuple[int, int], screen: Screen
 ) -> Iterator[str]:
-    """First the lines, so that nothing scrolls any more; then the pictures above them."""
+    """Yield a row of tiles: first the lines, so that nothing scrolls afterwards, then the pictures above them."""
     assert screen.way is not None
     gap = " " * _GAP
     reasons = [tile if isinstance(tile, str) else "" for tile in tiles]

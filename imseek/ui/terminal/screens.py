@@ -1,7 +1,7 @@
-"""What the terminal can draw, found by asking it.
+"""Detect what the terminal can draw.
 
-One message asks for all that we want to know, and ends with a question that every terminal answers: what has not been
-answered before that will never be.
+One message asks all questions and ends with one that every terminal answers: whatever has not been answered by then
+never will be.
 """
 
 from __future__ import annotations
@@ -16,30 +16,32 @@ import tty
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-#: How pictures are drawn. *kitty* and *iterm* are these terminals' own protocols, which others speak too; *blocks* are
-#: characters of two colours each.
+#: How pictures are drawn. *kitty* and *iterm* are the protocols of these terminals, which others support too; *blocks*
+#: are characters of two colours each.
 Way: TypeAlias = Literal["kitty", "iterm", "sixel", "blocks"]
 
-#: Kitty's graphics? Which terminal? How large is a cell? What are you (DA1)?
+#: Queries: kitty graphics; name of the terminal, size of a cell, device attributes (DA1).
 _KITTY: Final = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _OTHERS: Final = "\x1b[>0q\x1b[16t\x1b[c"
 _DA1: Final = re.compile(r"\x1b\[\?([0-9;]*)c")
 _CELL: Final = re.compile(r"\x1b\[6;([0-9]{1,4});([0-9]{1,4})t")
 _NAME: Final = re.compile(r"\x1bP>\|([^\x1b]*)\x1b\\")
-#: Terminals that speak iTerm2's protocol, by how their names begin.
+#: Prefixes of the names of terminals that support iTerm2's protocol.
 _ITERM: Final = ("iTerm2", "WezTerm", "mintty")
-#: Seconds until a terminal that says nothing counts as one that cannot do anything.
+#: Seconds to wait for answers.
 _PATIENCE: Final = 1.0
-#: Of a cell, in pixels, where nobody knows: that of the VT340.
+#: Default size of a cell in pixels, that of the VT340.
 _USUAL: Final = (10, 20)
-#: Nobody has larger ones: what says so is no answer.
+#: Maximum size of a cell; larger answers are ignored.
 _LARGEST: Final = (100, 200)
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """How pictures can be drawn on standard output; ``cell`` is (width, height) of a character in pixels. ``way`` is
-    None where they cannot, and ``reason`` says why."""
+    """What standard output can draw. ``cell`` is (width, height) of a character in pixels.
+
+    ``way`` is None if pictures cannot be drawn, and ``reason`` says why.
+    """
 
     way: Way | None
     columns: int
@@ -49,10 +51,10 @@ class Screen:
 
 
 def screen() -> Screen:
-    """Asks the terminal once, if standard output is one."""
+    """Detect the capabilities of standard output, by one query if it is a terminal."""
     columns, lines = _size()
     if not sys.stdout.isatty():
-        if os.environ.get("FORCE_COLOR"):  # such as for `less -R`
+        if os.environ.get("FORCE_COLOR"):  # For example with `less -R`.
             return _with_blocks(columns, lines)
         return Screen(None, columns, lines, reason="standard output is no terminal")
     if os.environ.get("TERM", "dumb") == "dumb":
@@ -71,7 +73,7 @@ def screen() -> Screen:
 
 
 def _with_blocks(columns: int, lines: int) -> Screen:
-    """Whether it has colours is told by the environment (TERM, COLORTERM, NO_COLOR), as Rich reads it."""
+    """Fall back to block characters if Rich detects colours (TERM, COLORTERM, NO_COLOR) and the encoding has them."""
     from rich.console import Console
 
     console = Console(file=sys.stdout)
@@ -85,19 +87,19 @@ def _with_blocks(columns: int, lines: int) -> Screen:
 
 
 def _ask(descriptor: int) -> str:
-    """What the terminal answers, without what it answers to nobody; "" where it cannot be asked."""
+    """Return the terminal's answers, "" if it cannot be queried."""
     try:
         terminal = os.open(os.ttyname(descriptor), os.O_RDWR | os.O_NOCTTY)
     except OSError:
         return ""
     try:
         if os.tcgetpgrp(terminal) != os.getpgrp():
-            return ""  # In the background: asking would stop us.
+            return ""  # In the background: a query would stop the process.
         before = termios.tcgetattr(terminal)
     except (OSError, termios.error):
         os.close(terminal)
         return ""
-    # A terminal inside another takes the first question for a title, and answers for itself.
+    # A terminal multiplexer takes the kitty query for a title, and answers for itself.
     inside = "TMUX" in os.environ or os.environ.get("TERM", "").startswith(("screen", "tmux"))
     try:
         sys.stdout.flush()
@@ -112,7 +114,7 @@ def _ask(descriptor: int) -> str:
         return ""
     finally:
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)
-        # Those that do not know the questions may have shown them.
+        # Terminals that do not know a query may have printed it.
         os.write(terminal, b"\r\x1b[K")
         os.close(terminal)
 

@@ -1,4 +1,4 @@
-"""The grid of thumbnails: as many tiles as there is room for, whatever the number of hits."""
+"""The grid of thumbnails: as many tiles as fit on the screen, whatever the number of hits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from imseek.showing.pictures import name_of
 from imseek.types import Hit
 from imseek.ui.terminal.images import image_widget, put
 
-#: Of a tile with its border, in characters, at least; the picture has all but the border and two lines.
+#: Minimum size of a tile with its border, in characters; the picture gets all but the border and two lines.
 WIDTH: Final = 26
 HEIGHT: Final = 13
 
 
 class Tile(Container):
-    """A hit: its picture, number, score, and name."""
+    """One hit: its picture, number, score and name."""
 
     DEFAULT_CSS = """
     Tile { height: 100%; border: round transparent; layout: vertical; }
@@ -61,7 +61,7 @@ class Tile(Container):
     def show(
         self, at: int, hit: Hit | None, picture: bytes | str | None, *, here: bool, chosen: bool
     ) -> None:
-        """``picture`` is encoded, or in words why there is none; None: not yet."""
+        """Show a hit; ``picture`` is encoded, the reason why there is none, or None (not loaded yet)."""
         self.at = at
         self.set_class(hit is None, "-empty")
         self.set_class(here, "-here")
@@ -82,8 +82,7 @@ class Tile(Container):
 
 
 class Tiles(Container, can_focus=True):
-    """Tiles in rows, and the keys that count while they have the focus. The application tells what each of them shows,
-    by ``show``."""
+    """Tiles in rows, with the key bindings of the grid. The application fills each tile by ``show``."""
 
     DEFAULT_CSS = """
     Tiles { layout: grid; grid-gutter: 0 1; overflow: hidden; }
@@ -111,7 +110,7 @@ class Tiles(Container, can_focus=True):
     ]
 
     class Fits(Message):
-        """There is room for so many."""
+        """Reports how many columns and rows fit."""
 
         def __init__(self, columns: int, rows: int) -> None:
             super().__init__()

@@ -1,1 +1,1 @@
-"""`imseek ui`: pages in a browser, on top of the public API. The only importer of Streamlit."""
+"""`imseek ui`: web pages on top of the public API. The only importer of Streamlit."""

@@ -1,4 +1,4 @@
-"""What the large view of a picture says about it, as data for its script, which shows all of it as text."""
+"""Details of an image for the large view, as data that the script shows as text."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from imseek.showing.words import printable, size
 from imseek.types import Image, Place, SourceInfo, display_path
 from imseek.ui.web.plain import one_line
 
-#: Formats that every browser of today shows as they are stored.
+#: Formats that every current browser shows without conversion.
 SHOWN: Final = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"})
-#: Told in words of our own, above the columns as they are named.
+#: Metadata shown among the facts, not in the list of columns.
 _SAID: Final = frozenset(
     {"caption", "width", "height", "bytes", "format", "frames", "taken_at", "camera", "lens"}
     | {"latitude", "longitude"}
 )
-#: Characters of a value.
+#: Maximum number of characters of a value.
 _LONGEST: Final = 5000
 
 
 def about(
     collection: Collection, image: Image, source_of: Callable[[int], SourceInfo | None]
 ) -> dict[str, Any]:
-    """All of ``image``: see ``components/large.js``. Raises ImageNotFoundError where it has gone meanwhile."""
+    """Return all details of ``image``: see ``components/large.js``. Raises ImageNotFoundError if it has been removed
+    meanwhile."""
     known = image.metadata
     kind = str(known.get("format") or "")
     return {
@@ -48,7 +49,7 @@ def about(
 
 
 def kind_of(place: Place) -> str:
-    """What a picture is where it lies: ``file``, ``archive`` (a member of one), ``table`` (a row of one), ``web``."""
+    """Return what holds the picture: ``file``, ``archive`` (a member), ``table`` (a row) or ``web``."""
     if place.uri.startswith(("zip:", "tar:")):
         return "archive"
     if place.uri.startswith("file:"):
@@ -57,7 +58,7 @@ def kind_of(place: Place) -> str:
 
 
 def file_of(place: Place) -> bytes | None:
-    """The file that has to be there for the picture to be; None for what lies elsewhere."""
+    """Return the local file that must exist for the picture to be readable; None for other places."""
     path = place.path
     if kind_of(place) in ("archive", "table"):
         path = path.rpartition(b"!/")[0] if kind_of(place) == "table" else path.partition(b"!/")[0]
@@ -65,7 +66,7 @@ def file_of(place: Place) -> bytes | None:
 
 
 def gps(latitude: Any, longitude: Any) -> dict[str, str] | None:
-    """Coordinates as text and as links, which nothing follows by itself; None for what is no place on Earth."""
+    """Return coordinates as text and as links, None if they are not on Earth. Nothing follows the links by itself."""
     if not isinstance(latitude, int | float) or not isinstance(longitude, int | float):
         return None
     if not (
@@ -115,12 +116,12 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
 
 
 def _source(source: SourceInfo) -> str:
-    # A list of names lies nowhere.
+    # A list of names has no path.
     return f"{display_path(source.path)} ({source.kind})" if source.path else f"a {source.kind} of names"
 
 
 def _columns(image: Image) -> list[tuple[str, str]]:
-    """What is not told above: columns of sources, and what imseek has derived, by name."""
+    """Return the metadata not shown among the facts, from sources and derived by imseek, sorted by name."""
     return [
         (one_line(name), one_line(_value(name, value), _LONGEST))
         for name, value in sorted(image.metadata.items())
@@ -137,5 +138,5 @@ def _value(name: str, value: Any) -> str:
 
 
 def _taken(value: Any) -> str | None:
-    """``2024-05-31 14:03:22``: the T between date and time is for programs."""
+    """Format a timestamp as ``2024-05-31 14:03:22``, without the T between date and time."""
     return None if value is None else str(value).replace("T", " ", 1)

@@ -1,12 +1,11 @@
-"""What is asked on the page of searches, as values, as the query of an address, and as a :class:`imseek.Query`.
+"""State of the search page: as values, as URL query parameters, and as a :class:`imseek.Query`.
 
     ?c=photos&q=a+dog&q=2:beach&not=snow&like=id:5&like=upload:HASH&unlike=0.5:id:9&more=5&less=9&where=year+%3E+2020
 
-``q`` and ``not`` hold words, with a weight or without (``2:beach``), ``like`` and ``unlike`` pictures, all as often as
-they are wanted, as are ``where`` (conditions, all of which must hold), ``more`` and ``less``. Anything may stand in an
-address: what cannot be read is left out and named. An address never names a file or a URL, so a link that somebody
-sends makes this machine open nothing: pictures are those of the collection, or those that were dropped here before
-(:mod:`imseek.ui.web.uploads`).
+``q`` and ``not`` hold words, optionally with a weight (``2:beach``), ``like`` and ``unlike`` pictures. They may be
+repeated, as may ``where`` (conditions, all of which must hold), ``more`` and ``less``. A URL may hold anything: what
+cannot be parsed is left out and reported. It never names a file or a URL, so that a link from somebody else makes this
+machine open nothing: pictures are those of the collection, or earlier uploads (:mod:`imseek.ui.web.uploads`).
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from imseek.errors import QueryError
 from imseek.search.query import NOT, By, GroupBy, Query, Sort, Term
 from imseek.search.term_parser import split_weight
 
-#: Words; an image of the collection, by its id; a picture that was dropped on the page, by its SHA-256.
+#: Words; an image of the collection, by its id; an uploaded picture, by its SHA-256.
 Kind: TypeAlias = Literal["words", "image", "upload"]
 
-#: Hits on a page of them, and how many there may be.
+#: Default and maximum number of hits per page.
 LIMIT: Final = 60
 MOST: Final = 500
-#: Bounds of what is read from an address: parts, conditions, ids of feedback, characters of a text.
+#: Maximum numbers of parts or conditions, of feedback ids, and of characters of a text in a URL.
 _PARTS: Final = 16
 _FEEDBACK: Final = 200
 _TEXT: Final = 4000
@@ -39,9 +38,9 @@ _ID: Final = re.compile(r"\d{1,19}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the things that a query is made of. ``what`` is words, the digits of an id, or a SHA-256 in hex.
+    """One part of a query. ``what`` is words, the digits of an id, or a SHA-256 in hex.
 
-    ``weight`` is above 0, also of what is ``unwanted``.
+    ``weight`` is positive, also if the part is ``unwanted``.
     """
 
     kind: Kind
@@ -50,7 +49,10 @@ class Part:
     unwanted: bool = False
 
     def term(self, upload: Callable[[str], bytes]) -> Term:
-        """``upload`` gives the bytes of a picture by its SHA-256. Raises QueryError, and what ``upload`` does."""
+        """Return the part as a term. ``upload`` returns a picture's bytes by its SHA-256.
+
+        Raises QueryError, and whatever ``upload`` raises.
+        """
         weight = -NOT * self.weight if self.unwanted else self.weight
         if self.kind == "words":
             return Term(text=self.what, weight=weight)
@@ -59,9 +61,9 @@ class Part:
         return Term(picture=upload(self.what), weight=weight)
 
     def written(self) -> tuple[str, str]:
-        """The name and the value that this is in an address."""
+        """Return the part as name and value of a URL parameter."""
         if self.kind == "words":
-            # Words that begin like a weight get one of their own.
+            # Words that look like a weight get an explicit one.
             plain = self.weight == 1 and _split(self.what) == (1.0, self.what)
             value = self.what if plain else f"{_plain(self.weight)}:{self.what}"
             return ("not" if self.unwanted else "q"), value
@@ -72,7 +74,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """All that the page of searches is asked for. ``where`` are conditions that must all hold (docs/where.md)."""
+    """Everything the search page is asked for. ``where`` are conditions that must all hold (docs/where.md)."""
 
     parts: tuple[Part, ...] = ()
     where: tuple[str, ...] = ()
@@ -91,7 +93,7 @@ class Asked:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to look for, so that ``where`` alone says what is shown."""
+        """Whether there is nothing to search for, so that only ``where`` selects the images shown."""
         return not self.parts and not self.more
 
     @property
@@ -102,8 +104,11 @@ class Asked:
         return " AND ".join(f"({one})" for one in self.where)
 
     def query(self, upload: Callable[[str], bytes]) -> Query:
-        """``upload`` gives the bytes of a picture by its SHA-256. Where nothing else is asked for, it is pictures like
-        those that were found right. Raises QueryError, and what ``upload`` does."""
+        """Return the query. ``upload`` returns a picture's bytes by its SHA-256.
+
+        Without parts, it searches for images like those marked as right. Raises QueryError, and whatever ``upload``
+        raises.
+        """
         parts = self.parts or tuple(Part("image", str(one)) for one in self.more)
         return Query(
             tuple(part.term(upload) for part in parts),
@@ -114,7 +119,7 @@ class Asked:
             sort=self.sort,
             group_by=self.group,
             per_group=6,
-            # Marginal relevance has an order of its own.
+            # Diversity (MMR) imposes its own order.
             diversity=0.0 if self.sort == "date" else self.diversity,
             collapse=self.collapse,
             page=self.page,
@@ -125,7 +130,7 @@ class Asked:
         )
 
     def parameters(self, collection: str | None = None) -> dict[str, list[str]]:
-        """The query of an address, without what is as it is by default."""
+        """Return the URL query parameters, without those at their defaults."""
         made: dict[str, list[str]] = {} if collection is None else {"c": [collection]}
         for part in self.parts:
             name, value = part.written()
@@ -153,11 +158,11 @@ class Asked:
         return made
 
     def but(self, **changes: Any) -> Asked:
-        """This with fields as given, on its first page."""
+        """Return a copy with changed fields, on the first page of hits."""
         return replace(self, **{"page": None, **changes})
 
     def with_part(self, part: Part) -> Asked:
-        """One part more, unless it is there (its weight is then the new one)."""
+        """Add a part, or change its weight if it is there already."""
         for n, one in enumerate(self.parts):
             if (one.kind, one.what, one.unwanted) == (part.kind, part.what, part.unwanted):
                 return self.but(parts=(*self.parts[:n], part, *self.parts[n + 1 :]))
@@ -167,7 +172,7 @@ class Asked:
         return self.but(parts=self.parts[:n] + self.parts[n + 1 :])
 
     def judged(self, image_id: int, *, right: bool) -> Asked:
-        """An image that was found is right or wrong; said again, it is neither."""
+        """Mark an image as right or wrong; repeating it removes the mark."""
         mine, other = (self.more, self.less) if right else (self.less, self.more)
         mine = tuple(one for one in mine if one != image_id) if image_id in mine else (*mine, image_id)
         other = tuple(one for one in other if one != image_id)
@@ -176,14 +181,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What an address asks for, and what of it (``name=value``) could not be read."""
+    """The search that a URL describes, and its parameters (``name=value``) that could not be parsed."""
 
     asked: Asked
     unread: tuple[str, ...] = ()
 
 
 def read(parameters: Mapping[str, Sequence[str]]) -> Read:
-    """Of the query of an address; names that are not of searches are passed over."""
+    """Parse URL query parameters; names that belong to no search are ignored."""
     unread: list[str] = []
     parts: list[Part] = []
     for name, pictures, unwanted in (
@@ -196,7 +201,7 @@ def read(parameters: Mapping[str, Sequence[str]]) -> Read:
             part = _part(value, pictures, unwanted)
             if part is not None and len(parts) < _PARTS:
                 parts.append(part)
-            elif value.strip():  # `q=` alone is a form sent empty
+            elif value.strip():  # An empty `q=` comes from an empty form.
                 unread.append(f"{name}={value}")
 
     where: list[str] = []
@@ -236,46 +241,49 @@ def read(parameters: Mapping[str, Sequence[str]]) -> Read:
     )
 
 
-#: Names in an address that belong to a search.
+#: URL parameters that belong to a search.
 NAMES: Final = (
     *("q", "not", "like", "unlike", "where", "more", "less", "by", "sort", "group"),
     *("cutoff", "collapse", "diversity", "hubness", "exact", "n", "page"),
 )
-#: Those of them that say how an answer is shaped: they make no entry in the history of a browser.
+#: Parameters that only affect presentation: changing them adds no entry to the browser's history.
 SMALL: Final = ("by", "sort", "group", "cutoff", "collapse", "diversity", "hubness", "exact", "n")
 
 
 def words(text: str, *, weight: float = 1.0) -> Asked:
-    """A search for words."""
+    """Return a search for words."""
     return Asked((Part("words", text.strip(), weight),))
 
 
 def more_like(image_id: int) -> Asked:
-    """A search for what looks like a stored image."""
+    """Return a search for images similar to a stored one."""
     return Asked((Part("image", str(image_id)),))
 
 
 def only(*where: str) -> Asked:
-    """All pictures for which these conditions hold (docs/where.md), the newest first."""
+    """Return a search for all images that meet these conditions (docs/where.md), newest first."""
     return Asked(where=where)
 
 
 def literal(text: str) -> str:
-    """A text as it stands in a condition."""
+    """Quote a text as a string literal of a condition."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def link(collection: str, asked: Asked) -> str:
-    """The address of a search, from the root of the pages. Pages lead there without a reload by
-    ``st.switch_page(shell.page("search"), query_params=asked.parameters(collection))``."""
+    """Return the URL of a search, relative to the site's root.
+
+    Pages go there without a reload by ``st.switch_page(shell.page("search"),
+    query_params=asked.parameters(collection))``.
+    """
     return "/?" + urlencode(asked.parameters(collection), doseq=True)
 
 
 def typed(text: str) -> Part | None:
-    """What is typed into the box, where it is words (``2:beach``) or a stored image (``id:17``); a minus before it
-    (``-snow``) says that it is not wanted. None for nothing. Raises QueryError for a weight that is none.
+    """Parse the search box: words (``2:beach``) or a stored image (``id:17``), unwanted with a minus (``-snow``).
 
-    Paths and URLs are told apart by the page, since only what is typed, not what is linked to, may open them.
+    Returns None for empty text. Raises QueryError for an invalid weight. The page detects paths and URLs itself, since
+    only typed ones may be opened, never linked ones.
     """
     said = text.strip()
     unwanted = len(said) > 1 and said[0] == "-" and not said[1].isspace()
@@ -292,7 +300,7 @@ def typed(text: str) -> Part | None:
 
 
 def _split(text: str) -> tuple[float, str] | None:
-    """The weight that a text begins with, and the rest; None for one that is no weight (0, infinity)."""
+    """Split a leading weight from a text; None if the weight is invalid (0, infinity)."""
     try:
         return split_weight(text)
     except QueryError:
@@ -366,6 +374,6 @@ def _page(parameters: Mapping[str, Sequence[str]], unread: list[str]) -> str | N
 
 
 def _plain(number: float) -> str:
-    """A number as weights are written: no exponent, no needless zeros."""
+    """Format a number as weights are written: no exponent, no trailing zeros."""
     text = f"{Decimal(repr(float(number))):f}"
     return text.removesuffix(".0")

@@ -1,7 +1,7 @@
-"""Work that takes long, in a thread of this process: pages look at it as often as they are drawn, and never wait.
+"""Long tasks in threads of this process, which pages poll on every run and never wait for.
 
-It goes on when a page is closed or loaded again, and is seen from other tabs too. What has to outlive this process is a
-job (:mod:`imseek.jobs`).
+A task continues when its page is closed or reloaded, and other tabs see it too. Work that must outlive this process is
+a job (:mod:`imseek.jobs`).
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from imseek.types import Progress
 
 T = TypeVar("T")
 _log = logging.getLogger("imseek.ui")
-#: What pages say of a failure that nobody expected.
+#: Message of an unexpected failure.
 UNEXPECTED: Final = "something went wrong. The terminal of `imseek ui` says more."
 
 
 class Stopped(BaseException):
-    """Ends work that was asked to stop; no ``except Exception`` on the way takes it for a failure."""
+    """Ends a task that was asked to stop; a BaseException, so that no ``except Exception`` takes it for a failure."""
 
 
 class Task(Generic[T]):
-    """Begun at once: ``work`` is given the task, to tell it how far it is (:meth:`tell`, :meth:`say`) and to hear that
-    it should end (:attr:`stop_asked`).
+    """A task that starts at once in a thread of its own.
 
-    After its end it is one of ``stopped``, failed (``error`` is there), or done (:meth:`result`).
+    ``work`` receives the task, to report progress (:meth:`tell`, :meth:`say`) and to see whether it should stop
+    (:attr:`stop_asked`). Afterwards the task is ``stopped``, failed (``error`` is set), or done (:meth:`result`).
     """
 
     def __init__(self, name: str, work: Callable[[Task[T]], T]) -> None:
         self.name = name
         self.began = time.monotonic()
         self.stop_asked = threading.Event()
-        #: The latest that it has told.
+        #: The latest progress.
         self.progress: Progress | None = None
-        #: What it does now, and how much of that is done, from 0 to 1; None where that is not known.
+        #: The current step and its progress from 0 to 1, None if unknown.
         self.said = ""
         self.share: float | None = None
         self.stopped = False
@@ -57,15 +57,16 @@ class Task(Generic[T]):
         return self.stop_asked.is_set()
 
     def stop(self) -> None:
-        """Ask it to end early."""
+        """Ask the task to stop early."""
         self.stop_asked.set()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait so long at most; whether it has ended. Short work is then shown at once."""
+        """Wait for at most so many seconds, and return whether the task has ended, so that short tasks show results at
+        once."""
         return self._ended.wait(seconds)
 
     def result(self) -> T:
-        """What it came to. Raises its :attr:`error`, and Stopped."""
+        """Return the result. Raises its :attr:`error`, or Stopped."""
         if self.error is not None:
             raise self.error
         if self.stopped:
@@ -73,11 +74,12 @@ class Task(Generic[T]):
         return self._found[0]
 
     def tell(self, progress: Progress) -> None:
-        """What functions of imseek call with their progress."""
+        """Record progress; passed to functions of imseek as their progress callback."""
         self.progress = progress
 
     def say(self, what: str, share: float | None = None) -> None:
-        """For steps that cannot be asked to stop by themselves. Raises Stopped where that was asked."""
+        """Record the current step, for work that cannot be stopped within it. Raises Stopped if the task was asked to
+        stop."""
         self.said, self.share = what, share
         if self.stopping:
             raise Stopped
@@ -87,7 +89,7 @@ class Task(Generic[T]):
             self._found.append(self._work(self))
         except (Stopped, InterruptedError):
             self.stopped = True
-        except ImseekError as error:  # Told where somebody looks.
+        except ImseekError as error:  # The page shows it.
             self.error = error
         except Exception as error:
             _log.error("%s failed", self.name, exc_info=error)
@@ -96,13 +98,13 @@ class Task(Generic[T]):
             self._ended.set()
 
 
-# Of this process, not of a session: who loads the page anew sees what is under way.
+# Kept by process, not by session: a reloaded page finds its tasks.
 _tasks: dict[tuple[str, Hashable], Task[Any]] = {}
 _lock = threading.Lock()
 
 
 def start(kind: str, about: Hashable, work: Callable[[Task[T]], T], name: str = "") -> Task[T]:
-    """Begin it, or return what is under way of that kind and about the same. What had ended is forgotten."""
+    """Start a task, or return the running one of the same kind and subject. An ended one is replaced."""
     with _lock:
         before = _tasks.get((kind, about))
         if before is not None and before.running:
@@ -112,17 +114,17 @@ def start(kind: str, about: Hashable, work: Callable[[Task[T]], T], name: str = 
 
 
 def find(kind: str, about: Hashable) -> Task[Any] | None:
-    """What is under way or has ended under that name."""
+    """Return the running or ended task of that kind and subject."""
     return _tasks.get((kind, about))
 
 
 def of_kind(kind: str) -> dict[Any, Task[Any]]:
-    """By what they are about, the oldest first."""
+    """Return tasks by subject, oldest first."""
     return {about: task for (a_kind, about), task in list(_tasks.items()) if a_kind == kind}
 
 
 def forget(task: Task[Any]) -> None:
-    """What has ended is not found any more."""
+    """Remove a task once it has ended."""
     with _lock:
         for key, one in list(_tasks.items()):
             if one is task and not task.running:

@@ -1,4 +1,4 @@
-"""Images that somebody has chosen, kept by this process for a while under a name that fits into an address."""
+"""Selections of images, which this process keeps for a while under a token that fits into a URL."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Final
 
 from imseek.types import Hit
 
-#: Seconds that a choice is kept after it was last asked for.
+#: Seconds that a selection is kept after its last use.
 KEPT: Final = 3600.0
-#: Images of one choice, and of all that are kept: a page of results is a small choice, and no reason to forget others.
+#: Maximum number of images of one selection, and of all together: a page of results is small and evicts no others.
 LARGEST: Final = 100_000
 MOST: Final = 300_000
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Images of the collection ``name``; ``found`` has, by id, the score and the duplicates of those that are hits."""
+    """Selected images of the collection ``name``; ``found`` maps ids of hits to their score and duplicates."""
 
     name: str
     ids: tuple[int, ...]
@@ -31,14 +31,14 @@ class Choice:
 
 
 def choice(name: str, ids: Sequence[int], hits: Sequence[Hit] = ()) -> Choice:
-    """Of ``ids``, each once, with what ``hits`` tell of them."""
+    """Create a selection of ``ids`` without repetitions, with scores and duplicates from ``hits``."""
     wanted = dict.fromkeys(ids)
     found = {hit.image_id: (hit.score, hit.duplicates) for hit in hits if hit.image_id in wanted}
     return Choice(name, tuple(wanted), found)
 
 
 class Choices:
-    """Safe to use from several threads."""
+    """Selections by token, up to a bound. Thread-safe."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, tuple[Choice, float]] = OrderedDict()
@@ -47,7 +47,7 @@ class Choices:
         self._lock = threading.Lock()
 
     def keep(self, made: Choice) -> str:
-        """The name of a choice from now on; the same for one that is kept already."""
+        """Keep a selection and return its token; an equal selection has the same token."""
         token = self._token(made)
         with self._lock:
             now = time.monotonic()
@@ -61,7 +61,7 @@ class Choices:
             return token
 
     def get(self, token: str) -> Choice | None:
-        """None for one that is not kept any more, or never was."""
+        """Return a selection, None if it has expired or never existed."""
         with self._lock:
             kept = self._kept.get(token)
             if kept is None or kept[1] < time.monotonic() - KEPT:
@@ -71,16 +71,16 @@ class Choices:
             return kept[0]
 
     def _oldest(self) -> float:
-        """When that was asked for last which nobody has asked for since the longest time."""
+        """Return when the least recently used selection was last used."""
         return next(iter(self._kept.values()))[1]
 
     def _token(self, made: Choice) -> str:
-        """One that nobody can guess, and the same for an equal choice."""
+        """Return an unguessable token, the same for equal selections."""
         said = repr((made.name, made.ids, sorted(made.found.items())))
         digest = blake2b(said.encode(), key=self._key, digest_size=16).digest()
         return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _held(made: Choice) -> int:
-    """In images; one of none takes room too."""
+    """Return the size of a selection in images; an empty one takes room too."""
     return len(made.ids) + 1

@@ -1,7 +1,6 @@
-"""Small JSON files of a user's home, such as saved searches: what somebody has decided must not get lost by reading it.
+"""Small JSON files in the user's home, such as saved searches, which reading must never destroy.
 
-A file that is damaged is put aside, under another name. One that cannot be read just now, or that a later imseek has
-written, stays as it is, and nothing is written over it.
+A damaged file is renamed. A file that cannot be read at the moment, or that a later imseek wrote, is never overwritten.
 """
 
 from __future__ import annotations
@@ -21,17 +20,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[T]):
-    """``found`` is None where there was no file, or a damaged one, which now lies ``aside``."""
+    """A parsed document. ``found`` is None if the file is missing or was damaged; a damaged file now lies at
+    ``aside``."""
 
     found: T | None = None
     aside: Path | None = None
 
 
 def load(path: Path, member: str, version: int, parse: Callable[[Any], T]) -> Loaded[T]:
-    """What ``parse`` makes of the document, whose ``member`` holds its version. ``parse`` raises ValueError, KeyError,
-    TypeError or AttributeError for what was not written by us.
+    """Read a document whose ``member`` holds its version, and return what ``parse`` makes of it.
 
-    Raises FormatVersionError (a later version), and StorageError where the file cannot be read, or not be put aside.
+    ``parse`` raises ValueError, KeyError, TypeError or AttributeError for documents that imseek did not write. Raises
+    FormatVersionError for a later version, StorageError if the file cannot be read, or not be renamed.
     """
     try:
         data = path.read_bytes()
@@ -56,7 +56,7 @@ def load(path: Path, member: str, version: int, parse: Callable[[Any], T]) -> Lo
 
 
 def save(path: Path, document: Mapping[str, Any]) -> None:
-    """Write it, complete or not at all. Raises StorageError."""
+    """Write a document atomically. Raises StorageError."""
     try:
         write_atomically(path, json.dumps(document, indent=1).encode())
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Who may come in: the middleware before Streamlit's pages, its WebSocket, and the pictures.
+"""Authentication: middleware in front of Streamlit's pages, its WebSocket, and the pictures.
 
-The pages can index any folder of this user and put files away, so they take a token even on loopback, where other users
-of the machine are. It comes once, by the link that ``imseek ui`` prints, and stays as a cookie.
+The pages can index any folder of this user and move files, so they need a token even on loopback, which other users of
+the machine can reach. It arrives once, in the link that ``imseek ui`` prints, and is then kept in a cookie.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from imseek.ui.http.origins import Origins
 COOKIE: Final = "imseek"
 LOGIN: Final = "/login"
 _MONTH: Final = 30 * 24 * 3600
-#: Seconds for the form to arrive.
+#: Seconds for the login form to arrive.
 _PATIENCE: Final = 10.0
-#: Nothing is loaded from elsewhere, whatever a caption or the name of a file says; no other site frames the pages.
+#: Nothing is loaded from other sites, whatever a caption or file name says, and no other site may frame the pages.
 _POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; frame-ancestors 'none'; form-action 'self'; "
     "base-uri 'self'; object-src 'none'"
@@ -41,14 +41,14 @@ input { width: 100%; box-sizing: border-box; margin: .5rem 0; }</style>
 
 
 class Once:
-    """A code that logs in one time, within ``seconds`` from now."""
+    """A login code that works once, within ``seconds`` from now."""
 
     def __init__(self, seconds: float = 120.0) -> None:
         self.code = secrets.token_urlsafe(24)
         self._until = time.monotonic() + seconds
 
     def take(self, given: str) -> bool:
-        """Whether it is the code, which no longer is one then."""
+        """Return whether the code is right and still valid, and invalidate it."""
         right = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.code.encode())
         good = right and time.monotonic() < self._until
         self._until = -1.0 if right else self._until
@@ -56,7 +56,7 @@ class Once:
 
 
 class Door:
-    """Host and origin, then the token; ``once`` does too in a link."""
+    """Checks host and origin, then the token in the cookie. A link may carry the token or the code of ``once``."""
 
     def __init__(self, app: ASGIApp, origins: Origins, token: str, once: Once) -> None:
         self._app, self._origins, self._token, self._once = app, origins, token, once
@@ -84,7 +84,7 @@ class Door:
         return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token.encode())
 
     async def _asked(self, request: Request) -> Response:
-        """The answer to who has no cookie: it is had for the token, by a link or by the form."""
+        """Answer a request without a valid cookie: log in by link or form, or refuse."""
         if request.method == "POST" and request.url.path == LOGIN:
             body = b""
             try:
@@ -93,14 +93,14 @@ class Door:
                         body += part
                         if len(body) > 4096:
                             return Response(status_code=413)
-            except TimeoutError:  # Connections are not many, and anybody can hold one here.
+            except TimeoutError:  # Connections are limited, and this needs no login.
                 return Response(status_code=408)
             given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
             return self._let_in("/") if self._is_right(given) else _form("That is not the token.", 401)
         given = request.query_params.get("token", "")
         if request.method == "GET" and (self._is_right(given) or self._once.take(given)):
             rest = [one for one in parse_qsl(request.url.query, keep_blank_values=True) if one[0] != "token"]
-            # The path alone, so that no `//elsewhere` leads away.
+            # The path alone, so that `//elsewhere` is no open redirect.
             path = "/" + request.url.path.lstrip("/")
             return self._let_in(path + ("?" + urlencode(rest) if rest else ""))
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
@@ -109,7 +109,7 @@ class Door:
 
     def _let_in(self, to: str) -> Response:
         answer = RedirectResponse(to, 303)
-        # Lax: a link in a letter leads to its query, while forms and scripts of other sites bring no cookie.
+        # Lax: links from elsewhere, such as e-mails, work, while forms and scripts of other sites send no cookie.
         answer.set_cookie(COOKIE, self._token, max_age=_MONTH, httponly=True, samesite="lax")
         return answer
 
@@ -120,7 +120,7 @@ def _form(why: str, status: int) -> Response:
 
 async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
-        await receive()  # Its `websocket.connect`.
+        await receive()  # The `websocket.connect` event.
         await send({"type": "websocket.close", "code": 1008})
     else:
         await response(scope, receive, send)
@@ -133,7 +133,7 @@ def _with_headers(send: Send) -> Send:
             headers.setdefault("Content-Security-Policy", _POLICY)
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = (
-                "same-origin"  # The address holds the query. Without any, forms have no origin.
+                "same-origin"  # The URL holds the query. With no referrer at all, forms would have no origin.
             )
         await send(message)
 

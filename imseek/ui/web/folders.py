@@ -1,4 +1,4 @@
-"""Folders of this machine, as the user who started imseek may see them: what a path that is being typed may become."""
+"""Folders of this machine, to complete a path while it is typed, with the rights of the user who started imseek."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Final
 from imseek.indexer.sources.filters import EXCLUDED_FOLDERS, looks_like_picture
 from imseek.showing.words import printable
 
-#: Of a folder so many names are looked at, so many folders in it are shown.
+#: Maximum number of names read of a folder, and of folders shown in it.
 _LOOKED_AT: Final = 50_000
 _SHOWN: Final = 300
-#: Pictures in the folders that are shown are counted up to this number of names each, within so many seconds in all.
+#: Limits for counting the pictures in each folder shown: names per folder, and seconds in all.
 _COUNTED: Final = 2_000
 _SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A folder. ``path`` is None where it cannot be entered; ``note`` says why, or what to know of it."""
+    """A folder. ``path`` is None if it cannot be entered; ``note`` gives the reason, or other information."""
 
     name: str
     path: str | None
@@ -33,9 +33,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The folder that ``typed`` lies in, and its folders whose names go on as typed.
+    """The folder that contains ``typed``, and its folders that match the last part as a prefix.
 
-    ``chosen`` is the path that can be indexed as typed, None where nothing is there. ``above`` is the folder above.
+    ``chosen`` is the path that can be indexed as typed, None if nothing is there. ``above`` is the parent folder.
     ``told`` is a line about ``folder``: how many pictures lie directly in it, or why it cannot be read.
     """
 
@@ -48,12 +48,12 @@ class Listing:
 
 
 def home() -> str:
-    """Where to begin."""
+    """Return the folder to start in."""
     return _inside(Path.home())
 
 
 def look(typed: str, *, hidden: bool = False) -> Listing:
-    """What can be chosen for a path as far as it is ``typed``: absolute, or from ``~`` on."""
+    """List the completions of a partly ``typed`` path, absolute or beginning with ``~``."""
     path = typed.strip()
     if path == "~" or path.startswith("~/"):
         path = home() + path[2:]
@@ -84,12 +84,12 @@ def look(typed: str, *, hidden: bool = False) -> Listing:
 
 
 def _inside(folder: Path) -> str:
-    """With a slash at the end: what lies in it is wanted."""
+    """Return the path with a trailing slash, so that its contents are listed."""
     return f"{folder}/" if folder.name else "/"
 
 
 def _names(folder: str) -> tuple[list[os.DirEntry[str]], bool]:
-    """What lies in a folder, and whether that is not all."""
+    """Return the entries of a folder, and whether there are more than were read."""
     with os.scandir(folder) as found:
         names = list(islice(found, _LOOKED_AT))
         return names, next(found, None) is not None
@@ -121,7 +121,7 @@ def _entries(found: list[os.DirEntry[str]]) -> Iterator[Entry]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # A link into a folder that may not be entered.
+    except OSError:  # A link into a folder without permission.
         return False
 
 

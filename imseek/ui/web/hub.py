@@ -1,4 +1,4 @@
-"""What all pages of this process share: which collections can be chosen, each opened once, and their pictures."""
+"""State shared by all pages of this process: the collections, each opened once, and the addresses of their pictures."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from imseek.ui.http.service import Service
 from imseek.ui.http.settings import Settings
 from imseek.ui.web.choices import Choices
 
-#: Where pictures are served, beside the pages.
+#: URL path of pictures.
 PICTURES: Final = "/pictures"
-#: Where what was chosen is had: a zip, tables, paths.
+#: URL path of downloads of a selection: a zip, tables, paths.
 TAKEN: Final = "/taken"
-#: Sides of thumbnails in pixels: what grids show at once, and for dense screens or a large view.
+#: Sides of thumbnails in pixels: for grids, and for dense screens or a large view.
 SMALL: Final = 256
 LARGE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """``given`` is a collection that was named at the start, which need not be one of the library; ``runtime`` says how
-    vectors are computed, by jobs that are started here too. With ``opens`` pictures can be opened in a viewer of this
-    machine."""
+    """State of the web UI.
+
+    ``given`` is a collection named at the start, which need not be in the library. ``runtime`` says how vectors are
+    computed, also by jobs started here. With ``opens``, pictures can be opened in a viewer of this machine.
+    """
 
     service: Service
     given: library.Named | None = None
@@ -36,7 +38,7 @@ class Hub:
     choices: Choices = field(default_factory=Choices)
 
     def collections(self) -> tuple[library.Named, ...]:
-        """Those that can be chosen now: the given one first, and all by name."""
+        """List the collections to choose from: the given one first, then those of the library by name."""
         named = library.list_collections(os.environ)
         given = self.given
         if given is not None and all(one.path != given.path for one in named):
@@ -46,7 +48,7 @@ class Hub:
         return named
 
     def open(self, name: str) -> Collection:
-        """Raises as :func:`imseek.open`, and CollectionNotFoundError."""
+        """Open a collection. Raises as :func:`imseek.open`, and CollectionNotFoundError."""
         return self.service.get(name).collection
 
 
@@ -54,27 +56,27 @@ _hub: Hub | None = None
 
 
 def start(given: library.Named | None, runtime: Runtime | None, *, opens: bool = False) -> Hub:
-    """The hub of this process from now on."""
+    """Set the state of this process."""
     global _hub
     _hub = Hub(Service(Settings((), later=True), runtime), given, runtime, opens)
     return _hub
 
 
 def hub() -> Hub:
-    """The hub of this process; one with the library's collections where none was started (tests of pages)."""
+    """Return the state of this process; without a start (tests of pages), one with the library's collections."""
     return _hub or start(None, None)
 
 
 def images(name: str) -> str:
-    """The address below which the pictures of a collection are."""
+    """Return the base URL of a collection's pictures."""
     return f"{PICTURES}/{quote(name, safe='')}"
 
 
 def picture(name: str, image_id: int) -> str:
-    """The address of a picture as it is stored."""
+    """Return the URL of the original picture."""
     return f"{images(name)}/images/{image_id}"
 
 
 def thumbnail(name: str, image_id: int, side: int = SMALL) -> str:
-    """The address of a WebP whose longer side has at most ``side`` pixels."""
+    """Return the URL of a WebP thumbnail whose longer side has at most ``side`` pixels."""
     return f"{picture(name, image_id)}/thumbnail?side={side}"

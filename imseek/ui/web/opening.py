@@ -1,4 +1,4 @@
-"""Pictures in the viewer of the system that the pages are served from, for who sits before it."""
+"""Open pictures in the desktop viewer of the machine that serves the pages."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from imseek.ui.desktop import viewable
 def can_open(
     host: str, hosts: Sequence[str], environ: Mapping[str, str], platform: str = sys.platform
 ) -> bool:
-    """Whether who sees the pages sees this machine's desktop too: they are served to it alone, and there is one.
+    """Return whether the pages are served to this machine's desktop only, and there is one.
 
-    Who asks for them under one of ``hosts`` comes through something that stands before them, from anywhere.
+    With ``hosts``, requests come through a proxy and may come from anywhere.
     """
     if hosts or host not in ("127.0.0.1", "localhost", "::1"):
         return False
@@ -26,7 +26,7 @@ def can_open(
 
 
 def open_here(collection: Collection, image: Image) -> None:
-    """Raises ImseekError, MediaError where the picture cannot be read."""
+    """Open a picture in the system's viewer. Raises ImseekError, and MediaError if the picture cannot be read."""
     target = viewable(collection, image)
     if typer.launch(str(target)) != 0:
         raise ImseekError("no viewer could be started", hint="install xdg-utils, or download the picture")

@@ -1,7 +1,7 @@
-"""What the scripts of the pages ask for beside pictures: what is known of one, tags, downloads, the system's viewer.
+"""Routes for the scripts of the pages, beside pictures: image details, tags, downloads, the system's viewer.
 
-Who may ask is decided by the door before them. What is sent is JSON and comes with its type, so that no form of another
-site can send it.
+The door before them decides who may ask. Requests are JSON with its Content-Type, which no form of another site can
+send.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from imseek.ui.web.about import about
 from imseek.ui.web.choices import Choice, Choices
 from imseek.ui.web.opening import open_here
 
-#: Bytes of what is asked: a tag, and ids that are few (more go by the name of their choice).
+#: Maximum bytes of a request: a tag and a few ids. Larger selections are named by their token.
 _BODY: Final = 64 * 1024
-#: Seconds for which what is known of sources is not looked up again.
+#: Seconds for which the list of sources is cached.
 _FRESH: Final = 30.0
-#: Zips that are written at the same time.
+#: Maximum number of zips written at the same time.
 _ZIPS: Final = 2
 _CONFLICT: Final = 409
 
@@ -42,8 +42,10 @@ Answer = Callable[[Request], Awaitable[Response]]
 def picture_acts(
     service: Service, choices: Choices, pictures: str, taken: str, *, opens: bool
 ) -> list[Route]:
-    """Routes below ``pictures`` (of one collection) and ``taken`` (of a choice). With ``opens`` pictures may be opened
-    on this machine."""
+    """Return routes below ``pictures`` (of one collection) and ``taken`` (of a selection).
+
+    With ``opens``, pictures may be opened on this machine.
+    """
     sources = _Sources()
     zips = asyncio.Semaphore(_ZIPS)
 
@@ -131,12 +133,12 @@ async def _taken(collection: Collection, chosen: Choice, file: str, zips: asynci
 
 
 def stored_bytes(collection: Collection, ids: tuple[int, ...]) -> int:
-    """What pictures had when they were indexed."""
+    """Return the total size of pictures when they were indexed."""
     return sum(int(image.metadata.get("bytes", 0)) for image in collection.get_many(ids).values())
 
 
 async def _held(pieces: Iterator[bytes], zips: asyncio.Semaphore) -> Any:
-    """The pieces, made in a thread; few zips at a time, since each holds a picture."""
+    """Yield the pieces of a zip, made in a thread; few zips run at a time, since each holds a picture in memory."""
     async with zips:
         while (piece := await run_in_threadpool(next, pieces, None)) is not None:
             yield piece
@@ -150,7 +152,7 @@ def _as_file(name: str) -> dict[str, str]:
 
 
 async def _asked(request: Request) -> dict[str, Any]:
-    """What was sent. Raises UsageError."""
+    """Read a request's JSON object. Raises UsageError."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise UsageError("what is sent is JSON")
     body = b""
@@ -168,7 +170,7 @@ async def _asked(request: Request) -> dict[str, Any]:
 
 
 def _image(request: Request) -> int:
-    """Raises ImageNotFoundError for what is no id: no longer than any that is stored can be."""
+    """Return the image id of the path. Raises ImageNotFoundError if it is malformed or has more than 18 digits."""
     given: str = request.path_params["image_id"]
     if not (given.isascii() and given.isdecimal() and len(given) <= 18):
         raise ImageNotFoundError("no such image")
@@ -180,7 +182,7 @@ def _are_ids(ids: Any) -> bool:
 
 
 def _told(answer: Answer) -> Answer:
-    """What imseek refuses, as the page shows it: it is its user's own machine, so messages may name files."""
+    """Turn errors of imseek into JSON responses. Messages may name files: the machine is the user's own."""
 
     async def answered(request: Request) -> Response:
         try:
@@ -189,14 +191,14 @@ def _told(answer: Answer) -> Answer:
             status = 404 if isinstance(error, ImageNotFoundError) else 422
             status = _CONFLICT if isinstance(error, LockedError) else status
             made = JSONResponse({"message": str(error), "hint": error.hint}, status)
-        made.headers["Cache-Control"] = "no-store"  # Tags change, and so do files.
+        made.headers["Cache-Control"] = "no-store"  # Tags and files change.
         return made
 
     return answered
 
 
 class _Sources:
-    """The sources of collections. They are few and change rarely, while counting their images takes a while."""
+    """Caches the sources of collections: they change rarely, and counting their images is slow."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, dict[int, SourceInfo]]] = {}

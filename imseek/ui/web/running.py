@@ -1,4 +1,4 @@
-"""The process behind ``imseek ui``: Streamlit's application, our pictures beside it, the door before both."""
+"""The process behind ``imseek ui``: Streamlit's application, picture routes beside it, authentication before both."""
 
 from __future__ import annotations
 
@@ -34,17 +34,20 @@ from imseek.ui.web.sessions import PagesApp
 from imseek.ui.web.shell import on_error
 
 _SCRIPT: Final = Path(__file__).parent / "script" / "app.py"
-#: Streamlit's own, and so many more that are tried where it is taken.
+#: Streamlit's default port, and how many ports are tried from it on.
 PORT: Final = 8501
 _TRIED: Final = 20
-#: MiB of a picture that is dropped on a page.
+#: Maximum MiB of an uploaded picture.
 _UPLOAD: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``hosts`` are names, beside those of loopback, under which the pages may be asked for; ``port`` None takes the
-    first that is free from :data:`PORT` on. Raises UsageError."""
+    """Settings of the server. Raises UsageError.
+
+    ``hosts`` are names, beside those of loopback, under which the pages may be requested. With ``port`` None, the first
+    free port from :data:`PORT` on is used.
+    """
 
     host: str
     port: int | None
@@ -62,13 +65,13 @@ def run(
     runtime: Runtime | None,
     ready: Callable[[str, str, str], None],
 ) -> int:
-    """Serve the pages until SIGINT or SIGTERM; ``ready`` is given their address, the one that logs in, and one that
-    does so once: what a browser is started with stands in the list of processes, for all users of the machine to read.
+    """Serve the pages until SIGINT or SIGTERM, and return 130 or 143.
 
-    Returns 130 or 143. Raises ImseekError where the address cannot be had.
+    ``ready`` receives their address, the address that logs in, and one that does so once: a browser's command line is
+    visible to all users of the machine in the list of processes. Raises ImseekError if no port can be bound.
     """
     ports = range(PORT, PORT + _TRIED) if settings.port is None else (settings.port,)
-    # Streamlit's own start makes a socket whose every answer takes 40 ms: see `bound`.
+    # Streamlit would open a socket on which each response takes 40 ms: see `bound`.
     listening = bound(settings.host, *ports)
     load_config_options(_configuration(settings, listening.getsockname()[1]))
     shared = hub.start(given, runtime, opens=can_open(settings.host, settings.hosts, os.environ))
@@ -103,16 +106,16 @@ def run(
 
 
 def _first_page(request: Request) -> RedirectResponse:
-    """The page of searches is the first one, which Streamlit knows by no name; people who type an address do."""
+    """Redirect ``/search`` to the first page, for people who type the address: Streamlit does not know it by name."""
     return RedirectResponse("/" + (f"?{request.url.query}" if request.url.query else ""))
 
 
 def _configuration(settings: Settings, port: int) -> dict[str, Any]:
-    """All that matters is told: a ``.streamlit/config.toml`` in the folder where the command runs is read too."""
+    """Return all settings that matter: Streamlit also reads a ``.streamlit/config.toml`` of the current folder."""
     return {
         "server.address": settings.host,
         "server.port": port,
-        "server.headless": True,  # The command opens the browser, by the link that logs in.
+        "server.headless": True,  # The command opens the browser, with the link that logs in.
         "server.fileWatcherType": "none",
         "server.runOnSave": False,
         "server.maxUploadSize": _UPLOAD,
@@ -124,9 +127,9 @@ def _configuration(settings: Settings, port: int) -> dict[str, Any]:
         "server.allowedHosts": ["127.0.0.1", "localhost", "[::1]", settings.host, *settings.hosts],
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
-        "client.allowedOrigins": [],  # By default, pages of Streamlit's own cloud may steer ours.
+        "client.allowedOrigins": [],  # By default, pages of Streamlit's cloud may control ours.
         "client.showErrorDetails": "none",
-        # Of one run after the other at once, the second may refer to what the first has let the browser forget.
+        # With two runs in quick succession, the second may refer to messages that the browser dropped after the first.
         "global.minCachedMessageSize": 1e9,
         "logger.hideWelcomeMessage": True,
         "logger.level": "warning",
@@ -134,7 +137,7 @@ def _configuration(settings: Settings, port: int) -> dict[str, Any]:
 
 
 def own_token(home: Path) -> str:
-    """The token of this user, made once: links and cookies go on working when the pages are started anew.
+    """Return this user's token, created once, so that links and cookies survive a restart.
 
     Raises StorageError.
     """
@@ -151,7 +154,7 @@ def own_token(home: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    """Empty where there is none."""
+    """Read the token, empty if there is none."""
     try:
         return path.read_text("ascii", "replace").strip()
     except FileNotFoundError:

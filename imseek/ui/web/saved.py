@@ -1,6 +1,6 @@
-"""Searches of earlier, and those with a name, of each collection: ``<home>/searches.json``, for this user only.
+"""History and saved searches of each collection, in ``<home>/searches.json``, readable by this user only.
 
-A search is kept as the query of its address (:mod:`imseek.ui.web.asked`), so whatever can be linked to can be saved.
+A search is stored as its URL parameters (:mod:`imseek.ui.web.asked`), so whatever can be linked can be saved.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from imseek.errors import StorageError, UsageError
 from imseek.ui.web import documents
 from imseek.ui.web.asked import Asked, read
 
-#: Searches of earlier of a collection, saved ones of it, collections, and characters of a name.
+#: Maximum numbers of entries of a history, saved searches of a collection, collections, and characters of a name.
 HISTORY: Final = 100
 SAVED: Final = 200
 _COLLECTIONS: Final = 200
@@ -27,7 +27,7 @@ _BROKEN: Final = "the file of earlier and saved searches was damaged"
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A search of earlier; ``at`` is in UTC, as ISO 8601."""
+    """An entry of the history; ``at`` is in UTC, as ISO 8601."""
 
     asked: Asked
     at: str
@@ -35,8 +35,10 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Searches:
-    """Of one collection: ``history`` newest first, ``saved`` by name, in the order in which they were saved. ``note``
-    says what could not be read."""
+    """Searches of one collection: ``history`` newest first, ``saved`` by name in the order in which they were saved.
+
+    ``note`` says what could not be read.
+    """
 
     history: tuple[Past, ...] = ()
     saved: Mapping[str, Asked] = field(default_factory=dict)
@@ -44,7 +46,7 @@ class Searches:
 
 
 class Store:
-    """The file. Safe to use from several threads; of two processes that write at once, the later one wins."""
+    """The file of searches. Thread-safe; if two processes write at once, the later one wins."""
 
     def __init__(self, home: Path) -> None:
         self.path = home / "searches.json"
@@ -60,7 +62,7 @@ class Store:
             return replace(everything.get(uuid, Searches()), note=self._known[2])
 
     def remember(self, uuid: str, asked: Asked) -> None:
-        """Put a search first in the history; one that is there already moves. Pages of one search are one."""
+        """Put a search first in the history, moving it if it is there already. Its page of hits is not stored."""
         first = asked.but()
 
         def add(mine: Searches) -> Searches:
@@ -75,7 +77,7 @@ class Store:
         self._change(uuid, lambda mine: replace(mine, history=()))
 
     def save(self, uuid: str, name: str, asked: Asked) -> None:
-        """Give a search a name, which until then may have been another's. Raises UsageError."""
+        """Save a search under a name, replacing another of that name. Raises UsageError."""
         called = checked_name(name)
 
         def add(mine: Searches) -> Searches:
@@ -88,7 +90,7 @@ class Store:
         self._change(uuid, add)
 
     def rename(self, uuid: str, name: str, new: str) -> None:
-        """Raises UsageError for a name that is taken or is none."""
+        """Rename a saved search. Raises UsageError if the name is taken or invalid."""
         called = checked_name(new)
 
         def change(mine: Searches) -> Searches:
@@ -106,17 +108,19 @@ class Store:
         )
 
     def _change(self, uuid: str, change: Callable[[Searches], Searches]) -> None:
-        """Raises StorageError where the file cannot be read or written."""
+        """Apply a change to a collection's searches. Raises StorageError if the file cannot be read or written."""
         with self._lock:
             everything = self._read()
             mine = change(everything.pop(uuid, Searches()))
-            # The collection that was used last comes last; the first go when there are too many.
+            # Most recently used collection last; the first are dropped when there are too many.
             everything = dict([*everything.items(), (uuid, mine)][-_COLLECTIONS:])
             self._write(everything)
 
     def _read(self) -> dict[str, Searches]:
-        """From the file, where it has changed. A damaged one is put aside, and said so from then on. Raises
-        StorageError."""
+        """Read the file if it has changed. A damaged one is renamed, which ``note`` reports from then on.
+
+        Raises StorageError.
+        """
         stamp = self._stamp()
         if stamp is None or stamp != self._known[0]:
             loaded = documents.load(self.path, "schema", _SCHEMA, _parsed)
@@ -140,7 +144,7 @@ class Store:
 
 
 def checked_name(name: str) -> str:
-    """Raises UsageError."""
+    """Normalise the name of a search. Raises UsageError."""
     called = " ".join(name.split())
     if not called or len(called) > LONGEST or not called.isprintable():
         raise UsageError(

@@ -1,7 +1,7 @@
-"""What components of pages fetch beside the pages: large arrays by their content, and the names of pictures.
+"""Data that components fetch beside the pages: large arrays by their digest, and names of images.
 
-An address of :func:`put` always means the same bytes, so that a browser asks for them once, and a run that changes
-nothing sends nothing.
+An address from :func:`put` always denotes the same bytes, so a browser fetches them once, and a run without changes
+sends nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from imseek.ui.web.plain import file_name, one_line
 
 ARRAYS: Final = "/arrays"
 NAMES: Final = "/names"
-#: Bytes that are kept; what was sent least lately goes first, and its page makes it anew.
+#: Maximum bytes in the cache; the least recently used are dropped, and their page makes them anew.
 _KEPT: Final = 256 << 20
 
 
@@ -36,7 +36,7 @@ class Sent:
 
 
 class Arrays:
-    """Bytes by their digest, up to a bound. Safe to use from several threads."""
+    """Bytes by their digest, in a bounded LRU cache. Thread-safe."""
 
     def __init__(self, most: int = _KEPT) -> None:
         self._most = most
@@ -65,22 +65,22 @@ class Arrays:
         return sent.address.rpartition("/")[2] in self._kept
 
 
-#: Of this process.
+#: The cache of this process.
 arrays: Final = Arrays()
 
 
 def put(data: bytes) -> Sent:
-    """Keep bytes for a while, to be fetched by a component."""
+    """Keep bytes for a while, for a component to fetch."""
     return arrays.put(data)
 
 
 def names(name: str) -> str:
-    """The address below which the names of a collection's pictures are."""
+    """Return the base URL of the names of a collection's images."""
     return f"{NAMES}/{quote(name, safe='')}"
 
 
 def routes(service: Service, kept: Arrays = arrays) -> list[Route]:
-    """``GET /arrays/{digest}``, and ``GET /names/{collection}/{id}``: the name and the folder of a picture, as JSON."""
+    """Return ``GET /arrays/{digest}``, and ``GET /names/{collection}/{id}`` (name and folder of an image as JSON)."""
 
     async def array(request: Request) -> Response:
         digest = request.path_params["digest"]

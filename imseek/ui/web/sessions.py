@@ -1,7 +1,7 @@
-"""What the server keeps of closed pages: a few sessions for a while, so that a page whose connection broke comes back.
+"""Storage of disconnected sessions: a few, for a while, so that a page can reconnect.
 
-Streamlit's own storage keeps 128 sessions, and drops them without shutting them down. Each holds an event loop, and so
-three descriptors, until the garbage collector comes to it.
+Streamlit's own storage keeps 128 sessions and drops them without shutting them down. Each holds an event loop, and so
+three file descriptors, until it is garbage-collected.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from streamlit.runtime.session_manager import SessionInfo, SessionStorage
 if TYPE_CHECKING:
     from streamlit.runtime import Runtime
 
-#: Closed pages that can come back, and the seconds for which they can.
+#: Maximum number of disconnected sessions, and seconds for which they are kept.
 MOST: Final = 16
 SECONDS: Final = 120.0
 
 
 class ClosedSessions(SessionStorage):
-    """Sessions without a connection, the last closed ones; those that are dropped are shut down.
+    """The most recently disconnected sessions; dropped ones are shut down.
 
-    Called in the thread of the event loop only.
+    Not thread-safe: call it in the thread of the event loop only.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class ClosedSessions(SessionStorage):
 
     def save(self, session_info: SessionInfo) -> None:
         session_id = session_info.session.id
-        self._closed.pop(session_id, None)  # The last one saved is the last to be dropped.
+        self._closed.pop(session_id, None)  # Moves it to the end: the last one saved is dropped last.
         self._closed[session_id] = (self._clock(), session_info)
         self._drop()
         self._later(self._seconds, self._drop)
 
     def delete(self, session_id: str) -> None:
-        """Forget a session that is used again, or that the caller shuts down."""
+        """Forget a session that is connected again, or that the caller shuts down."""
         self._closed.pop(session_id, None)
 
     def list(self) -> list[SessionInfo]:
@@ -64,14 +64,14 @@ class ClosedSessions(SessionStorage):
             if closed > oldest and len(self._closed) <= self._most:
                 break
             del self._closed[session_id]
-            # The manager of sessions holds its lock while it saves one.
+            # Later, since the session manager holds its lock while it saves a session.
             self._later(0, session_info.session.shutdown)
 
     @staticmethod
     def _later(seconds: float, act: Callable[[], None]) -> None:
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # The server has ended.
+        except RuntimeError:  # The event loop has ended.
             if not seconds:
                 act()
             return
@@ -79,11 +79,11 @@ class ClosedSessions(SessionStorage):
 
 
 class PagesApp(st.App):
-    """Streamlit's application with a storage of sessions that lets go of them."""
+    """Streamlit's application with a session storage that shuts sessions down."""
 
     def _create_runtime(self) -> Runtime:
         runtime = super()._create_runtime()
-        # Streamlit's settings name the lifetime of closed sessions, but not their storage.
+        # Streamlit's settings cover the lifetime of disconnected sessions, but not their storage.
         manager = runtime._session_mgr
         if isinstance(getattr(manager, "_session_storage", None), MemorySessionStorage):
             manager._session_storage = ClosedSessions()  # type: ignore[attr-defined] # as above

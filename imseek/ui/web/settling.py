@@ -1,6 +1,7 @@
-"""Streamlit collects garbage in full after every run, which takes some 70 ms of all threads once everything is loaded.
+"""Exclude long-lived objects from garbage collection.
 
-What is there by then are modules and encoders, which stay: they are put where the collector does not look.
+Streamlit runs a full collection after every run, which blocks all threads for some 70 ms once everything is loaded.
+Modules and encoders stay anyway, so they are frozen.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ _settled: set[str] = set()
 
 
 def settle(after: str) -> None:
-    """Once in this process for each ``after``, such as the first search."""
+    """Freeze all objects, once in this process for each ``after``, such as the first search."""
     if after not in _settled:
         _settled.add(after)
         gc.collect()

@@ -1,4 +1,4 @@
-"""The frame of every page: which page, which collection, and what is said where something fails."""
+"""Frame of every page: navigation, choice of the collection, and display of errors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from imseek.ui.web.components.address import address
 from imseek.ui.web.hub import hub
 from imseek.ui.web.plain import capitalised
 
-#: The collection in the address: ``?c=NAME``.
+#: The collection in the URL: ``?c=NAME``.
 CHOSEN: Final = "c"
 _NEXT: Final = "next collection"
-#: Streamlit leaves much room around pages that are full of pictures.
+#: Streamlit's margins are too wide for pages full of pictures.
 _STYLE: Final = """<style>
 .stMainBlockContainer { padding: 3.75rem clamp(0.75rem, 2vw, 2.5rem) 2rem; }
 [data-testid="stLayoutWrapper"]:has(> .st-key-shell-address) { position: absolute; }
@@ -31,7 +31,7 @@ _STYLE: Final = """<style>
 _log = logging.getLogger("imseek.ui")
 
 
-# Pages are imported when they are first seen: most need more than the first.
+# Pages are imported on first use: most need more modules than the first one.
 def _search() -> None:
     from imseek.ui.web.pages import search
 
@@ -72,7 +72,7 @@ PAGES: Final[dict[str, Callable[[], None]]] = {
 
 
 def show() -> None:
-    """The page that the address names."""
+    """Draw the page that the URL names."""
     st.set_page_config(page_title="imseek", page_icon="🔎", layout="wide", menu_items={})
     st.html(_STYLE)
     chosen = st.navigation([page(name) for name in PAGES], position="top")
@@ -81,17 +81,17 @@ def show() -> None:
 
 
 def choose(name: str) -> None:
-    """The chosen collection from the next run of the page on, where there is one of that name by then."""
+    """Choose the collection for the next run of the page, if one of that name exists by then."""
     st.session_state[_NEXT] = name
 
 
 def page(name: str) -> StreamlitPage:
-    """One of :data:`PAGES`, for links to it."""
+    """Return one of :data:`PAGES`, for links to it."""
     return st.Page(PAGES[name], title=name.capitalize(), url_path=name, default=name == "search")
 
 
 def collection() -> tuple[str, Collection]:
-    """The chosen collection by its name, open. Where there is none, the page says what to do and ends here."""
+    """Return name and collection as chosen. Without any, the page says what to do and ends here."""
     name = st.session_state.get(CHOSEN)
     if name is None:
         st.header("No collection yet", anchor=False)
@@ -104,7 +104,7 @@ def collection() -> tuple[str, Collection]:
 
 
 def no_pictures(why: str) -> None:
-    """What a page says of a collection without pictures; ``why`` it needs some."""
+    """Say that the collection is empty, and ``why`` the page needs images."""
     st.subheader("No pictures yet", anchor=False)
     st.text(why)
     _to_collections("Add pictures")
@@ -112,7 +112,7 @@ def no_pictures(why: str) -> None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """What imseek refuses is shown where it happens, with what to do next; the page ends there."""
+    """Show errors of imseek in place, with their hints, and end the page there."""
     try:
         yield
     except ImseekError as error:
@@ -121,7 +121,7 @@ def told() -> Iterator[None]:
 
 
 def refused(error: ImseekError) -> None:
-    """A refusal as text: messages name files, whose names are anybody's."""
+    """Show an error as plain text: messages name files, whose names are untrusted."""
     with st.container(border=True):
         st.text(f"⚠️ {capitalised(str(error))}")
         if error.hint:
@@ -129,7 +129,7 @@ def refused(error: ImseekError) -> None:
 
 
 def on_error(error: Exception) -> bool:
-    """For what nobody expected: the traceback goes to the terminal, the page gets a number to find it by."""
+    """Handle an unexpected error: log the traceback, and show a number on the page to find it by."""
     number = secrets.token_hex(4)
     _log.error("error %s", number, exc_info=error)
     st.error(
@@ -152,11 +152,11 @@ def _pick() -> None:
         st.session_state.pop(CHOSEN, None)
         return
     asked = st.query_params.get(CHOSEN)
-    if asked in names:  # Also where Back has led to an earlier one.
+    if asked in names:  # Also after the browser's Back.
         st.session_state[CHOSEN] = asked
     elif st.session_state.get(CHOSEN) not in names:
         st.session_state[CHOSEN] = names[0]
-    if len(names) == 1:  # Nothing to choose: the pictures get the room.
+    if len(names) == 1:  # Nothing to choose: no sidebar, more room for pictures.
         st.session_state[CHOSEN] = names[0]
         with st.container(key="shell-address"):
             address(names[0], SMALL)
@@ -167,7 +167,7 @@ def _pick() -> None:
 
 
 def _picked() -> None:
-    """Words are asked of the other collection too; ids, dropped filters and pages are those of the one before."""
+    """Keep the words for the new collection, and drop ids, filters and pages, which belong to the old one."""
     kept = {name: st.query_params.get_all(name) for name in ("q", "not")}
     query = {CHOSEN: [st.session_state[CHOSEN]], **{name: values for name, values in kept.items() if values}}
     st.query_params.from_dict(query)

@@ -1,4 +1,4 @@
-"""Pictures that were chosen, to take along: a zip that is written while it is sent, and tables."""
+"""Downloads of selected images: a zip that is streamed while it is written, and tables."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from imseek.ui.cli.jsonout import placed, plain
 from imseek.ui.web.about import kind_of
 from imseek.ui.web.choices import Choice
 
-#: What one zip may hold.
+#: Limits of one zip.
 PICTURES: Final = 5_000
 BYTES: Final = 4 << 30
-#: Images that are looked up at a time.
+#: Images looked up per call.
 _TOGETHER: Final = 500
-#: In a zip: pictures that are not in it, and why.
+#: Member of a zip that lists the pictures left out, with reasons.
 LEFT_OUT: Final = "left out.txt"
 _LONGEST: Final = 150
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _ENDING: Final = re.compile(r"\.[A-Za-z0-9]{1,8}\Z")
-#: Of a format, where the name of a picture has no ending.
+#: Extensions by format, for names without one.
 _ENDINGS: Final = {"JPEG": ".jpg", "JPEG XL": ".jxl", "HEIC": ".heic", "TIFF": ".tif", "SVG": ".svg"}
-#: What spreadsheets take for a formula.
+#: First characters that spreadsheets take for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-#: Columns of every image, in the words of ``--json``.
+#: Columns of every image, named as in ``--json``.
 _FIRST: Final = ("image_id", "score", "collection", "source_id", "path", "uri", "duplicates", "tags")
 
 
 def too_much(pictures: int, stored: int) -> str | None:
-    """Why no zip is made of so many pictures and bytes; None where one is."""
+    """Return why a zip of so many pictures and bytes is refused, None if it is not."""
     if pictures <= PICTURES and stored <= BYTES:
         return None
     most, these = (
@@ -49,15 +49,15 @@ def too_much(pictures: int, stored: int) -> str | None:
 
 
 def zipped(collection: Collection, ids: Sequence[int], *, largest: int = BYTES) -> Iterator[bytes]:
-    """A zip of pictures as they were indexed, a piece at a time: no more than one picture is in memory.
+    """Yield a zip of pictures as they were indexed, piece by piece, with at most one picture in memory.
 
-    What cannot be read, has changed since, or is beyond ``largest`` bytes in all, is named in a text in the zip.
+    A text in the zip names those that cannot be read, have changed, or exceed ``largest`` bytes in all.
     """
     sink = _Sink()
     names = Names()
     left: list[str] = []
     total = 0
-    # Pictures are compressed already. What is written cannot be gone back to, so sizes come behind.
+    # Pictures are compressed already. The output cannot seek, so sizes follow the data.
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as out:
         for start in range(0, len(ids), _TOGETHER):
             some = ids[start : start + _TOGETHER]
@@ -86,7 +86,7 @@ def zipped(collection: Collection, ids: Sequence[int], *, largest: int = BYTES) 
 
 
 class Names:
-    """Names of pictures for one folder: each once, also where capitals do not count, and none that leads elsewhere."""
+    """Unique file names for one folder, also where case does not count; none leads out of the folder."""
 
     def __init__(self) -> None:
         self._given = {LEFT_OUT}
@@ -104,7 +104,7 @@ class Names:
 
 
 def _named(image: Image) -> tuple[str, str]:
-    """Stem and ending of a name that any system takes."""
+    """Return stem and extension of a name that is valid on any system."""
     place = image.place
     kind = str(image.metadata.get("format") or "")
     if place is None or kind_of(place) == "table":
@@ -112,7 +112,7 @@ def _named(image: Image) -> tuple[str, str]:
     else:
         path = place.path.partition(b"?")[0].partition(b"#")[0] if kind_of(place) == "web" else place.path
         name = path.rstrip(b"/").rpartition(b"/")[2].decode("utf-8", "replace")
-    # No separators of any system, no control characters, no marks that turn the direction of writing.
+    # No separators of any system, control characters, or marks that change the direction of writing.
     name = "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in name)
     name = unicodedata.normalize("NFC", name).strip(" .")
     ending = (
@@ -126,16 +126,17 @@ def _named(image: Image) -> tuple[str, str]:
 
 
 def rows(collection: Collection, choice: Choice) -> Iterator[dict[str, Any]]:
-    """The images of a choice that are still there, in its order, with all their metadata."""
+    """Yield the images of a selection that still exist, in its order, with all metadata."""
     for start in range(0, len(choice.ids), _TOGETHER):
         for image in collection.get_many(choice.ids[start : start + _TOGETHER]).values():
             yield _row(collection, choice, image)
 
 
 def csv_lines(collection: Collection, choice: Choice) -> Iterator[str]:
-    """Lines of a table; lists are JSON. What a spreadsheet would take for a formula has an apostrophe before it."""
+    """Yield the lines of a CSV table; lists are JSON, and an apostrophe protects what a spreadsheet would take for a
+    formula."""
     columns = dict.fromkeys(_FIRST)
-    for row in rows(collection, choice):  # Once for the names of the columns: any image may have one more.
+    for row in rows(collection, choice):  # A first pass for the column names: any image may add one.
         columns.update(dict.fromkeys(row))
     line = io.StringIO()
     writer = csv.DictWriter(line, list(columns), lineterminator="\r\n")
@@ -149,7 +150,7 @@ def csv_lines(collection: Collection, choice: Choice) -> Iterator[str]:
 
 
 def parquet(collection: Collection, choice: Choice) -> bytes:
-    """The same table, as it is, with types."""
+    """Return the same table as Parquet, with types."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -173,7 +174,7 @@ def parquet(collection: Collection, choice: Choice) -> bytes:
 
 
 def paths(collection: Collection, ids: Sequence[int]) -> Iterator[str]:
-    """Where pictures lie, one a line; bytes that are not UTF-8 and control characters are escaped."""
+    """Yield the paths of pictures as lines; bytes that are not UTF-8 and control characters are escaped."""
     for start in range(0, len(ids), _TOGETHER):
         for image in collection.get_many(ids[start : start + _TOGETHER]).values():
             if image.place is not None:
@@ -212,7 +213,7 @@ def _column(values: list[Any], kind: Any) -> Any:
         values = [None if value is None else json.dumps(value) for value in values]
     try:
         return pa.array(values, kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):  # Of several types, or no text at all.
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):  # Mixed types, or not UTF-8.
         return pa.array(
             [None if v is None else str(v).encode("utf-8", "replace").decode() for v in values], pa.string()
         )
@@ -223,7 +224,7 @@ def _where(image: Image) -> str:
 
 
 class _Sink(io.RawIOBase):
-    """Holds what ZipFile writes until it is taken."""
+    """Buffers what ZipFile writes until it is taken."""
 
     def __init__(self) -> None:
         super().__init__()

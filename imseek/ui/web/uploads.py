@@ -1,6 +1,6 @@
-"""Pictures that were dropped on the page of searches, under their SHA-256: links and saved searches find them again.
+"""Uploaded pictures under their SHA-256, where links and saved searches find them again.
 
-They lie in ``<home>/uploads``, readable by this user only. The folder is bounded: those asked for least recently go.
+They lie in ``<home>/uploads``, readable by this user only. The folder is bounded: the least recently used are removed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from imseek.encoders.cache import write_atomically
 from imseek.errors import ImseekError, MediaError, QueryError
 from imseek.media import Limits, decode
 
-#: Bytes of one picture, and of all that are kept.
+#: Maximum bytes of one picture, and of all.
 LARGEST: Final = 32 << 20
 ROOM: Final = 512 << 20
 _LIMITS: Final = Limits(max_bytes=LARGEST)
@@ -24,8 +24,10 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def keep(home: Path, data: bytes, called: str = "the picture") -> str:
-    """Keep a picture; returns its SHA-256 in hex. Raises QueryError for what is none or too large, ImseekError where it
-    cannot be written."""
+    """Store a picture and return its SHA-256 in hex.
+
+    Raises QueryError if it is no picture or too large, ImseekError if it cannot be written.
+    """
     try:
         decode(data, min_side=64, limits=_LIMITS, measured=False)
     except MediaError as error:
@@ -46,14 +48,14 @@ def keep(home: Path, data: bytes, called: str = "the picture") -> str:
 
 
 def load(home: Path, name: str) -> bytes:
-    """The picture with this SHA-256. Raises QueryError where it is not here (any more)."""
+    """Read the picture with this SHA-256. Raises QueryError if it is not stored (any more)."""
     if _HASH.fullmatch(name):
         path = home / "uploads" / name
         with suppress(OSError):
             data = path.read_bytes()
             if sha256(data).hexdigest() == name:
                 with suppress(OSError):
-                    os.utime(path)  # What is asked for stays longer.
+                    os.utime(path)  # Marks it as recently used.
                 return data
     raise QueryError(
         "a picture of this search is not on this machine any more",
@@ -62,10 +64,10 @@ def load(home: Path, name: str) -> bytes:
 
 
 def _make_room(folder: Path, size: int, name: str) -> None:
-    """Remove the oldest, so that ``size`` bytes more are within bounds."""
+    """Remove the oldest pictures to make room for ``size`` bytes."""
     found = []
     for path in folder.iterdir():
-        with suppress(OSError):  # Another page may remove it at the same time.
+        with suppress(OSError):  # Another page may remove it meanwhile.
             stat = path.stat()
             found.append((stat.st_mtime_ns, stat.st_size, path))
     used = sum(one[1] for one in found if one[2].name != name)

@@ -1,4 +1,4 @@
-"""Tables as rows that are read one after the other, whatever file they lie in. ``base`` says what all of them offer."""
+"""Tables read row by row, from any kind of file. ``base`` defines their common protocol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OLD_FEATHER: Final = b"FEA1"
 
 
 def open_sheet(path: bytes, raw: IO[bytes]) -> Sheet:
-    """The table in an open file, which is closed with it. What the file holds counts more than its ending.
+    """Open the table in an open file, which is closed with it. The content counts more than the file ending.
 
     Raises MediaError where it cannot be read, OSError.
     """
@@ -36,7 +36,7 @@ def _sheet(suffix: bytes, head: bytes, raw: IO[bytes]) -> Sheet:
     if head.startswith(_OLD_FEATHER):
         raise MediaError(SkipReason.CORRUPT, "Feather version 1 is not read: write it anew")
     if head.startswith((_PARQUET, *_ARROW)) or suffix in (b".parquet", b".pq", b".arrow", b".feather"):
-        # Not above: a run without tables does without pyarrow's readers.
+        # Imported here, so that a run without tables does not load pyarrow's readers.
         from imseek.indexer.sources.tables.arrow import ArrowSheet, ParquetSheet
 
         is_parquet = head.startswith(_PARQUET) or suffix in (b".parquet", b".pq")

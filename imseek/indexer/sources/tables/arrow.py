@@ -1,6 +1,6 @@
-"""Parquet and Arrow IPC (files and streams), a few rows at a time.
+"""Read Parquet and Arrow IPC (files and streams), a few rows at a time.
 
-Read without pyarrow's threads, of which prefetching is one: see imseek/data/shard_files.py.
+Without pyarrow's threads, which its prefetching uses too: see imseek/data/shard_files.py.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from imseek.indexer.sources.tables.base import Closing, Column, Kind, Malformed,
 from imseek.indexer.sources.tables.parquet_pages import Chunk, check_pages, read_chunks
 from imseek.types import SkipReason
 
-#: Bytes of rows that are turned into Python's objects at once.
+#: Bytes of rows to convert to Python objects at once.
 _SLICE: Final = 8 << 20
-#: Characters of the texts of one list: a caption is cut far below.
+#: Most characters of one list of texts: captions are cut far below.
 _MAX_TEXTS: Final = 1 << 16
-#: Rows that are at most.
+#: Most rows to convert at once.
 _ROWS: Final = 1024
-#: Bytes before the stream that an Arrow file is.
+#: Bytes before the stream in an Arrow file.
 _FILE_HEAD: Final = 8
-#: Bytes that are read of a Parquet file at once, where its pages allow it.
+#: Bytes of a Parquet file to read at once, where its pages allow.
 _BUFFER: Final = 1 << 20
 
 
 class ParquetSheet(Closing):
-    """In memory is one page of each column that is asked for, and a few rows."""
+    """A Parquet file. Keeps one page of each requested column and a few rows in memory."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
@@ -54,7 +54,7 @@ class ParquetSheet(Closing):
         self._labels = {column.name: column.labels for column in self.columns if column.labels}
 
     def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
-        """Row groups before ``start`` are not read."""
+        """Yield numbered rows, skipping row groups before ``start``."""
         number, numbered = 0, _Numbered(_size(self._raw), self._labels)
         for group in range(self._file.metadata.num_row_groups):
             count = self._file.metadata.row_group(group).num_rows
@@ -66,7 +66,7 @@ class ParquetSheet(Closing):
                 number += len(batch)
 
     def has_bytes(self, name: str) -> bool:
-        """Told from the statistics of the first rows: where there are none, pictures lie in the table."""
+        """Tell by the first row group's statistics; without statistics, pictures are assumed to be embedded."""
         for chunk in self._chunks.get(0, ()):
             if chunk.path == (name, "bytes"):
                 return chunk.nulls is None or chunk.nulls < self._file.metadata.row_group(0).num_rows
@@ -77,7 +77,7 @@ class ParquetSheet(Closing):
         self._raw.close()
 
     def _opened(self, dictionaries: list[str]) -> pq.ParquetFile:
-        """``dictionaries`` are columns whose values are read once, however many rows refer to them."""
+        """Open the file; values of the columns in ``dictionaries`` are read once, however many rows refer to them."""
         return pq.ParquetFile(
             self._raw,
             pre_buffer=False,
@@ -87,10 +87,11 @@ class ParquetSheet(Closing):
         )
 
     def _batches(self, group: int, names: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """Check the pages of a row group, then yield its rows in batches."""
         told, chunks = self._file.metadata.row_group(group), self._chunks.get(group, ())
         a_row = max(told.total_byte_size // max(told.num_rows, 1), 1)
         with arrow_errors():
-            # Elsewhere, to look at each page would be to fetch it twice.
+            # For a remote file, inspecting every page would download it twice.
             a_row = max(a_row, check_pages(self._raw, chunks, names, only_first=not _is_local(self._raw)))
             yield from self._file.iter_batches(
                 min(max(_SLICE // a_row, 1), _ROWS),
@@ -101,7 +102,7 @@ class ParquetSheet(Closing):
 
 
 class ArrowSheet(Closing):
-    """In memory is one record batch. Rows further down are looked up in the mapped file instead."""
+    """An Arrow IPC file or stream. Keeps one record batch in memory; later rows are looked up in the mapped file."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
@@ -126,7 +127,7 @@ class ArrowSheet(Closing):
                 number += len(batch)
 
     def has_bytes(self, name: str) -> bool:
-        """Told from the first rows."""
+        """Tell by the first rows."""
         with self._mapped() as raw:
             for batch in self._batches(raw, [name]):
                 pictures = batch.column(0)
@@ -137,7 +138,7 @@ class ArrowSheet(Closing):
         self._raw.close()
 
     def _open(self, raw: Any, fields: list[int] | None) -> Any:
-        """A file too is a stream, behind its first bytes; what its end says of places in it is of no use here."""
+        """Open the record stream, which in a file follows its first bytes; the file footer is not used."""
         raw.seek(self._begin)
         options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
         return pa.ipc.open_stream(raw, options=options)
@@ -151,18 +152,18 @@ class ArrowSheet(Closing):
 
     @contextmanager
     def _mapped(self) -> Iterator[Any]:
-        """The file as memory, of which only what is looked at is read; as it is, where it cannot be mapped."""
+        """Map the file into memory, so that only what is used is read; where that fails, yield the file itself."""
         try:
             mapped = mmap.mmap(self._raw.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, AttributeError, io.UnsupportedOperation):
             yield self._raw
             return
-        # Not closed here: what was read from it may hold on to it, and the last to let go closes it.
+        # Not closed here: values read from it may refer to it, and the last of them closes it.
         yield pa.BufferReader(pa.py_buffer(mapped))
 
 
 def _size(raw: IO[bytes]) -> int:
-    """Bytes of a file. Leaves its position where it was."""
+    """Return the size of a file in bytes, keeping its position."""
     at = raw.tell()
     size = raw.seek(0, io.SEEK_END)
     raw.seek(at)
@@ -170,7 +171,7 @@ def _size(raw: IO[bytes]) -> int:
 
 
 def _is_local(raw: IO[bytes]) -> bool:
-    """Whether a file lies on this machine, where looking at it costs nothing."""
+    """Tell whether a file lies on this machine, where extra reads are cheap."""
     try:
         raw.fileno()
     except (OSError, AttributeError, io.UnsupportedOperation):
@@ -180,7 +181,7 @@ def _is_local(raw: IO[bytes]) -> bool:
 
 @contextmanager
 def arrow_errors() -> Iterator[None]:
-    """What Arrow raises for a damaged file becomes a MediaError; what the system raises (with a number) stays."""
+    """Translate Arrow's errors for a damaged file to MediaError; errors of the system (with a number) pass."""
     try:
         yield
     except OSError as error:
@@ -210,7 +211,7 @@ def _columns(schema: pa.Schema) -> tuple[Column, ...]:
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
-    """What the library `datasets` says of its columns, in the metadata of the schema."""
+    """Return what the library `datasets` wrote about its columns in the schema's metadata."""
     try:
         found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -243,9 +244,9 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 class _Numbered:
-    """The rows of batches of one file, numbered; ``size`` are the bytes of the file.
+    """Numbers the rows of a file's batches; ``size`` is the file's size in bytes.
 
-    Any number of rows may refer to one value: raises MediaError where all their values together are too many bytes.
+    Many rows may refer to one value: raises MediaError where all values together expand too far.
     """
 
     def __init__(self, size: int, labels: dict[str, tuple[str, ...]]) -> None:
@@ -253,7 +254,7 @@ class _Numbered:
         self._unpacked = 0
 
     def rows(self, batch: pa.RecordBatch, first: int, start: int) -> Iterator[tuple[int, Row]]:
-        """Those of a batch, whose first one has the number ``first``, from the number ``start`` on."""
+        """Yield a batch's rows from the number ``start`` on; its first row has the number ``first``."""
         skipped = min(max(start - first, 0), len(batch))
         if skipped == len(batch):
             return
@@ -264,7 +265,7 @@ class _Numbered:
 
 
 def _length(cell: Any) -> int:
-    """Bytes or characters of a cell, of those that can have many."""
+    """Return the bytes or characters of a cell whose length varies; 0 for other cells."""
     if isinstance(cell, bytes | str):
         return len(cell)
     if isinstance(cell, dict | list):
@@ -286,7 +287,7 @@ def _values(array: pa.Array, labels: tuple[str, ...] | None) -> list[Any]:
     if kind is Kind.TEXTS and pa.types.is_dictionary(array.type.value_type):
         return [_few_texts(scalar) for scalar in array]
     if pa.types.is_timestamp(array.type):
-        # Python's times have microseconds, and no time zones but those that it knows.
+        # Python's times have microseconds, and only the time zones that it knows.
         zone = None if array.type.tz is None else "UTC"
         array = array.cast(pa.timestamp("us", zone), safe=False)
     try:
@@ -299,7 +300,7 @@ def _values(array: pa.Array, labels: tuple[str, ...] | None) -> list[Any]:
 
 
 def _row_bytes(batch: pa.RecordBatch) -> int:
-    """Bytes that one row of a batch can have as Python's objects, at most, but for lists."""
+    """Return the most bytes that one row of a batch can take as Python objects, lists excepted."""
     return max(sum(_cell_bytes(column) for column in batch.columns), 1)
 
 
@@ -310,7 +311,7 @@ def _cell_bytes(array: pa.Array) -> int:
     if t.is_struct(array.type):
         return sum(_cell_bytes(array.field(n)) for n in range(array.type.num_fields))
     if t.is_string_view(array.type) or t.is_binary_view(array.type):
-        lengths = np.frombuffer(array.buffers()[1], np.int32)[::4]  # Each view is 16 bytes, its length first.
+        lengths = np.frombuffer(array.buffers()[1], np.int32)[::4]  # each view is 16 bytes, its length first
         return int(lengths[array.offset : array.offset + len(array)].max(initial=0))
     if _is_text(array.type) or t.is_binary(array.type) or t.is_large_binary(array.type):
         return int(pc.max(pc.binary_length(array)).as_py() or 0)
@@ -318,7 +319,7 @@ def _cell_bytes(array: pa.Array) -> int:
 
 
 def _few_texts(scalar: pa.Scalar) -> list[Any] | None:
-    """As many texts of a list as can be used: each may be one and the same that is large."""
+    """Return the texts of a list up to a total length: all may be the same large dictionary value."""
     if not scalar.is_valid:
         return None
     found, size = [], 0
@@ -332,7 +333,7 @@ def _few_texts(scalar: pa.Scalar) -> list[Any] | None:
 
 
 def _one(scalar: pa.Scalar) -> Any:
-    """A value beside which there is one that Python has no room for (text that is not UTF-8, the year 30000)."""
+    """Convert a single value; None where Python cannot represent it (text that is not UTF-8, the year 30000)."""
     try:
         return scalar.as_py()
     except (ValueError, OverflowError, LookupError, pa.ArrowException):

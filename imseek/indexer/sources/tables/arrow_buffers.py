@@ -1,6 +1,6 @@
-"""Look at the packed buffers of an Arrow file before Arrow unpacks them: each says by itself how long it will be.
+"""Check the compressed buffers of an Arrow file before Arrow unpacks them: each states its own unpacked length.
 
-The description of a batch is a flatbuffer (format/Message.fbs of Apache Arrow; https://flatbuffers.dev/internals).
+A batch is described by a flatbuffer (format/Message.fbs of Apache Arrow; https://flatbuffers.dev/internals).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from imseek.indexer.sources.archive_limits import check_unpacked
 
-#: Kinds of messages, and the fields of their descriptions that are looked at, by number.
+#: Message kinds, and the numbers of the description fields that are read.
 _DICTIONARY, _BATCH = 2, 3
 _HEADER_KIND, _HEADER = 1, 2
 _DICTIONARY_DATA: Final = 1
@@ -20,9 +20,9 @@ _BUFFERS, _COMPRESSION = 2, 3
 
 
 def check_buffers(stream: pa.NativeFile) -> None:
-    """Read the messages of a stream. Bodies are not copied where it is memory.
+    """Read and check the messages of a stream. Bodies of a memory-mapped stream are not copied.
 
-    Raises MediaError where one unpacks to too much, ValueError and what Arrow raises for one that is none.
+    Raises MediaError where one expands too far, and ValueError or Arrow's errors for an invalid message.
     """
     reader = pa.ipc.MessageReader.open_stream(stream)
     while True:
@@ -35,9 +35,9 @@ def check_buffers(stream: pa.NativeFile) -> None:
 
 
 def check_array(array: pa.Array) -> None:
-    """Raise ArrowInvalid where an array as it came from a file refers to bytes that it does not have.
+    """Raise ArrowInvalid where an array from a file refers to bytes outside its buffers.
 
-    Arrow believes offsets, and reads wherever they lead. Text that is not UTF-8 is no harm.
+    Arrow trusts offsets and reads wherever they lead. Text that is not UTF-8 is accepted.
     """
     try:
         array.validate(full=True)
@@ -46,7 +46,7 @@ def check_array(array: pa.Array) -> None:
 
 
 def _as_bytes(array: pa.Array) -> pa.Array:
-    """The same array, with bytes in the place of text. None of its bytes is looked at."""
+    """Return the same array with bytes in place of text, without inspecting them."""
     kind, t = array.type, pa.types
     if t.is_string(kind):
         return array.view(pa.binary())
@@ -65,7 +65,7 @@ def _as_bytes(array: pa.Array) -> pa.Array:
 
 
 def _unpacked(told: bytes, body: Any) -> int:
-    """Bytes that the buffers of a message say they become; 0 where they are not packed."""
+    """Return the stated unpacked size of a message's buffers; 0 where they are not compressed."""
     try:
         table = _Table(told, struct.unpack_from("<I", told)[0])
         kind = table.number(_HEADER_KIND, "<B")
@@ -78,14 +78,14 @@ def _unpacked(told: bytes, body: Any) -> int:
         for offset, length in batch.pairs(_BUFFERS):
             if length >= 8:
                 (size,) = struct.unpack("<q", body[offset : offset + 8].to_pybytes())
-                total += length if size < 0 else size  # -1: as it is.
+                total += length if size < 0 else size  # -1: not compressed
         return total
     except (struct.error, IndexError) as error:
         raise ValueError(f"a message that is none: {error}") from error
 
 
 class _Table:
-    """A table in a flatbuffer. Raises struct.error where something lies outside of it."""
+    """A table in a flatbuffer. Raises struct.error where something lies outside it."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data = data
@@ -104,7 +104,7 @@ class _Table:
         return None if at is None else _Table(self._data, at + struct.unpack_from("<I", self._data, at)[0])
 
     def pairs(self, field: int) -> list[tuple[int, int]]:
-        """A vector of structs of two integers of 64 bits."""
+        """Return a vector of structs of two 64-bit integers."""
         at = self._position(field)
         if at is None:
             return []

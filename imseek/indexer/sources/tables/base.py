@@ -1,4 +1,4 @@
-"""What every table offers: its columns, and its rows in order, from any of them on."""
+"""The protocol of tables: their columns, and their rows in order, from any row on."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from imseek.types import SkipReason
 Row: TypeAlias = Mapping[str, Any]
 
 
-#: Columns of a table: five times as many as the longest vectors have numbers, should each have one.
+#: Most columns of a table: five times the longest vectors, should each number have its own.
 _MAX_COLUMNS: Final = 20_000
 
 
 def check_width(columns: int) -> None:
-    """Raise MediaError for more columns than a table may have. A million cost seconds before any row is read."""
+    """Raise MediaError for too many columns. A million would cost seconds before any row is read."""
     if columns > _MAX_COLUMNS:
         raise MediaError(SkipReason.CORRUPT, f"the table has {columns:,} columns, more than {_MAX_COLUMNS:,}")
 
 
 class Kind(Enum):
-    """What the cells of a column are, as far as it matters here; the value is what people are told."""
+    """The kinds of cells that matter here; the values are shown to users."""
 
     TEXT = "text"
     TEXTS = "lists of text"
@@ -39,7 +39,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``is_image`` is what the table itself says; ``labels`` are the names that its numbers stand for."""
+    """A column. ``is_image`` is declared by the table itself; ``labels`` are the names that its numbers stand for."""
 
     name: str
     kind: Kind
@@ -55,22 +55,25 @@ class Malformed:
 
 
 class Sheet(Protocol):
-    """One table. Everything may raise MediaError (the file is damaged) and OSError."""
+    """An open table. Every method may raise MediaError (the file is damaged) and OSError."""
 
     @property
     def columns(self) -> tuple[Column, ...]: ...
 
     def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
-        """Row numbers, from ``start``, with the cells of some columns: bool, int, float, str, bytes, None; a dict with
-        ``bytes`` and ``path`` in a ``PICTURE`` column, a list in a ``TEXTS`` column. Little is in memory at once."""
+        """Yield row numbers, from ``start``, with the cells of some columns, keeping little in memory.
+
+        A cell is bool, int, float, str, bytes or None; a dict with ``bytes`` and ``path`` in a ``PICTURE`` column, a
+        list in a ``TEXTS`` column.
+        """
         ...
 
     def has_bytes(self, name: str) -> bool:
-        """Whether pictures of a ``PICTURE`` column lie in the table, rather than where it says."""
+        """Tell whether pictures of a ``PICTURE`` column are embedded rather than named by path."""
         ...
 
     def scalar(self, cell: Any) -> Scalar:
-        """A cell as a value to keep beside a picture: None for what is no single value."""
+        """Convert a cell to a value to keep beside a picture; None for anything but a single value."""
         ...
 
     def close(self) -> None: ...
@@ -83,7 +86,7 @@ class Sheet(Protocol):
 
 
 class Closing:
-    """What sheets share: the file is closed at the end of a ``with`` block."""
+    """Base class of sheets: closes the file at the end of a ``with`` block."""
 
     def close(self) -> None:
         raise NotImplementedError

@@ -1,9 +1,9 @@
-"""Look at the pages of a Parquet file before Arrow unpacks them.
+"""Check the pages of a Parquet file before Arrow unpacks them.
 
-Arrow sets aside what the header of a page asks for, up to 2 GiB, and unpacks that much: a file of 200 kB can hold it.
-What the footer says of sizes need not be so. pyarrow's own view of the footer is of no use here: where the description
-of a column is damaged, ``RowGroupMetaData.column`` ends the process (pyarrow 26: an exception of C++ that nobody
-catches). Source of the fields: parquet.thrift of https://github.com/apache/parquet-format.
+Arrow allocates what a page header states, up to 2 GiB, and unpacks that much; a file of 200 kB can hold it. Sizes in
+the footer need not be true. pyarrow's own view of the footer does not help: for a damaged column description,
+``RowGroupMetaData.column`` ends the process (pyarrow 26: an uncaught C++ exception). Source of the fields:
+parquet.thrift of https://github.com/apache/parquet-format.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAGIC: Final = b"PAR1"
 #: Bytes at the end of a file: the length of the footer, and the magic.
 _END: Final = 8
 
-#: Of the footer (FileMetaData), by row group and column chunk.
+#: Fields of the footer (FileMetaData), by row group and column chunk.
 _CHUNK: Final = (4, 1, 3)
 _NAME, _PACKED_SIZE, _FIRST_PAGE, _DICTIONARY_PAGE, _NULLS = (
     (*_CHUNK, 3), (*_CHUNK, 7), (*_CHUNK, 9), (*_CHUNK, 11), (*_CHUNK, 12, 3),
@@ -31,21 +31,22 @@ _OF_FOOTER: Final[Mapping[Path, int]] = {
     _NAME: TEXT, _PACKED_SIZE: INT64, _FIRST_PAGE: INT64, _DICTIONARY_PAGE: INT64, _NULLS: INT64,
 }  # fmt: skip
 
-#: Of a page header: its kind, the bytes of its page, unpacked and packed, and how many values a page of data has.
+#: Fields of a page header: its kind, the page's unpacked and packed sizes in bytes, and the number of values of a data
+#: page.
 _KIND, _UNPACKED, _PACKED = (1,), (2,), (3,)
 _VALUES: Final = ((5, 1), (8, 1))
 _OF_PAGE: Final[Mapping[Path, int]] = dict.fromkeys((_KIND, _UNPACKED, _PACKED, *_VALUES), INT32)
 _DICTIONARY: Final = 2
-#: Bytes that a value takes in memory, at least.
+#: Least bytes of a value in memory.
 _VALUE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What the footer says of the values of a column in a row group.
+    """The footer's description of a column's values in a row group.
 
-    ``path`` names the column and those that it is in, ``offset`` its first page, ``size`` the bytes of all. ``nulls``
-    is how many values are null, None where that is not said.
+    ``path`` names the column and its parents, ``offset`` is that of its first page, ``size`` the bytes of all pages.
+    ``nulls`` is the number of null values, None where not stated.
     """
 
     path: tuple[str, ...]
@@ -54,12 +55,12 @@ class Chunk:
     nulls: int | None
 
     def is_in(self, names: Collection[str]) -> bool:
-        """Whether it is one of some columns, or in one."""
+        """Tell whether it is one of some columns, or nested in one."""
         return ".".join(self.path) in names or self.path[0] in names
 
 
 def read_chunks(file: IO[bytes]) -> dict[int, list[Chunk]]:
-    """The column chunks of each row group of a Parquet file. Raises ValueError where the footer is damaged."""
+    """Read the column chunks of each row group of a Parquet file. Raises ValueError where the footer is damaged."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _END))
     end = file.read(_END)
@@ -93,10 +94,10 @@ def _chunk(footer: Struct, group: int, column: int, path: Sequence[str]) -> Chun
 def check_pages(
     file: IO[bytes], chunks: Collection[Chunk], names: Collection[str], *, only_first: bool = False
 ) -> int:
-    """Look at the pages of some columns among ``chunks``: all, or the first of each.
+    """Check the pages of some columns among ``chunks``: all, or the first of each.
 
-    Returns the bytes of the largest dictionary: each row may refer to all of it. Raises MediaError where pages unpack
-    to too much, ValueError where a header is none.
+    Returns the bytes of the largest dictionary, to all of which each row may refer. Raises MediaError where pages
+    expand too far, and ValueError for an invalid header.
     """
     return max((_check_chunk(file, chunk, only_first) for chunk in chunks if chunk.is_in(names)), default=0)
 

@@ -1,4 +1,4 @@
-"""CSV, TSV and JSON Lines, a line at a time."""
+"""Read CSV, TSV and JSON Lines, a line at a time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from imseek.indexer.sources.base import Scalar
 from imseek.indexer.sources.tables.base import Closing, Column, Kind, Malformed, Row, check_width
 from imseek.types import SkipReason
 
-#: Lines of JSON that tell which columns there are.
+#: Lines of JSON that define the columns.
 _TELLING: Final = 100
-#: A longer line, or row of several lines, is none of a table. As Python's objects it takes twenty times as much.
+#: Longest line, or row of several lines. As Python objects it takes twenty times as much memory.
 _LINE: Final = 16 << 20
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
@@ -27,8 +27,10 @@ _DECIMAL: Final = re.compile(r"-?\d{1,15}\.\d{1,17}([eE][+-]?\d{1,2})?")
 
 
 class CsvSheet(Closing):
-    """With a header, in UTF-8; bytes that are none come through in names of files. Without a ``delimiter`` it is a
-    comma, or a semicolon where the header has no comma."""
+    """A CSV file with a header, in UTF-8; undecodable bytes survive in file names.
+
+    Without a ``delimiter`` it is a comma, or a semicolon where the header has no comma.
+    """
 
     def __init__(self, raw: IO[bytes], delimiter: str | None) -> None:
         self._text = _open_text(raw)
@@ -69,7 +71,7 @@ class CsvSheet(Closing):
         return [name.strip() for name in first]
 
     def _records(self) -> Iterator[list[str] | Malformed]:
-        """Without blank lines. From the start, since what follows a broken quote may be sound."""
+        """Yield records without blank lines. Starts over each time, since rows after a broken quote may be sound."""
         self._text.seek(0)
         reader = csv.reader(self._lines(), delimiter=self._delimiter)
         while True:
@@ -85,7 +87,7 @@ class CsvSheet(Closing):
                 yield record
 
     def _lines(self) -> Iterator[str]:
-        """Lines of text. Raises MediaError where those of one row are too long together."""
+        """Yield lines of text. Raises MediaError where those of one row are too long together."""
         while line := self._text.readline(_LINE):
             self._read += len(line)
             if self._read >= _LINE:
@@ -94,7 +96,7 @@ class CsvSheet(Closing):
 
 
 class JsonSheet(Closing):
-    """An object in each line. What the first hundred do not have is no column."""
+    """A JSON Lines file, one object per line. The first hundred define the columns."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._text = _open_text(raw)
@@ -134,7 +136,7 @@ class JsonSheet(Closing):
 
 
 def typed(text: str) -> Scalar:
-    """A cell of CSV as the value that it spells, where the value spells the same text; empty is None."""
+    """Parse a CSV cell as the value that it spells, if the value spells the same text; empty is None."""
     if not text:
         return None
     if text in ("true", "false", "True", "False"):
@@ -170,7 +172,7 @@ def _kind_of(value: Any) -> Kind:
         return Kind.PLAIN
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         return Kind.TEXTS
-    # The library `datasets` writes pictures so; bytes it leaves out, since JSON has none.
+    # The library `datasets` writes pictures this way; it omits bytes, which JSON lacks.
     is_picture = isinstance(value, dict) and value.keys() == {"bytes", "path"}
     return Kind.PICTURE if is_picture else Kind.NESTED
 

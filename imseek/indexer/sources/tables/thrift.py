@@ -1,4 +1,4 @@
-"""Read single fields of structs of Thrift in its compact protocol, as the headers in Parquet files are.
+"""Read single fields of structs in Thrift's compact protocol, such as the headers in Parquet files.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Final, TypeAlias
 
-#: Numbers of fields from the outermost struct inwards; in the keys of what was found, places in lists stand between.
+#: Field numbers from the outermost struct inwards; keys of results also contain positions in lists.
 Path: TypeAlias = tuple[int, ...]
 
-#: Types of fields.
+#: Field types.
 BYTE: Final = 3
 INT16: Final = 4
 INT32: Final = 5
@@ -24,17 +24,17 @@ MAP: Final = 11
 STRUCT: Final = 12
 _TRUTH_VALUES: Final = (1, 2)
 
-#: Bytes of a struct, or items of a list, or bytes of a text.
+#: Most bytes of a struct or text, and most items of a list.
 _MAX_SIZE: Final = 1 << 27
 _BLOCK: Final = 1 << 12
 _MAX_DEPTH: Final = 16
 
 
 class Struct:
-    """The fields of a struct at a position of a file that ``wanted`` has, with their types.
+    """Reads those fields of a struct at a file position that ``wanted`` lists, with their types.
 
-    ``numbers`` and ``texts`` have what was found, by path; ``size`` is that of the struct in bytes. Raises ValueError
-    where it is none.
+    ``numbers`` and ``texts`` hold what was found, by path; ``size`` is the struct's size in bytes. Raises ValueError
+    for an invalid struct.
     """
 
     def __init__(self, file: IO[bytes], at: int, wanted: Mapping[Path, int]) -> None:
@@ -48,7 +48,7 @@ class Struct:
         self._struct((), ())
 
     def _struct(self, path: Path, fields: Path) -> None:
-        """``fields`` is ``path`` without the places in lists."""
+        """Read a struct; ``fields`` is ``path`` without positions in lists."""
         if len(path) > _MAX_DEPTH:
             raise ValueError("a struct that is too deep")
         field, seen = 0, set()
@@ -58,7 +58,7 @@ class Struct:
             if field in seen:
                 raise ValueError(f"a struct with the field {field} twice")
             seen.add(field)
-            if kind not in _TRUTH_VALUES:  # Their kind is their value.
+            if kind not in _TRUTH_VALUES:  # their kind is their value
                 self._value(kind, (*path, field), (*fields, field))
 
     def _value(self, kind: int, path: Path, fields: Path) -> None:
@@ -98,7 +98,7 @@ class Struct:
                     self._value(kind, (*path, place), fields)
 
     def _number(self) -> int:
-        """An unsigned integer, seven bits a byte, the lowest first."""
+        """Read an unsigned integer, seven bits per byte, the lowest first."""
         value = shift = 0
         while True:
             byte = self._byte()
@@ -127,5 +127,5 @@ class Struct:
 
 
 def _signed(number: int) -> int:
-    """Zigzag: 0, -1, 1, -2 and so on."""
+    """Decode zigzag: 0, -1, 1, -2 and so on."""
     return (number >> 1) ^ -(number & 1)

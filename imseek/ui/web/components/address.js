@@ -1,5 +1,5 @@
-// The address of a page, beyond what Streamlit does with it: small changes make no entry in the browser's history, and
-// the chosen collection and the size of pictures stay in it from page to page.
+// Keeps the page's URL: minor changes add no entry to the browser's history, and the collection and the size of
+// pictures stay in it from page to page.
 const known = (history.imseek ??= { collection: "", small: [], patched: false });
 
 export default function ({ data }) {

@@ -1,4 +1,4 @@
-"""The address bar: small changes replace its entry in the browser's history, and the collection stays in it."""
+"""The browser's URL: minor changes replace its history entry, and the collection stays in it."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from imseek.ui.web.components import component
 
 
 def address(collection: str, small: Sequence[str]) -> None:
-    """``small`` are names in the query of an address that make no entry of their own where only they change."""
+    """Mount the component. Changes of only the ``small`` URL parameters add no history entry."""
     component("address")(key="address", data={"collection": collection, "small": list(small)})

@@ -1,4 +1,4 @@
-// Pictures that are pasted or dropped anywhere on the page go to its uploader; "/" goes to the box of words.
+// Passes pictures pasted or dropped anywhere on the page to its uploader; "/" focuses the search box.
 export default function (component) {
   return mounted(component, Asking);
 }

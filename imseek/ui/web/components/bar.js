@@ -1,4 +1,4 @@
-// What can be done with some pictures. The server knows them by the name of their choice, `data.taken`.
+// Actions on selected images. The server knows them by the token of their selection, `data.taken`.
 export default function (component) {
   return mounted(component, Bar);
 }
@@ -9,7 +9,7 @@ class Bar {
     this.root.setAttribute("role", "toolbar");
     this.root.setAttribute("aria-label", "Selected pictures");
     this.root.addEventListener("keydown", (event) => event.stopPropagation());
-    // Below the pictures, and not below the sidebar, which comes and goes.
+    // Below the pictures, not below the sidebar, which may appear and disappear.
     const place = make("div");
     new ResizeObserver(() => {
       const { left, width } = place.getBoundingClientRect();

@@ -1,4 +1,4 @@
-// What a search is made of, each piece with its weight and a way to be rid of it.
+// Parts of a search as chips, each with its weight and a button to remove it.
 export default function (component) {
   return mounted(component, Chips);
 }
@@ -12,7 +12,7 @@ class Chips {
 
   update(data) {
     const drawn = JSON.stringify(data.chips);
-    if (drawn === this.drawn) return; // Focus stays.
+    if (drawn === this.drawn) return; // Keeps the focus.
     this.drawn = drawn;
     const tell = (chip, what, value = null) => this.trigger("changed", { id: chip.id, what, value });
     this.list.replaceChildren(...data.chips.map((chip) => drawnChip(chip, tell)));

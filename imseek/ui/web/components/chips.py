@@ -1,4 +1,4 @@
-"""What a search is made of, as chips: weights that can be changed, and pieces that can be taken away."""
+"""Parts of a search as chips, with weights that can be changed and a button to remove each."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from imseek.ui.web.components import component
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """``says`` stands before its ``text`` (``not``), and is a button labelled ``flips`` where that can be changed;
-    ``src`` is a small picture. Without a ``weight`` there is none to change."""
+    """A chip. ``says`` stands before ``text`` (``not``), and is a button labelled ``flips`` if that is set.
+
+    ``src`` is the URL of a small picture. Without ``weight`` there is none to change.
+    """
 
     id: str
     text: str
@@ -27,7 +29,8 @@ class Chip:
 
 
 def chips(shown: Sequence[Chip], *, key: str, changed: Callable[[str, str, float | None], None]) -> None:
-    """``changed`` is a callback: the id of a chip, ``remove``, ``flip`` or ``weight``, and the new weight."""
+    """Draw chips. ``changed`` is a callback for the chip's id, ``remove``, ``flip`` or ``weight``, and the new
+    weight."""
 
     def told() -> None:
         said: Any = getattr(st.session_state[key], "changed", None)

@@ -1,6 +1,6 @@
-// What several components use.
+// Functions shared by several components.
 
-// A small picture, which is fetched when it comes near; where it is gone, words.
+// A thumbnail, loaded when it comes near the visible area; text if it is missing.
 function thumb(src) {
   const image = make("img", "");
   image.loading = "lazy";
@@ -20,7 +20,7 @@ function button(text, className, act, label = "") {
   return made;
 }
 
-// The answer of a route of ours, or an error whose message is for the user.
+// The response of one of our routes, or an error whose message is for the user.
 async function ask(address, body, options = {}) {
   const sent = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
   let answer;
@@ -36,14 +36,14 @@ async function ask(address, body, options = {}) {
   throw new Error(`${message[0].toUpperCase()}${message.slice(1)}${told.hint ? `: ${told.hint}` : ""}`);
 }
 
-// Puts text on the clipboard; where the browser lets no page do that, the text is shown, selected, to be copied by hand.
+// Copies text to the clipboard; if the browser does not permit it, shows the text selected, to be copied by hand.
 async function copy(text, place, say) {
   try {
     await navigator.clipboard.writeText(text);
     say("Copied.");
     return;
   } catch {
-    // Not over plain http from another machine, nor without permission.
+    // Not available over plain HTTP from another machine, or without permission.
   }
   const field = make("textarea", "copied");
   field.value = text;
@@ -65,8 +65,8 @@ async function copy(text, place, say) {
   }
 }
 
-// A field for a tag, with those that are there to choose from. `given(tag)` is called for each; with `taken(tag)` tags
-// can be taken away by it too.
+// A field for a tag, which suggests existing tags. `given(tag)` is called for each one added; with `taken(tag)`, tags
+// can be removed too.
 function tagging(base, given, label, taken) {
   const form = make("form", "tagging");
   const input = make("input");

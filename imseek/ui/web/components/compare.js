@@ -11,7 +11,7 @@ class Group {
   constructor(parent) {
     this.parent = parent;
     this.at = 0;
-    this.marked = new Set(); // Pictures that stay together.
+    this.marked = new Set(); // Pictures marked to be kept together.
     this.root = make("div", "group");
     this.row = make("div", "row");
     this.row.setAttribute("role", "listbox");
@@ -22,7 +22,7 @@ class Group {
     this.over = new Over(this.root);
     this.root.addEventListener("click", (event) => this.clicked(event));
     this.listen = (event) => this.pressed(event);
-    // Keys count wherever the focus is, but where something is typed or chosen: nobody has to click first.
+    // Keys work wherever the focus is, except in inputs, so that nobody has to click first.
     document.addEventListener("keydown", this.listen, true);
   }
 
@@ -49,7 +49,7 @@ class Group {
     this.row.setAttribute("aria-label", data.label);
     this.row.classList.toggle("two", data.pictures.length === 2);
     this.row.classList.toggle("many", data.pictures.length > 4);
-    // As tall as the tallest needs, so that what is said of them stays in sight.
+    // As tall as the tallest card, so that the text below stays visible.
     const tall = Math.max(...data.pictures.map((picture) => Math.min(1.5, picture.height / picture.width || 1)), 0.4);
     this.row.style.setProperty("--ratio", `${1 / tall}`);
     this.leave();
@@ -63,7 +63,7 @@ class Group {
     this.fetch(data.before);
   }
 
-  // What is wanted next is fetched once all that is shown is there: a browser asks for six things at a time.
+  // Prefetches the next group once all visible pictures have loaded: a browser sends six requests at a time.
   async fetch(addresses) {
     const shown = this.cards.flatMap((card) => [...card.querySelectorAll("img")]).slice(0, 8);
     const { drawn } = this;
@@ -72,7 +72,7 @@ class Group {
     this.ahead = addresses.map((address) => Object.assign(new Image(), { src: address }));
   }
 
-  // What is not looked at any more keeps nothing else waiting.
+  // Cancels loads that are no longer visible, so that they delay no others.
   leave() {
     const images = [...this.row.querySelectorAll("img"), ...(this.ahead ?? [])];
     for (const image of images) if (!image.complete) image.removeAttribute("src");
@@ -160,7 +160,7 @@ class Group {
     const target = event.composedPath()[0];
     const inside = this.root.contains(target);
     if (!inside && (busy(target, event.key) || document.querySelector("[role=dialog]"))) return;
-    // Enter and the space bar press what has the focus.
+    // Enter and the space bar press the focused button.
     if (target instanceof HTMLButtonElement && ["Enter", " "].includes(event.key)) return;
     const columns = getComputedStyle(this.row).gridTemplateColumns.split(" ").length;
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
@@ -191,7 +191,7 @@ class Group {
   }
 
   ask(act) {
-    if (this.asked && !["next", "previous", "undo"].includes(act)) return; // What it shows was decided; the next is on its way.
+    if (this.asked && !["next", "previous", "undo"].includes(act)) return; // This group has been decided; the next one is loading.
     this.asked = act !== "undo";
     const { id } = this.data.pictures[this.at] ?? {};
     const images = this.marked.size && act !== "next" ? [...this.marked] : id === undefined ? [] : [id];
@@ -204,8 +204,8 @@ class Group {
   }
 }
 
-// Whether a key belongs to what has the focus: something that is typed into or chosen from, or a dialog. Of a choice
-// between a few (how the page is seen) only the arrows and the space bar do.
+// Whether a key belongs to the focused element: an input, a choice, or a dialog. A choice between a few (the view)
+// takes only the arrows and the space bar.
 function busy(target, key) {
   if (!(target instanceof Element)) return false;
   if (target.closest("[role=radio], input[type=radio]")) return key === " " || key.startsWith("Arrow");

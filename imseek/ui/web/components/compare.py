@@ -1,4 +1,4 @@
-"""A group of pictures side by side, decided by keyboard; two of them laid over each other."""
+"""A group of pictures side by side, decided by keyboard, with two of them overlaid on request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imseek.ui.web.components import component
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """What was asked for: an ``act`` by name, with the ``id`` of pictures, of the group that was shown (``epoch``)."""
+    """A user's action: ``act`` by name, ids of ``images``, and ``epoch`` of the group that was shown."""
 
     act: str
     images: tuple[int, ...]
@@ -31,11 +31,10 @@ def compare(
     before: Sequence[str] = (),
     note: str = "",
 ) -> None:
-    """Draw ``pictures``, as ``pages/duplicates/shown.py`` makes them; ``epoch`` tells this group from another,
-    which begins anew, and ``label`` is what it is called.
+    """Draw ``pictures``, as made by ``pages/duplicates/shown.py``, under the heading ``label``.
 
-    ``acts`` are those that can be asked for now, with what their buttons say. ``acted`` is called with what was, before
-    the page is drawn again. ``before`` are addresses of pictures that will be wanted next.
+    The view is reset when ``epoch`` changes. ``acts`` are the available actions with their button labels. ``acted`` is
+    called with the user's action before the page is drawn again. ``before`` are picture URLs to prefetch.
     """
 
     def tell() -> None:

@@ -1,4 +1,4 @@
-// A path that is typed, above the folders that it may lead to.
+// An input for a path, above the folders that complete it.
 
 export default function (component) {
   return mounted(component, Picker);
@@ -34,7 +34,7 @@ class Picker {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.send(this.input.value), 200);
     });
-    // Before a button that is pressed acts on what was typed before.
+    // Before a pressed button acts on the previous text.
     this.input.addEventListener("blur", () => {
       if (this.input.value !== this.sent) this.send(this.input.value);
     });
@@ -54,7 +54,7 @@ class Picker {
   update(data) {
     this.data = data;
     this.up.disabled = !data.above;
-    // Late answers do not disturb who goes on typing.
+    // A late response must not disturb further typing.
     if (data.typed !== this.sent) return;
     if (data.typed !== this.input.value && this.input.getRootNode().activeElement !== this.input) {
       this.input.value = data.typed;
@@ -102,7 +102,7 @@ class Picker {
     if (entry && entry.path !== null) this.go(entry.path);
   }
 
-  // As far as all that goes on like this goes on alike.
+  // Enters the folder if only one matches, else sends the text as typed.
   complete() {
     const paths = this.data.entries.map((entry) => entry.path).filter((path) => path !== null);
     if (paths.length === 1) this.go(paths[0]);

@@ -1,4 +1,4 @@
-"""A path of the server that is typed, completed or gone into folder by folder."""
+"""An input for a path on the server, typed, completed, or entered folder by folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imseek.ui.web.folders import Listing, home, look
 
 
 def folders(label: str, *, key: str, hidden: bool = False) -> Listing:
-    """Draw it, and return what is typed now; its ``chosen`` is None while nothing is there."""
+    """Draw the input and return the listing of the typed path; its ``chosen`` is None if nothing is there."""
     typed = getattr(st.session_state.get(key), "path", None) or home()
     listing = look(typed, hidden=hidden)
     component("folders")(

@@ -7,14 +7,14 @@ class Grid {
   constructor(parent) {
     this.selected = new Set();
     this.cards = [];
-    this.at = 0; // The card that Tab leads to.
+    this.at = 0; // The card that Tab focuses.
     this.drawn = "";
     this.root = make("div", "grid");
     this.root.setAttribute("role", "listbox");
     this.root.setAttribute("aria-multiselectable", "true");
     this.root.setAttribute("aria-label", "Pictures");
     this.root.addEventListener("click", (event) => this.clicked(event));
-    // A click with Shift selects from the card that has the focus, which therefore stays there; nor does it mark text.
+    // A Shift-click selects from the focused card, so the focus stays there, and no text is selected.
     this.root.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault());
     this.root.addEventListener("keydown", (event) => this.pressed(event));
     this.root.addEventListener("focusin", (event) => {
@@ -33,8 +33,8 @@ class Grid {
       if (event.target === this.keys || event.target.matches("button")) this.keys.close();
     });
     this.keys.addEventListener("close", () => this.focus(this.at));
-    // Pictures are loaded when they come near, and not if they have gone again before: who leaps over hundreds does not
-    // wait for them.
+    // Pictures load when they come near the visible area, unless they have left it again: skipping over hundreds does
+    // not wait for them.
     const near = { rootMargin: "600px", scrollMargin: "600px" };
     this.watch = new IntersectionObserver((seen) => seen.forEach((one) => load(one)), near);
     parent.append(this.root, this.said, this.keys);
@@ -56,7 +56,7 @@ class Grid {
     this.help = data.help;
     this.root.style.setProperty("--side", `${data.side}px`);
     const drawn = JSON.stringify([data.cards, data.rule_after, data.rule, data.headings]);
-    if (drawn === this.drawn) return; // Focus and scrolling stay as they are.
+    if (drawn === this.drawn) return; // Keeps focus and scroll position.
     this.drawn = drawn;
     const before = this.items?.[this.at]?.id;
     this.items = data.cards;
@@ -112,7 +112,7 @@ class Grid {
     const frame = make("div", "frame");
     const image = make("img");
     image.decoding = "async";
-    image.fetchPriority = "low"; // What is shown large goes first.
+    image.fetchPriority = "low"; // The large picture goes first.
     image.alt = item.alt;
     image.addEventListener("error", () => image.replaceWith(make("div", "gone", "This picture cannot be shown")));
     image.dataset.src = item.src;
@@ -200,7 +200,7 @@ class Grid {
     event.stopPropagation();
   }
 
-  // The card over or under a card: lines and headings between them leave rows unfilled, so it is looked for by place.
+  // The card above or below a card. It is found by position, since lines and headings leave rows incomplete.
   above(n, step, columns) {
     if (!this.root.querySelector(".rule, .heading")) return n + step * columns;
     const here = this.cards[n].getBoundingClientRect();

@@ -1,4 +1,4 @@
-"""A grid of pictures: any number chosen, one opened, all of it by keyboard too."""
+"""A grid of pictures with multiple selection, fully usable by keyboard."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from imseek.ui.web.components import component, nothing
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """``src`` is the address of a thumbnail, ``alt`` what it shows, for who cannot see it; ``title`` and ``note`` are
-    lines below it, ``mark`` a word over its corner, ``faint`` a picture that does not quite belong. ``path`` is what is
-    copied, ``duplicates`` are pictures that this one stands for."""
+    """A card of the grid.
+
+    ``src`` is the URL of a thumbnail, ``alt`` its description for those who cannot see it. ``title`` and ``note`` are
+    lines below it, ``mark`` a word over its corner. ``faint`` dims a picture that does not quite belong. ``path`` is
+    what is copied, ``duplicates`` are ids of images that this one stands for.
+    """
 
     id: int
     src: str
@@ -27,7 +30,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """Over ``size`` cards."""
+    """A heading over ``size`` cards."""
 
     text: str
     note: str
@@ -36,8 +39,11 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """``selected`` stays from run to run, in the order of the cards; ``opened`` (a click, Enter) and ``pressed`` (an
-    id, and one of the letters asked for) are of this run only."""
+    """The user's actions.
+
+    ``selected`` persists from run to run, in the order of the cards. ``opened`` (by click or Enter) and ``pressed`` (an
+    id and one of the requested letters) belong to this run only.
+    """
 
     selected: tuple[int, ...] = ()
     opened: int | None = None
@@ -60,14 +66,14 @@ def grid(
     less: bool = True,
     help_: Sequence[tuple[str, str]] = (),
 ) -> Picked:
-    """Draw ``cards``, ``side`` pixels wide at least.
+    """Draw ``cards``, each at least ``side`` pixels wide.
 
-    ``letters`` are keys that mean something to the page on the card that has the focus. After ``rule_after`` cards
-    comes a line across with the text ``rule``; ``headings`` come before the cards of these numbers. ``selected`` is
-    what is selected at first, and again whenever ``epoch`` is another. With ``base``, the address of the collection's
-    pictures, a picture that is opened is shown large at once, and not told; ``opens`` says whether the system's viewer
-    can be started, ``less`` whether less like a picture can be asked for. ``help_`` is shown for the key ``?``: keys
-    and what they do. Selected ids that are not among the cards, such as those of another page, are not told.
+    ``letters`` are keys whose presses on the focused card are reported. A line with the text ``rule`` follows the first
+    ``rule_after`` cards; ``headings`` precede the cards of these numbers. ``selected`` is the initial selection,
+    applied again whenever ``epoch`` changes. With ``base``, the URL of the collection's pictures, an opened picture is
+    shown large at once and not reported; ``opens`` says whether the system's viewer can be started, ``less`` whether
+    "less like this" is offered. ``help_`` lists keys and their meanings, shown on ``?``. Selected ids that are not
+    among the cards, such as those of another page, are not reported.
     """
     ids = {card.id for card in cards}
     found = component("grid", "common", "large")(
@@ -104,7 +110,7 @@ def grid(
 def _pressed(
     found: Mapping[str, object] | None, ids: set[int], cards: Sequence[Card]
 ) -> tuple[int, str] | None:
-    """Of a card, or in the large view of one of its duplicates."""
+    """Return the key press if it was on a card, or on one of its duplicates in the large view."""
     if not found:
         return None
     image_id, letter = found["id"], found["key"]

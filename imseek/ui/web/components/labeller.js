@@ -1,5 +1,5 @@
-// Pictures to label by keys: 1 to 9 give a class, 0 or x none of them, s skips, u takes the last back, n asks for more.
-// What was given is one value with all of it, so that nothing is lost where keys come faster than runs. Needs common.js and large.js.
+// Pictures to label by keys: 1 to 9 give a class, 0 or x none of them, s skips, u undoes the last, n requests more. All
+// keys given are sent as one value, so that none is lost if they come faster than runs. Needs common.js and large.js.
 const SKIP = "s";
 
 export default function (component) {
@@ -19,7 +19,7 @@ class Labeller {
     this.list = make("div", "list");
     this.root.append(this.bar, this.said, this.list);
     this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
-    this.large.less = false; // Nothing is asked here that there could be less of.
+    this.large.less = false; // No search is active, so "less like this" is not offered.
     this.large.closed = (n) => this.go(n);
     this.root.addEventListener("keydown", (event) => this.pressed(event));
     parent.append(this.root);
@@ -30,7 +30,7 @@ class Labeller {
     this.large.opens = data.opens;
     this.classes = data.classes;
     if (data.epoch !== this.epoch) {
-      const asked = this.wanted === this.epoch; // More was asked for here: go on without the mouse.
+      const asked = this.wanted === this.epoch; // The user requested more: keep the focus, so that keys go on working.
       this.epoch = data.epoch;
       this.items = data.cards;
       this.given = new Map(Object.entries(data.given).map(([id, key]) => [Number(id), key]));

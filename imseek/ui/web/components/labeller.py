@@ -1,4 +1,4 @@
-"""Pictures to label by keys."""
+"""A grid of pictures that are labelled by keys."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import streamlit as st
 from imseek.ui.web.components import component, nothing
 from imseek.ui.web.components.grid import Card
 
-#: The key that says nothing of a picture, and the one of none of the classes.
+#: The key that skips a picture, and the one for none of the classes.
 SKIP: Final = "s"
 NONE: Final = "0"
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A ``key`` (1 to 9, or :data:`NONE`) gives a class; ``count`` pictures have it."""
+    """A class, given by ``key`` (1 to 9, or :data:`NONE`); ``count`` images have it."""
 
     key: str
     name: str
@@ -27,7 +27,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """``more`` pictures were asked for in this run; ``like`` is the id of one that more like it were asked for."""
+    """Requests of this run: ``more`` images to label, or images ``like`` the one with this id."""
 
     more: bool
     like: int | None
@@ -44,8 +44,11 @@ def labeller(
     opens: bool,
     changed: Callable[[], None],
 ) -> Asks:
-    """Draw ``cards``. ``given`` are keys by id at first, and again whenever ``epoch`` is another number, as it must be
-    for other cards. ``changed`` is called before a run in which something else is given (:func:`given_to`)."""
+    """Draw ``cards`` to be labelled.
+
+    ``given`` are the initial keys by id, applied again whenever ``epoch`` changes, as it must for other cards.
+    ``changed`` is called before a run in which keys have changed (:func:`given_to`).
+    """
     found = component("labeller", "common", "large")(
         key=key,
         data={
@@ -65,7 +68,7 @@ def labeller(
 
 
 def given_to(key: str, epoch: int) -> dict[int, str] | None:
-    """What was given to the cards of ``epoch``, by id; None for nothing so far."""
+    """Return the keys given to the cards of ``epoch``, by id; None if there are none so far."""
     told: Any = getattr(st.session_state.get(key), "given", None)
     if not isinstance(told, Mapping) or told.get("epoch") != epoch:
         return None

@@ -1,10 +1,10 @@
-// One picture large, in a dialog over the page. `base` is the address of the collection's pictures; `asked(id, letter)`
-// is called for what the page is to do with a picture: m, more like it, or l, less.
+// One picture large, in a dialog over the page. `base` is the base URL of the collection's pictures; `asked(id,
+// letter)` is called for requests to the page: m, more like this picture, or l, less.
 class Large {
   constructor(parent, asked) {
     this.asked = asked;
     this.items = [];
-    this.less = true; // Of nothing that is asked there is no less.
+    this.less = true; // Whether "less like this" is offered, which needs a search.
     this.dialog = make("dialog", "large");
     this.dialog.setAttribute("aria-label", "One picture large");
     this.frame = make("div", "frame");
@@ -39,7 +39,7 @@ class Large {
     this.frame.focus();
   }
 
-  // The item `n`, or instead of it another picture, such as one of its duplicates.
+  // Shows item `n`, or another picture in its place, such as one of its duplicates.
   show(n, id = this.items[n]?.id) {
     if (n < 0 || n >= this.items.length) return;
     this.at = n;
@@ -73,7 +73,7 @@ class Large {
     }
   }
 
-  // What had the focus may be gone, and keys with it.
+  // The focused element may be gone, and key presses with it.
   hold() {
     const active = this.dialog.getRootNode().activeElement;
     if (!active || active.hidden || !this.dialog.contains(active)) this.frame.focus();
@@ -109,7 +109,7 @@ class Large {
     return this.reason || "This picture cannot be shown. It may have gone from its place: index it again to find out.";
   }
 
-  // Why the picture does not come, as the server puts it.
+  // The server's reason why the picture cannot be shown.
   async explain(source) {
     const { gone } = this;
     try {
@@ -267,7 +267,7 @@ class Large {
     await launch(this.base, this.id, this.known?.opens ?? this.opens, (said) => this.say(said));
   }
 
-  // The picture as it is stored, instead of the one that was made for the window.
+  // Shows the original instead of the picture scaled for the window.
   whole() {
     if (!this.known?.shown || this.known.id !== this.id) return;
     if (this.original) return this.size(!this.actual);
@@ -275,7 +275,7 @@ class Large {
     this.picture(this.items[this.at].alt, `${this.base}/images/${this.id}`);
   }
 
-  // As many pixels as it has, or as large as there is room for.
+  // Shows its actual pixels, or fits it to the window.
   size(actual) {
     this.actual = actual;
     this.frame.classList.toggle("actual", actual);
@@ -288,7 +288,7 @@ class Large {
   }
 
   pressed(event) {
-    event.stopPropagation(); // Neither the grid below nor Streamlit's own keys.
+    event.stopPropagation(); // Neither for the grid below nor for Streamlit's own keys.
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
     const to = { ArrowLeft: this.at - 1, ArrowRight: this.at + 1, Home: 0, End: this.items.length - 1 }[event.key];
     const acts = {
@@ -305,7 +305,7 @@ class Large {
   }
 }
 
-// In a viewer of this machine, where the pages are served to it alone; else in another tab.
+// Opens it in the system's viewer if the pages are served to this machine alone, else in another tab.
 async function launch(base, id, opens, say) {
   if (!opens) {
     window.open(`${base}/images/${id}`, "_blank", "noreferrer");

@@ -1,5 +1,5 @@
-// Text of several lines that is told while it is typed: Streamlit's own is told when it is left.
-const PAUSE = 250; // Milliseconds without a key.
+// A multi-line input that reports its text while it is typed; Streamlit's own reports it on blur.
+const PAUSE = 250; // Milliseconds without a key press.
 
 export default function (component) {
   return mounted(component, Lines);
@@ -20,7 +20,7 @@ class Lines {
       this.timer = setTimeout(() => this.tell(), PAUSE);
     });
     this.area.addEventListener("blur", () => this.tell());
-    // Streamlit has keys of its own for the whole page.
+    // Streamlit has its own keys for the whole page.
     this.area.addEventListener("keydown", (event) => event.stopPropagation());
   }
 
@@ -30,7 +30,7 @@ class Lines {
     this.area.placeholder = data.placeholder;
     this.area.rows = data.rows;
     this.area.maxLength = data.longest;
-    if (data.epoch === this.epoch) return; // What is being typed is not taken away.
+    if (data.epoch === this.epoch) return; // Keeps what is being typed.
     this.epoch = data.epoch;
     this.area.value = this.told = data.text;
   }

@@ -1,10 +1,10 @@
-"""Text of several lines, told while it is typed."""
+"""A multi-line text input that reports its text while it is typed."""
 
 from __future__ import annotations
 
 from imseek.ui.web.components import component, nothing
 
-#: Characters.
+#: Maximum number of characters.
 LONGEST = 100_000
 
 
@@ -18,8 +18,8 @@ def lines(
     hint: str = "",
     rows: int = 6,
 ) -> str:
-    """What is typed into it, after a short pause. ``text`` is what it holds at first, and again whenever ``epoch`` is
-    another number."""
+    """Return the typed text, after a short pause in typing. ``text`` is set at first and again whenever ``epoch``
+    changes."""
     found = component("lines")(
         key=key,
         data={
@@ -34,7 +34,7 @@ def lines(
         on_typed_change=nothing,
     )
     typed = getattr(found, "typed", None)
-    # What was typed before another text was put there is of no interest any more.
+    # Input of an earlier epoch is outdated.
     if not isinstance(typed, dict) or typed.get("epoch") != epoch:
         return text
     return str(typed.get("text", ""))[:LONGEST]

@@ -1,10 +1,10 @@
-// Stands before every component. All text is set as text: names of files, captions and tags are anybody's.
+// Included before every component. All text is set as text: file names, captions and tags are untrusted.
 const mounts = new WeakMap();
 
-// What is in a place of the page, made by `Kind` at first. Streamlit calls components again on every run; what must
-// outlive a run is kept by the element that it is in. The result goes back to Streamlit, which calls it when the place
-// goes, but also where a call has been overtaken by another one: only the last has a say. `close` is where a Kind lets go
-// of what is not in its place, such as listeners of the whole page.
+// Mounts a component, created by `Kind` on the first call. Streamlit calls it again on every run; what must outlive a
+// run is stored on its element. Streamlit calls the returned function when the element is removed, but also when a call
+// has been overtaken by another: only the last one counts. `close` is where a Kind releases what lies outside its
+// element, such as listeners of the whole page.
 function mounted(component, Kind) {
   const { data, parentElement, setStateValue, setTriggerValue } = component;
   let one = mounts.get(parentElement);

@@ -1,4 +1,4 @@
-// Two pictures in one place: the proposed one, and another one.
+// Two pictures overlaid: the suggested one, and another.
 class Over {
   constructor(parent) {
     this.dialog = document.createElement("dialog");
@@ -98,7 +98,7 @@ class Over {
     return pane;
   }
 
-  // Both pictures fill the box of the first one, so that what is the same lies in the same place.
+  // Both pictures fill the box of the first, so that the same content lies in the same place.
   place() {
     if (!this.dialog.open || !this.panes) return;
     const width = this.stage.clientWidth / (this.mode === "side" && !this.stacked ? 2 : 1);
@@ -120,8 +120,8 @@ class Over {
       const turn = picture.turn ? `matrix(${picture.turn.join(",")},0,0)` : "";
       const { scale: by, x, y } = this.view;
       image.style.transform = `translate(-50%, -50%) translate(${x}px, ${y}px) scale(${by}) ${turn}`;
-      // One screen pixel for many of the picture is smooth, many for one are squares.
-      // Not where they are subtracted: squares of turned pictures round the other way.
+      // Smooth when reduced, sharp squares when enlarged. Not when subtracted: squares of rotated pictures round the
+      // other way.
       const squares = this.mode !== "difference" && (by * w) / (turned ? picture.height : picture.width) > 3;
       image.style.imageRendering = squares ? "pixelated" : "auto";
     });

@@ -1,5 +1,5 @@
-// A map of pictures to look around in and to choose from. The files of imseek/ui/map_page that draw and move it, and
-// scatter_overlay.js, stand before this one.
+// A map of pictures to explore and to select from. The drawing files of imseek/ui/map_page and scatter_overlay.js are
+// included before this one.
 export default function (component) {
   return mounted(component, Scatter);
 }
@@ -72,7 +72,7 @@ class Scatter {
 
   // -- what comes from the page -------------------------------------------------------------------------------
 
-  /** Fetches what is not there yet; an address always means the same, so nothing is fetched twice. */
+  /** Fetches missing data; an address always denotes the same bytes, so nothing is fetched twice. */
   async update(data) {
     const asked = this.asked = (this.asked || 0) + 1;
     const other = (what) => (data[what]?.address ?? null) !== this.at[what];
@@ -177,7 +177,7 @@ class Scatter {
 
   isChosen(i) { return this.bits !== null && (this.bits[i >> 3] >> (i & 7) & 1) === 1; }
 
-  /** What is shown in full: of the class that was clicked, and of the selection. */
+  /** Which points are shown in full: those of the clicked class, and the selection. */
   flagged() {
     const { flags, shades, count } = this.plane;
     for (let i = 0; i < count; i++) {
@@ -222,7 +222,7 @@ class Scatter {
     this.mark();
   }
 
-  /** The map is moved: with fewer points for as long as that lasts, where all of them take long. */
+  /** The map is moving: draws fewer points meanwhile if all of them take too long. */
   panned() {
     if (this.step > 1) {
       this.moving = true;
@@ -255,7 +255,7 @@ class Scatter {
     this.loading.later();
   }
 
-  /** The card of a point, or none. Its name is asked for once the pointer rests. */
+  /** Shows the card of a point, or none. Its name is fetched once the pointer rests. */
   place(i) {
     this.card.classList.toggle("shown", i >= 0);
     if (i < 0) {
@@ -329,7 +329,7 @@ class Scatter {
         corners: corners.flatMap(([px, py]) => [plane.planeX(px), plane.planeY(py)]),
         only: this.only, colours: this.at.colours, add: event.ctrlKey || event.metaKey,
       }),
-      // Whoever only scrolls the page past the map does not want it enlarged.
+      // Scrolling the page past the map must not zoom it.
       wheels: (event) => event.ctrlKey || event.metaKey || canvas.getRootNode().activeElement === canvas,
     });
     canvas.addEventListener("pointerdown", () => canvas.focus({ preventScroll: true }));

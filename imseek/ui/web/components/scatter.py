@@ -1,4 +1,4 @@
-"""A map of pictures: pointed at, moved, enlarged, and chosen from with a lasso."""
+"""A map of pictures that can be moved, zoomed, pointed at, and selected from with a lasso."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from imseek.ui.web.sent import Sent
 
 _HERE = Path(__file__).parent
 _FILES = ("scatter.css", "mounting.js", "scatter_overlay.js", "scatter.js")
-#: Corners of a line that somebody may draw.
+#: Maximum number of corners of a lasso.
 _CORNERS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """What :func:`points` has made, of ``count`` points."""
+    """Data of ``count`` points, from :func:`points`."""
 
     data: Sent
     pictured: Sent
@@ -34,7 +34,10 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Coloured:
-    """``data`` is None where all have one colour; ``pictured`` where the same pictures are shown as without colours."""
+    """Colours of points. ``data`` is None if all have one colour.
+
+    ``pictured`` is None if the same pictures are shown as without colours.
+    """
 
     data: Sent | None
     colouring: Colouring
@@ -43,9 +46,11 @@ class Coloured:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lasso:
-    """A line around points. ``corners`` (k, 2) float64 in the coordinates of the points; only those of the colour
-    ``shade`` of the colouring at the address ``colours`` are meant, where that is not None; they are to be added to
-    what is selected if ``add``."""
+    """A closed line around points, with ``corners`` (k, 2) float64 in their coordinates.
+
+    If ``shade`` is not None, only points of that shade of the colouring at the address ``colours`` are meant. With
+    ``add``, they are added to the selection.
+    """
 
     corners: npt.NDArray[np.float64]
     shade: int | None
@@ -54,14 +59,16 @@ class Lasso:
 
 
 def points(ids: npt.NDArray[np.int64], places: npt.NDArray[np.float32], pictured: npt.ArrayLike) -> Points:
-    """Of images ``ids`` (n,) at ``places`` (n, 2), from -1 to 1; ``pictured`` are rows whose pictures lie on the map
-    where there is room, the most important first."""
+    """Store images ``ids`` (n,) at ``places`` (n, 2), from -1 to 1, for the browser.
+
+    ``pictured`` are rows whose pictures are drawn where there is room, most important first.
+    """
     columns = (ids.astype("<i8"), places[:, 0].astype("<f4"), places[:, 1].astype("<f4"))
     return Points(sent.put(b"".join(column.tobytes() for column in columns)), _rows(pictured), len(ids))
 
 
 def coloured(colouring: Colouring, pictured: npt.ArrayLike | None = None) -> Coloured:
-    """The colours of points, in their order; ``pictured`` as for :func:`points`, where others are to be shown."""
+    """Store the colours of points, in their order. ``pictured`` as for :func:`points`, if others are to be shown."""
     if colouring.values is None:
         return Coloured(None, colouring)
     values = colouring.values
@@ -89,9 +96,9 @@ def scatter(
 ) -> int | None:
     """Draw a map; returns the id of the picture that was clicked in this run.
 
-    ``images`` and ``names`` are the addresses below which pictures and names of images are had; ``selected`` (n,) says
-    which points are. ``labels`` are texts at places. The callbacks run before the page does: they change what is
-    selected; ``on_gone`` is called where what was sent is not kept any more and must be made anew.
+    ``images`` and ``names`` are base URLs of pictures and of names. ``selected`` (n,) marks the selected points.
+    ``labels`` are texts with coordinates. The callbacks run before the page does and change the selection; ``on_gone``
+    is called if stored data has been dropped and must be made anew.
     """
 
     def heard(name: str, act: Callable[[Any], None]) -> Callable[[], None]:
@@ -135,7 +142,7 @@ def scatter(
 
 
 def read_lasso(value: Any) -> Lasso | None:
-    """What a browser sends, if it is one: whoever is logged in can send anything."""
+    """Validate a lasso from the browser, None if it is invalid: a logged-in client can send anything."""
     if not isinstance(value, Mapping):
         return None
     corners, only, colours = value.get("corners"), value.get("only"), value.get("colours")

@@ -1,11 +1,11 @@
-// What lies over the points of a scatter.js: pictures as they come, names of regions, the line that is being drawn.
+// Drawn over the points of scatter.js: pictures as they load, names of regions, the lasso.
 
 const SIDE = 128;  // pixels of a picture on the map
 const LOADING = 3;  // pictures on the map that are asked for at the same time; the one that is pointed at never waits
 const IMAGES = 1500;  // that are kept
 const RESTS = 150;  // milliseconds for which the map does not move before pictures are asked for
 
-/** Pictures of points. `source(i, side)` is the address of one; `came` is called when one has come. */
+/** Pictures of points. `source(i, side)` is the URL of one; `came` is called when one has loaded. */
 class Loading {
   constructor(source, came) {
     [this.source, this.came] = [source, came];
@@ -18,7 +18,7 @@ class Loading {
 
   wait() { this.movedAt = performance.now(); }
 
-  /** Null until it is there, or where it cannot be shown. */
+  /** Null until it has loaded, or if it cannot be shown. */
   picture(i) {
     const image = this.images.get(i);
     if (image) return image.complete && image.naturalWidth ? image : null;
@@ -38,14 +38,14 @@ class Loading {
     return null;
   }
 
-  /** Asks again soon, where something waits. */
+  /** Retries soon if something is waiting. */
   later() {
     if (this.waits && !this.timer) this.timer = setTimeout(() => { this.timer = 0; this.came(); }, RESTS + 10);
     this.waits = false;
   }
 }
 
-/** Names amid what they are of; one that would lie over an earlier one is left out. */
+/** Names at the centres of their regions; one that would overlap an earlier one is left out. */
 function drawLabels(context, plane, labels, style) {
   context.font = `600 13px ${style.fontFamily}`;
   context.textAlign = "center";

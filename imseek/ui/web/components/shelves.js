@@ -1,4 +1,4 @@
-// Rows of small pictures below headings: what a class looks like. Needs common.js and large.js.
+// Rows of small pictures below headings, as examples of a class. Needs common.js and large.js.
 export default function (component) {
   return mounted(component, Shelves);
 }
@@ -7,7 +7,7 @@ class Shelves {
   constructor(parent) {
     this.root = make("div", "shelves");
     this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
-    this.large.less = false; // Nothing is asked here that there could be less of.
+    this.large.less = false; // No search is active, so "less like this" is not offered.
     this.drawn = new Map();
     parent.append(this.root);
     this.root.addEventListener("keydown", (event) => this.moved(event));
@@ -16,7 +16,7 @@ class Shelves {
   update(data) {
     this.base = data.base;
     this.large.opens = data.opens;
-    // A shelf that is as it was keeps its pictures, so that nothing flickers while somebody types.
+    // An unchanged shelf keeps its pictures, so that nothing flickers while the user types.
     const drawn = new Map();
     for (const shelf of data.shelves) {
       const text = JSON.stringify(shelf);

@@ -1,4 +1,4 @@
-"""Rows of small pictures below headings: what a class looks like."""
+"""Rows of small pictures below headings, as examples of a class."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Shelf:
 
 
 def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> int | None:
-    """Draw them; a click shows a picture large. ``base`` is the address of the collection's pictures; ``opens``
-    says that viewers of this machine can be asked to show one.
+    """Draw shelves, where a click shows a picture large; returns the id of an image if "more like this" is pressed in
+    this run.
 
-    Returns the id of a picture where more like it is asked for in this run.
+    ``base`` is the base URL of the collection's pictures; ``opens`` says whether the system's viewer can be started.
     """
     told = component("shelves", "common", "large")(
         key=key,

@@ -1,4 +1,4 @@
-// One picture large, opened by the page.
+// One picture shown large, opened by the page.
 export default function (component) {
   return mounted(component, Viewer);
 }

@@ -1,1 +1,1 @@
-"""What several pages show: results, one picture large, what is downloaded."""
+"""Parts shared by several pages: results, the large view, downloads."""

@@ -1,4 +1,4 @@
-"""Some pictures to take along, or to tag."""
+"""Controls to download or tag some images."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def offer(
     hits: Sequence[Hit] = (),
     text: str | None = None,
 ) -> None:
-    """What can be had of these images of the collection ``name``: a zip, tables, their paths; and a tag for all.
+    """Offer a zip, tables and paths of these images of the collection ``name``, and a tag for all.
 
-    ``hits`` give tables the scores of those that were found. ``text`` says what they are (None: how many).
+    ``hits`` supply the scores for tables. ``text`` describes the images (None: how many).
     """
     _draw(name, collection, ids, hits, key, text or count(len(ids), "picture"), floating=False)
 
@@ -41,8 +41,10 @@ def bar(
     all_: Callable[[Sequence[int]], None] | None,
     clear: Callable[[], None],
 ) -> None:
-    """The same for what is selected in a grid, at the foot of the window. ``all_`` is given ``shown``; both are
-    called before the next run."""
+    """Offer the same for what is selected in a grid, at the bottom of the window.
+
+    ``all_`` is called with ``shown`` by the button that selects all. It and ``clear`` run before the next run.
+    """
     text = f"{len(ids):,} selected"
     whole = f"All {len(shown):,}" if all_ is not None else ""
 
@@ -94,7 +96,7 @@ def _draw(
 
 
 def _stored(collection: Collection, ids: Sequence[int], hits: Sequence[Hit]) -> int:
-    """Bytes, as far as it matters whether they are too many."""
+    """Return the size in bytes, exact as long as the number of pictures is within the limit."""
     known = {hit.image_id: int(hit.metadata["bytes"]) for hit in hits if "bytes" in hit.metadata}
     missing = [image_id for image_id in ids if image_id not in known][: taking.PICTURES]
     known.update(

@@ -1,4 +1,4 @@
-"""Pictures that were found, as a part of any page: a grid, each of them large, and what can be done with some."""
+"""Hits as part of any page: a grid, a large view of each, and actions on a selection."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from imseek.ui.web.components.grid import Card, Heading, Picked, grid
 from imseek.ui.web.parts import download
 from imseek.ui.web.plain import file_name, one_line
 
-#: What is done with a picture that more (True) or less (False) like it is asked for.
+#: Callback for a request for more (True) or less (False) like an image.
 Like: TypeAlias = Callable[[int, bool], None]
 _LIKE: Final = ("m", "l")
-#: Pixels of a picture: from many at a time to a few.
+#: Range of the side of pictures in the grid, in pixels.
 SMALLEST: Final = 80
 LARGEST: Final = 400
 STEP: Final = 20
 SIDE: Final = 160
-#: Up to here the thumbnails of most pages do: cards are somewhat larger than what is asked for.
+#: Up to this side small thumbnails suffice; cards are somewhat larger than requested.
 ENOUGH: Final = 220
-#: The size of pictures in the address.
+#: URL parameter of the size of pictures.
 SIZE: Final = "size"
 _KEYS: Final[tuple[tuple[str, str], ...]] = (
     ("Arrows, Home, End", "go from picture to picture"),
@@ -56,14 +56,13 @@ def results(
     groups: Sequence[HitGroup] = (),
     scores: bool = True,
 ) -> Picked:
-    """Draw ``hits`` of the collection ``name``. A click or Enter shows one large; that is not told.
+    """Draw ``hits`` of the collection ``name`` as a grid. A click or Enter shows one large, which is not reported.
 
-    What lies beyond the first ``rule_after`` is faint, below a line with the text ``rule``; ``groups`` (those of the
-    same hits) become headings. ``like`` is called where more or less like a picture is asked for (by the keys m and l,
-    or in the large view); None leads to a search for more, and there is no less. How large pictures are is the user's
-    choice, which stays in the address.
+    Hits beyond the first ``rule_after`` are dimmed, below a line with the text ``rule``. ``groups`` (of the same hits)
+    become headings. ``like`` is called for more or less like an image (keys m and l, or in the large view); if None,
+    more leads to a search, and less is not offered. The user chooses the size of pictures, which is kept in the URL.
 
-    Draw it in a fragment (``st.fragment``) where a page is slow: each choice runs again what it is in.
+    On slow pages, call it in a fragment (``st.fragment``): each selection reruns what contains it.
     """
     letters = _LIKE if like else _LIKE[:1]
     keys = [one for one in _KEYS if one[0] not in _LIKE or one[0] in letters]
@@ -114,8 +113,10 @@ def results(
 def found(
     collection: Collection, ids: Sequence[int], scores: Sequence[float] | None = None
 ) -> tuple[Hit, ...]:
-    """Images by their ids, as hits: for pages that have them from elsewhere than a search. What is not in the
-    collection any more is left out."""
+    """Return images as hits, by their ids and ``scores``, for pages that do not get them from a search.
+
+    Images that are no longer in the collection are left out.
+    """
     by_id = dict(zip(ids, scores, strict=True)) if scores is not None else {}
     images = collection.get_many(ids)
     return tuple(_hit(collection, image, by_id.get(image.image_id, 0.0)) for image in images.values())
@@ -129,7 +130,7 @@ def card(
     faint: bool = False,
     pixels: int = hub.SMALL,
 ) -> Card:
-    """A hit as it is drawn."""
+    """Return the grid card of a hit."""
     title = title_of(hit)
     duplicates = f"+{len(hit.duplicates)}" if hit.duplicates else ""
     return Card(
@@ -146,12 +147,12 @@ def card(
 
 
 def title_of(hit: Hit) -> str:
-    """The name of its file; its id where that is not known."""
+    """Return the file name of a hit, or its id if its place is unknown."""
     return f"image {hit.image_id}" if hit.place is None else file_name(hit.place)
 
 
 def headings(groups: Sequence[HitGroup]) -> dict[int, Heading]:
-    """By the number of the card that each comes before."""
+    """Return headings by the number of the card that each precedes."""
     made: dict[int, Heading] = {}
     at = 0
     for group in groups:
@@ -168,23 +169,23 @@ def headings(groups: Sequence[HitGroup]) -> dict[int, Heading]:
 
 
 def search_like(image_id: int, more: bool = True) -> None:
-    """Go to a search for more like a picture. Less of what is not known before something is asked: that is said."""
+    """Go to a search for more like an image. Less is refused with a message, since no search is active."""
     if not more:
         st.toast("Search for something first; then there can be less like a picture of it.")
         return
-    # The collection stays in the address by itself.
+    # The address component keeps the collection in the URL.
     st.switch_page(shell.page("search"), query_params=asked.more_like(image_id).parameters())
 
 
 class _Chosen:
-    """What is selected by the page: nothing at first, then what the buttons of the bar say."""
+    """The selection set by the page: empty at first, then by the buttons of the bar."""
 
     def __init__(self, key: str) -> None:
         self._at = f"{key}-chosen"
         self.epoch, self.selected = st.session_state.setdefault(self._at, (0, ()))
 
     def choose(self, ids: Sequence[int]) -> None:
-        """From the next run on."""
+        """Set the selection from the next run on."""
         st.session_state[self._at] = (st.session_state[self._at][0] + 1, tuple(ids))
 
 
@@ -200,7 +201,7 @@ def _toolbar(key: str, keys: Sequence[tuple[str, str]]) -> int:
 
 
 def _size() -> int:
-    """One for all pages: who wants large pictures wants them everywhere. Of several on a page the first has it."""
+    """Return the size of pictures, one for all pages. If a page has several grids, the first one shows the slider."""
     try:
         return int(
             st.slider(
@@ -211,7 +212,7 @@ def _size() -> int:
                 step=STEP,
                 key=SIZE,
                 bind="query-params",
-                format=" ",  # Pixels say nothing: one sees what it does.
+                format=" ",  # A number of pixels would tell nothing; the effect is visible.
                 label_visibility="collapsed",
                 width=160,
             )

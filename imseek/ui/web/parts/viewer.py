@@ -1,4 +1,4 @@
-"""One picture large, over the page."""
+"""One picture shown large, over the page."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def open_(
     like: results.Like | None = None,
     scores: bool = False,
 ) -> None:
-    """Show a picture of the collection ``name`` large, with those that arrow keys lead to (``among``).
+    """Show an image of the collection ``name`` large; arrow keys move to the hits ``among``.
 
-    To be called in the run in which it is asked for; it stays until it is closed, or until a run without this call.
-    ``like`` is that of :func:`results.results`, and runs before the page does. Raises ImageNotFoundError.
+    Call it in the run in which it is requested. It stays open until it is closed, or until a run without it. ``like``
+    is that of :func:`results.results`, and runs before the page does. Raises ImageNotFoundError.
     """
     hits = [*among] or [*results.found(collection, [image_id])]
     at = next((n for n, hit in enumerate(hits) if hit.image_id == image_id), None)
@@ -38,7 +38,7 @@ def open_(
     epoch = st.session_state[f"{key}-epoch"] = st.session_state.get(f"{key}-epoch", 0) + 1
 
     def pressed() -> None:
-        # The run that follows may be without the viewer, so it is now that this is told.
+        # The next run may be without the viewer, so this is handled now.
         asked = st.session_state[key].pressed
         if like is not None and asked is not None:
             like(asked["id"], asked["key"] == "m")
@@ -51,7 +51,7 @@ def open_(
             "base": hub.images(name),
             "opens": hub.hub().opens,
             "epoch": epoch,
-            # Only a run can change the page, and a callback is none.
+            # Only a run can switch pages, and a callback is none.
             "search": None if like is not None else f"/?{urlencode({shell.CHOSEN: name})}",
         },
         on_pressed_change=pressed,

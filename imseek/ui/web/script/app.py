@@ -1,4 +1,7 @@
-"""What Streamlit runs for each page and each change on it. It lies alone: Streamlit puts its folder on ``sys.path``."""
+"""Script that Streamlit runs on each page and change.
+
+It lies in a folder of its own, which Streamlit puts on ``sys.path``.
+"""
 
 from imseek.ui.web.shell import show
 

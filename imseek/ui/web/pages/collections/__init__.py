@@ -1,4 +1,4 @@
-"""The page of collections: making one, filling it, and what it holds."""
+"""The collections page: make a collection, fill it, and see what it holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import adding, caring, facts, new, overview, running
 
 _NEW: Final = "collections-new"
-#: Names are text, which Streamlit has in one size only.
+#: Collection names are shown as text, which Streamlit draws in one size only.
 _STYLE: Final = """<style>
 .st-key-collections-title [data-testid="stText"] { font-size: 1.6rem; font-weight: 600; }
 .st-key-collections-cards [data-testid="stText"]:first-child { font-weight: 600; }
@@ -23,9 +23,9 @@ _STYLE: Final = """<style>
 
 
 def show() -> None:
-    """Draw it."""
+    """Draw the page."""
     st.html(_STYLE)
-    # Parts that come and go have places of their own, so that nothing below them moves.
+    # Parts that come and go get their own containers, so that nothing below them moves.
     with st.container():
         making = new.show_progress()
     named = hub().collections()
@@ -42,8 +42,8 @@ def show() -> None:
 
 
 def close_form() -> None:
-    """From the next run on."""
-    st.session_state[_NEW] = False  # Left out, the browser would go on showing it open.
+    """Close the form of a new collection, from the next run on."""
+    st.session_state[_NEW] = False  # If it were deleted, the browser would keep it open.
 
 
 def _one(chosen: Named) -> None:
@@ -68,7 +68,7 @@ def _one(chosen: Named) -> None:
         key="collections-tabs",
         on_change="rerun",
     )
-    # What is not looked at costs nothing.
+    # Tabs that are not open are not computed.
     if pictures.open:
         with pictures:
             adding.show(chosen, info)

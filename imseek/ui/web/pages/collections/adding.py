@@ -1,4 +1,4 @@
-"""Where the pictures of a collection come from: its sources, and adding one."""
+"""Sources of a collection: list, update, relocate, remove and add them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _PLAN = "plan"
 
 
 def show(named: Named, info: CollectionInfo) -> None:
-    """Sources with their states, then what can be added."""
+    """Draw the sources with their states, then the form to add one."""
     at_work = running.is_at_work(named)
     busy = at_work is not None
-    with st.container():  # In a place of its own, so that nothing below it moves.
+    with st.container():  # Its own container, so that nothing below it moves.
         if busy:
             running.show_busy()
     if info.sources:
@@ -136,7 +136,7 @@ def _start_plan(named: Named, wanted: creating.Adding) -> None:
 
 
 def planned(collection: Collection, wanted: creating.Adding) -> list[str]:
-    """What would be done, in words."""
+    """Describe what indexing would do."""
     report = wanted.plan(collection)
     lines = plan_summary(report)
     if wanted.limit is not None and wanted.limit < report.added + report.changed:

@@ -1,4 +1,4 @@
-"""Upkeep of a collection: what is due, checking, mending, another name, the end."""
+"""Maintenance of a collection: due tasks, checks, repair, renaming and deletion."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SHOWN = 20
 
 
 def show(named: Named, info: CollectionInfo) -> None:
-    """What can be done, with what is due first."""
+    """Draw the tasks, marking those that are due."""
     with shell.told():
         due = upkeep.due(named.path)
     busy = running.is_at_work(named) is not None
-    with st.container():  # In a place of its own, so that nothing below it moves.
+    with st.container():  # Its own container, so that nothing below it moves.
         if busy:
             running.show_busy()
     embeds = any(summary.space.modality == "text" for summary in info.spaces)
@@ -74,7 +74,7 @@ def show(named: Named, info: CollectionInfo) -> None:
 
 
 def show_broken(named: Named) -> None:
-    """For a collection that cannot be opened: it can be checked, mended and deleted here too."""
+    """Draw check, repair and deletion of a collection that cannot be opened."""
     st.text("Other collections are not affected. In a terminal, `imseek doctor` says more.")
     _check(named, busy=False)
     _offer_repair(named, "broken")
@@ -83,7 +83,7 @@ def show_broken(named: Named) -> None:
 
 
 def show_checks(named: Named) -> None:
-    """What checking or mending does, or found."""
+    """Show the progress or the results of checks and repairs."""
     for kind in (_VERIFY, _REPAIR):
         work = background.find(kind, str(named.path))
         if work is not None and work.running:
@@ -163,7 +163,7 @@ def _offer_repair(named: Named, where: str) -> None:
 
 def _rename(named: Named, busy: bool) -> None:
     if all(one.path != named.path for one in library.list_collections(os.environ)):
-        return  # It lies in a folder of its own, whose name is not ours.
+        return  # It lies outside the library, so its folder is not ours to rename.
     with st.form("collections-rename", border=False):
         new = st.text_input("Another name", value=named.name, max_chars=64, width=400)
         pressed = st.form_submit_button("Rename", disabled=busy)

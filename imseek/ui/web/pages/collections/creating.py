@@ -1,4 +1,4 @@
-"""Making a collection beside the page: an encoder may have to be fetched first. Then its pictures are indexed."""
+"""Make a collection in the background, since an encoder may have to be downloaded first, then index its images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imseek.types import IndexReport, SourceOptions
 from imseek.ui.web import background
 from imseek.ui.web.background import Task
 
-#: The kind of work that makes a collection; it is about its name.
+#: Kind of background task; its subject is the collection's name.
 KIND: Final = "create"
 AUTO: Final = "auto"
 BUILTIN: Final = "builtin"
@@ -24,7 +24,7 @@ BUILTIN: Final = "builtin"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A collection to be made, and what to put into it: ``index`` is a command line for :func:`imseek.jobs.start`."""
+    """A collection to make. ``index`` is a command line for :func:`imseek.jobs.start` that fills it."""
 
     name: str
     encoder: str = AUTO
@@ -34,7 +34,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An encoder to choose; ``facts`` are lines on what it costs and brings."""
+    """An encoder to choose; ``facts`` are lines about its costs and benefits."""
 
     reference: str
     label: str
@@ -42,7 +42,7 @@ class Choice:
 
 
 def problem(name: str, environ: Mapping[str, str]) -> str | None:
-    """Why a name as typed cannot be that of a new collection; None where it can."""
+    """Return why ``name`` cannot be that of a new collection, None if it can."""
     if not name:
         return "Give it a name"
     try:
@@ -56,13 +56,13 @@ def problem(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def free_name(environ: Mapping[str, str]) -> str:
-    """A name to propose."""
+    """Return a name to suggest."""
     numbered = (f"{library.DEFAULT_NAME}-{n}" if n > 1 else library.DEFAULT_NAME for n in range(1, 1000))
     return next((name for name in numbered if problem(name, environ) is None), "")
 
 
 def choices() -> tuple[Choice, ...]:
-    """Those to choose from, the one to begin with first. Looks into the hub's cache, and asks nobody."""
+    """List the encoders to choose from, the default first. Looks into the hub's cache, without network access."""
     from imseek.encoders.catalogue import find_encoder
 
     found = [
@@ -99,10 +99,10 @@ def choices() -> tuple[Choice, ...]:
 
 
 def start(wanted: Wanted, environ: Mapping[str, str], runtime: imseek.Runtime | None = None) -> Task[Any]:
-    """Make it in the background, where ``runtime`` says how vectors are computed. The work's result is the job that
-    indexes, None where nothing is to be indexed.
+    """Make a collection in the background; ``runtime`` says how vectors are computed.
 
-    Raises UsageError for a name that cannot be one, CollectionExistsError.
+    The result of the task is the job that indexes, None if nothing is to be indexed. Raises UsageError for an invalid
+    name, CollectionExistsError.
     """
     path = library.path_for(wanted.name, environ)
     if os.path.lexists(path):
@@ -133,7 +133,8 @@ def start(wanted: Wanted, environ: Mapping[str, str], runtime: imseek.Runtime | 
 
 
 def demo() -> Wanted:
-    """The photographs that scikit-image and scikit-learn bring. Raises MissingExtraError where they are not there."""
+    """Return a collection of the photographs in scikit-image and scikit-learn. Raises MissingExtraError if they are
+    missing."""
     from imseek.ui import demo as demo_photos
 
     paths = [str(path) for path in demo_photos.photographs()]
@@ -142,7 +143,7 @@ def demo() -> Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Adding:
-    """Pictures to be added, with the options of the page; without paths, all sources again."""
+    """Images to index, with the options of the page; without paths, all sources are updated."""
 
     paths: tuple[str, ...] = ()
     skip_known: bool = False
@@ -153,7 +154,7 @@ class Adding:
     limit: int | None = None
 
     def command(self) -> tuple[str, ...]:
-        """As ``imseek index``, for :func:`imseek.jobs.start`."""
+        """Return the command line of ``imseek index``, for :func:`imseek.jobs.start`."""
         flags = {
             "--skip-known": self.skip_known,
             "--rehash": self.rehash,
@@ -162,12 +163,12 @@ class Adding:
             "--hidden": self.hidden,
         }
         limited = () if self.limit is None else ("--limit", str(self.limit))
-        # What follows `--` is a path, whatever it begins with.
+        # After `--`, everything is a path.
         given = ("--", *self.paths) if self.paths else ()
         return ("index", *(flag for flag, wanted in flags.items() if wanted), *limited, *given)
 
     def plan(self, collection: imseek.Collection) -> IndexReport:
-        """What the command would do. Raises as :meth:`imseek.Collection.index`."""
+        """Return what the command would do. Raises as :meth:`imseek.Collection.index`."""
         return collection.index(
             self.paths,
             source=SourceOptions(hidden=True) if self.hidden else None,
@@ -180,7 +181,7 @@ class Adding:
 
 
 def with_runtime(command: Sequence[str], runtime: imseek.Runtime | None) -> tuple[str, ...]:
-    """A command line that computes vectors as these pages do; others stay as they are."""
+    """Add this server's runtime options to commands that compute vectors; others stay unchanged."""
     if runtime is None or command[0] not in ("index", "maintain"):
         return tuple(command)
     usual = imseek.Runtime()

@@ -1,4 +1,4 @@
-"""What is known of a collection: its failures, encoders, index, and what it takes of the disk."""
+"""Details of a collection: failures, encoders, index, and disk usage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LISTED = 10_000
 
 
 def show_failures(named: Named, info: CollectionInfo) -> None:
-    """By reason, with what to do."""
+    """Draw the failures by reason, with advice."""
     if not info.failures:
         st.text("Everything that was found could be indexed.")
         return
@@ -42,7 +42,7 @@ def show_failures(named: Named, info: CollectionInfo) -> None:
 
 
 def show(named: Named, info: CollectionInfo) -> None:
-    """Facts."""
+    """Draw the details."""
     _table(
         [
             ("Pictures", f"{info.images:,}"),
@@ -106,6 +106,6 @@ def _licence(reference: str) -> str:
 
 
 def _table(rows: list[tuple[str, str]]) -> None:
-    """Names and values as text, whatever it says."""
+    """Draw names and values as plain text."""
     width = max(len(name) for name, _ in rows) + 2
     st.code("\n".join(f"{name:<{width}}{value}" for name, value in rows), language=None, wrap_lines=True)

@@ -1,4 +1,4 @@
-"""What a run wrote, for people: where it wrote for programs (``--json``), that becomes lines."""
+"""Logs of jobs, with JSON output (``--json``) turned into readable lines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, Final
 from imseek.data import safe_path
 from imseek.showing.words import printable
 
-#: Bytes of a log that are shown, from its end.
+#: Maximum bytes shown of a log, from its end.
 LONGEST: Final = 64 * 1024
 
 
 def end_of(log: Path) -> str | None:
-    """The end of a log; None where it cannot be read, or is no regular file."""
+    """Return the end of a log; None if it cannot be read, or is no regular file."""
     try:
         with (
             safe_path.open_parent(safe_path.SafePath.of(os.fsencode(log))) as entry,
@@ -30,12 +30,12 @@ def end_of(log: Path) -> str | None:
     if length > LONGEST:
         lines = ["…", *lines[1:]]
     elif lines and lines[0].startswith("collection: "):
-        del lines[0]  # The page says which.
+        del lines[0]  # The page shows it already.
     return "\n".join(map(printable, worded(lines)))
 
 
 def worded(lines: Sequence[str]) -> list[str]:
-    """Lines as they are, and objects of JSON in words: progress, of each phase the last; refusals; results."""
+    """Return lines as they are, and JSON objects in words: the last progress of each phase, errors, results."""
     said: list[str] = []
     phase = None
     for found in _parts(lines):
@@ -58,7 +58,7 @@ def worded(lines: Sequence[str]) -> list[str]:
 
 
 def _parts(lines: Sequence[str]) -> Iterator[str | Mapping[str, Any]]:
-    """Objects of JSON, on one line or on several as results are, and what is none."""
+    """Yield JSON objects, written on one line or on several, and the other lines."""
     at = 0
     while at < len(lines):
         end = at + 1
@@ -82,7 +82,7 @@ def _progress(told: Mapping[str, Any]) -> str:
 
 
 def _facts(result: Mapping[str, Any], within: str = "") -> Iterator[str]:
-    """A line for each fact that is known."""
+    """Yield a line for each value that is not null."""
     for name, value in result.items():
         called = f"{within}{name.replace('_', ' ')}"
         if isinstance(value, dict):

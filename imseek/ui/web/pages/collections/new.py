@@ -1,4 +1,4 @@
-"""Making a collection, the first one with a few words on what that is."""
+"""Forms to make a collection, with an introduction for the first one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FOLDER = "collections-folder"
 
 
 def show_first_run(*, busy: bool) -> None:
-    """Where there is no collection yet."""
+    """Draw the introduction, for a library without collections."""
     st.header("Make your first collection", anchor=False)
     st.text(
         "A collection is what imseek knows about pictures in folders of yours. The pictures stay where they are: "
@@ -44,7 +44,7 @@ def _show_demo(*, busy: bool) -> None:
 
 
 def show_form(*, busy: bool) -> None:
-    """Name, folder, encoder. ``busy`` while one is being made."""
+    """Draw the form: name, folder, encoder. ``busy`` while a collection is being made."""
     with st.container(border=True):
         _form(busy)
 
@@ -57,7 +57,7 @@ def _form(busy: bool) -> None:
         st.text_input("Name", key=_NAME, live="300ms", max_chars=64, disabled=busy, width=400) or ""
     ).strip()
     problem = creating.problem(name, os.environ)
-    with st.container():  # In a place of its own, so that nothing below it moves.
+    with st.container():  # Its own container, so that nothing below it moves.
         if problem and not busy:
             st.text(f"⚠️ {problem}")
     listing = folders("Folder with pictures", key=_FOLDER)
@@ -83,7 +83,7 @@ def _form(busy: bool) -> None:
 
 
 def _encoder(busy: bool) -> str:
-    """A reference. The choice is for good, so what it costs is said beside it."""
+    """Draw the choice of an encoder with its costs, since it is permanent; returns a reference."""
     known = {choice.reference: choice for choice in creating.choices()}
     reference: str = st.selectbox(
         "Encoder",
@@ -109,7 +109,7 @@ def _start(wanted: creating.Wanted) -> None:
 
 
 def show_progress() -> bool:
-    """Collections that are being made; whether there are any. One that is ready becomes the chosen one."""
+    """Show the collections being made, and return whether there are any. One that is ready becomes the chosen one."""
     busy = False
     for work in background.of_kind(creating.KIND).values():
         if work.running:
@@ -135,7 +135,7 @@ def _progress(work: Task[Any]) -> None:
 
 
 def _settle(work: Task[Any]) -> None:
-    """What has ended: it is said, or the page goes on with what was made."""
+    """Handle a task that has ended: show its error, or go on to the new collection."""
     from imseek.ui.web.pages.collections import close_form
 
     if work.error is None:

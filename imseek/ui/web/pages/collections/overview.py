@@ -17,7 +17,7 @@ _SHOWN = 60
 
 
 def show(named: Sequence[Named], chosen: Named) -> None:
-    """``chosen`` is marked. Of very many, the sidebar's list has the rest."""
+    """Draw the cards, with ``chosen`` marked. Very many are cut off; the sidebar lists all."""
     with st.container(horizontal=True, key="collections-cards"):
         for n, one in enumerate(named[:_SHOWN]):
             with st.container(border=True, width=180, key=f"collections-card-{n}"):
@@ -37,7 +37,7 @@ def show(named: Sequence[Named], chosen: Named) -> None:
 
 
 def facts(one: Named) -> list[str]:
-    """Two lines on a collection, in words of ours. They are read from one small file, not from what it holds."""
+    """Return two lines about a collection, read from small files without opening it."""
     try:
         held = count(read_current(one.path).images, "picture")
         at_work = any(job.state == jobs.RUNNING for job in jobs.list(one.path, limit=1))
@@ -47,5 +47,5 @@ def facts(one: Named) -> list[str]:
 
 
 def _choose(name: str) -> None:
-    # In a callback: the list in the sidebar has not been drawn yet.
+    # Must be a callback: the list in the sidebar has not been drawn yet.
     st.session_state[shell.CHOSEN] = name

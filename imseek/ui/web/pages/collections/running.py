@@ -1,4 +1,4 @@
-"""What is being done to a collection, by whom ever, while it is done; and what was."""
+"""Runs of a collection: the current one, whoever started it, and earlier ones."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import telling
 from imseek.ui.web.pages.collections.creating import with_runtime
 
-#: Seconds between looks: at one that runs, and whether somebody else has started one.
+#: Polling intervals in seconds: of a running job, and for new jobs.
 _OFTEN = 1.0
 _SELDOM = 5.0
-#: Seconds after the end of a run in which its log may still grow.
+#: Seconds after the end of a run during which its log may still grow.
 _AFTERWARDS = 15.0
-#: How many runs back the one that somebody looked at may lie.
+#: Number of recent runs among which the followed one is looked for.
 _LOOKED_AT = 20
 _ASKED = "collections-asked-to-stop"
 _STARTED = "collections-started"
 
 
 def start(named: Named, command: Sequence[str]) -> None:
-    """Run ``imseek COMMAND`` as a job and look at it; refusals are shown."""
+    """Run ``imseek COMMAND`` as a job and follow it; errors are shown."""
     try:
         with st.spinner("Starting"):
             job = jobs.start(named.path, with_runtime(command, hub().runtime))
@@ -43,17 +43,17 @@ def start(named: Named, command: Sequence[str]) -> None:
 
 
 def look_at(path: Path, job: Job) -> None:
-    """Say how a run of the collection at ``path`` goes and ends, however soon."""
+    """Follow a run of the collection at ``path``: show its progress and its end, however soon it ends."""
     st.session_state[_STARTED] = (str(path), job.run_id)
 
 
 def is_at_work(named: Named) -> Job | None:
-    """The run under way."""
+    """Return the current run, None if there is none."""
     return next((job for job in jobs.list(named.path, limit=1) if job.state == jobs.RUNNING), None)
 
 
 def show(named: Named) -> None:
-    """The run under way, and the last one that somebody looked at once it has ended. Raises StorageError."""
+    """Draw the current run, or the last one that the user followed once it has ended. Raises StorageError."""
     job = next(iter(jobs.list(named.path, limit=1)), None)
     if job is not None and job.state == jobs.RUNNING and not _is_ours(job):
         look_at(named.path, job)
@@ -63,7 +63,7 @@ def show(named: Named) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Of the last run, as far as the rest of the page depends on it."""
+    """State of the last run that the rest of the page depends on."""
 
     run_id: int = 0
     state: str = ""
@@ -73,7 +73,7 @@ class _State:
 def _state(job: Job | None) -> _State:
     if job is None:
         return _State()
-    # A process says what came of it a moment after its run has ended.
+    # A process writes its result a moment after its run has ended.
     just = job.ended is not None and telling.seconds_between(job.ended) < _AFTERWARDS
     return _State(job.run_id, job.state, job.state == jobs.RUNNING or just)
 
@@ -86,7 +86,7 @@ def _show(named: Named, seen: _State) -> None:
         return
     now = next(iter(found), None)
     if _state(now) != seen:
-        st.rerun()  # All of the page: what it says of the collection is another thing now.
+        st.rerun()  # The whole page, since the collection has changed.
     if now is None:
         return
     if now.state == jobs.RUNNING:
@@ -101,7 +101,7 @@ def _show(named: Named, seen: _State) -> None:
 
 
 def _is_ours(job: Job) -> bool:
-    """Whether it is a dry run of this very process, which the page shows elsewhere."""
+    """Return whether the run is a dry run of this process, which the page shows elsewhere."""
     return job.pid == os.getpid()
 
 
@@ -148,14 +148,14 @@ def _log(job: Job, *, ended: bool = False) -> None:
 
 
 def show_busy() -> None:
-    """Why buttons cannot be pressed."""
+    """Say why buttons are disabled."""
     st.text(
         "Something is being done to this collection, as shown above: nothing can be changed until it ends."
     )
 
 
 def show_all(named: Named) -> None:
-    """The last runs."""
+    """Draw the table of recent runs, and their logs."""
     found = jobs.list(named.path, limit=50)
     if not found:
         st.text("Nothing has been run on this collection yet.")

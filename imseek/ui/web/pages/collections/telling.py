@@ -1,4 +1,4 @@
-"""What runs and failures are in words, for people who look at a page."""
+"""Runs and failures described in words."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DOING: Final = {
     "probe fit": "Learning from examples",
     "probe apply": "Labelling by what was learned",
 }
-#: Kinds of runs that commit what is under way when they are asked to stop.
+#: Kinds of runs that commit their work when they are asked to stop.
 _COMMITS: Final = ("index", "watch")
 
 _AGAIN: Final = "Try again: this may pass."
@@ -68,7 +68,7 @@ _ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A run in two lines: ``what`` it does or did, ``how`` far it is. ``share`` is 0 … 1, None where it is unknown."""
+    """A run in two lines: ``what`` it does or did, and ``how`` far it is. ``share`` is 0 … 1, None if unknown."""
 
     what: str
     how: str
@@ -76,7 +76,7 @@ class Told:
 
 
 def told(job: Job, now: datetime | None = None) -> Told:
-    """``now`` is for tests."""
+    """Describe a run. ``now`` is for tests."""
     doing = _DOING.get(job.kind, printable(job.kind))
     if job.state == jobs.RUNNING:
         age = seconds_between(job.started, now)
@@ -111,7 +111,7 @@ def _how_far(job: Job, age: float) -> str:
         rate = done / seconds
         parts.append(f"{rate:,.1f} a second")
         if done < total:
-            # What is told is some seconds old.
+            # The progress is some seconds old.
             left = (total - done) / rate - max(age - seconds, 0)
             parts.append(f"about {duration(left)} left" if left > 1 else "nearly done")
     if _is(skipped) and skipped:
@@ -127,12 +127,12 @@ def _share(job: Job) -> float | None:
 
 
 def _is(number: object) -> TypeGuard[int]:
-    """Later versions of imseek may keep anything there."""
+    """Return whether a value is a count; later versions of imseek may store anything there."""
     return isinstance(number, int) and not isinstance(number, bool) and number >= 0
 
 
 def seconds_between(started: str, now: datetime | None = None) -> float:
-    """Since a moment that is written as ISO 8601; 0 where it is not."""
+    """Return the seconds since an ISO 8601 time; 0 if it cannot be parsed."""
     try:
         begun = datetime.fromisoformat(started)
     except ValueError:
@@ -143,7 +143,7 @@ def seconds_between(started: str, now: datetime | None = None) -> float:
 
 
 def moment(written: str) -> str:
-    """A moment that is written as ISO 8601, by the clock of this machine; anything else as it is."""
+    """Format an ISO 8601 time in the local time zone; other text is returned as it is."""
     try:
         return f"{datetime.fromisoformat(written).astimezone():%Y-%m-%d %H:%M:%S}"
     except ValueError:
@@ -151,13 +151,13 @@ def moment(written: str) -> str:
 
 
 def log_of(job: Job) -> str | None:
-    """What its process wrote, the end of it; None where that is kept nowhere."""
+    """Return the end of a job's log; None if it has none."""
     return None if job.log is None else end_of(job.log)
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Files that could not be indexed for one ``reason``, some of them, and what to do."""
+    """Files that could not be indexed for one ``reason``: their number, examples and advice."""
 
     reason: str
     count: int
@@ -166,7 +166,7 @@ class Failures:
 
 
 def grouped(failures: Iterable[Failure]) -> tuple[Failures, ...]:
-    """By reason, the most frequent first."""
+    """Group failures by reason, the most frequent first."""
     found: dict[str, list[Failure]] = {}
     for failure in failures:
         found.setdefault(failure.reason, []).append(failure)
@@ -190,5 +190,5 @@ def _worded(reason: str) -> str:
 def _advice(reason: str) -> str:
     try:
         return _ADVICE.get(SkipReason(reason), _AGAIN)
-    except ValueError:  # A later imseek knows more reasons.
+    except ValueError:  # A later imseek may know more reasons.
         return _AGAIN

@@ -1,4 +1,4 @@
-"""The page duplicates: find them, decide group by group, clear up, and bring back."""
+"""The duplicates page: find them, decide group by group, clear up files, and bring them back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BACK: Final = "Bring back"
 
 
 def show() -> None:
-    """Draw it."""
+    """Draw the page."""
     name, collection = shell.collection()
     with shell.told():
         of = desk(collection.path)

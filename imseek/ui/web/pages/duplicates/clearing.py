@@ -1,4 +1,4 @@
-"""What was decided, done to files: what would be done, a confirmation that names it, and what came of it."""
+"""Apply decisions to files: preview, confirmation with numbers, and results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ACTIONS: Final[Mapping[Action, str]] = {
     "hard-link": "Replace by a hard link to the one that stays (equal files only)",
     "reflink": "Share the blocks of the one that stays (equal files only)",
 }
-#: What is done to so many files.
+#: Labels of the buttons, by action, for a number of files.
 _DOING: Final[Mapping[str, str]] = {
     "trash": "Move {} to the trash",
     "quarantine": "Move {} to quarantine",
@@ -36,12 +36,12 @@ _DOING: Final[Mapping[str, str]] = {
     "hard-link": "Replace {} by hard links",
     "reflink": "Share the blocks of {}",
 }
-#: So many rows of a list of files.
+#: Maximum number of rows of a list of files.
 _ROWS: Final = 1_000
 
 
 def show(of: Desk, report: DuplicateReport) -> None:
-    """Draw it."""
+    """Draw the view."""
     if of.at_work:
         if of.applying is None or not of.applying.running:
             st.text("Files are being brought back. “Bring back” shows how far it is.")
@@ -70,7 +70,7 @@ def show(of: Desk, report: DuplicateReport) -> None:
 
 
 def _suggested(report: DuplicateReport, left: int) -> tuple[DuplicateKind, ...]:
-    """Of which kinds what nobody has decided is taken as suggested."""
+    """Return the kinds of undecided groups for which to take the suggestion."""
     there = {group.kind for group in report.groups}
     kinds = [kind for kind in duplicates.KINDS if kind in there and kind != "inside"]
     if not left or not kinds:
@@ -171,7 +171,7 @@ def _checking(of: Desk) -> None:
 
 
 def confirmation(plan: Plan) -> str:
-    """What is asked before anything is done, with its numbers."""
+    """Return the question asked before anything is done, with its numbers."""
     files, kept = count(len(plan.files), "file"), count(len(plan.groups), "picture")
     said = {
         "trash": f"{files}, {size(plan.bytes)}, will be moved to the trash.",
@@ -201,7 +201,7 @@ def _confirm(of: Desk, plan: Plan) -> None:
 
 
 def working(of: Desk) -> None:
-    """How far acting on files is, and what came of it."""
+    """Show the progress of actions on files, then their result."""
     task = of.applying
     if task is None:
         return
@@ -236,7 +236,7 @@ def _result(of: Desk, report: ApplyReport) -> None:
 
 
 def result_lines(report: ApplyReport) -> list[str]:
-    """What came of it, in words."""
+    """Describe the result."""
     lines = []
     for action, words in returning.DONE.items():
         done = [file for file in report.files if file.outcome == "done" and file.action == action]
@@ -270,7 +270,7 @@ def _acted(files: Iterable[ActedFile]) -> None:
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Rows of text, which is shown as it is."""
+    """Draw rows as plain text."""
     found = list(rows)
     empty = {name for row in found[:1] for name in row} - {
         name for row in found for name, value in row.items() if value

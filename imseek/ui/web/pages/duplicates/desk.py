@@ -1,6 +1,6 @@
-"""What this process knows of the duplicates of a collection: the search, its answer, decisions, and work on files.
+"""State of the duplicates page for one collection: the search, its report, decisions, and tasks on files.
 
-It is kept by collection, not by page: so it survives reloads, and several tabs see the same.
+It is kept by collection, not by page, so it survives reloads, and several tabs share it.
 """
 
 from __future__ import annotations
@@ -32,15 +32,17 @@ from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.duplicates.kept import Kept
 from imseek.ui.web.pages.duplicates.review import chosen
 
-#: Seconds that a page may wait for work that is mostly short, before it shows that there is some.
+#: Seconds to wait for short tasks before showing their progress.
 _MOMENT: Final = 0.5
 _RULES: Final = get_args(KeepRule)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is looked for; see :func:`imseek.duplicates.find`. Folders as they were typed; ``against`` is the name of a
-    collection, "" for none."""
+    """Options of a search for duplicates; see :func:`imseek.duplicates.find`.
+
+    Folders are as typed; ``against`` is the name of a collection, "" for none.
+    """
 
     kinds: tuple[DuplicateKind, ...] = ("exact", "same")
     keep: KeepRule = "best"
@@ -55,7 +57,7 @@ class Asked:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Asked:
-        """From what :meth:`to_json` has made, perhaps of another version: what is not understood is left out."""
+        """Load from the result of :meth:`to_json`, perhaps of another version: what is not understood is left out."""
         usual = cls()
         kinds = tuple(kind for kind in duplicates.KINDS if kind in (stored.get("kinds") or ()))
         keep, looks = stored.get("keep"), stored.get("looks")
@@ -70,7 +72,7 @@ class Asked:
         )
 
     def check(self) -> None:
-        """Raises UsageError for folders that are not there: a name with a mistake in it would protect nothing."""
+        """Raise UsageError for missing folders: a misspelt name would protect nothing."""
         for folder in (*self.prefer, *self.protect):
             path = Path(folder).expanduser()
             if not path.is_absolute():
@@ -80,8 +82,10 @@ class Asked:
 
 
 class Desk:
-    """``report`` is what was found last, ``asked`` what for. ``on_file`` is what is being done, or was done last, to
-    files."""
+    """State of one collection: ``report`` is the latest result, ``asked`` its options, ``kept`` the decisions.
+
+    Tasks on files are ``checking``, ``applying`` and ``recalling``.
+    """
 
     def __init__(self, root: Path, kept: Path) -> None:
         self.root = root
@@ -97,11 +101,11 @@ class Desk:
         self._against = ""
         self._moving = False
         self._made: tuple[DuplicateReport, tuple[object, ...], Plan] | None = None
-        # Pages of several tabs may ask for the same at once.
+        # Several tabs may start the same task at once.
         self._beginning = threading.Lock()
 
     def find(self, asked: Asked) -> None:
-        """Begin to look. Raises UsageError."""
+        """Start a search. Raises UsageError."""
         asked.check()
         against = _path_of(asked.against)
 
@@ -128,23 +132,23 @@ class Desk:
             self.finding = Task("looking for duplicates", work)
 
     def follow(self) -> None:
-        """Once files were moved, look for the same anew: most of it was kept, so that it is quick."""
+        """Repeat the search after files were moved; most of it is cached, so it is quick."""
         if not self._moving or self.at_work:
             return
         self._moving = False
         if self.outdated:
-            with suppress(ImseekError):  # A folder that has gone: the form tells.
+            with suppress(ImseekError):  # A folder that has gone; the form reports it.
                 self.find(self.asked)
                 self.wait()
 
     def wait(self) -> None:
-        """A moment for short searches, whose progress need not be shown."""
+        """Wait a moment for short searches, whose progress need not be shown."""
         task = self.finding
-        if task is not None:  # Another page may take its answer meanwhile.
+        if task is not None:  # Another tab may take the result meanwhile.
             task.wait(_MOMENT)
 
     def take(self) -> None:
-        """Take the answer of a search that has ended. Raises what it ended with, once."""
+        """Take the report of a search that has ended. Raises its error, once."""
         task = self.finding
         if task is None or task.running:
             return
@@ -156,19 +160,19 @@ class Desk:
         self._against = self.asked.against
 
     def names(self, name: str) -> Callable[[str], str | None]:
-        """Gives the names of the collections of a report by their UUIDs; ``name`` is that of this one."""
+        """Return a function from the UUID of a collection in the report to its name; ``name`` is that of this one."""
         report = self.report
         known = {} if report is None else {report.collection: name, report.against or "": self._against}
         return lambda uuid: known.get(uuid)
 
     def images(self) -> int:
-        """How many pictures there are now. Raises CorruptCollectionError and others."""
+        """Return the number of images now. Raises CorruptCollectionError and others."""
         return read_current(self.root).images
 
     @property
     def outdated(self) -> bool:
-        """Whether the collection has changed since, beside by what was judged here."""
-        if self.report is None or self.kept.storing:  # Of that, it is told in a moment.
+        """Whether the collection has changed since the search, other than by judgements from here."""
+        if self.report is None or self.kept.storing:  # Its commit is reported in a moment.
             return False
         return read_current(self.root).generation != self._seen
 
@@ -184,7 +188,7 @@ class Desk:
         to: str | None,
         tag: str,
     ) -> Plan:
-        """What is to be done by the decisions; made anew only where something of it has changed. Raises UsageError."""
+        """Return the plan for the decisions, made anew only if something has changed. Raises UsageError."""
         generation = read_current(self.root).generation
         protect = self.asked.protect
         asked = (self.kept.version, generation, suggested, action, to, tag, protect)
@@ -203,7 +207,7 @@ class Desk:
         return any(task is not None and task.running for task in (self.applying, self.recalling))
 
     def check(self, plan: Plan) -> None:
-        """Begin to read all files of a plan, and to tell what would be done."""
+        """Start to read all files of a plan, without changing them."""
         if self.checking is not None:
             self.checking.stop()
         self.planned = plan
@@ -214,7 +218,7 @@ class Desk:
         checking.wait(_MOMENT)
 
     def apply(self, plan: Plan) -> None:
-        """Begin to do what a plan says."""
+        """Start to carry out a plan."""
         with self._beginning:
             if self.at_work:
                 return
@@ -229,7 +233,7 @@ class Desk:
         task.wait(_MOMENT)
 
     def undo(self, undo_id: str) -> None:
-        """Begin to bring back."""
+        """Start to bring files back."""
         with self._beginning:
             if self.at_work:
                 return
@@ -244,7 +248,7 @@ class Desk:
 
 
 def _path_of(name: str) -> Path | None:
-    """Raises UsageError."""
+    """Return the path of a collection by name, None for "". Raises UsageError."""
     if not name:
         return None
     for one in hub().collections():
@@ -258,7 +262,7 @@ _lock = threading.Lock()
 
 
 def desk(root: Path) -> Desk:
-    """That of a collection, whatever it is called."""
+    """Return the state of a collection, whatever its name."""
     uuid = read_identity(root).uuid
     with _lock:
         key = (str(root), uuid)

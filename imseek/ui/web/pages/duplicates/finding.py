@@ -1,4 +1,4 @@
-"""What to look for, and how far the search is."""
+"""The search form for duplicates, and the progress of a search."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RULES: Final[dict[KeepRule, str]] = {
 
 
 def ask(of: Desk, others: Sequence[str]) -> None:
-    """The form. ``others`` are names of other collections."""
+    """Draw the form. ``others`` are the names of other collections."""
     asked = of.asked
     busy = of.finding is not None
     said = ", ".join(WORDS[kind] for kind in asked.kinds)
@@ -54,7 +54,7 @@ def ask(of: Desk, others: Sequence[str]) -> None:
         keep = st.selectbox(
             "Suggest to keep", rules, index=rules.index(asked.keep), format_func=lambda rule: RULES[rule]
         )
-        # What is set there is seen at once.
+        # Open if anything in it is set.
         with st.expander("More", expanded=asked != Asked(kinds=asked.kinds, keep=asked.keep)):
             prefer, protect, where, looks, against = _more(asked, others)
         sent = st.form_submit_button("Find duplicates", type="primary", disabled=busy)
@@ -64,7 +64,7 @@ def ask(of: Desk, others: Sequence[str]) -> None:
 
 
 def _more(asked: Asked, others: Sequence[str]) -> tuple[str, str, str, int, str]:
-    """What is seldom set: preferred and protected folders, a condition, how much is looked at, and against what."""
+    """Draw the rarely used options: preferred and protected folders, condition, number of pairs, other collection."""
     left, right = st.columns(2)
     prefer = left.text_area(
         "Preferred folders",
@@ -104,7 +104,7 @@ def _more(asked: Asked, others: Sequence[str]) -> tuple[str, str, str, int, str]
 
 
 def begin(of: Desk, asked: Asked) -> None:
-    """Look, and draw the page anew."""
+    """Start a search, and draw the page again."""
     try:
         of.find(asked)
     except ImseekError as error:
@@ -115,7 +115,7 @@ def begin(of: Desk, asked: Asked) -> None:
 
 
 def watch(of: Desk) -> None:
-    """Take the answer if there is one; else show how far the search is."""
+    """Take the report if the search has ended; otherwise show its progress."""
     task = of.finding
     if task is None:
         return
@@ -129,7 +129,7 @@ def watch(of: Desk) -> None:
 
 
 def told(of: Desk, report: DuplicateReport) -> None:
-    """What was found, in words, and whether it still holds."""
+    """Summarise the report, and say whether it is outdated."""
     kinds = [group.kind for group in report.groups]
     if kinds:
         by_kind = ", ".join(f"{kinds.count(kind):,} × {WORDS[kind]}" for kind in WORDS if kind in kinds)
@@ -161,8 +161,10 @@ def _again(of: Desk, said: str, label: str) -> None:
 
 
 def under_way(task_of: Callable[[], Task[Any] | None], doing: str, key: str, stopping: str = "") -> None:
-    """How far a task is, and a button that stops it, which has this ``key``; ``stopping`` is said once it was asked to.
-    When it has ended, the whole page is drawn anew."""
+    """Show the progress of a task with a stop button of this ``key``; the page is drawn again when it has ended.
+
+    ``stopping`` is shown once the task was asked to stop.
+    """
     st.fragment(_under_way, run_every=0.5)(task_of, doing, key, stopping)
 
 
@@ -179,7 +181,7 @@ def _under_way(task_of: Callable[[], Task[Any] | None], doing: str, key: str, st
 
 
 def bar(progress: Progress | None, doing: str) -> None:
-    """How far something is. The phase is of imseek's own words."""
+    """Draw a progress bar. The name of the phase is imseek's own, so it is trusted."""
     if progress is None:
         st.progress(0, text=f"{doing} …")
         return

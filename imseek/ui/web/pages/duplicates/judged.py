@@ -1,4 +1,4 @@
-"""What was said of pictures, here or by `imseek judge`, and taking it back."""
+"""The list of judgements, made here or by `imseek judge`, with a way to take them back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE: Final = 48
 
 
 def show(name: str, of: Desk) -> None:
-    """Draw it."""
+    """Draw the list."""
     st.fragment(_judged)(name, of)
 
 
@@ -49,7 +49,7 @@ def _judged(name: str, of: Desk) -> None:
 
 
 def cards(name: str, of: Desk, said: Sequence[Judgement]) -> list[Card]:
-    """A card for each judgement, which shows the first of its two pictures that is there."""
+    """Return a card for each judgement, which shows the first of its two images that exists."""
     ids = duplicates.images_of(of.root, {content for one in said for content in (one.a, one.b)})
     places = snapshot_session.places(of.root, [found[0] for found in ids.values() if found])
     return [_card(n, name, one, ids, places) for n, one in enumerate(said)]

@@ -1,7 +1,7 @@
-"""Decisions, kept: in a file of this user at once, and as judgements in the collection as soon as it can be written.
+"""Storage of decisions: at once in a file of this user, and as judgements in the collection when it can be written.
 
-Judging takes the collection's lock, for which it may have to wait while pictures are indexed. Whoever looks through
-groups does not: one thread stores what was decided, in its order, and takes back what was undone.
+Judging takes the collection's writer lock, which may be held while images are indexed. The user never waits for it: one
+thread stores the decisions in order, and takes back what was undone.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from imseek.ui.web.pages.duplicates.review import (
 )
 
 FORMAT: Final = 1
-#: Seconds until what could not be written because of another writer is tried again.
+#: Seconds until another attempt if another writer holds the lock.
 _AGAIN: Final = 2.0
 
 
 class Kept:
-    """What was decided about the groups of one collection. Safe to use from several threads.
+    """Decisions about the groups of one collection. Thread-safe.
 
-    ``settings`` are what was looked for last, for the form to begin with. ``written`` is told the generation before and
-    after each commit of judgements. ``note`` says where a damaged file was put; ``unread`` why there is one that is
-    left alone: then nothing can be decided.
+    ``settings`` are the options of the last search, with which the form begins. ``written`` is called with the
+    generations before and after each commit of judgements. ``note`` says where a damaged file was moved. ``unread`` is
+    the error about a file that must be left alone: no decision can be made then.
     """
 
     def __init__(self, root: Path, file: Path, written: Callable[[int, int], None] | None = None) -> None:
@@ -49,7 +49,7 @@ class Kept:
         self._lock = threading.Lock()
         self._storing: threading.Thread | None = None
         self._said: list[Said] = []
-        #: What was undone, and what is to be said again of its pairs.
+        #: Undone decisions, as the earlier verdicts to restore.
         self._undone: list[Verdicts] = []
         self._states: dict[Key, State] = {}
         self.settings: dict[str, Any] = {}
@@ -71,23 +71,26 @@ class Kept:
 
     @property
     def storing(self) -> bool:
-        """Whether somebody is at it, or tries again by himself."""
+        """Whether the thread is running, which retries by itself."""
         return self._storing is not None
 
     @property
     def waiting(self) -> int:
-        """How many decisions are not in the collection yet."""
+        """The number of decisions that are not in the collection yet."""
         return len(self._undone) + sum(one.before is None and bool(one.wanted) for one in self._said)
 
     def say(self, *said: Said) -> None:
-        """Each is undone by itself. Raises StorageError where the file cannot be read or written: then none is said."""
+        """Add decisions, each undone by itself.
+
+        Raises StorageError if the file cannot be read or written; then none is added.
+        """
         with self._lock:
             self._load_late()
             self._change([*self._said, *said], self._undone)
         self.store()
 
     def undo(self) -> Said | None:
-        """Take back the last decision, and return it. Raises as :meth:`say`."""
+        """Undo the last decision, and return it. Raises as :meth:`say`."""
         with self._lock:
             self._load_late()
             if not self._said:
@@ -106,7 +109,7 @@ class Kept:
                 self._save()
 
     def store(self) -> None:
-        """Go on storing, if there is anything to store and nobody does."""
+        """Start the thread if there is something to store and it is not running."""
         with self._lock:
             if self._storing is None and self.waiting:
                 self._storing = threading.Thread(target=self._store, name="imseek judging", daemon=True)
@@ -128,7 +131,7 @@ class Kept:
                 self.trouble = error
                 time.sleep(_AGAIN)
                 continue
-            except Exception as error:  # The page shows it: a thread has nobody to raise it to.
+            except Exception as error:  # The page shows it: nobody would catch it here.
                 with self._lock:
                     self._storing = None
                     self.trouble = error if isinstance(error, ImseekError) else ImseekError(str(error))
@@ -139,7 +142,7 @@ class Kept:
                     del self._undone[0]
                 elif new is not None:
                     new.before = before
-                    if not any(one is new for one in self._said):  # Undone meanwhile.
+                    if not any(one is new for one in self._said):  # It was undone meanwhile.
                         self._undone.append(before)
                 with suppress(StorageError):
                     self._save()
@@ -151,9 +154,9 @@ class Kept:
         generation = read_current(self._root).generation
         before = duplicates.rejudge(self._root, wanted)
         after = read_current(self._root).generation
-        if after == generation + 1:  # Else somebody else has written too.
+        if after == generation + 1:  # Otherwise another writer has committed too.
             self._written(generation, after)
-        # What was said already is not taken back by undoing this.
+        # Undoing this must not take back verdicts that were stored already.
         return {pair: verdict for pair, verdict in before.items() if verdict != wanted[pair]}
 
     # -- the file --------------------------------------------------------------------------------------
@@ -181,7 +184,8 @@ class Kept:
         documents.save(self._file, document)
 
     def _load(self) -> None:
-        """A damaged file is put aside: judgements are in the collection all the same. Raises StorageError."""
+        """Load the file. A damaged one is renamed: judgements are in the collection all the same. Raises
+        StorageError."""
         self.unread = None
         try:
             loaded = documents.load(self._file, "imseek_review", FORMAT, _parsed)
@@ -197,7 +201,7 @@ class Kept:
             self._states = states(self._said)
 
     def _load_late(self) -> None:
-        """Once it can be read after all. Raises StorageError."""
+        """Load the file if it could not be read before. Raises StorageError."""
         if self.unread is not None:
             self._load()
             self.version += 1

@@ -1,4 +1,4 @@
-"""All groups at once: to see how many there are, to jump to one, and to decide about several."""
+"""The list of all groups: count them, jump to one, or decide about several."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from imseek.ui.web.pages.duplicates.review import (
 from imseek.ui.web.plain import one_line
 
 PAGE: Final = 60
-#: Asks the page to show the group that was opened.
+#: Session key that makes the page show the opened group.
 GO: Final = "duplicates-go"
 _OPEN: Final = "To decide"
 _LATER: Final = "Later"
@@ -37,7 +37,7 @@ _ALL: Final = "All"
 
 
 def show(name: str, of: Desk, report: DuplicateReport) -> None:
-    """Draw it."""
+    """Draw the list."""
     st.fragment(_list)(name, of, report)
 
 
@@ -113,7 +113,7 @@ def _say(of: Desk, groups: Sequence[DuplicateGroup], act: Act) -> None:
     said = []
     for group in groups:
         state = of.kept.states.get(key_of(group), UNDECIDED)
-        with suppress(ValueError):  # Of a picture and a part of it, both stay.
+        with suppress(ValueError):  # A picture and its crop are both kept.
             said.append(decide(group, state, act, (token(present(group, state).keeper),)))
     try:
         of.kept.say(*said)

@@ -1,4 +1,4 @@
-"""What was done to files, and bringing it back."""
+"""The list of actions on files, and undoing them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STATES: Final = {
     "undone": "brought back",
     "partly": "brought back in part: some files could not be",
 }
-#: What was done to files.
+#: Descriptions of what was done to files.
 DONE: Final = {
     "trash": "moved to the trash",
     "quarantine": "moved to quarantine",
@@ -32,7 +32,7 @@ DONE: Final = {
 
 
 def show(of: Desk) -> None:
-    """Draw it."""
+    """Draw the list."""
     _working(of)
     with shell.told():
         known = duplicates.undoable(of.root)
@@ -45,7 +45,7 @@ def show(of: Desk) -> None:
 
 
 def done(info: UndoInfo) -> str:
-    """What was done, in words."""
+    """Describe what was done."""
     said = [f"{count(n, 'file')} {DONE.get(action, action)}" for action, n in info.actions.items()]
     return ", ".join(said) or "nothing"
 
@@ -64,7 +64,7 @@ def _entry(of: Desk, info: UndoInfo) -> None:
 
 @st.dialog("Bring back?")
 def confirm(of: Desk, undo_id: str) -> None:
-    """Say what comes back, and do it."""
+    """Say what comes back, and start to bring it back."""
     info = next((one for one in duplicates.undoable(of.root) if one.undo_id == undo_id), None)
     if info is None:
         st.text("It is not on record any more.")
@@ -117,7 +117,7 @@ def _result(of: Desk, report: UndoReport) -> None:
 
 
 def result_lines(report: UndoReport) -> list[str]:
-    """What came back, in words."""
+    """Describe what came back."""
     counts = report.counts
     lines = [f"✓ {count(counts.get('done', 0), 'file')} brought back."] if counts.get("done") else []
     if already := counts.get("already", 0):

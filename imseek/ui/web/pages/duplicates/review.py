@@ -1,7 +1,7 @@
-"""What has been decided of which group, in the order in which it was: pure, so that it is tested without a page.
+"""Decisions about groups, as pure functions that are tested without a page.
 
-A group is known by its images and their contents. So what was decided holds as long as both are the same, also when
-duplicates are looked for again; a group that has got another image is a new question.
+A group is identified by its images and their contents. So a decision holds as long as both are unchanged, also in later
+searches; a group that has gained an image is a new one.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any, Final, Literal, TypeAlias
 
 from imseek.types import Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport, Verdict
 
-#: What a person says of a group. *keep*: these images stay, the others may go. *different*: its images are no
-#: duplicates of each other. *apart*: these images are no duplicates of the rest. *later*: not now.
+#: Decision about a group. *keep*: these images stay, the others may go. *different*: its images are no duplicates of
+#: each other. *apart*: these images are no duplicates of the rest. *later*: not now.
 Act: TypeAlias = Literal["keep", "different", "apart", "later"]
 ACTS: Final[tuple[Act, ...]] = ("keep", "different", "apart", "later")
-#: An image with its content, and a group.
+#: Identify an image with its content, and a group.
 Token: TypeAlias = str
 Key: TypeAlias = tuple[Token, ...]
-#: Two contents, hexadecimal sha256, the lower first.
+#: Two contents as SHA-256 in hex, the lower first.
 Pair: TypeAlias = tuple[str, str]
 Verdicts: TypeAlias = dict[Pair, Verdict | None]
-#: Why a keeper stays that a person has chosen.
+#: Reason of a keeper that the user chose.
 CHOSEN: Final = "chosen by you"
 
 
@@ -37,8 +37,11 @@ def key_of(group: DuplicateGroup) -> Key:
 
 @dataclass(slots=True)
 class Said:
-    """One decision. ``images`` are those that an act names. ``wanted`` are the judgements that come with it, ``before``
-    what was stored of these pairs; None as long as they are not stored."""
+    """One decision. ``images`` are those that the act names.
+
+    ``wanted`` are the judgements that it makes, ``before`` the earlier verdicts of these pairs; None until they are
+    stored.
+    """
 
     group: Key
     act: Act
@@ -49,7 +52,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What holds of a group: ``act`` None where nothing was decided, ``apart`` what does not belong to it."""
+    """State of a group: ``act`` is None if it is undecided, ``apart`` are images that do not belong to it."""
 
     act: Act | None = None
     keep: tuple[Token, ...] = ()
@@ -64,7 +67,7 @@ UNDECIDED: Final = State()
 
 
 def states(said: Iterable[Said]) -> dict[Key, State]:
-    """What all decisions, in their order, come to."""
+    """Return the state of each group after all decisions, in their order."""
     found: dict[Key, State] = {}
     for one in said:
         before = found.get(one.group, UNDECIDED)
@@ -76,7 +79,7 @@ def states(said: Iterable[Said]) -> dict[Key, State]:
 
 
 def present(group: DuplicateGroup, state: State) -> DuplicateGroup:
-    """The group without what does not belong to it. It may have one member only: then there is nothing to decide."""
+    """Return the group without images set apart. If one member is left, there is nothing to decide."""
     if not state.apart:
         return group
     members = tuple(member for member in group.members if token(member) not in state.apart)
@@ -85,24 +88,25 @@ def present(group: DuplicateGroup, state: State) -> DuplicateGroup:
 
 
 def is_foreign(group: DuplicateGroup) -> bool:
-    """Whether its keeper is of another collection, in which nothing is ever touched."""
+    """Return whether the keeper belongs to another collection, where nothing is ever touched."""
     return any(member.collection != group.keeper.collection for member in group.others)
 
 
 def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[Token]) -> Said:
-    """A decision of a group in a state; ``images`` are of its members. Raises ValueError for no decision."""
+    """Return a decision about a group in a state; ``images`` are among its members. Raises ValueError if it is
+    invalid."""
     left = present(group, state).members
     named = [member for member in left if token(member) in images]
     wanted: Verdicts = {}
     if act == "keep":
         if not named or group.kind == "inside":
             raise ValueError("nothing that could be kept")
-        # Copies need no judgement; pictures of a scene are not the same because one is enough.
+        # Copies need no judgement; images of one scene are not the same just because one is enough.
         if group.kind == "same":
             wanted = _each(left, "same")
     elif act == "different":
         named = []
-        wanted = _each(left, "different")  # Nothing is said of copies: all of them stay.
+        wanted = _each(left, "different")  # Copies get no judgement: all of them stay.
     elif act == "apart":
         rest = [member for member in left if member not in named]
         if not named or not rest or is_foreign(group):
@@ -112,7 +116,7 @@ def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[Tok
         }
         if not wanted:
             raise ValueError("files of the same bytes are duplicates")
-        # Its copies go with it.
+        # Their copies are set apart with them.
         hashes = {one.content_hash for one in named}
         named = [member for member in left if member.content_hash in hashes]
     else:
@@ -132,7 +136,7 @@ def _pair(one: Duplicate, other: Duplicate) -> Pair | None:
 
 
 def next_open(groups: Sequence[DuplicateGroup], decided: Mapping[Key, State], at: int) -> int | None:
-    """Which group is to be decided next, from ``at`` on and round; those for ``later`` once there are no others."""
+    """Return the index of the next undecided group from ``at`` on, cyclically; groups for ``later`` come last."""
     order: list[int] = [*range(at, len(groups)), *range(min(at, len(groups)))]
     for wanted in (None, "later"):
         for n in order:
@@ -145,8 +149,11 @@ def next_open(groups: Sequence[DuplicateGroup], decided: Mapping[Key, State], at
 def chosen(
     report: DuplicateReport, decided: Mapping[Key, State], suggested: Collection[DuplicateKind] = ()
 ) -> DuplicateReport:
-    """The report with what a plan is to be made of: groups that a person has decided to keep some of, with these as
-    keepers; and of kinds ``suggested`` also what nobody has decided or put off, as it was suggested."""
+    """Return the report with the groups for a plan.
+
+    These are the groups decided as *keep*, with the kept image as keeper, and undecided groups of the kinds
+    ``suggested`` with their suggestion.
+    """
     groups = []
     for group in report.groups:
         state = decided.get(key_of(group), UNDECIDED)
@@ -167,7 +174,8 @@ def chosen(
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How far one is: groups there are, decided, put off; images and bytes that are not to stay by the decisions."""
+    """Progress of the review: numbers of groups, decided and put off, and images and bytes that may go by the
+    decisions."""
 
     groups: int
     settled: int
@@ -204,7 +212,7 @@ def to_json(said: Iterable[Said]) -> list[dict[str, Any]]:
 
 
 def from_json(stored: Any) -> list[Said]:
-    """Raises ValueError, KeyError or TypeError for what :func:`to_json` has not written."""
+    """Parse what :func:`to_json` wrote. Raises ValueError, KeyError or TypeError for anything else."""
     found = []
     for one in stored:
         if one["act"] not in ACTS:
@@ -227,7 +235,7 @@ def verdicts_to_json(verdicts: Verdicts) -> list[list[str | None]]:
 
 
 def verdicts_from_json(stored: Any) -> Verdicts:
-    """Raises ValueError or TypeError for what :func:`verdicts_to_json` has not written."""
+    """Parse what :func:`verdicts_to_json` wrote. Raises ValueError or TypeError for anything else."""
     if any(verdict not in ("same", "different", None) for _, _, verdict in stored):
         raise ValueError("no verdict")
     return {(str(a), str(b)): verdict for a, b, verdict in stored}

@@ -1,4 +1,4 @@
-"""Groups one at a time: pictures side by side, decided by keyboard."""
+"""Review of groups one at a time: pictures side by side, decided by keyboard."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from imseek.ui.web.pages.duplicates.review import (
 from imseek.ui.web.pages.duplicates.review import Key as GroupKey
 from imseek.ui.web.plain import capitalised
 
-#: Which group is shown, by its key: it stays the same where groups are found anew.
+#: Session key of the key of the shown group, which stays the same in a later search.
 AT: Final = "duplicates-at"
 _SAID: Final = "duplicates-said"
 
 
 def show(name: str, of: Desk, report: DuplicateReport) -> None:
-    """Draw it."""
+    """Draw the review."""
     st.fragment(_review)(name, of, report)
 
 
 def at(of: Desk, report: DuplicateReport) -> int | None:
-    """Which group is to be shown: the one that was, if it is there, else the next that is not decided."""
+    """Return the index of the group to show: the current one if it still exists, else the next undecided one."""
     wanted: GroupKey | None = st.session_state.get(AT)
     if wanted is not None:
         for n, group in enumerate(report.groups):
@@ -115,7 +115,7 @@ def _acts(of: Desk, group: DuplicateGroup) -> dict[str, str]:
 
 
 def _acted(of: Desk, report: DuplicateReport, acted: Acted) -> None:
-    """What a key asks for. Runs before the page is drawn again."""
+    """Handle an action of the user, before the page is drawn again."""
     groups = report.groups
     n = at(of, report)
     try:
@@ -130,7 +130,7 @@ def _acted(of: Desk, report: DuplicateReport, acted: Acted) -> None:
             group = groups[n]
             state = of.kept.states.get(key_of(group), UNDECIDED)
             if acted.epoch != _epoch(n, present(group, state)):
-                return  # It was meant for what was shown before.
+                return  # The action was meant for the previous group.
             members = present(group, state).members
             _decide(of, group, acted.act, [token(members[i]) for i in acted.images if i < len(members)])
             state = of.kept.states.get(key_of(group), UNDECIDED)
@@ -146,7 +146,7 @@ def _decide(of: Desk, group: DuplicateGroup, act: Any, images: Sequence[Token]) 
 
 
 def onward(of: Desk, report: DuplicateReport, n: int) -> None:
-    """Go to the next group that is open; where none is, all is done."""
+    """Go to the next open group, or to the end if there is none."""
     to = next_open(report.groups, of.kept.states, (n + 1) % len(report.groups))
     if to == n and of.kept.states.get(key_of(report.groups[n]), UNDECIDED).act is not None:
         to = None

@@ -1,4 +1,4 @@
-"""A group as it is shown: what its images have in common, what they differ in, and which one is proposed to stay."""
+"""Data to show a group: facts of its images and their differences, and which one is suggested to stay."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from imseek.ui.web import hub
 from imseek.ui.web.about import SHOWN
 from imseek.ui.web.pages.duplicates.review import State, is_foreign, token
 
-#: So many images of a group are drawn; what is decided holds for all of them.
+#: Maximum number of images of a group that are drawn; a decision covers all of them.
 MOST: Final = 60
-#: The side of thumbnails, for groups of up to so many images.
+#: Sides of thumbnails, by maximum size of the group.
 _SIDES: Final = ((4, 640), (12, 384), (MOST, 256))
 
-#: How a picture was turned, in the words of :data:`imseek.curate.pixels.orientations.ORIENTATIONS`, as the matrix
-#: (a, b, c, d) of CSS, y down, that turns the first one into the second.
+#: CSS matrices (a, b, c, d), y down, that turn the first picture into the second, by names of
+#: :data:`imseek.curate.pixels.orientations.ORIENTATIONS`.
 _TURNS: Final[dict[str, tuple[int, int, int, int]]] = {
     "": (1, 0, 0, 1),
     "mirrored": (-1, 0, 0, 1),
@@ -34,7 +34,7 @@ _TURNS: Final[dict[str, tuple[int, int, int, int]]] = {
 def group_data(
     names: Callable[[str], str | None], group: DuplicateGroup, state: State
 ) -> list[dict[str, Any]]:
-    """Its images, the one that is proposed to stay first. ``names`` gives the name of a collection by its UUID."""
+    """Return the data of the images, the suggested one first. ``names`` maps the UUID of a collection to its name."""
     side = next((side for most, side in _SIDES if len(group.members) <= most), _SIDES[-1][1])
     facts = [_facts(member) for member in group.members]
     if is_foreign(group):
@@ -64,7 +64,7 @@ def heading(group: DuplicateGroup) -> str:
 
 
 def outcome(group: DuplicateGroup, state: State) -> str:
-    """What was decided, in words; "" for nothing."""
+    """Describe the decision; "" if there is none."""
     match state.act:
         case "keep":
             kept = [name(member) for member in group.members if token(member) in state.keep]
@@ -77,7 +77,7 @@ def outcome(group: DuplicateGroup, state: State) -> str:
 
 
 def thumbnails(names: Callable[[str], str | None], group: DuplicateGroup) -> list[str]:
-    """What can be fetched before the group is shown."""
+    """Return the URLs of thumbnails to prefetch."""
     side = next((side for most, side in _SIDES if len(group.members) <= most), _SIDES[-1][1])
     return [_picture(names, member, side)["src"] for member in group.members[:6]]
 
@@ -89,7 +89,7 @@ def name(member: Duplicate) -> str:
 def _picture(names: Callable[[str], str | None], member: Duplicate, side: int) -> dict[str, Any]:
     of = names(member.collection) or ""
     large = hub.thumbnail(of, member.image_id, hub.LARGE)
-    whole = member.format.upper() in SHOWN  # Then it is looked at pixel by pixel.
+    whole = member.format.upper() in SHOWN  # Then the browser can show every pixel.
     return {
         "name": name(member),
         "src": hub.thumbnail(of, member.image_id, side),
@@ -126,7 +126,7 @@ def _said(group: DuplicateGroup, member: Duplicate) -> str:
 
 
 def related(pair: DuplicatePair | None) -> str:
-    """How an image is related to the one that is proposed to stay."""
+    """Describe how an image is related to the suggested one."""
     if pair is None:
         return ""
     said = ["the same bytes" if pair.kind == "exact" else WORDS[pair.kind]]
@@ -138,7 +138,7 @@ def related(pair: DuplicatePair | None) -> str:
 
 
 def _mark(group: DuplicateGroup, state: State, member: Duplicate) -> str:
-    """A word for its corner."""
+    """Return the word over the corner of a picture."""
     if member.protected:
         return "protected"
     if state.settled:
@@ -148,12 +148,12 @@ def _mark(group: DuplicateGroup, state: State, member: Duplicate) -> str:
 
 
 def _turn_back(keeper: Duplicate, member: Duplicate) -> Sequence[int] | None:
-    """What lays a picture over the keeper, as a matrix; None where it lies as the keeper does."""
+    """Return the matrix that lays a picture over the keeper, None if both are oriented alike."""
     pair = member.pair
     if pair is None or not pair.orientation or pair.orientation not in _TURNS:
         return None
     a, b, c, d = _TURNS[pair.orientation]
-    # The matrix turns the lower id into the higher one, and ours into that of another collection. Its inverse is its
-    # transpose.
+    # The matrix turns the image with the lower id into the other, or ours into that of another collection. Its inverse
+    # is its transpose.
     first = keeper.collection == member.collection and keeper.image_id < member.image_id
     return (a, c, b, d) if first else (a, b, c, d)

@@ -1,4 +1,4 @@
-"""The page of labels: by words, by examples, and the tags that there are."""
+"""The labels page: labels by words, labels by examples, and tags."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TAGS: Final = "Tags"
 
 
 def show() -> None:
-    """Draw it. Each part is imported when it is first seen."""
+    """Draw the page. Each part is imported on first use."""
     name, collection = shell.collection()
     with shell.told():
         images = read_current(collection.path).images
@@ -32,7 +32,7 @@ def show() -> None:
         label_visibility="collapsed",
         bind="query-params",
     )
-    # A place of its own, also while nothing is under way: fragments below are known by where they are.
+    # A container even when no task runs: fragments below are identified by their position.
     with st.container():
         working.watch(collection.path)
     if how == TAGS:

@@ -1,4 +1,4 @@
-"""What is asked for on the page of labels by words, without Streamlit."""
+"""Options of labels by words, without Streamlit."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from imseek.explore.labels.classes import Classes
 from imseek.types import SavedLabels
 from imseek.ui.web.plain import capitalised
 
-#: Pictures that the preview looks at.
+#: Number of images in the preview.
 SAMPLE: Final = 5000
-#: Pictures of each sort that are shown of a class.
+#: Number of examples of each kind shown for a class.
 EXAMPLES: Final = 12
-#: The sentence around a class where nothing else is chosen, and the choice of one's own.
+#: Default prompt template, and the choice of custom ones.
 USUAL: Final = "a photo of a {}"
 OWN: Final = "My own sentences"
-#: Where the numbers that cosines are multiplied by come from.
+#: Choices of the logit scale.
 TRAINED: Final = "As the encoder says"
 NUMBER: Final = "A number"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """``text`` has a class on each line, ``sentences`` is a set's name or sentences on lines, ``none`` None where every
-    picture is of a class, else sentences on lines for those that are not (without any the usual ones)."""
+    """Options of labels by words.
+
+    ``text`` has one class per line. ``sentences`` is the name of a template set, or templates on lines. ``none`` is
+    None if every image belongs to a class, else sentences on lines for images of no class (empty: the default ones).
+    """
 
     text: str
     sentences: str = USUAL
@@ -41,8 +44,8 @@ class Asked:
     where: str = ""
 
     def arguments(self) -> dict[str, Any]:
-        """For :func:`imseek.labels.label` and :func:`imseek.labels.preview`."""
-        # Sentences as a list: a text alone could be taken for the name of a file.
+        """Return arguments for :func:`imseek.labels.label` and :func:`imseek.labels.preview`."""
+        # As a list: a single text could be taken for a file name.
         named = self.sentences in prompts.names()
         none: bool | list[str] = False
         if self.none is not None and not self.several:
@@ -58,7 +61,7 @@ class Asked:
         }
 
     def read(self) -> Classes | str:
-        """The classes, or what to do next."""
+        """Return the classes, or a message that says what to do."""
         if not self.text.strip():
             return "Type a class on each line, and see here which pictures are of it."
         try:
@@ -72,7 +75,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What was stored under a name: ``images`` were labelled, ``tags`` given."""
+    """Labels saved under a name: the numbers of ``images`` labelled and of ``tags`` given."""
 
     name: str
     images: int
@@ -86,18 +89,18 @@ class Stored:
 
 
 def suggested(there: Container[str]) -> str:
-    """A name that nothing is saved under."""
+    """Return a name that is not taken."""
     names = (f"labels_{n}" if n > 1 else "labels" for n in itertools.count(1))
     return next(name for name in names if name not in there)
 
 
 def lines_of(text: str) -> list[str]:
-    """Those that hold something."""
+    """Return the lines that are not blank, stripped."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def as_text(classes: Sequence[str], words: Sequence[Sequence[str]] | None = None) -> str:
-    """Classes as they are typed. What would be taken for the end of a name is left out of it, not of its words."""
+    """Format classes as they are typed. A separator (``: ``) within a name is changed in the name, not in its words."""
     lines = []
     for name, said in zip(classes, words or [(name,) for name in classes], strict=True):
         plain = tuple(said) == (name,) and ": " not in name and not name.endswith(":")
@@ -106,7 +109,7 @@ def as_text(classes: Sequence[str], words: Sequence[Sequence[str]] | None = None
 
 
 def known_to(encoder: str) -> str | None:
-    """What to bear in mind about words with an encoder; None for nothing."""
+    """Return a caveat about words with this encoder, None if there is none."""
     if encoder != "builtin" and not encoder.startswith("builtin"):
         return None
     return (
@@ -122,7 +125,7 @@ def preview_line(looked: int, of: int) -> str:
 
 
 def saved_line(one: SavedLabels) -> str:
-    """A line about labels that are stored."""
+    """Describe saved labels in one line."""
     kept = " and ".join(["columns"] * one.columns + ["tags"] * one.tags)
     classes = ", ".join(one.classes[:12]) + (
         f", and {len(one.classes) - 12:,} more" if len(one.classes) > 12 else ""

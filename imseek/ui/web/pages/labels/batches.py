@@ -1,4 +1,4 @@
-"""Some pictures to label, and what was given to them so far, without Streamlit."""
+"""Batches of images to label, with the labels given so far, without Streamlit."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ from imseek.ui.web.components.labeller import SKIP
 from imseek.ui.web.pages.labels import pictures
 from imseek.ui.web.pages.labels.sets import LabelSet, changes
 
-#: Pictures that are shown at once, and of those that were skipped so many are remembered.
+#: Number of images in a batch, and maximum number of skipped images that are excluded.
 SIZE: Final = 24
 _SKIPPED: Final = 900
-#: Of a large collection about so many pictures are looked at for a batch, others for the next.
+#: Images of a large collection considered for a batch; the next batch considers others.
 POOL: Final = 8000
-#: Seconds that a key waits for another writer.
+#: Seconds to wait for another writer.
 _PATIENCE: Final = 1.0
 
 
 @dataclass
 class Batch:
-    """``number`` is another one for other cards. ``given`` are keys by id as they are stored; ``refused`` says why what
-    came after is not. ``skipped`` are pictures that are not proposed again."""
+    """A batch of images; ``number`` changes with the cards.
+
+    ``given`` are the stored keys by id; ``refused`` is the error that kept later ones from being stored. ``skipped``
+    images are not proposed again.
+    """
 
     number: int
     cards: tuple[Card, ...] = ()
@@ -40,7 +43,7 @@ class Batch:
     refused: ImseekError | None = None
 
     def keep(self, collection: Collection, one: LabelSet, now: Mapping[int, str]) -> None:
-        """Store what is given ``now`` where it is other than before. What is refused stays to be tried again."""
+        """Store the keys that have changed. After an error they remain to be stored later."""
         mine = {card.id for card in self.cards}
         self.skipped = (self.skipped - mine) | {image_id for image_id, key in now.items() if key == SKIP}
         new = changes(self.given, now)
@@ -62,8 +65,11 @@ def useful(
     said: Mapping[str, int],
     probe: ProbeInfo | None = None,
 ) -> Batch:
-    """What is worth labelling next, by the ``probe`` while it knows of half of the labels; else one is learned in
-    passing, which takes the longer the more there are. Raises as :func:`imseek.probes.propose`."""
+    """Return the images most worth labelling next, by active learning.
+
+    Uses the ``probe`` if it has the same classes and has learned from at least half of the labels. Otherwise a probe is
+    trained first, which takes longer the more labels there are. Raises as :func:`imseek.probes.propose`.
+    """
     skipped = set() if before is None else before.skipped
     where, notes = part(collection, _number(before), [tag for tag in one.tags if tag in said])
     n = SIZE + min(len(skipped), _SKIPPED)
@@ -83,8 +89,11 @@ def useful(
 
 
 def part(collection: Collection, number: int, tags_: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
-    """The condition by which a part of a large collection is looked at, with all that have one of these tags, and a
-    line about that; nothing for a small one. Another part for another ``number``."""
+    """Return the condition that selects a sample of a large collection and all images with one of these tags, and a
+    note.
+
+    Both are empty for a small collection. Another ``number`` selects another sample.
+    """
     images = sum(shard.rows for shard in read_current(collection.path).shards)
     parts = images // POOL
     if parts < 2:
@@ -101,7 +110,7 @@ def searched(
     said: Mapping[str, int],
     words: str,
 ) -> Batch:
-    """What words find that is not labelled yet. Raises as :meth:`imseek.Collection.search`."""
+    """Return unlabelled images found by words. Raises as :meth:`imseek.Collection.search`."""
     skipped = set() if before is None else before.skipped
     mine = [tag for tag in one.tags if tag in said]
     where = " AND ".join(f"NOT tag({asked.literal(tag)})" for tag in mine) or None

@@ -1,4 +1,4 @@
-"""What is learned from labelled pictures, what it says of the others, and what of that is stored."""
+"""Train a probe on labelled images, show its predictions, and save them."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from imseek.ui.web.pages.labels.sets import LabelSet
 from imseek.ui.web.parts import results
 from imseek.ui.web.plain import capitalised, one_line
 
-#: The probability from which on tags are given.
+#: Default minimum probability of a tag.
 _SURE: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """``applied`` to all pictures; nothing of it is stored but for what it says."""
+    """A probe ``applied`` to all images; nothing is stored but the probe itself."""
 
     info: ProbeInfo
     applied: ProbeApplied
 
 
 def show(name: str, collection: Collection, title: str, probe: ProbeInfo | None) -> None:
-    """Draw, in a fragment, what was learned under the name ``title``."""
+    """Draw the predictions of the probe ``title``, in a fragment."""
     slot = f"learn-{title}"
     work = working.find(collection.path, slot)
     if probe is None and work is None:
@@ -53,7 +53,7 @@ def show(name: str, collection: Collection, title: str, probe: ProbeInfo | None)
 
 
 def score_line(score: ProbeScore) -> str:
-    """How good it is, in words."""
+    """Describe the accuracy of a probe."""
     if score.accuracy is None:
         return "How good it is could not be measured: label two pictures or more of each class."
     of = score.accuracy
@@ -70,7 +70,7 @@ def begin(
     said: Mapping[str, int],
     begun: Callable[[], None],
 ) -> None:
-    """The button that starts learning, and what there is to know before; ``begun`` is called as it starts."""
+    """Draw the button that starts training, with advice; ``begun`` is called as it starts."""
     slot = f"learn-{one.name}"
     busy = working.is_busy(collection.path, slot)
     why = sets.lacking(one, said)
@@ -93,7 +93,7 @@ def begin(
     disabled = why is not None or busy
     st.button(text, type="primary", disabled=disabled, key="learn-go", on_click=start)
     if st.session_state.pop("learn-begun", False):
-        st.rerun()  # Of the whole page, which shows what is under way.
+        st.rerun()  # The whole page, which shows running tasks.
     hints = [sets.advice(one, said) if why is None else why]
     if probe is not None and why is None and labelled != sum(probe.counts):
         hints.append(f"It was learned from {sum(probe.counts):,} labels.")
@@ -167,7 +167,7 @@ def _save(name: str, collection: Collection, found: Learned, slot: str) -> None:
 
 
 def saved_line(told: ProbeApplied) -> str:
-    """What was stored, in words."""
+    """Describe what was stored."""
     parts = [] if told.saved is None else [f"saved as the columns {told.saved} and {told.saved}_score"]
     if told.tagged or told.untagged or told.kept or told.saved is None:
         parts.append(f"{told.tagged:,} tags given")

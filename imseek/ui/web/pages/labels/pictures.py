@@ -14,13 +14,13 @@ from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.shelves import Row, Shelf
 from imseek.ui.web.plain import file_name, one_line
 
-#: So many classes are shown with pictures.
+#: Maximum number of classes shown with pictures.
 SHELVES: Final = 24
 NONE: Final = "none of these"
 
 
 def card(name: str, image_id: int, place: Place | None, note: str = "", mark: str = "") -> Card:
-    """``name`` is the collection's."""
+    """Return the card of an image of the collection ``name``."""
     title = file_name(place)
     return Card(image_id, hub.thumbnail(name, image_id), title, title, note, mark)
 
@@ -28,7 +28,7 @@ def card(name: str, image_id: int, place: Place | None, note: str = "", mark: st
 def shelves(
     name: str, root: Path, examples: Sequence[LabelExamples], *, of: int, none: str = NONE
 ) -> tuple[Shelf, ...]:
-    """A shelf for each label, in their order; labels that no image has are left out. ``of`` so many images."""
+    """Return a shelf for each label that images have, in their order; ``of`` is the number of images labelled."""
     shown = [one for one in examples if one.images][:SHELVES]
     there = snapshot_session.places(
         root, (i for one in shown for pairs in (one.surest, one.unsurest) for i, _ in pairs)
@@ -52,12 +52,12 @@ def shelves(
 
 
 def unused(examples: Sequence[LabelExamples]) -> tuple[str, ...]:
-    """Labels that no image has."""
+    """Return the labels that no image has."""
     return tuple(one.label for one in examples if one.label is not None and not one.images)
 
 
 def columns_name(text: str) -> str:
-    """A name for columns or a probe that is like ``text``: lower-case letters, digits and _, a letter first."""
+    """Turn ``text`` into a name for columns or a probe: lower-case letters, digits and _, beginning with a letter."""
     ascii_ = "".join(c if c.isascii() and c.isalnum() else "_" for c in text.strip().lower())
     kept = "_".join(part for part in ascii_.split("_") if part)[:40].lstrip("0123456789_")
     return kept or "labels"

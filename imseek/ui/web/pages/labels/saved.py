@@ -1,4 +1,4 @@
-"""Labels by words that are stored: seen, continued, taken back."""
+"""Saved labels by words: show, continue and forget them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from imseek.ui.web.pages.labels.asking import Stored, as_text, saved_line
 from imseek.ui.web.plain import markdown_free, one_line
 
 SLOT: Final = "labels-again"
-#: Of the session: what is in the field, and which number it has.
+#: Session keys of the text of the classes field, and of its epoch.
 TYPED: Final = "labels-typed"
 EPOCH: Final = "labels-epoch"
 
 
 def fill(text: str) -> None:
-    """Put classes into the field where they are typed."""
+    """Fill the classes field."""
     st.session_state[TYPED] = text
     st.session_state[EPOCH] = st.session_state.get(EPOCH, 0) + 1
 
 
 def show(name: str, collection: Collection) -> None:
-    """Draw what is stored, in a fragment."""
+    """Draw the saved labels, in a fragment."""
     with shell.told():
         there = labels.saved(collection)
     if not there:
@@ -45,7 +45,7 @@ def show(name: str, collection: Collection) -> None:
 def show_pictures(
     column: str, classes: Sequence[str], key: str, width: int | Literal["stretch"] = "stretch"
 ) -> None:
-    """A choice that leads to a search for the pictures of a class, by the column in which it is stored."""
+    """Draw a choice of classes that leads to a search for the images of one, by the ``column`` that stores it."""
     label = st.selectbox(
         "Show pictures of",
         classes,
@@ -56,7 +56,7 @@ def show_pictures(
         width=width,
     )
     if label is not None:
-        del st.session_state[key]  # Else whoever comes back is led there again.
+        del st.session_state[key]  # Otherwise returning to this page would lead there again.
         query = asked.only(f"{column} = {asked.literal(label)}").parameters()
         st.switch_page(shell.page("search"), query_params=query)
 

@@ -1,4 +1,4 @@
-"""What is to be told apart by examples, without Streamlit: a set of tags, of which a picture has one."""
+"""Label sets for labels by examples, without Streamlit: tags of which an image has one."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from imseek.types.probes import ProbeInfo
 from imseek.ui.web.components.labeller import NONE, SKIP
 from imseek.ui.web.pages.labels.pictures import columns_name
 
-#: As many as there are keys.
+#: Maximum number of classes, one per key.
 MOST: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """``name`` is that of the probe. With one class a picture is of it, or not."""
+    """The classes of a label set; ``name`` is that of its probe. With one class, an image belongs to it or not."""
 
     name: str
     classes: tuple[str, ...]
 
     @property
     def none(self) -> str:
-        """The tag of what is none of the classes. It says of which: with another class it holds no more."""
+        """The tag of images of none of the classes. It names them, since it no longer holds if a class is added."""
         return f"not {' or '.join(self.classes)}"
 
     @property
@@ -36,28 +36,32 @@ class LabelSet:
         return (*self.classes, self.none)
 
     def keys(self) -> dict[str, str]:
-        """Tags by the keys that give them."""
+        """Return tags by the keys that give them."""
         return {**{str(n + 1): one for n, one in enumerate(self.classes)}, NONE: self.none}
 
     def labels(self, there: Iterable[str]) -> Labels:
-        """What a probe learns from; ``there`` are the tags that somebody has given. A class that no picture has yet is
-        not named: that is for the page to say."""
+        """Return the labels to train a probe on; ``there`` are the tags that people have given.
+
+        A class without images is left out; the page reports it.
+        """
         known = set(there)
         mine = tuple(tag for tag in self.tags if tag in known)
         if len(self.classes) == 1 and len(mine) == 2:
-            # Yes or no: what is not is no class, and is never given as a tag by the probe.
+            # Binary: the negative tag is no class, and the probe never gives it.
             return Labels("tags", self.classes, several=True, negatives=self.none)
         return Labels("tags", mine or self.tags)
 
     def choices(self, given: Mapping[int, str]) -> dict[int, str | None]:
-        """Tags by id, for keys by id; None for what was skipped."""
+        """Return tags by image id, from keys by image id; None for skipped images."""
         keys = self.keys()
         return {image_id: keys.get(key) for image_id, key in given.items()}
 
 
 def read(text: str, name: str = "") -> LabelSet:
-    """A set as it is typed: classes with commas between them, on one line or several. Without a ``name`` it is made
-    from the first class. Raises UsageError."""
+    """Parse a label set: classes separated by commas or line breaks. Raises UsageError.
+
+    Without a ``name``, it is derived from the classes.
+    """
     found: dict[str, str] = {}
     for part in text.replace("\n", ",").split(","):
         if part.strip():
@@ -80,8 +84,10 @@ def read(text: str, name: str = "") -> LabelSet:
 
 
 def of_probe(probe: ProbeInfo) -> LabelSet | None:
-    """The set that a probe learned from, None where pictures cannot be labelled for it by keys: its labels are no tags,
-    or a picture may have several."""
+    """Return the label set that a probe learned from, None if its images cannot be labelled by keys.
+
+    That is so if its labels are no tags, there are more than nine classes, or an image may have several.
+    """
     classes = probe.classes
     for n in range(len(classes)):
         rest = LabelSet(probe.name, classes[:n] + classes[n + 1 :])
@@ -94,13 +100,13 @@ def of_probe(probe: ProbeInfo) -> LabelSet | None:
 
 
 def given(counts: Sequence[TagCount]) -> dict[str, int]:
-    """How many pictures somebody has given each tag."""
+    """Return how many images people have given each tag."""
     found = {one.tag: sum(n for who, n in one.by.items() if is_said(who)) for one in counts}
     return {tag: n for tag, n in found.items() if n}
 
 
 def lacking(one: LabelSet, counts: Mapping[str, int]) -> str | None:
-    """Why nothing can be learned yet, and what to do; None where it can."""
+    """Return why a probe cannot be trained yet, and what to do; None if it can."""
     there = {tag: counts[tag] for tag in one.tags if counts.get(tag)}
     if not there:
         return "Nothing is labelled yet. Label a few pictures of each class."
@@ -112,7 +118,7 @@ def lacking(one: LabelSet, counts: Mapping[str, int]) -> str | None:
 
 
 def advice(one: LabelSet, counts: Mapping[str, int]) -> str:
-    """A line about how many there are."""
+    """Return advice about classes with few or no labels."""
     few = [tag for tag in one.tags if 0 < counts.get(tag, 0) < 5]
     missing = [tag for tag in one.classes if not counts.get(tag)]
     parts = []
@@ -124,7 +130,7 @@ def advice(one: LabelSet, counts: Mapping[str, int]) -> str:
 
 
 def changes(before: Mapping[int, str], now: Mapping[int, str]) -> dict[int, str]:
-    """Keys that are others than before, by id; what was taken back counts as skipped."""
+    """Return changed keys by image id; a removed key counts as skipped."""
     found = {image_id: key for image_id, key in now.items() if before.get(image_id, SKIP) != key}
     found.update({image_id: SKIP for image_id, key in before.items() if image_id not in now and key != SKIP})
     return found

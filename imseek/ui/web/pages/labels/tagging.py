@@ -1,4 +1,4 @@
-"""The tags that there are: who gave them, their pictures, another name, an end."""
+"""The list of tags: who gave them, with links to their images, renaming and removal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from imseek.ui.cli.tag import given_by
 from imseek.ui.web import asked, shell
 from imseek.ui.web.plain import one_line
 
-#: Provenances of tags that labels have given.
+#: Names of the automatic provenances.
 _GIVERS: Final = {"zero-shot": "words", "probe": "examples"}
 
 
 def show(name: str, collection: Collection) -> None:
-    """Draw it."""
+    """Draw the list."""
     with shell.told():
         there = tags.counts(collection)
     if (said := st.session_state.pop("tags-said", None)) is not None:
@@ -38,7 +38,7 @@ def show(name: str, collection: Collection) -> None:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        # Another table after a change: nothing is chosen in it.
+        # A new table after each change, with nothing selected.
         key=f"tags-table-{st.session_state.setdefault('tags-changes', 0)}",
         column_config={"pictures": st.column_config.NumberColumn(format="localized")},
     )
@@ -48,7 +48,7 @@ def show(name: str, collection: Collection) -> None:
 
 
 def rows(there: Sequence[TagCount]) -> list[dict[str, object]]:
-    """The table of tags."""
+    """Return the rows of the table of tags."""
     return [
         {"tag": one_line(one.tag), "pictures": one.images, "given by": one_line(givers(one.by))}
         for one in there
@@ -56,7 +56,7 @@ def rows(there: Sequence[TagCount]) -> list[dict[str, object]]:
 
 
 def givers(by: Mapping[str, int]) -> str:
-    """Who gave a tag, how often, in the words of the page."""
+    """Describe who gave a tag, and how often."""
     return ", ".join(f"{_giver(who)}: {n:,}" for who, n in given_by(by))
 
 
@@ -75,7 +75,7 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
                 query = asked.only(f"tag({asked.literal(one.tag)})").parameters()
                 st.switch_page(shell.page("search"), query_params=query)
             with st.popover("Rename"):
-                # What was typed for one tag is no name of another.
+                # Text typed for one tag must not appear for another.
                 key = f"tags-to-{st.session_state['tags-changes']}-{one.tag}"
                 to = (st.text_input("New name", key=key, max_chars=200) or "").strip()
                 if any(other.tag == to for other in there) and to != one.tag:

@@ -1,4 +1,4 @@
-"""Labels by examples: some pictures are labelled by keys, and the others from what was learned of these."""
+"""Labels by examples: people label some images by keys, and a probe trained on them labels the rest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOUND: Final = "Found by words"
 
 @st.fragment
 def show(name: str, collection: Collection) -> None:
-    """Draw it. A fragment: each key runs this alone."""
+    """Draw the part, in a fragment, so that a key reruns only this."""
     with shell.told():
         known = {probe.name: probe for probe in probes.list_(collection)}
     one, probe = _chosen(known)
@@ -54,7 +54,7 @@ def _go(step: str) -> None:
 
 
 def _chosen(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo | None]:
-    """What is to be told apart, and what was learned of it."""
+    """Draw the choice of a label set, and return it with its probe."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox("Tell apart", (NEW, *known), key="set", bind="query-params", width=220)
         if chosen != NEW:

@@ -1,4 +1,4 @@
-"""Labels by words: classes are typed, and what they find is seen at once."""
+"""Labels by words: classes are typed, and a preview of their images is shown at once."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from imseek.ui.web.pages.labels.asking import (
 from imseek.ui.web.parts import results
 from imseek.ui.web.plain import markdown_free, one_line
 
-#: Of :mod:`working`.
+#: Slot of :mod:`working`.
 SLOT: Final = "labels-save"
-#: How often labels were sent to be saved.
+#: Session key of the number of times that labels were saved.
 _SENT: Final = "labels-sent"
 _HELP: Final = (
     "One class a line. More words for one: bird: bird, sparrow, seagull. Lines with # are left out."
@@ -48,7 +48,7 @@ _HELP: Final = (
 
 @st.fragment
 def show(name: str, collection: Collection) -> None:
-    """Draw it. A fragment: what is typed runs this alone."""
+    """Draw the part, in a fragment, so that typing reruns only this."""
     if (why := _speechless(collection)) is not None:
         st.text(f"This collection cannot be labelled by words: {why}.")
         st.text("By examples works with every encoder: label some pictures, and it learns the rest.")
@@ -62,7 +62,7 @@ def show(name: str, collection: Collection) -> None:
         found = _preview(name, collection, asked, classes)
     with saving:
         if found is not None and isinstance(classes, Classes):
-            # By another key it is another one, which is closed.
+            # A new key after each save makes a new, closed popover.
             sent = st.session_state.get(_SENT, 0)
             with st.popover("Save these labels", type="primary", key=f"labels-save-{sent}"):
                 _save(collection, asked, classes, found)
@@ -71,7 +71,7 @@ def show(name: str, collection: Collection) -> None:
 
 
 def _speechless(collection: Collection) -> str | None:
-    """Why words cannot be read, None where they can."""
+    """Return why the encoder cannot read words, None if it can."""
     try:
         encoder = collection._text_encoder()
     except ImseekError as error:
@@ -179,7 +179,7 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
     if isinstance(classes, str):
         st.text(classes)
         return None
-    # Said once: later previews are there before it could be read.
+    # Only for the first one: later previews are too fast to read it.
     first = name not in st.session_state.setdefault("labels-read", set())
     said = (
         st.spinner("The first words take some seconds: the encoder is made ready.")

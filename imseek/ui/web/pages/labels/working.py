@@ -1,4 +1,4 @@
-"""Work on labels that goes on while the page is looked at: one of each slot of a collection at a time."""
+"""Background tasks of the labels page, one at a time per slot of a collection."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from imseek.ui.web import background, shell
 from imseek.ui.web.background import Task
 from imseek.ui.web.plain import one_line
 
-#: Is given what hears of progress, and what asks for an end; where it has heeded that, it raises InterruptedError or
-#: returns None.
+#: Takes a progress callback and an event that asks it to stop. If stopped, it raises InterruptedError or returns None.
 Work: TypeAlias = Callable[[ProgressCallback, threading.Event], Any]
 
 _KIND: Final = "labels"
@@ -23,7 +22,7 @@ _PHASES = {"words": "Reading class names", "labels": "Labelling", "labelling": "
 
 
 def begin(root: Path, slot: str, what: str, work: Work) -> Task[Any]:
-    """Start it, unless something is under way in the same ``slot`` of the collection; returns that, or the new one."""
+    """Start a task, unless one is running in the same ``slot`` of the collection; returns the running task."""
     return background.start(_KIND, (root, slot), lambda task: work(task.tell, task.stop_asked), what)
 
 
@@ -32,7 +31,7 @@ def find(root: Path, slot: str) -> Task[Any] | None:
 
 
 def forget(root: Path, slot: str) -> None:
-    """Its result is of no interest any more."""
+    """Discard the result of a slot."""
     if (task := find(root, slot)) is not None:
         background.forget(task)
 
@@ -43,7 +42,7 @@ def is_busy(root: Path, slot: str) -> bool:
 
 
 def outcome(root: Path, slot: str) -> Any:
-    """What the last work of the slot has given, None where there is nothing yet. What went wrong is drawn."""
+    """Return the result of the last task of a slot, None if there is none yet. Errors are drawn."""
     task = find(root, slot)
     if task is None or task.running:
         return None
@@ -57,7 +56,7 @@ def outcome(root: Path, slot: str) -> Any:
 
 
 def told(task: Task[Any]) -> tuple[float | None, str]:
-    """How much of it is done, from 0 to 1, None where that is not known; and a line about it."""
+    """Return the progress of a task from 0 to 1 (None if unknown), and a line that describes it."""
     progress = task.progress
     if progress is None:
         return None, f"{task.name} …"
@@ -69,8 +68,10 @@ def told(task: Task[Any]) -> tuple[float | None, str]:
 
 
 def watch(root: Path) -> None:
-    """Draw what is under way on a collection, in a page and not in a fragment of it: there, fragments that run by
-    themselves may stop to. The page runs again when it has ended."""
+    """Draw the running tasks of a collection. The page reruns when one has ended.
+
+    Call it in the page, not in a fragment, where fragments that rerun by themselves may stop doing so.
+    """
     for (path, slot), task in background.of_kind(_KIND).items():
         if path == root and task.running:
             _watch(task, slot)

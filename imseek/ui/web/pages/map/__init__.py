@@ -1,4 +1,4 @@
-"""The page of maps: pictures on a plane, those that look alike together."""
+"""The map page: images on a plane, similar ones together."""
 
 from imseek.ui.web.pages.map.page import show
 

@@ -1,4 +1,4 @@
-"""Which pictures a line on the map is around."""
+"""Which images of a map a lasso encloses."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ Bools = npt.NDArray[np.bool_]
 
 
 def inside(places: Float32, corners: npt.NDArray[np.float64]) -> Bools:
-    """(n,): which of ``places`` (n, 2) lie inside the closed line through ``corners`` (k, 2), by the even-odd rule.
+    """Return which of ``places`` (n, 2) lie inside the closed line through ``corners`` (k, 2), by the even-odd rule:
+    (n,).
 
-    Points are sorted by height, so that each side is compared only with those at its height.
+    Points are sorted by height, so that each edge is compared only with those at its height.
     """
     order = np.argsort(places[:, 1], kind="stable")
     x, y = places[order, 0].astype(np.float64), places[order, 1].astype(np.float64)
@@ -34,7 +35,7 @@ def inside(places: Float32, corners: npt.NDArray[np.float64]) -> Bools:
 
 
 def lassoed(drawn: Drawn, lasso: Lasso) -> Ids:
-    """Ids (m,), ascending, of what a line is around: of all, or of those in the colour that was shown alone."""
+    """Return the ids (m,) inside a lasso, ascending, limited to the colour that was shown alone, if any."""
     found = inside(drawn.places, lasso.corners)
     if lasso.shade is not None and (shades := _shades(lasso.colours, len(drawn.ids))) is not None:
         found &= shades == lasso.shade
@@ -42,13 +43,13 @@ def lassoed(drawn: Drawn, lasso: Lasso) -> Ids:
 
 
 def _shades(address: str | None, n: int) -> npt.NDArray[np.uint8] | None:
-    """Those that were on the screen."""
+    """Return the shades that were on screen, None if they are no longer kept."""
     data = None if address is None else sent.arrays.get(address.rpartition("/")[2])
     return None if data is None or len(data) != 5 * n else np.frombuffer(data, np.uint8, offset=4 * n)
 
 
 def changed(before: Ids, found: Ids, *, add: bool) -> Ids:
-    """What is selected after ``found`` was, ascending."""
+    """Return the selection after ``found`` was selected, ascending."""
     return np.union1d(before, found) if add else np.unique(found)
 
 

@@ -1,4 +1,4 @@
-"""What the colours of a map may mean, and which each picture gets."""
+"""What the colours of a map can stand for, and the colour of each image."""
 
 from __future__ import annotations
 
@@ -23,28 +23,31 @@ from imseek.ui.web.pages.map.drawn import PICTURED, View, drawn, middle
 from imseek.ui.web.plain import one_line
 
 Kind: TypeAlias = Literal["none", "words", "tags", "clusters", "column"]
-#: Columns by which nothing is told apart.
+#: Columns with a value of its own for each image.
 _EACH_ITS_OWN: Final = frozenset({"image_id", "path", "name", "content_hash", "phash", "caption"})
-#: Pictures that a name on the map is of, at least.
+#: Minimum number of images of a name on the map.
 _NAMED: Final = 3
-#: From which shade on pictures stand for words that were asked for, and how many do in any case.
+#: Minimum shade of pictures shown for words, and how many are shown in any case.
 _BRIGHT: Final = 64
 _SOME: Final = 12
-#: Characters of such a name.
+#: Maximum number of characters of a name on the map.
 _LONGEST: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """What colours stand for: ``what`` is a query, a tag (empty: whichever an image has), the name under which clusters
-    are stored, or a column."""
+    """What colours stand for.
+
+    ``what`` is a query, a tag (empty: the most common one of each image), the name under which clusters are stored, or
+    a column.
+    """
 
     kind: Kind
     what: str = ""
 
     @property
     def written(self) -> str:
-        """As it stands in an address."""
+        """The URL parameter."""
         return self.kind if self.kind in ("none", "words", "tags") else f"{self.kind}:{self.what}"
 
     @property
@@ -63,7 +66,7 @@ class By:
 
 
 def choices(collection: Collection) -> tuple[By, ...]:
-    """What can be chosen, the most usual first."""
+    """List what colours can stand for, the most usual first."""
     found = [By("none"), By("words"), By("column", "folder"), By("column", "taken_at")]
     if tags.counts(collection):
         found.append(By("tags"))
@@ -78,12 +81,13 @@ def choices(collection: Collection) -> tuple[By, ...]:
 
 @lru_cache(maxsize=16)
 def colours(shown: View, by: By) -> Coloured:
-    """By all but words. Raises QueryError for a column that is not there, UsageError."""
+    """Colour a view by anything but words. Raises QueryError for a column that does not exist, UsageError."""
     return sent_colours(_coloured(shown, by))
 
 
 def by_words(collection: Collection, shown: View, words: str) -> Coloured:
-    """By what a search for these words would score each picture. Raises as :meth:`imseek.Collection.search`."""
+    """Colour images by the score that a search for these words gives them. Raises as
+    :meth:`imseek.Collection.search`."""
     key = (shown, words)
     made = _worded.get(key)
     if made is None:
@@ -95,11 +99,14 @@ def by_words(collection: Collection, shown: View, words: str) -> Coloured:
         stand_out = (colouring.shades[best] < 255) & (colouring.shades[best] >= _BRIGHT)
         stand_out[:_SOME] = True
         made = _worded[key] = sent_colours(colouring, best[stand_out])
-    return made  # Not from there again: another page may have let it go.
+    return made  # Not read from the cache: another page may have dropped it.
 
 
 def _scored(scores: Float32) -> Colouring:
-    """What is no more than usual has the lowest colour: half of all pictures would else be in the middle."""
+    """Colour images by score, with all scores up to the median in the lowest colour.
+
+    Otherwise half of all images would get middle colours.
+    """
     there = scores[~np.isnan(scores)]
     usual = float(np.median(there)) if len(there) else 0.0
     raised = pa.chunked_array([pa.array(np.maximum(scores, usual), from_pandas=True)])
@@ -114,7 +121,7 @@ _WORDED: Final = 16
 
 
 def forget() -> None:
-    """What was sent is not kept any more: make it anew."""
+    """Drop the cached colours, after their data was dropped by :mod:`imseek.ui.web.sent`."""
     colours.cache_clear()
     _worded.clear()
 
@@ -134,7 +141,7 @@ def _coloured(shown: View, by: By) -> Colouring:
 
 
 def _column(shown: View, ids: Ids, name: str) -> pa.ChunkedArray:
-    """Of the images with these ids, which are on the map."""
+    """Return the column's values for the images with these ids, which are on the map."""
     table = maps.table(shown.root, shown.name, where=shown.where, columns=[name])
     there = table.column("image_id").to_numpy()
     column = table.column(name)
@@ -142,14 +149,14 @@ def _column(shown: View, ids: Ids, name: str) -> pa.ChunkedArray:
         column = column.cast(pa.float64(), safe=False)
     at = np.searchsorted(there, ids)
     if len(there) == 0 or (there[np.minimum(at, len(there) - 1)] != ids).any():
-        # A writer came between: those that have gone meanwhile have no value.
+        # A writer committed meanwhile: images that have been removed have no value.
         at = np.where(np.isin(ids, there), np.minimum(at, max(0, len(there) - 1)), -1)
         return pa.chunked_array([column.combine_chunks().take(pa.array(at, mask=at < 0))])
     return column.take(pa.array(at))
 
 
 def _tags(shown: View, ids: Ids, tag: str) -> pa.ChunkedArray:
-    """Of each image the tag that is asked for, else of its tags the one that most have."""
+    """Return the tag of each image: the given one where it has it, or without a given one its most common tag."""
     given = [(image_id, one) for image_id, one in tags.every(shown.root) if not tag or one.tag == tag]
     often = Counter(one.tag for _, one in given)
     best: dict[int, str] = {}
@@ -160,10 +167,10 @@ def _tags(shown: View, ids: Ids, tag: str) -> pa.ChunkedArray:
 
 
 def _clusters(shown: View, ids: Ids, name: str) -> pa.ChunkedArray:
-    """The name of each image's cluster, or its number where it has none."""
+    """Return the name of each image's cluster, or its number if it has none."""
     number = _column(shown, ids, name)
     text = pc.binary_join_element_wise("group", pc.cast(number, pa.string()), " ")
-    if f"{name}_name" in maps.columns(shown.root):  # Clusters may have been found without names.
+    if f"{name}_name" in maps.columns(shown.root):  # Clusters may have no names.
         text = pc.coalesce(_column(shown, ids, f"{name}_name"), text)
     return pc.if_else(pc.equal(number, 0), pa.scalar("in none", pa.string()), text)
 
@@ -178,7 +185,7 @@ def _sources(shown: View, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def labels(shown: View, by: By, colouring: Colouring) -> Sequence[tuple[str, float, float]]:
-    """Names to be written on the map, each amid its pictures; none where colours stand for no names."""
+    """Return names and positions to write on the map; empty if colours stand for no names."""
     told = colouring.told
     if told is None or told["kind"] != "class" or by.kind == "none":
         return ()
@@ -194,5 +201,5 @@ def labels(shown: View, by: By, colouring: Colouring) -> Sequence[tuple[str, flo
 
 
 def _short(label: str) -> str:
-    """The end of a long one: of paths it says most."""
+    """Shorten a long name to its end, the most telling part of a path."""
     return label if len(label) <= _LONGEST else f"…{label[1 - _LONGEST :]}"

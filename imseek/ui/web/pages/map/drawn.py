@@ -1,4 +1,4 @@
-"""What of a map is drawn: which pictures, and where; made once for each generation of a collection."""
+"""The images and coordinates of a map, cached by generation of the collection."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from imseek.types import Float32
 from imseek.ui.map_page.document import square
 from imseek.ui.web.components.scatter import Points, points
 
-#: Points that are drawn; of more a sample, of all parts of the map.
+#: Maximum number of points drawn; larger maps are sampled in all their parts.
 MOST: Final = 1_000_000
-#: Points whose pictures lie on the map, where there is room for them.
+#: Maximum number of points whose pictures are drawn where there is room.
 PICTURED: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A part of a map at one time: what else is known of it can be kept by this."""
+    """A part of a map in one generation; serves as a cache key."""
 
     root: Path
     name: str
@@ -35,7 +35,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """``ids`` (n,) int64, ascending; ``places`` (n, 2) float32 between -1 and 1; ``total`` are on the map."""
+    """Points to draw: ``ids`` (n,) int64, ascending; ``places`` (n, 2) float32 in -1 … 1. The map has ``total``."""
 
     ids: Ids
     places: Float32
@@ -44,14 +44,17 @@ class Drawn:
 
 
 def view(root: Path, name: str, where: str | None) -> View:
-    """As of now."""
+    """Return the view in the current generation."""
     now = read_current(root)
     return View(root, name, where, now.uuid, now.generation)
 
 
 @lru_cache(maxsize=8)
 def drawn(shown: View) -> Drawn:
-    """Raises UsageError where there is no such map, or nothing on it meets the condition; QueryError for that."""
+    """Load the points of a view.
+
+    Raises UsageError if the map does not exist or no image on it meets the condition, QueryError for a bad condition.
+    """
     table = maps.table(shown.root, shown.name, where=shown.where, columns=[])
     total = len(table)
     if total > MOST:
@@ -64,17 +67,17 @@ def drawn(shown: View) -> Drawn:
 
 @lru_cache(maxsize=8)
 def missing(shown: View) -> int:
-    """How many pictures that a map is of came after it."""
+    """Count the images that were added after the map was made."""
     return maps.missing(shown.root, shown.name)
 
 
 def forget() -> None:
-    """What was sent is not kept any more: make it anew."""
+    """Drop the cached points, after their data was dropped by :mod:`imseek.ui.web.sent`."""
     drawn.cache_clear()
 
 
 def middle(places: Float32) -> tuple[float, float]:
-    """The one of ``places`` (m, 2) nearest to their median: it is among them, which the median need not be."""
+    """Return the one of ``places`` (m, 2) nearest to their median, which itself need not lie among them."""
     apart = np.abs(places - np.median(places, axis=0)).sum(axis=1)
     x, y = places[int(apart.argmin())]
     return float(x), float(y)

@@ -1,4 +1,4 @@
-"""Laying a map out from the page: what it is and how long it takes, how far it is, and what came of it."""
+"""Jobs that lay out a map: form, estimated time, progress and outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imseek.showing.words import duration
 from imseek.ui.web import shell
 from imseek.ui.web.plain import capitalised
 
-#: Seconds of processor time (docs/maps.md): what is always needed, and for each image that is laid out or placed.
+#: Seconds of processor time (docs/maps.md): fixed, and per image that is fitted, placed or projected.
 _START: Final = 9.0
 _LAID_OUT: Final = 0.00165
 _PLACED: Final = 0.0003
@@ -27,26 +27,26 @@ _PROJECTED: Final = 0.00002
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """``what`` is said while it runs."""
+    """A running job; ``what`` describes it."""
 
     what: str
     launched: jobs.Launched
 
 
-#: By the path of the collection: of this process, so that a page that is loaded again finds it.
+#: By path of the collection. Kept by process, so that a reloaded page finds them.
 _tasks: dict[Path, Task] = {}
 _lock = Lock()
 
 
 def estimate(method: str, images: int) -> float:
-    """Seconds that it takes to lay out a map, roughly."""
+    """Estimate the seconds that it takes to lay out a map."""
     if method == "pca":
         return 1 + images * _PROJECTED
     return _START + min(images, FITTED) * _LAID_OUT + max(0, images - FITTED) * _PLACED
 
 
 def start(root: Path, what: str, arguments: Sequence[str]) -> None:
-    """Run ``imseek map ARGUMENTS`` for a collection, beside this process. Raises ImseekError."""
+    """Run ``imseek map ARGUMENTS`` for a collection in a process of its own. Raises ImseekError."""
     with _lock:
         before = _tasks.get(root)
         if before is None or before.launched.ended:
@@ -58,7 +58,7 @@ def under_way(root: Path) -> bool:
 
 
 def missing_extra(method: str) -> MissingExtraError | None:
-    """What must be installed before a map can be laid out in this way."""
+    """Return the error that names the missing extra of this method, None if nothing is missing."""
     return (
         MissingExtraError("umap-learn", "explore") if method == "umap" and find_spec("umap") is None else None
     )
@@ -66,13 +66,13 @@ def missing_extra(method: str) -> MissingExtraError | None:
 
 @st.fragment(run_every=1.0)
 def progress(root: Path) -> None:
-    """How far it is, until it has ended; then the whole page is drawn anew."""
+    """Show progress until the job has ended; then the whole page is drawn again."""
     task = _tasks.get(root)
     if task is None:
         return
     if task.launched.ended:
         with _lock:
-            if _tasks.get(root) is task:  # Another tab may have been first, or have begun anew.
+            if _tasks.get(root) is task:  # Another tab may have been first, or have started again.
                 del _tasks[root]
         st.session_state[_ENDED] = task.launched.error or (
             "Stopped. What was ready by then is kept." if task.launched.exit_code else ""
@@ -95,7 +95,7 @@ _ENDED: Final = "map-ended"
 
 
 def ended() -> None:
-    """What came of the last task, said once."""
+    """Show the outcome of the last job, once."""
     said = st.session_state.pop(_ENDED, "")
     if isinstance(said, ImseekError):
         shell.refused(said)
@@ -104,7 +104,7 @@ def ended() -> None:
 
 
 def offer(root: Path, images: int, *, key: str, name: str = "map", again: bool = False) -> None:
-    """A form that lays a map out under ``name``."""
+    """Draw a form that lays out a map under ``name``."""
     ways = {
         "umap": f"By neighbours (UMAP): those that look alike lie together. Takes {_takes('umap', images)}.",
         "pca": f"A first look (PCA): the two directions in which they differ most. Takes {_takes('pca', images)}.",

@@ -1,4 +1,4 @@
-"""The page itself: which map, what its colours mean, the map, and what is chosen on it."""
+"""The map page: choice of map and colours, the map, and what is selected on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imseek.ui.web.pages.map.drawn import View
 from imseek.ui.web.parts import viewer
 from imseek.ui.web.plain import one_line
 
-#: Names in the address.
+#: URL parameters.
 _MAP: Final = "map"
 _COLOUR: Final = "colour"
 _WORDS: Final = "words"
@@ -27,7 +27,7 @@ _WHERE: Final = "only"
 
 
 def show() -> None:
-    """Draw it."""
+    """Draw the page."""
     name, collection = shell.collection()
     root = collection.path
     laying.ended()
@@ -58,10 +58,10 @@ def _first(collection: Collection, images: int) -> None:
 
 
 def _asked(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, By, str | None]:
-    """What is chosen above the map; it stands in the address too."""
+    """Draw the controls above the map and return map, colours and condition, which are in the URL too."""
     with shell.told():
         ways = {one.written: one for one in colours.choices(collection)}
-    # A column for what colours need to know, where they do.
+    # A column for the colours' own input, if they need one.
     needs = ways.get(_chosen_colour(ways), By("none")).kind in ("words", "tags")
     columns = st.columns([1, 1, 1.5, 1.5] if needs else [1, 1, 3], vertical_alignment="bottom")
     first = "umap" if "umap" in found else next(iter(found))
@@ -96,7 +96,7 @@ def _asked(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, By, 
 
 
 def _chosen_colour(ways: dict[str, By]) -> str:
-    """What the widget is going to say, before it is drawn: its choices stand in the address by their titles."""
+    """Return the coming value of the colour widget before it is drawn; the URL holds the titles of its choices."""
     said = st.session_state.get(_COLOUR)
     asked = st.query_params.get(_COLOUR)
     return str(said or next((one for one, by in ways.items() if by.title == asked), "none"))
@@ -119,7 +119,7 @@ def _tag(collection: Collection) -> str:
 
 
 def _state(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
-    """What is not as it should be with a map, and what mends it."""
+    """Show what is outdated about a map, and the actions that fix it."""
     root = collection.path
     if laying.under_way(root):
         return
@@ -166,7 +166,7 @@ def _about(info: MapInfo) -> str:
 
 @st.fragment
 def _map(name: str, collection: Collection, of_map: str, where: str | None, by: By) -> None:
-    """The map and what is chosen on it: each choice runs only this again."""
+    """Draw the map and what is selected on it, in a fragment: a selection reruns only this."""
     try:
         shown = drawn.view(collection.path, of_map, where)
         of = drawn.drawn(shown)

@@ -1,4 +1,4 @@
-"""What is chosen on a map, and what can be done with it."""
+"""The selection on a map, and actions on it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from imseek.ui.web.parts import download
 from imseek.ui.web.parts.results import found, results
 from imseek.ui.web.plain import capitalised, one_line
 
-#: Pictures that are shown at first, and with each wish for more.
+#: Images shown at first, and added by each "Show more".
 _PAGE: Final = 60
-#: Ids that a search within them can name: a condition has at most 4,000 characters.
+#: Maximum number of characters of a condition, which limits the ids of a search within the selection.
 _CONDITION: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Ids that are chosen on one map of one collection, as long as the browser's session lasts."""
+    """Ids selected on one map of one collection, kept in the browser session."""
 
     key: str
 
@@ -39,7 +39,7 @@ class Selection:
 
     @property
     def ids(self) -> Ids:
-        """(m,), ascending."""
+        """Selected ids (m,), ascending."""
         return np.asarray(st.session_state.get(self.key, ()), np.int64)
 
     def _set(self, ids: Ids) -> None:
@@ -57,14 +57,14 @@ class Selection:
         self._set(np.empty(0, np.int64))
 
     def marks(self, drawn: Drawn) -> npt.NDArray[np.bool_] | None:
-        """(n,): which points of a map are chosen; None where none is."""
+        """Return which points of a map are selected (n,), None if none is."""
         ids = self.ids
         marks = np.isin(drawn.ids, ids, assume_unique=True) if len(ids) else np.zeros(0, np.bool_)
         return marks if marks.any() else None
 
 
 def below(name: str, collection: Collection, shown: View, selection: Selection) -> None:
-    """The pictures that are chosen, below the map."""
+    """Draw the selected images, below the map."""
     ids = selection.ids
     if not len(ids):
         st.text("Choose pictures with Lasso or Rectangle to see them here. Click one to see it large.")
@@ -96,7 +96,7 @@ def below(name: str, collection: Collection, shown: View, selection: Selection) 
 
 
 def _more(collection: Collection, shown: View, ids: Ids, selection: Selection, name: str) -> None:
-    """What tells them from the others, and where to search among them."""
+    """Draw the word that distinguishes the selection, and a link to search within it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("What are they?", key="map-word", help="The word that tells them from all others best."):
             with st.spinner("Comparing them with words; the first time takes longer …"), shell.told():

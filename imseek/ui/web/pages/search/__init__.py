@@ -1,4 +1,4 @@
-"""The page of searches: what is asked, and what was found."""
+"""The search page: query and results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imseek.ui.web.settling import settle
 
 
 def show() -> None:
-    """Draw it."""
+    """Draw the page."""
     name, collection = shell.collection()
     read = state.current()
     asked = read.asked

@@ -1,4 +1,4 @@
-"""The answer: what was found, in which order, where it ends, and what to do where nothing is found."""
+"""Results of a search: facts, grid, cutoff, pages, and suggestions if nothing is found."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from imseek.ui.web.pages.search import state
 from imseek.ui.web.parts import results
 from imseek.ui.web.plain import markdown_free
 
-#: Pictures that are shown beyond the cutoff, so that it can be judged; more are shown where that is asked for.
+#: Number of hits shown beyond the cutoff, so that the user can judge it; more on request.
 _BEYOND: Final = 12
 _MORE: Final = "search-beyond"
 
 
 def show(name: str, collection: Collection, asked: Asked) -> bool:
-    """Ask, and draw the answer; whether there is one."""
+    """Search and draw the results; returns whether there are any to draw (False after an error)."""
     began = time.perf_counter()
     try:
         with st.spinner("Searching… (the first search loads the encoder)"):
@@ -48,7 +48,7 @@ def show(name: str, collection: Collection, asked: Asked) -> bool:
 
 
 def _beyond(collection: Collection, asked: Asked, result: SearchResult) -> tuple[Hit, ...]:
-    """A few hits behind the place where the cutoff has ended the list; none where that is not told so simply."""
+    """Return a few hits beyond the cutoff; none if options make the order of the list more complicated."""
     shaped = asked.group or asked.collapse or asked.diversity or asked.hubness or asked.sort == "date"
     if not result.cut or result.next_page or asked.page or shaped:
         return ()
@@ -56,12 +56,12 @@ def _beyond(collection: Collection, asked: Asked, result: SearchResult) -> tuple
     wanted = len(result) + (more if kept == asked else _BEYOND)
     query = asked.but(cutoff=False, limit=wanted).query(state.upload)
     there = {hit.image_id for hit in result}
-    found = collection.search(query, metadata=False)  # Their names are enough.
+    found = collection.search(query, metadata=False)  # Names are enough.
     return tuple(hit for hit in found if hit.image_id not in there)
 
 
 def _cut(asked: Asked, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
-    """What is less relevant, and how it is seen."""
+    """Show how many hits are beyond the cutoff, with a button to show more."""
     left = (result.cut or 0) - len(beyond)
     if left <= 0:
         return
@@ -98,8 +98,8 @@ def _facts(asked: Asked, result: SearchResult, took: float, beyond: bool) -> Non
 def _draw(
     name: str, collection: Collection, asked: Asked, result: SearchResult, beyond: tuple[Hit, ...]
 ) -> None:
-    """The pictures; a fragment, since choosing some changes nothing above them."""
-    if state.current().asked != asked:  # More or less like a picture was asked for.
+    """Draw the hits in a fragment, since selecting some changes nothing above them."""
+    if state.current().asked != asked:  # Feedback changed the search.
         st.rerun()
     if not result.hits:
         _nothing(asked, bool(beyond))
@@ -122,7 +122,7 @@ def _like(image_id: int, more: bool) -> None:
 
 
 def _nothing(asked: Asked, beyond: bool) -> None:
-    """What can be done where nothing was found."""
+    """Suggest what to do if nothing was found."""
     if beyond:
         st.text("Nothing stands out from the rest of the collection. The nearest are below the line.")
         return

@@ -1,4 +1,4 @@
-"""The box of words, the way in for a picture, and the chips of what is asked."""
+"""The search box, the picture input, and the chips of the query."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from imseek.ui.web.parts import results
 _WORDS: Final = "search-words"
 _ALSO: Final = "search-also"
 _NOT: Final = "search-not"
-#: Counts pictures, so that the uploader is empty again after each.
+#: Number of uploads: a new key empties the uploader after each.
 _PICTURES: Final = "search-pictures"
 _STYLE: Final = """<style>
 .st-key-search-picture, [data-testid="stLayoutWrapper"]:has(> .st-key-search-picture) { flex: 0 0 auto; width: auto; }
@@ -43,16 +43,16 @@ _STYLE: Final = """<style>
 }
 </style>"""
 _URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
-#: Words such as "/ or \" are looked for, and so is what is too long for a name.
+#: These errors mean that the text is no path: words such as "/ or \", and texts too long for a name.
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 _PATH: Final = re.compile(r"(?:file://)?(?:~|\.{1,2})?/\S.*", re.IGNORECASE)
 
 
 def show(asked: Asked) -> None:
-    """The first row."""
+    """Draw the search box."""
     st.html(_STYLE)
     words = pieces.in_box(asked)
-    if st.session_state.get(_WORDS) != words:  # After a link, or Back.
+    if st.session_state.get(_WORDS) != words:  # After a link or the browser's Back.
         st.session_state[_WORDS] = words
     st.text_input(
         "Search",
@@ -64,7 +64,7 @@ def show(asked: Asked) -> None:
 
 
 def picture() -> None:
-    """Choose a picture; one that is pasted or dropped anywhere on the page comes in here too."""
+    """Draw the picture input, which also receives pictures pasted or dropped anywhere on the page."""
     n = st.session_state.setdefault(_PICTURES, 0)
     with st.container(key="search-picture", width="content"):
         st.file_uploader(
@@ -82,7 +82,7 @@ def picture() -> None:
 
 
 def more_words() -> None:
-    """What is looked for besides, and what is not wanted."""
+    """Draw inputs for additional and for unwanted words."""
     with st.popover("Also, not"):
         st.text_input("Also", key=_ALSO, placeholder="at night", on_change=_added, args=(_ALSO, False))
         st.text_input("Not", key=_NOT, placeholder="snow", on_change=_added, args=(_NOT, True))
@@ -93,7 +93,7 @@ def more_words() -> None:
 
 
 def pieces_of(asked: Asked, name: str, collection: Collection) -> None:
-    """The chips of what is asked."""
+    """Draw the chips of the query."""
     ids = [*(int(one.what) for one in asked.parts if one.kind == "image"), *asked.more, *asked.less]
     stored = results.found(collection, ids) if ids else ()
     known = {
@@ -142,8 +142,10 @@ def _chip(chip: str, what: str, value: float | None) -> None:
 
 
 def opened(text: str, home: Path) -> Part | None:
-    """The picture that a typed path or link leads to, kept in ``home``; None for words. Only what is typed is opened,
-    never what stands in an address. Raises QueryError, MediaError."""
+    """Store the picture at a typed path or URL in ``home`` and return its part; None for words.
+
+    Only typed text may open paths and URLs, never a linked address. Raises QueryError, MediaError.
+    """
     from imseek.search.query import Term
     from imseek.search.query_vectors import fetched
 
@@ -176,7 +178,7 @@ def opened(text: str, home: Path) -> Part | None:
 
 @lru_cache(64)
 def _small(name: str) -> str:
-    """An upload as a data URI; empty where it is not here any more."""
+    """Return a small version of an upload as a data URI, empty if the upload has been removed."""
     from imseek.media import decode, thumbnail
     from imseek.showing.grid import data_uri
 

@@ -1,4 +1,4 @@
-"""Searches of earlier, and those with a name."""
+"""The menu of saved searches and of the history."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imseek.ui.web.pages.search import pieces, state
 from imseek.ui.web.plain import markdown_free, one_line
 from imseek.ui.web.saved import LONGEST, Searches
 
-#: Of the history, in the menu.
+#: Entries of the history shown in the menu.
 _SHOWN: Final = 15
 _NAME: Final = "search-save-as"
 _WHICH: Final = "search-saved"
@@ -20,19 +20,19 @@ _RENAMED: Final = "search-rename-to"
 
 
 def remember(uuid: str, asked: Asked) -> None:
-    """The search that is answered now goes into the history, once for each time that it is asked."""
+    """Add the current search to the history, once each time it is made."""
     key = (uuid, asked.but())
     if st.session_state.get("search-remembered") == key:
         return
     st.session_state["search-remembered"] = key
     try:
         state.store().remember(uuid, asked)
-    except ImseekError as error:  # A full disk is no reason not to search.
+    except ImseekError as error:  # A full disk must not prevent a search.
         st.caption(f"The history could not be written: {markdown_free(str(error))}")
 
 
 def show(uuid: str, asked: Asked) -> None:
-    """The menu of them. What it holds is looked up when it is opened."""
+    """Draw the menu. Its contents are loaded when it is opened."""
     menu = st.popover("Searches", key="search-earlier", on_change="rerun", width="content")
     if not menu.open:
         return

@@ -1,4 +1,4 @@
-"""The menu of filters: what is known of the pictures, to choose from instead of writing conditions."""
+"""The filter menu: controls for metadata columns in place of written conditions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from imseek.ui.web.pages.search import filters, state
 from imseek.ui.web.pages.search.filters import Filter
 from imseek.ui.web.plain import markdown_free, one_line
 
-_EARLIEST: Final = date(1826, 1, 1)  # The first photograph that is left.
+_EARLIEST: Final = date(1826, 1, 1)  # The oldest surviving photograph.
 _LATEST: Final = date(2200, 1, 1)
-#: Columns that have a control of their own, or are no use in one.
+#: Columns with a control of their own, or for which one is useless.
 _OWN: Final = frozenset(
     {"taken_at", "folder", "format", "camera", "latitude", "longitude", "caption", "width", "height"}
 )
@@ -35,8 +35,8 @@ _WHERE: Final = "search-where"
 
 
 def show(collection: Collection, asked: Asked) -> None:
-    """The menu. What it offers is looked up when it is opened, once for a state of the collection."""
-    # With another label it would be another menu, and closed.
+    """Draw the menu. What it offers is loaded when it is opened, once per state of the collection."""
+    # A different label would make it a different, closed menu.
     menu = st.popover("Filters", key="search-filters", on_change="rerun", width="content")
     if menu.open:
         with menu, shell.told():
@@ -52,19 +52,19 @@ def show(collection: Collection, asked: Asked) -> None:
 
 
 def of(collection: Collection) -> tuple[Facet, ...]:
-    """What the columns of the collection hold now."""
+    """Return the facets of the collection's columns now."""
     current = read_current(collection.path)
     return _facets(collection.path, current.uuid, current.generation)
 
 
 @lru_cache(8)
 def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
-    """Of one generation of the collection that lies there, which may be another later."""
+    """Return the facets of one generation. ``uuid`` tells collections apart that lie at the same path in turn."""
     return reading(path, facets)
 
 
 def sources(collection: Collection) -> dict[int, str]:
-    """Where its pictures come from now, by the numbers of sources."""
+    """Return the roots of the current sources by their ids."""
     return {n: display_path(one.root) for n, one in live_sources(collection.path).items()}
 
 
@@ -98,7 +98,7 @@ def _common(asked: Asked, known: dict[str, Facet], tagged: tuple[tuple[str, int]
 
 
 def _others(asked: Asked, known: dict[str, Facet]) -> None:
-    """Any other column, one at a time."""
+    """Draw a control for any other column, one at a time."""
     names = sorted(set(known) - _OWN)
     if not names:
         return
@@ -173,7 +173,7 @@ def _days(asked: Asked, taken: Facet) -> None:
 
 
 def _some(asked: Asked, facet: Facet, label: str) -> None:
-    """One of its values, or where these are too many a part of the text."""
+    """Draw a choice of values, or a text search if there are too many."""
     if facet.distinct is None or facet.distinct > len(facet.values):
         _holds(asked, facet.column, f"{label} contains")
     else:
@@ -223,7 +223,7 @@ def _range(asked: Asked, column: str, label: str, low: float | None, high: float
 
 
 def _tell(key: str, value: object) -> None:
-    """What the address says, told in every run: a menu that was closed takes up what the last run told."""
+    """Set a widget from the URL in every run: a menu that was closed shows what the last run set."""
     st.session_state[key] = value
 
 

@@ -1,4 +1,4 @@
-"""Conditions on metadata as people choose them: made into ``where`` (docs/where.md), and read back from it."""
+"""Metadata filters as users choose them: written as ``where`` conditions (docs/where.md), and parsed back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imseek.ui.web.asked import literal
 
 Bound: TypeAlias = "float | date | None"
 
-#: A name that needs no quotes in a condition, and is no word of SQL.
+#: A column name that needs no quotes, unless it is an SQL keyword.
 _PLAIN: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _KEPT_WORDS: Final = frozenset(
     [
@@ -30,17 +30,19 @@ _KNOWN: Final = re.compile(rf"({_NAME}) IS NOT NULL")
 _TRUE: Final = re.compile(rf"({_NAME}) IS (TRUE|FALSE)")
 _HOLDS: Final = re.compile(rf"contains\(lower\(({_NAME})\), ({_TEXT})\)")
 
-#: The column that stands for tags, which are no column.
+#: Stands for tags, which are no column.
 TAG: Final = "tag()"
-#: Above this a picture is a landscape, below its reciprocal a portrait.
+#: Aspect ratio above which an image is a landscape; below 0.95 it is a portrait.
 WIDE: Final = 1.05
 SHAPES: Final = {"landscape": (WIDE, None), "portrait": (None, 0.95), "square": (0.95, WIDE)}
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A condition on one column: one of ``values``, or within ``low`` and ``high``, or ``known``, or what it ``holds``
-    (a part of a text, whatever the case of its letters), or ``true``."""
+    """A condition on one column: one of ``values``, between ``low`` and ``high``, ``known``, ``holds`` or ``true``.
+
+    ``holds`` is a substring, whatever its case.
+    """
 
     column: str
     values: tuple[str, ...] = ()
@@ -62,7 +64,7 @@ class Filter:
         )
 
     def sql(self) -> str:
-        """Of a filter that is not empty."""
+        """Return the condition of a filter that is not empty."""
         name = quoted(self.column)
         if self.column == TAG:
             return " OR ".join(f"tag({literal(value)})" for value in self.values)
@@ -84,7 +86,7 @@ class Filter:
         return " AND ".join(bounds)
 
     def words(self) -> str:
-        """For people."""
+        """Describe the filter for users."""
         column = "tag" if self.column == TAG else self.column.replace("_", " ")
         if self.values:
             return f"{column}: {' or '.join(value or '(empty)' for value in self.values)}"
@@ -108,30 +110,30 @@ class Filter:
 
 
 def read(condition: str) -> Filter | None:
-    """The filter that a condition is, where :meth:`Filter.sql` writes it so; None for anything else."""
+    """Parse a condition that :meth:`Filter.sql` wrote; None for any other."""
     found = _read(condition)
     return found if found is not None and not found.empty and found.sql() == condition else None
 
 
 def said(condition: str) -> str:
-    """A condition for people: in words where it is one of ours, and else as it is."""
+    """Describe a condition in words if it is one of ours, else return it as it is."""
     found = read(condition)
     return condition if found is None else found.words()
 
 
 def of(where: tuple[str, ...], column: str) -> Filter:
-    """The filter on a column among conditions; an empty one where there is none."""
+    """Return the filter on a column among conditions, an empty one if there is none."""
     return next((one for one in map(read, where) if one is not None and one.column == column), Filter(column))
 
 
 def put(where: tuple[str, ...], new: Filter) -> tuple[str, ...]:
-    """With ``new`` in place of the filter on its column; without one where ``new`` is empty."""
+    """Replace the filter on a column by ``new``, or remove it if ``new`` is empty."""
     left = tuple(one for one in where if (known := read(one)) is None or known.column != new.column)
     return left if new.empty else (*left, new.sql())
 
 
 def quoted(name: str) -> str:
-    """A column's name as it stands in a condition."""
+    """Quote a column name for a condition if necessary."""
     if _PLAIN.fullmatch(name) and name not in _KEPT_WORDS:
         return name
     return '"' + name.replace('"', '""') + '"'
@@ -159,7 +161,7 @@ def _read(condition: str) -> Filter | None:
             return Filter(_unquoted(found[1]), low=_bound(found[2]), high=_bound(found[2]))
         if found := _RANGE.fullmatch(condition):
             return Filter(_unquoted(found[1]), low=_bound(found[2]), high=_bound(found[3] or found[4]))
-    except ValueError:  # The 31st of February.
+    except ValueError:  # For example the 31st of February.
         return None
     return None
 

@@ -1,4 +1,4 @@
-"""How the answer is shaped: small knobs, each of which asks anew."""
+"""The options menu of the search page; each change searches again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from imseek.ui.web.pages.search import state
 
 _BY: Final = {"image": "Pictures", "caption": "Captions"}
 _SORT: Final = {"score": "Best first", "date": "Newest first"}
-#: Streamlit takes None for nothing chosen.
+#: "" for no groups: Streamlit takes None for no selection.
 _GROUP: Final = {"": "No groups", "folder": "By folder", "day": "By day", "source": "By source"}
 _SIZES: Final = (30, 60, 120, 240)
 
 
 def show(asked: Asked, *, captions: bool) -> None:
-    """The menu of them."""
+    """Draw the menu."""
     changed = sum(getattr(asked, name) != getattr(Asked(), name) for name in _KNOBS)
     with st.popover(f"Options ({changed})" if changed else "Options"):
         if captions or asked.by == "caption":
@@ -71,7 +71,7 @@ def _toggle(asked: Asked, name: str, label: str, why: str) -> None:
 
 
 def _set(key: str, value: Any) -> None:
-    """What the address says, told in every run: a menu that was closed takes up what the last run told."""
+    """Set a widget from the URL in every run: a menu that was closed shows what the last run set."""
     st.session_state[key] = value
 
 

@@ -1,4 +1,4 @@
-"""A search and the pieces that it is shown as: the box of words, and chips. Plain functions, without Streamlit."""
+"""A search as the text of the search box and chips. Plain functions, without Streamlit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imseek.ui.web.asked import Asked, Part
 from imseek.ui.web.components.chips import Chip
 from imseek.ui.web.pages.search import filters
 
-#: Options that are not as usual, for lists of searches.
+#: Descriptions of options that differ from the defaults, for lists of searches.
 _KNOBS: Final = {
     "by": "by captions",
     "sort": "by date",
@@ -26,26 +26,28 @@ _KNOBS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A stored image as chips show it: what it is called, and the address of a small picture."""
+    """A stored image as a chip shows it: its name, and the URL of a small picture."""
 
     name: str
     src: str
 
 
 def boxed(asked: Asked) -> int | None:
-    """Which part stands in the box: the first words that are wanted."""
+    """Return the index of the part shown in the search box, the first wanted words."""
     return next((n for n, part in enumerate(asked.parts) if part.kind == "words" and not part.unwanted), None)
 
 
 def in_box(asked: Asked) -> str:
-    """What stands in the box, as it would be typed."""
+    """Return the text of the search box, as it would be typed."""
     n = boxed(asked)
     return "" if n is None else asked.parts[n].written()[1]
 
 
 def submitted(asked: Asked, text: str) -> Asked:
-    """After Enter in the box: other words take the place of those that were there; a picture (``id:17``) and what is
-    not wanted (``-snow``) are added. Raises QueryError."""
+    """Apply the submitted text of the search box. Raises QueryError.
+
+    Words replace those that were there; a picture (``id:17``) and what is unwanted (``-snow``) are added.
+    """
     part = asking.typed(text)
     n = boxed(asked)
     if part is not None and (part.kind != "words" or part.unwanted):
@@ -61,14 +63,16 @@ def submitted(asked: Asked, text: str) -> Asked:
 
 
 def added(asked: Asked, text: str, *, unwanted: bool) -> Asked:
-    """With more words, wanted or not. Raises QueryError."""
+    """Add words, wanted or not. Raises QueryError."""
     part = asking.typed(text)
     return asked if part is None else asked.with_part(replace(part, unwanted=unwanted or part.unwanted))
 
 
 def chips(asked: Asked, stored: Mapping[int, Picture], uploaded: Callable[[str], str]) -> tuple[Chip, ...]:
-    """One for each piece; plain words alone are in the box and need none. ``stored`` has the images that there are, by
-    id; ``uploaded`` gives the address of a small picture by its hash, or nothing."""
+    """Return a chip for each part and condition; a search for plain words alone needs none.
+
+    ``stored`` holds the existing images by id; ``uploaded`` returns the URL of a small picture by its hash, or "".
+    """
 
     def picture(image_id: int) -> Picture:
         return stored.get(image_id, Picture(f"picture {image_id}, which is not here", ""))
@@ -113,7 +117,7 @@ def chips(asked: Asked, stored: Mapping[int, Picture], uploaded: Callable[[str],
 
 
 def changed(asked: Asked, chip: str, what: str, value: object) -> Asked:
-    """After a chip was changed; a chip that is not there any more changes nothing."""
+    """Apply a change of a chip; chips that no longer exist change nothing."""
     kind, _, name = chip.partition("-")
     if not name.isascii() or not name.isdigit():
         return asked
@@ -135,7 +139,7 @@ def changed(asked: Asked, chip: str, what: str, value: object) -> Asked:
 
 
 def named(asked: Asked) -> str:
-    """A search in a few words, for lists of them."""
+    """Describe a search in a few words, for lists of searches."""
     said = []
     for part in asked.parts:
         what = {"words": part.what, "image": f"like picture {part.what}", "upload": "like a picture of yours"}

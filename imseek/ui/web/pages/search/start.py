@@ -1,4 +1,4 @@
-"""Before anything is asked: what the collection holds, and what could be asked of it."""
+"""The search page without a query: what the collection contains, and suggestions."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from imseek.ui.web.settling import settle
 
 _TAGS: Final = 8
 _CAPTIONS: Final = 6
-#: Characters of a caption that reads as a search.
+#: Maximum number of characters of a caption suggested as a search.
 _SHORT: Final = 60
-#: Collections whose encoder was loaded, or is being.
+#: Collections whose encoder has been loaded or is loading.
 _warmed: set[str] = set()
 _GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something red")
 
 
 def show(name: str, collection: Collection, now: Asked) -> None:
-    """Draw it. Where there are filters, it is the pictures that they let through."""
+    """Draw the newest images, limited by the filters, with suggestions."""
     with shell.told():
         current = read_current(collection.path)
         held = _held(collection.path, current.uuid, current.generation, now.condition, now.limit)
@@ -73,7 +73,7 @@ def show(name: str, collection: Collection, now: Asked) -> None:
 
 
 def suggested(captions: Sequence[str]) -> tuple[str, ...]:
-    """What could be asked: short captions that are there, or else what many pictures show."""
+    """Suggest searches: short captions of the collection, or common subjects."""
     short = tuple(
         dict.fromkeys(one.strip() for one in captions if 2 < len(one.strip()) <= _SHORT and "\n" not in one)
     )
@@ -99,7 +99,7 @@ def _draw(name: str, collection: Collection, hits: Sequence[Hit]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The ids of the newest images, how many there are, and captions of some."""
+    """Ids of the newest images, the number of images, and captions of the newest."""
 
     newest: tuple[int, ...]
     total: int
@@ -108,8 +108,10 @@ class Held:
 
 @lru_cache(32)
 def _held(path: Path, uuid: str, generation: int, where: str | None, limit: int) -> Held:
-    """Of one generation, and those for which a condition holds. Another collection may come to lie there: ``uuid`` and
-    ``generation`` tell what is known from what is not. Raises QueryError."""
+    """Load the preview of one generation, limited by a condition. Raises QueryError.
+
+    ``uuid`` and ``generation`` are part of the cache key, since another collection may come to lie at the path.
+    """
 
     def look(reader: Reader) -> Held:
         if where is not None:
@@ -127,7 +129,7 @@ def _held(path: Path, uuid: str, generation: int, where: str | None, limit: int)
 
 
 def warm(collection: Collection) -> None:
-    """Load the encoder while the user is still thinking, once in this process. What fails is told by a search."""
+    """Load the encoder while the user is typing, once in this process. The first search reports errors."""
     if collection.uuid in _warmed:
         return
     _warmed.add(collection.uuid)

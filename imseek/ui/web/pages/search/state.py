@@ -1,4 +1,4 @@
-"""What the parts of the page share: what is asked now, and how to ask for something else."""
+"""State shared by the parts of the search page: the current search, and how to change it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from imseek.ui.web import asked, shell, uploads
 from imseek.ui.web.asked import Asked, Read
 from imseek.ui.web.saved import Store
 
-#: A refusal of what was typed or dropped, shown in the run after it.
+#: An error about typed or uploaded input, shown in the next run.
 _REFUSED: Final = "search-refused"
-#: Which page of hits came before one, by its token, as far as this visit knows.
+#: Previous page of hits by page token, as far as this session has seen them.
 _BEFORE: Final = "search-before"
 Change: TypeAlias = Callable[[], None]
 
 
 def current() -> Read:
-    """What the address asks for."""
+    """Parse the search in the URL."""
     return asked.read({name: st.query_params.get_all(name) for name in asked.NAMES})
 
 
 def go(to: Asked) -> None:
-    """Ask for this from now on; to be called in callbacks, before the page runs."""
+    """Change the search; call it in callbacks, before the page runs."""
     if to != current().asked:
         st.query_params.from_dict(to.parameters(st.session_state[shell.CHOSEN]))
 
 
 def turn(to: str | None) -> None:
-    """To the page of hits with this token, or to the first."""
+    """Go to the page of hits with this token, or to the first."""
     now = current().asked
     before = st.session_state.setdefault(_BEFORE, {})
     if to is not None:
@@ -44,7 +44,7 @@ def turn(to: str | None) -> None:
 
 
 def before(page: str) -> str | None:
-    """The token of the page before; None where that is the first, or not known."""
+    """Return the token of the previous page; None if it is the first or unknown."""
     known: str | None = st.session_state.get(_BEFORE, {}).get(page)
     return known
 
@@ -63,12 +63,12 @@ def _store(at: Path) -> Store:
 
 
 def upload(name: str) -> bytes:
-    """Raises QueryError."""
+    """Read an uploaded picture. Raises QueryError."""
     return uploads.load(home(), name)
 
 
 def refuse(error: ImseekError) -> None:
-    """Show this in the next run, once."""
+    """Show an error once, in the next run."""
     st.session_state[_REFUSED] = error
 
 
