@@ -35,7 +35,7 @@ from sqlalchemy import Connection
 import imseek
 from imseek.data import layout, shard_catalog, shard_files
 from imseek.data.catalog import LIVE
-from imseek.data.changeset import Batch, NewImage
+from imseek.data.changeset import Changeset, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
@@ -105,8 +105,8 @@ def make(
             raw = _raw(connection)
             for statement in indexes:
                 raw.execute(statement)
-            for shard in sorted(shard_catalog.bury(connection, generation, killed)):
-                shard_catalog.write_dead(writer, connection, generation, shard)
+            for shard in sorted(shard_catalog.mark_dead(connection, generation, killed)):
+                shard_catalog.write_dead_rows(writer, connection, generation, shard)
 
         writer.apply(finish)
         spent["catalog"] += time.perf_counter() - at
@@ -126,7 +126,7 @@ def append(root: Path, count: int, seed: int = 0) -> None:
             numbers = np.arange(at, at + len(rows))
             table = _metadata(numbers, np.random.default_rng([seed, 9, at]), numbers)
             facts = [{k: v for k, v in row.items() if k != "image_id"} for row in table.to_pylist()]
-            batch = Batch(
+            batch = Changeset(
                 new=[
                     NewImage(
                         source,
@@ -192,7 +192,7 @@ def _add_shard(
     numbers[~is_dead] = np.arange(start, start + live)
     table = _metadata(ids, rng, numbers)
     hashes = table.column("content_hash").combine_chunks().buffers()[1].to_pybytes()
-    blocks = shard_files.Blocks(live + dead, dim, rows())
+    blocks = shard_files.MatrixBlocks(live + dead, dim, rows())
     staged = [
         shard_catalog.stage(writer, layout.metadata(shard_id), "metadata", table),
         shard_catalog.stage(writer, layout.ids(shard_id), "ids", ids),
@@ -255,12 +255,12 @@ def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
         "latitude": pa.array(rng.uniform(-60, 70, n), mask=~located),
         "longitude": pa.array(rng.uniform(-180, 180, n), mask=~located),
         "caption": pa.nulls(n, pa.string()),
-        **{field.name: pa.nulls(n, field.type) for field in shard_files.MEASURES},
+        **{field.name: pa.nulls(n, field.type) for field in shard_files.LUMA_COLUMNS},
     }
     draw = pa.field("draw", pa.float64())
     return pa.table(
         [*columns.values(), pa.array(vectors.draws(numbers))],
-        schema=pa.schema([*shard_files.INTRINSIC, draw]),
+        schema=pa.schema([*shard_files.INTRINSIC_SCHEMA, draw]),
     )
 
 

@@ -49,15 +49,15 @@ from quality import brackets, find_stamps, half_of, stamp_names
 from stamps import _images, _kind
 
 from imseek import clusters as public
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors, imagenet_classes
 from imseek.explore import outliers, sampling
 from imseek.explore.clusters import cluster_names, density_clusters, kmeans_clusters
 from imseek.explore.clusters.medoids import members_of
-from imseek.explore.unique_vectors import distinct
+from imseek.explore.unique_vectors import find_unique_vectors
 
-QUIET = Telling()
+QUIET = ProgressReporter()
 Array = np.ndarray
 
 
@@ -114,7 +114,7 @@ def labels_of(vectors: Any, k: int | None, seed: int, *, dense: bool = False) ->
         if dense
         else kmeans_clusters.fit(vectors, k, seed, QUIET)
     )
-    return kmeans_clusters.ordered(fitted, kmeans_clusters.assign(vectors, fitted, QUIET))[1].label
+    return kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, QUIET))[1].label
 
 
 def agreement(half: Half, seeds: Sequence[int]) -> None:
@@ -242,7 +242,7 @@ def name_table(half: Half, other: Half, seeds: Sequence[int]) -> None:
             for seed in seeds:
                 label = find(seed)
                 members = members_of(label, label.max() + 1)
-                given = cluster_names.names_of(
+                given = cluster_names.name_clusters(
                     half.vectors, members, names, rows, rows.mean(axis=0), seed, QUIET, stands_out=-np.inf
                 )
                 texts = [name.text or "" for name in given]
@@ -328,11 +328,11 @@ def outlier_table(half: Half, seed: int) -> None:
         for draw in range(20):
             planted = foreign[random.choice(len(foreign), min(10, len(foreign)), replace=False)]
             vectors = Held(np.concatenate([many, planted]))
-            differ = distinct(vectors, QUIET)
+            differ = find_unique_vectors(vectors, QUIET)
             truth = differ.first >= len(many)
             for cell, (way, k) in zip(cells, ways, strict=True):
                 if way == "isolation":
-                    scores = outliers.isolation(vectors, differ, draw, QUIET) if draw < 5 else None
+                    scores = outliers.isolation_scores(vectors, differ, draw, QUIET) if draw < 5 else None
                 else:
                     graph = exact_graph(vectors.rows[differ.first], k)
                     score = outliers.mean_distances if way == "knn" else outliers.local_outlier_factors
@@ -344,11 +344,11 @@ def outlier_table(half: Half, seed: int) -> None:
             recorder.add_row("outliers", planted=name, way=way, k=k, auc=np.mean(cell), auc_sd=np.std(cell))
 
 
-def exact_graph(rows: Array, k: int) -> outliers.Graph:
+def exact_graph(rows: Array, k: int) -> outliers.NeighbourGraph:
     distance = np.maximum(0, 1 - rows @ rows.T)
     np.fill_diagonal(distance, np.inf)
     near = np.argsort(distance, axis=1, kind="stable")[:, : min(k, len(rows) - 1)]
-    return outliers.Graph(near, np.take_along_axis(distance, near, axis=1))
+    return outliers.NeighbourGraph(near, np.take_along_axis(distance, near, axis=1))
 
 
 # -- samples -----------------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ def exact_graph(rows: Array, k: int) -> outliers.Graph:
 
 def sample_table(half: Half) -> None:
     print("| sample | images | mean distance | at most | kinds of them | groups |\n|---|---|---|---|---|---|")
-    vectors, differ = half.vectors, distinct(half.vectors, QUIET)
+    vectors, differ = half.vectors, find_unique_vectors(half.vectors, QUIET)
     for count in (count for count in (20, 50, 100) if count < len(differ.first)):
         for name in ("random", "k-centre", "facility"):
             found = []
@@ -366,7 +366,7 @@ def sample_table(half: Half) -> None:
                 elif name == "k-centre":
                     at, _ = sampling.k_centre(vectors, differ, count, seed, QUIET)
                 else:
-                    at, _ = sampling.facility(vectors, differ, count, seed, QUIET)
+                    at, _ = sampling.facility_location(vectors, differ, count, seed, QUIET)
                 _, farthest, mean = sampling.coverage(vectors, at, QUIET)
                 found.append((mean, farthest, len(set(half.kinds[at])), len(set(half.groups[at]))))
             means = np.mean(found, axis=0)

@@ -34,8 +34,8 @@ from quality import brackets, encode, find_stamps
 
 from imseek.encoders import load
 from imseek.encoders.checks import unit_rows
-from imseek.search.fuse_terms import blend
-from imseek.search.query import NOT
+from imseek.search.fuse_terms import fuse_terms
+from imseek.search.query import NOT_WEIGHT
 from imseek.types import Float32
 
 NEUTRAL = (
@@ -147,8 +147,8 @@ def weakened(method: Method, share: float) -> Method:
 
 def shipped(space: Space, terms: Sequence[Asked]) -> np.ndarray:
     units = [term.unit.astype(np.float64) for term in terms]
-    weights = [term.weight * (NOT if term.weight < 0 else 1) for term in terms]
-    return space.images @ blend(units, weights, space.images)[0]
+    weights = [term.weight * (NOT_WEIGHT if term.weight < 0 else 1) for term in terms]
+    return space.images @ fuse_terms(units, weights, space.images)[0]
 
 
 SHIPPED = "**as shipped**"

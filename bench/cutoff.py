@@ -33,7 +33,15 @@ from endings import WAYS, Array, Way, stands_clear
 from stamps import Half, read_half
 
 from imseek.encoders import load
-from imseek.search.cutoff import COMPARED, EXPECTED, NEAR, background, cut, neutral_scores, sample_scores
+from imseek.search.cutoff import (
+    EXPECTED_FALSE_HITS,
+    MAX_COMPARED,
+    MIN_SHARE_OF_BEST,
+    background,
+    count_relevant,
+    neutral_scores,
+    sample_scores,
+)
 
 RESAMPLES = 2000
 SHIPPED = "**shipped**: collection and neutral words"
@@ -123,10 +131,10 @@ def cost() -> None:
     spent = []
     for _ in range(50):
         begin = time.process_time()
-        cut(
+        count_relevant(
             scores,
             background(sample_scores([rows], [rows[0]]), neutral_scores(rows, rows[:2])),
-            scores[:COMPARED] / 2,
+            scores[:MAX_COMPARED] / 2,
         )
         spent.append(1000 * (time.process_time() - begin))
     print(f"one answer is cut in {np.median(spent):.2f} ms (slowest {max(spent):.2f} ms)")
@@ -201,7 +209,7 @@ def chosen(first: Task, task: Task) -> Iterator[tuple[str, Figures]]:
 def ablations(words: Task) -> Iterator[tuple[str, Figures]]:
     yield "shipped without neutral words", judged_by_cut(Task(words.asked, words.nothing, words.relevant))
     ends = [
-        np.where((s > words.neutral).any(axis=1), NEAR * s.max(axis=1), np.inf)
+        np.where((s > words.neutral).any(axis=1), MIN_SHARE_OF_BEST * s.max(axis=1), np.inf)
         for s in (words.asked, words.nothing)
     ]
     yield "shipped without the collection", judged(words, *ends)
@@ -214,7 +222,10 @@ def neighbours(words: Task, pictures: Task) -> str:
         pair: at(words, stands_clear, pair).both + at(pictures, stands_clear, pair).both for pair in pairs
     }
     best = sorted(sums, key=lambda pair: -sums[pair])[:5]
-    return ", ".join(f"{pair} {sums[pair] / 2:.3f}" for pair in dict.fromkeys([*best, (NEAR, EXPECTED)]))
+    return ", ".join(
+        f"{pair} {sums[pair] / 2:.3f}"
+        for pair in dict.fromkeys([*best, (MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS)])
+    )
 
 
 def sizes(half: Half) -> None:
@@ -227,7 +238,8 @@ def sizes(half: Half) -> None:
             some = np.sort(np.random.default_rng(seed).permutation(len(half.images))[:count])
             for kind, task in enumerate((part(words_of(half), some), pictures_of(half, some))):
                 values = [
-                    at(task, stands_clear, (NEAR, EXPECTED, steps)).both for steps in (2.0, 2.5, 3.0, 4.0)
+                    at(task, stands_clear, (MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS, steps)).both
+                    for steps in (2.0, 2.5, 3.0, 4.0)
                 ]
                 found[kind] += [*values, judged_by_cut(task).both]
         for kind, row in zip(("words", "pictures"), found / draws, strict=True):
@@ -245,10 +257,12 @@ def sizes(half: Half) -> None:
         right = rng.normal(0.285, 0.025, max(5, count // 1000)).astype(np.float32)
         behind = background(usual[:4096], searched=count)
         scores = np.concatenate([usual, right])
-        kept = scores >= np.sort(scores)[::-1][cut(np.sort(scores)[::-1], behind) - 1]
-        fixed = (scores >= stands_clear(scores[None], None, NEAR, EXPECTED, 3.0)).sum()
+        kept = scores >= np.sort(scores)[::-1][count_relevant(np.sort(scores)[::-1], behind) - 1]
+        fixed = (
+            scores >= stands_clear(scores[None], None, MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS, 3.0)
+        ).sum()
         hits = kept[count:].sum()
-        cells = f"{hits / kept.sum():.3f} | {hits / len(right):.3f} | {cut(np.sort(usual)[::-1], behind)}"
+        cells = f"{hits / kept.sum():.3f} | {hits / len(right):.3f} | {count_relevant(np.sort(usual)[::-1], behind)}"
         print(f"| {count:,} | {kept.sum()} | {cells} | {fixed} |")
         recorder.add_row(
             "normal_scores",
@@ -256,7 +270,7 @@ def sizes(half: Half) -> None:
             kept=kept.sum(),
             precision=hits / kept.sum(),
             recall=hits / len(right),
-            kept_of_none=cut(np.sort(usual)[::-1], behind),
+            kept_of_none=count_relevant(np.sort(usual)[::-1], behind),
             kept_at_3_steps=fixed,
         )
 
@@ -286,7 +300,7 @@ def judged_by_cut(task: Task) -> Figures:
 def kept_by_cut(scores: Array, neutral: Array | None) -> Array:
     order = np.argsort(-scores, kind="stable")
     behind = background(scores, neutral)
-    count = cut(scores[order], behind, None if neutral is None else neutral[order][:COMPARED])
+    count = count_relevant(scores[order], behind, None if neutral is None else neutral[order][:MAX_COMPARED])
     kept = np.zeros(len(scores), bool)
     kept[order[:count]] = True
     return kept

@@ -35,9 +35,9 @@ from quality import find_stamps, half_of, stamp_names
 
 import imseek
 from imseek.data.vectors import IdSet
-from imseek.explore.open_generation import Opened
+from imseek.explore.open_generation import OpenGeneration
 from imseek.explore.space_vectors import Vectors
-from imseek.explore.statistics.coverage import Neighbours, strange_to, threshold
+from imseek.explore.statistics.coverage import SetNeighbours, strangeness_to, threshold
 from imseek.explore.statistics.quality import flags_of
 from imseek.media import decode
 from imseek.media.measures import SIDE
@@ -282,7 +282,7 @@ def coverage(options: argparse.Namespace) -> None:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imseek-bench-")))
         mine, theirs = (collected(half, stamps, work, stack) for half in (options.half, other))
         index = mine.index(mine.reader.current.space)
-        own = Neighbours(Vectors(mine.reader), index)
+        own = SetNeighbours(Vectors(mine.reader), index)
         places = {i: place.path.decode() for i, place in mine.reader.places(own.vectors.ids.tolist()).items()}
         there = {
             i: place.path.decode()
@@ -306,11 +306,11 @@ def coverage(options: argparse.Namespace) -> None:
                 if held.sum() < 6 or name.count("/") != depth - 1:
                     continue
                 left = IdSet([i for i, one in away.items() if one != name])
-                rest = Neighbours(
+                rest = SetNeighbours(
                     Vectors(theirs.reader, None, left), theirs.index(theirs.reader.current.space)
                 )
                 least = threshold(rest)
-                strange = strange_to(own, rest, np.arange(len(own.vectors)), lambda _: False)
+                strange = strangeness_to(own, rest, np.arange(len(own.vectors)), lambda _: False)
                 assert least is not None
                 assert strange is not None
                 everything = np.arange(len(rest.vectors))
@@ -335,11 +335,11 @@ def coverage(options: argparse.Namespace) -> None:
                 recorder.add_row("coverage", folders=len(table), level=depth, rule=rule, **shares)
 
 
-def collected(half: str, stamps: Path, work: Path, stack: ExitStack) -> Opened:
+def collected(half: str, stamps: Path, work: Path, stack: ExitStack) -> OpenGeneration:
     files = [stamps / name for name in stamp_names(stamps) if half_of(name) == half]
     with imseek.create(work / half, encoder="builtin") as made:
         made.index(files)
-    return stack.enter_context(Opened(work / half))
+    return stack.enter_context(OpenGeneration(work / half))
 
 
 def main() -> None:

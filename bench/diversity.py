@@ -18,8 +18,8 @@ import numpy as np
 import recorder
 from stamps import read_half
 
-from imseek.search.diversity import diverse
-from imseek.search.rerank import DIVERSE
+from imseek.search.diversity import rank_by_mmr
+from imseek.search.rerank import MAX_DIVERSIFIED
 
 
 def plain(relevance: np.ndarray, vectors: np.ndarray, diversity: float, count: int) -> list[int]:
@@ -33,7 +33,7 @@ def plain(relevance: np.ndarray, vectors: np.ndarray, diversity: float, count: i
 
 
 WAYS = {
-    "deviations": lambda scores, vectors, d: diverse(scores, vectors, d)[:10].tolist(),
+    "deviations": lambda scores, vectors, d: rank_by_mmr(scores, vectors, d)[:10].tolist(),
     "as they are": lambda scores, vectors, d: plain(scores, vectors, d, 10),
     "stretched": lambda scores, vectors, d: plain((scores - scores.min()) / np.ptp(scores), vectors, d, 10),
 }
@@ -54,7 +54,7 @@ def main() -> None:
         for name, way in WAYS.items():
             right, alike = [], []
             for query, row in enumerate(scores):
-                best = np.argsort(-row, kind="stable")[:DIVERSE]
+                best = np.argsort(-row, kind="stable")[:MAX_DIVERSIFIED]
                 ten = best[way(row[best], half.images[best], diversity)]
                 right.append(half.relevant[query, ten].mean())
                 alike.append((half.images[ten] @ half.images[ten].T)[np.triu_indices(10, 1)].mean())

@@ -33,8 +33,8 @@ from duplicating.ways import BEYOND, WAYS
 from quality import find_stamps
 
 from imseek.curate.candidates.phash_pairs import distances
-from imseek.curate.pixels.classify import INSIDE, SAME, SCENE, UNKNOWN, Pairs, Thresholds, classify
-from imseek.curate.pixels.luminance_cache import Looks
+from imseek.curate.pixels.classify import INSIDE, SAME, SCENE, UNKNOWN, ClassifiedPairs, Thresholds, classify
+from imseek.curate.pixels.luminance_cache import LuminanceCache
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.encoders.cache import cache_dir
 from imseek.search.near_duplicates import hamming
@@ -129,11 +129,11 @@ def facts(made: Made, asked: Asked) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return np.minimum(distance, np.uint8(UNKNOWN)), orientation, cosine
 
 
-def ours(made: Made, asked: Asked, thresholds: Thresholds) -> tuple[np.ndarray, Pairs]:
+def ours(made: Made, asked: Asked, thresholds: Thresholds) -> tuple[np.ndarray, ClassifiedPairs]:
     """(m,) kinds of all that is asked about, and the pairs found; says how long it took."""
     distance, orientation, cosine = facts(made, asked)
     near = np.flatnonzero((distance <= thresholds.near_bits) | (cosine >= thresholds.near_cosine))
-    looks = Looks(lambda position: (made.folder / made.entries[position].file).read_bytes())
+    looks = LuminanceCache(lambda position: (made.folder / made.entries[position].file).read_bytes())
     started = time.process_time()
     pairs = classify(
         asked.i[near],
@@ -269,13 +269,13 @@ def main() -> None:
         show(halves["B"], asked["B"], kinds["B"], options.show)
 
 
-def calibration(asked: dict[str, Asked], pairs: dict[str, Pairs], made: dict[str, Made]) -> None:
+def calibration(asked: dict[str, Asked], pairs: dict[str, ClassifiedPairs], made: dict[str, Made]) -> None:
     """Of pairs by kind and by what speaks for them: how many, and the share of them that are what they are called, on
     half A, from which the confidences in imseek.curate.pixels.classify are, and on half B."""
     print("\n| kind | | A | right | B | right |\n|---|---|---|---|---|---|")
     truth = {half: _truth(asked[half], pairs[half]) for half in "AB"}
 
-    def row(kind: int, name: str, chosen: Callable[[Pairs], np.ndarray]) -> None:
+    def row(kind: int, name: str, chosen: Callable[[ClassifiedPairs], np.ndarray]) -> None:
         cells = []
         for half in "AB":
             bin_ = (pairs[half].kind == kind) & chosen(pairs[half])
@@ -324,7 +324,7 @@ def calibration(asked: dict[str, Asked], pairs: dict[str, Pairs], made: dict[str
             print(f"| {bits} | {cosine} | " + " | ".join(cells) + " |")
 
 
-def _truth(asked: Asked, pairs: Pairs) -> np.ndarray:
+def _truth(asked: Asked, pairs: ClassifiedPairs) -> np.ndarray:
     way = dict(zip(zip(asked.i.tolist(), asked.j.tolist(), strict=True), asked.way.tolist(), strict=True))
     return np.array([way[pair] for pair in zip(pairs.a.tolist(), pairs.b.tolist(), strict=True)])
 

@@ -21,7 +21,7 @@ from itertools import combinations
 
 import recorder
 
-from imseek.curate.grouping.groups import Reach, grouped
+from imseek.curate.grouping.groups import Reach, group_pairs
 from imseek.types import DuplicatePair
 
 Confirm = Callable[[int, int], DuplicatePair | None]
@@ -92,7 +92,7 @@ def measure(name: str, count: int) -> None:
     make, confirm = SHAPES[name]
     pairs = [pair for pair in make(count) if pair.a != pair.b]
     began = time.process_time()
-    found = grouped(pairs, {}, confirm, reach=REACH)
+    found = group_pairs(pairs, {}, confirm, reach=REACH)
     seconds = time.process_time() - began
     largest = max(len(group.members) for group in found.groups)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -29,7 +29,7 @@ from quality import find_stamps
 import imseek
 from imseek.curate import unique_contents
 from imseek.curate.crops import crop_search
-from imseek.curate.crops.tile_vectors import TILES, Tiler, TileStore
+from imseek.curate.crops.tile_vectors import TILES, TileEncoder, TileStore
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.encoders import load
@@ -38,7 +38,7 @@ from imseek.search.candidate_metadata import unit_rows
 
 def search(
     items: list[Made], folder: Path, calls: int, keep: Path | None
-) -> tuple[crop_search.Found, list[int], list[float]]:
+) -> tuple[crop_search.CropResult, list[int], list[float]]:
     """What the last call finds, which item each position is, and the seconds that each call took."""
     files = folder / "pictures"
     files.mkdir()
@@ -50,7 +50,7 @@ def search(
         report = collection.index([files])
         assert report.live == len(items), report.failures
         reader = Reader(collection.path)
-        held = unique_contents.of_generation(reader)
+        held = unique_contents.load_contents(reader)
         places = reader.places(held.ids.tolist())
         numbers = [int(Path(places[int(i)].display).stem) for i in held.ids]
         space = reader.current.image_spaces[0]
@@ -59,7 +59,7 @@ def search(
         seconds = []
         for _ in range(calls):
             store = TileStore(keep or collection.path, space.fingerprint, space.dim)
-            tiler = Tiler(store, encoder, lambda n: collection.read(int(held.ids[n])))
+            tiler = TileEncoder(store, encoder, lambda n: collection.read(int(held.ids[n])))
             began = time.monotonic()
             found = crop_search.find(
                 held.ids,

@@ -58,17 +58,17 @@ def planted(hashes: npt.NDArray[np.uint64], radius: int) -> Ids:
 
 
 def with_planted(
-    held: unique_contents.Contents, count: int, radius: int
-) -> tuple[unique_contents.Contents, Ids]:
+    held: unique_contents.UniqueContents, count: int, radius: int
+) -> tuple[unique_contents.UniqueContents, Ids]:
     phashes = held.phashes.copy()
     pairs = planted(phashes[:count], radius)
-    return unique_contents.Contents(held.ids, held.hashes, phashes, held.copies), pairs
+    return unique_contents.UniqueContents(held.ids, held.hashes, phashes, held.copies), pairs
 
 
-def side(root: Path, count: int, radius: int) -> tuple[pair_candidates.Side, Ids]:
+def side(root: Path, count: int, radius: int) -> tuple[pair_candidates.CandidateSide, Ids]:
     reader = Reader(root)
     space = reader.current.space
-    held, pairs = with_planted(unique_contents.of_generation(reader), count, radius)
+    held, pairs = with_planted(unique_contents.load_contents(reader), count, radius)
     index = open_index(
         "faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id)
     )
@@ -106,7 +106,7 @@ def work(spec: dict[str, Any]) -> None:
     def progress(now: Progress) -> None:
         phases.setdefault(now.phase, [now.seconds, now.seconds])[1] = now.seconds
 
-    reach = pair_candidates.Reach(radius=spec["radius"], cosine=spec["cosine"])
+    reach = pair_candidates.CandidateLimits(radius=spec["radius"], cosine=spec["cosine"])
     found = pair_candidates.find(
         one,
         reach=reach,
@@ -177,7 +177,7 @@ def recalls(root: Path, count: int, radius: int, least: float, images: int) -> N
     print(f"  planted hashes: {np.isin(wanted, keys).mean():.4f} of {len(wanted):,} pairs found")
     recorder.put(images=count, planted_pairs=len(wanted), planted_recall=np.isin(wanted, keys).mean())
     asked = np.sort(np.random.default_rng(0).choice(width, min(images, width), replace=False))
-    rows = pair_candidates.Rows(one.index.segments, one.index.dim)
+    rows = pair_candidates.StoredRows(one.index.segments, one.index.dim)
     queries = _units(rows.of(one.contents.ids[asked])[1])
     a, b, cosine = [], [], []
     for segment in one.index.segments:
@@ -195,7 +195,7 @@ def recalls(root: Path, count: int, radius: int, least: float, images: int) -> N
     order = np.lexsort((-near, first))
     counts = np.unique(first[order], return_counts=True)[1]
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    nearest = order[place < pair_candidates.Reach().neighbours]
+    nearest = order[place < pair_candidates.CandidateLimits().neighbours]
     key, near = key[nearest], near[nearest]
     for level in sorted({least, 0.8, 0.85, 0.9, 0.95}):
         some = near >= level
@@ -219,7 +219,7 @@ def hashing(root: Path, count: int, radius: int, asked: int = 5000) -> None:
     hashes = np.unique(one.contents.phashes)
     queries = hashes[:: max(1, len(hashes) // asked)][:asked]
     began = time.perf_counter()
-    table = hamming.Table(hashes)
+    table = hamming.MultiIndex(hashes)
     built = time.perf_counter() - began
     near = table.near(queries, radius, 1 << 20)
     ours = time.perf_counter() - began - built

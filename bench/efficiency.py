@@ -25,7 +25,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from imseek.encoders.preprocess import Preprocessing
-from imseek.encoders.torch_images import with_pixels
+from imseek.encoders.torch_images import with_normalisation
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ROUNDS = 7
@@ -117,7 +117,7 @@ def main() -> None:
             record = Preprocessing(size, "squash", "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
             module = visual.to(DTYPES[precision], memory_format=torch.channels_last)
             random = np.random.default_rng(0).integers(0, 256, (options.batch, size, size, 3), dtype=np.uint8)
-            forward, alone = efficiency(with_pixels(module, record), torch.from_numpy(random))
+            forward, alone = efficiency(with_normalisation(module, record), torch.from_numpy(random))
             per_image = [1000 * seconds / options.batch for seconds in (forward, alone)]
             cells = [name, precision, f"{1000 / per_image[0]:.1f}", *(f"{ms:.1f}" for ms in per_image)]
             print(f"| {' | '.join(cells)} | {alone / forward:.2f} |", flush=True)

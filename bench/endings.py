@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from imseek.search.cutoff import CLEAR, EXPECTED, ROUNDING
+from imseek.search.cutoff import EXPECTED_FALSE_HITS, MIN_CLEARANCE, ROUNDING
 
 Array = np.ndarray
 Way = Callable[..., Array]
@@ -105,7 +105,11 @@ def mixture(scores: Array, _: Array | None, least: float) -> Array:
 
 
 def stands_clear(
-    scores: Array, neutral: Array | None, near: float, expected: float = EXPECTED, steps: float | None = None
+    scores: Array,
+    neutral: Array | None,
+    near: float,
+    expected: float = EXPECTED_FALSE_HITS,
+    steps: float | None = None,
 ) -> Array:
     """What is shipped, with other numbers, or with so many steps however many images there are."""
     middle, quartile = quantile(scores, 0.5), quantile(scores, 0.25)
@@ -117,7 +121,7 @@ def stands_clear(
         middle = np.where(lower, usual, middle)
     best = scores.max(axis=1)
     by_chance = NormalDist().inv_cdf(1 - min(0.5, expected / scores.shape[1])) / NormalDist().inv_cdf(0.75)
-    clear = max(CLEAR, by_chance) if steps is None else steps
+    clear = max(MIN_CLEARANCE, by_chance) if steps is None else steps
     ends = middle + np.maximum(clear * step, near * (best - middle))
     return ends if neutral is None else np.where((scores > neutral).any(axis=1), ends, np.inf)
 

@@ -32,8 +32,8 @@ from imseek import captions, evaluate
 from imseek.encoders import load
 from imseek.explore.captions import pair_filters
 from imseek.explore.metrics.bootstrap import interval
-from imseek.explore.metrics.retrieval import Pairs, ranks
-from imseek.types.evaluate import Compared, Estimate, Retrieved
+from imseek.explore.metrics.retrieval import RelevantItems, rank_items
+from imseek.types.evaluate import Estimate, RetrievalComparison, RetrievalMetrics
 
 PARTS = ("retrieval", "compare", "mismatch", "ann", "scale")
 
@@ -230,7 +230,7 @@ def scale() -> None:
     asked = np.arange(5000)
     timed(
         "5,000 questions among 100,000 items of 512",
-        lambda: ranks(items[asked], items, Pairs.of(asked, asked, 5000)),
+        lambda: rank_items(items[asked], items, RelevantItems.of(asked, asked, 5000)),
     )
     scores, ids = generator.random(10_000_000, np.float32), np.arange(10_000_000)
     timed("the best 30 % of 10,000,000 scores", lambda: pair_filters.top_share(ids, scores, 0.3))
@@ -253,13 +253,13 @@ def places(made: imseek.Collection) -> dict[int, str]:
     return {i: place.path.decode() for i, place in reader.places(Vectors(reader).ids.tolist()).items()}
 
 
-def row(name: str, found: Retrieved) -> str:
+def row(name: str, found: RetrievalMetrics) -> str:
     cells = [brackets(found.recall[k]) for k in (1, 5, 10)]
     cells += [brackets(found.median_rank, ".0f"), brackets(found.mean_average_precision)]
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def difference(name: str, found: Compared, verdict: str | None) -> str:
+def difference(name: str, found: RetrievalComparison, verdict: str | None) -> str:
     a, b = (f"{one.mean_average_precision.value:.3f}" for one in (found.a, found.b))
     recorder.add_row(
         "compare",

@@ -24,7 +24,7 @@ import recorder
 
 import imseek
 from imseek.data import sources
-from imseek.data.changeset import Batch, NewImage
+from imseek.data.changeset import Changeset, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.shard_files import row_of
@@ -57,7 +57,7 @@ def make(root: Path, count: int, dim: int) -> None:
             numbers = range(start, min(start + BATCH, count))
             rows = rng.standard_normal((len(numbers), dim)).astype(np.float32)
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-            commit(writer, Batch(new=[_image(n, row) for n, row in zip(numbers, rows, strict=True)]))
+            commit(writer, Changeset(new=[_image(n, row) for n, row in zip(numbers, rows, strict=True)]))
 
 
 def _image(n: int, row: np.ndarray) -> NewImage:

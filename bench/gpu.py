@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from imseek.data.vectors import gpu
 
     try:
-        cards = gpu.cards_of(options.device)
+        cards = gpu.gpu_numbers(options.device)
     except LookupError as error:
         print(f"bench/gpu.py needs a CUDA card: {error}. Nothing was measured.", file=sys.stderr)
         return 2
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
     import vectors
 
     from imseek.data.vectors import IdSet, Segment, gpu, open_index, placement_on
-    from imseek.data.vectors.index_kinds import choose
+    from imseek.data.vectors.index_kinds import choose_factory
     from imseek.errors import UsageError
 
     segments, start = [], 0
@@ -101,10 +101,10 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
         f"{options.count:,} x {options.dim}, {options.queries} text-like queries, cards {list(cards)}, "
         f"{faiss.omp_get_max_threads()} threads, FAISS {faiss.__version__} ({faiss.get_compile_options().strip()})"
     )
-    gpu.WORTH = 1
+    gpu.MIN_QUERIES = 1
     for kind in options.kinds:
         if kind == "auto":
-            kind = choose(options.count, options.dim, 4 << 30) or "flat"
+            kind = choose_factory(options.count, options.dim, 4 << 30) or "flat"
         snapshot, rate, built_s = None, "", None
         if kind != "flat":
             began = time.perf_counter()
@@ -153,24 +153,24 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
 
 def built(segments: Sequence[Any], factory: str, words: Float32, options: argparse.Namespace) -> Any:
     """A snapshot, tuned as imseek tunes it, on ``words``, which are not the queries of the measurement."""
-    from imseek.data.vectors.build import LiveRows, build
-    from imseek.data.vectors.index_metadata import Covered, Facts, bits
-    from imseek.data.vectors.recall_queries import Questions
+    from imseek.data.vectors.build import LiveRows, build_index
+    from imseek.data.vectors.index_metadata import CoveredIds, IndexMetadata, pack_bits
+    from imseek.data.vectors.recall_queries import RecallQueries
     from imseek.data.vectors.snapshot import Snapshot, imbalance
-    from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
+    from imseek.data.vectors.tuning import UNTUNED, query_rows, tune_snapshot
 
     rows = LiveRows(segments)
     numbers = query_rows(len(rows))
-    index = build(rows, options.dim, factory, 1 << 36, numbers, lambda _: None)
+    index = build_index(rows, options.dim, factory, 1 << 36, numbers, lambda _: None)
     ids = np.arange(len(rows))
     lo, hi = rows.norm_range()
-    facts = Facts(
+    facts = IndexMetadata(
         factory=factory, dim=options.dim, rows=len(rows), trained=len(rows), imbalance=imbalance(index), lo=lo, hi=hi,
         target=options.recall, memory=1 << 36, built="", seconds=0.0, image=UNTUNED, text=UNTUNED, texts="",
     )  # fmt: skip
-    snapshot = Snapshot(index, Covered(bits(ids, (len(rows) // 8 + 1) * 8)), facts)
-    asked = Questions.of(rows, numbers, words, "image")
-    snapshot.facts = tuned(snapshot, rows, asked.image, asked.text, lambda _: None)
+    snapshot = Snapshot(index, CoveredIds(pack_bits(ids, (len(rows) // 8 + 1) * 8)), facts)
+    asked = RecallQueries.of(rows, numbers, words, "image")
+    snapshot.facts = tune_snapshot(snapshot, rows, asked.image, asked.text, lambda _: None)
     return snapshot
 
 

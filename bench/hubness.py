@@ -29,7 +29,7 @@ from stamps import Half, read_half
 
 from imseek.encoders import load
 from imseek.encoders.checks import unit_rows
-from imseek.search.hubness import BANK_TEXTS, NEAREST, WEIGHT, corrected, hub_bias
+from imseek.search.hubness import BANK_NEIGHBOURS, BANK_TEXTS, WEIGHT, correct_scores, hub_bias
 from imseek.types import Float32
 
 Array = np.ndarray
@@ -77,7 +77,7 @@ def plain(images: Float32, questions: Float32, _: Float32) -> Array:
 
 def scaled(images: Float32, questions: Float32, bank: Float32, k: float, weight: float) -> Array:
     """CSLS, by the code that is shipped."""
-    return corrected(questions @ images.T, hub_bias(images, bank, int(k)), weight)
+    return correct_scores(questions @ images.T, hub_bias(images, bank, int(k)), weight)
 
 
 def soft_maximum(scores: Array, sharpness: float) -> Array:
@@ -132,7 +132,7 @@ def made_up() -> bool:
     before = ranks(plain(images, texts, bank))
     print(HEAD)
     row("random vectors", "none", plain(images, texts, bank), before)
-    shipped = scaled(images, texts, bank, NEAREST, WEIGHT)
+    shipped = scaled(images, texts, bank, BANK_NEIGHBOURS, WEIGHT)
     row("random vectors", "shipped", shipped, before)
     row("random vectors", "CSLS, 20 × 0.5", scaled(images, texts, bank, 20, 0.5), before)
     return interval(1 / ranks(shipped) - 1 / before)[0] > 0
@@ -156,7 +156,7 @@ def table(title: str, first: Half, half: Half, bank_of_first: Float32, bank: Flo
             before,
         )
     bias = np.random.default_rng(0).permutation(hub_bias(half.images, bank))
-    control = corrected(half.texts @ half.images.T, bias)
+    control = correct_scores(half.texts @ half.images.T, bias)
     row(title, "control: bias of other images", control, before)
     return interval(1 / ranks(control) - 1 / before)[0] <= 0
 

@@ -122,7 +122,7 @@ def quality(folder: Path) -> None:
             for said, offset in offsets(rows, vectors["A"]):
                 cosines = vectors["A"] @ rows.T + offset
                 factor = calibration.fit_factor(cosines, truth["A"])
-                nll = calibration.likelihood(cosines, truth["A"], factor).mean()
+                nll = calibration.softmax_nll(cosines, truth["A"], factor).mean()
                 top = metrics.top_k_accuracy(metrics.ranks(cosines, truth["A"]), 1)
                 mean = metrics.mean_per_class(truth["A"], cosines.argmax(axis=1), len(classes))
                 print(f"| {kind} | {name} | {said} | {top:.3f} | {mean:.3f} | {factor:.1f} | {-nll:.3f} |")
@@ -273,7 +273,7 @@ def writing() -> None:
     ]
     pictures = [Image.open(path).convert("RGB") for path in files]
     classes = class_rows([(word,) for word in PAINTED], TEMPLATES)
-    written = class_rows([(word,) for word in PAINTED], text_in_image.WRITTEN)
+    written = class_rows([(word,) for word in PAINTED], text_in_image.WRITING_TEMPLATES)
 
     def look(shown: Sequence[Any]) -> tuple[Float32, np.ndarray, np.ndarray]:
         encoder = load("builtin")

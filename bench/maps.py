@@ -36,14 +36,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from imseek.data.vectors import IdSet, Segment, open_index
 from imseek.explore.maps import neighbours, umap_layout
-from imseek.explore.maps.map_progress import Stages
-from imseek.explore.maps.pca import principal
-from imseek.explore.maps.pipeline import MIN_DIST, NEAR
-from imseek.explore.maps.transform import placed, weights
+from imseek.explore.maps.map_progress import ProgressReporter
+from imseek.explore.maps.pca import principal_axes
+from imseek.explore.maps.pipeline import DEFAULT_NEIGHBOURS, MIN_DIST
+from imseek.explore.maps.transform import neighbour_weights, place_images
 from imseek.explore.maps.trustworthiness import NEIGHBOURS
 from imseek.types import Float32, Progress
 
-QUIET = Stages(None, None)
+QUIET = ProgressReporter(None, None)
 
 
 # -- quality ---------------------------------------------------------------------------------------------------
@@ -77,21 +77,21 @@ def near(rows: Float32, among: np.ndarray, asked: np.ndarray, k: int) -> tuple[n
     ids = np.arange(len(rows))
     index = open_index("faiss", [Segment(ids, rows.astype(np.float16), np.empty(0, np.int64))], rows.shape[1])
     of = SimpleNamespace(of=lambda wanted: rows[wanted])
-    found = list(neighbours.nearest(index, of, asked, IdSet(among), k))  # type: ignore[arg-type]
+    found = list(neighbours.find_nearest(index, of, asked, IdSet(among), k))  # type: ignore[arg-type]
     return np.concatenate([one[1] for one in found]), np.concatenate([one[2] for one in found])
 
 
 def ours(rows: Float32, seed: int = 0, start: Float32 | None = None) -> Float32:
     if start is None:
-        start = principal([rows], rows.shape[1]).project(rows)
+        start = principal_axes([rows], rows.shape[1]).project(rows)
     every = np.arange(len(rows))
-    positions, distances = near(rows, every, every, NEAR - 1)
-    return umap_layout.laid_out(positions, distances, start, MIN_DIST, seed, QUIET)
+    positions, distances = near(rows, every, every, DEFAULT_NEIGHBOURS - 1)
+    return umap_layout.fit_layout(positions, distances, start, MIN_DIST, seed, QUIET)
 
 
 def theirs(rows: Float32, seed: int = 0) -> Any:
     """umap-learn as it is, spectral beginning included."""
-    umap = umap_layout.load()
+    umap = umap_layout.import_umap()
     return umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit(rows)
 
 
@@ -99,24 +99,27 @@ def layouts(halves: Halves) -> Iterator[tuple[str, Float32]]:
     """(n, 2) coordinates of both halves, by name."""
     rows, later = halves.rows, halves.later
     first, rest = np.flatnonzero(~later), np.flatnonzero(later)
-    axes = principal([rows[first]], rows.shape[1])
+    axes = principal_axes([rows[first]], rows.shape[1])
     yield "pca, half B projected", axes.project(rows)
 
     def both(a: Float32, b: Float32) -> Float32:
         return np.concatenate([a, b])
 
     laid = ours(rows[first])
-    positions, distances = near(rows, first, rest, NEAR)
-    own = both(laid, placed(positions, distances, laid))
+    positions, distances = near(rows, first, rest, DEFAULT_NEIGHBOURS)
+    own = both(laid, place_images(positions, distances, laid))
     yield "umap, half B placed", own
     yield "  on the nearest neighbour", both(laid, laid[positions[:, 0]])
     yield (
         "  weighted mean (umap-learn's start)",
-        both(laid, np.einsum("mk,mkc->mc", weights(distances), laid[positions])),
+        both(laid, np.einsum("mk,mkc->mc", neighbour_weights(distances), laid[positions])),
     )
     model = theirs(rows[first])
     yield "umap-learn, its own transform", both(model.embedding_, model.transform(rows[rest]))
-    yield "  half B placed on that", both(model.embedding_, placed(positions, distances, model.embedding_))
+    yield (
+        "  half B placed on that",
+        both(model.embedding_, place_images(positions, distances, model.embedding_)),
+    )
     yield "umap, both laid out anew", ours(rows)
     yield "umap-learn, both laid out anew", theirs(rows).embedding_
     shuffled = own.copy()

@@ -23,7 +23,7 @@ from quality import find_stamps, half_of, stamp_names
 from imseek.encoders import load
 from imseek.media import decode
 from imseek.media.phash import perceptual_hash
-from imseek.search.near_duplicates import ALIKE, hamming
+from imseek.search.near_duplicates import DUPLICATE_THRESHOLDS, hamming
 
 
 def altered(picture: Image.Image) -> dict[str, Image.Image]:
@@ -105,7 +105,7 @@ def main() -> None:
     for first in ((0.70, 10), (0.80, 10), (0.80, 12)):
         for second in ((0.90, 16), (0.93, 18), (0.95, 20), (0.97, 22)):
             row(f"{first[0]:.2f} and {first[1]}, or {second[0]:.2f} and {second[1]}", first, second)
-    row("as it is", *ALIKE)
+    row("as it is", *DUPLICATE_THRESHOLDS)
     wrong = np.argwhere(np.triu((cosine >= 0.95) | (known & (distance <= 12) & (cosine >= 0.7)), 1))
     for i, j in wrong[: options.show].tolist():
         print(f"{cosine[i, j]:.3f} {distance[i, j]:3d}  {names[i]}  {names[j]}")

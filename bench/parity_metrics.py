@@ -31,7 +31,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from metric_vectors import CASES, KS, captioned_vectors, class_vectors, unit
 
 from imseek.explore.metrics import classification
-from imseek.explore.metrics.retrieval import Pairs, ranks
+from imseek.explore.metrics.retrieval import RelevantItems, rank_items
 from imseek.types import Float32
 
 
@@ -79,8 +79,8 @@ def retrieval(pictures: int, dim: int, noise: float, seed: int) -> dict[str, tup
     theirs = zeroshot_retrieval.evaluate(
         model, batches, torch.tensor, "cpu", amp=False, recall_k_list=list(KS)
     )
-    forth = ranks(texts, images, Pairs.of(np.arange(len(owner)), owner, len(owner)))
-    back = ranks(images, texts, Pairs.of(owner, np.arange(len(owner)), pictures))
+    forth = rank_items(texts, images, RelevantItems.of(np.arange(len(owner)), owner, len(owner)))
+    back = rank_items(images, texts, RelevantItems.of(owner, np.arange(len(owner)), pictures))
     scores = texts @ images.T
     right = np.zeros(scores.shape, np.int64)
     right[np.arange(len(owner)), owner] = 1

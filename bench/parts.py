@@ -42,7 +42,7 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
     from imseek.data.vectors import tuning
     from imseek.types import IndexPolicy
 
-    snapshot_parts.pieces = lambda *_: options.parts
+    snapshot_parts.count_parts = lambda *_: options.parts
     tuning.QUERIES = options.tuned
     policy = IndexPolicy(options.kind, memory=round(options.memory * 1e9), recall=options.recall)
     with Watch() as watch:
@@ -66,7 +66,7 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
             source = writer.catalog.sources()[0].source_id
             big._add_shard(writer, source, start, options.rows, 0, space.dim, 0, spent)
         with Watch() as watch:
-            (report,) = snapshots.renew(writer, snapshots.told(writer, watch.tell, None))
+            (report,) = snapshots.renew(writer, snapshots.index_progress_reporter(writer, watch.tell, None))
     return {"added": spent, "outcome": report.outcome, "index": _told(report), **watch.spent()}
 
 

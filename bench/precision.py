@@ -40,7 +40,7 @@ from imseek.encoders.builtin.weights import LITE0, MINILM, TOKENIZER
 from imseek.encoders.checks import unit_rows
 from imseek.encoders.device import Plan
 from imseek.encoders.int8 import Int8Images
-from imseek.encoders.precision_check import LEAST_COSINE
+from imseek.encoders.precision_check import MIN_MEAN_COSINE
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import TorchImages
@@ -194,12 +194,12 @@ def lite0(stamps: Sequence[Stamp]) -> Iterator[Row]:
     small = np.stack([PREPROCESSING.square(resize(stamp.pixels, (16, 16))) for stamp in stamps])
     wrong = replace(PREPROCESSING, **TORCHVISION)
     yield row("fp32", 1 - 1e-6)
-    yield row("fp16", LEAST_COSINE["fp16"], precision="fp16")
+    yield row("fp16", MIN_MEAN_COSINE["fp16"], precision="fp16")
     # The guard (imseek/encoders/precision_check.py) decides on its use; depthwise convolutions are the hardest case.
-    yield row("bf16", LEAST_COSINE["bf16"], precision="bf16", used=False)
-    yield row("pictures of 16 × 16", LEAST_COSINE["int8"], small, control=True)
-    yield row("channels swapped", LEAST_COSINE["int8"], squares[..., ::-1], control=True)
-    yield row("torchvision's mean and deviation", LEAST_COSINE["int8"], record=wrong, control=True)
+    yield row("bf16", MIN_MEAN_COSINE["bf16"], precision="bf16", used=False)
+    yield row("pictures of 16 × 16", MIN_MEAN_COSINE["int8"], small, control=True)
+    yield row("channels swapped", MIN_MEAN_COSINE["int8"], squares[..., ::-1], control=True)
+    yield row("torchvision's mean and deviation", MIN_MEAN_COSINE["int8"], record=wrong, control=True)
 
 
 # -- MiniLM ------------------------------------------------------------------------------------------------
@@ -244,11 +244,11 @@ def minilm(captions: Sequence[str]) -> Iterator[Row]:
             TokenTower(), as_pixels([" ".join(change(text.split())) for text in captions]), TOKENS
         )
 
-    yield row("fp16", LEAST_COSINE["fp16"], on_torch(TokenTower(), pixels, TOKENS, "fp16"))
-    yield row("bf16", LEAST_COSINE["bf16"], on_torch(TokenTower(), pixels, TOKENS, "bf16"))
-    yield row("int8", LEAST_COSINE["int8"], Int8Images(TokenTower, "minilm", TOKENS, Runtime())(pixels))
-    yield row("last word missing", LEAST_COSINE["int8"], broken(lambda words: words[:-1]), control=True)
-    yield row("words in reverse", LEAST_COSINE["int8"], broken(lambda words: words[::-1]), control=True)
+    yield row("fp16", MIN_MEAN_COSINE["fp16"], on_torch(TokenTower(), pixels, TOKENS, "fp16"))
+    yield row("bf16", MIN_MEAN_COSINE["bf16"], on_torch(TokenTower(), pixels, TOKENS, "bf16"))
+    yield row("int8", MIN_MEAN_COSINE["int8"], Int8Images(TokenTower, "minilm", TOKENS, Runtime())(pixels))
+    yield row("last word missing", MIN_MEAN_COSINE["int8"], broken(lambda words: words[:-1]), control=True)
+    yield row("words in reverse", MIN_MEAN_COSINE["int8"], broken(lambda words: words[::-1]), control=True)
 
 
 # -- reduced decoding --------------------------------------------------------------------------------------

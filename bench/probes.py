@@ -39,7 +39,7 @@ from imseek.explore.probes import (
     model_selection,
 )
 from imseek.explore.probes.class_name_vectors import TEMPLATES
-from imseek.explore.probes.labels import Labels, read
+from imseek.explore.probes.labels import Labels, read_labels
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 from imseek.types.evaluate import Estimate
@@ -122,10 +122,10 @@ def read_half(root: Path, stamps: Path, half: str) -> Half:
             made.index([stamps], source=imseek.SourceOptions(include=("*.png",)))
     reader = Reader(root)
     vectors = Vectors(reader)
-    found = read(reader, Labels("folder", ("1",)), vectors.ids)
+    found = read_labels(reader, Labels("folder", ("1",)), vectors.ids)
     rows = vectors.of(found.ids)
-    contents, hashes = holdout_groups.facts_of(reader, found.ids)
-    groups = holdout_groups.groups(contents, hashes, rows)
+    contents, hashes = holdout_groups.hashes_of(reader, found.ids)
+    groups = holdout_groups.group_copies(contents, hashes, rows)
     places = reader.places(found.ids.tolist())
     names = [os.fsdecode(places[i].path) for i in found.ids.tolist()]
     halves = np.array([half_of(Path(name).relative_to(stamps).as_posix()) for name in names])
@@ -140,10 +140,10 @@ def read_half(root: Path, stamps: Path, half: str) -> Half:
     return Half(
         rows[at],
         words,
-        model_selection.prepared(rows[at], model_selection.centre_of(vectors)),
+        model_selection.centre_rows(rows[at], model_selection.centre_of(vectors)),
         np.searchsorted(kept, found.targets[at]),
         groups[at],
-        model_selection.prepared(words, words.mean(axis=0)),
+        model_selection.centre_rows(words, words.mean(axis=0)),
         classes,
     )
 
@@ -198,11 +198,11 @@ def chosen(words: bool, only: str | None = None) -> Method:
     def classify(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
         rows, truth = half.rows[learned], half.truth[learned]
         said = half.words if words else None
-        found = model_selection.learn(rows, truth, len(half.classes), half.groups[learned], said)
-        scorer: linear.Linear | cache_model.Cache = found.scorer
+        found = model_selection.select_model(rows, truth, len(half.classes), half.groups[learned], said)
+        scorer: linear.Linear | cache_model.CacheModel = found.scorer
         if only is not None:
             best = next(one for one in found.judged if one.method == only)
-            scorer = model_selection.fitted(best, rows, truth, len(half.classes), said, False, 0)
+            scorer = model_selection.fit_model(best, rows, truth, len(half.classes), said, False, 0)
         return scorer.logits(half.rows[tested]).argmax(axis=1)
 
     return classify
@@ -239,14 +239,14 @@ def by_chance(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int
 
 def proposed(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int) -> np.ndarray:
     if len(np.unique(half.truth[known])) > 1:
-        left = left[active_learning.unsure(margins(half, known, left), n)]
+        left = left[active_learning.select_unsure(margins(half, known, left), n)]
     pool = np.concatenate([known, left])
-    return pool[active_learning.typical(half.rows[pool], np.arange(len(known)), n, seed=seed)]
+    return pool[active_learning.select_typical(half.rows[pool], np.arange(len(known)), n, seed=seed)]
 
 
 def typical(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int) -> np.ndarray:
     pool = np.concatenate([known, left])
-    return pool[active_learning.typical(half.rows[pool], np.arange(len(known)), n, seed=seed)]
+    return pool[active_learning.select_typical(half.rows[pool], np.arange(len(known)), n, seed=seed)]
 
 
 def least_sure(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -271,7 +271,7 @@ def margins(half: Half, known: np.ndarray, asked: np.ndarray) -> np.ndarray:
 def probe_of(half: Half, known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     """Logits of what is asked for, among the classes that are known by now; the temperature; these classes."""
     there, truth = np.unique(half.truth[known], return_inverse=True)
-    found = model_selection.learn(
+    found = model_selection.select_model(
         half.rows[known], truth, len(there), half.groups[known], half.words[there], even=True
     )
     return found.scorer.logits(half.rows[asked]), found.best.temperature, there
@@ -300,7 +300,7 @@ def SETTINGS() -> dict[str, Method]:  # noqa: N802 - a table that is made when i
     for strength in linear.STRENGTHS:
         found[f"linear, λ {strength:g}"] = one_linear(strength)
     for sharpness in cache_model.SHARPNESSES:
-        for weight in cache_model.WORDS:
+        for weight in cache_model.WORD_WEIGHTS:
             found[f"cache, β {sharpness:g}, words {weight:g}"] = one_cache(sharpness, weight)
     return found
 
@@ -317,7 +317,7 @@ def one_cache(sharpness: float, weight: float) -> Method:
     def classify(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
         rows = half.rows[learned]
         pivot = cache_model.pivot_of(rows @ rows.T)
-        probe = cache_model.fitted(
+        probe = cache_model.build_cache_model(
             rows, half.truth[learned], len(half.classes), half.words, sharpness, weight, pivot
         )
         return probe.logits(half.rows[tested]).argmax(axis=1)

@@ -57,12 +57,12 @@ def load() -> str:
 
 
 def speed(pictures: Path, options: argparse.Namespace, scratch: Path) -> None:
-    from imseek.indexer.executors.ray_cluster import connected
+    from imseek.indexer.executors.ray_cluster import connect_ray
 
     ways = {"threads": None, "1 worker": imseek.Ray(workers=1), "2 workers": imseek.Ray(workers=2)}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     own: dict[str, list[float]] = {name: [] for name in ways}
-    with connected(imseek.Ray(workers=2)):
+    with connect_ray(imseek.Ray(workers=2)):
         for n in range(options.rounds):
             for name, executor in ways.items():
                 with imseek.create(scratch / f"{name} {n}", encoder=options.encoder) as collection:

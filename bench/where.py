@@ -28,7 +28,7 @@ import recorder
 
 import imseek
 from imseek.data import layout, shard_files
-from imseek.data.current_file import Current, Shard, read_current, sealed
+from imseek.data.current_file import Current, Shard, encode_record, read_current
 from imseek.data.reader import FOREVER, Reader
 from imseek.search.where import Filters
 
@@ -141,7 +141,7 @@ def make(root: Path, rows: int, places: bool) -> None:
     renewed = Current(
         current.uuid, 1, current.committed, rows, current.spaces, tuple(made), next_image_id=rows + 1
     )
-    (root / layout.CURRENT).write_bytes(sealed(renewed))
+    (root / layout.CURRENT).write_bytes(encode_record(renewed))
     if places:
         with sqlite3.connect(root / layout.CATALOG) as connection:
             connection.execute(
@@ -183,16 +183,16 @@ def table(rows: int) -> pa.Table:
         "latitude": pa.array(rng.uniform(-90, 90, rows), mask=unknown),
         "longitude": pa.array(rng.uniform(-180, 180, rows), mask=unknown),
         "caption": pa.array(captions.tolist()),
-        **{field.name: pa.nulls(rows) for field in shard_files.MEASURES},
+        **{field.name: pa.nulls(rows) for field in shard_files.LUMA_COLUMNS},
     }
     hashes = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(32), rows, [None, pa.py_buffer(rng.bytes(32 * rows))]
     )
     arrays = [
         hashes if field.name == "content_hash" else pa.array(columns[field.name]).cast(field.type)
-        for field in shard_files.INTRINSIC
+        for field in shard_files.INTRINSIC_SCHEMA
     ]
-    return pa.table(arrays, schema=shard_files.INTRINSIC)
+    return pa.table(arrays, schema=shard_files.INTRINSIC_SCHEMA)
 
 
 def timed(work: Callable[[], object]) -> float:

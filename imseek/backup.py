@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from imseek.data.places import is_url
-from imseek.data.snapshot_progress import OFTEN
+from imseek.data.snapshot_progress import MIN_INTERVAL
 from imseek.data.streams import write_all
-from imseek.data.system_errors import explained, system_error
+from imseek.data.system_errors import system_error, translate_os_errors
 from imseek.errors import UsageError
 from imseek.input_file import open_stream
 from imseek.types import (
@@ -38,12 +38,12 @@ from imseek.types import (
 
 if TYPE_CHECKING:
     from imseek.data.archive.manifest import Manifest
-    from imseek.data.archive.tar_stream import Sink, Tape
+    from imseek.data.archive.tar_stream import ArchiveReader, Sink
 
 #: A path, a URL or an open binary file.
 Archive: TypeAlias = str | os.PathLike[str] | IO[bytes]
 
-_FORCE: Final = "choose another name, or let it be replaced (--force)"
+_REPLACE_HINT: Final = "choose another name, or let it be replaced (--force)"
 
 
 def write(
@@ -68,15 +68,15 @@ def write(
     from imseek.data.archive import archive_writer
 
     root, started = path_of(collection), time.monotonic()
-    tell = _telling("backing up", progress, stop)
+    tell = _progress_reporter("backing up", progress, stop)
     made: list[tuple[Manifest, int]] = []
 
     def fill(work: Path, file: Sink) -> None:
-        counted = _Counted(file)
+        counted = _CountingFile(file)
         manifest = archive_writer.write(root, work, counted, index=index, tell=tell)
         made.append((manifest, counted.size))
 
-    _fill(archive, root, replace, fill)
+    _write_archive(archive, root, replace, fill)
     manifest, size = made[0]
     return BackupReport(_info(manifest), size, time.monotonic() - started)
 
@@ -94,8 +94,8 @@ def verify(
     from imseek.data.archive import restore
 
     started = time.monotonic()
-    with _tape(archive) as (tape, read):
-        restore.check(tape, _telling("verifying", progress, stop))
+    with _open_archive(archive) as (tape, read):
+        restore.check(tape, _progress_reporter("verifying", progress, stop))
         return BackupReport(_info(tape.manifest), read.size, time.monotonic() - started)
 
 
@@ -130,9 +130,9 @@ def restore(
         )
     started = time.monotonic()
     root = restore.check_free(Path(folder).expanduser().absolute())
-    with _tape(archive) as (tape, _):
-        tell = _telling("restoring", progress, stop)
-        trusting.begin_records()
+    with _open_archive(archive) as (tape, _):
+        tell = _progress_reporter("restoring", progress, stop)
+        trusting.create_records()
         trusting.distrust(root)  # Forget an earlier collection here, perhaps with the same uuid.
         current = restore.restore(tape, root, new_identity=new_identity, with_undo=with_undo, tell=tell)
         if trust:
@@ -143,35 +143,38 @@ def restore(
         )
 
 
-def _fill(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sink], None]) -> None:
+def _write_archive(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sink], None]) -> None:
     """Open the target of an archive of ``root``, and let ``fill`` write to it, with an empty folder to work in."""
     from imseek.data import durable_files
-    from imseek.data.staging import workshop
+    from imseek.data.staging import staging_folder
     from imseek.indexer.sources import remote
 
     if not isinstance(archive, str | os.PathLike):
-        with workshop(Path(tempfile.gettempdir()), "backup") as work:
+        with staging_folder(Path(tempfile.gettempdir()), "backup") as work:
             fill(work, archive)
         return
     if is_url(url := os.fsencode(archive)):
-        remote.check(url, writing=True)
-        with explained(shown := display_path(url)):
+        remote.check_url(url, writing=True)
+        with translate_os_errors(shown := display_path(url)):
             if not replace and remote.is_there(url):
-                raise UsageError(f"{shown} is there already", hint=_FORCE)
-            with workshop(Path(tempfile.gettempdir()), "backup") as work, remote.new_binary(url) as file:
+                raise UsageError(f"{shown} is there already", hint=_REPLACE_HINT)
+            with (
+                staging_folder(Path(tempfile.gettempdir()), "backup") as work,
+                remote.create_binary(url) as file,
+            ):
                 fill(work, file)
         return
     path = Path(archive).expanduser().absolute()
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise UsageError(f"{path} lies in the collection itself", hint="choose another place")
-    with explained(path):
+    with translate_os_errors(path):
         _check_new(path, replace)
     if path.exists() and not path.is_file():  # A tape or a pipe.
-        beside = workshop(Path(tempfile.gettempdir()), "backup")
-        with beside as work, explained(path), path.open("wb") as device:
+        beside = staging_folder(Path(tempfile.gettempdir()), "backup")
+        with beside as work, translate_os_errors(path), path.open("wb") as device:
             fill(work, device)
         return
-    with workshop(path.parent, f"backup-{path.name}") as work:
+    with staging_folder(path.parent, f"backup-{path.name}") as work:
         made = work / "archive"
         durable_files.stage_unhashed(made, lambda file: fill(work, file))
         _check_new(path, replace)
@@ -182,15 +185,15 @@ def _check_new(path: Path, replace: bool) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="name a file")
     if path.is_file() and not replace:
-        raise UsageError(f"{path} is there already", hint=_FORCE)
+        raise UsageError(f"{path} is there already", hint=_REPLACE_HINT)
     if not path.parent.is_dir():
         raise UsageError(f"no folder {path.parent}")
 
 
 @contextmanager
-def _tape(archive: Archive) -> Iterator[tuple[Tape, _Counted]]:
+def _open_archive(archive: Archive) -> Iterator[tuple[ArchiveReader, _CountingFile]]:
     """Open an archive and read its manifest; also yields the file, which counts its bytes."""
-    from imseek.data.archive.tar_stream import Tape
+    from imseek.data.archive.tar_stream import ArchiveReader
     from imseek.indexer.sources import remote
 
     with ExitStack() as stack:
@@ -209,11 +212,11 @@ def _tape(archive: Archive) -> Iterator[tuple[Tape, _Counted]]:
             except OSError as error:
                 raise system_error(error, name) from error
             file = stack.enter_context(opened)
-        counted = _Counted(file, name)
-        yield Tape(counted, name), counted
+        counted = _CountingFile(file, name)
+        yield ArchiveReader(counted, name), counted
 
 
-def _telling(
+def _progress_reporter(
     phase: str, progress: ProgressCallback | None, stop: threading.Event | None
 ) -> Callable[[Manifest, int], None]:
     """Return a callback that reports progress in images, in proportion to bytes. It raises InterruptedError to stop."""
@@ -226,7 +229,7 @@ def _telling(
         if total < 0:
             total = manifest.total
         now = time.monotonic()
-        if progress is None or (done < total and now - told < OFTEN):
+        if progress is None or (done < total and now - told < MIN_INTERVAL):
             return
         told = now
         images = manifest.images * done // max(1, total)
@@ -249,7 +252,7 @@ def _info(manifest: Manifest) -> BackupInfo:
     )
 
 
-class _Counted:
+class _CountingFile:
     """A binary file that counts the bytes read and written."""
 
     def __init__(self, file: Any, name: str = "") -> None:
@@ -260,7 +263,7 @@ class _Counted:
         self.size += len(data)
 
     def read(self, size: int) -> bytes:
-        with explained(self._name):
+        with translate_os_errors(self._name):
             data: bytes = self._file.read(size)
         self.size += len(data)
         return data

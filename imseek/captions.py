@@ -21,27 +21,27 @@ import numpy as np
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.explore.captions import pair_filters
-from imseek.explore.captions.caption_pairs import Given, own_blocks, said_of
+from imseek.explore.captions.caption_pairs import CaptionSource, iter_own_captions, load_captions
 from imseek.explore.captions.pair_filters import Pair as Pair
 from imseek.explore.captions.scores import PREFIX as PREFIX
 from imseek.explore.captions.scores import (
     Block,
     clip_score,
-    fresh,
-    in_order,
-    joined,
-    nearest,
+    find_spaces,
+    iter_caption_blocks,
+    merge_scores,
+    nearest_references,
+    progress_reporter,
     ref_clip_score,
-    spaces,
-    stored,
-    telling,
+    score_new_captions,
+    score_stored_captions,
 )
-from imseek.explore.evaluation.encode_texts import speaker
+from imseek.explore.evaluation.encode_texts import load_text_encoder
 from imseek.explore.score_columns import save_scores
-from imseek.explore.snapshot_session import allowed, reading
+from imseek.explore.snapshot_session import filter_ids, run_with_reader
 from imseek.explore.space_vectors import Vectors
 from imseek.types import AnyCollection, Float32, Place, ProgressCallback, path_of
-from imseek.types.evaluate import LeftOut
+from imseek.types.evaluate import UnusedCaptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ def agreement(collection: AnyCollection) -> Iterator[Agreement]:
     and, while iterating, StaleGenerationError if a purge has removed files meanwhile.
     """
     reader = Reader(path_of(collection))
-    both = spaces(reader.current)
-    return (row for block in stored(reader, *both) for row in _placed(reader, block))
+    both = find_spaces(reader.current)
+    return (row for block in score_stored_captions(reader, *both) for row in _agreements_of(reader, block))
 
 
 def summary(collection: AnyCollection, *, limit: int = 10) -> AgreementSummary:
@@ -87,7 +87,7 @@ def summary(collection: AnyCollection, *, limit: int = 10) -> AgreementSummary:
 
     Needs four bytes of memory per caption. Raises QueryError as :func:`agreement`.
     """
-    return reading(collection, lambda reader: _summary(reader, limit))
+    return run_with_reader(collection, lambda reader: _summary(reader, limit))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +106,7 @@ class CaptionScores:
     images: int
     ids: Ids
     scores: Float32
-    left_out: LeftOut
+    left_out: UnusedCaptions
     interrupted: bool = False
     #: The n scored captions if the caller gave them; None if they are stored in the collection.
     texts: tuple[str, ...] | None = None
@@ -145,13 +145,15 @@ def cosines(
 
     Uses stored caption vectors, or embeds the captions for this call. Raises as :func:`clip_scores`.
     """
-    return _scored(collection, "cosine", _Asked("", None, None, where), progress, stop, notify)
+    return _score_collection(
+        collection, "cosine", _ScoreRequest("", None, None, where), progress, stop, notify
+    )
 
 
 def clip_scores(
     collection: AnyCollection,
     *,
-    captions: Given | None = None,
+    captions: CaptionSource | None = None,
     prefix: str = PREFIX,
     where: str | None = None,
     progress: ProgressCallback | None = None,
@@ -168,14 +170,16 @@ def clip_scores(
     table, an encoder without a text tower), QueryError (``where``, no captions), EncoderMismatchError, whatever loading
     an encoder raises, CollectionNotFoundError, CorruptCollectionError.
     """
-    return _scored(collection, "clipscore", _Asked(prefix, captions, None, where), progress, stop, notify)
+    return _score_collection(
+        collection, "clipscore", _ScoreRequest(prefix, captions, None, where), progress, stop, notify
+    )
 
 
 def ref_clip_scores(
     collection: AnyCollection,
-    references: Given,
+    references: CaptionSource,
     *,
-    captions: Given | None = None,
+    captions: CaptionSource | None = None,
     prefix: str = PREFIX,
     where: str | None = None,
     progress: ProgressCallback | None = None,
@@ -187,8 +191,8 @@ def ref_clip_scores(
     ``references`` is a table, or captions by image id. Images without a reference get no score. Raises as
     :func:`clip_scores`.
     """
-    asked = _Asked(prefix, captions, references, where)
-    return _scored(collection, "refclipscore", asked, progress, stop, notify)
+    asked = _ScoreRequest(prefix, captions, references, where)
+    return _score_collection(collection, "refclipscore", asked, progress, stop, notify)
 
 
 def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -> tuple[Agreement, ...]:
@@ -202,9 +206,9 @@ def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -
         else:
             said = reader.captions(np.unique(ids).tolist())
             texts = [said.get(image_id, "") for image_id in ids.tolist()]
-        return tuple(_placed(reader, Block(ids, found.scores[order], texts)))
+        return tuple(_agreements_of(reader, Block(ids, found.scores[order], texts)))
 
-    return reading(collection, look)
+    return run_with_reader(collection, look)
 
 
 def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic: bool = False) -> Kept:
@@ -220,7 +224,9 @@ def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic
     passed = np.ones(len(ids), np.bool_)
     if basic:
         said = None if found.texts is None else [found.texts[n] for n in np.flatnonzero(mask).tolist()]
-        passed = reading(collection, lambda reader: pair_filters.basic(reader, ids, said))
+        passed = run_with_reader(
+            collection, lambda reader: pair_filters.passes_basic_filter(reader, ids, said)
+        )
     return Kept(ids[passed], scores[passed], len(found.ids), share, len(ids), float(scores.min()), basic)
 
 
@@ -229,7 +235,7 @@ def pairs(collection: AnyCollection, kept: Kept) -> Iterator[Pair]:
 
     Raises CollectionNotFoundError, CorruptCollectionError and, while iterating, StaleGenerationError.
     """
-    return pair_filters.pairs(Reader(path_of(collection)), kept.ids, kept.scores)
+    return pair_filters.iter_pairs(Reader(path_of(collection)), kept.ids, kept.scores)
 
 
 def save(collection: AnyCollection, found: CaptionScores, name: str) -> int:
@@ -242,33 +248,35 @@ def save(collection: AnyCollection, found: CaptionScores, name: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _ScoreRequest:
     prefix: str
-    captions: Given | None
-    references: Given | None
+    captions: CaptionSource | None
+    references: CaptionSource | None
     where: str | None
 
 
-def _scored(
+def _score_collection(
     collection: AnyCollection,
     measure: str,
-    asked: _Asked,
+    asked: _ScoreRequest,
     progress: ProgressCallback | None,
     stop: threading.Event | None,
     notify: Callable[[str], None] | None,
 ) -> CaptionScores:
-    return reading(collection, lambda reader: _scores(reader, measure, asked, progress, stop, notify))
+    return run_with_reader(
+        collection, lambda reader: _score_snapshot(reader, measure, asked, progress, stop, notify)
+    )
 
 
-def _scores(
+def _score_snapshot(
     reader: Reader,
     measure: str,
-    asked: _Asked,
+    asked: _ScoreRequest,
     progress: ProgressCallback | None,
     stop: threading.Event | None,
     notify: Callable[[str], None] | None,
 ) -> CaptionScores:
-    within = allowed(reader, asked.where)
+    within = filter_ids(reader, asked.where)
     embedded = reader.current.caption_space
     space = reader.current.space
     if embedded is not None:
@@ -277,31 +285,35 @@ def _scores(
     pictures = Vectors(reader, space, within)
     as_stored = not asked.prefix.strip() and asked.captions is None and asked.references is None
     parts: list[tuple[Ids, Float32]] = []
-    left_out = LeftOut()
+    left_out = UnusedCaptions()
     given: list[str] | None = None if asked.captions is None else []
     if as_stored and embedded is not None and embedded.fingerprint == space.fingerprint:
-        parts = [(block.ids, block.scores) for block in stored(reader, space, embedded, within)]
+        parts = [
+            (block.ids, block.scores) for block in score_stored_captions(reader, space, embedded, within)
+        ]
     else:
-        encoder = speaker(reader.root, space, notify)
-        said: Iterator[tuple[Ids, Sequence[str]]] = own_blocks(reader, space, within)
+        encoder = load_text_encoder(reader.root, space, notify)
+        said: Iterator[tuple[Ids, Sequence[str]]] = iter_own_captions(reader, space, within)
         total = None
         if asked.captions is not None:
-            some = said_of(reader, asked.captions, None, pictures.ids)
-            said, total, left_out = in_order(some), len(some.texts), some.left_out
+            some = load_captions(reader, asked.captions, None, pictures.ids)
+            said, total, left_out = iter_caption_blocks(some), len(some.texts), some.left_out
         references = None
         if asked.references is not None:
-            references = said_of(reader, asked.references, None, pictures.ids)
-        for block, rows in fresh(pictures, said, encoder, asked.prefix, telling(progress, total), stop):
+            references = load_captions(reader, asked.references, None, pictures.ids)
+        for block, rows in score_new_captions(
+            pictures, said, encoder, asked.prefix, progress_reporter(progress, total), stop
+        ):
             if references is None:
                 has, found = np.ones(len(block.ids), np.bool_), block.scores
             else:
-                has, near = nearest(block, rows, references, encoder, asked.prefix)
+                has, near = nearest_references(block, rows, references, encoder, asked.prefix)
                 found = ref_clip_score(clip_score(block.scores[has]), near)
             parts.append((block.ids[has], found))
             if given is not None:  # ordered by ascending id, as the scores are
                 given += [text for text, one in zip(block.captions, has.tolist(), strict=True) if one]
             left_out = replace(left_out, unreferenced=left_out.unreferenced + int(np.count_nonzero(~has)))
-    ids, scores = joined(parts)
+    ids, scores = merge_scores(parts)
     if measure == "clipscore":
         scores = clip_score(scores)
     interrupted = stop is not None and stop.is_set()
@@ -320,10 +332,10 @@ def _scores(
 
 
 def _summary(reader: Reader, limit: int) -> AgreementSummary:
-    pictures, captions = spaces(reader.current)
+    pictures, captions = find_spaces(reader.current)
     parts: list[Float32] = []
     worst: list[tuple[float, int, str]] = []
-    for block in stored(reader, pictures, captions):
+    for block in score_stored_captions(reader, pictures, captions):
         parts.append(block.scores)
         rows = zip(block.scores.tolist(), block.ids.tolist(), block.captions, strict=True)
         worst = heapq.nsmallest(limit, itertools.chain(worst, rows))
@@ -337,13 +349,13 @@ def _summary(reader: Reader, limit: int) -> AgreementSummary:
         images=reader.current.images,
         captions=len(scores),
         median=float(np.median(scores)) if len(scores) else None,
-        worst=tuple(_placed(reader, chosen)),
+        worst=tuple(_agreements_of(reader, chosen)),
         encoder=captions.encoder,
         generation=reader.generation,
     )
 
 
-def _placed(reader: Reader, block: Block) -> Iterator[Agreement]:
+def _agreements_of(reader: Reader, block: Block) -> Iterator[Agreement]:
     ids = block.ids.tolist()
     places = reader.places(ids)
     for image_id, score, caption in zip(ids, block.scores.tolist(), block.captions, strict=True):

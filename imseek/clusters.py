@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import get_args
 
 from imseek.data import models
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.errors import UsageError
 from imseek.explore import outliers as looking
 from imseek.explore import sampling
 from imseek.explore.clusters import cluster_store, pipeline
-from imseek.explore.clusters.pipeline import Wanted
-from imseek.explore.clusters.vocabulary import IMAGENET, words_of
-from imseek.explore.snapshot_session import reading
+from imseek.explore.clusters.pipeline import ClusterRequest
+from imseek.explore.clusters.vocabulary import IMAGENET, read_vocabulary
+from imseek.explore.snapshot_session import run_with_reader
 from imseek.types import (
     AnyCollection,
     AssignReport,
@@ -71,8 +71,10 @@ def find(
         raise UsageError("groups by density come in a number of their own", hint="leave out -k")
     if smallest is not None and not density:
         raise UsageError("only groups by density have a smallest size", hint="add --density")
-    wanted = Wanted(k, density, smallest, where, words_of(names), save, replace, seed)
-    return reading(collection, partial(pipeline.find, wanted=wanted, telling=Telling(progress, stop)))
+    wanted = ClusterRequest(k, density, smallest, where, read_vocabulary(names), save, replace, seed)
+    return run_with_reader(
+        collection, partial(pipeline.find, wanted=wanted, telling=ProgressReporter(progress, stop))
+    )
 
 
 def again(
@@ -87,7 +89,9 @@ def again(
     Nothing is refitted, and no other image changes its cluster. Raises UsageError if there are no clusters of that name
     or they were found with another encoder; InterruptedError, LockedError, ReadOnlyError, StorageError.
     """
-    return reading(collection, partial(pipeline.again, name=name, telling=Telling(progress, stop)))
+    return run_with_reader(
+        collection, partial(pipeline.assign_new_images, name=name, telling=ProgressReporter(progress, stop))
+    )
 
 
 def stored(collection: AnyCollection) -> tuple[str, ...]:
@@ -110,9 +114,11 @@ def word_for(
     ``note`` then gives the reason. Raises UsageError, QueryError, InterruptedError.
     """
     chosen = tuple(images)
-    return reading(
+    return run_with_reader(
         collection,
-        lambda reader: pipeline.word_for(reader, chosen, words_of(names), where, Telling(progress, stop)),
+        lambda reader: pipeline.word_for(
+            reader, chosen, read_vocabulary(names), where, ProgressReporter(progress, stop)
+        ),
     )
 
 
@@ -144,12 +150,14 @@ def outliers(
         raise UsageError(
             f"{method!r} is no way to find outliers", hint=f"one of {', '.join(get_args(OutlierMethod))}"
         )
-    if not 1 <= neighbours <= looking.MOST_NEIGHBOURS:
-        raise UsageError(f"{neighbours} neighbours", hint=f"from 1 to {looking.MOST_NEIGHBOURS}")
+    if not 1 <= neighbours <= looking.MAX_NEIGHBOURS:
+        raise UsageError(f"{neighbours} neighbours", hint=f"from 1 to {looking.MAX_NEIGHBOURS}")
     if limit < 0:
         raise UsageError(f"so many images cannot be shown: {limit}")
-    asked = looking.Asked(method, limit, neighbours, where, save, replace, seed)
-    return reading(collection, partial(looking.find, asked=asked, telling=Telling(progress, stop)))
+    asked = looking.OutlierRequest(method, limit, neighbours, where, save, replace, seed)
+    return run_with_reader(
+        collection, partial(looking.find_outliers, asked=asked, telling=ProgressReporter(progress, stop))
+    )
 
 
 def sample(
@@ -175,7 +183,9 @@ def sample(
         raise UsageError(
             f"{method!r} is no way to choose a sample", hint=f"one of {', '.join(get_args(SampleMethod))}"
         )
-    if not 1 <= count <= sampling.MOST:
-        raise UsageError(f"a sample of {count:,} images", hint=f"from 1 to {sampling.MOST}")
-    asked = sampling.Asked(count, method, where, seed)
-    return reading(collection, partial(sampling.find, asked=asked, telling=Telling(progress, stop)))
+    if not 1 <= count <= sampling.MAX_SAMPLE:
+        raise UsageError(f"a sample of {count:,} images", hint=f"from 1 to {sampling.MAX_SAMPLE}")
+    asked = sampling.SampleRequest(count, method, where, seed)
+    return run_with_reader(
+        collection, partial(sampling.choose_sample, asked=asked, telling=ProgressReporter(progress, stop))
+    )

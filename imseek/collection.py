@@ -18,14 +18,14 @@ from imseek.data.milvus.address import is_address
 from imseek.data.places import is_url
 from imseek.data.summary import summarise
 from imseek.encoders import registry, space_compatibility
-from imseek.encoders.checks import check_knows_words
+from imseek.encoders.checks import check_encodes_text
 from imseek.encoders.runtime import Runtime
 from imseek.errors import UsageError
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.engine import Engine
 from imseek.search.query import By, Question, as_query
-from imseek.search.result_pages import Wanted
-from imseek.showing.pictures import Folders
+from imseek.search.result_pages import HitOptions
+from imseek.showing.pictures import FolderPictures
 from imseek.types import (
     CollectionInfo,
     Image,
@@ -82,7 +82,8 @@ def create(
         resolution = registry.resolve(reference)
         if resolution.reference in chosen:
             raise UsageError(
-                f"two spaces with the encoder {resolution.reference}", hint=space_compatibility.ANOTHER
+                f"two spaces with the encoder {resolution.reference}",
+                hint=space_compatibility.ANOTHER_ENCODER_HINT,
             )
         chosen[resolution.reference] = resolution
     loaded: dict[tuple[str, tuple[str, ...]], Encoder] = {}
@@ -92,11 +93,13 @@ def create(
         modalities = ("image",) if space_id else ("image", "text")
         made = space_compatibility.load_resolved(resolution, modalities, runtime, notify)
         encoders.append(made)
-        space_compatibility.check_joins([space_compatibility.Joined.of(encoder) for encoder in encoders])
+        space_compatibility.check_compatible(
+            [space_compatibility.SpaceEncoder.of(encoder) for encoder in encoders]
+        )
         loaded[made.fingerprint(), modalities] = made
         spaces.append(space_compatibility.space_of(made, resolution.note))
     if captions:
-        check_knows_words(encoders[0])
+        check_encodes_text(encoders[0])
         spaces.append({**spaces[0], "modality": "text"})
     root = Path(path).expanduser().absolute()
     create_files(root, spaces, relative_places=here, catalog=catalog)
@@ -106,11 +109,11 @@ def create(
 @contextmanager
 def temporary_collection() -> Iterator[Collection]:
     """Yield an empty collection that is deleted on exit, for work that needs no encoder."""
-    from imseek.data.trust import trusted_meanwhile
+    from imseek.data.trust import trust_temporarily
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "collection"
-        with trusted_meanwhile(path), create(path, encoder="fake") as collection:
+        with trust_temporarily(path), create(path, encoder="fake") as collection:
             yield collection
 
 
@@ -169,7 +172,7 @@ class Collection:
         #: Reads pictures, with their formats and digests.
         self.originals = CurrentOriginals(self._engine)
         #: Reads pictures for results that display themselves and for `imseek.show`.
-        self.pictures = Folders({self.uuid: path})
+        self.pictures = FolderPictures({self.uuid: path})
 
     def __enter__(self) -> Collection:
         return self
@@ -211,7 +214,7 @@ class Collection:
         Raises QueryError, MediaError (unreadable picture bytes), ImageNotFoundError, EncoderMismatchError,
         MissingExtraError, and ExpiredPageError if the page's generation is no longer searched.
         """
-        found = self._engine.search(as_query(query, limit, by), Wanted(metadata, vectors))
+        found = self._engine.search(as_query(query, limit, by), HitOptions(metadata, vectors))
         return replace(found, pictures=self.pictures)
 
     def search_many(
@@ -229,7 +232,7 @@ class Collection:
         index. Arguments and errors are those of :meth:`search`; the first query that fails raises.
         """
         asked = [as_query(query, limit, by) for query in queries]
-        found = self._engine.search_many(asked, Wanted(metadata, vectors))
+        found = self._engine.search_many(asked, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:
@@ -304,35 +307,37 @@ class Collection:
         if the disk is full or fails; commits made before remain.
         """
         from imseek.data import snapshots
-        from imseek.data.run_progress import telling
-        from imseek.indexer.dry_run import READ_TO_KNOW, plan
-        from imseek.indexer.pipeline import Options, index
-        from imseek.indexer.scan import Settings
-        from imseek.indexer.source_selection import targets
+        from imseek.data.run_progress import progress_reporter
+        from imseek.indexer.dry_run import DRY_RUN_NOTE, plan
+        from imseek.indexer.pipeline import IndexOptions, index
+        from imseek.indexer.scan import ScanSettings
+        from imseek.indexer.source_selection import select_targets
         from imseek.media.decode import Limits
 
         if isinstance(skip_known, str | bytes | os.PathLike):
             raise UsageError(f"skip_known is a list of folders, not {skip_known!r}")
         others = () if isinstance(skip_known, bool) else skip_known
-        known = [Path(os.fsdecode(_absolute(path))) for path in others] + [self.path] * (skip_known is True)
-        settings = Settings(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
+        known = [Path(os.fsdecode(_absolute_path(path))) for path in others] + [self.path] * (
+            skip_known is True
+        )
+        settings = ScanSettings(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
         with self._writer("index") as writer:
-            wanted = targets(
+            wanted = select_targets(
                 writer,
-                [_absolute(path) for path in paths],
-                [_absolute(name) for name in names],
+                [_absolute_path(path) for path in paths],
+                [_absolute_path(name) for name in names],
                 source,
                 follow_symlinks=follow_symlinks,
             )
             if dry_run:
                 encoder = self._engine.reader.current.space.encoder
                 planned = plan(writer, wanted, settings, encoder, stop)
-                return replace(planned, notes=(*planned.notes, READ_TO_KNOW)) if known else planned
+                return replace(planned, notes=(*planned.notes, DRY_RUN_NOTE)) if known else planned
             encoders = self._engine.image_encoders()
             captions = self._engine.caption_encoders()
             limits = Limits(untrusted=untrusted)
-            options = Options(settings, limit, known, executor, self._runtime, limits)
-            with telling(writer, progress, stop) as tell:
+            options = IndexOptions(settings, limit, known, executor, self._runtime, limits)
+            with progress_reporter(writer, progress, stop) as tell:
                 report = index(writer, encoders, wanted, options, captions=captions, progress=tell, stop=stop)
                 if report.interrupted:
                     return report
@@ -357,14 +362,14 @@ class Collection:
         from imseek.data import sources
 
         with self._writer("source relocate") as writer:
-            return sources.relocate(writer, source_id, _absolute(path))
+            return sources.relocate(writer, source_id, _absolute_path(path))
 
     def _writer(self, kind: str) -> Writer:
         from imseek.data.writer import Writer
 
         return Writer(self.path, kind)
 
-    def _borrow(self, other: Collection) -> None:
+    def _borrow_encoders(self, other: Collection) -> None:
         """Share the encoders that another collection has loaded."""
         with other._lock:
             theirs = dict(other._encoders)
@@ -388,7 +393,7 @@ class Collection:
             return encoder
 
 
-def _absolute(path: AnyPath) -> bytes:
+def _absolute_path(path: AnyPath) -> bytes:
     """Return a path as sources record it: absolute, or unchanged if it is a URL."""
     raw = os.fsencode(path)
     return raw if is_url(raw) else os.path.abspath(os.path.expanduser(raw))

@@ -17,23 +17,23 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from imseek.curate.related_pairs import Related, related
+from imseek.curate.related_pairs import RelatedPairs, find_related
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
 from imseek.duplicates import find as find_duplicates
 from imseek.errors import StaleGenerationError, UsageError
-from imseek.explore.open_generation import Opened
+from imseek.explore.open_generation import OpenGeneration
 from imseek.explore.score_columns import check_name
-from imseek.explore.snapshot_session import allowed as allowed_of
-from imseek.explore.snapshot_session import reading
+from imseek.explore.snapshot_session import filter_ids as allowed_of
+from imseek.explore.snapshot_session import run_with_reader
 from imseek.explore.space_vectors import Vectors
 from imseek.explore.statistics import balance as spreading
 from imseek.explore.statistics import comparison
 from imseek.explore.statistics import quality as rating
-from imseek.explore.statistics.class_leakage import across, within
-from imseek.explore.statistics.coverage import EXPECTED, MOST
-from imseek.explore.statistics.image_ratings import rated
+from imseek.explore.statistics.class_leakage import count_repeats, find_leaks
+from imseek.explore.statistics.coverage import EXPECTED_SHARE, MAX_QUERIED
+from imseek.explore.statistics.image_ratings import rated_images
 from imseek.explore.statistics.splits import parts_of
 from imseek.search.encoder_loader import load_encoder
 from imseek.types import (
@@ -41,6 +41,7 @@ from imseek.types import (
     Balance,
     ClassCount,
     CoverageReport,
+    DuplicateContents,
     LeakCount,
     LeakGroup,
     LeakImage,
@@ -49,7 +50,6 @@ from imseek.types import (
     QualityKind,
     QualityList,
     QualityReport,
-    Repeats,
     path_of,
 )
 
@@ -75,11 +75,11 @@ def quality(
     measures and count as ``unknown``: :func:`imseek.upkeep.measure` adds them. :data:`RULES` gives the criteria. Raises
     UsageError (an unknown kind), QueryError, CollectionNotFoundError, CorruptCollectionError.
     """
-    wanted = _kinds(kinds)
+    wanted = _check_kinds(kinds)
 
     def work(reader: Reader) -> QualityReport:
-        ids, measures = rating.measures(reader, allowed_of(reader, where))
-        flagged = rating.flagged(measures)
+        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
+        flagged = rating.flag_images(measures)
         lists = []
         for kind in wanted:
             at = np.flatnonzero(flagged[kind])
@@ -92,11 +92,11 @@ def quality(
                 )
                 for n in worst.tolist()
             ]
-            lists.append(QualityList(kind, rating.RULES[kind], len(at), rated(reader, shown)))
+            lists.append(QualityList(kind, rating.RULES[kind], len(at), rated_images(reader, shown)))
         unknown = int(np.isnan(measures["mean"]).sum())
         return QualityReport(len(ids), unknown, tuple(lists), reader.generation)
 
-    return reading(collection, work)
+    return run_with_reader(collection, work)
 
 
 def tag_quality(
@@ -107,16 +107,16 @@ def tag_quality(
     Existing tags stay. Raises as :func:`quality`, LockedError and ReadOnlyError.
     """
     from imseek.data import tags
-    from imseek.data.writer_wait import writing
+    from imseek.data.writer_wait import open_writer
 
-    lists = _listed(collection, _kinds(kinds), where)
+    lists = _flagged_ids(collection, _check_kinds(kinds), where)
     given = {
         (image_id, str(kind)): f"quality: {rating.RULES[kind]}"
         for kind, ids in lists.items()
         for image_id in ids
     }
     if given:
-        with writing(path_of(collection), "dataset quality --tag") as writer:
+        with open_writer(path_of(collection), "dataset quality --tag") as writer:
             tags.put(writer, given)
     return {kind: len(ids) for kind, ids in lists.items()}
 
@@ -132,19 +132,19 @@ def save_quality(
     from imseek.data.derived_results import store
     from imseek.data.models import Model
 
-    wanted = _kinds(kinds)
+    wanted = _check_kinds(kinds)
 
     def work(reader: Reader) -> dict[str, dict[int, bool]]:
         check_name(reader, name, "quality", [f"{name}_{kind}" for kind in wanted], replace=True)
-        ids, measures = rating.measures(reader, allowed_of(reader, where))
+        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
         known = ~np.isnan(measures["mean"])
-        flagged = rating.flagged(measures)
+        flagged = rating.flag_images(measures)
         return {
             f"{name}_{kind}": dict(zip(ids[known].tolist(), flagged[kind][known].tolist(), strict=True))
             for kind in wanted
         }
 
-    values = reading(collection, work)
+    values = run_with_reader(collection, work)
     facts = {"rules": {kind: rating.RULES[kind] for kind in wanted}, "where": where}
     store(path_of(collection), values, Model(name, "quality", facts))
     return {kind: sum(values[f"{name}_{kind}"].values()) for kind in wanted}
@@ -166,9 +166,9 @@ def balance(
     most ``looks`` pictures (:func:`imseek.duplicates.find`). Raises QueryError for an unknown column.
     """
 
-    def work(reader: Reader, repeats: Repeats | None, notes: tuple[str, ...]) -> Balance:
+    def work(reader: Reader, repeats: DuplicateContents | None, notes: tuple[str, ...]) -> Balance:
         allowed = allowed_of(reader, where)
-        found = spreading.Classes(reader, by, allowed)
+        found = spreading.ClassMembership(reader, by, allowed)
         images = reader.current.images if allowed is None else len(Vectors(reader, None, allowed))
         sizes = found.sizes()
         repeated: Mapping[str, int] | None = None
@@ -178,7 +178,7 @@ def balance(
             classes: dict[int, list[str]] = {}
             for n in mine.tolist():
                 classes.setdefault(int(found.ids[n]), []).append(found.names[found.number[n]])
-            repeated = within(repeats, classes)
+            repeated = count_repeats(repeats, classes)
         order = sorted(range(len(sizes)), key=lambda n: (-sizes[n], found.names[n]))
         return Balance(
             by=by,
@@ -193,18 +193,18 @@ def balance(
                 )
                 for n in order
             ),
-            effective=spreading.effective(sizes.tolist()),
-            ratio=spreading.ratio(sizes.tolist()),
+            effective=spreading.effective_class_count(sizes.tolist()),
+            ratio=spreading.imbalance_ratio(sizes.tolist()),
             generation=reader.generation,
             notes=notes,
         )
 
     if not duplicates:
-        return reading(collection, lambda reader: work(reader, None, ()))
-    with Opened(path_of(collection)) as opened:
+        return run_with_reader(collection, lambda reader: work(reader, None, ()))
+    with OpenGeneration(path_of(collection)) as opened:
 
         def both(reader: Reader) -> Balance:
-            found = _related(opened, reader, where, looks, progress, stop)
+            found = _find_related(opened, reader, where, looks, progress, stop)
             left = ("interrupted: there may be more duplicates",) if found.interrupted else ()
             return work(reader, found.repeats(), found.notes + left)
 
@@ -226,7 +226,7 @@ def leakage(
     :func:`leakage_against`. At most ``looks`` pairs of pictures are compared; hash and vector decide the rest. Raises
     UsageError unless there are two parts, QueryError.
     """
-    with Opened(path_of(collection)) as opened:
+    with OpenGeneration(path_of(collection)) as opened:
 
         def work(reader: Reader) -> LeakReport:
             allowed = allowed_of(reader, where)
@@ -240,8 +240,8 @@ def leakage(
                     + (f" only ({next(iter(sizes))})" if sizes else ""),
                     hint="a leak takes two: a column such as folder, or folders that hold images (--folders A,B)",
                 )
-            found = _related(opened, reader, where, looks, progress, stop)
-            leaks = across(found.repeats(), class_of)
+            found = _find_related(opened, reader, where, looks, progress, stop)
+            leaks = find_leaks(found.repeats(), class_of)
             places = reader.places([i for _, ids in leaks.groups for i in ids])
             return LeakReport(
                 splits=dict(sorted(sizes.items())),
@@ -305,8 +305,8 @@ def coverage(
     where: str | None = None,
     groups: int = LIMIT,
     examples: int = 6,
-    expected: float = EXPECTED,
-    most: int = MOST,
+    expected: float = EXPECTED_SHARE,
+    most: int = MAX_QUERIED,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> CoverageReport:
@@ -320,10 +320,10 @@ def coverage(
     if not 0 < expected < 1:
         raise UsageError(f"the expected share lies between 0 and 1, not at {expected:g}")
     stop = stop or threading.Event()
-    with Opened(path_of(a)) as first, Opened(path_of(b)) as second:
+    with OpenGeneration(path_of(a)) as first, OpenGeneration(path_of(b)) as second:
         while True:
             try:
-                return comparison.compared(
+                return comparison.compare_coverage(
                     first, second, where, groups, examples, expected, most, progress, stop
                 )
             except StaleGenerationError:
@@ -331,33 +331,33 @@ def coverage(
                     raise
 
 
-def _kinds(kinds: Iterable[QualityKind]) -> tuple[QualityKind, ...]:
+def _check_kinds(kinds: Iterable[QualityKind]) -> tuple[QualityKind, ...]:
     wanted = tuple(dict.fromkeys(kinds))
     if unknown := [kind for kind in wanted if kind not in KINDS]:
         raise UsageError(f"{unknown[0]!r} is no kind of quality", hint=f"one of {', '.join(KINDS)}")
     return wanted
 
 
-def _listed(
+def _flagged_ids(
     collection: AnyCollection, kinds: Sequence[QualityKind], where: str | None
 ) -> dict[QualityKind, list[int]]:
     def work(reader: Reader) -> dict[QualityKind, list[int]]:
-        ids, measures = rating.measures(reader, allowed_of(reader, where))
-        flagged = rating.flagged(measures)
+        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
+        flagged = rating.flag_images(measures)
         return {kind: ids[flagged[kind]].tolist() for kind in kinds}
 
-    return reading(collection, work)
+    return run_with_reader(collection, work)
 
 
-def _related(
-    opened: Opened,
+def _find_related(
+    opened: OpenGeneration,
     reader: Reader,
     where: str | None,
     looks: int,
     progress: ProgressCallback | None,
     stop: threading.Event | None,
-) -> Related:
-    return related(
+) -> RelatedPairs:
+    return find_related(
         reader,
         opened.index,
         lambda space: load_encoder(opened.root, space, ("image",)),

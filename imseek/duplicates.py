@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from imseek.curate import overlap_groups, pipeline
 from imseek.curate.actions import plan_file, plans
-from imseek.curate.candidates.candidate_limit import LOOKS
+from imseek.curate.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.curate.grouping.keepers import RULES, AnyPath, Folders
-from imseek.curate.pipeline import Wanted
+from imseek.curate.pipeline import DuplicatesRequest
 from imseek.data import judgements as stored
 from imseek.data.content_lookup import HashLookup
 from imseek.data.durable_files import digest_of_file
 from imseek.data.vectors import IdSet
 from imseek.errors import StaleGenerationError, UsageError
-from imseek.explore.snapshot_session import reading
+from imseek.explore.snapshot_session import run_with_reader
 from imseek.input_file import open_input
 from imseek.search.encoder_loader import load_encoder
-from imseek.search.generations import Editions
+from imseek.search.generations import GenerationCache
 from imseek.search.where import Filters
 from imseek.types import (
     Action,
@@ -69,7 +69,7 @@ def find(
     protect: Sequence[AnyPath] = (),
     against: AnyCollection | None = None,
     where: str | None = None,
-    looks: int = LOOKS,
+    looks: int = DEFAULT_LOOKS,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
@@ -106,9 +106,9 @@ def find(
         return load_encoder(root, space, ("image",))
 
     with ExitStack() as stack:
-        editions = Editions(root, "faiss")
+        editions = GenerationCache(root, "faiss")
         stack.callback(editions.close)
-        others = None if theirs is None else Editions(theirs, "faiss")
+        others = None if theirs is None else GenerationCache(theirs, "faiss")
         if others is not None:
             stack.callback(others.close)
         while True:
@@ -118,7 +118,7 @@ def find(
                 raise UsageError("a collection cannot be compared with itself", hint="leave out --against")
             try:
                 allowed = None if where is None else IdSet(Filters().ids(reader, where))
-                asked = Wanted(
+                asked = DuplicatesRequest(
                     wanted, keep, Folders.of(prefer), Folders.of(protect), allowed, where or "", looks
                 )
                 index = partial(editions.index, edition)
@@ -143,25 +143,25 @@ def judge(
     earlier one on the same pair. Returns the judgements now in force, by content. Raises UsageError (fewer than two
     contents, no such file), ImageNotFoundError, LockedError.
     """
-    from imseek.data.writer_wait import writing
+    from imseek.data.writer_wait import open_writer
 
     root = path_of(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
-    made = [stored.said(a, b, verdict, PERSON) for a, b in pairs]
-    with writing(root, "judge") as writer:
+    made = [stored.make_judgement(a, b, verdict, PERSON) for a, b in pairs]
+    with open_writer(root, "judge") as writer:
         stored.record(writer, made)
-    return _judged(root, pairs)
+    return _judgements_of(root, pairs)
 
 
 def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[Judgement, ...]:
     """Withdraw and return the judgements on each pair of these pictures. Raises as :func:`judge`."""
-    from imseek.data.writer_wait import writing
+    from imseek.data.writer_wait import open_writer
 
     root = path_of(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
-    before = _judged(root, pairs)
+    before = _judgements_of(root, pairs)
     if before:
-        with writing(root, "judge --forget") as writer:
+        with open_writer(root, "judge --forget") as writer:
             stored.withdraw(writer, pairs)
     return before
 
@@ -175,20 +175,20 @@ def rejudge(
     more. Raises UsageError (an invalid hash, the same content twice), LockedError, ReadOnlyError.
     """
     from imseek.data import judgement_file
-    from imseek.data.writer_wait import writing
+    from imseek.data.writer_wait import open_writer
 
     root = path_of(collection)
     # A dummy verdict validates the pair and puts its lower hash first.
     asked = {
         (one.a, one.b): None if verdict is None else one
         for (a, b), verdict in wanted.items()
-        for one in (stored.said(a, b, verdict or "same", PERSON),)
+        for one in (stored.make_judgement(a, b, verdict or "same", PERSON),)
     }
     if not asked:
         return {}
-    with writing(root, "judge") as writer:
+    with open_writer(root, "judge") as writer:
         said = {(one.a, one.b): one.verdict for one in stored.read(root)}
-        judgement_file.change(writer, asked)
+        judgement_file.update_judgements(writer, asked)
     return {pair: said.get(pair) for pair in asked}
 
 
@@ -198,7 +198,7 @@ def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:
     return tuple(sorted(found, key=lambda one: one.decided_at, reverse=True))
 
 
-def _judged(root: Path, pairs: Iterable[tuple[str, str]]) -> tuple[Judgement, ...]:
+def _judgements_of(root: Path, pairs: Iterable[tuple[str, str]]) -> tuple[Judgement, ...]:
     wanted = set(pairs)
     return tuple(one for one in stored.read(root) if (one.a, one.b) in wanted)
 
@@ -233,7 +233,7 @@ def plan(
         )
     # A picture and its crop are both kept: neither replaces the other.
     report = replace(report, groups=tuple(group for group in report.groups if group.kind != "inside"))
-    return plans.make(report, action, root=path_of(collection), to=to, tag=tag, protect=protect)
+    return plans.make_plan(report, action, root=path_of(collection), to=to, tag=tag, protect=protect)
 
 
 def load_plan(path: str | os.PathLike[str]) -> plans.Plan:
@@ -297,7 +297,7 @@ def undoable(collection: AnyCollection) -> tuple[UndoInfo, ...]:
     """List the actions that can be undone, the newest first."""
     from imseek.curate.actions import journal
 
-    return journal.list_(path_of(collection))
+    return journal.list_undo_infos(path_of(collection))
 
 
 def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
@@ -305,7 +305,7 @@ def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
     if isinstance(images, str | bytes | os.PathLike):
         raise UsageError(f"images are a list, not {images!r}")
     ids = [image for image in images if isinstance(image, int)]
-    found = reading(root, lambda reader: {reader.image(one).content_hash for one in ids})
+    found = run_with_reader(root, lambda reader: {reader.image(one).content_hash for one in ids})
     for image in images:
         if isinstance(image, int):
             continue

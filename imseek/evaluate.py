@@ -22,14 +22,14 @@ from imseek.data.reader import Reader
 from imseek.errors import StaleGenerationError, UsageError
 from imseek.explore import aesthetic
 from imseek.explore.aesthetic import AestheticScores
-from imseek.explore.captions.caption_pairs import Given
+from imseek.explore.captions.caption_pairs import CaptionSource
 from imseek.explore.evaluation import ann_recall as neighbours
 from imseek.explore.evaluation import comparison
 from imseek.explore.evaluation import retrieval as retrieving
-from imseek.explore.evaluation.retrieval import Among, Wanted
+from imseek.explore.evaluation.retrieval import Among, RetrievalRequest
 from imseek.explore.score_columns import save_scores
-from imseek.explore.snapshot_session import reading
-from imseek.search.generations import Editions
+from imseek.explore.snapshot_session import run_with_reader
+from imseek.search.generations import GenerationCache
 from imseek.types import AnyCollection, ProgressCallback, path_of
 from imseek.types.evaluate import CompareReport, NeighbourReport, RetrievalReport
 
@@ -37,7 +37,7 @@ from imseek.types.evaluate import CompareReport, NeighbourReport, RetrievalRepor
 def retrieval(
     collection: AnyCollection,
     *,
-    captions: Given | None = None,
+    captions: CaptionSource | None = None,
     caption_column: str | None = None,
     space: int | str | None = None,
     where: str | None = None,
@@ -61,8 +61,10 @@ def retrieval(
     """
     if among not in get_args(Among):
         raise UsageError(f"{among!r} is nothing to rank among", hint=f"one of {', '.join(get_args(Among))}")
-    wanted = Wanted(captions, caption_column, space, where, among, ks)
-    return reading(collection, lambda reader: retrieving.evaluate(reader, wanted, progress, stop, notify))
+    wanted = RetrievalRequest(captions, caption_column, space, where, among, ks)
+    return run_with_reader(
+        collection, lambda reader: retrieving.evaluate(reader, wanted, progress, stop, notify)
+    )
 
 
 def ann(
@@ -93,8 +95,8 @@ def ann(
         given = Path(given).expanduser()
     if given_kind not in ("text", "image"):
         raise UsageError(f"{given_kind!r} is no kind of query", hint="text or image")
-    wanted = neighbours.Asking(space, queries, tuple(ks), filtered, given, given_kind)
-    editions = Editions(path_of(collection), "faiss")
+    wanted = neighbours.RecallRequest(space, queries, tuple(ks), filtered, given, given_kind)
+    editions = GenerationCache(path_of(collection), "faiss")
     try:
         while True:
             generation = editions.newest().reader.generation
@@ -112,7 +114,7 @@ def compare(
     *,
     encoders: tuple[int | str | None, int | str | None] | None = None,
     against: AnyCollection | None = None,
-    captions: Given | None = None,
+    captions: CaptionSource | None = None,
     caption_column: str | None = None,
     where: str | None = None,
     ks: Sequence[int] | None = None,
@@ -135,14 +137,16 @@ def compare(
         raise UsageError("two encoders, or another collection, are what can be compared")
     if encoders is not None and len(encoders) != 2:
         raise UsageError(f"two encoders are compared, not {len(encoders)}")
-    contest = comparison.Contest(encoders, captions, caption_column, where, ks)
+    contest = comparison.ComparisonRequest(encoders, captions, caption_column, where, ks)
 
     def work(reader: Reader, other: Reader | None) -> CompareReport:
         return comparison.compare(reader, other, contest, progress, stop, notify)
 
     if against is None:
-        return reading(collection, lambda reader: work(reader, None))
-    return reading(collection, lambda reader: reading(against, lambda other: work(reader, other)))
+        return run_with_reader(collection, lambda reader: work(reader, None))
+    return run_with_reader(
+        collection, lambda reader: run_with_reader(against, lambda other: work(reader, other))
+    )
 
 
 def aesthetic_scores(
@@ -162,7 +166,9 @@ def aesthetic_scores(
     CorruptCollectionError.
     """
     predictor = aesthetic.load(Path(weights).expanduser())
-    return reading(collection, lambda reader: aesthetic.score(reader, predictor, where, progress, stop))
+    return run_with_reader(
+        collection, lambda reader: aesthetic.score(reader, predictor, where, progress, stop)
+    )
 
 
 def save(collection: AnyCollection, found: AestheticScores, name: str) -> int:

@@ -24,14 +24,14 @@ from imseek.collection import Collection
 from imseek.collection import open as open_collection
 from imseek.data.places import is_url
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.streams import write_all
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.errors import ImageNotFoundError, UsageError
-from imseek.explore.snapshot_session import allowed, reading
+from imseek.explore.snapshot_session import filter_ids, run_with_reader
 from imseek.exports import output_target
-from imseek.exports.base import Format, Job, Written
+from imseek.exports.base import ExportJob, Format, WriteResult
 from imseek.exports.formats import FORMATS, check_options, format_of
 from imseek.exports.selection import Selection, live_ids
 from imseek.search.query import Query, Question, as_query
@@ -97,27 +97,27 @@ def write(
     folder = chosen.shape == "folder"
     if path is not None:
         output_target.check_target(path, folder=folder, force=force, collection=root)
-    hits = None if query is None else _asked(collection, as_query(query, limit), condition)
-    telling = Telling(progress, stop)
+    hits = None if query is None else _run_query(collection, as_query(query, limit), condition)
+    telling = ProgressReporter(progress, stop)
 
     def work(reader: Reader) -> ExportReport:
-        selection, notes = _selected(reader, chosen, condition, ids, hits, space)
+        selection, notes = _select_images(reader, chosen, condition, ids, hits, space)
         with ExitStack() as stack:
             files, size = 1, 0
             if path is None:
                 assert stream is not None
-                counting = _Counting(stream)
-                written = chosen.write(Job(selection, counting, None, options, telling))  # type: ignore[arg-type]
+                counting = _CountingStream(stream)
+                written = chosen.write(ExportJob(selection, counting, None, options, telling))  # type: ignore[arg-type]
                 size = counting.written
             else:
                 made, finish = stack.enter_context(
-                    output_target.placed(path, folder=folder, force=force, collection=root)
+                    output_target.stage_export(path, folder=folder, force=force, collection=root)
                 )
-                with explained(path):
-                    written = chosen.write(Job(selection, made, path, options, telling))
+                with translate_os_errors(path):
+                    written = chosen.write(ExportJob(selection, made, path, options, telling))
                 if folder:
                     output_target.write_record(made, _record(chosen, selection, written))
-                files, size = output_target.measured(made)
+                files, size = output_target.measure_size(made)
                 finish()
         return ExportReport(
             collection=reader.identity.uuid,
@@ -130,7 +130,7 @@ def write(
             linked=written.linked,
             encoder=selection.space.encoder if chosen.vectors else None,
             skipped=written.skipped,
-            notes=notes + written.notes + _found_by(reader, path if chosen.loose else None),
+            notes=notes + written.notes + _reindex_notes(reader, path if chosen.loose else None),
         )
 
     if stream is not None:  # A stream cannot be rewound for a second attempt.
@@ -139,10 +139,10 @@ def write(
             return work(reader)
         finally:
             reader.close()
-    return reading(root, work)
+    return run_with_reader(root, work)
 
 
-class _Counting:
+class _CountingStream:
     """A stream that counts the bytes written to it."""
 
     def __init__(self, out: BinaryIO) -> None:
@@ -158,18 +158,18 @@ def _condition(where: str | None, tags: Sequence[str]) -> str | None:
     if isinstance(tags, str):
         raise UsageError(f"tags is a list, not {tags!r}")
     quoted = [tag.replace("'", "''") for tag in tags]
-    return _all_of(*(f"tag('{tag}')" for tag in quoted), where)
+    return _conjunction(*(f"tag('{tag}')" for tag in quoted), where)
 
 
-def _all_of(*conditions: str | None) -> str | None:
+def _conjunction(*conditions: str | None) -> str | None:
     """Join conditions with AND. A single one stays unchanged, so that error messages quote what was typed."""
     given = [one for one in conditions if one is not None]
     return " AND ".join(f"({one})" for one in given) if len(given) > 1 else next(iter(given), None)
 
 
-def _asked(collection: AnyCollection, query: Query, condition: str | None) -> tuple[Ids, Float32]:
+def _run_query(collection: AnyCollection, query: Query, condition: str | None) -> tuple[Ids, Float32]:
     """Run a query; returns ids and scores of the hits, best first."""
-    query = replace(query, where=_all_of(query.where, condition))
+    query = replace(query, where=_conjunction(query.where, condition))
     with ExitStack() as stack:
         opened = collection if isinstance(collection, Collection) else None
         if opened is None:
@@ -178,7 +178,7 @@ def _asked(collection: AnyCollection, query: Query, condition: str | None) -> tu
     return np.array([h.image_id for h in hits], np.int64), np.array([h.score for h in hits], np.float32)
 
 
-def _selected(
+def _select_images(
     reader: Reader,
     chosen: Format,
     condition: str | None,
@@ -195,14 +195,14 @@ def _selected(
             notes.append(f"{int((~live).sum()):,} hits have left the collection meanwhile")
         selection = of(hits[0][live], hits[1][live])
     elif ids is not None:
-        wanted = _ids(ids)
+        wanted = _check_ids(ids)
         missing = wanted[~IdSet(live_ids(reader)).marks(wanted)]
         if missing.size:
             raise ImageNotFoundError(f"no image {missing[0]} in this collection")
-        meets = allowed(reader, condition)
+        meets = filter_ids(reader, condition)
         selection = of(wanted if meets is None else wanted[meets.marks(wanted)])
     else:
-        meets = allowed(reader, condition)
+        meets = filter_ids(reader, condition)
         selection = of(None if meets is None else meets.ids)
     if chosen.vectors and len(narrowed := selection.with_vectors()) < len(selection):
         without = len(selection) - len(narrowed)
@@ -211,7 +211,7 @@ def _selected(
     return selection, tuple(notes)
 
 
-def _found_by(reader: Reader, target: Path | None) -> tuple[str, ...]:
+def _reindex_notes(reader: Reader, target: Path | None) -> tuple[str, ...]:
     """Note that the next index run will find exported pictures, if ``target`` lies in an indexed folder."""
     if target is None:
         return ()
@@ -224,7 +224,7 @@ def _found_by(reader: Reader, target: Path | None) -> tuple[str, ...]:
     return ()
 
 
-def _ids(given: Sequence[int]) -> Ids:
+def _check_ids(given: Sequence[int]) -> Ids:
     """Return the unique ids in their order. Raises UsageError for a non-integer, ImageNotFoundError if out of range."""
     try:
         whole = dict.fromkeys(map(operator.index, given))
@@ -245,7 +245,7 @@ def _space(reader: Reader, number: int | None) -> SpaceInfo:
     return spaces[number]
 
 
-def _record(chosen: Format, selection: Selection, written: Written) -> dict[str, object]:
+def _record(chosen: Format, selection: Selection, written: WriteResult) -> dict[str, object]:
     space = selection.space
     made = {"encoder": space.encoder, "fingerprint": space.fingerprint, "dim": space.dim}
     return {

@@ -22,7 +22,7 @@ MAX_TEXT: Final = 1 << 30
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOCK: Final = 1 << 20
 #: Seconds to wait for a pipe's writer.
-_PATIENCE: Final = 1
+_PIPE_TIMEOUT: Final = 1
 
 
 def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:
@@ -56,7 +56,7 @@ def open_stream(path: str | os.PathLike[str]) -> BufferedReader:
         if stat.S_ISFIFO(mode):
             waiting = select.poll()
             waiting.register(file, select.POLLIN | select.POLLHUP)
-            waiting.poll(1000 * _PATIENCE)
+            waiting.poll(1000 * _PIPE_TIMEOUT)
         if not stat.S_ISREG(mode):
             os.set_blocking(file.fileno(), True)
     except BaseException:
@@ -87,7 +87,7 @@ def map_array(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     import numpy as np
 
     with open_input(path) as file:
-        shape, is_fortran, dtype = _header(file)
+        shape, is_fortran, dtype = _read_header(file)
         offset, size = file.tell(), os.fstat(file.fileno()).st_size
         if dtype.kind not in "fiu" or not all(type(side) is int and 0 <= side < 1 << 48 for side in shape):
             raise ValueError(f"no array of numbers: {dtype} of shape {shape}")
@@ -98,7 +98,7 @@ def map_array(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         return np.memmap(file, dtype, "r", offset, shape, "F" if is_fortran else "C")
 
 
-def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, Any]:
+def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, Any]:
     """Read a ``.npy`` header: shape, whether Fortran-ordered, dtype. Raises ValueError."""
     import numpy as np
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 from imseek import errors
 from imseek.data import job_logs, runs
 from imseek.data.current_file import read_identity
-from imseek.data.lock import host, process_started
+from imseek.data.lock import host, process_start_time
 from imseek.data.trust import check_trusted
 from imseek.errors import ImseekError, JobError, JobNotFoundError, LockedError, UsageError
 from imseek.library import COLLECTION_VARIABLE, PROGRESS_VARIABLE
@@ -34,9 +34,9 @@ INTERRUPTED: Final = runs.INTERRUPTED
 
 _POLL_SECONDS = 0.1
 #: Exit codes of a process that was asked to stop.
-_STOPPED: Final = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
+_STOP_EXIT_CODES: Final = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
 #: Bytes at the end of a log that are searched for the last progress line.
-_TAIL: Final = 4096
+_TAIL_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Jo
     """
     root = _root(collection_path)
     before = max((row.run_id for row in runs.read_runs(root, limit=1)), default=0)
-    launched = _launched(root, command, {})
+    launched = _launch(root, command, {})
     child = launched._child
     while True:
         ended = child.ended.wait(_POLL_SECONDS)
@@ -82,7 +82,7 @@ def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Jo
                 if row.run_id > before and (row.pid, row.host) == (child.pid, host()):
                     return _job(root, row)
         if ended:
-            raise _refusal(child.exit_code, launched.log)
+            raise _error_from_log(child.exit_code, launched.log)
 
 
 def launch(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Launched:
@@ -91,11 +91,11 @@ def launch(collection_path: str | os.PathLike[str], command: Sequence[str]) -> L
     For commands such as ``map``, which read all vectors first and record a run only when they store the result. Raises
     CollectionNotFoundError, ReadOnlyError, StorageError.
     """
-    return _launched(_root(collection_path), command, {PROGRESS_VARIABLE: "json"})
+    return _launch(_root(collection_path), command, {PROGRESS_VARIABLE: "json"})
 
 
-def _launched(root: Path, command: Sequence[str], environment: Mapping[str, str]) -> Launched:
-    fd, starting = job_logs.new(root)
+def _launch(root: Path, command: Sequence[str], environment: Mapping[str, str]) -> Launched:
+    fd, starting = job_logs.create_log(root)
     try:
         child = _Child([*command], {COLLECTION_VARIABLE: str(root), **environment}, fd)
     except BaseException:
@@ -103,7 +103,9 @@ def _launched(root: Path, command: Sequence[str], environment: Mapping[str, str]
         raise
     finally:
         os.close(fd)
-    return Launched(tuple(command), job_logs.name_after(starting, root, child.pid, child.started), child)
+    return Launched(
+        tuple(command), job_logs.rename_to_process(starting, root, child.pid, child.started), child
+    )
 
 
 def list(  # noqa: A001 - imseek.jobs.list, as in os.open
@@ -204,7 +206,7 @@ class Launched:
     def progress(self) -> Mapping[str, Any]:
         """The last progress reported: ``phase``, ``done``, ``total`` and so on; empty at first."""
         for line in reversed(self._lines()):
-            if isinstance(told := _object(line).get("progress"), dict):
+            if isinstance(told := _parse_object(line).get("progress"), dict):
                 return told
         return {}
 
@@ -212,7 +214,7 @@ class Launched:
     def error(self) -> ImseekError | None:
         """The error it ended with; None while it runs, if it succeeded, or if it was stopped."""
         code = self.exit_code
-        return None if code in (None, 0, *_STOPPED) else _refusal(code, self.log)
+        return None if code in (None, 0, *_STOP_EXIT_CODES) else _error_from_log(code, self.log)
 
     def stop(self) -> None:
         """Ask it to stop (SIGINT), keeping what is finished by then. Returns immediately."""
@@ -220,7 +222,7 @@ class Launched:
             process = os.pidfd_open(self._child.pid)
             try:
                 # Once the child has been reaped, another process may have its number.
-                if not self.ended and process_started(self._child.pid) == self._child.started:
+                if not self.ended and process_start_time(self._child.pid) == self._child.started:
                     signal.pidfd_send_signal(process, signal.SIGINT)
             finally:
                 os.close(process)
@@ -228,7 +230,7 @@ class Launched:
     def _lines(self) -> Sequence[str]:
         try:
             with self.log.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
                 return file.read().decode("utf-8", "replace").splitlines()
         except OSError:
             return []
@@ -256,7 +258,7 @@ class _Child:
             setsigdef=[signal.SIGINT, signal.SIGTERM],
             setsigmask=[],
         )
-        self.started = process_started(self.pid)
+        self.started = process_start_time(self.pid)
         self.ended = threading.Event()
         self.exit_code: int | None = None
         threading.Thread(target=self._wait, name=f"imseek job {self.pid}", daemon=True).start()
@@ -303,7 +305,7 @@ def _job(root: Path, row: runs.RunRow) -> Job:
     )
 
 
-def _refusal(exit_code: int | None, log: Path) -> ImseekError:
+def _error_from_log(exit_code: int | None, log: Path) -> ImseekError:
     """Rebuild, from its log, the error that ended a process before it recorded a run."""
     try:
         lines = log.read_text("utf-8", "replace").splitlines()
@@ -313,16 +315,16 @@ def _refusal(exit_code: int | None, log: Path) -> ImseekError:
     for n in range(len(lines) - 1, -1, -1):
         if (said := _error_of(lines[n])) is not None:
             kind = getattr(errors, str(said.get("type")), JobError)
-            return _made(kind, str(said.get("message")), said.get("hint"))
+            return _make_error(kind, str(said.get("message")), said.get("hint"))
         if lines[n].startswith("imseek: "):
             after = lines[n + 1] if n + 1 < len(lines) else ""
             hint = after.removeprefix("hint: ") if after.startswith("hint: ") else None
-            return _made(known.get(exit_code or 0, JobError), lines[n].removeprefix("imseek: "), hint)
+            return _make_error(known.get(exit_code or 0, JobError), lines[n].removeprefix("imseek: "), hint)
     ending = "" if exit_code is None else f" with {exit_code}"
     return JobError(f"the process ended{ending} without a run", hint=f"what it said: {log}")
 
 
-def _made(kind: type[ImseekError], message: str, hint: str | None) -> ImseekError:
+def _make_error(kind: type[ImseekError], message: str, hint: str | None) -> ImseekError:
     if not (
         isinstance(kind, type) and issubclass(kind, ImseekError) and kind.__init__ is ImseekError.__init__
     ):
@@ -332,11 +334,11 @@ def _made(kind: type[ImseekError], message: str, hint: str | None) -> ImseekErro
 
 def _error_of(line: str) -> Mapping[str, Any] | None:
     """Parse a line printed by ``--json`` as an error; None for any other line."""
-    error = _object(line).get("error")
+    error = _parse_object(line).get("error")
     return error if isinstance(error, dict) else None
 
 
-def _object(line: str) -> Mapping[str, Any]:
+def _parse_object(line: str) -> Mapping[str, Any]:
     """Parse a line as a JSON object; empty if it is not one."""
     try:
         found = json.loads(line)

@@ -32,13 +32,13 @@ from imseek.explore.labels.classes import Classes
 from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.policies import Policy
 from imseek.explore.labels.recipe import KIND, MULTI_TOP, Recipe
-from imseek.explore.labels.zero_shot import Telling
+from imseek.explore.labels.zero_shot import ProgressReporter
 from imseek.explore.score_columns import check_name, kind_of
-from imseek.explore.snapshot_session import allowed, reading
+from imseek.explore.snapshot_session import filter_ids, run_with_reader
 from imseek.explore.space_vectors import Vectors
 from imseek.types import (
     AnyCollection,
-    Forgotten,
+    ForgetReport,
     LabelEvaluation,
     LabelPreview,
     Labels,
@@ -65,15 +65,15 @@ def read_classes(classes: AnyClasses) -> Classes:
     if isinstance(classes, Classes):
         return classes
     if isinstance(classes, str):
-        return wording.named(classes)
+        return wording.parse_classes(classes)
     if isinstance(classes, os.PathLike):
-        return wording.read(Path(classes))
-    return wording.of_names(classes)
+        return wording.read_classes(Path(classes))
+    return wording.classes_from_names(classes)
 
 
 def parse_classes(text: str) -> Classes:
     """Parse classes in the file format: lines ``name`` or ``name: word, word``. Raises UsageError with the line."""
-    return wording.parse(text)
+    return wording.parse_class_lines(text)
 
 
 def label(
@@ -113,8 +113,8 @@ def label(
     wanted = read_classes(classes)
     recipe = Recipe(
         wanted,
-        wording.templates_of(templates),
-        wording.none_of(none),
+        wording.resolve_templates(templates),
+        wording.background_sentences(none),
         multi,
         (MULTI_TOP if multi else 1) if top is None else top,
         threshold,
@@ -129,13 +129,13 @@ def label(
         space = reader.current.space
         if name is not None:
             check_name(reader, name, KIND, label_store.columns_of(name, recipe), replace=True)
-        scale = logit_scale.wanted(root, space, temperature)
-        telling = Telling(progress, stop, [])
-        if caution and (doubt := cautions.doubt(space)):
+        scale = logit_scale.resolve_scale(root, space, temperature)
+        telling = ProgressReporter(progress, stop, [])
+        if caution and (doubt := cautions.caution_caveat(space)):
             telling.note(doubt)
-        vectors = Vectors(reader, space, allowed(reader, where))
-        prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors)
-        found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling)
+        vectors = Vectors(reader, space, filter_ids(reader, where))
+        prepared = zero_shot.encode_classes(reader, space, recipe, scale, telling, vectors)
+        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, telling)
         found = replace(found, notes=tuple(telling.notes or ()))
         if name is None:
             return found
@@ -155,7 +155,7 @@ def label(
         )
         return replace(found, stored=generation, tagged=tagged)
 
-    return reading(collection, work)
+    return run_with_reader(collection, work)
 
 
 def preview(
@@ -178,8 +178,8 @@ def preview(
     """
     recipe = Recipe(
         read_classes(classes),
-        wording.templates_of(templates),
-        wording.none_of(none),
+        wording.resolve_templates(templates),
+        wording.background_sentences(none),
         multi,
         MULTI_TOP if multi else 1,
         threshold,
@@ -191,16 +191,16 @@ def preview(
 
     def work(reader: Reader) -> LabelPreview:
         space = reader.current.space
-        scale = logit_scale.wanted(collection.path, space, temperature)
-        telling = Telling(notes=[], load=collection._text_encoder)
-        vectors = Vectors(reader, space, allowed(reader, where))
+        scale = logit_scale.resolve_scale(collection.path, space, temperature)
+        telling = ProgressReporter(notes=[], load=collection._text_encoder)
+        vectors = Vectors(reader, space, filter_ids(reader, where))
         n = len(vectors)
         ids = vectors.ids if n <= images else vectors.ids[np.linspace(0, n - 1, images).astype(np.int64)]
-        prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors)
-        found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, ids)
+        prepared = zero_shot.encode_classes(reader, space, recipe, scale, telling, vectors)
+        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, telling, ids)
         return LabelPreview(replace(found, notes=tuple(telling.notes or ())), n, scale.bias is not None)
 
-    return reading(collection, work)
+    return run_with_reader(collection, work)
 
 
 def again(
@@ -232,16 +232,18 @@ def again(
                 hint=f"label all images anew: imseek label --classes … --save {name}",
             )
         recipe, scale = Recipe.of(model.facts)
-        telling = Telling(progress, stop, [])
-        vectors = Vectors(reader, space, allowed(reader, recipe.where))
-        before = stored_columns.stored(reader, name) if model.facts["columns"] else {}
+        telling = ProgressReporter(progress, stop, [])
+        vectors = Vectors(reader, space, filter_ids(reader, recipe.where))
+        before = stored_columns.read_columns(reader, name) if model.facts["columns"] else {}
         if model.facts["columns"]:
             known_ids = np.fromiter(before.get(f"{name}_score", {}), np.int64)
             new = vectors.ids[~np.isin(vectors.ids, known_ids)]
         else:
             new = vectors.ids[vectors.ids > model.facts["last_image_id"]]
-        prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors, model.arrays.get("mean"))
-        found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, new)
+        prepared = zero_shot.encode_classes(
+            reader, space, recipe, scale, telling, vectors, model.arrays.get("mean")
+        )
+        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, telling, new)
         if not len(new):
             return replace(found, stored=reader.generation, notes=tuple(telling.notes or ()))
         record = {**model.facts, "last_image_id": label_store.last_id(reader)}
@@ -253,7 +255,7 @@ def again(
         )
         return replace(found, stored=generation, tagged=tagged, notes=tuple(telling.notes or ()))
 
-    return reading(collection, work)
+    return run_with_reader(collection, work)
 
 
 def evaluate(
@@ -289,28 +291,28 @@ def evaluate(
         space = reader.current.space
         if save_temperature is not None:
             logit_scale.check_name(root, save_temperature)
-        scale = logit_scale.wanted(root, space, temperature)
-        telling = Telling(progress, stop, [])
-        vectors = Vectors(reader, space, allowed(reader, where))
-        known = truths.read(reader, vectors.ids, truth, asked)
+        scale = logit_scale.resolve_scale(root, space, temperature)
+        telling = ProgressReporter(progress, stop, [])
+        vectors = Vectors(reader, space, filter_ids(reader, where))
+        known = truths.read_truth(reader, vectors.ids, truth, asked)
         recipe = Recipe(
             known.classes,
-            wording.templates_of(templates),
-            wording.none_of(none),
+            wording.resolve_templates(templates),
+            wording.background_sentences(none),
             multi,
             centred=centred,
             where=where,
         )
         recipe = recipe.checked()
         learning = multi and scale.bias is None and save_temperature is not None
-        prepared = zero_shot.prepare(
+        prepared = zero_shot.encode_classes(
             reader, space, recipe if not learning else replace(recipe, multi=False), scale, telling, vectors
         )
         learned = None
         if save_temperature is not None:
-            learned = evaluation.learn(vectors, known, recipe, scale, prepared, telling)
+            learned = evaluation.learn_temperature(vectors, known, recipe, scale, prepared, telling)
             made = Scale(learned.factor, learned.bias, f"temperature {save_temperature!r}", scale.flat)
-            record = {**logit_scale.facts(made, space), "multi": multi, "images": learned.images}
+            record = {**logit_scale.scale_facts(made, space), "multi": multi, "images": learned.images}
             generation = label_store.store_model(root, save_temperature, logit_scale.KIND, record)
             learned = replace(learned, name=save_temperature, generation=generation)
             if learning:
@@ -319,12 +321,12 @@ def evaluate(
         notes = (*found.notes, *(telling.notes or ()))
         return replace(found, calibration=learned, notes=notes)
 
-    return reading(collection, work)
+    return run_with_reader(collection, work)
 
 
 def read_policy(path: str | os.PathLike[str]) -> Policy:
     """Read a policy from a YAML file (docs/labels.md). Raises UsageError with file and line, MissingExtraError."""
-    return policies.load(Path(path).expanduser())
+    return policies.load_policy(Path(path).expanduser())
 
 
 def moderate(
@@ -355,11 +357,11 @@ def moderate(
         if name is not None:
             columns = [name, *(f"{name}_{one.name}" for one in wanted.concepts), f"{name}_caution"]
             check_name(reader, name, POLICY, columns, replace=True)
-        scale = logit_scale.wanted(root, space, temperature)
-        telling = Telling(progress, stop, [])
-        if caution and (doubt := cautions.doubt(space)):
+        scale = logit_scale.resolve_scale(root, space, temperature)
+        telling = ProgressReporter(progress, stop, [])
+        if caution and (doubt := cautions.caution_caveat(space)):
             telling.note(doubt)
-        vectors = Vectors(reader, space, allowed(reader, where))
+        vectors = Vectors(reader, space, filter_ids(reader, where))
         found = moderation.moderate(reader, vectors, wanted, scale, telling, cautious=caution)
         found = replace(found, notes=tuple(telling.notes or ()))
         if name is None:
@@ -370,7 +372,7 @@ def moderate(
             "concepts": [asdict(one) for one in wanted.concepts],
             "where": where,
             "factor_source": scale.source,
-            **logit_scale.facts(scale, space),
+            **logit_scale.scale_facts(scale, space),
         }
         prefix = label_store.flag_prefix_of(name)
         values = label_store.flagged_values(name, found) if save is not None else {}
@@ -378,15 +380,15 @@ def moderate(
         generation, tagged = label_store.store(root, name, POLICY, values, tags, prefix, record, {})
         return replace(found, stored=generation, tagged=tagged)
 
-    return reading(collection, work)
+    return run_with_reader(collection, work)
 
 
 def saved(collection: AnyCollection) -> tuple[SavedLabels, ...]:
     """List the labels stored by :func:`label`, by name."""
-    return label_store.saved(path_of(collection))
+    return label_store.list_saved_labels(path_of(collection))
 
 
-def forget(collection: AnyCollection, name: str) -> Forgotten:
+def forget(collection: AnyCollection, name: str) -> ForgetReport:
     """Remove what :func:`label`, :func:`moderate` or :func:`evaluate` stored under a name: columns, tags, record.
 
     Raises UsageError if there is nothing of theirs, LockedError, ReadOnlyError.

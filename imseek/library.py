@@ -37,15 +37,15 @@ DEMO_NAME = "demo"
 #: How a collection in the current folder or one above it was found.
 NEAREST = f"nearest {LOCAL_FOLDER}"
 #: The option that names a command's collection.
-GIVEN = "--collection"
+COLLECTION_OPTION = "--collection"
 
-_ASIDE = ".imseek-deleting-"
+_DELETING_PREFIX = ".imseek-deleting-"
 # Visible, safe to type in a shell, and never mistaken for an option or a path.
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedCollection:
     """A collection of the library."""
 
     name: str
@@ -53,7 +53,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedCollection:
     """The collection that a command means, and ``how`` it was found.
 
     ``name`` is its name in the library, or its path if it is elsewhere. ``exists`` is False only if the caller accepts
@@ -76,13 +76,13 @@ def path_for(name: str, environ: Mapping[str, str]) -> Path:
     return home(environ) / "collections" / name
 
 
-def list_collections(environ: Mapping[str, str]) -> tuple[Named, ...]:
+def list_collections(environ: Mapping[str, str]) -> tuple[NamedCollection, ...]:
     """List the named collections, sorted by name."""
     try:
         entries = sorted((home(environ) / "collections").iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return ()
-    return tuple(Named(p.name, p) for p in entries if _NAME.fullmatch(p.name) and is_collection(p))
+    return tuple(NamedCollection(p.name, p) for p in entries if _NAME.fullmatch(p.name) and is_collection(p))
 
 
 def is_collection(path: Path) -> bool:
@@ -93,7 +93,7 @@ def is_collection(path: Path) -> bool:
         return False
 
 
-def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> Named:
+def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> NamedCollection:
     """Locate a collection by name or path, existing or not.
 
     Text with a separator (or ``.``, ``..``, ``~``) is a path: of the collection, or of a folder with one in
@@ -103,9 +103,9 @@ def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> Named:
         path = (cwd / Path(given).expanduser()).absolute()
         if not is_collection(path) and is_collection(path / LOCAL_FOLDER):
             path = path / LOCAL_FOLDER
-        return Named(str(path), path)
+        return NamedCollection(str(path), path)
     try:
-        return Named(given, path_for(given, environ))
+        return NamedCollection(given, path_for(given, environ))
     except UsageError as error:
         if hint := path_hint(given, cwd):
             raise UsageError(str(error), hint=hint) from None
@@ -119,7 +119,9 @@ def path_hint(given: str, cwd: Path) -> str | None:
     return f"a path has a slash in it: {shlex.quote(f'./{given}')}"
 
 
-def resolve(given: str | None, *, cwd: Path, environ: Mapping[str, str], option: str = GIVEN) -> Resolved:
+def resolve(
+    given: str | None, *, cwd: Path, environ: Mapping[str, str], option: str = COLLECTION_OPTION
+) -> ResolvedCollection:
     """Return the collection that a command means; ``given`` is the value of ``option``.
 
     Tried in order: the given name or path, ``IMSEEK_COLLECTION``, the nearest ``.imseek`` from ``cwd`` upwards, the
@@ -139,7 +141,7 @@ def resolve(given: str | None, *, cwd: Path, environ: Mapping[str, str], option:
     return chosen
 
 
-def resolve_for_index(given: str | None, *, cwd: Path, environ: Mapping[str, str]) -> Resolved:
+def resolve_for_index(given: str | None, *, cwd: Path, environ: Mapping[str, str]) -> ResolvedCollection:
     """Return the collection to index into; ``exists`` is False if it is yet to be created.
 
     Like :func:`resolve`, except that ``default`` is used if there is none, and the demo collection must be named
@@ -148,7 +150,7 @@ def resolve_for_index(given: str | None, *, cwd: Path, environ: Mapping[str, str
     candidates = tuple(c for c in list_collections(environ) if c.name != DEMO_NAME)
     chosen = _choose(given, cwd, environ, candidates)
     if chosen is None:
-        return Resolved(path_for(DEFAULT_NAME, environ), DEFAULT_NAME, "new", exists=False)
+        return ResolvedCollection(path_for(DEFAULT_NAME, environ), DEFAULT_NAME, "new", exists=False)
     return chosen
 
 
@@ -184,12 +186,12 @@ def delete(path: Path, name: str) -> None:
             f"{path} holds files that are not imseek's: {', '.join(strangers[:3])}",
             hint="move them away, then delete the collection",
         )
-    if held := [one for one in journal.list_(path) if one.bytes]:
+    if held := [one for one in journal.list_undo_infos(path) if one.bytes]:
         raise UsageError(
             f"{path} knows how files that were put away can be brought back ({held[0].undo_id})",
             hint="bring them back with `imseek undo`; if they may stay there, remove the folder `undo` in it",
         )
-    aside = path.with_name(f"{_ASIDE}{path.name}-{os.getpid()}")
+    aside = path.with_name(f"{_DELETING_PREFIX}{path.name}-{os.getpid()}")
     _move(path, name, aside)
     try:
         _drop_catalog(aside)
@@ -200,7 +202,7 @@ def delete(path: Path, name: str) -> None:
         link.unlink()
     distrust(path)
     shutil.rmtree(aside)
-    for leftover in path.parent.glob(f"{_ASIDE}*"):
+    for leftover in path.parent.glob(f"{_DELETING_PREFIX}*"):
         with suppress(ImseekError, OSError):
             _drop_catalog(leftover)
             shutil.rmtree(leftover)
@@ -208,7 +210,7 @@ def delete(path: Path, name: str) -> None:
 
 def _drop_catalog(folder: Path) -> None:
     """Drop the collection's catalog if it is on a server."""
-    if layout.is_elsewhere(folder):
+    if layout.has_server_catalog(folder):
         from imseek.data.postgres.address import read_address
         from imseek.data.postgres.catalog import drop_schema
 
@@ -219,23 +221,23 @@ def _choose(
     given: str | None,
     cwd: Path,
     environ: Mapping[str, str],
-    named: tuple[Named, ...],
-    option: str = GIVEN,
-) -> Resolved | None:
+    named: tuple[NamedCollection, ...],
+    option: str = COLLECTION_OPTION,
+) -> ResolvedCollection | None:
     from_environment = environ.get(COLLECTION_VARIABLE)
     for text, how in ((given, option), (from_environment, COLLECTION_VARIABLE)):
         if text:
             found = locate(text, cwd=cwd, environ=environ)
-            return Resolved(found.path, found.name, how, exists=is_collection(found.path))
+            return ResolvedCollection(found.path, found.name, how, exists=is_collection(found.path))
     for folder in (cwd, *cwd.parents):
         local = folder / LOCAL_FOLDER
         if is_collection(local):
-            return Resolved(local, str(local), NEAREST)
+            return ResolvedCollection(local, str(local), NEAREST)
     if len(named) == 1:
-        return Resolved(named[0].path, named[0].name, "the only one")
+        return ResolvedCollection(named[0].path, named[0].name, "the only one")
     for collection in named:
         if collection.name == DEFAULT_NAME:
-            return Resolved(collection.path, DEFAULT_NAME, "the default one")
+            return ResolvedCollection(collection.path, DEFAULT_NAME, "the default one")
     if named:
         raise AmbiguousCollectionError(
             "several collections, and none is named: " + ", ".join(c.name for c in named),

@@ -18,13 +18,13 @@ from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.explore.maps import map_store, map_table, pipeline
-from imseek.explore.maps.map_progress import Stages
+from imseek.explore.maps.map_progress import ProgressReporter
 from imseek.explore.maps.map_store import NAME
-from imseek.explore.maps.pipeline import FITTED, Wanted
-from imseek.explore.maps.representatives import spread
-from imseek.explore.snapshot_session import reading
+from imseek.explore.maps.pipeline import MAX_FITTED, MapRequest
+from imseek.explore.maps.representatives import choose_representatives
+from imseek.explore.snapshot_session import run_with_reader
 from imseek.search.query import By, Question, as_query
-from imseek.search.where.column_values import known as known_columns
+from imseek.search.where.column_values import list_columns as known_columns
 from imseek.types import AnyCollection, Float32, MapInfo, MapMethod, MapReport, ProgressCallback, path_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def lay_out(
     min_dist: float | None = None,
     seed: int | None = None,
     where: str | None = None,
-    sample: int = FITTED,
+    sample: int = MAX_FITTED,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> MapReport:
@@ -97,9 +97,9 @@ def lay_out(
             "principal components know no neighbours and no distance to keep", hint="method umap does"
         )
     root = path_of(collection)
-    wanted = Wanted(name, method, refit, neighbours, min_dist, seed, where, sample)
-    stages = Stages(progress, stop)
-    outcome = reading(root, lambda reader: pipeline.lay_out(reader, wanted, stages))
+    wanted = MapRequest(name, method, refit, neighbours, min_dist, seed, where, sample)
+    stages = ProgressReporter(progress, stop)
+    outcome = run_with_reader(root, lambda reader: pipeline.lay_out(reader, wanted, stages))
     report = outcome.report
     if outcome.places is None:
         return report
@@ -132,12 +132,12 @@ def table(
     filters accept (docs/where.md). Raises UsageError if there is no such map, QueryError for an unknown column and for
     ``where``.
     """
-    return reading(collection, lambda reader: map_table.of(reader, name, where, columns))
+    return run_with_reader(collection, lambda reader: map_table.build_table(reader, name, where, columns))
 
 
 def missing(collection: AnyCollection, name: str = NAME) -> int:
     """Count the images that a map should include but that were added after it. Raises UsageError if there is none."""
-    return reading(collection, lambda reader: len(map_table.missing(reader, name)))
+    return run_with_reader(collection, lambda reader: len(map_table.find_missing(reader, name)))
 
 
 def scores(collection: Collection, query: Question, image_ids: npt.ArrayLike, *, by: By = "image") -> Float32:
@@ -156,17 +156,17 @@ def columns(collection: AnyCollection) -> dict[str, str]:
 
     Types are ``"text"``, ``"a number"``, ``"a time"`` and so on. The collection's own columns come first.
     """
-    return reading(collection, known_columns)
+    return run_with_reader(collection, known_columns)
 
 
 def check_columns(collection: AnyCollection, columns: Sequence[str]) -> None:
     """Check that :func:`table` knows these columns, before long work. Raises QueryError with similar names."""
-    reading(collection, lambda reader: map_table.check(reader, columns))
+    run_with_reader(collection, lambda reader: map_table.check_columns(reader, columns))
 
 
 def representative(table: pa.Table, count: int) -> list[int]:
     """Choose at most ``count`` rows of a :func:`table` that cover the map, the most important first."""
-    return [int(row) for row in spread(map_table.coordinates(table), count)]
+    return [int(row) for row in choose_representatives(map_table.coordinates(table), count)]
 
 
 def drop(collection: AnyCollection, name: str = NAME) -> MapInfo:
@@ -174,6 +174,6 @@ def drop(collection: AnyCollection, name: str = NAME) -> MapInfo:
     root = path_of(collection)
     found = find(root, name)
     if found is None:
-        raise map_table.no_map(Reader(root), name)
+        raise map_table.no_map_error(Reader(root), name)
     map_store.drop(root, name)
     return found

@@ -21,22 +21,22 @@ from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.explore.probes import evaluation, inference, predictions, probe_store, proposals, training
-from imseek.explore.probes.inference import Said
-from imseek.explore.probes.labels import Labels, read
+from imseek.explore.probes.inference import Predictions
+from imseek.explore.probes.labels import Labels, read_labels
 from imseek.explore.probes.probe_store import Probe
-from imseek.explore.snapshot_session import allowed, reading
+from imseek.explore.snapshot_session import filter_ids, run_with_reader
 from imseek.explore.space_vectors import Vectors
 from imseek.types import AnyCollection, ProgressCallback, path_of
-from imseek.types.probes import ProbeApplied, ProbeEvaluation, ProbeInfo, ProbeLabel, Proposals
+from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, ProbeInfo, ProbeLabel, Proposals
 
 __all__ = ["Labels", "apply", "drop", "evaluate", "fit", "get", "list_", "propose"]
 
 #: Default probability threshold for tagging an image with its class.
-SURE: Final = 0.9
+TAG_THRESHOLD: Final = 0.9
 #: Default probability threshold for each class if an image may have several.
-EVEN: Final = 0.5
+MULTILABEL_THRESHOLD: Final = 0.5
 #: How many of the most and of the least certain images the report lists.
-_SHOWN: Final = 5
+_EXAMPLES: Final = 5
 
 
 def fit(
@@ -63,25 +63,25 @@ def fit(
     MissingExtraError, LockedError, and InterruptedError if stopped: nothing is stored then.
     """
     from imseek.data import model_files
-    from imseek.data.writer_wait import writing
+    from imseek.data.writer_wait import open_writer
 
     wanted = Labels.parse(labels) if isinstance(labels, str) else labels
     root = path_of(collection)
-    probe_store.check_free(root, name, replace=force)
+    probe_store.check_name_free(root, name, replace=force)
     training.check_installed()
-    steps = training.Steps(progress, stop)
+    steps = training.StepReporter(progress, stop)
 
     def learn(reader: Reader) -> models.Model:
-        chosen = probe_store.chosen_space(reader, space)
-        vectors = Vectors(reader, chosen, allowed(reader, where))
-        labelled = training.thinned(read(reader, wanted, vectors.ids))
+        chosen = probe_store.find_space(reader, space)
+        vectors = Vectors(reader, chosen, filter_ids(reader, where))
+        labelled = training.limit_labelled(read_labels(reader, wanted, vectors.ids))
         training.check_classes(labelled)
-        taught = training.taught(reader, vectors, labelled, words=words, even=wanted.even, step=steps)
-        return probe_store.made(name, taught, labelled, wanted, where, chosen)
+        taught = training.train_probe(reader, vectors, labelled, words=words, even=wanted.even, step=steps)
+        return probe_store.build_model(name, taught, labelled, wanted, where, chosen)
 
-    model = reading(collection, learn)
-    with writing(root, "probe fit") as writer:
-        probe_store.check_free(root, name, replace=force)
+    model = run_with_reader(collection, learn)
+    with open_writer(root, "probe fit") as writer:
+        probe_store.check_name_free(root, name, replace=force)
         model_files.put(writer, model)
     return get(collection, name)
 
@@ -117,7 +117,7 @@ def apply(
     threshold: float | None = None,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
-) -> ProbeApplied:
+) -> ProbeApplyReport:
     """Classify all images, or those that meet ``where``, with a probe.
 
     Works in blocks: memory is a few bytes per image, whatever the dimension of the vectors. Nothing is stored without
@@ -139,23 +139,25 @@ def apply(
         )
     if save is not None:
         predictions.check_columns(root, save, name)
-    level = threshold if threshold is not None else EVEN if probe.info.several else SURE
+    level = (
+        threshold if threshold is not None else MULTILABEL_THRESHOLD if probe.info.several else TAG_THRESHOLD
+    )
 
-    def look(reader: Reader) -> tuple[ProbeApplied, Said | None]:
-        vectors = Vectors(reader, probe_store.space_of(reader, probe.info), allowed(reader, where))
-        said = inference.say(reader, vectors, probe, level, progress, stop)
+    def look(reader: Reader) -> tuple[ProbeApplyReport, Predictions | None]:
+        vectors = Vectors(reader, probe_store.space_of(reader, probe.info), filter_ids(reader, where))
+        said = inference.predict(reader, vectors, probe, level, progress, stop)
         if said is None:
-            return ProbeApplied(name, 0, {}, 0, (), (), interrupted=True), None
-        return _told(reader, probe, said), said
+            return ProbeApplyReport(name, 0, {}, 0, (), (), interrupted=True), None
+        return _applied_report(reader, probe, said), said
 
-    told, said = reading(collection, look)
+    told, said = run_with_reader(collection, look)
     if said is None:
         return told
     if save is not None:
-        predictions.save(root, save, probe, said, where, level)
+        predictions.save_columns(root, save, probe, said, where, level)
         told = replace(told, saved=save)
     if tag:
-        given, taken, kept = predictions.tag(root, probe, said, level)
+        given, taken, kept = predictions.apply_tags(root, probe, said, level)
         told = replace(told, tagged=given, untagged=taken, kept=kept)
     return told
 
@@ -186,12 +188,12 @@ def propose(
 
     def look(reader: Reader) -> Proposals:
         mine = None if probe is None else probe_store.space_of(reader, probe.info)
-        vectors = Vectors(reader, mine or probe_store.chosen_space(reader, space), allowed(reader, where))
+        vectors = Vectors(reader, mine or probe_store.find_space(reader, space), filter_ids(reader, where))
         return proposals.propose(
             reader, vectors, wanted if probe is None else probe.labels, probe, n, progress, stop
         )
 
-    return reading(collection, look)
+    return run_with_reader(collection, look)
 
 
 def evaluate(
@@ -225,23 +227,23 @@ def evaluate(
 
     def look(reader: Reader) -> ProbeEvaluation:
         if probe is None:
-            vectors = Vectors(reader, probe_store.chosen_space(reader, space), allowed(reader, where))
-            return evaluation.of_labels(
+            vectors = Vectors(reader, probe_store.find_space(reader, space), filter_ids(reader, where))
+            return evaluation.evaluate_labels(
                 reader, vectors, wanted, curve, words=words, seed=seed, progress=progress, stop=stop
             )
         vectors = Vectors(reader, probe_store.space_of(reader, probe.info))
-        chosen = allowed(reader, where)
+        chosen = filter_ids(reader, where)
         searchable = vectors.ids if chosen is None else vectors.ids[chosen.marks(vectors.ids)]
-        return evaluation.of_probe(reader, vectors, probe, wanted, searchable)
+        return evaluation.evaluate_probe(reader, vectors, probe, wanted, searchable)
 
-    return reading(collection, look)
+    return run_with_reader(collection, look)
 
 
-def _told(reader: Reader, probe: Probe, said: Said) -> ProbeApplied:
+def _applied_report(reader: Reader, probe: Probe, said: Predictions) -> ProbeApplyReport:
     classes = probe.info.classes
     counts = said.counts(len(classes))
     order = np.argsort(-said.chance, kind="stable")
-    surest, unsurest = order[:_SHOWN], order[_SHOWN:][::-1][:_SHOWN]
+    surest, unsurest = order[:_EXAMPLES], order[_EXAMPLES:][::-1][:_EXAMPLES]
     places = reader.places(said.ids[np.concatenate([surest, unsurest])].tolist())
 
     def shown(row: int) -> ProbeLabel:
@@ -249,7 +251,7 @@ def _told(reader: Reader, probe: Probe, said: Said) -> ProbeApplied:
         return ProbeLabel(image_id, classes[said.best[row]], float(said.chance[row]), places.get(image_id))
 
     none = 0 if said.marks is None else int((~said.marks.any(axis=1)).sum())
-    return ProbeApplied(
+    return ProbeApplyReport(
         probe.info.name,
         len(said.ids),
         dict(zip(classes, counts, strict=True)),

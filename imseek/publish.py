@@ -18,7 +18,7 @@ from imseek.data.milvus.client import Client
 from imseek.data.milvus.record import Lease, Record
 from imseek.data.reader import Reader
 from imseek.errors import CollectionNotFoundError, ImseekError, LockedError, UsageError
-from imseek.explore.snapshot_session import reading
+from imseek.explore.snapshot_session import run_with_reader
 from imseek.search.cutoff import SAMPLE as CUTOFF_SAMPLE
 from imseek.search.fuse_terms import SAMPLE, sample_ids
 from imseek.search.milvus.generations import sample_key
@@ -27,7 +27,7 @@ from imseek.types import AnyCollection, Progress, ProgressCallback
 from imseek.types.publish import PublishReport
 
 #: Seconds between renewals of the lease.
-_RENEW: Final = 20.0
+_RENEW_SECONDS: Final = 20.0
 
 
 def to_milvus(
@@ -50,10 +50,10 @@ def to_milvus(
     is publishing there, ServerError, StorageError, StaleGenerationError.
     """
     with closing(Client(parse(address), create=True)) as client:
-        return reading(collection, lambda reader: _Publishing(client, reader, progress, stop).run())
+        return run_with_reader(collection, lambda reader: _Publisher(client, reader, progress, stop).run())
 
 
-class _Publishing:
+class _Publisher:
     def __init__(
         self,
         client: Client,
@@ -70,14 +70,19 @@ class _Publishing:
 
     def run(self) -> PublishReport:
         name = self._client.address.name
-        if not self._client.has(layout.about(name)):
-            self._client.create(layout.about(name), layout.ABOUT_FIELDS, strong=True)
+        if not self._client.has(layout.about_collection(name)):
+            self._client.create(layout.about_collection(name), layout.ABOUT_FIELDS, strong=True)
         before = self._before()
-        left_behind = record.pending(self._client) is not None
-        with self._leased() as lease:
+        left_behind = record.read_lease(self._client) is not None
+        with self._hold_lease() as lease:
             target, left_out = self._target(before)
             anew = before is not None and before.rows != target.rows
-            if before is not None and not left_behind and _same(before, target) and self._is_whole(target):
+            if (
+                before is not None
+                and not left_behind
+                and _is_same_record(before, target)
+                and self._is_whole(target)
+            ):
                 return self._report("already", before, anew=False, left_out=left_out)
             if not self._send(target, lease):
                 lease.completed = False
@@ -103,8 +108,8 @@ class _Publishing:
         return found
 
     @contextmanager
-    def _leased(self) -> Iterator[_Held]:
-        held = _Held(Lease(self._client))
+    def _hold_lease(self) -> Iterator[_PublishLease]:
+        held = _PublishLease(Lease(self._client))
         held.lease.take()
         try:
             yield held
@@ -130,7 +135,7 @@ class _Publishing:
             for most in (SAMPLE, CUTOFF_SAMPLE)
         }
         spoken = {
-            space.space_id: current.images - reader.silent(space.space_id)
+            space.space_id: current.images - reader.count_without_caption(space.space_id)
             for space in current.spaces
             if space.modality == "text"
         }
@@ -140,7 +145,7 @@ class _Publishing:
             generation=current.generation,
             committed=current.committed,
             images=current.images,
-            rows=layout.rows(name, 1),
+            rows=layout.rows_collection(name, 1),
             spaces=current.spaces,
             columns=columns,
             sources=reader.sources(),
@@ -151,19 +156,21 @@ class _Publishing:
             return self._placed(made, 1), left_out
         if before.shape == made.shape:
             return made.at(before.rows), left_out
-        return self._placed(made, int(before.rows.removeprefix(layout.rows(name, 0)[:-1])) + 1), left_out
+        return self._placed(
+            made, int(before.rows.removeprefix(layout.rows_collection(name, 0)[:-1])) + 1
+        ), left_out
 
     def _placed(self, made: Record, number: int) -> Record:
         """Choose a Milvus collection for the rows: a new one, or one that a killed run began for the same columns."""
-        made = made.at(layout.rows(self._client.address.name, number))
-        begun = record.begun(self._client)
+        made = made.at(layout.rows_collection(self._client.address.name, number))
+        begun = record.read_begun_shape(self._client)
         if self._client.has(made.rows) and begun != made.shape:
             if begun is None:
                 raise UsageError(
                     f"{made.rows} is there already, and not of imseek", hint="publish under another name"
                 )
             self._client.drop(made.rows)
-        record.begin(self._client, made.shape)
+        record.mark_begun(self._client, made.shape)
         if not self._client.has(made.rows):
             self._client.create(made.rows, layout.row_fields(made.spaces, made.columns))
         return made
@@ -172,7 +179,7 @@ class _Publishing:
         """Whether the row count is right: a Milvus that lost power may have lost rows."""
         return self._client.count(target.rows) == target.images
 
-    def _send(self, target: Record, held: _Held) -> bool:
+    def _send(self, target: Record, held: _PublishLease) -> bool:
         """Send the rows that differ, and delete those of removed images. Returns False if stopped."""
         known: dict[int, int] = {}
         for rows in self._client.everything(target.rows, [layout.ID, layout.DIGEST]):
@@ -183,7 +190,7 @@ class _Publishing:
             self._tell(len(live))
             if self._stop is not None and self._stop.is_set():
                 return False
-            if time.monotonic() - renewed > _RENEW:
+            if time.monotonic() - renewed > _RENEW_SECONDS:
                 held.lease.renew()
                 renewed = time.monotonic()
             new = [row for row in block if known.get(row.image_id) != row.digest]
@@ -225,7 +232,7 @@ class _Publishing:
         )
 
 
-class _Held:
+class _PublishLease:
     """A lease, and whether the work under it was completed: if not, readers are told."""
 
     def __init__(self, lease: Lease) -> None:
@@ -233,5 +240,5 @@ class _Held:
         self.completed = True
 
 
-def _same(one: Record, other: Record) -> bool:
+def _is_same_record(one: Record, other: Record) -> bool:
     return one.text() == other.text()

@@ -14,10 +14,10 @@ from imseek.data.milvus.client import Client
 from imseek.encoders import registry
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderUnavailableError, MediaError
-from imseek.search.milvus.engine import PublishedSearching
+from imseek.search.milvus.engine import PublishedEngine
 from imseek.search.query import By, Question, as_query
-from imseek.search.result_pages import Wanted
-from imseek.showing.pictures import ELSEWHERE
+from imseek.search.result_pages import HitOptions
+from imseek.showing.pictures import OTHER_COLLECTION
 from imseek.types import CollectionInfo, Image, ReadPicture, SearchResult, SkipReason, SpaceInfo
 from imseek.types.adapters import adapter_of
 from imseek.types.facts import SpaceSummary
@@ -52,7 +52,7 @@ class PublishedCollection:
         self._encoders: dict[tuple[str, tuple[str, ...]], Encoder] = {}
         client = Client(parse(address))
         try:
-            self._engine = PublishedSearching(client, self._encoder)
+            self._engine = PublishedEngine(client, self._encoder)
         except BaseException:
             client.close()
             raise
@@ -89,7 +89,7 @@ class PublishedCollection:
         Raises QueryError for a filter that Milvus cannot express and for hits beyond the best 16,384; ServerError or
         StorageError if Milvus fails.
         """
-        found = self._engine.search(as_query(query, limit, by), Wanted(metadata, vectors))
+        found = self._engine.search(as_query(query, limit, by), HitOptions(metadata, vectors))
         return replace(found, pictures=self.pictures)
 
     def search_many(
@@ -103,7 +103,7 @@ class PublishedCollection:
     ) -> list[SearchResult]:
         """Search many queries, as :meth:`imseek.Collection.search_many`."""
         asked = [as_query(query, limit, by) for query in queries]
-        found = self._engine.search_many(asked, Wanted(metadata, vectors))
+        found = self._engine.search_many(asked, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:
@@ -172,13 +172,13 @@ class PublishedPictures:
 
             def read(uuid: str, image_id: int, side: int) -> bytes:
                 if uuid != opened.uuid:
-                    raise MediaError(SkipReason.VANISHED, ELSEWHERE)
+                    raise MediaError(SkipReason.VANISHED, OTHER_COLLECTION)
                 return opened.read(image_id)
 
             yield read
 
     def html(self, result: SearchResult) -> str:
         """Render the hits as a grid for notebooks; never raises."""
-        from imseek.showing.grid import html
+        from imseek.showing.grid import render_result
 
-        return html(result, self.opened)
+        return render_result(result, self.opened)

@@ -33,8 +33,8 @@ from imseek.input_file import read_input
 from imseek.search.query import By, Query, Question, as_query
 from imseek.search.query_json import to_json
 from imseek.search.response_parser import hit_of, image_of
-from imseek.search.searchable import TOGETHER, VECTOR
-from imseek.showing.pictures import ELSEWHERE
+from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
+from imseek.showing.pictures import OTHER_COLLECTION
 from imseek.types import (
     CollectionInfo,
     HitGroup,
@@ -51,14 +51,14 @@ TOKEN_VARIABLE: Final = "IMSEEK_TOKEN"  # noqa: S105 - the name of a variable
 #: Seconds to wait for the server.
 _TIMEOUT: Final = 60.0
 #: Queries per request, and bytes per response, at most.
-_TOGETHER: Final = 256
-_LARGEST: Final = 1 << 30
+_BATCH_SIZE: Final = 256
+_MAX_RESPONSE_BYTES: Final = 1 << 30
 #: Longer side in pixels of the largest thumbnail that a server makes.
-_SIDE: Final = 1024
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
-_CLOSED: Final = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
+_MAX_THUMBNAIL_SIDE: Final = 1024
+_PRINTABLE_ASCII: Final = re.compile(r"[\x21-\x7e]+")
+_CLOSED_CONNECTION_ERRORS: Final = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 #: Errors that a server reports, by name.
-_NAMED: Final[Mapping[str, type[ImseekError]]] = {
+_ERRORS_BY_NAME: Final[Mapping[str, type[ImseekError]]] = {
     "ExpiredPageError": ExpiredPageError,
     "ImageNotFoundError": ImageNotFoundError,
     "CollectionNotFoundError": CollectionNotFoundError,
@@ -88,7 +88,7 @@ class RemoteCollection:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         refusal = UsageError(
-            f"{_without_user(url)!r} is no address of a server", hint="http://127.0.0.1:1234"
+            f"{_strip_credentials(url)!r} is no address of a server", hint="http://127.0.0.1:1234"
         )
         try:
             parts = urlsplit(url)
@@ -96,9 +96,9 @@ class RemoteCollection:
         except ValueError:
             raise refusal from None
         usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-        if not usable or parts.query or parts.fragment or not _VISIBLE.fullmatch(parts.netloc):
+        if not usable or parts.query or parts.fragment or not _PRINTABLE_ASCII.fullmatch(parts.netloc):
             raise refusal
-        if token is not None and not _VISIBLE.fullmatch(token):
+        if token is not None and not _PRINTABLE_ASCII.fullmatch(token):
             raise UsageError(
                 "a token is of ASCII characters that can be seen", hint=f"look at {TOKEN_VARIABLE}"
             )
@@ -122,7 +122,7 @@ class RemoteCollection:
         except BaseException:
             self.close()
             raise
-        self.pictures = Served(f"{self.url}{self._at}", token)
+        self.pictures = ServerPictures(f"{self.url}{self._at}", token)
 
     def __enter__(self) -> RemoteCollection:
         return self
@@ -172,11 +172,11 @@ class RemoteCollection:
             return [self._result(answer, metadata=metadata) for answer in found["answers"]]
 
         found: list[SearchResult] = []
-        for start, stop in _parts(asked, vectors):
+        for start, stop in _batch_ranges(asked, vectors):
             body = {"queries": bodies[start:stop]}
             answers = self._read("POST", f"{self._at}/batch", results, body)
             if len(answers) != stop - start:
-                raise self._foreign()
+                raise self._unexpected_response()
             found += answers
         return found
 
@@ -217,7 +217,7 @@ class RemoteCollection:
     def _body(self, query: Query, vectors: bool) -> dict[str, Any]:
         """Build a request body; picture files are sent as bytes. Raises QueryError."""
         terms = tuple(
-            replace(term, picture=_bytes(term.picture)) if isinstance(term.picture, Path) else term
+            replace(term, picture=_read_picture(term.picture)) if isinstance(term.picture, Path) else term
             for term in query.terms
         )
         document = to_json(replace(query, terms=terms))
@@ -256,9 +256,9 @@ class RemoteCollection:
         try:
             return make(json.loads(data))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise self._foreign() from error
+            raise self._unexpected_response() from error
 
-    def _foreign(self) -> ServerError:
+    def _unexpected_response(self) -> ServerError:
         return ServerError(f"{self.url} does not answer as imseek does", hint="imseek serve")
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
@@ -273,14 +273,14 @@ class RemoteCollection:
             try:
                 connection.request(method, path, sent, headers)
                 response = connection.getresponse()
-                data = response.read(_LARGEST + 1)
-                if response.length and len(data) <= _LARGEST:
+                data = response.read(_MAX_RESPONSE_BYTES + 1)
+                if response.length and len(data) <= _MAX_RESPONSE_BYTES:
                     raise http.client.IncompleteRead(data, response.length)
                 break
             except (http.client.HTTPException, OSError) as error:
                 self._drop(connection)
                 # The server may have closed an idle connection. Requests are safe to repeat.
-                if again and isinstance(error, _CLOSED):
+                if again and isinstance(error, _CLOSED_CONNECTION_ERRORS):
                     continue
                 hint = "is `imseek serve` running there?"
                 if isinstance(error, ssl.SSLCertVerificationError):
@@ -291,11 +291,11 @@ class RemoteCollection:
             except BaseException:
                 self._drop(connection)  # After Ctrl-C, the next request must not read this response.
                 raise
-        if len(data) > _LARGEST:
+        if len(data) > _MAX_RESPONSE_BYTES:
             self._drop(connection)
             raise ServerError(f"the answer of {self.url} is too large", hint="ask for fewer hits at a time")
         if response.status >= 300:
-            raise _error(response.status, data, self.url)
+            raise _error_from_response(response.status, data, self.url)
         return data
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -320,7 +320,7 @@ class RemoteCollection:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServerPictures:
     """Reads pictures of a collection on a server; implements :class:`imseek.types.Pictures`.
 
     Pickling drops the token; the copy uses ``IMSEEK_TOKEN``.
@@ -329,8 +329,8 @@ class Served:
     url: str
     token: str | None = field(default=None, repr=False)
 
-    def __reduce__(self) -> tuple[type[Served], tuple[str]]:
-        return Served, (self.url,)
+    def __reduce__(self) -> tuple[type[ServerPictures], tuple[str]]:
+        return ServerPictures, (self.url,)
 
     @contextmanager
     def opened(self) -> Iterator[ReadPicture]:
@@ -339,24 +339,24 @@ class Served:
 
             def read(uuid: str, image_id: int, side: int) -> bytes:
                 if uuid != opened.uuid:
-                    raise MediaError(SkipReason.VANISHED, ELSEWHERE)
-                return opened.thumbnail(image_id, min(max(side, 32), _SIDE))
+                    raise MediaError(SkipReason.VANISHED, OTHER_COLLECTION)
+                return opened.thumbnail(image_id, min(max(side, 32), _MAX_THUMBNAIL_SIDE))
 
             yield read
 
     def html(self, result: SearchResult) -> str:
         """Render the hits as a grid for notebooks; never raises."""
-        from imseek.showing.grid import html
+        from imseek.showing.grid import render_result
 
-        return html(result, self.opened)
+        return render_result(result, self.opened)
 
 
-def _parts(queries: Sequence[Query], vectors: bool) -> Iterator[tuple[int, int]]:
+def _batch_ranges(queries: Sequence[Query], vectors: bool) -> Iterator[tuple[int, int]]:
     """Yield slices of the queries, each small enough for one request."""
     start = hits = 0
     for n, query in enumerate(queries):
-        wanted = query.limit * (query.per_group if query.group_by else 1) * (VECTOR if vectors else 1)
-        if n > start and (hits + wanted > TOGETHER or n - start == _TOGETHER):
+        wanted = query.limit * (query.per_group if query.group_by else 1) * (VECTOR_COST if vectors else 1)
+        if n > start and (hits + wanted > MAX_HITS_PER_RESPONSE or n - start == _BATCH_SIZE):
             yield start, n
             start, hits = n, 0
         hits += wanted
@@ -364,13 +364,13 @@ def _parts(queries: Sequence[Query], vectors: bool) -> Iterator[tuple[int, int]]
         yield start, len(queries)
 
 
-def _without_user(url: str) -> str:
+def _strip_credentials(url: str) -> str:
     """Remove user and password from a URL, for display."""
     scheme, mark, rest = url.partition("://")
     return scheme + mark + rest.rpartition("@")[2] if mark else url
 
 
-def _error(status: int, data: bytes, url: str) -> ImseekError:
+def _error_from_response(status: int, data: bytes, url: str) -> ImseekError:
     try:
         told = json.loads(data)
         title, detail, hint = told["title"], told["detail"], told.get("hint")
@@ -384,11 +384,11 @@ def _error(status: int, data: bytes, url: str) -> ImseekError:
         return MediaError(SkipReason.UNREADABLE, detail, hint=hint)
     if title == "ContentChangedError":
         return ContentChangedError(CONTENT_CHANGED, detail, hint=hint)
-    kind = _NAMED.get(title, ServerError)
+    kind = _ERRORS_BY_NAME.get(title, ServerError)
     return kind(detail if kind is not ServerError else f"{url}: {detail}", hint=hint)
 
 
-def _bytes(path: Path) -> bytes:
+def _read_picture(path: Path) -> bytes:
     from imseek.media.decode import DEFAULT_LIMITS
 
     try:

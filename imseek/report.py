@@ -15,13 +15,13 @@ from imseek import clusters, dataset, duplicates
 from imseek.data.reader import Reader
 from imseek.data.summary import summarise
 from imseek.errors import ImseekError, UsageError
-from imseek.explore.snapshot_session import reading
-from imseek.explore.statistics.overview import contents
+from imseek.explore.snapshot_session import run_with_reader
+from imseek.explore.statistics.overview import collect_statistics
 from imseek.types import (
     AnyCollection,
     CollectionInfo,
     CollectionReport,
-    Contents,
+    CollectionStatistics,
     ProgressCallback,
 )
 
@@ -58,12 +58,14 @@ def gather(
     stop = stop or threading.Event()
     notes: list[str] = []
 
-    def counting(reader: Reader) -> tuple[CollectionInfo, Contents, int | None]:
+    def counting(reader: Reader) -> tuple[CollectionInfo, CollectionStatistics, int | None]:
         space = reader.current.caption_space
-        embedded = None if space is None else reader.current.images - reader.silent(space.space_id)
-        return summarise(reader), contents(reader), embedded
+        embedded = (
+            None if space is None else reader.current.images - reader.count_without_caption(space.space_id)
+        )
+        return summarise(reader), collect_statistics(reader), embedded
 
-    info, counted, embedded = reading(collection, counting)
+    info, counted, embedded = run_with_reader(collection, counting)
 
     def part(name: Part, work: Callable[[], T], least: int = 1) -> T | None:
         if name in skip or stop.is_set() or counted.images < least:

@@ -12,12 +12,12 @@ from imseek.errors import QueryError, UsageError
 from imseek.search.engine import Engine
 from imseek.search.prepared import Window, answering_spaces, page_of
 from imseek.search.query import By, Query, Question, as_query
-from imseek.search.result_pages import Wanted, answer
-from imseek.showing.pictures import Folders
+from imseek.search.result_pages import HitOptions, build_result
+from imseek.showing.pictures import FolderPictures
 from imseek.types import SearchResult
 
 #: A page token stores the number of collections in one byte.
-MOST: Final = 255
+MAX_COLLECTIONS: Final = 255
 
 
 def search_all(
@@ -44,10 +44,10 @@ def search_all(
     uuids = [collection.uuid for collection in collections]
     if len({*uuids}) < len(uuids):
         raise UsageError("a collection is named twice")
-    if len(uuids) > MOST:
-        raise UsageError(f"{len(uuids)} collections at once: at most {MOST}")
+    if len(uuids) > MAX_COLLECTIONS:
+        raise UsageError(f"{len(uuids)} collections at once: at most {MAX_COLLECTIONS}")
     asked = as_query(query, limit, by)
-    _check(asked, len(collections))
+    _check_no_image_ids(asked, len(collections))
     first, *others = collections
     page, digest = page_of(asked, uuids)
     window = Window.of(asked, page)
@@ -58,23 +58,23 @@ def search_all(
         head = first._engine.prepare(asked, window, generation=generations[0])
         prepared = [(first._engine, head)]
         for collection, generation in zip(others, generations[1:], strict=True):
-            collection._borrow(first)
+            collection._borrow_encoders(first)
             engine = collection._engine
             made = engine.prepare(asked, window, generation=generation, composed=head.composed)
             prepared.append((engine, made))
         found = [engine.find([one])[0] for engine, one in prepared]
-        return answer(found, digest, Wanted(metadata, vectors))
+        return build_result(found, digest, HitOptions(metadata, vectors))
 
-    found = reduce(_whole, (collection._engine for collection in collections), ask)()
-    return replace(found, pictures=Folders({one.uuid: one.path for one in collections}))
+    found = reduce(_retry_if_purged, (collection._engine for collection in collections), ask)()
+    return replace(found, pictures=FolderPictures({one.uuid: one.path for one in collections}))
 
 
-def _whole(ask: Callable[[], SearchResult], engine: Engine) -> Callable[[], SearchResult]:
+def _retry_if_purged(ask: Callable[[], SearchResult], engine: Engine) -> Callable[[], SearchResult]:
     """Wrap ``ask`` so that it is retried if a purge removes files of this engine's collection meanwhile."""
-    return lambda: engine.until_whole(ask)
+    return lambda: engine.retry_if_stale(ask)
 
 
-def _check(query: Query, collections: int) -> None:
+def _check_no_image_ids(query: Query, collections: int) -> None:
     if collections > 1 and (query.more or query.less or any(t.image_id is not None for t in query.terms)):
         raise QueryError(
             "a stored image is one of one collection", hint="ask with the picture itself, or one collection"

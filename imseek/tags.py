@@ -20,7 +20,7 @@ import numpy as np
 from imseek.data import image_refs, tag_reader
 from imseek.data.reader import Reader
 from imseek.errors import ImageNotFoundError, UsageError
-from imseek.explore.snapshot_session import reading
+from imseek.explore.snapshot_session import run_with_reader
 from imseek.search.where import Filters
 from imseek.types import AnyCollection, Tag, TagCount, TagReport, path_of
 
@@ -30,7 +30,7 @@ AnyImage: TypeAlias = int | np.integer[Any] | str | bytes | os.PathLike[str]
 #: The default provenance. A person's tag overrides any other.
 PERSON: Final = "person"
 #: Maximum length in characters of a tag or a provenance.
-_LONGEST: Final = 200
+_MAX_LENGTH: Final = 200
 
 
 def add(
@@ -47,7 +47,7 @@ def add(
     tag), ImageNotFoundError, QueryError, LockedError.
     """
     return add_all(
-        collection, _each(path_of(collection), tag, images, where), provenance=provenance, strict=True
+        collection, _given_tags(path_of(collection), tag, images, where), provenance=provenance, strict=True
     )
 
 
@@ -64,15 +64,17 @@ def add_all(
     changed. Raises as :func:`add`.
     """
     from imseek.data import tags as stored
-    from imseek.data.writer_wait import writing
+    from imseek.data.writer_wait import open_writer
 
-    _check("a provenance", provenance)
+    _check_text("a provenance", provenance)
     root = path_of(collection)
-    pairs, missing = _pairs(root, given, strict)
+    pairs, missing = _resolve_images(root, given, strict)
     if not pairs:
         return TagReport(0, 0, Reader(root).generation, missing)
-    with writing(root, "tag add") as writer:
-        generation, changed = stored.give(writer, dict.fromkeys(pairs, provenance), over=provenance == PERSON)
+    with open_writer(root, "tag add") as writer:
+        generation, changed = stored.add_tags(
+            writer, dict.fromkeys(pairs, provenance), over=provenance == PERSON
+        )
     return TagReport(len(pairs), changed, generation, missing)
 
 
@@ -89,7 +91,7 @@ def remove(
     Raises as :func:`add`, and UsageError for a tag that no image has.
     """
     from imseek.data import tags as stored
-    from imseek.data.writer_wait import writing
+    from imseek.data.writer_wait import open_writer
 
     root = path_of(collection)
     tag_reader.check_known(root, [tag])
@@ -97,11 +99,11 @@ def remove(
         reader = Reader(root)
         pairs = [(image_id, tag) for image_id, _, _ in tag_reader.rows(reader, [tag])]
     else:
-        pairs, _ = _pairs(root, _each(root, tag, images, where), strict=True)
+        pairs, _ = _resolve_images(root, _given_tags(root, tag, images, where), strict=True)
     if not pairs:
         return TagReport(0, 0, Reader(root).generation)
-    with writing(root, "tag remove") as writer:
-        generation, changed = stored.take(writer, pairs)
+    with open_writer(root, "tag remove") as writer:
+        generation, changed = stored.remove_tags(writer, pairs)
     return TagReport(len(pairs), changed, generation)
 
 
@@ -119,24 +121,24 @@ def choose(
     Raises UsageError for a choice that is not ``among`` them, and as :func:`add`.
     """
     from imseek.data import tags as stored
-    from imseek.data.writer_wait import writing
+    from imseek.data.writer_wait import open_writer
 
-    _check("a provenance", provenance)
+    _check_text("a provenance", provenance)
     root = path_of(collection)
     classes = tuple(dict.fromkeys(tag.strip() for tag in among))
     for tag in classes:
-        _check("a tag", tag)
+        _check_text("a tag", tag)
     strange = next((tag for tag in chosen.values() if tag is not None and tag not in classes), None)
     if strange is not None:
         raise UsageError(f"{strange!r} is none of the tags to choose from", hint=", ".join(classes))
-    if gone := sorted(chosen.keys() - image_refs.living(root, set(chosen))):
+    if gone := sorted(chosen.keys() - image_refs.filter_live(root, set(chosen))):
         raise ImageNotFoundError(f"no image {gone[0]} in this collection")
     if not chosen:
         return TagReport(0, 0, Reader(root).generation)
     others = [(image_id, tag) for image_id, one in chosen.items() for tag in classes if tag != one]
     given = {(image_id, one): provenance for image_id, one in chosen.items() if one is not None}
-    with writing(root, "tag choose", patience) as writer:
-        generation, changed = stored.exchange(writer, others, given, over=provenance == PERSON)
+    with open_writer(root, "tag choose", patience) as writer:
+        generation, changed = stored.replace_tags(writer, others, given, over=provenance == PERSON)
     return TagReport(len(chosen), changed, generation)
 
 
@@ -147,29 +149,31 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
     name), LockedError.
     """
     from imseek.data import tags as stored
-    from imseek.data.writer_wait import writing
+    from imseek.data.writer_wait import open_writer
 
     root = path_of(collection)
     to = to.strip()
-    _check("a tag", to)
+    _check_text("a tag", to)
     if to == tag:
         raise UsageError(f"{tag!r} is its name already", hint="give another")
-    with writing(root, "tag rename") as writer:
+    with open_writer(root, "tag rename") as writer:
         tag_reader.check_known(root, [tag])
         reader = Reader(root)
         rows = tag_reader.rows(reader, [tag])
-        said = {image_id for image_id, _, by in rows if tag_reader.is_said(by)}
+        said = {image_id for image_id, _, by in rows if tag_reader.is_manual(by)}
         learned = [
-            one for one in tag_reader.rows(reader, [to]) if one[0] in said and not tag_reader.is_said(one[2])
+            one
+            for one in tag_reader.rows(reader, [to])
+            if one[0] in said and not tag_reader.is_manual(one[2])
         ]
         taken = [(image_id, name) for image_id, name, _ in (*rows, *learned)]
-        generation, _ = stored.exchange(writer, taken, {(i, to): by for i, _, by in rows})
+        generation, _ = stored.replace_tags(writer, taken, {(i, to): by for i, _, by in rows})
     return TagReport(len(rows), len(rows), generation)
 
 
 def counts(collection: AnyCollection) -> tuple[TagCount, ...]:
     """Count the live images of each tag, by name."""
-    rows = tag_reader.counts(path_of(collection))
+    rows = tag_reader.count_tags(path_of(collection))
     return tuple(
         TagCount(tag, sum(n for _, n in by), dict(by))
         for tag, by in (
@@ -182,40 +186,44 @@ def counts(collection: AnyCollection) -> tuple[TagCount, ...]:
 def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple[Tag, ...]]:
     """Return the tags of images, by id; empty for images without tags. Raises ImageNotFoundError."""
     root = path_of(collection)
-    pairs, _ = _pairs(root, ((image, "any") for image in images), strict=True)
+    pairs, _ = _resolve_images(root, ((image, "any") for image in images), strict=True)
     found: dict[int, list[Tag]] = {image_id: [] for image_id, _ in pairs}
-    for image_id, tag, provenance in reading(root, lambda reader: tag_reader.of(reader, list(found))):
+    for image_id, tag, provenance in run_with_reader(
+        root, lambda reader: tag_reader.rows_of_images(reader, list(found))
+    ):
         found[image_id].append(Tag(tag, provenance))
     return {image_id: tuple(tags) for image_id, tags in found.items()}
 
 
 def every(collection: AnyCollection) -> tuple[tuple[int, Tag], ...]:
     """Return all tags of all images, ordered by image and tag."""
-    return tuple((image_id, Tag(tag, by)) for image_id, tag, by in reading(collection, tag_reader.rows))
+    return tuple(
+        (image_id, Tag(tag, by)) for image_id, tag, by in run_with_reader(collection, tag_reader.rows)
+    )
 
 
-def _each(
+def _given_tags(
     root: Path, tag: str, images: Iterable[AnyImage], where: str | None
 ) -> Iterable[tuple[AnyImage, str]]:
     if isinstance(images, str | bytes | os.PathLike):
         raise UsageError(f"images are a list, not {images!r}")
     yield from ((image, tag) for image in images)
     if where is not None:
-        ids = reading(root, lambda reader: Filters().ids(reader, where))
+        ids = run_with_reader(root, lambda reader: Filters().ids(reader, where))
         yield from ((int(image_id), tag) for image_id in ids)
 
 
-def _pairs(
+def _resolve_images(
     root: Path, given: Iterable[tuple[AnyImage, str]], strict: bool
 ) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
     """Resolve images to unique (id, tag) pairs; also returns unknown images. Raises UsageError, ImageNotFoundError."""
     asked = [(int(image) if isinstance(image, np.integer) else image, tag.strip()) for image, tag in given]
     for tag in {tag for _, tag in asked}:
-        _check("a tag", tag)
+        _check_text("a tag", tag)
     ids = {image for image, _ in asked if isinstance(image, int)}
-    there = image_refs.living(root, ids)
+    there = image_refs.filter_live(root, ids)
     paths = {image: os.fsencode(image) for image, _ in asked if not isinstance(image, int)}
-    placed = image_refs.ids_at(root, paths.values())
+    placed = image_refs.find_ids(root, paths.values())
     pairs: dict[tuple[int, str], None] = {}
     missing: dict[str, None] = {}
     for image, tag in asked:
@@ -236,9 +244,9 @@ def _pairs(
     return list(pairs), tuple(missing)
 
 
-def _check(what: str, text: str) -> None:
+def _check_text(what: str, text: str) -> None:
     """Raise UsageError for an invalid tag or provenance."""
     if not text.strip() or text != text.strip():
         raise UsageError(f"{what} must not be empty, nor begin or end with a space")
-    if len(text) > _LONGEST or not text.isprintable():
-        raise UsageError(f"{what} is one line of {_LONGEST} characters at most")
+    if len(text) > _MAX_LENGTH or not text.isprintable():
+        raise UsageError(f"{what} is one line of {_MAX_LENGTH} characters at most")

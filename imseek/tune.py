@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.errors import UsageError
-from imseek.explore.snapshot_session import reading
+from imseek.explore.snapshot_session import run_with_reader
 from imseek.types import AnyCollection, Progress, ProgressCallback, ReencodeReport, SpaceInfo, path_of
-from imseek.types.adapters import ADAPTER, adapted, adapter_of
+from imseek.types.adapters import ADAPTER, adapter_of, adapter_reference
 from imseek.types.tuning import Retrieval, TuneGain, TuneLoss, TuneReport, TuneSource, Tuning
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from imseek.encoders.runtime import Runtime
     from imseek.explore.tuning.data_split import Split
     from imseek.explore.tuning.examples import Examples
-    from imseek.explore.tuning.training import Taught
+    from imseek.explore.tuning.training import TrainedAdapter
 
 __all__ = ["Retrieval", "TuneGain", "TuneReport", "Tuning", "back", "tune", "use"]
 
@@ -77,21 +77,21 @@ def tune(
     started = time.monotonic()
     stop = stop or threading.Event()
     # Fail before anything is loaded.
-    reading(root, lambda reader: _check_untuned(reader.current.space))
+    run_with_reader(root, lambda reader: _check_untuned(reader.current.space))
     adapter_spaces.check_name(root, name)
-    load = _knowing_words(root, runtime, notify)
+    load = _text_encoder_loader(root, runtime, notify)
     space: SpaceInfo | None = None
     notes: tuple[str, ...] = ()
     if dry_run:
         learned = _learn(root, source, loss, seed, load, progress or (lambda now: None), stop)
     else:
-        with _entered(root, "tune", progress, stop) as (writer, tell):
+        with _open_run(root, "tune", progress, stop) as (writer, tell):
             learned = _learn(root, source, loss, seed, load, tell, stop)
             if learned.taught is not None and learned.taught.helps:
                 facts = _facts(learned, learned.taught, loss, seed)
                 space = _store(writer, learned, learned.taught, name, facts, tell, stop)
             if space is not None:
-                notes = _caption_notes(writer, learned.space) + _renewed(writer, tell, stop)
+                notes = _caption_notes(writer, learned.space) + _renew_indexes(writer, tell, stop)
     taught = learned.taught
     if taught is not None and not taught.helps:
         outcome = "refused"
@@ -145,20 +145,20 @@ def back(
     root = path_of(collection)
     started = time.monotonic()
     stop = stop or threading.Event()
-    space = reading(root, lambda reader: reader.current.space)
+    space = run_with_reader(root, lambda reader: reader.current.space)
     named = adapter_of(space.encoder)
     if named is None:
         raise UsageError(
             f"the vectors of {space.encoder} are searched as they are: there is nothing to go back from",
             hint="`imseek tune --use NAME` goes to tuned ones that are kept",
         )
-    with _entered(root, "tune --back", progress, stop) as (writer, tell):
-        kept = adapter_spaces.below(writer, space)
-        if kept is not None and adapter_spaces.switch(
-            writer, kept, space, None, _telling(tell, started), stop
+    with _open_run(root, "tune --back", progress, stop) as (writer, tell):
+        kept = adapter_spaces.find_base_space(writer, space)
+        if kept is not None and adapter_spaces.switch_space(
+            writer, kept, space, None, _progress_reporter(tell, started), stop
         ):
-            notes = _caption_notes(writer, space) + _renewed(writer, tell, stop)
-            return _switched(writer, kept, space, "switched", started, notes)
+            notes = _caption_notes(writer, space) + _renew_indexes(writer, tell, stop)
+            return _switch_report(writer, kept, space, "switched", started, notes)
     if kept is not None:  # New vectors must be comparable with the kept ones.
         checks.check_fingerprint(
             load_encoder(root, kept, ("image",), runtime, notify), named[1], kept.fingerprint
@@ -194,38 +194,40 @@ def use(
     root = path_of(collection)
     started = time.monotonic()
     stop = stop or threading.Event()
-    space = reading(root, lambda reader: reader.current.space)
+    space = run_with_reader(root, lambda reader: reader.current.space)
     model = models.find(root, name)
     if model is None or model.kind != ADAPTER:
         there = ", ".join(one.name for one in models.of_kind(root, ADAPTER))
         hint = f"there are: {there}" if there else "`imseek tune` learns one"
         raise UsageError(f"no adapter {name!r} in this collection", hint=hint)
     adapter = Adapter.of(model.arrays)
-    with _entered(root, "tune --use", progress, stop) as (writer, tell):
+    with _open_run(root, "tune --use", progress, stop) as (writer, tell):
         wanted = [
             one.info
-            for one in spaces.stored(writer)
+            for one in spaces.list_spaces(writer)
             if one.info.modality == "image" and (adapter_of(one.info.encoder) or ("",))[0] == name
         ]
         if space in wanted:
-            return _switched(writer, space, None, "already", started, ())
-        if not wanted or wanted[0].encoder != adapted(name, space.encoder):
+            return _switch_report(writer, space, None, "already", started, ())
+        if not wanted or wanted[0].encoder != adapter_reference(name, space.encoder):
             raise UsageError(
                 f"{name} is an adapter of {model.facts.get('encoder')}, and {space.encoder} is searched",
                 hint="`imseek tune --back` first" if adapter_of(space.encoder) else None,
             )
-        done = adapter_spaces.switch(writer, wanted[0], space, adapter, _telling(tell, started), stop)
-        notes = (_caption_notes(writer, space) + _renewed(writer, tell, stop)) if done else ()
+        done = adapter_spaces.switch_space(
+            writer, wanted[0], space, adapter, _progress_reporter(tell, started), stop
+        )
+        notes = (_caption_notes(writer, space) + _renew_indexes(writer, tell, stop)) if done else ()
         outcome = "switched" if done else "interrupted"
-        return _switched(writer, wanted[0], space, outcome, started, notes)
+        return _switch_report(writer, wanted[0], space, outcome, started, notes)
 
 
 @dataclass(frozen=True, slots=True)
-class _Learned:
+class _TrainingResult:
     space: SpaceInfo
     examples: Examples
     split: Split
-    taught: Taught | None
+    taught: TrainedAdapter | None
 
 
 def _check_untuned(space: SpaceInfo) -> None:
@@ -244,7 +246,7 @@ def _learn(
     load: Callable[[SpaceInfo], Encoder],
     tell: ProgressCallback,
     stop: threading.Event,
-) -> _Learned:
+) -> _TrainingResult:
     from imseek.explore.tuning import data_split, examples, training
 
     started = time.monotonic()
@@ -252,21 +254,24 @@ def _learn(
     def read(reader: Reader) -> tuple[SpaceInfo, Examples, Split]:
         space = reader.current.space
         _check_untuned(space)
-        wanted = examples.available(reader) if source is None else source
-        found = examples.read(reader, wanted, lambda: load(space), seed)
-        return space, found, data_split.split(reader, found, seed)
+        wanted = examples.default_source(reader) if source is None else source
+        found = examples.read_examples(reader, wanted, lambda: load(space), seed)
+        return space, found, data_split.split_examples(reader, found, seed)
 
-    space, found, split = reading(root, read)
+    space, found, split = run_with_reader(root, read)
 
     def told(done: int, total: int) -> None:
         tell(Progress("learn", done, total, 0, time.monotonic() - started))
 
-    return _Learned(
-        space, found, split, training.teach(found, split, loss=loss, seed=seed, tell=told, stop=stop)
+    return _TrainingResult(
+        space,
+        found,
+        split,
+        training.train_from_examples(found, split, loss=loss, seed=seed, tell=told, stop=stop),
     )
 
 
-def _knowing_words(
+def _text_encoder_loader(
     root: Path, runtime: Runtime | None, notify: Callable[[str], None] | None
 ) -> Callable[[SpaceInfo], Encoder]:
     """Return a loader of a space's encoder for text. It raises UsageError if the encoder has no text tower."""
@@ -288,8 +293,8 @@ def _knowing_words(
 
 def _store(
     writer: Writer,
-    learned: _Learned,
-    taught: Taught,
+    learned: _TrainingResult,
+    taught: TrainedAdapter,
     name: str,
     facts: Mapping[str, Any],
     tell: ProgressCallback,
@@ -306,12 +311,12 @@ def _store(
     def told(done: int) -> None:
         tell(Progress("vectors", min(done, images), images, 0, time.monotonic() - started))
 
-    return adapter_spaces.make(
+    return adapter_spaces.create_adapted_space(
         writer, space, model, adapter.fingerprint(space.fingerprint), adapter, told, stop
     )
 
 
-def _facts(learned: _Learned, taught: Taught, loss: TuneLoss, seed: int) -> dict[str, Any]:
+def _facts(learned: _TrainingResult, taught: TrainedAdapter, loss: TuneLoss, seed: int) -> dict[str, Any]:
     """Describe how an adapter was trained, for its model."""
     return {
         "source": learned.examples.source,
@@ -336,27 +341,31 @@ def _caption_notes(writer: Writer, replaced: SpaceInfo) -> tuple[str, ...]:
 
 
 @contextmanager
-def _entered(
+def _open_run(
     root: Path, kind: str, progress: ProgressCallback | None, stop: threading.Event
 ) -> Iterator[tuple[Writer, ProgressCallback]]:
-    from imseek.data.run_progress import telling
+    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
 
-    with explained(root), Writer(root, kind) as writer, telling(writer, progress, stop) as tell:
+    with (
+        translate_os_errors(root),
+        Writer(root, kind) as writer,
+        progress_reporter(writer, progress, stop) as tell,
+    ):
         yield writer, tell
 
 
-def _renewed(writer: Writer, tell: ProgressCallback, stop: threading.Event) -> tuple[str, ...]:
+def _renew_indexes(writer: Writer, tell: ProgressCallback, stop: threading.Event) -> tuple[str, ...]:
     from imseek.data import snapshots
 
     return snapshots.renew_due(writer, tell, stop)
 
 
-def _telling(tell: ProgressCallback, started: float) -> Callable[[int, int], None]:
+def _progress_reporter(tell: ProgressCallback, started: float) -> Callable[[int, int], None]:
     return lambda done, total: tell(Progress("vectors", done, total, 0, time.monotonic() - started))
 
 
-def _switched(
+def _switch_report(
     writer: Writer,
     space: SpaceInfo,
     replaced: SpaceInfo | None,

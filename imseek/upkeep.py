@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.errors import ImseekError, UsageError
 from imseek.types import (
     BuildReport,
@@ -44,7 +44,7 @@ def verify(path: str | os.PathLike[str]) -> VerifyReport:
     from imseek.data.verify import verify as verify_files
 
     root = Path(path).expanduser().absolute()
-    with explained(root):
+    with translate_os_errors(root):
         return verify_files(root)
 
 
@@ -70,13 +70,13 @@ def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
 
     root = Path(path).expanduser().absolute()
     with ExitStack() as undo:
-        if layout.is_elsewhere(root):
+        if layout.has_server_catalog(root):
             from imseek.data.postgres.address import read_address
-            from imseek.data.postgres.allowed_servers import allow_server, withdraw_server
+            from imseek.data.postgres.allowed_servers import allow_server, disallow_server
 
             address = read_address(root)
             if allow_server(address):
-                undo.callback(withdraw_server, address)
+                undo.callback(disallow_server, address)
         report = verify(root)
         if report.ok or force:
             trusting.trust(root, damaged=force)
@@ -98,15 +98,15 @@ def distrust(path: str | os.PathLike[str]) -> None:
 
     root = Path(path).expanduser().absolute()
     trusting.distrust(root)
-    if layout.is_elsewhere(root):
+    if layout.has_server_catalog(root):
         from imseek.data.postgres.address import read_address
-        from imseek.data.postgres.allowed_servers import withdraw_server
+        from imseek.data.postgres.allowed_servers import disallow_server
 
         address = None
         with suppress(ImseekError):  # It may be damaged or gone.
             address = read_address(root)
         if address is not None:
-            withdraw_server(address)
+            disallow_server(address)
 
 
 def repair(path: str | os.PathLike[str]) -> RepairReport:
@@ -116,13 +116,13 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
     not treated as removed (:mod:`imseek.curate.actions.undo`). Raises CollectionNotFoundError, LockedError,
     ReadOnlyError.
     """
-    from imseek.curate.actions.quarantine_recovery import recall
+    from imseek.curate.actions.quarantine_recovery import recover_quarantine
     from imseek.data.repair import repair as repair_files
 
     root = Path(path).expanduser().absolute()
-    with explained(root):
+    with translate_os_errors(root):
         report = repair_files(root)
-        if report.after.ok and (recalled := recall(root)):
+        if report.after.ok and (recalled := recover_quarantine(root)):
             line = f"{recalled} images as put away: their files are where `imseek undo` finds them"
             return replace(report, restored=(*report.restored, line), after=verify(root))
         return report
@@ -138,21 +138,21 @@ def due(path: str | os.PathLike[str]) -> Due:
     from imseek.data import snapshots
     from imseek.data.index_info import policy_of
     from imseek.data.reader import Reader
-    from imseek.explore.snapshot_session import reading
+    from imseek.explore.snapshot_session import run_with_reader
 
     root = Path(path).expanduser().absolute()
 
     def look(reader: Reader) -> Due:
         shards = reader.current.shards
         return Due(
-            merge=bool(merging.due(shards)),
-            index=tuple(snapshots.pending(reader, policy_of(root))),
+            merge=bool(merging.find_due_shards(shards)),
+            index=tuple(snapshots.pending_builds(reader, policy_of(root))),
             dead=sum(shard.dead_rows for shard in shards),
             unmeasured=count_unmeasured(reader),
         )
 
-    with explained(root):
-        return reading(root, look)
+    with translate_os_errors(root):
+        return run_with_reader(root, look)
 
 
 def disk_use(path: str | os.PathLike[str]) -> tuple[DiskUse, ...]:
@@ -181,11 +181,15 @@ def merge(
     """
     from imseek.data import snapshots
     from imseek.data.compaction import merge_due
-    from imseek.data.run_progress import telling
+    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
-    with explained(root), Writer(root, "maintain --merge") as writer, telling(writer, progress, stop) as tell:
+    with (
+        translate_os_errors(root),
+        Writer(root, "maintain --merge") as writer,
+        progress_reporter(writer, progress, stop) as tell,
+    ):
         before = len(writer.current().shards)
         merges = merge_due(writer)
         notes = snapshots.renew_due(writer, tell, stop)
@@ -208,15 +212,19 @@ def purge(
     Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError if a file of the collection
     is damaged.
     """
-    from imseek.curate.actions.quarantine_recovery import forget
+    from imseek.curate.actions.quarantine_recovery import remove_undone_journals
     from imseek.data import snapshots
     from imseek.data.purge import purge as purge_files
-    from imseek.data.run_progress import telling
+    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
-    with explained(root), Writer(root, "maintain --purge") as writer, telling(writer, progress, stop) as tell:
-        forget(root)
+    with (
+        translate_os_errors(root),
+        Writer(root, "maintain --purge") as writer,
+        progress_reporter(writer, progress, stop) as tell,
+    ):
+        remove_undone_journals(root)
         report = purge_files(writer)
         return replace(report, notes=report.notes + snapshots.renew_due(writer, tell, stop))
 
@@ -234,16 +242,16 @@ def measure(
     CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.curate.missing_measures import measure as measure_pictures
-    from imseek.data.run_progress import telling
+    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
     stop = stop or threading.Event()
     started = time.monotonic()
     with (
-        explained(root),
+        translate_os_errors(root),
         Writer(root, "maintain --measure") as writer,
-        telling(writer, progress, stop) as tell,
+        progress_reporter(writer, progress, stop) as tell,
     ):
 
         def count(done: int, total: int, unreadable: int) -> None:
@@ -267,17 +275,19 @@ def build_index(
     CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.data import snapshots
-    from imseek.data.run_progress import telling
+    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
     with (
-        explained(root),
+        translate_os_errors(root),
         Writer(root, "maintain --index") as writer,
-        telling(writer, progress, stop) as tell,
-        snapshots.trying(writer, policy),
+        progress_reporter(writer, progress, stop) as tell,
+        snapshots.try_policy(writer, policy),
     ):
-        return tuple(snapshots.renew(writer, snapshots.told(writer, tell, stop), force=True))
+        return tuple(
+            snapshots.renew(writer, snapshots.index_progress_reporter(writer, tell, stop), force=True)
+        )
 
 
 def reencode(
@@ -310,7 +320,7 @@ def reencode(
     """
     from imseek.data import snapshots
     from imseek.data.current_file import read_current
-    from imseek.data.run_progress import telling
+    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
     from imseek.encoders import registry, space_compatibility
     from imseek.indexer import reencode as runner
@@ -323,9 +333,15 @@ def reencode(
     encoder = space_compatibility.load_resolved(
         resolution, ("image", "text") if first else ("image",), runtime, notify
     )
-    order = runner.Order(space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing)
+    order = runner.ReencodeRequest(
+        space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing
+    )
     kind = "maintain --add-space" if add else "maintain --reencode"
-    with explained(root), Writer(root, kind) as writer, telling(writer, progress, stop) as tell:
+    with (
+        translate_os_errors(root),
+        Writer(root, kind) as writer,
+        progress_reporter(writer, progress, stop) as tell,
+    ):
         report = runner.reencode(writer, encoder, order, progress=tell, stop=stop)
         if report.outcome != "switched":
             return report
@@ -353,19 +369,19 @@ def embed_captions(
     damaged.
     """
     from imseek.data import snapshots
-    from imseek.data.run_progress import telling
+    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
     from imseek.encoders import checks
     from imseek.indexer import caption_space
     from imseek.search.encoder_loader import load_encoder
 
     root = Path(path).expanduser().absolute()
-    with explained(root), Writer(root, "maintain --captions") as writer:
+    with translate_os_errors(root), Writer(root, "maintain --captions") as writer:
         space = writer.current().space
         encoder = load_encoder(root, space, ("text",), runtime, notify)
-        checks.check_knows_words(encoder)
+        checks.check_encodes_text(encoder)
         checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
-        with telling(writer, progress, stop) as tell:
+        with progress_reporter(writer, progress, stop) as tell:
             report = caption_space.embed(writer, encoder, progress=tell, stop=stop)
             if report.outcome != "switched":
                 return report
@@ -385,9 +401,9 @@ def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:
     from imseek.indexer.space_changes import check_drop
 
     root = Path(path).expanduser().absolute()
-    with explained(root), Writer(root, "maintain --drop-space") as writer:
+    with translate_os_errors(root), Writer(root, "maintain --drop-space") as writer:
         spaces.find(writer, space_id)
-        check_drop(spaces.stored(writer), space_id)
+        check_drop(spaces.list_spaces(writer), space_id)
         return spaces.drop(writer, space_id)
 
 
@@ -402,5 +418,5 @@ def move_catalog(path: str | os.PathLike[str], to: str) -> CatalogReport:
     from imseek.data.postgres import catalog_moves
 
     root = Path(path).expanduser().absolute()
-    with explained(root):
+    with translate_os_errors(root):
         return catalog_moves.move(root, to)

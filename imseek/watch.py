@@ -17,8 +17,8 @@ from typing import Final, TypeAlias
 from imseek.collection import AnyPath, Collection
 from imseek.data import path_lookup
 from imseek.errors import LockedError, MissingExtraError, UsageError, WatchError
-from imseek.indexer.debounce import Settling, below, cover
-from imseek.indexer.source_lookup import holder, lies_in_collection, pictures_below
+from imseek.indexer.debounce import PathDebouncer, below, cover
+from imseek.indexer.source_lookup import find_source, lies_in_collection, pictures_below
 from imseek.indexer.sources.files import trouble_at
 from imseek.indexer.sources.filters import looks_like_picture
 from imseek.types import IndexReport, display_path
@@ -28,16 +28,16 @@ Events: TypeAlias = Generator[set[tuple[object, str]], None, None]
 #: Seconds between checks of the folders themselves.
 TICK: Final = 0.25
 #: Paths per run; beyond that, they are merged into the folders that hold them.
-PATHS: Final = 64
+MAX_PATHS: Final = 64
 #: Files below a new folder beyond which the whole is scanned instead.
-MANY: Final = 20_000
+RESCAN_THRESHOLD: Final = 20_000
 #: Seconds that a scan, or a run of merged paths, waits for files still being written.
-HOLD: Final = 30.0
+MAX_HOLD: Final = 30.0
 #: Images checked when a watched folder has been replaced by another.
-SAMPLE: Final = 200
+SAMPLE_SIZE: Final = 200
 #: Consecutive failures to set up watches before giving up.
-REFUSALS: Final = 8
-_LONGEST_RETRY: Final = 30.0
+MAX_REFUSALS: Final = 8
+_MAX_RETRY: Final = 30.0
 
 
 def watch(
@@ -68,7 +68,7 @@ def watch(
     given = [os.path.abspath(os.path.expanduser(os.fsencode(path))) for path in paths]
     for path in given:
         if not os.path.isdir(path) and (
-            os.path.exists(path) or not path_lookup.with_places(collection.path, [path])
+            os.path.exists(path) or not path_lookup.paths_with_images(collection.path, [path])
         ):
             trouble = "is no folder" if os.path.exists(path) else "does not exist"
             raise UsageError(f"{display_path(path)} {trouble}: folders are followed")
@@ -77,7 +77,7 @@ def watch(
     ]
     if not folders:
         raise UsageError("there is no folder to follow", hint="imseek watch FOLDER")
-    watching = _Watch(collection, dict.fromkeys(folders), settle, rescan, skip_known, stop, say)
+    watching = _FolderWatcher(collection, dict.fromkeys(folders), settle, rescan, skip_known, stop, say)
     try:
         for report in watching.runs():
             if on_report is not None:
@@ -87,7 +87,7 @@ def watch(
 
 
 @dataclass(slots=True)
-class _Root:
+class _WatchedFolder:
     """A watched folder. ``away`` says why it is unavailable; a full scan is due at ``due``.
 
     ``held`` is False until the folder belongs to a source: before the first run, if it was not indexed yet.
@@ -107,13 +107,13 @@ class _Batch:
     ``roots`` are the folders scanned completely, ``taken`` the settled paths that this run covers.
     """
 
-    roots: list[_Root]
+    roots: list[_WatchedFolder]
     wholes: set[bytes]
     parts: set[bytes]
     taken: set[bytes]
 
 
-class _Watch:
+class _FolderWatcher:
     def __init__(
         self,
         collection: Collection,
@@ -127,8 +127,8 @@ class _Watch:
         self._collection, self._skip_known = collection, skip_known
         self._settle, self._rescan, self._stop, self._say = settle, rescan, stop, say
         now = time.monotonic()
-        self._roots = [_Root(path, now) for path in folders]
-        self._settling = Settling(settle)
+        self._roots = [_WatchedFolder(path, now) for path in folders]
+        self._settling = PathDebouncer(settle)
         self._events: Events | None = None
         self._deaf = False
         self._refusals = 0
@@ -139,16 +139,16 @@ class _Watch:
         """Yield the report of each index run, until the stop event is set."""
         self._look()
         # From here on nothing is missed: events queue up during a run.
-        self._listen_anew()
+        self._reopen_events()
         while not self._stop.is_set():
             now = time.monotonic()
-            if now >= self._retry_at and (batch := self._due(now)):
+            if now >= self._retry_at and (batch := self._next_batch(now)):
                 report = self._index(batch)
                 if report is not None:
                     yield report
-            self._listen()
+            self._wait_for_events()
             if self._look() or self._deaf:
-                self._listen_anew()
+                self._reopen_events()
 
     def close(self) -> None:
         if self._events is not None:
@@ -175,7 +175,7 @@ class _Watch:
                 root.away, root.identity, root.due = None, identity, time.monotonic()
         return anew
 
-    def _probe(self, root: _Root) -> tuple[tuple[int, int] | None, str | None]:
+    def _probe(self, root: _WatchedFolder) -> tuple[tuple[int, int] | None, str | None]:
         """Return the folder's identity, or why missing files must not be treated as deleted."""
         try:
             info = os.stat(root.path)
@@ -183,11 +183,11 @@ class _Watch:
                 empty = next(entries, None) is None
         except OSError as error:
             return None, trouble_at(root.path) or str(error.strerror)
-        if empty and path_lookup.with_places(self._collection.path, [root.path]):
+        if empty and path_lookup.paths_with_images(self._collection.path, [root.path]):
             return None, "it is empty, perhaps not mounted"
         identity = (info.st_dev, info.st_ino)
         if root.identity not in (None, identity):
-            sample = path_lookup.files_below(self._collection.path, root.path, SAMPLE)
+            sample = path_lookup.files_below(self._collection.path, root.path, SAMPLE_SIZE)
             if sample and not any(os.path.lexists(place) for place in sample):
                 return (
                     None,
@@ -195,13 +195,13 @@ class _Watch:
                 )
         return identity, None
 
-    def _root_of(self, path: bytes) -> _Root | None:
+    def _folder_of(self, path: bytes) -> _WatchedFolder | None:
         holding = [root for root in self._roots if below(root.path, path)]
         return max(holding, key=lambda root: len(root.path), default=None)
 
     # -- events ----------------------------------------------------------------------------------------
 
-    def _listen_anew(self) -> None:
+    def _reopen_events(self) -> None:
         """Reopen the event stream for the available folders. The old one is closed only then."""
         here = [root for root in self._roots if root.away is None]
         self._deaf = False
@@ -210,7 +210,7 @@ class _Watch:
             self._take(old)
             old.close()
 
-    def _open(self, roots: Sequence[_Root]) -> Events | None:
+    def _open(self, roots: Sequence[_WatchedFolder]) -> Events | None:
         watchfiles = _watchfiles()
         names = []
         for root in roots:
@@ -243,8 +243,8 @@ class _Watch:
         except (OSError, RuntimeError) as error:
             # The first few failures may be due to an undecodable name, as in _take.
             self._deaf, self._refusals = True, self._refusals + 1
-            if self._refusals < REFUSALS:
-                self._missed()
+            if self._refusals < MAX_REFUSALS:
+                self._schedule_rescan()
                 return None
             raise WatchError(
                 f"folders cannot be followed: {error}",
@@ -254,14 +254,14 @@ class _Watch:
         self._note(first)
         return events
 
-    def _listen(self) -> None:
+    def _wait_for_events(self) -> None:
         """Note new events, or wait for some for a moment."""
         if self._events is None:
             self._stop.wait(TICK)
         elif not self._take(self._events):
             self._events = None
             if not self._stop.is_set():
-                self._listen_anew()
+                self._reopen_events()
 
     def _take(self, events: Events) -> bool:
         """Note the next events; returns whether more may follow."""
@@ -269,14 +269,14 @@ class _Watch:
             happened = next(events, None)
         except (OSError, RuntimeError):
             # An undecodable name causes this, and the events that came with it are lost.
-            self._missed()
+            self._schedule_rescan()
             return False
         if happened is None:
             return False
         self._note(happened)
         return True
 
-    def _missed(self) -> None:
+    def _schedule_rescan(self) -> None:
         """Schedule a scan of all folders, because events were lost."""
         due = time.monotonic() + self._settle
         for root in self._roots:
@@ -289,10 +289,10 @@ class _Watch:
         sources = path_lookup.local_sources(self._collection.path)
         for _, name in happened:
             path = os.fsencode(name)
-            root = self._root_of(path)
+            root = self._folder_of(path)
             if root is None or path == root.path:
                 continue
-            held = holder(sources, path)
+            held = find_source(sources, path)
             # Files of a collection, such as this one, are not pictures.
             if held is None or lies_in_collection(root.path, os.path.dirname(path)):
                 continue
@@ -302,18 +302,18 @@ class _Watch:
                     self._settling.touch(path, now)
                 continue
             for n, picture in enumerate(pictures_below(held, path)):
-                if n == MANY:
+                if n == RESCAN_THRESHOLD:
                     root.due = min(root.due, now + self._settle)
                     break
                 self._settling.touch(picture, now)
 
     # -- runs ------------------------------------------------------------------------------------------
 
-    def _due(self, now: float) -> _Batch | None:
+    def _next_batch(self, now: float) -> _Batch | None:
         """Return what must be indexed now, if anything."""
         ready = self._settling.ready(now)
         gone = {path for path, there in ready.items() if not there}
-        strangers = gone - path_lookup.with_places(self._collection.path, gone) if gone else set()
+        strangers = gone - path_lookup.paths_with_images(self._collection.path, gone) if gone else set()
         self._settling.forget(strangers)
         taken = ready.keys() - strangers
         restless = [path for path in self._settling if path not in ready]
@@ -322,13 +322,13 @@ class _Watch:
             for root in self._roots
             if root.away is None
             and now >= root.due
-            and (now >= root.due + HOLD or not any(below(root.path, path) for path in restless))
+            and (now >= root.due + MAX_HOLD or not any(below(root.path, path) for path in restless))
         ]
         if not roots and not taken:
             return None
         sources = path_lookup.local_sources(self._collection.path)
         # A folder without a source becomes one; any other is indexed as part of its source.
-        held = {root.path: holder(sources, root.path) for root in roots}
+        held = {root.path: find_source(sources, root.path) for root in roots}
         for root in roots:
             if root.held and held[root.path] is None:  # It must not come back by itself.
                 self._say(f"{display_path(root.path)} was taken out of the collection: not followed any more")
@@ -341,18 +341,18 @@ class _Watch:
         for path in taken:
             if any(below(root.path, path) for root in roots):
                 continue
-            found = holder(sources, path)
+            found = find_source(sources, path)
             if found is not None and found.whole:
                 wholes.add(found.source.root)
             elif found is not None:
                 rest.add(path)
             else:
                 self._settling.forget([path])
-        parts = cover(rest, restless, {root.path for root in self._roots}, PATHS)
-        if len(parts) > PATHS:
+        parts = cover(rest, restless, {root.path for root in self._roots}, MAX_PATHS)
+        if len(parts) > MAX_PATHS:
             # Some of these folders hold files still being written, so scan whole folders later.
             for path in parts:
-                if (followed := self._root_of(path)) is not None:
+                if (followed := self._folder_of(path)) is not None:
                     followed.due = min(followed.due, now)
             parts, taken = set(), taken - rest
         parts |= held.keys() - wholes
@@ -361,7 +361,7 @@ class _Watch:
     def _index(self, batch: _Batch) -> IndexReport | None:
         """Run the index for a batch; returns None if that was impossible, and the batch stays due."""
         if self._look():  # A disk that has just gone must not look emptied.
-            self._listen_anew()
+            self._reopen_events()
         asked = batch.wholes | batch.parts
         if any(root.away and any(below(root.path, path) for path in asked) for root in self._roots):
             return None
@@ -373,7 +373,7 @@ class _Watch:
             if self._retry_after == 1.0:
                 self._say(f"{error}; trying again")
             self._retry_at = time.monotonic() + self._retry_after
-            self._retry_after = min(2 * self._retry_after, _LONGEST_RETRY)
+            self._retry_after = min(2 * self._retry_after, _MAX_RETRY)
             return None
         self._retry_after = 1.0
         self._settling.forget(batch.taken)

@@ -9,13 +9,19 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors import Segment
-from imseek.data.vectors.index_kinds import make
-from imseek.data.vectors.index_metadata import Covered, Effort, Facts, Tuned, bits
-from imseek.data.vectors.sharded_index import JoinedSnapshot
+from imseek.data.vectors.index_kinds import make_index
+from imseek.data.vectors.index_metadata import (
+    CoveredIds,
+    IndexMetadata,
+    SearchEffort,
+    TuningResult,
+    pack_bits,
+)
+from imseek.data.vectors.sharded_index import ShardedSnapshot
 from imseek.data.vectors.snapshot import Snapshot
 
 #: Every row is a candidate.
-ALL = Tuned(Effort(1 << 20, 1 << 20), recall=1.0, queries=0)
+ALL = TuningResult(SearchEffort(1 << 20, 1 << 20), recall=1.0, queries=0)
 
 
 def snapshot_of(
@@ -25,10 +31,10 @@ def snapshot_of(
     upto: int = 1 << 31,
     part: tuple[int, int] = (0, 1),
     factory: str = "Flat",
-    tuned: Tuned = ALL,
+    tuned: TuningResult = ALL,
 ) -> Snapshot:
     """Of the live rows whose id is at most ``upto``; of these, the ``part``, such as (0, 3): the first of three."""
-    index = make(factory, dim)
+    index = make_index(factory, dim)
     number, parts = part
     kept = [s.searchable() & (s.ids <= min(upto, 1 << 24)) & (s.ids % parts == number) for s in segments]
     ids = np.concatenate([np.empty(0, np.int64), *(s.ids[k] for s, k in zip(segments, kept, strict=True))])
@@ -44,16 +50,16 @@ def snapshot_of(
     norms = np.linalg.norm(rows, axis=1)
     usual = norms[norms > 0]
     lo, hi = (float(usual.min()) * 0.999, float(usual.max()) * 1.001) if usual.size else (1.0, 1.0)
-    marks = bits(ids, (int(ids.max(initial=0)) // 8 + 1) * 8)
-    facts = Facts(
+    marks = pack_bits(ids, (int(ids.max(initial=0)) // 8 + 1) * 8)
+    facts = IndexMetadata(
         factory=factory, dim=dim, rows=len(ids), trained=len(ids), imbalance=1.0, lo=lo, hi=hi, target=0.99,
         memory=1 << 30, built="2026-01-01T00:00:00+00:00", seconds=0.0, image=tuned, text=tuned, texts="",
     )  # fmt: skip
     assert faiss.__version__
-    return Snapshot(index, Covered(marks), facts)
+    return Snapshot(index, CoveredIds(marks), facts)
 
 
-def joined_of(segments: Sequence[Segment], dim: int, parts: int, *, upto: int = 1 << 31) -> JoinedSnapshot:
+def joined_of(segments: Sequence[Segment], dim: int, parts: int, *, upto: int = 1 << 31) -> ShardedSnapshot:
     """Of the same rows, in several parts."""
     each = [snapshot_of(segments, dim, upto=upto, part=(n, parts)) for n in range(parts)]
     facts = replace(
@@ -63,4 +69,4 @@ def joined_of(segments: Sequence[Segment], dim: int, parts: int, *, upto: int = 
         hi=max(one.facts.hi for one in each),
         parts=tuple(map(str, range(parts))),
     )
-    return JoinedSnapshot(each, facts)
+    return ShardedSnapshot(each, facts)

@@ -13,8 +13,8 @@ from snapshotting import STAT, clustered, collection_of, remove
 
 from imseek.curate import unique_contents
 from imseek.curate.candidates import pair_candidates
-from imseek.curate.candidates.pair_candidates import Candidates, Reach, Side
-from imseek.data.changeset import Batch, NewImage
+from imseek.curate.candidates.pair_candidates import CandidateLimits, Candidates, CandidateSide
+from imseek.data.changeset import Changeset, NewImage
 from imseek.data.commit import commit
 from imseek.data.reader import Reader
 from imseek.data.shard_files import row_of
@@ -25,7 +25,7 @@ from imseek.types import ImageFacts
 Rows = npt.NDArray[np.float32]
 Pairs = dict[tuple[int, int], tuple[int, float]]
 
-DEFAULT = Reach()
+DEFAULT = CandidateLimits()
 
 
 def put(
@@ -40,12 +40,12 @@ def put(
         new.append(NewImage(1, f"{at}-{n}.png".encode(), STAT, content, row, {0: vector.astype(np.float16)}))
     before = set(contents_of(root).ids.tolist()) if any(Reader(root).current.shards) else set()
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=new))
+        commit(writer, Changeset(new=new))
     return sorted(set(contents_of(root).ids.tolist()) - before)
 
 
-def contents_of(root: Path, allowed: IdSet | None = None) -> unique_contents.Contents:
-    return unique_contents.of_generation(Reader(root), allowed)
+def contents_of(root: Path, allowed: IdSet | None = None) -> unique_contents.UniqueContents:
+    return unique_contents.load_contents(Reader(root), allowed)
 
 
 def made(count: int, seed: int = 0) -> tuple[Rows, list[int], list[str]]:
@@ -64,12 +64,12 @@ def made(count: int, seed: int = 0) -> tuple[Rows, list[int], list[str]]:
     return vectors, phashes, [f"{seed} {n}" for n in range(count)]
 
 
-def side(root: Path, kind: str = "faiss", allowed: IdSet | None = None) -> Side:
+def side(root: Path, kind: str = "faiss", allowed: IdSet | None = None) -> CandidateSide:
     """``snapshot`` proposes every row that it covers, which are the first two thirds of them by id."""
     reader = Reader(root)
     space = reader.current.space
     segments = reader.segments(space.space_id)
-    held = unique_contents.of_generation(reader, allowed)
+    held = unique_contents.load_contents(reader, allowed)
     if kind == "snapshot":
         upto = int(np.quantile(held.ids, 2 / 3)) if len(held) else 0
         index = open_index("faiss", segments, space.dim, snapshot=snapshot_of(segments, space.dim, upto=upto))
@@ -78,7 +78,7 @@ def side(root: Path, kind: str = "faiss", allowed: IdSet | None = None) -> Side:
     return pair_candidates.side_of(reader, held, index)
 
 
-def by_ids(found: Candidates, one: Side, other: Side | None = None) -> Pairs:
+def by_ids(found: Candidates, one: CandidateSide, other: CandidateSide | None = None) -> Pairs:
     ids = one.contents.ids[found.a].tolist(), (other or one).contents.ids[found.b].tolist()
     facts = zip(found.distance.tolist(), found.cosine.tolist(), strict=True)
     pairs = list(zip(*ids, strict=True))
@@ -88,7 +88,9 @@ def by_ids(found: Candidates, one: Side, other: Side | None = None) -> Pairs:
     return dict(zip(pairs, facts, strict=True))
 
 
-def by_comparing(one: Side, other: Side | None = None, reach: Reach = DEFAULT) -> Pairs:
+def by_comparing(
+    one: CandidateSide, other: CandidateSide | None = None, reach: CandidateLimits = DEFAULT
+) -> Pairs:
     """In float64, each with each."""
     two = other or one
     units, theirs = units_of(one), units_of(two)
@@ -105,7 +107,7 @@ def by_comparing(one: Side, other: Side | None = None, reach: Reach = DEFAULT) -
     return dict(zip(pairs, zip(apart[i, j].tolist(), cosines[i, j].tolist(), strict=True), strict=True))
 
 
-def units_of(one: Side) -> npt.NDArray[np.float64]:
+def units_of(one: CandidateSide) -> npt.NDArray[np.float64]:
     assert one.index is not None
     rows = {}
     for segment in one.index.segments:

@@ -55,7 +55,7 @@ class InProcess:
     answer_of = staticmethod(answer_of)
 
     @contextmanager
-    def connected(self, options: Ray) -> Iterator[Any]:
+    def connect_ray(self, options: Ray) -> Iterator[Any]:
         chance = random.Random(self.seed)
 
         def wait(calls: list[Call], num_returns: int, timeout: float) -> tuple[list[Call], list[Call]]:
@@ -64,17 +64,17 @@ class InProcess:
 
         yield SimpleNamespace(wait=wait, get=self._get, exceptions=SimpleNamespace(RayError=WorkerDiedError))
 
-    def room(self, ray: Any, options: Ray) -> tuple[int, float]:
+    def plan_workers(self, ray: Any, options: Ray) -> tuple[int, float]:
         return options.workers or 2, 0.0
 
-    def hire(self, ray: Any, options: Ray, gpus: float) -> Actor:
+    def start_worker(self, ray: Any, options: Ray, gpus: float) -> Actor:
         self.hired += 1
         return Actor(self, self.hired)
 
-    def greet(self, actor: Actor, setup: Setup) -> Call:
+    def send_setup(self, actor: Actor, setup: Setup) -> Call:
         return Call(actor, "hello", pickle.dumps((setup,)))
 
-    def let_go(self, ray: Any, actor: Actor) -> None:
+    def stop_worker(self, ray: Any, actor: Actor) -> None:
         actor.dead = True
 
     def _get(self, call: Call) -> Any:

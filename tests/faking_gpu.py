@@ -20,8 +20,8 @@ import pytest
 from approximating import snapshot_of
 
 from imseek.data.vectors import Matches, Segment, VectorIndex, faiss_index, gpu, open_index, placement_on
-from imseek.data.vectors.index_kinds import within
-from imseek.data.vectors.index_metadata import Effort, Tuned
+from imseek.data.vectors.index_kinds import unwrap_index
+from imseek.data.vectors.index_metadata import SearchEffort, TuningResult
 
 _MOST = 2048
 
@@ -32,7 +32,7 @@ ROOM = 1 << 30
 #: Moves to a GPU, each of another class.
 FACTORIES = ("Flat", "IVF16,Flat", "IVF16,SQ8", "IVF16,SQfp16", "IVF16,PQ2", "PCA24,IVF16,SQ8")
 #: A few lists are probed, and a few candidates scored.
-FEW = Tuned(Effort(6, 40), recall=0.9, queries=0)
+FEW = TuningResult(SearchEffort(6, 40), recall=0.9, queries=0)
 
 
 class Cards:
@@ -60,9 +60,9 @@ class Cards:
             self._busy[card].release()
 
     def install(self, monkeypatch: pytest.MonkeyPatch, *, cuvs: bool = False) -> Cards:
-        gpu._card.cache_clear()
-        monkeypatch.setattr(gpu, "WORTH", 1)
-        monkeypatch.setattr(faiss_index, "LEAST_BYTES", 0)
+        gpu._gpu.cache_clear()
+        monkeypatch.setattr(gpu, "MIN_QUERIES", 1)
+        monkeypatch.setattr(faiss_index, "MIN_GPU_BYTES", 0)
         layer = {
             "get_num_gpus": lambda: len(self.free),
             "StandardGpuResources": type("StandardGpuResources", (), {}),
@@ -146,7 +146,7 @@ class GpuIndex:
 
     @staticmethod
     def _search(part: Any, queries: Any, k: int, params: Any) -> tuple[Any, Any]:
-        inner = within(part)
+        inner = unwrap_index(part)
         if isinstance(inner, faiss.IndexHNSWCagra):
             assert params.itopk_size >= k
             params = faiss.SearchParametersHNSW(efSearch=params.itopk_size)
@@ -175,7 +175,7 @@ class _Cagra:
 
 def _cloned(index: Any) -> Any:
     """Flat codes are decoded and added, as FAISS does: they may be lent."""
-    if isinstance(within(index), faiss.IndexHNSWCagra):
+    if isinstance(unwrap_index(index), faiss.IndexHNSWCagra):
         return index  # which FAISS's cloning would make a plain HNSW
     if not isinstance(index, faiss.IndexScalarQuantizer):
         return faiss.clone_index(index)
@@ -186,13 +186,13 @@ def _cloned(index: Any) -> Any:
 
 
 def _bytes(index: Any) -> int:
-    inner = within(index)
+    inner = unwrap_index(index)
     return int(inner.ntotal) * int(getattr(inner, "code_size", 4 * inner.d))
 
 
 def _takes(index: Any) -> None:
     """As ``ToGpuCloner::clone_Index``."""
-    inner = within(index)
+    inner = unwrap_index(index)
     known = (faiss.IndexFlat, faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ)
     fp16 = isinstance(inner, faiss.IndexScalarQuantizer) and inner.sq.qtype == faiss.ScalarQuantizer.QT_fp16
     cagra = hasattr(faiss, "GpuIndexCagra") and isinstance(inner, faiss.IndexHNSWCagra)

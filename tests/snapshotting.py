@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 import imseek
 from imseek.data import sources
-from imseek.data.changeset import Batch, NewImage
+from imseek.data.changeset import Changeset, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
@@ -59,18 +59,18 @@ def add(root: Path, vectors: Rows, tag: str) -> list[int]:
     """Commit images with these vectors; their ids."""
     before = set(ids_of(root))
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=new_images(vectors, tag)))
+        commit(writer, Changeset(new=new_images(vectors, tag)))
     return sorted(set(ids_of(root)) - before)
 
 
 def remove(root: Path, ids: Sequence[int]) -> None:
     with Writer(root, "test") as writer:
-        commit(writer, Batch(gone=list(ids)))
+        commit(writer, Changeset(gone=list(ids)))
 
 
 def suspend(root: Path, ids: Sequence[int]) -> None:
     with Writer(root, "test") as writer:
-        commit(writer, Batch(suspended=list(ids)))
+        commit(writer, Changeset(suspended=list(ids)))
 
 
 def collection_of(path: Path, *vectors: Rows, encoder: str = "fake", catalog: str | None = None) -> Path:

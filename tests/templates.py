@@ -63,5 +63,5 @@ def _lead(root: Path, folder: Path, checked_ns: int) -> None:
                 " WHERE place_id = ?",
                 stat,
             )
-    recorded = catalog_checksums.read(root).having(layout.CATALOG, catalog_checksums.of_catalog(root))
-    (root / layout.CHECKSUMS).write_bytes(catalog_checksums.sealed(recorded))
+    recorded = catalog_checksums.read(root).having(layout.CATALOG, catalog_checksums.digest_catalog(root))
+    (root / layout.CHECKSUMS).write_bytes(catalog_checksums.encode_checksums(recorded))

@@ -29,7 +29,7 @@ from searching.processes import timed
 import imseek
 from imseek.data.vectors import IdSet
 from imseek.search.query import Query, Term
-from imseek.search.query_vectors import Composer
+from imseek.search.query_vectors import QueryEncoder
 from imseek.types import SpaceInfo
 
 
@@ -68,7 +68,7 @@ def build_index(root: Path, spec: dict[str, Any]) -> dict[str, Any]:
     return {"wall": run.wall, "cpu": run.cpu, "file_mb": size, "peak_mb": run.resident}
 
 
-class Given(Composer):
+class Given(QueryEncoder):
     """Takes the n-th of the vectors that it is given for picture or word number n: no encoder is part of the time.
 
     All else of a search goes its way; a raw vector would too, but is searched as words are, whatever it is.

@@ -16,16 +16,16 @@ from typing import Final
 import numpy as np
 
 from imseek.curate.candidates import pair_candidates
-from imseek.curate.candidates.cache import Kept, digest
-from imseek.curate.candidates.candidate_limit import LOOKS
-from imseek.curate.pair_reports import PHASE, reach_of, worded
-from imseek.curate.pixels.classify import DEFAULTS, UNKNOWN, Pairs, Thresholds
-from imseek.curate.pixels.luminance_cache import Looks
+from imseek.curate.candidates.cache import PartCache, digest
+from imseek.curate.candidates.candidate_limit import DEFAULT_LOOKS
+from imseek.curate.pair_reports import PHASE, reach_of, to_duplicate_pairs
+from imseek.curate.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Thresholds
+from imseek.curate.pixels.luminance_cache import LuminanceCache
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
-from imseek.curate.pixels.verdict_cache import looked
-from imseek.curate.unique_contents import Contents, Digests, Ids
+from imseek.curate.pixels.verdict_cache import classify_cached
+from imseek.curate.unique_contents import Digests, Ids, UniqueContents
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import VectorIndex
 from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback, SpaceInfo
 
@@ -37,7 +37,7 @@ NO_VECTORS: Final = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
+class OverlapSide:
     """One of the two collections.
 
     ``read`` returns the bytes of one of its images by id, or None. ``index`` is the index of ``space``, the space that
@@ -45,14 +45,14 @@ class Side:
     """
 
     reader: Reader
-    contents: Contents
+    contents: UniqueContents
     read: Callable[[int], bytes | None]
     space: SpaceInfo | None = None
     index: VectorIndex | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Across:
+class Overlap:
     """Result: pairs of ``a`` from one collection and ``b`` from the other, each the first image of its content, in
     order.
 
@@ -66,16 +66,16 @@ class Across:
 
 
 def find(
-    one: Side,
-    other: Side,
+    one: OverlapSide,
+    other: OverlapSide,
     kinds: Collection[DuplicateKind],
     *,
     thresholds: Thresholds = DEFAULTS,
     where: str = "",
-    looks: int = LOOKS,
+    looks: int = DEFAULT_LOOKS,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
-) -> Across:
+) -> Overlap:
     """Find the contents of ``one`` that ``other`` has too, by the given ``kinds`` (exact, same, scene).
 
     ``where`` names the condition that selected the contents of ``one``. At most ``looks`` candidates, the most
@@ -84,15 +84,15 @@ def find(
     stored in the cache of ``one``. Raises StaleGenerationError and CorruptCollectionError.
     """
     mine, theirs = one.contents, other.contents
-    at, there = equal(mine.hashes, theirs.hashes)
+    at, there = match_hashes(mine.hashes, theirs.hashes)
     pairs: list[DuplicatePair] = []
     if "exact" in kinds:
-        pairs = [_exact(int(mine.ids[a]), int(theirs.ids[b])) for a, b in zip(at, there, strict=True)]
+        pairs = [_exact_pair(int(mine.ids[a]), int(theirs.ids[b])) for a, b in zip(at, there, strict=True)]
     if not set(kinds) - {"exact"} or not len(mine) or not len(theirs):
-        return Across(tuple(pairs))
+        return Overlap(tuple(pairs))
     proposed = pair_candidates.find(
-        _side(one),
-        _side(other),
+        _candidate_side(one),
+        _candidate_side(other),
         reach=reach_of(thresholds, len(theirs)),
         turn=turn_hashes,
         turns=len(ORIENTATIONS),
@@ -105,16 +105,16 @@ def find(
         proposed.notes if one.index is not None and other.index is not None else (NO_VECTORS, *proposed.notes)
     )
     if proposed.interrupted:
-        return Across(tuple(pairs), notes, interrupted=True)
+        return Overlap(tuple(pairs), notes, interrupted=True)
     width = len(theirs)
     new = ~np.isin(proposed.a * width + proposed.b, at * width + there)
-    found = _classified(one, other, proposed, new, thresholds, where, looks, progress, stop)
-    pairs += worded(found, np.concatenate([mine.ids, theirs.ids]), kinds)
+    found = _classify_candidates(one, other, proposed, new, thresholds, where, looks, progress, stop)
+    pairs += to_duplicate_pairs(found, np.concatenate([mine.ids, theirs.ids]), kinds)
     pairs.sort(key=lambda pair: (pair.a, pair.b))
-    return Across(tuple(pairs), notes + found.notes, found.interrupted)
+    return Overlap(tuple(pairs), notes + found.notes, found.interrupted)
 
 
-def equal(one: Digests, other: Digests) -> tuple[Ids, Ids]:
+def match_hashes(one: Digests, other: Digests) -> tuple[Ids, Ids]:
     """Return the positions (m,) int64 of equal hashes in two arrays (n, 32) of distinct hashes, ordered by the
     first."""
     words, others = (np.ascontiguousarray(side).view("V32").reshape(-1) for side in (one, other))
@@ -129,14 +129,14 @@ def equal(one: Digests, other: Digests) -> tuple[Ids, Ids]:
     return a[same], b[same]
 
 
-def _side(side: Side) -> pair_candidates.Side:
+def _candidate_side(side: OverlapSide) -> pair_candidates.CandidateSide:
     space = side.space or side.reader.current.image_spaces[0]
-    return pair_candidates.Side(side.reader.identity.uuid, side.contents, space, side.index)
+    return pair_candidates.CandidateSide(side.reader.identity.uuid, side.contents, space, side.index)
 
 
-def _classified(
-    one: Side,
-    other: Side,
+def _classify_candidates(
+    one: OverlapSide,
+    other: OverlapSide,
     proposed: pair_candidates.Candidates,
     new: pair_candidates.Bools,
     thresholds: Thresholds,
@@ -144,7 +144,7 @@ def _classified(
     looks: int,
     progress: ProgressCallback | None,
     stop: threading.Event | None,
-) -> Pairs:
+) -> ClassifiedPairs:
     """Classify the new candidates, with the positions of ``other`` placed after those of ``one`` to share one picture
     cache."""
     count = len(one.contents)
@@ -155,22 +155,22 @@ def _classified(
         return other.read(int(other.contents.ids[position - count]))
 
     a, b = proposed.a[new], proposed.b[new]
-    return looked(
+    return classify_cached(
         a,
         b + count,
         np.minimum(proposed.distance[new], np.uint8(UNKNOWN)),
         proposed.orientation[new],
         proposed.cosine[new],
-        Looks(read),
+        LuminanceCache(read),
         thresholds,
         one.contents.ids[a],
         (one.contents.hashes[a], other.contents.hashes[b]),
-        Kept(one.reader.root, digest("looked", other.reader.identity.uuid, where)),
-        partial(Telling(progress, None, often=0).tell, PHASE),
+        PartCache(one.reader.root, digest("looked", other.reader.identity.uuid, where)),
+        partial(ProgressReporter(progress, None, often=0).tell, PHASE),
         stop,
         looks,
     )
 
 
-def _exact(a: int, b: int) -> DuplicatePair:
+def _exact_pair(a: int, b: int) -> DuplicatePair:
     return DuplicatePair(a, b, "exact", confidence=1.0, cosine=1.0, distance=0, correlation=1.0)

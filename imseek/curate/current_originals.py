@@ -10,7 +10,7 @@ from imseek.types import SkipReason
 if TYPE_CHECKING:
     from imseek.data.image_places import IndexedPlace
     from imseek.indexer.sources.place_reader import IndexedPicture
-    from imseek.search.engine import Searching
+    from imseek.search.engine import BaseEngine
 
 
 class CurrentOriginals:
@@ -19,7 +19,7 @@ class CurrentOriginals:
     Reads one at a time; use :class:`imseek.curate.originals.Originals` for many pictures of one generation.
     """
 
-    def __init__(self, searching: Searching[Any]) -> None:
+    def __init__(self, searching: BaseEngine[Any]) -> None:
         self._searching = searching
 
     def place(self, image_id: int) -> IndexedPlace:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from imseek.curate.originals import Originals
 from imseek.data import shard_files
-from imseek.data.derived_columns import MEASURED, Floats, Ids, replacing_measures
+from imseek.data.derived_columns import MEASURED, Floats, Ids, measures_change
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.encoders.checks import available_cpus
@@ -27,16 +27,16 @@ from imseek.media import decode
 from imseek.search.where.column_values import numbers
 from imseek.types import Luma, MeasureReport
 
-NAMES: Final = tuple(shard_files.MEASURES.names)
+NAMES: Final = tuple(shard_files.LUMA_COLUMNS.names)
 #: Minimum side of decoded pictures, in pixels: the size that the most demanding encoders need.
 _SIDE: Final = 448
 #: Pictures or seconds between commits; each commit writes the whole set.
-_PICTURES: Final = 4096
-_SECONDS: Final = 60.0
+_COMMIT_IMAGES: Final = 4096
+_COMMIT_SECONDS: Final = 60.0
 #: Time limit for one picture, in seconds.
 _DEADLINE: Final = 60.0
 #: Number of pictures whose places are looked up together.
-_TOGETHER: Final = 1024
+_LOOKUP_BATCH: Final = 1024
 
 
 def count_unmeasured(reader: Reader) -> int:
@@ -51,18 +51,18 @@ def measure(writer: Writer, tell: Callable[[int, int, int], None], stop: threadi
     with closing(Reader(writer.root)) as reader:
         ids, values = numbers(reader, NAMES)
         missing = ids[np.isnan(values[0])]
-        known = _Known(*_stored(reader))
+        known = _MeasureTable(*_load_measures(reader))
         done = unreadable = waiting = 0
         committed = time.monotonic()
         tell(0, len(missing), 0)
-        for image_id, luma in _measured(reader, missing, stop):
+        for image_id, luma in _measure_images(reader, missing, stop):
             if luma is None:
                 unreadable += 1
             else:
                 known.add(image_id, luma)
                 done += 1
                 waiting += 1
-            if waiting >= _PICTURES or (waiting and time.monotonic() - committed > _SECONDS):
+            if waiting >= _COMMIT_IMAGES or (waiting and time.monotonic() - committed > _COMMIT_SECONDS):
                 known.store(writer)
                 waiting, committed = 0, time.monotonic()
                 tell(done, len(missing), unreadable)
@@ -80,7 +80,7 @@ def measure(writer: Writer, tell: Callable[[int, int, int], None], stop: threadi
     )
 
 
-class _Known:
+class _MeasureTable:
     """The derived columns under construction: ids (n,) in ascending order and values (measures, n)."""
 
     def __init__(self, ids: Ids, values: npt.NDArray[np.float64]) -> None:
@@ -98,10 +98,10 @@ class _Known:
         self._values = np.concatenate([self._values, values], axis=1)[:, ::-1][:, last]
         self._ids, self._new = ids, []
         columns: dict[str, Floats] = dict(zip(NAMES, self._values, strict=True))
-        writer.apply(replacing_measures(writer, ids, columns))
+        writer.apply(measures_change(writer, ids, columns))
 
 
-def _stored(reader: Reader) -> tuple[Ids, npt.NDArray[np.float64]]:
+def _load_measures(reader: Reader) -> tuple[Ids, npt.NDArray[np.float64]]:
     """Return the ids and values of the stored set."""
     ids: list[Ids] = [np.empty(0, np.int64)]
     values = [np.empty((len(NAMES), 0))]
@@ -115,10 +115,10 @@ def _stored(reader: Reader) -> tuple[Ids, npt.NDArray[np.float64]]:
     return everything[order], np.concatenate(values, axis=1)[:, order]
 
 
-def _measured(reader: Reader, missing: Ids, stop: threading.Event) -> Iterator[tuple[int, Luma | None]]:
+def _measure_images(reader: Reader, missing: Ids, stop: threading.Event) -> Iterator[tuple[int, Luma | None]]:
     workers = available_cpus()
-    for start in range(0, len(missing), _TOGETHER):
-        ids = missing[start : start + _TOGETHER].tolist()
+    for start in range(0, len(missing), _LOOKUP_BATCH):
+        ids = missing[start : start + _LOOKUP_BATCH].tolist()
         with Originals(reader, ids) as originals:
 
             def look(image_id: int, originals: Originals = originals) -> Luma | None:

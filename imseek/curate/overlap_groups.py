@@ -12,10 +12,10 @@ from imseek.curate.grouping.groups import KINDS
 from imseek.curate.grouping.keepers import Folders
 from imseek.curate.originals import Originals
 from imseek.curate.pair_reports import scope_of
-from imseek.curate.pipeline import OpenIndex, Wanted, members_of, report_order
+from imseek.curate.pipeline import DuplicatesRequest, OpenIndex, members_of, report_order
 from imseek.curate.pixels.classify import DEFAULTS
-from imseek.curate.thresholds import Load, thresholds
-from imseek.curate.unique_contents import Contents, of_generation
+from imseek.curate.thresholds import LoadEncoder, resolve_thresholds
+from imseek.curate.unique_contents import UniqueContents, load_contents
 from imseek.data import judgements
 from imseek.data.reader import Reader
 from imseek.search.encoder_loader import shared_space
@@ -37,8 +37,8 @@ def find(
     open_index: OpenIndex,
     other: Reader,
     open_other: OpenIndex,
-    load: Load,
-    wanted: Wanted,
+    load: LoadEncoder,
+    wanted: DuplicatesRequest,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
@@ -47,14 +47,14 @@ def find(
 
     Raises StaleGenerationError and CorruptCollectionError.
     """
-    contents, theirs = of_generation(reader, wanted.allowed), of_generation(other)
+    contents, theirs = load_contents(reader, wanted.allowed), load_contents(other)
     shared = shared_space(reader, other) if set(wanted.kinds) - {"exact"} else None
     limits, notes = DEFAULTS, tuple[str, ...]()
     with ExitStack() as stack:
-        mine = collection_overlap.Side(reader, contents, stack.enter_context(Originals(reader)).read)
-        there = collection_overlap.Side(other, theirs, stack.enter_context(Originals(other)).read)
+        mine = collection_overlap.OverlapSide(reader, contents, stack.enter_context(Originals(reader)).read)
+        there = collection_overlap.OverlapSide(other, theirs, stack.enter_context(Originals(other)).read)
         if shared is not None:
-            limits, notes = thresholds(reader, shared[0], contents, load, progress)
+            limits, notes = resolve_thresholds(reader, shared[0], contents, load, progress)
             mine = replace(mine, space=shared[0], index=open_index(shared[0]))
             there = replace(there, space=shared[1], index=open_other(shared[1]))
         found = collection_overlap.find(
@@ -68,7 +68,7 @@ def find(
             stop=stop,
         )
     said = (*judgements.read(reader.root), *judgements.read(other.root))
-    pairs, left_out = _settled(found.pairs, contents, theirs, said)
+    pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said)
     counted: dict[str, int] = dict.fromkeys(wanted.kinds, 0)
     for pair in pairs:
         counted[pair.kind] += 1
@@ -76,7 +76,7 @@ def find(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
-        groups=_groups(reader, other, contents, _best(pairs), wanted.protect),
+        groups=_build_groups(reader, other, contents, _best_pairs(pairs), wanted.protect),
         pairs=counted,
         judged=left_out,
         notes=notes + found.notes,
@@ -85,8 +85,8 @@ def find(
     )
 
 
-def _settled(
-    pairs: Sequence[DuplicatePair], mine: Contents, theirs: Contents, said: Iterable[Judgement]
+def _apply_judgements(
+    pairs: Sequence[DuplicatePair], mine: UniqueContents, theirs: UniqueContents, said: Iterable[Judgement]
 ) -> tuple[list[DuplicatePair], int]:
     """Drop the pairs judged different in either collection, and return the rest with the number dropped."""
     verdicts = {(one.a, one.b): one.verdict for one in said}
@@ -103,12 +103,12 @@ def _settled(
     return kept, left_out
 
 
-def _hash(contents: Contents, image_id: int) -> str:
+def _hash(contents: UniqueContents, image_id: int) -> str:
     at = int(contents.ids.searchsorted(image_id))
     return bytes(contents.hashes[at]).hex()
 
 
-def _best(pairs: Iterable[DuplicatePair]) -> Mapping[int, DuplicatePair]:
+def _best_pairs(pairs: Iterable[DuplicatePair]) -> Mapping[int, DuplicatePair]:
     """Return the most certain pair of each content of this collection."""
     best: dict[int, DuplicatePair] = {}
 
@@ -121,10 +121,10 @@ def _best(pairs: Iterable[DuplicatePair]) -> Mapping[int, DuplicatePair]:
     return best
 
 
-def _groups(
+def _build_groups(
     reader: Reader,
     other: Reader,
-    contents: Contents,
+    contents: UniqueContents,
     best: Mapping[int, DuplicatePair],
     protect: Folders,
 ) -> tuple[DuplicateGroup, ...]:

@@ -12,67 +12,67 @@ from typing import Self
 import numpy as np
 
 from imseek.curate.candidates import pair_candidates
-from imseek.curate.candidates.cache import Kept, digest
-from imseek.curate.candidates.candidate_limit import LOOKS
+from imseek.curate.candidates.cache import PartCache, digest
+from imseek.curate.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.curate.candidates.phash_pairs import distances
 from imseek.curate.crops import crop_search
-from imseek.curate.crops.tile_vectors import Tiler, TileStore
+from imseek.curate.crops.tile_vectors import TileEncoder, TileStore
 from imseek.curate.originals import Originals
-from imseek.curate.pair_reports import PHASE, cosine_of, reach_of, scope_of, worded
+from imseek.curate.pair_reports import PHASE, cosine_of, reach_of, scope_of, to_duplicate_pairs
 from imseek.curate.pixels.classify import (
     DEFAULTS,
     UNKNOWN,
-    Pairs,
+    ClassifiedPairs,
     Thresholds,
     classify,
 )
-from imseek.curate.pixels.luminance_cache import Looks
+from imseek.curate.pixels.luminance_cache import LuminanceCache
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
-from imseek.curate.pixels.verdict_cache import looked, unseen
-from imseek.curate.unique_contents import Contents
+from imseek.curate.pixels.verdict_cache import classify_cached, load_nothing
+from imseek.curate.unique_contents import UniqueContents
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import VectorIndex
-from imseek.data.vectors.range_search import Rows
+from imseek.data.vectors.range_search import StoredRows
 from imseek.encoders.base import Encoder
 from imseek.search.candidate_metadata import unit_rows
 from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparisonResult:
     """Pairs, each by the first images of two contents. ``notes`` say what was left out or is less certain."""
 
     pairs: list[DuplicatePair]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
 
-    def joined(self, more: Compared) -> Compared:
+    def merged_with(self, more: ComparisonResult) -> ComparisonResult:
         """Return both results as one."""
-        return Compared(
+        return ComparisonResult(
             self.pairs + more.pairs, self.notes + more.notes, self.interrupted or more.interrupted
         )
 
 
-class Comparing:
+class PairComparer:
     """Compares the contents of one generation. Enter it as a context manager: it opens the original pictures."""
 
     def __init__(
         self,
         reader: Reader,
-        contents: Contents,
+        contents: UniqueContents,
         index: VectorIndex,
         kinds: Collection[DuplicateKind],
         thresholds: Thresholds = DEFAULTS,
-        looks: int = LOOKS,
+        looks: int = DEFAULT_LOOKS,
     ) -> None:
         """``index`` is the index of the first image space; only pairs of the given ``kinds`` are returned. If there are
         more than ``looks`` candidates, only the most promising are compared by pixels."""
         self._reader, self._contents, self._index = reader, contents, index
         self._kinds, self._thresholds, self._looks_at_most = frozenset(kinds), thresholds, looks
         self._originals = Originals(reader)
-        self._looks = Looks(lambda position: self._originals.read(int(contents.ids[position])))
-        self._rows: Rows | None = None
+        self._looks = LuminanceCache(lambda position: self._originals.read(int(contents.ids[position])))
+        self._rows: StoredRows | None = None
         #: Keys of all candidates, ascending: those that did not become pairs need not be compared again.
         self._proposed = np.empty(0, np.int64)
         self._asked = 0
@@ -88,7 +88,7 @@ class Comparing:
 
     def find(
         self, where: str = "", progress: ProgressCallback | None = None, stop: threading.Event | None = None
-    ) -> Compared:
+    ) -> ComparisonResult:
         """Find all pairs. ``where`` names the condition that selected the contents."""
         proposed = pair_candidates.find(
             pair_candidates.side_of(self._reader, self._contents, self._index),
@@ -101,10 +101,10 @@ class Comparing:
             stop=stop,
         )
         if proposed.interrupted:
-            return Compared([], proposed.notes, interrupted=True)
+            return ComparisonResult([], proposed.notes, interrupted=True)
         self._proposed = proposed.a * len(self._contents) + proposed.b
         contents = self._contents
-        found = looked(
+        found = classify_cached(
             proposed.a,
             proposed.b,
             np.minimum(proposed.distance, np.uint8(UNKNOWN)),
@@ -114,12 +114,12 @@ class Comparing:
             self._thresholds,
             contents.ids[proposed.a],
             (contents.hashes[proposed.a], contents.hashes[proposed.b]),
-            Kept(self._reader.root, digest("looked", where)),
-            partial(Telling(progress, None, often=0).tell, PHASE),
+            PartCache(self._reader.root, digest("looked", where)),
+            partial(ProgressReporter(progress, None, often=0).tell, PHASE),
             stop,
             self._looks_at_most,
         )
-        return Compared(self._told(found), proposed.notes + found.notes, found.interrupted)
+        return ComparisonResult(self._told(found), proposed.notes + found.notes, found.interrupted)
 
     def find_inside(
         self,
@@ -127,7 +127,7 @@ class Comparing:
         known: Iterable[DuplicatePair],
         progress: ProgressCallback | None = None,
         stop: threading.Event | None = None,
-    ) -> Compared:
+    ) -> ComparisonResult:
         """Find pairs of a picture and a crop of it, except pairs already ``known`` to be related.
 
         ``encoder`` is the encoder of the space; it encodes tiles of every picture, which are cached.
@@ -137,7 +137,7 @@ class Comparing:
         def read(position: int) -> bytes | None:
             return self._originals.read(int(self._contents.ids[position]))
 
-        tiler = Tiler(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, read)
+        tiler = TileEncoder(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, read)
         found = crop_search.find(
             self._contents.ids,
             self._contents.hashes,
@@ -163,7 +163,7 @@ class Comparing:
                     correlation=cosine_of(one.correlation),
                 )
         lost = f"nothing was looked for in pictures that cannot be read: {found.missing:,}"
-        return Compared(list(pairs.values()), (lost,) if found.missing else (), found.interrupted)
+        return ComparisonResult(list(pairs.values()), (lost,) if found.missing else (), found.interrupted)
 
     def confirm(self, a: int, b: int) -> DuplicatePair | None:
         """Return the pair of two images that have no pair yet, or None if they are not duplicates.
@@ -177,9 +177,9 @@ class Comparing:
         if at < len(self._proposed) and self._proposed[at] == key:
             return None
         if self._rows is None:
-            self._rows = Rows(self._index.segments, self._index.dim)
+            self._rows = StoredRows(self._index.segments, self._index.dim)
         self._asked += 1
-        look = self._looks if self._asked <= self._looks_at_most else unseen
+        look = self._looks if self._asked <= self._looks_at_most else load_nothing
         hashes = self._contents.phashes
         apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
@@ -189,5 +189,5 @@ class Comparing:
         pairs = self._told(classify(*near, thresholds=replace(self._thresholds, near_bits=UNKNOWN)))
         return pairs[0] if pairs else None
 
-    def _told(self, found: Pairs) -> list[DuplicatePair]:
-        return worded(found, self._contents.ids, self._kinds)
+    def _told(self, found: ClassifiedPairs) -> list[DuplicatePair]:
+        return to_duplicate_pairs(found, self._contents.ids, self._kinds)

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.candidates.pair_candidates import Reach
-from imseek.curate.pixels.classify import KINDS, UNKNOWN, Pairs, Thresholds
+from imseek.curate.candidates.pair_candidates import CandidateLimits
+from imseek.curate.pixels.classify import KINDS, UNKNOWN, ClassifiedPairs, Thresholds
 from imseek.curate.pixels.orientations import ORIENTATIONS
 from imseek.curate.unique_contents import Ids
 from imseek.types import DuplicateKind, DuplicatePair
@@ -17,16 +17,17 @@ from imseek.types import DuplicateKind, DuplicatePair
 #: Progress phase while pictures are compared.
 PHASE: Final = "looking at pictures"
 
-#: Candidates per content by vector; ``FEWER`` above ``MANY`` contents, most of which would not be compared by pixels.
-NEAREST: Final = 32
-FEWER: Final = 8
-MANY: Final = 100_000
+#: Candidates per content by vector; ``FEWER_NEIGHBOURS`` above ``MANY_CONTENTS`` contents, most of which would not be
+#: compared by pixels.
+NEIGHBOURS: Final = 32
+FEWER_NEIGHBOURS: Final = 8
+MANY_CONTENTS: Final = 100_000
 
 
-def reach_of(thresholds: Thresholds, contents: int) -> Reach:
+def reach_of(thresholds: Thresholds, contents: int) -> CandidateLimits:
     """Return the candidate limits for this number of contents."""
-    nearest = NEAREST if contents <= MANY else FEWER
-    return Reach(thresholds.near_bits, thresholds.near_cosine, neighbours=nearest)
+    nearest = NEIGHBOURS if contents <= MANY_CONTENTS else FEWER_NEIGHBOURS
+    return CandidateLimits(thresholds.near_bits, thresholds.near_cosine, neighbours=nearest)
 
 
 def scope_of(where: str) -> str:
@@ -34,7 +35,9 @@ def scope_of(where: str) -> str:
     return hashlib.sha256(where.encode()).hexdigest() if where else ""
 
 
-def worded(found: Pairs, ids: Ids, kinds: Collection[DuplicateKind]) -> list[DuplicatePair]:
+def to_duplicate_pairs(
+    found: ClassifiedPairs, ids: Ids, kinds: Collection[DuplicateKind]
+) -> list[DuplicatePair]:
     """Convert found pairs of the given ``kinds`` to DuplicatePairs, in order. ``ids`` maps positions to image ids."""
     pairs = []
     for n in range(len(found.a)):

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
-from imseek.curate.candidates.candidate_limit import LOOKS
+from imseek.curate.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.curate.grouping.complete_linkage import Reach
-from imseek.curate.grouping.groups import KINDS, Confirm, Group, Grouping, grouped
-from imseek.curate.grouping.keepers import Folders, keeper, richness
-from imseek.curate.grouping.pair_judgements import judged
-from imseek.curate.pair_comparison import Compared, Comparing
+from imseek.curate.grouping.groups import KINDS, Confirm, Group, Grouping, group_pairs
+from imseek.curate.grouping.keepers import Folders, choose_keeper, richness
+from imseek.curate.grouping.pair_judgements import match_judgements
+from imseek.curate.pair_comparison import ComparisonResult, PairComparer
 from imseek.curate.pixels.classify import DEFAULTS, Thresholds
-from imseek.curate.thresholds import Load, thresholds
-from imseek.curate.unique_contents import Contents, of_generation
+from imseek.curate.thresholds import LoadEncoder, resolve_thresholds
+from imseek.curate.unique_contents import UniqueContents, load_contents
 from imseek.data import judgements
 from imseek.data.metadata_columns import tags_of
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.types import (
     Duplicate,
@@ -40,31 +40,31 @@ OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
 
 GROUPING: Final = "grouping"
 #: The reason given for groups in which both images are kept.
-PART: Final = "one is part of the other, so both stay"
-NOWHERE: Final = Folders()
+PART_REASON: Final = "one is part of the other, so both stay"
+NO_FOLDERS: Final = Folders()
 #: Images whose metadata is held in memory at the same time.
-_TOGETHER: Final = 20_000
+_BATCH_IMAGES: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DuplicatesRequest:
     """Options of a duplicate search; see :func:`imseek.duplicates.find`. ``where`` is the condition behind
     ``allowed``."""
 
     kinds: Sequence[DuplicateKind]
     keep: KeepRule = "best"
-    prefer: Folders = NOWHERE
-    protect: Folders = NOWHERE
+    prefer: Folders = NO_FOLDERS
+    protect: Folders = NO_FOLDERS
     allowed: IdSet | None = None
     where: str = ""
-    looks: int = LOOKS
+    looks: int = DEFAULT_LOOKS
 
 
 def find(
     reader: Reader,
     open_index: OpenIndex,
-    load: Load,
-    wanted: Wanted,
+    load: LoadEncoder,
+    wanted: DuplicatesRequest,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
@@ -72,56 +72,58 @@ def find(
 
     Raises StaleGenerationError and CorruptCollectionError.
     """
-    contents = of_generation(reader, wanted.allowed)
-    said = judged(judgements.read(reader.root), contents)
+    contents = load_contents(reader, wanted.allowed)
+    said = match_judgements(judgements.read(reader.root), contents)
     copies = contents.copies if "exact" in wanted.kinds else {}
     alike = {first: ids.tolist() for first, ids in copies.items()}
-    compared = Compared([])
+    compared = ComparisonResult([])
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
-        confirm: Confirm = _nobody
+        confirm: Confirm = _confirm_nothing
         limits = DEFAULTS
         if set(wanted.kinds) - {"exact"} and len(contents) > 1:
             space = reader.current.image_spaces[0]
             index = open_index(space)
-            limits, notes = thresholds(reader, space, contents, load, progress)
+            limits, notes = resolve_thresholds(reader, space, contents, load, progress)
             comparing = stack.enter_context(
-                Comparing(reader, contents, index, wanted.kinds, limits, wanted.looks)
+                PairComparer(reader, contents, index, wanted.kinds, limits, wanted.looks)
             )
             compared = comparing.find(wanted.where, progress, stop)
             confirm = comparing.confirm
             if "inside" in wanted.kinds and not compared.interrupted:
                 insides = comparing.find_inside(load(space), compared.pairs, progress, stop)
-                compared = compared.joined(insides)
+                compared = compared.merged_with(insides)
         pairs, left_out = said.settled(compared.pairs, wanted.kinds)
-        tell = partial(Telling(progress, None, often=0).tell, GROUPING)
-        made = grouped(pairs, alike, confirm, said.different, reach=_reach(limits), tell=tell, stop=stop)
+        tell = partial(ProgressReporter(progress, None, often=0).tell, GROUPING)
+        made = group_pairs(
+            pairs, alike, confirm, said.different, reach=_reach_by_kind(limits), tell=tell, stop=stop
+        )
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
-        groups=_with_keepers(reader, made, wanted),
-        pairs=_counted(pairs, contents, wanted.kinds),
+        groups=_choose_keepers(reader, made, wanted),
+        pairs=_count_pairs(pairs, contents, wanted.kinds),
         judged=left_out,
         notes=notes + compared.notes,
         interrupted=compared.interrupted or made.interrupted,
     )
 
 
-def _reach(limits: Thresholds) -> Mapping[DuplicateKind, Reach]:
+def _reach_by_kind(limits: Thresholds) -> Mapping[DuplicateKind, Reach]:
     """Return how near two pictures must be to a third to count as duplicates without being compared; see groups."""
     same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
     return {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
 
 
-def _nobody(a: int, b: int) -> DuplicatePair | None:
+def _confirm_nothing(a: int, b: int) -> DuplicatePair | None:
     """Confirm no pair; used when only equal contents are grouped."""
     del a, b
     return None
 
 
-def _counted(
-    pairs: Sequence[DuplicatePair], contents: Contents, kinds: Sequence[DuplicateKind]
+def _count_pairs(
+    pairs: Sequence[DuplicatePair], contents: UniqueContents, kinds: Sequence[DuplicateKind]
 ) -> dict[str, int]:
     counts: dict[str, int] = dict.fromkeys(kinds, 0)
     for pair in pairs:
@@ -132,7 +134,7 @@ def _counted(
     return counts
 
 
-def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[DuplicateGroup, ...]:
+def _choose_keepers(reader: Reader, made: Grouping, wanted: DuplicatesRequest) -> tuple[DuplicateGroup, ...]:
     """Choose the keeper of each group, and return the groups in report order."""
     groups: list[DuplicateGroup] = []
     for some in _batches(made.groups):
@@ -144,10 +146,10 @@ def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[Dupli
 
         for group in some:
             of_group = [members[i] for i in group.members]
-            chosen = keeper(of_group, wanted.keep, wanted.prefer, wanted.protect, richness=known)
+            chosen = choose_keeper(of_group, wanted.keep, wanted.prefer, wanted.protect, richness=known)
             first, *others = chosen.members
             related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
-            reason = PART if group.kind == "inside" else chosen.reason
+            reason = PART_REASON if group.kind == "inside" else chosen.reason
             groups.append(DuplicateGroup(group.kind, (first, *related), reason))
     return tuple(sorted(groups, key=report_order))
 
@@ -159,20 +161,20 @@ def report_order(group: DuplicateGroup) -> tuple[int, int, int]:
 
 
 def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
-    """Yield the groups in order, in batches of at least ``_TOGETHER`` images."""
+    """Yield the groups in order, in batches of at least ``_BATCH_IMAGES`` images."""
     some: list[Group] = []
     held = 0
     for group in groups:
         some.append(group)
         held += len(group.members)
-        if held >= _TOGETHER:
+        if held >= _BATCH_IMAGES:
             yield some
             some, held = [], 0
     yield some
 
 
 def members_of(
-    reader: Reader, ids: Sequence[int], protect: Folders = NOWHERE
+    reader: Reader, ids: Sequence[int], protect: Folders = NO_FOLDERS
 ) -> tuple[dict[int, Duplicate], dict[int, int]]:
     """Return the images by id, and the amount of metadata known about each."""
     facts, places = reader.metadata(ids), reader.places(ids)

@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from imseek.curate.originals import Originals
-from imseek.curate.pixels.calibration import SAMPLE, calibrate, keep, kept
+from imseek.curate.pixels.calibration import SAMPLE, calibrate, load_thresholds, store_thresholds
 from imseek.curate.pixels.classify import DEFAULTS, Thresholds
-from imseek.curate.unique_contents import Contents
+from imseek.curate.unique_contents import UniqueContents
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
@@ -30,17 +30,17 @@ from imseek.types import Float32, Pixels, Progress, ProgressCallback, SpaceInfo
 
 PHASE: Final = "measuring the encoder"
 #: The encoder that the default thresholds belong to.
-_OWN: Final = "builtin"
+_DEFAULT_ENCODER: Final = "builtin"
 
 #: Loads the image encoder of a space.
-Load: TypeAlias = Callable[[SpaceInfo], Encoder]
+LoadEncoder: TypeAlias = Callable[[SpaceInfo], Encoder]
 
 
-def thresholds(
+def resolve_thresholds(
     reader: Reader,
     space: SpaceInfo,
-    contents: Contents,
-    load: Load,
+    contents: UniqueContents,
+    load: LoadEncoder,
     progress: ProgressCallback | None = None,
 ) -> tuple[Thresholds, tuple[str, ...]]:
     """Return the thresholds of an image space, and notes about them.
@@ -49,18 +49,18 @@ def thresholds(
     stored if the sample was full and no one else is writing. If the encoder cannot be loaded, those of ``builtin`` are
     returned with a note.
     """
-    if space.encoder == _OWN:
+    if space.encoder == _DEFAULT_ENCODER:
         return DEFAULTS, ()
-    if (stored := kept(reader.root, space.fingerprint)) is not None:
+    if (stored := load_thresholds(reader.root, space.fingerprint)) is not None:
         return stored, ()
     try:
         encoder = load(space)
         if encoder.fingerprint() != space.fingerprint:
             raise EncoderMismatchError("its weights are others now")
     except (EncoderError, MissingExtraError, UnknownEncoderError) as error:
-        note = f"{space.encoder} cannot be asked ({error}): cosines are judged by the limits of {_OWN}"
+        note = f"{space.encoder} cannot be asked ({error}): cosines are judged by the limits of {_DEFAULT_ENCODER}"
         return DEFAULTS, (note,)
-    pictures = list(_sample(reader, contents, encoder.info.draft_size, progress))
+    pictures = list(_sample_pictures(reader, contents, encoder.info.draft_size, progress))
 
     def encode(batch: Sequence[Pixels]) -> Float32:
         return encoder.encode_images(np.stack([encoder.prepare(pixels) for pixels in batch]))
@@ -68,12 +68,12 @@ def thresholds(
     found = calibrate(pictures, encode)
     if len(pictures) == SAMPLE:
         with suppress(LockedError, StorageError), Writer(reader.root, "duplicates") as writer:
-            keep(writer, space.fingerprint, found)
+            store_thresholds(writer, space.fingerprint, found)
     return found, ()
 
 
-def _sample(
-    reader: Reader, contents: Contents, side: int | None, progress: ProgressCallback | None
+def _sample_pictures(
+    reader: Reader, contents: UniqueContents, side: int | None, progress: ProgressCallback | None
 ) -> Iterator[Pixels]:
     """Yield at most SAMPLE different pictures, always the same ones; unreadable pictures are replaced by others."""
     began, given = time.monotonic(), 0

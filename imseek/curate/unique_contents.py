@@ -26,7 +26,7 @@ Hashes: TypeAlias = npt.NDArray[np.uint64]
 Digests: TypeAlias = npt.NDArray[np.uint8]
 
 #: Bytes of a sha256.
-DIGEST = 32
+DIGEST_BYTES = 32
 
 
 class Copies(Mapping[int, Ids]):
@@ -55,7 +55,7 @@ class Copies(Mapping[int, Ids]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contents:
+class UniqueContents:
     """The unique contents of a generation.
 
     ``ids`` (n,) int64, ascending, holds the lowest image id of each content; ``hashes`` (n, 32) uint8 its sha256;
@@ -83,7 +83,7 @@ class Contents:
         return np.where(self.ids[at] == ids, at, -1)
 
 
-def of_generation(reader: Reader, allowed: IdSet | None = None) -> Contents:
+def load_contents(reader: Reader, allowed: IdSet | None = None) -> UniqueContents:
     """Load the contents of the live images of a generation, optionally only of those in ``allowed``.
 
     Columns are read one shard at a time. Memory: about 200 bytes per image while loading (the hashes twice, and the
@@ -91,7 +91,7 @@ def of_generation(reader: Reader, allowed: IdSet | None = None) -> Contents:
     """
     ids, hashes, phashes = (
         [np.empty(0, np.int64)],
-        [np.empty((0, DIGEST), np.uint8)],
+        [np.empty((0, DIGEST_BYTES), np.uint8)],
         [np.empty(0, np.uint64)],
     )
     for shard in reader.current.shards:
@@ -102,12 +102,12 @@ def of_generation(reader: Reader, allowed: IdSet | None = None) -> Contents:
             live &= allowed.marks(mine)
         table = columns_of(reader, metadata(shard.shard_id), ["content_hash", "phash"])
         ids.append(np.asarray(mine[live]))
-        hashes.append(_binary(table.column("content_hash"))[live])
+        hashes.append(_digests_of(table.column("content_hash"))[live])
         phashes.append(table.column("phash").to_numpy()[live])
-    return grouped(np.concatenate(ids), np.concatenate(hashes), np.concatenate(phashes))
+    return group_by_content(np.concatenate(ids), np.concatenate(hashes), np.concatenate(phashes))
 
 
-def grouped(ids: Ids, hashes: Digests, phashes: Hashes) -> Contents:
+def group_by_content(ids: Ids, hashes: Digests, phashes: Hashes) -> UniqueContents:
     """Group images (n,), distinct and in any order, by content."""
     order = np.argsort(ids, kind="stable")
     ids, hashes, phashes = ids[order], np.ascontiguousarray(hashes[order]), phashes[order]
@@ -118,10 +118,10 @@ def grouped(ids: Ids, hashes: Digests, phashes: Hashes) -> Contents:
     starts = np.flatnonzero(begins)
     sizes = np.diff(starts, append=len(ids))
     kept = np.sort(order[starts])
-    return Contents(ids[kept], hashes[kept], phashes[kept], _copies(ids, order, starts, sizes))
+    return UniqueContents(ids[kept], hashes[kept], phashes[kept], _build_copies(ids, order, starts, sizes))
 
 
-def _copies(ids: Ids, order: Ids, starts: Ids, sizes: Ids) -> Copies:
+def _build_copies(ids: Ids, order: Ids, starts: Ids, sizes: Ids) -> Copies:
     several = sizes > 1
     starts, sizes = starts[several], sizes[several]
     by_first = np.argsort(ids[order[starts]])
@@ -131,10 +131,10 @@ def _copies(ids: Ids, order: Ids, starts: Ids, sizes: Ids) -> Copies:
     return Copies(ids[order[starts]], ends, ids[order[members]])
 
 
-def _binary(column: pa.ChunkedArray) -> Digests:
+def _digests_of(column: pa.ChunkedArray) -> Digests:
     """Convert a column of sha256 to (n, 32) uint8."""
-    parts = [np.empty((0, DIGEST), np.uint8)]
+    parts = [np.empty((0, DIGEST_BYTES), np.uint8)]
     for chunk in column.chunks:
-        data = np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, DIGEST)
+        data = np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, DIGEST_BYTES)
         parts.append(data[chunk.offset : chunk.offset + len(chunk)])
     return np.concatenate(parts)

@@ -23,16 +23,16 @@ from imseek.data.collection_files import load_array
 from imseek.data.create import add_space
 from imseek.data.models import Model
 from imseek.data.reader import Reader
-from imseek.data.rebuild import Build
+from imseek.data.rebuild import SpaceBuild
 from imseek.data.rebuild_rows import Row
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.types import Float32, SpaceInfo
-from imseek.types.adapters import adapted, adapter_of
+from imseek.types.adapters import adapter_of, adapter_reference
 
 Rows: TypeAlias = npt.NDArray[np.float16]
 #: Maps stored rows (n, dim) to float32 rows (n, dim).
-Turn: TypeAlias = Callable[[Rows], Float32]
+RowTransform: TypeAlias = Callable[[Rows], Float32]
 
 #: Rows per batch: 32 MiB of float64 at 1,024 dimensions.
 BLOCK: Final = 4096
@@ -45,12 +45,12 @@ def check_name(root: Path, name: str) -> None:
         raise UsageError(f"{name!r} is the name of a model of this collection already", hint="--name OTHER")
 
 
-def make(
+def create_adapted_space(
     writer: Writer,
     base: SpaceInfo,
     model: Model,
     fingerprint: str,
-    turn: Turn,
+    turn: RowTransform,
     tell: Callable[[int], None],
     stop: threading.Event,
 ) -> SpaceInfo | None:
@@ -72,7 +72,7 @@ def make(
         nonlocal done
         for start in range(0, len(stored), BLOCK):
             if stop.is_set():
-                raise _StoppedError
+                raise _CancelledError
             yield turn(np.array(stored[start : start + BLOCK])).astype(np.float16)
             done += min(BLOCK, len(stored) - start)
             tell(done)
@@ -80,20 +80,20 @@ def make(
     try:
         for shard_id in found:
             stored = load_array(writer.root, layout.vectors(base.space_id, shard_id, base.modality))
-            content = shard_files.Blocks(len(stored), base.dim, blocks(stored))
+            content = shard_files.MatrixBlocks(len(stored), base.dim, blocks(stored))
             target = layout.vectors(space_id, shard_id, base.modality)
             staged[shard_id] = shard_catalog.stage(writer, target, "vectors", content, space_id=space_id)
-    except _StoppedError:
+    except _CancelledError:
         return None
     columns = ("revision", "dim", "modality", "quality", "note", "logit_scale")
     space = {
         **{name: getattr(row, name) for name in columns},
-        "encoder": adapted(model.name, base.encoder),
+        "encoder": adapter_reference(model.name, base.encoder),
         "fingerprint": fingerprint,
         "preprocessing": json.loads(row.preprocessing),
         "facts": json.loads(row.facts),
     }
-    keep = model_files.putting(writer, model)
+    keep = model_files.prepare_put(writer, model)
 
     def change(connection: Connection, generation: int) -> None:
         keep(connection, generation)
@@ -106,7 +106,7 @@ def make(
     return spaces.find(writer, space_id).info
 
 
-def below(writer: Writer, space: SpaceInfo) -> SpaceInfo | None:
+def find_base_space(writer: Writer, space: SpaceInfo) -> SpaceInfo | None:
     """Find the kept base space of an adapted space, even if its adapter is damaged. None where there is none."""
     named = adapter_of(space.encoder)
     if named is None:
@@ -115,7 +115,7 @@ def below(writer: Writer, space: SpaceInfo) -> SpaceInfo | None:
         model = models.find(writer.root, named[0])
     except CorruptCollectionError:
         model = None
-    for one in spaces.stored(writer):
+    for one in spaces.list_spaces(writer):
         same = one.info.modality == space.modality and one.info.encoder == named[1]
         known = model is None or one.info.fingerprint == model.facts.get("fingerprint")
         if same and known and not one.is_current:
@@ -123,11 +123,11 @@ def below(writer: Writer, space: SpaceInfo) -> SpaceInfo | None:
     return None
 
 
-def switch(
+def switch_space(
     writer: Writer,
     kept: SpaceInfo,
     replaces: SpaceInfo,
-    turn: Turn | None,
+    turn: RowTransform | None,
     tell: Callable[[int, int], None],
     stop: threading.Event,
 ) -> bool:
@@ -136,21 +136,21 @@ def switch(
     Returns False where rows are missing and ``turn`` is None, or where ``stop`` was set; finished rows are kept, and a
     later call continues.
     """
-    build = Build(writer, kept)
+    build = SpaceBuild(writer, kept)
     if build.done < build.total:
         if turn is None:
             return False
-        make_rows = _Turned(Reader(writer.root), replaces.space_id, turn)
+        make_rows = _TransformedRows(Reader(writer.root), replaces.space_id, turn)
         if not build.run(make_rows, stop, lambda done: tell(done, build.total)):
             return False
     build.switch(replaces.space_id)
     return True
 
 
-class _Turned:
+class _TransformedRows:
     """Computes rows of one space from those of another (:data:`imseek.data.rebuild.MakeRows`)."""
 
-    def __init__(self, reader: Reader, space_id: int, turn: Turn) -> None:
+    def __init__(self, reader: Reader, space_id: int, turn: RowTransform) -> None:
         self._reader = reader
         self._space_id = space_id
         self._turn = turn
@@ -172,5 +172,5 @@ class _Turned:
         return found
 
 
-class _StoppedError(Exception):
+class _CancelledError(Exception):
     """The caller cancelled the work."""

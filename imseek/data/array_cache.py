@@ -66,7 +66,7 @@ class CacheFolder:
             with suppress(OSError, StorageError):
                 collection_files.remove_files(self._root, [f"{self._name}/{file}"])
 
-    def forget_others(self, most: int) -> None:
+    def evict_others(self, most: int) -> None:
         """Mark this folder as just used, and evict siblings until at most ``most`` recently used folders remain."""
         if not self._may_write():
             return

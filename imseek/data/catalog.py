@@ -21,7 +21,7 @@ from imseek.data.catalog_file import open_for_writing
 from imseek.data.current_file import Current, Shard
 from imseek.data.file_stat import FileStat
 from imseek.data.migrations import migrate
-from imseek.data.places import INSIDE
+from imseek.data.places import MEMBER_SEPARATOR
 from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import LockedError
@@ -266,7 +266,7 @@ class Catalog:
         with self.transaction() as connection:
             return list(connection.execute(query).scalars())
 
-    def homeless(self, *, quarantined: bool = False) -> list[tuple[int, bytes, bool, int | None]]:
+    def missing_images(self, *, quarantined: bool = False) -> list[tuple[int, bytes, bool, int | None]]:
         """Live images without a live place: id, content hash, whether the vector is stored, last source.
 
         Interrupted runs and repairs leave them. Quarantined images whose place another file has taken since are
@@ -288,16 +288,16 @@ def _within(table: Any, source_id: int, container: bytes | None, below: bytes = 
     """SQL condition: the row belongs to a source and, if given, to a container or is at or below a path."""
     mine, path = table.c.source_id == source_id, table.c.path
     if container is not None:
-        return and_(mine, _in(path, container))
+        return and_(mine, _inside_container(path, container))
     if not below:
         return mine
     # `0` is the byte after `/`, so this is a range of the index; the rest filters within it.
     among = and_(path >= below, path < below + b"0")
-    return and_(mine, among, or_(path == below, path > below + b"/", _in(path, below)))
+    return and_(mine, among, or_(path == below, path > below + b"/", _inside_container(path, below)))
 
 
-def _in(path: Any, container: bytes) -> Any:
-    return and_(path > container + INSIDE, path < container + b"\x01")
+def _inside_container(path: Any, container: bytes) -> Any:
+    return and_(path > container + MEMBER_SEPARATOR, path < container + b"\x01")
 
 
 def get_meta(connection: Connection, name: str) -> str:
@@ -310,7 +310,7 @@ def set_meta(connection: Connection, name: str, value: object) -> None:
         connection.execute(t.meta.insert().values(name=name, value=str(value)))
 
 
-def living_ids(connection: Connection, shard_id: int) -> npt.NDArray[np.int64]:
+def searchable_ids(connection: Connection, shard_id: int) -> npt.NDArray[np.int64]:
     """Ids of a shard's searchable rows: live images stored in it that are not suspended or quarantined."""
     i = t.images.c
     query = select(i.image_id).where(i.shard_id == shard_id, live(t.images), i.state == LIVE)

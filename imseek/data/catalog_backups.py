@@ -33,13 +33,13 @@ def copy_catalog(source: Path, target: Path) -> None:
     """Copy a catalog, including its write-ahead log, into one durable file."""
     try:
         with closing(open_catalog(source)) as original:
-            copy_open(original, target)
+            copy_connection(original, target)
     except sqlite3.DatabaseError as error:
         raise storage_error(error, source) from error
     durable_files.sync_file(target)
 
 
-def copy_open(original: sqlite3.Connection, target: Path) -> None:
+def copy_connection(original: sqlite3.Connection, target: Path) -> None:
     """Copy an open catalog into one file, in its transaction if there is one. Not fsynced. Raises as SQLite does."""
     durable_files.stage_unhashed(target, lambda file: None)  # Not with those of the umask.
     with closing(sqlite3.connect(target)) as copy:
@@ -49,17 +49,17 @@ def copy_open(original: sqlite3.Connection, target: Path) -> None:
         copy.execute("PRAGMA journal_mode=DELETE")
 
 
-def usable(path: Path, uuid: str | None) -> bool:
+def is_usable(path: Path, uuid: str | None) -> bool:
     """Whether a file is an intact catalog of the collection ``uuid`` (None: of any).
 
     Raises StorageError where it cannot be read now, which says nothing about its content.
     """
-    if _asked(path, "PRAGMA integrity_check") != ("ok",) or _fault(path) is not None:
+    if _query_row(path, "PRAGMA integrity_check") != ("ok",) or _find_fault(path) is not None:
         return False
     return uuid_of(path) == uuid if uuid else uuid_of(path) is not None
 
 
-def _fault(path: Path) -> str | None:
+def _find_fault(path: Path) -> str | None:
     with closing(open_catalog(path)) as connection:
         return find_any_fault(connection)
 
@@ -78,11 +78,11 @@ def generation_of(path: Path) -> int:
 
 
 def _meta(path: Path, name: str) -> str | None:
-    row = _asked(path, "SELECT value FROM meta WHERE name = ?", name)
+    row = _query_row(path, "SELECT value FROM meta WHERE name = ?", name)
     return None if row is None else str(row[0])
 
 
-def _asked(path: Path, query: str, *values: str) -> Any:
+def _query_row(path: Path, query: str, *values: str) -> Any:
     """Return the first row of a query's result, None where the file is missing or damaged. Raises StorageError."""
     try:
         with closing(open_catalog(path)) as connection:

@@ -22,7 +22,7 @@ from imseek.data import layout
 from imseek.data.current_file import FINGERPRINT, MAX_DIM
 from imseek.data.index_policy import POLICY, parse_policy
 from imseek.data.json_object import JsonObject
-from imseek.data.migrations import MIGRATIONS, migrate_connection, refuse_later
+from imseek.data.migrations import MIGRATIONS, migrate_connection, refuse_newer_version
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _KIND: Final = re.compile(r"[a-z_-]{1,40}")
 _LARGEST_ID: Final = "SELECT MAX(image_id) FROM images"
 
 #: By table, an SQL condition that is true of rows with values of the wrong type.
-_WRONG: Final[Mapping[str, str]] = {
+_WRONG_TYPES: Final[Mapping[str, str]] = {
     "images": "typeof(image_id) <> 'integer' OR typeof(content_hash) <> 'blob' OR length(content_hash) <> 32 "
     "OR typeof(shard_id) NOT IN ('integer', 'null') OR state NOT IN ('live', 'suspended', 'quarantined') "
     "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer' OR image_id < 0",
@@ -85,7 +85,7 @@ def find_any_fault(catalog: sqlite3.Connection) -> str | None:
     if catalog.execute(table).fetchone() is None:
         return "it is empty"
     try:
-        with _newest(catalog) as connection:
+        with _open_migrated(catalog) as connection:
             (largest,) = connection.execute(_LARGEST_ID).fetchone()
             return find_fault(partial(_rows, connection), largest) or find_wrong_type(connection)
     except sqlite3.OperationalError as error:
@@ -95,10 +95,10 @@ def find_any_fault(catalog: sqlite3.Connection) -> str | None:
 
 
 @contextmanager
-def _newest(catalog: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+def _open_migrated(catalog: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Yield the catalog itself, or a migrated in-memory copy where its version is older."""
     version = catalog.execute("SELECT COUNT(*) FROM migrations").fetchone()[0]
-    refuse_later(version)
+    refuse_newer_version(version)
     if version == len(MIGRATIONS):
         yield catalog
         return
@@ -145,51 +145,54 @@ def find_wrong_type(connection: sqlite3.Connection) -> str | None:
 
     SQLite only. Reads all rows.
     """
-    for table, wrong in _WRONG.items():
+    for table, wrong in _WRONG_TYPES.items():
         query = f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1"  # noqa: S608 - of ours
         if connection.execute(query).fetchone() is not None:
             return f"its table {table!r} has a row that imseek does not write: a value of another type"
     return None
 
 
-def _meta(row: JsonObject) -> None:
+def _check_meta(row: JsonObject) -> None:
     name, value = row.text("name"), row.text("value")
     if (check := _META.get(name) or _OPTIONAL_META.get(name)) is not None:
         check(value)
 
 
-def _decimal(value: str) -> None:
+def _check_decimal(value: str) -> None:
     if not (value.isascii() and value.isdigit() and len(value) < 20 and int(value) < layout.MAX_ID):
         raise ValueError(f"{value[:40]!r} is no number of a generation or an id")
 
 
-def _time(value: str) -> None:
+def _check_time(value: str) -> None:
     JsonObject({"time": value}).time("time")
 
 
-def _places(value: str) -> None:
+def _check_places(value: str) -> None:
     JsonObject({"places": value}).text("places", choices=("absolute", "relative"))
 
 
 _META: Final[Mapping[str, Callable[[str], object]]] = {
     "uuid": UUID,
-    "created": _time,
-    "committed": _time,
-    "places": _places,
-    "generation": _decimal,
-    "next_image_id": _decimal,
-    "next_shard_id": _decimal,
+    "created": _check_time,
+    "committed": _check_time,
+    "places": _check_places,
+    "generation": _check_decimal,
+    "next_image_id": _check_decimal,
+    "next_shard_id": _check_decimal,
 }
-_OPTIONAL_META: Final[Mapping[str, Callable[[str], object]]] = {"purged": _decimal, POLICY: parse_policy}
+_OPTIONAL_META: Final[Mapping[str, Callable[[str], object]]] = {
+    "purged": _check_decimal,
+    POLICY: parse_policy,
+}
 
 
-def _life(row: JsonObject) -> None:
+def _check_lifetime(row: JsonObject) -> None:
     """Check the generations in which a row is live."""
     row.whole("born")
     row.whole("died", most=layout.MAX_NUMBER - 1)
 
 
-def _file(row: JsonObject) -> None:
+def _check_file(row: JsonObject) -> None:
     path = row.text("path")
     listed = layout.parse(path)
     if listed is None:
@@ -203,27 +206,27 @@ def _file(row: JsonObject) -> None:
     row.whole("row_count")
     row.whole("size")
     row.text("sha256", pattern=_SHA256)
-    _life(row)
+    _check_lifetime(row)
     if "retired_at" in row:
         row.number("retired_at")
 
 
-def _snapshot(row: JsonObject) -> None:
+def _check_snapshot(row: JsonObject) -> None:
     folder = row.text("folder")
     listed = layout.parse_snapshot_folder(folder)
     if listed is None or listed.space_id != row.whole("space_id"):
         raise ValueError(f"{folder[:200]!r} is no folder of an index of its space")
     row.whole("snapshot_id")
-    _life(row)
+    _check_lifetime(row)
 
 
-def _shard(row: JsonObject) -> None:
+def _check_shard(row: JsonObject) -> None:
     row.whole("shard_id")
     row.whole("row_count")
-    _life(row)
+    _check_lifetime(row)
 
 
-def _space(row: JsonObject) -> None:
+def _check_space(row: JsonObject) -> None:
     row.whole("space_id")
     row.text("encoder")
     row.text("fingerprint", pattern=FINGERPRINT)
@@ -238,24 +241,24 @@ def _space(row: JsonObject) -> None:
             row.text(name)
     if "logit_scale" in row:
         row.number("logit_scale")
-    _object(row.text("preprocessing"))
-    facts = _object(row.text("facts"))
+    _parse_object(row.text("preprocessing"))
+    facts = _parse_object(row.text("facts"))
     if "modalities" in facts:
         facts.texts("modalities")
-    _life(row)
+    _check_lifetime(row)
 
 
-def _source(row: JsonObject) -> None:
+def _check_source(row: JsonObject) -> None:
     row.whole("source_id")
     row.text("kind", pattern=_KIND)
     if not isinstance(row.get("root"), bytes | memoryview) or b"\0" in bytes(row.get("root")):
         raise ValueError("root is no path")
     row.whole("relative", most=1)
-    _object(row.text("options"))
-    _life(row)
+    _parse_object(row.text("options"))
+    _check_lifetime(row)
 
 
-def _run(row: JsonObject) -> None:
+def _check_run(row: JsonObject) -> None:
     for name in ("run_id", "pid"):
         row.whole(name)
     for name in ("kind", "host", "boot_id", "started_at", "state"):
@@ -263,14 +266,14 @@ def _run(row: JsonObject) -> None:
     for name in ("ids", "shards"):
         row.whole(f"{name}_to", least=row.whole(f"{name}_from"))
     if "progress" in row:
-        _object(row.text("progress"))
-    detail = _object(row.text("detail"))
+        _parse_object(row.text("progress"))
+    detail = _parse_object(row.text("detail"))
     for space in detail.items("spaces") if "spaces" in detail else ():
         JsonObject(space).whole("space_id")
         JsonObject(space).text("precision")
 
 
-def _object(text: str) -> JsonObject:
+def _parse_object(text: str) -> JsonObject:
     try:
         return JsonObject(json.loads(text))
     except RecursionError as error:
@@ -279,11 +282,11 @@ def _object(text: str) -> JsonObject:
 
 #: By table. ``meta`` comes first: the other tables are checked against its generation.
 _CHECKS: Final[Mapping[str, Callable[[JsonObject], None]]] = {
-    "meta": _meta,
-    "files": _file,
-    "snapshots": _snapshot,
-    "shards": _shard,
-    "spaces": _space,
-    "sources": _source,
-    "runs": _run,
+    "meta": _check_meta,
+    "files": _check_file,
+    "snapshots": _check_snapshot,
+    "shards": _check_shard,
+    "spaces": _check_space,
+    "sources": _check_source,
+    "runs": _check_run,
 }

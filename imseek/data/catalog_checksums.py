@@ -17,8 +17,8 @@ from pathlib import Path
 from imseek.data import catalog_backups, durable_files, layout
 from imseek.data.catalog_file import connect_file
 from imseek.data.collection_files import digest
-from imseek.data.current_file import read_sealed, uuid_text
-from imseek.data.durable_files import Written
+from imseek.data.current_file import read_checksummed, uuid_text
+from imseek.data.durable_files import FileDigest
 from imseek.data.json_object import JsonObject
 from imseek.errors import CorruptCollectionError
 
@@ -28,39 +28,39 @@ class Checksums:
     """Size and sha256 by file name, for the collection ``uuid``. Files missing from ``files`` cannot be checked."""
 
     uuid: str
-    files: Mapping[str, Written]
+    files: Mapping[str, FileDigest]
 
     def without(self, name: str) -> Checksums:
         return replace(self, files={n: written for n, written in self.files.items() if n != name})
 
-    def having(self, name: str, written: Written) -> Checksums:
+    def having(self, name: str, written: FileDigest) -> Checksums:
         return replace(self, files={**self.files, name: written})
 
 
 def read(root: Path) -> Checksums:
     """Read the record. Raises CorruptCollectionError where it is damaged or missing."""
     try:
-        document = JsonObject(read_sealed(root, layout.CHECKSUMS), ("format", "uuid", "files"))
+        document = JsonObject(read_checksummed(root, layout.CHECKSUMS), ("format", "uuid", "files"))
         listed = document.object("files", (layout.CATALOG, *layout.BACKUPS))
-        return Checksums(uuid_text(document), {name: _written(listed.object(name)) for name in listed})
+        return Checksums(uuid_text(document), {name: _parse_digest(listed.object(name)) for name in listed})
     except ValueError as error:
         raise CorruptCollectionError(f"{root / layout.CHECKSUMS} is no record of checksums") from error
 
 
-def _written(found: JsonObject) -> Written:
-    return Written(found.whole("size"), found.text("sha256"))
+def _parse_digest(found: JsonObject) -> FileDigest:
+    return FileDigest(found.whole("size"), found.text("sha256"))
 
 
-def sealed(checksums: Checksums) -> bytes:
+def encode_checksums(checksums: Checksums) -> bytes:
     """Encode the content of ``checksums.json``."""
-    return durable_files.seal({"format": layout.FORMAT, **asdict(checksums)})
+    return durable_files.add_checksum({"format": layout.FORMAT, **asdict(checksums)})
 
 
 def write(root: Path, staging: Path, checksums: Checksums) -> None:
-    durable_files.write_file(root / layout.CHECKSUMS, sealed(checksums), staging=staging)
+    durable_files.write_file(root / layout.CHECKSUMS, encode_checksums(checksums), staging=staging)
 
 
-def of_catalog(root: Path) -> Written:
+def digest_catalog(root: Path) -> FileDigest:
     """Compute the digest of the catalog's content, including what is still in the write-ahead log.
 
     It reads through SQLite and never opens the file itself: closing it would drop the locks that SQLite holds on it in
@@ -72,7 +72,7 @@ def of_catalog(root: Path) -> Written:
         for page in _pages(connection):
             seen.update(page)
             size += len(page)
-    return Written(size, seen.hexdigest())
+    return FileDigest(size, seen.hexdigest())
 
 
 def _pages(connection: sqlite3.Connection) -> Iterator[bytes]:
@@ -86,7 +86,7 @@ def _pages(connection: sqlite3.Connection) -> Iterator[bytes]:
         yield page
 
 
-def begin(root: Path, staging: Path, uuid: str) -> Checksums:
+def verify_and_revoke(root: Path, staging: Path, uuid: str) -> Checksums:
     """Verify the catalog against its record, and revoke that record before the catalog is written to.
 
     Returns the remaining records. Raises CorruptCollectionError where the catalog is not as the last writer left it.
@@ -99,15 +99,15 @@ def begin(root: Path, staging: Path, uuid: str) -> Checksums:
         recorded = Checksums(uuid, {})
     if layout.CATALOG not in recorded.files:
         return recorded
-    if of_catalog(root) != recorded.files[layout.CATALOG]:
+    if digest_catalog(root) != recorded.files[layout.CATALOG]:
         raise CorruptCollectionError(
             f"{root / layout.CATALOG} is not as the last writer left it",
             hint=f"imseek collection repair {root}",
         )
-    return take_back(root, staging, recorded, layout.CATALOG)
+    return revoke(root, staging, recorded, layout.CATALOG)
 
 
-def take_back(root: Path, staging: Path, recorded: Checksums, name: str) -> Checksums:
+def revoke(root: Path, staging: Path, recorded: Checksums, name: str) -> Checksums:
     """Revoke the record of a file that is about to be replaced; returns the remaining records."""
     if name not in recorded.files:
         return recorded
@@ -116,9 +116,9 @@ def take_back(root: Path, staging: Path, recorded: Checksums, name: str) -> Chec
     return rest
 
 
-def end(root: Path, staging: Path, recorded: Checksums) -> None:
+def record_catalog(root: Path, staging: Path, recorded: Checksums) -> None:
     """Record the catalog's current digest, along with what is ``recorded`` of the backups."""
     for name in layout.BACKUPS:
-        if name not in recorded.files and catalog_backups.usable(root / name, recorded.uuid):
+        if name not in recorded.files and catalog_backups.is_usable(root / name, recorded.uuid):
             recorded = recorded.having(name, digest(root, name))
-    write(root, staging, recorded.having(layout.CATALOG, of_catalog(root)))
+    write(root, staging, recorded.having(layout.CATALOG, digest_catalog(root)))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imseek.data import layout
-from imseek.data.collection_files import HARD_LINK, kind_of, not_ours, permissions
+from imseek.data.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError, ImseekError
 
@@ -35,7 +35,7 @@ _STEPS, _STEPS_PER_BYTE = 50_000_000, 20
 _STRIDE = 1_000_000
 
 
-class _Meter:
+class _StatementBudget:
     """Interrupts a statement that takes more steps than a catalog of its size can need.
 
     The size is that of the catalog at ``path`` plus its log, measured again when exceeded: a writer starts with an
@@ -82,11 +82,11 @@ class CatalogCursor(sqlite3.Cursor):
 class CatalogConnection(sqlite3.Connection):
     """A connection to a possibly hostile catalog, made by :func:`open_catalog` or :func:`open_for_writing`."""
 
-    meter: _Meter
+    meter: _StatementBudget
 
     def guard(self, path: Path) -> None:
         """Limit the cost of statements and the size of values on the catalog at ``path``."""
-        self.meter = _Meter(path)
+        self.meter = _StatementBudget(path)
         self.set_progress_handler(self.meter.is_over, _STRIDE)
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
         # The base class bypasses the meter, which counts queries only.
@@ -96,7 +96,7 @@ class CatalogConnection(sqlite3.Connection):
         return super().cursor(factory)
 
 
-class Rows(Protocol):
+class QueryResult(Protocol):
     """The result of a query, as cursors provide it."""
 
     @property
@@ -111,17 +111,17 @@ class Rows(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
-class Asked(Protocol):
+class ReadConnection(Protocol):
     """A connection for reading: one of :mod:`sqlite3`, or one to a server that accepts the same SQL."""
 
-    def execute(self, query: str, values: Any = ..., /) -> Rows: ...
+    def execute(self, query: str, values: Any = ..., /) -> QueryResult: ...
 
     def close(self) -> None: ...
 
 
 def address_of(root: Path) -> str | None:
     """Return the URL of the database that holds the catalog, None where it is a file."""
-    if not layout.is_elsewhere(root):
+    if not layout.has_server_catalog(root):
         return None
     from imseek.data.postgres.address import read_address
 
@@ -129,16 +129,16 @@ def address_of(root: Path) -> str | None:
 
 
 @contextmanager
-def connect_read_only(root: Path) -> Iterator[Asked]:
+def connect_read_only(root: Path) -> Iterator[ReadConnection]:
     """Open a read-only connection to the catalog for queries in the body of the ``with``.
 
     Raises CorruptCollectionError where SQLite cannot read it, LockedError or StorageError where it cannot be read now,
     and FormatVersionError where a later imseek changed what the query needs.
     """
-    if layout.is_elsewhere(root):
+    if layout.has_server_catalog(root):
         from imseek.data.postgres import catalog_reader
 
-        with catalog_reader.asking(root) as asked:
+        with catalog_reader.borrow_connection(root) as asked:
             yield asked
         return
     with connect_file(root) as connection:
@@ -149,30 +149,31 @@ def connect_read_only(root: Path) -> Iterator[Asked]:
 def connect_file(root: Path) -> Iterator[sqlite3.Connection]:
     """As :func:`connect_read_only`, for queries that need SQLite itself."""
     path = root / layout.CATALOG
-    with _told(path), closing(open_catalog(path)) as connection:
+    with _translate_errors(path), closing(open_catalog(path)) as connection:
         yield connection
 
 
-def open_reading(root: Path) -> Asked:
-    """Open a connection for reading by one thread at a time. The caller closes it; :func:`told` translates errors."""
-    if layout.is_elsewhere(root):
+def open_for_reading(root: Path) -> ReadConnection:
+    """Open a connection for reading by one thread at a time. The caller closes it; :func:`translate_errors` translates
+    errors."""
+    if layout.has_server_catalog(root):
         from imseek.data.postgres import catalog_reader
 
-        return catalog_reader.opened(root)
+        return catalog_reader.open_connection(root)
     return open_catalog(root / layout.CATALOG)
 
 
-def told(root: Path) -> AbstractContextManager[None]:
+def translate_errors(root: Path) -> AbstractContextManager[None]:
     """Context manager that translates the catalog's errors into ours; raises as :func:`connect_read_only`."""
-    if layout.is_elsewhere(root):
+    if layout.has_server_catalog(root):
         from imseek.data.postgres import catalog_reader
 
-        return catalog_reader.told(root)
-    return _told(root / layout.CATALOG)
+        return catalog_reader.translate_errors(root)
+    return _translate_errors(root / layout.CATALOG)
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     """Context manager that translates SQLite's errors into ours."""
     try:
         yield
@@ -202,15 +203,15 @@ def open_catalog(path: Path) -> CatalogConnection:
     if os.access(path.parent, os.W_OK) or (shared.exists() and not folded):
         connection = connect(uri)
         try:
-            return _checked(connection, path)
+            return _check_or_close(connection, path)
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", None) not in _NO_SHARED_MEMORY:
                 raise
     if folded:
-        return _checked(connect(f"{uri}&immutable=1"), path)
+        return _check_or_close(connect(f"{uri}&immutable=1"), path)
     connection = connect(f"{uri}&vfs=unix-none")
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    return _checked(connection, path)
+    return _check_or_close(connection, path)
 
 
 def open_for_writing(path: Path, timeout: float) -> CatalogConnection:
@@ -219,8 +220,8 @@ def open_for_writing(path: Path, timeout: float) -> CatalogConnection:
     Raises as :func:`open_catalog`, and FormatVersionError for a catalog of a later imseek.
     """
     check_files(path)
-    _make(path)
-    connection = _checked(_connect(path, path, timeout=timeout), path, writing=True)
+    _create_empty(path)
+    connection = _check_or_close(_connect(path, path, timeout=timeout), path, writing=True)
     connection.isolation_level = None
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -245,9 +246,9 @@ def check_files(path: Path) -> None:
         except NotADirectoryError:
             return
         if not stat.S_ISREG(info.st_mode):
-            raise not_ours(path.parent, path.name + ending, kind_of(info))
+            raise foreign_file_error(path.parent, path.name + ending, kind_of(info))
         if ending in ("-wal", "-shm") and info.st_nlink > 1:
-            raise not_ours(path.parent, path.name + ending, HARD_LINK)  # Readers write to them too.
+            raise foreign_file_error(path.parent, path.name + ending, HARD_LINK)  # Readers write to them too.
         if ending == "-journal" and info.st_size:
             raise CorruptCollectionError(
                 f"{path}{ending} lies beside the catalog, which never has a rollback journal",
@@ -255,7 +256,7 @@ def check_files(path: Path) -> None:
             )
 
 
-def _make(path: Path) -> None:
+def _create_empty(path: Path) -> None:
     """Create a missing catalog as an empty file with the permissions of its folder; SQLite would apply the umask."""
     with suppress(FileExistsError):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -280,7 +281,7 @@ def _connect(
     return connection
 
 
-def _checked(connection: CatalogConnection, path: Path, *, writing: bool = False) -> CatalogConnection:
+def _check_or_close(connection: CatalogConnection, path: Path, *, writing: bool = False) -> CatalogConnection:
     """Return the connection if its schema is one of imseek's; otherwise close it and raise."""
     from imseek.data.migrations import check_schema
 
@@ -294,7 +295,7 @@ def _checked(connection: CatalogConnection, path: Path, *, writing: bool = False
     return connection
 
 
-class HeldCatalog:
+class CachedConnection:
     """A reusable read-only connection, for one thread at a time.
 
     It keeps no transaction open, so it never blocks a writer. It reconnects where the catalog file was replaced (by a
@@ -309,10 +310,10 @@ class HeldCatalog:
         self._key: tuple[int, ...] = ()
 
     @contextmanager
-    def reading(self) -> Iterator[Asked]:
+    def reading(self) -> Iterator[ReadConnection]:
         """Lend the connection for queries in the body of the ``with``. Raises as :func:`connect_read_only`."""
         # Connections to a server come from a shared pool.
-        if layout.is_elsewhere(self._path.parent) or not os.access(self._path.parent, os.W_OK):
+        if layout.has_server_catalog(self._path.parent) or not os.access(self._path.parent, os.W_OK):
             with connect_read_only(self._path.parent) as connection:
                 yield connection
             return
@@ -320,10 +321,10 @@ class HeldCatalog:
             key = self._look()
             if self._connection is None or key != self._key:
                 self._let_go()
-                with _told(self._path):
+                with _translate_errors(self._path):
                     self._connection, self._key = open_catalog(self._path), key
             try:
-                with _told(self._path):
+                with _translate_errors(self._path):
                     yield self._connection
             except ImseekError:
                 self._let_go()

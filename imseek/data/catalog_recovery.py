@@ -28,15 +28,15 @@ from imseek.data import (
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, get_meta, now, set_meta
 from imseek.data.collection_files import is_file, sync_folders
-from imseek.data.create import begin
+from imseek.data.create import insert_meta
 from imseek.data.current_file import Current, Identity, read_identity, write_identity
-from imseek.data.recovery_evidence import Evidence, backup_fault, catalog_damage, catalog_lag, gather
-from imseek.data.writer import listed_folders
+from imseek.data.recovery_evidence import Evidence, backup_fault, catalog_damage, catalog_lag, gather_evidence
+from imseek.data.writer import find_listed_files
 from imseek.errors import CorruptCollectionError
 
 
 @dataclass(slots=True)
-class Ledger:
+class RecoveryLog:
     """What a restore recovered and what it lost, one line each."""
 
     restored: list[str] = field(default_factory=list)
@@ -50,18 +50,18 @@ class _Folders:
     unsynced: set[str] = field(default_factory=set)
 
 
-def restore(root: Path, ledger: Ledger) -> None:
+def restore(root: Path, ledger: RecoveryLog) -> None:
     """Restore the identity and the catalog; the caller must hold the writer's lock.
 
     Raises CorruptCollectionError where even the encoder of the vectors is unknown.
     """
     folders = _Folders(root, root / layout.STAGING)
-    durable_files.fresh_folder(folders.staging)
-    if layout.is_elsewhere(root):
+    durable_files.recreate_folder(folders.staging)
+    if layout.has_server_catalog(root):
         _restore_identity(root, folders.staging, ledger)
         return
-    evidence = gather(root)
-    if evidence.identity is not None and evidence.identity.format == layout.FORMAT_ELSEWHERE:
+    evidence = gather_evidence(root)
+    if evidence.identity is not None and evidence.identity.format == layout.FORMAT_SERVER_CATALOG:
         raise CorruptCollectionError(
             f"{root / layout.ADDRESS} is missing: the catalog is on a server, but where?",
             hint="imseek maintain --catalog URL",
@@ -74,39 +74,39 @@ def restore(root: Path, ledger: Ledger) -> None:
         ledger.restored.append(f"{layout.COLLECTION} from the catalog")
 
 
-def _restore_identity(root: Path, staging: Path, ledger: Ledger) -> None:
+def _restore_identity(root: Path, staging: Path, ledger: RecoveryLog) -> None:
     """Restore the identity from a catalog on a server."""
     try:
         read_identity(root)
     except CorruptCollectionError:
-        from imseek.data.postgres.catalog import frozen
+        from imseek.data.postgres.catalog import connect_repeatable_read
 
-        with frozen(root) as connection:
+        with connect_repeatable_read(root) as connection:
             uuid, created, places = (get_meta(connection, name) for name in ("uuid", "created", "places"))
-        write_identity(root, Identity(uuid, created, places, layout.FORMAT_ELSEWHERE), staging)
+        write_identity(root, Identity(uuid, created, places, layout.FORMAT_SERVER_CATALOG), staging)
         ledger.restored.append(f"{layout.COLLECTION} from the catalog")
 
 
 def _replace_catalog(
-    folders: _Folders, evidence: Evidence, fault: str, damaged: bool, ledger: Ledger
+    folders: _Folders, evidence: Evidence, fault: str, damaged: bool, ledger: RecoveryLog
 ) -> None:
     root, workshop = folders.root, folders.staging / "catalog"
-    durable_files.fresh_folder(workshop)
-    source = _source(root, evidence)
+    durable_files.recreate_folder(workshop)
+    source = _choose_source(root, evidence)
     if source is not None:
         catalog_backups.copy_catalog(source, workshop / layout.CATALOG)
     catalog = Catalog(workshop)
     try:
         with catalog.transaction() as connection:
             if source is None:
-                _begin_anew(connection, root, evidence)
+                _begin_empty(connection, root, evidence)
             before = int(get_meta(connection, "generation"))
             generation = max(before, _last_generation(root, evidence.current)) + 1
             if evidence.current is not None and evidence.current.generation > before:
-                space_reconciliation.spaces(connection, folders, generation, evidence.current)
+                space_reconciliation.reconcile_spaces(connection, folders, generation, evidence.current)
             adopted = orphan_shards.adopt(connection, folders, generation, evidence.current)
-            judged = judgement_file.take_back(connection, folders, generation)
-            learned = model_files.take_back(connection, folders, generation)
+            judged = judgement_file.recover_judgements(connection, folders, generation)
+            learned = model_files.adopt_models(connection, folders, generation)
             _raise_counters(connection, root, generation, evidence.current)
         catalog.fold()
     finally:
@@ -147,11 +147,11 @@ def _replace_catalog(
         )
 
 
-def _source(root: Path, evidence: Evidence) -> Path | None:
+def _choose_source(root: Path, evidence: Evidence) -> Path | None:
     """Choose the catalog or backup to start from: the latest credible generation, preferring a backup."""
     found = [root / name for name in layout.BACKUPS if is_file(root, name)]
     sound = [path for path in found if backup_fault(root, path.name, evidence) is None]
-    if catalog_backups.usable(root / layout.CATALOG, evidence.uuid):
+    if catalog_backups.is_usable(root / layout.CATALOG, evidence.uuid):
         sound.append(root / layout.CATALOG)
     last = float("inf") if evidence.current is None else evidence.current.generation
 
@@ -164,7 +164,7 @@ def _source(root: Path, evidence: Evidence) -> Path | None:
     return max(sound, key=lambda path: (generation(path), path.name != layout.CATALOG), default=None)
 
 
-def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
+def _begin_empty(connection: Connection, root: Path, evidence: Evidence) -> None:
     """Initialise an empty catalog, with the encoders that ``current.json`` names."""
     current, identity = evidence.current, evidence.identity
     if current is None:
@@ -173,21 +173,21 @@ def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
             "which encoder made its vectors is lost",
             hint="index the pictures into a new collection: imseek index FOLDER -c NEW",
         )
-    begin(connection, identity or Identity(uuid=evidence.uuid or str(uuid4()), created=now()))
+    insert_meta(connection, identity or Identity(uuid=evidence.uuid or str(uuid4()), created=now()))
     for position, space in enumerate(current.spaces):
-        space_reconciliation.add(connection, space, position)
+        space_reconciliation.record_space(connection, space, position)
 
 
 def _last_generation(root: Path, current: Current | None) -> int:
     """Return the highest generation that any file on disk names, since no reader may see a number reused."""
-    listed = map(layout.parse, listed_folders(root).files)
+    listed = map(layout.parse, find_listed_files(root).files)
     numbers = [one.generation for one in listed if one is not None and one.generation is not None]
     return max([-1 if current is None else current.generation, *numbers])
 
 
 def _raise_counters(connection: Connection, root: Path, generation: int, current: Current | None) -> None:
     ids: Iterable[int] = connection.execute(select(t.images.c.image_id)).scalars()
-    on_disk = (layout.shard_of(path) for path in listed_folders(root).files)
+    on_disk = (layout.shard_of(path) for path in find_listed_files(root).files)
     least = {
         "next_image_id": max(0 if current is None else current.next_image_id, max(ids, default=-1) + 1),
         "next_shard_id": max((shard_id + 1 for shard_id in on_disk if shard_id is not None), default=0),

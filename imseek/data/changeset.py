@@ -34,7 +34,7 @@ class NewImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Placing:
+class Placement:
     """A known image found at a place: moved there (where ``replaces`` was before), or unchanged."""
 
     image_id: int
@@ -54,7 +54,7 @@ class FailedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadContainer:
+class ScannedContainer:
     """An archive or table that holds images. ``stat`` is set if it was read to the end, else ``UNKNOWN_STAT``."""
 
     source_id: int
@@ -63,7 +63,7 @@ class ReadContainer:
 
 
 @dataclass(slots=True)
-class Batch:
+class Changeset:
     """All changes of one commit.
 
     ``gone`` are images that die, ``suspended`` those whose file cannot currently be decoded, ``cleared`` recorded
@@ -74,13 +74,13 @@ class Batch:
     """
 
     new: list[NewImage] = field(default_factory=list)
-    moved: list[Placing] = field(default_factory=list)
-    checked: list[Placing] = field(default_factory=list)
+    moved: list[Placement] = field(default_factory=list)
+    checked: list[Placement] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
     suspended: list[int] = field(default_factory=list)
     failed: list[FailedFile] = field(default_factory=list)
     cleared: list[tuple[int, bytes]] = field(default_factory=list)
-    containers: list[ReadContainer] = field(default_factory=list)
+    containers: list[ScannedContainer] = field(default_factory=list)
     emptied: list[tuple[int, bytes]] = field(default_factory=list)
 
     def __bool__(self) -> bool:

@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout, safe_path
-from imseek.data.durable_files import Written, digest_of_file
-from imseek.data.safe_path import FOLDER, ChangingError, FolderEntry
-from imseek.data.system_errors import explained
+from imseek.data.durable_files import FileDigest, digest_of_file
+from imseek.data.safe_path import FOLDER_FLAGS, ChangingError, FolderEntry
+from imseek.data.system_errors import translate_os_errors
 from imseek.errors import CorruptCollectionError
 
 #: Maximum bytes of a JSON file with a checksum: a collection of a hundred million images needs less.
@@ -41,10 +41,10 @@ MAX_LARGE_JSON: Final = 1 << 30
 A_FOLDER: Final = "a folder"
 #: What :func:`find_files` reports for a folder that is nested too deeply to list.
 TOO_DEEP: Final = "a folder too many levels down"
-#: What :func:`check_top` reports for a file with two names, as ``cp -al`` makes them.
+#: What :func:`find_strange_at_top` reports for a file with two names, as ``cp -al`` makes them.
 HARD_LINK: Final = "a hard link to a file that has another name"
 #: Errors of the system where a link or a file takes the place of a folder.
-_LINKS: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
+_LINK_ERRORS: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 #: Maximum nesting below a top-level folder: the deepest of ours are those of snapshots and caches.
 _MAX_DEPTH: Final = 8
 #: NumPy dtype kinds in a collection and its caches: booleans, numbers, text.
@@ -111,14 +111,14 @@ def read_file(root: Path, name: str, limit: int = MAX_JSON) -> bytes:
     return bytes(data)
 
 
-def digest(root: Path, name: str, stated: int | None = None) -> Written:
+def digest(root: Path, name: str, stated: int | None = None) -> FileDigest:
     """Compute size and SHA-256 of a file; only the size where it differs from ``stated``.
 
     Raises as :func:`open_file`.
     """
     with open_file(root, name) as file:
         size = os.fstat(file.fileno()).st_size
-        return digest_of_file(file) if stated in (None, size) else Written(size, "")
+        return digest_of_file(file) if stated in (None, size) else FileDigest(size, "")
 
 
 def load_array(root: Path, name: str, *, mapped: bool = True, rows: int | None = None) -> npt.NDArray[Any]:
@@ -137,7 +137,7 @@ def load_array(root: Path, name: str, *, mapped: bool = True, rows: int | None =
             if not is_wanted or rows not in (None, len(array)):
                 raise ValueError(f"an array of {array.dtype} and shape {array.shape}")
         except ValueError as error:
-            raise damaged_file(root, name, error) from error
+            raise damaged_file_error(root, name, error) from error
     return array
 
 
@@ -243,7 +243,7 @@ def find_files(root: Path, *folders: str) -> FoundFiles:
     found = FoundFiles([], [], {})
     for folder in folders:
         above, _, _ = folder.rpartition("/")
-        with suppress(FileNotFoundError), _named(root, folder):
+        with suppress(FileNotFoundError), _translate_errors(root, folder):
             fd = _open_folder(root, above)
             try:
                 _walk(fd, folder, found)
@@ -261,11 +261,11 @@ def _walk(above: int, path: str, found: FoundFiles) -> None:
         found.strange[path] = TOO_DEEP
         return
     try:
-        fd = os.open(entry.name, FOLDER | os.O_NOFOLLOW, dir_fd=above)
+        fd = os.open(entry.name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=above)
     except FileNotFoundError:
         return
     except OSError as error:
-        if error.errno not in _LINKS:
+        if error.errno not in _LINK_ERRORS:
             raise
         if (info := safe_path.stat_entry(entry)) is not None:
             found.strange[path] = kind_of(info)
@@ -288,7 +288,7 @@ def _walk(above: int, path: str, found: FoundFiles) -> None:
         os.close(fd)
 
 
-def check_top(root: Path) -> dict[str, str]:
+def find_strange_at_top(root: Path) -> dict[str, str]:
     """Find top-level names of the layout that are not what they should be, each with what they are.
 
     That is a link instead of a folder, a pipe instead of a file, or a hard link to a file that is written in place
@@ -311,10 +311,10 @@ def check_top(root: Path) -> dict[str, str]:
 def refuse_strange(root: Path, strange: dict[str, str]) -> None:
     """Raise CorruptCollectionError if ``strange`` is not empty."""
     for name, kind in strange.items():
-        raise not_ours(root, name, kind)
+        raise foreign_file_error(root, name, kind)
 
 
-def not_ours(root: Path, name: str, kind: str) -> CorruptCollectionError:
+def foreign_file_error(root: Path, name: str, kind: str) -> CorruptCollectionError:
     """Build the error for something in a collection that imseek never creates there."""
     if kind == HARD_LINK:
         return CorruptCollectionError(
@@ -358,7 +358,7 @@ def create_file(root: Path, name: str) -> FileIO:
         return file
 
 
-def separate_file(root: Path, name: str) -> None:
+def break_hard_link(root: Path, name: str) -> None:
     """Replace a hard-linked file with a copy, so that it has only one name. Raises as :func:`create_file`."""
     staged = f"{layout.STAGING}/{name}"
     remove_files(root, [staged])
@@ -395,7 +395,7 @@ def publish(root: Path, moves: Iterable[tuple[Path, str]]) -> set[str]:
     """
     folders: set[str] = set()
     for staged, name in moves:
-        with explained(root / name):
+        with translate_os_errors(root / name):
             folders |= _make_folders(root, name)
             with _entry(root, name) as entry:
                 if staged != root / name:
@@ -421,7 +421,7 @@ def make_folder(root: Path, name: str) -> None:
     """
     with _entry(root, name) as entry:
         os.mkdir(entry.name, 0o700, dir_fd=entry.folder)
-        fd = os.open(entry.name, FOLDER | os.O_NOFOLLOW, dir_fd=entry.folder)
+        fd = os.open(entry.name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=entry.folder)
         try:
             os.fchmod(fd, permissions(root, folder=True))
         finally:
@@ -431,7 +431,7 @@ def make_folder(root: Path, name: str) -> None:
 def sync_folders(root: Path, folders: Iterable[str]) -> None:
     """Fsync folders of a collection (``""`` is the root), each once. Raises StorageError."""
     for folder in sorted(set(folders)):
-        with explained(root / folder):
+        with translate_os_errors(root / folder):
             fd = _open_folder(root, folder)
             try:
                 os.fsync(fd)
@@ -447,7 +447,7 @@ def remove_files(root: Path, names: Iterable[str], *, durable: bool = False) -> 
     """
     removed, folders = 0, set()
     for name in names:
-        with explained(root / name), suppress(FileNotFoundError), _entry(root, name) as entry:
+        with translate_os_errors(root / name), suppress(FileNotFoundError), _entry(root, name) as entry:
             os.unlink(entry.name, dir_fd=entry.folder)
             removed += 1
             folders.add(name.rpartition("/")[0])
@@ -469,7 +469,7 @@ def permissions(root: Path, *, folder: bool = False) -> int:
 def _entry(root: Path, name: str) -> Iterator[FolderEntry]:
     """Open the parent folder of a name and yield it with the last part; errors in the ``with`` name the file."""
     parts = safe_path.check_parts(os.fsencode(name))
-    with _named(root, name):
+    with _translate_errors(root, name):
         fd, last = safe_path.enter_parent(os.fspath(root), parts)
         try:
             yield FolderEntry(fd, last)
@@ -479,13 +479,13 @@ def _entry(root: Path, name: str) -> Iterator[FolderEntry]:
 
 def _open_folder(root: Path, folder: str) -> int:
     if not folder:
-        return os.open(root, FOLDER)
+        return os.open(root, FOLDER_FLAGS)
     with _entry(root, folder) as entry:
-        return os.open(entry.name, FOLDER | os.O_NOFOLLOW, dir_fd=entry.folder)
+        return os.open(entry.name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=entry.folder)
 
 
 @contextmanager
-def _named(root: Path, name: str) -> Iterator[None]:
+def _translate_errors(root: Path, name: str) -> Iterator[None]:
     """Put the file's name into system errors; raise CorruptCollectionError for a link or non-regular file."""
     try:
         yield
@@ -494,12 +494,12 @@ def _named(root: Path, name: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:
             raise
-        if error.errno in _LINKS and os.path.isdir(root):
+        if error.errno in _LINK_ERRORS and os.path.isdir(root):
             raise _corrupt(root, f"{root / name} is a link, or lies behind a link or a file") from error
         raise OSError(error.errno, error.strerror, str(root / name)) from error
 
 
-def damaged_file(root: Path, name: str, error: Exception) -> DamagedFileError:
+def damaged_file_error(root: Path, name: str, error: Exception) -> DamagedFileError:
     """Build the error for a file whose bytes made a library raise ``error``."""
     return DamagedFileError(f"{root / name} is damaged: {error}", hint=f"imseek collection repair {root}")
 

@@ -17,7 +17,7 @@ from imseek.data.reader import Reader
 Int64 = npt.NDArray[np.int64]
 
 
-class Stored:
+class ColumnReader:
     """Reads columns for image ids. ``types`` are the columns of the generation; entirely empty ones are left out.
 
     Only row groups that hold wanted rows are read.
@@ -44,21 +44,21 @@ class Stored:
             rows = np.setdiff1d(rows, self._reader.dead_rows(shard), assume_unique=True)
             if rows.size:
                 found.append(stored[rows])
-                tables.append(self._of_shard(shard, rows))
+                tables.append(self._read_shard(shard, rows))
         held = np.concatenate(found)
         assert len(held) == len(wanted), "an image that is not live"
         order = np.argsort(held)
         return pa.concat_tables(tables).take(pa.array(order[np.searchsorted(held, ids, sorter=order)]))
 
-    def _of_shard(self, shard: Shard, rows: Int64) -> pa.Table:
+    def _read_shard(self, shard: Shard, rows: Int64) -> pa.Table:
         """Read rows of one shard. Where two files have a value for an image, the later file wins."""
         columns: dict[str, pa.ChunkedArray] = {}
         for file in metadata_columns.files_of(shard):
             there = self._schema(file)
             named = pa.schema([field for field in self.schema if field.name in there])
             if named.names:
-                read = partial(shard_files.read_some, rows=rows, columns=named.names)
-                table = shard_files.with_schema(self._reader.load(file, read), named)
+                read = partial(shard_files.read_table_rows, rows=rows, columns=named.names)
+                table = shard_files.conform_table(self._reader.load(file, read), named)
                 for name in named.names:
                     above, below = table.column(name), columns.get(name)
                     columns[name] = above if below is None else pc.coalesce(above, below)

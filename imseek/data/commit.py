@@ -12,17 +12,17 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 from imseek.data import layout, shard_catalog, shard_files
 from imseek.data import schema as t
 from imseek.data.catalog import LIVE, QUARANTINED, SUSPENDED, live, modalities
-from imseek.data.changeset import Batch, NewImage
+from imseek.data.changeset import Changeset, NewImage
 from imseek.data.file_stat import FileStat
 from imseek.data.schema import FOREVER
-from imseek.data.tag_reader import is_learned
+from imseek.data.tag_reader import is_from_model
 from imseek.data.writer import Writer
 
 #: Stat columns, named after the fields.
 _STAT = tuple(field.name for field in fields(FileStat))
 
 
-def commit(writer: Writer, batch: Batch) -> int:
+def commit(writer: Writer, batch: Changeset) -> int:
     """Make a changeset durable; returns the generation.
 
     The changeset is acknowledged when this returns. An empty one changes nothing. A process killed before that leaves
@@ -30,25 +30,25 @@ def commit(writer: Writer, batch: Batch) -> int:
     """
     if not batch:
         return writer.generation
-    new = _with_ids(writer, batch.new)
+    new = _assign_ids(writer, batch.new)
     shard_id = writer.take_shard() if new else None
 
     def change(connection: Connection, generation: int) -> None:
         if shard_id is not None:
-            _store(writer, connection, generation, shard_id, new)
+            _store_shard(writer, connection, generation, shard_id, new)
         # Old places end before new ones begin at the same path.
         _end_places(connection, generation, batch)
         _carry_tags(connection, generation, new)
         _add_images(connection, generation, shard_id, new)
         touched = shard_catalog.change_state(connection, batch.suspended, LIVE, SUSPENDED)
         for state in (SUSPENDED, QUARANTINED):  # A quarantined file may have been restored by hand.
-            touched |= shard_catalog.change_state(connection, _seen_again(batch), state, LIVE)
-        touched |= shard_catalog.bury(connection, generation, sorted(set(batch.gone)))
+            touched |= shard_catalog.change_state(connection, _ids_seen_again(batch), state, LIVE)
+        touched |= shard_catalog.mark_dead(connection, generation, sorted(set(batch.gone)))
         if shard_id is not None and any(image.image_id is not None for _, image in new):
             # A returning image may be quarantined: its row must not be searched.
             touched.add(shard_id)
         for shard in sorted(touched):
-            shard_catalog.write_dead(writer, connection, generation, shard)
+            shard_catalog.write_dead_rows(writer, connection, generation, shard)
         _add_places(connection, generation, [(image_id, n) for image_id, n in new])
         _add_places(connection, generation, [(p.image_id, p) for p in batch.moved])
         _note_checks(connection, batch)
@@ -58,13 +58,13 @@ def commit(writer: Writer, batch: Batch) -> int:
     return writer.apply(change)
 
 
-def _seen_again(batch: Batch) -> list[int]:
+def _ids_seen_again(batch: Changeset) -> list[int]:
     """Ids of images that were stored before and whose content was read again in this changeset."""
     again = [placing.image_id for placing in (*batch.checked, *batch.moved)]
     return again + [image.image_id for image in batch.new if image.image_id is not None]
 
 
-def _with_ids(writer: Writer, new: list[NewImage]) -> list[tuple[int, NewImage]]:
+def _assign_ids(writer: Writer, new: list[NewImage]) -> list[tuple[int, NewImage]]:
     """Assign ids to new images, in ascending order: the row order of a shard."""
     fresh = iter(writer.take_ids(sum(image.image_id is None for image in new)))
     return sorted(
@@ -73,7 +73,7 @@ def _with_ids(writer: Writer, new: list[NewImage]) -> list[tuple[int, NewImage]]
     )
 
 
-def _store(
+def _store_shard(
     writer: Writer,
     connection: Connection,
     generation: int,
@@ -97,7 +97,7 @@ def _store(
     shard_catalog.add_shard(writer, connection, generation, shard_id, len(new), staged)
 
 
-def _end_places(connection: Connection, generation: int, batch: Batch) -> None:
+def _end_places(connection: Connection, generation: int, batch: Changeset) -> None:
     """End the old places of moved images, and the places that something else now occupies."""
     resettled = [p.image_id for p in batch.moved]
     resettled += [p.image_id for p in batch.new if p.image_id is not None]
@@ -109,7 +109,8 @@ def _end_places(connection: Connection, generation: int, batch: Batch) -> None:
     taken += [(p.source_id, p.path) for p in batch.new if p.replaces is not None]
     if taken:
         connection.execute(
-            update(t.places).where(_at(t.places), live(t.places)).values(died=generation), _spots(taken)
+            update(t.places).where(_matches_place(t.places), live(t.places)).values(died=generation),
+            _place_parameters(taken),
         )
 
 
@@ -172,7 +173,7 @@ def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, Ne
     }
     for chunk in shard_catalog.chunks(sorted(heirs)):
         found = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()
-        tags = [tag for tag in found if not is_learned(tag.provenance or "")]
+        tags = [tag for tag in found if not is_from_model(tag.provenance or "")]
         if tags:
             connection.execute(
                 insert(t.tags),
@@ -189,7 +190,7 @@ def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, Ne
             )
 
 
-def _note_checks(connection: Connection, batch: Batch) -> None:
+def _note_checks(connection: Connection, batch: Changeset) -> None:
     """Update the stat of places whose content was read and is unchanged."""
     rows = [{"of_image": p.image_id, **stat_values(p.stat)} for p in batch.checked]
     if rows:
@@ -198,10 +199,10 @@ def _note_checks(connection: Connection, batch: Batch) -> None:
         connection.execute(update(t.places).where(of_image, live(t.places)).values(stat), rows)
 
 
-def _note_failures(writer: Writer, connection: Connection, batch: Batch) -> None:
+def _note_failures(writer: Writer, connection: Connection, batch: Changeset) -> None:
     cleared = {*batch.cleared, *((f.source_id, f.path) for f in batch.failed)}
     if cleared:
-        connection.execute(delete(t.failures).where(_at(t.failures)), _spots(cleared))
+        connection.execute(delete(t.failures).where(_matches_place(t.failures)), _place_parameters(cleared))
     if batch.failed:
         connection.execute(
             insert(t.failures),
@@ -219,10 +220,10 @@ def _note_failures(writer: Writer, connection: Connection, batch: Batch) -> None
         )
 
 
-def _note_containers(connection: Connection, batch: Batch) -> None:
+def _note_containers(connection: Connection, batch: Changeset) -> None:
     last = {(c.source_id, c.path): c.stat for c in batch.containers}
     if ended := [*batch.emptied, *last]:
-        connection.execute(delete(t.containers).where(_at(t.containers)), _spots(ended))
+        connection.execute(delete(t.containers).where(_matches_place(t.containers)), _place_parameters(ended))
     rows = [{"source_id": i, "path": path, **stat_values(stat)} for (i, path), stat in last.items()]
     if rows:
         connection.execute(insert(t.containers), rows)
@@ -240,10 +241,10 @@ def stat_values(stat: FileStat) -> dict[str, int]:
 # One statement with many parameter rows is compiled once: ten times as fast as a statement per place.
 
 
-def _at(table: Any) -> Any:
-    """SQL condition: the row's place is that bound by :func:`_spots`."""
+def _matches_place(table: Any) -> Any:
+    """SQL condition: the row's place is that bound by :func:`_place_parameters`."""
     return and_(table.c.source_id == bindparam("at_source"), table.c.path == bindparam("at_path"))
 
 
-def _spots(places: Iterable[tuple[int, bytes]]) -> list[dict[str, Any]]:
+def _place_parameters(places: Iterable[tuple[int, bytes]]) -> list[dict[str, Any]]:
     return [{"at_source": source_id, "at_path": path} for source_id, path in places]

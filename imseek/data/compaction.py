@@ -20,7 +20,7 @@ from imseek.data import schema as t
 from imseek.data.catalog import live, modalities
 from imseek.data.collection_files import load_array
 from imseek.data.current_file import Shard
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.data.writer import Writer
 
 Rows: TypeAlias = npt.NDArray[np.int64]
@@ -39,34 +39,34 @@ def tier(rows: int) -> int:
     return level
 
 
-def due(found: Sequence[Shard]) -> list[Shard]:
+def find_due_shards(found: Sequence[Shard]) -> list[Shard]:
     """Choose the shards to merge now: the eight smallest of the lowest tier that has eight with the same spaces.
 
     Fewer, smallest first, where eight would exceed ``MAX_ROWS`` together. Empty where nothing is due.
     """
     groups: dict[tuple[int, tuple[int, ...]], list[Shard]] = {}
     for shard in found:
-        groups.setdefault((tier(_live(shard)), shard.spaces), []).append(shard)
+        groups.setdefault((tier(_count_live_rows(shard)), shard.spaces), []).append(shard)
     for key in sorted(groups):
         if len(groups[key]) < FACTOR:
             continue
-        smallest = sorted(groups[key], key=_live)[:FACTOR]
-        totals = itertools.accumulate(_live(shard) for shard in smallest)
+        smallest = sorted(groups[key], key=_count_live_rows)[:FACTOR]
+        totals = itertools.accumulate(_count_live_rows(shard) for shard in smallest)
         chosen = [shard for shard, total in zip(smallest, totals, strict=True) if total <= MAX_ROWS]
         if len(chosen) > 1:
             return chosen
     return []
 
 
-def _live(shard: Shard) -> int:
+def _count_live_rows(shard: Shard) -> int:
     return shard.rows - shard.dead_rows
 
 
 def merge_due(writer: Writer) -> int:
     """Merge until nothing is due; returns the number of merges."""
     merges = 0
-    while chosen := due(writer.current().shards):
-        with explained(writer.root):
+    while chosen := find_due_shards(writer.current().shards):
+        with translate_os_errors(writer.root):
             merge(writer, chosen)
         merges += 1
     return merges
@@ -93,7 +93,7 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
     shard_id = writer.take_shard()
     staged = [
         shard_catalog.stage(
-            writer, layout.metadata(shard_id), "metadata", _metadata(writer, chosen, kept, order)
+            writer, layout.metadata(shard_id), "metadata", _gather_metadata(writer, chosen, kept, order)
         ),
         shard_catalog.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
@@ -103,7 +103,9 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         ]
         path = layout.vectors(space_id, shard_id, of[space_id])
         staged.append(
-            shard_catalog.stage(writer, path, "vectors", _vectors(parts, kept, order), space_id=space_id)
+            shard_catalog.stage(
+                writer, path, "vectors", _gather_vectors(parts, kept, order), space_id=space_id
+            )
         )
 
     def change(connection: Connection, generation: int) -> None:
@@ -114,7 +116,7 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
             update(t.images).where(t.images.c.shard_id.in_(old), live(t.images)).values(shard_id=shard_id)
         )
         shard_catalog.retire_shards(connection, generation, old)
-        shard_catalog.write_dead(writer, connection, generation, shard_id)
+        shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
 
     return writer.apply(change)
 
@@ -128,7 +130,9 @@ def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
     return np.flatnonzero(np.isin(ids, living, assume_unique=True))
 
 
-def _vectors(parts: Sequence[npt.NDArray[Any]], kept: Sequence[Rows], order: Rows) -> shard_files.Blocks:
+def _gather_vectors(
+    parts: Sequence[npt.NDArray[Any]], kept: Sequence[Rows], order: Rows
+) -> shard_files.MatrixBlocks:
     """Gather the vectors of a space block by block: a shard of a million may exceed memory."""
     width = parts[0].shape[1]
     part_of = np.repeat(np.arange(len(parts)), [len(rows) for rows in kept])[order]
@@ -143,15 +147,15 @@ def _vectors(parts: Sequence[npt.NDArray[Any]], kept: Sequence[Rows], order: Row
                 gathered[mine] = part[row_of[block][mine]]
             yield gathered
 
-    return shard_files.Blocks(len(order), width, blocks())
+    return shard_files.MatrixBlocks(len(order), width, blocks())
 
 
-def _metadata(writer: Writer, chosen: Sequence[Shard], kept: Sequence[Rows], order: Rows) -> pa.Table:
+def _gather_metadata(writer: Writer, chosen: Sequence[Shard], kept: Sequence[Rows], order: Rows) -> pa.Table:
     parts = [
         shard_files.load_table(writer.root, layout.metadata(s.shard_id), rows=s.rows).take(pa.array(rows))
         for s, rows in zip(chosen, kept, strict=True)
     ]
-    return shard_files.concat(parts).take(pa.array(order))
+    return shard_files.concat_tables(parts).take(pa.array(order))
 
 
 def _stage_columns(
@@ -176,7 +180,7 @@ def _stage_columns(
             else:
                 ids = load_array(writer.root, layout.ids(shard.shard_id))
                 parts.append(pa.table({"image_id": pa.array(ids[rows])}))
-        table = shard_files.concat(parts).take(pa.array(order))
+        table = shard_files.concat_tables(parts).take(pa.array(order))
         path = layout.column(name, shard_id, generation)
         staged.append(shard_catalog.stage(writer, path, "column", table, name=name))
     return staged

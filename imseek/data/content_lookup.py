@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from imseek.data.catalog_file import Asked, connect_read_only, open_reading, told
+from imseek.data.catalog_file import ReadConnection, connect_read_only, open_for_reading, translate_errors
 from imseek.data.reader import FOREVER, chunks
 from imseek.errors import StorageError
 
@@ -23,7 +23,7 @@ class HashLookup:
             "state IN ('live', 'quarantined')" if kept else "shard_id IS NOT NULL AND state = 'live'"
         )
         self._lock = threading.Lock()
-        self._connection: Asked | None = None
+        self._connection: ReadConnection | None = None
         self._closed = False
 
     def find(self, content_hash: bytes) -> int | None:
@@ -47,9 +47,9 @@ class HashLookup:
             if self._closed:
                 return []
             try:
-                with told(self._root):
+                with translate_errors(self._root):
                     if self._connection is None:
-                        self._connection = open_reading(self._root)
+                        self._connection = open_for_reading(self._root)
                     rows = self._connection.execute(query, (content_hash, FOREVER, limit)).fetchall()
             except StorageError:
                 if self._connection is not None:

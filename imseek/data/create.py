@@ -15,10 +15,10 @@ from imseek.data import catalog_checksums, durable_files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, now, set_meta
 from imseek.data.catalog_checksums import Checksums
-from imseek.data.current_file import Identity, sealed, write_identity
+from imseek.data.current_file import Identity, encode_record, write_identity
 from imseek.data.lock import WriterLock
 from imseek.data.schema import FOREVER
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.data.trust import FOLDERS_VARIABLE, is_trusted, trust
 from imseek.errors import CollectionExistsError, ImseekError, StorageError
 from imseek.types.adapters import adapter_of
@@ -34,7 +34,7 @@ _UNFINISHED = (
     layout.CURRENT,
     layout.ADDRESS,
 )
-_OURS = {*_UNFINISHED, layout.STAGING, layout.LOCK}
+_OWN_NAMES = {*_UNFINISHED, layout.STAGING, layout.LOCK}
 
 
 def create(
@@ -54,10 +54,10 @@ def create(
     StorageError.
     """
     if catalog is not None:
-        from imseek.data.postgres.address import checked
+        from imseek.data.postgres.address import check_url
 
-        catalog = checked(catalog)
-    with explained(root):
+        catalog = check_url(catalog)
+    with translate_os_errors(root):
         _check_free(root)
     durable_files.make_folder(root, 0o700)
     lock = WriterLock(root, any_file_system=catalog is not None)
@@ -68,16 +68,16 @@ def create(
         durable_files.discard_files(root / name for name in _UNFINISHED)
         places = "relative" if relative_places else "absolute"
         if catalog is not None:
-            made = _create_elsewhere(root, spaces, places, catalog)
+            made = _create_on_server(root, spaces, places, catalog)
         else:
             made = _create(root, spaces, places)
-        _remember(root)
+        _trust_new(root)
         return made
     finally:
         lock.release()
 
 
-def _remember(root: Path) -> None:
+def _trust_new(root: Path) -> None:
     """Trust a collection just created. Raises StorageError where that must be recorded but cannot be."""
     try:
         trust(root)
@@ -94,7 +94,7 @@ def _check_free(root: Path) -> None:
         raise CollectionExistsError(f"there is a collection at {root} already")
     if root.exists() and not root.is_dir():
         raise CollectionExistsError(f"{root} is a file", hint="name a folder of its own")
-    strangers = sorted({path.name for path in root.iterdir()} - _OURS) if root.exists() else []
+    strangers = sorted({path.name for path in root.iterdir()} - _OWN_NAMES) if root.exists() else []
     if strangers:
         rest = all(layout.is_ours(name) for name in strangers)
         hint = f"imseek collection repair {root}" if rest else "name a folder of its own"
@@ -102,18 +102,18 @@ def _check_free(root: Path) -> None:
         raise CollectionExistsError(f"{root} {what} ({', '.join(strangers[:3])})", hint=hint)
 
 
-def _create_elsewhere(root: Path, spaces: Sequence[Mapping[str, Any]], places: str, url: str) -> Identity:
+def _create_on_server(root: Path, spaces: Sequence[Mapping[str, Any]], places: str, url: str) -> Identity:
     from imseek.data.postgres.address import Address
-    from imseek.data.postgres.allowed_servers import allow_while_made
+    from imseek.data.postgres.allowed_servers import allow_or_revoke
 
-    identity = Identity(str(uuid.uuid4()), now(), places, layout.FORMAT_ELSEWHERE)
+    identity = Identity(str(uuid.uuid4()), now(), places, layout.FORMAT_SERVER_CATALOG)
     address = Address(identity.uuid, url, root)
-    with allow_while_made(address):  # The user has named it.
-        _fill_elsewhere(root, identity, address, spaces)
+    with allow_or_revoke(address):  # The user has named it.
+        _fill_on_server(root, identity, address, spaces)
     return identity
 
 
-def _fill_elsewhere(
+def _fill_on_server(
     root: Path, identity: Identity, address: Address, spaces: Sequence[Mapping[str, Any]]
 ) -> None:
     from imseek.data.postgres import catalog as there
@@ -122,7 +122,7 @@ def _fill_elsewhere(
     staging = root / layout.STAGING
     there.make_schema(address)
     try:
-        durable_files.fresh_folder(staging)
+        durable_files.recreate_folder(staging)
         catalog = there.PostgresCatalog(root, address, fresh=True)
         try:
             with catalog.transaction() as connection:
@@ -140,7 +140,7 @@ def _fill_elsewhere(
 
 def _create(root: Path, spaces: Sequence[Mapping[str, Any]], places: str) -> Identity:
     staging = root / layout.STAGING
-    durable_files.fresh_folder(staging)
+    durable_files.recreate_folder(staging)
     identity = Identity(uuid=str(uuid.uuid4()), created=now(), places=places)
     catalog = Catalog(root)
     try:
@@ -149,10 +149,10 @@ def _create(root: Path, spaces: Sequence[Mapping[str, Any]], places: str) -> Ide
             current = current_of(connection)
     finally:
         catalog.close()
-    ended = Checksums(identity.uuid, {layout.CATALOG: catalog_checksums.of_catalog(root)})
+    ended = Checksums(identity.uuid, {layout.CATALOG: catalog_checksums.digest_catalog(root)})
     contents = {
-        root / layout.CHECKSUMS: catalog_checksums.sealed(ended),
-        root / layout.CURRENT: sealed(current),
+        root / layout.CHECKSUMS: catalog_checksums.encode_checksums(ended),
+        root / layout.CURRENT: encode_record(current),
     }
     durable_files.write_files(contents, staging=staging)
     write_identity(root, identity, staging)
@@ -160,12 +160,12 @@ def _create(root: Path, spaces: Sequence[Mapping[str, Any]], places: str) -> Ide
 
 
 def _fill(connection: Connection, identity: Identity, spaces: Sequence[Mapping[str, Any]]) -> None:
-    begin(connection, identity)
+    insert_meta(connection, identity)
     for space_id, space in enumerate(spaces):
         add_space(connection, space_id, space)
 
 
-def begin(connection: Connection, identity: Identity, generation: int = 0) -> None:
+def insert_meta(connection: Connection, identity: Identity, generation: int = 0) -> None:
     """Insert the first rows of a catalog's ``meta`` table."""
     values = {
         "uuid": identity.uuid,

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from imseek.data import durable_files, layout
 from imseek.data.collection_files import read_file
-from imseek.data.json_object import JsonObject, whole
+from imseek.data.json_object import JsonObject, check_integer
 from imseek.data.system_errors import system_error
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
 from imseek.types import SpaceInfo
@@ -87,16 +87,16 @@ class Current:
 
 def read_identity(root: Path) -> Identity:
     """Read ``collection.json``. Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
-    document = read_sealed(root, layout.COLLECTION)
+    document = read_checksummed(root, layout.COLLECTION)
     try:
-        found = JsonObject(document, _names(Identity))
+        found = JsonObject(document, _field_names(Identity))
         return Identity(
             uuid=uuid_text(found),
             created=found.time("created"),
             places=found.text("places", choices=("absolute", "relative"))
             if "places" in found
             else "absolute",
-            format=found.whole("format", least=1, most=layout.FORMAT_ELSEWHERE),
+            format=found.whole("format", least=1, most=layout.FORMAT_SERVER_CATALOG),
         )
     except ValueError as error:
         raise _corrupt(root, layout.COLLECTION, error) from error
@@ -109,24 +109,24 @@ def uuid_text(found: JsonObject) -> str:
 
 def read_current(root: Path) -> Current:
     """Read ``current.json``. Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
-    if layout.is_elsewhere(root):
+    if layout.has_server_catalog(root):
         from imseek.data.postgres import catalog_reader
 
-        return parse_current(root, catalog_reader.stated(root))
-    return parse_current(root, read_sealed(root, layout.CURRENT))
+        return parse_current(root, catalog_reader.read_current_document(root))
+    return parse_current(root, read_checksummed(root, layout.CURRENT))
 
 
 def parse_current(root: Path, document: dict[str, Any]) -> Current:
     """Parse the content of ``current.json``. Raises CorruptCollectionError."""
     try:
-        return _current(JsonObject(document, _names(Current)))
+        return _parse_current(JsonObject(document, _field_names(Current)))
     except ValueError as error:
         raise _corrupt(root, layout.CURRENT, error) from error
 
 
-def _current(found: JsonObject) -> Current:
-    spaces = tuple(_space(JsonObject(one, _names(SpaceInfo))) for one in found.items("spaces"))
-    shards = tuple(_shard(JsonObject(one, _names(Shard))) for one in found.items("shards"))
+def _parse_current(found: JsonObject) -> Current:
+    spaces = tuple(_parse_space(JsonObject(one, _field_names(SpaceInfo))) for one in found.items("spaces"))
+    shards = tuple(_parse_shard(JsonObject(one, _field_names(Shard))) for one in found.items("shards"))
     for what, ids in (("space", [s.space_id for s in spaces]), ("shard", [s.shard_id for s in shards])):
         if len(set(ids)) < len(ids):
             raise ValueError(f"a {what} is there twice")
@@ -150,7 +150,7 @@ def _current(found: JsonObject) -> Current:
     )
 
 
-def _space(found: JsonObject) -> SpaceInfo:
+def _parse_space(found: JsonObject) -> SpaceInfo:
     return SpaceInfo(
         space_id=found.whole("space_id"),
         encoder=found.text("encoder"),
@@ -162,7 +162,7 @@ def _space(found: JsonObject) -> SpaceInfo:
     )
 
 
-def _shard(found: JsonObject) -> Shard:
+def _parse_shard(found: JsonObject) -> Shard:
     shard_id = found.whole("shard_id")
     dead = found.text("dead") if "dead" in found else None
     columns = found.texts_by_name("columns") if "columns" in found else {}
@@ -175,26 +175,26 @@ def _shard(found: JsonObject) -> Shard:
     return Shard(
         shard_id=shard_id,
         rows=rows,
-        spaces=tuple(whole(one, "spaces") for one in found.items("spaces")),
+        spaces=tuple(check_integer(one, "spaces") for one in found.items("spaces")),
         dead=dead,
         dead_rows=found.whole("dead_rows", most=rows) if "dead_rows" in found else 0,
         columns=columns,
     )
 
 
-def _names(record: type[Any]) -> tuple[str, ...]:
+def _field_names(record: type[Any]) -> tuple[str, ...]:
     return tuple(one.name for one in fields(record))
 
 
-def look(root: Path) -> tuple[int | str, ...] | None:
+def read_generation_stamp(root: Path) -> tuple[int | str, ...] | None:
     """Return a cheap stamp that differs between generations; None where it cannot be read.
 
     Raises StorageError where the catalog is on a server that does not answer.
     """
-    if layout.is_elsewhere(root):
+    if layout.has_server_catalog(root):
         from imseek.data.postgres import catalog_reader
 
-        return catalog_reader.look(root)
+        return catalog_reader.read_generation_stamp(root)
     try:
         facts = (root / layout.CURRENT).stat(follow_symlinks=False)
     except OSError:
@@ -204,19 +204,19 @@ def look(root: Path) -> tuple[int | str, ...] | None:
 
 
 def write_identity(root: Path, identity: Identity, staging: Path) -> None:
-    durable_files.write_file(root / layout.COLLECTION, sealed(identity), staging=staging)
+    durable_files.write_file(root / layout.COLLECTION, encode_record(identity), staging=staging)
 
 
 def write_current(root: Path, current: Current, staging: Path) -> None:
-    durable_files.write_file(root / layout.CURRENT, sealed(current), staging=staging)
+    durable_files.write_file(root / layout.CURRENT, encode_record(current), staging=staging)
 
 
-def sealed(record: Identity | Current) -> bytes:
+def encode_record(record: Identity | Current) -> bytes:
     """Encode the content of ``collection.json`` or ``current.json``."""
-    return durable_files.seal(asdict(record))
+    return durable_files.add_checksum(asdict(record))
 
 
-def read_sealed(root: Path, name: str) -> dict[str, Any]:
+def read_checksummed(root: Path, name: str) -> dict[str, Any]:
     """Read a JSON file of a collection and verify its checksum.
 
     Every format has the same checksum, so a later version is distinguishable from damage. Raises
@@ -232,17 +232,17 @@ def read_sealed(root: Path, name: str) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise system_error(error, root / name) from error
-    return unsealed(root, name, data)
+    return parse_checksummed(root, name, data)
 
 
-def unsealed(root: Path, name: str, data: bytes) -> dict[str, Any]:
-    """As :func:`read_sealed`, for bytes already read from ``name``."""
+def parse_checksummed(root: Path, name: str, data: bytes) -> dict[str, Any]:
+    """As :func:`read_checksummed`, for bytes already read from ``name``."""
     try:
-        document = durable_files.unseal(data)
+        document = durable_files.strip_checksum(data)
     except ValueError as error:
         raise _corrupt(root, name, error) from error
     version = document.get("format")
-    latest = layout.FORMAT_ELSEWHERE if name in (layout.COLLECTION, layout.ADDRESS) else layout.FORMAT
+    latest = layout.FORMAT_SERVER_CATALOG if name in (layout.COLLECTION, layout.ADDRESS) else layout.FORMAT
     if isinstance(version, int) and version > latest:
         raise FormatVersionError(
             f"{root} has format {version}; this imseek reads up to format {latest}",

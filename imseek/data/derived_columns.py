@@ -14,10 +14,10 @@ from imseek.data import layout, shard_catalog, shard_files
 from imseek.data import schema as t
 from imseek.data.collection_files import load_array
 from imseek.data.reader import Reader
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.data.writer import Change, Writer
 
-#: The column set of measures for images indexed without them (:func:`replacing_measures`).
+#: The column set of measures for images indexed without them (:func:`measures_change`).
 MEASURED = "measured"
 #: The column set of values that kept duplicates inherit.
 INHERITED = "inherited"
@@ -26,7 +26,7 @@ Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def can_be_name(name: str) -> bool:
+def is_valid_name(name: str) -> bool:
     """Whether a column set can have this name.
 
     It needs lower-case letters, digits and underscores, with a letter first. The name of the measures is reserved.
@@ -41,23 +41,23 @@ def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, An
     Raises ValueError for a name that is not lower-case letters, digits and underscores, or a column that would hide an
     intrinsic one, and TypeError for a value that a column cannot hold (:func:`imseek.data.shard_files.column_of`).
     """
-    return writer.apply(replacing(writer, name, columns))
+    return writer.apply(columns_change(writer, name, columns))
 
 
-def replacing(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> Change:
+def columns_change(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> Change:
     """Make the change of :func:`put_columns`, as part of a larger commit on the current generation."""
     _check_name(name)
-    if hidden := sorted(set(columns) & set(shard_files.INTRINSIC.names)):
+    if hidden := sorted(set(columns) & set(shard_files.INTRINSIC_SCHEMA.names)):
         raise ValueError(f"{hidden[0]!r} is an intrinsic column")
     # One type for all shards, even those with no value, or with only whole numbers in a column of floats.
     types = {column: shard_files.column_of(list(values.values())).type for column, values in columns.items()}
     tables = {}
     for shard_id, ids in _ids_of_shards(writer) if columns else ():
         tables[shard_id] = _table(ids.tolist(), columns, types)
-    return _replacing(writer, name, tables)
+    return _tables_change(writer, name, tables)
 
 
-def replacing_measures(writer: Writer, ids: Ids, measures: Mapping[str, Floats]) -> Change:
+def measures_change(writer: Writer, ids: Ids, measures: Mapping[str, Floats]) -> Change:
     """Make a change that stores measures of images indexed without them.
 
     ``measures`` has, by column of ``MEASURES``, a value (n,) for each of ``ids`` (n,), ascending; NaN means none. They
@@ -72,12 +72,12 @@ def replacing_measures(writer: Writer, ids: Ids, measures: Mapping[str, Floats])
             column = np.where(known, values[at], np.nan) if len(ids) else np.full(len(rows), np.nan)
             columns[name] = pa.array(column, pa.float64(), mask=np.isnan(column))
         tables[shard_id] = pa.table({"image_id": pa.array(rows, pa.int64()), **columns})
-    return _replacing(writer, MEASURED, tables)
+    return _tables_change(writer, MEASURED, tables)
 
 
 def _ids_of_shards(writer: Writer) -> Iterator[tuple[int, Ids]]:
     for shard in writer.current().shards:
-        with explained(writer.root):
+        with translate_os_errors(writer.root):
             ids = load_array(writer.root, layout.ids(shard.shard_id), mapped=False)
         yield shard.shard_id, ids
 
@@ -89,9 +89,11 @@ def _check_name(name: str) -> None:
         raise ValueError(f"{name!r} is the column set of `imseek maintain --measure`")
 
 
-def _replacing(writer: Writer, name: str, tables: Mapping[int, pa.Table]) -> Change:
+def _tables_change(writer: Writer, name: str, tables: Mapping[int, pa.Table]) -> Change:
     def change(connection: Connection, generation: int) -> None:
-        shard_catalog.retire(connection, generation, (t.files.c.kind == "column") & (t.files.c.name == name))
+        shard_catalog.retire_files(
+            connection, generation, (t.files.c.kind == "column") & (t.files.c.name == name)
+        )
         for shard_id, table in tables.items():
             path = layout.column(name, shard_id, generation)
             file = shard_catalog.stage(writer, path, "column", table, name=name)
@@ -100,7 +102,7 @@ def _replacing(writer: Writer, name: str, tables: Mapping[int, pa.Table]) -> Cha
     return change
 
 
-def stored(reader: Reader, name: str) -> dict[str, dict[int, Any]]:
+def read_columns(reader: Reader, name: str) -> dict[str, dict[int, Any]]:
     """Read the column set ``name`` in the form :func:`put_columns` takes, without nulls. Raises as ``Reader.load``."""
     found: dict[str, dict[int, Any]] = {}
     for shard in reader.current.shards:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from imseek.data import derived_columns, model_files, tags
 from imseek.data.models import Model
 from imseek.data.writer import Change
-from imseek.data.writer_wait import writing
+from imseek.data.writer_wait import open_writer
 
 
 def store(
@@ -24,9 +24,9 @@ def store(
     not valid for both, LockedError, ReadOnlyError, StorageError, and as
     :func:`imseek.data.derived_columns.put_columns`.
     """
-    with writing(root, model.kind) as writer:
-        record = model_files.putting(writer, model)
-        put = derived_columns.replacing(writer, model.name, values)
+    with open_writer(root, model.kind) as writer:
+        record = model_files.prepare_put(writer, model)
+        put = derived_columns.columns_change(writer, model.name, values)
 
         def change(connection: Connection, generation: int) -> None:
             for one in (put, record, *also):
@@ -50,16 +50,16 @@ def forget(
     with ``prefix``. ``kind`` names the run. Raises as :func:`store`.
     """
     ended = 0
-    with writing(root, kind) as writer:
+    with open_writer(root, kind) as writer:
         drop = None
-        if columns_too and derived_columns.can_be_name(name):
-            drop = derived_columns.replacing(writer, name, {})
+        if columns_too and derived_columns.is_valid_name(name):
+            drop = derived_columns.columns_change(writer, name, {})
 
         def change(connection: Connection, generation: int) -> None:
             nonlocal ended
             model_files.retire(connection, generation, name)
             if drop is not None:
                 drop(connection, generation)
-            ended = tags.end_from(connection, generation, given_by, prefix=prefix)
+            ended = tags.end_by_provenance(connection, generation, given_by, prefix=prefix)
 
         return writer.apply(change), ended

@@ -16,12 +16,12 @@ _SUSPICIOUS: Final = (
     TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError, AssertionError,
 )  # fmt: skip
 #: Collections that this process has opened; any of them may be damaged.
-_opened: Final[set[Path]] = set()
+_opened_roots: Final[set[Path]] = set()
 
 
 def note_opened(root: Path) -> None:
     """Remember an opened collection for :func:`diagnose`."""
-    _opened.add(root)
+    _opened_roots.add(root)
 
 
 def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectionError | None:
@@ -37,8 +37,8 @@ def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectio
         isinstance(error, _SUSPICIOUS) or type(error).__module__.startswith("sqlalchemy")
     ):
         return None
-    for opened in [root] if root is not None else sorted(_opened):
-        if layout.is_elsewhere(opened) or not (opened / layout.CATALOG).exists():
+    for opened in [root] if root is not None else sorted(_opened_roots):
+        if layout.has_server_catalog(opened) or not (opened / layout.CATALOG).exists():
             continue
         try:
             with connect_file(opened) as connection:
@@ -58,11 +58,11 @@ def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectio
 def _check_ids(root: Path) -> None:
     """Raise CorruptCollectionError where the ids of a shard are invalid."""
     from imseek.data import layout
-    from imseek.data.collection_files import damaged_file, load_array
+    from imseek.data.collection_files import damaged_file_error, load_array
     from imseek.data.current_file import read_current
 
     for shard in read_current(root).shards:
         name = layout.ids(shard.shard_id)
         ids = load_array(root, name, rows=shard.rows)
         if len(ids) and (ids[0] < 0 or (ids[1:] <= ids[:-1]).any()):
-            raise damaged_file(root, name, ValueError("its ids do not ascend"))
+            raise damaged_file_error(root, name, ValueError("its ids do not ascend"))

@@ -21,14 +21,14 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from imseek.data.system_errors import explained, system_error
+from imseek.data.system_errors import system_error, translate_os_errors
 
 #: Files of a tree that are fsynced concurrently.
-_SYNCED_TOGETHER: Final = 8
+_SYNC_THREADS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class FileDigest:
     """Size in bytes and hex sha256 of a file on disk."""
 
     size: int
@@ -53,13 +53,13 @@ class _HashingFile(io.RawIOBase):
         self._size += view.nbytes
         return view.nbytes
 
-    def written(self) -> Written:
-        return Written(self._size, self._hash.hexdigest())
+    def written(self) -> FileDigest:
+        return FileDigest(self._size, self._hash.hexdigest())
 
 
-def stage(path: Path, write: Callable[[Any], object]) -> Written:
+def stage(path: Path, write: Callable[[Any], object]) -> FileDigest:
     """Write ``path`` through ``write(file)`` and fsync it. It still has to be published."""
-    with explained(path), _create(path) as raw:
+    with translate_os_errors(path), _create(path) as raw:
         out = _HashingFile(raw)
         write(out)
         raw.flush()
@@ -84,7 +84,7 @@ def _create(path: Path) -> BinaryIO:
 
 def stage_unhashed(path: Path, write: Callable[[Any], object]) -> None:
     """As :func:`stage`, for a file that needs no digest."""
-    with explained(path), _create(path) as raw:
+    with translate_os_errors(path), _create(path) as raw:
         write(raw)
         raw.flush()
         os.fsync(raw.fileno())
@@ -101,7 +101,7 @@ def move(moves: Iterable[tuple[Path, Path]]) -> set[Path]:
     for staged, final in moves:
         folders |= make_folder(final.parent)
         if staged != final:  # Else it is adopted in place.
-            with explained(final):
+            with translate_os_errors(final):
                 staged.rename(final)
         folders.add(final.parent)
     return folders
@@ -128,7 +128,7 @@ def append(path: Path, data: bytes, *, sync: bool = True) -> None:
     Without ``sync``, the lines survive a kill but not a power cut. Raises StorageError, also for a file with a second
     name (a hard link), which would change too.
     """
-    with explained(path):
+    with translate_os_errors(path):
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             info = os.fstat(fd)
@@ -153,7 +153,7 @@ def make_folder(path: Path, mode: int = 0o777) -> set[Path]:
         missing.append(path)
         path = path.parent
     for folder in reversed(missing):
-        with explained(folder):
+        with translate_os_errors(folder):
             folder.mkdir(mode, exist_ok=True)
     return {folder.parent for folder in missing}
 
@@ -172,17 +172,17 @@ def sync_above(path: Path) -> None:
 
 def remove_files(paths: Iterable[Path]) -> int:
     """Unlink files durably, ignoring missing ones. Returns how many were removed."""
-    removed = [path for path in paths if _unlinked(path)]
+    removed = [path for path in paths if _unlink(path)]
     sync_folders({path.parent for path in removed})
     return len(removed)
 
 
 def discard_files(paths: Iterable[Path]) -> int:
     """Unlink files that a power cut may harmlessly bring back. Returns how many were removed."""
-    return sum(_unlinked(path) for path in paths)
+    return sum(_unlink(path) for path in paths)
 
 
-def _unlinked(path: Path) -> bool:
+def _unlink(path: Path) -> bool:
     try:
         path.unlink()
     except FileNotFoundError:
@@ -192,14 +192,14 @@ def _unlinked(path: Path) -> bool:
     return True
 
 
-def fresh_folder(path: Path) -> None:
+def recreate_folder(path: Path) -> None:
     """Delete and recreate a folder for unfinished work, with the permissions of its parent.
 
     It keeps the parent's set-group-ID bit, since its files move there. Not fsynced, since it need not survive. Raises
     StorageError, also where a link has its name.
     """
     remove_tree(path)
-    with explained(path):
+    with translate_os_errors(path):
         with suppress(FileExistsError):  # A file in it could not be removed.
             path.mkdir(0o700)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -225,7 +225,7 @@ def sync_folders(paths: Iterable[Path]) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    with explained(path):
+    with translate_os_errors(path):
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(fd)
@@ -233,27 +233,27 @@ def sync_folder(path: Path) -> None:
             os.close(fd)
 
 
-def digest_of(path: Path) -> Written:
+def digest_of(path: Path) -> FileDigest:
     """Compute size and sha256 of a file on disk."""
     with path.open("rb") as file:
         return digest_of_file(file)
 
 
-def digest_of_file(file: io.FileIO | io.BufferedReader) -> Written:
+def digest_of_file(file: io.FileIO | io.BufferedReader) -> FileDigest:
     """Compute size and sha256 of a file that is open at its beginning."""
     digest = hashlib.file_digest(file, "sha256")
-    return Written(os.fstat(file.fileno()).st_size, digest.hexdigest())
+    return FileDigest(os.fstat(file.fileno()).st_size, digest.hexdigest())
 
 
-def seal(document: Mapping[str, Any]) -> bytes:
+def add_checksum(document: Mapping[str, Any]) -> bytes:
     """Encode JSON with a ``sha256`` member over the rest, so that damage is detected on reading."""
     body = json.dumps(document, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(body.encode()).hexdigest()
     return (json.dumps({**document, "sha256": digest}, indent=1) + "\n").encode()
 
 
-def unseal(data: bytes) -> dict[str, Any]:
-    """Decode the output of :func:`seal`. Raises ValueError for anything but exactly those bytes."""
+def strip_checksum(data: bytes) -> dict[str, Any]:
+    """Decode the output of :func:`add_checksum`. Raises ValueError for anything but exactly those bytes."""
     try:
         document = json.loads(data)
     except RecursionError as error:  # Nested too deeply to be ours.
@@ -261,7 +261,7 @@ def unseal(data: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
     document.pop("sha256", None)
-    if data != seal(document):
+    if data != add_checksum(document):
         raise ValueError("its checksum does not match")
     return document
 
@@ -274,14 +274,14 @@ def sync_tree(folder: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor  # Imported here: no search needs it.
 
     found = [path for path in folder.rglob("*") if not path.is_symlink()]
-    with ThreadPoolExecutor(_SYNCED_TOGETHER) as pool:
+    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         list(pool.map(sync_file, [path for path in found if path.is_file()]))
     sync_folders({folder, *(path for path in found if path.is_dir())})
 
 
 def sync_file(path: Path) -> None:
     """Fsync a file that another library wrote (SQLite, FAISS)."""
-    with explained(path):
+    with translate_os_errors(path):
         fd = os.open(path, os.O_RDONLY)
         try:
             os.fsync(fd)

@@ -20,12 +20,12 @@ from imseek.data.safe_path import (
     ChangingError,
     Content,
     FolderEntry,
-    Unsynced,
-    bytes_key,
+    UnsyncedFolders,
+    is_same_inode,
+    is_unchanged,
     read_content,
-    same,
-    same_inode,
     stat_entry,
+    stat_key_without_ctime,
     sync_entries,
 )
 
@@ -42,7 +42,7 @@ def move(
     target: FolderEntry,
     content: Content,
     part: bytes,
-    unsynced: Unsynced,
+    unsynced: UnsyncedFolders,
     copied: Callable[[os.stat_result], None],
 ) -> None:
     """Move the file that was read as ``content``; ``part`` names an unfinished copy in the target's folder.
@@ -61,14 +61,14 @@ def move(
             raise
         copy(source, target, content.sha256, part, copied)
         try:
-            end_original(source, content)
+            remove_original(source, content)
         except BaseException:
-            if same_inode(stat_entry(source), content.info):
-                drop(target)  # The original still exists, perhaps with later changes.
+            if is_same_inode(stat_entry(source), content.info):
+                unlink_durably(target)  # The original still exists, perhaps with later changes.
             raise
         return
     moved = stat_entry(target)
-    if moved is None or bytes_key(moved) != bytes_key(content.info):
+    if moved is None or stat_key_without_ctime(moved) != stat_key_without_ctime(content.info):
         _rename(target, source)
         raise ChangingError("it was changed, or another file took its place, just now")
     unsynced.add(target, source)
@@ -153,7 +153,7 @@ def copy(
         if made.sha256 != sha256:
             raise ChangingError("its copy is not what was read before")
         copied(made.info)
-        _name(unfinished, target)
+        _rename_part(unfinished, target)
     except BaseException:
         with suppress(OSError):
             os.unlink(part, dir_fd=target.folder)
@@ -161,7 +161,7 @@ def copy(
     sync_entries(target)
 
 
-def _name(unfinished: FolderEntry, target: FolderEntry) -> None:
+def _rename_part(unfinished: FolderEntry, target: FolderEntry) -> None:
     """Rename within one folder. Where no-replace is unsupported, only an existence check protects the target."""
     try:
         _rename(unfinished, target)
@@ -173,16 +173,16 @@ def _name(unfinished: FolderEntry, target: FolderEntry) -> None:
         os.rename(unfinished.name, target.name, src_dir_fd=unfinished.folder, dst_dir_fd=target.folder)
 
 
-def end_original(source: FolderEntry, content: Content) -> None:
+def remove_original(source: FolderEntry, content: Content) -> None:
     """Remove a file that was copied. Raises ChangingError where it changed since."""
     now = stat_entry(source)
-    if now is None or not same(now, content.info):
+    if now is None or not is_unchanged(now, content.info):
         raise ChangingError("it changed while it was copied")
     os.unlink(source.name, dir_fd=source.folder)
     sync_entries(source)
 
 
-def drop(at: FolderEntry) -> None:
+def unlink_durably(at: FolderEntry) -> None:
     """Remove a name of ours durably, if it exists."""
     with suppress(FileNotFoundError):
         os.unlink(at.name, dir_fd=at.folder)
@@ -194,7 +194,7 @@ def replace(target: FolderEntry, new: FolderEntry, kept: FolderEntry, content: C
 
     The old file stays as ``kept`` until it is certain that it did not change meanwhile. Where it did, or another file
     had taken its place, that file is put back and ChangingError is raised. (Where the system cannot swap names, a file
-    that takes its place at the last moment is overwritten.) If killed half-way, see :func:`settle_replaced`. Raises
+    that takes its place at the last moment is overwritten.) If killed half-way, see :func:`finish_replace`. Raises
     OSError.
     """
     try:
@@ -203,28 +203,30 @@ def replace(target: FolderEntry, new: FolderEntry, kept: FolderEntry, content: C
         )
         sync_entries(kept)
         # The fsync takes time, so check what is there as late as possible.
-        if not same_inode(stat_entry(kept), content.info) or not same_inode(stat_entry(target), content.info):
-            drop(kept)
+        if not is_same_inode(stat_entry(kept), content.info) or not is_same_inode(
+            stat_entry(target), content.info
+        ):
+            unlink_durably(kept)
             raise ChangingError("another file took its place")
         ours = stat_entry(new)
-        _put(new, target, kept)
+        _swap_in(new, target, kept)
     except (OSError, ChangingError):
-        drop(new)  # Until the swap, ``new`` is ours.
+        unlink_durably(new)  # Until the swap, ``new`` is ours.
         raise
-    if (swapped := stat_entry(new)) is not None and not same_inode(swapped, content.info):
+    if (swapped := stat_entry(new)) is not None and not is_same_inode(swapped, content.info):
         _swap_back(target, new, ours)
-        drop(kept)
+        unlink_durably(kept)
         raise ChangingError("another file took its place")
     sync_entries(target)
-    settle_replaced(target, new, kept, content.sha256)
+    finish_replace(target, new, kept, content.sha256)
 
 
-def _put(new: FolderEntry, target: FolderEntry, kept: FolderEntry) -> None:
+def _swap_in(new: FolderEntry, target: FolderEntry, kept: FolderEntry) -> None:
     """Swap ``new`` with the target; afterwards ``new`` is the old file, or missing."""
     try:
         exchange(new, target)
     except FileNotFoundError:
-        drop(kept)  # Someone removed it meanwhile.
+        unlink_durably(kept)  # Someone removed it meanwhile.
         raise
     except OSError as error:
         if error.errno not in _NO_RENAME:
@@ -235,14 +237,14 @@ def _put(new: FolderEntry, target: FolderEntry, kept: FolderEntry) -> None:
 def _swap_back(target: FolderEntry, new: FolderEntry, ours: os.stat_result | None) -> None:
     """Put back a file that had taken the target's place and was swapped out. Raises ChangingError, OSError."""
     exchange(new, target)
-    if not same_inode(stat_entry(new), ours):
+    if not is_same_inode(stat_entry(new), ours):
         exchange(new, target)  # It was saved again: the latest version belongs there.
-        raise _left_beside(new)
+        raise _left_beside_error(new)
     sync_entries(target)
-    drop(new)
+    unlink_durably(new)
 
 
-def settle_replaced(target: FolderEntry, new: FolderEntry, kept: FolderEntry, sha256: bytes) -> None:
+def finish_replace(target: FolderEntry, new: FolderEntry, kept: FolderEntry, sha256: bytes) -> None:
     """Finish an interrupted :func:`replace`, or roll it back, from any state it may have left.
 
     Raises ChangingError where the file to replace has other bytes now, or another file had taken its place: that file
@@ -251,30 +253,30 @@ def settle_replaced(target: FolderEntry, new: FolderEntry, kept: FolderEntry, sh
     old, now = stat_entry(kept), stat_entry(target)
     if old is not None:
         swapped = stat_entry(new)
-        if same_inode(old, swapped):
-            drop(new)
+        if is_same_inode(old, swapped):
+            unlink_durably(new)
             swapped = None
-        if same_inode(old, now):
-            drop(kept)  # It had not been replaced yet.
-        elif swapped is not None and _holds(target, sha256) and not _holds(new, sha256):
+        if is_same_inode(old, now):
+            unlink_durably(kept)  # It had not been replaced yet.
+        elif swapped is not None and _has_content(target, sha256) and not _has_content(new, sha256):
             _swap_back(target, new, now)
-            raise _left_beside(kept)
+            raise _left_beside_error(kept)
         elif now is not None and read_content(kept).sha256 == sha256 == read_content(target).sha256:
-            drop(kept)
+            unlink_durably(kept)
         elif now is None or read_content(target).sha256 == sha256:
             os.rename(kept.name, target.name, src_dir_fd=kept.folder, dst_dir_fd=target.folder)
             sync_entries(target)
             raise ChangingError("it changed while it was replaced")
         else:
-            raise _left_beside(kept)
-    drop(new)
+            raise _left_beside_error(kept)
+    unlink_durably(new)
 
 
-def _left_beside(at: FolderEntry) -> ChangingError:
+def _left_beside_error(at: FolderEntry) -> ChangingError:
     return ChangingError(f"it changed, and what it was before lies beside it: {os.fsdecode(at.name)}")
 
 
-def _holds(at: FolderEntry, sha256: bytes) -> bool:
+def _has_content(at: FolderEntry, sha256: bytes) -> bool:
     with suppress(OSError, ChangingError):
         return read_content(at).sha256 == sha256
     return False

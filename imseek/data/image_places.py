@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from imseek.data.file_stat import FileStat
-from imseek.data.places import INSIDE, is_url, join, locate, split
+from imseek.data.places import MEMBER_SEPARATOR, is_url, join, locate, split
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
 
 if TYPE_CHECKING:
-    from imseek.data.catalog_file import Asked
+    from imseek.data.catalog_file import ReadConnection
     from imseek.data.reader import SourceRow
 
 
@@ -42,7 +42,7 @@ class IndexedPlace:
     @property
     def is_whole_file(self) -> bool:
         """Whether a local file holds the picture and nothing else."""
-        return (INSIDE not in self.path or split(self.path)[2] != b"") and not is_url(self.shown)
+        return (MEMBER_SEPARATOR not in self.path or split(self.path)[2] != b"") and not is_url(self.shown)
 
     @property
     def shown(self) -> bytes:
@@ -56,7 +56,7 @@ class IndexedPlace:
         return self.shown if location else join(self.source.root, container)
 
 
-def unknown_place(image_id: int) -> ImageNotFoundError:
+def unknown_place_error(image_id: int) -> ImageNotFoundError:
     """Build the error for an image without a place."""
     return ImageNotFoundError(f"it is not known where image {image_id} lies")
 
@@ -71,7 +71,9 @@ class PlaceRow(NamedTuple):
     stat: FileStat
 
 
-def place_rows(connection: Asked, generation: int, image_ids: Sequence[int]) -> Iterator[PlaceRow]:
+def read_place_rows(
+    connection: ReadConnection, generation: int, image_ids: Sequence[int]
+) -> Iterator[PlaceRow]:
     """Read the places of images in a generation; ``image_ids`` must fit into one statement.
 
     Raises CorruptCollectionError for a value whose type imseek does not write.
@@ -85,7 +87,9 @@ def place_rows(connection: Asked, generation: int, image_ids: Sequence[int]) -> 
     for image_id, source_id, path, content_hash, *stat in connection.execute(
         query, (generation, generation, *image_ids)
     ):
-        texts = isinstance(path, bytes) and isinstance(content_hash, bytes) and path.count(INSIDE) <= 2
+        texts = (
+            isinstance(path, bytes) and isinstance(content_hash, bytes) and path.count(MEMBER_SEPARATOR) <= 2
+        )
         if not texts or not all(isinstance(number, int) for number in (source_id, *stat)):
             raise CorruptCollectionError(f"the catalog's place of image {image_id} is damaged")
         yield PlaceRow(image_id, source_id, path, content_hash, FileStat(*stat))

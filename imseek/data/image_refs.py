@@ -9,7 +9,7 @@ from pathlib import Path
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.content_lookup import HashLookup
 from imseek.data.durable_files import digest_of_file
-from imseek.data.places import INSIDE, base_folder, is_url, join_root
+from imseek.data.places import MEMBER_SEPARATOR, base_folder, is_url, join_root
 from imseek.data.reader import FOREVER, chunks
 from imseek.input_file import open_input
 
@@ -17,24 +17,24 @@ from imseek.input_file import open_input
 _BANG = b"!/"
 
 
-def ids_at(root: Path, paths: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
+def find_ids(root: Path, paths: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
     """Map each path (of a file, a URL, or ``a.zip!/b.jpg``) to the ids of the live images there, ascending, as of now.
 
     A file that is not indexed matches all images with its content, since it may be a copy. No match gives an empty
     tuple. Raises StorageError.
     """
-    found = _placed(root, list(dict.fromkeys(paths)))
+    found = _find_at_places(root, list(dict.fromkeys(paths)))
     lookup = HashLookup(root)
     try:
         for path, ids in found.items():
             if not ids and not is_url(path):
-                found[path] = _alike(lookup, path)
+                found[path] = _find_same_content(lookup, path)
     finally:
         lookup.close()
     return found
 
 
-def living(root: Path, ids: Iterable[int]) -> set[int]:
+def filter_live(root: Path, ids: Iterable[int]) -> set[int]:
     """Filter ``ids`` to live images, including quarantined ones, as of now."""
     found: set[int] = set()
     with connect_read_only(root) as connection:
@@ -45,7 +45,7 @@ def living(root: Path, ids: Iterable[int]) -> set[int]:
     return found
 
 
-def _placed(root: Path, paths: list[bytes]) -> dict[bytes, tuple[int, ...]]:
+def _find_at_places(root: Path, paths: list[bytes]) -> dict[bytes, tuple[int, ...]]:
     base = base_folder(root)
     query = (
         "SELECT image_id FROM places JOIN images USING (image_id) WHERE source_id = ? AND path = ? "
@@ -58,13 +58,13 @@ def _placed(root: Path, paths: list[bytes]) -> dict[bytes, tuple[int, ...]]:
         for path in paths:
             ids = set()
             for source, folder in sources:
-                for inner in _within(folder, os.path.expanduser(path)):
+                for inner in _relative_paths(folder, os.path.expanduser(path)):
                     ids.update(connection.execute(query, (source, inner, FOREVER, FOREVER)).fetchall())
             found[path] = tuple(sorted(image_id for (image_id,) in ids))
     return found
 
 
-def _within(folder: bytes, path: bytes) -> set[bytes]:
+def _relative_paths(folder: bytes, path: bytes) -> set[bytes]:
     """List the relative paths under which a source may have recorded a path."""
     if is_url(path):
         return {path}
@@ -78,10 +78,10 @@ def _within(folder: bytes, path: bytes) -> set[bytes]:
             inner.add(b"")
         elif one.startswith(folder.rstrip(b"/") + b"/"):
             inner.add(one[len(folder.rstrip(b"/")) + 1 :])
-    return {one + INSIDE + member for one in inner} if bang else inner
+    return {one + MEMBER_SEPARATOR + member for one in inner} if bang else inner
 
 
-def _alike(lookup: HashLookup, path: bytes) -> tuple[int, ...]:
+def _find_same_content(lookup: HashLookup, path: bytes) -> tuple[int, ...]:
     try:
         with open_input(os.fsdecode(path)) as file:
             content = digest_of_file(file).sha256

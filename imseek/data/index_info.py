@@ -11,7 +11,14 @@ from imseek.data.catalog_file import connect_read_only
 from imseek.data.index_policy import POLICY, parse_policy
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.index_metadata import Covered, Facts, IndexFolder, bits, part_folders, read_facts
+from imseek.data.vectors.index_metadata import (
+    CoveredIds,
+    IndexFolder,
+    IndexMetadata,
+    pack_bits,
+    part_folders,
+    read_index_metadata,
+)
 from imseek.errors import CorruptCollectionError
 from imseek.types import IndexInfo, IndexPolicy
 
@@ -28,19 +35,19 @@ def policy_of(root: Path) -> IndexPolicy:
         ) from error
 
 
-def infos(reader: Reader) -> tuple[IndexInfo, ...]:
+def index_infos(reader: Reader) -> tuple[IndexInfo, ...]:
     """Describe the indexes of the spaces in use that have a sound snapshot, in the order of the spaces."""
     found = [info_of(reader, space.space_id) for space in reader.current.spaces]
     return tuple(info for info in found if info is not None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class IndexPart:
     """An index on disk; ``name`` is its folder among those of its space. ``live`` counts its rows that are not dead."""
 
     name: str
-    facts: Facts
-    covered: Covered
+    facts: IndexMetadata
+    covered: CoveredIds
     live: int
 
     @property
@@ -53,15 +60,15 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Indexed:
+class IndexSnapshot:
     """A snapshot on disk and its parts, which is the snapshot itself where there is only one.
 
     ``live`` (n,) are the ids of all live rows of the space, ascending.
     """
 
     folder: IndexFolder
-    facts: Facts
-    parts: tuple[Part, ...]
+    facts: IndexMetadata
+    parts: tuple[IndexPart, ...]
     live: Ids
 
     @property
@@ -70,7 +77,7 @@ class Indexed:
         return len(self.live) - sum(part.live for part in self.parts)
 
 
-def indexed(reader: Reader, space_id: int, *, but: str = "") -> Indexed | None:
+def read_index_snapshot(reader: Reader, space_id: int, *, but: str = "") -> IndexSnapshot | None:
     """Read the snapshot of a space; None where it has none or a damaged one, and is scanned instead.
 
     The part named ``but``, which may be damaged, is left out.
@@ -79,11 +86,13 @@ def indexed(reader: Reader, space_id: int, *, but: str = "") -> Indexed | None:
     if folder is None:
         return None
     try:
-        facts = read_facts(folder)
+        facts = read_index_metadata(folder)
         found = [
-            (one, read_facts(one)) for one in part_folders(folder, facts) if one.last != but or one == folder
+            (one, read_index_metadata(one))
+            for one in part_folders(folder, facts)
+            if one.last != but or one == folder
         ]
-        covered = [Covered.read(one, of_part.rows) for one, of_part in found]
+        covered = [CoveredIds.read(one, of_part.rows) for one, of_part in found]
     except (CorruptCollectionError, FileNotFoundError):
         return None
     live = np.concatenate(
@@ -91,17 +100,17 @@ def indexed(reader: Reader, space_id: int, *, but: str = "") -> Indexed | None:
     )
     # Ids far beyond those covered need no bit.
     known = live[live < 8 * max((len(one.marks) for one in covered), default=0)]
-    marks = bits(known, int(known.max(initial=0)) // 8 * 8 + 8)
+    marks = pack_bits(known, int(known.max(initial=0)) // 8 * 8 + 8)
     parts = [
-        Part(one.last, of_part, has, has.both(marks))
+        IndexPart(one.last, of_part, has, has.both(marks))
         for (one, of_part), has in zip(found, covered, strict=True)
     ]
-    return Indexed(folder, facts, tuple(parts), np.sort(live))
+    return IndexSnapshot(folder, facts, tuple(parts), np.sort(live))
 
 
 def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
     """Describe the index of a space; None where it has none or a damaged one, and is scanned instead."""
-    found = indexed(reader, space_id)
+    found = read_index_snapshot(reader, space_id)
     if found is None:
         return None
     facts = found.facts

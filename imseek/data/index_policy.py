@@ -15,13 +15,13 @@ POLICY: Final = "index_policy"
 _KIND: Final = re.compile(r"[ -~]{1,200}")
 
 
-def policy_text(policy: IndexPolicy) -> str:
+def format_policy(policy: IndexPolicy) -> str:
     """Encode a policy for the catalog."""
     return json.dumps(asdict(policy), sort_keys=True)
 
 
 def parse_policy(text: str) -> IndexPolicy:
-    """Decode the output of :func:`policy_text`, ignoring members of a later imseek. Raises ValueError if invalid."""
+    """Decode the output of :func:`format_policy`, ignoring members of a later imseek. Raises ValueError if invalid."""
     try:
         found = JsonObject(json.loads(text))
     except RecursionError as error:

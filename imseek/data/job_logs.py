@@ -13,8 +13,8 @@ from pathlib import Path
 
 from imseek.data import layout
 from imseek.data.collection_files import (
-    check_top,
     find_files,
+    find_strange_at_top,
     is_file,
     make_folder,
     refuse_strange,
@@ -22,12 +22,12 @@ from imseek.data.collection_files import (
     stat_file,
 )
 from imseek.data.lock import boot_id, host, may_be_alive
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.data.trust import check_trusted
 from imseek.errors import StorageError
 
 #: Logs of ended processes to keep.
-KEPT = 50
+MAX_ENDED_LOGS = 50
 _NAME = re.compile(r"(\d+)-(\d+)\.log")
 
 
@@ -44,31 +44,31 @@ def find(root: Path, pid: int, started: int | None) -> Path | None:
     return None
 
 
-def new(root: Path) -> tuple[int, Path]:
+def create_log(root: Path) -> tuple[int, Path]:
     """Create an empty log for a process about to start; returns its file descriptor and temporary name.
 
     Readable by its user only, since it names files. Raises StorageError, ReadOnlyError.
     """
     folder = root / layout.JOBS
     check_trusted(root, "writing to it")
-    refuse_strange(root, check_top(root))
-    with explained(folder):
+    refuse_strange(root, find_strange_at_top(root))
+    with translate_os_errors(folder):
         with contextlib.suppress(FileExistsError):
             make_folder(root, layout.JOBS)
-        remove_files(root, _by_age(root, ended(root))[KEPT:])
+        remove_files(root, _newest_first(root, find_ended_logs(root))[MAX_ENDED_LOGS:])
         fd, name = tempfile.mkstemp(prefix="starting-", suffix=".log", dir=folder)
     return fd, Path(name)
 
 
-def name_after(starting: Path, root: Path, pid: int, started: int | None) -> Path:
-    """Rename the log of :func:`new` after its process."""
+def rename_to_process(starting: Path, root: Path, pid: int, started: int | None) -> Path:
+    """Rename the log of :func:`create_log` after its process."""
     final = path_of(root, pid, started)
     with contextlib.suppress(FileNotFoundError):  # A purge removed the log meanwhile.
         starting.rename(final)
     return final
 
 
-def ended(root: Path) -> list[str]:
+def find_ended_logs(root: Path) -> list[str]:
     """List the logs of processes that have ended (on this host) or never started, as paths below the root."""
     found = find_files(root, layout.JOBS).files
     return [path for path in found if not _is_open(path.removeprefix(f"{layout.JOBS}/"))]
@@ -79,7 +79,7 @@ def _is_open(name: str) -> bool:
     return found is not None and may_be_alive(int(found[1]), host(), boot_id(), int(found[2]) or None)
 
 
-def _by_age(root: Path, paths: list[str]) -> list[str]:
+def _newest_first(root: Path, paths: list[str]) -> list[str]:
     """Sort log paths, newest first."""
     ages = {path: found.st_mtime for path in paths if (found := stat_file(root, path)) is not None}
     return sorted(ages, key=lambda path: ages[path], reverse=True)

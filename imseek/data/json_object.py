@@ -47,7 +47,7 @@ class JsonObject:
         self, name: str, *, choices: Collection[str] | None = None, pattern: re.Pattern[str] | None = None
     ) -> str:
         """Read a string of at most 65,536 characters, one of ``choices``, or fully matched by ``pattern``."""
-        value = text(self.get(name), name)
+        value = check_text(self.get(name), name)
         if (choices is not None and value not in choices) or (pattern and not pattern.fullmatch(value)):
             raise ValueError(f"{name} cannot be {value[:80]!r}")
         return value
@@ -58,7 +58,7 @@ class JsonObject:
 
     def whole(self, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> int:
         """Read an integer from ``least`` to ``most``. ``true`` is not one."""
-        return whole(self.get(name), name, least=least, most=most)
+        return check_integer(self.get(name), name, least=least, most=most)
 
     def optional_whole(self, name: str) -> int | None:
         """Read a non-negative integer; None for null or a missing member."""
@@ -66,7 +66,7 @@ class JsonObject:
 
     def number(self, name: str, *, least: float = -math.inf, most: float = math.inf) -> float:
         """Read a finite number from ``least`` to ``most``."""
-        return number(self.get(name), name, least=least, most=most)
+        return check_number(self.get(name), name, least=least, most=most)
 
     def truth(self, name: str) -> bool:
         """Read ``true`` or ``false``."""
@@ -84,11 +84,11 @@ class JsonObject:
 
     def wholes(self, name: str) -> tuple[int, ...]:
         """Read a list of non-negative integers."""
-        return tuple(whole(one, name) for one in self.items(name))
+        return tuple(check_integer(one, name) for one in self.items(name))
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Read a list of strings."""
-        return tuple(text(one, name) for one in self.items(name))
+        return tuple(check_text(one, name) for one in self.items(name))
 
     def object(self, name: str, known: Collection[str] | None = None) -> JsonObject:
         """Read a nested object."""
@@ -103,14 +103,14 @@ class JsonObject:
         return {key: found.text(key) for key in found}
 
 
-def text(value: Any, name: str) -> str:
+def check_text(value: Any, name: str) -> str:
     """Check a string of at most 65,536 characters; raises ValueError, naming it ``name``."""
     if not isinstance(value, str) or len(value) > _TEXT:
         raise ValueError(f"{name} is not text, or is too long")
     return value
 
 
-def whole(value: Any, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> int:
+def check_integer(value: Any, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> int:
     """Check an integer from ``least`` to ``most``; raises ValueError, naming it ``name``."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{name} is not a whole number")
@@ -119,7 +119,7 @@ def whole(value: Any, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> i
     return value
 
 
-def number(value: Any, name: str, *, least: float = -math.inf, most: float = math.inf) -> float:
+def check_number(value: Any, name: str, *, least: float = -math.inf, most: float = math.inf) -> float:
     """Check a finite number from ``least`` to ``most``; raises ValueError, naming it ``name``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
         raise ValueError(f"{name} is not a number")

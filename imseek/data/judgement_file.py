@@ -3,7 +3,7 @@
 The catalog lists the file, ``judgements/all.<generation>.json``, so ``verify`` notices any change. It is replaced in
 the transaction that changes the table. No reader uses it, so its predecessor is unlinked after the commit, or swept by
 the next writer if that did not happen. It serves a repair without the catalog or a backup of its last generation
-(:func:`take_back`), and is regenerated from the catalog where it is damaged.
+(:func:`recover_judgements`), and is regenerated from the catalog where it is damaged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Row: TypeAlias = tuple[bytes, bytes, str, str, str]
 _COLUMNS: Final = ("hash_a", "hash_b", "verdict", "provenance", "decided_at")
 
 
-def change(writer: Writer, wanted: Mapping[tuple[str, str], Judgement | None]) -> int:
+def update_judgements(writer: Writer, wanted: Mapping[tuple[str, str], Judgement | None]) -> int:
     """Store or delete (None) judgements by pair of content hashes (hexadecimal, the lower first).
 
     Returns how many pairs change; without any, nothing is committed.
@@ -65,8 +65,8 @@ def _apply(writer: Writer, new: Mapping[tuple[str, str], Judgement | None]) -> N
             connection,
             [(bytes.fromhex(j.a), bytes.fromhex(j.b), j.verdict, j.provenance, j.decided_at) for j in given],
         )
-        replaced.extend(_listed(connection))
-        shard_catalog.forget(connection, replaced)
+        replaced.extend(_list_files(connection))
+        shard_catalog.forget_files(connection, replaced)
         _publish(writer, connection, generation)
 
     writer.apply(apply)
@@ -83,7 +83,7 @@ def _publish(folders: Folders, connection: Connection, generation: int) -> None:
     }
     path = layout.judgements(generation)
     staged = folders.staging / path.replace("/", "_")
-    written = durable_files.stage(staged, methodcaller("write", durable_files.seal(document)))
+    written = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
     file = StagedFile(staged, path, KIND, len(rows), written)
     shard_catalog.publish(folders, connection, generation, None, [file])
 
@@ -98,8 +98,9 @@ def differs(root: Path, connection: Connection, path: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenBack:
-    """Result of :func:`take_back`: ``count`` judgements read from ``path``, which is None if they were all known.
+class RecoveredJudgements:
+    """Result of :func:`recover_judgements`: ``count`` judgements read from ``path``, which is None if they were all
+    known.
 
     ``damaged`` are files that may have held later ones.
     """
@@ -109,17 +110,17 @@ class TakenBack:
     damaged: tuple[str, ...] = ()
 
 
-def take_back(connection: Connection, folders: Folders, generation: int) -> TakenBack:
+def recover_judgements(connection: Connection, folders: Folders, generation: int) -> RecoveredJudgements:
     """Load the judgements of a catalog being restored from the newest sound file, unless that is older.
 
     A file that was never committed, because its writer was killed, counts too: a user did make those judgements.
     """
     root, uuid = folders.root, get_meta(connection, "uuid")
-    listed = _listed(connection)
-    last = max(map(_generation, listed), default=-1)
+    listed = _list_files(connection)
+    last = max(map(_generation_of, listed), default=-1)
     damaged = []
-    for path in sorted(find_files(root, layout.JUDGEMENTS).files, key=_generation, reverse=True):
-        found = _generation(path)
+    for path in sorted(find_files(root, layout.JUDGEMENTS).files, key=_generation_of, reverse=True):
+        found = _generation_of(path)
         if found < max(last, 0):
             break
         rows = _read(root, path, uuid)
@@ -130,15 +131,15 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> Take
         before = _rows(connection)
         connection.execute(delete(t.judgements))
         _insert(connection, rows)
-        shard_catalog.forget(connection, [*listed, path])
+        shard_catalog.forget_files(connection, [*listed, path])
         file = StagedFile(root / path, path, KIND, len(rows), digest(root, path))
         shard_catalog.publish(folders, connection, generation, None, [file])
         news = sorted(rows) != sorted(before)
-        return TakenBack(path if news else None, len(rows), tuple(damaged))
-    return TakenBack(damaged=tuple(damaged))
+        return RecoveredJudgements(path if news else None, len(rows), tuple(damaged))
+    return RecoveredJudgements(damaged=tuple(damaged))
 
 
-def _generation(path: str) -> int:
+def _generation_of(path: str) -> int:
     """Generation of a judgements file; -1 for any other file."""
     listed = layout.parse(path)
     return -1 if listed is None or listed.kind != KIND or listed.generation is None else listed.generation
@@ -147,15 +148,15 @@ def _generation(path: str) -> int:
 def _read(root: Path, path: str, uuid: str) -> list[Row] | None:
     """Read the rows of a file; None where it is damaged or another collection's."""
     try:
-        found = JsonObject(durable_files.unseal(read_file(root, path, MAX_LARGE_JSON)))
+        found = JsonObject(durable_files.strip_checksum(read_file(root, path, MAX_LARGE_JSON)))
         stated = (found.whole("format"), found.text("uuid"), found.whole("generation"))
-        rows = [_row(*one) for one in found.items("judgements")]
+        rows = [_parse_row(*one) for one in found.items("judgements")]
     except (ValueError, KeyError, TypeError, CorruptCollectionError):
         return None
-    return rows if stated == (layout.FORMAT, uuid, _generation(path)) else None
+    return rows if stated == (layout.FORMAT, uuid, _generation_of(path)) else None
 
 
-def _row(a: str, b: str, verdict: str, provenance: str, at: str) -> Row:
+def _parse_row(a: str, b: str, verdict: str, provenance: str, at: str) -> Row:
     """Parse one row. Raises TypeError or ValueError where it is invalid."""
     if not all(isinstance(one, str) for one in (verdict, provenance, at)):
         raise TypeError("no text")
@@ -185,6 +186,6 @@ def _insert(connection: Connection, rows: Iterable[Row]) -> None:
         connection.execute(insert(t.judgements), values)
 
 
-def _listed(connection: Connection) -> list[str]:
+def _list_files(connection: Connection) -> list[str]:
     query = select(t.files.c.path).where(live(t.files), t.files.c.kind == KIND)
     return list(connection.execute(query).scalars())

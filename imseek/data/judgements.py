@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 
 
-def said(a: str, b: str, verdict: Verdict, provenance: str, decided_at: str | None = None) -> Judgement:
+def make_judgement(
+    a: str, b: str, verdict: Verdict, provenance: str, decided_at: str | None = None
+) -> Judgement:
     """Build a judgement on two content hashes (hexadecimal sha256, in any order), dated now without ``decided_at``.
 
     Raises UsageError for equal or invalid hashes, or an unknown verdict.
     """
-    one, other = sorted((_checked(a), _checked(b)))
+    one, other = sorted((_normalise_hash(a), _normalise_hash(b)))
     if one == other:
         raise UsageError("both pictures are the same bytes: there is nothing to judge")
     if verdict not in VERDICTS:
@@ -39,13 +41,13 @@ def said(a: str, b: str, verdict: Verdict, provenance: str, decided_at: str | No
 def record(writer: Writer, judgements: Iterable[Judgement]) -> int:
     """Store judgements in one commit; the last one of a pair wins. Returns how many change a verdict.
 
-    One with the stored verdict leaves that and its date unchanged. Raises UsageError as :func:`said`, and as
+    One with the stored verdict leaves that and its date unchanged. Raises UsageError as :func:`make_judgement`, and as
     :meth:`~imseek.data.writer.Writer.apply`.
     """
     from imseek.data import judgement_file
 
-    checked = (said(j.a, j.b, j.verdict, j.provenance, j.decided_at) for j in judgements)
-    return judgement_file.change(writer, {(j.a, j.b): j for j in checked})
+    checked = (make_judgement(j.a, j.b, j.verdict, j.provenance, j.decided_at) for j in judgements)
+    return judgement_file.update_judgements(writer, {(j.a, j.b): j for j in checked})
 
 
 def withdraw(writer: Writer, pairs: Iterable[tuple[str, str]]) -> int:
@@ -56,8 +58,8 @@ def withdraw(writer: Writer, pairs: Iterable[tuple[str, str]]) -> int:
     """
     from imseek.data import judgement_file
 
-    keys = ((_checked(a), _checked(b)) for a, b in pairs)
-    return judgement_file.change(writer, {(min(key), max(key)): None for key in keys})
+    keys = ((_normalise_hash(a), _normalise_hash(b)) for a, b in pairs)
+    return judgement_file.update_judgements(writer, {(min(key), max(key)): None for key in keys})
 
 
 def read(root: Path) -> tuple[Judgement, ...]:
@@ -72,7 +74,7 @@ def read(root: Path) -> tuple[Judgement, ...]:
     return tuple(Judgement(a.hex(), b.hex(), *rest) for a, b, *rest in rows if rest[0] in VERDICTS)
 
 
-def _checked(content_hash: str) -> str:
+def _normalise_hash(content_hash: str) -> str:
     """Validate a content hash and return it in lower case."""
     try:
         if len(content_hash) == 64 == 2 * len(bytes.fromhex(content_hash)):

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection
 
 from imseek.data import tags
-from imseek.data.tags import Tagged
+from imseek.data.tags import ImageTag
 from imseek.data.writer import Change
 
 
-def giving(prefix: str, given: Mapping[Tagged, str], *, replace: bool, told: Callable[[int], None]) -> Change:
+def tags_change(
+    prefix: str, given: Mapping[ImageTag, str], *, replace: bool, told: Callable[[int], None]
+) -> Change:
     """Make a change that assigns tags, each with a provenance that begins with ``prefix``.
 
     With ``replace``, all tags whose provenance begins with it are removed first. Tags that an image has from elsewhere
@@ -20,7 +22,7 @@ def giving(prefix: str, given: Mapping[Tagged, str], *, replace: bool, told: Cal
 
     def change(connection: Connection, generation: int) -> None:
         if replace:
-            tags.end_from(connection, generation, prefix=prefix)
+            tags.end_by_provenance(connection, generation, prefix=prefix)
         told(len(tags.add(connection, generation, given)))
 
     return change

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 FORMAT = 1
 #: Format of a collection whose catalog is on a server: a reader of format 1 rejects it instead of missing the catalog.
-FORMAT_ELSEWHERE = 2
+FORMAT_SERVER_CATALOG = 2
 
 COLLECTION = "collection.json"
 CURRENT = "current.json"
@@ -57,7 +57,7 @@ TOP_FILES = (COLLECTION, CURRENT, CATALOG, *CATALOG_COMPANIONS, ADDRESS, *BACKUP
 #: Files of an approximate index (:mod:`imseek.data.vectors.index_metadata` says what is in each).
 SNAPSHOT_INDEX = "faiss.index"
 SNAPSHOT_COVERED = "covered.npy"
-SNAPSHOT_FACTS = "index.json"
+SNAPSHOT_METADATA = "index.json"
 SNAPSHOT_LISTS = "faiss.lists"
 SNAPSHOT_TABLE = "lists.npy"
 SNAPSHOT_TRUTH = "truth.npz"
@@ -65,7 +65,7 @@ _SNAPSHOT_FILES: Final = frozenset(
     {
         SNAPSHOT_INDEX,
         SNAPSHOT_COVERED,
-        SNAPSHOT_FACTS,
+        SNAPSHOT_METADATA,
         SNAPSHOT_LISTS,
         SNAPSHOT_TABLE,
         SNAPSHOT_TRUTH,
@@ -108,7 +108,7 @@ def holds_collection(names: Collection[str]) -> bool:
     return COLLECTION in names and not {CATALOG, CURRENT, ADDRESS}.isdisjoint(names)
 
 
-def is_elsewhere(root: str | os.PathLike[str]) -> bool:
+def has_server_catalog(root: str | os.PathLike[str]) -> bool:
     """Whether the catalog of the collection at ``root`` is on a database server."""
     return os.path.lexists(os.path.join(root, ADDRESS))
 
@@ -200,7 +200,7 @@ def is_journal(path: str) -> bool:
 
 def parse_snapshot_folder(path: str) -> ListedFile | None:
     """Parse the folder of a snapshot or snapshot part; None for any other path."""
-    return parse(f"{path}/{SNAPSHOT_FACTS}")
+    return parse(f"{path}/{SNAPSHOT_METADATA}")
 
 
 def shard_of(path: str) -> int | None:
@@ -214,34 +214,40 @@ def _parse(parts: list[str]) -> ListedFile | None:
         case [top, file] if top == METADATA:
             stem, _, ending = file.partition(".")
             kind = {"parquet": "metadata", "ids.npy": "ids"}.get(ending)
-            return None if kind is None else _numbered(kind, shard_id=stem)
+            return None if kind is None else _make_listed_file(kind, shard_id=stem)
         case [top, space, folder, file] if top == SPACES and folder in _MODALITIES:
             modality = _MODALITIES[folder]
-            return _numbered("vectors", shard_id=file.removesuffix(".npy"), space_id=space, modality=modality)
+            return _make_listed_file(
+                "vectors", shard_id=file.removesuffix(".npy"), space_id=space, modality=modality
+            )
         case [top, space, "parts", file] if top == SPACES:
-            return _numbered("part", shard_id=file.removesuffix(".npy"), space_id=space)
+            return _make_listed_file("part", shard_id=file.removesuffix(".npy"), space_id=space)
         case [top, space, "index", folder, file] if top == SPACES and file in _SNAPSHOT_FILES:
             generation, dot, number = folder.partition(".")
             if dot and _number(number) is None:
                 return None
-            return _numbered("snapshot", space_id=space, generation=generation, name=folder)
+            return _make_listed_file("snapshot", space_id=space, generation=generation, name=folder)
         case [top, file] if top == DEAD:
             shard, _, rest = file.partition(".")
-            return _numbered("dead", shard_id=shard, generation=rest.removesuffix(".npy"))
+            return _make_listed_file("dead", shard_id=shard, generation=rest.removesuffix(".npy"))
         case [top, name, file] if top == COLUMNS and COLUMN_NAME.fullmatch(name):
             shard, _, rest = file.partition(".")
-            return _numbered("column", shard_id=shard, generation=rest.removesuffix(".parquet"), name=name)
+            return _make_listed_file(
+                "column", shard_id=shard, generation=rest.removesuffix(".parquet"), name=name
+            )
         case [top, file] if top == JUDGEMENTS:
-            return _numbered("judgements", generation=file.removeprefix("all.").removesuffix(".json"))
+            return _make_listed_file("judgements", generation=file.removeprefix("all.").removesuffix(".json"))
         case [top, file] if top == MODELS:
             name, _, generation = file.removesuffix(".json").rpartition(".")
             return (
-                _numbered("model", generation=generation, name=name) if MODEL_NAME.fullmatch(name) else None
+                _make_listed_file("model", generation=generation, name=name)
+                if MODEL_NAME.fullmatch(name)
+                else None
             )
     return None
 
 
-def _numbered(
+def _make_listed_file(
     kind: str,
     *,
     shard_id: str | None = None,

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from imseek.data import layout
-from imseek.data.collection_files import HARD_LINK, kind_of, not_ours, permissions, stat_file
-from imseek.data.safe_path import READING
-from imseek.data.system_errors import explained, system_error
+from imseek.data.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions, stat_file
+from imseek.data.safe_path import READ_FLAGS
+from imseek.data.system_errors import system_error, translate_os_errors
 from imseek.errors import LockedError, ReadOnlyError, StorageError
 
 #: File systems whose locks and fsyncs cross a network. SQLite's documentation warns of the same ones.
@@ -69,7 +69,7 @@ def check_writable(root: Path, *, any_file_system: bool | None = None) -> None:
     ``any_file_system`` overrides whether the catalog is, or is going to be, on a server.
     """
     if any_file_system is None:
-        any_file_system = layout.is_elsewhere(root)
+        any_file_system = layout.has_server_catalog(root)
     kind = None if any_file_system else file_system(root)
     if kind in NETWORK_FILE_SYSTEMS:
         raise ReadOnlyError(
@@ -92,7 +92,7 @@ class Lock(Protocol):
 
 def lock_of(root: Path) -> Lock:
     """Return a collection's writer lock, not yet acquired. Raises ReadOnlyError."""
-    if layout.is_elsewhere(root):
+    if layout.has_server_catalog(root):
         from imseek.data.postgres.lock import PostgresLock
 
         return PostgresLock(root)
@@ -123,11 +123,11 @@ class WriterLock:
         path = self._root / layout.LOCK
         if (found := stat_file(self._root, layout.LOCK)) is not None:
             if not stat.S_ISREG(found.st_mode):
-                raise not_ours(self._root, layout.LOCK, kind_of(found))
+                raise foreign_file_error(self._root, layout.LOCK, kind_of(found))
             if found.st_nlink > 1:
-                raise not_ours(self._root, layout.LOCK, HARD_LINK)
+                raise foreign_file_error(self._root, layout.LOCK, HARD_LINK)
         try:
-            with explained(path):
+            with translate_os_errors(path):
                 self._lock.acquire()
                 self._taken = path.stat()
         except Timeout:
@@ -154,14 +154,14 @@ def is_locked(root: Path) -> bool:
 
     Raises StorageError.
     """
-    if layout.is_elsewhere(root):
+    if layout.has_server_catalog(root):
         from imseek.data.postgres import catalog_reader
 
         return catalog_reader.is_locked(root)
     import fcntl
 
     try:
-        fd = os.open(root / layout.LOCK, READING)
+        fd = os.open(root / layout.LOCK, READ_FLAGS)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return False
     except OSError as error:
@@ -197,7 +197,7 @@ def boot_id() -> str:
         return ""
 
 
-def process_started(pid: int) -> int | None:
+def process_start_time(pid: int) -> int | None:
     """Return when a process started, in clock ticks since boot; None where the system does not say.
 
     Together with pid and boot id it identifies one process. (Linux: field 22 of ``/proc/<pid>/stat``.)
@@ -209,8 +209,8 @@ def process_started(pid: int) -> int | None:
 def may_be_alive(pid: int, of_host: str, of_boot: str, started: int | None = None) -> bool:
     """Whether a process may still be running; always True for another host, where that is unknown.
 
-    ``started`` is its :func:`process_started`, which tells it from a later process with the same pid. A zombie counts
-    as ended.
+    ``started`` is its :func:`process_start_time`, which tells it from a later process with the same pid. A zombie
+    counts as ended.
     """
     if of_host != host():
         return True

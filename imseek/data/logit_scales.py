@@ -8,7 +8,7 @@ from pathlib import Path
 from imseek.data.catalog_file import connect_read_only
 
 
-def logits_of(root: Path, space_id: int) -> tuple[float | None, float | None]:
+def read_logit_scale(root: Path, space_id: int) -> tuple[float | None, float | None]:
     """Return the encoder's training scale for cosines and its sigmoid bias; None where not recorded."""
     with connect_read_only(root) as connection:
         row = connection.execute(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from imseek.data import layout, shard_files
-from imseek.data.catalog_file import Asked, connect_read_only
+from imseek.data.catalog_file import ReadConnection, connect_read_only
 from imseek.data.current_file import Shard
 from imseek.data.places import locate
 from imseek.data.reader import Reader, SourceRow, chunks
@@ -21,7 +21,7 @@ Int64 = npt.NDArray[np.int64]
 #: Places converted to text per block.
 _BLOCK = 50_000
 #: Prefix of the provenance of tags with which `imseek apply` marks duplicates.
-DUPLICATES = "duplicates"
+DUPLICATES_PREFIX = "duplicates"
 
 
 def files_of(shard: Shard) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def places_between(
             (low, high, reader.generation, reader.generation),
         )
         while block := rows.fetchmany(_BLOCK):
-            texts = [_text(prefixes[source], sources[source].root, path) for _, source, path in block]
+            texts = [_display_text(prefixes[source], sources[source].root, path) for _, source, path in block]
             yield (
                 _int64([row[0] for row in block]),
                 _int64([row[1] for row in block]),
@@ -67,25 +67,25 @@ def places_between(
 
 def changed_places(reader: Reader, since: int) -> Int64:
     """Return the ids, ascending, of images whose places may differ between generation ``since`` and the reader's."""
-    return _ids(
+    return _select_ids(
         reader,
         "SELECT DISTINCT image_id FROM places WHERE (born > ? AND born <= ?) OR (died > ? AND died <= ?)",
         (since, reader.generation) * 2,
     )
 
 
-def tagged(reader: Reader, tag: str) -> Int64:
+def ids_with_tag(reader: Reader, tag: str) -> Int64:
     """Return the ids, ascending, of images that have a tag. Raises StaleGenerationError."""
-    return _ids(
+    return _select_ids(
         reader,
         "SELECT DISTINCT image_id FROM tags WHERE tag = ? AND born <= ? AND died > ?",
         (tag, reader.generation, reader.generation),
     )
 
 
-def marks_duplicates(provenance: str) -> bool:
+def is_duplicate_mark(provenance: str) -> bool:
     """Whether a tag with this provenance only marks an image as a duplicate and says nothing about its picture."""
-    return f"{DUPLICATES} [undo " in provenance
+    return f"{DUPLICATES_PREFIX} [undo " in provenance
 
 
 def tags_of(reader: Reader, image_ids: Sequence[int]) -> dict[int, list[str]]:
@@ -102,20 +102,20 @@ def tags_of(reader: Reader, image_ids: Sequence[int]) -> dict[int, list[str]]:
             values = (reader.generation, reader.generation, *chunk)
             rows = connection.execute(f"{query}({marks}) ORDER BY image_id, tag", values)
             for image_id, tag, provenance in rows:
-                if not marks_duplicates(provenance or ""):
+                if not is_duplicate_mark(provenance or ""):
                     found.setdefault(image_id, []).append(tag)
         reader.check_history(connection)
     return found
 
 
-def _ids(reader: Reader, query: str, values: tuple[object, ...]) -> Int64:
+def _select_ids(reader: Reader, query: str, values: tuple[object, ...]) -> Int64:
     with connect_read_only(reader.root) as connection:
-        found = _int64([row[0] for row in _rows(connection, query, values)])
+        found = _int64([row[0] for row in _fetch_rows(connection, query, values)])
         reader.check_history(connection)
     return np.sort(found)
 
 
-def _rows(connection: Asked, query: str, values: tuple[object, ...]) -> list[tuple[int, ...]]:
+def _fetch_rows(connection: ReadConnection, query: str, values: tuple[object, ...]) -> list[tuple[int, ...]]:
     return connection.execute(query, values).fetchall()
 
 
@@ -123,7 +123,7 @@ def _int64(values: Sequence[int]) -> Int64:
     return np.fromiter(values, np.int64, len(values))
 
 
-def _text(prefix: bytes, root: bytes, path: bytes) -> str:
+def _display_text(prefix: bytes, root: bytes, path: bytes) -> str:
     """Return the same text as :attr:`imseek.types.Place.display`, by a fast path for printable paths below the root."""
     usual = path and path[0] != 0x2F and b"\0" not in path and b"://" not in path
     raw = prefix + path if usual else locate(root, path)

@@ -90,7 +90,9 @@ ALTER TABLE runs ADD COLUMN progress TEXT NOT NULL DEFAULT '{{}}';
 ALTER TABLE runs ADD COLUMN exit_code {int}
 """
 
-_RECORD = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
+_MIGRATIONS_TABLE = (
+    "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
+)
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("foundation", _0001_FOUNDATION),
@@ -105,14 +107,14 @@ def migrate(engine: Engine) -> int:
     """
     from sqlalchemy import text
 
-    before = applied(engine)
-    refuse_later(before)
+    before = count_applied(engine)
+    refuse_newer_version(before)
     for version, (name, script) in enumerate(MIGRATIONS[before:], start=before + 1):
         with engine.begin() as connection:
             if version == 1:
-                connection.execute(text(_for(connection, _RECORD)))
+                connection.execute(text(_for_connection(connection, _MIGRATIONS_TABLE)))
             for statement in script.split(";"):
-                connection.execute(text(_for(connection, statement)))
+                connection.execute(text(_for_connection(connection, statement)))
             connection.execute(
                 text("INSERT INTO migrations (version, name, applied_at) VALUES (:version, :name, :at)"),
                 {"version": version, "name": name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
@@ -132,12 +134,12 @@ def check_version(path: Path) -> None:
     """Raise FormatVersionError for a SQLite catalog written by a later imseek, before anything is written."""
     try:
         with closing(open_catalog(path)) as connection:
-            refuse_later(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
+            refuse_newer_version(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
     except sqlite3.DatabaseError as error:
         raise storage_error(error, path) from error
 
 
-def refuse_later(version: int) -> None:
+def refuse_newer_version(version: int) -> None:
     """Raise FormatVersionError for a catalog with more migrations than this imseek knows."""
     if version > len(MIGRATIONS):
         raise FormatVersionError(
@@ -146,7 +148,7 @@ def refuse_later(version: int) -> None:
         )
 
 
-def applied(engine: Engine) -> int:
+def count_applied(engine: Engine) -> int:
     """Return how many migrations a catalog has had; 0 for an empty database."""
     from sqlalchemy import inspect, text
 
@@ -165,27 +167,31 @@ def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -
     """
     found: Schema = frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
     known = Schema()
-    if _record() in found:
+    if _migrations_row() in found:
         count = int(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
         if count <= len(MIGRATIONS):
-            known = _schema(tuple(MIGRATIONS[:count]))
+            known = _expected_schema(tuple(MIGRATIONS[:count]))
         elif writing:
-            refuse_later(count)
+            refuse_newer_version(count)
         else:
             known = frozenset(row for row in found if _is_plain(row))
     if found == known:
         return
-    latest = _schema(tuple(MIGRATIONS))
+    latest = _expected_schema(tuple(MIGRATIONS))
     strange, missing = (sorted(rows, key=str) for rows in (found - latest, latest - found))
     what = (
-        f"has {_said(strange[0])}" if strange else f"lacks {_said(missing[0])}" if missing else "is mixed up"
+        f"has {_describe_row(strange[0])}"
+        if strange
+        else f"lacks {_describe_row(missing[0])}"
+        if missing
+        else "is mixed up"
     )
     raise CorruptCollectionError(
         f"{path} {what}: imseek did not make it so", hint=f"imseek collection repair {path.parent}"
     )
 
 
-def _said(row: tuple[str, str, str, str | None]) -> str:
+def _describe_row(row: tuple[str, str, str, str | None]) -> str:
     # A file that somebody has edited may have bytes or numbers where SQLite writes text.
     kind = "virtual table" if str(row[3]).upper().startswith("CREATE VIRTUAL") else str(row[0])
     return f"the {kind} {row[1]!r}"
@@ -200,7 +206,7 @@ def _is_plain(row: tuple[str, str, str, str | None]) -> bool:
 
 
 @cache
-def _schema(migrations: tuple[tuple[str, str], ...]) -> Schema:
+def _expected_schema(migrations: tuple[tuple[str, str], ...]) -> Schema:
     """Return the schema that these migrations create in SQLite."""
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in _statements(migrations):
@@ -209,23 +215,23 @@ def _schema(migrations: tuple[tuple[str, str], ...]) -> Schema:
 
 
 @cache
-def _record() -> tuple[str, str, str, str | None]:
-    return "table", "migrations", "migrations", _in(_RECORD, "sqlite")
+def _migrations_row() -> tuple[str, str, str, str | None]:
+    return "table", "migrations", "migrations", _in_dialect(_MIGRATIONS_TABLE, "sqlite")
 
 
 def _statements(migrations: tuple[tuple[str, str], ...]) -> Iterator[str]:
     if migrations:
-        yield _in(_RECORD, "sqlite")
+        yield _in_dialect(_MIGRATIONS_TABLE, "sqlite")
     for _, script in migrations:
         for statement in script.split(";"):
-            yield _in(statement, "sqlite")
+            yield _in_dialect(statement, "sqlite")
 
 
-def _for(connection: Connection, statement: str) -> str:
-    return _in(statement, connection.dialect.name)
+def _for_connection(connection: Connection, statement: str) -> str:
+    return _in_dialect(statement, connection.dialect.name)
 
 
-def _in(statement: str, dialect: str) -> str:
+def _in_dialect(statement: str, dialect: str) -> str:
     """Fill in the column types of a statement for a database dialect."""
     # INTEGER, not BIGINT: in SQLite only an INTEGER PRIMARY KEY is an alias of the row id.
     names = {"sqlite": ("INTEGER", "BLOB"), "postgresql": ("BIGINT", "BYTEA")}

@@ -19,20 +19,29 @@ from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, now
 from imseek.data.collection_files import digest, find_files
 from imseek.data.model_checks import check_facts
-from imseek.data.models import KIND, Model, check_name, coded, find, load, names
+from imseek.data.models import KIND, Model, check_name, encode_array, find, load, names
 from imseek.data.shard_catalog import Folders, StagedFile
 from imseek.data.writer import Change, Writer
 from imseek.errors import CorruptCollectionError, UsageError
 
-__all__ = ["KIND", "drop", "drop_unused", "forget_learned", "put", "putting", "retire", "take_back"]
+__all__ = [
+    "KIND",
+    "adopt_models",
+    "drop",
+    "drop_models_of_dead_images",
+    "drop_unused",
+    "prepare_put",
+    "put",
+    "retire",
+]
 
 
 def put(writer: Writer, model: Model) -> int:
     """Store a model, replacing one of the same name; return the generation."""
-    return writer.apply(putting(writer, model))
+    return writer.apply(prepare_put(writer, model))
 
 
-def putting(writer: Writer, model: Model) -> Change:
+def prepare_put(writer: Writer, model: Model) -> Change:
     """Return the change by which :func:`put` stores a model, for use in a larger change.
 
     Raises UsageError, also when applied, for the name of an adapter in use; TypeError or ValueError for content that
@@ -46,7 +55,7 @@ def putting(writer: Writer, model: Model) -> Change:
         "kind": model.kind,
         "created": now(),
         "facts": facts,
-        "arrays": {name: coded(array) for name, array in model.arrays.items()},
+        "arrays": {name: encode_array(array) for name, array in model.arrays.items()},
     }
 
     def change(connection: Connection, generation: int) -> None:
@@ -59,7 +68,7 @@ def putting(writer: Writer, model: Model) -> Change:
         }
         path = layout.model(model.name, generation)
         staged = writer.staging / path.replace("/", "_")
-        written = durable_files.stage(staged, methodcaller("write", durable_files.seal(document)))
+        written = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
         file = StagedFile(staged, path, KIND, len(model.arrays), written, name=model.name)
         shard_catalog.publish(writer, connection, generation, None, [file])
 
@@ -74,7 +83,7 @@ def drop(writer: Writer, name: str) -> int:
     return writer.apply(lambda connection, generation: retire(connection, generation, name))
 
 
-def forget_learned(writer: Writer) -> tuple[str, ...]:
+def drop_models_of_dead_images(writer: Writer) -> tuple[str, ...]:
     """Drop models that may contain data of dead images: their array ``learned`` lists such an id. Return their names.
 
     Damaged models are left to ``repair``.
@@ -84,13 +93,13 @@ def forget_learned(writer: Writer) -> tuple[str, ...]:
         with suppress(CorruptCollectionError):
             model = find(writer.root, name)
             learned = [] if model is None else np.unique(model.arrays.get("learned", [])).tolist()
-            if len(_alive(writer, learned)) < len(learned):
+            if len(_select_live_ids(writer, learned)) < len(learned):
                 drop(writer, name)
                 dropped.append(name)
     return tuple(dropped)
 
 
-def _alive(writer: Writer, ids: Sequence[int]) -> list[int]:
+def _select_live_ids(writer: Writer, ids: Sequence[int]) -> list[int]:
     i = t.images.c
     found: list[int] = []
     with writer.catalog.transaction() as connection:
@@ -102,11 +111,11 @@ def _alive(writer: Writer, ids: Sequence[int]) -> list[int]:
 
 def drop_unused(connection: Connection, generation: int, name: str) -> None:
     """Remove an adapter that no space uses any more, as part of the change that dropped a space."""
-    if _user(connection, name) is None:
+    if _find_using_space(connection, name) is None:
         _retire(connection, generation, name)
 
 
-def take_back(connection: Connection, folders: Folders, generation: int) -> tuple[str, ...]:
+def adopt_models(connection: Connection, folders: Folders, generation: int) -> tuple[str, ...]:
     """Add to a catalog being restored the sound models on disk that are newer than its own; return their names."""
     uuid = get_meta(connection, "uuid")
     f = t.files.c
@@ -137,7 +146,7 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> tupl
 
 def retire(connection: Connection, generation: int, name: str) -> None:
     """Retire a model's file, as part of a larger change. Raises UsageError as :func:`drop`."""
-    if (space_id := _user(connection, name)) is not None:
+    if (space_id := _find_using_space(connection, name)) is not None:
         raise UsageError(
             f"{name} is the adapter of space {space_id}, which needs it",
             hint="take another name; `imseek maintain --drop-space` gives up a space with its adapter",
@@ -145,7 +154,7 @@ def retire(connection: Connection, generation: int, name: str) -> None:
     _retire(connection, generation, name)
 
 
-def _user(connection: Connection, name: str) -> int | None:
+def _find_using_space(connection: Connection, name: str) -> int | None:
     """Return the id of a space, in use or kept, that uses the adapter of this name; None if there is none."""
     s = t.spaces.c
     mine = select(s.space_id).where(live(t.spaces), s.adapter == name).order_by(s.space_id)
@@ -154,4 +163,4 @@ def _user(connection: Connection, name: str) -> int | None:
 
 
 def _retire(connection: Connection, generation: int, name: str) -> None:
-    shard_catalog.retire(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))
+    shard_catalog.retire_files(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))

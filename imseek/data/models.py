@@ -69,7 +69,7 @@ def of_kind(root: Path, kind: str) -> tuple[Model, ...]:
     return tuple(model for model in found if model.kind == kind)
 
 
-def coded(array: npt.NDArray[Any]) -> dict[str, Any]:
+def encode_array(array: npt.NDArray[Any]) -> dict[str, Any]:
     """Encode an array as JSON. Raises TypeError for a dtype that cannot be stored."""
     if array.dtype.name not in _DTYPES:
         raise TypeError(f"an array of {array.dtype} cannot be part of a model")
@@ -92,7 +92,7 @@ def load(root: Path, path: str, uuid: str | None = None) -> Model:
     Raises CorruptCollectionError.
     """
     try:
-        found = JsonObject(durable_files.unseal(read_file(root, path, MAX_LARGE_JSON)))
+        found = JsonObject(durable_files.strip_checksum(read_file(root, path, MAX_LARGE_JSON)))
         if uuid is not None:
             named = layout.model(found.text("name"), found.whole("generation"))
             if (found.whole("format"), found.text("uuid"), named) != (layout.FORMAT, uuid, path):
@@ -104,7 +104,7 @@ def load(root: Path, path: str, uuid: str | None = None) -> Model:
             found.text("name", pattern=layout.MODEL_NAME),
             kind,
             facts,
-            {name: _decoded(arrays.object(name)) for name in arrays},
+            {name: _decode_array(arrays.object(name)) for name in arrays},
             found.time("created"),
         )
     except (OSError, ValueError, TypeError) as error:
@@ -113,7 +113,7 @@ def load(root: Path, path: str, uuid: str | None = None) -> Model:
         ) from error
 
 
-def _decoded(found: JsonObject) -> npt.NDArray[Any]:
+def _decode_array(found: JsonObject) -> npt.NDArray[Any]:
     kind = np.dtype(found.text("dtype", choices=_DTYPES)).newbyteorder("<")
     data = found.get("data")
     if not isinstance(data, str):

@@ -33,7 +33,7 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
     listed = {} if current is None else {shard.shard_id: shard for shard in current.shards}
     last = max(listed, default=-1)
     adopted, touched = 0, set()
-    for shard_id in sorted(_on_disk(folders.root) - known):
+    for shard_id in sorted(_shards_on_disk(folders.root) - known):
         # If current.json lists younger shards but not this one, it was merged away or never committed.
         if shard_id not in listed and shard_id < last:
             continue
@@ -42,28 +42,28 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
             continue
         hashes, held = content
         pictures = [s for s in held if of[s].is_current and of[s].modality == "image"]
-        empty = set().union(*(empty_rows(folders.root, layout.vectors(s, shard_id)) for s in pictures))
+        empty = set().union(*(find_zero_rows(folders.root, layout.vectors(s, shard_id)) for s in pictures))
         dead = _dead_rows(folders.root, shard_id, current)
-        new, shrunk = _take(connection, generation, shard_id, hashes, dead, empty)
+        new, shrunk = _adopt_images(connection, generation, shard_id, hashes, dead, empty)
         ids = np.fromiter(hashes, np.int64)
-        staged = [in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
+        staged = [stage_in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
         staged.append(shard_catalog.stage(folders, layout.ids(shard_id), "ids", ids))
         for s in held:
             path = layout.vectors(s, shard_id, of[s].modality)
-            staged.append(in_place(folders, path, "vectors", len(ids), s))
+            staged.append(stage_in_place(folders, path, "vectors", len(ids), s))
         if shard_id in listed:
-            staged += _columns(folders, listed[shard_id], ids)
+            staged += _stage_columns(folders, listed[shard_id], ids)
         shard_catalog.add_shard(folders, connection, generation, shard_id, len(ids), staged)
         adopted += new
         touched |= {shard_id, *shrunk}
     for shard_id in sorted(touched):
         # An old shard that images have left may be damaged or gone; a later step of the repair handles it.
         with suppress(OSError, ValueError):
-            shard_catalog.write_dead(folders, connection, generation, shard_id)
+            shard_catalog.write_dead_rows(folders, connection, generation, shard_id)
     return adopted
 
 
-def _on_disk(root: Path) -> set[int]:
+def _shards_on_disk(root: Path) -> set[int]:
     found = map(layout.parse, find_files(root, layout.METADATA).files)
     return {one.shard_id for one in found if one and one.kind == "metadata" and one.shard_id is not None}
 
@@ -77,21 +77,23 @@ def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, b
         held = [
             space.space_id
             for space in spaces
-            if is_whole(root, layout.vectors(space.space_id, shard_id, space.modality), (len(ids), space.dim))
+            if is_valid_vector_file(
+                root, layout.vectors(space.space_id, shard_id, space.modality), (len(ids), space.dim)
+            )
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _check_damaged(error)
+        _reraise_system_error(error)
         return None
     return (hashes, held) if held and ids == sorted(hashes) else None
 
 
-def _check_damaged(error: Exception) -> None:
+def _reraise_system_error(error: Exception) -> None:
     """Re-raise errors of the operating system: the file may be sound. Errors of Arrow and NumPy have no errno."""
     if isinstance(error, OSError) and error.errno is not None:
         raise error
 
 
-def is_whole(root: Path, name: str, shape: tuple[int, int]) -> bool:
+def is_valid_vector_file(root: Path, name: str, shape: tuple[int, int]) -> bool:
     """Whether there is a sound vector file of this shape."""
     try:
         vectors = load_array(root, name)
@@ -100,12 +102,12 @@ def is_whole(root: Path, name: str, shape: tuple[int, int]) -> bool:
     return vectors.shape == shape and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
 
 
-def empty_rows(root: Path, name: str) -> set[int]:
+def find_zero_rows(root: Path, name: str) -> set[int]:
     """Return the numbers of rows of zeros: their images had left the shard when the vectors were made."""
     return set(zero_rows(load_array(root, name)).tolist())
 
 
-def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list[StagedFile]:
+def _stage_columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list[StagedFile]:
     """Return a shard's derived columns that are sound and row-aligned; damaged ones stay orphans."""
     sound = []
     for name, path in shard.columns.items():
@@ -114,10 +116,10 @@ def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError) as error:
-            _check_damaged(error)
+            _reraise_system_error(error)
             continue
         if np.array_equal(stored, ids):
-            sound.append(in_place(folders, path, "column", len(ids), name=name))
+            sound.append(stage_in_place(folders, path, "column", len(ids), name=name))
     return sound
 
 
@@ -135,11 +137,11 @@ def _dead_rows(root: Path, shard_id: int, current: Current | None) -> npt.NDArra
         )
     except (OSError, ValueError) as error:
         if not isinstance(error, FileNotFoundError):
-            _check_damaged(error)
+            _reraise_system_error(error)
         return np.empty(0, np.uint32)
 
 
-def _take(
+def _adopt_images(
     connection: Connection,
     generation: int,
     shard_id: int,
@@ -184,7 +186,7 @@ def _take(
     return len(new), {known[i].shard_id for i in mine if known[i].shard_id is not None}
 
 
-def in_place(
+def stage_in_place(
     folders: Folders, path: str, kind: str, rows: int, space_id: int | None = None, name: str | None = None
 ) -> StagedFile:
     """Describe a file that already lies at its final path as one to be published."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from imseek.data.catalog_file import Asked, connect_read_only
-from imseek.data.places import INSIDE, base_folder, is_url, join, join_root, split
+from imseek.data.catalog_file import ReadConnection, connect_read_only
+from imseek.data.places import MEMBER_SEPARATOR, base_folder, is_url, join, join_root, split
 from imseek.data.reader import FOREVER
 
 
@@ -27,20 +27,20 @@ def local_sources(root: Path) -> list[LocalSource]:
         return _sources(root, connection)
 
 
-def with_places(root: Path, paths: Iterable[bytes]) -> set[bytes]:
+def paths_with_images(root: Path, paths: Iterable[bytes]) -> set[bytes]:
     """Return those of these absolute paths that are images, or folders or containers with images in them."""
     with connect_read_only(root) as connection:
         sources = _sources(root, connection)
-        return {path for path in paths if any(_below(connection, sources, path, 1))}
+        return {path for path in paths if any(_image_files_below(connection, sources, path, 1))}
 
 
 def files_below(root: Path, path: bytes, limit: int) -> list[bytes]:
     """Return absolute paths of image files at or below an absolute path, for at most ``limit`` images."""
     with connect_read_only(root) as connection:
-        return list(_below(connection, _sources(root, connection), path, limit))
+        return list(_image_files_below(connection, _sources(root, connection), path, limit))
 
 
-def _sources(root: Path, connection: Asked) -> list[LocalSource]:
+def _sources(root: Path, connection: ReadConnection) -> list[LocalSource]:
     query = "SELECT source_id, kind, root, relative, options FROM sources WHERE died = ? ORDER BY source_id"
     found = [
         LocalSource(source_id, kind, join_root(base_folder(root), at, relative), options)
@@ -49,7 +49,9 @@ def _sources(root: Path, connection: Asked) -> list[LocalSource]:
     return [source for source in found if os.path.isabs(source.root) and not is_url(source.root)]
 
 
-def _below(connection: Asked, sources: Iterable[LocalSource], path: bytes, limit: int) -> Iterator[bytes]:
+def _image_files_below(
+    connection: ReadConnection, sources: Iterable[LocalSource], path: bytes, limit: int
+) -> Iterator[bytes]:
     for source in sources:
         query = "SELECT path FROM places WHERE source_id = ? AND died = ?"
         values: list[int | bytes] = [source.source_id, FOREVER]
@@ -58,7 +60,7 @@ def _below(connection: Asked, sources: Iterable[LocalSource], path: bytes, limit
             query = (
                 f"{query} AND path >= ? AND path < ? AND (path = ? OR path > ? OR (path > ? AND path < ?))"
             )
-            values += [inner, inner + b"0", inner, inner + b"/", inner + INSIDE, inner + b"\x01"]
+            values += [inner, inner + b"0", inner, inner + b"/", inner + MEMBER_SEPARATOR, inner + b"\x01"]
         elif path != source.root and not source.root.startswith(path.rstrip(b"/") + b"/"):
             continue
         for (place,) in connection.execute(f"{query} LIMIT ?", (*values, limit)):

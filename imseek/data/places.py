@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import quote_from_bytes
 
 #: Separates a container's path from the name of a member inside it.
-INSIDE: Final = b"\0"
+MEMBER_SEPARATOR: Final = b"\0"
 
 #: Kinds of sources whose members are rows of tables, not named files.
 ROW_KINDS: Final = frozenset({"table", "vectors"})
@@ -33,16 +33,16 @@ def is_url(path: bytes) -> bool:
     return _URL.match(path) is not None
 
 
-def inside(container: bytes, member: bytes, location: bytes = b"") -> bytes:
+def member_path(container: bytes, member: bytes, location: bytes = b"") -> bytes:
     """Return the catalog's path of a member of a container."""
-    path = container + INSIDE + member
-    return path + INSIDE + location if location else path
+    path = container + MEMBER_SEPARATOR + member
+    return path + MEMBER_SEPARATOR + location if location else path
 
 
 def split(path: bytes) -> tuple[bytes, bytes, bytes]:
     """Split a catalog path into container, member and location; the last two are empty where there are none."""
-    container, _, rest = path.partition(INSIDE)
-    member, _, location = rest.partition(INSIDE)
+    container, _, rest = path.partition(MEMBER_SEPARATOR)
+    member, _, location = rest.partition(MEMBER_SEPARATOR)
     return container, member, location
 
 
@@ -67,13 +67,13 @@ def locate(root: bytes, path: bytes) -> bytes:
     if location:
         place = join(os.path.dirname(holder), location)
         return os.path.normpath(place) if location.startswith(b"../") and not is_url(place) else place
-    return holder + b"!/" + member if INSIDE in path else holder
+    return holder + b"!/" + member if MEMBER_SEPARATOR in path else holder
 
 
 def uri(kind: str, root: bytes, path: bytes) -> str:
     """Return an image's URI: ``file:///…``, a URL, ``zip://member::file:///…``, ``file:///table.parquet#row=3``."""
     container, member, location = split(path)
-    if location or INSIDE not in path:
+    if location or MEMBER_SEPARATOR not in path:
         return file_uri(locate(root, path))
     holder = file_uri(join(root, container))
     if kind in ROW_KINDS:
@@ -89,7 +89,7 @@ def folder(kind: str, root: bytes, path: bytes) -> bytes:
     that a row only names: that picture's folder. On the web: the URL up to the last slash.
     """
     container, member, location = split(path)
-    if INSIDE in path and not location:
+    if MEMBER_SEPARATOR in path and not location:
         holder = join(root, container)
         inner = b"" if kind in ROW_KINDS else os.path.dirname(member)
         return holder + b"!/" + inner if inner else holder

@@ -39,7 +39,7 @@ from imseek.data.collection_files import find_files, refuse_strange
 from imseek.data.current_file import Shard
 from imseek.data.reader import PURGED
 from imseek.data.schema import FOREVER
-from imseek.data.writer import Writer, listed_folders
+from imseek.data.writer import Writer, find_listed_files
 from imseek.types import PurgeReport
 
 
@@ -49,17 +49,17 @@ def purge(writer: Writer) -> PurgeReport:
     Open readers move on to the newest generation. Raises CorruptCollectionError where a shard to rewrite is damaged,
     and LockedError where another program keeps the catalog's write-ahead log in use.
     """
-    removed = _Removed()
-    rebuild_rows.forget_dead(writer)
-    forgotten = model_files.forget_learned(writer)
+    removed = _RemovalCounts()
+    rebuild_rows.remove_dead_rows(writer)
+    forgotten = model_files.drop_models_of_dead_images(writer)
     snapshots.drop_stale(writer)
-    _remove_unnamed(writer, removed)
+    _remove_unlisted_files(writer, removed)
     stale = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
     for shard in stale:
         compaction.merge(writer, [shard])
-        _remove_unnamed(writer, removed)  # After each shard: people purge when space is short.
+        _remove_unlisted_files(writer, removed)  # After each shard: people purge when space is short.
     with writer.transaction() as connection:
-        images, records = _forget(connection)
+        images, records = _delete_history(connection)
     # Sweeps of retired files, by this run or an earlier one, do not fsync their folders.
     everywhere = find_files(writer.root, *layout.FOLDERS).folders
     collection_files.sync_folders(writer.root, ("", *everywhere))
@@ -76,15 +76,15 @@ def purge(writer: Writer) -> PurgeReport:
 
 
 @dataclass(slots=True)
-class _Removed:
+class _RemovalCounts:
     files: int = 0
     bytes: int = 0
 
 
-def _remove_unnamed(writer: Writer, removed: _Removed) -> None:
+def _remove_unlisted_files(writer: Writer, removed: _RemovalCounts) -> None:
     """Unlink every file that no live row names, and files set aside, cached, or left in staging."""
     root = writer.root
-    there = listed_folders(root).files  # Before the catalog is read, as in a writer's sweep.
+    there = find_listed_files(root).files  # Before the catalog is read, as in a writer's sweep.
     with writer.transaction() as connection:
         named = set(connection.execute(select(t.files.c.path).where(live(t.files))).scalars())
     unnamed = [path for path in there if path not in named]
@@ -92,7 +92,7 @@ def _remove_unnamed(writer: Writer, removed: _Removed) -> None:
     found = find_files(root, layout.CACHE, layout.STAGING)
     refuse_strange(root, found.strange)
     unnamed += found.files
-    unnamed += job_logs.ended(root)  # Logs name files that may be gone now.
+    unnamed += job_logs.find_ended_logs(root)  # Logs name files that may be gone now.
     stats = (collection_files.stat_file(root, path) for path in unnamed)
     removed.bytes += sum(one.st_size for one in stats if one is not None)
     removed.files += collection_files.remove_files(root, unnamed)
@@ -106,7 +106,7 @@ def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
         return int(connection.execute(query).scalar_one()) < shard.rows
 
 
-def _forget(connection: Connection) -> tuple[int, int]:
+def _delete_history(connection: Connection) -> tuple[int, int]:
     """Delete the catalog's history. Return how many rows of images, and how many rows in all, were deleted."""
     p, s = t.places.c, t.sources.c
     images = connection.execute(delete(t.images).where(t.images.c.died != FOREVER)).rowcount

@@ -17,15 +17,15 @@ from sqlalchemy import Connection
 from imseek.data import shard_catalog, tags
 from imseek.data.catalog import LIVE, QUARANTINED
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.derived_columns import replacing
+from imseek.data.derived_columns import columns_change
 from imseek.data.places import base_folder, join_root
 from imseek.data.reader import FOREVER, chunks
-from imseek.data.tags import Tagged
+from imseek.data.tags import ImageTag
 from imseek.data.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
-class SourceAt:
+class LiveSource:
     """A live source: its kind and its current location."""
 
     source_id: int
@@ -34,7 +34,7 @@ class SourceAt:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CatalogImage:
     """A live image in the catalog: sha256, state, and its place (source and path within it), if known."""
 
     image_id: int
@@ -45,18 +45,18 @@ class Held:
     path: bytes = b""
 
 
-def live_sources(root: Path) -> dict[int, SourceAt]:
+def live_sources(root: Path) -> dict[int, LiveSource]:
     """Return sources that have not been removed, by id. Raises as ``connect_read_only``."""
     query = "SELECT source_id, kind, root, relative FROM sources WHERE died = ? ORDER BY source_id"
     base = base_folder(root)
     with connect_read_only(root) as connection:
         rows = connection.execute(query, (FOREVER,)).fetchall()
-    return {i: SourceAt(i, kind, join_root(base, at, relative)) for i, kind, at, relative in rows}
+    return {i: LiveSource(i, kind, join_root(base, at, relative)) for i, kind, at, relative in rows}
 
 
-def look_up(root: Path, image_ids: Sequence[int]) -> dict[int, Held]:
+def look_up_images(root: Path, image_ids: Sequence[int]) -> dict[int, CatalogImage]:
     """Return what the catalog says about images now, by id; unknown and dead ids are left out."""
-    found: dict[int, Held] = {}
+    found: dict[int, CatalogImage] = {}
     with connect_read_only(root) as connection:
         for chunk in chunks(image_ids):
             marks = ",".join("?" * len(chunk))
@@ -66,11 +66,11 @@ def look_up(root: Path, image_ids: Sequence[int]) -> dict[int, Held]:
                 f"WHERE i.died = {FOREVER} AND i.image_id IN ({marks})"
             )
             for i, content, state, stored, source_id, path in connection.execute(query, chunk):
-                found[i] = Held(i, content, state, bool(stored), source_id, path or b"")
+                found[i] = CatalogImage(i, content, state, bool(stored), source_id, path or b"")
     return found
 
 
-def were_listed(root: Path, source_id: int, paths: Iterable[bytes]) -> set[bytes]:
+def find_past_places(root: Path, source_id: int, paths: Iterable[bytes]) -> set[bytes]:
     """Return those of the paths that are, or once were, places of a source."""
     query = "SELECT 1 FROM places WHERE source_id = ? AND path = ? LIMIT 1"
     with connect_read_only(root) as connection:
@@ -89,7 +89,7 @@ def occupants(root: Path, spots: Iterable[tuple[int, bytes]]) -> dict[tuple[int,
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class QuarantineChange:
     """The changes in the catalog that go with moved files, made as one generation.
 
     ``put_away`` are live images to quarantine: their files may move once this is committed. ``kept`` are those whose
@@ -99,8 +99,8 @@ class Change:
 
     put_away: Sequence[int] = ()
     kept: Sequence[int] = ()
-    tags: Mapping[Tagged, str] = field(default_factory=dict)
-    untagged: Sequence[Tagged] = ()
+    tags: Mapping[ImageTag, str] = field(default_factory=dict)
+    untagged: Sequence[ImageTag] = ()
     columns: Mapping[str, Mapping[int, Any]] | None = None
     column_set: str = ""
 
@@ -108,20 +108,20 @@ class Change:
         return any((self.put_away, self.kept, self.tags, self.untagged)) or self.columns is not None
 
 
-def make(writer: Writer, change: Change) -> int:
+def apply_change(writer: Writer, change: QuarantineChange) -> int:
     """Commit a change; return the generation. An empty one commits nothing. Raises as ``Writer.apply``."""
     if not change:
         return writer.generation
     columns = change.columns
-    replace = None if columns is None else replacing(writer, change.column_set, columns)
+    replace = None if columns is None else columns_change(writer, change.column_set, columns)
 
     def make(connection: Connection, generation: int) -> None:
         touched = shard_catalog.change_state(connection, change.put_away, LIVE, QUARANTINED)
         touched |= shard_catalog.change_state(connection, change.kept, QUARANTINED, LIVE)
         for shard_id in sorted(touched):
-            shard_catalog.write_dead(writer, connection, generation, shard_id)
+            shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
         tags.add(connection, generation, change.tags)
-        tags.end(connection, generation, change.untagged)
+        tags.end_tags(connection, generation, change.untagged)
         if replace is not None:
             replace(connection, generation)
 

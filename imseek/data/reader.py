@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.catalog_file import Asked, HeldCatalog, connect_read_only
+from imseek.data.catalog_file import CachedConnection, ReadConnection, connect_read_only
 from imseek.data.collection_files import open_file, read_array, stat_file
 from imseek.data.current_file import Current, Identity, Shard, read_current, read_identity
 from imseek.data.diagnosis import note_opened
-from imseek.data.image_places import IndexedPlace, place_rows, unknown_place
+from imseek.data.image_places import IndexedPlace, read_place_rows, unknown_place_error
 from imseek.data.places import base_folder, is_url, join_root, locate, uri
 from imseek.data.system_errors import system_error
 from imseek.data.trust import check_trusted, is_trusted
@@ -79,9 +79,9 @@ class Reader:
         self._dead: dict[str, Int64] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._roots: dict[int, SourceRow] = {}
-        self._catalog = HeldCatalog(root)
+        self._catalog = CachedConnection(root)
 
-    def renewed(self) -> Reader:
+    def reopen(self) -> Reader:
         """Return a reader of the newest generation that shares the mapped files of both, which never change.
 
         Only a repair replaces a damaged file by a sound one of the same name. While the old one is mapped, no other
@@ -122,7 +122,7 @@ class Reader:
         for shard in self.current.shards:
             if space_id in shard.spaces:
                 rows = self._rows_of(space_id, shard)
-                dead = np.union1d(self.dead_rows(shard), self._silent_rows(space_id, shard))
+                dead = np.union1d(self.dead_rows(shard), self._rows_without_caption(space_id, shard))
                 found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
         return found
 
@@ -155,10 +155,10 @@ class Reader:
                 raise system_error(error, folder.path) from error
         return self._snapshots[name]
 
-    def silent(self, space_id: int) -> int:
+    def count_without_caption(self, space_id: int) -> int:
         """Return how many live images no query is compared with, because they have no caption."""
         shards = [shard for shard in self.current.shards if space_id in shard.spaces]
-        rows = (np.setdiff1d(self._silent_rows(space_id, s), self.dead_rows(s)) for s in shards)
+        rows = (np.setdiff1d(self._rows_without_caption(space_id, s), self.dead_rows(s)) for s in shards)
         return sum(len(one) for one in rows)
 
     def dead_rows(self, shard: Shard) -> Int64:
@@ -223,14 +223,16 @@ class Reader:
         if next(self._locate([image_id]), None) is None:
             raise ImageNotFoundError(f"no image {image_id} in this collection")
         if (place := self.indexed_places([image_id]).get(image_id)) is None:
-            raise unknown_place(image_id)
+            raise unknown_place_error(image_id)
         return place
 
     def indexed_places(self, image_ids: Sequence[int]) -> dict[int, IndexedPlace]:
         """Return places and what was indexed there, by id; ids without a place are left out."""
         with self._catalog.reading() as connection:
             rows = [
-                row for chunk in chunks(image_ids) for row in place_rows(connection, self.generation, chunk)
+                row
+                for chunk in chunks(image_ids)
+                for row in read_place_rows(connection, self.generation, chunk)
             ]
             self.check_history(connection)
             self._look_up_sources(connection, {row.source_id for row in rows})
@@ -259,7 +261,9 @@ class Reader:
         with connect_read_only(self.root) as connection:
             return self._sources(connection)
 
-    def _catalog_places(self, connection: Asked, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
+    def _catalog_places(
+        self, connection: ReadConnection, image_ids: Sequence[int]
+    ) -> dict[int, tuple[int, bytes]]:
         found: dict[int, tuple[int, bytes]] = {}
         query = "SELECT image_id, source_id, path FROM places WHERE born <= ? AND died > ? AND image_id IN "
         for chunk in chunks(image_ids):
@@ -269,19 +273,19 @@ class Reader:
         self.check_history(connection)
         return found
 
-    def _look_up_sources(self, connection: Asked, source_ids: Set[int]) -> None:
+    def _look_up_sources(self, connection: ReadConnection, source_ids: Set[int]) -> None:
         """Load sources into ``_roots`` if any is missing; their locations change only with the generation."""
         if not self._roots.keys() >= source_ids:
             self._roots = self._sources(connection)
 
-    def _sources(self, connection: Asked) -> dict[int, SourceRow]:
+    def _sources(self, connection: ReadConnection) -> dict[int, SourceRow]:
         base = base_folder(self.root)
         rows = connection.execute("SELECT source_id, kind, root, relative, options FROM sources").fetchall()
         return {
             i: SourceRow(kind, join_root(base, root, rel), options) for i, kind, root, rel, options in rows
         }
 
-    def check_history(self, connection: Asked) -> None:
+    def check_history(self, connection: ReadConnection) -> None:
         """Raise StaleGenerationError where a purge has removed history of this generation.
 
         Call it after reading rows by ``born`` and ``died``.
@@ -292,7 +296,7 @@ class Reader:
 
     def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Return intrinsic, extra and derived columns of images, by id; nulls are left out."""
-        from imseek.data.shard_files import plain
+        from imseek.data.shard_files import to_json_row
 
         wanted: dict[int, tuple[Shard, list[int]]] = {}
         for shard, row in self._locate(image_ids):
@@ -305,7 +309,7 @@ class Reader:
                 merged: dict[str, Any] = {}
                 for value in values:
                     merged.update(value)
-                found[int(self.shard_ids(shard)[row])] = plain(merged)
+                found[int(self.shard_ids(shard)[row])] = to_json_row(merged)
         return found
 
     def load(self, name: str, read: Callable[[BinaryIO], T]) -> T:
@@ -419,7 +423,7 @@ class Reader:
         # A space still being built has no modality here, and nobody reads its vectors.
         return layout.vectors(space_id, shard.shard_id, self._modalities.get(space_id, "image"))
 
-    def _silent_rows(self, space_id: int, shard: Shard) -> Int64:
+    def _rows_without_caption(self, space_id: int, shard: Shard) -> Int64:
         """Return row numbers without a vector, ascending: in a space of captions, a row of zeros means no caption."""
         if self._modalities.get(space_id) != "text":
             return np.empty(0, np.int64)

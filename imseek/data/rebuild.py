@@ -24,7 +24,7 @@ from imseek.data import schema as t
 from imseek.data.catalog import live
 from imseek.data.collection_files import load_array
 from imseek.data.current_file import Shard
-from imseek.data.rebuild_rows import Ids, Parts, Row
+from imseek.data.rebuild_rows import Ids, PartialRows, Row
 from imseek.data.writer import Writer
 from imseek.types import SpaceInfo
 
@@ -38,7 +38,7 @@ MakeRows: TypeAlias = Callable[[Iterator[int]], Iterator[tuple[int, Row | None]]
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenShard:
     """A shard in progress: ``left`` rows are still to come; ``whole`` is False once a row could not be made."""
 
     shard: Shard
@@ -46,13 +46,13 @@ class _Open:
     whole: bool = True
 
 
-class Build:
+class SpaceBuild:
     """The build of one space, by the writer that has the lock."""
 
     def __init__(self, writer: Writer, space: SpaceInfo) -> None:
         self.space = space
         self._writer = writer
-        self._parts = Parts(writer, space.space_id, space.dim)
+        self._parts = PartialRows(writer, space.space_id, space.dim)
         found = writer.current().shards
         self._lacking = [shard for shard in found if space.space_id not in shard.spaces]
         self._written = {s.shard_id for s in found if space.space_id in s.spaces}
@@ -100,7 +100,7 @@ class Build:
         Setting ``stop`` ends it after the rows in progress have been committed. ``tell`` receives :attr:`done` after
         each commit. Raises CorruptCollectionError where the ids of a shard are damaged.
         """
-        opened: deque[_Open] = deque()
+        opened: deque[_OpenShard] = deque()
         asked_all = False
 
         def wanted() -> Iterator[int]:
@@ -110,7 +110,7 @@ class Build:
                     shard_catalog.check_intact(connection, self._writer, [shard.shard_id], kind="ids")
                 living = self._living(shard)
                 ids = living[~self._parts.held(living)]
-                opened.append(_Open(shard, len(ids)))
+                opened.append(_OpenShard(shard, len(ids)))
                 for image_id in ids.tolist():
                     if stop.is_set():
                         return
@@ -134,7 +134,7 @@ class Build:
         tell(self.done)
         return asked_all and not opened
 
-    def without_row(self) -> list[int]:
+    def ids_without_row(self) -> list[int]:
         """Return ids of images in shards that have no row in this space. Not to be called during :meth:`run`."""
         lost = [living[~self._parts.held(living)] for living in map(self._living, self._lacking)]
         return [int(image_id) for ids in lost for image_id in ids]
@@ -144,12 +144,12 @@ class Build:
 
         Images without a row in it lose their vectors; the next ``index`` makes them again, under the same ids.
         """
-        lost = self.without_row()
+        lost = self.ids_without_row()
         staged = {}
         for shard in self._lacking:
             if not np.isin(self._living(shard), lost).all():
                 staged[shard.shard_id] = self._stage(shard)
-        parts = self._parts.all_gone()
+        parts = self._parts.plan_removal()
 
         def change(connection: Connection, generation: int) -> None:
             for shard_id, file in staged.items():
@@ -160,7 +160,7 @@ class Build:
                 touched.update(connection.execute(select(t.images.c.shard_id).where(ids)).scalars())
                 connection.execute(update(t.images).where(ids).values(shard_id=None))
             for shard_id in sorted(touched):
-                shard_catalog.write_dead(self._writer, connection, generation, shard_id)
+                shard_catalog.write_dead_rows(self._writer, connection, generation, shard_id)
             spaces.put_in_use(connection, self.space.space_id, replaces)
             parts.apply(self._writer, connection, generation)
 
@@ -168,7 +168,7 @@ class Build:
         self._parts.done(parts)
         return generation
 
-    def _close(self, opened: deque[_Open]) -> None:
+    def _close(self, opened: deque[_OpenShard]) -> None:
         """Move on past shards with no rows to come; those with a gap wait for the switch or another build."""
         while opened and not opened[0].left:
             last = opened.popleft()
@@ -213,7 +213,7 @@ class Build:
                         rows[n] = self._buffer[image_id]
                 yield rows
 
-        content = shard_files.Blocks(len(ids), self.space.dim, blocks())
+        content = shard_files.MatrixBlocks(len(ids), self.space.dim, blocks())
         path = self._path(shard.shard_id)
         return shard_catalog.stage(self._writer, path, "vectors", content, space_id=self.space.space_id)
 

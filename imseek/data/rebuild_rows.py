@@ -20,7 +20,7 @@ from imseek.data import layout, shard_catalog
 from imseek.data import schema as t
 from imseek.data.catalog import live
 from imseek.data.collection_files import digest, load_array, remove_files
-from imseek.data.durable_files import Written
+from imseek.data.durable_files import FileDigest
 from imseek.data.shard_catalog import StagedFile
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError
@@ -35,12 +35,12 @@ Row: TypeAlias = npt.NDArray[np.float16]
 Rows: TypeAlias = npt.NDArray[np.float16]
 
 
-def part_type(dim: int) -> np.dtype[Any]:
+def part_dtype(dim: int) -> np.dtype[Any]:
     """Return the dtype of a part's rows."""
     return np.dtype([("image_id", "<i8"), ("vector", "<f2", (dim,))])
 
 
-class Parts:
+class PartialRows:
     """The parts of one space. A damaged part is skipped and removed by the next change: its rows are made again."""
 
     def __init__(self, writer: Writer, space_id: int, dim: int) -> None:
@@ -53,7 +53,7 @@ class Parts:
             mine = live(t.files) & (t.files.c.kind == PART) & (t.files.c.space_id == space_id)
             recorded = connection.execute(select(t.files).where(mine).order_by(t.files.c.path)).all()
         for file in recorded:
-            found = _read(writer, file.path, Written(file.size, file.sha256), dim)
+            found = _read(writer, file.path, FileDigest(file.size, file.sha256), dim)
             if found is None:
                 self._damaged.append(file.path)
             else:
@@ -81,7 +81,7 @@ class Parts:
             part = load_array(self._writer.root, paths[n])
             rows[mine[here]] = part["vector"][self._row_of[at[here]]]
 
-    def plan(self, new: Mapping[int, Row], finished: Ids) -> Change:
+    def plan(self, new: Mapping[int, Row], finished: Ids) -> PartsChange:
         """Stage a part with ``new`` rows; rows of ``finished`` ids are not needed any more.
 
         While the last part is small, it is merged with the new rows, so that a slow encoder, which commits few rows at
@@ -89,27 +89,27 @@ class Parts:
         """
         gone = [*self._damaged, *(path for path, ids in self._ids.items() if np.isin(ids, finished).all())]
         if not new:
-            return Change((), tuple(gone), None)
-        kept = np.empty(0, part_type(self._dim))
+            return PartsChange((), tuple(gone), None)
+        kept = np.empty(0, part_dtype(self._dim))
         last = next(reversed(self._ids), None)
         if last is not None and last not in gone and len(self._ids[last]) < PART_ROWS:
             kept = load_array(self._writer.root, last, mapped=False)
             kept = kept[~np.isin(kept["image_id"], [*finished, *new])]
             gone.append(last)
-        made = np.empty(len(kept) + len(new), part_type(self._dim))
+        made = np.empty(len(kept) + len(new), part_dtype(self._dim))
         made[: len(kept)] = kept
         made["image_id"][len(kept) :] = np.fromiter(new, np.int64)
         made["vector"][len(kept) :] = np.stack(list(new.values()))
         made = made[np.argsort(made["image_id"])]
         path = layout.part(self._space_id, self._writer.take_shard())
         staged = shard_catalog.stage(self._writer, path, PART, made, space_id=self._space_id)
-        return Change((staged,), tuple(gone), made["image_id"].astype(np.int64))
+        return PartsChange((staged,), tuple(gone), made["image_id"].astype(np.int64))
 
-    def all_gone(self) -> Change:
+    def plan_removal(self) -> PartsChange:
         """Return a change that removes all parts."""
-        return Change((), (*self._damaged, *self._ids), None)
+        return PartsChange((), (*self._damaged, *self._ids), None)
 
-    def done(self, change: Change) -> None:
+    def done(self, change: PartsChange) -> None:
         """Update the index after a change has been committed, and unlink the removed parts."""
         remove_files(self._writer.root, change.gone)
         self._damaged.clear()
@@ -130,7 +130,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PartsChange:
     """At most one part to publish, with its ``ids``, and the paths of parts to remove."""
 
     staged: tuple[StagedFile, ...]
@@ -142,12 +142,12 @@ class Change:
 
     def apply(self, folders: shard_catalog.Folders, connection: Connection, generation: int) -> None:
         """Record the change in the catalog. Unlink the removed files afterwards; after a crash, a sweep does."""
-        shard_catalog.forget(connection, self.gone)
+        shard_catalog.forget_files(connection, self.gone)
         if self.staged:
             shard_catalog.publish(folders, connection, generation, None, self.staged)
 
 
-def forget_dead(writer: Writer) -> None:
+def remove_dead_rows(writer: Writer) -> None:
     """Remove rows of dead images from all parts. The catalog no longer names the old files: unlink them."""
     p, i = t.files.c, t.images.c
     with writer.catalog.transaction() as connection:
@@ -160,7 +160,7 @@ def forget_dead(writer: Writer) -> None:
     living = np.array(alive, np.int64)
     staged, gone = [], []
     for file in recorded:
-        rows = _read(writer, file.path, Written(file.size, file.sha256))
+        rows = _read(writer, file.path, FileDigest(file.size, file.sha256))
         kept = None if rows is None else np.isin(rows["image_id"], living)
         if rows is not None and kept is not None and kept.all():
             continue
@@ -169,11 +169,11 @@ def forget_dead(writer: Writer) -> None:
             path = layout.part(file.space_id, writer.take_shard())
             staged.append(shard_catalog.stage(writer, path, PART, rows[kept], space_id=file.space_id))
     if gone:
-        change = Change(tuple(staged), tuple(gone), None)
+        change = PartsChange(tuple(staged), tuple(gone), None)
         writer.apply(lambda connection, generation: change.apply(writer, connection, generation))
 
 
-def _read(writer: Writer, path: str, written: Written, dim: int | None = None) -> npt.NDArray[Any] | None:
+def _read(writer: Writer, path: str, written: FileDigest, dim: int | None = None) -> npt.NDArray[Any] | None:
     """Read a part, of ``dim`` dimensions if given; return None where it is damaged or missing."""
     try:
         if digest(writer.root, path, written.size) != written:
@@ -183,4 +183,4 @@ def _read(writer: Writer, path: str, written: Written, dim: int | None = None) -
         return None
     if found.ndim != 1 or found.dtype.names != ("image_id", "vector"):
         return None
-    return found if dim is None or found.dtype == part_type(dim) else None
+    return found if dim is None or found.dtype == part_dtype(dim) else None

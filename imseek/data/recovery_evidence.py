@@ -15,7 +15,7 @@ from imseek.data.catalog_checksums import Checksums
 from imseek.data.catalog_file import connect_file
 from imseek.data.collection_files import digest, is_file
 from imseek.data.current_file import Current, Identity, read_current, read_identity
-from imseek.data.durable_files import Written
+from imseek.data.durable_files import FileDigest
 from imseek.data.migrations import check_version
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError
 
@@ -39,20 +39,20 @@ class Evidence:
     checksums: Checksums | None
     faults: Mapping[str, str]
 
-    def recorded(self, name: str) -> Written | None:
+    def recorded(self, name: str) -> FileDigest | None:
         return None if self.checksums is None else self.checksums.files.get(name)
 
 
-def gather(root: Path) -> Evidence:
+def gather_evidence(root: Path) -> Evidence:
     """Collect the evidence. Raises CollectionNotFoundError for no collection, FormatVersionError for a later format."""
     if not any((root / name).exists() for name in (layout.COLLECTION, layout.CATALOG, layout.CURRENT)):
         raise CollectionNotFoundError(
             f"no collection at {root}", hint="`imseek collection list` shows those there are"
         )
     faults: dict[str, str] = {}
-    identity = _readable(read_identity, root, layout.COLLECTION, faults)
-    current = _readable(read_current, root, layout.CURRENT, faults)
-    recorded = _readable(catalog_checksums.read, root, layout.CHECKSUMS, faults)
+    identity = _try_read(read_identity, root, layout.COLLECTION, faults)
+    current = _try_read(read_current, root, layout.CURRENT, faults)
+    recorded = _try_read(catalog_checksums.read, root, layout.CHECKSUMS, faults)
     stated = [None if sealed is None else sealed.uuid for sealed in (identity, current, recorded)]
     stated += [catalog_backups.uuid_of(root / name) for name in (layout.CATALOG, *layout.BACKUPS)]
     votes = Counter(uuid for uuid in stated if uuid is not None).most_common(1)
@@ -82,7 +82,7 @@ def catalog_damage(root: Path, evidence: Evidence) -> str | None:
             return f"SQLite's integrity check says: {found[0]}"
         if fault is not None:
             return fault
-        if recorded is not None and catalog_checksums.of_catalog(root) != recorded:
+        if recorded is not None and catalog_checksums.digest_catalog(root) != recorded:
             return "it is not as the last writer left it"
         if _is_folded(root) and path.stat().st_size > size:
             return "there is something after its last page"
@@ -120,10 +120,10 @@ def backup_fault(root: Path, name: str, evidence: Evidence) -> str | None:
         return "it is no regular file"
     if recorded is not None and digest(root, name, recorded.size) != recorded:
         return "its checksum differs"
-    return None if catalog_backups.usable(path, evidence.uuid) else "it is no copy of this catalog"
+    return None if catalog_backups.is_usable(path, evidence.uuid) else "it is no copy of this catalog"
 
 
-def _readable(read: Callable[[Path], T], root: Path, name: str, faults: dict[str, str]) -> T | None:
+def _try_read(read: Callable[[Path], T], root: Path, name: str, faults: dict[str, str]) -> T | None:
     try:
         return read(root)
     except (CollectionNotFoundError, CorruptCollectionError) as error:

@@ -27,16 +27,16 @@ from imseek.data import (
 )
 from imseek.data import schema as t
 from imseek.data.catalog import live, modalities
-from imseek.data.catalog_recovery import Ledger, restore
+from imseek.data.catalog_recovery import RecoveryLog, restore
 from imseek.data.collection_files import (
     HARD_LINK,
-    check_top,
+    break_hard_link,
     digest,
     find_files,
+    find_strange_at_top,
     open_file,
     publish,
     remove_files,
-    separate_file,
     sync_folders,
 )
 from imseek.data.commit import stat_values
@@ -57,7 +57,7 @@ def repair(root: Path) -> RepairReport:
     cannot be read.
     """
     check_trusted(root, "repairing it")
-    ledger = Ledger()
+    ledger = RecoveryLog()
     before = verify(root)
     if any(problem.kind == STRANGE for problem in before.problems):
         _remove_strange(root, before.problems, ledger)
@@ -78,8 +78,8 @@ def repair(root: Path) -> RepairReport:
         for _ in range(2):
             problems = examine(root).problems
             _refuse_unreadable(root, problems)
-            for problem in sorted(problems, key=_turn):
-                _mend(writer, problem, ledger)
+            for problem in sorted(problems, key=_repair_position):
+                _repair_problem(writer, problem, ledger)
     for name, origin in ((layout.CURRENT, "the catalog"), (layout.CHECKSUMS, "the files")):
         if any(problem.file == name for problem in before.problems):
             ledger.restored.append(f"{name} from {origin}")
@@ -95,7 +95,7 @@ def _refuse_hopeless(problems: Sequence[Problem]) -> None:
             )
 
 
-def _remove_strange(root: Path, problems: Sequence[Problem], ledger: Ledger) -> None:
+def _remove_strange(root: Path, problems: Sequence[Problem], ledger: RecoveryLog) -> None:
     """Remove links, pipes and the like from a collection, but nothing that they lead to.
 
     A catalog with a second hard link is copied: its content belongs to the collection.
@@ -106,12 +106,12 @@ def _remove_strange(root: Path, problems: Sequence[Problem], ledger: Ledger) -> 
             raise CorruptCollectionError(
                 f"{root / problem.file}: {problem.message}", hint="move it away, then repair again"
             )
-    top = check_top(root)
+    top = find_strange_at_top(root)
     copied = {layout.CATALOG, f"{layout.CATALOG}-wal"} & {name for name in top if top[name] == HARD_LINK}
     removed = [problem for problem in found if problem.file not in copied]
     remove_files(root, (problem.file for problem in removed), durable=True)
     for name in copied:  # Last: staging, where copies are made, may have been a link.
-        separate_file(root, name)
+        break_hard_link(root, name)
     ledger.restored += [f"{name} copied: it was {HARD_LINK}" for name in sorted(copied)]
     ledger.restored += [f"{problem.file} removed: {problem.message}" for problem in removed]
 
@@ -141,7 +141,7 @@ def _unreadable(path: str, message: str) -> StorageError:
 
 
 #: Order of repairs: rows come before the lists of dead rows, and backups come last.
-_ORDER = (
+_REPAIR_ORDER = (
     "images",
     "metadata",
     "vectors",
@@ -156,11 +156,11 @@ _ORDER = (
 )
 
 
-def _turn(problem: Problem) -> int:
-    return _ORDER.index(problem.kind) if problem.kind in _ORDER else len(_ORDER)
+def _repair_position(problem: Problem) -> int:
+    return _REPAIR_ORDER.index(problem.kind) if problem.kind in _REPAIR_ORDER else len(_REPAIR_ORDER)
 
 
-def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
+def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> None:
     shard_id = layout.shard_of(problem.file)
     if problem.kind == "orphan":
         remove_files(writer.root, [problem.file], durable=True)
@@ -170,43 +170,45 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
         ledger.restored.append(f"{problem.file} from the catalog")
     elif problem.kind == "images":
         gone = t.images.c.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards)))
-        _lose(writer, gone, (), problem.file, ledger)
+        _retire_damaged_shards(writer, gone, (), problem.file, ledger)
     elif problem.kind == snapshot_files.KIND:
         _drop_snapshot(writer, problem.file, ledger)
     elif problem.kind == judgement_file.KIND:
         judgement_file.rewrite(writer)
         ledger.restored.append(f"{problem.file} from the catalog")
     elif problem.kind == model_files.KIND:
-        ledger.lost.append(f"{problem.file}: {_model_told(writer, problem.file)}")
-        _retire(writer, problem.file)
+        ledger.lost.append(f"{problem.file}: {_describe_model_loss(writer, problem.file)}")
+        _retire_file(writer, problem.file)
     elif problem.kind == rebuild_rows.PART:
-        _forget(writer, problem.file)
+        _forget_file(writer, problem.file)
         ledger.lost.append(f"{problem.file}: rows of a space that is being built, to be made again")
-    elif shard_id is None or not _lives(writer, shard_id):
+    elif shard_id is None or not _is_live(writer, shard_id):
         return  # Another repair removed it, or every writer recreates it from the catalog.
     elif problem.kind == "dead":
         writer.apply(
-            lambda connection, generation: shard_catalog.write_dead(writer, connection, generation, shard_id)
+            lambda connection, generation: shard_catalog.write_dead_rows(
+                writer, connection, generation, shard_id
+            )
         )
         ledger.restored.append(f"the dead rows of shard {shard_id} from the catalog")
     elif problem.kind == "ids" and _rewrite_ids(writer, shard_id):
         ledger.restored.append(f"{problem.file} from the metadata")
     elif problem.kind == "vectors" and _holds_captions(writer, problem.file):
-        _set_back(writer, problem.file, ledger)
+        _reset_caption_space(writer, problem.file, ledger)
     elif problem.kind == "column":
-        _retire(writer, problem.file)
+        _retire_file(writer, problem.file)
         ledger.lost.append(f"{problem.file}: derived values, to be computed again")
     elif problem.kind == "vectors" and (space := _unused_space(writer, problem.file)) is not None:
-        _forget(writer, problem.file)
+        _forget_file(writer, problem.file)
         ledger.lost.append(
             f"{problem.file}: vectors of a space that is not in use; `imseek maintain --reencode {space}` makes "
             "them again"
         )
     else:
-        _lose(writer, t.images.c.shard_id == shard_id, (shard_id,), problem.file, ledger)
+        _retire_damaged_shards(writer, t.images.c.shard_id == shard_id, (shard_id,), problem.file, ledger)
 
 
-def _model_told(writer: Writer, file: str) -> str:
+def _describe_model_loss(writer: Writer, file: str) -> str:
     """Describe what the loss of a model means."""
     listed = layout.parse(file)
     s = t.spaces.c
@@ -218,12 +220,12 @@ def _model_told(writer: Writer, file: str) -> str:
     return f"the adapter of space {users[0]}, whose vectors nothing can be asked by now; `imseek tune --back`"
 
 
-def _retire(writer: Writer, file: str) -> None:
+def _retire_file(writer: Writer, file: str) -> None:
     condition = t.files.c.path == file
-    writer.apply(lambda connection, generation: shard_catalog.retire(connection, generation, condition))
+    writer.apply(lambda connection, generation: shard_catalog.retire_files(connection, generation, condition))
 
 
-def _drop_snapshot(writer: Writer, file: str, ledger: Ledger) -> None:
+def _drop_snapshot(writer: Writer, file: str, ledger: RecoveryLog) -> None:
     """Drop the approximate index that a file belongs to, or its part, unless that has happened already."""
     space_id = _space_of(file)
     if space_id is not None and str(space_id) in writer.current().snapshots:
@@ -237,7 +239,7 @@ def _space_of(file: str) -> int | None:
     return None if listed is None else listed.space_id
 
 
-def _lives(writer: Writer, shard_id: int) -> bool:
+def _is_live(writer: Writer, shard_id: int) -> bool:
     return any(shard.shard_id == shard_id for shard in writer.current().shards)
 
 
@@ -246,7 +248,7 @@ def _holds_captions(writer: Writer, file: str) -> bool:
         return modalities(connection).get(_space_of(file) or 0) == "text"
 
 
-def _set_back(writer: Writer, file: str, ledger: Ledger) -> None:
+def _reset_caption_space(writer: Writer, file: str, ledger: RecoveryLog) -> None:
     """Give up a file with vectors of captions, which can be made again without the pictures.
 
     Its space goes from in use to being built, so that no search silently misses captions.
@@ -255,7 +257,7 @@ def _set_back(writer: Writer, file: str, ledger: Ledger) -> None:
     def change(connection: Connection, generation: int) -> None:
         s = t.spaces.c
         connection.execute(update(t.spaces).where(s.space_id == _space_of(file)).values(is_current=0))
-        shard_catalog.forget(connection, [file])
+        shard_catalog.forget_files(connection, [file])
 
     writer.apply(change)
     remove_files(writer.root, [file])
@@ -274,9 +276,9 @@ def _unused_space(writer: Writer, path: str) -> str | None:
     return found
 
 
-def _forget(writer: Writer, path: str) -> None:
+def _forget_file(writer: Writer, path: str) -> None:
     """Give up a file that no reader uses. Its name is free at once: building the space writes it again."""
-    writer.apply(lambda connection, generation: shard_catalog.forget(connection, [path]))
+    writer.apply(lambda connection, generation: shard_catalog.forget_files(connection, [path]))
     remove_files(writer.root, [path], durable=True)
 
 
@@ -298,8 +300,8 @@ def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
     return True
 
 
-def _lose(
-    writer: Writer, which: ColumnElement[bool], shard_ids: Sequence[int], file: str, ledger: Ledger
+def _retire_damaged_shards(
+    writer: Writer, which: ColumnElement[bool], shard_ids: Sequence[int], file: str, ledger: RecoveryLog
 ) -> None:
     """Retire shards with a damaged file: their images live on without a vector and will be encoded again."""
     lost: list[int] = []

@@ -12,7 +12,7 @@ from imseek.types import Progress, ProgressCallback, StopRequest
 
 
 @contextmanager
-def telling(
+def progress_reporter(
     writer: Writer, progress: ProgressCallback | None, stop: threading.Event | None
 ) -> Iterator[ProgressCallback]:
     """Yield a callback that reports to ``progress`` and records the run's progress.

@@ -16,7 +16,7 @@ from imseek.data.lock import may_be_alive
 from imseek.errors import StorageError
 
 #: A LIMIT that limits nothing, in any SQL dialect.
-_ALL = 2**63 - 1
+_NO_LIMIT = 2**63 - 1
 
 #: Members of a run's progress and their parsers.
 _PROGRESS: Final[Mapping[str, Callable[[JsonObject, str], Any]]] = {
@@ -33,7 +33,8 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A row of ``runs``. ``pid_started`` is in clock ticks since boot (see :func:`imseek.data.lock.process_started`).
+    """A row of ``runs``. ``pid_started`` is in clock ticks since boot (see
+    :func:`imseek.data.lock.process_start_time`).
 
     ``state`` is as recorded: the process of a ``running`` one may have died since.
     """
@@ -67,7 +68,7 @@ def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None
         query, values = f"{query} WHERE run_id = ?", [run_id]
     query = f"{query} ORDER BY run_id DESC LIMIT ?"
     with connect_read_only(root) as connection:
-        found = connection.execute(query, (*values, _ALL if limit is None else limit))
+        found = connection.execute(query, (*values, _NO_LIMIT if limit is None else limit))
         names = [column[0] for column in found.description]
         return [_row(dict(zip(names, row, strict=True))) for row in found]
 
@@ -103,7 +104,7 @@ def _row(columns: Mapping[str, Any]) -> RunRow:
 
 def _progress(text: str) -> dict[str, Any]:
     """Parse a run's recorded progress; members of another type, as of a later imseek, are left out."""
-    found = json_object(text)
+    found = parse_json_object(text)
     progress: dict[str, Any] = {}
     for name, read in _PROGRESS.items():
         with suppress(ValueError):
@@ -112,7 +113,7 @@ def _progress(text: str) -> dict[str, Any]:
     return progress
 
 
-def json_object(text: str) -> dict[str, Any]:
+def parse_json_object(text: str) -> dict[str, Any]:
     """Parse a JSON object of the catalog; return an empty one where a later imseek stores something else there."""
     try:
         found = json.loads(text)

@@ -17,11 +17,11 @@ from typing import Final, NamedTuple
 from imseek.errors import UnsafePathError
 
 #: Flags to open a file: no link is followed, and a pipe does not block.
-READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: Bytes that are read or written at a time.
 BLOCK: Final = 1 << 20
 #: Flags to open a folder.
-FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: Parts of a path that lead elsewhere, or nowhere. An absolute path begins with an empty part.
 _UNSAFE_PARTS: Final = frozenset({b"", b".", b".."})
 
@@ -104,7 +104,7 @@ def enter_parent(base: bytes | str, parts: Sequence[bytes], *, make: bool = Fals
 
     The caller closes the descriptor. Raises OSError as :func:`open_parent`.
     """
-    fd = os.open(base, FOLDER)
+    fd = os.open(base, FOLDER_FLAGS)
     try:
         for part in parts[:-1]:
             below = _enter(fd, part, make)
@@ -121,7 +121,7 @@ def open_regular(entry: FolderEntry) -> int:
 
     Raises OSError (ELOOP for a link), and ChangingError for any other kind of file, such as a pipe, which would block.
     """
-    fd = os.open(entry.name, READING, dir_fd=entry.folder)
+    fd = os.open(entry.name, READ_FLAGS, dir_fd=entry.folder)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise ChangingError("it is not a regular file")
@@ -133,7 +133,7 @@ def _enter(fd: int, name: bytes, make: bool) -> int:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=fd)
             os.fsync(fd)
-    return os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=fd)
+    return os.open(name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
 
 
 def stat_entry(at: FolderEntry) -> os.stat_result | None:
@@ -167,31 +167,31 @@ def _content(fd: int) -> Content:
     digest = hashlib.sha256()
     while block := os.read(fd, BLOCK):
         digest.update(block)
-    if not same(before, os.fstat(fd)):
+    if not is_unchanged(before, os.fstat(fd)):
         raise ChangingError("it changed while it was read")
     return Content(digest.digest(), before)
 
 
-def same(one: os.stat_result, other: os.stat_result) -> bool:
+def is_unchanged(one: os.stat_result, other: os.stat_result) -> bool:
     """Whether two stats show the same, unchanged file."""
-    return _key(one) == _key(other)
+    return _stat_key(one) == _stat_key(other)
 
 
-def bytes_key(info: os.stat_result) -> tuple[int, ...]:
+def stat_key_without_ctime(info: os.stat_result) -> tuple[int, ...]:
     """Return a stat key that ignores ctime, which renaming changes."""
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
 
 
-def _key(info: os.stat_result) -> tuple[int, ...]:
+def _stat_key(info: os.stat_result) -> tuple[int, ...]:
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
-def same_inode(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+def is_same_inode(one: os.stat_result | None, other: os.stat_result | None) -> bool:
     """Whether both stats are of the same file, under any names."""
     return one is not None and other is not None and os.path.samestat(one, other)
 
 
-class Unsynced:
+class UnsyncedFolders:
     """Collect folders with new names and fsync each once: at the end of the ``with``, or as soon as there are many.
 
     Raises OSError.
@@ -202,7 +202,7 @@ class Unsynced:
     def __init__(self) -> None:
         self._folders: dict[tuple[int, int], int] = {}
 
-    def __enter__(self) -> Unsynced:
+    def __enter__(self) -> UnsyncedFolders:
         return self
 
     def __exit__(self, *_: object) -> None:

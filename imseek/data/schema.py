@@ -29,7 +29,7 @@ __all__ = [
 
 metadata = MetaData()
 
-_KINDS: dict[str, type[TypeEngine[Any]]] = {
+_TYPES: dict[str, type[TypeEngine[Any]]] = {
     "int": BigInteger,
     "text": Text,
     "blob": LargeBinary,
@@ -44,7 +44,7 @@ def _table(name: str, columns: str) -> Table:
         column, _, kind = item.partition(":")
         made.append(
             Column(
-                column, _KINDS[kind.strip("!?")], primary_key=kind.endswith("!"), nullable=kind.endswith("?")
+                column, _TYPES[kind.strip("!?")], primary_key=kind.endswith("!"), nullable=kind.endswith("?")
             )
         )
     return Table(name, metadata, *made)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from imseek.data import collection_files, durable_files, layout, shard_files
 from imseek.data import schema as t
-from imseek.data.catalog import live, living_ids
+from imseek.data.catalog import live, searchable_ids
 from imseek.data.collection_files import load_array
 from imseek.data.schema import FOREVER
 from imseek.errors import CorruptCollectionError
@@ -49,7 +49,7 @@ class StagedFile:
     path: str
     kind: str
     rows: int
-    written: durable_files.Written
+    written: durable_files.FileDigest
     space_id: int | None = None
     name: str | None = None
 
@@ -58,7 +58,7 @@ def stage(
     folders: Folders,
     path: str,
     kind: str,
-    content: npt.NDArray[Any] | pa.Table | shard_files.Blocks,
+    content: npt.NDArray[Any] | pa.Table | shard_files.MatrixBlocks,
     *,
     space_id: int | None = None,
     name: str | None = None,
@@ -114,14 +114,14 @@ def publish(
     )
 
 
-def retire(connection: Connection, generation: int, condition: Any) -> None:
+def retire_files(connection: Connection, generation: int, condition: Any) -> None:
     """Mark the files that meet ``condition`` as dead from this generation on; a later writer unlinks them."""
     connection.execute(
         update(t.files).where(live(t.files), condition).values(died=generation, retired_at=time.time())
     )
 
 
-def forget(connection: Connection, paths: Sequence[str]) -> None:
+def forget_files(connection: Connection, paths: Sequence[str]) -> None:
     """Delete the records of files that no reader has ever used.
 
     Unlink the files after the commit; after a crash, a writer sweeps them.
@@ -132,11 +132,11 @@ def forget(connection: Connection, paths: Sequence[str]) -> None:
 
 def retire_shards(connection: Connection, generation: int, shard_ids: Iterable[int]) -> None:
     for shard_id in shard_ids:
-        retire(connection, generation, t.files.c.shard_id == shard_id)
+        retire_files(connection, generation, t.files.c.shard_id == shard_id)
         connection.execute(update(t.shards).where(t.shards.c.shard_id == shard_id).values(died=generation))
 
 
-def bury(connection: Connection, generation: int, image_ids: Sequence[int]) -> set[int]:
+def mark_dead(connection: Connection, generation: int, image_ids: Sequence[int]) -> set[int]:
     """Mark images, their places and their tags as dead. Return the shards whose dead rows must be written."""
     touched: set[int] = set()
     for chunk in chunks(image_ids):
@@ -164,7 +164,7 @@ def change_state(connection: Connection, image_ids: Sequence[int], before: str, 
     return touched
 
 
-def write_dead(folders: Folders, connection: Connection, generation: int, shard_id: int) -> None:
+def write_dead_rows(folders: Folders, connection: Connection, generation: int, shard_id: int) -> None:
     """Write the dead rows of a shard according to the catalog, or retire the shard if all its images have died.
 
     A quarantined image is not dead: searches skip its row, but the row is kept.
@@ -181,7 +181,7 @@ def write_dead(folders: Folders, connection: Connection, generation: int, shard_
     ids = load_array(folders.root, layout.ids(shard_id))
     rows = dead_rows(connection, shard_id, ids)
     is_dead_file = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "dead")
-    retire(connection, generation, is_dead_file)
+    retire_files(connection, generation, is_dead_file)
     if not len(rows):
         return
     staged = stage(folders, layout.dead(shard_id, generation), "dead", rows)
@@ -190,7 +190,7 @@ def write_dead(folders: Folders, connection: Connection, generation: int, shard_
 
 def dead_rows(connection: Connection, shard_id: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
     """Return the rows of a shard that a search skips, given the shard's ids in order."""
-    alive = np.isin(ids, living_ids(connection, shard_id), assume_unique=True)
+    alive = np.isin(ids, searchable_ids(connection, shard_id), assume_unique=True)
     return np.flatnonzero(~alive).astype(np.uint32)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imseek.data import durable_files, layout
-from imseek.data.collection_files import damaged_file, open_file
+from imseek.data.collection_files import damaged_file_error, open_file
 from imseek.data.parquet_file import may_unpack, open_table
 from imseek.types import ImageFacts
 
@@ -22,12 +22,12 @@ from imseek.types import ImageFacts
 ROW_GROUP = 4096
 
 #: The fields of :class:`imseek.types.Luma`. Shards written before these columns were introduced lack them.
-MEASURES = pa.schema(
+LUMA_COLUMNS = pa.schema(
     [pa.field(f"luma_{name}", pa.float64()) for name in ("mean", "sd", "dark", "bright", "edges", "blur")]
 )
 
 #: The intrinsic columns. All others are ``extra`` columns of a source, typed by their values: see `column_of`.
-INTRINSIC = pa.schema(
+INTRINSIC_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.int64(), nullable=False),
         pa.field("content_hash", pa.binary(32), nullable=False),
@@ -47,7 +47,7 @@ INTRINSIC = pa.schema(
         pa.field("latitude", pa.float64()),
         pa.field("longitude", pa.float64()),
         pa.field("caption", pa.string()),
-        *MEASURES,
+        *LUMA_COLUMNS,
     ]
 )
 
@@ -81,7 +81,7 @@ def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
 
 def extra_name(name: str) -> str:
     """Return the column name of an ``extra`` value: its own name, unless an intrinsic column has that."""
-    return f"extra_{name}" if name in INTRINSIC.names else name
+    return f"extra_{name}" if name in INTRINSIC_SCHEMA.names else name
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -90,10 +90,13 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     An extra column without any value is left out.
     """
     extras = sorted({name for row in rows for name, value in row.items() if value is not None})
-    arrays = [pa.array([_plain(row.get(field.name)) for row in rows], field.type) for field in INTRINSIC]
-    fields = [*INTRINSIC]
+    arrays = [
+        pa.array([_python_value(row.get(field.name)) for row in rows], field.type)
+        for field in INTRINSIC_SCHEMA
+    ]
+    fields = [*INTRINSIC_SCHEMA]
     for name in extras:
-        if name not in INTRINSIC.names:
+        if name not in INTRINSIC_SCHEMA.names:
             arrays.append(column_of([row.get(name) for row in rows]))
             fields.append(pa.field(name, arrays[-1].type))
     return pa.table(arrays, schema=pa.schema(fields))
@@ -106,7 +109,7 @@ def column_of(values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Arra
     beyond 64 bits, becomes text. So every value can be stored and columns of one name can always be merged. Raises
     TypeError for values of other types, such as bytes and dates.
     """
-    values = [_plain(value) for value in values]
+    values = [_python_value(value) for value in values]
     if kind is None:
         kind = common_type(_type_of(value) for value in values)
     if kind == pa.float64():
@@ -124,7 +127,7 @@ def common_type(kinds: Iterable[pa.DataType]) -> pa.DataType:
     return pa.float64() if set(found) == {"int64", "double"} else pa.string()
 
 
-def concat(tables: Sequence[pa.Table]) -> pa.Table:
+def concat_tables(tables: Sequence[pa.Table]) -> pa.Table:
     """Concatenate tables. A column that a table lacks is null there; types that differ are unified as in
     `column_of`."""
     names = dict.fromkeys(name for table in tables for name in table.column_names)
@@ -134,10 +137,10 @@ def concat(tables: Sequence[pa.Table]) -> pa.Table:
         # A field is in INTRINSIC for all tables or none, except MEASURES, which in old tables may be a source's own.
         fields.append(parts[0].with_type(common_type(part.type for part in parts)))
     schema = pa.schema(fields)
-    return pa.concat_tables([with_schema(table, schema) for table in tables])
+    return pa.concat_tables([conform_table(table, schema) for table in tables])
 
 
-def with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def conform_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Convert a table to ``schema``: missing columns become null, other types are converted as in `column_of`."""
     arrays = []
     for field in schema:
@@ -164,7 +167,7 @@ def _type_of(value: Any) -> pa.DataType:
     raise TypeError(f"a column holds str, int, float, bool or None, not {type(value).__name__}")
 
 
-def _plain(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
     """Convert NumPy scalars to Python's types, and text to valid UTF-8: file names and EXIF may contain anything."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -176,7 +179,7 @@ def _text_of(value: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
+class MatrixBlocks:
     """A float16 matrix that arrives in blocks of rows, so that it need not fit into memory."""
 
     rows: int
@@ -187,7 +190,7 @@ class Blocks:
         return self.rows
 
 
-def write_table(path: Path, table: pa.Table) -> durable_files.Written:
+def write_table(path: Path, table: pa.Table) -> durable_files.FileDigest:
     """Stage a Parquet file, uncompressed if long repeated texts would make readers refuse the compressed one."""
     options = {"row_group_size": ROW_GROUP, "write_page_checksum": True}
     written = durable_files.stage(path, lambda out: pq.write_table(table, out, compression="zstd", **options))
@@ -197,11 +200,11 @@ def write_table(path: Path, table: pa.Table) -> durable_files.Written:
     return durable_files.stage(path, lambda out: pq.write_table(table, out, **plain, **options))
 
 
-def write_array(path: Path, array: npt.NDArray[Any] | Blocks) -> durable_files.Written:
+def write_array(path: Path, array: npt.NDArray[Any] | MatrixBlocks) -> durable_files.FileDigest:
     """Stage a ``.npy`` file (version 1.0, C order)."""
 
     def write(out: Any) -> None:
-        if isinstance(array, Blocks):
+        if isinstance(array, MatrixBlocks):
             shape = {"descr": "<f2", "fortran_order": False, "shape": (array.rows, array.width)}
             np.lib.format.write_array_header_1_0(out, shape)
             for block in array.blocks:
@@ -233,7 +236,7 @@ def read_rows(
     return found
 
 
-def read_some(file: BinaryIO, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
+def read_table_rows(file: BinaryIO, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
     """Read columns of some rows (ascending) of a Parquet file. Only the row groups that contain them are read."""
     with open_table(file) as table_file:
         groups, first = np.unique(rows // ROW_GROUP, return_inverse=True)
@@ -273,9 +276,9 @@ def load_table(
                 error.errno is not None
             ):  # From the operating system; Arrow's errors about damage have no errno.
                 raise
-            raise damaged_file(root, name, error) from error
+            raise damaged_file_error(root, name, error) from error
         except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
-            raise damaged_file(root, name, error) from error
+            raise damaged_file_error(root, name, error) from error
 
 
 def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
@@ -290,8 +293,8 @@ def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
         raise ValueError("it has no ids")
     listed = layout.parse(name)
     is_metadata = listed is not None and listed.kind == "metadata"
-    for field in INTRINSIC:
-        if field.name in MEASURES.names:
+    for field in INTRINSIC_SCHEMA:
+        if field.name in LUMA_COLUMNS.names:
             continue
         if field.name not in schema.names:
             if is_metadata:
@@ -303,7 +306,7 @@ def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
     file.seek(0)
 
 
-def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def to_json_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a row to JSON types: hashes to hex, times to ISO 8601 with their zone where it is known."""
     shown: dict[str, Any] = {k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()}
     zone = shown.pop("taken_at_zone", None)

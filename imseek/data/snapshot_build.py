@@ -13,23 +13,23 @@ import faiss
 import numpy as np
 
 from imseek.data import durable_files
-from imseek.data.index_info import Part
+from imseek.data.index_info import IndexPart
 from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.build import LiveRows, Tell, add, build
+from imseek.data.vectors.build import LiveRows, ReportShare, add_rows, build_index
 from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.index_kinds import inverted_file
-from imseek.data.vectors.index_metadata import INDEX, LISTS, TABLE, IndexFolder
-from imseek.data.vectors.snapshot import imbalance, loaded
+from imseek.data.vectors.index_metadata import INDEX_FILE, LISTS_FILE, TABLE_FILE, IndexFolder
+from imseek.data.vectors.snapshot import imbalance, load_index
 from imseek.errors import UsageError
 
 #: The lists are trained anew when rows or imbalance have grown by more than these factors.
-GROWTH = 2.0
-IMBALANCE = 1.7
+MAX_GROWTH = 2.0
+MAX_IMBALANCE = 1.7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Made:
+class BuiltIndex:
     """A FAISS index in memory; for how many rows its lists were trained, and how unevenly they were filled then.
 
     ``layout`` is the folder of the part whose lists and codes it shares ("" if they are its own), ``before`` the part
@@ -41,18 +41,20 @@ class Made:
     trained: int
     imbalance: float
     layout: str = ""
-    before: Part | None = None
+    before: IndexPart | None = None
 
 
-def made_anew(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> Made:
-    """Build an index of ``rows``, with lists of its own. Arguments and errors are those of :func:`build`."""
-    with usable(factory, len(rows), dim):
-        index = build(rows, dim, factory, memory, spared, tell)
-    return Made(index, factory, len(rows), imbalance(index))
+def build_part(
+    rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: ReportShare
+) -> BuiltIndex:
+    """Build an index of ``rows``, with lists of its own. Arguments and errors are those of :func:`build_index`."""
+    with translate_faiss_errors(factory, len(rows), dim):
+        index = build_index(rows, dim, factory, memory, spared, tell)
+    return BuiltIndex(index, factory, len(rows), imbalance(index))
 
 
 @contextmanager
-def usable(factory: str, rows: int, dim: int) -> Iterator[None]:
+def translate_faiss_errors(factory: str, rows: int, dim: int) -> Iterator[None]:
     """Translate FAISS's errors about a kind of index into UsageError.
 
     Examples: too few rows to train on, or codes of a size that it cannot search.
@@ -67,34 +69,36 @@ def usable(factory: str, rows: int, dim: int) -> Iterator[None]:
         ) from error
 
 
-def extended(folder: IndexFolder, part: Part, fresh: LiveRows, tell: Tell) -> Made | None:
+def extend_part(
+    folder: IndexFolder, part: IndexPart, fresh: LiveRows, tell: ReportShare
+) -> BuiltIndex | None:
     """Add ``fresh`` rows to the part in ``folder``; return None where its lists must be trained anew.
 
     Dead rows stay until then. Raises CorruptCollectionError.
     """
-    index = loaded(folder)
+    index = load_index(folder)
     if inverted_file(index) is None:
         return None
     if len(fresh):
-        add(index, fresh, tell)
+        add_rows(index, fresh, tell)
     facts = part.facts
-    if imbalance(index) > IMBALANCE * facts.imbalance:
+    if imbalance(index) > MAX_IMBALANCE * facts.imbalance:
         return None
-    return Made(index, facts.factory, facts.trained, facts.imbalance, facts.layout or part.name, part)
+    return BuiltIndex(index, facts.factory, facts.trained, facts.imbalance, facts.layout or part.name, part)
 
 
-def stage(index: Any, folder: Path) -> dict[str, durable_files.Written]:
+def stage(index: Any, folder: Path) -> dict[str, durable_files.FileDigest]:
     """Write an index in the form in which it is mapped later. The index may lose its lists."""
     written = {}
-    if (blocks := inverted_lists.in_blocks(index)) is not None:
+    if (blocks := inverted_lists.find_block_lists(index)) is not None:
         table = inverted_lists.table_of(blocks)
-        written[LISTS] = durable_files.stage(
-            folder / LISTS, partial(_write_all, inverted_lists.contents(blocks, table))
+        written[LISTS_FILE] = durable_files.stage(
+            folder / LISTS_FILE, partial(_write_all, inverted_lists.lists_content(blocks, table))
         )
-        written[TABLE] = durable_files.stage(folder / TABLE, partial(write_array, table))
-        inverted_lists.emptied(blocks)
-    written[INDEX] = durable_files.stage(folder / INDEX, partial(_write, index))
-    _check_kind(folder / INDEX)
+        written[TABLE_FILE] = durable_files.stage(folder / TABLE_FILE, partial(write_array, table))
+        inverted_lists.detach_lists(blocks)
+    written[INDEX_FILE] = durable_files.stage(folder / INDEX_FILE, partial(_write, index))
+    _check_kind(folder / INDEX_FILE)
     return written
 
 

@@ -16,13 +16,21 @@ from sqlalchemy import Connection, func, insert, not_, or_, select, update
 from imseek.data import durable_files, layout, shard_catalog
 from imseek.data import schema as t
 from imseek.data.catalog import live
-from imseek.data.index_info import Indexed, Part
+from imseek.data.index_info import IndexPart, IndexSnapshot
 from imseek.data.schema import FOREVER
-from imseek.data.snapshot_build import Made, stage, write_array
+from imseek.data.snapshot_build import BuiltIndex, stage, write_array
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.index_metadata import COVERED, FACTS, TRUTH, Covered, Facts, IndexFolder, bits
-from imseek.data.vectors.recall_queries import Questions
-from imseek.data.vectors.snapshot import Snapshot, mapped
+from imseek.data.vectors.index_metadata import (
+    COVERED_FILE,
+    METADATA_FILE,
+    TRUTH_FILE,
+    CoveredIds,
+    IndexFolder,
+    IndexMetadata,
+    pack_bits,
+)
+from imseek.data.vectors.recall_queries import RecallQueries
+from imseek.data.vectors.snapshot import Snapshot, map_index
 from imseek.data.vectors.tuning import UNTUNED
 from imseek.data.writer import Writer
 from imseek.types import IndexPolicy, SpaceInfo
@@ -32,17 +40,17 @@ KIND: Final = "snapshot"
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
+class StagedPart:
     """A part written to a folder of staging, except its metadata, which names other parts."""
 
     folder: IndexFolder
-    facts: Facts
-    written: dict[str, durable_files.Written]
+    facts: IndexMetadata
+    written: dict[str, durable_files.FileDigest]
 
 
 def stage_part(
-    folder: IndexFolder, made: Made, rows: LiveRows, space: SpaceInfo, policy: IndexPolicy, memory: int
-) -> Staged:
+    folder: IndexFolder, made: BuiltIndex, rows: LiveRows, space: SpaceInfo, policy: IndexPolicy, memory: int
+) -> StagedPart:
     """Write the index of ``rows`` and of the part that it extends. Reads every row once more.
 
     Raises CorruptCollectionError where a row has NaN or infinity.
@@ -52,12 +60,12 @@ def stage_part(
     if made.before is not None:  # A suspended image in it may come back.
         lo, hi = min(lo, made.before.facts.lo), max(hi, made.before.facts.hi)
         ids = np.union1d(ids, made.before.covered.ids())
-    durable_files.fresh_folder(folder.path)
+    durable_files.recreate_folder(folder.path)
     count = int(made.index.ntotal)
     written = stage(made.index, folder.path)
-    marks = bits(ids, int(ids.max()) // 8 * 8 + 8)
-    written[COVERED] = durable_files.stage(folder.path / COVERED, partial(write_array, marks))
-    facts = Facts(
+    marks = pack_bits(ids, int(ids.max()) // 8 * 8 + 8)
+    written[COVERED_FILE] = durable_files.stage(folder.path / COVERED_FILE, partial(write_array, marks))
+    facts = IndexMetadata(
         factory=made.factory,
         dim=space.dim,
         rows=count,
@@ -75,21 +83,21 @@ def stage_part(
         sizes={name: found.size for name, found in written.items()},
         layout=made.layout,
     )
-    return Staged(folder, facts, written)
+    return StagedPart(folder, facts, written)
 
 
-def open_staged(part: Staged) -> Snapshot:
+def open_staged(part: StagedPart) -> Snapshot:
     """Map a staged part as it will be searched."""
-    return Snapshot(mapped(part.folder), Covered.read(part.folder, part.facts.rows), part.facts)
+    return Snapshot(map_index(part.folder), CoveredIds.read(part.folder, part.facts.rows), part.facts)
 
 
 def publish(
     writer: Writer,
     space: SpaceInfo,
-    facts: Facts,
-    stay: Sequence[Part],
-    made: Sequence[Staged] = (),
-    truth: Questions | None = None,
+    facts: IndexMetadata,
+    stay: Sequence[IndexPart],
+    made: Sequence[StagedPart] = (),
+    truth: RecallQueries | None = None,
 ) -> int:
     """Make parts that stay and new ones the snapshot of a space, with these facts and the measured queries' answers.
 
@@ -103,8 +111,11 @@ def publish(
         if not stay and len(made) == 1 and truth is None:
             (one,) = made
             sealed = replace(facts, parts=(), layout="", sizes=one.facts.sizes)
-            moved = _moved(
-                one.folder.path, {**one.written, FACTS: _seal(one.folder.path, sealed)}, final, sealed
+            moved = _staged_files(
+                one.folder.path,
+                {**one.written, METADATA_FILE: _stage_metadata(one.folder.path, sealed)},
+                final,
+                sealed,
             )
         else:
             moved = []
@@ -112,20 +123,22 @@ def publish(
             for n, (one, folder) in enumerate(zip(made, new, strict=True)):
                 # Parts built together share the lists of the first.
                 sealed = replace(one.facts, layout=one.facts.layout or (new[0].name if n else ""))
-                moved += _moved(
+                moved += _staged_files(
                     one.folder.path,
-                    {**one.written, FACTS: _seal(one.folder.path, sealed)},
+                    {**one.written, METADATA_FILE: _stage_metadata(one.folder.path, sealed)},
                     str(folder),
                     sealed,
                 )
             names = [*(part.name for part in stay), *(folder.name for folder in new)]
-            durable_files.fresh_folder(whole)
-            written: dict[str, durable_files.Written] = {}
+            durable_files.recreate_folder(whole)
+            written: dict[str, durable_files.FileDigest] = {}
             if truth is not None:
-                written[TRUTH] = durable_files.stage(whole / TRUTH, truth.write)
+                written[TRUTH_FILE] = durable_files.stage(whole / TRUTH_FILE, truth.write)
             sizes = {name: found.size for name, found in written.items()}
             sealed = replace(facts, parts=tuple(names), layout="", sizes=sizes)
-            moved += _moved(whole, {**written, FACTS: _seal(whole, sealed)}, final, sealed)
+            moved += _staged_files(
+                whole, {**written, METADATA_FILE: _stage_metadata(whole, sealed)}, final, sealed
+            )
         moved = [replace(one, space_id=space.space_id) for one in moved]
         shard_catalog.publish(writer, connection, generation, None, moved)
         last = connection.execute(select(func.coalesce(func.max(t.snapshots.c.snapshot_id), 0))).scalar_one()
@@ -135,7 +148,7 @@ def publish(
     return writer.apply(change)
 
 
-def keep(writer: Writer, space: SpaceInfo, found: Indexed, parts: Sequence[Part]) -> int:
+def keep_parts(writer: Writer, space: SpaceInfo, found: IndexSnapshot, parts: Sequence[IndexPart]) -> int:
     """Reduce the snapshot of a space to these parts; rows of the others are scanned. Return the generation.
 
     Search parameters stay: what was measured holds for fewer parts, too. The answers it was measured by are dropped.
@@ -149,7 +162,7 @@ def retire(connection: Connection, generation: int, space_id: int, but: Sequence
     if but:
         folders = [f"{layout.index_folder(space_id)}/{name}/" for name in but]
         ours &= not_(or_(*(t.files.c.path.startswith(folder, autoescape=True) for folder in folders)))
-    shard_catalog.retire(connection, generation, ours)
+    shard_catalog.retire_files(connection, generation, ours)
     connection.execute(
         update(t.snapshots)
         .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
@@ -157,12 +170,12 @@ def retire(connection: Connection, generation: int, space_id: int, but: Sequence
     )
 
 
-def _seal(folder: Path, facts: Facts) -> durable_files.Written:
-    return durable_files.stage(folder / FACTS, methodcaller("write", facts.sealed()))
+def _stage_metadata(folder: Path, facts: IndexMetadata) -> durable_files.FileDigest:
+    return durable_files.stage(folder / METADATA_FILE, methodcaller("write", facts.sealed()))
 
 
-def _moved(
-    staged: Path, written: dict[str, durable_files.Written], final: str, facts: Facts
+def _staged_files(
+    staged: Path, written: dict[str, durable_files.FileDigest], final: str, facts: IndexMetadata
 ) -> list[shard_catalog.StagedFile]:
     return [
         shard_catalog.StagedFile(staged / name, f"{final}/{name}", KIND, facts.rows, found)

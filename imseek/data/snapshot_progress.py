@@ -9,10 +9,10 @@ from typing import Final
 from imseek.types import Progress, ProgressCallback
 
 #: Minimum seconds between two progress reports.
-OFTEN: Final = 0.2
+MIN_INTERVAL: Final = 0.2
 
 
-class Telling:
+class ProgressReporter:
     """Reports progress, and notices a request to stop."""
 
     def __init__(
@@ -20,7 +20,7 @@ class Telling:
         progress: ProgressCallback | None = None,
         stop: threading.Event | None = None,
         *,
-        often: float = OFTEN,
+        often: float = MIN_INTERVAL,
     ) -> None:
         """Within one phase, progress is reported at most every ``often`` seconds, and at the end of the phase."""
         self.progress, self.stop, self._often = progress, stop, often

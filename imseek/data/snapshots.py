@@ -16,31 +16,31 @@ from datetime import UTC, datetime
 
 from imseek.data import layout, snapshot_parts
 from imseek.data.catalog import set_meta
-from imseek.data.index_info import Indexed, Part, indexed, info_of, policy_of
-from imseek.data.index_policy import POLICY, policy_text
+from imseek.data.index_info import IndexPart, IndexSnapshot, info_of, policy_of, read_index_snapshot
+from imseek.data.index_policy import POLICY, format_policy
 from imseek.data.memory_limit import memory_bytes
 from imseek.data.reader import Reader
-from imseek.data.snapshot_build import GROWTH, Made, extended, usable
-from imseek.data.snapshot_files import Staged, keep, open_staged, publish, retire, stage_part
+from imseek.data.snapshot_build import MAX_GROWTH, BuiltIndex, extend_part, translate_faiss_errors
+from imseek.data.snapshot_files import StagedPart, keep_parts, open_staged, publish, retire, stage_part
 from imseek.data.snapshot_parts import (
-    Growth,
-    grown,
-    growth,
-    lacking,
-    made_in_parts,
-    many,
-    outgrown,
-    stale,
+    GrowthPlan,
+    build_grown_part,
+    build_parts,
+    is_outgrown,
+    is_stale,
+    needs_several_parts,
+    plan_growth,
+    rows_missing_from,
 )
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.data.vectors.base import Ids, IdSet
-from imseek.data.vectors.build import LiveRows, Tell
-from imseek.data.vectors.index_kinds import EXACT_BYTES, choose, code_of, make
-from imseek.data.vectors.index_metadata import TRUTH, IndexFolder
-from imseek.data.vectors.recall_queries import Questions
-from imseek.data.vectors.sharded_index import JoinedSnapshot
+from imseek.data.vectors.build import LiveRows, ReportShare
+from imseek.data.vectors.index_kinds import EXACT_BYTES, choose_factory, code_of, make_index
+from imseek.data.vectors.index_metadata import TRUTH_FILE, IndexFolder
+from imseek.data.vectors.recall_queries import RecallQueries
+from imseek.data.vectors.sharded_index import ShardedSnapshot
 from imseek.data.vectors.snapshot import Snapshot
-from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tuned
+from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tune_snapshot
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError, UsageError
 from imseek.types import (
@@ -54,21 +54,24 @@ from imseek.types import (
 
 #: Limits of the rows added since the last build, which every search scans: a number, or a share of all rows if that is
 #: more. For collections of several parts, also at most what would be scanned without an index.
-TAIL_ROWS = 20_000
-TAIL_SHARE = 0.05
+MAX_TAIL_ROWS = 20_000
+MAX_TAIL_SHARE = 0.05
 
 
-class Stopped(Exception):  # noqa: N818 - nothing went wrong
+class Cancelled(Exception):  # noqa: N818 - nothing went wrong
     """The caller has asked the build to stop."""
 
 
-def told(writer: Writer, progress: ProgressCallback, stop: threading.Event | None) -> Tell:
-    """Return a :data:`Tell` that reports progress in images, and raises :class:`Stopped` when ``stop`` is set."""
+def index_progress_reporter(
+    writer: Writer, progress: ProgressCallback, stop: threading.Event | None
+) -> ReportShare:
+    """Return a :data:`ReportShare` that reports progress in images, and raises :class:`Cancelled` when ``stop`` is
+    set."""
     started, images = time.monotonic(), writer.current().images
 
     def tell(share: float) -> None:
         if stop is not None and stop.is_set():
-            raise Stopped
+            raise Cancelled
         done = round(share * images)
         progress(Progress("building the index", done, images, 0, time.monotonic() - started))
 
@@ -76,7 +79,7 @@ def told(writer: Writer, progress: ProgressCallback, stop: threading.Event | Non
 
 
 @contextmanager
-def trying(writer: Writer, policy: IndexPolicy | None) -> Iterator[None]:
+def try_policy(writer: Writer, policy: IndexPolicy | None) -> Iterator[None]:
     """Set ``policy`` (None keeps the present one), and restore the previous one if the body raises UsageError."""
     before = policy_of(writer.root)
     if policy is not None:
@@ -96,12 +99,12 @@ def _check(policy: IndexPolicy, dims: Sequence[int]) -> None:
         raise UsageError("an index takes some memory")
     if policy.kind not in ("auto", "none"):
         for dim in dims:
-            make(policy.kind, dim)
+            make_index(policy.kind, dim)
 
 
 def _set_policy(writer: Writer, policy: IndexPolicy) -> None:
     if policy_of(writer.root) != policy:
-        writer.apply(lambda connection, generation: set_meta(connection, POLICY, policy_text(policy)))
+        writer.apply(lambda connection, generation: set_meta(connection, POLICY, format_policy(policy)))
 
 
 def renew_due(writer: Writer, progress: ProgressCallback, stop: threading.Event | None) -> tuple[str, ...]:
@@ -112,13 +115,13 @@ def renew_due(writer: Writer, progress: ProgressCallback, stop: threading.Event 
     if not policy_of(writer.root).renew:
         return ()
     try:
-        reports = renew(writer, told(writer, progress, stop))
+        reports = renew(writer, index_progress_reporter(writer, progress, stop))
     except (UsageError, StorageError) as error:
         return (f"the vector index could not be renewed, searches scan what it lacks: {error}",)
-    return tuple(line for report in reports if (line := told_of(report)))
+    return tuple(line for report in reports if (line := describe_report(report)))
 
 
-def told_of(report: BuildReport) -> str | None:
+def describe_report(report: BuildReport) -> str | None:
     """Describe what was built in one line; None where nothing was."""
     index = report.index
     if report.outcome not in ("built", "extended") or index is None:
@@ -129,7 +132,7 @@ def told_of(report: BuildReport) -> str | None:
     )
 
 
-def renew(writer: Writer, tell: Tell, *, force: bool = False) -> list[BuildReport]:
+def renew(writer: Writer, tell: ReportShare, *, force: bool = False) -> list[BuildReport]:
     """Bring the snapshot of every space in use in line with the policy: what is due, or with ``force`` all of them.
 
     Raises UsageError where the policy cannot be followed (a factory string that FAISS refuses, too little memory), and
@@ -147,13 +150,15 @@ def renew(writer: Writer, tell: Tell, *, force: bool = False) -> list[BuildRepor
     return reports
 
 
-def pending(reader: Reader, policy: IndexPolicy) -> list[tuple[int, str]]:
+def pending_builds(reader: Reader, policy: IndexPolicy) -> list[tuple[int, str]]:
     """Return what :func:`renew` would do now: space and kind of index to build; ``""`` where the index would be
     dropped."""
     found = []
     for space in reader.current.spaces:
         rows = len(LiveRows(reader.segments(space.space_id)))
-        plan = _plan(reader, space, indexed(reader, space.space_id), rows, policy, force=False)
+        plan = _plan_renewal(
+            reader, space, read_index_snapshot(reader, space.space_id), rows, policy, force=False
+        )
         if plan.outcome in ("built", "extended", "dropped"):
             found.append((space.space_id, plan.factory))
     return found
@@ -172,16 +177,16 @@ def drop_file(writer: Writer, space_id: int, file: str) -> str:
     reader = Reader(writer.root)
     folder = IndexFolder(writer.root, file.rpartition("/")[0])
     space = next((one for one in reader.current.spaces if one.space_id == space_id), None)
-    found = indexed(reader, space_id, but=folder.last) if space is not None else None
-    if space is not None and found is not None and found.folder == folder and file.endswith(f"/{TRUTH}"):
-        keep(writer, space, found, found.parts)
+    found = read_index_snapshot(reader, space_id, but=folder.last) if space is not None else None
+    if space is not None and found is not None and found.folder == folder and file.endswith(f"/{TRUTH_FILE}"):
+        keep_parts(writer, space, found, found.parts)
         return "the answers by which the approximate index was measured"
     if space is None or found is None or not found.parts or found.folder == folder:
         drop(writer, space_id)
         return "the approximate index"
     if folder.last not in found.facts.parts:
         return ""
-    keep(writer, space, found, found.parts)
+    keep_parts(writer, space, found, found.parts)
     return "a part of the approximate index"
 
 
@@ -193,72 +198,74 @@ def drop_stale(writer: Writer) -> None:
     reader = Reader(writer.root)
     in_use = {space.space_id: space for space in reader.current.spaces}
     for space_id in map(int, reader.current.snapshots):
-        found = indexed(reader, space_id) if space_id in in_use else None
+        found = read_index_snapshot(reader, space_id) if space_id in in_use else None
         if found is None or all(part.dead for part in found.parts):
             drop(writer, space_id)
-        elif any(part.dead for part in found.parts) or TRUTH in found.facts.sizes:
-            keep(writer, in_use[space_id], found, [part for part in found.parts if not part.dead])
+        elif any(part.dead for part in found.parts) or TRUTH_FILE in found.facts.sizes:
+            keep_parts(writer, in_use[space_id], found, [part for part in found.parts if not part.dead])
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _RenewalPlan:
     """What is due for a space: ``outcome`` as in :class:`BuildReport`, and the kind of index to build."""
 
     outcome: str
     factory: str = ""
 
 
-def _plan(
-    reader: Reader, space: SpaceInfo, found: Indexed | None, rows: int, policy: IndexPolicy, force: bool
-) -> _Plan:
+def _plan_renewal(
+    reader: Reader, space: SpaceInfo, found: IndexSnapshot | None, rows: int, policy: IndexPolicy, force: bool
+) -> _RenewalPlan:
     has = reader.snapshot_folder(space.space_id) is not None
     factory: str | None = policy.kind
     if policy.kind == "auto":
-        factory = choose(rows, space.dim, _memory(policy))
+        factory = choose_factory(rows, space.dim, _memory(policy))
     if policy.kind == "none" or not rows:
         factory = None
     if factory is None:
-        return _Plan("dropped" if has else "scan")
+        return _RenewalPlan("dropped" if has else "scan")
     if found is None or force:
-        return _Plan("built", factory)
+        return _RenewalPlan("built", factory)
     kind = found.facts.factory
     same = code_of(kind) == code_of(factory) if policy.kind == "auto" else kind == factory
-    if not same or outgrown(found):
-        return _Plan("built", factory)
-    parted = many(found)
-    if not parted and (len(found.parts) > 1 or stale(found.parts[0])):
-        return _Plan("built", factory)
-    most = max(TAIL_ROWS, TAIL_SHARE * rows)
+    if not same or is_outgrown(found):
+        return _RenewalPlan("built", factory)
+    parted = needs_several_parts(found)
+    if not parted and (len(found.parts) > 1 or is_stale(found.parts[0])):
+        return _RenewalPlan("built", factory)
+    most = max(MAX_TAIL_ROWS, MAX_TAIL_SHARE * rows)
     if parted:
         most = min(most, EXACT_BYTES // (2 * space.dim))
-    due = found.tail > most or (parted and any(stale(part) for part in found.parts))
-    return _Plan("extended" if due or found.facts.target != policy.recall else "current", factory)
+    due = found.tail > most or (parted and any(is_stale(part) for part in found.parts))
+    return _RenewalPlan("extended" if due or found.facts.target != policy.recall else "current", factory)
 
 
-def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, tell: Tell) -> BuildReport:
+def _renew(
+    writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, tell: ReportShare
+) -> BuildReport:
     started = time.monotonic()
     reader = Reader(writer.root)
     rows = LiveRows(reader.segments(space.space_id))
-    found = indexed(reader, space.space_id)
-    plan = _plan(reader, space, found, len(rows), policy, force)
+    found = read_index_snapshot(reader, space.space_id)
+    plan = _plan_renewal(reader, space, found, len(rows), policy, force)
     outcome = plan.outcome
     if outcome == "dropped":
         drop(writer, space.space_id)
     elif outcome in ("built", "extended"):
         try:
-            with explained(writer.root):
-                outcome = _Build(writer, reader, space, rows, plan, policy, found, tell).run()
-        except Stopped:
+            with translate_os_errors(writer.root):
+                outcome = _IndexBuild(writer, reader, space, rows, plan, policy, found, tell).run()
+        except Cancelled:
             outcome = "interrupted"
     if outcome in ("dropped", "built", "extended"):
-        reader = reader.renewed()
+        reader = reader.reopen()
     generation = reader.generation
     return BuildReport(
         space.space_id, outcome, time.monotonic() - started, generation, info_of(reader, space.space_id)
     )
 
 
-class _Build:
+class _IndexBuild:
     """Builds, tunes, measures and publishes the index of one space."""
 
     def __init__(
@@ -267,10 +274,10 @@ class _Build:
         reader: Reader,
         space: SpaceInfo,
         rows: LiveRows,
-        plan: _Plan,
+        plan: _RenewalPlan,
         policy: IndexPolicy,
-        found: Indexed | None,
-        tell: Tell,
+        found: IndexSnapshot | None,
+        tell: ReportShare,
     ) -> None:
         self.writer, self.reader, self.space, self.rows = writer, reader, space, rows
         self.plan, self.policy, self.found, self.tell = plan, policy, found, tell
@@ -282,19 +289,19 @@ class _Build:
         """Run the build; return "built" or "extended"."""
         if self.plan.outcome == "extended" and self.found is not None:
             try:
-                if many(self.found):
-                    stay, made, fresh = self._grown(self.found)
+                if needs_several_parts(self.found):
+                    stay, made, fresh = self._grow(self.found)
                 else:
-                    fresh = lacking(self.rows.segments, self.found.parts)
+                    fresh = rows_missing_from(self.rows.segments, self.found.parts)
                     folder, (first, *_) = self.found.folder, self.found.parts
-                    one = extended(folder.beside(first.name), first, fresh, self._making)
+                    one = extend_part(folder.beside(first.name), first, fresh, self._making)
                     stay, made = (), [] if one is None else [self._staged(one, fresh, 0)]
             except CorruptCollectionError:
                 stay, made, fresh = (), [], self.rows
             if stay or made:
                 self._publish(stay, made, fresh)
                 return "extended"
-        pieces = made_in_parts(
+        pieces = build_parts(
             self.rows, self.space.dim, self.plan.factory, self.memory, self._spared, self._making
         )
         made = [self._staged(one, mine, n) for n, (one, mine) in enumerate(pieces)]
@@ -308,30 +315,32 @@ class _Build:
     def _making(self, share: float) -> None:
         self.tell(0.7 * share)
 
-    def _grown(self, found: Indexed) -> tuple[tuple[Part, ...], list[Staged], LiveRows]:
+    def _grow(self, found: IndexSnapshot) -> tuple[tuple[IndexPart, ...], list[StagedPart], LiveRows]:
         """Return the parts that stay, the new one if any rows go into it, and the rows that are new to all parts."""
-        plan = growth(found)
+        plan = plan_growth(found)
         if not plan.stay and plan.onto is None:
             return (), [], self.rows
-        new = lacking(self.rows.segments, found.parts)
+        new = rows_missing_from(self.rows.segments, found.parts)
         for _ in range(2):
-            rows = lacking(self.rows.segments, [*plan.stay, *([] if plan.onto is None else [plan.onto])])
+            rows = rows_missing_from(
+                self.rows.segments, [*plan.stay, *([] if plan.onto is None else [plan.onto])]
+            )
             if not len(rows):
                 break
             auto = self.policy.kind == "auto"
-            made = grown(found, plan, rows, self.space, self.memory, auto, self._making)
+            made = build_grown_part(found, plan, rows, self.space, self.memory, auto, self._making)
             if made is not None:
                 return plan.stay, [self._staged(made, rows, 0)], new
             assert plan.onto is not None
-            plan = Growth((*plan.stay, plan.onto), None)
+            plan = GrowthPlan((*plan.stay, plan.onto), None)
         return plan.stay, [], new
 
-    def _staged(self, made: Made, rows: LiveRows, number: int) -> Staged:
+    def _staged(self, made: BuiltIndex, rows: LiveRows, number: int) -> StagedPart:
         """Stage ``made``, which contains ``rows`` and those of the part that it extends."""
         folder = IndexFolder(self.writer.root, f"{layout.STAGING}/index-{self.space.space_id}.{number}")
         return stage_part(folder, made, rows, self.space, self.policy, self.memory)
 
-    def _publish(self, stay: Sequence[Part], made: Sequence[Staged], fresh: LiveRows | None) -> None:
+    def _publish(self, stay: Sequence[IndexPart], made: Sequence[StagedPart], fresh: LiveRows | None) -> None:
         """Tune and measure all parts together, and publish them.
 
         ``fresh`` are the rows that the previous index lacked; None if no previous index counts.
@@ -357,31 +366,33 @@ class _Build:
             layout="",
             parts=tuple(map(str, range(len(parts)))),
         )
-        opened: Snapshot = JoinedSnapshot(parts, facts) if len(parts) > 1 else parts[0].told(facts)
+        opened: Snapshot = ShardedSnapshot(parts, facts) if len(parts) > 1 else parts[0].told(facts)
         asked = self._questions(fresh)
         self.tell(0.85)
-        with usable(facts.factory, len(self.rows), space.dim):
-            facts = tuned(
+        with translate_faiss_errors(facts.factory, len(self.rows), space.dim):
+            facts = tune_snapshot(
                 opened, self.rows, asked.image, asked.text, lambda share: self.tell(0.85 + 0.15 * share)
             )
         facts = replace(facts, texts=asked.texts, seconds=round(time.monotonic() - self.began, 1))
         truth = asked if self.large else None
         publish(self.writer, space, facts, stay, made, truth)
 
-    def _questions(self, fresh: LiveRows | None) -> Questions:
+    def _questions(self, fresh: LiveRows | None) -> RecallQueries:
         """Return the stored queries while they were chosen from at least half of the images, else choose new ones."""
-        if fresh is not None and self.found is not None and many(self.found):
+        if fresh is not None and self.found is not None and needs_several_parts(self.found):
             try:
-                kept = Questions.read(self.found.folder)
+                kept = RecallQueries.read(self.found.folder)
             except (FileNotFoundError, CorruptCollectionError):
                 pass
             else:
-                if len(self.rows) <= GROWTH * kept.rows:
+                if len(self.rows) <= MAX_GROWTH * kept.rows:
                     return kept.grown(fresh, IdSet(self.found.live))
-        return Questions.of(self.rows, self._spared, _words(self.reader, self.space), self.space.modality)
+        return RecallQueries.of(
+            self.rows, self._spared, _caption_vectors(self.reader, self.space), self.space.modality
+        )
 
 
-def _words(reader: Reader, space: SpaceInfo) -> Float32 | None:
+def _caption_vectors(reader: Reader, space: SpaceInfo) -> Float32 | None:
     """Return vectors of captions by the encoder of an image space, if there are enough of them."""
     captions = reader.current.caption_space
     if space.modality != "image" or captions is None or captions.fingerprint != space.fingerprint:

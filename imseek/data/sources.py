@@ -76,15 +76,17 @@ def remove(writer: Writer, source_id: int) -> int:
     find(writer, source_id)
     # An interrupted run may have ended an image's place before recording the new one: it goes with its source.
     gone = [
-        image_id for image_id, _, _, last in writer.catalog.homeless(quarantined=True) if last == source_id
+        image_id
+        for image_id, _, _, last in writer.catalog.missing_images(quarantined=True)
+        if last == source_id
     ]
 
     def change(connection: Connection, generation: int) -> None:
         query = select(t.places.c.image_id).where(t.places.c.source_id == source_id, live(t.places))
         gone.extend(connection.execute(query).scalars())
-        for shard_id in sorted(shard_catalog.bury(connection, generation, sorted(gone))):
-            shard_catalog.write_dead(writer, connection, generation, shard_id)
-        _end(connection, generation, source_id)
+        for shard_id in sorted(shard_catalog.mark_dead(connection, generation, sorted(gone))):
+            shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
+        _end_source(connection, generation, source_id)
 
     writer.apply(change)
     return len(gone)
@@ -165,7 +167,7 @@ def contains(outer: bytes, inner: bytes) -> bool:
     return inner == outer or inner.startswith(outer.rstrip(b"/") + b"/")
 
 
-def _end(connection: Connection, generation: int, source_id: int) -> None:
+def _end_source(connection: Connection, generation: int, source_id: int) -> None:
     connection.execute(update(t.sources).where(t.sources.c.source_id == source_id).values(died=generation))
     for table in (t.failures, t.containers):
         connection.execute(delete(table).where(table.c.source_id == source_id))

@@ -21,7 +21,7 @@ from imseek.data.shard_catalog import Folders
 from imseek.types import SpaceInfo
 
 
-def add(connection: Connection, space: SpaceInfo, position: int) -> None:
+def record_space(connection: Connection, space: SpaceInfo, position: int) -> None:
     """Record a space in use from ``current.json``, which lacks what only the catalog had."""
     facts: dict[str, Any] = {
         "encoder": space.encoder,
@@ -39,7 +39,7 @@ def add(connection: Connection, space: SpaceInfo, position: int) -> None:
     add_space(connection, space.space_id, facts)
 
 
-def spaces(connection: Connection, folders: Folders, generation: int, current: Current) -> None:
+def reconcile_spaces(connection: Connection, folders: Folders, generation: int, current: Current) -> None:
     """Put the spaces of ``current`` in use, in its order; other spaces of the catalog are kept, or were dropped.
 
     Vector files on disk that belong to known shards are adopted.
@@ -49,7 +49,7 @@ def spaces(connection: Connection, folders: Folders, generation: int, current: C
     in_use = [space.space_id for space in current.spaces]
     for position, space in enumerate(current.spaces):
         if space.space_id not in known:
-            add(connection, space, position)
+            record_space(connection, space, position)
             continue
         connection.execute(
             update(t.spaces).where(s.space_id == space.space_id).values(is_current=1, position=position)
@@ -58,18 +58,18 @@ def spaces(connection: Connection, folders: Folders, generation: int, current: C
     for space_id in known.keys() - set(in_use):
         connection.execute(update(t.spaces).where(s.space_id == space_id).values(is_current=0))
         if known[space_id].is_current and current.shards and space_id not in listed:
-            shard_catalog.retire(connection, generation, t.files.c.space_id == space_id)
+            shard_catalog.retire_files(connection, generation, t.files.c.space_id == space_id)
             connection.execute(update(t.spaces).where(s.space_id == space_id).values(died=generation))
     parts = connection.execute(
         select(t.files.c.path).where(live(t.files), t.files.c.kind == "part")
     ).scalars()
-    shard_catalog.forget(connection, [path for path in parts if not is_file(folders.root, path)])
+    shard_catalog.forget_files(connection, [path for path in parts if not is_file(folders.root, path)])
     shards = connection.execute(select(t.shards).where(live(t.shards))).all()
     for shard in shards:
-        _take_up(connection, folders, generation, shard.shard_id, shard.row_count, current.spaces)
+        _adopt_vectors(connection, folders, generation, shard.shard_id, shard.row_count, current.spaces)
 
 
-def _take_up(
+def _adopt_vectors(
     connection: Connection,
     folders: Folders,
     generation: int,
@@ -82,12 +82,12 @@ def _take_up(
     empty: set[int] = set()
     for space in spaces:
         path = layout.vectors(space.space_id, shard_id, space.modality)
-        if path in paths or not orphan_shards.is_whole(folders.root, path, (rows, space.dim)):
+        if path in paths or not orphan_shards.is_valid_vector_file(folders.root, path, (rows, space.dim)):
             continue
-        file = orphan_shards.in_place(folders, path, "vectors", rows, space.space_id)
+        file = orphan_shards.stage_in_place(folders, path, "vectors", rows, space.space_id)
         shard_catalog.publish(folders, connection, generation, shard_id, [file])
         if space.modality == "image":
-            empty |= orphan_shards.empty_rows(folders.root, path)
+            empty |= orphan_shards.find_zero_rows(folders.root, path)
     if not empty:
         return
     try:
@@ -97,4 +97,4 @@ def _take_up(
     for chunk in shard_catalog.chunks([int(ids[row]) for row in sorted(empty) if row < len(ids)]):
         mine = t.images.c.image_id.in_(chunk) & (t.images.c.shard_id == shard_id)
         connection.execute(update(t.images).where(mine).values(shard_id=None))
-    shard_catalog.write_dead(folders, connection, generation, shard_id)
+    shard_catalog.write_dead_rows(folders, connection, generation, shard_id)

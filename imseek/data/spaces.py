@@ -36,7 +36,7 @@ class StoredSpace:
     modalities: tuple[str, ...] | None
 
 
-def stored(writer: Writer) -> list[StoredSpace]:
+def list_spaces(writer: Writer) -> list[StoredSpace]:
     """Return all spaces that have not been dropped: those in use in their order, then the others by id."""
     with writer.catalog.transaction() as connection:
         rows = connection.execute(
@@ -49,12 +49,12 @@ def stored(writer: Writer) -> list[StoredSpace]:
                 t.spaces.c.space_id,
             )
         )
-        return [_stored(row) for row in rows]
+        return [_stored_space(row) for row in rows]
 
 
 def find(writer: Writer, space_id: int) -> StoredSpace:
     """Return a space. Raises UsageError, which names the existing ones."""
-    found = stored(writer)
+    found = list_spaces(writer)
     for space in found:
         if space.info.space_id == space_id:
             return space
@@ -62,7 +62,7 @@ def find(writer: Writer, space_id: int) -> StoredSpace:
     raise UsageError(f"no space {space_id} in this collection (there are: {known})")
 
 
-def resting(writer: Writer) -> set[int]:
+def unsearched_images(writer: Writer) -> set[int]:
     """Return images in shards that are not searched now: quarantined or suspended."""
     i = t.images.c
     query = select(i.image_id).where(live(t.images), i.state != LIVE, i.shard_id.is_not(None))
@@ -70,7 +70,7 @@ def resting(writer: Writer) -> set[int]:
         return set(connection.execute(query).scalars())
 
 
-def take_up(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
+def prepare_space(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
     """Return the space to build: an unused one with the same fingerprint, dimension and modality, else a new one.
 
     ``space`` is as for :func:`imseek.data.create.create`. Existing vectors of an unused space count; its encoder's name
@@ -92,7 +92,7 @@ def take_up(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
         else:
             space_id = found.space_id
             named = {name: space[name] for name in ("encoder", "revision", "quality", "note", "logit_scale")}
-            facts = {**_object(found.facts), **space["facts"]}
+            facts = {**_parse_object(found.facts), **space["facts"]}
             connection.execute(
                 update(t.spaces)
                 .where(s.space_id == space_id)
@@ -116,8 +116,8 @@ def put_in_use(connection: Connection, space_id: int, replaces: int | None) -> N
         )
     else:
         position = connection.execute(select(s.position).where(s.space_id == replaces)).scalar_one()
-        _note(connection, replaces, is_current=0, kept_since=now())
-    _note(connection, space_id, is_current=1, position=position, kept_since=None)
+        _update_space(connection, replaces, is_current=0, kept_since=now())
+    _update_space(connection, space_id, is_current=1, position=position, kept_since=None)
 
 
 def drop(writer: Writer, space_id: int) -> DropReport:
@@ -135,8 +135,8 @@ def drop(writer: Writer, space_id: int) -> DropReport:
         total = select(func.count(), func.coalesce(func.sum(f.size), 0)).where(mine)
         counts.append(tuple(connection.execute(total).one()))
         gone.extend(connection.execute(select(f.path).where(mine, f.kind == PART)).scalars())
-        shard_catalog.forget(connection, gone)
-        shard_catalog.retire(connection, generation, f.space_id == space_id)
+        shard_catalog.forget_files(connection, gone)
+        shard_catalog.retire_files(connection, generation, f.space_id == space_id)
         connection.execute(
             update(t.snapshots)
             .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
@@ -154,9 +154,9 @@ def drop(writer: Writer, space_id: int) -> DropReport:
     return DropReport(space_id, info.encoder, files=number, bytes=size, generation=generation)
 
 
-def _note(connection: Connection, space_id: int, *, kept_since: str | None, **columns: Any) -> None:
+def _update_space(connection: Connection, space_id: int, *, kept_since: str | None, **columns: Any) -> None:
     s = t.spaces.c
-    facts = _object(connection.execute(select(s.facts).where(s.space_id == space_id)).scalar_one())
+    facts = _parse_object(connection.execute(select(s.facts).where(s.space_id == space_id)).scalar_one())
     facts.pop(KEPT_SINCE, None)
     if kept_since is not None:
         facts[KEPT_SINCE] = kept_since
@@ -167,11 +167,11 @@ def _note(connection: Connection, space_id: int, *, kept_since: str | None, **co
     )
 
 
-def _stored(row: Row[Any]) -> StoredSpace:
+def _stored_space(row: Row[Any]) -> StoredSpace:
     info = SpaceInfo(row.space_id, row.encoder, row.fingerprint, row.dim, row.modality, row.quality, row.note)
     return StoredSpace(info, bool(row.is_current), row.position, modalities_of(row.facts))
 
 
-def _object(text: str) -> dict[str, Any]:
+def _parse_object(text: str) -> dict[str, Any]:
     found = json.loads(text)
     return found if isinstance(found, dict) else {}

@@ -16,11 +16,11 @@ from imseek.data.system_errors import hint_of
 from imseek.errors import StorageError
 
 #: Seconds for which an unlocked folder is left alone: its creator may be about to lock it.
-_YOUNG: Final = 60.0
+_GRACE_SECONDS: Final = 60.0
 
 
 @contextmanager
-def workshop(parent: Path, name: str) -> Iterator[Path]:
+def staging_folder(parent: Path, name: str) -> Iterator[Path]:
     """Create a private folder in ``parent``, and remove it at the end with all that is left in it.
 
     If the process is killed, the folder stays; the next call with the same ``name`` removes it. Raises StorageError.
@@ -28,7 +28,7 @@ def workshop(parent: Path, name: str) -> Iterator[Path]:
     # A file name has at most 255 bytes, a character up to four.
     prefix = f".imseek-{os.fsencode(name)[:80].decode(errors='ignore')}-"
     try:
-        _clear(parent, prefix)
+        _remove_leftovers(parent, prefix)
         made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         held = ExitStack()
         try:
@@ -50,7 +50,7 @@ def workshop(parent: Path, name: str) -> Iterator[Path]:
         durable_files.remove_tree(made)
 
 
-def _clear(parent: Path, prefix: str) -> None:
+def _remove_leftovers(parent: Path, prefix: str) -> None:
     """Remove folders that killed processes left."""
     for path in parent.iterdir():
         if not path.name.startswith(prefix) or path.is_symlink():
@@ -59,7 +59,7 @@ def _clear(parent: Path, prefix: str) -> None:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(fd).st_mtime < time.time() - _YOUNG:
+                if os.fstat(fd).st_mtime < time.time() - _GRACE_SECONDS:
                     durable_files.remove_tree(path)
             finally:
                 os.close(fd)

@@ -10,12 +10,12 @@ from typing import Final
 from imseek.data.catalog_file import address_of, connect_read_only
 from imseek.data.current_file import Current
 from imseek.data.disk_usage import sizes_of
-from imseek.data.index_info import infos, policy_of
+from imseek.data.index_info import index_infos, policy_of
 from imseek.data.json_object import JsonObject
 from imseek.data.lock import is_locked
 from imseek.data.places import base_folder, is_url, join_root, locate
 from imseek.data.reader import Reader
-from imseek.data.runs import json_object, running_writer
+from imseek.data.runs import parse_json_object, running_writer
 from imseek.types import (
     CollectionInfo,
     Failure,
@@ -71,7 +71,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         ).fetchall()
         reader.check_history(connection)
     precisions = _precisions(details)
-    built, policy = infos(reader), policy_of(root)
+    built, policy = index_infos(reader), policy_of(root)
     return CollectionInfo(
         path=str(root),
         uuid=reader.identity.uuid,
@@ -84,19 +84,24 @@ def summarise(reader: Reader) -> CollectionInfo:
         bytes_on_disk=sum(size for _, size in sizes_of(root)),
         encoder=current.space,
         sources=tuple(
-            SourceInfo(i, kind, place := join_root(base, at, relative), images, failed, _present(place))
+            SourceInfo(i, kind, place := join_root(base, at, relative), images, failed, _is_present(place))
             for i, kind, at, relative, images, failed in sources
         ),
         failures=tuple(
             Failure(i, locate(join_root(base, at, relative), path), reason, message)
             for i, at, relative, path, reason, message in failures
         ),
-        index=", ".join([*(_told(info) for info in built), *_damaged(reader, built, policy)]) or SCAN,
+        index=", ".join(
+            [*(_describe_index(info) for info in built), *_damaged_indexes(reader, built, policy)]
+        )
+        or SCAN,
         writer=running_writer(root) if is_locked(root) else None,
-        spaces=tuple(_space(space, facts.get(space.space_id, ""), precisions) for space in current.spaces),
+        spaces=tuple(
+            _space_summary(space, facts.get(space.space_id, ""), precisions) for space in current.spaces
+        ),
         # `is_current` has no history: the catalog may have switched spaces since this generation.
         other_spaces=tuple(
-            _other(current, SpaceInfo(*columns), known, parts, size)
+            _other_space(current, SpaceInfo(*columns), known, parts, size)
             for *columns, known, parts, size in others
             if columns[0] not in {space.space_id for space in current.spaces}
         ),
@@ -106,7 +111,7 @@ def summarise(reader: Reader) -> CollectionInfo:
     )
 
 
-def _damaged(reader: Reader, built: Sequence[IndexInfo], policy: IndexPolicy) -> list[str]:
+def _damaged_indexes(reader: Reader, built: Sequence[IndexInfo], policy: IndexPolicy) -> list[str]:
     """Describe spaces whose index cannot be used, by its metadata alone."""
     sound = {info.space_id for info in built}
     unsound = [space for space in reader.current.spaces if space.space_id not in sound]
@@ -115,11 +120,11 @@ def _damaged(reader: Reader, built: Sequence[IndexInfo], policy: IndexPolicy) ->
     return [f"damaged ({space.encoder}): all vectors are read; {again}" for space in broken]
 
 
-def _told(info: IndexInfo) -> str:
+def _describe_index(info: IndexInfo) -> str:
     return f"{info.kind}: recall@10 {info.image_recall:.3f} of pictures, {info.text_recall:.3f} of text-like queries"
 
 
-def _present(place: bytes) -> bool:
+def _is_present(place: bytes) -> bool:
     """Whether a source is still at its location; True for URLs and sources without a folder."""
     return not place or is_url(place) or os.path.exists(place)
 
@@ -129,7 +134,7 @@ def _precisions(details: Iterable[tuple[str]]) -> dict[int, dict[str, None]]:
     found: dict[int, dict[str, None]] = {}
     for (detail,) in details:
         with suppress(ValueError):
-            run = JsonObject(json_object(detail))
+            run = JsonObject(parse_json_object(detail))
             for space in map(JsonObject, run.items("spaces") if "spaces" in run else ()):
                 found.setdefault(space.whole("space_id"), {})[space.text("precision")] = None
     return found
@@ -138,16 +143,16 @@ def _precisions(details: Iterable[tuple[str]]) -> dict[int, dict[str, None]]:
 def modalities_of(facts: str) -> tuple[str, ...] | None:
     """Return what the encoder of a space accepts, from the space's ``facts``; None if not recorded."""
     with suppress(ValueError):
-        return JsonObject(json_object(facts)).texts("modalities")
+        return JsonObject(parse_json_object(facts)).texts("modalities")
     return None
 
 
-def _space(space: SpaceInfo, facts: str, precisions: Mapping[int, Iterable[str]]) -> SpaceSummary:
+def _space_summary(space: SpaceInfo, facts: str, precisions: Mapping[int, Iterable[str]]) -> SpaceSummary:
     return SpaceSummary(space, modalities_of(facts), tuple(precisions.get(space.space_id, ())))
 
 
-def _other(current: Current, space: SpaceInfo, facts: str, parts: int, size: int) -> OtherSpace:
-    known = JsonObject(json_object(facts))
+def _other_space(current: Current, space: SpaceInfo, facts: str, parts: int, size: int) -> OtherSpace:
+    known = JsonObject(parse_json_object(facts))
     since = None
     with suppress(ValueError):
         since = known.time(KEPT_SINCE)

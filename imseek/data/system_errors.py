@@ -24,7 +24,7 @@ _HINTS = {
 
 
 @contextmanager
-def explained(path: Path | str) -> Iterator[None]:
+def translate_os_errors(path: Path | str) -> Iterator[None]:
     """Translate errors of the operating system in the body into StorageError (or ReadOnlyError), with the path.
 
     ``path`` (a string if it is a URL) is used where the error names no file, as for a write or an fsync. Arrow's

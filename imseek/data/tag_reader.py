@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.metadata_columns import marks_duplicates
+from imseek.data.metadata_columns import is_duplicate_mark
 from imseek.data.reader import FOREVER, Reader, chunks
 from imseek.errors import UsageError, did_you_mean
 
 #: Prefixes of the provenance of tags given by a model: no person gave them, and models do not learn from them.
-LEARNED = ("probe ", "zero-shot ", "moderation ")
+MODEL_PREFIXES = ("probe ", "zero-shot ", "moderation ")
 #: Precedes the provenance of a tag that was given to an earlier picture of the same file.
 _CARRIED = re.compile(r"\A(?:carried over from \d+: )+")
 
@@ -33,26 +33,26 @@ def rows(reader: Reader, tags: Sequence[str] | None = None) -> list[TagRow]:
     return found
 
 
-def is_learned(provenance: str) -> bool:
+def is_from_model(provenance: str) -> bool:
     """Whether a tag with this provenance was given by a model, even for an earlier picture of the same file."""
-    return _CARRIED.sub("", provenance).startswith(LEARNED)
+    return _CARRIED.sub("", provenance).startswith(MODEL_PREFIXES)
 
 
-def is_said(provenance: str) -> bool:
+def is_manual(provenance: str) -> bool:
     """Whether a tag with this provenance is a person's statement: neither from a model nor a duplicate mark."""
-    return not is_learned(provenance) and not marks_duplicates(provenance)
+    return not is_from_model(provenance) and not is_duplicate_mark(provenance)
 
 
-def said(reader: Reader, tags: Sequence[str] | None = None) -> Iterator[tuple[int, str]]:
-    """Yield image and tag of :func:`rows` given by people (:func:`is_said`), each once."""
+def manual_tags(reader: Reader, tags: Sequence[str] | None = None) -> Iterator[tuple[int, str]]:
+    """Yield image and tag of :func:`rows` given by people (:func:`is_manual`), each once."""
     last = None
     for image_id, tag, provenance in rows(reader, tags):
-        if (image_id, tag) != last and is_said(provenance):
+        if (image_id, tag) != last and is_manual(provenance):
             last = image_id, tag
             yield last
 
 
-def of(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:
+def rows_of_images(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:
     """Return the tags of some images, by image and tag. Raises StaleGenerationError."""
     query = "SELECT image_id, tag, provenance FROM tags WHERE born <= ? AND died > ? AND image_id IN "
     found: list[TagRow] = []
@@ -65,7 +65,7 @@ def of(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:
     return found
 
 
-def counts(root: Path) -> list[tuple[str, str, int]]:
+def count_tags(root: Path) -> list[tuple[str, str, int]]:
     """Return tag, provenance, and the number of searchable images with it; as of now."""
     query = (
         "SELECT tag, provenance, COUNT(*) FROM tags JOIN images USING (image_id) "
@@ -78,7 +78,7 @@ def counts(root: Path) -> list[tuple[str, str, int]]:
 
 def check_known(root: Path, tags: Sequence[str]) -> None:
     """Raise UsageError, with similar tags, for a tag that no image has."""
-    there = sorted({tag for tag, _, _ in counts(root)})
+    there = sorted({tag for tag, _, _ in count_tags(root)})
     for tag in tags:
         if tag not in there:
             hint = did_you_mean(tag, there) if there else "imseek tag add TAG IMAGE…"

@@ -14,10 +14,10 @@ from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
 
 #: An image id and one of its tags.
-Tagged: TypeAlias = tuple[int, str]
+ImageTag: TypeAlias = tuple[int, str]
 
 
-def of(connection: Connection, image_ids: Sequence[int]) -> dict[int, dict[str, str]]:
+def current_tags(connection: Connection, image_ids: Sequence[int]) -> dict[int, dict[str, str]]:
     """Return the current tags of images, with their provenance, by image."""
     found: dict[int, dict[str, str]] = {}
     g = t.tags.c
@@ -29,14 +29,14 @@ def of(connection: Connection, image_ids: Sequence[int]) -> dict[int, dict[str, 
 
 
 def add(
-    connection: Connection, generation: int, given: Mapping[Tagged, str], *, over: bool = False
-) -> list[Tagged]:
+    connection: Connection, generation: int, given: Mapping[ImageTag, str], *, over: bool = False
+) -> list[ImageTag]:
     """Tag live images; existing tags are skipped, or with ``over`` get the new provenance.
 
     Returns the tags that were added or changed. Part of a change (:meth:`Writer.apply`).
     """
     ids = sorted({image_id for image_id, _ in given})
-    had = of(connection, ids)
+    had = current_tags(connection, ids)
     i = t.images.c
     living: set[int] = set()
     for chunk in shard_catalog.chunks(ids):
@@ -51,7 +51,7 @@ def add(
             new.append(one)
             if before is not None:
                 others.append(one)
-    end(connection, generation, others)
+    end_tags(connection, generation, others)
     if new:
         connection.execute(
             insert(t.tags),
@@ -69,7 +69,7 @@ def add(
     return new
 
 
-def end(connection: Connection, generation: int, taken: Iterable[Tagged]) -> int:
+def end_tags(connection: Connection, generation: int, taken: Iterable[ImageTag]) -> int:
     """Remove tags; return how many existed. Part of a change (:meth:`Writer.apply`)."""
     ended = 0
     g = t.tags.c
@@ -83,7 +83,7 @@ def end(connection: Connection, generation: int, taken: Iterable[Tagged]) -> int
     return ended
 
 
-def end_from(
+def end_by_provenance(
     connection: Connection, generation: int, provenance: str | None = None, *, prefix: str | None = None
 ) -> int:
     """Remove all tags with a provenance, or whose provenance begins with ``prefix``; return how many existed.
@@ -102,7 +102,7 @@ def end_from(
     return ended
 
 
-def put(writer: Writer, given: Mapping[Tagged, str]) -> int:
+def put(writer: Writer, given: Mapping[ImageTag, str]) -> int:
     """Add tags in one change; return the generation. See :func:`add`."""
 
     def change(connection: Connection, generation: int) -> None:
@@ -111,9 +111,9 @@ def put(writer: Writer, given: Mapping[Tagged, str]) -> int:
     return writer.apply(change)
 
 
-def give(writer: Writer, given: Mapping[Tagged, str], *, over: bool = False) -> tuple[int, int]:
+def add_tags(writer: Writer, given: Mapping[ImageTag, str], *, over: bool = False) -> tuple[int, int]:
     """Add tags in one change; return the generation and how many were added. See :func:`add`."""
-    new: list[Tagged] = []
+    new: list[ImageTag] = []
 
     def change(connection: Connection, generation: int) -> None:
         new[:] = add(connection, generation, given, over=over)
@@ -121,31 +121,31 @@ def give(writer: Writer, given: Mapping[Tagged, str], *, over: bool = False) -> 
     return writer.apply(change), len(new)
 
 
-def take(writer: Writer, taken: Sequence[Tagged]) -> tuple[int, int]:
+def remove_tags(writer: Writer, taken: Sequence[ImageTag]) -> tuple[int, int]:
     """Remove tags in one change; return the generation and how many existed."""
     ended = [0]
 
     def change(connection: Connection, generation: int) -> None:
-        ended[0] = end(connection, generation, taken)
+        ended[0] = end_tags(connection, generation, taken)
 
     return writer.apply(change), ended[0]
 
 
-def exchange(
-    writer: Writer, taken: Sequence[Tagged], given: Mapping[Tagged, str], *, over: bool = False
+def replace_tags(
+    writer: Writer, taken: Sequence[ImageTag], given: Mapping[ImageTag, str], *, over: bool = False
 ) -> tuple[int, int]:
     """Remove tags and add others in one change; return the generation and how many changed. See :func:`add`."""
     changed = [0]
 
     def change(connection: Connection, generation: int) -> None:
-        changed[0] = end(connection, generation, taken)
+        changed[0] = end_tags(connection, generation, taken)
         changed[0] += len(add(connection, generation, given, over=over))
 
     return writer.apply(change), changed[0]
 
 
-def restate(
-    writer: Writer, provenance: str, within: Container[int], wanted: Sequence[Tagged]
+def set_provenance_tags(
+    writer: Writer, provenance: str, within: Container[int], wanted: Sequence[ImageTag]
 ) -> tuple[int, int, int]:
     """Within some images, replace the tags with a provenance by ``wanted``, in one change.
 
@@ -159,7 +159,7 @@ def restate(
     def change(connection: Connection, generation: int) -> None:
         query = select(g.image_id, g.tag).where(g.provenance == provenance, live(t.tags))
         had = [(image_id, tag) for image_id, tag in connection.execute(query) if image_id in within]
-        counted[1] = end(connection, generation, [one for one in had if one not in asked])
+        counted[1] = end_tags(connection, generation, [one for one in had if one not in asked])
         counted[0] = len(add(connection, generation, dict.fromkeys(wanted, provenance)))
 
     return writer.apply(change), counted[0], counted[1]

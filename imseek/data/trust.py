@@ -25,7 +25,7 @@ from typing import Final
 
 from imseek.data.current_file import read_identity
 from imseek.data.json_object import JsonObject
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.data.user_home import private_file, read_private, write_private
 from imseek.errors import CorruptCollectionError, ImseekError, StorageError, UntrustedCollectionError
 from imseek.home import home, make_home
@@ -33,7 +33,7 @@ from imseek.home import home, make_home
 FOLDERS_VARIABLE: Final = "IMSEEK_TRUSTED_FOLDERS"
 _RECORDS: Final = "trusted"
 #: Collections that this process trusts for now, by their paths without links.
-_temporary: Final[set[str]] = set()
+_temporary_roots: Final[set[str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ def is_trusted(root: Path) -> bool:
     CollectionNotFoundError, FormatVersionError.
     """
     real = os.path.realpath(root)
-    if real in _temporary or _is_below_trusted(real):
+    if real in _temporary_roots or _is_below_trusted(real):
         return True
-    _begin_where_there_is_a_home()
+    _create_records_in_home()
     record = _read(_record_file(real))
     try:
         uuid = read_identity(root).uuid
@@ -74,8 +74,8 @@ def trust(root: Path, *, damaged: bool = False) -> TrustRecord:
         if not damaged:
             raise
         record = TrustRecord(os.path.realpath(root), "")
-    if record.path not in _temporary:
-        begin_records()
+    if record.path not in _temporary_roots:
+        create_records()
         _write(record)
     return record
 
@@ -91,14 +91,14 @@ def complete_record(root: Path) -> None:
 
 
 @contextmanager
-def trusted_meanwhile(root: Path) -> Iterator[None]:
+def trust_temporarily(root: Path) -> Iterator[None]:
     """Trust any collection at ``root`` within this block, without recording it."""
     real = os.path.realpath(root)
-    _temporary.add(real)
+    _temporary_roots.add(real)
     try:
         yield
     finally:
-        _temporary.discard(real)
+        _temporary_roots.discard(real)
 
 
 def _record_of(root: Path) -> TrustRecord:
@@ -111,19 +111,19 @@ def _write(record: TrustRecord, folder: str | Path = _RECORDS) -> None:
 
 def move_record(root: Path, new: Path) -> None:
     """Trust a collection that moved from ``root`` to ``new``, if it was trusted before. Raises StorageError."""
-    _begin_where_there_is_a_home()
+    _create_records_in_home()
     before = _read(_record_file(os.path.realpath(root)))
     distrust(root)
     distrust(new)  # Removes a record of an earlier collection there.
     if before is not None:
-        begin_records()
+        create_records()
         _write(TrustRecord(os.path.realpath(new), before.uuid))
 
 
 def distrust(root: Path) -> None:
     """Remove the record of the collection at ``root``, which need not exist any more. Raises StorageError."""
-    _begin_where_there_is_a_home()
-    with explained(root), suppress(FileNotFoundError):
+    _create_records_in_home()
+    with translate_os_errors(root), suppress(FileNotFoundError):
         os.unlink(private_file(_record_file(os.path.realpath(root))))
 
 
@@ -154,7 +154,7 @@ def trusted_collections() -> tuple[TrustRecord, ...]:
     return ()
 
 
-def begin_records() -> None:
+def create_records() -> None:
     """If there are no records yet, trust all named collections, which earlier versions created without records.
 
     Call this before adding somebody else's collection to them, so that it is not mistaken for one of those. The folder
@@ -177,9 +177,9 @@ def begin_records() -> None:
             folder.rename(mine / _RECORDS)
 
 
-def _begin_where_there_is_a_home() -> None:
+def _create_records_in_home() -> None:
     if home(os.environ).is_dir():
-        begin_records()
+        create_records()
 
 
 def _is_below_trusted(real: str) -> bool:

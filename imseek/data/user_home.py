@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data import durable_files
-from imseek.data.safe_path import READING
-from imseek.data.system_errors import explained
+from imseek.data.safe_path import READ_FLAGS
+from imseek.data.system_errors import translate_os_errors
 from imseek.errors import StorageError
 from imseek.home import home, make_home
 
@@ -35,9 +35,9 @@ def read_private(name: str) -> bytes | None:
     Raises StorageError for a file that is not regular, is larger than 16 MiB, or cannot be read.
     """
     path = private_file(name)
-    with explained(path):
+    with translate_os_errors(path):
         try:
-            fd = os.open(path, READING)
+            fd = os.open(path, READ_FLAGS)
         except FileNotFoundError:
             return None
         with os.fdopen(fd, "rb") as file:
@@ -55,11 +55,11 @@ def write_private(name: str, data: bytes) -> None:
     Raises StorageError.
     """
     path = private_file(name)
-    with explained(path):
+    with translate_os_errors(path):
         make_home(os.environ)
         path.parent.mkdir(0o700, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.getpid()}")
-    with explained(path):
+    with translate_os_errors(path):
         fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         os.close(fd)
     durable_files.stage(staged, methodcaller("write", data))
@@ -72,7 +72,7 @@ def hold_lock(name: str) -> Iterator[None]:
     from filelock import FileLock
 
     path = private_file(name)
-    with explained(path):
+    with translate_os_errors(path):
         make_home(os.environ)
         lock = FileLock(path.with_name(f".{name}.lock"), mode=0o600)
         lock.acquire()

@@ -17,14 +17,21 @@ from imseek.data import durable_files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import current_of, get_meta
 from imseek.data.catalog_file import connect_file
-from imseek.data.collection_files import A_FOLDER, HARD_LINK, TOO_DEEP, check_top, digest, find_files
+from imseek.data.collection_files import (
+    A_FOLDER,
+    HARD_LINK,
+    TOO_DEEP,
+    digest,
+    find_files,
+    find_strange_at_top,
+)
 from imseek.data.current_file import read_identity
 from imseek.data.lock import is_locked, locked_error
 from imseek.data.migrations import migrate_connection
-from imseek.data.recovery_evidence import backup_fault, catalog_damage, catalog_lag, gather
+from imseek.data.recovery_evidence import backup_fault, catalog_damage, catalog_lag, gather_evidence
 from imseek.data.runs import read_runs
-from imseek.data.verify_contents import contents_problems
-from imseek.data.writer import listed_folders
+from imseek.data.verify_contents import find_content_problems
+from imseek.data.writer import find_listed_files
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, UnsafePathError
 from imseek.types import Problem, VerifyReport
 
@@ -33,7 +40,7 @@ STRANGE: Final = "strange"
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Findings:
     """How much has been read, and the paths of damaged or missing files."""
 
     files: int = 0
@@ -58,14 +65,14 @@ def verify(root: Path) -> VerifyReport:
 
 def examine(root: Path) -> VerifyReport:
     """Verify as :func:`verify` does, for callers that know that nobody else writes."""
-    seen = _Seen()
+    seen = _Findings()
     problems = list(_problems(root, seen))
     return VerifyReport(tuple(problems), seen.files, seen.bytes)
 
 
 def _stamp(root: Path) -> tuple[int, ...] | None:
     """Return a stamp that differs before and after any run: each gets a new number and rewrites the checksums."""
-    if layout.is_elsewhere(root):
+    if layout.has_server_catalog(root):
         return tuple(run.run_id for run in read_runs(root, limit=1))
     try:
         found = (root / layout.CHECKSUMS).stat()
@@ -74,17 +81,17 @@ def _stamp(root: Path) -> tuple[int, ...] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
+def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
     strange = find_strange(root)
     for path, kind in strange.items():
         message = f"it is {kind}" if kind == HARD_LINK else f"it is {kind}: imseek did not make that"
         yield Problem(STRANGE, path, message, repairable=kind not in (A_FOLDER, TOO_DEEP))
     if strange:
         return
-    if layout.is_elsewhere(root):
+    if layout.has_server_catalog(root):
         yield from _problems_elsewhere(root, seen)
         return
-    evidence = gather(root)
+    evidence = gather_evidence(root)
     for kind, name in (("identity", layout.COLLECTION), ("checksums", layout.CHECKSUMS)):
         if name in evidence.faults:
             yield Problem(kind, name, evidence.faults[name], repairable=True)
@@ -94,7 +101,7 @@ def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
     if (fault := catalog_damage(root, evidence) or catalog_lag(root, evidence)) is not None:
         yield Problem("catalog", layout.CATALOG, fault, repairable=True)
         return
-    with snapshot(root) as connection:
+    with frozen_catalog(root) as connection:
         yield from _check_files(root, connection, seen)
         current = current_of(connection)
         if layout.CURRENT in evidence.faults:
@@ -102,10 +109,10 @@ def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
         elif evidence.current is not None and evidence.current != current:
             message = f"says generation {evidence.current.generation}, the catalog {current.generation}"
             yield Problem("current", layout.CURRENT, message, repairable=True)
-        yield from contents_problems(root, connection, current, seen.bad)
+        yield from find_content_problems(root, connection, current, seen.bad)
 
 
-def _problems_elsewhere(root: Path, seen: _Seen) -> Iterator[Problem]:
+def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
     """Find problems as :func:`_problems` does, where the catalog is on a server, which vouches for its pages."""
     from imseek.data.postgres.address import read_address
 
@@ -120,13 +127,13 @@ def _problems_elsewhere(root: Path, seen: _Seen) -> Iterator[Problem]:
             yield Problem(
                 "identity", layout.COLLECTION, f"{foreign}: it, or {layout.ADDRESS}", repairable=False
             )
-    with snapshot(root) as connection:
+    with frozen_catalog(root) as connection:
         if get_meta(connection, "uuid") != uuid:
             message = "the catalog belongs to another collection"
             yield Problem("catalog", layout.ADDRESS, message, repairable=False)
             return
         yield from _check_files(root, connection, seen)
-        yield from contents_problems(root, connection, current_of(connection), seen.bad)
+        yield from find_content_problems(root, connection, current_of(connection), seen.bad)
 
 
 def find_strange(root: Path) -> dict[str, str]:
@@ -136,19 +143,19 @@ def find_strange(root: Path) -> dict[str, str]:
     """
     if not root.is_dir():
         return {}
-    return {**check_top(root), **find_files(root, *layout.FOLDERS).strange}
+    return {**find_strange_at_top(root), **find_files(root, *layout.FOLDERS).strange}
 
 
 @contextmanager
-def snapshot(root: Path) -> Iterator[Connection]:
+def frozen_catalog(root: Path) -> Iterator[Connection]:
     """Connect to the catalog as of one moment; for a SQLite file, to a copy in memory.
 
     Writers need not wait, and nothing can be changed.
     """
-    if layout.is_elsewhere(root):
-        from imseek.data.postgres.catalog import frozen
+    if layout.has_server_catalog(root):
+        from imseek.data.postgres.catalog import connect_repeatable_read
 
-        with frozen(root) as connection:
+        with connect_repeatable_read(root) as connection:
             yield connection
         return
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
@@ -160,7 +167,7 @@ def snapshot(root: Path) -> Iterator[Connection]:
             yield connection
 
 
-def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Problem]:
+def _check_files(root: Path, connection: Connection, seen: _Findings) -> Iterator[Problem]:
     """Check that every live file exists with its size and checksum, and that there are no other files."""
     listed = set()
     for file in connection.execute(select(t.files).order_by(t.files.c.path)):
@@ -182,11 +189,11 @@ def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Pr
             continue
         seen.files += 1
         seen.bytes += found.size
-        if found != durable_files.Written(file.size, file.sha256):
+        if found != durable_files.FileDigest(file.size, file.sha256):
             seen.bad.add(file.path)
             differs = found.size != file.size
             message = f"{found.size} bytes instead of {file.size}" if differs else "its checksum differs"
             yield Problem(file.kind, file.path, message, repairable=True)
-    for path in listed_folders(root).files:
+    for path in find_listed_files(root).files:
         if path not in listed:
             yield Problem("orphan", path, "no part of the collection", repairable=True)

@@ -16,18 +16,18 @@ from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live
 from imseek.data.collection_files import load_array, open_file
 from imseek.data.current_file import Current, Shard
-from imseek.data.rebuild_rows import PART, part_type
+from imseek.data.rebuild_rows import PART, part_dtype
 from imseek.data.snapshot_files import KIND as SNAPSHOT
 from imseek.data.trust import is_trusted
 from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.index_metadata import (
-    FACTS,
-    INDEX,
-    TABLE,
-    Covered,
+    INDEX_FILE,
+    METADATA_FILE,
+    TABLE_FILE,
+    CoveredIds,
     IndexFolder,
     part_folders,
-    read_facts,
+    read_index_metadata,
 )
 from imseek.errors import CorruptCollectionError
 from imseek.types import Problem, SpaceInfo
@@ -40,7 +40,7 @@ _BLOCK: Final = 16_384
 Ids = npt.NDArray[np.int64]
 
 
-def contents_problems(
+def find_content_problems(
     root: Path, connection: Connection, current: Current, bad: Set[str]
 ) -> Iterator[Problem]:
     """Yield problems where shards and the catalog disagree about rows, or a file's content is not of its kind.
@@ -154,7 +154,7 @@ def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterato
             continue
         try:
             part = load_array(root, path)
-            is_part = part.dtype == part_type(dims[space_id]) and part.ndim == 1
+            is_part = part.dtype == part_dtype(dims[space_id]) and part.ndim == 1
             fault = None if is_part else f"an array of {part.dtype} and shape {part.shape}"
         except _DAMAGE as error:
             fault = _reason(error)
@@ -190,7 +190,7 @@ def _index_problems(folder: IndexFolder, damaged: Set[str]) -> Iterator[Problem]
         return
     name = folder.name
     try:
-        parts = part_folders(folder, read_facts(folder))
+        parts = part_folders(folder, read_index_metadata(folder))
         for part in parts:
             if part.name not in damaged:
                 name = part.name
@@ -201,14 +201,14 @@ def _index_problems(folder: IndexFolder, damaged: Set[str]) -> Iterator[Problem]
             name = folder.name
             open_snapshot(folder)
     except (CorruptCollectionError, FileNotFoundError, ValueError) as error:
-        yield Problem(SNAPSHOT, f"{name}/{FACTS}", str(error), repairable=True)
+        yield Problem(SNAPSHOT, f"{name}/{METADATA_FILE}", str(error), repairable=True)
 
 
 def _check_index(folder: IndexFolder) -> None:
     """Raise CorruptCollectionError, FileNotFoundError or ValueError where files of a part are damaged."""
-    facts = read_facts(folder)
-    Covered.read(folder, facts.rows)
-    if TABLE in facts.sizes:
-        folder.array(TABLE)
-    with folder.open(INDEX) as file:
+    facts = read_index_metadata(folder)
+    CoveredIds.read(folder, facts.rows)
+    if TABLE_FILE in facts.sizes:
+        folder.array(TABLE_FILE)
+    with folder.open(INDEX_FILE) as file:
         check_structure(file)

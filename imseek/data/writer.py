@@ -23,13 +23,13 @@ from imseek.data import catalog_backups, catalog_checksums, collection_files, du
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, get_meta, now, set_meta
 from imseek.data.catalog_check import check_catalog
-from imseek.data.collection_files import FoundFiles, check_top, find_files, refuse_strange
+from imseek.data.collection_files import FoundFiles, find_files, find_strange_at_top, refuse_strange
 from imseek.data.current_file import Current, read_current, read_identity, write_current
 from imseek.data.diagnosis import note_opened
-from imseek.data.lock import boot_id, host, lock_of, process_started
+from imseek.data.lock import boot_id, host, lock_of, process_start_time
 from imseek.data.migrations import check_version
 from imseek.data.schema import FOREVER
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.data.trust import check_trusted
 from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError
 
@@ -70,12 +70,12 @@ class Writer:
         self._next_shard = self._shards_to = 0
 
     def __enter__(self) -> Writer:
-        refuse_strange(self.root, check_top(self.root))
+        refuse_strange(self.root, find_strange_at_top(self.root))
         self._lock.acquire()
-        with explained(self.root), ExitStack() as undo:
+        with translate_os_errors(self.root), ExitStack() as undo:
             undo.callback(self._lock.release)
-            refuse_strange(self.root, listed_folders(self.root).strange)
-            self.catalog = self._on_server() if layout.is_elsewhere(self.root) else self._in_file()
+            refuse_strange(self.root, find_listed_files(self.root).strange)
+            self.catalog = self._on_server() if layout.has_server_catalog(self.root) else self._in_file()
             undo.callback(self.catalog.close)
             self._recover(self._uuid)
             undo.pop_all()
@@ -85,15 +85,15 @@ class Writer:
         if not (self.root / layout.CATALOG).exists():
             raise self._corrupt(f"{self.root / layout.CATALOG} is missing")
         check_version(self.root / layout.CATALOG)
-        durable_files.fresh_folder(self.staging)
-        self._checksums = catalog_checksums.begin(self.root, self.staging, self._uuid)
+        durable_files.recreate_folder(self.staging)
+        self._checksums = catalog_checksums.verify_and_revoke(self.root, self.staging, self._uuid)
         return Catalog(self.root)
 
     def _on_server(self) -> Catalog:
         from imseek.data.postgres.catalog import PostgresCatalog
 
         catalog = PostgresCatalog(self.root)
-        durable_files.fresh_folder(self.staging)
+        durable_files.recreate_folder(self.staging)
         return catalog
 
     def __exit__(
@@ -103,7 +103,7 @@ class Writer:
             last.callback(self._lock.release)
             last.callback(self.catalog.close)
             try:
-                with explained(self.root):
+                with translate_os_errors(self.root):
                     self._end(*_outcome(error, self.exit_code))
             except Exception as trouble:
                 if error is None:
@@ -119,7 +119,7 @@ class Writer:
         Names of published files are made durable before the catalog records them.
         """
         self.unsynced.clear()
-        with explained(self.root), self.transaction() as connection:
+        with translate_os_errors(self.root), self.transaction() as connection:
             generation = int(get_meta(connection, "generation")) + 1
             change(connection, generation)
             self._record_progress(connection)
@@ -144,7 +144,7 @@ class Writer:
         self._progress = progress
         if time.monotonic() < self._progress_due:
             return
-        with explained(self.root), self.transaction() as connection:
+        with translate_os_errors(self.root), self.transaction() as connection:
             self._record_progress(connection)
         self._progress_due = time.monotonic() + PROGRESS_SECONDS
 
@@ -158,7 +158,7 @@ class Writer:
         if self.catalog.is_shared:
             return
         # Remove the recorded checksum first: if the copy fails half-way, it no longer describes the backup.
-        self._checksums = catalog_checksums.take_back(self.root, self.staging, self._checksums, name)
+        self._checksums = catalog_checksums.revoke(self.root, self.staging, self._checksums, name)
         catalog_backups.back_up(self.root, self.staging, self.root / name)
         self._checksums = self._checksums.having(name, collection_files.digest(self.root, name))
         self._backed_up = self.generation
@@ -220,7 +220,7 @@ class Writer:
             yield connection
 
     def _recover(self, uuid: str) -> None:
-        stated = None if self.catalog.is_shared else _stated(self.root, uuid)
+        stated = None if self.catalog.is_shared else _try_read_current(self.root, uuid)
         with self.catalog.transaction() as connection:
             check_catalog(connection, self.root)
             if get_meta(connection, "uuid") != uuid:
@@ -243,7 +243,7 @@ class Writer:
             last = select(t.runs.c.state).order_by(t.runs.c.run_id.desc()).limit(1)
             if connection.execute(last).scalar() != "done":
                 # The run may have stopped between creating a folder and its fsync, which nobody would repeat.
-                collection_files.sync_folders(self.root, ("", *listed_folders(self.root).folders))
+                collection_files.sync_folders(self.root, ("", *find_listed_files(self.root).folders))
             self._begin(connection)
             current = current_of(connection)
             self.catalog.state(connection, current)
@@ -258,7 +258,7 @@ class Writer:
         )
         self._next_id = self._ids_to = int(get_meta(connection, "next_image_id"))
         # Files of shards unknown to a restored catalog must not be overwritten.
-        there = [layout.shard_of(path) for path in listed_folders(self.root).files]
+        there = [layout.shard_of(path) for path in find_listed_files(self.root).files]
         first = max((shard_id + 1 for shard_id in there if shard_id is not None), default=0)
         self._next_shard = self._shards_to = max(first, int(get_meta(connection, "next_shard_id")))
         set_meta(connection, "next_shard_id", self._next_shard)
@@ -269,7 +269,7 @@ class Writer:
                 pid=os.getpid(),
                 host=host(),
                 boot_id=boot_id(),
-                pid_started=process_started(os.getpid()),
+                pid_started=process_start_time(os.getpid()),
                 started_at=now(),
                 state="running",
                 detail="{}",
@@ -287,7 +287,7 @@ class Writer:
         if not self.catalog.is_shared:
             if changed:
                 self.renew_backup(catalog_backups.next_target(self.root).name)
-            catalog_checksums.end(self.root, self.staging, self._checksums)
+            catalog_checksums.record_catalog(self.root, self.staging, self._checksums)
         durable_files.remove_tree(self.staging)
 
     def _end_run(self, state: str, exit_code: int) -> None:
@@ -310,7 +310,7 @@ class Writer:
         """Remove retired files whose grace time is over, and files left by interrupted commits."""
         at = time.time()
         # Listed before the catalog is read, so that files published meanwhile by a later writer are not included.
-        there = listed_folders(self.root).files
+        there = find_listed_files(self.root).files
         with self.transaction() as connection:
             # A time in the future means that the clock was set back: count from now instead.
             connection.execute(update(t.files).where(t.files.c.retired_at > at).values(retired_at=at))
@@ -323,11 +323,11 @@ class Writer:
         orphans = [path for path in there if path not in listed]
         # A shard id that no known run leased comes from a lost catalog: `repair` adopts it.
         self.swept += collection_files.remove_files(
-            self.root, (path for path in orphans if _is_swept(path, leases))
+            self.root, (path for path in orphans if _may_sweep(path, leases))
         )
 
 
-def _is_swept(path: str, leases: Sequence[Any]) -> bool:
+def _may_sweep(path: str, leases: Sequence[Any]) -> bool:
     """Whether an orphan was left by an interrupted commit of a run with one of these leases of shard ids."""
     listed = layout.parse(path)
     if listed is None:  # Not one of our names: `verify` reports it.
@@ -346,13 +346,13 @@ def _outcome(error: BaseException | None, exit_code: int) -> tuple[str, int]:
     return ("interrupted", exit_code) if exit_code else ("done", 0)
 
 
-def listed_folders(root: Path) -> FoundFiles:
+def find_listed_files(root: Path) -> FoundFiles:
     """Return all entries of the folders whose files the catalog lists. Raises StorageError."""
-    with explained(root):
+    with translate_os_errors(root):
         return find_files(root, *layout.LISTED_FOLDERS)
 
 
-def _stated(root: Path, uuid: str) -> Current | None:
+def _try_read_current(root: Path, uuid: str) -> Current | None:
     """Return the content of ``current.json``; None where it is damaged, as it can be rewritten from the catalog."""
     try:
         current = read_current(root)

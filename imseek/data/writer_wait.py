@@ -12,17 +12,17 @@ from imseek.data.writer import Writer
 from imseek.errors import LockedError
 
 #: Seconds to wait for another writer.
-PATIENCE: Final = 30.0
+DEFAULT_TIMEOUT: Final = 30.0
 _PAUSE: Final = 0.25
 
 
 @contextmanager
-def writing(root: Path, kind: str, patience: float | None = None) -> Iterator[Writer]:
-    """Open a writer, waiting up to ``patience`` seconds (default :data:`PATIENCE`).
+def open_writer(root: Path, kind: str, patience: float | None = None) -> Iterator[Writer]:
+    """Open a writer, waiting up to ``patience`` seconds (default :data:`DEFAULT_TIMEOUT`).
 
     Raises as :class:`Writer`, and LockedError where another writer is active for longer.
     """
-    until = time.monotonic() + (PATIENCE if patience is None else patience)
+    until = time.monotonic() + (DEFAULT_TIMEOUT if patience is None else patience)
     with ExitStack() as stack:
         while True:
             writer = Writer(root, kind)

@@ -9,13 +9,13 @@ from imseek.encoders.runtime import Runtime
 
 if TYPE_CHECKING:
     from imseek.encoders.catalogue import Entry, find_encoder, list_encoders
-    from imseek.encoders.download import Downloaded, Offer, download_encoder
+    from imseek.encoders.download import DownloadResult, Offer, download_encoder
     from imseek.encoders.encoder_check import EncoderCheck, check_encoder
     from imseek.encoders.hub import Transfer
 
 __all__ = [
     "PRESETS",
-    "Downloaded",
+    "DownloadResult",
     "Encoder",
     "EncoderCheck",
     "EncoderInfo",

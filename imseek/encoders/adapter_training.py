@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 #: Pairs per step, and extra negatives beside them.
 BATCH: Final = 512
-EXTRA: Final = 128
+EXTRA_NEGATIVES: Final = 128
 #: AdamW (Loshchilov and Hutter 2019); bench/tune.py compares alternatives.
-RATE: Final = 1e-3
-DECAY: Final = 0.01
+LEARNING_RATE: Final = 1e-3
+WEIGHT_DECAY: Final = 0.01
 RANK: Final = 64
-LOWEST: Final = 100.0
-_NEVER: Final = -1e9
+MAX_LOGIT_SCALE: Final = 100.0
+_MASKED_LOGIT: Final = -1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
+class TrainingData:
     """Training data of an adapter.
 
     ``images`` (n, dim) are unit float32 rows; ``words`` (t, dim) are those of the text queries, or None where the
@@ -50,7 +50,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learned:
+class AdapterCheckpoint:
     """The adapter after ``steps`` training steps, and the scale of its logits."""
 
     adapter: Adapter
@@ -58,7 +58,9 @@ class Learned:
     scale: float
 
 
-def learn(lesson: Lesson, *, loss: str, seed: int, every: int, rank: int = RANK) -> Iterator[Learned]:
+def train_adapter(
+    lesson: TrainingData, *, loss: str, seed: int, every: int, rank: int = RANK
+) -> Iterator[AdapterCheckpoint]:
     """Yield the adapter after every ``every`` steps, without end; the first one changes nothing.
 
     The result is deterministic for a ``seed`` on one machine.
@@ -72,9 +74,12 @@ def learn(lesson: Lesson, *, loss: str, seed: int, every: int, rank: int = RANK)
     up = torch.nn.Parameter(torch.zeros(rank, dim))
     scale = torch.nn.Parameter(torch.tensor(math.log(1 / 0.07) if loss == "infonce" else math.log(10.0)))
     bias = torch.nn.Parameter(torch.tensor(-10.0))
-    groups = [{"params": [down, up], "weight_decay": DECAY}, {"params": [scale, bias], "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=RATE)
-    belongs = _Belongs(lesson)
+    groups = [
+        {"params": [down, up], "weight_decay": WEIGHT_DECAY},
+        {"params": [scale, bias], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE)
+    belongs = _PositivePairs(lesson)
     images = torch.from_numpy(lesson.images)
     words = None if lesson.words is None else torch.from_numpy(lesson.words)
 
@@ -85,11 +90,13 @@ def learn(lesson: Lesson, *, loss: str, seed: int, every: int, rank: int = RANK)
     while True:
         if steps % every == 0:
             arrays = [part.detach().numpy().copy() for part in (down, up)]
-            yield Learned(Adapter(*arrays), steps, math.exp(float(scale.detach())))
+            yield AdapterCheckpoint(Adapter(*arrays), steps, math.exp(float(scale.detach())))
         chosen = torch.randperm(len(lesson.pairs), generator=generator)[:BATCH].numpy()
         left, right = lesson.pairs[chosen].T
         if len(lesson.others):
-            drawn = torch.randint(len(lesson.others), (min(EXTRA, len(lesson.others)),), generator=generator)
+            drawn = torch.randint(
+                len(lesson.others), (min(EXTRA_NEGATIVES, len(lesson.others)),), generator=generator
+            )
             right = np.concatenate([right, lesson.others[drawn.numpy()]])
         asked = turned(images[left]) if words is None else words[left]
         cosines = asked @ turned(images[right]).T
@@ -99,7 +106,7 @@ def learn(lesson: Lesson, *, loss: str, seed: int, every: int, rank: int = RANK)
         found(cosines, right_ones, scale, bias).backward()
         optimiser.step()
         with torch.no_grad():
-            scale.clamp_(max=math.log(LOWEST))
+            scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
         steps += 1
 
 
@@ -112,7 +119,7 @@ def _infonce(cosines: Any, belongs: Any, scale: Any, bias: Any) -> Any:
     logits = cosines * scale.exp()
     hidden = belongs.clone()
     hidden[target, target] = False
-    logits = logits.masked_fill(hidden, _NEVER)
+    logits = logits.masked_fill(hidden, _MASKED_LOGIT)
     rows = torch.nn.functional.cross_entropy(logits, target)
     columns = torch.nn.functional.cross_entropy(logits[:, :size].T, target)
     return (rows + columns) / 2
@@ -126,10 +133,10 @@ def _sigmoid(cosines: Any, belongs: Any, scale: Any, bias: Any) -> Any:
     return -torch.nn.functional.logsigmoid(signs * logits).sum() / len(cosines)
 
 
-class _Belongs:
+class _PositivePairs:
     """Tells which images match which queries."""
 
-    def __init__(self, lesson: Lesson) -> None:
+    def __init__(self, lesson: TrainingData) -> None:
         self._width = len(lesson.images)
         keys = lesson.pairs[:, 0] * self._width + lesson.pairs[:, 1]
         if lesson.words is None:  # No image is compared with itself.

@@ -32,7 +32,7 @@ class Adapter:
         down, up = arrays.get("down"), arrays.get("up")
         if down is None or up is None or down.ndim != 2 or down.shape != up.shape[::-1]:
             raise ValueError("these are not the arrays of an adapter")
-        if down.dtype != np.float32 or up.dtype != np.float32 or not (_finite(down) and _finite(up)):
+        if down.dtype != np.float32 or up.dtype != np.float32 or not (_is_finite(down) and _is_finite(up)):
             raise ValueError("the arrays of an adapter are finite and float32")
         return cls(down, up)
 
@@ -92,5 +92,5 @@ class AdaptedEncoder:
         return self.base.notes(texts)
 
 
-def _finite(array: npt.NDArray[Any]) -> bool:
+def _is_finite(array: npt.NDArray[Any]) -> bool:
     return bool(np.isfinite(array).all())

@@ -19,7 +19,7 @@ import numpy as np
 from imseek.encoders import chunking, hub, licences
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.catalogue import FILES
-from imseek.encoders.checkpoint import scalar
+from imseek.encoders.checkpoint import read_scalar
 from imseek.encoders.checks import check_modality, check_texts, merge_pieces
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.library_encoder import LibraryEncoder
@@ -73,7 +73,7 @@ class AlignEncoder(LibraryEncoder):
         UntrustedWeightsError, and EncoderError for damaged files or another kind of model.
         """
         source = _locate(reference)
-        temperature = scalar(source.checkpoint, "temperature")
+        temperature = read_scalar(source.checkpoint, "temperature")
         runtime = runtime or Runtime()
         self._preprocessing = preprocessing = source.preprocessing
         dim = source.config.projection_dim
@@ -88,7 +88,7 @@ class AlignEncoder(LibraryEncoder):
         )
         self._images = (
             ImageTower(
-                lambda: _pooled(self._weights.model().vision_model),
+                lambda: _pooling_module(self._weights.model().vision_model),
                 self._weights.fingerprint,
                 preprocessing,
                 dim,
@@ -148,7 +148,7 @@ class AlignEncoder(LibraryEncoder):
     def _pieces(self, text: str) -> list[str]:
         length = self._info.context_length
         assert length is not None
-        return chunking.pieces(text, lambda piece: self._token_count(piece) <= length)
+        return chunking.split_text(text, lambda piece: self._token_count(piece) <= length)
 
     def _token_count(self, text: str) -> int:
         """Count the tokens of ``text`` without truncation, start and end tokens included."""
@@ -159,7 +159,7 @@ class AlignEncoder(LibraryEncoder):
         return _tokenizer(self._source)
 
 
-def _pooled(vision: Any) -> Any:
+def _pooling_module(vision: Any) -> Any:
     """Wrap ALIGN's image tower so that it returns only the pooled rows, not its features too."""
     import torch
 
@@ -180,7 +180,7 @@ def _locate(reference: str) -> Source:
     folder = Path(name).expanduser().absolute()
     if folder.is_dir():
         reference, licence = f"align:{folder}", "unknown"
-        checkpoint = _in_folder(folder, FILES)
+        checkpoint = _find_in_folder(folder, FILES)
     elif not _REPOSITORY.fullmatch(name):
         raise EncoderUnavailableError(
             f"there is no folder {folder}", hint="references of ALIGN are align:PATH and align:ORG/REPO"
@@ -190,18 +190,18 @@ def _locate(reference: str) -> Source:
         licence = licences.NOT_VERIFIED if known is None else known.licence
         parts = [hub.Part(name, names) for names in (FILES, (_CONFIG,), _PROCESSORS)]
         parts += [hub.Part(name, (file,)) for file in _TOKENIZER]
-        checkpoint = hub.ensure(reference, parts)
+        checkpoint = hub.ensure_cached(reference, parts)
         for part in parts[1:]:  # covers a transfer that broke off after the weights
-            hub.ensure(reference, [part])
+            hub.ensure_cached(reference, [part])
         folder = checkpoint.parent
     for file in _TOKENIZER:
-        _in_folder(folder, (file,))
-    config = _config(_in_folder(folder, (_CONFIG,)))
-    preprocessing = _preprocessing(_in_folder(folder, _PROCESSORS))
+        _find_in_folder(folder, (file,))
+    config = _config(_find_in_folder(folder, (_CONFIG,)))
+    preprocessing = _preprocessing(_find_in_folder(folder, _PROCESSORS))
     return Source(reference, folder, config, preprocessing, checkpoint, licence)
 
 
-def _in_folder(folder: Path, names: Sequence[str]) -> Path:
+def _find_in_folder(folder: Path, names: Sequence[str]) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
@@ -211,7 +211,7 @@ def _in_folder(folder: Path, names: Sequence[str]) -> Path:
 def _config(path: Path) -> Any:
     from transformers import AlignConfig
 
-    described = _read(path)
+    described = _read_json(path)
     if described.get("model_type") != "align":
         raise EncoderError(f"{path} does not describe an ALIGN model, but {described.get('model_type')!r}")
     try:
@@ -220,7 +220,7 @@ def _config(path: Path) -> Any:
         raise EncoderError(f"{path} is not a configuration of ALIGN: {error}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         described: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -236,7 +236,7 @@ def _preprocessing(path: Path) -> Preprocessing:
     The processor computes ``pixel · rescale_factor``, subtracts 1 with ``rescale_offset``, normalises with
     ``do_normalize``, and divides by the deviation once more with ``include_top``: one linear function per channel.
     """
-    described = _read(path)
+    described = _read_json(path)
     settings = _with_defaults(described.get("image_processor", described))
     try:
         if not settings["do_resize"] or not settings["do_rescale"]:
@@ -245,7 +245,7 @@ def _preprocessing(path: Path) -> Preprocessing:
         size = _side(path, settings["crop_size"]) if settings["do_center_crop"] else resized
         if size > resized or (resized - size) % 4 == 3:  # transformers rounds down, our crop rounds up
             raise EncoderError(f"{path}: a crop of {size} pixels from {resized} is not supported")
-        mean, std = _line(settings)
+        mean, std = _channel_statistics(settings)
         interpolation = _INTERPOLATIONS[settings["resample"]]
     except (KeyError, TypeError, ValueError) as error:
         raise EncoderError(f"{path} is not the image processor of an ALIGN model: {error}") from error
@@ -279,7 +279,7 @@ def _side(path: Path, size: Mapping[str, int]) -> int:
     return int(size["height"])
 
 
-def _line(settings: Mapping[str, Any]) -> tuple[_Channels, _Channels]:
+def _channel_statistics(settings: Mapping[str, Any]) -> tuple[_Channels, _Channels]:
     """Return the mean and deviation per channel that reproduce the processor's values for pixels in [0, 1]."""
     factor = np.full(3, 255.0 * settings["rescale_factor"])
     offset = np.full(3, -1.0 if settings["rescale_offset"] else 0.0)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imseek.encoders.hub import RemoteFile
 
 #: Error numbers of a full disk or an exhausted quota.
-DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_ERRNOS: Final = (errno.ENOSPC, errno.EDQUOT)
 
 _PIECE: Final = 1 << 20  # bytes
 
@@ -53,10 +53,10 @@ def fetch_blob(repository: str, commit: str, file: RemoteFile, report: Callable[
             if stream.tell() > file.size:  # too long to be the beginning of this file
                 stream.truncate(0)
                 stream.seek(0)
-            _expect_room(blob.parent, file, file.size - stream.tell())
+            _check_disk_space(blob.parent, file, file.size - stream.tell())
             http_get(
                 hf_hub_url(repository, file.name, revision=commit),
-                _Counted(stream, report),
+                _ProgressFile(stream, report),
                 resume_size=stream.tell(),
                 headers=build_hf_headers(),
                 expected_size=file.size,
@@ -73,7 +73,7 @@ def fetch_blob(repository: str, commit: str, file: RemoteFile, report: Callable[
         unfinished.replace(blob)
 
 
-class _Counted:
+class _ProgressFile:
     """A file wrapper that reports its size after each write by the hub client."""
 
     def __init__(self, file: BinaryIO | Any, report: Callable[[int], None]) -> None:
@@ -99,7 +99,7 @@ class _Counted:
 
 
 @contextlib.contextmanager
-def as_we_fetch() -> Iterator[None]:
+def client_settings() -> Iterator[None]:
     """Silence the client's progress bars and set its chunks to 1 MB.
 
     The command line draws its own bars. A lost connection loses the last chunk, and the client's own are ten times as
@@ -120,13 +120,13 @@ def as_we_fetch() -> Iterator[None]:
             enable_progress_bars()
 
 
-def _expect_room(folder: Path, file: RemoteFile, needed: int) -> None:
+def _check_disk_space(folder: Path, file: RemoteFile, needed: int) -> None:
     """Raise EncoderUnavailableError where ``folder`` has less than ``needed`` bytes free."""
     if shutil.disk_usage(folder).free < needed:
-        raise disk_full(file.name, file.size)
+        raise disk_full_error(file.name, file.size)
 
 
-def disk_full(name: str, size: int) -> EncoderUnavailableError:
+def disk_full_error(name: str, size: int) -> EncoderUnavailableError:
     """Return the error for a full disk while downloading the file ``name`` of ``size`` bytes."""
     from huggingface_hub import constants
 

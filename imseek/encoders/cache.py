@@ -33,7 +33,7 @@ def cache_dir() -> Path:
         ) from error
 
 
-def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+def build_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """Return ``folder``, after having ``make`` fill it if it is missing or incomplete.
 
     ``make`` receives an empty folder and writes files into it. A folder is incomplete if a file is missing, or differs
@@ -42,14 +42,14 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     leaves nothing that looks complete. A lock keeps two processes from building the same folder twice. Raises
     EncoderUnavailableError where the cache cannot be written.
     """
-    if is_whole(folder):
+    if is_complete(folder):
         return folder
     from filelock import FileLock
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not is_whole(folder):  # another process may have made it meanwhile
+            if not is_complete(folder):  # another process may have made it meanwhile
                 _make(folder, make)
     except OSError as error:
         raise EncoderUnavailableError(
@@ -59,8 +59,8 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def is_whole(folder: Path) -> bool:
-    """Tell whether ``folder`` holds the complete output of :func:`made_once`. Builds nothing."""
+def is_complete(folder: Path) -> bool:
+    """Tell whether ``folder`` holds the complete output of :func:`build_once`. Builds nothing."""
     try:
         files = json.loads((folder / _MANIFEST).read_bytes())
         return bool(files) and all(_is_unchanged(folder / name, **facts) for name, facts in files.items())

@@ -20,54 +20,54 @@ from imseek.errors import EncoderError, UntrustedWeightsError
 _LOGIT_SCALE = "logit_scale"
 _LOGIT_BIAS = "logit_bias"
 #: Bound on both. A scale is the logarithm of a factor that training keeps below 100; a bias lies between -20 and 0.
-_MOST = 500
+_MAX_MAGNITUDE = 500
 
 
-def inspect(path: Path) -> tuple[float | None, float | None]:
-    """Check ``path`` as :func:`scalar` does, and return its logit scale and bias, each None where it has none.
+def read_logit_parameters(path: Path) -> tuple[float | None, float | None]:
+    """Check ``path`` as :func:`read_scalar` does, and return its logit scale and bias, each None where it has none.
 
     The scale is the factor that training applied to cosines, the exponential of the stored number; the bias was added
     before a sigmoid. Raises EncoderError where either is implausibly large.
     """
-    scale, bias = _scalars(path, (_LOGIT_SCALE, _LOGIT_BIAS))
-    if not all(one is None or abs(one) <= _MOST for one in (scale, bias)):
+    scale, bias = _read_scalars(path, (_LOGIT_SCALE, _LOGIT_BIAS))
+    if not all(one is None or abs(one) <= _MAX_MAGNITUDE for one in (scale, bias)):
         raise EncoderError(f"{path} holds a logit scale or bias that cannot be: {scale}, {bias}")
     return None if scale is None else math.exp(scale), bias
 
 
-def scalar(path: Path, name: str) -> float | None:
+def read_scalar(path: Path, name: str) -> float | None:
     """Check ``path``, a safetensors or ``torch.save`` file, and return its number called ``name``, or None.
 
     On some errors libraries fall back to an unrestricted load, so every file is checked here first. Raises
     UntrustedWeightsError for a file that holds more than tensors, and EncoderError for a damaged one.
     """
-    return _scalars(path, (name,))[0]
+    return _read_scalars(path, (name,))[0]
 
 
-def _scalars(path: Path, names: Sequence[str]) -> list[float | None]:
-    with _refusing(path):
+def _read_scalars(path: Path, names: Sequence[str]) -> list[float | None]:
+    with _translate_errors(path):
         if path.suffix == ".safetensors":
-            with _opened(path) as file:
+            with _open_safetensors(path) as file:
                 there = set(file.keys())
                 stored = [file.get_tensor(name).item() if name in there else None for name in names]
         else:
-            state = _state(path)
+            state = _load_state(path)
             stored = [state.get(name) for name in names]
         return [None if one is None else float(one) for one in stored]
 
 
-def arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """Read all numeric tensors of ``path``, a small weights file, by name. Raises as :func:`scalar`."""
-    with _refusing(path):
+def read_arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Read all numeric tensors of ``path``, a small weights file, by name. Raises as :func:`read_scalar`."""
+    with _translate_errors(path):
         if path.suffix == ".safetensors":
-            with _opened(path) as file:
+            with _open_safetensors(path) as file:
                 return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
-        held = {name: value for name, value in _state(path).items() if hasattr(value, "detach")}
+        held = {name: value for name, value in _load_state(path).items() if hasattr(value, "detach")}
         return {name: value.detach().float().numpy().copy() for name, value in held.items()}
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     """Translate the errors of weight readers to ours."""
     if not path.is_file():  # Reading a pipe would block.
         raise EncoderError(f"{path} cannot be read: it is no file")
@@ -86,21 +86,23 @@ def _refusing(path: Path) -> Iterator[None]:
         raise EncoderError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
 
 
-def shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors in ``path`` by name. The file must have passed :func:`scalar`."""
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors in ``path`` by name. The file must have passed :func:`read_scalar`."""
     if path.suffix != ".safetensors":
-        return {name: tuple(value.shape) for name, value in _state(path).items() if hasattr(value, "shape")}
-    with _opened(path) as file:
+        return {
+            name: tuple(value.shape) for name, value in _load_state(path).items() if hasattr(value, "shape")
+        }
+    with _open_safetensors(path) as file:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
 
 
-def _opened(path: Path) -> Any:
+def _open_safetensors(path: Path) -> Any:
     from safetensors import safe_open
 
     return safe_open(path, framework="np")  # opening checks the header against the file size
 
 
-def _state(path: Path) -> Mapping[str, Any]:
+def _load_state(path: Path) -> Mapping[str, Any]:
     """Load the tensors that ``torch.save`` wrote, under their names in single-machine training."""
     import torch
 

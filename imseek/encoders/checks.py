@@ -67,7 +67,7 @@ def merge_pieces(rows: Float32, counts: Sequence[int]) -> Float32:
     return unit_rows(sums)
 
 
-def check_knows_words(encoder: Encoder) -> None:
+def check_encodes_text(encoder: Encoder) -> None:
     """Raise UsageError unless ``encoder`` can embed captions."""
     if "text" not in encoder.info.modalities:
         raise UsageError(

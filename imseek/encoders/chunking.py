@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 
-def pieces(text: str, fits: Callable[[str], bool]) -> list[str]:
+def split_text(text: str, fits: Callable[[str], bool]) -> list[str]:
     """Split ``text`` into pieces that fit, each with as many words as possible.
 
     A word is cut only if it does not fit by itself, after as many characters as fit (at least one, whether or not it
@@ -17,13 +17,13 @@ def pieces(text: str, fits: Callable[[str], bool]) -> list[str]:
     found = []
     words, start = text.split(), 0
     while start < len(words):
-        count = _most(len(words) - start, lambda n: fits(" ".join(words[start : start + n])))  # noqa: B023 - called at once
+        count = _largest_fitting(len(words) - start, lambda n: fits(" ".join(words[start : start + n])))  # noqa: B023 - called at once
         if count:
             found.append(" ".join(words[start : start + count]))
             start += count
             continue
         word = words[start]
-        cut = max(1, _most(len(word), lambda n: fits(word[:n])))  # noqa: B023 - called at once
+        cut = max(1, _largest_fitting(len(word), lambda n: fits(word[:n])))  # noqa: B023 - called at once
         found.append(word[:cut])
         if cut < len(word):
             words[start] = word[cut:]
@@ -41,7 +41,7 @@ def notes(counts: Sequence[int], context_length: int) -> tuple[str, ...]:
     )
 
 
-def _most(limit: int, fits: Callable[[int], bool]) -> int:
+def _largest_fitting(limit: int, fits: Callable[[int], bool]) -> int:
     """Return the largest number up to ``limit`` that fits, or 0, without trying numbers far above it."""
     high = 1
     while high < limit and fits(high):

@@ -69,7 +69,7 @@ def plan(runtime: Runtime, image_size: int, machine: Machine | None = None) -> P
     return Plan(device, precision, runtime.batch_size or _first_batch(device, image_size))
 
 
-def check_plain(runtime: Runtime, reference: str) -> None:
+def check_cpu_fp32(runtime: Runtime, reference: str) -> None:
     """Raise EncoderUnavailableError for a runtime that an fp32 encoder on the CPU, without torch, cannot provide.
 
     The device ``all`` passes: it applies only to encoders that can use cards.

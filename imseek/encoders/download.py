@@ -30,7 +30,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Downloaded:
+class DownloadResult:
     """Result of a download. ``path`` is the weights file; ``offer`` is None where everything was already cached."""
 
     reference: str
@@ -44,7 +44,7 @@ def download_encoder(
     accept_license: bool = False,
     progress: TransferCallback | None = None,
     offered: Callable[[Offer], None] | None = None,
-) -> Downloaded:
+) -> DownloadResult:
     """Download the weights and tokenizer of ``reference`` to the hub's cache, resuming a broken download.
 
     ``offered`` receives licence and size before the download starts, ``progress`` its progress. ``accept_license`` is
@@ -56,21 +56,21 @@ def download_encoder(
     """
     reference, parts = plan(reference)
     if _is_complete(reference, parts):
-        path = hub.cached(parts[0])
+        path = hub.cached_path(parts[0])
         assert path is not None
-        return Downloaded(reference, path, None)
+        return DownloadResult(reference, path, None)
     described = hub.describe(parts, reference)
     offer = _offer(reference, parts, described)
     if offered is not None:
         offered(offer)
-    licences.check(reference, parts[0].repository, described[0].licence, accepted=accept_license)
-    with hub.watched(progress):
+    licences.check_licence(reference, parts[0].repository, described[0].licence, accepted=accept_license)
+    with hub.report_downloads(progress):
         hub.fetch(reference, parts, described)
         if tokenizer := _tokenizer(reference):
             hub.fetch(reference, tokenizer, hub.describe(tokenizer, reference))
-    path = hub.cached(parts[0])
+    path = hub.cached_path(parts[0])
     assert path is not None
-    return Downloaded(reference, path, offer)
+    return DownloadResult(reference, path, offer)
 
 
 def plan(reference: str) -> tuple[str, tuple[Part, ...]]:
@@ -98,7 +98,7 @@ def plan(reference: str) -> tuple[str, tuple[Part, ...]]:
         from imseek.encoders.timm_images import weights_of
 
         return reference, catalogue.parts_of(reference, *weights_of(reference))
-    found = catalogue.near(reference)
+    found = catalogue.near_matches(reference)
     raise UnknownEncoderError(
         f"the catalogue has no encoder {reference}",
         hint=f"near matches: {', '.join(found)}" if found else "`imseek encoders` lists it",
@@ -126,7 +126,9 @@ def _offer(reference: str, parts: Sequence[Part], described: Sequence[hub.Reposi
         for part, repository in zip(parts, described, strict=True)
         for file in repository.wanted(part)
     }
-    missing = {key: file for key, file in wanted.items() if hub.cached(Part(key[0], (file.name,))) is None}
+    missing = {
+        key: file for key, file in wanted.items() if hub.cached_path(Part(key[0], (file.name,))) is None
+    }
     offer = Offer(
         reference=reference,
         repository=parts[0].repository,

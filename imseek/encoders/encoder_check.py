@@ -15,7 +15,7 @@ from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError
 from imseek.types import Float32, Pixels
 
-PICTURES: Final = 24
+PICTURE_COUNT: Final = 24
 TEXTS: Final = (
     "a red square",
     "a blue circle on a white background",
@@ -30,12 +30,12 @@ TEXTS: Final = (
 _SIDE: Final = 320  # pixels; larger than most encoders take, so that the check covers preparation
 _NORM_TOLERANCE: Final = 1e-3
 # Rows this close are indistinguishable: the weights are broken, or were never loaded.
-_SPREAD: Final = 1e-4
-_SECONDS: Final = 1.0  # minimum time to measure each tower
+_MIN_SPREAD: Final = 1e-4
+_MIN_SECONDS: Final = 1.0  # minimum time to measure each tower
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TowerStatistics:
     """Statistics of one tower's n unit rows for the test set.
 
     ``cosine_min``, ``cosine_mean`` and ``cosine_max`` are over all pairs of different inputs; ``per_second`` is the
@@ -62,8 +62,8 @@ class EncoderCheck:
     fingerprint: str
     precision: str
     load_seconds: float
-    images: Rows
-    texts: Rows | None
+    images: TowerStatistics
+    texts: TowerStatistics | None
     problems: tuple[str, ...]
 
 
@@ -81,19 +81,21 @@ def check_encoder(
     fingerprint = encoder.fingerprint()
     load_seconds = time.perf_counter() - started
 
-    drawn = pictures()
-    images, image_speed = _timed(lambda: encoder.encode_images(_prepared(encoder, drawn)), len(drawn))
-    found = [_looked_at("pictures", images, image_speed)]
+    drawn = draw_pictures()
+    images, image_speed = _time_runs(
+        lambda: encoder.encode_images(_prepare_batch(encoder, drawn)), len(drawn)
+    )
+    found = [_check_rows("pictures", images, image_speed)]
     if "text" in encoder.info.modalities:
-        texts, text_speed = _timed(lambda: encoder.encode_texts(TEXTS), len(TEXTS))
-        found.append(_looked_at("texts", texts, text_speed))
+        texts, text_speed = _time_runs(lambda: encoder.encode_texts(TEXTS), len(TEXTS))
+        found.append(_check_rows("texts", texts, text_speed))
         if notify is not None:
             for note in encoder.notes(TEXTS):
                 notify(note)
     problems = [problem for _, of_tower in found for problem in of_tower]
     if not problems:
         # A picture encoded alone must give the same row up to rounding: padding and batching change nothing.
-        alone = encoder.encode_images(_prepared(encoder, drawn[:1]))
+        alone = encoder.encode_images(_prepare_batch(encoder, drawn[:1]))
         if float(alone[0] @ images[0]) < 0.99:
             problems.append("a picture alone gets another vector than among others")
     return EncoderCheck(
@@ -107,7 +109,7 @@ def check_encoder(
     )
 
 
-def pictures(count: int = PICTURES) -> list[Pixels]:
+def draw_pictures(count: int = PICTURE_COUNT) -> list[Pixels]:
     """Draw ``count`` pictures of (320, 320, 3) uint8, always the same: gradients, stripes, discs, noise."""
     random = np.random.default_rng(20260101)
     down, across = np.mgrid[:_SIDE, :_SIDE].astype(np.float32) / _SIDE
@@ -132,20 +134,20 @@ def pictures(count: int = PICTURES) -> list[Pixels]:
     return drawn
 
 
-def _prepared(encoder: Encoder, drawn: Sequence[Pixels]) -> Pixels:
+def _prepare_batch(encoder: Encoder, drawn: Sequence[Pixels]) -> Pixels:
     return np.stack([encoder.prepare(picture) for picture in drawn])
 
 
-def _timed(encode: Callable[[], Float32], count: int) -> tuple[Float32, float]:
+def _time_runs(encode: Callable[[], Float32], count: int) -> tuple[Float32, float]:
     rows = encode()
     runs, started = 0, time.perf_counter()
-    while not runs or time.perf_counter() - started < _SECONDS:
+    while not runs or time.perf_counter() - started < _MIN_SECONDS:
         rows = encode()
         runs += 1
     return rows, runs * count / (time.perf_counter() - started)
 
 
-def _looked_at(what: str, rows: Float32, per_second: float) -> tuple[Rows, list[str]]:
+def _check_rows(what: str, rows: Float32, per_second: float) -> tuple[TowerStatistics, list[str]]:
     """Return the statistics of ``rows`` and the problems found in them."""
     if not np.isfinite(rows).all():
         raise EncoderError(
@@ -154,7 +156,7 @@ def _looked_at(what: str, rows: Float32, per_second: float) -> tuple[Rows, list[
         )
     norms = np.linalg.norm(rows, axis=1)
     cosines = (rows @ rows.T)[~np.eye(len(rows), dtype=bool)]
-    found = Rows(
+    found = TowerStatistics(
         count=len(rows),
         norm_min=float(norms.min()),
         norm_max=float(norms.max()),
@@ -168,6 +170,6 @@ def _looked_at(what: str, rows: Float32, per_second: float) -> tuple[Rows, list[
         problems.append(
             f"vectors of {what} are not of length 1: {found.norm_min:.4f} to {found.norm_max:.4f}"
         )
-    if found.cosine_min > 1 - _SPREAD:
+    if found.cosine_min > 1 - _MIN_SPREAD:
         problems.append(f"vectors of {what} are all the same: their cosines are above {found.cosine_min:.6f}")
     return found, problems

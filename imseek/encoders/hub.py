@@ -38,7 +38,9 @@ TOKENIZER_FILES: Final = (
 )
 
 _ABSENT: Final = ".no_exist"  # the client's folder of marks for files that a repository lacks
-_AGAIN: Final = "go online (and unset HF_HUB_OFFLINE) and try again, or name another encoder, such as builtin"
+_RETRY_HINT: Final = (
+    "go online (and unset HF_HUB_OFFLINE) and try again, or name another encoder, such as builtin"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,11 @@ TransferCallback: TypeAlias = Callable[[Transfer], None]
 
 _watcher: ContextVar[TransferCallback | None] = ContextVar("imseek_downloads", default=None)
 # Held during downloads and while the client is offline (see `offline`).
-_client = threading.RLock()
+_client_lock = threading.RLock()
 
 
 @contextlib.contextmanager
-def watched(callback: TransferCallback | None) -> Iterator[None]:
+def report_downloads(callback: TransferCallback | None) -> Iterator[None]:
     """Report every download that this thread starts to ``callback``, whichever function triggers it.
 
     None reports nothing and leaves an outer callback in place.
@@ -121,7 +123,7 @@ def offline() -> Iterator[None]:
     """
     from huggingface_hub import constants
 
-    with _client:
+    with _client_lock:
         before = constants.HF_HUB_OFFLINE
         constants.HF_HUB_OFFLINE = True
         try:
@@ -130,7 +132,7 @@ def offline() -> Iterator[None]:
             constants.HF_HUB_OFFLINE = before
 
 
-def cached(part: Part) -> Path | None:
+def cached_path(part: Part) -> Path | None:
     """Return the first of the part's files in the hub's cache, at the most recently fetched commit, or None.
 
     The client's ``try_to_load_from_cache`` gives the same, but takes 0.2 s to import.
@@ -149,7 +151,7 @@ def is_complete(part: Part) -> bool:
     broke off, or another program needed fewer files.
     """
     if not part.every:
-        return cached(part) is not None
+        return cached_path(part) is not None
     commit = _commit(part.repository)
     if commit is None:
         return False
@@ -176,23 +178,23 @@ def _commit(repository: str) -> str | None:
 
 
 def first_file(reference: str, repository: str, names: Sequence[str]) -> Path:
-    """Return the first of the files ``names`` that ``repository`` has: see :func:`ensure`."""
-    return ensure(reference, [Part(repository, tuple(names))])
+    """Return the first of the files ``names`` that ``repository`` has: see :func:`ensure_cached`."""
+    return ensure_cached(reference, [Part(repository, tuple(names))])
 
 
-def ensure(reference: str, parts: Sequence[Part]) -> Path:
+def ensure_cached(reference: str, parts: Sequence[Part]) -> Path:
     """Return the file of the first part, after downloading all ``parts`` if it is not in the hub's cache.
 
     A cached file's licence was accepted when it was downloaded. Raises LicenceError for weights that need acceptance
     first, EncoderUnavailableError, whose text names ``reference``, and EncoderError for a file that arrived damaged.
     """
-    path = cached(parts[0])
+    path = cached_path(parts[0])
     if path is None:
         licences.refuse_restricted(reference, parts[0].repository)
         described = describe(parts, reference)
-        licences.check(reference, parts[0].repository, described[0].licence, accepted=False)
+        licences.check_licence(reference, parts[0].repository, described[0].licence, accepted=False)
         fetch(reference, parts, described)
-        path = cached(parts[0])
+        path = cached_path(parts[0])
     if path is None:
         raise EncoderUnavailableError(
             f"the weights of {reference} were fetched, but are not in the hub's cache"
@@ -212,27 +214,27 @@ def describe(parts: Sequence[Part], reference: str) -> list[Repository]:
     def ask() -> None:
         try:
             names = dict.fromkeys(part.repository for part in parts)
-            described = {name: _described(name) for name in names}
+            described = {name: _describe_repository(name) for name in names}
             answers.put([described[part.repository] for part in parts])
         except Exception as error:  # from the client, its HTTP library, or the answer of a captive portal
             answers.put(error)
 
-    with _client:  # keeps other threads from switching it offline
+    with _client_lock:  # keeps other threads from switching it offline
         if constants.HF_HUB_OFFLINE:
-            raise unavailable(reference, "HF_HUB_OFFLINE is set")
+            raise unavailable_error(reference, "HF_HUB_OFFLINE is set")
         threading.Thread(target=ask, name="imseek-hub", daemon=True).start()
         try:
             answer = answers.get(timeout=DEADLINE_SECONDS)
         except queue.Empty:
             answer = TimeoutError(f"the hub did not answer within {DEADLINE_SECONDS:g} seconds")
     if isinstance(answer, Exception):
-        raise _refused(reference, answer) from answer
+        raise _refusal_error(reference, answer) from answer
     return answer
 
 
 def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]) -> None:
     """Download the files of ``parts`` that the hub's cache lacks. ``described`` is the result of :func:`describe`."""
-    from imseek.encoders.blobs import DISK_FULL, as_we_fetch, disk_full
+    from imseek.encoders.blobs import DISK_FULL_ERRNOS, client_settings, disk_full_error
 
     wanted = [
         (repository, file)
@@ -249,30 +251,30 @@ def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]
 
         here(0)
         try:
-            with _client, as_we_fetch():
+            with _client_lock, client_settings():
                 _fetch(repository, file, here)
         except EncoderError:
             raise
         except OSError as error:
-            if error.errno in DISK_FULL:
-                raise disk_full(file.name, file.size) from error
+            if error.errno in DISK_FULL_ERRNOS:
+                raise disk_full_error(file.name, file.size) from error
             if error.filename is not None:  # not a network error
-                raise _not_writable(error) from error
-            raise _broken(reference, error) from error
+                raise _not_writable_error(error) from error
+            raise _transfer_error(reference, error) from error
         except Exception as error:  # from the HTTP library, which depends on the client's version
-            raise _broken(reference, error) from error
+            raise _transfer_error(reference, error) from error
         done += file.size
         here(0, before=done)
     for part, repository in zip(parts, described, strict=True):
         if part.every:
-            _note_absent(repository, part.names)
+            _mark_absent(repository, part.names)
 
 
-def unavailable(reference: str, reason: object) -> EncoderUnavailableError:
+def unavailable_error(reference: str, reason: object) -> EncoderUnavailableError:
     """Return the error for weights that are neither cached nor available for download."""
     return EncoderUnavailableError(
         f"the weights of {reference} are neither in the hub's cache nor to be fetched: {_first_line(reason)}",
-        hint=_AGAIN,
+        hint=_RETRY_HINT,
     )
 
 
@@ -284,7 +286,7 @@ def revision(file: Path) -> str | None:
     return None
 
 
-def _described(name: str) -> Repository:
+def _describe_repository(name: str) -> Repository:
     from huggingface_hub import HfApi
 
     found = HfApi().model_info(name, files_metadata=True, timeout=DEADLINE_SECONDS)
@@ -307,13 +309,13 @@ def _fetch(repository: Repository, file: RemoteFile, report: Callable[[int], Non
 
     from imseek.encoders.blobs import fetch_blob
 
-    if file.sha256 is not None and cached(Part(repository.name, (file.name,))) is None:
+    if file.sha256 is not None and cached_path(Part(repository.name, (file.name,))) is None:
         fetch_blob(repository.name, repository.commit, file, report)
     # Links a large file found under its hash; downloads a small one.
     hf_hub_download(repository.name, file.name)
 
 
-def _note_absent(repository: Repository, names: Sequence[str]) -> None:
+def _mark_absent(repository: Repository, names: Sequence[str]) -> None:
     """Leave the client's own mark for files that the repository lacks.
 
     Without it, transformers takes a tokenizer's missing ``config.json`` for an unreachable one, and refuses the
@@ -325,21 +327,21 @@ def _note_absent(repository: Repository, names: Sequence[str]) -> None:
         (marks / name).touch()
 
 
-def _not_writable(error: OSError) -> EncoderUnavailableError:
+def _not_writable_error(error: OSError) -> EncoderUnavailableError:
     return EncoderUnavailableError(
         f"the hub's cache cannot be written: {error.strerror}: {os.fsdecode(error.filename)}",
         hint="set HF_HUB_CACHE to a folder that can be",
     )
 
 
-def _broken(reference: str, error: Exception) -> EncoderUnavailableError:
+def _transfer_error(reference: str, error: Exception) -> EncoderUnavailableError:
     return EncoderUnavailableError(
         f"fetching {reference} broke off: {_first_line(error)}",
         hint=f"what has come is kept: `imseek encoders get {reference}` goes on from there",
     )
 
 
-def _refused(reference: str, error: Exception) -> EncoderUnavailableError:
+def _refusal_error(reference: str, error: Exception) -> EncoderUnavailableError:
     """Explain why the hub gave no description: no such repository, no access, or no connection."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -353,7 +355,7 @@ def _refused(reference: str, error: Exception) -> EncoderUnavailableError:
             f"the hub has no repository for {reference}, or keeps it private",
             hint="is it spelled right? For a private one: `hf auth login`",
         )
-    return unavailable(reference, error)
+    return unavailable_error(reference, error)
 
 
 def _first_line(reason: object) -> str:

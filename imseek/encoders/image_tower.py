@@ -14,7 +14,7 @@ import numpy as np
 from imseek.encoders import int8
 from imseek.encoders.checks import available_cpus, check_pictures
 from imseek.encoders.device import plan
-from imseek.encoders.precision_check import Guard, Verdict
+from imseek.encoders.precision_check import PrecisionCheck, Verdict
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import TorchImages
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 # Upper bound, since a batch waits in memory, decoded.
-_MOST: Final = 256
+_MAX_BATCH: Final = 256
 
 
 class ImageTower:
@@ -48,9 +48,9 @@ class ImageTower:
     ) -> None:
         """Plan device and precision; the network is built with the first picture.
 
-        ``module`` returns the network, on the CPU in float32, as :func:`imseek.encoders.torch_images.with_pixels` takes
-        it. It is called once, and the result may be moved to another device and precision. ``fingerprint`` returns the
-        encoder's.
+        ``module`` returns the network, on the CPU in float32, as
+        :func:`imseek.encoders.torch_images.with_normalisation` takes it. It is called once, and the result may be
+        moved to another device and precision. ``fingerprint`` returns the encoder's.
 
         Raises EncoderUnavailableError where the device or the precision is unavailable.
         """
@@ -65,7 +65,7 @@ class ImageTower:
         self._run: TorchImages | int8.Int8Images | None = None
         #: Set only while ``_run`` is on trial.
         self._exact: TorchImages | None = None
-        self._guard: Guard | None = None
+        self._guard: PrecisionCheck | None = None
 
     @property
     def precision(self) -> str:
@@ -76,7 +76,7 @@ class ImageTower:
     def batch_size(self) -> int:
         """The number of pictures that keeps the device busy: one run of the network, or on a CPU one per processor."""
         workers = (self._runtime.threads or available_cpus()) if self._plan.device == "cpu" else 1
-        return min(_MOST, workers * self._plan.batch_size)
+        return min(_MAX_BATCH, workers * self._plan.batch_size)
 
     def __call__(self, batch: Pixels) -> Float32:
         """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows. Raises UsageError for any other array."""
@@ -99,7 +99,7 @@ class ImageTower:
             return
         device = self._plan.device.partition(":")[0]
         key = f"{precision}-{device}-{self._fingerprint()[:32]}"
-        guard = Guard(key, precision, keep=self._runtime.keep_verdict)
+        guard = PrecisionCheck(key, precision, keep=self._runtime.keep_verdict)
         if guard.verdict is not None and not guard.verdict.passed:
             self._fall_back(guard.verdict)
             self._run = self._on_torch(self._module())

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from imseek.encoders.cache import cache_dir, made_once
+from imseek.encoders.cache import build_once, cache_dir
 from imseek.encoders.checks import available_cpus
 from imseek.encoders.device import this_machine
 from imseek.encoders.onnx_network import Network, write
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
-from imseek.encoders.torch_images import with_pixels
+from imseek.encoders.torch_images import with_normalisation
 from imseek.errors import EncoderError
 from imseek.types import Float32, Pixels
 
@@ -64,7 +64,7 @@ class Int8Images:
                 notify("making the int8 form of the image tower, once; this takes seconds to minutes")
             _make(empty, module(), preprocessing, seven_bits=seven_bits)
 
-        folder = made_once(cache_dir() / "encoders" / name, make)
+        folder = build_once(cache_dir() / "encoders" / name, make)
         self._network = Network(folder / _NETWORK, threads=runtime.threads or available_cpus())
 
     def __call__(self, batch: Pixels) -> Float32:
@@ -88,7 +88,7 @@ def _make(folder: Path, module: torch.nn.Module, preprocessing: Preprocessing, *
 
     write(
         folder / _FLOAT,
-        with_pixels(module, preprocessing),
+        with_normalisation(module, preprocessing),
         pixels(1),
         pixels(2),
         output="rows",

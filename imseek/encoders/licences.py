@@ -60,7 +60,7 @@ def rules() -> tuple[Provenance, ...]:
     return tuple(Provenance(**rule) for rule in json.loads(_RULES.read_text(encoding="utf-8")))
 
 
-def check(reference: str, repository: str, on_card: str | None, *, accepted: bool) -> None:
+def check_licence(reference: str, repository: str, on_card: str | None, *, accepted: bool) -> None:
     """Raise LicenceError unless the weights are for any use, or their licence was ``accepted``.
 
     ``on_card`` is the licence named on the repository's card. It decides for unknown repositories; for known ones, a
@@ -70,7 +70,7 @@ def check(reference: str, repository: str, on_card: str | None, *, accepted: boo
     refuse_restricted(reference, repository, on_card, accepted=accepted)
     free_card = on_card is not None and on_card.lower() in _ANY_USE
     if not accepted and not free_card and not (on_card is None and known is not None and known.any_use):
-        raise _refusal(reference, repository, _named(known, on_card))
+        raise _refusal(reference, repository, _licence_name(known, on_card))
 
 
 def refuse_restricted(
@@ -79,7 +79,7 @@ def refuse_restricted(
     """Raise LicenceError for weights known to be restricted, without asking the hub."""
     known = of_repository(repository)
     if not accepted and known is not None and known.licence == RESTRICTED:
-        raise _refusal(reference, repository, _named(known, on_card))
+        raise _refusal(reference, repository, _licence_name(known, on_card))
 
 
 def spdx(on_card: str | None) -> str:
@@ -97,7 +97,7 @@ def _refusal(reference: str, repository: str, licence: str) -> LicenceError:
     )
 
 
-def _named(known: Provenance | None, on_card: str | None) -> str:
+def _licence_name(known: Provenance | None, on_card: str | None) -> str:
     if on_card is not None:
         return on_card
     if known is not None and known.licence_name is not None:

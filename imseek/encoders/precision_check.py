@@ -17,9 +17,9 @@ from imseek.encoders.cache import cache_dir, write_atomically
 from imseek.types import Float32
 
 #: Pictures to compare before the verdict.
-COMPARED: Final = 16
+PICTURES_TO_COMPARE: Final = 16
 #: The lowest accepted mean cosine to float32 vectors of the same pictures, by precision.
-LEAST_COSINE: Final = {"bf16": 0.999, "fp16": 0.999, "int8": 0.99}
+MIN_MEAN_COSINE: Final = {"bf16": 0.999, "fp16": 0.999, "int8": 0.99}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,18 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        return self.mean_cosine >= LEAST_COSINE[self.precision]
+        return self.mean_cosine >= MIN_MEAN_COSINE[self.precision]
 
     def __str__(self) -> str:
         return (
             f"{self.precision} changes the vectors of this encoder "
             f"{'little enough' if self.passed else 'too much'}: over {self.pictures} pictures the mean "
             f"cosine to fp32 is {self.mean_cosine:.4f} (least {self.least_cosine:.4f}); "
-            f"{LEAST_COSINE[self.precision]} is needed"
+            f"{MIN_MEAN_COSINE[self.precision]} is needed"
         )
 
 
-class Guard:
+class PrecisionCheck:
     """Collects cosines until it reaches a verdict."""
 
     def __init__(self, key: str, precision: str, *, keep: bool = True) -> None:
@@ -62,7 +62,7 @@ class Guard:
     @property
     def missing(self) -> int:
         """The number of pictures still to compare."""
-        return 0 if self.verdict is not None else COMPARED - len(self._cosines)
+        return 0 if self.verdict is not None else PICTURES_TO_COMPARE - len(self._cosines)
 
     def compare(self, exact: Float32, rows: Float32) -> Verdict | None:
         """Compare float32 unit rows with those of the faster precision, both (n, dim); return any verdict."""
@@ -79,6 +79,10 @@ class Guard:
     def _stored(self) -> Verdict | None:
         try:
             verdict = Verdict(**json.loads(self._file.read_bytes()))
-            return verdict if verdict.pictures >= COMPARED and verdict.passed in (True, False) else None
+            return (
+                verdict
+                if verdict.pictures >= PICTURES_TO_COMPARE and verdict.passed in (True, False)
+                else None
+            )
         except (OSError, ValueError, TypeError, KeyError):
             return None

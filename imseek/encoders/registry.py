@@ -35,7 +35,7 @@ _FORMS: Final = (
     "timm:MODEL@FILE",
     "fake",
 )
-_HOMES: Final = ("hf-hub:", "local-dir:")
+_PREFIXES: Final = ("hf-hub:", "local-dir:")
 #: Dimensions of ``fake``, up to the most that a collection takes.
 _DIMENSIONS: Final = re.compile(r"[1-9][0-9]{0,4}")
 _LIBRARY_SCHEMES: Final = ("openclip", "hf-hub", "local-dir", "align", "timm")
@@ -145,7 +145,7 @@ def _fetch_listed(reference: str) -> None:
 
     entry = find_encoder(reference)
     if entry is not None:
-        hub.ensure(reference, entry.parts)
+        hub.ensure_cached(reference, entry.parts)
 
 
 def canonical(reference: str) -> str:
@@ -160,30 +160,30 @@ def canonical(reference: str) -> str:
     scheme, _, rest = reference.partition(":")
     if reference in ("builtin", "fake") or (scheme == "fake" and _DIMENSIONS.fullmatch(rest)):
         return reference
-    if scheme == "openclip" and "/" in rest and "@" not in rest and not rest.startswith(_HOMES):
+    if scheme == "openclip" and "/" in rest and "@" not in rest and not rest.startswith(_PREFIXES):
         model, _, tag = rest.partition("/")
         return f"openclip:{model}/{tag.lower().replace('-', '_')}"
     if scheme in _LIBRARY_SCHEMES and rest:
-        return f"{scheme}:{_placed(scheme, rest)}"
+        return f"{scheme}:{_with_absolute_path(scheme, rest)}"
     if (named := adapter_of(reference)) is not None:
         raise UnknownEncoderError(
             f"{named[0]} is an adapter of a collection, and no encoder by itself",
             hint=f"`imseek tune --use {named[0]}` there, or the encoder below it: {named[1]}",
         )
-    from imseek.encoders.catalogue import list_encoders, near
+    from imseek.encoders.catalogue import list_encoders, near_matches
 
     known = [*(form for form in _FORMS if form != reference), *(entry.reference for entry in list_encoders())]
-    found = near(reference, known)
+    found = near_matches(reference, known)
     raise UnknownEncoderError(
         f"no encoder is called {reference!r}",
         hint=f"did you mean {' or '.join(found)}?" if found else f"references are: {', '.join(_FORMS)}",
     )
 
 
-def _placed(scheme: str, rest: str) -> str:
+def _with_absolute_path(scheme: str, rest: str) -> str:
     """Make the path of a file or folder in ``rest``, the part after the scheme, absolute."""
     model, _, file = rest.partition("@")
-    if file and scheme in ("openclip", "timm") and not rest.startswith(_HOMES):
+    if file and scheme in ("openclip", "timm") and not rest.startswith(_PREFIXES):
         return f"{model}@{_absolute(file)}"
     if scheme == "local-dir" or (scheme == "align" and _absolute(rest).is_dir()):
         return str(_absolute(rest))

@@ -12,11 +12,11 @@ from imseek.encoders.registry import Resolution
 from imseek.encoders.runtime import Runtime
 from imseek.errors import UsageError
 
-ANOTHER: Final = "a second space is worth its cost where another encoder makes it"
+ANOTHER_ENCODER_HINT: Final = "a second space is worth its cost where another encoder makes it"
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class SpaceEncoder:
     """The encoder of a space. ``modalities`` is None where unrecorded; it may then include text."""
 
     reference: str
@@ -24,27 +24,28 @@ class Joined:
     modalities: tuple[str, ...] | None
 
     @classmethod
-    def of(cls, encoder: Encoder) -> Joined:
+    def of(cls, encoder: Encoder) -> SpaceEncoder:
         """Describe the space that ``encoder`` makes."""
         return cls(encoder.info.reference, encoder.fingerprint(), tuple(encoder.info.modalities))
 
 
-def check_joins(spaces: Sequence[Joined]) -> None:
+def check_compatible(spaces: Sequence[SpaceEncoder]) -> None:
     """Raise UsageError where one of these image spaces, in order, duplicates another or must come first."""
     for n, made in enumerate(spaces):
         for other in spaces[:n]:
             if other.fingerprint == made.fingerprint:
                 raise UsageError(
-                    f"{made.reference} is the encoder {other.reference} under another name", hint=ANOTHER
+                    f"{made.reference} is the encoder {other.reference} under another name",
+                    hint=ANOTHER_ENCODER_HINT,
                 )
-        if n and "text" in (made.modalities or ()) and not _may_know_words(spaces[0]):
+        if n and "text" in (made.modalities or ()) and not _may_encode_text(spaces[0]):
             raise UsageError(
                 f"words are searched in the first space, and {spaces[0].reference} knows no words",
                 hint=f"put {made.reference} first",
             )
 
 
-def _may_know_words(space: Joined) -> bool:
+def _may_encode_text(space: SpaceEncoder) -> bool:
     return space.modalities is None or "text" in space.modalities
 
 

@@ -15,13 +15,13 @@ from typing import Any
 
 from imseek.encoders import hub, licences
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.catalogue import FILES, near
-from imseek.encoders.checkpoint import inspect
+from imseek.encoders.catalogue import FILES, near_matches
+from imseek.encoders.checkpoint import read_logit_parameters
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.library_encoder import LibraryEncoder
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
-from imseek.encoders.weights import MISFITS, LazyModel, check_positions, wrong_weights
+from imseek.encoders.weights import MISMATCH_ERRORS, LazyModel, check_position_embeddings, wrong_weights
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
 from imseek.types import Float32
 
@@ -59,9 +59,9 @@ class TimmEncoder(LibraryEncoder):
         does not take square RGB pictures, or without the image modality.
         """
         if "image" not in modalities:
-            raise _no_words(reference)
+            raise _no_text_error(reference)
         source = _locate(reference)
-        inspect(source.checkpoint)
+        read_logit_parameters(source.checkpoint)
         runtime = runtime or Runtime()
         self._modalities = ("image",)
         self._preprocessing = preprocessing = source.preprocessing
@@ -90,13 +90,13 @@ class TimmEncoder(LibraryEncoder):
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Raise EncoderError: the model has no text tower."""
-        raise _no_words(self._source.reference)
+        raise _no_text_error(self._source.reference)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         return ()
 
 
-def _no_words(reference: str) -> EncoderError:
+def _no_text_error(reference: str) -> EncoderError:
     return EncoderError(
         f"the encoder {reference} knows pictures only, no words",
         hint="search with a picture (`imseek similar`), or make a collection with a CLIP encoder, such as `default`",
@@ -135,19 +135,21 @@ def _config(name: str) -> dict[str, Any]:
 
     model, _, tag = name.partition(".")
     if not is_model(model):
-        raise _unknown(f"timm knows no model {model!r}", model, timm.list_models())
+        raise _unknown_error(f"timm knows no model {model!r}", model, timm.list_models())
     try:
         known = get_pretrained_cfg(name)
     except RuntimeError:  # older versions return None
         known = None
     if known is None:
-        raise _unknown(f"timm knows no weights {tag!r} of {model}", name, timm.list_pretrained(f"{model}.*"))
+        raise _unknown_error(
+            f"timm knows no weights {tag!r} of {model}", name, timm.list_pretrained(f"{model}.*")
+        )
     config: dict[str, Any] = known.to_dict()
     return config
 
 
-def _unknown(message: str, name: str, known: Sequence[str]) -> UnknownEncoderError:
-    found = near(name, known)
+def _unknown_error(message: str, name: str, known: Sequence[str]) -> UnknownEncoderError:
+    found = near_matches(name, known)
     return UnknownEncoderError(message, hint=f"near matches: {', '.join(found)}" if found else None)
 
 
@@ -217,11 +219,11 @@ def _build(source: Source) -> Any:
             model = timm.create_model(
                 source.model, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay
             )
-        except MISFITS as error:
+        except MISMATCH_ERRORS as error:
             failure = failure or error
             continue
         if "@" in source.reference:  # only the user says that the two belong together
-            check_positions(source.checkpoint, source.model, model.state_dict())
+            check_position_embeddings(source.checkpoint, source.model, model.state_dict())
         if classes:  # a model without a classifier may lack the method
             model.reset_classifier(0)
         return model.float().eval()

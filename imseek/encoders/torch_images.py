@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-def with_pixels(module: torch.nn.Module, preprocessing: Preprocessing) -> torch.nn.Module:
+def with_normalisation(module: torch.nn.Module, preprocessing: Preprocessing) -> torch.nn.Module:
     """Wrap ``module`` with the pixel normalisation of ``preprocessing`` before it and row normalisation after it.
 
     ``module`` takes (n, 3, size, size) normalised pictures and returns (n, dim) rows of any length, or a tuple that
@@ -59,7 +59,8 @@ def with_pixels(module: torch.nn.Module, preprocessing: Preprocessing) -> torch.
 
 
 class TorchImages:
-    """An image tower on torch. Owns ``module`` (see :func:`with_pixels`) and may move and convert it. Thread-safe."""
+    """An image tower on torch. Owns ``module`` (see :func:`with_normalisation`) and may move and convert it.
+    Thread-safe."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class TorchImages:
                 hint="close other programs, or choose the device cpu or a smaller encoder",
             ) from error
         # Only the module is in half precision; its normalisations stay in float32.
-        self._tower: Any = with_pixels(module, preprocessing).to(plan.device)
+        self._tower: Any = with_normalisation(module, preprocessing).to(plan.device)
         self._compiled = runtime.compile
         if runtime.compile:
             self._tower = torch.compile(self._tower)

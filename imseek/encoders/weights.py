@@ -17,7 +17,7 @@ from imseek.encoders.cache import cache_dir, write_atomically
 from imseek.errors import EncoderError
 
 #: Errors that libraries raise for a checkpoint of another architecture.
-MISFITS: Final = (
+MISMATCH_ERRORS: Final = (
     AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 
@@ -108,12 +108,12 @@ def wrong_weights(checkpoint: Path, model: str, details: object) -> EncoderError
     )
 
 
-def check_positions(checkpoint: Path, model: str, state: Mapping[str, Any]) -> None:
+def check_position_embeddings(checkpoint: Path, model: str, state: Mapping[str, Any]) -> None:
     """Raise EncoderError if the checkpoint was made for another picture or text size than the loaded ``state``.
 
     Libraries silently stretch the position embeddings of such a file, and the vectors get worse.
     """
-    for name, theirs in checkpoints.shapes(checkpoint).items():
+    for name, theirs in checkpoints.read_shapes(checkpoint).items():
         if name not in state or not name.endswith(("positional_embedding", "pos_embed")):
             continue
         ours = tuple(state[name].shape)

@@ -20,24 +20,24 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.encoders import checkpoint
 from imseek.errors import EncoderError, UsageError
-from imseek.explore.snapshot_session import allowed
+from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
 
-WHERE_TO_LOOK: Final = (
+WEIGHTS_HINT: Final = (
     "the weights are files of the GitHub projects christophschuhmann/improved-aesthetic-predictor (version 2) and "
     "LAION-AI/aesthetic-predictor (version 1)"
 )
 _WIDTHS: Final = (768, 1024, 128, 64, 16, 1)
 #: Indexes of the linear layers in nn.Sequential, which also counts the dropouts.
-_PLACES: Final = (0, 2, 4, 6, 7)
+_LAYER_INDEXES: Final = (0, 2, 4, 6, 7)
 #: Encoders whose vectors fit the weights, by OpenAI's model name.
 _MODELS: Final = {
     "ViT-L/14": ("ViT-L-14/openai", "ViT-L-14-quickgelu/openai"),
     "ViT-B/32": ("ViT-B-32/openai", "ViT-B-32-quickgelu/openai"),
     "ViT-B/16": ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai"),
 }
-_NAMED: Final = re.compile(r"vit[_-]b[_-](16|32)", re.IGNORECASE)
+_MODEL_IN_FILE_NAME: Final = re.compile(r"vit[_-]b[_-](16|32)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,12 +91,12 @@ def load(path: Path) -> Predictor:
     code, EncoderError where it is damaged.
     """
     if not path.is_file():
-        raise UsageError(f"no file {path}", hint=WHERE_TO_LOOK)
-    held = checkpoint.arrays(path)
-    predictor = _improved(held) or _linear(held, path.name)
+        raise UsageError(f"no file {path}", hint=WEIGHTS_HINT)
+    held = checkpoint.read_arrays(path)
+    predictor = _build_version_2(held) or _build_version_1(held, path.name)
     if predictor is None:
         told = ", ".join(f"{name} {tuple(array.shape)}" for name, array in list(held.items())[:4])
-        raise UsageError(f"{path} is none of LAION's predictors: it holds {told} …", hint=WHERE_TO_LOOK)
+        raise UsageError(f"{path} is none of LAION's predictors: it holds {told} …", hint=WEIGHTS_HINT)
     if not all(np.isfinite(part).all() for layer in predictor.layers for part in layer):
         raise EncoderError(f"{path} holds numbers that are not finite")
     return predictor
@@ -126,7 +126,7 @@ def score(
     """Score all images or those of a filter; see :func:`imseek.evaluate.aesthetic_scores`."""
     started = time.monotonic()
     space = space_for(reader, predictor)
-    vectors = Vectors(reader, space, allowed(reader, where))
+    vectors = Vectors(reader, space, filter_ids(reader, where))
     found = np.zeros(len(vectors), np.float32)
     there = np.zeros(len(vectors), np.bool_)
     for part, rows in vectors.blocks():
@@ -142,9 +142,9 @@ def score(
     )
 
 
-def _improved(held: dict[str, Float32]) -> Predictor | None:
+def _build_version_2(held: dict[str, Float32]) -> Predictor | None:
     """Build a version 2 predictor; None where the arrays do not match its layers."""
-    names = [(f"layers.{n}.weight", f"layers.{n}.bias") for n in _PLACES]
+    names = [(f"layers.{n}.weight", f"layers.{n}.bias") for n in _LAYER_INDEXES]
     shapes = [((out, inside), (out,)) for inside, out in itertools.pairwise(_WIDTHS)]
     if set(held) != {name for pair in names for name in pair}:
         return None
@@ -154,7 +154,7 @@ def _improved(held: dict[str, Float32]) -> Predictor | None:
     return Predictor(layers, 2, "ViT-L/14")
 
 
-def _linear(held: dict[str, Float32], name: str) -> Predictor | None:
+def _build_version_1(held: dict[str, Float32], name: str) -> Predictor | None:
     """Build a version 1 predictor; None where the arrays do not match.
 
     ViT-B/32 and ViT-B/16 both have 512 dimensions: the file name tells them apart, as the project's own names do.
@@ -167,7 +167,7 @@ def _linear(held: dict[str, Float32], name: str) -> Predictor | None:
         return Predictor(layers, 1, "ViT-L/14")
     if held["weight"].shape != (1, 512):
         return None
-    named = _NAMED.search(name)
+    named = _MODEL_IN_FILE_NAME.search(name)
     if named is None:
         raise UsageError(
             f"{name} does not say whether it is for ViT-B/32 or ViT-B/16",

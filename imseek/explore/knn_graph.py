@@ -26,13 +26,13 @@ _SPARE: Final = 2
 Nearest = tuple[Ids, Float32]
 
 
-def within(vectors: Vectors, count: int, tell: Callable[[int], None]) -> Nearest:
+def knn_within(vectors: Vectors, count: int, tell: Callable[[int], None]) -> Nearest:
     """Find the ``count`` nearest other images of each image of a set.
 
     Ties are broken by the lower position. A row of zeros has no neighbours. ``tell`` receives the number of rows that
     have been compared with all others, and may raise. Memory: 12 · (count + 2) bytes for each image, plus 100 MB.
     """
-    n, best = len(vectors), _Best(len(vectors), count + _SPARE)
+    n, best = len(vectors), _TopK(len(vectors), count + _SPARE)
     for start in range(0, n, _BLOCK):
         rows = vectors.at(np.arange(start, min(start + _BLOCK, n)))
         for other in range(0, start + 1, _BLOCK):
@@ -43,17 +43,17 @@ def within(vectors: Vectors, count: int, tell: Callable[[int], None]) -> Nearest
             else:
                 best.look(other, start, products.T)
             best.look(start, other, products)
-        tell(_done(start + len(rows), n))
-    return best.decided(vectors, vectors, count)
+        tell(_done_rows(start + len(rows), n))
+    return best.rank_exactly(vectors, vectors, count)
 
 
-def between(a: Vectors, b: Vectors, count: int, tell: Callable[[int], None]) -> tuple[Nearest, Nearest]:
+def knn_between(a: Vectors, b: Vectors, count: int, tell: Callable[[int], None]) -> tuple[Nearest, Nearest]:
     """Find the ``count`` nearest images of ``b`` for each image of ``a``, and the reverse; otherwise like
-    :func:`within`.
+    :func:`knn_within`.
 
     ``tell`` receives the number of rows of ``a`` that have been compared with all of ``b``.
     """
-    of_a, of_b = _Best(len(a), count + _SPARE), _Best(len(b), count + _SPARE)
+    of_a, of_b = _TopK(len(a), count + _SPARE), _TopK(len(b), count + _SPARE)
     for start in range(0, len(a), _BLOCK):
         rows = a.at(np.arange(start, min(start + _BLOCK, len(a))))
         for other in range(0, len(b), _BLOCK):
@@ -61,15 +61,15 @@ def between(a: Vectors, b: Vectors, count: int, tell: Callable[[int], None]) -> 
             of_a.look(start, other, products)
             of_b.look(other, start, products.T)
         tell(start + len(rows))
-    return of_a.decided(a, b, count), of_b.decided(b, a, count)
+    return of_a.rank_exactly(a, b, count), of_b.rank_exactly(b, a, count)
 
 
-def _done(rows: int, n: int) -> int:
+def _done_rows(rows: int, n: int) -> int:
     """Progress in rows: the share of all pairs that lie below row ``rows``, times n."""
     return rows * rows // max(n, 1)
 
 
-class _Best:
+class _TopK:
     """The ``k`` best candidates seen so far for each of n rows, unordered."""
 
     def __init__(self, n: int, k: int) -> None:
@@ -84,7 +84,7 @@ class _Best:
         if 8 * np.count_nonzero(better) > better.size:
             row, column = self._most(products, np.arange(r))
         else:
-            row, column = _marked(better)
+            row, column = _find_true(better)
             many = np.bincount(row, minlength=r) > k
             if many.any():
                 few = ~many[row]
@@ -115,7 +115,7 @@ class _Best:
         there = np.take_along_axis(some, best, axis=1) > -np.inf
         return np.repeat(row, there.sum(axis=1)), best[there]
 
-    def decided(self, mine: Vectors, theirs: Vectors, count: int) -> Nearest:
+    def rank_exactly(self, mine: Vectors, theirs: Vectors, count: int) -> Nearest:
         """Rank the candidates by sums along rows and return the best ``count``."""
         at = np.full((len(mine), count), -1, np.int64)
         cosines = np.full((len(mine), count), -1, np.float32)
@@ -136,10 +136,10 @@ class _Best:
         return at, cosines
 
 
-def _marked(flags: Bools) -> tuple[Ids, Ids]:
+def _find_true(flags: Bools) -> tuple[Ids, Ids]:
     """Return rows and columns of the true cells of a sparse matrix, unordered, by testing eight bytes at a time."""
     if not flags.flags.c_contiguous:
-        column, row = _marked(np.ascontiguousarray(flags.T))
+        column, row = _find_true(np.ascontiguousarray(flags.T))
         return row, column
     flat = flags.reshape(-1)
     whole = len(flat) // 8 * 8

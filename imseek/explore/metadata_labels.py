@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from imseek.data.places import INSIDE, split
+from imseek.data.places import MEMBER_SEPARATOR, split
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.search.where.columns import Columns, kind_of
-from imseek.search.where.names import Names
+from imseek.search.where.columns import ColumnCache, kind_of
+from imseek.search.where.names import ColumnNames
 from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source
 from imseek.types import display_path
 
@@ -39,10 +39,10 @@ def values_of(reader: Reader, name: str, ids: Ids) -> dict[int, str]:
     Column names are matched as in filters. Raises QueryError where the column does not exist, UsageError where its
     values cannot be classes.
     """
-    columns = Columns(0)
+    columns = ColumnCache(0)
     types = columns.types(reader)
     kinds = {one: kind_of(kind) for one, kind in types.items()}
-    found = Names(kinds).column(name)
+    found = ColumnNames(kinds).column(name)
     made = name.lower() in VIRTUAL or name.lower() in ALIASES or found.inputs[0].what != "stored"
     if made or found.kind not in (Kind.TEXT, Kind.INT, Kind.BOOL):
         raise UsageError(
@@ -71,9 +71,9 @@ def folders_of(reader: Reader, ids: Ids) -> Iterator[tuple[int, Folders]]:
                 image_id,
                 Folders(
                     _folders(container),
-                    _folders(inner) if INSIDE in path else None,
+                    _folders(inner) if MEMBER_SEPARATOR in path else None,
                     sources[source].root,
-                    bool(inner if INSIDE in path else container),
+                    bool(inner if MEMBER_SEPARATOR in path else container),
                 ),
             )
 

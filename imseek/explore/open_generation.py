@@ -9,13 +9,13 @@ from typing import TypeVar
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.errors import StaleGenerationError
-from imseek.search.generations import Editions
+from imseek.search.generations import GenerationCache
 from imseek.types import SpaceInfo
 
 T = TypeVar("T")
 
 
-class Opened:
+class OpenGeneration:
     """A context manager that holds the newest generation open.
 
     Raises CollectionNotFoundError, CorruptCollectionError.
@@ -24,8 +24,8 @@ class Opened:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def __enter__(self) -> Opened:
-        self._editions = Editions(self.root, "faiss")
+    def __enter__(self) -> OpenGeneration:
+        self._editions = GenerationCache(self.root, "faiss")
         self._edition = self._editions.newest()
         return self
 

@@ -14,45 +14,45 @@ import numpy.typing as npt
 
 from imseek.data.models import Model
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.clusters import kmeans_clusters
-from imseek.explore.clusters.kmeans_clusters import some
+from imseek.explore.clusters.kmeans_clusters import sample_positions
 from imseek.explore.clusters.medoids import members_of
 from imseek.explore.score_columns import check_name
-from imseek.explore.snapshot_session import allowed
+from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
-from imseek.explore.unique_vectors import Distinct, distinct, marks
+from imseek.explore.unique_vectors import UniqueVectors, find_unique_vectors, hash_rows
 from imseek.types import Float32, OutlierMethod, OutlierReport, Shown
 
 KIND: Final = "outliers"
-LOOKING: Final = "looking for neighbours"
-PROVING: Final = "comparing the farthest with all"
-CUTTING: Final = "cutting at random"
+NEIGHBOURS_PHASE: Final = "looking for neighbours"
+VERIFYING_PHASE: Final = "comparing the farthest with all"
+ISOLATION_PHASE: Final = "cutting at random"
 NEIGHBOURS: Final = 10
-MOST_NEIGHBOURS: Final = 100
+MAX_NEIGHBOURS: Final = 100
 #: Up to this many contents, every pair is compared.
-EACH_WITH_EACH: Final = 32_768
+MAX_EXACT: Final = 32_768
 #: Approximate size of a k-means cell, and number of cells searched for each image: its own and the nearest ones.
-_CELL: Final = 1000
-_CELLS: Final = 8
+_CELL_SIZE: Final = 1000
+_CELLS_SEARCHED: Final = 8
 #: How many of the largest distances are verified against all contents: at first, and at most.
-_FIRST: Final = 512
-_PROVED: Final = 4096
+_FIRST_VERIFIED: Final = 512
+_MAX_VERIFIED: Final = 4096
 #: Rows compared at once.
-_ASKED: Final = 4096
+_BATCH: Final = 4096
 #: Trees, images per tree (Liu et al. 2008), and images from which these are drawn.
 _TREES: Final = 200
 _PER_TREE: Final = 256
-_DRAWN_FROM: Final = 16_384
+_FOREST_SAMPLE: Final = 16_384
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Graph:
+class NeighbourGraph:
     """The nearest neighbours of m contents, nearest first.
 
     ``near`` (m, k) int64 holds positions, -1 where there are fewer; ``distance`` (m, k) float32 holds 1 − cosine.
@@ -63,7 +63,7 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OutlierRequest:
     """The arguments of :func:`imseek.clusters.outliers`."""
 
     method: OutlierMethod
@@ -75,14 +75,14 @@ class Asked:
     seed: int
 
 
-def find(reader: Reader, asked: Asked, telling: Telling) -> OutlierReport:
+def find_outliers(reader: Reader, asked: OutlierRequest, telling: ProgressReporter) -> OutlierReport:
     """Find outliers and report them; raises like :func:`imseek.clusters.outliers`."""
     if asked.save is not None:
         check_name(reader, asked.save, KIND, (asked.save,), replace=asked.replace)
-    vectors = Vectors(reader, allowed=allowed(reader, asked.where))
+    vectors = Vectors(reader, allowed=filter_ids(reader, asked.where))
     if asked.save is not None and not len(vectors):
         raise UsageError("there are no images to look at", hint="index some, or widen --where")
-    differ = distinct(vectors, telling)
+    differ = find_unique_vectors(vectors, telling)
     notes: list[str] = []
     k = min(asked.k, max(0, len(differ.first) - 1))
     if 0 < k < asked.k:
@@ -91,22 +91,24 @@ def find(reader: Reader, asked: Asked, telling: Telling) -> OutlierReport:
         notes.append("fewer than two contents: none is farther from the others than another")
         scores = np.zeros(0)
     elif asked.method == "isolation":
-        scores = isolation(vectors, differ, asked.seed, telling)
+        scores = isolation_scores(vectors, differ, asked.seed, telling)
     else:
-        graph = neighbours(vectors, differ, k, asked.seed, telling)
+        graph = find_neighbours(vectors, differ, k, asked.seed, telling)
         if asked.method == "knn":
-            scores, known = proved(vectors, differ, graph, asked.limit, telling)
+            scores, known = verify_largest(vectors, differ, graph, asked.limit, telling)
             if not known:
                 notes.append("there may be others as far from everything: not all were compared with all")
         else:
             scores = local_outlier_factors(graph)
-            if len(differ.first) > EACH_WITH_EACH:
+            if len(differ.first) > MAX_EXACT:
                 notes.append("neighbours were looked for among the nearest cells: a few may have been missed")
-    report = _report(vectors, differ, asked, k, scores, notes)
-    return report if asked.save is None else _saved(vectors, differ, asked, scores, report)
+    report = _build_report(vectors, differ, asked, k, scores, notes)
+    return report if asked.save is None else _save(vectors, differ, asked, scores, report)
 
 
-def neighbours(vectors: Vectors, differ: Distinct, k: int, seed: int, telling: Telling) -> Graph:
+def find_neighbours(
+    vectors: Vectors, differ: UniqueVectors, k: int, seed: int, telling: ProgressReporter
+) -> NeighbourGraph:
     """Find the ``k`` nearest other contents of each content.
 
     Exact up to EACH_WITH_EACH contents. Larger sets are split by k-means into cells of about a thousand, and each
@@ -114,38 +116,40 @@ def neighbours(vectors: Vectors, differ: Distinct, k: int, seed: int, telling: T
     distances are never too small. Memory: 12 · k bytes for each content, plus 200 MB.
     """
     m = len(differ.first)
-    best = _Best(m, k)
-    for at, others in _cells(vectors, differ, seed, telling):
-        for start in range(0, len(at), _ASKED):
-            mine = at[start : start + _ASKED]
+    best = _TopNeighbours(m, k)
+    for at, others in _iter_cells(vectors, differ, seed, telling):
+        for start in range(0, len(at), _BATCH):
+            mine = at[start : start + _BATCH]
             best.look(vectors, differ.first, mine, others)
-            telling.tell(LOOKING, best.done, m)
-    return Graph(best.near, np.maximum(0, 1 - best.cosine))
+            telling.tell(NEIGHBOURS_PHASE, best.done, m)
+    return NeighbourGraph(best.near, np.maximum(0, 1 - best.cosine))
 
 
-def _cells(vectors: Vectors, differ: Distinct, seed: int, telling: Telling) -> Iterator[tuple[Ids, Ids]]:
+def _iter_cells(
+    vectors: Vectors, differ: UniqueVectors, seed: int, telling: ProgressReporter
+) -> Iterator[tuple[Ids, Ids]]:
     """Yield, for each cell, the numbers of its contents and those of the contents to compare them with."""
     m = len(differ.first)
-    if m <= EACH_WITH_EACH:
+    if m <= MAX_EXACT:
         yield np.arange(m), np.arange(m)
         return
     telling.tell(kmeans_clusters.FITTING, 0, None)
-    count = m // _CELL
-    rows = kmeans_clusters.some_rows(vectors, kmeans_clusters.TRAINED_BYTES // (4 * vectors.dim), seed)
-    centres = kmeans.centres_of(rows, min(count, len(np.unique(marks(rows)))), seed=seed)
+    count = m // _CELL_SIZE
+    rows = kmeans_clusters.sample_rows(vectors, kmeans_clusters.TRAINING_BYTES // (4 * vectors.dim), seed)
+    centres = kmeans.centres_of(rows, min(count, len(np.unique(hash_rows(rows)))), seed=seed)
     label = np.empty(m, np.int64)
-    for start in range(0, m, _ASKED):
+    for start in range(0, m, _BATCH):
         telling.tell(kmeans_clusters.ASSIGNING, start, m)
-        part = slice(start, start + _ASKED)
-        label[part] = kmeans.nearest(vectors.at(differ.first[part]), centres, 1)[0][:, 0]
+        part = slice(start, start + _BATCH)
+        label[part] = kmeans.nearest_centres(vectors.at(differ.first[part]), centres, 1)[0][:, 0]
     members = members_of(label, len(centres))
-    beside = np.argsort(-(centres @ centres.T), axis=1)[:, :_CELLS]
+    beside = np.argsort(-(centres @ centres.T), axis=1)[:, :_CELLS_SEARCHED]
     for at, near in zip(members, beside.tolist(), strict=True):
         if len(at):
             yield at, np.sort(np.concatenate([members[n] for n in near]))
 
 
-class _Best:
+class _TopNeighbours:
     """The nearest contents found so far: ``near`` (m, k) numbers, -1 for none, and ``cosine`` (m, k), NaN for none.
 
     Each row is sorted by descending cosine.
@@ -162,10 +166,10 @@ class _Best:
         k = self.near.shape[1]
         rows = vectors.at(first[mine])
         near, cosine = np.full((len(mine), k), -1, np.int64), np.full((len(mine), k), -2, np.float32)
-        for start in range(0, len(others), _ASKED):
-            theirs = others[start : start + _ASKED]
+        for start in range(0, len(others), _BATCH):
+            theirs = others[start : start + _BATCH]
             # One more than needed: each content is its own nearest neighbour.
-            number, product = kmeans.nearest(rows, vectors.at(first[theirs]), k + 1)
+            number, product = kmeans.nearest_centres(rows, vectors.at(first[theirs]), k + 1)
             found = theirs[number]
             product = np.where(found == mine[:, np.newaxis], np.float32(-2), product)
             near, cosine = np.hstack([near, found]), np.hstack([cosine, product])
@@ -178,8 +182,8 @@ class _Best:
         self.done += len(mine)
 
 
-def proved(
-    vectors: Vectors, differ: Distinct, graph: Graph, limit: int, telling: Telling
+def verify_largest(
+    vectors: Vectors, differ: UniqueVectors, graph: NeighbourGraph, limit: int, telling: ProgressReporter
 ) -> tuple[Floats, bool]:
     """Return mean distances (m,), exact for the largest, and whether the ``limit`` largest are certain.
 
@@ -187,25 +191,25 @@ def proved(
     """
     scores = mean_distances(graph)
     m, k = graph.near.shape
-    if m <= EACH_WITH_EACH or not limit:
+    if m <= MAX_EXACT or not limit:
         return scores, True
-    best, order = _Best(m, k), np.argsort(-scores, kind="stable")
-    done, wanted = 0, max(_FIRST, limit)
+    best, order = _TopNeighbours(m, k), np.argsort(-scores, kind="stable")
+    done, wanted = 0, max(_FIRST_VERIFIED, limit)
     while True:
         upto = min(wanted, m)
-        for start in range(done, upto, _ASKED):
-            telling.tell(PROVING, start, upto)
-            best.look(vectors, differ.first, order[start : min(start + _ASKED, upto)], np.arange(m))
+        for start in range(done, upto, _BATCH):
+            telling.tell(VERIFYING_PHASE, start, upto)
+            best.look(vectors, differ.first, order[start : min(start + _BATCH, upto)], np.arange(m))
         done, mine = upto, order[:upto]
-        exact = mean_distances(Graph(best.near[mine], np.maximum(0, 1 - best.cosine[mine])))
+        exact = mean_distances(NeighbourGraph(best.near[mine], np.maximum(0, 1 - best.cosine[mine])))
         known = bool(upto == m or np.sort(exact)[-min(limit, upto)] >= scores[order[upto]])
-        if known or upto >= _PROVED:
+        if known or upto >= _MAX_VERIFIED:
             scores[mine] = exact
             return scores, known
         wanted *= 4
 
 
-def mean_distances(graph: Graph) -> Floats:
+def mean_distances(graph: NeighbourGraph) -> Floats:
     """Mean distance to the k nearest neighbours (m,) (Angiulli and Pizzuti 2002); 2 where no neighbour was found."""
     known = graph.near >= 0
     counts = known.sum(axis=1)
@@ -214,7 +218,7 @@ def mean_distances(graph: Graph) -> Floats:
     return means
 
 
-def local_outlier_factors(graph: Graph) -> Floats:
+def local_outlier_factors(graph: NeighbourGraph) -> Floats:
     """Local outlier factors (m,): the density around the k nearest neighbours over that around the image itself.
 
     About 1 inside a cluster, at most 2⁶⁴ (Breunig et al. 2000, *LOF*, definitions 5 to 7).
@@ -230,7 +234,7 @@ def local_outlier_factors(graph: Graph) -> Floats:
     return factor
 
 
-def isolation(vectors: Vectors, differ: Distinct, seed: int, telling: Telling) -> Floats:
+def isolation_scores(vectors: Vectors, differ: UniqueVectors, seed: int, telling: ProgressReporter) -> Floats:
     """Anomaly scores (m,) of an isolation forest, in (0, 1), 0.5 for a typical image (Liu, Ting and Zhou 2008).
 
     Raises MissingExtraError.
@@ -240,22 +244,22 @@ def isolation(vectors: Vectors, differ: Distinct, seed: int, telling: Telling) -
     except ModuleNotFoundError as error:
         raise MissingExtraError("scikit-learn", "explore") from error
     m = len(differ.first)
-    telling.tell(CUTTING, 0, m)
-    drawn = vectors.at(differ.first[some(m, _DRAWN_FROM, seed)])
+    telling.tell(ISOLATION_PHASE, 0, m)
+    drawn = vectors.at(differ.first[sample_positions(m, _FOREST_SAMPLE, seed)])
     forest = IsolationForest(
         n_estimators=_TREES, max_samples=min(_PER_TREE, len(drawn)), random_state=seed
     ).fit(drawn)
     scores = np.empty(m)
-    for start in range(0, m, _ASKED):
-        telling.tell(CUTTING, start, m)
-        scores[start : start + _ASKED] = -forest.score_samples(
-            vectors.at(differ.first[start : start + _ASKED])
+    for start in range(0, m, _BATCH):
+        telling.tell(ISOLATION_PHASE, start, m)
+        scores[start : start + _BATCH] = -forest.score_samples(
+            vectors.at(differ.first[start : start + _BATCH])
         )
     return scores
 
 
-def _report(
-    vectors: Vectors, differ: Distinct, asked: Asked, k: int, scores: Floats, notes: list[str]
+def _build_report(
+    vectors: Vectors, differ: UniqueVectors, asked: OutlierRequest, k: int, scores: Floats, notes: list[str]
 ) -> OutlierReport:
     order = np.lexsort((differ.first[: len(scores)], -scores))[: asked.limit]
     ids = vectors.ids[differ.first[order]].tolist()
@@ -279,8 +283,8 @@ def _report(
     )
 
 
-def _saved(
-    vectors: Vectors, differ: Distinct, asked: Asked, scores: Floats, report: OutlierReport
+def _save(
+    vectors: Vectors, differ: UniqueVectors, asked: OutlierRequest, scores: Floats, report: OutlierReport
 ) -> OutlierReport:
     """Store the scores as a derived column and return the report with its name and generation."""
     from imseek.data import derived_results

@@ -9,28 +9,28 @@ from typing import Final
 import numpy as np
 
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.explore.clusters.kmeans_clusters import some
-from imseek.explore.snapshot_session import allowed
+from imseek.explore.clusters.kmeans_clusters import sample_positions
+from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
-from imseek.explore.unique_vectors import Distinct, distinct
+from imseek.explore.unique_vectors import UniqueVectors, find_unique_vectors
 from imseek.types import Float32, SampleMethod, SampleReport, Shown
 
 CHOOSING: Final = "choosing images"
 MEASURING: Final = "measuring the sample"
-MOST: Final = 10_000
+MAX_SAMPLE: Final = 10_000
 #: Candidates whose distances are kept up to date between two passes over all images.
-_POOL: Final = 4096
+_CANDIDATES: Final = 4096
 #: Images that facility location chooses from, and scores against: a matrix of 64 MiB.
-FACILITY: Final = 4096
+MAX_FACILITY: Final = 4096
 #: Images closer than this are copies.
-_COPY: Final = 1e-6
+_COPY_DISTANCE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SampleRequest:
     """The arguments of :func:`imseek.clusters.sample`."""
 
     count: int
@@ -39,10 +39,10 @@ class Asked:
     seed: int
 
 
-def find(reader: Reader, asked: Asked, telling: Telling) -> SampleReport:
+def choose_sample(reader: Reader, asked: SampleRequest, telling: ProgressReporter) -> SampleReport:
     """Choose a sample and report it; raises like :func:`imseek.clusters.sample`."""
-    vectors = Vectors(reader, allowed=allowed(reader, asked.where))
-    differ = distinct(vectors, telling)
+    vectors = Vectors(reader, allowed=filter_ids(reader, asked.where))
+    differ = find_unique_vectors(vectors, telling)
     notes: list[str] = []
     count = min(asked.count, len(differ.first))
     if count < asked.count:
@@ -52,13 +52,13 @@ def find(reader: Reader, asked: Asked, telling: Telling) -> SampleReport:
     elif asked.method == "k-centre":
         at, scores = k_centre(vectors, differ, count, asked.seed, telling)
     elif asked.method == "facility":
-        if count > FACILITY:
+        if count > MAX_FACILITY:
             raise UsageError(
-                f"facility location chooses {FACILITY:,} images at most", hint="--method k-centre"
+                f"facility location chooses {MAX_FACILITY:,} images at most", hint="--method k-centre"
             )
-        at, scores = facility(vectors, differ, count, asked.seed, telling)
-        if len(differ.first) > FACILITY:
-            notes.append(f"chosen from and by {FACILITY:,} images at random")
+        at, scores = facility_location(vectors, differ, count, asked.seed, telling)
+        if len(differ.first) > MAX_FACILITY:
+            notes.append(f"chosen from and by {MAX_FACILITY:,} images at random")
     else:
         at = np.random.default_rng(asked.seed).permutation(differ.first)[:count]
         scores = np.zeros(count, np.float32)
@@ -80,7 +80,7 @@ def find(reader: Reader, asked: Asked, telling: Telling) -> SampleReport:
 
 
 def k_centre(
-    vectors: Vectors, differ: Distinct, count: int, seed: int, telling: Telling
+    vectors: Vectors, differ: UniqueVectors, count: int, seed: int, telling: ProgressReporter
 ) -> tuple[Ids, Float32]:
     """Greedy k-centre: positions (count,), each farthest from those before it, with its distance when it was chosen.
 
@@ -97,13 +97,13 @@ def k_centre(
     while len(chosen) < count:
         telling.tell(CHOOSING, len(chosen), count)
         fresh, told = vectors.at(differ.first[chosen[told:]]), len(chosen)
-        for start in range(0, m, _POOL):
-            rows = vectors.at(differ.first[start : start + _POOL])
+        for start in range(0, m, _CANDIDATES):
+            rows = vectors.at(differ.first[start : start + _CANDIDATES])
             near = np.maximum(0, 1 - (rows @ fresh.T).max(axis=1))
-            np.minimum(distance[start : start + _POOL], near, out=distance[start : start + _POOL])
+            np.minimum(distance[start : start + _CANDIDATES], near, out=distance[start : start + _CANDIDATES])
             telling.check()
         distance[chosen] = 0
-        pool = np.sort(np.argpartition(-distance, min(_POOL, m) - 1)[:_POOL])
+        pool = np.sort(np.argpartition(-distance, min(_CANDIDATES, m) - 1)[:_CANDIDATES])
         beyond = np.ones(m, np.bool_)
         beyond[pool] = False
         bound = float(distance[beyond].max(initial=-1))
@@ -112,7 +112,7 @@ def k_centre(
             best = int(near.argmax())
             if near[best] < bound:
                 break
-            if near[best] <= _COPY:
+            if near[best] <= _COPY_DISTANCE:
                 return differ.first[chosen], np.array(scores, np.float32)
             chosen.append(int(pool[best]))
             scores.append(float(near[best]))
@@ -121,8 +121,8 @@ def k_centre(
     return differ.first[chosen], np.array(scores, np.float32)
 
 
-def facility(
-    vectors: Vectors, differ: Distinct, count: int, seed: int, telling: Telling
+def facility_location(
+    vectors: Vectors, differ: UniqueVectors, count: int, seed: int, telling: ProgressReporter
 ) -> tuple[Ids, Float32]:
     """Facility location: positions (count,) that greedily maximise the mean cosine of images to their nearest choice.
 
@@ -130,7 +130,7 @@ def facility(
     optimum over the sampled images (Nemhauser, Wolsey and Fisher 1978). Gains only fall, so few are recomputed (Minoux
     1978).
     """
-    at = differ.first[some(len(differ.first), FACILITY, seed)]
+    at = differ.first[sample_positions(len(differ.first), MAX_FACILITY, seed)]
     rows = vectors.at(at)
     cosines = rows @ rows.T
     best = np.full(len(at), -1, np.float32)
@@ -152,7 +152,9 @@ def facility(
     return at[chosen], np.array(scores, np.float32)
 
 
-def coverage(vectors: Vectors, chosen: Ids, telling: Telling) -> tuple[Ids, float | None, float | None]:
+def coverage(
+    vectors: Vectors, chosen: Ids, telling: ProgressReporter
+) -> tuple[Ids, float | None, float | None]:
     """Count the images nearest to each chosen image, and return the largest and mean distance of an image to its
     nearest."""
     weights = np.zeros(len(chosen), np.int64)
@@ -160,7 +162,7 @@ def coverage(vectors: Vectors, chosen: Ids, telling: Telling) -> tuple[Ids, floa
         return weights, None, None
     centres = vectors.at(chosen)
     farthest, total = 0.0, 0.0
-    for part, rows in vectors.blocks(_POOL):
+    for part, rows in vectors.blocks(_CANDIDATES):
         telling.tell(MEASURING, part.start, len(vectors))
         cosines = rows @ centres.T
         weights += np.bincount(cosines.argmax(axis=1), minlength=len(chosen))

@@ -22,16 +22,16 @@ from imseek.types import Float32
 #: Names that filters can refer to.
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 #: Longest name in characters; suffixes for further columns still fit.
-LONGEST: Final = 41
+MAX_NAME_LENGTH: Final = 41
 #: Kind of a record of columns that a probe stored under another name than its own. In the collection it is "labels",
 #: like that of zero-shot labels.
 BY_PROBE: Final = "a probe's labels"
 #: Column sets that belong to other commands.
-_OWN: Final = {
+_RESERVED: Final = {
     stored_columns.MEASURED: "`imseek maintain --measure`",
     stored_columns.INHERITED: "what keepers of duplicates inherit",
 }
-_ONE_OF: Final = {
+_KIND_PHRASES: Final = {
     "probe": "a probe",
     "policy": "a policy",
     "adapter": "an adapter",
@@ -52,7 +52,7 @@ def check_name(
     columns: Sequence[str],
     *,
     replace: bool = False,
-    longest: int = LONGEST,
+    longest: int = MAX_NAME_LENGTH,
 ) -> None:
     """Check before long work that ``columns`` can be stored as a set called ``name``.
 
@@ -65,11 +65,11 @@ def check_name(
             f"{name!r} cannot be a name of columns",
             hint=f"lower-case letters, digits and _, a letter first, {longest} at most",
         )
-    if name in _OWN:
-        raise UsageError(f"{name!r} is the column set of {_OWN[name]}", hint="choose another name")
+    if name in _RESERVED:
+        raise UsageError(f"{name!r} is the column set of {_RESERVED[name]}", hint="choose another name")
     known = models.find(reader.root, name)
     if known is not None and kind_of(known) != kind:
-        what = _ONE_OF.get(known.kind, kind_of(known))
+        what = _KIND_PHRASES.get(known.kind, kind_of(known))
         raise UsageError(f"{name!r} is the name of {what} already", hint="choose another name")
     if known is not None and not replace:
         raise UsageError(f"there are {kind} {name!r} already", hint="choose another name, or add --force")

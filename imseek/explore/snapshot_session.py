@@ -15,7 +15,7 @@ from imseek.types import AnyCollection, Place, path_of
 T = TypeVar("T")
 
 
-def reading(collection: AnyCollection, work: Callable[[Reader], T]) -> T:
+def run_with_reader(collection: AnyCollection, work: Callable[[Reader], T]) -> T:
     """Run ``work`` on the newest generation. Raises CollectionNotFoundError, CorruptCollectionError."""
     root = path_of(collection)
     while True:
@@ -29,12 +29,12 @@ def reading(collection: AnyCollection, work: Callable[[Reader], T]) -> T:
             reader.close()
 
 
-def places(collection: AnyCollection, image_ids: Iterable[int]) -> dict[int, Place]:
-    """Return the current paths of images, without those missing or unknown. Raises like :func:`reading`."""
+def find_places(collection: AnyCollection, image_ids: Iterable[int]) -> dict[int, Place]:
+    """Return the current paths of images, without those missing or unknown. Raises like :func:`run_with_reader`."""
     wanted = list(dict.fromkeys(image_ids))
-    return reading(collection, lambda reader: reader.places(wanted))
+    return run_with_reader(collection, lambda reader: reader.places(wanted))
 
 
-def allowed(reader: Reader, where: str | None) -> IdSet | None:
+def filter_ids(reader: Reader, where: str | None) -> IdSet | None:
     """Return the images that satisfy a filter (docs/where.md), None without a filter. Raises QueryError."""
     return None if where is None else IdSet(Filters().ids(reader, where))

@@ -9,7 +9,7 @@ import numpy as np
 
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Float16, Ids, IdSet
-from imseek.data.vectors.range_search import Rows
+from imseek.data.vectors.range_search import StoredRows
 from imseek.data.vectors.scores import unit_rows
 from imseek.errors import CorruptCollectionError
 from imseek.types import Float32, SpaceInfo
@@ -31,7 +31,7 @@ class Vectors:
         segments = reader.segments(self.space.space_id)
         parts = [segment.ids[segment.searchable(allowed)] for segment in segments]
         self.ids: Ids = np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
-        self._rows = Rows(segments, self.space.dim)
+        self._rows = StoredRows(segments, self.space.dim)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from imseek.exports.selection import Block, Selection, place_of
+from imseek.exports.selection import Block, Selection, place_columns
 
 #: Name of the vector column.
 VECTOR: Final = "vector"
@@ -34,7 +34,7 @@ def schema_of(selection: Selection, *, path: str = "path", vectors: bool = False
 
 def table_of(selection: Selection, block: Block, schema: pa.Schema, *, path: str = "path") -> pa.Table:
     """Convert a block to a table with the columns of :func:`schema_of`. Hashes are hexadecimal, unknown values null."""
-    told: list[Mapping[str, str]] = [{} if place is None else place_of(place) for place in block.places]
+    told: list[Mapping[str, str]] = [{} if place is None else place_columns(place) for place in block.places]
     made: dict[str, Any] = {
         "image_id": pa.array(block.ids),
         path: pa.array([one.get("path") for one in told], pa.string()),

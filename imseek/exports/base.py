@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.exports.selection import Selection
 from imseek.types import ExportFormat, ExportOptions, SkippedPicture
 
@@ -17,7 +17,7 @@ WRITING: Final = "writing images"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """What a format wrote: the number of ``images``, and of files that were ``linked`` instead of copied."""
 
     images: int
@@ -27,7 +27,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ExportJob:
     """One export.
 
     ``out`` is an empty folder, the name of a new file, or a stream. It becomes ``target`` once complete; relative paths
@@ -38,7 +38,7 @@ class Job:
     out: Path | BinaryIO
     target: Path | None
     options: ExportOptions
-    telling: Telling
+    telling: ProgressReporter
 
     @property
     def path(self) -> Path:
@@ -73,7 +73,7 @@ class Format:
     name: ExportFormat
     shape: Literal["file", "folder"]
     summary: str
-    write: Callable[[Job], Written]
+    write: Callable[[ExportJob], WriteResult]
     vectors: bool = False
     streams: bool = False
     endings: tuple[str, ...] = ()

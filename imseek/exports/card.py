@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
-from imseek.exports.base import Job
+from imseek.exports.base import ExportJob
 from imseek.exports.selection import Selection
 
 NAME: Final = "README.md"
@@ -20,18 +20,18 @@ Feature: TypeAlias = dict[str, Any]
 
 def features(selection: Selection) -> list[Feature]:
     """Return the column types of the rows from :func:`imseek.exports.image_files.rows_of`."""
-    found: list[Feature] = [_of("image_id", "int64")]
-    found += [_of(name, "string") for name in ("path", "path_b64", "uri")]
+    found: list[Feature] = [_feature("image_id", "int64")]
+    found += [_feature(name, "string") for name in ("path", "path_b64", "uri")]
     if selection.scores is not None:
-        found.append(_of("score", "float64"))
+        found.append(_feature("score", "float64"))
     found.append({"name": "tags", "list": "string"})
     for field in selection.schema:
         if field.name != "taken_at_zone":
-            found.append(_of(field.name, _dtype(field)))
+            found.append(_feature(field.name, _dtype(field)))
     return found
 
 
-def text(job: Job, files: str, columns: list[Feature] | None = None) -> str:
+def render_card(job: ExportJob, files: str, columns: list[Feature] | None = None) -> str:
     """Return the card; ``files`` is a pattern for the data files. The YAML is written as JSON, a subset of it."""
     configs = [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}]
     front: dict[str, object] = {"configs": configs}
@@ -54,7 +54,7 @@ def text(job: Job, files: str, columns: list[Feature] | None = None) -> str:
     )
 
 
-def _of(name: str, dtype: str) -> Feature:
+def _feature(name: str, dtype: str) -> Feature:
     return {"name": name, "dtype": dtype}
 
 

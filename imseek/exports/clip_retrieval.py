@@ -27,7 +27,7 @@ from imseek.data.places import is_url
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.explore.space_vectors import Vectors
 from imseek.exports.arrow import schema_of, table_of
-from imseek.exports.base import Job, Written
+from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.selection import BLOCK, Selection
 from imseek.types import Float32, SpaceInfo
 
@@ -35,7 +35,7 @@ from imseek.types import Float32, SpaceInfo
 ROWS: Final = 1_000_000
 #: Errors if a hard link is impossible: another file system, one without hard links, someone else's file, too many
 #: links.
-_NO_LINKS: Final = frozenset(
+_LINK_ERRORS: Final = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 )
 
@@ -49,7 +49,7 @@ class _Partition:
     shard: Shard | None = None
 
 
-def write_clip_retrieval(job: Job) -> Written:
+def write_clip_retrieval(job: ExportJob) -> WriteResult:
     """Write vectors and metadata, one file each per partition."""
     partitions = list(_partitions(job.selection))
     width = len(str(len(partitions)))
@@ -59,11 +59,13 @@ def write_clip_retrieval(job: Job) -> Written:
     done = linked = 0
     for number, partition in enumerate(partitions):
         name = f"{number:0{width}}"
-        linked += _vectors(job, partition, job.selection.space, job.path / f"img_emb/img_emb_{name}.npy")
+        linked += _write_vectors(
+            job, partition, job.selection.space, job.path / f"img_emb/img_emb_{name}.npy"
+        )
         if captions is not None:
-            linked += _vectors(job, partition, captions, job.path / f"text_emb/text_emb_{name}.npy")
-        done = _metadata(job, partition, job.path / f"metadata/metadata_{name}.parquet", done)
-    return Written(done, linked)
+            linked += _write_vectors(job, partition, captions, job.path / f"text_emb/text_emb_{name}.npy")
+        done = _write_metadata(job, partition, job.path / f"metadata/metadata_{name}.parquet", done)
+    return WriteResult(done, linked)
 
 
 def _partitions(selection: Selection) -> Iterator[_Partition]:
@@ -85,7 +87,7 @@ def _partitions(selection: Selection) -> Iterator[_Partition]:
         yield _Partition(np.empty(0, np.int64), None)
 
 
-def _vectors(job: Job, partition: _Partition, space: SpaceInfo, out: Path) -> bool:
+def _write_vectors(job: ExportJob, partition: _Partition, space: SpaceInfo, out: Path) -> bool:
     """Write the vectors of a partition; return whether the shard's own file was linked."""
     shard, reader = partition.shard, job.selection.reader
     if shard is not None and space.space_id in shard.spaces:
@@ -109,7 +111,7 @@ def _vectors(job: Job, partition: _Partition, space: SpaceInfo, out: Path) -> bo
     return False
 
 
-def _metadata(job: Job, partition: _Partition, out: Path, done: int) -> int:
+def _write_metadata(job: ExportJob, partition: _Partition, out: Path, done: int) -> int:
     """Write the metadata of a partition; return the total number of images written.
 
     A web picture gets a ``url``, which clip-retrieval shows, unless a source has brought a column of that name.
@@ -138,7 +140,7 @@ def _link(file: BinaryIO, root: Path, name: str, out: Path) -> bool:
         # Given a dir_fd, the system follows the link to the open file.
         os.link(path_of(file, root, name), out, src_dir_fd=file.fileno(), follow_symlinks=True)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in _LINK_ERRORS:
             raise
         return False
     return True

@@ -9,14 +9,14 @@ import numpy as np
 
 from imseek.data.vectors.base import Float16
 from imseek.errors import MissingExtraError
-from imseek.exports.base import Job, Written
+from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.selection import BLOCK
 
 INDEX: Final = "images.index"
 IDS: Final = "ids.npy"
 
 
-def write_faiss(job: Job) -> Written:
+def write_faiss(job: ExportJob) -> WriteResult:
     """Write the index and ids; row ``n`` of the index is the image ``ids[n]``."""
     try:
         from imseek.data.vectors.flat_index_file import write_flat
@@ -26,10 +26,10 @@ def write_faiss(job: Job) -> Written:
     with (job.path / INDEX).open("xb") as out:
         write_flat(out, selection.space.dim, len(selection), _rows(job), half=job.options.half)
     np.save(job.path / IDS, selection.ids)
-    return Written(len(selection))
+    return WriteResult(len(selection))
 
 
-def _rows(job: Job) -> Iterator[Float16]:
+def _rows(job: ExportJob) -> Iterator[Float16]:
     selection = job.selection
     for start in range(0, len(selection), BLOCK):
         part = selection.ids[start : start + BLOCK]

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.exports import fiftyone_fields as fields
-from imseek.exports.base import Job, Written
-from imseek.exports.file_copies import Copies
-from imseek.exports.image_files import Pictures
+from imseek.exports.base import ExportJob, WriteResult
+from imseek.exports.file_copies import FileCopies
+from imseek.exports.image_files import PictureReader
 
 _PICTURES: Final = "data"
 #: The oldest version with these fields: newer versions of FiftyOne migrate it, older ones reject it.
@@ -24,11 +24,11 @@ _VERSION: Final = "1.0.0"
 _BLOCK: Final = 1024
 
 
-def write(job: Job) -> Written:
+def write(job: ExportJob) -> WriteResult:
     """Write the dataset."""
-    pictures, copies = Pictures(job), Copies(job)
-    schema = fields.Schema(job.selection.schema, scored=job.selection.scores is not None)
-    oid = fields.oids(job.selection.reader.identity.uuid)
+    pictures, copies = PictureReader(job), FileCopies(job)
+    schema = fields.FieldSchema(job.selection.schema, scored=job.selection.scores is not None)
+    oid = fields.object_ids(job.selection.reader.identity.uuid)
     (job.path / _PICTURES).mkdir()
     images = 0
     with (job.path / "samples.json").open("x", encoding="utf-8") as file:
@@ -41,7 +41,7 @@ def write(job: Job) -> Written:
                 "tags": row.get("tags", []),
                 "metadata": fields.metadata(row, picture),
                 "_media_type": "image",
-                "_rand": 0.999 + 0.001 * fields.fraction(row["image_id"]),
+                "_rand": 0.999 + 0.001 * fields.random_fraction(row["image_id"]),
                 **schema.values(row, oid),
                 fields.EMBEDDING: fields.vector(vector),
             }
@@ -50,10 +50,10 @@ def write(job: Job) -> Written:
         file.write("\n]}\n")
     (job.path / "metadata.json").write_text(json.dumps(_dataset(job, schema)) + "\n")
     notes = [f"the column {old!r} is called {new!r}" for old, new in schema.renamed.items()]
-    return Written(images, copies.linked, tuple(pictures.skipped), (*copies.notes(), *notes))
+    return WriteResult(images, copies.linked, tuple(pictures.skipped), (*copies.notes(), *notes))
 
 
-def _dataset(job: Job, schema: fields.Schema) -> dict[str, Any]:
+def _dataset(job: ExportJob, schema: fields.FieldSchema) -> dict[str, Any]:
     """Return the dataset document. The importer adds the name, dates and collections of the dataset it imports into."""
     space, reader = job.selection.space, job.selection.reader
     made = {

@@ -18,17 +18,18 @@ from imseek.data.vectors.base import Float16
 from imseek.exports.image_files import Picture, Row
 
 Document: TypeAlias = dict[str, Any]
-Oids: TypeAlias = Callable[[object], Document]
+MakeObjectId: TypeAlias = Callable[[object], Document]
 
 EMBEDDING: Final = "embedding"
 #: Suffix of the score column of a label column (:mod:`imseek.labels`).
 _SCORE: Final = "_score"
 #: Columns stored in the fields ``metadata`` and ``location``.
-_ELSEWHERE: Final = frozenset({"width", "height", "bytes", "latitude", "longitude", "taken_at_zone"})
+_MERGED_COLUMNS: Final = frozenset({"width", "height", "bytes", "latitude", "longitude", "taken_at_zone"})
 #: In FiftyOne, ``frames`` are those of videos.
-_CALLED: Final[dict[str, str]] = {"frames": "frame_count"}
+_RENAMES: Final[dict[str, str]] = {"frames": "frame_count"}
 #: Attributes of FiftyOne samples, and the names of our own fields.
-_TAKEN: Final = """add_field add_implied_field add_labels cascade_save clean clear_field collection_name compare_indexes
+_RESERVED_NAMES: Final = """add_field add_implied_field add_labels cascade_save clean clear_field collection_name
+    compare_indexes
     compute_metadata copy copy_with_new_id create_index created_at dataset dataset_id delete drop_collection
     ensure_indexes fancy_repr field_names field_to_mongo field_to_python filename filepath frames from_dict from_doc
     from_frame from_json get_field get_field_schema get_media_key get_text_score groups has_field id in_dataset in_db
@@ -43,7 +44,7 @@ _MIME: Final = {"jpg": "jpeg", "tif": "tiff", "svg": "svg+xml", "ico": "vnd.micr
 _CHANNELS: Final = {**dict.fromkeys(("1", "L", "P", "I", "F", "I;16"), 1), "LA": 2, "RGBA": 4, "CMYK": 4}
 
 
-class Schema:
+class FieldSchema:
     """Maps columns to fields. ``renamed`` maps columns to the names of their fields if these differ.
 
     A text column with a second column of the same name plus ``_score`` becomes a classification with its confidence.
@@ -58,43 +59,43 @@ class Schema:
             for name, kind in types.items()
             if pa.types.is_string(kind) and pa.types.is_floating(types.get(name + _SCORE, pa.null()))
         }
-        held = _ELSEWHERE | {name + _SCORE for name in self._labels}
+        held = _MERGED_COLUMNS | {name + _SCORE for name in self._labels}
         self.names: dict[str, str] = {}
         for name in map(str, types):
             if name not in held:
-                self.names[name] = field_name(_CALLED.get(name, name), {*self.names.values()})
-        self.renamed = {old: new for old, new in self.names.items() if new != _CALLED.get(old, old)}
+                self.names[name] = field_name(_RENAMES.get(name, name), {*self.names.values()})
+        self.renamed = {old: new for old, new in self.names.items() if new != _RENAMES.get(old, old)}
         self._kinds = {name: _kind(name, types[name]) for name in self.names}
 
     def documents(self) -> list[Document]:
         """Return the documents of all fields, including those of every sample."""
         found = [
-            _document("id", "ObjectIdField", db_field="_id"),
-            _document("filepath", "StringField"),
-            _document("tags", "ListField", subfield="StringField"),
-            _embedded("metadata", "fiftyone.core.metadata.ImageMetadata", _METADATA),
-            _document("created_at", "DateTimeField", read_only=True),
-            _document("last_modified_at", "DateTimeField", read_only=True),
-            _document("_media_type", "StringField"),
-            _document("_rand", "FloatField"),
-            _document("_dataset_id", "ObjectIdField"),
-            _document("image_id", "IntField"),
-            _document("path", "StringField"),
-            _document("path_b64", "StringField"),
-            _document("uri", "StringField"),
+            _field_document("id", "ObjectIdField", db_field="_id"),
+            _field_document("filepath", "StringField"),
+            _field_document("tags", "ListField", subfield="StringField"),
+            _embedded_document("metadata", "fiftyone.core.metadata.ImageMetadata", _METADATA),
+            _field_document("created_at", "DateTimeField", read_only=True),
+            _field_document("last_modified_at", "DateTimeField", read_only=True),
+            _field_document("_media_type", "StringField"),
+            _field_document("_rand", "FloatField"),
+            _field_document("_dataset_id", "ObjectIdField"),
+            _field_document("image_id", "IntField"),
+            _field_document("path", "StringField"),
+            _field_document("path_b64", "StringField"),
+            _field_document("uri", "StringField"),
         ]
         if self._scored:
-            found.append(_document("score", "FloatField"))
+            found.append(_field_document("score", "FloatField"))
         for name, field in self.names.items():
             if name in self._labels:
-                found.append(_embedded(field, f"{_LABELS}Classification", _CLASSIFICATION))
+                found.append(_embedded_document(field, f"{_LABELS}Classification", _CLASSIFICATION))
             else:
-                found.append(_document(field, self._kinds[name]))
+                found.append(_field_document(field, self._kinds[name]))
         if self._located:
-            found.append(_embedded("location", f"{_LABELS}GeoLocation", _LOCATION))
-        return [*found, _document(EMBEDDING, "VectorField")]
+            found.append(_embedded_document("location", f"{_LABELS}GeoLocation", _LOCATION))
+        return [*found, _field_document(EMBEDDING, "VectorField")]
 
-    def values(self, row: Row, oid: Oids) -> Document:
+    def values(self, row: Row, oid: MakeObjectId) -> Document:
         """Return the field values of one image; fields without a value are left out."""
         own = ("image_id", "path", "path_b64", "uri", "score")
         found: Document = {name: row[name] for name in own if name in row}
@@ -123,12 +124,12 @@ class Schema:
         return found
 
 
-def oids(uuid: str) -> Oids:
+def object_ids(uuid: str) -> MakeObjectId:
     """Return a function that makes ObjectIds for images and labels, equal in every export of a collection."""
     return lambda of: {"$oid": hashlib.sha256(f"{uuid} {of}".encode()).hexdigest()[:24]}
 
 
-def fraction(image_id: int) -> float:
+def random_fraction(image_id: int) -> float:
     """Return a fixed pseudo-random number in [0, 1), which FiftyOne uses to draw random samples."""
     return int.from_bytes(hashlib.sha256(str(image_id).encode()).digest()[:4], "big") / 2**32
 
@@ -164,7 +165,7 @@ def _date(text: str) -> Document:
 def field_name(name: str, taken: set[str]) -> str:
     """Return a valid, unused FiftyOne field name: a word that does not begin with ``_``."""
     plain = re.sub(r"\W", "_", name).strip("_") or "column"
-    plain = f"column_{plain}" if plain in _TAKEN.split() or plain[0].isdigit() else plain
+    plain = f"column_{plain}" if plain in _RESERVED_NAMES.split() or plain[0].isdigit() else plain
     found, n = plain, 2
     while found in taken:
         found, n = f"{plain}_{n}", n + 1
@@ -183,7 +184,7 @@ def _kind(name: str, kind: pa.DataType) -> str:
     return "FloatField" if pa.types.is_floating(kind) else "StringField"
 
 
-def _document(
+def _field_document(
     name: str, kind: str, *, subfield: str | None = None, db_field: str | None = None, read_only: bool = False
 ) -> Document:
     """Return the document of a field; the importer sets its date."""
@@ -201,9 +202,9 @@ def _document(
     }
 
 
-def _embedded(name: str, kind: str, of: Mapping[str, str]) -> Document:
+def _embedded_document(name: str, kind: str, of: Mapping[str, str]) -> Document:
     fields = [
-        _document(
+        _field_document(
             one,
             ftype,
             subfield="StringField" if ftype == "ListField" else None,
@@ -211,7 +212,7 @@ def _embedded(name: str, kind: str, of: Mapping[str, str]) -> Document:
         )
         for one, ftype in of.items()
     ]
-    return {**_document(name, "EmbeddedDocumentField"), "embedded_doc_type": kind, "fields": fields}
+    return {**_field_document(name, "EmbeddedDocumentField"), "embedded_doc_type": kind, "fields": fields}
 
 
 _METADATA: Final = {

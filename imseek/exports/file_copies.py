@@ -6,19 +6,19 @@ import os
 from pathlib import Path
 
 from imseek.errors import CorruptCollectionError
-from imseek.exports.base import Job
+from imseek.exports.base import ExportJob
 from imseek.exports.image_files import Picture, Row
 from imseek.exports.webdataset import key_of
 from imseek.indexer.sources.files import file_stat
 
 
-class Copies:
+class FileCopies:
     """Copies or links pictures. Those that cannot be linked, as in an archive or on another disk, are copied.
 
     ``linked`` counts links. File names are ids, which collide on no file system and mean nothing else to any program.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ExportJob) -> None:
         self._folder = job.path
         self._link = job.options.link
         self.linked = 0
@@ -31,7 +31,7 @@ class Copies:
         """
         name = f"{folder}/{key_of(row['image_id'])}.{picture.ending}"
         made = self._folder / name
-        if self._link is not None and self._linked(picture, made):
+        if self._link is not None and self._try_link(picture, made):
             self.linked += 1
         else:
             try:
@@ -51,7 +51,7 @@ class Copies:
             return ()
         return (f"{self.copied:,} pictures could not be linked, and are copied",)
 
-    def _linked(self, picture: Picture, made: Path) -> bool:
+    def _try_link(self, picture: Picture, made: Path) -> bool:
         """Link ``made`` to the file that was read; return False, leaving no link, if that file has been replaced."""
         if picture.file is None or picture.stat is None:
             return False

@@ -10,7 +10,7 @@ from imseek.errors import UsageError, did_you_mean
 from imseek.exports.base import Format
 from imseek.exports.clip_retrieval import write_clip_retrieval
 from imseek.exports.faiss_file import write_faiss
-from imseek.exports.image_formats import PICTURED
+from imseek.exports.image_formats import IMAGE_FORMATS
 from imseek.exports.parquet import write_parquet
 from imseek.exports.tabular import write_csv, write_jsonl
 from imseek.types import ExportOptions
@@ -57,7 +57,7 @@ _ALL: Final = (
         vectors=True,
         endings=(".parquet", ".pq"),
     ),
-    *PICTURED,
+    *IMAGE_FORMATS,
 )
 FORMATS: Final[Mapping[str, Format]] = {one.name: one for one in _ALL}
 

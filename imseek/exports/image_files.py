@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from imseek.data.file_stat import FileStat
 from imseek.data.image_places import IndexedPlace
 from imseek.errors import CONTENT_CHANGED, ContentChangedError, ImseekError, MediaError
-from imseek.exports.base import Job
+from imseek.exports.base import ExportJob
 from imseek.exports.selection import Block
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.reencode import NO_PLACE
@@ -44,7 +44,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _PictureRequest:
     image_id: int
     row: Row
     shown: Place | None
@@ -52,17 +52,17 @@ class _Wanted:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Read(Generic[T]):
-    wanted: _Wanted
+class _PictureResult(Generic[T]):
+    wanted: _PictureRequest
     made: T | None
     reason: str = ""
     message: str = ""
 
 
-class Pictures:
+class PictureReader:
     """Reads the pictures of a job. ``skipped`` has those that could not be read so far."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ExportJob) -> None:
         self._job = job
         self.skipped: list[SkippedPicture] = []
 
@@ -75,18 +75,18 @@ class Pictures:
         MediaError."""
         with PlaceReader() as places:
 
-            def read(wanted: _Wanted) -> _Read[T]:
+            def read(wanted: _PictureRequest) -> _PictureResult[T]:
                 try:
-                    return _Read(wanted, make(_load(places, wanted)))
+                    return _PictureResult(wanted, make(_load(places, wanted)))
                 except MediaError as error:
-                    return _Read(wanted, None, error.reason, str(error))
+                    return _PictureResult(wanted, None, error.reason, str(error))
                 except ImseekError as error:
-                    return _Read(wanted, None, SkipReason.UNREADABLE, f"{error}; {error.hint}")
+                    return _PictureResult(wanted, None, SkipReason.UNREADABLE, f"{error}; {error.hint}")
                 except OSError as error:
-                    return _Read(wanted, None, SkipReason.UNREADABLE, str(error.strerror or error))
+                    return _PictureResult(wanted, None, SkipReason.UNREADABLE, str(error.strerror or error))
 
-            def late(wanted: _Wanted) -> _Read[T]:
-                return _Read(wanted, None, SkipReason.TIMEOUT, "reading it took too long")
+            def late(wanted: _PictureRequest) -> _PictureResult[T]:
+                return _PictureResult(wanted, None, SkipReason.TIMEOUT, "reading it took too long")
 
             reading = OrderedMap(read, workers=_THREADS, lookahead=_AHEAD, deadline=_DEADLINE, late=late)
             for done, found in enumerate(reading(self._wanted()), 1):
@@ -98,12 +98,12 @@ class Pictures:
                 yield found.wanted.row, found.made
                 self._job.told(done)
 
-    def _wanted(self) -> Iterator[_Wanted]:
+    def _wanted(self) -> Iterator[_PictureRequest]:
         selection = self._job.selection
         for block in selection.blocks(_BLOCK):
             places = selection.reader.indexed_places(block.ids.tolist())
             for (image_id, row), shown in zip(rows_of(block), block.places, strict=True):
-                yield _Wanted(image_id, row, shown, places.get(image_id))
+                yield _PictureRequest(image_id, row, shown, places.get(image_id))
 
 
 def rows_of(block: Block) -> Iterator[tuple[int, Row]]:
@@ -114,7 +114,7 @@ def rows_of(block: Block) -> Iterator[tuple[int, Row]]:
         yield image_id, row
 
 
-def _load(places: PlaceReader, wanted: _Wanted) -> Picture:
+def _load(places: PlaceReader, wanted: _PictureRequest) -> Picture:
     """Load one picture. Raises MediaError, MissingExtraError, OSError."""
     if (place := wanted.place) is None:
         raise MediaError(NO_PLACE, "where it lies is not known")

@@ -4,39 +4,39 @@ from __future__ import annotations
 
 from typing import Final
 
-from imseek.exports.base import Format, Job, Written
+from imseek.exports.base import ExportJob, Format, WriteResult
 
 
-def _webdataset(job: Job) -> Written:
+def _write_webdataset(job: ExportJob) -> WriteResult:
     from imseek.exports.webdataset import write
 
     return write(job)
 
 
-def _imagefolder(job: Job) -> Written:
+def _write_imagefolder(job: ExportJob) -> WriteResult:
     from imseek.exports.imagefolder import write
 
     return write(job)
 
 
-def _fiftyone(job: Job) -> Written:
+def _write_fiftyone(job: ExportJob) -> WriteResult:
     from imseek.exports.fiftyone import write
 
     return write(job)
 
 
-def _projector(job: Job) -> Written:
+def _write_projector(job: ExportJob) -> WriteResult:
     from imseek.exports.projector import write
 
     return write(job)
 
 
-PICTURED: Final = (
+IMAGE_FORMATS: Final = (
     Format(
         "fiftyone",
         "folder",
         "a FiftyOneDataset: pictures, fields, vectors",
-        _fiftyone,
+        _write_fiftyone,
         vectors=True,
         options=frozenset({"link"}),
         loose=True,
@@ -45,7 +45,7 @@ PICTURED: Final = (
         "imagefolder",
         "folder",
         "pictures and metadata.jsonl",
-        _imagefolder,
+        _write_imagefolder,
         options=frozenset({"link", "classes"}),
         loose=True,
     ),
@@ -53,7 +53,7 @@ PICTURED: Final = (
         "projector",
         "folder",
         "vectors, their images and a sprite for TensorBoard",
-        _projector,
+        _write_projector,
         vectors=True,
         loose=True,
     ),
@@ -61,7 +61,7 @@ PICTURED: Final = (
         "webdataset",
         "folder",
         "tars of pictures, each with its metadata and caption",
-        _webdataset,
+        _write_webdataset,
         options=frozenset({"shard_images", "shard_size", "ending"}),
     ),
 )

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.data import durable_files
-from imseek.data.staging import workshop
-from imseek.data.system_errors import explained
+from imseek.data.staging import staging_folder
+from imseek.data.system_errors import translate_os_errors
 from imseek.errors import UsageError
 
 #: File in every exported folder that describes the export. Folders without it are never replaced.
@@ -44,7 +44,7 @@ def check_target(target: Path, *, folder: bool, force: bool, collection: Path) -
 def _check_folder(target: Path, *, force: bool) -> None:
     if not target.is_dir() or target.is_symlink():
         raise UsageError(f"{target} is no folder", hint="name a new one")
-    with explained(target):
+    with translate_os_errors(target):
         empty = not os.listdir(target)
     if empty:
         return
@@ -57,7 +57,7 @@ def _check_folder(target: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def placed(
+def stage_export(
     target: Path, *, folder: bool, force: bool, collection: Path
 ) -> Iterator[tuple[Path, Callable[[], None]]]:
     """Yield a temporary path beside ``target`` (an empty folder, or the name of a new file), and a function to finish.
@@ -68,11 +68,11 @@ def placed(
     Raises as :func:`check_target`, and StorageError.
     """
     check_target(target, folder=folder, force=force, collection=collection)
-    with workshop(target.parent, f"export-{target.name}") as work:
+    with staging_folder(target.parent, f"export-{target.name}") as work:
         made, before = work / "export", work / "before"
 
         def finish() -> None:
-            with explained(target):
+            with translate_os_errors(target):
                 (durable_files.sync_tree if folder else durable_files.sync_file)(made)
                 check_target(target, folder=folder, force=force, collection=collection)
                 if folder and target.exists() and os.listdir(target):
@@ -86,17 +86,17 @@ def placed(
                 durable_files.sync_folder(target.parent)
 
         if folder:
-            with explained(target):
+            with translate_os_errors(target):
                 made.mkdir()
         yield made, finish
 
 
 def write_record(folder: Path, facts: Mapping[str, Any]) -> None:
-    with explained(folder):
+    with translate_os_errors(folder):
         (folder / RECORD).write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def measured(path: Path) -> tuple[int, int]:
+def measure_size(path: Path) -> tuple[int, int]:
     """Return the number of files, without the record, and their total size in bytes."""
     found = [
         one for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file() and one.name != RECORD

@@ -10,18 +10,18 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from imseek.exports.arrow import VECTOR, schema_of, table_of
-from imseek.exports.base import Job, Written
+from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.selection import Selection
 
 #: Rows of a row group: 16 MiB of vectors at 512 dimensions.
 _GROUP: Final = 16_384
 
 
-def write_parquet(job: Job) -> Written:
+def write_parquet(job: ExportJob) -> WriteResult:
     """Write the file."""
     selection = job.selection
     schema = schema_of(selection, vectors=True)
-    marked = schema.with_metadata(told(selection))
+    marked = schema.with_metadata(vector_metadata(selection))
     done = 0
     with (
         job.stream() as out,
@@ -38,10 +38,10 @@ def write_parquet(job: Job) -> Written:
             writer.write_table(table_of(selection, block, marked), row_group_size=_GROUP)
             done += len(block)
             job.told(done)
-    return Written(done)
+    return WriteResult(done)
 
 
-def told(selection: Selection) -> dict[str, str]:
+def vector_metadata(selection: Selection) -> dict[str, str]:
     """Return the key-value metadata that describe the vectors."""
     space = selection.space
     return {

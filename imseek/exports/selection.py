@@ -11,18 +11,18 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from imseek.data.column_reader import Stored
+from imseek.data.column_reader import ColumnReader
 from imseek.data.reader import Reader
-from imseek.data.shard_files import plain
+from imseek.data.shard_files import to_json_row
 from imseek.data.vectors.base import Float16, Ids, IdSet
 from imseek.explore.space_vectors import Vectors
-from imseek.search.where.columns import Columns
+from imseek.search.where.columns import ColumnCache
 from imseek.types import Float32, Place, SpaceInfo, path_json
 
 #: Number of images read and written together.
 BLOCK: Final = 4096
 #: Columns added by exports; a stored column of such a name becomes ``extra_…``.
-OWN: Final = (
+RESERVED_COLUMNS: Final = (
     "image_id",
     "path",
     "path_b64",
@@ -58,12 +58,12 @@ class Block:
         ):
             row: dict[str, Any] = {"image_id": image_id}
             if place is not None:
-                row |= place_of(place)
+                row |= place_columns(place)
             if self.scores is not None:
                 row["score"] = float(self.scores[n])
             if tags:
                 row["tags"] = list(tags)
-            yield row | plain({name: value for name, value in stored.items() if _says(value)})
+            yield row | to_json_row({name: value for name, value in stored.items() if _has_value(value)})
 
 
 class Selection:
@@ -100,16 +100,16 @@ class Selection:
         return Vectors(self.reader, self.space)
 
     @cached_property
-    def stored(self) -> Stored:
-        return Stored(self.reader, Columns(0).types(self.reader))
+    def stored(self) -> ColumnReader:
+        return ColumnReader(self.reader, ColumnCache(0).types(self.reader))
 
     @cached_property
     def schema(self) -> pa.Schema:
         """Schema of the blocks' tables: the stored columns under their exported names."""
-        taken, fields = {*OWN, *self.stored.schema.names} - {"image_id"}, []
+        taken, fields = {*RESERVED_COLUMNS, *self.stored.schema.names} - {"image_id"}, []
         for field in self.stored.schema:
             name = field.name
-            while name in OWN or (name != field.name and name in taken):
+            while name in RESERVED_COLUMNS or (name != field.name and name in taken):
                 name = f"extra_{name}"
             fields.append(field.with_name(name))
         return pa.schema(fields)
@@ -137,7 +137,7 @@ class Selection:
         return self.vectors.stored(block.ids)
 
 
-def place_of(place: Place) -> dict[str, str]:
+def place_columns(place: Place) -> dict[str, str]:
     """Return ``path``, ``path_b64`` if it is not UTF-8, and ``uri``, as valid UTF-8 text."""
     uri = place.uri.encode("utf-8", "backslashreplace").decode()
     return {**path_json(place.path), "uri": uri}
@@ -150,5 +150,5 @@ def live_ids(reader: Reader) -> Ids:
     return np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
 
 
-def _says(value: object) -> bool:
+def _has_value(value: object) -> bool:
     return value is not None and not (isinstance(value, float) and not math.isfinite(value))

@@ -8,16 +8,16 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from imseek.data.shard_files import plain
-from imseek.exports.base import Job, Written
+from imseek.data.shard_files import to_json_row
+from imseek.exports.base import ExportJob, WriteResult
 
 #: Characters that start a formula in spreadsheets, even after white space.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "\t", "\r")
 #: Separates the tags in one cell.
-_BETWEEN: Final = "; "
+_TAG_SEPARATOR: Final = "; "
 
 
-def write_jsonl(job: Job) -> Written:
+def write_jsonl(job: ExportJob) -> WriteResult:
     """Write one object per line, in UTF-8; unknown values are left out."""
     done = 0
     with job.stream() as out:
@@ -26,25 +26,25 @@ def write_jsonl(job: Job) -> Written:
             out.write("".join(f"{line}\n" for line in lines).encode())
             done += len(block)
             job.told(done)
-    return Written(done)
+    return WriteResult(done)
 
 
-def write_csv(job: Job) -> Written:
+def write_csv(job: ExportJob) -> WriteResult:
     """Write CSV (RFC 4180) in UTF-8 with one header; unknown values are empty. Tags are separated by semicolons."""
     names = _columns(job)
     done = 0
     with job.stream() as out:
         head = dict(zip(names, names, strict=True))  # Column names are untrusted, too.
-        out.write(_lines(names, [head], spreadsheet=job.options.spreadsheet))
+        out.write(_encode_rows(names, [head], spreadsheet=job.options.spreadsheet))
         for block in job.selection.blocks():
-            rows = [{**row, "tags": _BETWEEN.join(row.get("tags", ()))} for row in block.rows()]
-            out.write(_lines(names, rows, spreadsheet=job.options.spreadsheet))
+            rows = [{**row, "tags": _TAG_SEPARATOR.join(row.get("tags", ()))} for row in block.rows()]
+            out.write(_encode_rows(names, rows, spreadsheet=job.options.spreadsheet))
             done += len(block)
             job.told(done)
-    return Written(done)
+    return WriteResult(done)
 
 
-def _columns(job: Job) -> list[str]:
+def _columns(job: ExportJob) -> list[str]:
     own = [
         "image_id",
         "path",
@@ -53,25 +53,27 @@ def _columns(job: Job) -> list[str]:
         *(["score"] if job.selection.scores is not None else []),
         "tags",
     ]
-    # ``plain`` merges the zone into the time.
-    return own + list(plain(dict.fromkeys(job.selection.schema.names)))
+    # ``to_json_row`` merges the zone into the time.
+    return own + list(to_json_row(dict.fromkeys(job.selection.schema.names)))
 
 
-def _lines(names: Sequence[str], rows: Sequence[dict[str, Any]], *, spreadsheet: bool) -> bytes:
+def _encode_rows(names: Sequence[str], rows: Sequence[dict[str, Any]], *, spreadsheet: bool) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out)
     for row in rows:
-        cells = [_cell(row.get(name)) for name in names]
-        writer.writerow([_safe(cell) for cell in cells] if spreadsheet else cells)
+        cells = [_format_cell(row.get(name)) for name in names]
+        writer.writerow([_escape_formula(cell) for cell in cells] if spreadsheet else cells)
     return out.getvalue().encode("utf-8")
 
 
-def _cell(value: Any) -> Any:
+def _format_cell(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _safe(cell: Any) -> Any:
+def _escape_formula(cell: Any) -> Any:
     """Escape a formula with an apostrophe, so that spreadsheets take the cell as text."""
-    if isinstance(cell, str) and (cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA)):
+    if isinstance(cell, str) and (
+        cell.startswith(_FORMULA_PREFIXES) or cell.lstrip().startswith(_FORMULA_PREFIXES)
+    ):
         return "'" + cell
     return cell

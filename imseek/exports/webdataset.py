@@ -15,30 +15,30 @@ from typing import Final, TypeAlias
 
 from imseek.errors import UsageError
 from imseek.exports import card
-from imseek.exports.base import Job, Written
-from imseek.exports.image_files import Picture, Pictures, Row
+from imseek.exports.base import ExportJob, WriteResult
+from imseek.exports.image_files import Picture, PictureReader, Row
 
 #: Default limits of a tar, in pictures and bytes.
-IMAGES: Final = 10_000
-SIZE: Final = 10**9
+SHARD_IMAGES: Final = 10_000
+SHARD_BYTES: Final = 10**9
 
 #: File names and contents of one picture.
 Sample: TypeAlias = list[tuple[str, bytes]]
 
 
-def write(job: Job) -> Written:
+def write(job: ExportJob) -> WriteResult:
     """Write the tars. The option ``ending`` names all pictures alike whatever their format, as some readers expect."""
     options = job.options
     ending = None if options.ending is None else check_ending(options.ending)
-    pictures, endings = Pictures(job), set[str]()
+    pictures, endings = PictureReader(job), set[str]()
 
     def samples() -> Iterator[Sample]:
         for row, picture in pictures:
             endings.add(ending or picture.ending)
-            yield sample(row, picture, ending)
+            yield make_sample(row, picture, ending)
 
-    images = options.shard_images or IMAGES
-    written = write_tars(job.path, samples(), images, options.shard_size or SIZE)
+    images = options.shard_images or SHARD_IMAGES
+    written = write_tars(job.path, samples(), images, options.shard_size or SHARD_BYTES)
     if written:
         (job.path / card.NAME).write_text(_card(job, endings), "utf-8")
     notes = []
@@ -47,7 +47,7 @@ def write(job: Job) -> Written:
             f"the pictures are of several kinds ({', '.join(sorted(endings))}): some readers expect one kind only "
             "(--ending jpg names them alike; their bytes stay)"
         )
-    return Written(sum(written), skipped=tuple(pictures.skipped), notes=tuple(notes))
+    return WriteResult(sum(written), skipped=tuple(pictures.skipped), notes=tuple(notes))
 
 
 def check_ending(ending: str) -> str:
@@ -58,7 +58,7 @@ def check_ending(ending: str) -> str:
     return plain
 
 
-def sample(row: Row, picture: Picture, ending: str | None = None) -> Sample:
+def make_sample(row: Row, picture: Picture, ending: str | None = None) -> Sample:
     key = key_of(row["image_id"])
     text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
     return [
@@ -84,7 +84,7 @@ def write_tars(folder: Path, samples: Iterator[Sample], images: int, size: int) 
         count = 0
         with tarfile.open(folder / f"{len(counts):05d}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
             while waiting is not None and (
-                count == 0 or (count < images and _end(tar.offset + _length(waiting)) <= size)
+                count == 0 or (count < images and _tar_size(tar.offset + _tar_length(waiting)) <= size)
             ):
                 for name, data in waiting:
                     info = tarfile.TarInfo(name)  # no owner, and the time 1970
@@ -96,20 +96,20 @@ def write_tars(folder: Path, samples: Iterator[Sample], images: int, size: int) 
     return counts
 
 
-def _length(sample: Sample) -> int:
+def _tar_length(sample: Sample) -> int:
     """Return the bytes that a sample takes in a tar: a header for each file, and whole blocks."""
     block = tarfile.BLOCKSIZE
     return sum(block + -(-len(data) // block) * block for _, data in sample)
 
 
-def _end(offset: int) -> int:
+def _tar_size(offset: int) -> int:
     """Return the size of a tar whose files end at ``offset``: two empty blocks follow, rounded up to whole records."""
     record = tarfile.RECORDSIZE
     return -(-(offset + 2 * tarfile.BLOCKSIZE) // record) * record
 
 
-def _card(job: Job, endings: set[str]) -> str:
+def _card(job: ExportJob, endings: set[str]) -> str:
     features: list[card.Feature] = [{"name": ending, "dtype": "image"} for ending in sorted(endings)]
     features.append({"name": "json", "struct": card.features(job.selection)})
     features += [{"name": name, "dtype": "string"} for name in ("txt", "__key__", "__url__")]
-    return card.text(job, "*.tar", features)
+    return card.render_card(job, "*.tar", features)

@@ -9,7 +9,7 @@ from itertools import islice
 
 from imseek.data import spaces
 from imseek.data.reader import Reader
-from imseek.data.rebuild import Build
+from imseek.data.rebuild import SpaceBuild
 from imseek.data.rebuild_rows import Row
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
@@ -36,8 +36,8 @@ def embed(
     encode = CaptionEncoder(encoder)
     outcome, space = "already", before
     if before is None or before.fingerprint != first.fingerprint:
-        space = spaces.take_up(writer, {**space_of(encoder, first.note), "modality": "text"})
-        build = Build(writer, space)
+        space = spaces.prepare_space(writer, {**space_of(encoder, first.note), "modality": "text"})
+        build = SpaceBuild(writer, space)
 
         def tell(done: int) -> None:
             if progress is not None:
@@ -59,7 +59,7 @@ def embed(
         space_id=space.space_id,
         encoder=space.encoder,
         images=reader.current.images,
-        captions=reader.current.images - reader.silent(space.space_id) if in_use else 0,
+        captions=reader.current.images - reader.count_without_caption(space.space_id) if in_use else 0,
         encoded=encode.encoded,
         seconds=time.monotonic() - started,
         generation=reader.generation,
@@ -85,6 +85,6 @@ def _drop_others(writer: Writer) -> None:
 
     Embedding again is cheap, and the image spaces may never return to their encoders.
     """
-    for stored in spaces.stored(writer):
+    for stored in spaces.list_spaces(writer):
         if stored.info.modality == "text" and not stored.is_current:
             spaces.drop(writer, stored.info.space_id)

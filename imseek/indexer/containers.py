@@ -8,14 +8,22 @@ from dataclasses import dataclass, field
 from imseek.data.catalog import Catalog
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError
-from imseek.indexer.moves import Homeless
-from imseek.indexer.scan import RETRIED, Candidate, Opening, Settings, Skipped, compare, skipped
-from imseek.indexer.sources.base import Unreachable
+from imseek.indexer.moves import MissingImage
+from imseek.indexer.scan import (
+    RETRIED_REASONS,
+    Candidate,
+    PendingContainer,
+    ScanSettings,
+    SkippedEntry,
+    compare,
+    make_skipped,
+)
+from imseek.indexer.sources.base import UnreachableEntry
 from imseek.types import SkipReason
 
 
 @dataclass(slots=True)
-class Ended:
+class ContainerResult:
     """The outcome of opening a container, yielded after its last picture.
 
     ``stat`` is that of a container read to its end, otherwise ``UNKNOWN_STAT``, so that the next run opens it again.
@@ -25,21 +33,21 @@ class Ended:
     source_id: int
     path: bytes
     stat: FileStat = UNKNOWN_STAT
-    lost: dict[bytes, list[Homeless]] = field(default_factory=dict)
+    lost: dict[bytes, list[MissingImage]] = field(default_factory=dict)
     settled: list[int] = field(default_factory=list)
     cleared: list[tuple[int, bytes]] = field(default_factory=list)
     seen: int = 0
     known_failures: int = 0
 
     @classmethod
-    def of(cls, opening: Opening) -> Ended:
+    def of(cls, opening: PendingContainer) -> ContainerResult:
         """Start the outcome of a container that is about to be opened."""
         return cls(opening.target.source.source_id, opening.container.path)
 
 
 def expand(
-    catalog: Catalog, opening: Opening, settings: Settings, ended: Ended
-) -> Iterator[Candidate | Skipped | Ended]:
+    catalog: Catalog, opening: PendingContainer, settings: ScanSettings, ended: ContainerResult
+) -> Iterator[Candidate | SkippedEntry | ContainerResult]:
     """Yield the pictures of a container that must be read, then ``ended``, which is updated along the way.
 
     Raises InterruptedError if the run is stopped.
@@ -54,7 +62,7 @@ def expand(
     try:
         for entry in source.expand(container):
             before = known.get(entry.path)
-            if isinstance(entry, Unreachable):
+            if isinstance(entry, UnreachableEntry):
                 if before is not None and entry.reason is SkipReason.VANISHED and source.is_gone(entry.path):
                     continue
                 if before is not None and entry.reason is not SkipReason.EMPTY_FILE:
@@ -64,9 +72,9 @@ def expand(
                 failing.add(entry.path)
                 if entry.path in failures and failures[entry.path].reason == entry.reason:
                     ended.known_failures += 1
-                    whole = whole and entry.reason not in RETRIED
+                    whole = whole and entry.reason not in RETRIED_REASONS
                 else:
-                    yield skipped(target, entry)
+                    yield make_skipped(target, entry)
                 continue
             seen.add(entry.path)
             ended.seen += 1
@@ -85,7 +93,9 @@ def expand(
         # Its former images are kept: it may be readable again next time.
         reason = error.reason if isinstance(error, MediaError) else SkipReason.UNREADABLE
         message = str(error) if isinstance(error, MediaError) else str(error.strerror or error)
-        yield skipped(target, Unreachable(container.path, SkipReason(reason), message, container.stat))
+        yield make_skipped(
+            target, UnreachableEntry(container.path, SkipReason(reason), message, container.stat)
+        )
         ended.settled += [place.image_id for path, place in known.items() if path not in seen]
         yield ended
         return
@@ -95,5 +105,5 @@ def expand(
         ended.cleared.append((source_id, container.path))
     for path, place in known.items():
         if path not in seen:
-            ended.lost.setdefault(place.content_hash, []).append(Homeless(place.image_id, place.stored))
+            ended.lost.setdefault(place.content_hash, []).append(MissingImage(place.image_id, place.stored))
     yield ended

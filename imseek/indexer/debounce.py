@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 #: Size, modification time and inode; None if nothing exists there.
-Look: TypeAlias = tuple[int, int, int] | None
+FileState: TypeAlias = tuple[int, int, int] | None
 
 
-def look_at(path: bytes) -> Look:
+def read_file_state(path: bytes) -> FileState:
     """Return the size, modification time and inode of a path, or None if nothing exists there."""
     try:
         info = os.lstat(path)
@@ -26,21 +26,21 @@ def look_at(path: bytes) -> Look:
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _PendingPath:
     """A path that is not stable yet: its first and last event, and its state at the last one."""
 
     first: float
     last: float
-    look: Look
+    look: FileState
 
 
-class Settling:
+class PathDebouncer:
     """Waits until paths are stable. Times are seconds of one clock; ``quiet`` is how long a path must have no event."""
 
-    def __init__(self, quiet: float, look: Callable[[bytes], Look] = look_at) -> None:
+    def __init__(self, quiet: float, look: Callable[[bytes], FileState] = read_file_state) -> None:
         self._quiet = quiet
         self._look = look
-        self._waiting: dict[bytes, _Waiting] = {}
+        self._waiting: dict[bytes, _PendingPath] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -51,12 +51,12 @@ class Settling:
     def touch(self, path: bytes, now: float) -> None:
         """Record an event on ``path``."""
         before = self._waiting.get(path)
-        self._waiting[path] = _Waiting(now if before is None else before.first, now, self._look(path))
+        self._waiting[path] = _PendingPath(now if before is None else before.first, now, self._look(path))
 
     def ready(self, now: float) -> dict[bytes, bool]:
         """Return the stable paths, each with whether something exists there."""
         settled: dict[bytes, bool] = {}
-        restless: list[_Waiting] = []
+        restless: list[_PendingPath] = []
         for path, waiting in self._waiting.items():
             if now - waiting.last < self._quiet:
                 restless.append(waiting)

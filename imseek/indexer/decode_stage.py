@@ -13,17 +13,17 @@ import numpy.typing as npt
 from imseek.data.file_stat import FileStat
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.errors import ImseekError, MediaError
-from imseek.indexer.containers import Ended
-from imseek.indexer.scan import RETRIED, Candidate, Skipped
-from imseek.indexer.skip_known import Known, Passing
-from imseek.indexer.sources.base import Content, Found, Scalar, Taken
+from imseek.indexer.containers import ContainerResult
+from imseek.indexer.scan import RETRIED_REASONS, Candidate, SkippedEntry
+from imseek.indexer.skip_known import KnownContent, KnownContents
+from imseek.indexer.sources.base import Content, FoundImage, ImportedVector, Scalar
 from imseek.media.decode import DEFAULT_LIMITS, Limits, decode
 from imseek.types import ImageFacts, SkipReason
 
 T = TypeVar("T")
 
 #: Failures that do not depend on the content: an image indexed earlier from this file is kept.
-TRANSIENT = RETRIED | {SkipReason.TIMEOUT, SkipReason.FETCH_FAILED, SkipReason.FORBIDDEN_ADDRESS}
+TRANSIENT = RETRIED_REASONS | {SkipReason.TIMEOUT, SkipReason.FETCH_FAILED, SkipReason.FORBIDDEN_ADDRESS}
 
 #: Stands in for a number of commits.
 NOT_LOOKED_UP: Final = -1
@@ -43,7 +43,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedPicture:
     """A candidate that could not be read or decoded."""
 
     candidate: Candidate
@@ -52,13 +52,13 @@ class Failed:
     message: str
 
     @classmethod
-    def of(cls, candidate: Candidate, trouble: Trouble) -> Failed:
+    def of(cls, candidate: Candidate, trouble: Trouble) -> FailedPicture:
         stat = candidate.found.stat if trouble.stat is None else trouble.stat
         return cls(without_bytes(candidate), stat, trouble.reason, trouble.message)
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedPicture:
     """A picture that was read, of ``size`` bytes. ``picture`` is None if its content needs no encoding.
 
     ``caption`` and ``extra`` come from its source; ``as_of`` is the number of commits when its content was looked up;
@@ -73,7 +73,7 @@ class Loaded:
     caption: str | None
     extra: Mapping[str, Scalar]
     as_of: int
-    known: Known | None = None
+    known: KnownContent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,11 @@ class Picture:
     facts: ImageFacts
     prepared: Prepared
     taken: npt.NDArray[np.float16] | None = None
-    made: Made | None = None
+    made: EncodingResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class EncodingResult:
     """The rows of a picture, or the reason why an encoder failed on it; and the precision of each space's encoder."""
 
     vectors: Vectors | str
@@ -98,14 +98,14 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class LookedUp:
+class LookupResult:
     """The result of looking up a content. ``needed`` is True if its vector must be computed.
 
-    ``as_of`` and ``known`` are explained in :class:`Loaded`.
+    ``as_of`` and ``known`` are explained in :class:`LoadedPicture`.
     """
 
     as_of: int
-    known: Known | None
+    known: KnownContent | None
     needed: bool
 
 
@@ -121,58 +121,62 @@ class Loader:
         self,
         encoders: Sequence[Encoder],
         is_stored: Callable[[bytes], bool],
-        passing: Passing | None = None,
+        passing: KnownContents | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.limits = limits
         self._encoders = encoders
         self._is_stored = is_stored
-        self._passing = passing or Passing()
+        self._passing = passing or KnownContents()
         self._draft_size = shared_draft_size(encoders)
         self.commits = 0
 
-    def __call__(self, item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
+    def __call__(
+        self, item: Candidate | SkippedEntry | ContainerResult
+    ) -> LoadedPicture | FailedPicture | SkippedEntry | ContainerResult:
         if not isinstance(item, Candidate):
             return item
         content = read(item.source.load, item.found)
         if isinstance(content, Trouble):
-            return Failed.of(item, content)
+            return FailedPicture.of(item, content)
         if content.taken is not None:
             return self.take(item, content, content.taken)
         content_hash = hash_of(content)
         found = self.look_up(content_hash)
         picture = self._picture(content) if found.needed else None
         if isinstance(picture, Trouble):
-            return Failed.of(item, picture)
-        return loaded(item, content, content_hash, len(content.data), picture, found)
+            return FailedPicture.of(item, picture)
+        return make_loaded_picture(item, content, content_hash, len(content.data), picture, found)
 
     def _picture(self, content: Content) -> Picture | Trouble:
         return picture_of(content, self._encoders, self._draft_size, self.limits)
 
-    def take(self, item: Candidate, content: Content, taken: Taken) -> Loaded:
+    def take(self, item: Candidate, content: Content, taken: ImportedVector) -> LoadedPicture:
         """Return a picture with a row imported from another tool; the picture itself is not read."""
-        picture = Picture(_told(taken.facts, content), (), taken.row)
-        found = LookedUp(NOT_LOOKED_UP, self._passing.find(taken.content_hash), needed=False)
-        return loaded(item, content, taken.content_hash, taken.size, picture, found)
+        picture = Picture(_merge_source_facts(taken.facts, content), (), taken.row)
+        found = LookupResult(NOT_LOOKED_UP, self._passing.find(taken.content_hash), needed=False)
+        return make_loaded_picture(item, content, taken.content_hash, taken.size, picture, found)
 
-    def look_up(self, content_hash: bytes) -> LookedUp:
+    def look_up(self, content_hash: bytes) -> LookupResult:
         """Look up a content: whether it is known, and whether its vector must be computed."""
         as_of = self.commits  # read first: a commit in between must not be missed
         known = self._passing.find(content_hash)
         passed = known is not None and content_hash not in self._passing.lost
-        return LookedUp(as_of, known, needed=not passed and not self._is_stored(content_hash))
+        return LookupResult(as_of, known, needed=not passed and not self._is_stored(content_hash))
 
     @staticmethod
-    def late(item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
+    def late(
+        item: Candidate | SkippedEntry | ContainerResult,
+    ) -> LoadedPicture | FailedPicture | SkippedEntry | ContainerResult:
         """Return the result for a file that takes too long."""
-        return Failed.of(item, LATE) if isinstance(item, Candidate) else item
+        return FailedPicture.of(item, TIMED_OUT) if isinstance(item, Candidate) else item
 
 
 #: For a file that takes too long.
-LATE: Final = Trouble(SkipReason.TIMEOUT, "reading and decoding took too long")
+TIMED_OUT: Final = Trouble(SkipReason.TIMEOUT, "reading and decoding took too long")
 
 
-def read(load: Callable[[Found], T], found: Found) -> T | Trouble:
+def read(load: Callable[[FoundImage], T], found: FoundImage) -> T | Trouble:
     """Read a picture with ``load`` of its source, or return why that failed."""
     try:
         return load(found)
@@ -205,20 +209,20 @@ def picture_of(
         raise
     except Exception as error:
         return Trouble(SkipReason.ENCODER_FAILED, f"{type(error).__name__}: {error}", content.stat)
-    return Picture(_told(decoded.facts, content), prepared)
+    return Picture(_merge_source_facts(decoded.facts, content), prepared)
 
 
-def loaded(
+def make_loaded_picture(
     candidate: Candidate,
     content: Content,
     content_hash: bytes,
     size: int,
     picture: Picture | None,
-    found: LookedUp,
-) -> Loaded:
+    found: LookupResult,
+) -> LoadedPicture:
     """Build the result for a picture of ``size`` bytes that was read."""
     caption, extra = content.caption, content.extra
-    return Loaded(
+    return LoadedPicture(
         without_bytes(candidate),
         content.stat,
         content_hash,
@@ -238,7 +242,7 @@ def without_bytes(candidate: Candidate) -> Candidate:
     return replace(candidate, found=replace(candidate.found, where=None))
 
 
-def _told(facts: ImageFacts, content: Content) -> ImageFacts:
+def _merge_source_facts(facts: ImageFacts, content: Content) -> ImageFacts:
     """Merge a picture's facts with those from its source, which take precedence."""
     caption = content.caption or facts.caption
     return replace(facts, caption=caption, extra={**facts.extra, **content.extra})

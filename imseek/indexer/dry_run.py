@@ -7,19 +7,19 @@ import time
 from collections.abc import Sequence
 
 from imseek.data.writer import Writer
-from imseek.indexer.containers import Ended, expand
-from imseek.indexer.scan import Candidate, Settings, scan
+from imseek.indexer.containers import ContainerResult, expand
+from imseek.indexer.scan import Candidate, ScanSettings, scan
 from imseek.indexer.source_selection import Target
 from imseek.types import Failure, IndexReport
 
 #: Note on what a dry run cannot know.
-READ_TO_KNOW = "which of the new pictures are known already is seen when they are read, not in a dry run"
+DRY_RUN_NOTE = "which of the new pictures are known already is seen when they are read, not in a dry run"
 
 
 def plan(
     writer: Writer,
     wanted: Sequence[Target],
-    settings: Settings,
+    settings: ScanSettings,
     encoder: str,
     stop: threading.Event | None = None,
 ) -> IndexReport:
@@ -38,13 +38,13 @@ def plan(
         opened = (
             item
             for opening in found.openings
-            for item in expand(writer.catalog, opening, settings, Ended.of(opening))
+            for item in expand(writer.catalog, opening, settings, ContainerResult.of(opening))
         )
         for item in (*found.candidates, *opened):
             if isinstance(item, Candidate):
                 new += item.known is None
                 changed += item.known is not None
-            elif isinstance(item, Ended):
+            elif isinstance(item, ContainerResult):
                 seen += item.seen
                 unchanged += len(item.settled)
                 known_failures += item.known_failures

@@ -12,16 +12,16 @@ from imseek.data.shard_files import row_of
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer.captions import CaptionRows
-from imseek.indexer.decode_stage import Loaded, Picture, Vectors, encode
-from imseek.indexer.metadata_rows import Columns, row_of_copy
-from imseek.indexer.scan import Skipped
+from imseek.indexer.decode_stage import LoadedPicture, Picture, Vectors, encode
+from imseek.indexer.metadata_rows import ColumnSelection, row_of_copy
+from imseek.indexer.scan import SkippedEntry
 from imseek.types import SkipReason, SpaceRun
 
 #: Default batch size, if no encoder asks for a larger one.
 ENCODE_BATCH = 32
 
 
-class Storing:
+class EncodeStage:
     """Encodes pictures in batches, each content once, and passes the images to ``stored`` or ``failed``.
 
     ``held`` returns the id of the stored image with the same content, if any. ``stored`` receives the new image, what
@@ -33,9 +33,9 @@ class Storing:
         writer: Writer,
         encoders: Mapping[int, Encoder],
         captions: Mapping[int, Encoder],
-        held: Callable[[Loaded], int | None],
-        stored: Callable[[NewImage, Loaded, bool], None],
-        failed: Callable[[Skipped], None],
+        held: Callable[[LoadedPicture], int | None],
+        stored: Callable[[NewImage, LoadedPicture, bool], None],
+        failed: Callable[[SkippedEntry], None],
     ) -> None:
         self._writer = writer
         self._encoders = encoders
@@ -43,13 +43,13 @@ class Storing:
         self._held = held
         self._stored = stored
         self._failed = failed
-        self._waiting: list[tuple[Loaded, Picture, int | None]] = []
+        self._waiting: list[tuple[LoadedPicture, Picture, int | None]] = []
         self._new: dict[bytes, NewImage] = {}
         self._reader: Reader | None = None
         #: Precisions used by other processes, by space.
         self._precisions: dict[int, set[str]] = {space_id: set() for space_id in encoders}
         #: Columns to keep, by source id.
-        self.columns: Mapping[int, Columns] = {}
+        self.columns: Mapping[int, ColumnSelection] = {}
         #: Batch size.
         self.batch = max(ENCODE_BATCH, *(encoder.info.batch_size for encoder in encoders.values()))
 
@@ -85,7 +85,7 @@ class Storing:
         self._new.clear()
         self._reader = None
 
-    def add(self, loaded: Loaded, image_id: int | None) -> None:
+    def add(self, loaded: LoadedPicture, image_id: int | None) -> None:
         """Store an image at once or with the next batch, under its old id if given."""
         content_hash = loaded.content_hash
         if content_hash in self._new:
@@ -134,11 +134,13 @@ class Storing:
                 copied = loaded.content_hash in self._new
                 self._store(loaded, image_id, row, {**vectors, **caption}, copied=copied)
 
-    def _row(self, loaded: Loaded, picture: Picture) -> dict[str, Any]:
+    def _row(self, loaded: LoadedPicture, picture: Picture) -> dict[str, Any]:
         row = row_of(picture.facts, loaded.content_hash, loaded.size)
         return self.columns[loaded.candidate.source_id].of(row)
 
-    def _copy(self, loaded: Loaded, image_id: int | None, twin: Mapping[str, Any], vectors: Vectors) -> None:
+    def _copy(
+        self, loaded: LoadedPicture, image_id: int | None, twin: Mapping[str, Any], vectors: Vectors
+    ) -> None:
         """Store an image with the vectors of an image of the same content, whose metadata row is ``twin``."""
         row = row_of_copy(twin, loaded.caption, loaded.extra)
         row = self.columns[loaded.candidate.source_id].of(row)
@@ -146,7 +148,7 @@ class Storing:
 
     def _store(
         self,
-        loaded: Loaded,
+        loaded: LoadedPicture,
         image_id: int | None,
         metadata: dict[str, Any],
         vectors: Vectors,

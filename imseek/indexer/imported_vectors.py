@@ -12,26 +12,26 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.catalog import Catalog
-from imseek.data.places import INSIDE, is_url, locate
+from imseek.data.places import MEMBER_SEPARATOR, is_url, locate
 from imseek.encoders.base import Encoder
 from imseek.encoders.registry import canonical
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.decode_stage import unit_rows
-from imseek.indexer.scan import Settings
+from imseek.indexer.scan import ScanSettings
 from imseek.indexer.source_selection import Target
-from imseek.indexer.sources.base import Container, Found
+from imseek.indexer.sources.base import Container, FoundImage
 from imseek.indexer.sources.encoder_claims import Claim
 from imseek.indexer.sources.files import FileOpener, read_file
-from imseek.indexer.sources.vectors import Row, Vectors, open_vectors
+from imseek.indexer.sources.vectors import VectorRow, Vectors, open_vectors
 from imseek.media.decode import Limits, decode
 
 #: Pictures that are encoded and compared with their rows.
 SAMPLES: Final = 8
 #: Maximum rows tried per array to find readable pictures.
-TRIES: Final = 256
+MAX_TRIES: Final = 256
 #: Minimum median cosine for vectors to count as the same encoder's. Recomputed vectors differ only by rounding and by
 #: how a picture is scaled down (0.99 and more); those of another encoder, even a related one, are far off.
-AGREEMENT: Final = 0.98
+MIN_COSINE: Final = 0.98
 #: Pixel modes that may have transparency.
 _TRANSPARENT: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA", "P"})
 
@@ -40,7 +40,7 @@ def check(
     catalog: Catalog,
     wanted: Sequence[Target],
     encoders: Mapping[int, Encoder],
-    settings: Settings,
+    settings: ScanSettings,
     limits: Limits,
 ) -> tuple[list[Target], tuple[str, ...]]:
     """Return the targets that can be scanned, and notes about vectors for the user.
@@ -78,7 +78,7 @@ def check(
     return left, tuple(notes)
 
 
-def _is_opened(catalog: Catalog, target: Target, array: Container, settings: Settings) -> bool:
+def _is_opened(catalog: Catalog, target: Target, array: Container, settings: ScanSettings) -> bool:
     """Return whether an array must be opened: it is new, has changed, lost vectors, or everything is read again."""
     source_id = target.source.source_id
     before = catalog.known_containers(source_id).get(array.path)
@@ -148,7 +148,7 @@ def _check_evidence(
             "vectors is taken on trust"
         ]
     median = float(np.median(cosines))
-    if median < AGREEMENT:
+    if median < MIN_COSINE:
         raise UsageError(
             f"{target.shown}: {encoder.info.reference} did not make these vectors: the cosine to what it makes of "
             f"{len(cosines)} of the pictures is {median:.3f} in the median",
@@ -168,9 +168,9 @@ def _compare(
     prepared: list[npt.NDArray[Any]] = []
     try:
         for n, found in enumerate(source.expand(container)):
-            if n >= TRIES or len(rows) >= wanted:
+            if n >= MAX_TRIES or len(rows) >= wanted:
                 break
-            if isinstance(found, Found) and isinstance(found.where, Row):
+            if isinstance(found, FoundImage) and isinstance(found.where, VectorRow):
                 picture = _picture(locate(target.root, found.path), found.path, encoder, limits)
                 if picture is not None:
                     rows.append(found.where.vector)
@@ -187,7 +187,7 @@ def _compare(
 
 def _picture(place: bytes, path: bytes, encoder: Encoder, limits: Limits) -> npt.NDArray[Any] | None:
     """Return a picture on disk, prepared for the encoder, or None if it cannot be read."""
-    if path.count(INSIDE) < 2 or is_url(place):
+    if path.count(MEMBER_SEPARATOR) < 2 or is_url(place):
         return None
     try:
         decoded = decode(read_file(FileOpener(place).open(b"")).data, limits=limits)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from imseek.data.shard_files import INTRINSIC, MEASURES, extra_name
+from imseek.data.shard_files import INTRINSIC_SCHEMA, LUMA_COLUMNS, extra_name
 from imseek.errors import UsageError
 from imseek.indexer.sources.base import Scalar
 
 #: Columns that a user may drop: the nullable ones.
 _OPTIONAL: Final = tuple(
-    field.name for field in INTRINSIC if field.nullable and field.name not in MEASURES.names
+    field.name for field in INTRINSIC_SCHEMA if field.nullable and field.name not in LUMA_COLUMNS.names
 )
 
 
-class Columns:
+class ColumnSelection:
     """Selects the metadata columns to keep: all, the named ones, or all but those named with a leading minus.
 
     Columns that describe the picture (size, format, hashes) are always kept. Raises UsageError for a mixture of both
@@ -36,7 +36,7 @@ class Columns:
         return {name: value for name, value in row.items() if self._keeps(name)}
 
     def _keeps(self, name: str) -> bool:
-        if name in INTRINSIC.names and name not in _OPTIONAL:
+        if name in INTRINSIC_SCHEMA.names and name not in _OPTIONAL:
             return True
         # A time is wrong without its zone.
         named = {name, "taken_at"} if name == "taken_at_zone" else {name}
@@ -48,7 +48,7 @@ def row_of_copy(row: Mapping[str, Any], caption: str | None, extra: Mapping[str,
 
     It combines what the picture contains with the values of the image's own source.
     """
-    own = {name: value for name, value in row.items() if name in INTRINSIC.names}
+    own = {name: value for name, value in row.items() if name in INTRINSIC_SCHEMA.names}
     if caption is not None:
         own["caption"] = caption
     return {**own, **{extra_name(name): value for name, value in extra.items()}}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Homeless:
+class MissingImage:
     """A live image whose file has disappeared. If its content turns up elsewhere, the image has moved.
 
     ``stored`` is False if its vector was lost; ``expires`` is True if the image is removed unless it turns up;
@@ -21,23 +21,23 @@ class Homeless:
     replaced: bool = False
 
 
-class Waiting:
+class MissingImages:
     """The missing images of a run, by content hash."""
 
     def __init__(self) -> None:
-        self._images: dict[bytes, list[Homeless]] = defaultdict(list)
+        self._images: dict[bytes, list[MissingImage]] = defaultdict(list)
 
     def __contains__(self, content_hash: bytes) -> bool:
         return content_hash in self._images
 
-    def add(self, content_hash: bytes, image: Homeless) -> None:
+    def add(self, content_hash: bytes, image: MissingImage) -> None:
         self._images[content_hash].append(image)
 
-    def update(self, lost: Mapping[bytes, Sequence[Homeless]]) -> None:
+    def update(self, lost: Mapping[bytes, Sequence[MissingImage]]) -> None:
         for content_hash, images in lost.items():
             self._images[content_hash] += images
 
-    def claim(self, content_hash: bytes) -> Homeless | None:
+    def claim(self, content_hash: bytes) -> MissingImage | None:
         """Take out and return one missing image with this content, or None."""
         images = self._images.get(content_hash)
         if not images:
@@ -47,12 +47,12 @@ class Waiting:
             del self._images[content_hash]
         return found
 
-    def not_replaced(self, content_hash: bytes, image_id: int) -> None:
+    def mark_vanished(self, content_hash: bytes, image_id: int) -> None:
         """Count an image as vanished, not replaced, because the run does not index the content now at its place."""
         if content_hash in self._images:
             images = self._images[content_hash]
             images[:] = [replace(h, replaced=h.replaced and h.image_id != image_id) for h in images]
 
-    def gone(self) -> list[Homeless]:
+    def gone(self) -> list[MissingImage]:
         """Return the images to remove, since they have not turned up."""
         return [image for images in self._images.values() for image in images if image.expires]

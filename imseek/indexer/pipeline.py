@@ -17,27 +17,27 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imseek.data.catalog import KnownPlace
-from imseek.data.changeset import Batch, NewImage, Placing, ReadContainer
+from imseek.data.changeset import Changeset, NewImage, Placement, ScannedContainer
 from imseek.data.commit import commit
 from imseek.data.compaction import merge_due
 from imseek.data.content_lookup import HashLookup
 from imseek.data.file_stat import UNKNOWN_STAT
-from imseek.data.places import INSIDE, locate, split
+from imseek.data.places import MEMBER_SEPARATOR, locate, split
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.runtime import Runtime
 from imseek.indexer import imported_vectors
 from imseek.indexer import scan as scanning
-from imseek.indexer.containers import Ended, expand
-from imseek.indexer.decode_stage import TRANSIENT, Failed, Loaded, Loader
-from imseek.indexer.encode_stage import Storing
+from imseek.indexer.containers import ContainerResult, expand
+from imseek.indexer.decode_stage import TRANSIENT, FailedPicture, LoadedPicture, Loader
+from imseek.indexer.encode_stage import EncodeStage
 from imseek.indexer.executors import executor_of
 from imseek.indexer.executors.base import Plan
-from imseek.indexer.metadata_rows import Columns
-from imseek.indexer.moves import Homeless, Waiting
-from imseek.indexer.scan import RETRIED, Candidate, ScanResult, Settings, Skipped
-from imseek.indexer.skip_known import Known, Passing
-from imseek.indexer.source_selection import Target, record
+from imseek.indexer.metadata_rows import ColumnSelection
+from imseek.indexer.moves import MissingImage, MissingImages
+from imseek.indexer.scan import RETRIED_REASONS, Candidate, ScanResult, ScanSettings, SkippedEntry
+from imseek.indexer.skip_known import KnownContent, KnownContents
+from imseek.indexer.source_selection import Target, record_sources
 from imseek.media.decode import DEFAULT_LIMITS, Limits
 from imseek.types import Failure, IndexReport, KnownPicture, Progress, ProgressCallback, Ray
 
@@ -50,7 +50,7 @@ WEB_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class IndexOptions:
     """Options of a run.
 
     ``limit`` is the maximum number of pictures to read; the rest is left for the next run. ``skip_known`` are
@@ -59,7 +59,7 @@ class Options:
     decoded.
     """
 
-    scan: Settings = field(default_factory=Settings)
+    scan: ScanSettings = field(default_factory=ScanSettings)
     limit: int | None = None
     skip_known: Sequence[Path] = ()
     executor: Ray | None = None
@@ -71,7 +71,7 @@ def index(
     writer: Writer,
     encoders: Mapping[int, Encoder],
     wanted: Sequence[Target],
-    options: Options,
+    options: IndexOptions,
     *,
     captions: Mapping[int, Encoder] = MappingProxyType({}),
     progress: ProgressCallback | None = None,
@@ -83,7 +83,7 @@ def index(
     caption space, if there is one.
     """
     # Checked before a source is recorded: a wrong collection, or another encoder's vectors, must leave nothing behind.
-    passing = Passing(writer.root, options.skip_known)
+    passing = KnownContents(writer.root, options.skip_known)
     wanted, notes = imported_vectors.check(writer.catalog, wanted, encoders, options.scan, options.limits)
     run = Run(
         writer,
@@ -94,7 +94,7 @@ def index(
         stop or threading.Event(),
         options.limits,
     )
-    report = run.execute(record(writer, wanted), options)
+    report = run.execute(record_sources(writer, wanted), options)
     return replace(report, notes=(*notes, *report.notes))
 
 
@@ -106,7 +106,7 @@ class Run:
         writer: Writer,
         encoders: Mapping[int, Encoder],
         captions: Mapping[int, Encoder],
-        passing: Passing,
+        passing: KnownContents,
         progress: ProgressCallback,
         stop: threading.Event,
         limits: Limits,
@@ -116,20 +116,20 @@ class Run:
         self._stop = stop
         self._encoders = encoders
         self._lookup = HashLookup(writer.root)
-        self._storing = Storing(writer, encoders, captions, self._held, self._stored, self._fail)
+        self._storing = EncodeStage(writer, encoders, captions, self._held, self._stored, self._fail)
         self._passing = passing
         self._loader = Loader(tuple(encoders.values()), self._is_stored, passing, limits)
-        self._homeless = Waiting()
+        self._homeless = MissingImages()
         self._unsettled: set[int] = set()
-        self._deferred: list[Loaded] = []
-        self._batch = Batch()
+        self._deferred: list[LoadedPicture] = []
+        self._batch = Changeset()
         self._failures: list[Failure] = []
         self._reported: list[Failure] = []
         self._known: list[KnownPicture] = []
         self._known_reported: list[KnownPicture] = []
         self._counts: Counter[str] = Counter()
-        self._read: list[ReadContainer] = []
-        self._losing: list[ReadContainer] = []
+        self._read: list[ScannedContainer] = []
+        self._losing: list[ScannedContainer] = []
         self._emptied: list[tuple[int, bytes]] = []
         self._unfinished: set[tuple[int, bytes]] = set()
         self._stopped_early = False
@@ -143,11 +143,11 @@ class Run:
             encoder=spaces[0].encoder, precision=spaces[0].precision, spaces=spaces,
         )  # fmt: skip
 
-    def execute(self, targets: Sequence[Target], options: Options) -> IndexReport:
+    def execute(self, targets: Sequence[Target], options: IndexOptions) -> IndexReport:
         """Scan the targets, index what is new or changed, and return the report."""
         self._tell("scan", None)
         scan = scanning.scan(self._writer.catalog, targets, options.scan, self._stop)
-        self._storing.columns = {t.source.source_id: Columns(t.options.columns) for t in targets}
+        self._storing.columns = {t.source.source_id: ColumnSelection(t.options.columns) for t in targets}
         self._begin(scan, {t.source.source_id for t in targets if t.whole})
         self._tell("index", self._total)
         waiting = max((source.threads for source in scan.sources), default=0)
@@ -167,7 +167,7 @@ class Run:
                 if self._commit_is_due():
                     self._flush()
             if not self._stopped_early:
-                self._bury_homeless()
+                self._remove_missing()
                 self._batch.containers += self._losing
                 self._batch.emptied += self._emptied
             self._batch.containers += self._read
@@ -200,11 +200,11 @@ class Run:
             source_id, path = opening.target.source.source_id, opening.container.path
             self._unsettled.update(self._writer.catalog.ids_within(source_id, path))
             if opening.before != UNKNOWN_STAT:
-                self._batch.containers.append(ReadContainer(source_id, path, UNKNOWN_STAT))
+                self._batch.containers.append(ScannedContainer(source_id, path, UNKNOWN_STAT))
         self._homeless.update(scan.lost)
-        for image_id, content_hash, stored, last_source in self._writer.catalog.homeless():
+        for image_id, content_hash, stored, last_source in self._writer.catalog.missing_images():
             expires = last_source in whole_sources
-            self._homeless.add(content_hash, Homeless(image_id, stored, expires))
+            self._homeless.add(content_hash, MissingImage(image_id, stored, expires))
         self._batch.cleared += scan.cleared
         self._emptied = scan.emptied
         for skipped in scan.skipped:
@@ -217,7 +217,9 @@ class Run:
             notes=tuple(scan.notes),
         )
 
-    def _wanted(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
+    def _wanted(
+        self, scan: ScanResult, options: IndexOptions
+    ) -> Iterator[Candidate | SkippedEntry | ContainerResult]:
         """Yield what to read, until the run is stopped or has read enough."""
         left = options.limit
         try:
@@ -231,9 +233,11 @@ class Run:
         except InterruptedError:
             self._stopped_early = True
 
-    def _expanded(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
+    def _expanded(
+        self, scan: ScanResult, options: IndexOptions
+    ) -> Iterator[Candidate | SkippedEntry | ContainerResult]:
         for opening in scan.openings:
-            ended = Ended.of(opening)
+            ended = ContainerResult.of(opening)
             try:
                 yield from expand(self._writer.catalog, opening, options.scan, ended)
             finally:  # also if it was not read to its end
@@ -244,7 +248,7 @@ class Run:
                     skipped=self.report.skipped + ended.known_failures,
                 )
 
-    def _bury_homeless(self) -> None:
+    def _remove_missing(self) -> None:
         """Remove the images whose content did not turn up anywhere."""
         gone = self._homeless.gone()
         self._batch.gone += [image.image_id for image in gone]
@@ -274,7 +278,7 @@ class Run:
         self._done += sum(
             self._counts[n] for n in ("unchanged", "added", "changed", "moved", "copied", "skipped", "known")
         )
-        self._batch, self._counts, self._failures, self._known = Batch(), Counter(), [], []
+        self._batch, self._counts, self._failures, self._known = Changeset(), Counter(), [], []
         self._storing.committed()
         merge_due(self._writer)
         self._committed_at = time.monotonic()
@@ -282,23 +286,23 @@ class Run:
 
     # -- one file --------------------------------------------------------------------------------------
 
-    def _take(self, loaded: Loaded | Failed | Skipped | Ended) -> None:
-        if isinstance(loaded, Ended):
+    def _take(self, loaded: LoadedPicture | FailedPicture | SkippedEntry | ContainerResult) -> None:
+        if isinstance(loaded, ContainerResult):
             self._end(loaded)
             return
-        if isinstance(loaded, Skipped):
+        if isinstance(loaded, SkippedEntry):
             self._fail(loaded)
             return
         candidate, old = loaded.candidate, loaded.candidate.known
         if old is not None:
             self._unsettled.discard(old.image_id)
-        if isinstance(loaded, Failed):
+        if isinstance(loaded, FailedPicture):
             if old is not None and loaded.reason not in TRANSIENT and not old.quarantined:
                 # Not searched until the file is readable again; if its content turns up elsewhere, it has moved.
                 self._batch.suspended.append(old.image_id)
-                self._homeless.add(old.content_hash, Homeless(old.image_id, old.stored, expires=False))
+                self._homeless.add(old.content_hash, MissingImage(old.image_id, old.stored, expires=False))
             before = candidate.failure
-            again = before is not None and before.reason == loaded.reason in RETRIED
+            again = before is not None and before.reason == loaded.reason in RETRIED_REASONS
             skipped = candidate.failed(loaded.stat, loaded.reason, loaded.message)
             self._fail(skipped, recorded=again)
             return
@@ -326,7 +330,7 @@ class Run:
         else:
             self._settle(loaded)
 
-    def _end(self, ended: Ended) -> None:
+    def _end(self, ended: ContainerResult) -> None:
         """Finish a container: images that it no longer holds may turn up elsewhere."""
         self._homeless.update(ended.lost)
         for lost in ended.lost.values():
@@ -334,17 +338,17 @@ class Run:
         self._unsettled.difference_update(ended.settled)
         self._batch.cleared += ended.cleared
         if ended.stat != UNKNOWN_STAT:  # otherwise that was recorded at the start of the run
-            read = ReadContainer(ended.source_id, ended.path, ended.stat)
+            read = ScannedContainer(ended.source_id, ended.path, ended.stat)
             # Until its lost images are found elsewhere or removed, an interrupted run must open it again.
             (self._losing if ended.lost else self._read).append(read)
         if not self._deferred:  # no picture of a container recorded as read may still be waiting
             self._batch.containers += self._read
             self._read = []
 
-    def _settle(self, loaded: Loaded) -> None:
+    def _settle(self, loaded: LoadedPicture) -> None:
         """Decide what a content new to its place is: a move, known content to skip, a copy, or a new image."""
         found = self._homeless.claim(loaded.content_hash)
-        if found is None and (known := self._known_as(loaded)) is not None:
+        if found is None and (known := self._find_known(loaded)) is not None:
             self._pass_over(loaded, known)
         elif found is None or not found.stored:
             self._storing.add(loaded, None if found is None else found.image_id)
@@ -352,7 +356,7 @@ class Run:
             self._batch.moved.append(self._placing(loaded, found.image_id))
             self._counts["moved"] += 1
 
-    def _known_as(self, loaded: Loaded) -> Known | None:
+    def _find_known(self, loaded: LoadedPicture) -> KnownContent | None:
         """Return where the content of a picture to skip is stored, or None; this run may have stored it meanwhile."""
         if loaded.known is not None or not self._passing.here:
             return loaded.known
@@ -360,13 +364,13 @@ class Run:
             return self._passing.stored_here(None)
         return None if (held := self._held(loaded)) is None else self._passing.stored_here(held)
 
-    def _pass_over(self, loaded: Loaded, known: Known) -> None:
+    def _pass_over(self, loaded: LoadedPicture, known: KnownContent) -> None:
         """Skip a known picture. Nothing is recorded, so that a run without ``skip_known`` indexes it."""
         candidate, old = loaded.candidate, loaded.candidate.known
-        if INSIDE in candidate.path:  # the next run opens its container again
+        if MEMBER_SEPARATOR in candidate.path:  # the next run opens its container again
             self._unfinished.add((candidate.source_id, split(candidate.path)[0]))
         if old is not None:
-            self._homeless.not_replaced(old.content_hash, old.image_id)
+            self._homeless.mark_vanished(old.content_hash, old.image_id)
         full = locate(candidate.target.root, candidate.path)
         self._known.append(KnownPicture(candidate.source_id, full, loaded.content_hash.hex(), *known))
         self._counts["known"] += 1
@@ -374,11 +378,11 @@ class Run:
     def _is_stored(self, content_hash: bytes) -> bool:
         return self._lookup.find(content_hash) is not None
 
-    def _alike(self, loaded: Loaded) -> list[int]:
+    def _alike(self, loaded: LoadedPicture) -> list[int]:
         """Return all stored images with this content; see :meth:`_held`."""
         return [] if self._held(loaded) is None else self._lookup.find_all(loaded.content_hash)
 
-    def _held(self, loaded: Loaded) -> int | None:
+    def _held(self, loaded: LoadedPicture) -> int | None:
         """Return the stored image with this content, or None.
 
         The lookup is skipped if a worker found none and nothing has been committed since.
@@ -394,23 +398,23 @@ class Run:
         it waits to be restored, and no other file is taken for it.
         """
         if not old.quarantined:
-            self._homeless.add(old.content_hash, Homeless(old.image_id, old.stored, replaced=True))
+            self._homeless.add(old.content_hash, MissingImage(old.image_id, old.stored, replaced=True))
 
-    def _placing(self, loaded: Loaded, image_id: int) -> Placing:
+    def _placing(self, loaded: LoadedPicture, image_id: int) -> Placement:
         candidate, old = loaded.candidate, loaded.candidate.known
         replaces = None if old is None else old.image_id
-        return Placing(image_id, candidate.source_id, candidate.path, loaded.stat, replaces)
+        return Placement(image_id, candidate.source_id, candidate.path, loaded.stat, replaces)
 
-    def _stored(self, new: NewImage, loaded: Loaded, copied: bool) -> None:
+    def _stored(self, new: NewImage, loaded: LoadedPicture, copied: bool) -> None:
         old = loaded.candidate.known
         self._batch.new.append(new)
         changed = old is not None and not old.quarantined and old.content_hash != loaded.content_hash
         self._counts["changed" if changed else "copied" if copied else "added"] += 1
 
-    def _fail(self, skipped: Skipped, *, recorded: bool = False) -> None:
+    def _fail(self, skipped: SkippedEntry, *, recorded: bool = False) -> None:
         """Report a failure, and record it unless it already is: recording it again would cause a needless commit."""
         failed = skipped.failed
-        if failed.reason in RETRIED and INSIDE in failed.path:
+        if failed.reason in RETRIED_REASONS and MEMBER_SEPARATOR in failed.path:
             self._unfinished.add((failed.source_id, split(failed.path)[0]))
         if not recorded:
             self._batch.failed.append(failed)

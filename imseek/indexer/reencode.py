@@ -16,7 +16,7 @@ from imseek.data import sources, spaces
 from imseek.data.content_lookup import same_contents
 from imseek.data.image_places import IndexedPlace
 from imseek.data.reader import Reader
-from imseek.data.rebuild import Build
+from imseek.data.rebuild import SpaceBuild
 from imseek.data.rebuild_rows import Row
 from imseek.data.spaces import StoredSpace
 from imseek.data.writer import Writer
@@ -50,11 +50,11 @@ SHARE_MISSING = 0.01
 NO_PLACE = "no_place"
 
 #: Ids per lookup of places.
-_LOOKED_UP = 500
+_LOOKUP_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EncodeRequest:
     """An image to encode, and the places that may hold its content, its own first.
 
     ``place`` is its own, or None. ``twin`` is another image of the same content that has a row or was requested
@@ -76,10 +76,10 @@ class _Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _ReadResult:
     """The result of reading an image: the encoder's input, or why there is none. Both are None for a twin."""
 
-    wanted: Wanted
+    wanted: EncodeRequest
     prepared: npt.NDArray[Any] | None
     trouble: _Trouble | None
 
@@ -90,7 +90,7 @@ class PictureRows:
     ``build`` holds the rows made so far. ``missing`` is by image id, in the order requested.
     """
 
-    def __init__(self, writer: Writer, encoder: Encoder, build: Build, stop: threading.Event) -> None:
+    def __init__(self, writer: Writer, encoder: Encoder, build: SpaceBuild, stop: threading.Event) -> None:
         self.missing: dict[int, MissingPicture] = {}
         self.encoded = 0
         self.copied = 0
@@ -108,26 +108,28 @@ class PictureRows:
 
     def __call__(self, ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
         workers = len(os.sched_getaffinity(0))
-        read: OrderedMap[Wanted, _Read] = OrderedMap(
+        read: OrderedMap[EncodeRequest, _ReadResult] = OrderedMap(
             self._read,
             workers=workers,
             lookahead=self._encode_at + 2 * workers,
             deadline=PICTURE_SECONDS,
-            late=lambda w: _Read(w, None, _Trouble(SkipReason.TIMEOUT, "reading and decoding took too long")),
+            late=lambda w: _ReadResult(
+                w, None, _Trouble(SkipReason.TIMEOUT, "reading and decoding took too long")
+            ),
         )
-        waiting: list[_Read] = []
+        waiting: list[_ReadResult] = []
         pictures = 0
         with self._pictures:
             for one in read(self._wanted(ids)):
                 waiting.append(one)
                 pictures += one.prepared is not None
-                if pictures >= self._encode_at or len(waiting) >= _LOOKED_UP:
+                if pictures >= self._encode_at or len(waiting) >= _LOOKUP_BATCH:
                     yield from self._answers(waiting)
                     waiting, pictures = [], 0
             yield from self._answers(waiting)
 
-    def _wanted(self, ids: Iterator[int]) -> Iterator[Wanted]:
-        while chunk := list(islice(ids, _LOOKED_UP)):
+    def _wanted(self, ids: Iterator[int]) -> Iterator[EncodeRequest]:
+        while chunk := list(islice(ids, _LOOKUP_BATCH)):
             alike = same_contents(self._writer.root, chunk)
             everyone = sorted({twin for _, twins in alike.values() for twin in twins})
             places = self._reader.places(everyone)
@@ -136,7 +138,7 @@ class PictureRows:
                 if self._stop.is_set():
                     return
                 content_hash, twins = alike[image_id]
-                yield Wanted(
+                yield EncodeRequest(
                     image_id,
                     places.get(image_id),
                     tuple(where[i] for i in (image_id, *twins) if i in where),
@@ -151,20 +153,20 @@ class PictureRows:
         others = (twin for twin in twins if twin != image_id)
         return next((twin for twin in others if self._build.held(twin) is not None), None)
 
-    def _read(self, wanted: Wanted) -> _Read:
+    def _read(self, wanted: EncodeRequest) -> _ReadResult:
         """Read the content from the first place that has it. Runs in a worker thread."""
         if wanted.twin is not None:
-            return _Read(wanted, None, None)
+            return _ReadResult(wanted, None, None)
         first: _Trouble | None = None
         for place in wanted.places:
             try:
-                return _Read(wanted, self._prepared(self._pictures.load(place).data), None)
+                return _ReadResult(wanted, self._prepared(self._pictures.load(place).data), None)
             except MediaError as error:
                 trouble = _Trouble(error.reason, str(error))
             except OSError as error:
                 trouble = _Trouble(SkipReason.UNREADABLE, str(error.strerror or error))
             first = first or trouble
-        return _Read(wanted, None, first or _Trouble(NO_PLACE, "where it lies is not known"))
+        return _ReadResult(wanted, None, first or _Trouble(NO_PLACE, "where it lies is not known"))
 
     def _prepared(self, data: bytes) -> npt.NDArray[Any]:
         decoded = decode(data, min_side=self._encoder.info.draft_size, measured=False)
@@ -176,7 +178,7 @@ class PictureRows:
             message = f"{type(error).__name__}: {error}"
             raise MediaError(SkipReason.ENCODER_FAILED, message) from error
 
-    def _answers(self, waiting: Sequence[_Read]) -> Iterator[tuple[int, Row | None]]:
+    def _answers(self, waiting: Sequence[_ReadResult]) -> Iterator[tuple[int, Row | None]]:
         """Encode the pictures read and yield the row of each image, or None with an entry in ``missing``."""
         pictures = [one for one in waiting if one.prepared is not None]
         rows = unit_rows(self._encoder, [one.prepared for one in pictures if one.prepared is not None])
@@ -204,7 +206,7 @@ class PictureRows:
                 self.missing[wanted.image_id] = self._missing(wanted, trouble)
             yield wanted.image_id, row
 
-    def _missing(self, wanted: Wanted, trouble: _Trouble) -> MissingPicture:
+    def _missing(self, wanted: EncodeRequest, trouble: _Trouble) -> MissingPicture:
         place = wanted.place
         settled = trouble.reason in (CONTENT_CHANGED, NO_PLACE) or (
             trouble.reason == SkipReason.VANISHED and place is not None and self._is_there(place.source_id)
@@ -221,7 +223,7 @@ class PictureRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ReencodeRequest:
     """What to build: ``space`` as for :func:`imseek.data.create.create`.
 
     It replaces the space ``replaces`` (default: the first), or comes last with ``add``. ``allow_missing`` switches
@@ -237,7 +239,7 @@ class Order:
 def reencode(
     writer: Writer,
     encoder: Encoder,
-    order: Order,
+    order: ReencodeRequest,
     *,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
@@ -245,15 +247,15 @@ def reencode(
     """Build a space with ``encoder`` and switch to it. See :func:`imseek.upkeep.reencode`."""
     started = time.monotonic()
     stop = stop or threading.Event()
-    stored = spaces.stored(writer)
-    replaced = None if order.add else space_changes.to_replace(stored, order.replaces)
-    if (there := space_changes.already(stored, encoder, replaced)) is not None:
-        build = Build(writer, there.info)
+    stored = spaces.list_spaces(writer)
+    replaced = None if order.add else space_changes.space_to_replace(stored, order.replaces)
+    if (there := space_changes.find_existing(stored, encoder, replaced)) is not None:
+        build = SpaceBuild(writer, there.info)
         rows = PictureRows(writer, encoder, build, stop)
         return _report("already", build, rows, None, build.done, encoder, started, ())
     space_changes.check_new(stored, encoder, replaced)
-    info = spaces.take_up(writer, order.space)
-    build = Build(writer, info)
+    info = spaces.prepare_space(writer, order.space)
+    build = SpaceBuild(writer, info)
     rows = PictureRows(writer, encoder, build, stop)
     before = build.done
 
@@ -267,7 +269,7 @@ def reencode(
     outcome = "interrupted"
     if whole:
         lost = tuple(rows.missing.values())
-        bearable = order.allow_missing or _bearable(lost, build.total, spaces.resting(writer))
+        bearable = order.allow_missing or _is_acceptable(lost, build.total, spaces.unsearched_images(writer))
         outcome = "switched" if bearable else "refused"
     if outcome == "switched":
         build.switch(None if replaced is None else replaced.info.space_id)
@@ -279,7 +281,7 @@ def reencode(
 
 def _report(
     outcome: str,
-    build: Build,
+    build: SpaceBuild,
     rows: PictureRows,
     replaced: StoredSpace | None,
     before: int,
@@ -304,7 +306,7 @@ def _report(
     )
 
 
-def _bearable(missing: Sequence[MissingPicture], total: int, resting: Set[int]) -> bool:
+def _is_acceptable(missing: Sequence[MissingPicture], total: int, resting: Set[int]) -> bool:
     """Return whether only few pictures are missing, all of which the next ``index`` would remove or replace.
 
     Images in ``resting`` do not count, because they are not searched now either.

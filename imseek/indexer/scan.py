@@ -13,15 +13,15 @@ from imseek.data import sources as catalog_sources
 from imseek.data.catalog import Catalog, KnownFailure, KnownPlace
 from imseek.data.changeset import FailedFile
 from imseek.data.file_stat import FileStat
-from imseek.indexer.moves import Homeless
-from imseek.indexer.source_selection import LIST, Target
+from imseek.indexer.moves import MissingImage
+from imseek.indexer.source_selection import LIST_KIND, Target
 from imseek.indexer.sources import filter_of, open_source
-from imseek.indexer.sources.base import Container, Found, Source, Unreachable
+from imseek.indexer.sources.base import Container, FoundImage, Source, UnreachableEntry
 from imseek.indexer.sources.files import is_empty
 from imseek.types import SkipReason, display_path
 
 #: Reasons that may not recur: such files are retried in each run, even if unchanged.
-RETRIED: Final = frozenset(
+RETRIED_REASONS: Final = frozenset(
     {
         SkipReason.UNREADABLE,
         SkipReason.VANISHED,
@@ -37,7 +37,7 @@ class Candidate:
 
     target: Target
     source: Source
-    found: Found
+    found: FoundImage
     known: KnownPlace | None
     failure: KnownFailure | None = None
 
@@ -54,13 +54,13 @@ class Candidate:
         """Whether the place has a name of its own; a row number does not identify a picture."""
         return self.target.source.kind not in places.ROW_KINDS or places.split(self.path)[2] != b""
 
-    def failed(self, stat: FileStat, reason: str, message: str) -> Skipped:
+    def failed(self, stat: FileStat, reason: str, message: str) -> SkippedEntry:
         """Return the entry to report when the candidate could not be read."""
-        return skipped(self.target, Unreachable(self.path, SkipReason(reason), message, stat))
+        return make_skipped(self.target, UnreachableEntry(self.path, SkipReason(reason), message, stat))
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedEntry:
     """A file, folder or row that is not indexed, as recorded in the catalog, and its full path."""
 
     failed: FailedFile
@@ -68,7 +68,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class PendingContainer:
     """A container that must be opened: new, possibly changed, or not read to its end before.
 
     ``before`` is the recorded stat, ``failed`` whether a failure to read it is recorded.
@@ -91,9 +91,9 @@ class ScanResult:
     """
 
     candidates: list[Candidate] = field(default_factory=list)
-    openings: list[Opening] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    lost: dict[bytes, list[Homeless]] = field(default_factory=lambda: defaultdict(list))
+    openings: list[PendingContainer] = field(default_factory=list)
+    skipped: list[SkippedEntry] = field(default_factory=list)
+    lost: dict[bytes, list[MissingImage]] = field(default_factory=lambda: defaultdict(list))
     cleared: list[tuple[int, bytes]] = field(default_factory=list)
     emptied: list[tuple[int, bytes]] = field(default_factory=list)
     seen: int = 0
@@ -104,7 +104,7 @@ class ScanResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ScanSettings:
     """How thorough a scan is: ``rehash`` reads everything again, ``retry_failed`` what failed before."""
 
     rehash: bool = False
@@ -113,7 +113,7 @@ class Settings:
 
 
 def scan(
-    catalog: Catalog, wanted: Iterable[Target], settings: Settings, stop: threading.Event | None = None
+    catalog: Catalog, wanted: Iterable[Target], settings: ScanSettings, stop: threading.Event | None = None
 ) -> ScanResult:
     """Scan the targets and compare them with the catalog. A source that is missing entirely loses no images.
 
@@ -125,7 +125,7 @@ def scan(
     roots += [
         path
         for source in catalog.sources()
-        if source.kind == LIST
+        if source.kind == LIST_KIND
         for path in catalog.known_places(source.source_id)
     ]
     for target in wanted:
@@ -144,7 +144,7 @@ def _scan_one(
     catalog: Catalog,
     target: Target,
     inside: frozenset[bytes],
-    settings: Settings,
+    settings: ScanSettings,
     result: ScanResult,
     stop: threading.Event | None,
 ) -> None:
@@ -161,12 +161,14 @@ def _scan_one(
     )  # fmt: skip
     result.sources.append(source)
     if (trouble := source.trouble()) is not None:
-        result.notes.append(f"{target.shown}: {trouble}; {_kept(_count(catalog, target, known, containers))}")
+        result.notes.append(
+            f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known, containers))}"
+        )
         return
     seen: set[bytes] = set()
-    scanning = _Scanning(catalog, target, source, settings, result, known, failures, containers)
+    scanning = _SourceScan(catalog, target, source, settings, result, known, failures, containers)
     for entry in source.scan():
-        vanished = isinstance(entry, Unreachable) and entry.reason is SkipReason.VANISHED
+        vanished = isinstance(entry, UnreachableEntry) and entry.reason is SkipReason.VANISHED
         if vanished and (entry.path in known or target.names is None):
             continue  # For a name on a list: an indexed one is gone, an unknown one is a failure if the user named it.
         seen.add(entry.path)
@@ -180,7 +182,7 @@ def _scan_one(
     chosen = filter_of(target.options)
     left_out = bool(missing) and not any(map(chosen.reaches, missing))  # excluded by globs, as intended
     if (missing or containers) and not seen and not left_out and (target.whole or is_empty(target.root)):
-        kept = _kept(_count(catalog, target, known, containers))
+        kept = _kept_note(_count(catalog, target, known, containers))
         result.notes.append(
             f"{target.shown} {'is empty' if target.root else 'are all missing'}, perhaps not mounted: {kept}; "
             f"`imseek source remove {source_id}` if they are gone for good"
@@ -192,24 +194,24 @@ def _scan_one(
 
 
 @dataclass(frozen=True, slots=True)
-class _Scanning:
+class _SourceScan:
     """Compares the entries of one source as they arrive."""
 
     catalog: Catalog
     target: Target
     source: Source
-    settings: Settings
+    settings: ScanSettings
     result: ScanResult
     known: Mapping[bytes, KnownPlace]
     failures: Mapping[bytes, KnownFailure]
     containers: Mapping[bytes, FileStat]
 
-    def take(self, entry: Found | Container | Unreachable) -> None:
-        if isinstance(entry, Unreachable):
+    def take(self, entry: FoundImage | Container | UnreachableEntry) -> None:
+        if isinstance(entry, UnreachableEntry):
             if entry.path in self.failures:
                 self.result.known_failures += 1
             else:
-                self.result.skipped.append(skipped(self.target, entry))
+                self.result.skipped.append(make_skipped(self.target, entry))
         elif isinstance(entry, Container):
             self._container(entry)
         else:
@@ -237,17 +239,17 @@ class _Scanning:
             self.result.known_failures += failed + broken
         else:
             self.result.openings.append(
-                Opening(self.target, self.source, container, before, failure is not None)
+                PendingContainer(self.target, self.source, container, before, failure is not None)
             )
 
 
 def compare(
     target: Target,
     source: Source,
-    found: Found,
+    found: FoundImage,
     known: Mapping[bytes, KnownPlace],
     failures: Mapping[bytes, KnownFailure],
-    settings: Settings,
+    settings: ScanSettings,
 ) -> Candidate | bool:
     """Return a candidate to read, True if the picture is unchanged, or False if it failed before and is unchanged."""
     before = known.get(found.path)
@@ -262,13 +264,13 @@ def compare(
 
 def is_final(failure: KnownFailure, stat: FileStat) -> bool:
     """Return whether trying again would fail in the same way."""
-    return failure.reason not in RETRIED and failure.stat.same_as(stat)
+    return failure.reason not in RETRIED_REASONS and failure.stat.same_as(stat)
 
 
-def skipped(target: Target, entry: Unreachable) -> Skipped:
+def make_skipped(target: Target, entry: UnreachableEntry) -> SkippedEntry:
     """Return the entry that records why something is not indexed."""
     failed = FailedFile(target.source.source_id, entry.path, entry.stat, entry.reason, entry.message)
-    return Skipped(failed, places.locate(target.root, entry.path))
+    return SkippedEntry(failed, places.locate(target.root, entry.path))
 
 
 def _note_gone(
@@ -278,12 +280,12 @@ def _note_gone(
     kept = 0
     for path, place in missing.items():
         if source.is_gone(path):
-            result.lost[place.content_hash].append(Homeless(place.image_id, place.stored))
+            result.lost[place.content_hash].append(MissingImage(place.image_id, place.stored))
         else:
             kept += 1
     if kept:
         result.notes.append(
-            f"{target.shown}: {_kept(kept)}, though this run did not come to them "
+            f"{target.shown}: {_kept_note(kept)}, though this run did not come to them "
             "(no right to look, a hidden folder, or a link)"
         )
 
@@ -298,11 +300,11 @@ def _note_gone_containers(
         held = catalog.known_places(source_id, path)
         if source.is_gone(path):
             for place in held.values():
-                result.lost[place.content_hash].append(Homeless(place.image_id, place.stored))
+                result.lost[place.content_hash].append(MissingImage(place.image_id, place.stored))
             result.emptied.append((source_id, path))
         elif held:
             where = display_path(places.locate(target.root, path))
-            result.notes.append(f"{where}: {_kept(len(held))}, though this run did not come to it")
+            result.notes.append(f"{where}: {_kept_note(len(held))}, though this run did not come to it")
 
 
 def _count(
@@ -312,5 +314,5 @@ def _count(
     return len(known) + sum(catalog.count_within(source_id, path)[0] for path in containers)
 
 
-def _kept(count: int) -> str:
+def _kept_note(count: int) -> str:
     return "1 image is kept as it is" if count == 1 else f"{count:,} images are kept as they are"

@@ -17,7 +17,7 @@ from imseek.data.current_file import read_identity
 from imseek.types import KnownReason
 
 
-class Known(NamedTuple):
+class KnownContent(NamedTuple):
     """Where a content is stored: the folder of the collection and the image, which is None if this run stored it."""
 
     reason: KnownReason
@@ -25,7 +25,7 @@ class Known(NamedTuple):
     image_id: int | None
 
 
-class Passing:
+class KnownContents:
     """Looks up contents in the collections ``known``; the one at ``root`` counts only if it is among them.
 
     Thread-safe. Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError, LockedError or
@@ -48,16 +48,16 @@ class Passing:
         #: Contents of this collection whose vectors must be recomputed.
         self.lost = frozenset[bytes]() if root is None or not known else lost_contents(root)
 
-    def find(self, content_hash: bytes) -> Known | None:
+    def find(self, content_hash: bytes) -> KnownContent | None:
         """Return where a content is stored: in this collection, or in the first of the others. Raises StorageError."""
         for reason, folder, lookup in self._lookups:
             if (image_id := lookup.find(content_hash)) is not None:
-                return Known(reason, folder, image_id)
+                return KnownContent(reason, folder, image_id)
         return None
 
-    def stored_here(self, image_id: int | None) -> Known:
+    def stored_here(self, image_id: int | None) -> KnownContent:
         """Return the entry for an image of this collection; ``image_id`` is None if this run is storing it."""
-        return Known("known_here", self._own, image_id)
+        return KnownContent("known_here", self._own, image_id)
 
     def close(self) -> None:
         for _, _, lookup in self._lookups:

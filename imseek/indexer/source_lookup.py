@@ -11,31 +11,31 @@ from imseek.data.path_lookup import LocalSource
 from imseek.data.places import CONTAINER_KINDS
 from imseek.indexer.debounce import below
 from imseek.indexer.sources import filter_of, open_source, options_of
-from imseek.indexer.sources.base import Found
+from imseek.indexer.sources.base import FoundImage
 from imseek.indexer.sources.folder import path_below, place_in, reaches
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class SourcePath:
     """The source that contains a path. ``whole`` is True if it can only be scanned as a whole: archives and tables."""
 
     source: LocalSource
     whole: bool
 
 
-def holder(sources: Sequence[LocalSource], path: bytes) -> Held | None:
+def find_source(sources: Sequence[LocalSource], path: bytes) -> SourcePath | None:
     """Return the innermost source whose scan would reach ``path``, or None.
 
     Only names and links are considered, not the content.
     """
-    holding = [source for source in sources if below(source.root, path) and _comes_to(source, path)]
+    holding = [source for source in sources if below(source.root, path) and _scan_reaches(source, path)]
     if not holding:
         return None
     source = max(holding, key=lambda source: len(source.root))
-    return Held(source, source.kind in CONTAINER_KINDS)
+    return SourcePath(source, source.kind in CONTAINER_KINDS)
 
 
-def pictures_below(held: Held, folder: bytes) -> Iterator[bytes]:
+def pictures_below(held: SourcePath, folder: bytes) -> Iterator[bytes]:
     """Yield the absolute paths of what a scan would find in a folder of the source."""
     source = held.source
     opened = open_source(
@@ -43,7 +43,7 @@ def pictures_below(held: Held, folder: bytes) -> Iterator[bytes]:
     )
     try:
         for entry in opened.scan():
-            if isinstance(entry, Found):
+            if isinstance(entry, FoundImage):
                 yield place_in(source.root, entry.path)
     finally:
         opened.close()
@@ -63,7 +63,7 @@ def lies_in_collection(root: bytes, path: bytes) -> bool:
     return False
 
 
-def _comes_to(source: LocalSource, path: bytes) -> bool:
+def _scan_reaches(source: LocalSource, path: bytes) -> bool:
     inner = path_below(source.root, path)
     if not inner or source.kind in CONTAINER_KINDS:
         return True

@@ -14,14 +14,14 @@ from imseek.data.catalog import Source as CatalogSource
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
 from imseek.indexer.sources import KINDS, check_source, detect, filter_of, options_of
-from imseek.indexer.sources.files import GONE
+from imseek.indexer.sources.files import GONE_ERRNOS
 from imseek.indexer.sources.folder import path_below, reaches
 from imseek.types import SourceOptions, display_path
 
 #: Kinds whose sources are folders or single files, found by walking.
-_WALKED = ("folder", "file", "imagefolder")
+_WALKED_KINDS = ("folder", "file", "imagefolder")
 #: The kind of the single source for files and URLs indexed by name.
-LIST = "list"
+LIST_KIND = "list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Target:
         return not self.below and self.names is None
 
 
-def targets(
+def select_targets(
     writer: Writer,
     paths: Sequence[bytes],
     names: Sequence[bytes] = (),
@@ -61,14 +61,14 @@ def targets(
     sources and replace those of the named sources. Raises UsageError for a path that does not exist and never did,
     for an unknown kind, and for a table without a recognisable column of pictures.
     """
-    chosen = _Targets(writer, options, follow_symlinks)
+    chosen = _TargetSelection(writer, options, follow_symlinks)
     if not paths and not names:
         return chosen.known()
     kinds = [chosen.kind_of(path) for path in paths]
-    several = bool(names) or sum(kind in ("file", LIST) for kind in kinds) > 1
+    several = bool(names) or sum(kind in ("file", LIST_KIND) for kind in kinds) > 1
     listed = []
     for path, kind in zip(paths, kinds, strict=True):
-        if kind == LIST or (kind == "file" and several and not chosen.holds(path)):
+        if kind == LIST_KIND or (kind == "file" and several and not chosen.holds(path)):
             listed.append(path)
         else:
             chosen.add(path, kind)
@@ -80,7 +80,7 @@ def targets(
     return found
 
 
-def record(writer: Writer, wanted: Iterable[Target]) -> list[Target]:
+def record_sources(writer: Writer, wanted: Iterable[Target]) -> list[Target]:
     """Record the sources and options of the targets, and return the targets with their source ids."""
     recorded = []
     for target in wanted:
@@ -94,7 +94,7 @@ def record(writer: Writer, wanted: Iterable[Target]) -> list[Target]:
     return recorded
 
 
-class _Targets:
+class _TargetSelection:
     """Collects the targets of a run."""
 
     def __init__(self, writer: Writer, options: SourceOptions | None, follow_symlinks: bool) -> None:
@@ -125,18 +125,18 @@ class _Targets:
         if self._options is not None and self._options.vector_column is not None:
             return "vectors"
         for source, root in self._sources:  # even if it does not exist at present
-            if root == path and source.kind != LIST:
+            if root == path and source.kind != LIST_KIND:
                 return source.kind
         self._check(path)
         return detect.kind_of(path)
 
     def holds(self, path: bytes) -> bool:
-        return self._holder(path, _WALKED) is not None
+        return self._holder(path, _WALKED_KINDS) is not None
 
     def add(self, path: bytes, kind: str) -> None:
         """Add the source whose scan would reach ``path`` (or else a new one), and all walked sources inside it."""
         self._check(path)
-        alike = _WALKED if kind in _WALKED else (kind,)
+        alike = _WALKED_KINDS if kind in _WALKED_KINDS else (kind,)
         holder = self._holder(path, alike)
         if holder is not None:
             self._take(*holder)
@@ -144,23 +144,23 @@ class _Targets:
             source = CatalogSource(-1 - len(self._sources), kind, path, relative=False)
             self._sources.append((source, path))
             self._take(source, path, b"")
-        if kind in _WALKED:
+        if kind in _WALKED_KINDS:
             for source, root in self._sources:
-                if source.kind in _WALKED and root != path and catalog_sources.contains(path, root):
+                if source.kind in _WALKED_KINDS and root != path and catalog_sources.contains(path, root):
                     self._take(source, root, b"", named=False)
 
     def add_names(self, names: Sequence[bytes]) -> None:
         """Assign single files to the sources that contain them, the rest and URLs to the collection's list."""
         listed = []
         for name in names:
-            if not places.is_url(name) and (holder := self._holder(name, _WALKED)) is not None:
+            if not places.is_url(name) and (holder := self._holder(name, _WALKED_KINDS)) is not None:
                 self._take(*holder, named=False)
             else:
                 listed.append(name)
         if not listed:
             return
-        found = [source for source, _ in self._sources if source.kind == LIST]
-        source = found[0] if found else CatalogSource(-1 - len(self._sources), LIST, b"", relative=False)
+        found = [source for source, _ in self._sources if source.kind == LIST_KIND]
+        source = found[0] if found else CatalogSource(-1 - len(self._sources), LIST_KIND, b"", relative=False)
         target = Target(
             source, b"", self._options or options_of(source.options), names=tuple(dict.fromkeys(listed))
         )
@@ -173,7 +173,7 @@ class _Targets:
             if source.kind not in kinds or not catalog_sources.contains(root, path):
                 continue
             below = path_below(root, path)
-            if source.kind in _WALKED and below:
+            if source.kind in _WALKED_KINDS and below:
                 chosen = filter_of(options_of(source.options))
                 seen = chosen.reaches(below, folder=not os.path.isfile(path))
                 if not reaches(root, path, self._follow) or not seen:
@@ -195,11 +195,11 @@ class _Targets:
             os.stat(path)
         except OSError as error:
             for source, root in self._sources:
-                if source.kind != LIST and catalog_sources.contains(root, path):
+                if source.kind != LIST_KIND and catalog_sources.contains(root, path):
                     below = path_below(root, path)
                     if not below or self._has_places(source, below):
                         return
-            if error.errno in GONE:
+            if error.errno in GONE_ERRNOS:
                 raise UsageError(f"no such file or folder: {display_path(path)}") from error
             raise UsageError(f"cannot look at {display_path(path)}: {error.strerror}") from error
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from imseek.data.spaces import StoredSpace
 from imseek.encoders.base import Encoder
-from imseek.encoders.space_compatibility import Joined, check_joins
+from imseek.encoders.space_compatibility import SpaceEncoder, check_compatible
 from imseek.errors import UsageError
 
 
@@ -15,17 +15,19 @@ def in_use(stored: Sequence[StoredSpace]) -> list[StoredSpace]:
     return [space for space in stored if space.is_current and space.info.modality == "image"]
 
 
-def to_replace(stored: Sequence[StoredSpace], space_id: int | None) -> StoredSpace:
+def space_to_replace(stored: Sequence[StoredSpace], space_id: int | None) -> StoredSpace:
     """Return the image space with this id, by default the first. Raises UsageError if there is none."""
     if space_id is None:
         return in_use(stored)[0]
     for space in stored:
         if space.info.space_id == space_id and space.info.modality == "image":
             return space
-    raise UsageError(f"no image space {space_id} in this collection (there are: {_named(in_use(stored))})")
+    raise UsageError(
+        f"no image space {space_id} in this collection (there are: {_list_names(in_use(stored))})"
+    )
 
 
-def already(
+def find_existing(
     stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredSpace | None
 ) -> StoredSpace | None:
     """Return the space in use that an earlier call with these arguments has built, or None."""
@@ -37,15 +39,15 @@ def already(
 
 def check_new(stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredSpace | None) -> None:
     """Raise UsageError if the spaces could not be searched together, or the one to replace is not in use."""
-    new = Joined.of(encoder)
+    new = SpaceEncoder.of(encoder)
     if replaced is None:
-        check_joins([*map(_joined, in_use(stored)), new])
+        check_compatible([*map(_describe_encoder, in_use(stored)), new])
         return
     if not replaced.is_current:
         raise UsageError(
             f"space {replaced.info.space_id} ({replaced.info.encoder}) is not in use: nothing takes its place"
         )
-    check_joins([new if space == replaced else _joined(space) for space in in_use(stored)])
+    check_compatible([new if space == replaced else _describe_encoder(space) for space in in_use(stored)])
 
 
 def check_drop(stored: Sequence[StoredSpace], space_id: int) -> None:
@@ -64,12 +66,12 @@ def check_drop(stored: Sequence[StoredSpace], space_id: int) -> None:
         raise UsageError(
             f"words are searched in space {space_id}, and {left[0].info.encoder}, the next one, knows no words"
         )
-    check_joins([_joined(space) for space in left])
+    check_compatible([_describe_encoder(space) for space in left])
 
 
-def _joined(space: StoredSpace) -> Joined:
-    return Joined(space.info.encoder, space.info.fingerprint, space.modalities)
+def _describe_encoder(space: StoredSpace) -> SpaceEncoder:
+    return SpaceEncoder(space.info.encoder, space.info.fingerprint, space.modalities)
 
 
-def _named(spaces: Sequence[StoredSpace]) -> str:
+def _list_names(spaces: Sequence[StoredSpace]) -> str:
     return ", ".join(f"{space.info.space_id} ({space.info.encoder})" for space in spaces)

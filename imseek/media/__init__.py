@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # Not lazy: this module is light, and the function ``decode`` shares its name with its module.
-from imseek.media.decode import DEFAULT_LIMITS, Decoded, Limits, decode
+from imseek.media.decode import DEFAULT_LIMITS, DecodedImage, Limits, decode
 from imseek.media.formats import codecs
 
 if TYPE_CHECKING:
-    from imseek.media.fetcher import DEFAULT_FETCH_LIMITS, FakeFetcher, Fetched, Fetcher, FetchLimits
+    from imseek.media.fetcher import DEFAULT_FETCH_LIMITS, FakeFetcher, Fetcher, FetchLimits, FetchResult
     from imseek.media.http_fetcher import HttpFetcher
     from imseek.media.phash import hamming_distance, perceptual_hash
     from imseek.media.sheet import Cell, Row, contact_sheet
@@ -24,10 +24,10 @@ __all__ = [
     "DEFAULT_FETCH_LIMITS",
     "DEFAULT_LIMITS",
     "Cell",
-    "Decoded",
+    "DecodedImage",
     "FakeFetcher",
     "FetchLimits",
-    "Fetched",
+    "FetchResult",
     "Fetcher",
     "HttpFetcher",
     "Limits",
@@ -45,7 +45,7 @@ _LAZY = {
     "Cell": "sheet",
     "FakeFetcher": "fetcher",
     "FetchLimits": "fetcher",
-    "Fetched": "fetcher",
+    "FetchResult": "fetcher",
     "Fetcher": "fetcher",
     "HttpFetcher": "http_fetcher",
     "Row": "sheet",

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from imseek.media.sanitise import decoded, tidy
+from imseek.media.sanitise import decode_text, tidy
 
 _MAX_XMP: Final = 2**20  # bytes
 _IPTC: Final = ((2, 120), (2, 105))  # caption, headline
@@ -65,10 +65,10 @@ def _texts(xmp: Any, iptc: Any, description: Any, comment: Any, note: Any) -> It
     yield _xmp_description(xmp)
     for field in _IPTC:
         value = (iptc or {}).get(field)
-        yield decoded(value[0] if isinstance(value, list) and value else value)
-    yield decoded(description)
+        yield decode_text(value[0] if isinstance(value, list) and value else value)
+    yield decode_text(description)
     yield _user_comment(comment)
-    yield decoded(note)
+    yield decode_text(note)
 
 
 def _xmp_description(packet: Any) -> str | None:
@@ -100,7 +100,7 @@ def _user_comment(value: Any) -> str | None:
         return None
     charset, body = value[:8], value[8:]
     if charset == b"ASCII\0\0\0":
-        return decoded(body)
+        return decode_text(body)
     try:
         if charset == b"UNICODE\0":
             return tidy(body.decode(_utf_16(body)))

@@ -36,7 +36,7 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedImage:
     """A decoded picture.
 
     ``pixels`` is (h, w, 3) uint8 sRGB, upright, writable and contiguous. ``facts`` describe the full picture, so after
@@ -50,7 +50,7 @@ class Decoded:
 
 def decode(
     data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT_LIMITS, measured: bool = True
-) -> Decoded:
+) -> DecodedImage:
     """Decode the first frame of the picture in ``data``. Thread-safe; on bad data raises only MediaError.
 
     Applies the EXIF orientation (in HEIC and JPEG XL, the container's instead). Composites transparency over white.
@@ -94,4 +94,4 @@ def decode(
     else:
         from imseek.media.pillow import read
     pixels, facts = read(data, name, min_side=min_side, max_pixels=limits.max_pixels, measured=measured)
-    return Decoded(pixels, facts)
+    return DecodedImage(pixels, facts)

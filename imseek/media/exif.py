@@ -16,7 +16,7 @@ from PIL.Image import Exif, Image
 
 from imseek.media.captions import choose_caption, iptc_of
 from imseek.media.raw import canon_directories
-from imseek.media.sanitise import decoded
+from imseek.media.sanitise import decode_text
 
 _XMP: Final = 700
 _TIFF_HEADERS: Final = {b"II": b"II*\0", b"MM": b"MM\0*"}
@@ -108,8 +108,8 @@ def _facts(
             _timestamp(photo.get(Base.DateTimeOriginal), photo.get(Base.OffsetTimeOriginal))
             or _timestamp(photo.get(Base.DateTimeDigitized), photo.get(Base.OffsetTimeDigitized))
         ),
-        camera=_camera(decoded(_value(main, Base.Make)), decoded(_value(main, Base.Model))),
-        lens=decoded(photo.get(Base.LensModel)),
+        camera=_camera(decode_text(_value(main, Base.Make)), decode_text(_value(main, Base.Model))),
+        lens=decode_text(photo.get(Base.LensModel)),
         latitude=latitude,
         longitude=longitude,
         caption=caption,
@@ -133,7 +133,7 @@ def _directory(exif: Any, which: IFD) -> Mapping[int, Any]:
 
 def _timestamp(value: Any, zone: Any) -> str | None:
     """Convert ``YYYY:MM:DD hh:mm:ss`` to ISO 8601, with the zone if valid; None for no date (zeros)."""
-    match = _TIMESTAMP.match(decoded(value) or "")
+    match = _TIMESTAMP.match(decode_text(value) or "")
     if match is None:
         return None
     taken = "{}-{}-{}T{}:{}:{}".format(*match.groups())
@@ -141,7 +141,7 @@ def _timestamp(value: Any, zone: Any) -> str | None:
         datetime.fromisoformat(taken)
     except ValueError:
         return None
-    offset = decoded(zone) or ""
+    offset = decode_text(zone) or ""
     return taken + offset if _ZONE.fullmatch(offset) else taken
 
 
@@ -159,7 +159,7 @@ def _camera(make: str | None, model: str | None) -> str | None:
 
 def _degrees(value: Any, reference: Any, signs: str, bound: float) -> float | None:
     """Convert degrees, minutes and seconds with a letter of ``signs`` (positive, negative) to signed degrees."""
-    letter = (decoded(reference) or "").upper()
+    letter = (decode_text(reference) or "").upper()
     if len(letter) != 1 or letter not in signs:
         return None
     parts = value if isinstance(value, tuple) else (value,)

@@ -49,7 +49,7 @@ DEFAULT_FETCH_LIMITS: Final = FetchLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchResult:
     """The decompressed body of a reply. Content-Type is ignored: only decoding tells what it holds.
 
     ``url`` is the target of the last redirect. ``etag`` and ``last_modified`` are as the server sent them.
@@ -64,7 +64,7 @@ class Fetched:
 class Fetcher(Protocol):
     """Downloads the bytes behind a URL. Thread-safe; must be closed."""
 
-    def fetch(self, url: str) -> Fetched:
+    def fetch(self, url: str) -> FetchResult:
         """Download ``url``.
 
         Raises MediaError with the reason ``forbidden_address`` (a URL or address that must not be accessed),
@@ -83,12 +83,12 @@ class FakeFetcher:
     ``asked`` lists the requested URLs.
     """
 
-    def __init__(self, answers: Mapping[str, bytes | Fetched | Exception]) -> None:
+    def __init__(self, answers: Mapping[str, bytes | FetchResult | Exception]) -> None:
         self._answers = answers
         self._closed = False
         self.asked: list[str] = []
 
-    def fetch(self, url: str) -> Fetched:
+    def fetch(self, url: str) -> FetchResult:
         if self._closed:
             raise RuntimeError("the fetcher is closed")
         self.asked.append(url)
@@ -97,7 +97,7 @@ class FakeFetcher:
             raise MediaError(SkipReason.FETCH_FAILED, "404 Not Found")
         if isinstance(answer, Exception):
             raise answer
-        return Fetched(answer, url) if isinstance(answer, bytes) else answer
+        return FetchResult(answer, url) if isinstance(answer, bytes) else answer
 
     def close(self) -> None:
         self._closed = True

@@ -12,7 +12,7 @@ from typing import Final
 from imseek.media.raw import is_raw
 
 #: Formats that Pillow reads, and the compiled feature each needs. "camera raw" stands for its embedded JPEG.
-PILLOW: Final[dict[str, str | None]] = {
+PILLOW_FORMATS: Final[dict[str, str | None]] = {
     "JPEG": "jpg",
     "PNG": "zlib",
     "WEBP": "webp",
@@ -23,11 +23,11 @@ PILLOW: Final[dict[str, str | None]] = {
     "camera raw": "jpg",
 }
 #: Formats that need a package of the extra ``formats``, and that package's module.
-PACKAGES: Final = {"HEIC": "pillow_heif", "JPEG XL": "pylibjxl", "SVG": "resvg_py"}
+EXTRA_PACKAGES: Final = {"HEIC": "pillow_heif", "JPEG XL": "pylibjxl", "SVG": "resvg_py"}
 # Formats recognised only to report them by name; nothing here reads them.
 _RECOGNISED: Final = ("JPEG 2000", "PSD", "OpenEXR", "ICO")
 
-#: How to make the formats of ``PACKAGES`` readable.
+#: How to make the formats of ``EXTRA_PACKAGES`` readable.
 FORMATS_HINT: Final = "in imseek's folder: pip install '.[formats]'"
 
 #: File name ending of each format. Those of camera raw files depend on the maker.
@@ -112,7 +112,10 @@ def ending_of(data: bytes, name: bytes = b"") -> str | None:
 def codecs() -> dict[str, bool]:
     """Tell which known formats this installation can read. Starts a worker of each kind to find out."""
     unread = refusals()
-    return {name: is_readable(name) and name not in unread for name in (*PILLOW, *PACKAGES, *_RECOGNISED)}
+    return {
+        name: is_readable(name) and name not in unread
+        for name in (*PILLOW_FORMATS, *EXTRA_PACKAGES, *_RECOGNISED)
+    }
 
 
 def refusals() -> dict[str, str]:
@@ -131,22 +134,22 @@ def refusals() -> dict[str, str]:
 
 def needs_extra(name: str) -> bool:
     """Whether reading the format ``name`` requires the extra ``formats``."""
-    return name in PACKAGES
+    return name in EXTRA_PACKAGES
 
 
 def needs_sandbox(name: str) -> bool:
     """Whether pictures of the format ``name`` are always decoded in a confined process."""
-    return name in PACKAGES or name == "camera raw"
+    return name in EXTRA_PACKAGES or name == "camera raw"
 
 
 @cache
 def is_readable(name: str) -> bool:
     """Whether a codec for the format ``name`` is installed."""
-    if name in PACKAGES:
-        return find_spec(PACKAGES[name]) is not None  # imported by workers only
-    if name not in PILLOW:
+    if name in EXTRA_PACKAGES:
+        return find_spec(EXTRA_PACKAGES[name]) is not None  # imported by workers only
+    if name not in PILLOW_FORMATS:
         return False
-    feature = PILLOW[name]
+    feature = PILLOW_FORMATS[name]
     if feature is None:
         return True
     from PIL import features  # here, so that sniffing and text queries need no Pillow

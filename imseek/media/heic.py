@@ -11,7 +11,7 @@ from imseek.types import SkipReason
 #: The first versions without known holes. libheif 1.22.0 to 1.23.1 can run code from a picture (CVE-2026-84383), and up
 #: to 1.23.5 each version fixed more (GHSA-v8qw-hwjv-44hw and others); libde265 1.1.3 is the version those were found
 #: and fixed with. Libraries that a distribution patched without a new version number are refused too.
-MINIMUM: Final = {"libheif": (1, 23, 5), "libde265": (1, 1, 3)}
+MINIMUM_VERSIONS: Final = {"libheif": (1, 23, 5), "libde265": (1, 1, 3)}
 HINT: Final = "pip install 'pillow-heif>=1.8.1'"
 
 _NUMBER: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
@@ -27,9 +27,9 @@ def plugin() -> Any:
         if stated is None:  # another HEVC decoder
             continue
         number = _NUMBER.search(stated)
-        if number is not None and tuple(map(int, number.groups())) >= MINIMUM[name]:
+        if number is not None and tuple(map(int, number.groups())) >= MINIMUM_VERSIONS[name]:
             continue
-        needed = ".".join(map(str, MINIMUM[name]))
+        needed = ".".join(map(str, MINIMUM_VERSIONS[name]))
         found = stated if number is None else number[0]
         message = f"HEIC images are not given to {name} {found}, which has known security holes"
         raise MediaError(

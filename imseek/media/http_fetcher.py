@@ -25,7 +25,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, TypeAlias
 
 from imseek.errors import MediaError, MissingExtraError, UsageError
-from imseek.media.fetcher import DEFAULT_FETCH_LIMITS, USER_AGENT, Fetched, FetchLimits
+from imseek.media.fetcher import DEFAULT_FETCH_LIMITS, USER_AGENT, FetchLimits, FetchResult
 from imseek.types import SkipReason
 
 try:
@@ -43,17 +43,17 @@ except ImportError as error:
 #: A replacement for ``socket.getaddrinfo``.
 Resolver: TypeAlias = Callable[..., Iterable[tuple[int, int, int, str, tuple[Any, ...]]]]
 
-EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
+ALL_NETWORKS: Final = ("0.0.0.0/0", "::/0")
 # Ports below 1024 other than these serve mail, shells and the like, never pictures.
 _PORTS: Final = frozenset({80, 443, *range(1024, 65536)})
-_LONGEST_PAUSE: Final = 30.0  # seconds, unless the server asks for more
-_REMEMBERED_HOSTS: Final = 1000
-_LONGEST_REASON: Final = 120  # characters
+_MAX_PAUSE: Final = 30.0  # seconds, unless the server asks for more
+_MAX_HOSTS: Final = 1000
+_MAX_REASON: Final = 120  # characters
 #: Errors of ``getaddrinfo`` for a name that does not exist; other failures may pass.
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
-class _AgainError(Exception):
+class _RetryableError(Exception):
     """An attempt failed in a way that may pass; ``after`` is the Retry-After in seconds, 0 without one."""
 
     def __init__(self, reason: SkipReason, message: str, after: float = 0.0) -> None:
@@ -96,7 +96,7 @@ class HttpFetcher:
         try:
             self._policy = Policy(
                 allowed_ports=_PORTS,
-                allowed_networks=EVERYWHERE if allow_private else tuple(allow_networks),  # type: ignore[arg-type]
+                allowed_networks=ALL_NETWORKS if allow_private else tuple(allow_networks),  # type: ignore[arg-type]
                 allow_proxy=allow_private,
             )
             self._client = AsyncClient(
@@ -127,7 +127,7 @@ class HttpFetcher:
         self._lock = threading.Lock()
         self._closed = False
 
-    def fetch(self, url: str) -> Fetched:
+    def fetch(self, url: str) -> FetchResult:
         """Download ``url``: see :meth:`imseek.media.fetcher.Fetcher.fetch`. Spaces in it count as ``%20``."""
         waiting = self._submit(self._fetch(url.strip().replace(" ", "%20")))
         try:
@@ -144,7 +144,7 @@ class HttpFetcher:
                 return
             self._closed = True
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._shut(), self._loop)
+            asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop)
             self._thread.join(timeout=5.0)
         if not self._thread.is_alive():
             self._loop.close()
@@ -155,7 +155,7 @@ class HttpFetcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _submit(self, work: Coroutine[Any, Any, Fetched]) -> Future[Fetched]:
+    def _submit(self, work: Coroutine[Any, Any, FetchResult]) -> Future[FetchResult]:
         with self._lock:
             if self._closed:
                 work.close()
@@ -164,7 +164,7 @@ class HttpFetcher:
                 self._thread.start()
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _shut(self) -> None:
+    async def _shut_down(self) -> None:
         mine = asyncio.current_task()
         others = {task for task in asyncio.all_tasks() if task is not mine}
         for task in others:
@@ -176,13 +176,13 @@ class HttpFetcher:
 
     # -- one URL, on the loop ----------------------------------------------------------------------------
 
-    async def _fetch(self, url: str) -> Fetched:
+    async def _fetch(self, url: str) -> FetchResult:
         try:
             target = self._policy.check_url(url)
         except BlockedURLError as error:
-            raise MediaError(SkipReason.FORBIDDEN_ADDRESS, _shortened(error.reason)) from error
+            raise MediaError(SkipReason.FORBIDDEN_ADDRESS, _shorten(error.reason)) from error
         except ValueError as error:  # undecodable bytes in a host
-            raise MediaError(SkipReason.FORBIDDEN_ADDRESS, _said(error)) from error
+            raise MediaError(SkipReason.FORBIDDEN_ADDRESS, _error_text(error)) from error
         host = self._host(f"{target.host}:{target.port}")
         host.users += 1
         try:
@@ -191,7 +191,7 @@ class HttpFetcher:
         finally:
             host.users -= 1
 
-    async def _within_deadline(self, url: str, host: _Host) -> Fetched:
+    async def _within_deadline(self, url: str, host: _Host) -> FetchResult:
         """Run all attempts within the overall deadline.
 
         Not with ``asyncio.timeout``: a task inside a look-up (a thread) ends only when that does, and is left behind.
@@ -213,19 +213,19 @@ class HttpFetcher:
         if not task.cancelled():
             task.exception()  # retrieved, so that asyncio does not log it
 
-    async def _attempts(self, url: str, host: _Host, deadline: float) -> Fetched:
+    async def _attempts(self, url: str, host: _Host, deadline: float) -> FetchResult:
         """Try up to ``attempts`` times, pausing in between."""
         for attempt in range(1, self._limits.attempts + 1):
             await self._pause(host.quiet_until - self._loop.time(), deadline, "the host asked for a pause")
             try:
-                return await self._redirected(url)
-            except _AgainError as failed:
+                return await self._follow_redirects(url)
+            except _RetryableError as failed:
                 if failed.after:
                     host.quiet_until = max(host.quiet_until, self._loop.time() + failed.after)
                 if attempt == self._limits.attempts:
                     times = f" ({attempt} attempts)" if attempt > 1 else ""
                     raise MediaError(failed.reason, f"{failed}{times}") from failed
-                pause = min(_LONGEST_PAUSE, self._limits.back_off * 2 ** (attempt - 1))
+                pause = min(_MAX_PAUSE, self._limits.back_off * 2 ** (attempt - 1))
                 pause *= random.uniform(0.5, 1.0)  # noqa: S311 - so that many clients do not come back at once
                 await self._pause(max(pause, failed.after), deadline, str(failed), failed.reason)
         raise AssertionError("there is at least one attempt")
@@ -240,7 +240,7 @@ class HttpFetcher:
             raise MediaError(reason, f"{why}; the next attempt would be in {seconds:.0f} s, too late")
         await asyncio.sleep(seconds)
 
-    async def _redirected(self, url: str) -> Fetched:
+    async def _follow_redirects(self, url: str) -> FetchResult:
         """Make one attempt, following all redirects. The client checks each request."""
         try:
             request: httpx.Request | None = self._client.build_request("GET", url)
@@ -254,33 +254,35 @@ class HttpFetcher:
                 finally:
                     await response.aclose()
         except SSRFGuardError as error:
-            message = _shortened(getattr(error, "reason", str(error)))
+            message = _shorten(getattr(error, "reason", str(error)))
             raise MediaError(SkipReason.FORBIDDEN_ADDRESS, message) from error
         except httpx.TimeoutException as error:
-            raise _AgainError(SkipReason.TIMEOUT, _said(error) or "the server does not answer") from error
+            raise _RetryableError(
+                SkipReason.TIMEOUT, _error_text(error) or "the server does not answer"
+            ) from error
         except httpx.TransportError as error:
             if _is_final(error):
-                raise MediaError(SkipReason.FETCH_FAILED, _said(error)) from error
-            raise _AgainError(SkipReason.FETCH_FAILED, _said(error)) from error
+                raise MediaError(SkipReason.FETCH_FAILED, _error_text(error)) from error
+            raise _RetryableError(SkipReason.FETCH_FAILED, _error_text(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
-            raise MediaError(SkipReason.FETCH_FAILED, _said(error)) from error
+            raise MediaError(SkipReason.FETCH_FAILED, _error_text(error)) from error
         raise MediaError(SkipReason.FETCH_FAILED, f"more than {self._limits.redirects} redirects")
 
-    async def _take(self, response: httpx.Response) -> Fetched:
+    async def _take(self, response: httpx.Response) -> FetchResult:
         """Read a final response. Raises where its status is not a success."""
         status = f"{response.status_code} {response.reason_phrase}".strip()
         if response.status_code == 429 or response.status_code >= 500:
-            raise _AgainError(
+            raise _RetryableError(
                 SkipReason.FETCH_FAILED, status, _retry_after(response.headers.get("Retry-After"))
             )
         if not response.is_success:
             raise MediaError(SkipReason.FETCH_FAILED, status)
         data = await _body(response, self._limits.max_bytes)
         headers = response.headers
-        return Fetched(data, str(response.url), headers.get("ETag"), headers.get("Last-Modified"))
+        return FetchResult(data, str(response.url), headers.get("ETag"), headers.get("Last-Modified"))
 
     def _host(self, name: str) -> _Host:
-        if len(self._hosts) >= _REMEMBERED_HOSTS:
+        if len(self._hosts) >= _MAX_HOSTS:
             now = self._loop.time()
             kept = {n: h for n, h in self._hosts.items() if h.users or h.quiet_until > now}
             self._hosts = kept
@@ -342,10 +344,10 @@ def _is_final(error: BaseException) -> bool:
     return False
 
 
-def _shortened(reason: str) -> str:
+def _shorten(reason: str) -> str:
     """Shorten a reason: a refused port comes with the list of all allowed ones."""
-    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
+    return reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}…"
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return str(error) or type(error).__name__

@@ -19,11 +19,11 @@ BRIGHT: Final = 250
 #: Levels per pixel: a steeper slope is an edge.
 EDGE: Final = 8
 #: Without a slope of at least this, the width of edges is undefined.
-_LEAST: Final = 2
+_MIN_SLOPE: Final = 2
 #: Upper bound of the width of edges in pixels.
-_WIDEST: Final = 5
+_MAX_WIDTH: Final = 5
 #: Rows at a time: arrays of this size come from the heap, larger ones from the system, page by page.
-_ROWS: Final = 96
+_BAND_ROWS: Final = 96
 
 
 def measure(luminance: Image.Image) -> Luma:
@@ -35,13 +35,13 @@ def measure(luminance: Image.Image) -> Luma:
     flattest parts is noise, N, and is subtracted: blur = ½ √(Σ|∇Y|⁴ / Σ((ΔY)² − N)|∇Y|²), at most 5. For a step edge
     blurred by a Gaussian it equals that Gaussian's σ.
     """
-    small = _reduced(luminance)
+    small = _reduce(luminance)
     histogram = np.array(small.histogram(), np.int64)
     count = int(histogram.sum())
     levels = np.arange(256)
     mean = float(histogram @ levels) / count
     deviation = float(np.sqrt(histogram @ np.square(levels - mean) / count))
-    edges, blur = _edges(np.asarray(small))
+    edges, blur = _measure_edges(np.asarray(small))
     return Luma(
         mean=round(mean / 255, 4),
         sd=round(deviation / 255, 4),
@@ -52,7 +52,7 @@ def measure(luminance: Image.Image) -> Luma:
     )
 
 
-def _reduced(luminance: Image.Image) -> Image.Image:
+def _reduce(luminance: Image.Image) -> Image.Image:
     """Reduce the picture to a longer side of ``SIDE`` pixels; smaller pictures stay as they are."""
     width, height = luminance.size
     if max(width, height) <= SIDE:
@@ -63,25 +63,25 @@ def _reduced(luminance: Image.Image) -> Image.Image:
     return luminance.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
 
 
-def _edges(levels: npt.NDArray[np.uint8]) -> tuple[float, float | None]:
+def _measure_edges(levels: npt.NDArray[np.uint8]) -> tuple[float, float | None]:
     """Return the share of the (h, w) pixels that lie on edges, and the width of edges (None where there are none)."""
     height, width = levels.shape
     if min(height, width) < 3:
         return 0.0, None
     on_edges, steepest, fourth, curved = 0, 0.0, 0.0, 0.0
-    for top in range(0, height - 2, _ROWS):
-        count, *energies = _energies(levels[top : top + _ROWS + 2].astype(np.int16))
+    for top in range(0, height - 2, _BAND_ROWS):
+        count, *energies = _sum_energies(levels[top : top + _BAND_ROWS + 2].astype(np.int16))
         on_edges += count
         steepest = max(steepest, energies[0])
         fourth += energies[1]
         curved += energies[2]
     edges = on_edges / ((height - 2) * (width - 2))
-    if steepest < 4 * _LEAST**2:
+    if steepest < 4 * _MIN_SLOPE**2:
         return edges, None
-    return edges, 0.25 * (fourth / max(curved, fourth / (4 * _WIDEST) ** 2)) ** 0.5
+    return edges, 0.25 * (fourth / max(curved, fourth / (4 * _MAX_WIDTH) ** 2)) ** 0.5
 
 
-def _energies(y: npt.NDArray[np.int16]) -> tuple[int, float, float, float]:
+def _sum_energies(y: npt.NDArray[np.int16]) -> tuple[int, float, float, float]:
     """Count edge pixels; of 4|∇Y|² return the maximum, the sum of squares, and the sum of products with (ΔY)² − N."""
     left, middle, right = y[1:-1, :-2], y[1:-1, 1:-1], y[1:-1, 2:]
     above, below = y[:-2, 1:-1], y[2:, 1:-1]

@@ -50,11 +50,11 @@ _PLUGINS: Final = {
 }
 # Formats whose ``draft`` scales while decoding. HEIC's would replace the picture by the file's thumbnail, which need
 # not show the same.
-_SCALED: Final = frozenset(("JPEG", "camera raw"))
+_DRAFT_FORMATS: Final = frozenset(("JPEG", "camera raw"))
 # Formats that Pillow turns upright on loading, whatever EXIF says.
-_TURNED: Final = frozenset(("TIFF", "HEIC", "JPEG XL"))
+_AUTO_ROTATED: Final = frozenset(("TIFF", "HEIC", "JPEG XL"))
 # The transposition that turns each EXIF orientation upright (as in PIL.ImageOps.exif_transpose).
-_UPRIGHT: Final = {
+_TRANSPOSITIONS: Final = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
     4: Transpose.FLIP_TOP_BOTTOM,
@@ -117,11 +117,11 @@ def _read(
         message = f"{width} x {height} pixels are more than the limit of {max_pixels:,}"
         raise MediaError(SkipReason.TOO_MANY_PIXELS, message)
     mode = stored.mode
-    if min_side is not None and name in _SCALED:
+    if min_side is not None and name in _DRAFT_FORMATS:
         stored.draft(mode, (min_side, min_side))
     with admission(stored.width * stored.height):
-        image, exif = _upright(stored, data, name)
-        if name in _TURNED:
+        image, exif = _load_upright(stored, data, name)
+        if name in _AUTO_ROTATED:
             width, height = stored.size
         elif exif.orientation >= 5:
             width, height = height, width
@@ -141,7 +141,7 @@ def _read(
     )
 
 
-def _upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ExifFacts]:
+def _load_upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ExifFacts]:
     """Load ``stored`` and return it upright, with 8 bits per channel and no alpha, and its EXIF metadata."""
     if name == "TIFF":
         exif = exif_facts(stored)  # before loading: Pillow then turns a TIFF upright and drops the tag
@@ -150,13 +150,13 @@ def _upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ExifFact
     stored.load()
     exif = exif_facts(stored)  # after loading: a PNG may store EXIF behind its pixels
     image = _flatten(stored, name)
-    if name in _TURNED:
+    if name in _AUTO_ROTATED:
         # pillow-heif removes the orientation from EXIF, since libheif has turned the picture as the container says.
         stated = stored.info.get("original_orientation")
-        return image, replace(exif, orientation=stated) if stated in _UPRIGHT else exif
+        return image, replace(exif, orientation=stated) if stated in _TRANSPOSITIONS else exif
     if name == "camera raw":
         exif = raw_facts(data, exif)
-    turn = _UPRIGHT.get(exif.orientation)
+    turn = _TRANSPOSITIONS.get(exif.orientation)
     return (image if turn is None else image.transpose(turn)), exif
 
 
@@ -180,7 +180,9 @@ def plugin(name: str) -> Any:
 def _flatten(image: Any, name: str) -> Image.Image:
     """Convert ``image`` to 8 bits per channel without alpha: mode L, RGB or CMYK."""
     if image.mode == "F" or image.mode.startswith("I"):
-        return Image.fromarray(_grey(np.asarray(image), _white(image, name), image.info.get("transparency")))
+        return Image.fromarray(
+            _to_grey(np.asarray(image), _white_level(image, name), image.info.get("transparency"))
+        )
     if image.has_transparency_data:
         if image.mode == "La":  # premultiplied grey, which Pillow cannot convert to RGBA directly
             image = image.convert("LA")
@@ -194,7 +196,7 @@ def _flatten(image: Any, name: str) -> Image.Image:
     return cast(Image.Image, image.convert("L" if image.mode == "1" else "RGB"))
 
 
-def _white(image: Any, name: str) -> float | None:
+def _white_level(image: Any, name: str) -> float | None:
     """Return the value that means white in a picture with one wide channel; None where the format does not say."""
     if name in ("PNG", "HEIC"):
         return 65535.0  # mode I;16, or I in older versions of Pillow
@@ -203,7 +205,7 @@ def _white(image: Any, name: str) -> float | None:
     return None
 
 
-def _grey(values: npt.NDArray[Any], white: float | None, transparent: int | None) -> Pixels:
+def _to_grey(values: npt.NDArray[Any], white: float | None, transparent: int | None) -> Pixels:
     """Scale (h, w) integers or floats to (h, w) uint8; NaN becomes black, ``transparent`` becomes white."""
     if white is None:
         finite = values[np.isfinite(values)]

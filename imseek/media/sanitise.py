@@ -13,7 +13,7 @@ def tidy(text: str) -> str | None:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or None
 
 
-def decoded(value: Any) -> str | None:
+def decode_text(value: Any) -> str | None:
     """Decode an EXIF or IPTC field and tidy it; None for a value that is neither text nor bytes.
 
     EXIF prescribes ASCII and Pillow reads Latin-1, but newer programs write UTF-8: decoded as UTF-8 where valid.

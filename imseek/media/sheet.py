@@ -61,7 +61,7 @@ def contact_sheet(rows: Sequence[Row], *, thumb: int = 160, columns: int | None 
     """
     if not rows:
         raise ValueError("a contact sheet needs at least one row")
-    lines = [line for row in rows for line in _broken(row, columns)]
+    lines = [line for row in rows for line in _split_row(row, columns)]
     most = max(1, *(len(line.cells) for line, _ in lines))
     label = thumb + thumb // 4
     heights = [_row_height(line, label, thumb) for line, _ in lines]
@@ -94,7 +94,7 @@ def contact_sheet(rows: Sequence[Row], *, thumb: int = 160, columns: int | None 
     return buffer.getvalue()
 
 
-def _broken(row: Row, columns: int | None) -> list[tuple[Row, bool]]:
+def _split_row(row: Row, columns: int | None) -> list[tuple[Row, bool]]:
     """Split a row into lines of at most ``columns`` cells, the query on the first.
 
     Each line comes with whether it continues the row.

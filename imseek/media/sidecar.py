@@ -44,19 +44,19 @@ def read_sidecar(txt: bytes | None, json: bytes | None) -> Sidecar:
     columns are kept. Google Takeout gives ``description`` as the caption, and the columns ``title``, ``taken_utc`` (ISO
     8601), ``latitude``, ``longitude``, ``altitude``, ``people`` (comma-separated names), ``favorited`` and ``url``.
     """
-    columns = _object(json)
-    written = _written(txt)
+    columns = _parse_object(json)
+    written = _parse_caption(txt)
     if "photoTakenTime" in columns:
-        found = Sidecar(tidy(_string(columns.get("description"))), dict(_takeout(columns)))
+        found = Sidecar(tidy(_string(columns.get("description"))), dict(_takeout_columns(columns)))
     else:
         captions = (tidy(_string(columns.get(name))) for name in _CAPTIONS)
         caption = next((text for text in captions if text), None)
-        flat = (pair for pair in _flat(columns) if pair[0] not in _CAPTIONS)
-        found = Sidecar(caption, _first(flat))
+        flat = (pair for pair in _flatten(columns) if pair[0] not in _CAPTIONS)
+        found = Sidecar(caption, _first_columns(flat))
     return Sidecar(written or found.caption, found.extra)
 
 
-def _written(txt: bytes | None) -> str | None:
+def _parse_caption(txt: bytes | None) -> str | None:
     if txt is None or len(txt) > MAX_BYTES:
         return None
     try:
@@ -65,7 +65,7 @@ def _written(txt: bytes | None) -> str | None:
         return None
 
 
-def _object(text: bytes | None) -> dict[str, Any]:
+def _parse_object(text: bytes | None) -> dict[str, Any]:
     if text is None or len(text) > MAX_BYTES:
         return {}
     try:
@@ -75,16 +75,16 @@ def _object(text: bytes | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _flat(columns: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterator[tuple[str, Scalar]]:
+def _flatten(columns: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterator[tuple[str, Scalar]]:
     for name, value in columns.items():
         if isinstance(value, dict):
             if depth < _MAX_DEPTH:
-                yield from _flat(value, f"{before}{name}_", depth + 1)
+                yield from _flatten(value, f"{before}{name}_", depth + 1)
         elif (scalar := _scalar(value)) is not None and (column := tidy(before + name)):
             yield column[:_MAX_NAME], scalar
 
 
-def _first(pairs: Iterator[tuple[str, Scalar]]) -> dict[str, Scalar]:
+def _first_columns(pairs: Iterator[tuple[str, Scalar]]) -> dict[str, Scalar]:
     found: dict[str, Scalar] = {}
     for name, value in pairs:
         if len(found) == MAX_COLUMNS:
@@ -107,11 +107,11 @@ def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _takeout(columns: Mapping[str, Any]) -> Iterator[tuple[str, Scalar]]:
+def _takeout_columns(columns: Mapping[str, Any]) -> Iterator[tuple[str, Scalar]]:
     for name in ("title", "url", "favorited"):
         if (scalar := _scalar(columns.get(name))) is not None:
             yield name, scalar
-    if (taken := _moment(columns["photoTakenTime"])) is not None:
+    if (taken := _parse_timestamp(columns["photoTakenTime"])) is not None:
         yield "taken_utc", taken
     place = columns.get("geoData")
     if isinstance(place, dict) and (place.get("latitude") or place.get("longitude")):  # 0, 0 means unknown
@@ -125,7 +125,7 @@ def _takeout(columns: Mapping[str, Any]) -> Iterator[tuple[str, Scalar]]:
             yield "people", joined
 
 
-def _moment(value: Any) -> str | None:
+def _parse_timestamp(value: Any) -> str | None:
     """Convert Takeout's ``{"timestamp": "1500000000", …}``, seconds since 1970, to ISO 8601 in UTC."""
     try:
         return datetime.fromtimestamp(int(value["timestamp"]), UTC).isoformat()

@@ -28,7 +28,7 @@ class Sprite:
             self._sheet.paste(_MISSING, self._box(position))
 
     def paste(self, position: int, tile: Pixels) -> None:
-        """Paste ``tile``, (h, w, 3) uint8 and no larger than its square, centred on white."""
+        """Paste ``make_tile``, (h, w, 3) uint8 and no larger than its square, centred on white."""
         left, top, right, bottom = self._box(position)
         self._sheet.paste(_PAPER, (left, top, right, bottom))
         height, width = tile.shape[:2]
@@ -44,7 +44,7 @@ class Sprite:
         return left, top, left + self.side, top + self.side
 
 
-def tile(data: bytes, side: int) -> Pixels:
+def make_tile(data: bytes, side: int) -> Pixels:
     """Decode a picture as (h, w, 3) uint8 that fits into a square of ``side`` pixels. Raises MediaError."""
     import numpy as np
 

@@ -15,7 +15,7 @@ from imseek.data.vectors import Matches
 from imseek.types import Float32, Image, Place, SpaceInfo
 
 
-class Stored(Protocol):
+class GenerationReader(Protocol):
     """Read access to one generation of a collection. For a folder, :class:`imseek.data.reader.Reader` implements it."""
 
     @property
@@ -59,11 +59,11 @@ class Stored(Protocol):
     def image(self, image_id: int) -> Image: ...
 
 
-StoredT = TypeVar("StoredT", bound=Stored)
-StoredT_co = TypeVar("StoredT_co", bound=Stored, covariant=True)
+StoredT = TypeVar("StoredT", bound=GenerationReader)
+StoredT_co = TypeVar("StoredT_co", bound=GenerationReader, covariant=True)
 
 
-class Allowed(Protocol):
+class AllowedImages(Protocol):
     """The images that satisfy a condition, in the form that the indexes of the same backend understand."""
 
     def __len__(self) -> int: ...
@@ -87,14 +87,15 @@ class Index(Protocol):
     ) -> list[Matches]: ...
 
 
-def deepest(index: Index) -> int | None:
+def max_search_depth(index: Index) -> int | None:
     """Return the maximum number of rows that one search can return, or None if there is no limit."""
     found: int | None = getattr(index, "deepest", None)
     return found
 
 
-class Edition(Protocol[StoredT_co]):
-    """One generation that is open for searches. For a folder, :class:`imseek.search.generations.Edition` implements it.
+class Generation(Protocol[StoredT_co]):
+    """One generation that is open for searches. For a folder, :class:`imseek.search.generations.Generation` implements
+    it.
 
     ``allowed`` caches the images that satisfy each condition. ``notes`` are messages by space id. ``paged`` is True
     once a page token has been issued for this generation.
@@ -115,12 +116,12 @@ class Edition(Protocol[StoredT_co]):
         ...
 
 
-class Editions(Protocol[StoredT_co]):
+class GenerationCache(Protocol[StoredT_co]):
     """Opens and caches the generations that can be searched. Thread-safe."""
 
-    def newest(self) -> Edition[StoredT_co]: ...
+    def newest(self) -> Generation[StoredT_co]: ...
 
-    def of(self, generation: int) -> Edition[StoredT_co]:
+    def of(self, generation: int) -> Generation[StoredT_co]:
         """Return a cached generation by its number. Raises ExpiredPageError if it is no longer kept."""
         ...
 

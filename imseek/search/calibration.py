@@ -8,36 +8,36 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from imseek.search.cutoff import (
-    COMPARED,
+    MAX_COMPARED,
     NEUTRAL_TEXTS,
     SAMPLE,
     background,
-    cut,
+    count_relevant,
     neutral_scores,
     sample_scores,
 )
 from imseek.search.feedback import refine
-from imseek.search.hubness import BANK_TEXTS, corrected, hub_bias
-from imseek.search.near_duplicates import SAME
-from imseek.search.prepared import Asked
-from imseek.search.query_vectors import Composed, Composer
-from imseek.search.rerank import Pool
+from imseek.search.hubness import BANK_TEXTS, correct_scores, hub_bias
+from imseek.search.near_duplicates import SAME_COSINE
+from imseek.search.prepared import PreparedQuery
+from imseek.search.query_vectors import QueryEncoder, QueryVectors
+from imseek.search.rerank import CandidateSet
 from imseek.types import Float32, SpaceInfo
 
 
-class References:
+class CalibrationSamples:
     """Encodes the reference texts once per encoder and samples each generation once. Thread-safe."""
 
-    def __init__(self, composer: Composer) -> None:
+    def __init__(self, composer: QueryEncoder) -> None:
         self._composer = composer
         self._lock = threading.Lock()
         self._texts: dict[tuple[str, tuple[str, ...]], Float32] = {}
 
-    def judges(self, asked: Asked) -> Judging:
+    def for_query(self, asked: PreparedQuery) -> QueryCalibration:
         """Return the calibrated stages for one query."""
-        return Judging(self, asked)
+        return QueryCalibration(self, asked)
 
-    def refined(self, asked: Asked) -> Composed:
+    def refine_query(self, asked: PreparedQuery) -> QueryVectors:
         """Return the query's vectors refined by its marks, in each space (:mod:`imseek.search.feedback`).
 
         Raises ImageNotFoundError if a marked image does not exist, QueryError if the refined query is zero.
@@ -52,19 +52,23 @@ class References:
             units.append(refine(unit, liked, disliked, mean).astype(np.float32))
         return replace(asked.composed, units=tuple(units))
 
-    def kept(self, asked: Asked, pool: Pool) -> Pool:
+    def kept(self, asked: PreparedQuery, pool: CandidateSet) -> CandidateSet:
         """Keep the relevant candidates; they must come best first. See :mod:`imseek.search.cutoff`."""
         samples = self._samples(asked)
         scores = sample_scores(samples, asked.composed.units, asked.composed.shares)
         if not asked.text:
-            same = int(np.count_nonzero(pool.scores >= SAME))  # A picture is always relevant to itself.
-            return pool.take(range(max(same, cut(pool.scores, background(scores, searched=asked.total)))))
+            same = int(
+                np.count_nonzero(pool.scores >= SAME_COSINE)
+            )  # A picture is always relevant to itself.
+            return pool.take(
+                range(max(same, count_relevant(pool.scores, background(scores, searched=asked.total))))
+            )
         neutral = self._encoded(asked.spaces[0], NEUTRAL_TEXTS)
-        best = asked.rows(pool.take(range(min(COMPARED, len(pool)))).ids)[0]
+        best = asked.rows(pool.take(range(min(MAX_COMPARED, len(pool)))).ids)[0]
         known = background(scores, neutral_scores(samples[0], neutral), searched=asked.total)
-        return pool.take(range(cut(pool.scores, known, neutral_scores(best, neutral))))
+        return pool.take(range(count_relevant(pool.scores, known, neutral_scores(best, neutral))))
 
-    def without_hubs(self, asked: Asked, pool: Pool) -> Pool:
+    def without_hubs(self, asked: PreparedQuery, pool: CandidateSet) -> CandidateSet:
         """Reorder the candidates by hub-corrected scores (:mod:`imseek.search.hubness`).
 
         The bank is a list of common words for a text query, otherwise a sample of the collection.
@@ -74,8 +78,8 @@ class References:
         if len(pool) and len(banks[0]):
             for rows, bank, share in zip(asked.rows(pool.ids), banks, asked.composed.shares, strict=True):
                 bias += np.float32(share) * hub_bias(rows, bank)
-        relevance = corrected(pool.scores, bias)
-        return pool.ordered_by(relevance)
+        relevance = correct_scores(pool.scores, bias)
+        return pool.sort_by(relevance)
 
     def _encoded(self, space: SpaceInfo, texts: tuple[str, ...]) -> Float32:
         """Encode ``texts`` once per encoder. Returns (t, dim) float32 unit rows."""
@@ -86,20 +90,20 @@ class References:
                 self._texts[key] = encoded
         return self._texts[key]
 
-    def _samples(self, asked: Asked) -> list[Float32]:
+    def _samples(self, asked: PreparedQuery) -> list[Float32]:
         """Return one sample (s, dim) float32 per space, of the same live images in each."""
         return [asked.edition.sample(space, SAMPLE) for space in asked.spaces]
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
-    """Implements :class:`imseek.search.rerank.Judges` for one query."""
+class QueryCalibration:
+    """Implements :class:`imseek.search.rerank.CalibratedStages` for one query."""
 
-    references: References
-    asked: Asked
+    references: CalibrationSamples
+    asked: PreparedQuery
 
-    def kept(self, pool: Pool) -> Pool:
+    def kept(self, pool: CandidateSet) -> CandidateSet:
         return self.references.kept(self.asked, pool)
 
-    def without_hubs(self, pool: Pool) -> Pool:
+    def without_hubs(self, pool: CandidateSet) -> CandidateSet:
         return self.references.without_hubs(self.asked, pool)

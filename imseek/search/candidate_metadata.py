@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from imseek.data.places import folder, locate
 from imseek.data.vectors import scores
-from imseek.search.backend import Stored
+from imseek.search.backend import GenerationReader
 from imseek.search.query import GroupBy
-from imseek.search.rerank import Facts, Pool
+from imseek.search.rerank import CandidateMetadata, CandidateSet
 from imseek.types import Float32, SpaceInfo, display_path
 
 
@@ -26,33 +26,33 @@ class GroupKey:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StoredFacts:
+class StoredCandidateMetadata:
     """Reads candidate metadata from one collection.
 
     Images are compared by their vectors in ``spaces``, weighted by ``shares`` (sum 1).
     """
 
-    reader: Stored
+    reader: GenerationReader
     spaces: Sequence[SpaceInfo]
     shares: Sequence[float]
 
-    def vectors(self, pool: Pool) -> Float32:
+    def vectors(self, pool: CandidateSet) -> Float32:
         parts = [
             np.float32(share**0.5) * unit_rows(self.reader, pool.ids, space)
             for space, share in zip(self.spaces, self.shares, strict=True)
         ]
         return np.concatenate(parts, axis=1)
 
-    def hashes(self, pool: Pool) -> npt.NDArray[np.uint64]:
+    def hashes(self, pool: CandidateSet) -> npt.NDArray[np.uint64]:
         stored = self.reader.intrinsics(pool.ids.tolist(), ["phash"])
         return np.array([stored.get(i, {}).get("phash", 0) for i in pool.ids.tolist()], np.uint64)
 
-    def dates(self, pool: Pool) -> list[str | None]:
+    def dates(self, pool: CandidateSet) -> list[str | None]:
         stored = self.reader.intrinsics(pool.ids.tolist(), ["taken_at"])
         taken = [stored.get(i, {}).get("taken_at") for i in pool.ids.tolist()]
         return [None if moment is None else moment.isoformat(timespec="milliseconds") for moment in taken]
 
-    def keys(self, pool: Pool, by: GroupBy) -> list[GroupKey]:
+    def keys(self, pool: CandidateSet, by: GroupBy) -> list[GroupKey]:
         if by == "day":
             days = [None if date is None else date[:10] for date in self.dates(pool)]
             return [GroupKey(day, day) for day in days]
@@ -74,24 +74,26 @@ class StoredFacts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class JoinedFacts:
+class MergedCandidateMetadata:
     """Reads candidate metadata from several collections: each candidate's from the collection that owns it."""
 
-    each: Sequence[Facts]
+    each: Sequence[CandidateMetadata]
 
-    def vectors(self, pool: Pool) -> Float32:
-        return np.array(self._gathered(pool, lambda facts, part: list(facts.vectors(part))), np.float32)
+    def vectors(self, pool: CandidateSet) -> Float32:
+        return np.array(self._gather(pool, lambda facts, part: list(facts.vectors(part))), np.float32)
 
-    def hashes(self, pool: Pool) -> npt.NDArray[np.uint64]:
-        return np.array(self._gathered(pool, lambda facts, part: list(facts.hashes(part))), np.uint64)
+    def hashes(self, pool: CandidateSet) -> npt.NDArray[np.uint64]:
+        return np.array(self._gather(pool, lambda facts, part: list(facts.hashes(part))), np.uint64)
 
-    def dates(self, pool: Pool) -> list[str | None]:
-        return self._gathered(pool, lambda facts, part: facts.dates(part))
+    def dates(self, pool: CandidateSet) -> list[str | None]:
+        return self._gather(pool, lambda facts, part: facts.dates(part))
 
-    def keys(self, pool: Pool, by: GroupBy) -> list[Hashable]:
-        return self._gathered(pool, lambda facts, part: list(facts.keys(part, by)))
+    def keys(self, pool: CandidateSet, by: GroupBy) -> list[Hashable]:
+        return self._gather(pool, lambda facts, part: list(facts.keys(part, by)))
 
-    def _gathered(self, pool: Pool, ask: Callable[[Facts, Pool], list[Any]]) -> list[Any]:
+    def _gather(
+        self, pool: CandidateSet, ask: Callable[[CandidateMetadata, CandidateSet], list[Any]]
+    ) -> list[Any]:
         found: list[Any] = [None] * len(pool)
         for owner, facts in enumerate(self.each):
             positions = np.flatnonzero(pool.owners == owner)
@@ -104,6 +106,6 @@ class JoinedFacts:
 Ids: TypeAlias = npt.NDArray[np.int64]
 
 
-def unit_rows(reader: Stored, ids: Ids, space: SpaceInfo) -> Float32:
+def unit_rows(reader: GenerationReader, ids: Ids, space: SpaceInfo) -> Float32:
     """Return the vectors of images as (m, dim) float32 with norm 1. Zero rows stay zero."""
     return scores.unit_rows(reader.vectors(ids.tolist(), space.space_id))

@@ -9,12 +9,12 @@ are compared with those of irrelevant content, estimated in two ways:
 - *Neutral texts.* An image that the query fits no better than ``a photo`` does is not what the user asked for. If
   that holds for all of the best images, the result is empty.
 
-An image is kept if it stands clear of the median, and its distance above the median is at least ``NEAR`` times that
-of the best image. The number of steps that it must clear grows with the number of images searched, because the best
-of many irrelevant images scores higher than the best of few: it is chosen such that ``EXPECTED`` irrelevant images
-would be kept if their scores were normally distributed, but is never below ``CLEAR``. The constants were tuned on
-half A of the stamps; docs/decisions/0012-cutoff.md compares alternatives. Only score differences matter: shifting or
-scaling all scores changes nothing.
+An image is kept if it stands clear of the median, and its distance above the median is at least ``MIN_SHARE_OF_BEST``
+times that of the best image. The number of steps that it must clear grows with the number of images searched, because
+the best of many irrelevant images scores higher than the best of few: it is chosen such that ``EXPECTED_FALSE_HITS``
+irrelevant images would be kept if their scores were normally distributed, but is never below ``MIN_CLEARANCE``. The
+constants were tuned on half A of the stamps; docs/decisions/0012-cutoff.md compares alternatives. Only score
+differences matter: shifting or scaling all scores changes nothing.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ NEUTRAL_TEXTS: Final = ("a photo", "a picture")
 #: Rows in a sample of the collection. This is generous: on the stamps, 100 rows gave the same cut as 333.
 SAMPLE: Final = 4096
 #: The number of best images that are compared with the neutral texts.
-COMPARED: Final = 100
+MAX_COMPARED: Final = 100
 #: Smaller samples cut nothing: with 120 images a quarter of the queries whose best hit is right would lose all hits,
 #: with 80 a third.
-FEWEST: Final = 200
+MIN_SAMPLE: Final = 200
 
-EXPECTED: Final = 8.0
-CLEAR: Final = 2.5
-NEAR: Final = 0.3
+EXPECTED_FALSE_HITS: Final = 8.0
+MIN_CLEARANCE: Final = 2.5
+MIN_SHARE_OF_BEST: Final = 0.3
 #: Distance from the median of a normal distribution to its quartile, in standard deviations.
 _QUARTILE: Final = 0.6744897501960817
 #: Added to every step: smaller score differences come from float16 rounding alone.
@@ -63,16 +63,16 @@ class Background:
     @property
     def clear(self) -> float:
         """The score at which an image stands clear of the background."""
-        return self.level + clear_steps(self.searched) * self.step
+        return self.level + clearance_steps(self.searched) * self.step
 
 
-def clear_steps(searched: int) -> float:
+def clearance_steps(searched: int) -> float:
     """Return how many steps above the level an image must score to stand clear, given the number of images searched."""
-    if searched <= 2 * EXPECTED:
-        return CLEAR
+    if searched <= 2 * EXPECTED_FALSE_HITS:
+        return MIN_CLEARANCE
     from statistics import NormalDist  # imported late: it loads decimal and fractions
 
-    return max(CLEAR, NormalDist().inv_cdf(1 - EXPECTED / searched) / _QUARTILE)
+    return max(MIN_CLEARANCE, NormalDist().inv_cdf(1 - EXPECTED_FALSE_HITS / searched) / _QUARTILE)
 
 
 def background(scores: Float32, neutral: Float32 | None = None, *, searched: int | None = None) -> Background:
@@ -88,9 +88,9 @@ def background(scores: Float32, neutral: Float32 | None = None, *, searched: int
     searched = len(scores) if searched is None else searched
     if not len(scores):
         return Background(0, searched, 0.0, ROUNDING)
-    level, step = _level(scores)
+    level, step = _median_and_step(scores)
     if neutral is not None:
-        level, step = min((level, step), _level(neutral))
+        level, step = min((level, step), _median_and_step(neutral))
     return Background(len(scores), searched, level, step)
 
 
@@ -100,7 +100,7 @@ def sample_scores(
     """Return the scores (s,) float32 of a query against a sample, combined over spaces.
 
     Each space has unit rows (s, dim), a unit query (dim,) and a share, as in
-    :class:`imseek.search.space_fusion.Part`. All samples hold the same images in the same order.
+    :class:`imseek.search.space_fusion.SpaceQuery`. All samples hold the same images in the same order.
     """
     total = np.zeros(len(samples[0]), np.float64)
     for rows, query, share in zip(samples, queries, shares, strict=True):
@@ -114,33 +114,33 @@ def neutral_scores(rows: Float32, texts: Float32) -> Float32:
     return means
 
 
-def cut(scores: Float32, background: Background, neutral: Float32 | None = None) -> int:
+def count_relevant(scores: Float32, background: Background, neutral: Float32 | None = None) -> int:
     """Return how many of the best images are relevant. ``scores`` is (m,) float32, descending.
 
     ``neutral`` (j,) float32, j ≤ m, holds the mean scores of neutral texts for the first j images; pass it for
-    text-only queries, for the first ``COMPARED`` images. Without it (pictures, vectors, encoders without text) only
+    text-only queries, for the first ``MAX_COMPARED`` images. Without it (pictures, vectors, encoders without text) only
     the collection decides.
 
     ``scores`` must start with the best image overall: for a later page, include all earlier images. Everything is
-    kept if the sample has fewer than ``FEWEST`` images, or if all images score the same. Raises UsageError if the
+    kept if the sample has fewer than ``MIN_SAMPLE`` images, or if all images score the same. Raises UsageError if the
     scores do not descend.
     """
     if scores.ndim != 1 or not (scores[1:] <= scores[:-1]).all():
         raise UsageError("scores are (m,), best first")
     if neutral is not None and (neutral.ndim != 1 or len(neutral) > len(scores)):
         raise UsageError("scores of neutral texts are (j,), for the first j images")
-    if not len(scores) or background.sampled < FEWEST:
+    if not len(scores) or background.sampled < MIN_SAMPLE:
         return len(scores)
     if neutral is not None and len(neutral) and not (scores[: len(neutral)] > neutral).any():
         return 0
     above = scores.astype(np.float64) - background.level
     if above[0] - above[-1] < ROUNDING and abs(above[0]) < ROUNDING:
         return len(scores)  # all scores are equal up to rounding
-    end = max(background.clear - background.level, NEAR * above[0])
+    end = max(background.clear - background.level, MIN_SHARE_OF_BEST * above[0])
     return int(np.count_nonzero(above >= end))
 
 
-def _level(scores: Float32) -> tuple[float, float]:
+def _median_and_step(scores: Float32) -> tuple[float, float]:
     """Return the median of ``scores`` and the step from it down to the lower quartile."""
     quartile, median = np.quantile(scores.astype(np.float64), (0.25, 0.5))
     return float(median), float(median - quartile) + ROUNDING

@@ -21,7 +21,7 @@ Positions = npt.NDArray[np.int64]
 _ROUNDING = 1e-5
 
 
-def diverse(scores: Float32, vectors: Float32, diversity: float) -> Positions:
+def rank_by_mmr(scores: Float32, vectors: Float32, diversity: float) -> Positions:
     """Return all positions (m,) int64 in the order of marginal relevance.
 
     ``scores`` is (m,), best first; ``vectors`` (m, dim) unit rows; ``diversity`` in [0, 1]. Ties keep the order of
@@ -33,8 +33,8 @@ def diverse(scores: Float32, vectors: Float32, diversity: float) -> Positions:
         return order
     # Rounded, so that equal rows get equal similarities wherever they lie (imseek/data/vectors/scores.py).
     cosines = np.round(vectors.astype(np.float64) @ vectors.T.astype(np.float64), 6)
-    similarity = cosines / _spread(cosines[np.triu_indices(count, 1)])
-    relevance = scores.astype(np.float64) / _spread(scores.astype(np.float64))
+    similarity = cosines / _deviation(cosines[np.triu_indices(count, 1)])
+    relevance = scores.astype(np.float64) / _deviation(scores.astype(np.float64))
     nearest = np.full(count, -np.inf)
     left = np.ones(count, np.bool_)
     chosen = int(np.argmax(relevance))
@@ -47,7 +47,7 @@ def diverse(scores: Float32, vectors: Float32, diversity: float) -> Positions:
     return order
 
 
-def _spread(values: npt.NDArray[np.float64]) -> float:
+def _deviation(values: npt.NDArray[np.float64]) -> float:
     """Return the standard deviation, or 1 if all values are equal."""
     deviation = float(values.std())
     return deviation if deviation > _ROUNDING else 1.0

@@ -21,40 +21,40 @@ from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import top_k
 from imseek.encoders.base import Encoder
 from imseek.errors import ExpiredPageError, StaleGenerationError
-from imseek.search.backend import Allowed, Edition, Editions, Stored, StoredT
-from imseek.search.calibration import References
-from imseek.search.generations import Editions as FolderEditions
-from imseek.search.prepared import Asked, Sifted, Window, answering_spaces, page_of
+from imseek.search.backend import AllowedImages, Generation, GenerationCache, GenerationReader, StoredT
+from imseek.search.calibration import CalibrationSamples
+from imseek.search.generations import GenerationCache as FolderEditions
+from imseek.search.prepared import PreparedQuery, RankedCandidates, Window, answering_spaces, page_of
 from imseek.search.query import By, Query
-from imseek.search.query_vectors import Composed, Composer, EncoderSource
-from imseek.search.rerank import Pool, check, sift
-from imseek.search.result_pages import Wanted, answer
-from imseek.search.score_images import scores
-from imseek.search.space_fusion import best_of_many
-from imseek.search.stable_order import ranked
+from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
+from imseek.search.rerank import CandidateSet, check_query, run_collection_stages
+from imseek.search.result_pages import HitOptions, build_result
+from imseek.search.score_images import score_images
+from imseek.search.space_fusion import search_batch
+from imseek.search.stable_order import rank_images
 from imseek.search.where import Filters
 from imseek.types import Float32, SearchResult
 
 T = TypeVar("T")
 
-_ALL = Wanted()
+_DEFAULT_HITS = HitOptions()
 #: The number of conditions per generation whose ids are cached.
-_FILTERS = 16
+_MAX_CACHED_FILTERS = 16
 
 
-class Searching(ABC, Generic[StoredT]):
+class BaseEngine(ABC, Generic[StoredT]):
     """Searches one collection in any backend. Thread-safe.
 
     Each search answers from one generation; a newer one is picked up between searches.
     """
 
-    def __init__(self, editions: Editions[StoredT], encoder: EncoderSource) -> None:
-        self._composer = Composer(encoder)
-        self._references = References(self._composer)
+    def __init__(self, editions: GenerationCache[StoredT], encoder: EncoderSource) -> None:
+        self._composer = QueryEncoder(encoder)
+        self._references = CalibrationSamples(self._composer)
         self._editions = editions
 
     @abstractmethod
-    def _where(self, reader: StoredT, where: str) -> Allowed:
+    def _where(self, reader: StoredT, where: str) -> AllowedImages:
         """Return the images that satisfy the condition. Raises QueryError."""
 
     @property
@@ -62,7 +62,7 @@ class Searching(ABC, Generic[StoredT]):
         """The reader of the newest generation."""
         return self._editions.newest().reader
 
-    def search(self, query: Query, wanted: Wanted = _ALL) -> SearchResult:
+    def search(self, query: Query, wanted: HitOptions = _DEFAULT_HITS) -> SearchResult:
         """Answer one query.
 
         Raises QueryError, MediaError (a query picture), ImageNotFoundError, EncoderMismatchError, and
@@ -70,7 +70,7 @@ class Searching(ABC, Generic[StoredT]):
         """
         return self.search_many([query], wanted)[0]
 
-    def search_many(self, queries: Sequence[Query], wanted: Wanted = _ALL) -> list[SearchResult]:
+    def search_many(self, queries: Sequence[Query], wanted: HitOptions = _DEFAULT_HITS) -> list[SearchResult]:
         """Answer several queries, in their order, all from one generation except pages of an earlier one.
 
         Queries that search the same index with the same parameters share one call. Raises what :meth:`search` raises,
@@ -90,15 +90,15 @@ class Searching(ABC, Generic[StoredT]):
                 asked.append(self.prepare(query, window, newest, generation, texts=known))
                 digests.append(digest)
             found = self.find(asked)
-            return [answer([one], digest, wanted) for one, digest in zip(found, digests, strict=True)]
+            return [build_result([one], digest, wanted) for one, digest in zip(found, digests, strict=True)]
 
-        return self.until_whole(ask)
+        return self.retry_if_stale(ask)
 
     def read(self, question: Callable[[StoredT], T]) -> T:
         """Call ``question`` with the reader of the newest generation, again if that generation is purged meanwhile."""
-        return self.until_whole(lambda: question(self.reader))
+        return self.retry_if_stale(lambda: question(self.reader))
 
-    def until_whole(self, ask: Callable[[], T]) -> T:
+    def retry_if_stale(self, ask: Callable[[], T]) -> T:
         """Call ``ask`` and repeat it with a newer generation if a writer has deleted files of the current one.
 
         A page token of a deleted generation raises ExpiredPageError: its ranking cannot be continued in another
@@ -138,17 +138,17 @@ class Searching(ABC, Generic[StoredT]):
         self,
         query: Query,
         window: Window,
-        newest: Edition[StoredT] | None = None,
+        newest: Generation[StoredT] | None = None,
         generation: int | None = None,
-        composed: Composed | None = None,
+        composed: QueryVectors | None = None,
         texts: Mapping[str, Float32] | None = None,
-    ) -> Asked:
+    ) -> PreparedQuery:
         """Prepare a query for one generation: that of its page token, or else the newest.
 
         ``composed`` (the query's vectors) and ``texts`` (vectors of its texts) are used if they were computed
         already. Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError, ExpiredPageError.
         """
-        check(query)
+        check_query(query)
         edition = newest or self._editions.newest()
         if generation is not None and generation != edition.reader.generation:
             edition = self._editions.of(generation)
@@ -158,28 +158,31 @@ class Searching(ABC, Generic[StoredT]):
         composed = composed or self._composer.compose(query, reader, spaces, edition.sample, texts or {})
         allowed = self._allowed(query, edition)
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
-        asked = Asked(query, window, edition, spaces, indexes, composed, allowed, total)
+        asked = PreparedQuery(query, window, edition, spaces, indexes, composed, allowed, total)
         if query.more or query.less:
-            asked = replace(asked, composed=self._references.refined(asked))
+            asked = replace(asked, composed=self._references.refine_query(asked))
         return asked
 
-    def find(self, asked: Sequence[Asked]) -> list[Sifted]:
+    def find(self, asked: Sequence[PreparedQuery]) -> list[RankedCandidates]:
         """Search the indexes for each query and apply the stages that work within one collection."""
-        first = _first_searches(asked)
+        first = _batch_first_searches(asked)
         found = []
         for one, known in zip(asked, first, strict=True):
-            matches, approximate = ranked(
-                _remembering(one, known), one.count, one.window.depth, exact=one.exact
+            matches, approximate = rank_images(
+                _reuse_first_search(one, known), one.count, one.window.depth, exact=one.exact
             )
-            found.append(self._sifted(one, matches, approximate))
+            found.append(self._run_stages(one, matches, approximate))
         return found
 
-    def _sifted(self, asked: Asked, matches: Matches, approximate: bool) -> Sifted:
+    def _run_stages(self, asked: PreparedQuery, matches: Matches, approximate: bool) -> RankedCandidates:
         query = asked.query
         if asked.window.whole:  # All candidates are re-ranked: the rungs of the ranking do not matter.
             matches = top_k(matches.ids, matches.scores, len(matches))
-        pool, relevant = sift(
-            Pool.of(matches.ids, matches.scores), query, asked.facts, self._references.judges(asked)
+        pool, relevant = run_collection_stages(
+            CandidateSet.of(matches.ids, matches.scores),
+            query,
+            asked.facts,
+            self._references.for_query(asked),
         )
         beyond = asked.total > len(matches) == relevant
         cut = None if query.cutoff is None else 0 if beyond else asked.total - relevant
@@ -188,9 +191,9 @@ class Searching(ABC, Generic[StoredT]):
         notes += tuple(damaged[space.space_id] for space in asked.spaces if space.space_id in damaged)
         notes += self._editions.notes
         reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
-        return Sifted(asked, pool, cut, approximate, beyond and not reached, notes)
+        return RankedCandidates(asked, pool, cut, approximate, beyond and not reached, notes)
 
-    def _texts(self, queries: Sequence[Query], reader: Stored) -> dict[By, Mapping[str, Float32]]:
+    def _texts(self, queries: Sequence[Query], reader: GenerationReader) -> dict[By, Mapping[str, Float32]]:
         """Encode the texts of several queries together. Returns their vectors by ``by`` and text."""
         found: dict[By, Mapping[str, Float32]] = {}
         if len(queries) > 1:
@@ -200,21 +203,21 @@ class Searching(ABC, Generic[StoredT]):
                 found[by] = self._composer.texts_of(alike, space)
         return found
 
-    def _allowed(self, query: Query, edition: Edition[StoredT]) -> Allowed | None:
+    def _allowed(self, query: Query, edition: Generation[StoredT]) -> AllowedImages | None:
         """Return the images that satisfy the query's condition, or None if it has none. Raises QueryError."""
         if query.where is None:
             return None
         held = edition.allowed.get(query.where)
         if held is None:
             held = self._where(edition.reader, query.where)
-            if len(edition.allowed) >= _FILTERS:
+            if len(edition.allowed) >= _MAX_CACHED_FILTERS:
                 edition.allowed.clear()
             edition.allowed[query.where] = held
-        allowed: Allowed = held
+        allowed: AllowedImages = held
         return allowed
 
 
-class Engine(Searching[Reader]):
+class Engine(BaseEngine[Reader]):
     """Searches a collection in a folder. ``device`` selects where vectors are searched, for example on GPUs."""
 
     def __init__(
@@ -228,9 +231,9 @@ class Engine(Searching[Reader]):
 
         def ask() -> Float32:
             newest = self._editions.newest()
-            return scores(self.prepare(query, Window.of(query, None), newest), newest.reader, ids)
+            return score_images(self.prepare(query, Window.of(query, None), newest), newest.reader, ids)
 
-        return self.until_whole(ask)
+        return self.retry_if_stale(ask)
 
     def close(self) -> None:
         super().close()
@@ -240,7 +243,7 @@ class Engine(Searching[Reader]):
         return IdSet(self._filters.ids(reader, where))
 
 
-def _remembering(asked: Asked, known: Matches | None) -> Callable[[int, bool], Matches]:
+def _reuse_first_search(asked: PreparedQuery, known: Matches | None) -> Callable[[int, bool], Matches]:
     """Return the query's search function, which reuses the result of its first search if ``known``."""
 
     def search(k: int, exact: bool) -> Matches:
@@ -249,7 +252,7 @@ def _remembering(asked: Asked, known: Matches | None) -> Callable[[int, bool], M
     return search
 
 
-def _first_searches(asked: Sequence[Asked]) -> list[Matches | None]:
+def _batch_first_searches(asked: Sequence[PreparedQuery]) -> list[Matches | None]:
     """Run the first search of each query, batched where queries share an index and parameters; None for the others."""
     found: list[Matches | None] = [None] * len(asked)
     alike: dict[tuple[object, ...], list[int]] = {}
@@ -262,7 +265,7 @@ def _first_searches(asked: Sequence[Asked]) -> list[Matches | None]:
             one = asked[positions[0]]
             queries = np.stack([asked[i].composed.units[0] for i in positions])
             k, exact = one.first
-            answers = best_of_many(one.indexes[0], queries, k, one.allowed, text=one.across, exact=exact)
+            answers = search_batch(one.indexes[0], queries, k, one.allowed, text=one.across, exact=exact)
             for position, matches in zip(positions, answers, strict=True):
                 found[position] = matches
     return found

@@ -25,7 +25,7 @@ MORE: Final = 3.0
 #: unwanted images among them are similar, so a larger weight would remove what the user asked for.
 LESS: Final = 0.1
 #: A mean of marked images shorter than this has no direction.
-_NOTHING: Final = 1e-3
+_MIN_LENGTH: Final = 1e-3
 
 
 def refine(
@@ -64,7 +64,7 @@ def _direction(rows: Float32, mean: npt.NDArray[np.floating[Any]] | None) -> Flo
     if mean is not None:
         centre = centre - mean
     length = np.linalg.norm(centre)
-    return centre / length if length > _NOTHING else np.zeros_like(centre)
+    return centre / length if length > _MIN_LENGTH else np.zeros_like(centre)
 
 
 def _unit(vector: Float64) -> Float64:

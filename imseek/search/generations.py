@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from imseek.data.current_file import look, read_current
+from imseek.data.current_file import read_current, read_generation_stamp
 from imseek.data.index_info import policy_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index, placement_on
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from imseek.data.vectors.snapshot import Snapshot
 
 #: Seconds that an earlier generation is kept after a newer one has been opened.
-KEPT: Final = 600.0
+KEEP_SECONDS: Final = 600.0
 #: Maximum bytes of vectors that the earlier generation may hold and the newer does not; beyond that, after a large
 #: merge, it is dropped at once.
-OWN: Final = 256 << 20
+MAX_OWN_BYTES: Final = 256 << 20
 
 
 @dataclass(slots=True, eq=False)
-class Edition:
+class Generation:
     """One generation with its reader and the indexes opened so far, by space id.
 
     ``before`` holds indexes of an earlier generation, from which new ones are built. ``paged`` is True once a page
@@ -59,7 +59,7 @@ class Edition:
         return self.samples[key]
 
 
-class Editions:
+class GenerationCache:
     """Opens and caches generations. Thread-safe. ``device`` is where the user wants vectors to be searched."""
 
     def __init__(self, root: Path, kind: str, device: str = "auto") -> None:
@@ -68,29 +68,29 @@ class Editions:
         self._device = device
         self._placement: Placement | None = None
         self._lock = threading.Lock()
-        self._newest = Edition(Reader(root))
-        self._earlier: tuple[float, Edition] | None = None
+        self._newest = Generation(Reader(root))
+        self._earlier: tuple[float, Generation] | None = None
         self._seen: tuple[int | str, ...] | None = None  # change stamp of the newest generation
 
-    def newest(self) -> Edition:
+    def newest(self) -> Generation:
         """Return the newest generation.
 
         Raises CollectionNotFoundError if the collection is gone or has been replaced.
         """
         with self._lock:
-            return self._refreshed()
+            return self._refresh()
 
-    def of(self, generation: int) -> Edition:
+    def of(self, generation: int) -> Generation:
         """Return a generation by number. Raises ExpiredPageError if it is neither the newest nor kept."""
         with self._lock:
-            newest = self._refreshed()
+            newest = self._refresh()
             kept = [newest] if self._earlier is None else [newest, self._earlier[1]]
         for edition in kept:
             if edition.reader.generation == generation:
                 return edition
-        raise expired(generation, newest.reader.generation)
+        raise expired_page_error(generation, newest.reader.generation)
 
-    def index(self, edition: Edition, space: SpaceInfo) -> VectorIndex:
+    def index(self, edition: Generation, space: SpaceInfo) -> VectorIndex:
         """Return the index of a space, built from that of another generation if possible.
 
         Raises CorruptCollectionError, MissingExtraError, StaleGenerationError.
@@ -111,7 +111,7 @@ class Editions:
                     snapshot=snapshot,
                     placement=self._placement,
                 )
-                missing = reader.current.images - len(index) - reader.silent(space.space_id)
+                missing = reader.current.images - len(index) - reader.count_without_caption(space.space_id)
                 if missing:
                     raise CorruptCollectionError(
                         f"{missing} images have no vector of {space.encoder}",
@@ -120,11 +120,11 @@ class Editions:
                 edition.indexes[space.space_id] = index
                 if self._earlier is not None and edition is self._newest:
                     theirs = self._earlier[1].indexes.get(space.space_id)
-                    if theirs is not None and _own_bytes(theirs, index) > OWN:
+                    if theirs is not None and _own_bytes(theirs, index) > MAX_OWN_BYTES:
                         self._earlier = None
             return index
 
-    def _snapshot(self, edition: Edition, space: SpaceInfo) -> Snapshot | None:
+    def _snapshot(self, edition: Generation, space: SpaceInfo) -> Snapshot | None:
         """Return the index snapshot, or None if it is missing, damaged or not trusted: the vectors hold the same data.
 
         Raises StaleGenerationError if it is gone and a newer generation exists.
@@ -156,7 +156,7 @@ class Editions:
         with self._lock:
             reader = Reader(self._root)
             self._check(reader.identity.uuid)
-            self._newest, self._earlier, self._seen = Edition(reader), None, None
+            self._newest, self._earlier, self._seen = Generation(reader), None, None
             return self._newest.reader.generation
 
     def close(self) -> None:
@@ -165,19 +165,19 @@ class Editions:
             self._newest.indexes.clear()
             self._newest.reader.close()
 
-    def _refreshed(self) -> Edition:
+    def _refresh(self) -> Generation:
         """Return the newest generation, opened if needed. The caller must hold the lock."""
-        held, seen = self._newest, look(self._root)
+        held, seen = self._newest, read_generation_stamp(self._root)
         is_new = seen is None or seen != self._seen
         current = read_current(self._root) if is_new else held.reader.current
         self._check(current.uuid)
         if current.generation != held.reader.generation:
-            reader = held.reader.renewed()
+            reader = held.reader.reopen()
             in_use = {space.space_id for space in reader.current.spaces}
             before = {**held.before, **held.indexes}
-            self._newest = Edition(reader, before={i: index for i, index in before.items() if i in in_use})
+            self._newest = Generation(reader, before={i: index for i, index in before.items() if i in in_use})
             self._earlier = (time.monotonic(), held) if held.paged else None
-        elif self._earlier is not None and time.monotonic() - self._earlier[0] > KEPT:
+        elif self._earlier is not None and time.monotonic() - self._earlier[0] > KEEP_SECONDS:
             self._earlier = None
         self._seen = seen
         return self._newest
@@ -200,7 +200,7 @@ def _own_bytes(index: VectorIndex, other: VectorIndex) -> int:
     return sum(segment.rows.nbytes for segment in index.segments if id(segment.rows) not in shared)
 
 
-def expired(generation: int, newest: int) -> ExpiredPageError:
+def expired_page_error(generation: int, newest: int) -> ExpiredPageError:
     """Return the error for a page token whose generation is no longer kept."""
     return ExpiredPageError(
         f"the page token is of generation {generation}, and the collection is at {newest}",

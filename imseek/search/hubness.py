@@ -30,11 +30,11 @@ BANK_TEXTS: Final = (
     "toy", "ball",
 )  # fmt: skip
 #: Number of nearest bank queries and weight of the correction, tuned on half A of the stamps.
-NEAREST: Final = 20
+BANK_NEIGHBOURS: Final = 20
 WEIGHT: Final = 0.25
 
 
-def hub_bias(vectors: Float32, bank: Float32, k: int = NEAREST) -> Float32:
+def hub_bias(vectors: Float32, bank: Float32, k: int = BANK_NEIGHBOURS) -> Float32:
     """Return the mean (n,) float32 of each image's ``k`` highest cosines with the bank, in [-1, 1].
 
     ``vectors`` (n, dim) are unit rows of images, ``bank`` (b, dim) unit rows of queries of the same modality as the
@@ -48,7 +48,7 @@ def hub_bias(vectors: Float32, bank: Float32, k: int = NEAREST) -> Float32:
     return bias
 
 
-def corrected(scores: Float32, bias: Float32, weight: float = WEIGHT) -> Float32:
+def correct_scores(scores: Float32, bias: Float32, weight: float = WEIGHT) -> Float32:
     """Return corrected scores (n,) float32 for ordering; they are not cosines.
 
     ``scores`` (n,) are those of images, ``bias`` (n,) comes from :func:`hub_bias`. Fetch several times as many

@@ -19,12 +19,12 @@ from imseek.types import Float32
 Positions = npt.NDArray[np.int64]
 
 #: Pairs of minimum cosine and maximum number of differing hash bits (of 64) for the same picture.
-ALIKE: Final = ((0.80, 10), (0.90, 16))
+DUPLICATE_THRESHOLDS: Final = ((0.80, 10), (0.90, 16))
 #: Minimum cosine for the same picture if a hash is missing.
-SAME: Final = 0.99
+SAME_COSINE: Final = 0.99
 
 
-def stand_ins(vectors: Float32, hashes: npt.NDArray[np.uint64]) -> Positions:
+def find_representatives(vectors: Float32, hashes: npt.NDArray[np.uint64]) -> Positions:
     """Return for each of m hits, best first, the position (m,) int64 of its representative: its own if it has no other.
 
     ``vectors`` is (m, dim) unit rows; ``hashes`` (m,), 0 for unknown. A hit is represented by the best hit that
@@ -51,8 +51,8 @@ def same_picture(cosines: Float32, hashes: npt.NDArray[np.uint64], one: np.uint6
     """
     known = (hashes != 0) & (one != 0)
     apart = hamming(hashes, one)
-    same: npt.NDArray[np.bool_] = ~known & (cosines >= SAME)
-    for least, most in ALIKE:
+    same: npt.NDArray[np.bool_] = ~known & (cosines >= SAME_COSINE)
+    for least, most in DUPLICATE_THRESHOLDS:
         same |= known & (cosines >= least) & (apart <= most)
     return same
 
@@ -68,11 +68,11 @@ def count_bits(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
         counted: npt.NDArray[np.uint8] = np.bitwise_count(words)
         return counted
     parts = np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 4)
-    summed: npt.NDArray[np.uint8] = _ones()[parts].sum(axis=-1, dtype=np.uint8)
+    summed: npt.NDArray[np.uint8] = _bit_counts()[parts].sum(axis=-1, dtype=np.uint8)
     return summed
 
 
 @cache
-def _ones() -> npt.NDArray[np.uint8]:
+def _bit_counts() -> npt.NDArray[np.uint8]:
     """Return the number of set bits of every 16-bit number."""
     return np.array([n.bit_count() for n in range(1 << 16)], np.uint8)

@@ -28,7 +28,7 @@ _GENERATION: Final = struct.Struct(">Q")
 _SUM: Final = struct.Struct(">I")
 
 #: Fields of a query that may differ between pages of one answer.
-_FREE: Final = frozenset({"page", "limit"})
+_IGNORED_FIELDS: Final = frozenset({"page", "limit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Page:
         Raises QueryError if it is not a token, is damaged, or belongs to a query whose digest is not ``expected`` or
         to another number of collections.
         """
-        page = _unpacked(token)
+        page = _unpack(token)
         if page.digest != expected or len(page.generations) != collections:
             raise QueryError(
                 "the page token belongs to another query",
@@ -69,7 +69,7 @@ class Page:
         return page
 
 
-def _unpacked(token: str) -> Page:
+def _unpack(token: str) -> Page:
     damaged = QueryError(
         "the page token is damaged", hint="copy the whole token, or ask for the first page again"
     )
@@ -109,7 +109,7 @@ def digest(query: Any, collections: Sequence[str]) -> bytes:
         value = getattr(query, field.name)
         # Most fields have their default, and skipping those is faster than hashing them.
         unsaid = type(value) is type(field.default) and value == field.default
-        if field.name not in _FREE and not unsaid:
+        if field.name not in _IGNORED_FIELDS and not unsaid:
             _update(seen, field.name)
             _update(seen, value)
     return seen.digest()[:_DIGEST]
@@ -126,7 +126,7 @@ def _update(seen: Any, value: Any) -> None:
     elif isinstance(value, np.ndarray):
         _update(seen, (str(value.dtype), value.shape, value.tobytes()))
     elif isinstance(value, Path):
-        _update(seen, (str(value.absolute()), *_changed(value)))
+        _update(seen, (str(value.absolute()), *_file_version(value)))
     else:
         if isinstance(value, np.generic):
             value = value.item()
@@ -134,7 +134,7 @@ def _update(seen: Any, value: Any) -> None:
         seen.update(f"{type(value).__name__} {len(data)} ".encode() + data)
 
 
-def _changed(path: Path) -> tuple[int, ...]:
+def _file_version(path: Path) -> tuple[int, ...]:
     try:
         facts = path.stat()
     except (OSError, ValueError):

@@ -8,14 +8,14 @@ from imseek.data.current_file import Current
 from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.errors import QueryError
-from imseek.search.backend import Allowed, Edition, Index, Stored
-from imseek.search.candidate_metadata import StoredFacts, unit_rows
+from imseek.search.backend import AllowedImages, Generation, GenerationReader, Index
+from imseek.search.candidate_metadata import StoredCandidateMetadata, unit_rows
 from imseek.search.page_tokens import Page, digest
 from imseek.search.query import Query
-from imseek.search.query_vectors import Composed
-from imseek.search.rerank import POOL, Pool, looks_at_pool
-from imseek.search.space_fusion import Part, best
-from imseek.search.stable_order import APPROXIMATE
+from imseek.search.query_vectors import QueryVectors
+from imseek.search.rerank import MAX_CANDIDATES, CandidateSet, needs_all_candidates
+from imseek.search.space_fusion import SpaceQuery, search_spaces
+from imseek.search.stable_order import APPROXIMATE_DEPTH
 from imseek.types import Float32, SpaceInfo
 
 #: The largest depth that fits into the four bytes of a token.
@@ -44,15 +44,15 @@ class Window:
         if self.whole:
             return self.depth
         end = self.offset + self.limit
-        return end if end == APPROXIMATE else end + 1
+        return end if end == APPROXIMATE_DEPTH else end + 1
 
     @classmethod
     def of(cls, query: Query, page: Page | None) -> Window:
         """Return the window of a query: of its page, or of its first page if ``page`` is None."""
-        whole = looks_at_pool(query)
+        whole = needs_all_candidates(query)
         if page is not None:
             return cls(page.offset, query.limit, page.depth, whole)
-        depth = max(POOL, query.limit) if whole else cls(0, query.limit, 0, whole=False).count
+        depth = max(MAX_CANDIDATES, query.limit) if whole else cls(0, query.limit, 0, whole=False).count
         return cls(0, query.limit, min(depth, _DEEPEST), whole)
 
 
@@ -63,7 +63,7 @@ def page_of(query: Query, uuids: list[str]) -> tuple[Page | None, bytes]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class PreparedQuery:
     """A query prepared for one generation: the spaces and indexes to search and the query's vector in each.
 
     ``allowed`` restricts the search to some images (None: all); ``total`` is the number of images that can be found.
@@ -71,15 +71,15 @@ class Asked:
 
     query: Query
     window: Window
-    edition: Edition[Stored]
+    edition: Generation[GenerationReader]
     spaces: tuple[SpaceInfo, ...]
     indexes: tuple[Index, ...]
-    composed: Composed
-    allowed: Allowed | None
+    composed: QueryVectors
+    allowed: AllowedImages | None
     total: int
 
     @property
-    def reader(self) -> Stored:
+    def reader(self) -> GenerationReader:
         return self.edition.reader
 
     @property
@@ -113,17 +113,17 @@ class Asked:
 
     @property
     def first(self) -> tuple[int, bool]:
-        """Depth of the first search, and whether it is exact (:func:`imseek.search.stable_order.ranked`)."""
-        if self.exact or self.window.depth > APPROXIMATE:
+        """Depth of the first search, and whether it is exact (:func:`imseek.search.stable_order.rank_images`)."""
+        if self.exact or self.window.depth > APPROXIMATE_DEPTH:
             return self.count, True
         return self.window.depth, False
 
     @property
-    def facts(self) -> StoredFacts:
+    def facts(self) -> StoredCandidateMetadata:
         """Metadata of the candidates. Images are compared in image spaces, even if the query searches captions."""
         if self.query.by == "caption":
-            return StoredFacts(self.reader, self.reader.current.image_spaces[:1], (1.0,))
-        return StoredFacts(self.reader, self.spaces, self.composed.shares)
+            return StoredCandidateMetadata(self.reader, self.reader.current.image_spaces[:1], (1.0,))
+        return StoredCandidateMetadata(self.reader, self.spaces, self.composed.shares)
 
     def rows(self, ids: Ids) -> list[Float32]:
         """Return the (m, dim) float32 unit rows of images in each searched space."""
@@ -132,19 +132,19 @@ class Asked:
     def search(self, k: int, exact: bool) -> Matches:
         """Return the best ``k`` images, combined over all searched spaces."""
         triples = zip(self.indexes, self.composed.units, self.composed.shares, strict=True)
-        return best([Part(*one, self.across) for one in triples], k, self.allowed, exact=exact)
+        return search_spaces([SpaceQuery(*one, self.across) for one in triples], k, self.allowed, exact=exact)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sifted:
+class RankedCandidates:
     """The candidates of one collection after its stages, best first.
 
     ``cut`` is the number of images below the cutoff (None: no cutoff). ``beyond`` is True if more images follow the
     candidates; another page may show them, unless the stages use only the candidates.
     """
 
-    asked: Asked
-    pool: Pool
+    asked: PreparedQuery
+    pool: CandidateSet
     cut: int | None
     approximate: bool
     beyond: bool

@@ -29,7 +29,7 @@ GroupBy: TypeAlias = Literal["folder", "day", "source"]
 
 #: Absolute weight of terms after ``--not`` or in ``not`` of a JSON query, where it works better than 1
 #: (docs/decisions/0015-fusion.md). An explicit weight is multiplied by it.
-NOT: Final = 0.5
+NOT_WEIGHT: Final = 0.5
 
 _KINDS: Final[tuple[tuple[str, type | tuple[type, ...], str], ...]] = (
     ("text", str, "a str"),

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError
-from imseek.search.query import NOT, Query, Term
+from imseek.search.query import NOT_WEIGHT, Query, Term
 from imseek.search.term_parser import FILE_URI, path_of_uri
 
 #: Members of a term object; exactly one is present, besides ``weight``.
@@ -60,9 +60,9 @@ def from_json(document: object, *, files: bool, defaults: Mapping[str, Any] | No
         raise QueryError(f"a query has no member {unknown[0]!r}", hint=", ".join(sorted(known)))
     if document.get("schema", 1) != 1:
         raise QueryError("a query of this imseek has schema 1")
-    terms = [_term(one, "text", files) for one in _listed(document.get("text", []))]
-    terms += [_term(one, "like", files) for one in _listed(document.get("like", []))]
-    terms += [_term(one, "not", files) for one in _listed(document.get("not", []))]
+    terms = [_term(one, "text", files) for one in _as_list(document.get("text", []))]
+    terms += [_term(one, "like", files) for one in _as_list(document.get("like", []))]
+    terms += [_term(one, "not", files) for one in _as_list(document.get("not", []))]
     values = dict(defaults or {})
     for name, types in _FIELDS.items():
         if name in document:
@@ -83,7 +83,7 @@ def to_json(query: Query) -> dict[str, Any]:
     lists: dict[str, list[Any]] = {name: [] for name in _LISTS}
     for term in query.terms:
         name = "not" if term.weight < 0 else "text" if term.text is not None else "like"
-        lists[name].append(_written(term, name))
+        lists[name].append(_write_term(term, name))
     document.update({name: terms for name, terms in lists.items() if terms})
     for one in fields(Query):
         value = getattr(query, one.name)
@@ -97,30 +97,30 @@ def read_line(line: str, *, files: bool, defaults: Mapping[str, Any] | None = No
     if not line.lstrip().startswith("{"):
         return Query((Term(text=line.strip()),), **(defaults or {}))
     try:
-        document = json.loads(line, parse_constant=_no_number)
+        document = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise QueryError(f"not JSON: {str(error) or 'too deep'}") from error
     return from_json(document, files=files, defaults=defaults)
 
 
-def _no_number(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
-def _listed(value: object) -> Iterable[object]:
+def _as_list(value: object) -> Iterable[object]:
     return value if isinstance(value, list) else [value]
 
 
 def _term(value: object, name: str, files: bool) -> Term:
     """Build a term from a member of the list ``name``; those in ``not`` become negative."""
-    sign = -NOT if name == "not" else 1.0
+    sign = -NOT_WEIGHT if name == "not" else 1.0
     if isinstance(value, str):
         if name != "like":
             return Term(text=value, weight=sign)
         kind = "url" if value.lower().startswith(("http://", "https://")) else "path"
-        return _made(kind, value, sign, files)
+        return _make_term(kind, value, sign, files)
     if type(value) is int and name != "text":
-        return _made("image_id", value, sign, files)
+        return _make_term("image_id", value, sign, files)
     if not isinstance(value, dict):
         raise QueryError(f"{name} of a query cannot hold {_excerpt(value)}")
     kinds = [kind for kind in _KINDS if kind in value]
@@ -137,10 +137,10 @@ def _term(value: object, name: str, files: bool) -> Term:
         signed = sign * weight
     except OverflowError as error:
         raise QueryError("a weight in JSON is a number that a float64 can hold") from error
-    return _made(kinds[0], value[kinds[0]], signed, files)
+    return _make_term(kinds[0], value[kinds[0]], signed, files)
 
 
-def _made(kind: str, value: object, weight: float, files: bool) -> Term:
+def _make_term(kind: str, value: object, weight: float, files: bool) -> Term:
     if kind == "image_id" and type(value) is int:
         return Term(image_id=value, weight=weight)
     if kind == "vector" and isinstance(value, list):
@@ -175,8 +175,8 @@ def _vector(values: list[object]) -> npt.NDArray[np.float64]:
         raise QueryError("vector of a term holds a number that is too large") from error
 
 
-def _written(term: Term, name: str) -> Any:
-    weight = -term.weight / NOT if term.weight < 0 else term.weight
+def _write_term(term: Term, name: str) -> Any:
+    weight = -term.weight / NOT_WEIGHT if term.weight < 0 else term.weight
     if not math.isfinite(weight):
         raise QueryError(f"a weight of {term.weight} is too large for JSON")
     if term.text is not None:

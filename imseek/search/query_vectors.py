@@ -16,8 +16,8 @@ from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.encoders.checks import check_fingerprint
 from imseek.errors import MediaError, QueryError
 from imseek.input_file import read_input
-from imseek.search.backend import Stored
-from imseek.search.fuse_terms import SHORTEST, Float64, blend
+from imseek.search.backend import GenerationReader
+from imseek.search.fuse_terms import MIN_NORM, Float64, fuse_terms
 from imseek.search.query import Query, Term
 from imseek.types import Float32, SkipReason, SpaceInfo, display_path
 
@@ -29,7 +29,7 @@ EncoderSource = Callable[[SpaceInfo, tuple[str, ...]], Encoder]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Composed:
+class QueryVectors:
     """The vectors of a query: a unit vector (dim,) float32 per space, and each space's share of the score (sum 1).
 
     ``notes`` are messages for the user.
@@ -40,7 +40,7 @@ class Composed:
     notes: tuple[str, ...] = ()
 
 
-class Composer:
+class QueryEncoder:
     """Encodes terms and fuses them into query vectors. Thread-safe."""
 
     def __init__(self, encoder: EncoderSource) -> None:
@@ -65,12 +65,12 @@ class Composer:
     def compose(
         self,
         query: Query,
-        reader: Stored,
+        reader: GenerationReader,
         spaces: Sequence[SpaceInfo],
         sample: Callable[[SpaceInfo], Float32],
         texts: Mapping[str, Float32] = MappingProxyType({}),
-    ) -> Composed:
-        """Encode the terms and fuse them (see ``blend``) into one normalised vector per space.
+    ) -> QueryVectors:
+        """Encode the terms and fuse them (see ``fuse_terms``) into one normalised vector per space.
 
         A space's share of the score is proportional to the length of the plain sum of its terms.
 
@@ -92,13 +92,13 @@ class Composer:
         units, lengths = [], []
         for space, terms, theirs in zip(spaces, vectors, weights, strict=True):
             rows = sample(space) if len(terms) > 1 else np.empty((0, space.dim), np.float32)
-            direction, length = blend(terms, theirs, rows)
+            direction, length = fuse_terms(terms, theirs, rows)
             units.append(_unit(direction, "the query").astype(np.float32))
             lengths.append(length)
-        return Composed(tuple(units), tuple(length / sum(lengths) for length in lengths), notes)
+        return QueryVectors(tuple(units), tuple(length / sum(lengths) for length in lengths), notes)
 
     def _term(
-        self, term: Term, reader: Stored, spaces: Sequence[SpaceInfo], texts: Mapping[str, Float32]
+        self, term: Term, reader: GenerationReader, spaces: Sequence[SpaceInfo], texts: Mapping[str, Float32]
     ) -> tuple[list[npt.NDArray[Any]], tuple[str, ...]]:
         """Encode a term in each space that it searches, all or only the first; also return notes for the user."""
         if term.text is not None:
@@ -111,14 +111,16 @@ class Composer:
             pixels = _pixels(term, shared_draft_size(encoders))
             return [e.encode_images(e.prepare(pixels)[None])[0] for e in encoders], ()
         if term.image_id is not None:
-            return [reader.vector(term.image_id, _shown_in(space, reader.current)) for space in spaces], ()
+            return [
+                reader.vector(term.image_id, _image_space_of(space, reader.current)) for space in spaces
+            ], ()
         vector = np.asarray(term.vector)
         if vector.shape != (spaces[0].dim,):
             raise QueryError(f"a vector of shape {vector.shape} in a space of {spaces[0].dim} dimensions")
         return [vector], ()
 
 
-def _shown_in(space: SpaceInfo, current: Current) -> int:
+def _image_space_of(space: SpaceInfo, current: Current) -> int:
     """Return the id of the image space whose vectors are comparable with those of ``space``.
 
     Raises QueryError if there is none.
@@ -137,7 +139,7 @@ def _shown_in(space: SpaceInfo, current: Current) -> int:
 def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
     wide = vector.astype(np.float64)
     norm = float(np.linalg.norm(wide))
-    if not np.isfinite(norm) or norm < SHORTEST:
+    if not np.isfinite(norm) or norm < MIN_NORM:
         raise QueryError(f"{what} has no direction: its vector is zero or not finite")
     unit: Float64 = wide / norm
     return unit
@@ -147,14 +149,14 @@ def _pixels(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
     """Decode the picture of a term. Raises QueryError if it is unusable, MediaError if the network fails."""
     from imseek.media.decode import decode
 
-    data, name = fetched(term)
+    data, name = load_picture(term)
     try:
         return decode(data, min_side=draft_size, measured=False).pixels
     except MediaError as error:
         raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
 
 
-def fetched(term: Term, limits: FetchLimits | None = None) -> tuple[bytes, str]:
+def load_picture(term: Term, limits: FetchLimits | None = None) -> tuple[bytes, str]:
     """Return the bytes of a term's picture, and a name for messages; ``limits`` apply to a URL.
 
     Raises QueryError, and MediaError if the network fails.

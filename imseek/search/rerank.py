@@ -28,19 +28,19 @@ import numpy.typing as npt
 
 from imseek.data.vectors.base import Ids
 from imseek.errors import QueryError
-from imseek.search.diversity import diverse
-from imseek.search.hit_groups import Members, grouped
-from imseek.search.near_duplicates import stand_ins
+from imseek.search.diversity import rank_by_mmr
+from imseek.search.hit_groups import GroupPositions, group_positions
+from imseek.search.near_duplicates import find_representatives
 from imseek.search.query import GroupBy, Query
 from imseek.types import Float32
 
 #: Number of best candidates that the stages use, and how many of them diversity reorders.
-POOL: Final = 1000
-DIVERSE: Final = 200
+MAX_CANDIDATES: Final = 1000
+MAX_DIVERSIFIED: Final = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pool:
+class CandidateSet:
     """Candidates in display order.
 
     ``ids`` (m,) int64; ``scores`` (m,) float32; ``relevance`` (m,) float32: the sort key, equal to the scores unless
@@ -55,7 +55,7 @@ class Pool:
     others: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, ids: Ids, scores: Float32) -> Pool:
+    def of(cls, ids: Ids, scores: Float32) -> CandidateSet:
         """Build a set whose relevance is the scores, from one collection."""
         count = len(ids)
         return cls(ids, scores, scores, np.zeros(count, np.int64), ((),) * count)
@@ -63,52 +63,52 @@ class Pool:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, positions: npt.ArrayLike) -> Pool:
+    def take(self, positions: npt.ArrayLike) -> CandidateSet:
         """Return the candidates at ``positions``, in that order."""
         at = np.asarray(positions, np.int64)
         others = tuple(self.others[i] for i in at.tolist())
-        return Pool(self.ids[at], self.scores[at], self.relevance[at], self.owners[at], others)
+        return CandidateSet(self.ids[at], self.scores[at], self.relevance[at], self.owners[at], others)
 
-    def ordered_by(self, relevance: Float32) -> Pool:
+    def sort_by(self, relevance: Float32) -> CandidateSet:
         """Sort by another relevance (m,), highest first; ties by id."""
         return replace(self, relevance=relevance).take(np.lexsort((self.ids, -relevance)))
 
 
-class Facts(Protocol):
+class CandidateMetadata(Protocol):
     """Candidate metadata that stages need, looked up on demand."""
 
-    def vectors(self, pool: Pool) -> Float32:
+    def vectors(self, pool: CandidateSet) -> Float32:
         """Return (m, dim) float32 unit rows, whose dot products measure how similar two images are."""
         ...
 
-    def hashes(self, pool: Pool) -> npt.NDArray[np.uint64]:
+    def hashes(self, pool: CandidateSet) -> npt.NDArray[np.uint64]:
         """Return (m,) perceptual hashes, 0 if unknown."""
         ...
 
-    def dates(self, pool: Pool) -> list[str | None]:
+    def dates(self, pool: CandidateSet) -> list[str | None]:
         """Return (m,) capture times by the camera's clock, as text that sorts by time."""
         ...
 
-    def keys(self, pool: Pool, by: GroupBy) -> Sequence[Hashable]:
+    def keys(self, pool: CandidateSet, by: GroupBy) -> Sequence[Hashable]:
         """Return (m,) group keys."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shaped:
+class CandidatePage:
     """One page: its hits in order and, if grouped, the groups as positions in ``pool``.
 
     ``sizes`` gives the total number of hits of each group. ``following`` is the offset of the next page, None after
     the last.
     """
 
-    pool: Pool
-    groups: tuple[Members, ...] = ()
+    pool: CandidateSet
+    groups: tuple[GroupPositions, ...] = ()
     sizes: tuple[int, ...] = ()
     following: int | None = None
 
 
-def looks_at_pool(query: Query) -> bool:
+def needs_all_candidates(query: Query) -> bool:
     """Return whether some stage needs all candidates at once, so that the answer ends with them."""
     return bool(
         query.cutoff is not None
@@ -120,7 +120,7 @@ def looks_at_pool(query: Query) -> bool:
     )
 
 
-def check(query: Query) -> None:
+def check_query(query: Query) -> None:
     """Raise QueryError for options that exclude each other."""
     if query.sort == "date" and query.diversity:
         raise QueryError(
@@ -128,19 +128,21 @@ def check(query: Query) -> None:
         )
 
 
-class Judges(Protocol):
+class CalibratedStages(Protocol):
     """Stages that compare candidates with calibration data of a collection (:mod:`imseek.search.calibration`)."""
 
-    def kept(self, pool: Pool) -> Pool:
+    def kept(self, pool: CandidateSet) -> CandidateSet:
         """Keep the candidates before the end of relevance."""
         ...
 
-    def without_hubs(self, pool: Pool) -> Pool:
+    def without_hubs(self, pool: CandidateSet) -> CandidateSet:
         """Move back the candidates that are near to everything."""
         ...
 
 
-def sift(pool: Pool, query: Query, facts: Facts, judges: Judges) -> tuple[Pool, int]:
+def run_collection_stages(
+    pool: CandidateSet, query: Query, facts: CandidateMetadata, judges: CalibratedStages
+) -> tuple[CandidateSet, int]:
     """Apply the first four stages to the candidates of one collection, best first.
 
     Also returns how many candidates the cutoff kept.
@@ -148,37 +150,39 @@ def sift(pool: Pool, query: Query, facts: Facts, judges: Judges) -> tuple[Pool, 
     if query.cutoff is not None:
         pool = judges.kept(pool)
     relevant = len(pool)
-    pool = at_least(pool, query.min_score)
+    pool = drop_below(pool, query.min_score)
     if query.hubness:
         pool = judges.without_hubs(pool)
-    return (collapsed(pool, facts) if query.collapse else pool), relevant
+    return (collapse_duplicates(pool, facts) if query.collapse else pool), relevant
 
 
-def arrange(pool: Pool, query: Query, facts: Facts, offset: int, *, more: bool = False) -> Shaped:
+def arrange_page(
+    pool: CandidateSet, query: Query, facts: CandidateMetadata, offset: int, *, more: bool = False
+) -> CandidatePage:
     """Apply the remaining stages and return the page that starts after ``offset`` hits or groups.
 
     ``more`` is True if the ranking continues after the candidates.
     """
     if query.diversity:
-        pool = spread(pool, facts, query.diversity)
+        pool = diversify(pool, facts, query.diversity)
     if _sorts_all(query):
-        pool = newest_first(pool, facts)
+        pool = sort_by_date(pool, facts)
     if query.group_by is None:
         page = pool.take(range(len(pool))[offset : offset + query.limit])
         if query.sort == "date" and not _sorts_all(query):
-            page = newest_first(page, facts)
-        return Shaped(page, following=_following(offset, query.limit, len(pool) + more))
-    return _grouped(pool, query, facts, offset)
+            page = sort_by_date(page, facts)
+        return CandidatePage(page, following=_next_offset(offset, query.limit, len(pool) + more))
+    return _group_page(pool, query, facts, offset)
 
 
-def at_least(pool: Pool, score: float | None) -> Pool:
+def drop_below(pool: CandidateSet, score: float | None) -> CandidateSet:
     """Drop candidates with a lower score."""
     return pool if score is None else pool.take(np.flatnonzero(pool.scores >= np.float32(score)))
 
 
-def collapsed(pool: Pool, facts: Facts) -> Pool:
+def collapse_duplicates(pool: CandidateSet, facts: CandidateMetadata) -> CandidateSet:
     """Keep the best of all candidates that show the same picture."""
-    stands = stand_ins(facts.vectors(pool), facts.hashes(pool))
+    stands = find_representatives(facts.vectors(pool), facts.hashes(pool))
     others: dict[int, list[int]] = {}
     for position, first in enumerate(stands.tolist()):
         if first != position:
@@ -187,14 +191,14 @@ def collapsed(pool: Pool, facts: Facts) -> Pool:
     return replace(pool.take(kept), others=tuple(tuple(others.get(i, ())) for i in kept.tolist()))
 
 
-def spread(pool: Pool, facts: Facts, diversity: float) -> Pool:
+def diversify(pool: CandidateSet, facts: CandidateMetadata, diversity: float) -> CandidateSet:
     """Order the best 200 by marginal relevance, then append the rest."""
-    best = pool.take(range(min(DIVERSE, len(pool))))
-    order = diverse(best.relevance, facts.vectors(best), diversity)
+    best = pool.take(range(min(MAX_DIVERSIFIED, len(pool))))
+    order = rank_by_mmr(best.relevance, facts.vectors(best), diversity)
     return pool.take([*order.tolist(), *range(len(best), len(pool))])
 
 
-def newest_first(pool: Pool, facts: Facts) -> Pool:
+def sort_by_date(pool: CandidateSet, facts: CandidateMetadata) -> CandidateSet:
     """Sort by date, newest first, undated last; ties keep their order."""
     dates = facts.dates(pool)
     dated = sorted((i for i, date in enumerate(dates) if date), key=lambda i: dates[i] or "", reverse=True)
@@ -202,32 +206,32 @@ def newest_first(pool: Pool, facts: Facts) -> Pool:
     return pool.take(dated + [i for i, date in enumerate(dates) if not date])
 
 
-def _grouped(pool: Pool, query: Query, facts: Facts, offset: int) -> Shaped:
+def _group_page(pool: CandidateSet, query: Query, facts: CandidateMetadata, offset: int) -> CandidatePage:
     assert query.group_by is not None
-    groups = grouped(facts.keys(pool, query.group_by))
+    groups = group_positions(facts.keys(pool, query.group_by))
     chosen = groups[offset : offset + query.limit]
-    shown: list[Pool] = []
-    members: list[Members] = []
+    shown: list[CandidateSet] = []
+    members: list[GroupPositions] = []
     for group in chosen:
         part = pool.take(group.positions[: query.per_group])
         if query.sort == "date" and not _sorts_all(query):
-            part = newest_first(part, facts)
+            part = sort_by_date(part, facts)
         start = sum(len(one) for one in shown)
-        members.append(Members(group.key, tuple(range(start, start + len(part)))))
+        members.append(GroupPositions(group.key, tuple(range(start, start + len(part)))))
         shown.append(part)
-    return Shaped(
-        joined(shown),
+    return CandidatePage(
+        concatenate(shown),
         tuple(members),
         tuple(len(group.positions) for group in chosen),
-        _following(offset, query.limit, len(groups)),
+        _next_offset(offset, query.limit, len(groups)),
     )
 
 
-def joined(pools: Sequence[Pool]) -> Pool:
+def concatenate(pools: Sequence[CandidateSet]) -> CandidateSet:
     """Concatenate sets of candidates."""
     if not pools:
-        return Pool.of(np.empty(0, np.int64), np.empty(0, np.float32))
-    return Pool(
+        return CandidateSet.of(np.empty(0, np.int64), np.empty(0, np.float32))
+    return CandidateSet(
         np.concatenate([pool.ids for pool in pools]),
         np.concatenate([pool.scores for pool in pools]),
         np.concatenate([pool.relevance for pool in pools]),
@@ -240,5 +244,5 @@ def _sorts_all(query: Query) -> bool:
     return query.sort == "date" and (query.cutoff is not None or query.min_score is not None)
 
 
-def _following(offset: int, limit: int, count: int) -> int | None:
+def _next_offset(offset: int, limit: int, count: int) -> int | None:
     return offset + limit if offset + limit < count else None

@@ -8,31 +8,33 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from imseek.search.candidate_metadata import GroupKey, JoinedFacts, unit_rows
+from imseek.search.candidate_metadata import GroupKey, MergedCandidateMetadata, unit_rows
 from imseek.search.page_tokens import Page
-from imseek.search.prepared import Sifted
-from imseek.search.rerank import Facts, Pool, Shaped, arrange, joined
+from imseek.search.prepared import RankedCandidates
+from imseek.search.rerank import CandidateMetadata, CandidatePage, CandidateSet, arrange_page, concatenate
 from imseek.types import Hit, HitGroup, Searched, SearchResult, SpaceShare
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class HitOptions:
     """What hits carry in addition to id, score and place."""
 
     metadata: bool = True
     vectors: bool = False
 
 
-def answer(found: Sequence[Sifted], digest: bytes, wanted: Wanted) -> SearchResult:
+def build_result(found: Sequence[RankedCandidates], digest: bytes, wanted: HitOptions) -> SearchResult:
     """Build the result of one query from the candidates of one or more collections with the same encoders.
 
     Hits of several collections are ordered by score; ties by the order of the collections, then by id.
     """
     first = found[0].asked
     query, window = first.query, first.window
-    facts: Facts = first.facts if len(found) == 1 else JoinedFacts([one.asked.facts for one in found])
+    facts: CandidateMetadata = (
+        first.facts if len(found) == 1 else MergedCandidateMetadata([one.asked.facts for one in found])
+    )
     more = not window.whole and any(one.beyond for one in found)
-    shaped = arrange(_together(found), query, facts, window.offset, more=more)
+    shaped = arrange_page(_merge(found), query, facts, window.offset, more=more)
     names = {i: _name(members.key) for members in shaped.groups for i in members.positions}
     hits = _hits(found, shaped.pool, names, wanted)
     groups = tuple(
@@ -58,7 +60,7 @@ def answer(found: Sequence[Sifted], digest: bytes, wanted: Wanted) -> SearchResu
     )
 
 
-def _together(found: Sequence[Sifted]) -> Pool:
+def _merge(found: Sequence[RankedCandidates]) -> CandidateSet:
     """Merge the candidates by relevance.
 
     The order within a collection is kept, even if scores rise between rungs of its ranking, so that earlier pages
@@ -70,13 +72,13 @@ def _together(found: Sequence[Sifted]) -> Pool:
     if len(pools) == 1:
         return pools[0]
     starts = np.cumsum([0, *(len(pool) for pool in pools)]).tolist()
-    everything = joined(pools)
+    everything = concatenate(pools)
     ranks = [range(start, start + len(pool)) for start, pool in zip(starts, pools, strict=False)]
     return everything.take(list(heapq.merge(*ranks, key=lambda i: -float(everything.relevance[i]))))
 
 
 def _hits(
-    found: Sequence[Sifted], pool: Pool, names: Mapping[int, str | None], wanted: Wanted
+    found: Sequence[RankedCandidates], pool: CandidateSet, names: Mapping[int, str | None], wanted: HitOptions
 ) -> tuple[Hit, ...]:
     hits: dict[int, Hit] = {}
     for owner, one in enumerate(found):
@@ -100,7 +102,7 @@ def _hits(
     return tuple(hits[position] for position in range(len(pool)))
 
 
-def _next_page(found: Sequence[Sifted], shaped: Shaped, digest: bytes) -> str | None:
+def _next_page(found: Sequence[RankedCandidates], shaped: CandidatePage, digest: bytes) -> str | None:
     if shaped.following is None:
         return None
     for one in found:
@@ -109,7 +111,7 @@ def _next_page(found: Sequence[Sifted], shaped: Shaped, digest: bytes) -> str | 
     return Page(generations, shaped.following, found[0].asked.window.depth, digest).token()
 
 
-def _notes(found: Sequence[Sifted], shaped: Shaped) -> tuple[str, ...]:
+def _notes(found: Sequence[RankedCandidates], shaped: CandidatePage) -> tuple[str, ...]:
     """Return each note once: those on terms and encoders, and where the answer ends."""
     notes = [note for one in found for note in one.notes]
     if shaped.following is None and found[0].asked.window.whole and any(one.beyond for one in found):

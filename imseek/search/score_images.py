@@ -9,22 +9,22 @@ import numpy as np
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.range_search import Rows
+from imseek.data.vectors.range_search import StoredRows
 from imseek.data.vectors.scores import row_norms, scores_of
-from imseek.search.prepared import Asked
+from imseek.search.prepared import PreparedQuery
 from imseek.types import Float32
 
 _BLOCK: Final = 8192
 
 
-def scores(asked: Asked, reader: Reader, ids: Ids) -> Float32:
+def score_images(asked: PreparedQuery, reader: Reader, ids: Ids) -> Float32:
     """Return (n,) float32 scores in the order of ``ids`` (n,): cosines, or their weighted mean over several spaces.
 
     The score is NaN for an image that is not live, has no vector, or does not satisfy the query's condition.
     """
     total = np.zeros(len(ids), np.float32)
     for space, unit, share in zip(asked.spaces, asked.composed.units, asked.composed.shares, strict=True):
-        rows = Rows(reader.segments(space.space_id), space.dim)
+        rows = StoredRows(reader.segments(space.space_id), space.dim)
         for start in range(0, len(ids), _BLOCK):
             part = ids[start : start + _BLOCK]
             there, stored = rows.of(part)

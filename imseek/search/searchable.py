@@ -8,9 +8,9 @@ from typing import Final, Protocol, runtime_checkable
 from imseek.search.query import By, Question
 from imseek.types import CollectionInfo, Image, SearchResult
 
-#: Maximum hits in one server response, over all its queries; a hit with its vector counts as ``VECTOR`` hits.
-TOGETHER: Final = 100_000
-VECTOR: Final = 10
+#: Maximum hits in one server response, over all its queries; a hit with its vector counts as ``VECTOR_COST`` hits.
+MAX_HITS_PER_RESPONSE: Final = 100_000
+VECTOR_COST: Final = 10
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import top_k
 from imseek.errors import QueryError
-from imseek.search.backend import Allowed, Index, deepest
+from imseek.search.backend import AllowedImages, Index, max_search_depth
 from imseek.types import Float32
 
 #: The first lists have ``_GROWTH`` times ``k`` rows plus ``_FIRST``; each next one is ``_GROWTH`` times as long.
@@ -28,7 +28,7 @@ _FIRST = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class SpaceQuery:
     """The query to one space: its index, a unit vector (dim,) float32, and its positive share of the score.
 
     Shares of all parts add up to 1. All indexes hold the same images. ``text`` is True for a text query.
@@ -40,7 +40,9 @@ class Part:
     text: bool = False
 
 
-def best(parts: Sequence[Part], k: int, allowed: Allowed | None = None, *, exact: bool = False) -> Matches:
+def search_spaces(
+    parts: Sequence[SpaceQuery], k: int, allowed: AllowedImages | None = None, *, exact: bool = False
+) -> Matches:
     """Return the ``k`` best images, or fewer if there are fewer; ties are ordered by id.
 
     ``allowed`` restricts the search. With approximate indexes the result is proven only if ``exact`` is True. Raises
@@ -48,7 +50,7 @@ def best(parts: Sequence[Part], k: int, allowed: Allowed | None = None, *, exact
     """
     if len(parts) == 1 or len(parts[0].index) == 0:
         return _search(parts[0], k, allowed, exact)
-    most = min((end for part in parts if (end := deepest(part.index)) is not None), default=None)
+    most = min((end for part in parts if (end := max_search_depth(part.index)) is not None), default=None)
     fetch = _GROWTH * k + _FIRST
     while True:
         fetch = fetch if most is None else min(fetch, most)
@@ -56,11 +58,11 @@ def best(parts: Sequence[Part], k: int, allowed: Allowed | None = None, *, exact
         ids = np.unique(np.concatenate([matches.ids for matches in lists]))
         if not len(ids):  # no image is allowed
             return lists[0]
-        matches = top_k(ids, _mean(parts, [_scores(part, ids) for part in parts]), k)
+        matches = top_k(ids, _weighted_mean(parts, [_scores(part, ids) for part in parts]), k)
         if all(len(found) < fetch for found in lists):  # the lists hold all images
             return matches
         # Rounding is monotonic, so the bound holds to the last bit.
-        if matches.scores[-1] > _mean(parts, [found.scores[-1:] for found in lists])[0]:
+        if matches.scores[-1] > _weighted_mean(parts, [found.scores[-1:] for found in lists])[0]:
             return matches
         if fetch == most:
             raise QueryError(
@@ -70,31 +72,31 @@ def best(parts: Sequence[Part], k: int, allowed: Allowed | None = None, *, exact
         fetch *= _GROWTH
 
 
-def best_of_many(
-    index: Index, queries: Float32, k: int, allowed: Allowed | None, *, text: bool, exact: bool
+def search_batch(
+    index: Index, queries: Float32, k: int, allowed: AllowedImages | None, *, text: bool, exact: bool
 ) -> list[Matches]:
     """Search one space for each of ``queries`` (q, dim) in one call, which is cheaper than several."""
-    return _asked(index, queries, k, allowed, text, exact)
+    return _search_index(index, queries, k, allowed, text, exact)
 
 
-def _search(part: Part, k: int, allowed: Allowed | Ids | None, exact: bool) -> Matches:
-    return _asked(part.index, part.query[np.newaxis], k, allowed, part.text, exact)[0]
+def _search(part: SpaceQuery, k: int, allowed: AllowedImages | Ids | None, exact: bool) -> Matches:
+    return _search_index(part.index, part.query[np.newaxis], k, allowed, part.text, exact)[0]
 
 
-def _asked(
-    index: Index, queries: Float32, k: int, allowed: Allowed | Ids | None, text: bool, exact: bool
+def _search_index(
+    index: Index, queries: Float32, k: int, allowed: AllowedImages | Ids | None, text: bool, exact: bool
 ) -> list[Matches]:
     """The only place that calls an index."""
     return index.search(queries, k, allowed=allowed, text=text, exact=exact)
 
 
-def _scores(part: Part, ids: Ids) -> Float32:
+def _scores(part: SpaceQuery, ids: Ids) -> Float32:
     """Return the score in one space of each of ``ids``, which must ascend."""
     found = _search(part, len(ids), ids, exact=True)
     return found.scores[np.argsort(found.ids)]
 
 
-def _mean(parts: Sequence[Part], scores: Sequence[Float32]) -> Float32:
+def _weighted_mean(parts: Sequence[SpaceQuery], scores: Sequence[Float32]) -> Float32:
     """Return the weighted mean (n,) float32 of one score array (n,) per part, clipped to [-1, 1]."""
     total = np.zeros(len(scores[0]), np.float64)
     for part, one in zip(parts, scores, strict=True):

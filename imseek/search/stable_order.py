@@ -22,30 +22,30 @@ import numpy as np
 from imseek.data.vectors import Matches
 
 #: Maximum depth of an approximate search; deeper searches are exact.
-APPROXIMATE: Final = 1000
+APPROXIMATE_DEPTH: Final = 1000
 
 #: Returns the best k; exact if the flag is True.
-Searching = Callable[[int, bool], Matches]
+SearchFunction = Callable[[int, bool], Matches]
 
 
-def ranked(search: Searching, count: int, depth: int, *, exact: bool) -> tuple[Matches, bool]:
+def rank_images(search: SearchFunction, count: int, depth: int, *, exact: bool) -> tuple[Matches, bool]:
     """Return the first ``count`` images of the ranking, and whether it is approximate.
 
     The first rung is ``depth`` deep. ``count`` must not exceed the number of images that can be found; fewer are
     returned if there are fewer. ``exact`` makes every search exact. If an approximate search finds fewer images than
     requested, the next rung is used.
     """
-    if exact or depth > APPROXIMATE:
+    if exact or depth > APPROXIMATE_DEPTH:
         return search(count, True), False
     found = search(depth, False)
-    if count > len(found) and depth < APPROXIMATE:
-        found = _joined(found, search(APPROXIMATE, False))
+    if count > len(found) and depth < APPROXIMATE_DEPTH:
+        found = _append_new(found, search(APPROXIMATE_DEPTH, False))
     if count > len(found):
-        found = _joined(found, search(count, True))
+        found = _append_new(found, search(count, True))
     return Matches(found.ids[:count], found.scores[:count]), True
 
 
-def _joined(first: Matches, second: Matches) -> Matches:
+def _append_new(first: Matches, second: Matches) -> Matches:
     """Append to ``first`` those matches that only ``second`` has, in its order."""
     new = ~np.isin(second.ids, first.ids)
     return Matches(

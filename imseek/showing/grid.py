@@ -16,19 +16,19 @@ from html import escape
 from typing import Final, TypeAlias
 
 from imseek.errors import MediaError
-from imseek.showing.pictures import name_of, small, why
+from imseek.showing.pictures import load_small, name_of, short_reason
 from imseek.types import Place, ReadPicture, SearchResult, display_path
 
 #: Limits, since notebooks store everything: pictures, their total bytes before base64, pixels of their longer side,
 #: and seconds to load them.
-MOST: Final = 60
-BYTES: Final = 3_000_000
+MAX_TILES: Final = 60
+MAX_BYTES: Final = 3_000_000
 SIDE: Final = 240
-SECONDS: Final = 20.0
+MAX_SECONDS: Final = 20.0
 _THREADS: Final = 4
-_NOTES: Final = 10
+_MAX_NOTES: Final = 10
 
-Opened: TypeAlias = Callable[[], AbstractContextManager[ReadPicture]]
+OpenPictures: TypeAlias = Callable[[], AbstractContextManager[ReadPicture]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +50,27 @@ class Section:
     tiles: tuple[Tile, ...]
 
 
-def page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: Opened) -> str:
+def render_page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: OpenPictures) -> str:
     """Render a page. Never raises: an unreadable picture becomes an empty tile with the reason."""
     try:
-        return _page(head, sections, foot, opened)
+        return _render_page(head, sections, foot, opened)
     except Exception as error:  # such as an odd response of a server: the notebook should show it and go on
-        return unshowable(error)
+        return render_error(error)
 
 
-def html(result: SearchResult, opened: Opened) -> str:
+def render_result(result: SearchResult, opened: OpenPictures) -> str:
     """Render a search result as a grid. Never raises."""
     try:
-        return page(*_parts(result), opened)
+        return render_page(*_result_parts(result), opened)
     except Exception as error:  # as above
-        return unshowable(error)
+        return render_error(error)
 
 
-def unshowable(error: Exception) -> str:
-    return f'<div style="{_GREY}">this cannot be shown: {escape(_line(str(error) or type(error).__name__))}</div>'
+def render_error(error: Exception) -> str:
+    return f'<div style="{_GREY}">this cannot be shown: {escape(_one_line(str(error) or type(error).__name__))}</div>'
 
 
-def _parts(result: SearchResult) -> tuple[str, list[Section], list[str]]:
+def _result_parts(result: SearchResult) -> tuple[str, list[Section], list[str]]:
     tiles = []
     for n, hit in enumerate(result.hits, start=1):
         same = f" +{len(hit.duplicates)}" if hit.duplicates else ""
@@ -86,20 +86,20 @@ def _parts(result: SearchResult) -> tuple[str, list[Section], list[str]]:
     hits = "hit" if len(tiles) == 1 else "hits"
     foot = [f"{result.cut:,} more below the cutoff"] if result.cut else []
     head = f"{len(tiles):,} {hits} among {result.searched:,} images · {result.encoder}"
-    return head, sections, [*foot, *result.notes[:_NOTES]]
+    return head, sections, [*foot, *result.notes[:_MAX_NOTES]]
 
 
-def _page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: Opened) -> str:
-    shown = [tile for section in sections for tile in section.tiles][:MOST]
+def _render_page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: OpenPictures) -> str:
+    shown = [tile for section in sections for tile in section.tiles][:MAX_TILES]
     count = sum(len(section.tiles) for section in sections)
     below = [f"and {count - len(shown):,} more"] if count > len(shown) else []
     try:
         with opened() as read:
-            pictures = _pictures(shown, read)
+            pictures = _load_thumbnails(shown, read)
     except Exception as error:  # anything may be wrong with the collection or server by now
         pictures = ["cannot be read"] * len(shown)
         below.append(f"pictures cannot be read: {error or type(error).__name__}")
-    left, drawn = BYTES, iter(zip(shown, pictures, strict=True))
+    left, drawn = MAX_BYTES, iter(zip(shown, pictures, strict=True))
     parts = []
     for section in sections:
         tiles = []
@@ -108,12 +108,12 @@ def _page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: O
                 fits = len(picture) <= left
                 left -= len(picture) if fits else 0
                 picture = picture if fits else "left out"
-            tiles.append(_tile(tile, picture))
+            tiles.append(_render_tile(tile, picture))
         shown = shown[len(tiles) :]
         if tiles:
-            parts += [] if section.heading is None else [_grey(section.heading)]
+            parts += [] if section.heading is None else [_render_note(section.heading)]
             parts.append(f'<div style="{_GRID}">{"".join(tiles)}</div>')
-    body = "".join([_grey(head), *parts, *(_grey(line) for line in (*below, *foot))])
+    body = "".join([_render_note(head), *parts, *(_render_note(line) for line in (*below, *foot))])
     return f'<div style="{_FRAME}">{body}</div>'
 
 
@@ -121,42 +121,42 @@ def data_uri(webp: bytes) -> str:
     return f"data:image/webp;base64,{base64.b64encode(webp).decode('ascii')}"
 
 
-def _pictures(tiles: Sequence[Tile], read: ReadPicture) -> list[bytes | str]:
+def _load_thumbnails(tiles: Sequence[Tile], read: ReadPicture) -> list[bytes | str]:
     """Return a WebP thumbnail for each tile, or the reason why there is none."""
     from imseek.media import thumbnail
 
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + MAX_SECONDS
 
     def picture(tile: Tile) -> bytes | str:
         if time.monotonic() > until:
             return "left out: it took too long"
         try:
-            return thumbnail(small(read, tile.collection, tile.image_id, SIDE), SIDE)
+            return thumbnail(load_small(read, tile.collection, tile.image_id, SIDE), SIDE)
         except MediaError as error:
-            return why(error)
+            return short_reason(error)
 
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(picture, tiles))
 
 
-def _tile(tile: Tile, picture: bytes | str) -> str:
+def _render_tile(tile: Tile, picture: bytes | str) -> str:
     where = "" if tile.place is None else tile.place.display
     if isinstance(picture, bytes):
-        inner = f'<img src="{data_uri(picture)}" alt="{escape(_line(tile.alt))}" style="{_IMAGE}">'
+        inner = f'<img src="{data_uri(picture)}" alt="{escape(_one_line(tile.alt))}" style="{_IMAGE}">'
     else:
         inner = f'<span style="{_NONE}">{escape(picture)}</span>'
     return (
         f'<figure style="{_TILE}" title="{escape(where)}"><div style="{_BOX}">{inner}</div>'
-        f'<figcaption style="{_CAPTION}">{escape(_line(tile.line))}<br>'
+        f'<figcaption style="{_CAPTION}">{escape(_one_line(tile.line))}<br>'
         f"<bdi>{escape(name_of(tile.place, tile.image_id))}</bdi></figcaption></figure>"
     )
 
 
-def _grey(line: str) -> str:
-    return f'<div style="{_GREY}">{escape(_line(line))}</div>'
+def _render_note(line: str) -> str:
+    return f'<div style="{_GREY}">{escape(_one_line(line))}</div>'
 
 
-def _line(text: str) -> str:
+def _one_line(text: str) -> str:
     return display_path(text.encode("utf-8", "backslashreplace"))
 
 

@@ -49,7 +49,7 @@ class Grid:
     pictures: Pictures = field(repr=False)
 
     def _repr_html_(self) -> str:
-        return grid.page(self.head, self.sections, self.notes, self.pictures.opened)
+        return grid.render_page(self.head, self.sections, self.notes, self.pictures.opened)
 
 
 def show(collection: HasPictures, what: Picture | Iterable[Picture] | Report) -> Grid:
@@ -92,24 +92,27 @@ def _sections(
         sections = [
             _section(
                 f"{n}. {group.kind} ({len(group.members):,})",
-                [_tile(member.collection, member, _kept(group.keeps(member))) for member in group.members],
+                [
+                    _tile(member.collection, member, _keep_label(group.keeps(member)))
+                    for member in group.members
+                ],
             )
             for n, group in enumerate(what.groups, start=1)
         ]
         return f"{_count(len(sections), 'group')} of duplicates among {what.searched:,} images", sections
     if isinstance(what, str | bytes):
-        raise _refusal(what)
+        raise _usage_error(what)
     images = what if isinstance(what, Iterable) else [what]
-    tiles = [_known(collection, one) for one in images]
+    tiles = [_tile_of(collection, one) for one in images]
     return _count(len(tiles), "image"), [_section(None, tiles)]
 
 
-def _refusal(what: object) -> UsageError:
+def _usage_error(what: object) -> UsageError:
     hint = "ids, hits, images, or a report such as of a sample"
     return UsageError(f"a {type(what).__name__} names no pictures", hint=hint)
 
 
-def _known(collection: HasPictures, one: Picture) -> Tile:
+def _tile_of(collection: HasPictures, one: Picture) -> Tile:
     if isinstance(one, Hit):
         return _tile(one.collection, one, f"{one.score:.3f}")
     if isinstance(one, Duplicate):
@@ -118,7 +121,7 @@ def _known(collection: HasPictures, one: Picture) -> Tile:
         return _tile(collection.uuid, one, "")
     if isinstance(one, Integral) and not isinstance(one, bool):
         return _tile(collection.uuid, collection.get(int(one)), "")
-    raise _refusal(one)
+    raise _usage_error(one)
 
 
 def _tile(uuid: str, image: Hit | Image | Shown | Duplicate, said: str) -> Tile:
@@ -131,7 +134,7 @@ def _section(heading: str | None, tiles: Sequence[Tile]) -> Section:
     return Section(heading, tuple(tiles))
 
 
-def _kept(keep: bool) -> str:
+def _keep_label(keep: bool) -> str:
     return "keep" if keep else ""
 
 

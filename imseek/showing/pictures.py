@@ -12,11 +12,11 @@ from typing import Final
 from imseek.errors import ContentChangedError, ImseekError, MediaError
 from imseek.types import Pixels, Place, ReadPicture, SearchResult, SkipReason
 
-ELSEWHERE: Final = "the picture is of another collection"
+OTHER_COLLECTION: Final = "the picture is of another collection"
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
+class FolderPictures:
     """Loads pictures from collections in these folders, by UUID, even if the searched collection has been closed
     since."""
 
@@ -34,7 +34,7 @@ class Folders:
             def read(uuid: str, image_id: int, side: int) -> bytes:
                 with lock:
                     if uuid not in self.paths:
-                        raise MediaError(SkipReason.VANISHED, ELSEWHERE)
+                        raise MediaError(SkipReason.VANISHED, OTHER_COLLECTION)
                     if uuid not in known:
                         reader = stack.enter_context(closing(Reader(self.paths[uuid])))
                         known[uuid] = stack.enter_context(Originals(reader))
@@ -44,12 +44,12 @@ class Folders:
 
     def html(self, result: SearchResult) -> str:
         """Render a grid for notebooks. Never raises."""
-        from imseek.showing.grid import html
+        from imseek.showing.grid import render_result
 
-        return html(result, self.opened)
+        return render_result(result, self.opened)
 
 
-def small(read: ReadPicture, uuid: str, image_id: int, side: int) -> Pixels:
+def load_small(read: ReadPicture, uuid: str, image_id: int, side: int) -> Pixels:
     """Load pixels (h, w, 3) uint8, not much larger than ``side``. Raises MediaError with the reason if that fails."""
     from imseek.media import decode
 
@@ -72,14 +72,14 @@ def name_of(place: Place | None, image_id: int) -> str:
     return place.display.rstrip("/").rsplit("/", 1)[-1] or place.display
 
 
-def why(error: MediaError) -> str:
+def short_reason(error: MediaError) -> str:
     """Return the reason in a few words that fit on a thumbnail."""
     if isinstance(error, ContentChangedError):
         return "changed since it was indexed"
-    return _WORDS.get(error.reason, "cannot be read")
+    return _SHORT_REASONS.get(error.reason, "cannot be read")
 
 
-_WORDS: Final[Mapping[str, str]] = {
+_SHORT_REASONS: Final[Mapping[str, str]] = {
     SkipReason.VANISHED: "not there any more",
     SkipReason.BROKEN_LINK: "not there any more",
     SkipReason.MISSING_CODEC: "no codec for it here",

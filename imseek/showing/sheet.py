@@ -11,40 +11,42 @@ from imseek.input_file import read_input
 from imseek.media import Cell, Row, contact_sheet, decode
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.search.query import Query, Term
-from imseek.showing.pictures import name_of, small, why
+from imseek.showing.pictures import load_small, name_of, short_reason
 from imseek.types import Hit, Pixels, ReadPicture, SearchResult
 
 #: Largest number of hits on a sheet, as viewers decode all of it.
-MOST: Final = 400
+MAX_SHEET_HITS: Final = 400
 _COLUMNS: Final = 8
 _SIDE: Final = 160
 _THREADS: Final = 4
 
 
-def sheet(query: Query, result: SearchResult, read: ReadPicture) -> bytes:
+def render_sheet(query: Query, result: SearchResult, read: ReadPicture) -> bytes:
     """Render the first hits as a PNG; unreadable pictures become empty tiles with the reason."""
 
     def cell(numbered: tuple[int, Hit]) -> Cell:
         n, hit = numbered
         pixels: Pixels | str
         try:
-            pixels = small(read, hit.collection, hit.image_id, _SIDE)
+            pixels = load_small(read, hit.collection, hit.image_id, _SIDE)
         except MediaError as error:
-            pixels = why(error)
+            pixels = short_reason(error)
         return Cell(pixels, f"{n}  {hit.score:.3f}\n{name_of(hit.place, hit.image_id)}")
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        cells = list(pool.map(cell, enumerate(result.hits[:MOST], start=1)))
-    row = Row(title_of(query), _asked(query, result, read), cells)
+        cells = list(pool.map(cell, enumerate(result.hits[:MAX_SHEET_HITS], start=1)))
+    row = Row(title_of(query), _query_picture(query, result, read), cells)
     return contact_sheet([row], thumb=_SIDE, columns=_COLUMNS)
 
 
 def title_of(query: Query) -> str:
     """Describe a query in one line: ``a red car, night.jpg, not snow``."""
-    return ", ".join(f"not {_said(term)}" if term.weight < 0 else _said(term) for term in query.terms)
+    return ", ".join(
+        f"not {_term_label(term)}" if term.weight < 0 else _term_label(term) for term in query.terms
+    )
 
 
-def _said(term: Term) -> str:
+def _term_label(term: Term) -> str:
     if term.text is not None:
         return term.text
     if isinstance(term.picture, Path):
@@ -54,14 +56,14 @@ def _said(term: Term) -> str:
     return term.url or ("a picture" if term.picture is not None else "a vector")
 
 
-def _asked(query: Query, result: SearchResult, read: ReadPicture) -> Pixels | None:
+def _query_picture(query: Query, result: SearchResult, read: ReadPicture) -> Pixels | None:
     """Return the picture of a query that consists of one picture, if it is still available."""
     first = query.terms[0]
     try:
         if len(query.terms) > 1:
             return None
         if first.image_id is not None:
-            return small(read, result.collections[0].collection, first.image_id, _SIDE)
+            return load_small(read, result.collections[0].collection, first.image_id, _SIDE)
         if first.picture is None:
             return None
         data = first.picture

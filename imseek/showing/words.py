@@ -16,18 +16,18 @@ def printable(text: str) -> str:
         return display_path(text.encode("utf-8", "backslashreplace"))
 
 
-def shortened(text: str, longest: int) -> str:
+def shorten(text: str, longest: int) -> str:
     """Return ``text`` as one printable line of at most ``longest`` characters."""
     line = printable(text[: longest + 1])
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-def count(n: int, one: str, many: str | None = None) -> str:
+def format_count(n: int, one: str, many: str | None = None) -> str:
     """Format a count: ``1 image``, ``2 images``; thousands have a comma."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def size(n: int) -> str:
+def format_size(n: int) -> str:
     """Format a number of bytes, in powers of 1000."""
     amount = float(n)
     for unit in ("B", "kB", "MB", "GB"):
@@ -37,7 +37,7 @@ def size(n: int) -> str:
     return f"{amount:.1f} TB"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a duration: ``8 s``, ``3 min``, ``2 h 5 min``."""
     whole = math.ceil(max(seconds, 0.0))
     if whole < 90:

@@ -52,7 +52,7 @@ class RefusedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ActedFile:
+class AppliedFile:
     """The result for one file. ``to`` is its new path if it moved; ``reason`` says why it was left alone."""
 
     image_id: int
@@ -76,7 +76,7 @@ class ApplyReport:
     dry_run: bool
     undo_id: str | None
     generation: int
-    files: tuple[ActedFile, ...]
+    files: tuple[AppliedFile, ...]
     freed: int = 0
     notes: tuple[str, ...] = ()
     interrupted: bool = False
@@ -152,5 +152,5 @@ class ForeignJournal:
     digest: str
 
 
-def _counts(files: tuple[ActedFile, ...] | tuple[UndoneFile, ...]) -> dict[str, int]:
+def _counts(files: tuple[AppliedFile, ...] | tuple[UndoneFile, ...]) -> dict[str, int]:
     return dict(Counter(file.outcome for file in files))

@@ -13,7 +13,7 @@ ADAPTER: Final = "adapter"
 _MARK: Final = f"{ADAPTER}:"
 
 
-def adapted(name: str, reference: str) -> str:
+def adapter_reference(name: str, reference: str) -> str:
     """Build the reference of an encoder whose image vectors pass through the adapter ``name``."""
     return f"{_MARK}{name}+{reference}"
 

@@ -14,7 +14,7 @@ QualityKind: TypeAlias = Literal["blurred", "dark", "bright", "empty"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
+class RatedImage:
     """An image in a list with the values it is listed for: stored measures by name, or a cosine."""
 
     image_id: int
@@ -33,7 +33,7 @@ class QualityList:
     kind: QualityKind
     rule: str
     count: int
-    worst: tuple[Rated, ...]
+    worst: tuple[RatedImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class LackingGroup:
     """A group of similar images: their number, and examples, most typical first."""
 
     count: int
-    images: tuple[Rated, ...]
+    images: tuple[RatedImage, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class DuplicatePair:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeats:
+class DuplicateContents:
     """Duplicate contents: ``images`` of each content by their lowest id, and pairs of contents, by that id, with their
     kind."""
 

@@ -17,7 +17,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieved:
+class RetrievalMetrics:
     """Retrieval quality of ``questions`` queries over ``items``, with 95 % intervals.
 
     ``recall`` is R@k by k: the share of queries with a relevant item among the first k, as in CLIP_benchmark. Ranks
@@ -34,7 +34,7 @@ class Retrieved:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class UnusedCaptions:
     """Captions that could not be used.
 
     ``unknown`` rows matched no image in scope, or several; ``names`` are the first of them. ``empty`` rows had no
@@ -62,9 +62,9 @@ class RetrievalReport:
     captions: int
     captions_from: str
     among: str
-    text_to_image: Retrieved | None
-    image_to_text: Retrieved | None
-    left_out: LeftOut = LeftOut()
+    text_to_image: RetrievalMetrics | None
+    image_to_text: RetrievalMetrics | None
+    left_out: UnusedCaptions = UnusedCaptions()
     interrupted: bool = False
     notes: tuple[str, ...] = ()
 
@@ -110,7 +110,7 @@ class NeighbourReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedSide:
     """One side of a comparison: vectors of ``encoder``, stored in a collection or computed for this run."""
 
     name: str
@@ -120,15 +120,15 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class RetrievalComparison:
     """Retrieval quality of both sides for the same queries.
 
     Differences are ``b`` − ``a`` with 95 % intervals of a paired bootstrap, which resamples the same queries on both
     sides.
     """
 
-    a: Retrieved
-    b: Retrieved
+    a: RetrievalMetrics
+    b: RetrievalMetrics
     recall: Mapping[int, Estimate]
     mean_average_precision: Estimate
 
@@ -136,7 +136,7 @@ class Compared:
 Better: TypeAlias = Literal["a", "b"]
 
 
-def better(difference: Estimate) -> Better | None:
+def better_side(difference: Estimate) -> Better | None:
     """Return the better side if the interval of b − a excludes 0, else None."""
     return "b" if difference.low > 0 else "a" if difference.high < 0 else None
 
@@ -149,13 +149,13 @@ class CompareReport:
     out of both; ``reasons`` gives the first errors.
     """
 
-    a: Side
-    b: Side
+    a: ComparedSide
+    b: ComparedSide
     images: int
     captions: int
-    text_to_image: Compared | None
-    image_to_text: Compared | None
-    left_out: LeftOut = LeftOut()
+    text_to_image: RetrievalComparison | None
+    image_to_text: RetrievalComparison | None
+    left_out: UnusedCaptions = UnusedCaptions()
     unreadable: int = 0
     reasons: tuple[str, ...] = ()
     interrupted: bool = False
@@ -166,4 +166,4 @@ class CompareReport:
 
         The metric is fixed in advance because it uses all ranks; with one caption per image it is the mean of 1 / rank.
         """
-        return None if self.text_to_image is None else better(self.text_to_image.mean_average_precision)
+        return None if self.text_to_image is None else better_side(self.text_to_image.mean_average_precision)

@@ -257,7 +257,7 @@ class Moderation:
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class ForgetReport:
     """A deleted record: its ``kind`` (``labels``, ``policy`` or ``temperature``), and the number of tags deleted with
     it."""
 

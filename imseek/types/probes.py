@@ -67,7 +67,7 @@ class ProbeLabel:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeApplied:
+class ProbeApplyReport:
     """The result of applying a probe to ``images`` images.
 
     ``counts`` has the number of images by class (with several classes: probability at or above the threshold); ``none``

@@ -15,7 +15,7 @@ Counts = Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class ValueDistribution:
     """Distribution of values: ``counts`` of images in the intervals between ``edges`` (one more), the last edge
     included."""
 
@@ -25,7 +25,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class CollectionStatistics:
     """Statistics of the live images.
 
     Formats, cameras and years; image size (megapixels) and file size (bytes, with the total); brightness (mean
@@ -36,10 +36,10 @@ class Contents:
     formats: Counts
     cameras: Counts
     years: Counts
-    megapixels: Spread
-    bytes: Spread
+    megapixels: ValueDistribution
+    bytes: ValueDistribution
     total_bytes: int
-    light: Spread
+    light: ValueDistribution
     tags: Counts
     having: Mapping[str, int]
 
@@ -49,7 +49,7 @@ class CollectionReport:
     """A report on a collection. Sections that were left out or failed are None, and ``notes`` say why."""
 
     info: CollectionInfo
-    contents: Contents
+    contents: CollectionStatistics
     quality: QualityReport | None
     clusters: ClusterReport | None
     outliers: OutlierReport | None

@@ -11,29 +11,29 @@ from functools import partial
 from html import escape
 from typing import Final
 
-from imseek.showing.words import count
+from imseek.showing.words import format_count
 from imseek.types import Cluster, ClusterReport, Place, Shown, display_path
-from imseek.ui.page_frame import escaped, head
-from imseek.ui.thumbnail_data import Embedded
+from imseek.ui.page_frame import escape_text, head
+from imseek.ui.thumbnail_data import EmbeddedThumbnails
 
 #: Clusters on a page; 500 of five pictures each stay within the limit on thumbnails.
-MOST: Final = 500
+MAX_CLUSTERS: Final = 500
 
 
 def page(report: ClusterReport, thumbnail: Callable[[int], bytes | None], *, title: str) -> Iterator[str]:
     """Yield the page in pieces. ``thumbnail`` returns an image's WebP by id, or None if it cannot be read."""
-    pictures = Embedded()
-    shown = report.clusters[:MOST]
+    pictures = EmbeddedThumbnails()
+    shown = report.clusters[:MAX_CLUSTERS]
     sections = [_section(cluster, report, pictures, thumbnail) for cluster in shown]
     if report.noise is not None:
         sections.append(_section(report.noise, report, pictures, thumbnail))
     yield head(title, _STYLE)
-    yield f"<header><h1>{escaped(title)}</h1>\n<p>{escape(totals(report))}</p>\n"
+    yield f"<header><h1>{escape_text(title)}</h1>\n<p>{escape(totals(report))}</p>\n"
     left = [(len(report.clusters) - len(shown), "clusters"), (pictures.left_out, "thumbnails")]
     if said := ", ".join(f"{n:,} {what}" for n, what in left if n):
         yield f"<p>Left out of this page: {said}. The CSV and JSON reports have all.</p>\n"
     for note in report.notes:
-        yield f"<p>{escaped(note)}</p>\n"
+        yield f"<p>{escape_text(note)}</p>\n"
     yield "</header>\n<main>\n"
     yield from sections
     yield "</main>\n</html>\n"
@@ -44,9 +44,9 @@ def totals(report: ClusterReport) -> str:
     if not report.images:
         return "no images"
     noise = 0 if report.noise is None else report.noise.size
-    outside = f", {count(noise, 'image')} in none" if noise else ""
-    clusters = count(len(report.clusters), "cluster")
-    return f"{clusters} of {count(report.images, 'image')}{outside}; {report.method}, {report.chosen}"
+    outside = f", {format_count(noise, 'image')} in none" if noise else ""
+    clusters = format_count(len(report.clusters), "cluster")
+    return f"{clusters} of {format_count(report.images, 'image')}{outside}; {report.method}, {report.chosen}"
 
 
 def heading(cluster: Cluster) -> str:
@@ -56,10 +56,13 @@ def heading(cluster: Cluster) -> str:
 
 
 def _section(
-    cluster: Cluster, report: ClusterReport, pictures: Embedded, thumbnail: Callable[[int], bytes | None]
+    cluster: Cluster,
+    report: ClusterReport,
+    pictures: EmbeddedThumbnails,
+    thumbnail: Callable[[int], bytes | None],
 ) -> str:
     share = 100 * cluster.size / report.images
-    facts = [count(cluster.size, "image"), f"{share:.1f} %"]
+    facts = [format_count(cluster.size, "image"), f"{share:.1f} %"]
     if cluster.cohesion is not None:
         facts.append(f"cohesion {cluster.cohesion:.2f}")
     if cluster.separation is not None:
@@ -71,16 +74,16 @@ def _section(
     cards = "".join(_card(image, pictures, thumbnail) for image in cluster.medoids)
     title = f"{cluster.number}. " if cluster.number else ""
     return (
-        f'<section id="c{cluster.number}"><h2>{title}<bdi>{escaped(heading(cluster))}</bdi> '
+        f'<section id="c{cluster.number}"><h2>{title}<bdi>{escape_text(heading(cluster))}</bdi> '
         f'<small>{" · ".join(facts)}</small></h2>\n<div class="row">\n{cards}</div></section>\n'
     )
 
 
-def _card(image: Shown, pictures: Embedded, thumbnail: Callable[[int], bytes | None]) -> str:
+def _card(image: Shown, pictures: EmbeddedThumbnails, thumbnail: Callable[[int], bytes | None]) -> str:
     picture = pictures.tag(partial(thumbnail, image.image_id), f"image {image.image_id}")
     name = "place unknown" if image.place is None else _name(image.place)
-    full = "" if image.place is None else f' title="{escaped(image.place.display)}"'
-    return f"<figure{full}>{picture}<figcaption><bdi>{escaped(name)}</bdi></figcaption></figure>\n"
+    full = "" if image.place is None else f' title="{escape_text(image.place.display)}"'
+    return f"<figure{full}>{picture}<figcaption><bdi>{escape_text(name)}</bdi></figcaption></figure>\n"
 
 
 def _name(place: Place) -> str:

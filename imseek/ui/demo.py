@@ -69,11 +69,11 @@ QUERIES = (
     "galaxies in the night sky",
 )
 #: The photograph to search for by a mirrored part of it.
-REVERSED = "coffee.png"
+MIRRORED_PHOTOGRAPH = "coffee.png"
 
 _LIMIT = 5
 #: Hits requested, before those whose files are missing are dropped.
-_LOOKED_AT = 100
+_SEARCH_DEPTH = 100
 _THUMBNAIL_SIDE = 320
 
 
@@ -112,7 +112,7 @@ def run(folder: Path, environ: Mapping[str, str]) -> int:
     for note in notes:
         print(f"\n{printable(note)}")
     print(f"\ncontact sheet: {printable(str(_write_sheet(rows, folder)))}")
-    _say_next(folder)
+    _suggest_commands(folder)
     return 0
 
 
@@ -130,31 +130,31 @@ def _search_all(collection: Collection, folder: Path) -> tuple[list[Row], tuple[
     """Run every query and print its hits; returns the rows of the contact sheet and the distinct notes."""
     rows, notes = [], {}
     for query in QUERIES:
-        result = _present(collection.search(query, limit=_LOOKED_AT, metadata=False))
+        result = _keep_existing(collection.search(query, limit=_SEARCH_DEPTH, metadata=False))
         rows.append(_row(query, None, result))
         notes.update(dict.fromkeys(result.notes))
         print(f"\n{query}\n{_table(result)}")
-    picture, pixels = _altered(folder)
-    result = _present(collection.search(picture, limit=_LOOKED_AT, metadata=False))
+    picture, pixels = _mirror_part(folder)
+    result = _keep_existing(collection.search(picture, limit=_SEARCH_DEPTH, metadata=False))
     rows.append(_row("a part of it, mirrored", pixels, result))
-    print(f"\n{printable(str(picture))} (a part of {REVERSED}, mirrored)\n{_table(result)}")
+    print(f"\n{printable(str(picture))} (a part of {MIRRORED_PHOTOGRAPH}, mirrored)\n{_table(result)}")
     return rows, tuple(notes)
 
 
-def _present(result: SearchResult) -> SearchResult:
+def _keep_existing(result: SearchResult) -> SearchResult:
     """Keep the first hits whose files exist: the collection may hold images of a deleted environment."""
     hits = tuple(hit for hit in result.hits if hit.path is not None and Path(hit.path).is_file())
     return replace(result, hits=hits[:_LIMIT])
 
 
-def _altered(folder: Path) -> tuple[Path, Pixels]:
+def _mirror_part(folder: Path) -> tuple[Path, Pixels]:
     """Write the mirrored middle part of one photograph to a file; returns the file and its pixels."""
     from imseek.media import thumbnail
 
-    whole = _pixels(next(path for path in photographs() if path.name == REVERSED))
+    whole = _pixels(next(path for path in photographs() if path.name == MIRRORED_PHOTOGRAPH))
     height, width = whole.shape[:2]
     part = whole[height // 6 : -height // 6, width // 6 : -width // 6][:, ::-1].copy()
-    picture = folder / f"{Path(REVERSED).stem}-mirrored.webp"
+    picture = folder / f"{Path(MIRRORED_PHOTOGRAPH).stem}-mirrored.webp"
     picture.write_bytes(thumbnail(part))
     return picture, part
 
@@ -191,8 +191,8 @@ def _write_sheet(rows: Sequence[Row], folder: Path) -> Path:
     return sheet
 
 
-def _say_next(folder: Path) -> None:
-    picture = shlex.quote(str((folder / f"{Path(REVERSED).stem}-mirrored.webp").absolute()))
+def _suggest_commands(folder: Path) -> None:
+    picture = shlex.quote(str((folder / f"{Path(MIRRORED_PHOTOGRAPH).stem}-mirrored.webp").absolute()))
     say("\nnext:")
     for command in (
         "imseek search 'a kitten' -c demo",

@@ -21,10 +21,10 @@ _PICTURES: Final = frozenset(
 )
 _RAW: Final = frozenset([".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"])
 _ENDINGS: Final = _PICTURES | _RAW
-_OF_FORMAT: Final = {"JPEG": ".jpg", "JPEG XL": ".jxl", "HEIC": ".heic", "TIFF": ".tif"}
+_ENDING_BY_FORMAT: Final = {"JPEG": ".jpg", "JPEG XL": ".jxl", "HEIC": ".heic", "TIFF": ".tif"}
 
 
-def viewable(opened: Searchable, image: Image) -> Path:
+def viewable_file(opened: Searchable, image: Image) -> Path:
     """Return a file that a viewer can open: the picture's own file, or a copy.
 
     A copy is made of a picture inside another file, stored elsewhere, or without a picture's extension. Raises
@@ -42,7 +42,7 @@ def viewable(opened: Searchable, image: Image) -> Path:
             return path
     data = opened.read(image.image_id)
     kind = str(image.metadata.get("format") or "")
-    ending = _OF_FORMAT.get(kind, f".{kind.lower()}")
+    ending = _ENDING_BY_FORMAT.get(kind, f".{kind.lower()}")
     if ending not in _ENDINGS:
         raise ImseekError(
             f"{kind or 'this'} is not opened in a viewer",

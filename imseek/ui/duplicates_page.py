@@ -12,13 +12,13 @@ from functools import partial
 from html import escape
 from typing import Final, TypeAlias
 
-from imseek.showing.words import count, size
+from imseek.showing.words import format_count, format_size
 from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, display_path
-from imseek.ui.page_frame import escaped, head, linked
-from imseek.ui.thumbnail_data import Embedded
+from imseek.ui.page_frame import escape_text, head, link_picture
+from imseek.ui.thumbnail_data import EmbeddedThumbnails
 
 #: Names of the kinds in the user interface.
-WORDS: Final[Mapping[str, str]] = {
+KIND_LABELS: Final[Mapping[str, str]] = {
     "exact": "the same file",
     "same": "the same picture",
     "inside": "one inside the other",
@@ -29,7 +29,7 @@ Thumbnail: TypeAlias = Callable[[Duplicate], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class PageLimits:
     """Limits of a page: groups, images per group, thumbnails, and total bytes of thumbnails before base64."""
 
     groups: int = 500
@@ -44,10 +44,10 @@ def page(
     *,
     title: str,
     names: Mapping[str, str],
-    bounds: Bounds = Bounds(),
+    bounds: PageLimits = PageLimits(),
 ) -> Iterator[str]:
     """Yield the page in pieces. ``names`` maps collection UUIDs to names."""
-    pictures = Embedded(bounds.pictures, bounds.bytes)
+    pictures = EmbeddedThumbnails(bounds.pictures, bounds.bytes)
     shown = report.groups[: bounds.groups]
     several = len({member.collection for group in shown for member in group.members}) > 1
     body = [
@@ -56,7 +56,7 @@ def page(
     ]
     hidden = sum(max(0, len(group.members) - bounds.members) for group in shown)
     yield head(title, _STYLE)
-    yield f"<header><h1>{escaped(title)}</h1>\n<p>{escape(totals(report))}</p>\n"
+    yield f"<header><h1>{escape_text(title)}</h1>\n<p>{escape(totals(report))}</p>\n"
     left = [
         (len(report.groups) - len(shown), "groups"),
         (hidden, "images of larger groups"),
@@ -65,7 +65,7 @@ def page(
     if said := ", ".join(f"{n:,} {what}" for n, what in left if n):
         yield f"<p>Left out of this page: {said}. The CSV and JSON reports have all.</p>\n"
     for note in report.notes:
-        yield f"<p>{escaped(note)}</p>\n"
+        yield f"<p>{escape_text(note)}</p>\n"
     if report.interrupted:
         yield "<p>The search was interrupted; there may be more.</p>\n"
     yield "</header>\n<main>\n"
@@ -76,11 +76,11 @@ def page(
 def totals(report: DuplicateReport) -> str:
     """Summarise the report in one line: groups by kind, and number and size of the images beside the keepers."""
     if not report.groups:
-        return f"no duplicates among {count(report.searched, 'image')}"
+        return f"no duplicates among {format_count(report.searched, 'image')}"
     kinds = [group.kind for group in report.groups]
-    by_kind = ", ".join(f"{kinds.count(kind):,} {kind}" for kind in WORDS if kind in kinds)
-    surplus = f"{count(report.surplus, 'image')} beside the keepers, {size(report.bytes)}"
-    return f"{count(len(kinds), 'group')} ({by_kind}) among {count(report.searched, 'image')}; {surplus}"
+    by_kind = ", ".join(f"{kinds.count(kind):,} {kind}" for kind in KIND_LABELS if kind in kinds)
+    surplus = f"{format_count(report.surplus, 'image')} beside the keepers, {format_size(report.bytes)}"
+    return f"{format_count(len(kinds), 'group')} ({by_kind}) among {format_count(report.searched, 'image')}; {surplus}"
 
 
 def percent(share: float) -> str:
@@ -91,7 +91,7 @@ def percent(share: float) -> str:
 def _section(
     number: int,
     group: DuplicateGroup,
-    pictures: Embedded,
+    pictures: EmbeddedThumbnails,
     thumbnail: Thumbnail,
     names: Mapping[str, str],
     most: int,
@@ -112,46 +112,46 @@ def _section(
             for name, value in _facts(member, names).items()
         )
         rows += f"<dt>id</dt><dd>{member.image_id}</dd>"
-        said = escaped(group.reason) if member is group.keeper else _related(member.pair)
+        said = escape_text(group.reason) if member is group.keeper else _describe_pair(member.pair)
         said = f"keep: {said}" if group.keeps(member) else said
         picture = pictures.tag(partial(once, member), f"image {member.image_id}")
         cards.append(
-            f"<figure{' class=keep' if group.keeps(member) else ''}>{linked(member.place, picture)}"
+            f"<figure{' class=keep' if group.keeps(member) else ''}>{link_picture(member.place, picture)}"
             f"<figcaption><p>{said}</p><dl>{rows}</dl></figcaption></figure>\n"
         )
     if len(group.members) > most:
         cards.append(f'<p class="more">and {len(group.members) - most:,} more</p>\n')
-    freed = size(sum(member.bytes for member in group.surplus))
-    heading = f"{number}. {WORDS[group.kind]}: {count(len(group.members), 'image')}"
+    freed = format_size(sum(member.bytes for member in group.surplus))
+    heading = f"{number}. {KIND_LABELS[group.kind]}: {format_count(len(group.members), 'image')}"
     heading += f", {freed} beside the keeper" if group.surplus else ""
     return f'<section><h2>{escape(heading)}</h2>\n<div class="row">\n{"".join(cards)}</div></section>\n'
 
 
 def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
     """Return what is compared with the keeper, as HTML by name."""
-    folder, name = ("place unknown", "") if member.place is None else _split(member.place.path)
+    folder, name = ("place unknown", "") if member.place is None else _split_path(member.place.path)
     facts = {
         "pixels": f"{member.width:,} × {member.height:,}",
         "bytes": f"{member.bytes:,}",
-        "format": escaped(member.format),
-        "taken": escaped((member.taken_at or "not known").replace("T", " ")),
-        "name": f"<bdi>{escaped(name)}</bdi>",
-        "folder": f"<bdi>{escaped(folder)}</bdi>",
+        "format": escape_text(member.format),
+        "taken": escape_text((member.taken_at or "not known").replace("T", " ")),
+        "name": f"<bdi>{escape_text(name)}</bdi>",
+        "folder": f"<bdi>{escape_text(folder)}</bdi>",
     }
     if names:
-        facts["collection"] = escaped(names.get(member.collection, member.collection))
+        facts["collection"] = escape_text(names.get(member.collection, member.collection))
     return facts
 
 
-def _split(path: bytes) -> tuple[str, str]:
+def _split_path(path: bytes) -> tuple[str, str]:
     folder, _, name = path.rpartition(b"/")
     return display_path(folder), display_path(name)
 
 
-def _related(pair: DuplicatePair | None) -> str:
+def _describe_pair(pair: DuplicatePair | None) -> str:
     if pair is None:
         return ""
-    said = [WORDS[pair.kind]]
+    said = [KIND_LABELS[pair.kind]]
     if pair.kind != "exact":
         said.append("judged" if pair.judged else f"{percent(pair.confidence)} sure")
         known = (("cosine", pair.cosine), ("pixels correlate", pair.correlation))
@@ -159,7 +159,7 @@ def _related(pair: DuplicatePair | None) -> str:
         if pair.distance is not None:
             said.append(f"{pair.distance} of 64 bits differ")
         if pair.orientation:
-            said.append(escaped(pair.orientation))
+            said.append(escape_text(pair.orientation))
     return ", ".join(said)
 
 

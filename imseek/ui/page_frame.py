@@ -9,21 +9,21 @@ from imseek.showing.words import printable
 from imseek.types import Place
 
 
-def escaped(text: str) -> str:
+def escape_text(text: str) -> str:
     """Escape untrusted text as one line of HTML."""
     return escape(printable(text))
 
 
 def head(title: str, style: str | None = None) -> str:
     """Render everything before the body's content; ``style`` replaces the default CSS."""
-    return _HEAD.format(title=escaped(title), style=_STYLE if style is None else style)
+    return _HEAD.format(title=escape_text(title), style=_STYLE if style is None else style)
 
 
-def linked(place: Place | None, picture: str) -> str:
+def link_picture(place: Place | None, picture: str) -> str:
     """Link a picture to its file if a browser can open that."""
     uri = "" if place is None else place.uri
     if uri.startswith(("file:///", "http://", "https://")) and "#row=" not in uri:
-        return f'<a href="{escaped(uri)}" target="_blank" rel="noreferrer noopener">{picture}</a>'
+        return f'<a href="{escape_text(uri)}" target="_blank" rel="noreferrer noopener">{picture}</a>'
     return picture
 
 
@@ -31,7 +31,7 @@ def card(place: Place | None, picture: str, caption: str) -> str:
     """Render a picture with its name and ``caption``, which is HTML."""
     name = "place unknown" if place is None else place.display.rsplit("/", 1)[-1]
     return (
-        f"<figure>{linked(place, picture)}<figcaption><bdi>{escaped(name)}</bdi>"
+        f"<figure>{link_picture(place, picture)}<figcaption><bdi>{escape_text(name)}</bdi>"
         f"{f'<small>{caption}</small>' if caption else ''}</figcaption></figure>\n"
     )
 

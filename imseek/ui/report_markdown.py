@@ -24,10 +24,13 @@ def pages(
     report: CollectionReport, title: str, said: str, folder: Path, read: Callable[[int], bytes | None]
 ) -> Iterator[str]:
     """Yield the report in pieces, and write thumbnails to ``folder``. ``read`` returns an image's WebP, or None."""
-    yield f"# {_plain(title)}\n\n{_plain(said)}\n\n"
-    yield " · ".join(f"**{_plain(value)}** {_plain(what)}" for value, what in facts(report)) + "\n"
+    yield f"# {_escape_markdown(title)}\n\n{_escape_markdown(said)}\n\n"
+    yield (
+        " · ".join(f"**{_escape_markdown(value)}** {_escape_markdown(what)}" for value, what in facts(report))
+        + "\n"
+    )
     for section in sections(report):
-        yield f"\n## {_plain(section.title)}\n"
+        yield f"\n## {_escape_markdown(section.title)}\n"
         for block in section.blocks:
             yield "\n" + _block(block, folder, read)
 
@@ -35,7 +38,7 @@ def pages(
 def _block(block: Block, folder: Path, read: Callable[[int], bytes | None]) -> str:
     match block:
         case Text():
-            return _plain(block.text, code=True) + "\n"
+            return _escape_markdown(block.text, code=True) + "\n"
         case Table():
             return _heading(block.title) + _table(block)
         case Histogram():
@@ -45,7 +48,7 @@ def _block(block: Block, folder: Path, read: Callable[[int], bytes | None]) -> s
             shown = []
             for one in block.pictures:
                 name = f"image {one.image_id}" if one.place is None else one.place.display.rsplit("/", 1)[-1]
-                label = _plain(f"{name} ({one.caption})" if one.caption else name)
+                label = _escape_markdown(f"{name} ({one.caption})" if one.caption else name)
                 shown.append(f"{_picture(one.image_id, folder, read)}{label}")
             return _heading(block.title) + "\n".join(f"- {one}" for one in shown) + "\n"
 
@@ -64,18 +67,20 @@ def _table(block: Table) -> str:
     if not block.rows:
         return ""
     lines = [
-        "| " + " | ".join(_plain(text) for text in block.head) + " |",
+        "| " + " | ".join(_escape_markdown(text) for text in block.head) + " |",
         "|" + "|".join("---:" if n in block.right else "---" for n in range(len(block.head))) + "|",
     ]
-    lines += ["| " + " | ".join(_plain(text, code=True) for text in row) + " |" for row in block.rows]
+    lines += [
+        "| " + " | ".join(_escape_markdown(text, code=True) for text in row) + " |" for row in block.rows
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _heading(text: str) -> str:
-    return f"### {_plain(text)}\n\n" if text else ""
+    return f"### {_escape_markdown(text)}\n\n" if text else ""
 
 
-def _plain(text: str, code: bool = False) -> str:
+def _escape_markdown(text: str, code: bool = False) -> str:
     """Escape untrusted text; with ``code``, text in backquotes stays code."""
     line = printable(text)
     parts = line.split("`")

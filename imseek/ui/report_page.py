@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from imseek.types import CollectionReport
-from imseek.ui.page_frame import bar, card, escaped, head
+from imseek.ui.page_frame import bar, card, escape_text, head
 from imseek.ui.report_sections import Block, Histogram, Pictures, Section, Table, Text, facts, sections
-from imseek.ui.thumbnail_data import Embedded
+from imseek.ui.thumbnail_data import EmbeddedThumbnails
 
 
 def page(
     report: CollectionReport, title: str, said: str, read: Callable[[int], bytes | None]
 ) -> Iterator[str]:
     """Yield the page in pieces. ``said`` is the subtitle; ``read`` returns an image's WebP, or None."""
-    pictures = Embedded(pictures=600)
+    pictures = EmbeddedThumbnails(pictures=600)
     yield head(title)
-    yield f"<header><h1>{escaped(title)}</h1>\n<p>{escaped(said)}</p></header>\n<div class=facts>"
+    yield f"<header><h1>{escape_text(title)}</h1>\n<p>{escape_text(said)}</p></header>\n<div class=facts>"
     for value, what in facts(report):
-        yield f"<div><b>{escaped(value)}</b><span>{escaped(what)}</span></div>"
+        yield f"<div><b>{escape_text(value)}</b><span>{escape_text(what)}</span></div>"
     yield "</div>\n<main>\n"
     for section in sections(report):
         yield from _section(section, pictures, read)
@@ -32,8 +32,10 @@ def picture_ids(report: CollectionReport) -> list[int]:
     return [one.image_id for block in blocks if isinstance(block, Pictures) for one in block.pictures]
 
 
-def _section(section: Section, pictures: Embedded, read: Callable[[int], bytes | None]) -> Iterator[str]:
-    yield f"<section><h2>{escaped(section.title)}</h2>\n"
+def _section(
+    section: Section, pictures: EmbeddedThumbnails, read: Callable[[int], bytes | None]
+) -> Iterator[str]:
+    yield f"<section><h2>{escape_text(section.title)}</h2>\n"
     beside = False
     for block in section.blocks:
         narrow = isinstance(block, Histogram) or (
@@ -48,10 +50,10 @@ def _section(section: Section, pictures: Embedded, read: Callable[[int], bytes |
     yield ("</div>\n" if beside else "") + "</section>\n"
 
 
-def _block(block: Block, pictures: Embedded, read: Callable[[int], bytes | None]) -> Iterator[str]:
+def _block(block: Block, pictures: EmbeddedThumbnails, read: Callable[[int], bytes | None]) -> Iterator[str]:
     match block:
         case Text():
-            yield f"<p{' class=warn' if block.warning else ''}>{_with_code(block.text)}</p>\n"
+            yield f"<p{' class=warn' if block.warning else ''}>{_mark_code(block.text)}</p>\n"
         case Table():
             yield _table(block)
         case Histogram():
@@ -60,7 +62,7 @@ def _block(block: Block, pictures: Embedded, read: Callable[[int], bytes | None]
             yield f'<div>{_heading(block.title)}<div class="row">\n'
             for one in block.pictures:
                 picture = pictures.tag(partial(read, one.image_id), f"image {one.image_id}")
-                yield card(one.place, picture, escaped(one.caption))
+                yield card(one.place, picture, escape_text(one.caption))
             yield "</div></div>\n"
 
 
@@ -70,7 +72,7 @@ def _table(block: Table) -> str:
 
     def cell(tag: str, n: int, text: str) -> str:
         kind = " class=n" if n in block.right else " class=t" if n in words[1:] or len(words) == 1 else ""
-        return f"<{tag}{kind}>{_with_code(text)}</{tag}>"
+        return f"<{tag}{kind}>{_mark_code(text)}</{tag}>"
 
     top = "".join(cell("th", n, text) for n, text in enumerate(block.head))
     rows = []
@@ -86,22 +88,22 @@ def _table(block: Table) -> str:
 def _histogram(block: Histogram) -> str:
     most = max(block.counts, default=0) or 1
     columns = "".join(
-        f'<i style="height: {100 * n / most:.1f}%" title="{escaped(name)}: {n:,}"></i>'
+        f'<i style="height: {100 * n / most:.1f}%" title="{escape_text(name)}: {n:,}"></i>'
         for n, name in zip(block.counts, block.names, strict=True)
     )
-    ends = "".join(f"<span>{escaped(label)}</span>" for label in block.labels)
+    ends = "".join(f"<span>{escape_text(label)}</span>" for label in block.labels)
     return (
         f"<div>{_heading(block.title)}<div class=columns>{columns}</div><div class=ends>{ends}</div></div>\n"
     )
 
 
 def _heading(text: str) -> str:
-    return f"<h3>{escaped(text)}</h3>\n" if text else ""
+    return f"<h3>{escape_text(text)}</h3>\n" if text else ""
 
 
-def _with_code(text: str) -> str:
+def _mark_code(text: str) -> str:
     """Mark up text between two backquotes as code."""
-    parts = escaped(text).split("`")
+    parts = escape_text(text).split("`")
     if len(parts) % 2 == 0:
         return "`".join(parts)
     return "".join(f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts))

@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from imseek.showing.words import count, size
+from imseek.showing.words import format_count, format_size
 from imseek.types import (
     CollectionReport,
-    Contents,
+    CollectionStatistics,
     Counts,
     Place,
     QualityReport,
-    Rated,
+    RatedImage,
     Shown,
     SourceInfo,
-    Spread,
+    ValueDistribution,
 )
-from imseek.ui.duplicates_page import WORDS, totals
+from imseek.ui.duplicates_page import KIND_LABELS, totals
 
 #: Limits: table rows, duplicate groups, images per group, examples of a failure.
 _ROWS: Final = 12
@@ -27,14 +27,14 @@ _MEMBERS: Final = 6
 _EXAMPLES: Final = 3
 _CLUSTERS: Final = 24
 
-_HAVING: Final = {
+_METADATA_LABELS: Final = {
     "date": "a date",
     "camera": "a camera",
     "position": "a position",
     "caption": "a caption",
     "tag": "a tag",
 }
-_QUALITY: Final = {
+_QUALITY_LABELS: Final = {
     "blurred": "Blurred",
     "dark": "Dark",
     "bright": "Overexposed, or on white",
@@ -99,8 +99,8 @@ def facts(report: CollectionReport) -> list[tuple[str, str]]:
     info, held = report.info, report.contents
     found = [
         (f"{held.images:,}", "images"),
-        (size(held.total_bytes), "of picture files"),
-        (size(info.bytes_on_disk), "of collection"),
+        (format_size(held.total_bytes), "of picture files"),
+        (format_size(info.bytes_on_disk), "of collection"),
         (f"{len(info.sources):,}", "sources" if len(info.sources) != 1 else "source"),
     ]
     if held.years:
@@ -139,10 +139,10 @@ def sections(report: CollectionReport) -> Iterator[Section]:
         yield Section("Left out", list(_failures(report)))
 
 
-def _pictures(held: Contents) -> Iterator[Block]:
-    yield _counted("Formats", "format", held.formats, held.images)
-    yield _histogram("Size of pictures, megapixels", held.megapixels, _plain)
-    yield _histogram("Size of files", held.bytes, lambda n: size(int(n)))
+def _pictures(held: CollectionStatistics) -> Iterator[Block]:
+    yield _count_table("Formats", "format", held.formats, held.images)
+    yield _histogram("Size of pictures, megapixels", held.megapixels, _format_number)
+    yield _histogram("Size of files", held.bytes, lambda n: format_size(int(n)))
     yield _histogram("Light, from black to white", held.light, lambda n: f"{n:.0%}")
     if held.years:
         years = dict(held.years)
@@ -150,12 +150,12 @@ def _pictures(held: Contents) -> Iterator[Block]:
         if len(names) <= 300:
             yield Histogram("Years", [years.get(name, 0) for name in names], (names[0], names[-1]), names)
     if held.cameras:
-        yield _counted("Cameras", "camera", held.cameras, held.images)
-    rows = [(f"{held.having[name]:,}", what) for name, what in _HAVING.items()]
-    shares = [held.having[name] / held.images for name in _HAVING]
+        yield _count_table("Cameras", "camera", held.cameras, held.images)
+    rows = [(f"{held.having[name]:,}", what) for name, what in _METADATA_LABELS.items()]
+    shares = [held.having[name] / held.images for name in _METADATA_LABELS]
     yield Table("What is known of them", ("images", "have"), rows, (0,), shares)
     if held.tags:
-        yield _counted("Tags", "tag", held.tags, held.images)
+        yield _count_table("Tags", "tag", held.tags, held.images)
 
 
 def _sources(sources: Sequence[SourceInfo]) -> Table:
@@ -190,7 +190,7 @@ def _encoder(report: CollectionReport) -> Iterator[Block]:
     yield Text(f"Searched by: {info.index}.")
     if report.captions_embedded is not None:
         yield Text(
-            f"{count(report.captions_embedded, 'caption')} can be searched by (`imseek search --by caption`)."
+            f"{format_count(report.captions_embedded, 'caption')} can be searched by (`imseek search --by caption`)."
         )
 
 
@@ -198,23 +198,27 @@ def _quality(found: QualityReport) -> Iterator[Block]:
     known = found.images - found.unknown
     if found.unknown:
         yield Text(
-            f"{count(found.unknown, 'image')} of {found.images:,} were never measured; `imseek maintain --measure` "
+            f"{format_count(found.unknown, 'image')} of {found.images:,} were never measured; `imseek "
+            "maintain --measure` "
             "opens them once.",
             warning=True,
         )
     if not known:
         return
     rows = [
-        (f"{one.count:,}", f"{one.count / known:.1%}", _QUALITY[one.kind], one.rule) for one in found.lists
+        (f"{one.count:,}", f"{one.count / known:.1%}", _QUALITY_LABELS[one.kind], one.rule)
+        for one in found.lists
     ]
     shares = [one.count / known for one in found.lists]
     yield Table("", ("images", "share", "list", "which are listed"), rows, (0, 1), shares)
     for one in found.lists:
         if one.worst:
-            yield Pictures(_QUALITY[one.kind], [_rated(image, one.kind) for image in one.worst])
+            yield Pictures(
+                _QUALITY_LABELS[one.kind], [_quality_picture(image, one.kind) for image in one.worst]
+            )
 
 
-def _rated(image: Rated, kind: str) -> Picture:
+def _quality_picture(image: RatedImage, kind: str) -> Picture:
     name, label = {
         "blurred": ("luma_blur", "edges {:.1f} px wide"),
         "dark": ("luma_mean", "light {:.0%}"),
@@ -231,11 +235,13 @@ def _clusters(report: CollectionReport) -> Iterator[Block]:
     if not found.clusters:
         yield Text("There are none.")
         return
-    yield Text(f"{count(len(found.clusters), 'group')} by {found.method}; {found.chosen}. Names are guesses.")
+    yield Text(
+        f"{format_count(len(found.clusters), 'group')} by {found.method}; {found.chosen}. Names are guesses."
+    )
     for one in found.clusters[:_CLUSTERS]:
         share = f"{one.size / found.images:.0%}" if found.images else ""
         alike = "" if one.cohesion is None else f", alike {one.cohesion:.2f}"
-        title = f"{one.name or 'no name'}: {count(one.size, 'image')} ({share}{alike})"
+        title = f"{one.name or 'no name'}: {format_count(one.size, 'image')} ({share}{alike})"
         yield Pictures(
             title, [Picture(image.image_id, image.place) for image in one.medoids[:_MEMBERS]], True
         )
@@ -248,10 +254,10 @@ def _outliers(report: CollectionReport) -> Iterator[Block]:
     assert found is not None
     usual = "" if found.typical is None else f"; usual is {found.typical:.2f}"
     yield Text(f"The distance to the nearest pictures is largest for these{usual}.")
-    yield Pictures("", [_strange(image) for image in found.outliers])
+    yield Pictures("", [_outlier_picture(image) for image in found.outliers])
 
 
-def _strange(image: Shown) -> Picture:
+def _outlier_picture(image: Shown) -> Picture:
     return Picture(image.image_id, image.place, f"distance {image.score:.2f}")
 
 
@@ -267,13 +273,15 @@ def _duplicates(report: CollectionReport) -> Iterator[Block]:
             Picture(
                 one.image_id,
                 one.place,
-                "keep" if group.keeps(one) else f"{one.width:,} × {one.height:,}, {size(one.bytes)}",
+                "keep" if group.keeps(one) else f"{one.width:,} × {one.height:,}, {format_size(one.bytes)}",
             )
             for one in group.members[:_MEMBERS]
         ]
-        yield Pictures(f"{WORDS[group.kind]}: {count(len(group.members), 'image')}", members, True)
+        yield Pictures(
+            f"{KIND_LABELS[group.kind]}: {format_count(len(group.members), 'image')}", members, True
+        )
     if len(largest) > _GROUPS:
-        yield Text(f"And {count(len(largest) - _GROUPS, 'more group')}: `imseek duplicates`.")
+        yield Text(f"And {format_count(len(largest) - _GROUPS, 'more group')}: `imseek duplicates`.")
 
 
 def _failures(report: CollectionReport) -> Iterator[Block]:
@@ -294,7 +302,7 @@ def _failures(report: CollectionReport) -> Iterator[Block]:
     yield Table("Examples", ("reason", "file", "message"), examples)
 
 
-def _counted(title: str, what: str, counts: Counts, images: int) -> Table:
+def _count_table(title: str, what: str, counts: Counts, images: int) -> Table:
     rows = [(f"{n:,}", name) for name, n in counts[:_ROWS]]
     shares = [n / images for _, n in counts[:_ROWS]]
     if len(counts) > _ROWS:
@@ -304,7 +312,7 @@ def _counted(title: str, what: str, counts: Counts, images: int) -> Table:
     return Table(title, ("images", what), rows, (0,), shares)
 
 
-def _histogram(title: str, spread: Spread, shown: Callable[[float], str]) -> Histogram:
+def _histogram(title: str, spread: ValueDistribution, shown: Callable[[float], str]) -> Histogram:
     """Build a histogram without the empty columns at both ends."""
     there = [n for n, c in enumerate(spread.counts) if c] or [0]
     low, high = there[0], there[-1] + 1
@@ -322,5 +330,5 @@ def _histogram(title: str, spread: Spread, shown: Callable[[float], str]) -> His
     )
 
 
-def _plain(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"

@@ -44,7 +44,7 @@ def thumbnails(
         yield make
 
 
-class Embedded:
+class EmbeddedThumbnails:
     """Renders picture tags for a page, up to ``pictures`` thumbnails and ``bytes`` bytes before base64.
 
     ``left_out`` counts the pictures beyond these limits.

@@ -89,7 +89,7 @@ def planned(
     collection: imseek.Collection, twins: list[Path], action: str = "quarantine", **options: object
 ) -> Plan:
     report = report_of(collection.path, [twins])
-    return plans.make(report, action, root=collection.path, **options)  # type: ignore[arg-type]
+    return plans.make_plan(report, action, root=collection.path, **options)  # type: ignore[arg-type]
 
 
 def reasons(report: ApplyReport) -> dict[str, str]:

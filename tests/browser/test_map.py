@@ -20,7 +20,7 @@ import imseek
 from imseek import maps
 from imseek.types import SourceOptions
 from imseek.ui.map_page import page as map_page
-from imseek.ui.map_page.document import square
+from imseek.ui.map_page.document import scale_to_square
 
 MANY = 5_000
 KINDS = 12
@@ -76,7 +76,7 @@ def chart(visit: Visit, browser: Any) -> Visit:
 def drawn(home: Path, name: str) -> tuple[dict[int, tuple[float, float]], pa.Table]:
     table = maps.table(home / "collections" / name, columns=["path", "kind"] if name == "many" else ["path"])
     ids = table.column("image_id").to_pylist()
-    return dict(zip(ids, map(tuple, square(table).tolist()), strict=True)), table
+    return dict(zip(ids, map(tuple, scale_to_square(table).tolist()), strict=True)), table
 
 
 class Screen:

@@ -13,7 +13,7 @@ from browsing import HOSTILE, Pages, Visit, pages
 from playwright.sync_api import expect
 
 import imseek
-from imseek.ui.web.plain import one_line
+from imseek.ui.web.plain_text import one_line
 
 LARGE = "dialog.large[open]"
 

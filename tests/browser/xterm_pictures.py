@@ -18,7 +18,7 @@ import terminals
 
 from imseek.media import decode
 from imseek.media.thumbnails import fit
-from imseek.ui.terminal.drawing import drawn
+from imseek.ui.terminal.graphics import render_picture
 
 XTERM = Path(sys.prefix) / "xterm"
 SIZE = (100, 40)
@@ -112,7 +112,7 @@ def difference(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
 def test_the_photograph_is_shown(page, cat, way) -> None:
     terminal = Terminal(page, kitty=True)
     cell = (int(terminal.cell[0]), int(terminal.cell[1]))
-    assert terminal.write(f"\r\n\n     {drawn(cat, way, (24, 10), cell)}".encode()) == ""
+    assert terminal.write(f"\r\n\n     {render_picture(cat, way, (24, 10), cell)}".encode()) == ""
     expected = np.asarray(fit(cat, 24 * cell[0], 10 * cell[1]))
     assert difference(terminal.picture(2, 5, expected.shape), expected) < CLOSE[way]
 
@@ -121,7 +121,8 @@ def test_kitty_leaves_the_cursor_where_it_was(page, cat) -> None:
     """Else a picture at the bottom would scroll."""
     terminal = Terminal(page, kitty=True)
     assert (
-        terminal.write(f"\r\n\n     {drawn(cat, 'kitty', (24, 10), (9, 18))}\x1b[6n".encode()) == "\x1b[3;6R"
+        terminal.write(f"\r\n\n     {render_picture(cat, 'kitty', (24, 10), (9, 18))}\x1b[6n".encode())
+        == "\x1b[3;6R"
     )
 
 

@@ -10,8 +10,8 @@ from browsing import HOSTILE
 from imseek.__main__ import main
 from imseek.types import HitGroup
 from imseek.ui.web import shell
-from imseek.ui.web.parts import download, results, viewer
-from imseek.ui.web.plain import markdown_free
+from imseek.ui.web.parts import download_bar, results, viewer
+from imseek.ui.web.plain_text import escape_markdown
 
 
 def show() -> None:
@@ -33,18 +33,18 @@ def show() -> None:
         st.text(str(picked))
     elif part == "viewer":
         if st.button("Show"):
-            viewer.open_(name, collection, hits[1].image_id, hits, key="viewer")
+            viewer.open_viewer(name, collection, hits[1].image_id, hits, key="viewer")
         if told := st.session_state.get("told"):
             st.text(told)
         if st.button("Show one"):
-            viewer.open_(name, collection, hits[2].image_id, key="one", like=_tell)
+            viewer.open_viewer(name, collection, hits[2].image_id, key="one", like=_tell)
     elif part == "offer":
-        download.offer(name, collection, [hit.image_id for hit in hits], hits=hits)
+        download_bar.show_downloads(name, collection, [hit.image_id for hit in hits], hits=hits)
     else:
         for n, text in enumerate(HOSTILE):
-            st.button(markdown_free(text), key=f"label-{n}")
-        st.radio("One of", HOSTILE, format_func=markdown_free)
-        st.multiselect("Some of", HOSTILE, HOSTILE[:7], format_func=markdown_free)
+            st.button(escape_markdown(text), key=f"label-{n}")
+        st.radio("One of", HOSTILE, format_func=escape_markdown)
+        st.multiselect("Some of", HOSTILE, HOSTILE[:7], format_func=escape_markdown)
 
 
 def _say(image_id: int, more: bool) -> None:

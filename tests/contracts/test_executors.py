@@ -39,9 +39,9 @@ Stored: TypeAlias = tuple[list[Any], tuple[int, bytes] | None, Mapping[str, Any]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two workers' worth of Ray on this machine, for all tests of this module."""
-    from imseek.indexer.executors.ray_cluster import connected
+    from imseek.indexer.executors.ray_cluster import connect_ray
 
-    with connected(imseek.Ray(workers=2)) as ray:
+    with connect_ray(imseek.Ray(workers=2)) as ray:
         yield ray
 
 

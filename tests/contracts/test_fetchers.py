@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 
 from imseek.errors import MediaError, UsageError
 from imseek.media import http_fetcher
-from imseek.media.fetcher import FakeFetcher, Fetched, Fetcher, FetchLimits
+from imseek.media.fetcher import FakeFetcher, Fetcher, FetchLimits, FetchResult
 from imseek.media.http_fetcher import HttpFetcher
 from imseek.types import SkipReason
 
@@ -187,7 +187,7 @@ def either(request: pytest.FixtureRequest, server: Server) -> Iterator[tuple[Fet
 
 def test_a_url_gives_its_bytes_and_where_they_were(either: tuple[Fetcher, str]) -> None:
     fetcher, root = either
-    assert fetcher.fetch(f"{root}/a") == Fetched(PICTURE, f"{root}/a")
+    assert fetcher.fetch(f"{root}/a") == FetchResult(PICTURE, f"{root}/a")
 
 
 def test_what_is_not_there_is_said_so(either: tuple[Fetcher, str]) -> None:
@@ -213,7 +213,7 @@ def test_a_closed_fetcher_refuses(either: tuple[Fetcher, str]) -> None:
 
 def test_a_fake_raises_what_it_was_given_and_remembers_what_it_was_asked() -> None:
     late = MediaError(SkipReason.TIMEOUT, "late")
-    fake = FakeFetcher({"http://a/": late, "http://b/": Fetched(b"", "http://c/", etag='"1"')})
+    fake = FakeFetcher({"http://a/": late, "http://b/": FetchResult(b"", "http://c/", etag='"1"')})
     with pytest.raises(MediaError) as caught:
         fake.fetch("http://a/")
     assert caught.value is late
@@ -398,7 +398,7 @@ def test_redirects_are_followed_and_the_last_url_is_told(server: Server, fetcher
     server.answers["/b?x=1"] = answering(
         200, PICTURE, ETag='W/"1"', Last_Modified="Mon, 01 Jan 2024 00:00:00 GMT"
     )
-    assert fetcher.fetch(f"{server.url}/a") == Fetched(
+    assert fetcher.fetch(f"{server.url}/a") == FetchResult(
         PICTURE, f"{server.url}/b?x=1", 'W/"1"', "Mon, 01 Jan 2024 00:00:00 GMT"
     )
 

@@ -132,10 +132,10 @@ def name_server(root: Path, url: Any) -> None:
     """Have the collection at ``root``, whose catalog is a file, say that its catalog is on a server."""
     identity = json.loads((root / layout.COLLECTION).read_bytes())
     identity.pop("sha256")
-    address = {"format": layout.FORMAT_ELSEWHERE, "uuid": identity["uuid"], "url": url}
-    (root / layout.ADDRESS).write_bytes(durable_files.seal(address))
+    address = {"format": layout.FORMAT_SERVER_CATALOG, "uuid": identity["uuid"], "url": url}
+    (root / layout.ADDRESS).write_bytes(durable_files.add_checksum(address))
     (root / layout.COLLECTION).write_bytes(
-        durable_files.seal({**identity, "format": layout.FORMAT_ELSEWHERE})
+        durable_files.add_checksum({**identity, "format": layout.FORMAT_SERVER_CATALOG})
     )
     for name in (
         layout.CATALOG,

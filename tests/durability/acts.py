@@ -310,7 +310,7 @@ def _plan(case: Case) -> None:
         for group in range(GROUPS)
     ]
     to = case.disk / "away" if case.way == "disk" else None
-    plans.make(report_of(case.root, groups), case.action, to, root=case.root).save(file)  # type: ignore[arg-type]
+    plans.make_plan(report_of(case.root, groups), case.action, to, root=case.root).save(file)  # type: ignore[arg-type]
 
 
 def apply(case: Case) -> None:

@@ -150,7 +150,7 @@ def build(home: Path) -> None:
             mine = schema.images.c.image_id == quarantined
             connection.execute(update(schema.images).where(mine).values(state="quarantined"))
             shard_id = connection.execute(schema.images.select().where(mine)).one().shard_id
-            shard_catalog.write_dead(writer, connection, generation, shard_id)
+            shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
 
         writer.apply(mark)
         judge(writer, 1)
@@ -164,7 +164,7 @@ def judge(writer: Writer, n: int) -> None:
         hashes = sorted(
             row[0].hex() for row in connection.execute("SELECT DISTINCT content_hash FROM images")
         )
-    said = judgements.said(*hashes[n : n + 2], "different", "test", "2025-01-01T00:00:00+00:00")
+    said = judgements.make_judgement(*hashes[n : n + 2], "different", "test", "2025-01-01T00:00:00+00:00")
     judgements.record(writer, [said])
 
 

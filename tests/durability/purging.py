@@ -118,10 +118,12 @@ def decorate(root: Path) -> dict[str, int]:
             mine = schema.images.c.image_id == by_name["quarantined"]
             connection.execute(update(schema.images).where(mine).values(state="quarantined"))
             for shard in reader.current.shards:
-                shard_catalog.write_dead(writer, connection, generation, shard.shard_id)
+                shard_catalog.write_dead_rows(writer, connection, generation, shard.shard_id)
 
         writer.apply(change)
-        judgements.record(writer, [judgements.said("a" * 64, "b" * 64, "same", "test", "2026-01-01")])
+        judgements.record(
+            writer, [judgements.make_judgement("a" * 64, "b" * 64, "same", "test", "2026-01-01")]
+        )
     away = places[by_name["quarantined"]]
     away.rename(away.with_suffix(".away"))  # A file that lies at its place is searched again.
     (root / layout.CACHE / "64").mkdir(parents=True)

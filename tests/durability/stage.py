@@ -104,7 +104,9 @@ def noted(stage: Stage) -> None:
     with Writer(stage.root, "note") as writer:
         writer.apply(change)
         neighbours = itertools.pairwise(hashes)
-        judgements.record(writer, (judgements.said(a, b, "different", "stage", at) for a, b in neighbours))
+        judgements.record(
+            writer, (judgements.make_judgement(a, b, "different", "stage", at) for a, b in neighbours)
+        )
 
 
 def in_pieces(stage: Stage) -> None:
@@ -511,7 +513,7 @@ def judge(stage: Stage) -> None:
     with Writer(stage.root, "judge") as writer:
         judgements.withdraw(writer, pairs[:2])
         new = [*pairs[-2:], (hashes[0], hashes[-1])]
-        judgements.record(writer, [judgements.said(a, b, "same", "judge", at) for a, b in new])
+        judgements.record(writer, [judgements.make_judgement(a, b, "same", "judge", at) for a, b in new])
 
 
 def lay_out(stage: Stage) -> None:
@@ -564,7 +566,7 @@ def small_index() -> None:
     from imseek.data import snapshots
     from imseek.data.vectors import tuning
 
-    snapshots.TAIL_ROWS = 2
+    snapshots.MAX_TAIL_ROWS = 2
     tuning.QUERIES = 4
 
 
@@ -638,7 +640,7 @@ def learned(root: Path, *_: Any) -> Any:
     from imseek import tune
     from imseek.data.current_file import read_current
     from imseek.encoders.adapters import Adapter
-    from imseek.explore.tuning.training import Taught
+    from imseek.explore.tuning.training import TrainedAdapter
     from imseek.types.evaluate import Estimate
     from imseek.types.tuning import Tuning
 
@@ -647,8 +649,8 @@ def learned(root: Path, *_: Any) -> Any:
     facts = Tuning(10, 2, 1.0, 14.0, 0.9, (), Estimate(0.2, 0.1, 0.3), helps=True)
     nothing_read = type("Nothing", (), {"source": "captions", "pairs": (), "notes": ()})()
     no_split = type("Split", (), {"train": (), "validation": (), "held_out": ()})()
-    taught = Taught(Adapter(down, np.ascontiguousarray(down.T[::-1])), facts)
-    return tune._Learned(space, nothing_read, no_split, taught)
+    taught = TrainedAdapter(Adapter(down, np.ascontiguousarray(down.T[::-1])), facts)
+    return tune._TrainingResult(space, nothing_read, no_split, taught)
 
 
 def run_back(stage: Stage) -> None:
@@ -697,13 +699,13 @@ def repair(stage: Stage) -> None:
 
 def unmeasured(stage: Stage) -> None:
     """Three shards of an early version, which did not measure pictures, and one that holds measures."""
-    from imseek.data.shard_files import MEASURES
+    from imseek.data.shard_files import LUMA_COLUMNS
     from imseek.indexer import encode_stage
 
     measuring = encode_stage.row_of
 
     def without(*facts: Any) -> dict[str, Any]:
-        return {name: value for name, value in measuring(*facts).items() if name not in MEASURES.names}
+        return {name: value for name, value in measuring(*facts).items() if name not in LUMA_COLUMNS.names}
 
     encode_stage.row_of = without
     try:
@@ -718,7 +720,7 @@ def measure(stage: Stage) -> None:
     import imseek
     from imseek.curate import missing_measures
 
-    missing_measures._PICTURES = 4
+    missing_measures._COMMIT_IMAGES = 4
     imseek.upkeep.measure(stage.root)
 
 

@@ -119,7 +119,7 @@ def count(*_):
     left -= 1
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
-tape.CHUNK, imseek.backup.OFTEN = 4096, 0
+tape.CHUNK, imseek.backup.MIN_INTERVAL = 4096, 0
 publish = durable.publish
 durable.publish = lambda moves: (count(), publish(moves), count())
 imseek.backup.write(sys.argv[1], sys.argv[2], replace=True, progress=count)

@@ -19,7 +19,7 @@ from durability.faults import sample
 from durability.forks import Server
 from durability.stage import PASSING, Stage, draw, go_on, look
 from imseek.data import catalog_backups, layout, sources
-from imseek.data.changeset import Batch
+from imseek.data.changeset import Changeset
 from imseek.data.commit import commit
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError
@@ -81,7 +81,7 @@ def test_a_backup_that_cannot_be_opened_now_is_not_taken_for_damaged(stage: Stag
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
     try:
         for ask in (
-            lambda: catalog_backups.usable(backup_file, None),
+            lambda: catalog_backups.is_usable(backup_file, None),
             lambda: catalog_backups.generation_of(backup_file),
         ):
             with pytest.raises(StorageError, match="unable to open") as error:
@@ -90,7 +90,7 @@ def test_a_backup_that_cannot_be_opened_now_is_not_taken_for_damaged(stage: Stag
             assert "ulimit" in str(error.value.hint)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert catalog_backups.usable(backup_file, None)
+    assert catalog_backups.is_usable(backup_file, None)
 
 
 # -- folders that are gone -----------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_the_collection_is_moved_away_under_a_writer(stage: Stage, instead: str,
         if when == "before a change":
             move()
             contents = there()
-            commit(writer, Batch(gone=[0]))
+            commit(writer, Changeset(gone=[0]))
         else:
             writer.apply(lambda _connection, _generation: move())
     if when == "before a change":
@@ -184,7 +184,7 @@ def test_the_collection_is_removed_under_a_writer(stage: Stage) -> None:
     expected = pytest.raises(StorageError, match="moved or removed")
     with expected, Writer(stage.root, "test") as writer:
         shutil.rmtree(stage.root)
-        commit(writer, Batch(gone=[0]))
+        commit(writer, Changeset(gone=[0]))
     assert not stage.root.exists()
 
 

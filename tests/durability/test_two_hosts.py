@@ -15,7 +15,7 @@ import imseek
 from durability.stage import Stage, check, draw, small
 from imseek.data import layout, lock, sources
 from imseek.data.catalog_checksums import read
-from imseek.data.changeset import Batch
+from imseek.data.changeset import Changeset
 from imseek.data.commit import commit
 from imseek.data.current_file import read_current
 from imseek.data.lock import WriterLock
@@ -61,7 +61,7 @@ def test_who_has_been_overtaken_changes_nothing_any_more(
             after = later.take_ids(3)
             assert not {*before} & {*after}
             with pytest.raises(LockedError, match="taken over by another writer") as error:
-                commit(earlier, Batch(gone=[0]))
+                commit(earlier, Changeset(gone=[0]))
             assert error.value.exit_code == 75
             assert "one host" in str(error.value.hint)
             with pytest.raises(LockedError):
@@ -92,7 +92,7 @@ def test_an_index_run_that_is_overtaken(stage: Stage, monkeypatch: pytest.Monkey
     small(merging=merging)
     real = pipeline.commit
 
-    def overtaken(writer: Writer, batch: Batch) -> int:
+    def overtaken(writer: Writer, batch: Changeset) -> int:
         generation = real(writer, batch)
         with on("second", monkeypatch), Writer(stage.root, "source"):
             return generation

@@ -29,7 +29,7 @@ from imseek.data import layout, migrations
 from imseek.data.catalog import Catalog
 from imseek.data.catalog_backups import generation_of
 from imseek.data.current_file import read_current
-from imseek.data.shard_files import MEASURES
+from imseek.data.shard_files import LUMA_COLUMNS
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, FormatVersionError, StorageError
 
@@ -80,10 +80,10 @@ def test_the_recipe_still_makes_what_it_made(tmp_path: Path) -> None:
     format_1.make(tmp_path / "home")
     found = format_1.facts(tmp_path / "home")
     measured = [
-        {name for name in MEASURES.names if image.pop(name, None) is not None}
+        {name for name in LUMA_COLUMNS.names if image.pop(name, None) is not None}
         for image in found["images"].values()
     ]
-    assert all(names >= set(MEASURES.names) - {"luma_blur"} for names in measured)
+    assert all(names >= set(LUMA_COLUMNS.names) - {"luma_blur"} for names in measured)
     assert_facts(found, RECORDED, within=1e-3)
 
 

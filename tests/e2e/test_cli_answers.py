@@ -128,7 +128,7 @@ class TestStages:
         assert cli("search", "red", "--json", "--cutoff", "auto").json("search")["cut"] == 0
 
     def test_the_cutoff_is_on_in_tables_only(self, cli, album, monkeypatch) -> None:
-        monkeypatch.setattr(cutoff, "FEWEST", 20)
+        monkeypatch.setattr(cutoff, "MIN_SAMPLE", 20)
         table = cli("search", "red", "-n", "50")
         cut = int(table.out.splitlines()[-1].split()[1])
         assert table.out.splitlines()[-1] == f"… {cut} more below the cutoff; --cutoff none shows them"

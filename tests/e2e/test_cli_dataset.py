@@ -74,7 +74,7 @@ def test_measuring_what_an_early_version_indexed(cli, pictures, monkeypatch) -> 
         real = shard_files.row_of
         early.setattr(
             "imseek.indexer.encode_stage.row_of",
-            lambda *facts: {n: v for n, v in real(*facts).items() if n not in shard_files.MEASURES.names},
+            lambda *facts: {n: v for n, v in real(*facts).items() if n not in shard_files.LUMA_COLUMNS.names},
         )
         assert cli("index", pictures, "--encoder", "fake").code == 0
     assert "3 images of 3 were never measured: `imseek maintain --measure`" in cli("dataset", "quality").err

@@ -60,7 +60,7 @@ def test_the_main_job_and_then_again(cli, home, tmp_path) -> None:
     assert best["a cat"] == "chelsea.png"
     assert best["a flower"] == "flower.jpg"
     assert best["a cup of coffee"] == "coffee.png"
-    assert list(best.values())[-1] == demo.REVERSED
+    assert list(best.values())[-1] == demo.MIRRORED_PHOTOGRAPH
     with Image.open(folder / "contact-sheet.png") as sheet:
         assert sheet.format == "PNG"
         assert sheet.height > 100 * (len(demo.QUERIES) + 1)

@@ -21,7 +21,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
 from imseek.encoders import encoder_check
-from imseek.ui.cli.transfer import download_bar
+from imseek.ui.cli.download_progress import download_bar
 
 MOBILE = "openclip:MobileCLIP-S1/datacompdr"
 MOBILE_REPOSITORY = "apple/MobileCLIP-S1-OpenCLIP"
@@ -243,7 +243,7 @@ class TestGet:
 class TestCheck:
     @pytest.fixture(autouse=True)
     def _quick(self, monkeypatch) -> None:
-        monkeypatch.setattr(encoder_check, "_SECONDS", 0.01)
+        monkeypatch.setattr(encoder_check, "_MIN_SECONDS", 0.01)
 
     def test_a_sound_one(self, cli) -> None:
         outcome = cli("encoders", "check", "fake:7")

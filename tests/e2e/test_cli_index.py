@@ -181,7 +181,9 @@ class TestOneWriter:
 class TestDamage:
     def test_a_newer_format_says_so(self, cli, home, indexed) -> None:
         path = home / "collections" / "default" / "current.json"
-        path.write_bytes(durable_files.seal({**durable_files.unseal(path.read_bytes()), "format": 99}))
+        path.write_bytes(
+            durable_files.add_checksum({**durable_files.strip_checksum(path.read_bytes()), "format": 99})
+        )
         outcome = cli("search", "red", "--json")
         assert outcome.code == 1
         assert outcome.json("error")["error"]["type"] == "FormatVersionError"

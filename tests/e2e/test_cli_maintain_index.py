@@ -119,8 +119,8 @@ class TestThePolicy:
         assert "indexing    Flat, recall 0.8, a quarter of the memory, not renewed by runs" in lines
 
     def test_runs_renew(self, cli, noise, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.data.snapshots.TAIL_ROWS", 1)
-        monkeypatch.setattr("imseek.data.snapshots.TAIL_SHARE", 0.0)
+        monkeypatch.setattr("imseek.data.snapshots.MAX_TAIL_ROWS", 1)
+        monkeypatch.setattr("imseek.data.snapshots.MAX_TAIL_SHARE", 0.0)
         cli("maintain", "--index", "IVF2,SQ8", "--no-renew")
         for name in ("one", "two"):
             Image.new("RGB", (9, 9), "red" if name == "one" else "blue").save(noise / f"{name}.png")
@@ -181,14 +181,14 @@ class TestRefusals:
 @contextmanager
 def interrupted() -> Iterator[None]:
     """The first step of a build is when somebody presses Ctrl-C."""
-    real = snapshot_build.build
+    real = snapshot_build.build_index
 
     def build(*arguments):
         signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot_build, "build", build)
+        patch.setattr(snapshot_build, "build_index", build)
         yield
 
 

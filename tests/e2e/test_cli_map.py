@@ -81,14 +81,14 @@ class TestMap:
 
         from imseek.ui.map_page import document
 
-        real = document.coloured
+        real = document.colour_by_column
         cli("map", "--method", "pca")
 
         def coloured(*arguments):
             signal.raise_signal(signal.SIGINT)
             return real(*arguments)
 
-        monkeypatch.setattr(document, "coloured", coloured)
+        monkeypatch.setattr(document, "colour_by_column", coloured)
         outcome = cli("map", "--html", tmp_path / "map.html", "--colour", "format")
         assert outcome.code == 130
         assert outcome.err.endswith("interrupted: the page has the thumbnails that were read by then\n")

@@ -101,7 +101,7 @@ def test_a_run_that_is_interrupted(
 
     from imseek.search.milvus import rows
 
-    monkeypatch.setattr(rows, "_ROWS", 3)
+    monkeypatch.setattr(rows, "_MAX_ROWS", 3)
     real: Callable[..., Any] = rows._rows
 
     def interrupting(*given: Any) -> Any:

@@ -13,7 +13,7 @@ from PIL import Image
 import imseek
 from imseek.encoders import device
 from imseek.encoders.device import Machine
-from imseek.encoders.precision_check import COMPARED
+from imseek.encoders.precision_check import PICTURES_TO_COMPARE
 from imseek.encoders.runtime import PRECISIONS
 from imseek.ui.cli.runtime import FLAGS
 
@@ -57,10 +57,10 @@ def test_the_flags_are_the_fields_of_a_runtime_with_its_defaults() -> None:
 @pytest.mark.parametrize(
     ("flags", "more", "precision"),
     [
-        ((), COMPARED, "bf16"),
+        ((), PICTURES_TO_COMPARE, "bf16"),
         ((), 0, "fp32"),  # too few to tell what bf16 does to them
-        (("--precision", "fp32", "--device", "cpu"), COMPARED, "fp32"),
-        (("--batch-size", "2", "--threads", "1", "--exact-decode"), COMPARED, "bf16"),
+        (("--precision", "fp32", "--device", "cpu"), PICTURES_TO_COMPARE, "fp32"),
+        (("--batch-size", "2", "--threads", "1", "--exact-decode"), PICTURES_TO_COMPARE, "bf16"),
     ],
 )
 def test_a_run_reports_its_precision(

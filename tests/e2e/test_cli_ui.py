@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-running = pytest.importorskip("imseek.ui.web.running", reason="streamlit is not installed")
+running = pytest.importorskip("imseek.ui.web.server", reason="streamlit is not installed")
 
 
 def test_a_missing_extra_is_named(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "imseek.ui.web.running", raising=False)
+    monkeypatch.delitem(sys.modules, "imseek.ui.web.server", raising=False)
     monkeypatch.setitem(sys.modules, "streamlit", None)  # as if it were not installed
     outcome = cli("ui", "--no-browser")
     assert outcome.code != 0

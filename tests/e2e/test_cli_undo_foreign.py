@@ -45,7 +45,7 @@ def packed(archive: Path, more: dict[str, bytes]) -> None:
         for name, data in contents.items()
         if name != manifest.NAME
     ]
-    contents[manifest.NAME] = durable_files.seal(document)
+    contents[manifest.NAME] = durable_files.add_checksum(document)
     with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
         for name, data in contents.items():
             info = tarfile.TarInfo(name)

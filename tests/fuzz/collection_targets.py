@@ -23,14 +23,14 @@ from imseek.data.current_file import (
     Current,
     Identity,
     Shard,
+    encode_record,
     parse_current,
     read_current,
     read_identity,
-    sealed,
 )
-from imseek.data.durable_files import Written
+from imseek.data.durable_files import FileDigest
 from imseek.data.vectors.faiss_structure import check_structure
-from imseek.data.vectors.index_metadata import Effort, Facts, Tuned
+from imseek.data.vectors.index_metadata import IndexMetadata, SearchEffort, TuningResult
 from imseek.errors import BackupError, CollectionNotFoundError, CorruptCollectionError, FormatVersionError
 from imseek.types import SpaceInfo
 
@@ -63,17 +63,17 @@ def _parse_current(data: bytes) -> None:
             assert layout.parse(path) is not None
     for folder in current.snapshots.values():
         assert layout.parse_snapshot_folder(folder) is not None
-    assert sealed(current)
+    assert encode_record(current)
 
 
 @cache
 def _records() -> dict[str, bytes]:
     """The sealed files at the top of a collection."""
-    digests = {layout.CATALOG: Written(4096, "0" * 64), layout.BACKUPS[0]: Written(8192, "1" * 64)}
+    digests = {layout.CATALOG: FileDigest(4096, "0" * 64), layout.BACKUPS[0]: FileDigest(8192, "1" * 64)}
     return {
-        layout.COLLECTION: sealed(Identity(UUID, TIME, "relative")),
-        layout.CURRENT: durable_files.seal(_current()),
-        layout.CHECKSUMS: catalog_checksums.sealed(Checksums(UUID, digests)),
+        layout.COLLECTION: encode_record(Identity(UUID, TIME, "relative")),
+        layout.CURRENT: durable_files.add_checksum(_current()),
+        layout.CHECKSUMS: catalog_checksums.encode_checksums(Checksums(UUID, digests)),
     }
 
 
@@ -90,7 +90,9 @@ def _read_sealed(data: bytes) -> None:
         document.pop("sha256")
         changed = mutate(document, source)
         content = (
-            durable_files.seal(changed) if isinstance(changed, dict) and kind == 1 else json_bytes(changed)
+            durable_files.add_checksum(changed)
+            if isinstance(changed, dict) and kind == 1
+            else json_bytes(changed)
         )
     root = scratch_folder()
     for other, sound in _records().items():
@@ -124,8 +126,8 @@ def _layout_seeds() -> list[bytes]:
 
 @cache
 def _facts() -> dict[str, Any]:
-    tuned = Tuned(Effort(16, 200, 0.25), 0.993, 200, ((0.5, 20), (0.01, 64)))
-    facts = Facts(
+    tuned = TuningResult(SearchEffort(16, 200, 0.25), 0.993, 200, ((0.5, 20), (0.01, 64)))
+    facts = IndexMetadata(
         "IVF256,PQ16x4fs", 32, 1000, 1000, 1.2, 0.9, 1.1, 0.99, 1 << 30, TIME, 1.5, tuned, tuned, "captions",
         sizes={"faiss.index": 100, "covered.npy": 200}, parts=("3", "3.1"), layout="2",
     )  # fmt: skip
@@ -138,7 +140,7 @@ def _read_facts(data: bytes) -> None:
     changed = mutate(_facts(), ByteSource(data))
     if isinstance(changed, dict):
         with suppress(ValueError):
-            Facts.read(durable_files.seal(changed))
+            IndexMetadata.read(durable_files.add_checksum(changed))
 
 
 def _read_arrays(data: bytes) -> None:
@@ -180,7 +182,7 @@ def _array_seeds() -> list[bytes]:
 
 @cache
 def _manifest() -> dict[str, Any]:
-    entries = [manifest.Entry(name, 3, "0" * 64) for name in (*manifest.NEEDED, "dead/000000.1.npy")]
+    entries = [manifest.Entry(name, 3, "0" * 64) for name in (*manifest.REQUIRED, "dead/000000.1.npy")]
     made = manifest.Manifest(UUID, 5, TIME, TIME, "0.1.0", 40, True, tuple(entries))
     document: dict[str, Any] = json.loads(made.sealed())
     document.pop("sha256")
@@ -192,7 +194,7 @@ def _parse_manifest(data: bytes) -> None:
     if not isinstance(changed, dict):
         return
     try:
-        found = manifest.parse(durable_files.seal(changed), "the archive")
+        found = manifest.parse(durable_files.add_checksum(changed), "the archive")
     except (BackupError, FormatVersionError):
         return
     for entry in found.entries:
@@ -213,11 +215,11 @@ def _journal_documents() -> tuple[dict[str, Any], ...]:
         journal_records.Begin(undo_id, TIME, "0" * 64, UUID),
         intent,
         journal_records.Note(0, "done"),
-        journal_records.Trashed(0, b"/home/u/.local/share/Trash/files/b.png"),
-        journal_records.Copied(0, 77),
+        journal_records.TrashLocation(0, b"/home/u/.local/share/Trash/files/b.png"),
+        journal_records.CopyInode(0, 77),
         journal_records.End(),
     )
-    return tuple(journal_records.document(record) for record in made)
+    return tuple(journal_records.to_document(record) for record in made)
 
 
 def _read_journal(data: bytes) -> None:
@@ -228,7 +230,7 @@ def _read_journal(data: bytes) -> None:
         changed = mutate(document, source) if source.number(2) else document
         if isinstance(changed, dict):
             try:
-                lines.append(journal_records.line(changed))
+                lines.append(journal_records.encode_line(changed))
             except (ValueError, TypeError, UnicodeEncodeError):
                 continue
     lines.append(source.rest())

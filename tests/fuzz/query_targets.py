@@ -77,7 +77,7 @@ def _load_policy(data: bytes) -> None:
     path = scratch_folder() / "policy.yaml"
     path.write_bytes(data)
     with suppress(ImseekError):
-        policies.load(path)
+        policies.load_policy(path)
 
 
 POLICY: Final = b"""name: school

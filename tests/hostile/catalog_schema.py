@@ -357,7 +357,7 @@ def _write_log(forge: Forge) -> None:
         connection.execute(f"INSERT INTO files VALUES ('{forge.thesis}', {row})")
         for name in (layout.CATALOG, "catalog.sqlite-wal"):
             shutil.copy(forge.path(name), aside / name)
-        written = catalog_checksums.of_catalog(forge.root)
+        written = catalog_checksums.digest_catalog(forge.root)
     for name in (layout.CATALOG, "catalog.sqlite-wal"):
         (aside / name).replace(forge.path(name))
     aside.rmdir()

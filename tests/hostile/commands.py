@@ -244,7 +244,7 @@ def run(name: str, folders: dict[str, str], call: int | None = None) -> int:
     from imseek.data import compaction, snapshots
     from imseek.ui.cli import main
 
-    compaction.FACTOR, snapshots.TAIL_ROWS = 2, 2  # So few images would neither be merged nor indexed.
+    compaction.FACTOR, snapshots.MAX_TAIL_ROWS = 2, 2  # So few images would neither be merged nor indexed.
     calls = BY_NAME[name].calls
     if callable(calls):
         return calls(folders["ROOT"], folders["OUT"])

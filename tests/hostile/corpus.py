@@ -106,7 +106,7 @@ def corpus(root: Path) -> dict[str, list[Lie]]:
 
 
 def _documents(root: Path, kind: str, names: list[str]) -> list[Lie]:
-    documents = {name: durable_files.unseal((root / name).read_bytes()) for name in names}
+    documents = {name: durable_files.strip_checksum((root / name).read_bytes()) for name in names}
     # What a model or an index is said to be is for who reads it; judgements are those of the catalog.
     top = "/" not in names[0]
     lies = document_lies(
@@ -125,7 +125,7 @@ def _alone(root: Path) -> list[Lie]:
             forge.clear(name)
         forge.seal()
 
-    documents = {layout.CURRENT: durable_files.unseal((root / layout.CURRENT).read_bytes())}
+    documents = {layout.CURRENT: durable_files.strip_checksum((root / layout.CURRENT).read_bytes())}
     return document_lies("current.json alone", documents, before=lose)
 
 

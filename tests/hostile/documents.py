@@ -166,12 +166,16 @@ def _whole(name: str, document: Document) -> Iterator[tuple[str, str, Tell]]:
     yield "nested", "objects", bytes_of(b'{"a":' * 100_000)
     yield "nested", "in a member", bytes_of(b'{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}")
     yield "not UTF-8", "latin-1", bytes_of(b'{"format": 1, "a": "\xff"}')
-    yield "not UTF-8", "UTF-16", bytes_of(durable_files.seal(plain).decode().encode("utf-16"))
-    yield "not UTF-8", "UTF-32", bytes_of(durable_files.seal(plain).decode().encode("utf-32"))
+    yield "not UTF-8", "UTF-16", bytes_of(durable_files.add_checksum(plain).decode().encode("utf-16"))
+    yield "not UTF-8", "UTF-32", bytes_of(durable_files.add_checksum(plain).decode().encode("utf-32"))
     yield "digits", "4301", bytes_of(b'{"format": ' + b"1" * 4301 + b"}")
     yield "digits", "a million", bytes_of(b'{"format": ' + b"1" * 1_000_000 + b"}")
     yield "digits", "exponent", bytes_of(b'{"format": 1e999999}')
-    yield "members twice", "format", bytes_of(b'{"format": 1, ' + durable_files.seal(plain).lstrip()[1:])
+    yield (
+        "members twice",
+        "format",
+        bytes_of(b'{"format": 1, ' + durable_files.add_checksum(plain).lstrip()[1:]),
+    )
     yield "later format", "2", lambda forge: forge.edit(name, lambda d: d.update(format=2))
     yield "later format", "a million", lambda forge: forge.edit(name, lambda d: d.update(format=10**6))
     yield "other seal", "none", bytes_of(json.dumps(plain).encode())

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 from hostile.arena import Arena
 from imseek.data import catalog_checksums, durable_files, layout
-from imseek.data.durable_files import Written
-from imseek.data.vectors.index_metadata import FACTS
+from imseek.data.durable_files import FileDigest
+from imseek.data.vectors.index_metadata import METADATA_FILE
 
 Document: TypeAlias = dict[str, Any]
 
@@ -56,11 +56,11 @@ class Forge:
 
     def read(self, name: str) -> Document:
         """A sealed JSON file, without its seal."""
-        return durable_files.unseal(self.path(name).read_bytes())
+        return durable_files.strip_checksum(self.path(name).read_bytes())
 
     def write(self, name: str, document: Document) -> None:
         """Seal a document and put it in place of a file."""
-        self.replace(name, durable_files.seal(document))
+        self.replace(name, durable_files.add_checksum(document))
 
     def edit(self, name: str, change: Callable[[Document], object]) -> None:
         """Change a sealed JSON file in place."""
@@ -78,8 +78,8 @@ class Forge:
     def relist(self, name: str) -> None:
         """Make what catalog, snapshots and checksums record of a file agree with it."""
         path = self.path(name)
-        facts = path.parent / FACTS
-        if path.name != FACTS and facts.exists():
+        facts = path.parent / METADATA_FILE
+        if path.name != METADATA_FILE and facts.exists():
             inner = str(facts.relative_to(self.root))
             self.edit(inner, lambda document: document["sizes"].update({path.name: path.stat().st_size}))
         if name in (layout.CATALOG, *layout.BACKUPS):
@@ -95,10 +95,10 @@ class Forge:
     def seal(self) -> None:
         """Make ``checksums.json`` agree with the catalog and its backups."""
         names = [name for name in (layout.CATALOG, *layout.BACKUPS) if self.path(name).is_file()]
-        files: dict[str, Written] = {name: durable_files.digest_of(self.path(name)) for name in names}
+        files: dict[str, FileDigest] = {name: durable_files.digest_of(self.path(name)) for name in names}
         uuid = self.read(layout.COLLECTION)["uuid"]
         self.path(layout.CHECKSUMS).write_bytes(
-            catalog_checksums.sealed(catalog_checksums.Checksums(uuid, files))
+            catalog_checksums.encode_checksums(catalog_checksums.Checksums(uuid, files))
         )
 
     # -- the catalog -----------------------------------------------------------------------------------
@@ -115,12 +115,12 @@ class Forge:
     def follow(self) -> None:
         """Write ``current.json`` from the catalog, as a writer would, where that can be done."""
         from imseek.data.catalog import current_of
-        from imseek.data.current_file import sealed
-        from imseek.data.verify import snapshot
+        from imseek.data.current_file import encode_record
+        from imseek.data.verify import frozen_catalog
 
         try:
-            with snapshot(self.root) as connection:
-                self.path(layout.CURRENT).write_bytes(sealed(current_of(connection)))
+            with frozen_catalog(self.root) as connection:
+                self.path(layout.CURRENT).write_bytes(encode_record(current_of(connection)))
         except Exception:  # It is a lie: the one in the catalog stands alone then.
             return
 

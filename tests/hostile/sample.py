@@ -67,13 +67,13 @@ def make(root: str, photos: str, out: str) -> int:
     _command(*plan, files / "plan.json")
     _command("duplicates", "--inside")
 
-    snapshots.TAIL_ROWS, tuning.QUERIES, snapshot_parts.PART_ROWS = 2, 4, 9
+    snapshots.MAX_TAIL_ROWS, tuning.QUERIES, snapshot_parts.PART_ROWS = 2, 4, 9
     imseek.upkeep.build_index(collection, IndexPolicy(kind="IVF2,PQ4x4fs"))
     build_some(SimpleNamespace(root=collection), "fake:32", 6)  # type: ignore[arg-type]
-    fd, log = job_logs.new(collection)
+    fd, log = job_logs.create_log(collection)
     os.write(fd, b'{"progress": {"phase": "encode", "done": 1}}\nimseek: it failed\n')
     os.close(fd)
-    job_logs.name_after(log, collection, 1 << 22, 1)
+    job_logs.rename_to_process(log, collection, 1 << 22, 1)
     np.save(files / "query.npy", np.ones(16, np.float32))
     reader = Reader(collection)
     assert judgements.read(collection), "there is a judgement"

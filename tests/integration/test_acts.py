@@ -35,7 +35,7 @@ def test_there_and_back(
 ) -> None:
     root = collection.path
     before, ids = state(photos), ids_by_path(root)
-    plan = plans.make(report_of(root, [twins]), action, root=root)
+    plan = plans.make_plan(report_of(root, [twins]), action, root=root)
     dry = apply(root, plan)
     assert dry.counts == {"would": 3}
     assert state(photos) == before
@@ -69,7 +69,7 @@ def test_there_and_back(
     report = collection.index([photos])
     assert (report.added, report.removed, report.changed, report.moved) == (0, 0, 0, 0)
     assert ids_by_path(root) == ids
-    assert [one.state for one in journal.list_(root)] == ["undone"]
+    assert [one.state for one in journal.list_undo_infos(root)] == ["undone"]
     with pytest.raises(UsageError, match="nothing was done"):
         undo(root)
     assert imseek.upkeep.verify(root).ok
@@ -130,7 +130,7 @@ def test_what_has_the_tag_already_is_not_tagged_again(
     for again in (plan, planned(collection, twins[1:], "tag", tag="twice")):
         report = done(collection, again)
         assert (set(report.counts), report.undo_id) == ({"already"}, None)
-    (known,) = journal.list_(collection.path)
+    (known,) = journal.list_undo_infos(collection.path)
     assert known.actions == {"tag": 2}
     assert undo(collection.path, dry_run=False).counts == {"done": 2}
     with pytest.raises(UsageError, match="nothing was done"):
@@ -227,7 +227,7 @@ def test_several_batches_and_groups_with_one_keeper_that_goes_elsewhere(
     collection.index([photos])
     before = state(photos)
     groups = [made[:3], [made[3], made[0], made[4]], [made[1], made[4]]]
-    plan = plans.make(report_of(collection.path, groups), "quarantine", root=collection.path)
+    plan = plans.make_plan(report_of(collection.path, groups), "quarantine", root=collection.path)
     assert [Path(os.fsdecode(file.path)).name for file in plan.files] == ["1.png", "2.png", "4.png"]
     assert {(Path(os.fsdecode(one.path)).name, one.reason) for one in plan.refused} == {
         ("0.png", "another group keeps it"),

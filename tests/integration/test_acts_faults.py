@@ -36,7 +36,7 @@ def test_it_waits_for_another_writer(
 
     plan = planned(collection, twins)
     with Writer(collection.path, "other"):
-        monkeypatch.setattr(writer_wait, "PATIENCE", 0.3)
+        monkeypatch.setattr(writer_wait, "DEFAULT_TIMEOUT", 0.3)
         with pytest.raises(LockedError):
             done(collection, plan)
         assert apply(collection.path, plan).counts == {"would": 3}  # Looking takes no lock.
@@ -48,7 +48,7 @@ def test_stopped_it_goes_on(photos: Path, collection: imseek.Collection, twins: 
     report = apply(collection.path, plan, dry_run=False, stop=stop, progress=lambda p: stop.set())
     assert report.interrupted
     assert report.counts == {"done": 1}
-    assert [one.state for one in journal.list_(collection.path)] == ["unfinished"]
+    assert [one.state for one in journal.list_undo_infos(collection.path)] == ["unfinished"]
     unchanged(collection, photos)
     again = done(collection, plan)
     assert again.counts == {"already": 1, "done": 2}
@@ -102,7 +102,7 @@ def test_a_file_that_is_saved_anew_in_the_last_moment_stays(
     assert calls == [b"a.png"] * 2
     assert twins[1].read_bytes() == b"an edited picture"
     assert [p.name for p in twins[1].parent.glob(".*")] == []
-    assert journal.list_(collection.path)[0].actions == {}
+    assert journal.list_undo_infos(collection.path)[0].actions == {}
 
 
 def test_of_a_file_that_is_saved_anew_twice_the_last_one_lies_at_its_place(
@@ -201,13 +201,13 @@ def test_damage_to_the_journal_loses_no_file(
         if b'"note"' in line or b'"end"' in line:
             lines[n] = line.replace(b"e", b"f", 1)
     file.write_bytes(b"".join(lines) + b'{"do": "no')
-    (info,) = journal.list_(collection.path)
+    (info,) = journal.list_undo_infos(collection.path)
     assert (info.state, info.actions, info.undo_id) == ("unfinished", {"quarantine": 3}, report.undo_id)
     assert "could not be read" in info.notes[0]
     assert main(["undo", "--yes", "-c", str(collection.path)]) == 1
     assert "4 lines of" in (shown := capsys.readouterr().out), shown
     assert state(photos) == before
-    assert [one.state for one in journal.list_(collection.path)] == ["undone"]
+    assert [one.state for one in journal.list_undo_infos(collection.path)] == ["undone"]
 
 
 def test_a_collection_with_something_to_undo_is_not_deleted(
@@ -259,7 +259,7 @@ def test_an_older_file_in_the_trash_is_not_ours(
     (trash / "info" / "a.png.trashinfo").write_text(info)
     plan = planned(collection, twins, "trash")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imseek.curate.actions.execute.act", interrupt)
+        patch.setattr("imseek.curate.actions.execute.execute_intent", interrupt)
         with pytest.raises(KeyboardInterrupt):
             done(collection, plan)
     before = state(photos)
@@ -293,7 +293,7 @@ def test_no_room_for_the_journal(
                 run()
     collection.index([photos])
     done(collection, plan)
-    while any(one.state != "undone" for one in journal.list_(collection.path)):
+    while any(one.state != "undone" for one in journal.list_undo_infos(collection.path)):
         assert undo(collection.path, dry_run=False).counts.get("left", 0) == 0
     assert state(photos) == before
     assert ids_by_path(collection.path) == ids
@@ -326,7 +326,7 @@ def test_a_disk_that_fails_when_it_has_happened(
         patch.setattr(execute, name, fail)
         report = done(collection, plan)
     assert reasons(report) == dict.fromkeys(["a.png", "b.png", "c.png"], "Input/output error")
-    assert [one.state for one in journal.list_(collection.path)] == ["unfinished"]
+    assert [one.state for one in journal.list_undo_infos(collection.path)] == ["unfinished"]
     unchanged(collection, photos)
     assert apply(collection.path, plan).counts == {"already": 3}
     assert done(collection, plan).counts == {"already": 3}

@@ -225,13 +225,13 @@ def test_changed_while_it_waits_for_the_lock(
 
     shutil.copyfile(photos / "chelsea.png", away / "cat.png")
     foreign.write(root, [foreign.intent(home, "cat.png", away / "cat.png", away)])
-    real, before = undoing.writing, facts(home)
+    real, before = undoing.open_writer, facts(home)
 
     def writing(path: Path, kind: str) -> Any:
         foreign.write(root, [foreign.intent(home, ".ssh/cat.png", away / "cat.png", away)])
         return real(path, kind)
 
-    monkeypatch.setattr(undoing, "writing", writing)
+    monkeypatch.setattr(undoing, "open_writer", writing)
     with pytest.raises(StorageError, match="not obeyed unasked"):
         agreed(root)
     assert facts(home) == before
@@ -373,15 +373,15 @@ def test_a_catalog_from_before_is_still_told_what_is_put_away(
 ) -> None:
     """A home that was lost: `repair` knows from the journal which images are put away. No file is touched for it."""
     from imseek.curate.actions import quarantine_recovery
-    from imseek.data.quarantine import Change, make
+    from imseek.data.quarantine import QuarantineChange, apply_change
     from imseek.data.writer import Writer
 
     report = done(collection, planned(collection, twins))
     foreign.unsign(journal.find(collection.path, str(report.undo_id)).file)
     with Writer(collection.path, "an older catalog") as writer:
-        make(writer, Change(kept=[file.image_id for file in report.files]))
+        apply_change(writer, QuarantineChange(kept=[file.image_id for file in report.files]))
     before = state(photos, aside=True)
-    assert quarantine_recovery.recall(collection.path) == 3
+    assert quarantine_recovery.recover_quarantine(collection.path) == 3
     assert state(photos, aside=True) == before
     found = collection.index([photos])
     assert (found.added, found.removed) == (0, 0)
@@ -430,11 +430,11 @@ def test_records_of_a_trash_are_read_with_care(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "secret").write_bytes(b"a secret")
     digest = hashlib.sha256(b"a secret").digest()
     assert trash.find(os.fsencode(tmp_path / "a.png"), digest) is None
-    assert trash.is_place(os.fsencode(files / "a.png"))
+    assert trash.is_trash_path(os.fsencode(files / "a.png"))
     for place in (
         tmp_path / "a.png",
         tmp_path / "x/Trash/files/a.png",
         info / "a.trashinfo",
         files / "sub/a.png",
     ):
-        assert not trash.is_place(os.fsencode(place)), place
+        assert not trash.is_trash_path(os.fsencode(place)), place

@@ -13,7 +13,7 @@ from acting import copies, done, ids_by_path, planned, reasons, state, unchanged
 import imseek
 from imseek.curate.actions import journal as journals
 from imseek.curate.actions import quarantine_recovery
-from imseek.curate.actions.plan_items import Meaning
+from imseek.curate.actions.plan_items import IntentBuilder
 from imseek.curate.actions.plans import Plan
 from imseek.curate.actions.undo import undo
 from imseek.data import file_moves, quarantine, safe_path
@@ -30,10 +30,10 @@ def kill(*_: object, **__: object) -> None:
 def cut_short(collection: imseek.Collection, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> str:
     """Killed when all is on record and no file has moved; returns the id of the record."""
     with monkeypatch.context() as patched:
-        patched.setattr(quarantine, "make", kill)
+        patched.setattr(quarantine, "apply_change", kill)
         with pytest.raises(Killed):
             done(collection, plan)
-    return journals.list_(collection.path)[0].undo_id
+    return journals.list_undo_infos(collection.path)[0].undo_id
 
 
 def twice(photos: Path, backup: Path) -> tuple[Path, Path]:
@@ -122,16 +122,16 @@ def test_copies_of_our_own_are_known_again(
     before, plan = state(photos), planned(collection, twins, to=target)
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(file_moves, "end_original", kill)
-            patched.setattr(file_moves, "drop", kill)
+            patched.setattr(file_moves, "remove_original", kill)
+            patched.setattr(file_moves, "unlink_durably", kill)
             with pytest.raises(Killed):
                 done(collection, plan)
         assert len(list(target.rglob("*.png"))) == 1
         if goes_on:
             assert done(collection, plan).counts == {"already": 1, "done": 2}
             with monkeypatch.context() as patched:
-                patched.setattr(file_moves, "end_original", kill)
-                patched.setattr(file_moves, "same_inode", lambda *_: False)
+                patched.setattr(file_moves, "remove_original", kill)
+                patched.setattr(file_moves, "is_same_inode", lambda *_: False)
                 with pytest.raises(Killed):
                     undo(collection.path, dry_run=False)
             assert len(list(target.rglob("*.png"))) == 3
@@ -147,7 +147,7 @@ def test_a_copy_on_the_way_back_is_known_where_the_way_there_was_cut_short(
     photos: Path, collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed with the original ended and nothing told of it, and then on the way back."""
-    target, real = Path("/dev/shm") / f"imseek-both-{os.getpid()}", file_moves.end_original
+    target, real = Path("/dev/shm") / f"imseek-both-{os.getpid()}", file_moves.remove_original
     before, plan = state(photos), planned(collection, twins, to=target)
 
     def end(*arguments: object) -> None:
@@ -156,11 +156,11 @@ def test_a_copy_on_the_way_back_is_known_where_the_way_there_was_cut_short(
 
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(file_moves, "end_original", end)
+            patched.setattr(file_moves, "remove_original", end)
             with pytest.raises(Killed):
                 done(collection, plan)
-            patched.setattr(file_moves, "end_original", kill)
-            patched.setattr(file_moves, "same_inode", lambda *_: False)
+            patched.setattr(file_moves, "remove_original", kill)
+            patched.setattr(file_moves, "is_same_inode", lambda *_: False)
             with pytest.raises(Killed):
                 undo(collection.path, dry_run=False)
         assert undo(collection.path, dry_run=False).counts == {"already": 2, "done": 1}
@@ -186,8 +186,8 @@ def test_copies_of_a_later_record_are_known_again(
     try:
         first = done(collection, plan).undo_id
         with monkeypatch.context() as patched:
-            patched.setattr(file_moves, "end_original", kill)
-            patched.setattr(file_moves, "same_inode", lambda *_: False)
+            patched.setattr(file_moves, "remove_original", kill)
+            patched.setattr(file_moves, "is_same_inode", lambda *_: False)
             with pytest.raises(Killed):
                 undo(collection.path, dry_run=False)
         unchanged(collection, photos)
@@ -242,7 +242,7 @@ def test_names_that_the_other_disk_cannot_hold(
         patched.setattr(file_moves, "rename_noreplace", lambda _, at: look(at))
         assert reasons(done(collection, plan)) == {"a.png": "File name too long"}
     assert str(twins[1]) in ids_by_path(collection.path)
-    assert journals.list_(collection.path)[0].actions == {}
+    assert journals.list_undo_infos(collection.path)[0].actions == {}
 
 
 def test_where_no_folder_of_quarantine_can_be_made(
@@ -261,13 +261,13 @@ def test_where_no_folder_of_quarantine_can_be_made(
 def test_a_file_that_goes_while_it_is_put_on_record(
     collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Meaning.intents
+    real = IntentBuilder.intents
 
-    def intents(self: Meaning, *given: object) -> object:
+    def intents(self: IntentBuilder, *given: object) -> object:
         twins[2].unlink(missing_ok=True)
         return real(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Meaning, "intents", intents)
+    monkeypatch.setattr(IntentBuilder, "intents", intents)
     report = done(collection, planned(collection, twins, "hard-link"))
     assert reasons(report) == {"b.png": "it is not there any more"}
     assert report.counts == {"left": 1, "done": 2}
@@ -282,7 +282,7 @@ def test_the_last_is_undone_first_also_within_a_second(
         for n, twin in enumerate(twins[1:])
     ]
     assert made == sorted(made)
-    assert [info.undo_id for info in journals.list_(collection.path)] == made[::-1]
+    assert [info.undo_id for info in journals.list_undo_infos(collection.path)] == made[::-1]
     for undo_id in made[::-1]:
         assert undo(collection.path, dry_run=False).undo_id == undo_id
 
@@ -303,7 +303,7 @@ def test_what_lies_on_a_disk_that_is_not_mounted_is_not_gone(
         disk.mkdir()
     report = undo(collection.path, dry_run=False)
     assert {file.reason for file in report.files} == {f"{disk} is not there, perhaps not mounted"}
-    assert journals.list_(collection.path)[0].state == "done"
+    assert journals.list_undo_infos(collection.path)[0].state == "done"
     if how == "empty":
         disk.rmdir()
     (tmp_path / "unplugged").rename(disk)
@@ -321,7 +321,7 @@ def test_a_record_that_is_damaged_is_not_purged(
     lines[1] = lines[1].replace(b"quarantine", b"quarantinE", 1)
     file.write_bytes(b"\n".join(lines))
     assert undo(collection.path, dry_run=False).counts == {"done": 2}
-    assert quarantine_recovery.forget(collection.path) == 0
+    assert quarantine_recovery.remove_undone_journals(collection.path) == 0
     assert file.exists()
 
 

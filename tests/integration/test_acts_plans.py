@@ -107,7 +107,7 @@ def test_a_plan_that_cannot_be_trusted_is_refused_as_a_whole(
     with pytest.raises((PlanError, UsageError), match=message):
         done(collection, edited(planned(collection, twins), tmp_path, change))
     assert state(photos) == before
-    assert journal.list_(collection.path) == ()
+    assert journal.list_undo_infos(collection.path) == ()
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_purged_and_encoded_again_it_comes_back_with_its_id(
     root, before, ids = collection.path, state(photos), ids_by_path(collection.path)
     apply(root, planned(collection, twins), dry_run=False)
     upkeep.purge(root)
-    assert len(journal.list_(root)) == 1, "what can be undone is kept"
+    assert len(journal.list_undo_infos(root)) == 1, "what can be undone is kept"
     assert upkeep.reencode(root, "fake:32").outcome == "switched"
     assert undo(root, dry_run=False).counts == {"done": 3}
     assert state(photos) == before
@@ -56,7 +56,7 @@ def test_purged_and_encoded_again_it_comes_back_with_its_id(
         again.index([photos])
     assert ids_by_path(root) == ids
     upkeep.purge(root)
-    assert journal.list_(root) == ()
+    assert journal.list_undo_infos(root) == ()
     assert upkeep.verify(root).ok
 
 

@@ -41,12 +41,12 @@ def other(tmp_path: Path, photos: Path, templates: Templates) -> Iterator[imseek
         yield made
 
 
-def side(collection: imseek.Collection, *, vectors: bool) -> collection_overlap.Side:
+def side(collection: imseek.Collection, *, vectors: bool) -> collection_overlap.OverlapSide:
     reader = Reader(collection.path)
     space = reader.current.image_spaces[0]
     index = open_index("faiss", reader.segments(space.space_id), space.dim)
-    held = unique_contents.of_generation(reader)
-    return collection_overlap.Side(
+    held = unique_contents.load_contents(reader)
+    return collection_overlap.OverlapSide(
         reader, held, collection.read, space if vectors else None, index if vectors else None
     )
 
@@ -109,11 +109,11 @@ def test_equal_contents() -> None:
     twin[31] ^= 1  # The same first bytes, which alone say nothing.
     one = np.concatenate([hashes[:30], twin[None]])
     two = np.concatenate([hashes[40:], hashes[5:2:-1]])
-    a, b = collection_overlap.equal(one, two)
+    a, b = collection_overlap.match_hashes(one, two)
     assert list(zip(a.tolist(), b.tolist(), strict=True)) == [(3, 12), (4, 11), (5, 10)]
     nothing = np.empty((0, 32), np.uint8)
-    assert [len(side) for side in collection_overlap.equal(nothing, two)] == [0, 0]
-    assert [len(side) for side in collection_overlap.equal(one, nothing)] == [0, 0]
+    assert [len(side) for side in collection_overlap.match_hashes(nothing, two)] == [0, 0]
+    assert [len(side) for side in collection_overlap.match_hashes(one, nothing)] == [0, 0]
 
 
 def test_a_progress_that_ends(tmp_path: Path, photos: Path, other: imseek.Collection) -> None:

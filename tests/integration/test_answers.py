@@ -129,8 +129,8 @@ class TestPages:
 
         monkeypatch.setattr(FaissIndex, "search", search)
         monkeypatch.setattr(FaissIndex, "exact", False)
-        monkeypatch.setattr(stable_order, "APPROXIMATE", 20)
-        monkeypatch.setattr(prepared, "APPROXIMATE", 20)
+        monkeypatch.setattr(stable_order, "APPROXIMATE_DEPTH", 20)
+        monkeypatch.setattr(prepared, "APPROXIMATE_DEPTH", 20)
         with imseek.open(many.path) as opened:
             pages = all_pages(opened, words("a cat", limit=5), [5, 3])
             assert all(page.approximate for page in pages)
@@ -384,7 +384,7 @@ class TestCutoff:
     def test_counts_what_it_leaves_out(
         self, many: imseek.Collection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cutoff, "FEWEST", 20)
+        monkeypatch.setattr(cutoff, "MIN_SAMPLE", 20)
         whole = many.search(words("a cat", limit=100))
         result = many.search(words("a cat", limit=100, cutoff="auto"))
         assert result.cut is not None
@@ -395,7 +395,7 @@ class TestCutoff:
     def test_of_pictures_and_of_an_empty_collection(
         self, many: imseek.Collection, collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cutoff, "FEWEST", 20)
+        monkeypatch.setattr(cutoff, "MIN_SAMPLE", 20)
         result = many.search(Query((Term(image_id=0),), cutoff="auto", limit=100))
         assert result[0].image_id == 0, "a picture is never irrelevant to itself"
         assert result.cut == 48 - len(result) > 0

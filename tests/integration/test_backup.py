@@ -65,7 +65,7 @@ def known(photos: Path, tmp_path: Path, catalog: str | None) -> Iterator[imseek.
             hashes = sorted(row[0].hex() for row in connection.execute("SELECT content_hash FROM images"))
         with Writer(made.path, "test") as at_work:
             at = "2026-01-01T00:00:00+00:00"
-            said = judgements.said(hashes[0], hashes[1], "different", "a test", at)
+            said = judgements.make_judgement(hashes[0], hashes[1], "different", "a test", at)
             judgements.record(at_work, [said])
             rows = np.arange(6, dtype=np.float32).reshape(2, 3)
             model_files.put(at_work, models.Model("learned", "test", {"why": "to see"}, {"rows": rows}))
@@ -270,7 +270,7 @@ def test_a_file_that_goes_in_the_moment_is_of_a_generation_that_is_past(
     from imseek.data.archive import generation_snapshot
 
     monkeypatch.setattr(generation_snapshot, "_PAUSE", 0.0)
-    opened, turns = generation_snapshot._opened, []
+    opened, turns = generation_snapshot._open_listed_file, []
 
     def late(root: Path, path: str, *rest: Any) -> Any:
         if len(turns) < 2 and path.startswith("judgements"):
@@ -279,13 +279,13 @@ def test_a_file_that_goes_in_the_moment_is_of_a_generation_that_is_past(
         return opened(root, path, *rest)
 
     judge(vectors, 0)
-    monkeypatch.setattr(generation_snapshot, "_opened", late)
+    monkeypatch.setattr(generation_snapshot, "_open_listed_file", late)
     report = imseek.backup.write(vectors, tmp_path / "a.tar")
     assert len(set(turns)) == 2
     assert report.backup.generation == read_current(vectors).generation
     imseek.backup.restore(tmp_path / "a.tar", tmp_path / "again")
     assert len(duplicates.judgements(tmp_path / "again")) == 3
-    monkeypatch.setattr(generation_snapshot, "_opened", opened)
+    monkeypatch.setattr(generation_snapshot, "_open_listed_file", opened)
     (vectors / layout.vectors(0, 0)).unlink()
     with pytest.raises(CorruptCollectionError, match=r"000000\.npy is missing"):
         imseek.backup.write(vectors, tmp_path / "b.tar")
@@ -293,7 +293,9 @@ def test_a_file_that_goes_in_the_moment_is_of_a_generation_that_is_past(
 
 def judge(root: Path, n: int) -> None:
     with Writer(root, "test") as at_work:
-        said = judgements.said(f"{n:064x}", f"{n + 100:064x}", "same", "a test", "2026-01-01T00:00:00+00:00")
+        said = judgements.make_judgement(
+            f"{n:064x}", f"{n + 100:064x}", "same", "a test", "2026-01-01T00:00:00+00:00"
+        )
         judgements.record(at_work, [said])
 
 

@@ -16,8 +16,8 @@ from textual.widgets import Input, Static
 
 from imseek.errors import ImseekError, UsageError
 from imseek.ui.terminal.browse import Browse
-from imseek.ui.terminal.looking import Wish
-from imseek.ui.terminal.panels import Keys, Large, WriteTo
+from imseek.ui.terminal.browse_state import BrowseQuery
+from imseek.ui.terminal.overlays import Keys, Large, WriteTo
 from imseek.ui.terminal.tiles import Tile
 
 
@@ -76,7 +76,7 @@ class Driven:
 
 
 def drive(
-    opened, wish: Wish, use: Callable[[Driven], Awaitable[None]], size=(110, 34), view=None, write=None
+    opened, wish: BrowseQuery, use: Callable[[Driven], Awaitable[None]], size=(110, 34), view=None, write=None
 ):
     """Runs ``use`` and gives what the browser ended with."""
 
@@ -133,7 +133,7 @@ def test_words_bring_thumbnails_with_scores(indexed) -> None:
             assert tile._image.image is not None
         assert browser.status == "1 of 8"
 
-    drive(indexed, Wish(), use)
+    drive(indexed, BrowseQuery(), use)
 
 
 def test_a_thumbnail_is_the_picture(indexed) -> None:
@@ -146,7 +146,7 @@ def test_a_thumbnail_is_the_picture(indexed) -> None:
                 whole = np.asarray(original.convert("RGB").resize((8, 8)), int)
             assert np.abs(small - whole).mean() < 10
 
-    drive(indexed, Wish("red"), use)
+    drive(indexed, BrowseQuery("red"), use)
 
 
 def test_keys_move_select_and_end(indexed) -> None:
@@ -169,7 +169,7 @@ def test_keys_move_select_and_end(indexed) -> None:
         assert [tile.has_class("-chosen") for tile in browser.tiles].count(True) == 2
         await browser.press("q")
 
-    chosen = drive(indexed, Wish("red"), use)
+    chosen = drive(indexed, BrowseQuery("red"), use)
     expected = indexed.search("red", limit=60)
     assert chosen == [expected[1], expected[7]]
 
@@ -192,7 +192,7 @@ def test_enter_shows_it_large_with_what_is_known(indexed, photos) -> None:
         await browser.press("escape")
         assert not isinstance(browser.app.screen, Large)
 
-    drive(indexed, Wish("red"), use)
+    drive(indexed, BrowseQuery("red"), use)
 
 
 def test_more_and_less_like_this_are_asked_with_the_words(indexed) -> None:
@@ -221,7 +221,7 @@ def test_more_and_less_like_this_are_asked_with_the_words(indexed) -> None:
         await browser.until(lambda: len(asked) == 4 and not browser.app._searching)
         assert (asked[-1].more, asked[-1].less) == ((), ())
 
-    drive(indexed, Wish("red"), use)
+    drive(indexed, BrowseQuery("red"), use)
 
 
 def test_the_next_hits_come_as_one_scrolls(many) -> None:
@@ -245,7 +245,7 @@ def test_the_next_hits_come_as_one_scrolls(many) -> None:
             lambda: all(isinstance(tile._picture, bytes) for tile in browser.tiles), "thumbnails"
         )
 
-    drive(many, Wish("red"), use)
+    drive(many, BrowseQuery("red"), use)
 
 
 def test_keys_do_not_wait_for_a_search(indexed) -> None:
@@ -262,12 +262,12 @@ def test_keys_do_not_wait_for_a_search(indexed) -> None:
 
     async def use(browser: Driven) -> None:
         await browser.ready()
-        browser.app.ask(Wish("slow"))
+        browser.app.ask(BrowseQuery("slow"))
         await browser.until(began.is_set)
         await browser.press("right", "right")
         assert browser.here == browser.names[2]
         # A late answer to what is no longer asked changes nothing.
-        browser.app.ask(Wish("blue"))
+        browser.app.ask(BrowseQuery("blue"))
         await browser.until(lambda: not browser.app._searching)
         blue = [hit.image_id for hit in browser.app.found.hits]
         go.set()
@@ -279,7 +279,7 @@ def test_keys_do_not_wait_for_a_search(indexed) -> None:
             == [h.image_id for h in real("blue", limit=60)]
         )
 
-    drive(indexed, Wish("red"), use)
+    drive(indexed, BrowseQuery("red"), use)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_what_is_wrong_is_said_in_place(indexed, line, said) -> None:
         await browser.press("right")
         assert browser.here == browser.names[1]
 
-    drive(indexed, Wish("red"), use)
+    drive(indexed, BrowseQuery("red"), use)
 
 
 def test_a_picture_that_is_gone_says_so_in_its_tile(indexed, photos) -> None:
@@ -316,7 +316,7 @@ def test_a_picture_that_is_gone_says_so_in_its_tile(indexed, photos) -> None:
         assert gone.query_one(".none").display
         assert not gone._image.display
 
-    drive(indexed, Wish("red"), use)
+    drive(indexed, BrowseQuery("red"), use)
 
 
 def test_open_copy_and_write(indexed) -> None:
@@ -335,7 +335,7 @@ def test_open_copy_and_write(indexed) -> None:
         assert browser.written == [(Path("selected.txt"), [hit.path for hit in browser.app.found.hits[:2]])]
         assert browser.status == "wrote 2 paths to selected.txt"
 
-    drive(indexed, Wish("red"), use)
+    drive(indexed, BrowseQuery("red"), use)
 
 
 def test_what_cannot_be_opened_or_written_is_said_in_place(indexed) -> None:
@@ -353,7 +353,7 @@ def test_what_cannot_be_opened_or_written_is_said_in_place(indexed) -> None:
         await browser.until(lambda: browser.status == "selected.txt is there already")
         assert browser.app.query_one("#status").has_class("-error")
 
-    drive(indexed, Wish("red"), use, view=view, write=write)
+    drive(indexed, BrowseQuery("red"), use, view=view, write=write)
 
 
 def test_the_keys_are_told(indexed) -> None:
@@ -364,7 +364,7 @@ def test_the_keys_are_told(indexed) -> None:
         await browser.press("escape")
         assert not isinstance(browser.app.screen, Keys)
 
-    drive(indexed, Wish("red"), use)
+    drive(indexed, BrowseQuery("red"), use)
 
 
 @pytest.mark.parametrize("size", [(20, 12), (80, 24), (250, 70)])
@@ -381,4 +381,4 @@ def test_any_size(indexed, size) -> None:
         assert browser.here == Path(browser.app.found.hits[-1].path).name
         assert any(tile.has_class("-here") for tile in browser.tiles)
 
-    drive(indexed, Wish("red"), use, size=size)
+    drive(indexed, BrowseQuery("red"), use, size=size)

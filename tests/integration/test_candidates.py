@@ -14,16 +14,16 @@ from snapshotting import clustered, collection_of
 import imseek
 from imseek.curate import unique_contents
 from imseek.curate.candidates import block_pairs, pair_candidates
-from imseek.curate.candidates.pair_candidates import Reach, Side
+from imseek.curate.candidates.pair_candidates import CandidateLimits, CandidateSide
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index, range_search
-from imseek.data.vectors.index_metadata import Effort, Tuned
+from imseek.data.vectors.index_metadata import SearchEffort, TuningResult
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 64 ids."""
-    monkeypatch.setattr(block_pairs, "_BITS", 6)
+    monkeypatch.setattr(block_pairs, "_BLOCK_BITS", 6)
 
 
 @pytest.fixture
@@ -48,8 +48,10 @@ def test_finds_what_comparing_each_with_each_finds(library: Path, kind: str, sma
     assert any(apart == 255 for apart, _ in wanted.values())
 
 
-@pytest.mark.parametrize("reach", [Reach(radius=0, cosine=0.99), Reach(radius=13, cosine=0.7)])
-def test_near_is_what_it_is_asked_to_be(library: Path, reach: Reach) -> None:
+@pytest.mark.parametrize(
+    "reach", [CandidateLimits(radius=0, cosine=0.99), CandidateLimits(radius=13, cosine=0.7)]
+)
+def test_near_is_what_it_is_asked_to_be(library: Path, reach: CandidateLimits) -> None:
     one = side(library)
     check(by_ids(pair_candidates.find(one, reach=reach), one), by_comparing(one, reach=reach))
 
@@ -61,7 +63,7 @@ def test_rows_of_zeros_are_not_proposed_and_no_hash_says_nothing(tmp_path: Path)
     vectors[4:] = 0
     first, *_ = put(root, vectors, [0, 0, 5, 5, 0, 5], list("abcdef"))
     one = side(root)
-    pairs = by_ids(pair_candidates.find(one, reach=Reach(cosine=0.98)), one)
+    pairs = by_ids(pair_candidates.find(one, reach=CandidateLimits(cosine=0.98)), one)
     assert {(a - first, b - first): d for (a, b), (d, _) in pairs.items()} == {(0, 1): 255, (2, 3): 0}
 
 
@@ -83,7 +85,7 @@ def test_hashes_of_turned_pictures(tmp_path: Path) -> None:
     phashes = [base, base ^ 0xFFFF0000FFFF0007, base ^ 3, 0x0F0F0F0F0F0F0F0F, 0]
     put(root, clustered(5, 0), phashes, list("abcde"))
     one = side(root)
-    reach = Reach(radius=4, cosine=1)
+    reach = CandidateLimits(radius=4, cosine=1)
     plain = pair_candidates.find(one, reach=reach)
     assert [(a, b) for a, b in zip(plain.a.tolist(), plain.b.tolist(), strict=True)] == [(0, 2)]
     found = pair_candidates.find(one, reach=reach, turn=turn, turns=2)
@@ -104,7 +106,7 @@ def test_equal_hashes_do_not_explode(tmp_path: Path) -> None:
     phashes = [77] * count + rng.integers(1, 2**64, 5, np.uint64).tolist() + [78]
     first, *_ = put(root, clustered(count + 6, 0), phashes, [str(n) for n in range(count + 6)])
     one = side(root)
-    found = pair_candidates.find(one, reach=Reach(cosine=1, alike=4))
+    found = pair_candidates.find(one, reach=CandidateLimits(cosine=1, alike=4))
     pairs = {(a - first, b - first) for a, b in by_ids(found, one)}
     blank = {(a, b) for a in range(count) for b in range(a + 1, min(a + 5, count))}
     assert pairs == blank | {(n, count + 5) for n in range(4)}
@@ -122,7 +124,7 @@ def test_a_crowd_of_vectors_brings_a_few_pairs_each(tmp_path: Path, kind: str) -
     vectors = np.concatenate([crowd / np.linalg.norm(crowd, axis=1, keepdims=True), clustered(50, 3)])
     put(root, vectors.astype(np.float32), [0] * 450, [str(n) for n in range(450)])
     one = side(root, kind)
-    found = pair_candidates.find(one, reach=Reach(neighbours=5, cosine=0.95))
+    found = pair_candidates.find(one, reach=CandidateLimits(neighbours=5, cosine=0.95))
     mine = np.bincount(np.concatenate([found.a, found.b]), minlength=450)
     assert mine[:400].min() >= 5
     assert len(found) <= 5 * 450
@@ -141,14 +143,14 @@ def test_codes_that_say_little_are_looked_through_deeper(
 ) -> None:
     """Where all that was drawn seems near and few are, more is drawn."""
     root = collection_of(tmp_path / "collection", clustered(700, 0))
-    monkeypatch.setattr(range_search, "DRAWN", 4)
-    monkeypatch.setattr(range_search, "_floor", lambda *_: -1.0)
+    monkeypatch.setattr(range_search, "FIRST_CANDIDATES", 4)
+    monkeypatch.setattr(range_search, "_score_floor", lambda *_: -1.0)
     reader = Reader(root)
     segments = reader.segments(0)
     made = snapshot_of(segments, 64, factory="PQ2x4")
     index = open_index("faiss", segments, 64, snapshot=made)
-    one = pair_candidates.side_of(reader, unique_contents.of_generation(reader), index)
-    reach = Reach(neighbours=12, cosine=0.88)
+    one = pair_candidates.side_of(reader, unique_contents.load_contents(reader), index)
+    reach = CandidateLimits(neighbours=12, cosine=0.88)
     found = pair_candidates.find(one, reach=reach)
     check(by_ids(found, one), by_comparing(one, reach=reach))
     assert found.notes == ()
@@ -163,17 +165,19 @@ def test_an_approximate_index_finds_what_is_very_near(tmp_path: Path) -> None:
     root = collection_of(tmp_path / "collection", vectors)
     reader = Reader(root)
     segments = reader.segments(0)
-    made = snapshot_of(segments, 64, factory="IVF64,PQ32x4fs", tuned=Tuned(Effort(24, 160, 0.03), 0.99, 200))
+    made = snapshot_of(
+        segments, 64, factory="IVF64,PQ32x4fs", tuned=TuningResult(SearchEffort(24, 160, 0.03), 0.99, 200)
+    )
     index = open_index("faiss", segments, 64, snapshot=made)
-    one = pair_candidates.side_of(reader, unique_contents.of_generation(reader), index)
-    reach = Reach(cosine=0.9)
+    one = pair_candidates.side_of(reader, unique_contents.load_contents(reader), index)
+    reach = CandidateLimits(cosine=0.9)
     found, wanted = by_ids(pair_candidates.find(one, reach=reach), one), by_comparing_quickly(one, 0.9)
     assert len(wanted) >= 400
     assert found.keys() <= wanted
     assert len(found.keys() & wanted) >= 0.995 * len(wanted)
 
 
-def by_comparing_quickly(one: Side, least: float) -> set[tuple[int, int]]:
+def by_comparing_quickly(one: CandidateSide, least: float) -> set[tuple[int, int]]:
     units = units_of(one)
     a, b = np.nonzero(np.triu(units @ units.T, 1) >= least)
     return set(zip(one.contents.ids[a].tolist(), one.contents.ids[b].tolist(), strict=True))
@@ -190,7 +194,7 @@ def test_against_another_collection(library: Path, tmp_path: Path, kind: str) ->
     one, other = side(root), side(library, kind)
     found = pair_candidates.find(one, other)
     check(by_ids(found, one, other), by_comparing(one, other))
-    hashes_only = pair_candidates.find(one, Side(other.name, other.contents, other.space, None))
+    hashes_only = pair_candidates.find(one, CandidateSide(other.name, other.contents, other.space, None))
     assert np.isnan(hashes_only.cosine).all()
     wanted = {pair for pair, (apart, _) in by_comparing(one, other).items() if apart <= 10}
     assert wanted <= by_ids(hashes_only, one, other).keys()
@@ -210,7 +214,7 @@ def test_photographs_and_their_copies(photos: Path, tmp_path: Path) -> None:
     with imseek.create(root, encoder="fake", also=["fake:32"]) as collection:
         collection.index([photos])
     one = side(root)
-    found = pair_candidates.find(one, reach=Reach(radius=8, cosine=1))
+    found = pair_candidates.find(one, reach=CandidateLimits(radius=8, cosine=1))
     names = {
         i: Path(place.display).stem for i, place in Reader(root).places(one.contents.ids.tolist()).items()
     }

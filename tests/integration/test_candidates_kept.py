@@ -14,7 +14,7 @@ from snapshotting import remove
 from imseek import upkeep
 from imseek.curate import unique_contents
 from imseek.curate.candidates import block_pairs, pair_candidates, phash_pairs
-from imseek.curate.candidates.pair_candidates import Reach
+from imseek.curate.candidates.pair_candidates import CandidateLimits
 from imseek.data.vectors import IdSet, range_search
 from imseek.types import Progress
 
@@ -22,7 +22,7 @@ from imseek.types import Progress
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 64 ids."""
-    monkeypatch.setattr(block_pairs, "_BITS", 6)
+    monkeypatch.setattr(block_pairs, "_BLOCK_BITS", 6)
 
 
 @pytest.fixture
@@ -35,20 +35,22 @@ class Counting:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.hashes = self.vectors = 0
-        near, table_near = range_search.Join.near, phash_pairs.Table.near
+        near, table_near = range_search.RangeSearch.near, phash_pairs.MultiIndex.near
 
         def count_vectors(
-            join: range_search.Join, rows: npt.NDArray[np.float16], least: float, most: int
+            join: range_search.RangeSearch, rows: npt.NDArray[np.float16], least: float, most: int
         ) -> object:
             self.vectors += len(rows)
             return near(join, rows, least, most)
 
-        def count_hashes(table: phash_pairs.Table, queries: unique_contents.Hashes, *more: int) -> object:
+        def count_hashes(
+            table: phash_pairs.MultiIndex, queries: unique_contents.Hashes, *more: int
+        ) -> object:
             self.hashes += len(queries)
             return table_near(table, queries, *more)
 
-        patch.setattr(range_search.Join, "near", count_vectors)
-        patch.setattr(phash_pairs.Table, "near", count_hashes)
+        patch.setattr(range_search.RangeSearch, "near", count_vectors)
+        patch.setattr(phash_pairs.MultiIndex, "near", count_hashes)
 
     def taken(self) -> tuple[int, int]:
         counts = self.hashes, self.vectors
@@ -140,7 +142,7 @@ def test_of_a_changed_collection_only_what_changed_is_compared(
 
 def test_other_questions_have_other_answers(library: Path) -> None:
     one = side(library)
-    wide, narrow = Reach(radius=13, cosine=0.7), Reach(radius=2, cosine=0.95)
+    wide, narrow = CandidateLimits(radius=13, cosine=0.7), CandidateLimits(radius=2, cosine=0.95)
     for reach in (narrow, wide, narrow):
         check(
             by_ids(pair_candidates.find(one, reach=reach, keep=library), one), by_comparing(one, reach=reach)

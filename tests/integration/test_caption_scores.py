@@ -84,7 +84,7 @@ def test_without_prefix_and_embedded_before_or_now(
     clipped = {name: 2.5 * max(score, 0) for name, score in expected.items()}
     assert by_name(indexed, fresh) == pytest.approx(clipped, abs=1e-6)
     upkeep.embed_captions(indexed.path)
-    monkeypatch.setattr("imseek.captions.speaker", lambda *_: pytest.fail("no encoder is needed"))
+    monkeypatch.setattr("imseek.captions.load_text_encoder", lambda *_: pytest.fail("no encoder is needed"))
     assert by_name(indexed, captions.clip_scores(indexed, prefix=" ")) == pytest.approx(clipped, abs=2e-3)
     assert by_name(indexed, captions.cosines(indexed)) == pytest.approx(
         {row.place.display.rpartition("/")[2]: row.score for row in captions.agreement(indexed) if row.place}

@@ -354,7 +354,7 @@ def test_new_generations_are_seen(indexed: imseek.Collection, pictures: Path) ->
         indexed.index()
         assert_answer(reader.search("red", by="caption", limit=50), expected(indexed, words("red")[0]))
         assert reader.search("red", by="caption").searched == 5
-        assert reader._engine.reader.silent(TEXT) == 2
+        assert reader._engine.reader.count_without_caption(TEXT) == 2
 
 
 def test_other_weights(indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def test_each_colour_is_a_cluster_with_its_name(root: Path) -> None:
 
 
 def test_names_are_those_of_the_colours(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.explore.clusters.cluster_names.names_of.__defaults__", (1.0,))
+    monkeypatch.setattr("imseek.explore.clusters.cluster_names.name_clusters.__defaults__", (1.0,))
     report = clusters.find(root, k=3, names=["red", "blue", "yellow", "black", "white"], save="kinds")
     assert report.clusters[0].name == "red"
     assert report.clusters[2].name == "blue"
@@ -314,8 +314,8 @@ def test_a_missing_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -
 
     for module in ("umap", "sklearn.ensemble", "sklearn.metrics"):
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr("imseek.explore.clusters.kmeans_clusters._TRIED", (2, 3))
-    monkeypatch.setattr("imseek.explore.clusters.kmeans_clusters._IMAGES_EACH", 1)
+    monkeypatch.setattr("imseek.explore.clusters.kmeans_clusters._CANDIDATE_COUNTS", (2, 3))
+    monkeypatch.setattr("imseek.explore.clusters.kmeans_clusters._MIN_IMAGES_PER_CLUSTER", 1)
     for ask in (
         lambda: clusters.find(root),
         lambda: clusters.find(root, density=True, smallest=3),
@@ -402,10 +402,10 @@ class TestOutliers:
         rows[7] = -rows[7]
         root = collection_of(tmp_path / "made", rows)
         if cells:
-            monkeypatch.setattr("imseek.explore.outliers.EACH_WITH_EACH", 100)
-            monkeypatch.setattr("imseek.explore.outliers._CELL", 100)
-            monkeypatch.setattr("imseek.explore.outliers._CELLS", 3)
-            monkeypatch.setattr("imseek.explore.outliers._ASKED", 64)
+            monkeypatch.setattr("imseek.explore.outliers.MAX_EXACT", 100)
+            monkeypatch.setattr("imseek.explore.outliers._CELL_SIZE", 100)
+            monkeypatch.setattr("imseek.explore.outliers._CELLS_SEARCHED", 3)
+            monkeypatch.setattr("imseek.explore.outliers._BATCH", 64)
         found = clusters.outliers(root, limit=30)
         stored_rows = rows.astype(np.float16).astype(np.float32)
         stored_rows /= np.linalg.norm(stored_rows, axis=1, keepdims=True)

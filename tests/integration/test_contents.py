@@ -11,7 +11,7 @@ import pytest
 from comparing import contents_of, put
 from snapshotting import clustered, collection_of, remove
 
-from imseek.curate.unique_contents import grouped
+from imseek.curate.unique_contents import group_by_content
 from imseek.data.vectors import IdSet
 
 
@@ -46,7 +46,7 @@ def test_memory_is_a_number_of_bytes_for_each_image() -> None:
         hashes = rng.integers(0, 256, (count, 32), np.uint8)
         hashes[count // 2 :] = hashes[: count - count // 2]  # each is there twice
         tracemalloc.start()
-        found = grouped(ids, hashes, np.zeros(count, np.uint64))
+        found = group_by_content(ids, hashes, np.zeros(count, np.uint64))
         held, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(found) == count // 2

@@ -16,7 +16,7 @@ import imseek
 from imseek.data import schema as t
 from imseek.data import sources
 from imseek.data.catalog import live
-from imseek.data.changeset import Batch, FailedFile, NewImage, Placing
+from imseek.data.changeset import Changeset, FailedFile, NewImage, Placement
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.shard_files import row_of
@@ -43,19 +43,19 @@ def image(number: int) -> NewImage:
     return NewImage(1, path(number), stat(0), content_hash, row_of(facts, content_hash, 9), {0: vector})
 
 
-def changes(count: int) -> list[Batch]:
+def changes(count: int) -> list[Changeset]:
     """Of images 0 to ``count`` and as many failures: all read again, half replaced, half come back, all sorted out."""
     half = range(count // 2)
     back = range(count // 2, count)
     return [
-        Batch(checked=[Placing(n, 1, path(n), stat(100 + n)) for n in range(count)]),
-        Batch(new=[replace(image(1000 + n), path=path(n), replaces=n) for n in half]),
-        Batch(new=[replace(image(n), stat=stat(500 + n), image_id=n) for n in back]),
-        Batch(cleared=[(1, b"f%d" % n) for n in range(count)]),
+        Changeset(checked=[Placement(n, 1, path(n), stat(100 + n)) for n in range(count)]),
+        Changeset(new=[replace(image(1000 + n), path=path(n), replaces=n) for n in half]),
+        Changeset(new=[replace(image(n), stat=stat(500 + n), image_id=n) for n in back]),
+        Changeset(cleared=[(1, b"f%d" % n) for n in range(count)]),
     ]
 
 
-def statements(writer: Writer, batch: Batch) -> int:
+def statements(writer: Writer, batch: Changeset) -> int:
     asked: list[str] = []
 
     def note(*arguments: Any) -> None:
@@ -73,9 +73,9 @@ def statements(writer: Writer, batch: Batch) -> int:
 def root(collection: imseek.Collection) -> Path:
     with Writer(collection.path, "test") as writer:
         sources.add(writer, "folder", b"/photos")
-        commit(writer, Batch(new=[image(n) for n in range(COUNT + 1)]))
+        commit(writer, Changeset(new=[image(n) for n in range(COUNT + 1)]))
         failures = [FailedFile(1, b"f%d" % n, stat(n), "corrupt", str(n)) for n in range(COUNT + 1)]
-        commit(writer, Batch(failed=failures))
+        commit(writer, Changeset(failed=failures))
     return collection.path
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import update
 import imseek
 from imseek.data import compaction, layout, schema, shard_catalog, sources
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.changeset import Batch, NewImage, Placing
+from imseek.data.changeset import Changeset, NewImage, Placement
 from imseek.data.commit import commit
 from imseek.data.content_lookup import HashLookup
 from imseek.data.derived_columns import put_columns
@@ -75,7 +75,7 @@ def add(root: Path, *batches: Sequence[int]) -> None:
     """One commit per batch of image numbers; ids are given in the same order."""
     with Writer(root, "test") as writer:
         for batch in batches:
-            commit(writer, Batch(new=[image(n) for n in batch]))
+            commit(writer, Changeset(new=[image(n) for n in batch]))
 
 
 def merge_all(root: Path) -> None:
@@ -113,14 +113,14 @@ def test_a_reader_keeps_answering_from_its_generation(root: Path, monkeypatch: p
     expected = answers(old)
     assert expected["ids"] == [0, 1, 2, 3, 4, 5]
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(6), image(7)], gone=[1, 4]))
-        commit(writer, Batch(moved=[Placing(2, 1, b"elsewhere.png", STAT)]))
+        commit(writer, Changeset(new=[image(6), image(7)], gone=[1, 4]))
+        commit(writer, Changeset(moved=[Placement(2, 1, b"elsewhere.png", STAT)]))
     newer = Reader(root)
     in_between = answers(newer)
     assert answers(old) == expected
     merge_all(root)
     with Writer(root, "test") as writer:
-        commit(writer, Batch(gone=[0, 7]))
+        commit(writer, Changeset(gone=[0, 7]))
     assert answers(old) == expected
     assert answers(newer) == in_between
     assert in_between["ids"] == [0, 2, 3, 5, 6, 7]
@@ -135,7 +135,7 @@ def test_a_reader_keeps_answering_from_its_generation(root: Path, monkeypatch: p
         old.metadata([0])
     with pytest.raises(StaleGenerationError):
         Reader.segments(_unopened(old), 0)
-    assert answers(old.renewed()) == newest == answers(Reader(root))
+    assert answers(old.reopen()) == newest == answers(Reader(root))
 
 
 def _unopened(reader: Reader) -> Reader:
@@ -151,8 +151,8 @@ def test_a_renewed_reader_shares_what_both_have(root: Path) -> None:
     rows = [segment.rows for segment in old.segments(0)]
     add(root, [4])
     with Writer(root, "test") as writer:
-        commit(writer, Batch(gone=[0]))
-    new = old.renewed()
+        commit(writer, Changeset(gone=[0]))
+    new = old.reopen()
     segments = new.segments(0)
     assert [a is b for a, b in zip([s.rows for s in segments], rows, strict=False)] == [True, True]
     assert segments[0].dead.tolist() == [0]
@@ -163,7 +163,7 @@ def test_a_renewed_reader_shares_what_both_have(root: Path) -> None:
 def test_what_is_not_live_is_not_found(root: Path) -> None:
     add(root, [0, 1, 2])
     with Writer(root, "test") as writer:
-        commit(writer, Batch(gone=[1]))
+        commit(writer, Changeset(gone=[1]))
     reader = Reader(root)
     for image_id in (1, 3, -1, 2**62):
         for ask in (reader.image, reader.intrinsic, lambda i: reader.vector(i, 0)):
@@ -198,20 +198,20 @@ def test_tags_are_those_of_the_generation(root: Path) -> None:
 def test_searching_before_is_as_searching_after(root: Path) -> None:
     """Ids of the parts interleave, some rows are dead, and a column is there for some of them."""
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(n) for n in range(0, 9)]))
-        commit(writer, Batch(gone=[0, 4, 8]))
+        commit(writer, Changeset(new=[image(n) for n in range(0, 9)]))
+        commit(writer, Changeset(gone=[0, 4, 8]))
         # Their vectors were lost and come back: ids of the first shard in the second.
         back = [image(n, image_id=n) for n in (2, 6)]
 
         def lose(connection: Any, generation: int) -> None:
             mine = schema.images.c.image_id.in_([2, 6])
             connection.execute(update(schema.images).where(mine).values(shard_id=None))
-            shard_catalog.write_dead(writer, connection, generation, 0)
+            shard_catalog.write_dead_rows(writer, connection, generation, 0)
 
         writer.apply(lose)
-        commit(writer, Batch(new=[*back, image(9)]))
+        commit(writer, Changeset(new=[*back, image(9)]))
         put_columns(writer, "quality", {"sharp": {n: n / 2 for n in range(9)}, "label": {1: "cat"}})
-        commit(writer, Batch(new=[image(10), image(11)]))
+        commit(writer, Changeset(new=[image(10), image(11)]))
     before = Reader(root)
     expected = answers(before)
     assert [before.shard_ids(s).tolist() for s in before.current.shards][1] == [2, 6, 9]
@@ -231,9 +231,9 @@ def test_extra_columns_of_unlike_types_do_not_stop_merging(root: Path) -> None:
     extras = [{"a": 1, "b": 1}, {"a": 2.5, "b": "two"}, {"a": None}, {"a": 4, "b": True, "c": 2**80}]
     with Writer(root, "test") as writer:
         for n, extra in enumerate(extras):
-            commit(writer, Batch(new=[image(n, extra)]))
+            commit(writer, Changeset(new=[image(n, extra)]))
         # Within one shard too.
-        commit(writer, Batch(new=[image(4, {"b": 5}), image(5, {"b": "five"}), image(6, {"b": False})]))
+        commit(writer, Changeset(new=[image(4, {"b": 5}), image(5, {"b": "five"}), image(6, {"b": False})]))
     merge_all(root)
     found = Reader(root).metadata(range(7))
     assert [found[n].get("a") for n in range(7)] == [1.0, 2.5, None, 4.0, None, None, None]
@@ -276,7 +276,7 @@ def test_quarantined_rows_are_kept(root: Path) -> None:
         def change(connection: Any, generation: int) -> None:
             connection.execute(update(schema.images).where(mine).values(state=state))
             for shard in current.shards:
-                shard_catalog.write_dead(writer, connection, generation, shard.shard_id)
+                shard_catalog.write_dead_rows(writer, connection, generation, shard.shard_id)
 
         current = writer.current()
         writer.apply(change)
@@ -302,7 +302,7 @@ def test_quarantined_rows_are_kept(root: Path) -> None:
     # Where all have died, nothing is kept.
     with Writer(root, "test") as writer:
         quarantine(writer, [0], "quarantined")
-        commit(writer, Batch(gone=[0, 1, 2, 3]))
+        commit(writer, Changeset(gone=[0, 1, 2, 3]))
     assert Reader(root).current.shards == ()
 
 
@@ -321,7 +321,7 @@ def test_every_space_is_merged(root: Path) -> None:
                 shard_catalog.publish(writer, connection, generation, shard_id, [staged])
 
         writer.apply(more)
-        commit(writer, Batch(gone=[1]))
+        commit(writer, Changeset(gone=[1]))
     merge_all(root)
     reader = Reader(root)
     assert [shard.spaces for shard in reader.current.shards] == [(0, 1)]
@@ -337,7 +337,7 @@ def test_merging_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "_BLOCK_ROWS", 7)
     add(root, range(0, 40), range(40, 45), range(45, 100))
     with Writer(root, "test") as writer:
-        commit(writer, Batch(gone=[3, 41, 99]))
+        commit(writer, Changeset(gone=[3, 41, 99]))
     expected = answers(Reader(root))
     merge_all(root)
     assert answers(Reader(root)) == expected
@@ -348,7 +348,7 @@ def test_many_commits_leave_few_files_open(root: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(compaction, "_TIER_ROWS", 4)
     with Writer(root, "test") as writer:
         for n in range(100):
-            commit(writer, Batch(new=[image(n)]))
+            commit(writer, Changeset(new=[image(n)]))
             compaction.merge_due(writer)
     reader = Reader(root)
     assert len(reader.current.shards) < 25
@@ -467,8 +467,8 @@ def test_a_folder_whose_name_is_no_text(collection: imseek.Collection, tmp_path:
     collection.path.rename(odd)
     with Writer(odd, "test") as writer:
         sources.add(writer, "folder", b"/photos\xfe")
-        commit(writer, Batch(new=[image(0), image(1)]))
-        commit(writer, Batch(gone=[0]))
+        commit(writer, Changeset(new=[image(0), image(1)]))
+        commit(writer, Changeset(gone=[0]))
     found = answers(Reader(odd))
     assert (found["ids"], found["places"]) == ([1], {1: b"/photos\xfe/1.png"})
     assert imseek.upkeep.verify(odd).ok
@@ -531,7 +531,7 @@ def test_a_log_that_cannot_be_folded_is_read(public: Path, root: Path) -> None:
     live = shutil.copytree(public, public.with_name(f"{public.name}-live"))
     try:
         with Writer(live, "test") as writer:
-            commit(writer, Batch(new=[image(3)]))
+            commit(writer, Changeset(new=[image(3)]))
             shutil.copytree(live, public, dirs_exist_ok=True, ignore=shutil.ignore_patterns(layout.LOCK))
         assert (public / f"{layout.CATALOG}-wal").stat().st_size > 0
         closed(public)
@@ -543,7 +543,7 @@ def test_a_log_that_cannot_be_folded_is_read(public: Path, root: Path) -> None:
 def test_a_log_without_its_index_is_read(public: Path, root: Path) -> None:
     """Left to itself, SQLite gives up where it has no right to make one."""
     with Writer(public, "test") as writer:
-        commit(writer, Batch(new=[image(3)]))
+        commit(writer, Changeset(new=[image(3)]))
         left = shutil.copytree(public, public.with_name(f"{public.name}-left"))
     try:
         (left / f"{layout.CATALOG}-shm").unlink()

@@ -9,7 +9,7 @@ import pytest
 
 import imseek
 from imseek.data import path_lookup, sources
-from imseek.data.changeset import Batch, FailedFile, NewImage
+from imseek.data.changeset import Changeset, FailedFile, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.shard_files import row_of
@@ -46,7 +46,7 @@ def filled(collection: imseek.Collection) -> Path:
         for root in (b"/photos/gone", FIRST, SECOND):
             sources.add(writer, "folder", root)
         sources.add(writer, "list", b"")
-        batch = Batch()
+        batch = Changeset()
         for source_id in (1, 2, 3):
             batch.new += [image(20 * source_id + n, source_id, path) for n, path in enumerate(PATHS)]
             batch.failed += [FailedFile(source_id, path, STAT, "corrupt", "") for path in PATHS]
@@ -70,7 +70,7 @@ def test_places_and_failures_at_and_below_a_path(filled: Path, below: bytes) -> 
         path = root + b"/" + below
         files = {root + b"/" + one.partition(b"\0")[0] for one in expected(below)}
         assert set(path_lookup.files_below(filled, path, 100)) == files
-        assert path_lookup.with_places(filled, [path]) == ({path} if files else set())
+        assert path_lookup.paths_with_images(filled, [path]) == ({path} if files else set())
 
 
 def test_sources_within_a_path(filled: Path) -> None:
@@ -92,4 +92,4 @@ def test_sources_within_a_path(filled: Path) -> None:
         b"/photos/gone/a",
         b"/photos/listed.png",
     ]
-    assert path_lookup.with_places(filled, asked) == {b"/", FIRST, SECOND}
+    assert path_lookup.paths_with_images(filled, asked) == {b"/", FIRST, SECOND}

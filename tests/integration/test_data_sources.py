@@ -13,7 +13,7 @@ import pytest
 
 import imseek
 from imseek.data import layout, sources
-from imseek.data.changeset import Batch, FailedFile, NewImage
+from imseek.data.changeset import Changeset, FailedFile, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
@@ -40,10 +40,10 @@ def root(collection: imseek.Collection) -> Path:
     with Writer(collection.path, "test") as writer:
         sources.add(writer, "folder", b"/a/inner")
         sources.add(writer, "folder", b"/b")
-        commit(writer, Batch(new=[image(0), image(1), image(2, 2), image(3, 2)]))
-        commit(writer, Batch(new=[replace(image(4), path=b"0.png", replaces=0)]))
-        commit(writer, Batch(failed=[FailedFile(1, b"x.png", STAT, "corrupt", "")]))
-        assert [i for i, *_ in writer.catalog.homeless()] == [0]
+        commit(writer, Changeset(new=[image(0), image(1), image(2, 2), image(3, 2)]))
+        commit(writer, Changeset(new=[replace(image(4), path=b"0.png", replaces=0)]))
+        commit(writer, Changeset(failed=[FailedFile(1, b"x.png", STAT, "corrupt", "")]))
+        assert [i for i, *_ in writer.catalog.missing_images()] == [0]
     return collection.path
 
 
@@ -63,7 +63,7 @@ def test_all_images_of_a_source_go_with_it(root: Path) -> None:
     """The homeless one too: nobody would look for it any more."""
     with Writer(root, "test") as writer:
         assert sources.remove(writer, 1) == 3
-        assert writer.catalog.homeless() == []
+        assert writer.catalog.missing_images() == []
         assert [source.source_id for source in writer.catalog.sources()] == [2]
     assert alive(root) == [2, 3]
     assert places(root) == {2: b"/b/2.png", 3: b"/b/3.png"}
@@ -101,7 +101,7 @@ def test_places_beside_the_collection_are_relative(tmp_path: Path) -> None:
     with Writer(here / ".imseek", "test") as writer:
         sources.add(writer, "folder", bytes(here))
         sources.add(writer, "folder", b"/elsewhere")
-        commit(writer, Batch(new=[image(0), image(1, 2)]))
+        commit(writer, Changeset(new=[image(0), image(1, 2)]))
     moved = tmp_path / "moved"
     here.rename(moved)
     assert places(moved / ".imseek") == {0: bytes(moved / "0.png"), 1: b"/elsewhere/1.png"}

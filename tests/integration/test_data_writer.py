@@ -21,9 +21,9 @@ from databases import BOTH_CATALOGS
 import imseek
 from imseek.data import catalog_backups, catalog_checksums, durable_files, layout, sources
 from imseek.data import shard_catalog as data_files
-from imseek.data.catalog_checksums import of_catalog, read
+from imseek.data.catalog_checksums import digest_catalog, read
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.changeset import Batch, FailedFile, NewImage, Placing
+from imseek.data.changeset import Changeset, FailedFile, NewImage, Placement
 from imseek.data.commit import commit
 from imseek.data.current_file import read_current
 from imseek.data.file_stat import FileStat
@@ -77,10 +77,10 @@ def test_every_commit_raises_the_generation_by_one(root: Path) -> None:
     with Writer(root, "test") as writer:
         before = writer.generation
         for n in range(3):
-            assert commit(writer, Batch(new=[image(n)])) == before + n + 1
+            assert commit(writer, Changeset(new=[image(n)])) == before + n + 1
             assert read_current(root).generation == before + n + 1 == writer.generation
-        assert commit(writer, Batch()) == before + 3, "nothing to commit, no generation"
-        assert commit(writer, Batch(failed=[FailedFile(1, b"x.png", STAT, "corrupt", "")])) == before + 4
+        assert commit(writer, Changeset()) == before + 3, "nothing to commit, no generation"
+        assert commit(writer, Changeset(failed=[FailedFile(1, b"x.png", STAT, "corrupt", "")])) == before + 4
     assert read_current(root).generation == before + 4
 
 
@@ -88,7 +88,7 @@ def test_every_commit_raises_the_generation_by_one(root: Path) -> None:
 def test_ids_ascend_and_unused_ones_go_back(root: Path) -> None:
     for n in range(3):
         with Writer(root, "test") as writer:
-            commit(writer, Batch(new=[image(2 * n), image(2 * n + 1)]))
+            commit(writer, Changeset(new=[image(2 * n), image(2 * n + 1)]))
     assert ids(root) == [0, 1, 2, 3, 4, 5]
     assert sorted(p.name for p in (root / "metadata").glob("*.parquet")) == [
         f"00000{n}.parquet" for n in range(3)
@@ -137,7 +137,7 @@ def test_ids_of_a_failed_commit_are_never_used(root: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(data_files, "publish", fail)
         with pytest.raises(RuntimeError, match="half-way"), Writer(root, "test") as writer:
-            commit(writer, Batch(new=[image(n) for n in range(5)]))
+            commit(writer, Changeset(new=[image(n) for n in range(5)]))
     with Writer(root, "test") as writer:
         assert list(writer.take_ids(1)) == [5]
     assert ("test", "failed") in rows(root, "SELECT kind, state FROM runs")
@@ -149,10 +149,10 @@ def test_ids_of_a_failed_commit_are_never_used(root: Path, monkeypatch: pytest.M
 @BOTH_CATALOGS
 def test_births_and_deaths(root: Path) -> None:
     with Writer(root, "test") as writer:
-        g = commit(writer, Batch(new=[image(0), image(1), image(2)]))
-        commit(writer, Batch(gone=[1]))
-        commit(writer, Batch(moved=[Placing(2, 1, b"moved.png", STAT)]))
-        commit(writer, Batch(new=[image(3, replaces=0)], gone=[0]))
+        g = commit(writer, Changeset(new=[image(0), image(1), image(2)]))
+        commit(writer, Changeset(gone=[1]))
+        commit(writer, Changeset(moved=[Placement(2, 1, b"moved.png", STAT)]))
+        commit(writer, Changeset(new=[image(3, replaces=0)], gone=[0]))
     forever = 2**63 - 1
     assert rows(root, "SELECT image_id, born, died FROM images ORDER BY image_id") == [
         (0, g, g + 3),
@@ -173,12 +173,12 @@ def test_births_and_deaths(root: Path) -> None:
 def test_an_image_that_is_encoded_again_keeps_its_tags_once(root: Path) -> None:
     """Its vector was lost, and it comes back under its id: nothing is carried over from itself to itself."""
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]))
+        commit(writer, Changeset(new=[image(0)]))
         with writer.catalog.transaction() as connection:
             connection.exec_driver_sql(
                 "INSERT INTO tags VALUES (0, 'cat', 'by hand', 1, 9223372036854775807)"
             )
-        commit(writer, Batch(new=[image(0, image_id=0, replaces=0)]))
+        commit(writer, Changeset(new=[image(0, image_id=0, replaces=0)]))
     assert rows(root, "SELECT image_id, tag FROM tags WHERE died > 100") == [(0, "cat")]
 
 
@@ -186,8 +186,10 @@ def test_values_beyond_a_database(root: Path) -> None:
     """A file from the year 2300, with an inode of 64 bits: it is stored, and read at every scan."""
     stat = FileStat(2**40, 10**19, 10**19, 2**64 - 1, 10**18)
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)], failed=[FailedFile(1, b"\xff\n'\".png", stat, "corrupt", "")]))
-        commit(writer, Batch(checked=[Placing(0, 1, b"0.png", stat)]))
+        commit(
+            writer, Changeset(new=[image(0)], failed=[FailedFile(1, b"\xff\n'\".png", stat, "corrupt", "")])
+        )
+        commit(writer, Changeset(checked=[Placement(0, 1, b"0.png", stat)]))
         known = writer.catalog.known_places(1)[b"0.png"].stat
         assert not known.same_as(stat)
         assert list(writer.catalog.known_failures(1)) == [b"\xff\n'\".png"]
@@ -197,10 +199,10 @@ def test_thousands_of_images_in_one_commit(root: Path) -> None:
     """More than SQLite takes variables in a statement."""
     many = [image(n) for n in range(2000)]
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=many))
-        commit(writer, Batch(gone=list(range(0, 2000, 2))))
-        moved = [Placing(n, 1, b"m%d" % n, STAT) for n in range(1, 2000, 2)]
-        commit(writer, Batch(moved=moved))
+        commit(writer, Changeset(new=many))
+        commit(writer, Changeset(gone=list(range(0, 2000, 2))))
+        moved = [Placement(n, 1, b"m%d" % n, STAT) for n in range(1, 2000, 2)]
+        commit(writer, Changeset(moved=moved))
     reader = Reader(root)
     assert reader.current.images == 1000
     assert {p.path for p in reader.places(range(2000)).values()} == {
@@ -223,7 +225,7 @@ def test_a_change_that_fails_changes_nothing(root: Path) -> None:
         with pytest.raises(RuntimeError, match="half-way"):
             writer.apply(change)
         assert writer.generation == g
-        assert commit(writer, Batch(new=[image(0)])) == g + 1, "the writer goes on"
+        assert commit(writer, Changeset(new=[image(0)])) == g + 1, "the writer goes on"
     assert rows(root, "SELECT kind FROM sources") == [("folder",)]
     assert (root / layout.CURRENT).read_bytes() != before
 
@@ -242,7 +244,7 @@ def test_a_nested_transaction_fails_at_once(root: Path) -> None:
 def test_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """The error that people should read comes out, the lock is free, and the collection is as it was."""
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]))
+        commit(writer, Changeset(new=[image(0)]))
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -259,7 +261,7 @@ def test_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> 
                 with writer.catalog.transaction() as connection:
                     pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
                     connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-            commit(writer, Batch(new=[image(n) for n in range(1, 500)]))
+            commit(writer, Changeset(new=[image(n) for n in range(1, 500)]))
     assert not isinstance(error.value, CorruptCollectionError)
     assert str(error.value).startswith(str(root))
     assert ("full" if when == "commit" else "No space left on device") in str(error.value)
@@ -268,7 +270,7 @@ def test_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> 
         assert any("could not be ended" in note for note in error.value.__notes__)
     assert ids(root) == [0]
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(1)]))
+        commit(writer, Changeset(new=[image(1)]))
     assert imseek.upkeep.verify(root).ok
     assert len(ids(root)) == 2
 
@@ -303,9 +305,9 @@ def test_another_program_holds_the_catalog(root: Path, monkeypatch: pytest.Monke
             connection.exec_driver_sql("PRAGMA busy_timeout = 50")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LockedError, match="locked"):
-            commit(writer, Batch(new=[image(0)]))
+            commit(writer, Changeset(new=[image(0)]))
         other.rollback()
-        commit(writer, Batch(new=[image(0)]))
+        commit(writer, Changeset(new=[image(0)]))
 
 
 def open_files(root: Path) -> list[str]:
@@ -327,7 +329,7 @@ def open_files(root: Path) -> list[str]:
 def test_a_current_file_behind_is_brought_up(root: Path) -> None:
     behind = (root / layout.CURRENT).read_bytes()
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]))
+        commit(writer, Changeset(new=[image(0)]))
     (root / layout.CURRENT).write_bytes(behind)
     assert [p.kind for p in imseek.upkeep.verify(root).problems] == ["current"]
     with Writer(root, "test"):
@@ -339,7 +341,7 @@ def test_a_catalog_behind_is_not_taken_up(root: Path) -> None:
     """Somebody put back an old catalog. To go on from there would bury what was committed since."""
     old = (root / layout.CATALOG).read_bytes()
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]))
+        commit(writer, Changeset(new=[image(0)]))
     (root / layout.CATALOG).write_bytes(old)
     (root / layout.CHECKSUMS).unlink()
     before = (root / layout.CURRENT).read_bytes()
@@ -369,9 +371,9 @@ def test_retired_files_wait_for_readers(root: Path, monkeypatch: pytest.MonkeyPa
     clock = [now]
     grace(monkeypatch, lambda: clock[0])
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0), image(1)]))
-        commit(writer, Batch(gone=[0]))
-        commit(writer, Batch(gone=[1]))
+        commit(writer, Changeset(new=[image(0), image(1)]))
+        commit(writer, Changeset(gone=[0]))
+        commit(writer, Changeset(gone=[1]))
     files = {
         "metadata/000000.parquet",
         "metadata/000000.ids.npy",
@@ -399,8 +401,8 @@ def test_a_clock_set_back_does_not_keep_files_for_ever(root: Path, monkeypatch: 
     clock = [now + 20 * 365 * 86_400]
     grace(monkeypatch, lambda: clock[0])
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]))
-        commit(writer, Batch(gone=[0]))
+        commit(writer, Changeset(new=[image(0)]))
+        commit(writer, Changeset(gone=[0]))
     clock[0] = now
     with Writer(root, "test"):
         assert (root / "metadata/000000.parquet").exists(), "readers have their hour from now on"
@@ -411,7 +413,7 @@ def test_a_clock_set_back_does_not_keep_files_for_ever(root: Path, monkeypatch: 
 
 def test_orphans_of_a_known_run_are_swept_and_others_are_not(root: Path) -> None:
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]))
+        commit(writer, Changeset(new=[image(0)]))
     command = [sys.executable, "-W", "error", "-c", KILLED, str(root)]
     orphan = int(subprocess.run(command, capture_output=True, check=True).stdout.split()[-1])
     # What a commit that died before its transaction leaves, and what nobody knows of.
@@ -436,7 +438,7 @@ def test_backups_take_turns(root: Path) -> None:
 
     for n in range(4):
         with Writer(root, "test") as writer:
-            commit(writer, Batch(new=[image(n)]))
+            commit(writer, Changeset(new=[image(n)]))
         found = generations()
         assert sorted(found) == [n + 1, n + 2] if n else found == [1, 2]
         assert not list(root.glob("catalog.bak.?-*"))
@@ -451,7 +453,7 @@ def test_backups_take_turns(root: Path) -> None:
 
 def test_a_backup_that_fails_leaves_the_older_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]))
+        commit(writer, Changeset(new=[image(0)]))
     before = {name: (root / name).read_bytes() for name in layout.BACKUPS}
 
     def full(*_: object) -> None:
@@ -460,7 +462,7 @@ def test_a_backup_that_fails_leaves_the_older_one(root: Path, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(durable_files, "sync_file", full)
         with pytest.raises(StorageError, match="No space"), Writer(root, "test") as writer:
-            commit(writer, Batch(new=[image(1)]))
+            commit(writer, Changeset(new=[image(1)]))
     assert {name: (root / name).read_bytes() for name in layout.BACKUPS} == before
     assert ids(root) == [0, 1], "what was committed is there"
     with Writer(root, "test"):
@@ -471,10 +473,10 @@ def test_a_backup_that_fails_leaves_the_older_one(root: Path, monkeypatch: pytes
 def test_the_catalog_is_recorded_as_it_was_left(root: Path) -> None:
     with Writer(root, "test") as writer:
         assert layout.CATALOG not in read(root).files, "while it is written, nothing is claimed of it"
-        commit(writer, Batch(new=[image(0)]))
+        commit(writer, Changeset(new=[image(0)]))
     recorded = read(root).files
     assert set(recorded) == {layout.CATALOG, *layout.BACKUPS}
-    assert recorded[layout.CATALOG] == of_catalog(root)
+    assert recorded[layout.CATALOG] == digest_catalog(root)
     assert recorded[layout.CATALOG] == durable_files.digest_of(root / layout.CATALOG), (
         "no log is left beside it"
     )
@@ -486,11 +488,11 @@ def test_the_checksum_of_a_catalog_is_that_of_its_serialisation(root: Path) -> N
     """Made page by page: SQLite serialises no more than two gigabytes, which ten million images take."""
     with Writer(root, "test") as writer:
         for n in range(60):
-            commit(writer, Batch(new=[image(n)]))
+            commit(writer, Changeset(new=[image(n)]))
         assert (root / f"{layout.CATALOG}-wal").stat().st_size > 0
         with closing(sqlite3.connect(root / layout.CATALOG)) as connection:
             content = connection.serialize()
-        found = of_catalog(root)
+        found = digest_catalog(root)
     assert (found.size, found.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
@@ -499,7 +501,7 @@ def test_the_checksum_of_a_catalog_where_sqlite_gives_no_pages(
 ) -> None:
     with closing(_without_pages(root)) as connection:
         (content,) = catalog_checksums._pages(connection)
-    assert durable_files.Written(len(content), hashlib.sha256(content).hexdigest()) == of_catalog(root)
+    assert durable_files.FileDigest(len(content), hashlib.sha256(content).hexdigest()) == digest_catalog(root)
 
 
 def _without_pages(root: Path) -> sqlite3.Connection:
@@ -515,7 +517,7 @@ def test_the_log_stays_small(root: Path) -> None:
     reader = Reader(root)
     with Writer(root, "test") as writer:
         for n in range(150):
-            commit(writer, Batch(new=[image(n)]))
+            commit(writer, Changeset(new=[image(n)]))
             reader.places([0])
         assert (root / f"{layout.CATALOG}-wal").stat().st_size < 6_000_000
     log = root / f"{layout.CATALOG}-wal"  # A reader that holds a connection keeps the file, emptied.

@@ -44,12 +44,14 @@ def indexed(collection: imseek.Collection, altered: Path) -> imseek.Collection:
 
 def forget_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on, collections are indexed as by a version that did not measure."""
-    old = [field for field in shard_files.INTRINSIC if field.name not in shard_files.MEASURES.names]
-    monkeypatch.setattr(shard_files, "INTRINSIC", pa.schema(old))
+    old = [
+        field for field in shard_files.INTRINSIC_SCHEMA if field.name not in shard_files.LUMA_COLUMNS.names
+    ]
+    monkeypatch.setattr(shard_files, "INTRINSIC_SCHEMA", pa.schema(old))
     real = shard_files.row_of
 
     def row_of(*args: object) -> dict[str, object]:
-        return {name: v for name, v in real(*args).items() if name not in shard_files.MEASURES.names}
+        return {name: v for name, v in real(*args).items() if name not in shard_files.LUMA_COLUMNS.names}
 
     monkeypatch.setattr("imseek.indexer.encode_stage.row_of", row_of)
 
@@ -207,7 +209,7 @@ class TestMeasuringLater:
     def test_what_is_added_goes_beside_what_is_there(
         self, collection: imseek.Collection, altered: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("imseek.curate.missing_measures._PICTURES", 3)
+        monkeypatch.setattr("imseek.curate.missing_measures._COMMIT_IMAGES", 3)
         with monkeypatch.context() as early:
             forget_measures(early)
             collection.index([altered])

@@ -15,7 +15,7 @@ from templates import Templates
 import imseek
 from imseek import duplicates
 from imseek.curate.pixels.classify import Thresholds
-from imseek.data.judgements import record, said, withdraw
+from imseek.data.judgements import make_judgement, record, withdraw
 from imseek.data.writer import Writer
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.types import DuplicateReport, Progress
@@ -178,7 +178,7 @@ class TestThresholds:
             used.append(real(*sample))
             return used[-1]
 
-        monkeypatch.setattr(thresholds, "_OWN", "none")
+        monkeypatch.setattr(thresholds, "_DEFAULT_ENCODER", "none")
         monkeypatch.setattr(thresholds, "calibrate", calibrate)
         folder = tmp_path / "photos"
         folder.mkdir()
@@ -222,7 +222,7 @@ class TestJudging:
     def test_the_latest_first(self, made: Path) -> None:
         days = ("2026-01-02", "2026-01-04", "2026-01-03")
         found = [
-            said("a" * 64, letter * 64, "same", "test", f"{day}T00:00:00+00:00")
+            make_judgement("a" * 64, letter * 64, "same", "test", f"{day}T00:00:00+00:00")
             for letter, day in zip("bcd", days, strict=True)
         ]
         with Writer(made, "judge") as writer:
@@ -358,7 +358,7 @@ class TestLookedAtOnce:
 
     def test_a_new_picture_is_compared_and_nothing_is_forgotten(self, own, opened, monkeypatch) -> None:
         collection, folder = own
-        monkeypatch.setattr("imseek.curate.pixels.verdict_cache._BITS", 0)  # A run for each picture.
+        monkeypatch.setattr("imseek.curate.pixels.verdict_cache._RUN_BITS", 0)  # A run for each picture.
         duplicates.find(collection)
         assert len(set(opened)) >= 5
         opened.clear()
@@ -386,7 +386,7 @@ class TestLookedAtOnce:
 
     def test_stopped_in_the_middle_it_goes_on(self, own, opened, monkeypatch) -> None:
         collection, _ = own
-        monkeypatch.setattr("imseek.curate.pixels.verdict_cache._BITS", 0)  # A run for each picture.
+        monkeypatch.setattr("imseek.curate.pixels.verdict_cache._RUN_BITS", 0)  # A run for each picture.
         whole = duplicates.find(collection)
         all_of_them = len(opened)
         shutil.rmtree(collection.path / "cache" / "duplicates")

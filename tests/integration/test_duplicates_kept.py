@@ -17,9 +17,9 @@ from imseek.data.writer import Writer
 from imseek.errors import StorageError, UsageError
 from imseek.types import Judgement, Progress
 from imseek.ui.web.background import Task
-from imseek.ui.web.pages.duplicates import kept as module
-from imseek.ui.web.pages.duplicates.kept import Kept
-from imseek.ui.web.pages.duplicates.review import Said
+from imseek.ui.web.pages.duplicates import decision_store as module
+from imseek.ui.web.pages.duplicates.decision_store import DecisionStore
+from imseek.ui.web.pages.duplicates.decisions import Decision
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 
@@ -41,7 +41,7 @@ def until(reached: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
-def stored(kept: Kept) -> None:
+def stored(kept: DecisionStore) -> None:
     until(lambda: not kept.waiting and not kept.storing)
 
 
@@ -49,8 +49,8 @@ def said(root: Path) -> dict[tuple[str, str], str]:
     return {(one.a, one.b): one.verdict for one in duplicates.judgements(root)}
 
 
-def different(*pairs: tuple[str, str]) -> Said:
-    return Said(("g",), "different", (), dict.fromkeys(pairs, "different"))
+def different(*pairs: tuple[str, str]) -> Decision:
+    return Decision(("g",), "different", (), dict.fromkeys(pairs, "different"))
 
 
 def _refused(path: Path) -> bytes:
@@ -80,28 +80,28 @@ class TestRejudge:
 
 class TestKept:
     def test_a_decision_is_kept_and_judged(self, root: Path, file: Path) -> None:
-        kept = Kept(root, file)
+        kept = DecisionStore(root, file)
         kept.say(different((A, B)))
         stored(kept)
         assert said(root) == {(A, B): "different"}
-        again = Kept(root, file)
+        again = DecisionStore(root, file)
         assert again.said == kept.said
         assert again.states[("g",)].act == "different"
         assert again.waiting == 0
 
     def test_several_at_once_are_undone_one_by_one(self, root: Path, file: Path) -> None:
-        kept = Kept(root, file)
+        kept = DecisionStore(root, file)
         kept.say(different((A, B)), different((A, C)))
         stored(kept)
         assert said(root) == {(A, B): "different", (A, C): "different"}
-        assert kept.undo() == Said(("g",), "different", (), {(A, C): "different"}, {(A, C): None})
+        assert kept.undo() == Decision(("g",), "different", (), {(A, C): "different"}, {(A, C): None})
         stored(kept)
         assert said(root) == {(A, B): "different"}
         assert (file.stat().st_mode & 0o777, [*file.parent.iterdir()]) == (0o600, [file])
 
     def test_undoing_leaves_what_was_said_before(self, root: Path, file: Path) -> None:
         duplicates.rejudge(root, {(A, B): "same", (A, C): "different"})
-        kept = Kept(root, file)
+        kept = DecisionStore(root, file)
         kept.say(different((A, B), (A, C), (B, C)))
         stored(kept)
         assert set(said(root).values()) == {"different"}
@@ -113,9 +113,9 @@ class TestKept:
     def test_another_writer_holds_nobody_up(
         self, root: Path, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(writer_wait, "PATIENCE", 0.05)
-        monkeypatch.setattr(module, "_AGAIN", 0.01)
-        kept = Kept(root, file)
+        monkeypatch.setattr(writer_wait, "DEFAULT_TIMEOUT", 0.05)
+        monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
+        kept = DecisionStore(root, file)
         with Writer(root, "index"):
             kept.say(different((A, B)))
             kept.say(different((A, C)))
@@ -129,15 +129,15 @@ class TestKept:
         assert said(root) == {(A, B): "different"}
 
     def test_what_a_kill_has_left_is_stored_later(self, root: Path, file: Path) -> None:
-        kept = Kept(root, file)
+        kept = DecisionStore(root, file)
         kept._storing = threading.current_thread()  # As if its thread had died.
         kept.say(different((A, B)))
-        stored(Kept(root, file))
+        stored(DecisionStore(root, file))
         assert said(root) == {(A, B): "different"}
 
     def test_a_decision_that_cannot_be_kept_was_not_made(self, root: Path, tmp_path: Path) -> None:
         (tmp_path / "ui").write_text("a file where a folder should be")
-        kept = Kept(root, tmp_path / "ui" / "decisions.json")
+        kept = DecisionStore(root, tmp_path / "ui" / "decisions.json")
         with pytest.raises(StorageError, match="cannot write"):
             kept.say(different((A, B)), different((A, C)))
         assert kept.said == ()
@@ -147,21 +147,21 @@ class TestKept:
     def test_a_damaged_file_is_put_aside(self, root: Path, file: Path, text: str) -> None:
         file.parent.mkdir()
         file.write_text(text)
-        kept = Kept(root, file)
+        kept = DecisionStore(root, file)
         assert (kept.said, kept.unread) == ((), None)
         aside = file.with_name("decisions.damaged.json")
         assert str(aside) in (kept.note or "")
         kept.say(different((A, B)))
         stored(kept)
         assert aside.read_text() == text
-        assert Kept(root, file).said == kept.said
+        assert DecisionStore(root, file).said == kept.said
 
     def test_a_file_of_a_later_imseek_stays(self, root: Path, file: Path) -> None:
         file.parent.mkdir()
         file.write_text('{"imseek_review": 99}')
-        kept = Kept(root, file)
+        kept = DecisionStore(root, file)
         assert "later imseek" in str(kept.unread)
-        kept.set_up({"keep": "newest"})
+        kept.save_settings({"keep": "newest"})
         with pytest.raises(StorageError, match="later imseek"):
             kept.say(different((A, B)))
         assert kept.said == ()
@@ -173,12 +173,12 @@ class TestKept:
     def test_a_file_that_cannot_be_read_just_now_stays(
         self, root: Path, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        before = Kept(root, file)
+        before = DecisionStore(root, file)
         before.say(different((A, B)))
         stored(before)
         with monkeypatch.context() as unreadable:
             unreadable.setattr(Path, "read_bytes", _refused)
-            kept = Kept(root, file)
+            kept = DecisionStore(root, file)
             with pytest.raises(StorageError, match="cannot read"):
                 kept.say(different((A, C)))
             with pytest.raises(StorageError, match="cannot read"):
@@ -186,11 +186,14 @@ class TestKept:
         kept.say(different((A, C)))  # It can be read by now.
         stored(kept)
         assert kept.unread is None
-        assert [one.wanted for one in Kept(root, file).said] == [{(A, B): "different"}, {(A, C): "different"}]
+        assert [one.wanted for one in DecisionStore(root, file).said] == [
+            {(A, B): "different"},
+            {(A, C): "different"},
+        ]
 
     def test_it_tells_of_its_own_commits(self, root: Path, file: Path) -> None:
         told: list[tuple[int, int]] = []
-        kept = Kept(root, file, lambda before, after: told.append((before, after)))
+        kept = DecisionStore(root, file, lambda before, after: told.append((before, after)))
         with imseek.open(root) as opened:
             before = opened.info().generation
         kept.say(different((A, B)))

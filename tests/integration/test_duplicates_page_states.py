@@ -22,10 +22,10 @@ pytest.importorskip("streamlit", reason="the extra ui is not installed")
 
 from streamlit.testing.v1 import AppTest
 
-from imseek.ui.web import hub
-from imseek.ui.web.pages.duplicates import clearing
-from imseek.ui.web.pages.duplicates.desk import Asked, Desk, desk
-from imseek.ui.web.pages.duplicates.review import chosen
+from imseek.ui.web import app_state
+from imseek.ui.web.pages.duplicates import cleanup
+from imseek.ui.web.pages.duplicates.decisions import apply_decisions
+from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace, open_workspace
 
 pytestmark = pytest.mark.full_size
 
@@ -36,10 +36,10 @@ def place(tmp_path: Path, trash: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
     path = tmp_path / "album"
     imseek.create(path, encoder="fake").close()
-    before = hub._hub
-    hub.start(library.Named("album", path), None).collections()
+    before = app_state._app
+    app_state.start(library.NamedCollection("album", path), None).collections()
     yield path
-    hub._hub = before
+    app_state._app = before
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def page() -> Any:
     return made.run()
 
 
-def find(app: Any, of: Desk) -> Any:
+def find(app: Any, of: Workspace) -> Any:
     app.button[0].click().run()
     end = time.monotonic() + 60
     while of.finding is not None and time.monotonic() < end:
@@ -72,10 +72,10 @@ def find(app: Any, of: Desk) -> Any:
     return app
 
 
-def confirmed(app: Any, of: Desk) -> Any:
+def confirmed(app: Any, of: Workspace) -> Any:
     """As if the dialog had been confirmed, whose buttons are out of reach here (they are in the test in a browser)."""
     assert of.report is not None
-    of.apply(duplicates.plan(of.root, chosen(of.report, {}, ("exact",)), "trash"))
+    of.apply(duplicates.plan(of.root, apply_decisions(of.report, {}, ("exact",)), "trash"))
     assert of.applying is not None
     assert of.applying.wait(60)
     return app.run()
@@ -99,7 +99,7 @@ def test_no_duplicates(place: Path, pictures: Path) -> None:
     (pictures / "copy.png").unlink()
     with imseek.open(place) as collection:
         collection.index([pictures])
-    assert "Among 8 pictures, none is there more than once" in said(find(page(), desk(place)))
+    assert "Among 8 pictures, none is there more than once" in said(find(page(), open_workspace(place)))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_makes_no_sense_is_refused_with_the_reason(
     app = page()
     (field,) = [one for one in [*app.text_input, *app.text_area] if one.label == label]
     field.set_value(value)
-    found = said(find(app, desk(place)))
+    found = said(find(app, open_workspace(place)))
     assert "⚠️" in found
     assert why.lower() in found.lower()
 
@@ -141,7 +141,7 @@ def test_a_long_search_shows_how_far_it_is_and_can_be_stopped(
     # Another tab, or a reload, shows the same.
     assert [one.text for one in page().get("progress")] == [bar.text]
     next(one for one in app.button if one.key == "duplicates-stop").click().run()
-    of = desk(place)
+    of = open_workspace(place)
     assert of.finding is None or of.finding.wait(60)
     app.run()
     assert "The search was stopped, and there may be more." in said(app)
@@ -149,7 +149,7 @@ def test_a_long_search_shows_how_far_it_is_and_can_be_stopped(
 
 
 def test_a_change_of_the_collection_is_told(place: Path, pictures: Path) -> None:
-    app = find(page(), desk(place))
+    app = find(page(), open_workspace(place))
     assert "1 × the same file" in said(app)
     assert "has changed since" not in said(app)
     (pictures / "china.jpg").unlink(missing_ok=True)
@@ -160,20 +160,20 @@ def test_a_change_of_the_collection_is_told(place: Path, pictures: Path) -> None
 
 
 def test_settings_and_decisions_survive_the_process(place: Path, pictures: Path) -> None:
-    of = desk(place)
-    of.find(Asked(("exact",), "oldest", where="width > 10"))
+    of = open_workspace(place)
+    of.find(FindOptions(("exact",), "oldest", where="width > 10"))
     assert of.finding is not None
     assert of.finding.wait(60)
     kept = Path(os.environ["IMSEEK_HOME"], "ui", "duplicates")
     (file,) = kept.iterdir()
-    assert Desk(place, file).asked == Asked(("exact",), "oldest", where="width > 10")
+    assert Workspace(place, file).asked == FindOptions(("exact",), "oldest", where="width > 10")
 
 
 @pytest.mark.parametrize("change", ["other bytes", "gone", "none"])
 def test_files_that_have_changed_are_left_alone_with_the_reason(
     place: Path, pictures: Path, change: str
 ) -> None:
-    of = desk(place)
+    of = open_workspace(place)
     app = find(page(), of)
     app.session_state["duplicates-view"] = "Clear up"
     app.session_state["duplicates-suggested"] = ["exact"]
@@ -197,8 +197,8 @@ def test_files_that_have_changed_are_left_alone_with_the_reason(
 
 
 def test_a_writer_at_work_is_named(place: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.data.writer_wait.PATIENCE", 0.05)
-    of = desk(place)
+    monkeypatch.setattr("imseek.data.writer_wait.DEFAULT_TIMEOUT", 0.05)
+    of = open_workspace(place)
     app = find(page(), of)
     app.session_state["duplicates-view"] = "Clear up"
     app.session_state["duplicates-suggested"] = ["exact"]
@@ -213,7 +213,7 @@ def test_a_writer_at_work_is_named(place: Path, pictures: Path, monkeypatch: pyt
 
 def test_a_confirmation_names_its_numbers(place: Path, pictures: Path) -> None:
     report = duplicates.find(place, kinds=("exact",))
-    asked = clearing.confirmation(duplicates.plan(place, report, "quarantine", to="/tmp/away"))
+    asked = cleanup.confirmation(duplicates.plan(place, report, "quarantine", to="/tmp/away"))
     assert asked.startswith("1 file, 466.7 kB, will be moved to /tmp/away. 1 picture stays.")
 
 
@@ -228,7 +228,7 @@ def test_what_another_collection_has(
     (against,) = [one for one in app.selectbox if one.label == "Compare with"]
     assert against.options == ["itself", "disk"]
     against.set_value("disk")
-    of = desk(place)
+    of = open_workspace(place)
     assert "1 group among 9 pictures: 1 × the same file. Beside the suggested ones: 2 pictures" in said(
         find(app, of)
     )
@@ -242,11 +242,11 @@ def test_what_another_collection_has(
 
 def test_a_collection_that_is_gone_is_not_compared_with(place: Path, pictures: Path) -> None:
     with pytest.raises(UsageError, match="there is no collection 'gone' any more"):
-        desk(place).find(Asked(against="gone"))
+        open_workspace(place).find(FindOptions(against="gone"))
 
 
 def test_a_plan_is_of_what_was_found_last_and_of_what_is_protected_now(place: Path, pictures: Path) -> None:
-    of = desk(place)
+    of = open_workspace(place)
 
     def planned() -> list[str]:
         assert of.report is not None
@@ -254,7 +254,7 @@ def test_a_plan_is_of_what_was_found_last_and_of_what_is_protected_now(place: Pa
         return [os.fsdecode(file.path) for file in plan.files]
 
     def look(**changes: Any) -> None:
-        of.find(replace(Asked(kinds=("exact",)), **changes))
+        of.find(replace(FindOptions(kinds=("exact",)), **changes))
         assert of.finding is not None
         assert of.finding.wait(60)
         of.take()

@@ -57,7 +57,7 @@ def test_recall_is_what_is_found(built: Path, k: int) -> None:
     drawn = vectors.ids[np.sort(np.random.default_rng(20).choice(len(vectors), 60, replace=False))]
     rows = vectors.of(drawn)
     assert image.recall[k].value == pytest.approx(counted(built, rows, drawn, k, text=False), abs=1e-9)
-    across = tuning.across_the_gap(rows, seed=20)
+    across = tuning.text_like_queries(rows, seed=20)
     nobody = np.full(60, -1)
     assert text.recall[k].value == pytest.approx(counted(built, across, nobody, k, text=True), abs=1e-9)
     assert text.recall[k].value < 0.99, "an index that misses nothing shows nothing"

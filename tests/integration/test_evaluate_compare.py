@@ -15,7 +15,7 @@ from imseek import evaluate, upkeep
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import QueryError, UsageError
 from imseek.explore.evaluation import encode_images
-from imseek.types.evaluate import Estimate, better
+from imseek.types.evaluate import Estimate, better_side
 
 CAPTIONS = {
     "astronaut.png": ["a woman in orange", "white and red and black"],
@@ -140,10 +140,10 @@ def test_pictures_that_cannot_be_read_are_left_out_of_both(indexed: imseek.Colle
 
 
 def test_the_verdict() -> None:
-    assert better(Estimate(0.1, 0.01, 0.2)) == "b"
-    assert better(Estimate(-0.1, -0.2, -0.01)) == "a"
-    assert better(Estimate(0.1, -0.01, 0.2)) is None
-    assert better(Estimate(0.1, 0.0, 0.2)) is None
+    assert better_side(Estimate(0.1, 0.01, 0.2)) == "b"
+    assert better_side(Estimate(-0.1, -0.2, -0.01)) == "a"
+    assert better_side(Estimate(0.1, -0.01, 0.2)) is None
+    assert better_side(Estimate(0.1, 0.0, 0.2)) is None
 
 
 def test_what_cannot_be_compared(indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:

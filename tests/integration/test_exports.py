@@ -130,7 +130,7 @@ class TestPlacing:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         (tmp_path / "a.csv").write_text("mine")
-        monkeypatch.setattr("imseek.exports.tabular._lines", full)
+        monkeypatch.setattr("imseek.exports.tabular._encode_rows", full)
         with pytest.raises(StorageError, match="No space left"):
             export.write(root, tmp_path / "a.csv", force=True)
         assert (tmp_path / "a.csv").read_text() == "mine"

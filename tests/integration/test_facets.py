@@ -12,7 +12,7 @@ import pytest
 
 import imseek
 from imseek.data import compaction
-from imseek.explore.snapshot_session import reading
+from imseek.explore.snapshot_session import run_with_reader
 from imseek.search.where import Filters, columns, facets
 from imseek.search.where.facets import Facet
 from imseek.ui.web.pages.search.filters import Filter
@@ -39,9 +39,9 @@ def described(tmp_path: Path, photos: Path) -> Path:
 def test_every_value_finds_what_it_says(described: Path) -> None:
     filters = Filters()
     counted = 0
-    for one in reading(described, facets.facets):
+    for one in run_with_reader(described, facets.facets):
         for value, n in one.values if one.kind.value == "text" else ():
-            found = reading(
+            found = run_with_reader(
                 described, lambda reader, c=one.column, v=value: filters.ids(reader, Filter(c, (v,)).sql())
             )
             assert (one.column, value, len(found)) == (one.column, value, n)
@@ -50,7 +50,7 @@ def test_every_value_finds_what_it_says(described: Path) -> None:
 
 
 def test_what_columns_hold(described: Path) -> None:
-    found = {one.column: one for one in reading(described, facets.facets)}
+    found = {one.column: one for one in run_with_reader(described, facets.facets)}
     assert dict(found["format"].values) == {"PNG": 8, "JPEG": 3}
     assert (found["width"].low, found["width"].high, found["width"].known) == (451, 741, 11)
     assert dict(found["animal"].values) == {"cat": 2, "human": 1}
@@ -68,19 +68,19 @@ def test_shards_are_looked_at_in_groups(
         for names in (["astronaut.png"], ["chelsea.png", "coffee.png"], ["camera.png"], ["rocket.jpg"]):
             collection.index([photos / name for name in names])
     counts: list[int] = []
-    table = columns.Reading.table
+    table = columns.ColumnReader.table
 
-    def counted(self: columns.Reading, shards: list[Any], sources: Any) -> Any:
+    def counted(self: columns.ColumnReader, shards: list[Any], sources: Any) -> Any:
         counts.append(sum(shard.rows for shard in shards))
         return table(self, shards, sources)
 
-    monkeypatch.setattr(columns.Reading, "table", counted)
-    whole = reading(tmp_path / "c", facets.facets)
+    monkeypatch.setattr(columns.ColumnReader, "table", counted)
+    whole = run_with_reader(tmp_path / "c", facets.facets)
     assert set(counts) == {5}
     for together, groups in ((1, [1, 2, 1, 1]), (2, [1, 2, 2]), (3, [3, 2])):
         counts.clear()
-        monkeypatch.setattr(facets, "_TOGETHER", together)
-        assert reading(tmp_path / "c", facets.facets) == whole
+        monkeypatch.setattr(facets, "_ROWS_AT_ONCE", together)
+        assert run_with_reader(tmp_path / "c", facets.facets) == whole
         assert counts[: len(groups)] == groups
     assert {one.column for one in whole} >= {"width", "format", "folder"}
 
@@ -99,10 +99,10 @@ def test_times_are_told_as_days() -> None:
 def test_too_many_values_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow as pa
 
-    monkeypatch.setattr(facets, "_COUNTED", 4)
+    monkeypatch.setattr(facets, "_MAX_DISTINCT", 4)
     some = pa.chunked_array([pa.array(["a", "b", "b", "c", None])])
     assert facets._facet("note", facets.Kind.TEXT, iter([some])).distinct == 3
-    monkeypatch.setattr(facets, "_COUNTED", 3)
+    monkeypatch.setattr(facets, "_MAX_DISTINCT", 3)
     assert facets._facet("note", facets.Kind.TEXT, iter([some.slice(0, 4)])).distinct == 3
     parts = [pa.chunked_array([pa.array(["a", "b"])]), pa.chunked_array([pa.array(["c", "d", None])])]
     assert facets._facet("note", facets.Kind.TEXT, iter(parts)) == Facet("note", facets.Kind.TEXT, 4)
@@ -110,12 +110,12 @@ def test_too_many_values_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_another_collection_at_the_same_place_has_facets_of_its_own(tmp_path: Path, photos: Path) -> None:
     pytest.importorskip("streamlit", reason="the extra ui is not installed")
-    from imseek.ui.web.pages.search import filtering
+    from imseek.ui.web.pages.search import filter_menu
 
     def made(picture: Path) -> tuple[int, object]:
         with imseek.create(tmp_path / "c", encoder="fake") as collection:
             collection.index([picture])
-            names = next(one for one in filtering.of(collection) if one.column == "width")
+            names = next(one for one in filter_menu.load_facets(collection) if one.column == "width")
             return collection.info().generation, names.low
 
     first = made(photos / "chelsea.png")
@@ -127,13 +127,13 @@ def test_another_collection_at_the_same_place_has_facets_of_its_own(tmp_path: Pa
 
 def test_sources_that_were_removed_are_not_offered(described: Path, photos: Path) -> None:
     pytest.importorskip("streamlit", reason="the extra ui is not installed")
-    from imseek.ui.web.pages.search import filtering
+    from imseek.ui.web.pages.search import filter_menu
 
     with imseek.open(described) as collection:
         folder, table = (source.source_id for source in collection.info().sources)
-        assert filtering.sources(collection) == {
+        assert filter_menu.sources(collection) == {
             folder: str(photos),
             table: str(described.parent / "table.jsonl"),
         }
         collection.remove_source(folder)
-        assert list(filtering.sources(collection)) == [table]
+        assert list(filter_menu.sources(collection)) == [table]

@@ -313,7 +313,7 @@ def test_quarantined_images_are_left_out(
 
         def quarantine(connection: Any, generation: int) -> None:
             for shard in shard_catalog.change_state(connection, [3, 4], "live", "quarantined"):
-                shard_catalog.write_dead(writer, connection, generation, shard)
+                shard_catalog.write_dead_rows(writer, connection, generation, shard)
 
         writer.apply(quarantine)
     ids = filters.ids(Reader(collection.path), "TRUE").tolist()

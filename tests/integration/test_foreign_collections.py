@@ -84,7 +84,7 @@ def change(root: Path, name: str, make: Callable[[dict[str, Any]], object]) -> N
     document = json.loads((root / name).read_bytes())
     document.pop("sha256")
     make(document)
-    (root / name).write_bytes(durable_files.seal(document))
+    (root / name).write_bytes(durable_files.add_checksum(document))
 
 
 def list_file(connection: sqlite3.Connection, path: object, *, died: int = 1) -> None:

@@ -11,9 +11,9 @@ import pytest
 from approximating import snapshot_of
 
 from imseek.data.vectors import Matches, Segment, faiss_index, gpu, open_index, placement_on
-from imseek.data.vectors.build import LiveRows, build
-from imseek.data.vectors.fp16 import lent
-from imseek.data.vectors.index_metadata import Effort, Tuned
+from imseek.data.vectors.build import LiveRows, build_index
+from imseek.data.vectors.fp16 import wrap_flat_index
+from imseek.data.vectors.index_metadata import SearchEffort, TuningResult
 
 Array = npt.NDArray[np.float32]
 
@@ -24,14 +24,14 @@ DIM = 512
 
 @pytest.fixture(scope="module", autouse=True)
 def card() -> None:
-    if not gpu.card_count():
+    if not gpu.gpu_count():
         pytest.skip("FAISS sees no CUDA device, or has no code for one")
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "WORTH", 1)
-    monkeypatch.setattr(faiss_index, "LEAST_BYTES", 0)
+    monkeypatch.setattr(gpu, "MIN_QUERIES", 1)
+    monkeypatch.setattr(faiss_index, "MIN_GPU_BYTES", 0)
 
 
 def some_rows(count: int, seed: int = 0) -> Array:
@@ -71,12 +71,14 @@ def test_a_scan_is_exact_whatever_is_dead_or_forbidden(k: int, queries: int) -> 
 
 def test_products_are_as_exact_as_the_proof_wants() -> None:
     rows, asked = some_rows(20_000).astype(np.float16), some_rows(500, 1)
-    copies = gpu.Placement("cuda:0").copies(lent(rows), 1)
+    copies = gpu.Placement("cuda:0").copies(wrap_flat_index(rows), 1)
     assert copies is not None
     raw, at = copies.search(asked, 100)
     true = np.einsum("qd,qkd->qk", asked.astype(np.float64), rows[at].astype(np.float64))
     norms = np.linalg.norm(rows[at].astype(np.float64), axis=2)
-    assert np.abs((raw - true) / norms).max() < faiss_index._card_error(DIM) / 2  # twice of what it may be
+    assert (
+        np.abs((raw - true) / norms).max() < faiss_index._gpu_error_bound(DIM) / 2
+    )  # twice of what it may be
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_products_are_as_exact_as_the_proof_wants() -> None:
 def test_a_snapshot_finds_what_it_finds_on_the_cpu(factory: str) -> None:
     rows, asked = some_rows(30_000), some_rows(100, 1)
     built = [segment(rows)]
-    snapshot = snapshot_of(built, DIM, factory=factory, tuned=Tuned(Effort(32, 100), 0.9, 0))
+    snapshot = snapshot_of(built, DIM, factory=factory, tuned=TuningResult(SearchEffort(32, 100), 0.9, 0))
     dead = np.unique(np.argsort(-(asked @ rows.T))[:, :6:2])
     placement = placement_on("cuda:0")
     assert placement is not None
@@ -113,11 +115,13 @@ def test_threads_get_what_one_gets() -> None:
 
 
 def test_several_cards_answer_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    if gpu.card_count() < 2:
+    if gpu.gpu_count() < 2:
         pytest.skip("one CUDA device only")
     segments, asked = [segment(some_rows(20_000))], some_rows(100, 1)
-    snapshot = snapshot_of(segments, DIM, factory="IVF64,SQ8", tuned=Tuned(Effort(16, 100), 0.9, 0))
-    whole = gpu._on_card
+    snapshot = snapshot_of(
+        segments, DIM, factory="IVF64,SQ8", tuned=TuningResult(SearchEffort(16, 100), 0.9, 0)
+    )
+    whole = gpu._copy_to_gpu
 
     def part(index: Any, number: int) -> Any:
         if index.ntotal == 20_000:
@@ -125,7 +129,7 @@ def test_several_cards_answer_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
         return whole(index, number)
 
     for copied in (whole, part):
-        monkeypatch.setattr(gpu, "_on_card", copied)
+        monkeypatch.setattr(gpu, "_copy_to_gpu", copied)
         for made in (None, snapshot):
             placement = placement_on("all")
             assert placement is not None
@@ -140,8 +144,10 @@ def test_a_cagra_graph_is_built_kept_and_searched() -> None:
     if not gpu.has_cagra():
         pytest.skip("this FAISS was built without cuVS")
     segments, asked = [segment(some_rows(20_000))], some_rows(100, 1)
-    snapshot = snapshot_of(segments, DIM, tuned=Tuned(Effort(200, 100), 0.9, 0))
-    snapshot.index = build(LiveRows(segments), DIM, "CAGRA64", 1 << 32, np.empty(0, np.int64), lambda _: None)
+    snapshot = snapshot_of(segments, DIM, tuned=TuningResult(SearchEffort(200, 100), 0.9, 0))
+    snapshot.index = build_index(
+        LiveRows(segments), DIM, "CAGRA64", 1 << 32, np.empty(0, np.int64), lambda _: None
+    )
     truth = open_index("faiss", segments, DIM).search(asked, 10)
     placement = placement_on("cuda")
     assert placement is not None

@@ -243,7 +243,7 @@ def test_a_slow_site_does_not_keep_words_waiting(client: TestClient, monkeypatch
         go_on.wait(30)
         return b"none", "http://slow.example/"
 
-    monkeypatch.setattr(service, "fetched", slow)
+    monkeypatch.setattr(service, "load_picture", slow)
     answers: list[int] = []
 
     def ask() -> None:
@@ -264,7 +264,7 @@ def test_a_slow_site_does_not_keep_words_waiting(client: TestClient, monkeypatch
 
 @pytest.fixture
 def port(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(connections, "HEAD", 0.3)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     config = uvicorn.Config(
         make_app(Settings((("photos", root),), token=TOKEN, rate=0)),
         http=connections.Connection,

@@ -18,7 +18,7 @@ import imseek
 from imseek.errors import CollectionNotFoundError, UsageError
 from imseek.ui.http.origins import Origins
 from imseek.ui.http.picture_routes import picture_routes
-from imseek.ui.http.pictures import Pictures
+from imseek.ui.http.pictures import ThumbnailCache
 from imseek.ui.http.service import NotServedError, Service
 from imseek.ui.http.settings import Settings
 
@@ -52,7 +52,7 @@ def service() -> Iterator[Service]:
 @pytest.fixture
 def client(service: Service) -> Iterator[TestClient]:
     """An application of Starlette's own, with the routes under a prefix."""
-    routes = picture_routes(service, Pictures(service.settings.pixels), "/pictures")
+    routes = picture_routes(service, ThumbnailCache(service.settings.pixels), "/pictures")
     with TestClient(Starlette(routes=routes), raise_server_exceptions=False) as opened:
         yield opened
 

@@ -16,7 +16,7 @@ from snapshotting import STAT, Rows, clustered, collection_of, index_of, new_ima
 
 from imseek import upkeep
 from imseek.data import compaction, snapshot_parts, snapshots
-from imseek.data.changeset import Batch, Placing
+from imseek.data.changeset import Changeset, Placement
 from imseek.data.commit import commit
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches, VectorIndex, open_index, snapshot_index, tuning
@@ -75,10 +75,10 @@ class Indexed(RuleBasedStateMachine):
 
     @initialize(gathered=st.sampled_from([0, 10_000]), first=picks)
     def begin(self, gathered: int, first: list[int]) -> None:
-        self.patch.setattr(snapshot_index, "GATHERED", gathered)
+        self.patch.setattr(snapshot_index, "MAX_SCORED_IDS", gathered)
         self.add(first * 3)
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: Changeset) -> None:
         with Writer(self.root, "test") as writer:
             commit(writer, batch)
 
@@ -86,11 +86,11 @@ class Indexed(RuleBasedStateMachine):
         self.named += 1
         return f"name {self.named}"
 
-    def _appear(self, vectors: Rows, batch: Batch, replaces: int | None = None) -> None:
+    def _appear(self, vectors: Rows, batch: Changeset, replaces: int | None = None) -> None:
         batch.new = new_images(vectors, self._name())
         if replaces is not None:
             (image,) = batch.new
-            place = self.reader.renewed().catalog_places([replaces])[replaces]
+            place = self.reader.reopen().catalog_places([replaces])[replaces]
             batch.new = [
                 type(image)(
                     *place, STAT, image.content_hash, image.metadata, image.vectors, replaces=replaces
@@ -98,7 +98,7 @@ class Indexed(RuleBasedStateMachine):
             ]
         before = {*self.live, *self.quarantined}
         self._commit(batch)
-        self.reader = self.reader.renewed()
+        self.reader = self.reader.reopen()
         stored = [int(i) for s in self.reader.segments(0) for i in s.ids[s.searchable()]]
         fresh = sorted(set(stored) - before)
         assert len(fresh) == len(vectors)
@@ -106,7 +106,7 @@ class Indexed(RuleBasedStateMachine):
 
     @rule(chosen=picks)
     def add(self, chosen: list[int]) -> None:
-        self._appear(POOL[chosen], Batch())
+        self._appear(POOL[chosen], Changeset())
 
     @precondition(lambda self: self.live)
     @rule(at=shares, chosen=st.integers(0, len(POOL) - 1))
@@ -114,18 +114,18 @@ class Indexed(RuleBasedStateMachine):
         """Other content in the same place: another image."""
         image_id = self._at(at)
         del self.live[image_id]
-        self._appear(POOL[[chosen]], Batch(gone=[image_id]), replaces=image_id)
+        self._appear(POOL[[chosen]], Changeset(gone=[image_id]), replaces=image_id)
 
     @precondition(lambda self: self.live)
     @rule(at=shares)
     def move(self, at: float) -> None:
-        self._commit(Batch(moved=[Placing(self._at(at), 1, self._name().encode(), STAT)]))
+        self._commit(Changeset(moved=[Placement(self._at(at), 1, self._name().encode(), STAT)]))
 
     @precondition(lambda self: self.live)
     @rule(share=st.sampled_from([0.1, 0.5, 1.0]), seed=st.integers(0, 5))
     def delete(self, share: float, seed: int) -> None:
         gone = self._some(share, seed) or [min(self.live)]
-        self._commit(Batch(gone=gone))
+        self._commit(Changeset(gone=gone))
         for image_id in gone:
             del self.live[image_id]
 
@@ -133,14 +133,14 @@ class Indexed(RuleBasedStateMachine):
     @rule(seed=st.integers(0, 5))
     def quarantine(self, seed: int) -> None:
         gone = self._some(0.2, seed) or [max(self.live)]
-        self._commit(Batch(suspended=gone))
+        self._commit(Changeset(suspended=gone))
         self.quarantined.update({i: self.live.pop(i) for i in gone})
 
     @precondition(lambda self: self.quarantined)
     @rule()
     def come_back(self) -> None:
-        places = self.reader.renewed().catalog_places(list(self.quarantined))
-        self._commit(Batch(checked=[Placing(i, *places[i], STAT) for i in self.quarantined]))
+        places = self.reader.reopen().catalog_places(list(self.quarantined))
+        self._commit(Changeset(checked=[Placement(i, *places[i], STAT) for i in self.quarantined]))
         self.live.update(self.quarantined)
         self.quarantined.clear()
 
@@ -224,7 +224,7 @@ class Indexed(RuleBasedStateMachine):
 
     def _opened(self) -> VectorIndex:
         """As a searching process does it: from the index of the generation before."""
-        self.reader = newer = self.reader.renewed()
+        self.reader = newer = self.reader.reopen()
         if self.index is None or newer.generation != self.generation:
             self.generation = newer.generation
             self.index = open_index(

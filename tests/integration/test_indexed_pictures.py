@@ -38,18 +38,18 @@ from imseek.curate.originals import Originals
 from imseek.data.reader import Reader
 from imseek.encoders import registry
 from imseek.errors import ContentChangedError, ImageNotFoundError, ImseekError, MediaError
-from imseek.explore.evaluation.encode_images import encode
+from imseek.explore.evaluation.encode_images import encode_stored_images
 from imseek.indexer.sources import files, place_reader
 from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.types import ExportOptions, SourceOptions
-from imseek.ui.desktop import viewable
+from imseek.ui.desktop import viewable_file
 from imseek.ui.http.app import make_app
 from imseek.ui.http.picture_routes import picture_routes
-from imseek.ui.http.pictures import Pictures
+from imseek.ui.http.pictures import ThumbnailCache
 from imseek.ui.http.service import Service
 from imseek.ui.http.settings import Settings
 from imseek.ui.thumbnail_data import thumbnails
-from imseek.ui.web import taking
+from imseek.ui.web import downloads
 
 SECRET: Final = b"the key of the house"
 CHANGED: Final = "changed since it was indexed"
@@ -211,7 +211,7 @@ def _by_server(what: str) -> Callable[[Stand, Path], Left]:
 def _by_pages(what: str) -> Callable[[Stand, Path], Left]:
     def ask(stand: Stand, out: Path) -> Left:
         service = Service(Settings((("c", stand.root),)))
-        routes = picture_routes(service, Pictures(service.settings.pixels), "/pictures")
+        routes = picture_routes(service, ThumbnailCache(service.settings.pixels), "/pictures")
         with TestClient(Starlette(routes=routes)) as client:
             return _answer(client.get(f"/pictures/c/images/0{what}"))
 
@@ -220,10 +220,10 @@ def _by_pages(what: str) -> Callable[[Stand, Path], Left]:
 
 def _by_zip(stand: Stand, out: Path) -> Left:
     with imseek.open(stand.root) as collection:
-        made = b"".join(taking.zipped(collection, [0]))
+        made = b"".join(downloads.stream_zip(collection, [0]))
     with zipfile.ZipFile(io.BytesIO(made)) as archive:
         found = {name: archive.read(name) for name in archive.namelist()}
-    words = found.pop(taking.LEFT_OUT, b"").decode()
+    words = found.pop(downloads.LEFT_OUT, b"").decode()
     return Left(tuple(found.values()), words)
 
 
@@ -285,14 +285,16 @@ def _by_reencoding(stand: Stand, out: Path) -> Left:
 
 def _by_evaluating(stand: Stand, out: Path) -> Left:
     with closing(Reader(stand.root)) as reader:
-        (made,) = encode(reader, np.array([0]), [registry.load("fake", modalities=("image",))], None)
+        (made,) = encode_stored_images(
+            reader, np.array([0]), [registry.load("fake", modalities=("image",))], None
+        )
     return Left((stand.original,) * len(made.ids), " ".join(why for _, why in made.troubles))
 
 
 def _by_viewer(stand: Stand, out: Path) -> Left:
     with imseek.open(stand.root) as collection:
         try:
-            return Left((viewable(collection, collection.get(0)).read_bytes(),))
+            return Left((viewable_file(collection, collection.get(0)).read_bytes(),))
         except ImseekError as error:
             return Left(words=str(error))
 

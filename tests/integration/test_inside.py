@@ -14,7 +14,15 @@ from PIL import Image
 import imseek
 from imseek.curate import unique_contents
 from imseek.curate.crops import crop_search
-from imseek.curate.crops.tile_vectors import BLOCK, TILES, Tiler, TileStore, cut, grid, overlapping
+from imseek.curate.crops.tile_vectors import (
+    BLOCK,
+    TILES,
+    TileEncoder,
+    TileStore,
+    cut_tile,
+    grid_tiles,
+    overlapping_tiles,
+)
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.encoders import load
@@ -62,12 +70,12 @@ EXPECTED = {
 
 def search(
     collection: imseek.Collection, root: Path | None, **options: object
-) -> tuple[crop_search.Found, dict[tuple[str, str], crop_search.Inside]]:
+) -> tuple[crop_search.CropResult, dict[tuple[str, str], crop_search.CropPair]]:
     reader = Reader(collection.path)
-    held = unique_contents.of_generation(reader)
+    held = unique_contents.load_contents(reader)
     space = reader.current.image_spaces[0]
     read: Callable[[int], bytes] = lambda n: collection.read(int(held.ids[n]))  # noqa: E731
-    tiler = Tiler(TileStore(root, space.fingerprint, space.dim), load("builtin"), read)
+    tiler = TileEncoder(TileStore(root, space.fingerprint, space.dim), load("builtin"), read)
     found = crop_search.find(
         held.ids,
         held.hashes,
@@ -126,7 +134,7 @@ def test_other_rules(tmp_path: Path, album: Path) -> None:
     with imseek.create(tmp_path / "c", encoder="builtin") as collection:
         collection.index([album])
         assert set(search(collection, collection.path)[1]) == EXPECTED
-        _, strict = search(collection, collection.path, rules=replace(crop_search.Rules(), largest=0.3))
+        _, strict = search(collection, collection.path, rules=replace(crop_search.CropRules(), largest=0.3))
         assert set(strict) == EXPECTED - {("window", "coffee")}, "it takes 38 % of the window"
 
 
@@ -151,14 +159,14 @@ def test_stopped_it_keeps_what_was_encoded(tmp_path: Path) -> None:
     hashes = rng.integers(0, 256, (BLOCK + 5, 32), np.uint8)
     pictures = [_png(rng) for _ in hashes]
     store = TileStore(tmp_path, "f", FakeEncoder().info.dim)
-    tiler = Tiler(store, FakeEncoder(), lambda n: pictures[n])
+    tiler = TileEncoder(store, FakeEncoder(), lambda n: pictures[n])
     stop = threading.Event()
     blocks = []
     for block in tiler(hashes, stop):
         blocks.append(block)
         stop.set()
     assert [len(block.at) for block in blocks] == [BLOCK]
-    later = Tiler(
+    later = TileEncoder(
         TileStore(tmp_path, "f", FakeEncoder().info.dim), FakeEncoder(), lambda n: pictures[::-1][n]
     )
     rows = np.concatenate([block.rows for block in later(hashes[::-1])])
@@ -166,7 +174,7 @@ def test_stopped_it_keeps_what_was_encoded(tmp_path: Path) -> None:
     assert (rows[::-1][:BLOCK] == blocks[0].rows).all()
     assert hashes[0].tobytes() in TileStore(tmp_path, "f", FakeEncoder().info.dim)
     assert hashes[0].tobytes() not in TileStore(tmp_path, "another encoder", FakeEncoder().info.dim)
-    assert hashes[0].tobytes() not in TileStore(tmp_path, "f", FakeEncoder().info.dim, grid(2))
+    assert hashes[0].tobytes() not in TileStore(tmp_path, "f", FakeEncoder().info.dim, grid_tiles(2))
 
 
 def test_nothing_can_be_kept(tmp_path: Path) -> None:
@@ -174,7 +182,7 @@ def test_nothing_can_be_kept(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pictures = [_png(rng) for _ in range(2)]
     hashes = rng.integers(0, 256, (2, 32), np.uint8)
-    tiler = Tiler(TileStore(tmp_path, "f", 64), FakeEncoder(), lambda n: pictures[n])
+    tiler = TileEncoder(TileStore(tmp_path, "f", 64), FakeEncoder(), lambda n: pictures[n])
     (block,) = tiler(hashes)
     assert block.rows.shape == (2, len(TILES), FakeEncoder().info.dim)
     assert np.linalg.norm(block.rows.astype(np.float32), axis=2) == pytest.approx(1, abs=2e-3)
@@ -182,11 +190,11 @@ def test_nothing_can_be_kept(tmp_path: Path) -> None:
 
 def test_tiles() -> None:
     assert len(TILES) == 14
-    assert grid(2)[3] == (0.5, 0.5, 0.5, 0.5)
-    assert overlapping(0.6)[3] == pytest.approx((0.4, 0.4, 0.6, 0.6))
+    assert grid_tiles(2)[3] == (0.5, 0.5, 0.5, 0.5)
+    assert overlapping_tiles(0.6)[3] == pytest.approx((0.4, 0.4, 0.6, 0.6))
     pixels = np.arange(90 * 60 * 3, dtype=np.uint32).reshape(60, 90, 3).astype(np.uint8)
-    assert (cut(pixels, grid(3)[4]) == pixels[20:40, 30:60]).all()
-    assert cut(pixels[:4, :5], grid(3)[0]).shape == (4, 5, 3)
+    assert (cut_tile(pixels, grid_tiles(3)[4]) == pixels[20:40, 30:60]).all()
+    assert cut_tile(pixels[:4, :5], grid_tiles(3)[0]).shape == (4, 5, 3)
 
 
 def _png(rng: np.random.Generator) -> bytes:

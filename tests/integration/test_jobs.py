@@ -60,7 +60,7 @@ def said(job: jobs.Job) -> str:
     """What the process of a job has said when it ends, which is shortly after its run."""
     assert job.log is not None
     deadline = time.monotonic() + 60
-    while lock.process_started(job.pid) is not None:
+    while lock.process_start_time(job.pid) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return job.log.read_text()
@@ -88,7 +88,7 @@ def test_a_run_that_is_done(collection: imseek.Collection, small: Path) -> None:
     assert job.progress.items() >= {"phase": "index", "done": 1, "total": 1, "skipped": 0}.items()
     with closing(sqlite3.connect(collection.path / layout.CATALOG)) as connection:
         started = connection.execute("SELECT pid_started FROM runs").fetchone()[0]
-    assert started == lock.process_started(os.getpid())
+    assert started == lock.process_start_time(os.getpid())
 
 
 @pytest.mark.parametrize("code", [130, 143])
@@ -271,7 +271,7 @@ def bystander(collection: imseek.Collection) -> Iterator[None]:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         with Writer(collection.path, "test"):
             pass
-        started = lock.process_started(process.pid)
+        started = lock.process_start_time(process.pid)
         change(
             collection.path,
             f"UPDATE runs SET state = 'running', pid = {process.pid}, pid_started = {started}",
@@ -318,7 +318,7 @@ def test_a_collection_of_somebody_else_names_no_process_to_stop(
 def test_a_purge_removes_the_logs_of_what_has_ended(collection: imseek.Collection, small: Path) -> None:
     job = jobs.wait(collection.path, jobs.start(collection.path, ["index", str(small)]).run_id, timeout=60)
     assert job.log is not None
-    own = job_logs.path_of(collection.path, os.getpid(), lock.process_started(os.getpid()))
+    own = job_logs.path_of(collection.path, os.getpid(), lock.process_start_time(os.getpid()))
     own.write_text("still being written")
     upkeep.purge(collection.path)
     assert [path.name for path in (collection.path / layout.JOBS).iterdir()] == [own.name]
@@ -326,20 +326,20 @@ def test_a_purge_removes_the_logs_of_what_has_ended(collection: imseek.Collectio
 
 
 def test_old_logs_make_room(collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_logs, "KEPT", 2)
+    monkeypatch.setattr(job_logs, "MAX_ENDED_LOGS", 2)
     (collection.path / layout.JOBS).mkdir()
     for n in range(4):
         path = job_logs.path_of(collection.path, 4_194_305 + n, 1)
         path.write_text(str(n))
         os.utime(path, (n, n))
-    fd, starting = job_logs.new(collection.path)
+    fd, starting = job_logs.create_log(collection.path)
     os.close(fd)
     left = sorted(path.name for path in (collection.path / layout.JOBS).iterdir())
     assert left == ["4194307-1.log", "4194308-1.log", starting.name]
 
 
 def test_logs_survive_a_writer_and_are_no_damage(collection: imseek.Collection) -> None:
-    fd, starting = job_logs.new(collection.path)
+    fd, starting = job_logs.create_log(collection.path)
     os.close(fd)
     with Writer(collection.path, "test"):
         pass
@@ -357,7 +357,7 @@ def test_what_has_the_name_of_a_log_and_is_no_file_is_none(
     with Writer(collection.path, "test"):
         pass
     (job,) = jobs.list(collection.path)
-    log = job_logs.path_of(collection.path, job.pid, lock.process_started(job.pid))
+    log = job_logs.path_of(collection.path, job.pid, lock.process_start_time(job.pid))
     (secret / log.name).write_text("what nobody else may see")
     if kind == "folder":
         (collection.path / "jobs").symlink_to(secret)

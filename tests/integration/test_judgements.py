@@ -15,7 +15,7 @@ from templates import Templates
 import imseek
 from imseek import upkeep
 from imseek.data import catalog_backups, durable_files, judgement_file, layout
-from imseek.data.judgements import read, record, said, withdraw
+from imseek.data.judgements import make_judgement, read, record, withdraw
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
@@ -52,7 +52,14 @@ def hashes(root: Path) -> list[str]:
 
 
 def test_a_judgement_is_of_a_pair_in_any_order(root: Path) -> None:
-    assert judge(root, said(B, A, "different", "test", AT), said(A, C.upper(), "same", "test", AT)) == 2
+    assert (
+        judge(
+            root,
+            make_judgement(B, A, "different", "test", AT),
+            make_judgement(A, C.upper(), "same", "test", AT),
+        )
+        == 2
+    )
     assert read(root) == (
         Judgement(A, B, "different", "test", AT),
         Judgement(A, C, "same", "test", AT),
@@ -63,18 +70,18 @@ def test_a_judgement_is_of_a_pair_in_any_order(root: Path) -> None:
 
 
 def test_the_last_word_holds_and_the_same_word_again_says_nothing(root: Path) -> None:
-    judge(root, said(A, B, "same", "first", AT))
+    judge(root, make_judgement(A, B, "same", "first", AT))
     before = generation(root)
-    assert judge(root, said(A, B, "same", "second")) == 0
+    assert judge(root, make_judgement(A, B, "same", "second")) == 0
     assert take_back(root, (A, C)) == 0
     assert generation(root) == before
     assert read(root) == (Judgement(A, B, "same", "first", AT),)
-    assert judge(root, said(A, B, "same", "x", AT), said(B, A, "different", "y", AT)) == 1
+    assert judge(root, make_judgement(A, B, "same", "x", AT), make_judgement(B, A, "different", "y", AT)) == 1
     assert read(root) == (Judgement(A, B, "different", "y", AT),)
 
 
 def test_a_judgement_has_the_time_in_utc(root: Path) -> None:
-    found = said(A, B, "same", "test").decided_at
+    found = make_judgement(A, B, "same", "test").decided_at
     assert found.endswith("+00:00")
     assert len(found) == len(AT)
 
@@ -93,7 +100,7 @@ def test_a_judgement_has_the_time_in_utc(root: Path) -> None:
 )
 def test_what_is_no_judgement_is_refused(root: Path, a: str, b: str, verdict: str) -> None:
     with pytest.raises(UsageError):
-        said(a, b, verdict, "test")  # type: ignore[arg-type]
+        make_judgement(a, b, verdict, "test")  # type: ignore[arg-type]
     with pytest.raises(UsageError):
         judge(root, Judgement(a, b, verdict, "test", AT))  # type: ignore[arg-type]
     assert read(root) == ()
@@ -116,18 +123,21 @@ def test_verdicts_of_a_later_imseek_are_kept_and_not_read(root: Path) -> None:
                 connection, [(b"a" * 32, b"b" * 32, "perhaps", "x", AT)]
             )
         )
-    judge(root, said(A, B, "same", "test", AT))
+    judge(root, make_judgement(A, B, "same", "test", AT))
     assert read(root) == (Judgement(A, B, "same", "test", AT),)
     (stored,) = (root / layout.JUDGEMENTS).iterdir()
-    assert [row[2] for row in durable_files.unseal(stored.read_bytes())["judgements"]] == ["perhaps", "same"]
+    assert [row[2] for row in durable_files.strip_checksum(stored.read_bytes())["judgements"]] == [
+        "perhaps",
+        "same",
+    ]
 
 
 def test_there_is_one_file_and_it_says_what_the_catalog_says(root: Path) -> None:
     assert not (root / layout.JUDGEMENTS).exists(), "nobody has judged"
     for n in range(3):
-        judge(root, said(A, f"{n:064x}", "same", "test", AT))
+        judge(root, make_judgement(A, f"{n:064x}", "same", "test", AT))
     (stored,) = (root / layout.JUDGEMENTS).iterdir()
-    document = durable_files.unseal(stored.read_bytes())
+    document = durable_files.strip_checksum(stored.read_bytes())
     assert stored.name == f"all.{generation(root)}.json"
     assert document == {
         "format": 1,
@@ -138,7 +148,7 @@ def test_there_is_one_file_and_it_says_what_the_catalog_says(root: Path) -> None
 
 
 def test_a_collection_that_cannot_be_written_is_read(root: Path) -> None:
-    judge(root, said(A, B, "same", "test", AT))
+    judge(root, make_judgement(A, B, "same", "test", AT))
     root.chmod(0o500)
     try:
         assert len(read(root)) == 1
@@ -187,7 +197,7 @@ def merged(root: Path, photos: Path) -> None:
 @pytest.mark.parametrize("event", [reindexed, moved_and_removed, reencoded, purged, merged])
 def test_judgements_survive(root: Path, photos: Path, event: Callable[[Path, Path], None]) -> None:
     contents = hashes(root)
-    judge(root, *(said(contents[0], other, "different", "test", AT) for other in contents[1:]))
+    judge(root, *(make_judgement(contents[0], other, "different", "test", AT) for other in contents[1:]))
     take_back(root, (contents[0], contents[-1]))
     before = read(root)
     assert len(before) == len(contents) - 2
@@ -230,7 +240,7 @@ def older_backup(root: Path) -> str:
 
 
 def test_from_shards_alone_judgements_come_from_their_file(root: Path) -> None:
-    judge(root, said(A, B, "same", "test", AT), said(A, C, "same", "test", AT))
+    judge(root, make_judgement(A, B, "same", "test", AT), make_judgement(A, C, "same", "test", AT))
     take_back(root, (A, C))
     name = stored(root).relative_to(root)
     lose_catalog(root)
@@ -240,15 +250,15 @@ def test_from_shards_alone_judgements_come_from_their_file(root: Path) -> None:
     assert any("sources, places and tags" in line for line in report.lost)
     assert read(root) == (Judgement(A, B, "same", "test", AT),)
     assert generation(root) > int(name.name.split(".")[1])
-    judge(root, said(A, C, "different", "test", AT))
+    judge(root, make_judgement(A, C, "different", "test", AT))
     assert [j.verdict for j in read(root)] == ["same", "different"]
     assert upkeep.verify(root).ok
 
 
 def test_what_an_older_backup_does_not_know_comes_from_the_file(root: Path) -> None:
     """Neither what was said since is lost, nor does come back what was withdrawn since."""
-    judge(root, said(A, B, "same", "test", AT))
-    judge(root, said(A, C, "same", "test", AT))
+    judge(root, make_judgement(A, B, "same", "test", AT))
+    judge(root, make_judgement(A, C, "same", "test", AT))
     take_back(root, (A, B))
     kept = older_backup(root)
     lose_catalog(root, keep=kept)
@@ -260,7 +270,7 @@ def test_what_an_older_backup_does_not_know_comes_from_the_file(root: Path) -> N
 
 
 def test_all_withdrawn_stays_withdrawn(root: Path) -> None:
-    judge(root, said(A, B, "same", "test", AT))
+    judge(root, make_judgement(A, B, "same", "test", AT))
     take_back(root, (A, B))
     lose_catalog(root, keep=older_backup(root))
     assert upkeep.repair(root).after.ok
@@ -269,7 +279,7 @@ def test_all_withdrawn_stays_withdrawn(root: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["a bit", "half", "gone"])
 def test_a_damaged_file_is_found_and_written_again(root: Path, damage: str) -> None:
-    judge(root, said(A, B, "same", "test", AT))
+    judge(root, make_judgement(A, B, "same", "test", AT))
     path = stored(root)
     data = path.read_bytes()
     if damage == "gone":
@@ -286,8 +296,8 @@ def test_a_damaged_file_is_found_and_written_again(root: Path, damage: str) -> N
 
 
 def test_what_only_a_damaged_file_held_is_named(root: Path) -> None:
-    judge(root, said(A, B, "same", "test", AT))
-    judge(root, said(A, C, "same", "test", AT))
+    judge(root, make_judgement(A, B, "same", "test", AT))
+    judge(root, make_judgement(A, C, "same", "test", AT))
     path = stored(root)
     path.write_bytes(path.read_bytes().replace(C.encode(), B.encode()))
     lose_catalog(root, keep=older_backup(root))
@@ -300,8 +310,8 @@ def test_what_only_a_damaged_file_held_is_named(root: Path) -> None:
 
 def test_the_file_of_another_collection_is_not_taken(root: Path, tmp_path: Path) -> None:
     imseek.create(tmp_path / "other", encoder="fake").close()
-    judge(tmp_path / "other", said(A, C, "same", "other", AT))
-    judge(root, said(A, B, "same", "test", AT))
+    judge(tmp_path / "other", make_judgement(A, C, "same", "other", AT))
+    judge(root, make_judgement(A, B, "same", "test", AT))
     mine, foreign = stored(root), stored(tmp_path / "other")
     shutil.copyfile(foreign, mine.with_name("all.99.json"))
     shutil.copyfile(foreign, mine)
@@ -314,7 +324,7 @@ def test_the_file_of_another_collection_is_not_taken(root: Path, tmp_path: Path)
 
 def test_what_was_never_committed_is_swept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new file is there, the catalog has not told of it: nothing has happened."""
-    judge(root, said(A, B, "same", "test", AT))
+    judge(root, make_judgement(A, B, "same", "test", AT))
     before = stored(root)
 
     def die(*_: object) -> None:
@@ -323,7 +333,7 @@ def test_what_was_never_committed_is_swept(root: Path, monkeypatch: pytest.Monke
     with Writer(root, "judge") as writer:
         monkeypatch.setattr("imseek.data.writer.current_of", die)
         with pytest.raises(OSError, match="broken off"):
-            record(writer, [said(A, C, "same", "test", AT)])
+            record(writer, [make_judgement(A, C, "same", "test", AT)])
         monkeypatch.undo()
     assert [problem.kind for problem in upkeep.verify(root).problems] == ["orphan"]
     with Writer(root, "next"):

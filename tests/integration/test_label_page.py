@@ -16,16 +16,16 @@ from imseek.data.writer import Writer
 from imseek.explore.space_vectors import Vectors
 
 AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed").AppTest
-from imseek.ui.web import hub  # noqa: E402 - they need Streamlit
+from imseek.ui.web import app_state  # noqa: E402 - they need Streamlit
 from imseek.ui.web.background import Task  # noqa: E402
 from imseek.ui.web.components.labeller import SKIP  # noqa: E402
-from imseek.ui.web.pages.labels import batches, sets, working  # noqa: E402
+from imseek.ui.web.pages.labels import batches, label_sets, label_tasks  # noqa: E402
 
 
 @pytest.fixture
 def root(coloured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(hub, "_hub", None)
+    monkeypatch.setattr(app_state, "_app", None)
     path = tmp_path / "home" / "collections" / "colours"
     path.parent.mkdir(parents=True)
     shutil.move(coloured, path)
@@ -34,10 +34,10 @@ def root(coloured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def run(how: str, **state: Any) -> Any:
     def page() -> None:
-        from imseek.ui.web import hub
+        from imseek.ui.web import app_state
         from imseek.ui.web.pages import labels
 
-        hub.hub().collections()
+        app_state.current_app().collections()
         labels.show()
 
     test = AppTest.from_function(page, default_timeout=60)
@@ -55,7 +55,7 @@ def said(test: Any) -> str:
 
 
 def ended(root: Path, slot: str) -> Task[Any]:
-    task = working.find(root, slot)
+    task = label_tasks.find(root, slot)
     assert task is not None
     assert task.wait(30)
     return task
@@ -198,9 +198,9 @@ class TestExamples:
 
 class TestBatches:
     def test_keys_are_kept_and_taken_back(self, root: Path) -> None:
-        one = sets.read("red, blue")
+        one = label_sets.parse_set("red, blue")
         with imseek.open(root) as collection:
-            batch = batches.useful("colours", collection, one, None, {})
+            batch = batches.propose_batch("colours", collection, one, None, {})
             a, b, c = (card.id for card in batch.cards[:3])
             batch.keep(collection, one, {a: "1", b: "0", c: SKIP})
             assert {t.tag: t.by for t in tags.counts(root)} == {
@@ -209,7 +209,9 @@ class TestBatches:
             }
             batch.keep(collection, one, {a: "2", c: SKIP})
             assert {t.tag: t.images for t in tags.counts(root)} == {"blue": 1}
-            after = batches.useful("colours", collection, one, batch, sets.given(tags.counts(root)))
+            after = batches.propose_batch(
+                "colours", collection, one, batch, label_sets.count_given(tags.counts(root))
+            )
             assert after.number == batch.number + 1
             assert not {a, c} & {card.id for card in after.cards}
             batch.keep(collection, one, {})
@@ -217,10 +219,10 @@ class TestBatches:
             assert tags.counts(root) == ()
 
     def test_while_another_writes_nothing_is_lost(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(batches, "_PATIENCE", 0.1)
-        one = sets.read("red, blue")
+        monkeypatch.setattr(batches, "_LOCK_TIMEOUT", 0.1)
+        one = label_sets.parse_set("red, blue")
         with imseek.open(root) as collection:
-            batch = batches.useful("colours", collection, one, None, {})
+            batch = batches.propose_batch("colours", collection, one, None, {})
             a, b = (card.id for card in batch.cards[:2])
             with Writer(root, "index"):
                 began = time.monotonic()
@@ -233,28 +235,28 @@ class TestBatches:
             assert {t.tag: t.images for t in tags.counts(root)} == {"blue": 1, "red": 1}
 
     def test_words_find_what_is_not_labelled_yet(self, root: Path) -> None:
-        one = sets.read("red, it's")
+        one = label_sets.parse_set("red, it's")
         with imseek.open(root) as collection:
-            first = batches.searched("colours", collection, one, None, {}, "red")
+            first = batches.search_batch("colours", collection, one, None, {}, "red")
             assert len(first.cards) == 12
             a = first.cards[0].id
             first.keep(collection, one, {a: "2", first.cards[1].id: SKIP})
-            given = sets.given(tags.counts(root))
-            second = batches.searched("colours", collection, one, first, given, "red")
+            given = label_sets.count_given(tags.counts(root))
+            second = batches.search_batch("colours", collection, one, first, given, "red")
             assert [card.id for card in second.cards] == [card.id for card in first.cards[2:]]
 
     def test_of_a_large_collection_another_part_each_time(
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(batches, "POOL", 4)
-        one = sets.read("red, blue")
+        one = label_sets.parse_set("red, blue")
         with imseek.open(root) as collection:
-            first = batches.useful("colours", collection, one, None, {})
+            first = batches.propose_batch("colours", collection, one, None, {})
             assert first.notes == ("Chosen from one picture in 3; from others next time.",)
             assert {card.id % 3 for card in first.cards} == {1}
             labelled = [card.id for card in first.cards[:2]]
             first.keep(collection, one, dict.fromkeys(labelled, "1"))
-            second = batches.useful("colours", collection, one, first, {"red": 2})
+            second = batches.propose_batch("colours", collection, one, first, {"red": 2})
             assert {card.id % 3 for card in second.cards} == {2}
 
 
@@ -278,14 +280,14 @@ class TestTags:
             import streamlit as st
 
             from imseek import tags
-            from imseek.ui.web.hub import hub
-            from imseek.ui.web.pages.labels import tagging
+            from imseek.ui.web.app_state import current_app
+            from imseek.ui.web.pages.labels import tag_list
 
-            hub().collections()
-            collection = hub().open("colours")
+            current_app().collections()
+            collection = current_app().open("colours")
             there = tags.counts(collection)
             st.session_state.setdefault("tags-changes", 0)
-            tagging._one("colours", collection, there[st.session_state.get("row", 0)], there)
+            tag_list._one("colours", collection, there[st.session_state.get("row", 0)], there)
 
         test = AppTest.from_function(page, default_timeout=60).run()
         test.text_input[0].input("ship").run()

@@ -26,7 +26,7 @@ from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors
 from imseek.errors import UsageError
 from imseek.explore.labels.classes import BACKGROUND, TEMPLATES
-from imseek.explore.labels.text_in_image import WRITTEN
+from imseek.explore.labels.text_in_image import WRITING_TEMPLATES
 from imseek.explore.probes import labels as labelled
 from imseek.explore.space_vectors import Vectors
 
@@ -105,7 +105,7 @@ def test_caution_is_where_writing_is_nearer_than_the_class(root: Path) -> None:
     names = ["red", "green", "blue"]
     found = labels.label(root, names, caution=True, templates="{}")
     rows = Vectors(Reader(root)).of(found.image_ids)
-    classes, written = (class_vectors(load("fake"), names, t) for t in (("{}",), WRITTEN))
+    classes, written = (class_vectors(load("fake"), names, t) for t in (("{}",), WRITING_TEMPLATES))
     own = found.top[:, 0]
     expected = (rows * written[own]).sum(axis=1) > (rows * classes[own]).sum(axis=1)
     assert found.cautions is not None
@@ -272,7 +272,7 @@ def test_folders_in_an_archive_are_classes_and_the_archive_is_none(root: Path, t
         collection.index([tmp_path / "zipped"])
         found = labels.evaluate(collection, truth="folder")
     reader = Reader(tmp_path / "archived")
-    read = labelled.read(reader, labelled.Labels.parse("folder:1"), Vectors(reader).ids)
+    read = labelled.read_labels(reader, labelled.Labels.parse("folder:1"), Vectors(reader).ids)
     assert (set(found.classes), found.images) == ({"red", "blue"}, 4)
     assert (read.classes, read.counts()) == (("blue", "red"), (2, 2))
 

@@ -15,7 +15,7 @@ import torch
 
 import imseek
 from imseek import labels
-from imseek.data.logit_scales import logits_of
+from imseek.data.logit_scales import read_logit_scale
 from imseek.data.reader import Reader
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Labels
@@ -70,7 +70,7 @@ def test_softmax_with_the_scale_of_training(
 ) -> None:
     name = "imseek-labels-softmax"
     root = _indexed(folder, name, photos, tmp_path, monkeypatch)
-    assert logits_of(root, 0) == (pytest.approx(SCALE, rel=1e-5), None)
+    assert read_logit_scale(root, 0) == (pytest.approx(SCALE, rel=1e-5), None)
     found = labels.label(root, CLASSES, top=3)
     expected = _theirs(folder, name, Vectors(Reader(root)).of(found.image_ids)).softmax(dim=1).numpy()
     np.testing.assert_allclose(_in_order(found), expected, atol=1e-4)
@@ -84,7 +84,7 @@ def test_sigmoid_with_the_bias_of_training(
 ) -> None:
     name = "imseek-labels-sigmoid"
     root = _indexed(folder, name, photos, tmp_path, monkeypatch)
-    assert logits_of(root, 0) == (pytest.approx(SCALE, rel=1e-5), pytest.approx(BIAS))
+    assert read_logit_scale(root, 0) == (pytest.approx(SCALE, rel=1e-5), pytest.approx(BIAS))
     found = labels.label(root, CLASSES, top=3, multi=True)
     expected = _theirs(folder, name, Vectors(Reader(root)).of(found.image_ids)).sigmoid().numpy()
     np.testing.assert_allclose(_in_order(found), expected, atol=1e-4)

@@ -16,7 +16,7 @@ from imseek import labels, probes, upkeep
 from imseek import tags as given
 from imseek.data import models, tags
 from imseek.data.reader import Reader
-from imseek.data.tag_reader import is_said
+from imseek.data.tag_reader import is_manual
 from imseek.data.writer import Writer
 from imseek.encoders import load
 from imseek.errors import QueryError, UsageError
@@ -57,7 +57,7 @@ def test_tags_with_where_they_come_from(root: Path) -> None:
     (first, *_) = found.image_ids.tolist()
     assert Reader(root).image(first).tags == (found.label(0),)
     with Writer(root, "test") as writer, writer.catalog.transaction() as connection:
-        provenance = tags.of(connection, [first])[first]
+        provenance = tags.current_tags(connection, [first])[first]
     ((_, said),) = provenance.items()
     assert said == f"zero-shot colour: {found.probabilities[0, 0]:.3f}"
     assert found_by(root, "tag('blue')") == [f"blue{n}.png" for n in range(4)]
@@ -272,4 +272,4 @@ def test_what_is_forgotten_is_gone(root: Path) -> None:
     ],
 )
 def test_nothing_is_learned_from_what_was_carried_over(provenance: str, said: bool) -> None:
-    assert is_said(provenance) is said
+    assert is_manual(provenance) is said

@@ -15,7 +15,7 @@ from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
-from imseek.explore.snapshot_session import allowed, reading
+from imseek.explore.snapshot_session import filter_ids, run_with_reader
 from imseek.explore.space_vectors import Vectors
 
 pytestmark = pytest.mark.full_size
@@ -129,7 +129,7 @@ def test_columns_come_with_the_model_that_made_them(root: Path) -> None:
     found = models.find(root, "kinds")
     assert found is not None
     assert found.facts == {"classes": ["cat", "dog"]}
-    chosen = allowed(reader, "kind = 'dog'")
+    chosen = filter_ids(reader, "kind = 'dog'")
     assert chosen is not None
     assert chosen.ids.tolist() == [int(ids[1])]
 
@@ -148,9 +148,9 @@ def test_vectors_are_those_of_live_images_in_the_order_of_ids(root: Path) -> Non
 
 def test_vectors_of_some_images_only(root: Path) -> None:
     def work(reader: Reader) -> list[int]:
-        return Vectors(reader, allowed=allowed(reader, "width < 500")).ids.tolist()
+        return Vectors(reader, allowed=filter_ids(reader, "width < 500")).ids.tolist()
 
-    chosen = reading(root, work)
+    chosen = run_with_reader(root, work)
     widths = {
         i: facts["width"] for i, facts in Reader(root).intrinsics(Vectors(Reader(root)).ids.tolist()).items()
     }

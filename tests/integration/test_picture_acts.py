@@ -24,9 +24,9 @@ from imseek.errors import LockedError
 from imseek.ui.cli.jsonout import search as as_json
 from imseek.ui.http.service import Service
 from imseek.ui.http.settings import Settings
-from imseek.ui.web import taking
-from imseek.ui.web.choices import Choices, choice
-from imseek.ui.web.picture_acts import picture_acts
+from imseek.ui.web import downloads
+from imseek.ui.web.image_actions import image_action_routes
+from imseek.ui.web.selections import SelectionStore, make_selection
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ class Asked:
     """The routes over one collection, and the choices that they know."""
 
     def __init__(self, root: Path, *, opens: bool = False) -> None:
-        self.choices = Choices()
+        self.choices = SelectionStore()
         self.service = Service(Settings((("photos", root),)))
-        routes = picture_acts(self.service, self.choices, "/pictures", "/taken", opens=opens)
+        routes = image_action_routes(self.service, self.choices, "/pictures", "/taken", opens=opens)
         self.client = TestClient(Starlette(routes=routes), raise_server_exceptions=False)
 
     def known(self, image_id: int) -> Any:
@@ -51,7 +51,7 @@ class Asked:
         return self.client.post("/pictures/photos/tags", json=body)
 
     def taken(self, file: str, *ids: int, hits: Any = ()) -> Any:
-        return self.client.get(f"/taken/{self.choices.keep(choice('photos', ids, hits))}/{file}")
+        return self.client.get(f"/taken/{self.choices.keep(make_selection('photos', ids, hits))}/{file}")
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_no_such_collection(asked: Asked) -> None:
 def test_tags_are_given_and_taken(asked: Asked, root: Path) -> None:
     first, second = list(_ids(root).values())[:2]
     assert asked.tag(tag=" boat ", add=True, ids=[first]).json() == {"changed": 1, "named": 1}
-    token = asked.choices.keep(choice("photos", [first, second]))
+    token = asked.choices.keep(make_selection("photos", [first, second]))
     assert asked.tag(tag="boat", add=True, choice=token).json() == {"changed": 1, "named": 2}
     assert asked.known(second)["tags"] == [{"tag": "boat", "provenance": "person"}]
     assert asked.client.get("/pictures/photos/tags").json() == {"tags": ["boat"]}
@@ -192,7 +192,7 @@ def test_what_is_no_json_is_refused(asked: Asked, body: bytes, kind: str) -> Non
 def test_another_writer_is_told(asked: Asked, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from imseek.data.writer import Writer
 
-    monkeypatch.setattr("imseek.data.writer_wait.PATIENCE", 0.0)
+    monkeypatch.setattr("imseek.data.writer_wait.DEFAULT_TIMEOUT", 0.0)
     with Writer(root, "test"):
         answer = asked.tag(tag="boat", add=True, ids=[next(iter(_ids(root).values()))])
     assert answer.status_code == 409
@@ -251,7 +251,7 @@ def test_a_zip_ends_at_its_bound(root: Path, photos: Path) -> None:
     small = min(ids, key=lambda name: next(photos.rglob(name)).stat().st_size)
     bound = next(photos.rglob(small)).stat().st_size
     with imseek.open(root) as collection:
-        data = b"".join(taking.zipped(collection, list(ids.values()), largest=bound))
+        data = b"".join(downloads.stream_zip(collection, list(ids.values()), largest=bound))
     with zipfile.ZipFile(io.BytesIO(data)) as made:
         assert made.namelist() == [small, "left out.txt"]
         assert made.read("left out.txt").decode().count("a zip holds at most") == len(ids) - 1
@@ -260,7 +260,7 @@ def test_a_zip_ends_at_its_bound(root: Path, photos: Path) -> None:
 def test_too_many_bytes_are_refused_before_anything_is_sent(
     asked: Asked, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taking, "BYTES", 1000)
+    monkeypatch.setattr(downloads, "MAX_BYTES", 1000)
     answer = asked.taken("pictures.zip", *_ids(root).values())
     assert answer.status_code == 422
     assert answer.json()["message"].startswith("A zip holds at most 1.0 kB")
@@ -278,7 +278,7 @@ def test_a_zip_takes_the_memory_of_a_few_pictures(tmp_path: Path) -> None:
         ids = [hit.image_id for hit in collection.search("red", limit=50)]
         sent = 0
         tracemalloc.start()
-        for piece in taking.zipped(collection, ids):
+        for piece in downloads.stream_zip(collection, ids):
             sent += len(piece)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

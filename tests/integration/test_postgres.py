@@ -429,18 +429,18 @@ def test_a_session_that_is_ended_while_a_backup_copies_the_catalog(
 ) -> None:
     from imseek.data.archive import generation_snapshot
 
-    opened = generation_snapshot._all_opened
+    opened = generation_snapshot._open_listed_files
 
     def ended(*given: Any) -> Any:
         assert postgres.end_sessions() > 0
         return opened(*given)
 
-    monkeypatch.setattr(generation_snapshot, "_all_opened", ended)
+    monkeypatch.setattr(generation_snapshot, "_open_listed_files", ended)
     with pytest.raises(StorageError, match="terminat") as trouble:
         imseek.backup.write(root, tmp_path / "a.tar")
     assert "try again" in str(trouble.value.hint)
     assert [path.name for path in tmp_path.iterdir()] == [root.name]
-    monkeypatch.setattr(generation_snapshot, "_all_opened", opened)
+    monkeypatch.setattr(generation_snapshot, "_open_listed_files", opened)
     assert imseek.backup.write(root, tmp_path / "a.tar").backup.images == 0
 
 
@@ -546,14 +546,14 @@ def test_a_move_that_is_killed_has_happened_or_not(
     with Writer(root, "test") as writer:
         add(writer, b"next")
     if (
-        layout.is_elsewhere(root) == back
+        layout.has_server_catalog(root) == back
     ):  # It has not happened: it is done again, over what is left in the database.
         if not back:
             postgres.admin(f'DROP SCHEMA "{Address(uuid, catalog).schema}" CASCADE', "shared")
         imseek.upkeep.move_catalog(root, to)
     elif name in ("write_identity", "_clear_away"):
         imseek.upkeep.move_catalog(root, to)
-    assert layout.is_elsewhere(root) != back
+    assert layout.has_server_catalog(root) != back
     assert roots(root) == [b"/kept", b"/next"]
     assert read_identity(root).format == (1 if back else 2)
     assert (root / layout.CATALOG).exists() == back

@@ -20,7 +20,7 @@ from imseek.data.current_file import read_current, read_identity
 from imseek.data.lock import lock_of
 from imseek.data.postgres import allowed_servers, connection
 from imseek.data.postgres.address import Address, read_address
-from imseek.data.postgres.allowed_servers import allow_server, check_server, withdraw_server
+from imseek.data.postgres.allowed_servers import allow_server, check_server, disallow_server
 from imseek.errors import (
     CorruptCollectionError,
     ImseekError,
@@ -180,8 +180,8 @@ def test_the_list_is_the_users_alone(root: Path, home: Path) -> None:
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     (entry,) = json.loads(file.read_text())["servers"]
     assert entry["uuid"] == read_identity(root).uuid
-    withdraw_server(address)
-    withdraw_server(address)
+    disallow_server(address)
+    disallow_server(address)
     with pytest.raises(UntrustedServerError):
         check_server(address)
 
@@ -316,9 +316,9 @@ def test_a_url_says_which_server_and_no_more(
     "said", ["sslmode=verify-full", "sslrootcert=system", "connect_timeout=3", "keepalives_idle=9"]
 )
 def test_what_says_how_safely_and_how_patiently_may_be_said(said: str) -> None:
-    from imseek.data.postgres.address import checked
+    from imseek.data.postgres.address import check_url
 
-    assert checked(f"postgresql://me@db.example/pictures?{said}").endswith(said)
+    assert check_url(f"postgresql://me@db.example/pictures?{said}").endswith(said)
 
 
 @pytest.mark.parametrize(

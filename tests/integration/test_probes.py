@@ -17,7 +17,7 @@ from imseek import probes, tags, upkeep
 from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import EncoderMismatchError, MissingExtraError, UsageError
-from imseek.explore.snapshot_session import allowed
+from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
 from imseek.probes import Labels
 
@@ -274,7 +274,7 @@ class TestRefused:
         assert probes.list_(root) == ()
 
     def test_of_too_many_labelled_images_a_sample_counts(self, root, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.explore.probes.training.MOST", 12)
+        monkeypatch.setattr("imseek.explore.probes.training.MAX_LABELLED", 12)
         found = probes.fit(root, "colours", "folder")
         assert found.counts == (4, 4, 4)
         assert "24 images are labelled: a sample of 12 counts" in found.notes
@@ -330,7 +330,7 @@ class TestApplying:
         assert told.saved == "colour"
         values = column(root, "colour")
         assert all(values[i] == "lime" for i in ids(root, "lime"))
-        found = allowed(Reader(root), "colour = 'lime' AND colour_score > 0.5")
+        found = filter_ids(Reader(root), "colour = 'lime' AND colour_score > 0.5")
         assert found is not None
         assert len(found) > 4
         assert set(found.ids.tolist()) <= set(ids(root, "lime"))

@@ -340,7 +340,7 @@ def test_only_what_differs_is_sent(small: Small, photo_files: list[Path]) -> Non
 def test_a_publication_that_is_open_takes_up_the_next_one(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imseek.search.milvus.generations.FRESH", -1.0)
+    monkeypatch.setattr("imseek.search.milvus.generations.FRESH_SECONDS", -1.0)
     small.publish()
     with imseek.open(small.address) as published:
         first = published.search(Query((RED,), 3))
@@ -367,14 +367,14 @@ def test_other_columns_and_other_encoders_are_written_beside_the_old_rows(small:
         assert published.info().encoder.encoder == "fake:32"
         assert [h.image_id for h in published.search(Query((RED,), 1, where="stars = 3"))] == [3]
     client = Client(parse(small.address))
-    assert [client.has(layout.rows("photos", n)) for n in (1, 2, 3)] == [False, False, True]
+    assert [client.has(layout.rows_collection("photos", n)) for n in (1, 2, 3)] == [False, False, True]
     client.close()
 
 
 def test_a_run_that_ends_early_is_told_and_completed(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     from imseek.search.milvus import rows
 
-    monkeypatch.setattr(rows, "_ROWS", 3)
+    monkeypatch.setattr(rows, "_MAX_ROWS", 3)
     small.publish()
     imseek.tags.add(small.root, "new", range(8))
     stop = threading.Event()
@@ -501,8 +501,8 @@ def test_records_of_later_layouts_and_damaged_ones(small: Small) -> None:
         imseek.open(small.address)
     with pytest.raises(FormatVersionError):
         small.publish()
-    about = layout.about("photos")
-    client.upsert(about, [{"key": "now", "value": json.dumps([1, "wrong"]), **layout.NOTHING}])
+    about = layout.about_collection("photos")
+    client.upsert(about, [{"key": "now", "value": json.dumps([1, "wrong"]), **layout.DUMMY_VECTOR}])
     with pytest.raises(StorageError, match="cannot be read"):
         imseek.open(small.address)
     client.close()
@@ -555,7 +555,9 @@ def test_two_at_once(small: Small) -> None:
         small.publish()
     # Another process takes the lease of one that was thought dead: who had it stops.
     value = json.dumps({"token": "another", "host": "elsewhere", "pid": 1, "at": 0})
-    client.upsert(layout.about("photos"), [{"key": "lease", "value": value, **layout.NOTHING}])
+    client.upsert(
+        layout.about_collection("photos"), [{"key": "lease", "value": value, **layout.DUMMY_VECTOR}]
+    )
     with pytest.raises(LockedError, match="another process has begun"):
         lease.renew()
     client.close()
@@ -648,7 +650,7 @@ def test_another_encoder_and_an_adapted_one_are_refused(small: Small) -> None:
 
 
 def test_ranks_that_milvus_does_not_give_are_refused(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.search.milvus.index.DEEPEST", 5)
+    monkeypatch.setattr("imseek.search.milvus.index.MAX_ROWS", 5)
     small.publish()
     with imseek.open(small.address) as published:
         assert len(published.search("red", limit=4)) == 4
@@ -660,15 +662,15 @@ def test_the_best_over_two_spaces_is_proved_or_refused(
     both: tuple[imseek.Collection, PublishedCollection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection, published = both
-    monkeypatch.setattr("imseek.search.milvus.index.DEEPEST", 20)
+    monkeypatch.setattr("imseek.search.milvus.index.MAX_ROWS", 20)
     check_same(collection.search(3, limit=1), published.search(3, limit=1))
-    monkeypatch.setattr("imseek.search.milvus.index.DEEPEST", 10)
+    monkeypatch.setattr("imseek.search.milvus.index.MAX_ROWS", 10)
     with pytest.raises(QueryError, match="beyond the best 10 of each"):
         published.search(3, limit=10)
 
 
 def test_texts_and_tags_that_are_too_long_are_told(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "MOST_TAGS", 1)
+    monkeypatch.setattr(layout, "MAX_TAGS", 1)
     with Writer(small.root, "test") as writer:
         put_columns(writer, "mine", {"story": {1: "ä" * 70_000, 2: "short"}})
     for tag in ("a", "b"):

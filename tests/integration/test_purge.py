@@ -123,8 +123,8 @@ def test_a_second_purge_has_nothing_to_do(case: Case) -> None:
 
 STEPS = {
     "rewriting": "imseek.data.purge.merge.merge",
-    "forgetting": "imseek.data.purge._forget",
-    "removing": "imseek.data.purge._remove_unnamed",
+    "forgetting": "imseek.data.purge._delete_history",
+    "removing": "imseek.data.purge._remove_unlisted_files",
     "scrubbing": "imseek.data.catalog.Catalog.scrub",
     "backing up": "imseek.data.writer.Writer.renew_backup",
 }
@@ -161,7 +161,7 @@ def broken_off(*_: object) -> None:
 
 def test_judgements_stay(case: Case) -> None:
     judged = case.traces["hash of gone0"].hex()
-    said = judgements.said(judged, "b" * 64, "different", "test", "2026-01-02")
+    said = judgements.make_judgement(judged, "b" * 64, "different", "test", "2026-01-02")
     with Writer(case.root, "test") as writer:
         judgements.record(writer, [said])
     upkeep.purge(case.root)
@@ -186,11 +186,11 @@ def test_an_image_without_a_place_keeps_the_last_one(case: Case) -> None:
                 update(schema.places).where(mine).values(died=generation)
             )
         )
-        homeless = writer.catalog.homeless()
+        homeless = writer.catalog.missing_images()
     assert len(homeless) == 1
     upkeep.purge(case.root)
     with Writer(case.root, "test") as writer:
-        assert writer.catalog.homeless() == homeless
+        assert writer.catalog.missing_images() == homeless
     places = ask(case.root, f"SELECT image_id, path FROM places WHERE NOT {ALIVE}")
     assert places == [(homeless[0][0], b"moved.png")]
 
@@ -304,9 +304,9 @@ def test_places_tags_and_what_is_due_that_a_purge_overtakes(
         upkeep.purge(case.root)
 
     expected = upkeep.due(case.root)
-    assert snapshot_session.places(case.root, [image_id, 10**6]) == {image_id: place}
+    assert snapshot_session.find_places(case.root, [image_id, 10**6]) == {image_id: place}
     for read in (
-        lambda: snapshot_session.places(case.root, [image_id]),
+        lambda: snapshot_session.find_places(case.root, [image_id]),
         lambda: tags.every(case.root),
         lambda: tags.of(case.root, [image_id]),
     ):

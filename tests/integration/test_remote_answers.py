@@ -129,7 +129,7 @@ def test_a_picture_that_breaks_off_is_no_picture() -> None:
 
 
 def test_an_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_LARGEST", 100)
+    monkeypatch.setattr(remote, "_MAX_RESPONSE_BYTES", 100)
     with _opened(_reply(b"x" * 101), _reply(b"x" * 100)) as opened:
         with pytest.raises(ServerError, match="too large"):
             opened.read(1)
@@ -193,10 +193,10 @@ def test_a_name_beyond_ascii_is_quoted() -> None:
 
 def test_many_queries_are_sent_in_parts_that_a_server_takes() -> None:
     queries: list[Any] = [Query((Term(text="red"),), 10_000)] * 11 + [Query((Term(text="red"),), 1)] * 300
-    parts = list(remote._parts(queries, vectors=False))
+    parts = list(remote._batch_ranges(queries, vectors=False))
     assert parts == [(0, 10), (10, 266), (266, 311)]
-    assert list(remote._parts(queries[:3], vectors=True)) == [(0, 1), (1, 2), (2, 3)]
-    assert list(remote._parts([], vectors=False)) == []
+    assert list(remote._batch_ranges(queries[:3], vectors=True)) == [(0, 1), (1, 2), (2, 3)]
+    assert list(remote._batch_ranges([], vectors=False)) == []
 
 
 def test_errors_of_a_server_have_its_words() -> None:

@@ -11,9 +11,9 @@ import imseek
 from imseek.search import cutoff
 
 AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed").AppTest
-from imseek.ui.web import hub  # noqa: E402 - it needs Streamlit
+from imseek.ui.web import app_state  # noqa: E402 - it needs Streamlit
 
-SCRIPT = Path(hub.__file__).parent / "script" / "app.py"
+SCRIPT = Path(app_state.__file__).parent / "script" / "app.py"
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def answered(tmp_path: Path, photo_files: list[Path], monkeypatch: pytest.Monkey
     from PIL import Image
 
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(hub, "_hub", None)
-    monkeypatch.setattr(cutoff, "FEWEST", 20)
+    monkeypatch.setattr(app_state, "_app", None)
+    monkeypatch.setattr(cutoff, "MIN_SAMPLE", 20)
     for path in photo_files:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")

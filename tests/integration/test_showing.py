@@ -158,14 +158,14 @@ def test_notes_and_groups_are_text_too(indexed) -> None:
 
 def test_it_is_bounded(indexed, monkeypatch) -> None:
     result = indexed.search("red", limit=8)
-    monkeypatch.setattr(grid, "MOST", 5)
+    monkeypatch.setattr(grid, "MAX_TILES", 5)
     page = shown(result)
     assert len(page.images) == 5
     assert "and 3 more" in page.text
     sizes = [len(base64.b64decode(image["src"].partition(",")[2])) for image in page.images]
-    monkeypatch.setattr(grid, "BYTES", sum(sizes[:2]))
+    monkeypatch.setattr(grid, "MAX_BYTES", sum(sizes[:2]))
     assert len(shown(result).images) == 2
-    monkeypatch.setattr(grid, "SECONDS", -1.0)
+    monkeypatch.setattr(grid, "MAX_SECONDS", -1.0)
     page = shown(result)
     assert page.images == []
     assert page.text.count("left out: it took too long") == 5
@@ -225,7 +225,7 @@ class TestShow:
     def test_sections_share_the_bound(self, indexed, monkeypatch) -> None:
         report = imseek.clusters.find(indexed, k=4)
         every = sum(len(cluster.medoids) for cluster in report.clusters)
-        monkeypatch.setattr(grid, "MOST", every - 1)
+        monkeypatch.setattr(grid, "MAX_TILES", every - 1)
         page = shown(imseek.show(indexed, report))
         assert len(page.images) == every - 1
         assert "and 1 more" in page.text

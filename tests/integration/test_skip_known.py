@@ -54,7 +54,7 @@ def set_state(collection: imseek.Collection, image_id: int, state: str) -> None:
 
         def change(connection, generation):  # type: ignore[no-untyped-def]
             for shard in shard_catalog.change_state(connection, [image_id], LIVE, state):
-                shard_catalog.write_dead(writer, connection, generation, shard)
+                shard_catalog.write_dead_rows(writer, connection, generation, shard)
 
         writer.apply(change)
 
@@ -66,7 +66,7 @@ def lose_vector(collection: imseek.Collection, image_id: int) -> None:
             mine = schema.images.c.image_id == image_id
             (shard,) = connection.execute(schema.images.select().where(mine)).one()[2:3]
             connection.execute(update(schema.images).where(mine).values(shard_id=None))
-            shard_catalog.write_dead(writer, connection, generation, shard)
+            shard_catalog.write_dead_rows(writer, connection, generation, shard)
 
         writer.apply(change)
 

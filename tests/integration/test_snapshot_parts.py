@@ -18,9 +18,9 @@ from imseek.data import compaction, snapshot_parts, snapshots
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, index_kinds, tuning
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.range_search import Join
-from imseek.data.vectors.recall_queries import Questions
-from imseek.data.vectors.sharded_index import JoinedSnapshot
+from imseek.data.vectors.range_search import RangeSearch
+from imseek.data.vectors.recall_queries import RecallQueries
+from imseek.data.vectors.sharded_index import ShardedSnapshot
 from imseek.search.query import Query, Term
 from imseek.types import BuildReport, IndexInfo, IndexPolicy
 from imseek.ui.cli import main
@@ -32,9 +32,9 @@ ROWS = 2000
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "QUERIES", 80)
-    monkeypatch.setattr(tuning, "DEEP", 200)
-    monkeypatch.setattr(snapshots, "TAIL_ROWS", 50)
-    monkeypatch.setattr(snapshots, "TAIL_SHARE", 0.01)
+    monkeypatch.setattr(tuning, "TRUTH_DEPTH", 200)
+    monkeypatch.setattr(snapshots, "MAX_TAIL_ROWS", 50)
+    monkeypatch.setattr(snapshots, "MAX_TAIL_SHARE", 0.01)
     monkeypatch.setattr(snapshot_parts, "PART_ROWS", 1000)
     monkeypatch.setattr(index_kinds, "MAX_LISTS", 16)
     monkeypatch.setattr(compaction, "FACTOR", 1000)
@@ -65,7 +65,7 @@ def told(root: Path) -> IndexInfo:
 def parts_of(root: Path) -> list[str]:
     """The names of the folders of the parts, in their order."""
     snapshot = Reader(root).snapshot(0)
-    assert isinstance(snapshot, JoinedSnapshot)
+    assert isinstance(snapshot, ShardedSnapshot)
     return list(snapshot.facts.parts)
 
 
@@ -117,13 +117,13 @@ def test_parts_of_one_layout_find_what_one_index_of_all_finds(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in ("IVF16,SQ8", "IVF16,PQ16x4fs"):
-        monkeypatch.setattr(snapshot_parts, "pieces", lambda *_: 1)
+        monkeypatch.setattr(snapshot_parts, "count_parts", lambda *_: 1)
         build(root, kind)
         whole = index_of(root)
-        monkeypatch.setattr(snapshot_parts, "pieces", lambda *_: 4)
+        monkeypatch.setattr(snapshot_parts, "count_parts", lambda *_: 4)
         build(root, kind)
         snapshot = Reader(root).snapshot(0)
-        assert isinstance(snapshot, JoinedSnapshot)
+        assert isinstance(snapshot, ShardedSnapshot)
         assert [part.facts.rows for part in snapshot.parts] == [ROWS // 4] * 4
         assert {part.facts.layout for part in snapshot.parts} == {"", snapshot.facts.parts[0]}
         one = Reader(root).snapshot(0)
@@ -142,10 +142,10 @@ def test_parts_of_one_layout_find_what_one_index_of_all_finds(
 
 
 def test_few_threads_and_many_find_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_parts, "pieces", lambda *_: 4)
+    monkeypatch.setattr(snapshot_parts, "count_parts", lambda *_: 4)
     build(root)
     snapshot = Reader(root).snapshot(0)
-    assert isinstance(snapshot, JoinedSnapshot)
+    assert isinstance(snapshot, ShardedSnapshot)
     alone = snapshot.candidates(QUERIES[:1], 50, 4, None)
     snapshot._threads = 3
     together = snapshot.candidates(QUERIES[:1], 50, 4, None)
@@ -160,7 +160,7 @@ def test_a_part_that_has_more_is_asked_again(tmp_path: Path, monkeypatch: pytest
     far -= 2 * (far @ near[0])[:, np.newaxis].clip(0) * near[0]
     rows = np.concatenate([near, far / np.linalg.norm(far, axis=1, keepdims=True)]).astype(np.float32)
     root = collection_of(tmp_path / "c", rows)
-    monkeypatch.setattr(snapshot_parts, "pieces", lambda *_: 5)
+    monkeypatch.setattr(snapshot_parts, "count_parts", lambda *_: 5)
     build(root, "IVF4,SQ8")
     snapshot = Reader(root).snapshot(0)
     assert snapshot is not None
@@ -170,7 +170,7 @@ def test_a_part_that_has_more_is_asked_again(tmp_path: Path, monkeypatch: pytest
 
 
 def test_many_parts_become_fewer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_parts, "MOST", 3)
+    monkeypatch.setattr(snapshot_parts, "MAX_PARTS", 3)
     build(root)
     for seed in range(10, 16):
         grow(root, 1001, seed)
@@ -178,7 +178,7 @@ def test_many_parts_become_fewer(root: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert (info.rows, info.tail) == (len(ids_of(root)), 0)
         assert info.parts <= 3
     snapshot = Reader(root).snapshot(0)
-    assert isinstance(snapshot, JoinedSnapshot)
+    assert isinstance(snapshot, ShardedSnapshot)
     rows = sorted(part.facts.rows for part in snapshot.parts)
     assert sum(rows) == ROWS + 6 * 1001
     assert rows[0] >= 1001
@@ -214,7 +214,7 @@ def test_what_is_unlike_what_there_was_gets_lists_of_its_own(
     add(root, (one_spot / np.linalg.norm(one_spot, axis=1, keepdims=True)).astype(np.float32), "alike")
     upkeep.merge(root)
     snapshot = Reader(root).snapshot(0)
-    assert isinstance(snapshot, JoinedSnapshot)
+    assert isinstance(snapshot, ShardedSnapshot)
     assert [part.facts.layout for part in snapshot.parts] == ["", ""]
     assert snapshot.parts[1].facts.trained == 1200
     check(root)
@@ -231,9 +231,9 @@ def test_answers_that_are_kept_are_those_of_all_rows(root: Path) -> None:
     grow(root, 60, 7)  # Fewer answers are known by now, since some have gone.
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    kept = Questions.read(folder)
+    kept = RecallQueries.read(folder)
     assert kept.rows == ROWS
-    fresh = tuning.with_truth([kept.image, kept.text], LiveRows(Reader(root).segments(0)))
+    fresh = tuning.find_neighbours([kept.image, kept.text], LiveRows(Reader(root).segments(0)))
     for mine, all_rows in zip((kept.image, kept.text), fresh, strict=True):
         for n in range(len(mine.own)):
             top = min(len(mine.truth[n]), len(all_rows.truth[n]))
@@ -274,7 +274,7 @@ def test_a_purge_takes_only_the_parts_that_hold_what_has_gone(root: Path) -> Non
     first, second = parts_of(root)
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    kept = Questions.read(folder)
+    kept = RecallQueries.read(folder)
     asked = int(kept.image.own[kept.image.own >= 0][0])
     part = second if asked in ids_of(root)[ROWS:] else first
     remove(root, [asked])
@@ -321,7 +321,7 @@ def test_damaged_answers_are_found_anew(root: Path) -> None:
     grow(root, 1500, 5)
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    assert Questions.read(folder).rows == ROWS + 1500
+    assert RecallQueries.read(folder).rows == ROWS + 1500
     check(root)
 
 
@@ -352,7 +352,7 @@ def test_an_index_does_without_its_answers(root: Path, left: int | None) -> None
     grow(root, 100, 6)
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    assert Questions.read(folder).rows == ROWS + 1600
+    assert RecallQueries.read(folder).rows == ROWS + 1600
     assert upkeep.verify(root).ok
 
 
@@ -411,8 +411,8 @@ def test_all_that_are_near_are_found_in_all_parts(root: Path) -> None:
     grow(root, 1500, 5)
     rows = clustered(1500, 5)[:60].astype(np.float16)
     every = IdSet(ids_of(root))
-    found = Join(index_of(root), every).near(rows, 0.75, 50)
-    wanted = Join(index_of(root, "memory"), every).near(rows, 0.75, 50)
+    found = RangeSearch(index_of(root), every).near(rows, 0.75, 50)
+    wanted = RangeSearch(index_of(root, "memory"), every).near(rows, 0.75, 50)
     pairs, right = (set(zip(one.query.tolist(), one.ids.tolist(), strict=True)) for one in (found, wanted))
     assert len(right) >= 60
     assert pairs <= right

@@ -29,12 +29,12 @@ from snapshotting import (
 import imseek
 from imseek import upkeep
 from imseek.data import compaction, snapshots
-from imseek.data.changeset import Batch, Placing
+from imseek.data.changeset import Changeset, Placement
 from imseek.data.commit import commit
 from imseek.data.index_info import policy_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, index_kinds, snapshot_index, tuning
-from imseek.data.vectors.index_metadata import COVERED, FACTS, INDEX, TABLE
+from imseek.data.vectors.index_metadata import COVERED_FILE, INDEX_FILE, METADATA_FILE, TABLE_FILE
 from imseek.data.vectors.inverted_lists import Table
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.data.writer import Writer
@@ -69,7 +69,7 @@ pytestmark = pytest.mark.sample(built=4, kind=3)
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "QUERIES", 160)
-    monkeypatch.setattr(tuning, "DEEP", 400)
+    monkeypatch.setattr(tuning, "TRUTH_DEPTH", 400)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def built(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pyte
     shutil.copytree(template, path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "QUERIES", 160)
-        patch.setattr(tuning, "DEEP", 400)
+        patch.setattr(tuning, "TRUTH_DEPTH", 400)
         assert build(path, request.param).outcome == "built"
     assert known(path).kind == request.param
     return path
@@ -137,7 +137,7 @@ def test_scores_are_those_of_the_reference_and_recall_is_as_told(built: Path) ->
     assert (told.rows, told.tail, told.dead, told.queries) == (ROWS, 0, 0, 80)
     assert not index.exact
     queries = clustered(200, 9)
-    words = tuning.across_the_gap(queries, seed=3)
+    words = tuning.text_like_queries(queries, seed=3)
     for asked, text, measured in ((queries, False, told.image_recall), (words, True, told.text_recall)):
         wanted = reference.search(asked, 10)
         found = index.search(asked, 10, text=text)
@@ -179,7 +179,7 @@ def test_dead_and_quarantined_images_are_not_found_and_new_ones_are(lived_in: Pa
 def test_filters_let_nothing_through_that_they_should_not(
     lived_in: Path, share: float, gathered: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_index, "GATHERED", gathered)
+    monkeypatch.setattr(snapshot_index, "MAX_SCORED_IDS", gathered)
     index, reference = index_of(lived_in), index_of(lived_in, "memory")
     everything = np.arange(ROWS + 500)  # the dead, the quarantined and ids that never were too
     allowed = IdSet(everything[np.random.default_rng(4).random(len(everything)) < share])
@@ -197,7 +197,7 @@ def test_a_filter_that_says_the_opposite_of_the_query(
     lived_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lists that are probed hold next to nothing that is allowed."""
-    monkeypatch.setattr(snapshot_index, "GATHERED", 0)
+    monkeypatch.setattr(snapshot_index, "MAX_SCORED_IDS", 0)
     index, reference = index_of(lived_in), index_of(lived_in, "memory")
     for query in QUERIES[:6]:
         (everything,) = reference.search(query[np.newaxis], 10_000)
@@ -214,7 +214,7 @@ def test_a_filter_that_says_the_opposite_of_the_query(
 
 def test_a_filter_that_leaves_out_what_is_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As ``not in the folder of this picture`` does: nearly all images are left, and none of the nearest lists' own."""
-    monkeypatch.setattr(snapshot_index, "GATHERED", 0)
+    monkeypatch.setattr(snapshot_index, "MAX_SCORED_IDS", 0)
     root = collection_of(tmp_path / "c", clustered(6000, 1, clusters=150))
     build(root, "IVF128,SQ8")
     index, reference = index_of(root), index_of(root, "memory")
@@ -231,7 +231,7 @@ def test_a_filter_that_leaves_out_what_is_near(tmp_path: Path, monkeypatch: pyte
 def test_exact_codes_find_all_of_what_a_filter_lets_through(
     root: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_index, "GATHERED", 0)
+    monkeypatch.setattr(snapshot_index, "MAX_SCORED_IDS", 0)
     build(root, kind)
     add(root, clustered(100, 6), "later")
     remove(root, ids_of(root)[::5])
@@ -331,7 +331,7 @@ def test_ids_far_apart(tmp_path: Path) -> None:
     root = collection_of(tmp_path / "c", clustered(300, 2))
     with Writer(root, "test") as writer:
         writer.take_ids(3 * 10**7)
-        commit(writer, Batch(new=new_images(clustered(300, 3), "far")))
+        commit(writer, Changeset(new=new_images(clustered(300, 3), "far")))
     assert ids_of(root)[-1] >= 3 * 10**7
     assert build(root, "Flat").outcome == "built"
     add(root, clustered(50, 4), "later")
@@ -437,8 +437,8 @@ def test_stopped_what_there_was_stays(root: Path) -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "TAIL_ROWS", 50)
-    monkeypatch.setattr(snapshots, "TAIL_SHARE", 0.01)
+    monkeypatch.setattr(snapshots, "MAX_TAIL_ROWS", 50)
+    monkeypatch.setattr(snapshots, "MAX_TAIL_SHARE", 0.01)
 
 
 @pytest.mark.usefixtures("few")
@@ -522,7 +522,7 @@ def test_what_keeps_it_from_being_renewed_does_not_end_a_run(
 
 
 @pytest.mark.usefixtures("few")
-@pytest.mark.parametrize("name", [INDEX, COVERED, FACTS])
+@pytest.mark.parametrize("name", [INDEX_FILE, COVERED_FILE, METADATA_FILE])
 def test_a_run_builds_anew_what_is_damaged(root: Path, name: str) -> None:
     build(root, "IVF16,SQ8")
     damage_of(root, name, "flip")
@@ -567,7 +567,7 @@ def test_a_quarantined_image_comes_back_into_the_index(root: Path) -> None:
     assert known(root).dead == 1
     with Writer(root, "test") as writer:
         place = Reader(root).catalog_places([image_id])[image_id]
-        commit(writer, Batch(checked=[Placing(image_id, *place, STAT)]))
+        commit(writer, Changeset(checked=[Placement(image_id, *place, STAT)]))
     same(index_of(root).search(QUERIES[:1], 1), [best])
     assert (known(root).dead, known(root).tail) == (0, 0)
 
@@ -579,7 +579,7 @@ def test_one_quarantined_at_the_build_is_found_when_it_comes_back(root: Path) ->
     build(root, "IVF16,SQ8")
     with Writer(root, "test") as writer:
         place = Reader(root).catalog_places([image_id])[image_id]
-        commit(writer, Batch(checked=[Placing(image_id, *place, STAT)]))
+        commit(writer, Changeset(checked=[Placement(image_id, *place, STAT)]))
     assert known(root).tail == 1
     same(index_of(root).search(QUERIES[:1], 1), [best])
 
@@ -612,7 +612,7 @@ def test_an_index_made_from_that_of_an_earlier_generation(root: Path) -> None:
     reader = Reader(root)
     for step in steps:
         step()
-        reader = reader.renewed()
+        reader = reader.reopen()
         space = reader.current.space
         index = imseek.data.vectors.open_index(
             "faiss", reader.segments(0), space.dim, like=index, snapshot=reader.snapshot(0)
@@ -686,13 +686,13 @@ def damage_of(root: Path, name: str, how: str) -> None:
     elif how == "empty":
         path.write_bytes(b"")
     else:  # Where each format begins, or a bit of the marks: what tells of the rest.
-        at = len(content) - 9 if name == COVERED else 1
+        at = len(content) - 9 if name == COVERED_FILE else 1
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
 
 
 @pytest.mark.sample(how=1)
 @pytest.mark.parametrize("how", ["flip", "truncated", "empty", "missing"])
-@pytest.mark.parametrize("name", [INDEX, COVERED, FACTS])
+@pytest.mark.parametrize("name", [INDEX_FILE, COVERED_FILE, METADATA_FILE])
 def test_damage_is_told_and_searches_are_exact(root: Path, name: str, how: str) -> None:
     build(root, "IVF16,SQ8")
     with imseek.open(root) as collection:
@@ -744,14 +744,14 @@ def test_a_table_of_lists_that_reaches_too_far(root: Path, change: Callable[[Tab
     build(root, "IVF16,PQ16x4fs")
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    table = np.load(folder.path / TABLE)
+    table = np.load(folder.path / TABLE_FILE)
     assert table.shape == (16, 3)
-    (folder.path / TABLE).unlink()
-    np.save(folder.path / TABLE, change(table))
+    (folder.path / TABLE_FILE).unlink()
+    np.save(folder.path / TABLE_FILE, change(table))
     with pytest.raises(CorruptCollectionError, match="damaged"):
         Snapshot.open(folder)
-    (folder.path / TABLE).unlink()
-    np.save(folder.path / TABLE, table)
+    (folder.path / TABLE_FILE).unlink()
+    np.save(folder.path / TABLE_FILE, table)
     assert Snapshot.open(folder).index.ntotal == ROWS
 
 
@@ -886,7 +886,7 @@ def test_several_spaces_answer_together(tmp_path: Path, photos: Path) -> None:
         assert asked(made) == before
         folder = Reader(made.path).snapshot_folder(1)
         assert folder is not None
-        (folder.path / INDEX).unlink()
+        (folder.path / INDEX_FILE).unlink()
     with imseek.open(made.path) as again:
         assert asked(again) == before
         (note,) = again.search(0).notes

@@ -25,10 +25,10 @@ from imseek.data.catalog import Source as CatalogSource
 from imseek.data.writer import Writer
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import MediaError, UsageError
-from imseek.indexer.decode_stage import Loaded, Loader
+from imseek.indexer.decode_stage import LoadedPicture, Loader
 from imseek.indexer.scan import Candidate
 from imseek.indexer.source_selection import Target
-from imseek.indexer.sources.base import Container, Found
+from imseek.indexer.sources.base import Container, FoundImage
 from imseek.indexer.sources.table import Table
 from imseek.indexer.sources.tables.arrow import ParquetSheet
 from imseek.types import SourceOptions
@@ -254,10 +254,10 @@ def test_what_waits_holds_no_bytes_of_rows(tmp_path: Path) -> None:
     (container,) = source.scan()
     assert isinstance(container, Container)
     (found,) = source.expand(container)
-    assert isinstance(found, Found)
+    assert isinstance(found, FoundImage)
     candidate = Candidate(Target(CatalogSource(1, "table", root, False), root), source, found, None)
     loaded = Loader([FakeEncoder()], lambda _: True)(candidate)
-    assert isinstance(loaded, Loaded)
+    assert isinstance(loaded, LoadedPicture)
     assert (loaded.size, loaded.caption, loaded.candidate.found.where) == (len(draw(1)), "one", None)
 
 

@@ -163,7 +163,7 @@ def test_random_captions_are_refused_and_change_nothing(root: Path) -> None:
     with Writer(root, "test") as writer:
         tags.put(writer, {(image_id, f"nonsense{n % 9}"): "test" for image_id, n in enumerate(words)})
         gone = [(i, tag) for i, of in _tags(root).items() for tag in of if tag in NAMES]
-        writer.apply(lambda connection, generation: tags.end(connection, generation, gone))
+        writer.apply(lambda connection, generation: tags.end_tags(connection, generation, gone))
     generation, before = Reader(root).generation, rows(root)
     report = tune.tune(root, source="tags")
     assert report.outcome == "refused"
@@ -365,9 +365,12 @@ def judged(tmp_path: Path) -> Path:
         images = [collection.get(i) for i in range(160)]
         of = {Path(one.place.display).name: one.content_hash for one in images if one.place}
     with Writer(folder / ".imseek", "test") as writer:
-        said = [judgements.said(of[f"{n:02}a.png"], of[f"{n:02}b.png"], "same", "test") for n in range(80)]
+        said = [
+            judgements.make_judgement(of[f"{n:02}a.png"], of[f"{n:02}b.png"], "same", "test")
+            for n in range(80)
+        ]
         said += [
-            judgements.said(of[f"{n:02}a.png"], of[f"{n + 1:02}b.png"], "different", "test")
+            judgements.make_judgement(of[f"{n:02}a.png"], of[f"{n + 1:02}b.png"], "different", "test")
             for n in range(79)
         ]
         judgements.record(writer, said)
@@ -460,8 +463,10 @@ def test_copies_and_pictures_of_one_caption_are_on_one_side(root: Path) -> None:
     with Writer(root, "test") as writer:
         tags.put(writer, {(i, "all of them"): "test" for i in where})
     reader = Reader(root)
-    found = examples.read(reader, "tags", lambda: load_encoder(root, reader.current.space, ("text",)), 0)
-    split = data_split.split(reader, found, 0)
+    found = examples.read_examples(
+        reader, "tags", lambda: load_encoder(root, reader.current.space, ("text",)), 0
+    )
+    split = data_split.split_examples(reader, found, 0)
     side = {
         where[int(found.ids[at])]: n
         for n, part in enumerate((split.train, split.validation, split.held_out))
@@ -470,10 +475,10 @@ def test_copies_and_pictures_of_one_caption_are_on_one_side(root: Path) -> None:
     assert len(side) == ALL + 60
     assert {side[f"{n:03}"] == side[f"copy{n}"] for n in range(20)} == {True}
     assert {side[f"{n + 20:03}"] == side[f"larger{n}"] for n in range(20)} == {True}
-    captioned = examples.read(
+    captioned = examples.read_examples(
         reader, "captions", lambda: load_encoder(root, reader.current.space, ("text",)), 0
     )
-    groups = data_split.split(reader, captioned, 0).groups
+    groups = data_split.split_examples(reader, captioned, 0).groups
     of = {where[int(i)]: int(group) for i, group in zip(captioned.ids, groups, strict=True)}
     assert [of[f"alike{n}"] for n in range(4)] == [of[f"alike{n + 4}"] for n in range(4)]
     assert len({of[f"alike{n}"] for n in range(4)}) == 4

@@ -20,8 +20,8 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from imseek.ui.http.origins import Origins
-from imseek.ui.web import door as door_module
-from imseek.ui.web.door import Door, Once
+from imseek.ui.web import auth as door_module
+from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
 
 TOKEN = "a token of this test only"
 
@@ -172,23 +172,23 @@ def test_a_form_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
 
     scope = {"type": "http", "method": "POST", "path": "/login", "raw_path": b"/login", "query_string": b""}
     scope |= {"headers": [(b"host", b"localhost")], "scheme": "http", "server": ("localhost", 80)}
-    door = Door(Starlette(), Origins(), TOKEN, Once())
+    door = AuthMiddleware(Starlette(), Origins(), TOKEN, OneTimeCode())
     asyncio.run(asyncio.wait_for(door(scope, receive, send), 10))
     assert sent[0]["status"] == 408
 
 
 def test_a_code_is_good_once_and_not_for_long() -> None:
-    def door(once: Once) -> TestClient:
+    def door(once: OneTimeCode) -> TestClient:
         app = Starlette()
         app.add_route("/", lambda _: PlainTextResponse("in"))
-        return TestClient(Door(app, Origins(), TOKEN, once), base_url="http://localhost")
+        return TestClient(AuthMiddleware(app, Origins(), TOKEN, once), base_url="http://localhost")
 
-    once, late = Once(), Once(seconds=0)
+    once, late = OneTimeCode(), OneTimeCode(seconds=0)
     first, second = door(once), TestClient(door(once).app, base_url="http://localhost")
     assert first.get(f"/?token={once.code}").text == "in"
     assert second.get(f"/?token={once.code}").status_code == 401
     assert door(late).get(f"/?token={late.code}").status_code == 401
-    assert door(Once()).get("/", headers={"Cookie": f"imseek={once.code}"}).status_code == 401
+    assert door(OneTimeCode()).get("/", headers={"Cookie": f"imseek={once.code}"}).status_code == 401
 
 
 @pytest.mark.parametrize(("path", "to"), [("/search", "/"), ("/search?c=a&q=b%20c", "/?c=a&q=b%20c")])

@@ -11,15 +11,15 @@ import imseek
 from imseek import library
 
 AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed").AppTest
-from imseek.ui.web import hub, shell  # noqa: E402 - they need Streamlit
+from imseek.ui.web import app_state, shell  # noqa: E402 - they need Streamlit
 
-SCRIPT = Path(hub.__file__).parent / "script" / "app.py"
+SCRIPT = Path(app_state.__file__).parent / "script" / "app.py"
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(hub, "_hub", None)
+    monkeypatch.setattr(app_state, "_app", None)
     return tmp_path / "home"
 
 
@@ -63,7 +63,7 @@ def test_one_collection_alone_needs_no_choice(home: Path) -> None:
 def test_the_collection_that_was_named_at_the_start_comes_first(home: Path, tmp_path: Path) -> None:
     made(home, "cats")
     imseek.create(tmp_path / "elsewhere", encoder="fake").close()
-    hub.start(library.Named("elsewhere", tmp_path / "elsewhere"), None)
+    app_state.start(library.NamedCollection("elsewhere", tmp_path / "elsewhere"), None)
     assert run().selectbox(key="c").value == "elsewhere"
 
 
@@ -89,7 +89,9 @@ def test_messages_are_text_and_never_markdown() -> None:
         from imseek.errors import UsageError
         from imseek.ui.web import shell
 
-        shell.refused(UsageError("no ![](http://elsewhere.example/x.png)", hint="<script>alert(1)</script>"))
+        shell.show_error(
+            UsageError("no ![](http://elsewhere.example/x.png)", hint="<script>alert(1)</script>")
+        )
 
     page = AppTest.from_function(script).run()
     assert not page.markdown
@@ -111,7 +113,7 @@ def test_told_ends_the_page() -> None:
         from imseek.errors import UsageError
         from imseek.ui.web import shell
 
-        with shell.told():
+        with shell.show_errors():
             raise UsageError("not so")
         st.text("never")
 
@@ -119,7 +121,7 @@ def test_told_ends_the_page() -> None:
 
 
 def test_other_errors_pass_through_told() -> None:
-    with pytest.raises(ZeroDivisionError), shell.told():
+    with pytest.raises(ZeroDivisionError), shell.show_errors():
         raise ZeroDivisionError
 
 
@@ -128,9 +130,9 @@ def test_every_page_says_where_pictures_come_from(home: Path, page: str) -> None
     made(home, "cats")
 
     def one(name: str) -> None:
-        from imseek.ui.web import hub, shell
+        from imseek.ui.web import app_state, shell
 
-        hub.hub().collections()
+        app_state.current_app().collections()
         shell.PAGES[name]()
 
     test = AppTest.from_function(one, kwargs={"name": page}, default_timeout=30)

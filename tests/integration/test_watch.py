@@ -195,7 +195,7 @@ def test_a_file_that_is_still_being_written_waits(follow: Follow, folder: Path, 
 
 
 def test_many_paths_are_put_together(follow: Follow, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "PATHS", 3)
+    monkeypatch.setattr(watching, "MAX_PATHS", 3)
     follower = follow(folder)
     for n in range(30):
         draw(folder / "album" / f"n{n}.png", 300 + n)
@@ -208,7 +208,7 @@ def test_many_paths_are_put_together(follow: Follow, folder: Path, monkeypatch: 
 def test_a_large_tree_is_scanned_as_a_whole(
     follow: Follow, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "MANY", 4)
+    monkeypatch.setattr(watching, "RESCAN_THRESHOLD", 4)
     (tmp_path / "large").mkdir()
     for n in range(12):
         draw(tmp_path / "large" / f"n{n}.png", 400 + n)
@@ -235,7 +235,7 @@ def test_changes_without_events_are_found_by_and_by(
 ) -> None:
     """As on a network file system, or where the system's queue has overflowed."""
     follower = follow(folder, rescan=1.0)
-    monkeypatch.setattr(watching._Watch, "_note", lambda self, happened: None)
+    monkeypatch.setattr(watching._FolderWatcher, "_note", lambda self, happened: None)
     draw(folder / "d.png", 600)
     follower.until(lambda: follower.total("added") == 4)
 

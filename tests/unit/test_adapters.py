@@ -7,11 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from imseek.encoders.adapter_training import LOWEST, Lesson, _Belongs, _infonce, _sigmoid, learn
+from imseek.encoders.adapter_training import (
+    MAX_LOGIT_SCALE,
+    TrainingData,
+    _infonce,
+    _PositivePairs,
+    _sigmoid,
+    train_adapter,
+)
 from imseek.encoders.adapters import AdaptedEncoder, Adapter
 from imseek.encoders.fake import FakeEncoder
-from imseek.explore.tuning.connected_components import connected
-from imseek.types.adapters import adapted, adapter_of
+from imseek.explore.tuning.connected_components import connected_components
+from imseek.types.adapters import adapter_of, adapter_reference
 
 pytestmark = pytest.mark.slow
 
@@ -68,24 +75,24 @@ def test_only_pictures_go_through_it() -> None:
 
 
 def test_references() -> None:
-    assert adapted("ours", "openclip:A@/x+y") == "adapter:ours+openclip:A@/x+y"
+    assert adapter_reference("ours", "openclip:A@/x+y") == "adapter:ours+openclip:A@/x+y"
     assert adapter_of("adapter:ours+openclip:A@/x+y") == ("ours", "openclip:A@/x+y")
     for other in ("builtin", "adapter:ours", "adapter:+fake", "timm:adapter:a+b", "adapter:a+"):
         assert adapter_of(other) is None
 
 
-def lesson(words: np.ndarray | None, pairs: list[tuple[int, int]], images: int = 3) -> Lesson:
+def lesson(words: np.ndarray | None, pairs: list[tuple[int, int]], images: int = 3) -> TrainingData:
     rows = np.eye(4, dtype=np.float32)[:images]
-    return Lesson(rows, words, np.array(pairs, np.int64), np.empty(0, np.int64))
+    return TrainingData(rows, words, np.array(pairs, np.int64), np.empty(0, np.int64))
 
 
 def test_what_belongs_to_a_question_is_no_negative() -> None:
     """Two pictures of one text, one of another."""
     words = np.eye(4, dtype=np.float32)[:2]
-    belongs = _Belongs(lesson(words, [(0, 0), (0, 1), (1, 2)]))
+    belongs = _PositivePairs(lesson(words, [(0, 0), (0, 1), (1, 2)]))
     found = belongs(np.array([0, 0, 1]), np.array([0, 1, 2]))
     assert found.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
-    themselves = _Belongs(lesson(None, [(0, 1), (1, 0)]))
+    themselves = _PositivePairs(lesson(None, [(0, 1), (1, 0)]))
     assert themselves(np.array([0, 2]), np.array([0, 1, 2])).tolist() == [
         [True, True, False],
         [False, False, True],
@@ -113,18 +120,18 @@ def test_the_losses_are_what_they_say() -> None:
 def test_learning_begins_with_no_change_and_the_scale_stays_below_100(
     loss: str, start: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imseek.encoders.adapter_training.RATE", 1.0)
+    monkeypatch.setattr("imseek.encoders.adapter_training.LEARNING_RATE", 1.0)
     words = np.eye(4, dtype=np.float32)[:3]
-    found = learn(lesson(words, [(0, 0), (1, 1), (2, 2)]), loss=loss, seed=0, every=1)
+    found = train_adapter(lesson(words, [(0, 0), (1, 1), (2, 2)]), loss=loss, seed=0, every=1)
     first = next(found)
     assert (first.steps, first.scale) == (0, pytest.approx(start))
     assert not first.adapter.up.any()
     later = [next(found) for _ in range(20)]
     assert later[-1].adapter.up.any()
-    assert all(now.scale <= LOWEST * (1 + 1e-5) for now in later)
-    assert max(now.scale for now in later) == pytest.approx(LOWEST, rel=0.5)
+    assert all(now.scale <= MAX_LOGIT_SCALE * (1 + 1e-5) for now in later)
+    assert max(now.scale for now in later) == pytest.approx(MAX_LOGIT_SCALE, rel=0.5)
 
 
 def test_what_is_connected() -> None:
-    assert connected(6, np.array([[4, 1], [2, 5], [1, 0]])).tolist() == [0, 0, 1, 2, 0, 1]
-    assert connected(2, np.empty((0, 2), np.int64)).tolist() == [0, 1]
+    assert connected_components(6, np.array([[4, 1], [2, 5], [1, 0]])).tolist() == [0, 0, 1, 2, 0, 1]
+    assert connected_components(2, np.empty((0, 2), np.int64)).tolist() == [0, 1]

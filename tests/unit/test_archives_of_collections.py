@@ -61,7 +61,7 @@ def restated(contents: dict[str, bytes], **changes: Any) -> dict[str, bytes]:
     """With a manifest that says something else, and is sealed as ours are."""
     document = {**json.loads(contents[manifest.NAME]), **changes}
     document.pop("sha256")
-    return {**contents, manifest.NAME: durable_files.seal(document)}
+    return {**contents, manifest.NAME: durable_files.add_checksum(document)}
 
 
 def relisted(contents: dict[str, bytes]) -> dict[str, bytes]:
@@ -249,7 +249,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
         [p, 10**18 if p.endswith("npy") else n, s] for p, n, s in json.loads(contents[manifest.NAME])["files"]
     ]
     made: list[str] = []
-    monkeypatch.setattr("imseek.data.archive.restore.workshop", lambda *_: made.append("made"))
+    monkeypatch.setattr("imseek.data.archive.restore.staging_folder", lambda *_: made.append("made"))
     refused(packed(restated(contents, files=files)), tmp_path, "free at", StorageError)
     assert made == []
 
@@ -266,7 +266,7 @@ def test_headers_that_promise_much_are_not_believed(archive: bytes, tmp_path: Pa
 def test_a_long_name_goes_through(tmp_path: Path) -> None:
     name = f"columns/{'a' * 64}/000000.{10**18}.parquet"
     entry = manifest.Entry(name, 3, hashlib.sha256(b"abc").hexdigest())
-    needed = [manifest.Entry(one, 0, hashlib.sha256(b"").hexdigest()) for one in manifest.NEEDED]
+    needed = [manifest.Entry(one, 0, hashlib.sha256(b"").hexdigest()) for one in manifest.REQUIRED]
     listed = manifest.Manifest("u", 0, "", "", "", 0, True, (*needed, entry))
     sealed = listed.sealed()
     data = tar_stream.header(manifest.NAME, len(sealed), 0) + sealed + tar_stream.padding(len(sealed))

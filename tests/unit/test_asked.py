@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from imseek.errors import QueryError
 from imseek.search.query import Query, Term
-from imseek.ui.web import asked
-from imseek.ui.web.asked import Asked, Part
+from imseek.ui.web import search_state
+from imseek.ui.web.search_state import QueryPart, SearchState
 
 HASH = "0a" * 32
 
 weights = st.floats(1e-6, 1e6)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
 parts = st.one_of(
-    st.builds(Part, st.just("words"), texts.map(str.strip).filter(bool), weights, st.booleans()),
-    st.builds(Part, st.just("image"), st.integers(0, 2**63 - 1).map(str), weights, st.booleans()),
-    st.builds(Part, st.just("upload"), st.just(HASH), weights, st.booleans()),
+    st.builds(QueryPart, st.just("words"), texts.map(str.strip).filter(bool), weights, st.booleans()),
+    st.builds(QueryPart, st.just("image"), st.integers(0, 2**63 - 1).map(str), weights, st.booleans()),
+    st.builds(QueryPart, st.just("upload"), st.just(HASH), weights, st.booleans()),
 )
 
 
@@ -32,10 +32,10 @@ parts = st.one_of(
     st.floats(0, 1),
 )
 def test_an_address_says_what_was_asked(
-    some: list[Part], where: list[str], ids: list[int], on: bool, diversity: float
+    some: list[QueryPart], where: list[str], ids: list[int], on: bool, diversity: float
 ) -> None:
     order = {"q": 0, "like": 1, "not": 2, "unlike": 3}
-    made = Asked(
+    made = SearchState(
         tuple(sorted(some, key=lambda one: order[one.written()[0]])),
         tuple(where),
         tuple(ids[:3]),
@@ -48,16 +48,20 @@ def test_an_address_says_what_was_asked(
         limit=30 if on else 60,
         page="abc-_" if on else None,
     )
-    address = parse_qs(urlsplit(asked.link("a b&c", made)).query)
+    address = parse_qs(urlsplit(search_state.search_url("a b&c", made)).query)
     assert address.pop("c") == ["a b&c"]
-    assert asked.read(address) == asked.Read(made)
+    assert search_state.parse_address(address) == search_state.ParsedAddress(made)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(asked.NAMES)), st.lists(st.text(max_size=30), max_size=3)))
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(search_state.PARAMETERS)), st.lists(st.text(max_size=30), max_size=3)
+    )
+)
 def test_whatever_is_typed_into_an_address_is_read_or_named(anything: dict[str, list[str]]) -> None:
-    found = asked.read(anything)
-    again = asked.read(found.asked.parameters())
-    assert again == asked.Read(found.asked)
+    found = search_state.parse_address(anything)
+    again = search_state.parse_address(found.asked.parameters())
+    assert again == search_state.ParsedAddress(found.asked)
     assert isinstance(found.asked.empty or found.asked.condition, bool | str | None)
 
 
@@ -85,26 +89,26 @@ def test_whatever_is_typed_into_an_address_is_read_or_named(anything: dict[str, 
     ],
 )
 def test_what_cannot_be_read_is_named_and_left_out(name: str, value: str) -> None:
-    found = asked.read({"q": ["a dog"], name: ["a dog", value] if name == "q" else [value]})
-    assert found.asked == asked.words("a dog")
+    found = search_state.parse_address({"q": ["a dog"], name: ["a dog", value] if name == "q" else [value]})
+    assert found.asked == search_state.text_search("a dog")
     (said,) = found.unread
     assert said.startswith(f"{name}={value[:60]}")
     assert len(said) <= 81
 
 
 def test_an_image_is_not_both_right_and_wrong() -> None:
-    found = asked.read({"more": ["5,6"], "less": ["6", "7"]})
+    found = search_state.parse_address({"more": ["5,6"], "less": ["6", "7"]})
     assert (found.asked.more, found.asked.less, found.unread) == ((5, 6), (7,), ("less=6",))
 
 
 def test_too_many_parts_are_named() -> None:
-    found = asked.read({"q": [f"word {n}" for n in range(18)]})
+    found = search_state.parse_address({"q": [f"word {n}" for n in range(18)]})
     assert len(found.asked.parts) == 16
     assert found.unread == ("q=word 16", "q=word 17")
 
 
 def test_the_query_that_is_meant() -> None:
-    made = asked.read(
+    made = search_state.parse_address(
         {
             "q": ["a dog", "2:beach", "1:16:9"],
             "not": ["snow", "2:rain"],
@@ -142,60 +146,65 @@ def test_the_query_that_is_meant() -> None:
 
 
 def test_the_cutoff_is_on_and_dates_have_no_diversity() -> None:
-    query = asked.read({"q": ["a"], "sort": ["date"], "diversity": ["0.3"]}).asked.query(lambda _: b"")
+    query = search_state.parse_address({"q": ["a"], "sort": ["date"], "diversity": ["0.3"]}).asked.query(
+        lambda _: b""
+    )
     assert (query.cutoff, query.sort, query.diversity) == ("auto", "date", 0.0)
 
 
 def test_pictures_that_were_right_are_enough() -> None:
-    found = asked.read({"more": ["7", "8"], "less": ["9"]}).asked
+    found = search_state.parse_address({"more": ["7", "8"], "less": ["9"]}).asked
     assert not found.empty
     query = found.query(lambda _: b"")
     assert query == Query(
         (Term(image_id=7), Term(image_id=8)), limit=60, cutoff="auto", per_group=6, less=(9,)
     )
-    assert asked.read({"less": ["9"], "where": ["year > 2020"]}).asked.empty
+    assert search_state.parse_address({"less": ["9"], "where": ["year > 2020"]}).asked.empty
 
 
 def test_links_of_other_pages() -> None:
-    assert asked.link("my photos", asked.more_like(5)) == "/?c=my+photos&like=id%3A5"
-    assert asked.link("a", asked.only("tag('cat')")) == "/?c=a&where=tag%28%27cat%27%29"
-    assert asked.words(" a dog ").parameters("a") == {"c": ["a"], "q": ["a dog"]}
+    assert search_state.search_url("my photos", search_state.more_like(5)) == "/?c=my+photos&like=id%3A5"
+    assert (
+        search_state.search_url("a", search_state.filtered_search("tag('cat')"))
+        == "/?c=a&where=tag%28%27cat%27%29"
+    )
+    assert search_state.text_search(" a dog ").parameters("a") == {"c": ["a"], "q": ["a dog"]}
 
 
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("a dog", Part("words", "a dog")),
-        (" 2:beach ", Part("words", "beach", 2.0)),
-        ("-snow", Part("words", "snow", 1.0, True)),
-        ("-2:snow", Part("words", "snow", 2.0, True)),
-        ("- snow", Part("words", "- snow")),
-        ("-", Part("words", "-")),
-        ("id:17", Part("image", "17")),
-        ("-0.5:id:017", Part("image", "17", 0.5, True)),
-        ("text:id:17", Part("words", "id:17")),
-        ("16:9", Part("words", "9", 16.0)),
+        ("a dog", QueryPart("words", "a dog")),
+        (" 2:beach ", QueryPart("words", "beach", 2.0)),
+        ("-snow", QueryPart("words", "snow", 1.0, True)),
+        ("-2:snow", QueryPart("words", "snow", 2.0, True)),
+        ("- snow", QueryPart("words", "- snow")),
+        ("-", QueryPart("words", "-")),
+        ("id:17", QueryPart("image", "17")),
+        ("-0.5:id:017", QueryPart("image", "17", 0.5, True)),
+        ("text:id:17", QueryPart("words", "id:17")),
+        ("16:9", QueryPart("words", "9", 16.0)),
         ("", None),
         ("  text: ", None),
     ],
 )
-def test_what_is_typed(text: str, part: Part | None) -> None:
-    assert asked.typed(text) == part
+def test_what_is_typed(text: str, part: QueryPart | None) -> None:
+    assert search_state.parse_typed(text) == part
 
 
 @pytest.mark.parametrize("text", ["0:dog", "id:9999999999999999999", "x" * 5000])
 def test_what_cannot_be_typed(text: str) -> None:
     with pytest.raises(QueryError) as refused:
-        asked.typed(text)
+        search_state.parse_typed(text)
     assert refused.value.hint
 
 
 def test_changes_begin_on_the_first_page() -> None:
-    dog = Asked((Part("words", "a dog"),), page="abc")
-    assert dog.with_part(Part("words", "a dog", 2.0)) == Asked((Part("words", "a dog", 2.0),))
-    both = dog.with_part(Part("image", "5"))
-    assert both == Asked((Part("words", "a dog"), Part("image", "5")))
-    assert both.without_part(0) == asked.more_like(5)
+    dog = SearchState((QueryPart("words", "a dog"),), page="abc")
+    assert dog.with_part(QueryPart("words", "a dog", 2.0)) == SearchState((QueryPart("words", "a dog", 2.0),))
+    both = dog.with_part(QueryPart("image", "5"))
+    assert both == SearchState((QueryPart("words", "a dog"), QueryPart("image", "5")))
+    assert both.without_part(0) == search_state.more_like(5)
     right = both.judged(7, right=True)
     assert (right.more, right.less) == ((7,), ())
     wrong = right.judged(7, right=False)

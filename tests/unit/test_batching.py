@@ -56,7 +56,7 @@ async def _waiting(batcher: Batcher[int, int], work: Work, numbers: Sequence[int
 
 
 def test_what_waits_is_asked_together_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "TOGETHER", 3)
+    monkeypatch.setattr(batching, "BATCH_SIZE", 3)
 
     async def test(batcher: Batcher[int, int], work: Work) -> None:
         tasks = await _waiting(batcher, work, [1, 2, 3, 4])
@@ -83,7 +83,7 @@ def test_who_has_gone_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_full_queue_has_room_once_somebody_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "WAITING", 2)
+    monkeypatch.setattr(batching, "QUEUE_SIZE", 2)
 
     async def test(batcher: Batcher[int, int], work: Work) -> None:
         tasks = await _waiting(batcher, work, [1, 2])

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from imseek.data.vectors.base import Segment
-from imseek.search.fuse_terms import blend, sample_rows
+from imseek.search.fuse_terms import fuse_terms, sample_rows
 
 DIM = 24
 
@@ -29,7 +29,7 @@ def test_the_order_is_that_of_standardised_scores_added_up() -> None:
         [unit(1), unit(2), rows_of(1, seed=3)[0].astype(np.float64)],
         [1.0, -0.5, 2.0],
     )
-    direction, _ = blend(units, weights, rows)
+    direction, _ = fuse_terms(units, weights, rows)
     total = np.zeros(len(rows))
     for one, weight in zip(units, weights, strict=True):
         scores = rows.astype(np.float64) @ one
@@ -42,13 +42,13 @@ def test_the_order_is_that_of_standardised_scores_added_up() -> None:
 def test_the_length_is_that_of_the_plain_sum() -> None:
     units, weights = [unit(1), unit(2)], [0.5, -0.25]
     for rows in (rows_of(100), rows_of(5)):
-        _, length = blend(units, weights, rows)
+        _, length = fuse_terms(units, weights, rows)
         assert length == pytest.approx(np.linalg.norm(0.5 * units[0] - 0.25 * units[1]))
 
 
 @pytest.mark.parametrize("rows", [rows_of(100), np.empty((0, DIM), np.float32)], ids=["rows", "none"])
 def test_one_term_is_left_as_it_is(rows: npt.NDArray[np.float32]) -> None:
-    direction, length = blend([unit(1)], [0.5], rows)
+    direction, length = fuse_terms([unit(1)], [0.5], rows)
     np.testing.assert_array_equal(direction, 0.5 * unit(1))
     assert length == pytest.approx(0.5)
 
@@ -56,14 +56,14 @@ def test_one_term_is_left_as_it_is(rows: npt.NDArray[np.float32]) -> None:
 def test_few_rows_or_equal_ones_tell_nothing_and_terms_are_added_up() -> None:
     plain = unit(1) + 0.5 * unit(2)
     for rows in (rows_of(31), np.repeat(rows_of(1), 100, axis=0), np.empty((0, DIM), np.float32)):
-        np.testing.assert_allclose(blend([unit(1), unit(2)], [1.0, 0.5], rows)[0], plain, atol=1e-12)
-    assert not np.allclose(blend([unit(1), unit(2)], [1.0, 0.5], rows_of(32))[0], plain, atol=1e-3)
+        np.testing.assert_allclose(fuse_terms([unit(1), unit(2)], [1.0, 0.5], rows)[0], plain, atol=1e-12)
+    assert not np.allclose(fuse_terms([unit(1), unit(2)], [1.0, 0.5], rows_of(32))[0], plain, atol=1e-3)
 
 
 def test_terms_that_cancel_out_leave_nothing() -> None:
     a, b = unit(1), unit(2)
     c = (a + b) / np.linalg.norm(a + b)
-    direction, length = blend([a, b, c], [1.0, 1.0, -float(np.linalg.norm(a + b))], rows_of(100))
+    direction, length = fuse_terms([a, b, c], [1.0, 1.0, -float(np.linalg.norm(a + b))], rows_of(100))
     assert (direction.tolist(), length) == ([0.0] * DIM, 0.0)
 
 
@@ -71,7 +71,7 @@ def test_a_term_that_tells_no_images_apart_does_not_take_over() -> None:
     """Its cosines are all 0: what they spread is rounding."""
     rows = rows_of(200)
     rows[:, 0] = 0
-    direction, _ = blend([np.eye(DIM)[0], unit(2)], [1.0, 1.0], rows)
+    direction, _ = fuse_terms([np.eye(DIM)[0], unit(2)], [1.0, 1.0], rows)
     assert direction[0] == pytest.approx(10 + unit(2)[0])
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import imseek
 from imseek.curate.pixels import calibration
-from imseek.curate.pixels.calibration import LEAST, Encode, calibrate, keep, kept
+from imseek.curate.pixels.calibration import MIN_SAMPLE, Encode, calibrate, load_thresholds, store_thresholds
 from imseek.curate.pixels.classify import DEFAULTS
 from imseek.data.writer import Writer
 from imseek.encoders.registry import load
@@ -43,7 +43,7 @@ def _by_colour(power: float) -> Encode:
 
 
 def test_a_space_of_low_cosines_gets_low_thresholds(sample: list[Pixels]) -> None:
-    assert len(sample) >= LEAST
+    assert len(sample) >= MIN_SAMPLE
     low, high = calibrate(sample, _by_colour(4)), calibrate(sample, _by_colour(1))
     assert low.near_cosine < high.near_cosine
     for found in (low, high):
@@ -97,7 +97,7 @@ def test_too_small_a_sample_says_nothing(sample: list[Pixels]) -> None:
     def refuse(pictures: Sequence[Pixels]) -> Float32:
         raise AssertionError
 
-    assert calibrate(sample[: LEAST - 1], refuse) == DEFAULTS
+    assert calibrate(sample[: MIN_SAMPLE - 1], refuse) == DEFAULTS
 
 
 def test_thresholds_are_kept_with_the_collection(tmp_path: Path) -> None:
@@ -105,9 +105,9 @@ def test_thresholds_are_kept_with_the_collection(tmp_path: Path) -> None:
         pass
     found = replace(DEFAULTS, near_cosine=0.5)
     with Writer(tmp_path / "c", "test") as writer:
-        keep(writer, "abc", found)
-    assert kept(tmp_path / "c", "abc") == found
-    assert kept(tmp_path / "c", "another") is None
+        store_thresholds(writer, "abc", found)
+    assert load_thresholds(tmp_path / "c", "abc") == found
+    assert load_thresholds(tmp_path / "c", "another") is None
 
 
 def test_what_pixels_must_show_is_never_that_of_an_earlier_version(
@@ -116,7 +116,7 @@ def test_what_pixels_must_show_is_never_that_of_an_earlier_version(
     with imseek.create(tmp_path / "c", encoder="fake"):
         pass
     with Writer(tmp_path / "c", "test") as writer:
-        keep(writer, "abc", replace(DEFAULTS, near_cosine=0.5))
+        store_thresholds(writer, "abc", replace(DEFAULTS, near_cosine=0.5))
     later = replace(DEFAULTS, agreement=0.75, near_cosine=0.85)
     monkeypatch.setattr(calibration, "DEFAULTS", later)
-    assert kept(tmp_path / "c", "abc") == replace(later, near_cosine=0.5)
+    assert load_thresholds(tmp_path / "c", "abc") == replace(later, near_cosine=0.5)

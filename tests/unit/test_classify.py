@@ -15,13 +15,13 @@ from imseek.curate.pixels.classify import (
     INSIDE,
     SAME,
     SCENE,
-    Pairs,
+    ClassifiedPairs,
     Verdict,
     classify,
     judge,
     judge_unread,
 )
-from imseek.curate.pixels.luminance_cache import Small, look
+from imseek.curate.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn, turn_hashes
 from imseek.media import decode, perceptual_hash
 
@@ -45,8 +45,8 @@ def stereo() -> tuple[Picture, Picture]:
     return left, right
 
 
-def _small(pixels: Picture) -> Small:
-    return look(np.ascontiguousarray(pixels))
+def _small(pixels: Picture) -> SmallLuminance:
+    return to_luminance(np.ascontiguousarray(pixels))
 
 
 def _cut(pixels: Picture, share: float) -> Picture:
@@ -56,8 +56,8 @@ def _cut(pixels: Picture, share: float) -> Picture:
 
 
 def _pairs(
-    candidates: list[tuple[int, int, int, float]], looks: list[Small | None], **options: object
-) -> Pairs:
+    candidates: list[tuple[int, int, int, float]], looks: list[SmallLuminance | None], **options: object
+) -> ClassifiedPairs:
     a, b, distance, cosine = zip(*candidates, strict=True)
     return classify(
         np.array(a, np.int64),
@@ -136,7 +136,7 @@ def test_what_cannot_be_read_is_judged_by_hash_and_vector_and_said(coffee: Pictu
 
 
 def test_candidates_that_cannot_be_pairs_are_not_read() -> None:
-    def refuse(position: int) -> Small | None:
+    def refuse(position: int) -> SmallLuminance | None:
         raise AssertionError(position)
 
     found = classify(

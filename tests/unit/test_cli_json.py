@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from imseek.errors import QueryError
-from imseek.library import Resolved
+from imseek.library import ResolvedCollection
 from imseek.types import (
     CollectionInfo,
     Failure,
@@ -33,7 +33,7 @@ from imseek.types import (
 )
 from imseek.ui.cli import jsonout
 
-CHOSEN = Resolved(Path("/library/scans"), "scans", "--collection")
+CHOSEN = ResolvedCollection(Path("/library/scans"), "scans", "--collection")
 LATIN1 = "/p/caf\xe9.jpg".encode("latin-1")
 REQUESTS = {"query.json"}  # tested in test_query_json.py
 FILES = {path.name for path in resources.files("imseek.ui").joinpath("schemas").iterdir()}
@@ -104,7 +104,7 @@ def test_search_with_everything_that_shaping_adds(capsys: pytest.CaptureFixture[
         groups=(HitGroup("2024-05-31", 5, hits[:1]), HitGroup(None, 1, hits[1:])),
         collections=(Searched("one", 3, 10), Searched("two", 8, 20)),
     )
-    other = Resolved(Path("/library/more"), "more", "--collection")
+    other = ResolvedCollection(Path("/library/more"), "more", "--collection")
     document = printed(capsys, "search", jsonout.search(result, CHOSEN, other, line=12))
     assert document["line"] == 12
     assert (document["next_page"], document["cut"], document["approximate"]) == ("AQEA", 4, True)

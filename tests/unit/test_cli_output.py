@@ -49,23 +49,23 @@ def test_table_aligns_all_but_the_last_column() -> None:
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345_678, "12.3 MB"), (2 * 10**15, "2000.0 TB")],
 )
 def test_sizes(n: int, text: str) -> None:
-    assert words.size(n) == text
+    assert words.format_size(n) == text
 
 
 def test_counts() -> None:
-    assert [words.count(n, "image") for n in (0, 1, 1234)] == ["0 images", "1 image", "1,234 images"]
+    assert [words.format_count(n, "image") for n in (0, 1, 1234)] == ["0 images", "1 image", "1,234 images"]
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min"), (-3, "0 s")]
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert words.format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(("text", "shown"), [("abc", "abc"), ("abcd", "ab…"), ("\n" * 9, r"\n…")])
 def test_what_is_too_long_ends_with_dots(text: str, shown: str) -> None:
-    assert words.shortened(text, 3) == shown
+    assert words.shorten(text, 3) == shown
 
 
 class TestSummary:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from holding import Held
 
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.errors import UsageError
 from imseek.explore.clusters import cluster_names, vocabulary
-from imseek.explore.clusters.cluster_names import Name
+from imseek.explore.clusters.cluster_names import ClusterName
 
-QUIET = Telling()
+QUIET = ProgressReporter()
 DIM = 24
 #: Pictures share this direction, words another one: two cones.
 OF_PICTURES, OF_WORDS = np.eye(DIM)[-1] * 3, np.eye(DIM)[-2] * 3
@@ -29,9 +29,11 @@ def vocabulary_of(directions: range) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(f"word {n}" for n in directions), Held(rows).rows
 
 
-def named(rows: np.ndarray, members: list[np.ndarray], directions: range = range(20)) -> list[Name]:
+def named(rows: np.ndarray, members: list[np.ndarray], directions: range = range(20)) -> list[ClusterName]:
     words, word_rows = vocabulary_of(directions)
-    return cluster_names.names_of(Held(rows), members, words, word_rows, word_rows.mean(axis=0), 0, QUIET)
+    return cluster_names.name_clusters(
+        Held(rows), members, words, word_rows, word_rows.mean(axis=0), 0, QUIET
+    )
 
 
 def thirds(n: int) -> list[np.ndarray]:
@@ -68,39 +70,44 @@ def test_the_same_word_twice_gets_numbers() -> None:
 
 
 def test_a_number_never_makes_a_name_that_is_there() -> None:
-    assert cluster_names._numbered(["a", "a (1)", "a", None]) == ["a (2)", "a (1)", "a (3)", None]
+    assert cluster_names._number_repeated_names(["a", "a (1)", "a", None]) == [
+        "a (2)",
+        "a (1)",
+        "a (3)",
+        None,
+    ]
 
 
 def test_one_cluster_alone_has_no_name() -> None:
-    assert named(pictures([4], 5), [np.arange(5)]) == [Name(None, None)]
-    assert cluster_names.names_of(Held(np.eye(3)), [], (), np.empty((0, 3)), np.zeros(3), 0, QUIET) == []
+    assert named(pictures([4], 5), [np.arange(5)]) == [ClusterName(None, None)]
+    assert cluster_names.name_clusters(Held(np.eye(3)), [], (), np.empty((0, 3)), np.zeros(3), 0, QUIET) == []
 
 
 def test_words_are_compared_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pictures([4, 11, 17], 12)
     whole = named(rows, np.split(np.arange(36), 3))
-    monkeypatch.setattr(cluster_names, "_WORDS", 3)
+    monkeypatch.setattr(cluster_names, "_WORD_BATCH", 3)
     assert named(rows, np.split(np.arange(36), 3)) == whole
 
 
 def test_a_small_vocabulary_is_centred_by_neutral_texts() -> None:
     words = Held(np.eye(4)).rows
     neutral = Held(np.ones((2, 4))).rows
-    assert np.allclose(cluster_names.mean_of(words, lambda: neutral), 0.5)
+    assert np.allclose(cluster_names.vocabulary_mean(words, lambda: neutral), 0.5)
     many = Held(np.random.default_rng(0).normal(size=(20, 4))).rows
-    assert np.allclose(cluster_names.mean_of(many, lambda: neutral), many.mean(axis=0))
+    assert np.allclose(cluster_names.vocabulary_mean(many, lambda: neutral), many.mean(axis=0))
 
 
 class TestVocabulary:
     def test_imagenet_none_and_words_themselves(self) -> None:
-        assert len(vocabulary.words_of("imagenet")) == 998  # two of 1,000 are there twice
-        assert vocabulary.words_of("none") == ()
-        assert vocabulary.words_of(["cat", " cat ", "Dog"]) == ("cat", "Dog")
+        assert len(vocabulary.read_vocabulary("imagenet")) == 998  # two of 1,000 are there twice
+        assert vocabulary.read_vocabulary("none") == ()
+        assert vocabulary.read_vocabulary(["cat", " cat ", "Dog"]) == ("cat", "Dog")
 
     def test_a_file_with_empty_lines_comments_and_duplicates(self, tmp_path: Path) -> None:
         path = tmp_path / "words.txt"
         path.write_text("\ufeffcat\n\n  # no word\nCAT\r\n  hot   dog \ncafe\u0301\ncaf\u00e9\n", "utf-8")
-        assert vocabulary.words_of(path) == ("cat", "hot dog", "cafe\u0301")
+        assert vocabulary.read_vocabulary(path) == ("cat", "hot dog", "cafe\u0301")
 
     @pytest.mark.parametrize(
         ("content", "said"),
@@ -115,15 +122,15 @@ class TestVocabulary:
         path = tmp_path / "words.txt"
         path.write_bytes(content)
         with pytest.raises(UsageError, match=said):
-            vocabulary.words_of(path)
+            vocabulary.read_vocabulary(path)
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"cannot read the names in .*none\.txt: No such file") as caught:
-            vocabulary.words_of(tmp_path / "none.txt")
+            vocabulary.read_vocabulary(tmp_path / "none.txt")
         assert caught.value.hint is not None
         with pytest.raises(UsageError, match="cannot read"):
-            vocabulary.words_of("a\0b")
+            vocabulary.read_vocabulary("a\0b")
 
     def test_too_many_words(self) -> None:
         with pytest.raises(UsageError, match="at most 100,000 words, not 100,001"):
-            vocabulary.words_of(map(str, range(100_001)))
+            vocabulary.read_vocabulary(map(str, range(100_001)))

@@ -18,8 +18,8 @@ from imseek.errors import CollectionExistsError, EncoderUnavailableError, Imseek
 from imseek.types import Failure
 from imseek.ui.web import background
 from imseek.ui.web.background import Task
-from imseek.ui.web.folders import home, look
-from imseek.ui.web.pages.collections import adding, creating, logs, overview, telling
+from imseek.ui.web.folders import list_folder, start_folder
+from imseek.ui.web.pages.collections import create_task, descriptions, logs, overview, sources
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_folder_shows_its_folders_and_counts_pictures(tree: Path) -> None:
-    found = look(f"{tree}/")
+    found = list_folder(f"{tree}/")
     assert [(entry.name, entry.note) for entry in found.entries] == [
         ("link", "2 pictures, a link: passed over unless chosen itself"),
         ("photos 2025", ""),
@@ -56,29 +56,29 @@ def test_a_folder_shows_its_folders_and_counts_pictures(tree: Path) -> None:
     [("p", ["photos 2025", "Pictures", "Plans"]), ("PI", ["Pictures"]), (".h", [".hidden"]), ("x", [])],
 )
 def test_what_is_typed_goes_on_as_folders_do(tree: Path, begun: str, names: list[str]) -> None:
-    found = look(f"{tree}/{begun}")
+    found = list_folder(f"{tree}/{begun}")
     assert [entry.name for entry in found.entries] == names
     assert found.chosen is None
 
 
 def test_hidden_folders_are_shown_where_they_are_asked_for(tree: Path) -> None:
-    names = [entry.name for entry in look(f"{tree}/", hidden=True).entries]
+    names = [entry.name for entry in list_folder(f"{tree}/", hidden=True).entries]
     assert ".hidden" in names
     assert "node_modules" in names
 
 
 def test_a_file_can_be_chosen(tree: Path) -> None:
-    assert look(f"{tree}/c.webp").chosen == f"{tree}/c.webp"
-    assert look(f"{tree}/broken link").chosen is None
+    assert list_folder(f"{tree}/c.webp").chosen == f"{tree}/c.webp"
+    assert list_folder(f"{tree}/broken link").chosen is None
 
 
 def test_home_has_a_short_name() -> None:
-    assert look("~").folder == look("~/").folder == home()
+    assert list_folder("~").folder == list_folder("~/").folder == start_folder()
 
 
 @pytest.mark.parametrize("typed", ["", "Pictures", "./x", "a\0b", "/a\0b", "https://example.org/"])
 def test_what_is_no_whole_path_is_told(typed: str) -> None:
-    found = look(typed)
+    found = list_folder(typed)
     assert found.chosen is None
     assert found.entries == ()
     assert "whole path" in found.told
@@ -94,14 +94,14 @@ def test_folders_that_may_not_be_read_or_named_are_told(tree: Path, monkeypatch:
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    entries = {entry.name: entry for entry in look(f"{tree}/").entries}
+    entries = {entry.name: entry for entry in list_folder(f"{tree}/").entries}
     assert entries["Plans"].path is None
     assert entries["Plans"].note == "you may not look into this folder"
     assert entries["na\\xefve"].path is None
     assert "UTF-8" in entries["na\\xefve"].note
-    assert look(f"{tree}/Plans/").told == "you may not look into this folder"
-    assert look(f"{tree}/nowhere/").told == "there is no such folder"
-    assert look(f"{tree}/c.webp/").told == "that is a file"
+    assert list_folder(f"{tree}/Plans/").told == "you may not look into this folder"
+    assert list_folder(f"{tree}/nowhere/").told == "there is no such folder"
+    assert list_folder(f"{tree}/c.webp/").told == "that is a file"
 
 
 def job(state: str = jobs.RUNNING, kind: str = "index", code: int | None = None, **progress: Any) -> jobs.Job:
@@ -124,7 +124,7 @@ def job(state: str = jobs.RUNNING, kind: str = "index", code: int | None = None,
     ],
 )
 def test_progress_is_told(progress: dict[str, Any], how: str, share: float | None) -> None:
-    told = telling.told(job(**progress), NOW)
+    told = descriptions.summarise_run(job(**progress), NOW)
     assert told.what == "Indexing"
     assert told.how.startswith(how)
     assert told.share == share
@@ -140,34 +140,34 @@ def test_progress_is_told(progress: dict[str, Any], how: str, share: float | Non
     ],
 )
 def test_ends_are_told(state: str, code: int | None, what: str) -> None:
-    told = telling.told(job(state, code=code, done=3, total=9, skipped=0), NOW)
+    told = descriptions.summarise_run(job(state, code=code, done=3, total=9, skipped=0), NOW)
     assert told.what == what
     assert told.how.startswith("3 files looked at")
     assert ("kept" in told.how) == (state == jobs.INTERRUPTED)
 
 
 def test_kinds_that_are_not_known_are_text() -> None:
-    assert telling.told(job(kind="**later**\n"), NOW).what == "**later**\\n"
+    assert descriptions.summarise_run(job(kind="**later**\n"), NOW).what == "**later**\\n"
 
 
 def test_logs_are_shown_from_their_end(tmp_path: Path) -> None:
     log = tmp_path / "1-2.log"
     log.write_bytes(b"first\n" + b"x" * 50 + b"\xff\x1b[31m\n" + b"line\n" * 20_000 + b"last\n")
-    text = logs.end_of(log)
+    text = logs.read_end(log)
     assert text is not None
     assert text.startswith("…\nline")
     assert text.endswith("last")
     log.write_bytes(b"\xff\x1b[31m\n")
-    assert logs.end_of(log) == "\N{REPLACEMENT CHARACTER}\\x1b[31m"
-    assert logs.end_of(tmp_path / "gone") is None
+    assert logs.read_end(log) == "\N{REPLACEMENT CHARACTER}\\x1b[31m"
+    assert logs.read_end(tmp_path / "gone") is None
 
 
 def test_a_log_that_is_a_link_or_a_pipe_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("what nobody else may see")
     (tmp_path / "link.log").symlink_to(tmp_path / "secret")
     os.mkfifo(tmp_path / "pipe.log")
-    assert logs.end_of(tmp_path / "link.log") is None
-    assert logs.end_of(tmp_path / "pipe.log") is None
+    assert logs.read_end(tmp_path / "link.log") is None
+    assert logs.read_end(tmp_path / "pipe.log") is None
 
 
 def test_what_was_written_for_programs_is_shown_in_lines(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_what_was_written_for_programs_is_shown_in_lines(tmp_path: Path) -> None
         '{"cut',
     ]
     log.write_text("\n".join(lines))
-    assert (logs.end_of(log) or "").splitlines() == [
+    assert (logs.read_end(log) or "").splitlines() == [
         "reading: 8 of 8",
         "placing: 1,200, 2 skipped",
         "a line\\x1b[2J",
@@ -198,16 +198,16 @@ def test_what_was_written_for_programs_is_shown_in_lines(tmp_path: Path) -> None
         "hint: another",
         '{"cut',
     ]
-    assert logs.worded(json.dumps(result, indent=1).splitlines()) == [
+    assert logs.describe_lines(json.dumps(result, indent=1).splitlines()) == [
         "map name: map", "map seed: 0", "columns: map_x, map_y", "images: 1,200", "stale: no",
     ]  # fmt: skip
-    assert logs.worded(["{}", "[1]", '{"progress": {}}']) == ["[1]"]
+    assert logs.describe_lines(["{}", "[1]", '{"progress": {}}']) == ["[1]"]
 
 
 def test_failures_are_grouped_with_what_to_do() -> None:
     failures = [Failure(0, b"/p/%d.jpg" % n, "truncated", "ends too early") for n in range(7)]
     failures += [Failure(0, b"/p/\xff\n.jpg", "of a later version", "?")]
-    first, second = telling.grouped(failures)
+    first, second = descriptions.group_failures(failures)
     assert (first.reason, first.count, len(first.examples)) == ("Truncated", 7, 5)
     assert "Copy them again" in first.advice
     assert second.examples == ("/p/\\xff\\n.jpg: ?",)
@@ -215,9 +215,9 @@ def test_failures_are_grouped_with_what_to_do() -> None:
 
 
 def test_commands_of_the_page() -> None:
-    assert creating.Adding().command() == ("index",)
-    assert creating.Adding(retry_failed=True).command() == ("index", "--retry-failed")
-    assert creating.Adding(("-x",), skip_known=True, limit=5).command() == (
+    assert create_task.IndexRequest().command() == ("index",)
+    assert create_task.IndexRequest(retry_failed=True).command() == ("index", "--retry-failed")
+    assert create_task.IndexRequest(("-x",), skip_known=True, limit=5).command() == (
         "index", "--skip-known", "--limit", "5", "--", "-x",
     )  # fmt: skip
 
@@ -228,26 +228,29 @@ def test_what_would_be_done_heeds_the_options(tmp_path: Path, photo_files: list[
     here = (str(tmp_path),)
 
     def first(collection: imseek.Collection, **options: Any) -> str:
-        return adding.planned(collection, creating.Adding(here, **options))[0]
+        return sources.plan_lines(collection, create_task.IndexRequest(here, **options))[0]
 
     with imseek.create(tmp_path / "made.imseek", encoder="fake") as collection:
         assert first(collection) == "would index: 2 new; nothing was read or changed"
         assert first(collection, hidden=True) == "would index: 3 new; nothing was read or changed"
-        limited = adding.planned(collection, creating.Adding(here, limit=1))
+        limited = sources.plan_lines(collection, create_task.IndexRequest(here, limit=1))
         assert limited[-1] == "at most 1 picture would be read now"
-        assert adding.planned(collection, creating.Adding(here, limit=2)) == limited[:-1]
-        assert "which of the new" in adding.planned(collection, creating.Adding(here, skip_known=True))[-1]
+        assert sources.plan_lines(collection, create_task.IndexRequest(here, limit=2)) == limited[:-1]
+        assert (
+            "which of the new"
+            in sources.plan_lines(collection, create_task.IndexRequest(here, skip_known=True))[-1]
+        )
 
 
 def test_jobs_compute_as_the_pages_do() -> None:
     runtime = imseek.Runtime(device="cpu", threads=2)
-    assert creating.with_runtime(("index", "--", "/x"), runtime) == (
+    assert create_task.with_runtime(("index", "--", "/x"), runtime) == (
         "index", "--device=cpu", "--threads=2", "--", "/x",
     )  # fmt: skip
-    assert creating.with_runtime(("source", "remove", "1"), runtime) == ("source", "remove", "1")
+    assert create_task.with_runtime(("source", "remove", "1"), runtime) == ("source", "remove", "1")
     assert (
-        creating.with_runtime(("index",), None)
-        == creating.with_runtime(("index",), imseek.Runtime())
+        create_task.with_runtime(("index",), None)
+        == create_task.with_runtime(("index",), imseek.Runtime())
         == ("index",)
     )
 
@@ -259,35 +262,37 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def test_names_are_judged(environ: dict[str, str]) -> None:
-    assert creating.problem("", environ) == "Give it a name"
-    assert "letters" in (creating.problem("../x", environ) or "")
-    assert creating.problem("fine", environ) is None
+    assert create_task.name_problem("", environ) == "Give it a name"
+    assert "letters" in (create_task.name_problem("../x", environ) or "")
+    assert create_task.name_problem("fine", environ) is None
     library.path_for("fine", environ).mkdir(parents=True)
-    assert "already" in (creating.problem("fine", environ) or "")
-    assert creating.free_name(environ) == "default"
+    assert "already" in (create_task.name_problem("fine", environ) or "")
+    assert create_task.free_name(environ) == "default"
     library.path_for("default", environ).mkdir()
-    assert creating.free_name(environ) == "default-2"
+    assert create_task.free_name(environ) == "default-2"
 
 
 def test_encoders_say_what_they_cost() -> None:
-    found = {choice.reference: choice for choice in creating.choices()}
+    found = {choice.reference: choice for choice in create_task.encoder_choices()}
     assert list(found) == ["auto", "default", "fast", "multilingual", "best", "builtin"]
     assert "Licence: MIT" in found["default"].facts[1]
     assert "168" in found["fast"].facts[1] or "on this machine" in found["fast"].facts[1]
 
 
 def test_a_collection_is_made_and_filled(environ: dict[str, str], photos: Path) -> None:
-    wanted = creating.Wanted("new", "fake", index=creating.Adding((str(photos),)).command())
-    work = creating.start(wanted, environ, imseek.Runtime(device="cpu", threads=1))
+    wanted = create_task.CollectionRequest(
+        "new", "fake", index=create_task.IndexRequest((str(photos),)).command()
+    )
+    work = create_task.start(wanted, environ, imseek.Runtime(device="cpu", threads=1))
     assert work.wait(60)
     assert work.error is None
     assert isinstance(work.result(), jobs.Job)
     path = library.path_for("new", environ)
     assert jobs.wait(path, work.result().run_id, timeout=60).state == jobs.DONE
     with pytest.raises(CollectionExistsError):
-        creating.start(wanted, environ)
+        create_task.start(wanted, environ)
     background.forget(work)
-    assert background.find(creating.KIND, "new") is None
+    assert background.find(create_task.KIND, "new") is None
 
 
 @pytest.mark.parametrize(
@@ -301,7 +306,7 @@ def test_what_cannot_be_made_is_told(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    work = creating.start(creating.Wanted("new", encoder), environ)
+    work = create_task.start(create_task.CollectionRequest("new", encoder), environ)
     assert work.wait(60)
     assert isinstance(work.error, error)
     assert not library.path_for("new", environ).exists()
@@ -309,16 +314,18 @@ def test_what_cannot_be_made_is_told(
 
 
 def test_a_folder_that_is_gone_meanwhile_fails_its_run(environ: dict[str, str]) -> None:
-    wanted = creating.Wanted("new", "fake", index=creating.Adding(("/no/such/folder",)).command())
-    work = creating.start(wanted, environ)
+    wanted = create_task.CollectionRequest(
+        "new", "fake", index=create_task.IndexRequest(("/no/such/folder",)).command()
+    )
+    work = create_task.start(wanted, environ)
     assert work.wait(60)
     assert isinstance(work.result(), jobs.Job)
     ended = jobs.wait(library.path_for("new", environ), work.result().run_id, timeout=60)
-    assert telling.told(ended).what == "Indexing: failed"
+    assert descriptions.summarise_run(ended).what == "Indexing: failed"
     end = time.monotonic() + 30  # The run has ended before its process says why.
-    while "/no/such/folder" not in (telling.log_of(ended) or "") and time.monotonic() < end:
+    while "/no/such/folder" not in (descriptions.log_of(ended) or "") and time.monotonic() < end:
         time.sleep(0.05)
-    assert "no such file or folder: /no/such/folder" in (telling.log_of(ended) or "")
+    assert "no such file or folder: /no/such/folder" in (descriptions.log_of(ended) or "")
     background.forget(work)
 
 
@@ -356,7 +363,7 @@ def test_mistakes_in_work_are_told_on_the_page_and_logged(caplog: pytest.LogCapt
 
 
 def test_cards_tell_what_cannot_be_opened(tmp_path: Path) -> None:
-    named = library.Named("c", tmp_path / "c")
+    named = library.NamedCollection("c", tmp_path / "c")
     imseek.create(named.path, encoder="fake").close()
     assert overview.facts(named) == ["0 pictures", "at rest"]
     (named.path / "catalog.sqlite").write_bytes(b"no catalog at all")
@@ -367,8 +374,8 @@ def test_moments_are_told_by_the_clock_of_this_machine(monkeypatch: pytest.Monke
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        assert telling.moment("2026-11-25T22:55:16+00:00") == "2026-11-26 07:55:16"
-        assert telling.moment("some day\n") == "some day\\n"
+        assert descriptions.local_time("2026-11-25T22:55:16+00:00") == "2026-11-26 07:55:16"
+        assert descriptions.local_time("some day\n") == "some day\\n"
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -82,7 +82,7 @@ def test_a_worker_that_dies_costs_what_it_had_in_hand(
     assert report.notes == ("1 worker was lost during the run; what was in hand there was done again",)
     assert names_of(collection) == ALL
     assert played.hired == 3
-    assert sum(given.values()) <= 4 + ray_executor.IN_HAND
+    assert sum(given.values()) <= 4 + ray_executor.PIECES_PER_WORKER
     assert set(given) == {0, 1, 2, 3}
 
 
@@ -216,7 +216,7 @@ def actor_class() -> Any:
     class Module:
         remote = Remote
 
-    return ray_cluster.hire(Module, imseek.Ray(), 0)
+    return ray_cluster.start_worker(Module, imseek.Ray(), 0)
 
 
 def test_a_recipe_makes_the_same_encoder_and_no_other() -> None:
@@ -294,12 +294,12 @@ def test_a_cluster_without_room_is_refused() -> None:
         def cluster_resources() -> dict[str, float]:
             return {"CPU": 4.0, "GPU": 1.0}
 
-    assert ray_cluster.room(Small, imseek.Ray()) == (1, 1.0)
-    assert ray_cluster.room(Small, imseek.Ray(gpus=0.5)) == (2, 0.5)
-    assert ray_cluster.room(Small, imseek.Ray(gpus=0, cpus=2)) == (2, 0)
-    assert ray_cluster.room(Small, imseek.Ray(workers=9)) == (9, 1.0)
+    assert ray_cluster.plan_workers(Small, imseek.Ray()) == (1, 1.0)
+    assert ray_cluster.plan_workers(Small, imseek.Ray(gpus=0.5)) == (2, 0.5)
+    assert ray_cluster.plan_workers(Small, imseek.Ray(gpus=0, cpus=2)) == (2, 0)
+    assert ray_cluster.plan_workers(Small, imseek.Ray(workers=9)) == (9, 1.0)
     with pytest.raises(UsageError, match="a worker takes 8 CPUs and 1 GPUs, and the cluster has 4 and 1"):
-        ray_cluster.room(Small, imseek.Ray(cpus=8))
+        ray_cluster.plan_workers(Small, imseek.Ray(cpus=8))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_clusters_that_cannot_be_meant(
 ) -> None:
     """Nothing is started, and nothing is left; an address may come from Ray's variable."""
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(ImseekError, match=message), ray_cluster.connected(imseek.Ray(**options)):
+    with pytest.raises(ImseekError, match=message), ray_cluster.connect_ray(imseek.Ray(**options)):
         pass
     assert "RAY_USAGE_STATS_ENABLED" not in os.environ
 

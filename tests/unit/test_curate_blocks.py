@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
 from imseek.curate.candidates import block_pairs
-from imseek.curate.candidates.block_pairs import Block, each_block
-from imseek.curate.candidates.cache import Kept
+from imseek.curate.candidates.block_pairs import Block, process_blocks
+from imseek.curate.candidates.cache import PartCache
 from imseek.data.array_cache import Arrays
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.types import Progress
 
 PAIRS = (np.int64, np.int64)
@@ -25,11 +25,11 @@ PAIRS = (np.int64, np.int64)
 class Comparing:
     """Members are ids with a mark; what is found of a block are all pairs with whom it was compared."""
 
-    def __init__(self, kept: Kept, other: str = "") -> None:
+    def __init__(self, kept: PartCache, other: str = "") -> None:
         self.kept, self.other = kept, other
         self.done: list[tuple[int, ...]] = []
 
-    def run(self, members: dict[int, int], telling: Telling | None = None) -> set[tuple[int, int]]:
+    def run(self, members: dict[int, int], telling: ProgressReporter | None = None) -> set[tuple[int, int]]:
         """Pairs of marks that were compared; marks are never used for two members."""
         ids = np.array(sorted(members), np.int64)
         marks = np.array([members[i] for i in ids.tolist()], np.int64)
@@ -39,7 +39,7 @@ class Comparing:
             mine, all_of_them = marks[block.start : block.stop], marks[: block.upto]
             return np.repeat(mine, len(all_of_them)), np.tile(all_of_them, len(mine))
 
-        each = each_block(
+        each = process_blocks(
             "test",
             "testing",
             ids,
@@ -48,18 +48,18 @@ class Comparing:
             work,
             PAIRS,
             self.kept,
-            telling or Telling(None, None),
+            telling or ProgressReporter(None, None),
         )
         return {(int(a), int(b)) for found in each for a, b in zip(*found, strict=True)}
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_pairs, "_BITS", 2)
+    monkeypatch.setattr(block_pairs, "_BLOCK_BITS", 2)
 
 
 def test_blocks_are_runs_of_ids(tmp_path: Path) -> None:
-    comparing = Comparing(Kept(tmp_path, "x"))
+    comparing = Comparing(PartCache(tmp_path, "x"))
     pairs = comparing.run({1: 10, 3: 11, 4: 12, 9: 13, 11: 14})
     assert comparing.done == [(1, 3), (4,), (9, 11)]
     assert (14, 10) in pairs
@@ -68,7 +68,7 @@ def test_blocks_are_runs_of_ids(tmp_path: Path) -> None:
 
 def test_after_a_stop_only_the_rest_is_done(tmp_path: Path) -> None:
     members = {n: n for n in range(20)}
-    comparing, stop = Comparing(Kept(tmp_path, "x")), threading.Event()
+    comparing, stop = Comparing(PartCache(tmp_path, "x")), threading.Event()
     told: list[int] = []
 
     def progress(now: Progress) -> None:
@@ -77,10 +77,10 @@ def test_after_a_stop_only_the_rest_is_done(tmp_path: Path) -> None:
             stop.set()
 
     with pytest.raises(InterruptedError):
-        comparing.run(members, Telling(progress, stop, often=0))
+        comparing.run(members, ProgressReporter(progress, stop, often=0))
     assert comparing.done == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)]
     assert told == [0, 4, 8, 12]
-    again = Comparing(Kept(tmp_path, "x"))
+    again = Comparing(PartCache(tmp_path, "x"))
     pairs = again.run(members)
     assert again.done == [(12, 13, 14, 15), (16, 17, 18, 19)]
     assert {frozenset(p) for p in pairs} == {frozenset((a, b)) for a in members for b in members}
@@ -89,7 +89,7 @@ def test_after_a_stop_only_the_rest_is_done(tmp_path: Path) -> None:
 def test_another_side_is_another_comparison(tmp_path: Path) -> None:
     members = {n: n for n in range(8)}
     for other, wanted in (("them", 2), ("them", 0), ("them and one more", 2)):
-        comparing = Comparing(Kept(tmp_path, "x"), other)
+        comparing = Comparing(PartCache(tmp_path, "x"), other)
         pairs = comparing.run(members)
         assert len(comparing.done) == wanted
         assert len(pairs) == 64, "with all of the other side"
@@ -119,7 +119,7 @@ def test_however_it_changes_and_stops(tmp_path_factory: pytest.TempPathFactory, 
                 stop.set()
 
         with suppress(InterruptedError):
-            Comparing(Kept(root, "x")).run(members, Telling(progress, stop, often=0))
-    pairs = {frozenset(pair) for pair in Comparing(Kept(root, "x")).run(members)}
+            Comparing(PartCache(root, "x")).run(members, ProgressReporter(progress, stop, often=0))
+    pairs = {frozenset(pair) for pair in Comparing(PartCache(root, "x")).run(members)}
     marks = list(members.values())
     assert {frozenset((a, b)) for a in marks for b in marks} <= pairs

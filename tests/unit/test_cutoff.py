@@ -13,15 +13,15 @@ from hypothesis.extra import numpy as npst
 
 from imseek.errors import UsageError
 from imseek.search.cutoff import (
-    CLEAR,
-    EXPECTED,
-    FEWEST,
-    NEAR,
+    EXPECTED_FALSE_HITS,
+    MIN_CLEARANCE,
+    MIN_SAMPLE,
+    MIN_SHARE_OF_BEST,
     ROUNDING,
     Background,
     background,
-    clear_steps,
-    cut,
+    clearance_steps,
+    count_relevant,
     neutral_scores,
     sample_scores,
 )
@@ -52,83 +52,87 @@ def test_what_is_relevant_in_the_sample_moves_the_background_little() -> None:
 
 def test_images_that_stand_clear_are_kept_and_the_rest_is_cut() -> None:
     # Clear of the bulk: above 0.20 + 2.5 × 0.026 = 0.265. Near to the best: above 0.20 + 0.3 × 0.2 = 0.26.
-    assert cut(floats(0.40, 0.35, 0.27, 0.262, 0.25, 0.2), BEHIND) == 3
+    assert count_relevant(floats(0.40, 0.35, 0.27, 0.262, 0.25, 0.2), BEHIND) == 3
 
 
 def test_a_high_best_score_ends_the_list_earlier() -> None:
     # Near to the best: above 0.20 + 0.3 × 0.7 = 0.41.
-    assert cut(floats(0.90, 0.42, 0.40, 0.29), BEHIND) == 2
+    assert count_relevant(floats(0.90, 0.42, 0.40, 0.29), BEHIND) == 2
 
 
 def test_nothing_is_kept_where_nothing_stands_clear() -> None:
-    assert cut(floats(*np.sort(BULK)[::-1]), BEHIND) == 0
+    assert count_relevant(floats(*np.sort(BULK)[::-1]), BEHIND) == 0
 
 
 def test_nothing_is_kept_that_neutral_words_fit_as_well() -> None:
     scores = floats(0.40, 0.35, 0.29)
-    assert cut(scores, BEHIND, floats(0.41, 0.36, 0.29)) == 0
-    assert cut(scores, BEHIND, floats(0.41, 0.36, 0.28)) == 3  # the third is more than that
-    assert cut(scores, BEHIND, floats(0.41, 0.36)) == 0  # and is not asked about here
-    assert cut(scores, BEHIND, floats()) == 3
+    assert count_relevant(scores, BEHIND, floats(0.41, 0.36, 0.29)) == 0
+    assert count_relevant(scores, BEHIND, floats(0.41, 0.36, 0.28)) == 3  # the third is more than that
+    assert count_relevant(scores, BEHIND, floats(0.41, 0.36)) == 0  # and is not asked about here
+    assert count_relevant(scores, BEHIND, floats()) == 3
 
 
 def test_where_most_of_the_collection_is_relevant_neutral_words_are_the_background() -> None:
     relevant = np.linspace(0.5, 0.6, 401, dtype=np.float32)
     scores = relevant[::-1]
-    assert cut(scores, background(relevant)) == 0  # all alike: none stands out
-    assert cut(scores, background(relevant, BULK), np.full(100, 0.2, np.float32)) == 401
+    assert count_relevant(scores, background(relevant)) == 0  # all alike: none stands out
+    assert count_relevant(scores, background(relevant, BULK), np.full(100, 0.2, np.float32)) == 401
     assert background(BULK, relevant, searched=101) == BEHIND  # neutral words never raise the level
 
 
 def test_all_images_the_same() -> None:
-    same = np.full(FEWEST, 0.7, np.float32)
-    assert cut(same, background(same)) == FEWEST
-    nearly = same + np.linspace(2e-4, -2e-4, FEWEST, dtype=np.float32)  # rounding of the rows to float16
-    assert cut(nearly, background(nearly)) == FEWEST
-    assert cut(same, BEHIND) == FEWEST  # the first ones of a collection whose other images score less
-    assert cut(np.full(10, 0.25, np.float32), BEHIND) == 0  # and here they score no more than others
+    same = np.full(MIN_SAMPLE, 0.7, np.float32)
+    assert count_relevant(same, background(same)) == MIN_SAMPLE
+    nearly = same + np.linspace(2e-4, -2e-4, MIN_SAMPLE, dtype=np.float32)  # rounding of the rows to float16
+    assert count_relevant(nearly, background(nearly)) == MIN_SAMPLE
+    assert (
+        count_relevant(same, BEHIND) == MIN_SAMPLE
+    )  # the first ones of a collection whose other images score less
+    assert (
+        count_relevant(np.full(10, 0.25, np.float32), BEHIND) == 0
+    )  # and here they score no more than others
 
 
-@pytest.mark.parametrize("images", [0, 1, 5, FEWEST - 1])
+@pytest.mark.parametrize("images", [0, 1, 5, MIN_SAMPLE - 1])
 def test_tiny_collections_are_never_cut(images: int) -> None:
     scores = np.linspace(0.9, 0.1, images, dtype=np.float32)
-    assert cut(scores, background(scores), np.ones(images, np.float32)) == images
+    assert count_relevant(scores, background(scores), np.ones(images, np.float32)) == images
 
 
 def test_from_twenty_images_on_lists_are_cut() -> None:
-    scores = floats(0.9, *np.linspace(0.2, 0.1, FEWEST - 1))
-    assert cut(scores, background(scores)) == 1
+    scores = floats(0.9, *np.linspace(0.2, 0.1, MIN_SAMPLE - 1))
+    assert count_relevant(scores, background(scores)) == 1
 
 
 @pytest.mark.parametrize("searched", [1_000, 100_000, 10_000_000])
 def test_among_more_images_it_takes_more_to_stand_clear(searched: int) -> None:
     """Of normal scores, so many are beyond: with a quartile at 0.6745 deviations."""
-    deviations = clear_steps(searched) * 0.6744898
-    assert searched * math.erfc(deviations / math.sqrt(2)) / 2 == pytest.approx(EXPECTED, rel=1e-4)
+    deviations = clearance_steps(searched) * 0.6744898
+    assert searched * math.erfc(deviations / math.sqrt(2)) / 2 == pytest.approx(EXPECTED_FALSE_HITS, rel=1e-4)
 
 
 def test_among_few_images_the_least_number_of_steps_counts() -> None:
-    assert [clear_steps(searched) for searched in (0, 1, 16, 17, 100)] == [CLEAR] * 5
-    assert clear_steps(200) > CLEAR
+    assert [clearance_steps(searched) for searched in (0, 1, 16, 17, 100)] == [MIN_CLEARANCE] * 5
+    assert clearance_steps(200) > MIN_CLEARANCE
 
 
 def test_what_was_searched_counts_and_not_what_was_sampled() -> None:
     scores = floats(0.34, 0.32, 0.30)  # 5.4, 4.6 and 3.8 steps above
-    assert cut(scores, background(BULK, searched=1_000)) == 3  # 3.6 steps are clear
-    assert cut(scores, background(BULK, searched=5_000)) == 2  # 4.4
-    assert cut(scores, background(BULK, searched=20_000)) == 1  # 5.0
-    assert cut(scores, background(BULK, searched=200_000)) == 0  # 5.8
+    assert count_relevant(scores, background(BULK, searched=1_000)) == 3  # 3.6 steps are clear
+    assert count_relevant(scores, background(BULK, searched=5_000)) == 2  # 4.4
+    assert count_relevant(scores, background(BULK, searched=20_000)) == 1  # 5.0
+    assert count_relevant(scores, background(BULK, searched=200_000)) == 0  # 5.8
 
 
 def test_no_scores() -> None:
-    assert cut(floats(), BEHIND) == 0
+    assert count_relevant(floats(), BEHIND) == 0
 
 
 def test_scores_must_descend_and_neutral_ones_belong_to_them() -> None:
     with pytest.raises(UsageError, match="best first"):
-        cut(floats(0.1, 0.2), BEHIND)
+        count_relevant(floats(0.1, 0.2), BEHIND)
     with pytest.raises(UsageError, match="first j images"):
-        cut(floats(0.2), BEHIND, floats(0.1, 0.1))
+        count_relevant(floats(0.2), BEHIND, floats(0.1, 0.1))
     with pytest.raises(UsageError, match="neutral texts"):
         background(BULK, BULK[:3])
 
@@ -157,7 +161,7 @@ BEHINDS = st.builds(
 
 @given(SCORES, BEHINDS)
 def test_a_part_of_the_list_is_kept_and_nothing_beside_it(scores: Float32, behind: Background) -> None:
-    kept = cut(scores, behind)
+    kept = count_relevant(scores, behind)
     assert 0 <= kept <= len(scores)
     if 0 < kept < len(scores):
         assert scores[kept - 1] > scores[kept]  # equal scores share one fate
@@ -165,11 +169,11 @@ def test_a_part_of_the_list_is_kept_and_nothing_beside_it(scores: Float32, behin
 
 @given(SCORES, BEHINDS, st.integers(1, 59))
 def test_a_longer_list_keeps_the_same_beginning(scores: Float32, behind: Background, short: int) -> None:
-    if behind.sampled < FEWEST or scores[0] - scores[-1] < 2 * ROUNDING:
+    if behind.sampled < MIN_SAMPLE or scores[0] - scores[-1] < 2 * ROUNDING:
         return
     first = scores[:short]
     if first[0] - first[-1] >= 2 * ROUNDING:
-        assert cut(first, behind) == min(len(first), cut(scores, behind))
+        assert count_relevant(first, behind) == min(len(first), count_relevant(scores, behind))
 
 
 @given(SCORES, BEHINDS, st.data())
@@ -178,7 +182,7 @@ def test_higher_scores_below_the_best_never_lower_the_count(
 ) -> None:
     rise = data.draw(npst.arrays(np.float32, len(scores), elements=st.floats(0, 1, width=32)))
     raised = np.sort(np.minimum(scores + rise, scores[0]))[::-1]
-    assert cut(raised, behind) >= cut(scores, behind)
+    assert count_relevant(raised, behind) >= count_relevant(scores, behind)
 
 
 @given(SCORES, st.floats(0.25, 4), st.floats(-0.5, 0.5))
@@ -187,9 +191,9 @@ def test_scale_and_offset_of_scores_do_not_matter(scores: Float32, scale: float,
     moved = (scores.astype(np.float64) * scale + offset).astype(np.float32)
     other = Background(100, 1000, 0.2 * scale + offset, 0.03 * scale)
     above = scores.astype(np.float64) - behind.level
-    edge = max(clear_steps(1000) * behind.step, NEAR * above[0])
+    edge = max(clearance_steps(1000) * behind.step, MIN_SHARE_OF_BEST * above[0])
     if np.abs(above - edge).min() > 1e-5 and above[0] - above[-1] > 10 * ROUNDING:
-        assert cut(moved, other) == cut(scores, behind)
+        assert count_relevant(moved, other) == count_relevant(scores, behind)
 
 
 def test_no_loop_over_images() -> None:
@@ -202,7 +206,7 @@ def test_no_loop_over_images() -> None:
 
         def answer() -> None:
             behind = background(sample_scores([rows], [rows[0]]), neutral_scores(rows, rows[:2]))
-            cut(scores, behind, scores[:100] / 2)
+            count_relevant(scores, behind, scores[:100] / 2)
 
         return instructions(answer, "/search/cutoff.py")
 

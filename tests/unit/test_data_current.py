@@ -23,8 +23,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def rewrite(path: Path, **changes: Any) -> None:
-    document = {**durable_files.unseal(path.read_bytes()), **changes}
-    path.write_bytes(durable_files.seal(document))
+    document = {**durable_files.strip_checksum(path.read_bytes()), **changes}
+    path.write_bytes(durable_files.add_checksum(document))
 
 
 @pytest.mark.parametrize("name", [layout.COLLECTION, layout.CURRENT])
@@ -59,9 +59,9 @@ def test_damage_is_told_with_what_to_do(root: Path, name: str, how: str) -> None
         other = layout.CURRENT if name == layout.COLLECTION else layout.COLLECTION
         path.write_bytes((root / other).read_bytes())
     elif how == "a field less":
-        document = durable_files.unseal(path.read_bytes())
+        document = durable_files.strip_checksum(path.read_bytes())
         del document["uuid"]
-        path.write_bytes(durable_files.seal(document))
+        path.write_bytes(durable_files.add_checksum(document))
     else:
         rewrite(path, more=1)
     with pytest.raises(CorruptCollectionError, match=name) as refusal:

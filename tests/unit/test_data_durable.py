@@ -143,18 +143,18 @@ DOCUMENTS = st.dictionaries(
 
 @given(DOCUMENTS)
 def test_a_sealed_document_comes_back(document: dict[str, Any]) -> None:
-    assert durable_files.unseal(durable_files.seal(document)) == document
+    assert durable_files.strip_checksum(durable_files.add_checksum(document)) == document
 
 
 @given(DOCUMENTS, st.data())
 def test_every_changed_byte_of_a_sealed_document_is_noticed(
     document: dict[str, Any], data: st.DataObject
 ) -> None:
-    sealed = bytearray(durable_files.seal(document))
+    sealed = bytearray(durable_files.add_checksum(document))
     place = data.draw(st.integers(0, len(sealed) - 1))
     sealed[place] ^= data.draw(st.integers(1, 255))
     with pytest.raises(ValueError):  # noqa: PT011 - from the JSON parser, the UTF-8 decoder, or the checksum
-        durable_files.unseal(bytes(sealed))
+        durable_files.strip_checksum(bytes(sealed))
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_every_changed_byte_of_a_sealed_document_is_noticed(
 )
 def test_what_was_never_sealed_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - as above
-        durable_files.unseal(data)
+        durable_files.strip_checksum(data)
 
 
 def test_the_digest_is_over_sorted_compact_json() -> None:
     """As docs/format.md has it, so that other programs can check it."""
     document = {"b": "ä", "a": [1, 2]}
-    sealed = json.loads(durable_files.seal(document))
+    sealed = json.loads(durable_files.add_checksum(document))
     assert sealed.pop("sha256") == hashlib.sha256(b'{"a":[1,2],"b":"\\u00e4"}').hexdigest()
     assert sealed == document
 
@@ -182,7 +182,7 @@ def test_a_link_that_takes_the_place_of_a_new_folder_is_not_followed(
     tmp_path.chmod(0o755)
     monkeypatch.setattr(Path, "mkdir", lambda path, mode=0o777: path.symlink_to(outside))
     with pytest.raises(StorageError):
-        durable_files.fresh_folder(tmp_path / "staging")
+        durable_files.recreate_folder(tmp_path / "staging")
     assert outside.stat().st_mode & 0o777 == 0o700
 
 
@@ -191,5 +191,5 @@ def test_a_new_folder_is_for_those_whom_its_parent_is_for(tmp_path: Path, mode: 
     """Files that are made in it, and moved to the parent, are to have the group that those made there have."""
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(mode)
-    durable_files.fresh_folder(tmp_path / "shared" / "staging")
+    durable_files.recreate_folder(tmp_path / "shared" / "staging")
     assert (tmp_path / "shared" / "staging").stat().st_mode & 0o7777 == mode

@@ -178,11 +178,11 @@ def test_who_may_be_alive(pid: int, host: str, boot: str, alive: bool) -> None:
 
 
 def test_a_later_process_of_the_same_number_is_not_taken_for_the_one_on_record() -> None:
-    started = lock.process_started(os.getpid())
+    started = lock.process_start_time(os.getpid())
     assert started is not None
     assert lock.may_be_alive(os.getpid(), lock.host(), lock.boot_id(), started)
     assert not lock.may_be_alive(os.getpid(), lock.host(), lock.boot_id(), started - 1)
-    assert lock.process_started(2**22 + 1) is None
+    assert lock.process_start_time(2**22 + 1) is None
 
 
 def test_a_process_that_nobody_has_asked_after_is_dead() -> None:

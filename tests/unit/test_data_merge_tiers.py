@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data.compaction import FACTOR, MAX_ROWS, due, tier
+from imseek.data.compaction import FACTOR, MAX_ROWS, find_due_shards, tier
 from imseek.data.current_file import Shard
 
 
@@ -26,38 +26,38 @@ def test_tiers(rows: int, expected: int) -> None:
 
 def test_eight_of_a_tier_are_due_and_seven_are_not() -> None:
     seven = [shard(n, 100) for n in range(7)]
-    assert due(seven) == []
-    assert due([*seven, shard(7, 5000)]) == []
-    assert due([*seven, shard(7, 500)]) == [*seven, shard(7, 500)]
+    assert find_due_shards(seven) == []
+    assert find_due_shards([*seven, shard(7, 5000)]) == []
+    assert find_due_shards([*seven, shard(7, 500)]) == [*seven, shard(7, 500)]
 
 
 def test_dead_rows_do_not_count() -> None:
-    assert len(due([shard(n, 5000, dead=4800) for n in range(8)])) == 8
+    assert len(find_due_shards([shard(n, 5000, dead=4800) for n in range(8)])) == 8
 
 
 def test_spaces_are_not_mixed() -> None:
     mixed = [shard(n, 100, spaces=(0,) if n % 2 else (0, 1)) for n in range(14)]
-    assert due(mixed) == []
-    assert {s.spaces for s in due([*mixed, shard(14, 100), shard(15, 100)])} == {(0,)}
+    assert find_due_shards(mixed) == []
+    assert {s.spaces for s in find_due_shards([*mixed, shard(14, 100), shard(15, 100)])} == {(0,)}
 
 
 def test_the_smallest_tier_comes_first() -> None:
     large, small = [shard(n, 3000) for n in range(8)], [shard(n + 8, 10) for n in range(8)]
-    assert due([*large, *small]) == small
+    assert find_due_shards([*large, *small]) == small
 
 
 def test_large_shards_are_merged_as_far_as_they_fit() -> None:
     found = [shard(0, 250_000), *(shard(n, 200_000) for n in range(1, 8))]
-    chosen = due(found)
+    chosen = find_due_shards(found)
     assert [s.shard_id for s in chosen] == [1, 2, 3, 4, 5], "the smallest five make a million"
-    assert due([shard(n, MAX_ROWS - 1) for n in range(20)]) == []
+    assert find_due_shards([shard(n, MAX_ROWS - 1) for n in range(20)]) == []
 
 
 def merged(found: list[Shard]) -> tuple[list[Shard], int]:
     """Merge until nothing is due; returns what is left, and the number of rows that were rewritten."""
     rewritten = 0
     number = max((s.shard_id for s in found), default=0)
-    while chosen := due(found):
+    while chosen := find_due_shards(found):
         assert len(chosen) > 1
         rows = sum(s.rows - s.dead_rows for s in chosen)
         assert rows <= MAX_ROWS

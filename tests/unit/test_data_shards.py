@@ -45,7 +45,7 @@ def test_every_intrinsic_column_comes_back(tmp_path: Path) -> None:
         latitude=-33.5, longitude=179.99999999, caption="naïve 🐈\nsecond line",
     )  # fmt: skip
     (found,) = read_rows(store(tmp_path / "a.parquet", [facts]), [0])
-    assert shard_files.plain(found) == {
+    assert shard_files.to_json_row(found) == {
         "content_hash": "01" * 32, "width": 4, "height": 3, "format": "PNG", "mode": "RGB", "frames": 7,
         "bytes": 99, "phash": 2**64 - 1, "orientation": 8, "taken_at": "2021-03-04T05:06:07.891000",
         "camera": "C", "lens": "L", "latitude": -33.5, "longitude": 179.99999999,
@@ -73,7 +73,7 @@ def test_what_is_null_is_left_out(tmp_path: Path) -> None:
 )
 def test_times_keep_the_clock_and_the_zone(tmp_path: Path, stated: str, shown: str) -> None:
     (found,) = read_rows(store(tmp_path / "a.parquet", [row(taken_at=stated)]), [0])
-    assert shard_files.plain(found)["taken_at"] == shown
+    assert shard_files.to_json_row(found)["taken_at"] == shown
 
 
 def test_rows_are_found_across_row_groups(tmp_path: Path) -> None:
@@ -145,9 +145,9 @@ def test_shards_can_always_be_merged(parts: list[list[dict[str, Any]]]) -> None:
         shard_files.table_of([{**row(), **extra, "image_id": n} for n, extra in enumerate(part)])
         for part in parts
     ]
-    merged = shard_files.concat(tables)
+    merged = shard_files.concat_tables(tables)
     assert merged.num_rows == sum(map(len, parts))
-    assert merged.schema.field("image_id") == shard_files.INTRINSIC.field("image_id")
+    assert merged.schema.field("image_id") == shard_files.INTRINSIC_SCHEMA.field("image_id")
     flat = [extra for part in parts for extra in part]
     for name in "abc":
         values = [extra.get(name) for extra in flat]
@@ -163,7 +163,7 @@ def test_shards_can_always_be_merged(parts: list[list[dict[str, Any]]]) -> None:
         elif merged.schema.field(name).type == pa.string():
             assert all(isinstance(v, str) for v in found if v is not None)
     # Merging the merged changes nothing more.
-    again = shard_files.concat([merged, merged])
+    again = shard_files.concat_tables([merged, merged])
     assert again.schema == merged.schema
 
 
@@ -179,7 +179,8 @@ def test_blocks_are_written_as_the_whole_would_be(tmp_path: Path) -> None:
     whole = np.random.default_rng(0).standard_normal((1000, 8)).astype(np.float16)
     one = shard_files.write_array(tmp_path / "one.npy", whole)
     two = shard_files.write_array(
-        tmp_path / "two.npy", shard_files.Blocks(1000, 8, (whole[n : n + 300] for n in range(0, 1000, 300)))
+        tmp_path / "two.npy",
+        shard_files.MatrixBlocks(1000, 8, (whole[n : n + 300] for n in range(0, 1000, 300))),
     )
     assert one == two
     assert (tmp_path / "one.npy").read_bytes() == (tmp_path / "two.npy").read_bytes()

@@ -9,54 +9,56 @@ import pytest
 
 from imseek.explore.statistics import balance, overview
 from imseek.explore.statistics import coverage as covering
-from imseek.explore.statistics.class_leakage import across, within
-from imseek.explore.statistics.quality import KINDS, flagged
-from imseek.types import Repeats
+from imseek.explore.statistics.class_leakage import count_repeats, find_leaks
+from imseek.explore.statistics.quality import KINDS, flag_images
+from imseek.types import DuplicateContents
 
 
 class TestBalance:
     def test_equal_classes_are_as_mixed_as_there_are_of_them(self) -> None:
-        assert balance.effective([7, 7, 7]) == pytest.approx(3)
-        assert balance.effective([7, 0]) == pytest.approx(1)
-        assert balance.effective([0]) is None
-        assert balance.effective([]) is None
+        assert balance.effective_class_count([7, 7, 7]) == pytest.approx(3)
+        assert balance.effective_class_count([7, 0]) == pytest.approx(1)
+        assert balance.effective_class_count([0]) is None
+        assert balance.effective_class_count([]) is None
 
     def test_unequal_ones(self) -> None:
         entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-        assert balance.effective([3, 1]) == pytest.approx(math.exp(entropy))
-        assert balance.ratio([3, 1, 0]) == 3
-        assert balance.ratio([]) is None
+        assert balance.effective_class_count([3, 1]) == pytest.approx(math.exp(entropy))
+        assert balance.imbalance_ratio([3, 1, 0]) == 3
+        assert balance.imbalance_ratio([]) is None
 
 
 #: Contents 1 (images 1, 2), 3 (3, 4, 5) and 6 (6); 1 and 6 are one picture.
-REPEATS = Repeats({1: [1, 2], 3: [3, 4, 5], 6: [6]}, [(1, 6, "same")])
+REPEATS = DuplicateContents({1: [1, 2], 3: [3, 4, 5], 6: [6]}, [(1, 6, "same")])
 
 
 class TestRepeats:
     def test_within(self) -> None:
         classes = {1: ["a"], 2: ["b"], 3: ["a", "c"], 4: ["a"], 5: ["b"], 6: ["b"]}
         # a: 3 and 4 are equal. b: 2 is the picture of 6, and the other way; 5 has its like in a only.
-        assert within(REPEATS, classes) == {"a": 2, "b": 2}
+        assert count_repeats(REPEATS, classes) == {"a": 2, "b": 2}
 
     def test_across(self) -> None:
-        found = across(
+        found = find_leaks(
             REPEATS, {1: "train", 2: "train", 3: "train", 4: "test", 5: "test", 6: "test", 7: "test"}
         )
         assert found.counts == {("test", "train"): (2, 1), ("train", "test"): (1, 2)}
         assert found.groups == [("same", [1, 2, 6]), ("exact", [3, 4, 5])]
 
     def test_a_pair_within_a_part_is_no_leak(self) -> None:
-        found = across(REPEATS, {1: "train", 6: "train", 4: "test"})
+        found = find_leaks(REPEATS, {1: "train", 6: "train", 4: "test"})
         assert (found.counts, found.groups) == ({}, [])
 
     def test_only_what_leaks_ties(self) -> None:
         """2 and 3 are one picture within a part: what 1 and 2 are, and 3 and 4, stays apart."""
-        repeats = Repeats({i: [i] for i in (1, 2, 3, 4)}, [(1, 2, "same"), (2, 3, "same"), (3, 4, "same")])
-        found = across(repeats, {1: "train", 2: "test", 3: "test", 4: "train"})
+        repeats = DuplicateContents(
+            {i: [i] for i in (1, 2, 3, 4)}, [(1, 2, "same"), (2, 3, "same"), (3, 4, "same")]
+        )
+        found = find_leaks(repeats, {1: "train", 2: "test", 3: "test", 4: "train"})
         assert found.groups == [("same", [1, 2]), ("same", [3, 4])]
 
     def test_images_in_no_part_are_left_out(self) -> None:
-        found = across(REPEATS, {1: "train", 6: "test"})
+        found = find_leaks(REPEATS, {1: "train", 6: "test"})
         assert found.groups == [("same", [1, 6])]
         assert found.counts == {("test", "train"): (0, 1), ("train", "test"): (0, 1)}
 
@@ -71,19 +73,19 @@ def test_flags() -> None:
         "edges": [0.1, 0.1, 0.2, 0.002, 0, 0.2, nan],
         "blur": [0.7, 0.5, 0.4, 3.0, 4.0, nan, nan],
     }
-    found = flagged({name: np.array(values, np.float64) for name, values in rows.items()})
+    found = flag_images({name: np.array(values, np.float64) for name, values in rows.items()})
     listed = {kind: np.flatnonzero(found[kind]).tolist() for kind in KINDS}
     assert listed == {"blurred": [0, 4], "dark": [1], "bright": [2], "empty": [3]}
 
 
 class TestSpread:
     def test_edges_belong_to_what_is_above_them(self) -> None:
-        found = overview.spread(np.array([0.0, 0.5, 1.0, 2.5, np.nan, 9.0]), (0.0, 1.0, 2.0, 3.0))
+        found = overview.distribution_of(np.array([0.0, 0.5, 1.0, 2.5, np.nan, 9.0]), (0.0, 1.0, 2.0, 3.0))
         assert found.counts == (2, 1, 2)
         assert found.median == 1.0
 
     def test_of_nothing(self) -> None:
-        assert overview.spread(np.array([np.nan]), (0.0, 1.0)).median is None
+        assert overview.distribution_of(np.array([np.nan]), (0.0, 1.0)).median is None
 
 
 class TestKernel:

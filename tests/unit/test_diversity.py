@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.search.diversity import diverse
+from imseek.search.diversity import rank_by_mmr
 
 
 def deviation(values: list[float]) -> float:
@@ -64,7 +64,7 @@ def test_as_by_definition(count: int, seed: int, diversity: float, copies: bool)
         vectors = vectors[random.integers(0, max(1, count // 3), count)]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     scores = np.sort(random.integers(0, 10, count).astype(np.float32) / 10)[::-1]
-    found, expected = diverse(scores, vectors, diversity).tolist(), naive(scores, vectors, diversity)
+    found, expected = rank_by_mmr(scores, vectors, diversity).tolist(), naive(scores, vectors, diversity)
     assert found == expected or near_tied(scores, vectors, diversity, found, expected)
 
 
@@ -72,19 +72,19 @@ def test_none_keeps_the_order_and_all_takes_the_least_alike() -> None:
     angles = np.array([0.0, 0.01, 0.02, 1.5])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     scores = np.array([0.9, 0.8, 0.7, 0.1], np.float32)
-    assert diverse(scores, vectors, 0.0).tolist() == [0, 1, 2, 3]
-    assert diverse(scores, vectors, 1.0).tolist()[:2] == [0, 3]
+    assert rank_by_mmr(scores, vectors, 0.0).tolist() == [0, 1, 2, 3]
+    assert rank_by_mmr(scores, vectors, 1.0).tolist()[:2] == [0, 3]
 
 
 def test_copies_come_last_once_diversity_counts() -> None:
     """Three copies of the best lead by score; with diversity each different picture comes before the second copy."""
     vectors = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 2, 3]]
     scores = np.array([0.30, 0.30, 0.30, 0.29, 0.28, 0.27], np.float32)
-    assert diverse(scores, vectors, 0.6).tolist() == [0, 3, 4, 5, 1, 2]
+    assert rank_by_mmr(scores, vectors, 0.6).tolist() == [0, 3, 4, 5, 1, 2]
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_few(count: int) -> None:
-    assert diverse(np.ones(count, np.float32), np.ones((count, 3), np.float32), 0.5).tolist() == [
+    assert rank_by_mmr(np.ones(count, np.float32), np.ones((count, 3), np.float32), 0.5).tolist() == [
         *range(count)
     ]

@@ -21,7 +21,7 @@ from serving import served
 import imseek
 from imseek.encoders.cache import cache_dir
 from imseek.media import http_fetcher
-from imseek.media.fetcher import Fetched
+from imseek.media.fetcher import FetchResult
 
 pytestmark = pytest.mark.slow
 
@@ -145,7 +145,7 @@ def test_programs_run(page: Path, prepared: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(home)
     monkeypatch.setenv("HOME", str(home))
     picture = (home / "Pictures" / "green" / "green1.png").read_bytes()
-    monkeypatch.setattr(http_fetcher.HttpFetcher, "fetch", lambda _, url: Fetched(picture, url))
+    monkeypatch.setattr(http_fetcher.HttpFetcher, "fetch", lambda _, url: FetchResult(picture, url))
     with ExitStack() as stack:
         session = Session(stack)
         if prepare := PREPARATIONS.get(str(page.relative_to(ROOT))):

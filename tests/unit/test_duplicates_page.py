@@ -9,12 +9,12 @@ from html.parser import HTMLParser
 import pytest
 
 from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, Place
-from imseek.ui.duplicates_page import Bounds, page, percent, totals
+from imseek.ui.duplicates_page import PageLimits, page, percent, totals
 
 pytestmark = pytest.mark.slow
 
 UUID, OTHER = "uuid-of-one", "uuid-of-the-other"
-ALL = Bounds()
+ALL = PageLimits()
 
 
 def member(image_id: int, pair: DuplicatePair | None = None, **values: object) -> Duplicate:
@@ -70,21 +70,23 @@ class TestBounds:
         assert base64.b64encode(b"WEBP").decode() in text
 
     def test_groups(self) -> None:
-        text = made(group(1, 2), group(3, 4), group(5, 6), bounds=Bounds(groups=1))
+        text = made(group(1, 2), group(3, 4), group(5, 6), bounds=PageLimits(groups=1))
         assert (text.count("<section"), left_out(text)) == (1, "2 groups")
         assert "3 groups (3 same) among 100 images; 3 images beside the keepers" in text
 
     def test_images_of_a_group(self) -> None:
-        text = made(group(*range(20)), bounds=Bounds(members=5))
+        text = made(group(*range(20)), bounds=PageLimits(members=5))
         assert (text.count("<figure"), left_out(text)) == (5, "15 images of larger groups")
         assert '<p class="more">and 15 more</p>' in text
 
     def test_thumbnails_by_number(self) -> None:
-        text = made(group(1, 2, 3), group(4, 5), bounds=Bounds(pictures=3))
+        text = made(group(1, 2, 3), group(4, 5), bounds=PageLimits(pictures=3))
         assert (text.count("<img"), text.count("<figure"), left_out(text)) == (3, 5, "2 thumbnails")
 
     def test_thumbnails_by_size(self) -> None:
-        text = made(group(1, 2, 3), thumbnail=lambda one: b"x" * 100 * one.image_id, bounds=Bounds(bytes=420))
+        text = made(
+            group(1, 2, 3), thumbnail=lambda one: b"x" * 100 * one.image_id, bounds=PageLimits(bytes=420)
+        )
         assert (text.count("<img"), left_out(text)) == (2, "1 thumbnails")
 
     def test_what_cannot_be_read_is_no_thumbnail(self) -> None:

@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from imseek.types import Duplicate, DuplicateGroup, DuplicateKind, DuplicatePair, DuplicateReport, Place
-from imseek.ui.web.pages.duplicates import shown
-from imseek.ui.web.pages.duplicates.review import (
+from imseek.ui.web.pages.duplicates import group_view
+from imseek.ui.web.pages.duplicates.decisions import (
     CHOSEN,
     Act,
     Key,
     State,
-    chosen,
+    apply_decisions,
     decide,
     from_json,
     key_of,
     next_open,
-    present,
+    remaining_group,
     states,
     tally,
     to_json,
@@ -87,12 +87,12 @@ class TestDecide:
         of = group(image(1), image(2, "a"), image(3, "a"), image(4))
         said = decide(of, State(), "apart", [token(of.members[2])])
         assert said.wanted == {pair("1", "a"): "different", pair("4", "a"): "different"}
-        left = present(of, states([said])[key_of(of)])
+        left = remaining_group(of, states([said])[key_of(of)])
         assert [member.image_id for member in left.members] == [1, 4]
         assert left.reason == "most pixels"
 
     def test_without_its_keeper_a_group_has_the_next_one(self) -> None:
-        left = present(THREE, states([decide(THREE, State(), "apart", tokens(1))])[key_of(THREE)])
+        left = remaining_group(THREE, states([decide(THREE, State(), "apart", tokens(1))])[key_of(THREE)])
         assert [member.image_id for member in left.members] == [2, 3]
         assert left.reason != "most pixels"
 
@@ -160,32 +160,39 @@ class TestChosen:
         decided = states(
             [decide(THREE, State(), "keep", tokens(2)), decide(COPIES, State(), "different", [])]
         )
-        (made,) = chosen(report(THREE, COPIES, SCENE), decided).groups
+        (made,) = apply_decisions(report(THREE, COPIES, SCENE), decided).groups
         assert [member.image_id for member in made.members] == [2, 1, 3]
         assert made.reason == CHOSEN
 
     def test_of_several_that_stay_none_goes(self) -> None:
         decided = states([decide(THREE, State(), "keep", tokens(1, 3))])
-        (made,) = chosen(report(THREE), decided).groups
+        (made,) = apply_decisions(report(THREE), decided).groups
         assert [member.image_id for member in made.members] == [1, 2]
 
     def test_where_all_stay_there_is_nothing_to_do(self) -> None:
-        assert chosen(report(THREE), states([decide(THREE, State(), "keep", tokens(1, 2, 3))])).groups == ()
+        assert (
+            apply_decisions(report(THREE), states([decide(THREE, State(), "keep", tokens(1, 2, 3))])).groups
+            == ()
+        )
 
     def test_suggestions_are_taken_by_kind_but_for_later_and_parts(self) -> None:
         decided = states([decide(SCENE, State(), "later", [])])
-        made = chosen(report(COPIES, THREE, INSIDE, SCENE), decided, ("exact", "inside", "scene"))
+        made = apply_decisions(report(COPIES, THREE, INSIDE, SCENE), decided, ("exact", "inside", "scene"))
         assert made.groups == (COPIES,)
 
     def test_what_another_collection_has_stays_whatever_is_kept(self) -> None:
         of = group(theirs(1), image(1, "a"), image(2, "a"))
-        (made,) = chosen(report(of), states([decide(of, State(), "keep", [token(of.keeper)])])).groups
+        (made,) = apply_decisions(
+            report(of), states([decide(of, State(), "keep", [token(of.keeper)])])
+        ).groups
         assert [(one.collection == UUID, one.image_id) for one in made.members] == [
             (False, 1),
             (True, 1),
             (True, 2),
         ]
-        (made,) = chosen(report(of), states([decide(of, State(), "keep", [token(of.members[1])])])).groups
+        (made,) = apply_decisions(
+            report(of), states([decide(of, State(), "keep", [token(of.members[1])])])
+        ).groups
         assert made.keeper == of.keeper
         assert [one.image_id for one in made.others] == [2]
         with pytest.raises(ValueError, match="nothing is left"):
@@ -201,14 +208,14 @@ class TestChosen:
 class TestShown:
     def test_what_differs_from_the_suggested_one_is_told(self) -> None:
         of = group(image(1, size=100), image(2, size=5000))
-        first, second = shown.group_data({UUID: "photos"}.get, of, State())
+        first, second = group_view.group_data({UUID: "photos"}.get, of, State())
         assert not any(fact["differs"] for fact in first["facts"])
         assert [fact["name"] for fact in second["facts"] if fact["differs"]] == ["size", "name"]
         assert (first["mark"], second["mark"]) == ("suggested", "")
         assert first["whole"] == "/pictures/photos/images/1"
 
     def test_pictures_of_two_collections_say_which(self) -> None:
-        found = shown.group_data(
+        found = group_view.group_data(
             {UUID: "card", "fedcba9876543210": "disk"}.get, group(theirs(1), image(1)), State()
         )
         assert [one["facts"][-1]["value"] for one in found] == ["disk", "card"]
@@ -217,13 +224,16 @@ class TestShown:
 
     def test_what_is_protected_says_so_and_of_parts_none_is_suggested(self) -> None:
         of = group(image(1), image(2, protected=True))
-        assert [one["mark"] for one in shown.group_data({}.get, of, State())] == ["suggested", "protected"]
-        assert [one["mark"] for one in shown.group_data({}.get, INSIDE, State())] == ["", ""]
+        assert [one["mark"] for one in group_view.group_data({}.get, of, State())] == [
+            "suggested",
+            "protected",
+        ]
+        assert [one["mark"] for one in group_view.group_data({}.get, INSIDE, State())] == ["", ""]
 
     def test_what_was_decided_is_shown(self) -> None:
         state = states([decide(THREE, State(), "keep", tokens(2))])[key_of(THREE)]
-        assert [one["mark"] for one in shown.group_data({}.get, THREE, state)] == ["", "stays", ""]
-        assert shown.outcome(THREE, state) == "Keep 2.jpg"
+        assert [one["mark"] for one in group_view.group_data({}.get, THREE, state)] == ["", "stays", ""]
+        assert group_view.describe_decision(THREE, state) == "Keep 2.jpg"
 
     @pytest.mark.parametrize(
         ("turn", "ids", "matrix"),
@@ -240,4 +250,4 @@ class TestShown:
         kept, other = map(image, ids)
         found = DuplicatePair(1, 2, "same", 0.9, orientation=turn)
         other = Duplicate(*(getattr(other, name) for name in other.__slots__[:9]), pair=found)
-        assert shown.group_data({}.get, group(kept, other), State())[1]["turn"] == matrix
+        assert group_view.group_data({}.get, group(kept, other), State())[1]["turn"] == matrix

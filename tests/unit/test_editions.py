@@ -10,7 +10,7 @@ import pytest
 import imseek
 from imseek.errors import CollectionNotFoundError, ExpiredPageError
 from imseek.search import generations
-from imseek.search.generations import Editions
+from imseek.search.generations import GenerationCache
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def new_generation(collection: imseek.Collection, photos: Path, name: str) -> in
 def test_an_earlier_one_is_kept_only_where_it_is_paged(
     collection: imseek.Collection, photos: Path, root: Path
 ) -> None:
-    held = Editions(root, "faiss")
+    held = GenerationCache(root, "faiss")
     first = held.newest()
     new_generation(collection, photos, "a.png")
     assert held.newest() is not first
@@ -49,13 +49,13 @@ def test_an_earlier_one_is_kept_only_where_it_is_paged(
 def test_not_for_ever(
     collection: imseek.Collection, photos: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = Editions(root, "faiss")
+    held = GenerationCache(root, "faiss")
     first = held.newest()
     first.paged = True
     new_generation(collection, photos, "a.png")
     assert held.of(first.reader.generation) is first
     now = generations.time.monotonic()
-    monkeypatch.setattr(generations.time, "monotonic", lambda: now + generations.KEPT + 1)
+    monkeypatch.setattr(generations.time, "monotonic", lambda: now + generations.KEEP_SECONDS + 1)
     with pytest.raises(ExpiredPageError):
         held.of(first.reader.generation)
 
@@ -63,7 +63,7 @@ def test_not_for_ever(
 def test_vectors_are_shared_between_generations(
     collection: imseek.Collection, photos: Path, root: Path
 ) -> None:
-    held = Editions(root, "faiss")
+    held = GenerationCache(root, "faiss")
     first = held.newest()
     (space,) = first.reader.current.spaces
     before = held.index(first, space)
@@ -79,7 +79,7 @@ def test_vectors_are_shared_between_generations(
 def test_not_where_a_merge_has_written_much_anew(
     collection: imseek.Collection, photos: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = Editions(root, "faiss")
+    held = GenerationCache(root, "faiss")
     first = held.newest()
     (space,) = first.reader.current.spaces
     before = held.index(first, space)
@@ -89,11 +89,11 @@ def test_not_where_a_merge_has_written_much_anew(
     imseek.upkeep.merge(root)
     (merged,) = held.newest().reader.current.shards
     assert merged.shard_id > 0, "all is written anew"
-    monkeypatch.setattr(generations, "OWN", before.segments[0].rows.nbytes)
+    monkeypatch.setattr(generations, "MAX_OWN_BYTES", before.segments[0].rows.nbytes)
     held.index(held.newest(), space)
     assert held.of(first.reader.generation) is first
     held.newest().indexes.clear()
-    monkeypatch.setattr(generations, "OWN", before.segments[0].rows.nbytes - 1)
+    monkeypatch.setattr(generations, "MAX_OWN_BYTES", before.segments[0].rows.nbytes - 1)
     assert held.of(first.reader.generation) is first, "nothing of the newer one is open yet"
     held.index(held.newest(), space)
     with pytest.raises(ExpiredPageError):
@@ -102,7 +102,7 @@ def test_not_where_a_merge_has_written_much_anew(
 
 def test_another_collection_in_its_place(root: Path, tmp_path: Path, photos: Path) -> None:
     """Of the same generation, so that its vectors and its places could be taken for those of the first."""
-    held = Editions(root, "faiss")
+    held = GenerationCache(root, "faiss")
     first = held.newest().reader
     shutil.rmtree(root)
     with imseek.create(root, encoder="fake") as other:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from approximating import snapshot_of
 
-from imseek.data.durable_files import seal, unseal
+from imseek.data.durable_files import add_checksum, strip_checksum
 from imseek.data.vectors import Segment
-from imseek.data.vectors.index_metadata import Effort, Facts, Tuned
+from imseek.data.vectors.index_metadata import IndexMetadata, SearchEffort, TuningResult
 from imseek.data.vectors.snapshot import Candidates
 from imseek.data.vectors.snapshot_index import SnapshotIndex
 
@@ -29,8 +29,10 @@ def test_those_far_below_the_kth_are_left_out() -> None:
 
 
 def test_a_deeper_search_measures_from_its_own_end() -> None:
-    assert Effort(4, 40, 0.02).deeper(1000).slack == 0.02
-    assert Tuned(Effort(4, 40, 0.02), 1.0, 0, ((0.1, 16),)).effort_for(0.05) == Effort(16, 40, 0.02)
+    assert SearchEffort(4, 40, 0.02).scale_to(1000).slack == 0.02
+    assert TuningResult(SearchEffort(4, 40, 0.02), 1.0, 0, ((0.1, 16),)).effort_for(0.05) == SearchEffort(
+        16, 40, 0.02
+    )
 
 
 def test_only_what_is_near_by_its_codes_is_scored() -> None:
@@ -44,7 +46,7 @@ def test_only_what_is_near_by_its_codes_is_scored() -> None:
     best = set(np.argsort(-(rows @ query[0]))[:10].tolist())
     found = {}
     for slack in (0.0, 0.5, None):
-        tuned = Tuned(Effort(1, 500, slack), 1.0, 0)
+        tuned = TuningResult(SearchEffort(1, 500, slack), 1.0, 0)
         index = SnapshotIndex([segment], 64, snapshot_of([segment], 64, factory="PQ16x4", tuned=tuned))
         found[slack] = set(index.search(query.astype(np.float32), 10)[0].ids.tolist())
     assert found[None] == best == found[0.5]
@@ -58,7 +60,7 @@ def test_the_dead_do_not_count_as_the_nearest(monkeypatch: pytest.MonkeyPatch) -
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     order = np.argsort(-(rows @ rows[0]))
     whole = Segment(np.arange(500), rows.astype(np.float16), np.empty(0, np.int64))
-    tuned = Tuned(Effort(0, 500, 0.0), 1.0, 0)
+    tuned = TuningResult(SearchEffort(0, 500, 0.0), 1.0, 0)
     snapshot = snapshot_of([whole], 64, factory="PQ32x4fs", tuned=tuned)
     assert not snapshot.filters
     later = Segment(whole.ids, whole.rows, np.sort(order[:30]))
@@ -71,8 +73,8 @@ def test_the_dead_do_not_count_as_the_nearest(monkeypatch: pytest.MonkeyPatch) -
 def test_facts_are_read_as_written_and_without_slack() -> None:
     segment = Segment(np.arange(4), np.eye(4, dtype=np.float16), np.empty(0, np.int64))
     facts = snapshot_of([segment], 4).facts
-    with_slack = replace(facts, image=Tuned(Effort(3, 40, 0.015), 0.99, 10))
-    assert Facts.read(with_slack.sealed()) == with_slack
-    document = unseal(with_slack.sealed())
+    with_slack = replace(facts, image=TuningResult(SearchEffort(3, 40, 0.015), 0.99, 10))
+    assert IndexMetadata.read(with_slack.sealed()) == with_slack
+    document = strip_checksum(with_slack.sealed())
     del document["image"]["effort"]["slack"]  # as written before there was any
-    assert Facts.read(seal(document)).image.effort == Effort(3, 40, None)
+    assert IndexMetadata.read(add_checksum(document)).image.effort == SearchEffort(3, 40, None)

@@ -128,7 +128,7 @@ def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_class_names_are_the_pinned_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(class_names()) == space.CLASSES
+    assert len(class_names()) == space.CLASS_COUNT
     assert class_names()[281] == "tabby cat"
     monkeypatch.setattr(weights, "CLASS_NAMES_SHA256", "0" * 64)
     with pytest.raises(EncoderError, match="class names"):
@@ -140,9 +140,9 @@ def test_class_names_are_the_pinned_ones(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_scores_are_bhattacharyya_coefficients() -> None:
     random = np.random.default_rng(0)
-    logits = random.normal(0, 3, (2, space.CLASSES)).astype(np.float32)
+    logits = random.normal(0, 3, (2, space.CLASS_COUNT)).astype(np.float32)
     pixels = random.integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
-    queries, classes = (random.normal(0, 1, (n, 384)).astype(np.float32) for n in (2, space.CLASSES))
+    queries, classes = (random.normal(0, 1, (n, 384)).astype(np.float32) for n in (2, space.CLASS_COUNT))
     queries, classes = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, classes))
     texts = ["nothing of the kind", "a red and blue thing"]
     scores = space.text_rows(queries, texts, classes) @ space.image_rows(logits, pixels).T
@@ -152,7 +152,7 @@ def test_scores_are_bhattacharyya_coefficients() -> None:
     q = np.exp(space.TEXT_SHARPNESS * queries.astype(np.float64) @ classes.astype(np.float64).T)
     q /= q.sum(axis=1, keepdims=True)
     expected = np.sqrt(q) @ np.sqrt(p).T
-    shares, w = colour.shares(pixels), space.COLOUR_WEIGHT
+    shares, w = colour.colour_shares(pixels), space.COLOUR_WEIGHT
     expected[1] += w**2 * np.sqrt(shares[:, [3, 5]] / 2).sum(axis=1)
     expected /= np.sqrt(1 + w**2)  # the length of the images' rows
     expected[1] /= np.sqrt(1 + w**2)
@@ -161,7 +161,7 @@ def test_scores_are_bhattacharyya_coefficients() -> None:
 
 def test_a_flat_picture_has_the_share_of_its_own_colour() -> None:
     for i, value in enumerate(colour.COLOURS.values()):
-        shares = colour.shares(np.full((1, 16, 16, 3), value, dtype=np.uint8))[0]
+        shares = colour.colour_shares(np.full((1, 16, 16, 3), value, dtype=np.uint8))[0]
         assert shares.argmax() == i
         assert shares[i] > 0.6
         assert shares.sum() == pytest.approx(1, abs=1e-5)
@@ -170,14 +170,16 @@ def test_a_flat_picture_has_the_share_of_its_own_colour() -> None:
 def test_shares_follow_area() -> None:
     picture = np.zeros((1, 64, 64, 3), dtype=np.uint8)
     picture[:, :, 16:] = (0, 0, 255)
-    shares = colour.shares(picture)[0]
+    shares = colour.colour_shares(picture)[0]
     assert shares[list(colour.COLOURS).index("blue")] == pytest.approx(0.75, abs=0.01)
     assert shares[list(colour.COLOURS).index("black")] == pytest.approx(0.25, abs=0.02)
 
 
 def test_colours_are_read_from_whole_words_only() -> None:
     names = list(colour.COLOURS)
-    rows = colour.named(["A RED, red rose", "gray or violet?", "the redhead's greenhouse", "black and white"])
+    rows = colour.named_colours(
+        ["A RED, red rose", "gray or violet?", "the redhead's greenhouse", "black and white"]
+    )
     assert rows[0, names.index("red")] == 1
     assert rows[1, [names.index("grey"), names.index("purple")]].tolist() == [0.5, 0.5]
     assert not rows[2].any()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imseek.encoders.cache import cache_dir, made_once, write_atomically
+from imseek.encoders.cache import build_once, cache_dir, write_atomically
 from imseek.errors import EncoderUnavailableError
 
 
@@ -37,14 +37,14 @@ def test_the_folder_is_the_platforms_unless_the_environment_names_another(
 def test_makes_once_and_leaves_nothing_else(tmp_path: Path) -> None:
     maker = Maker()
     for _ in range(3):
-        assert made_once(tmp_path / "a" / "tower", maker) == tmp_path / "a" / "tower"
+        assert build_once(tmp_path / "a" / "tower", maker) == tmp_path / "a" / "tower"
     assert maker.calls == 1
     assert (tmp_path / "a" / "tower" / "weights").read_bytes() == b"w" * 1000
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["tower", "tower.lock"]
 
 
 def test_another_user_may_read_it(tmp_path: Path) -> None:
-    folder = made_once(tmp_path / "tower", Maker())
+    folder = build_once(tmp_path / "tower", Maker())
     assert folder.stat().st_mode & 0o777 == 0o755
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
 
@@ -93,20 +93,20 @@ def empty_the_folder(folder: Path) -> None:
 )
 def test_makes_damaged_files_again(tmp_path: Path, damage: object) -> None:
     maker = Maker()
-    folder = made_once(tmp_path / "tower", maker)
+    folder = build_once(tmp_path / "tower", maker)
     damage(folder)  # type: ignore[operator]
-    made_once(folder, maker)
+    build_once(folder, maker)
     assert maker.calls == 2
     assert (folder / "weights").read_bytes() == b"w" * 1000
-    made_once(folder, maker)
+    build_once(folder, maker)
     assert maker.calls == 2
 
 
 def test_a_copy_with_other_times_is_whole(tmp_path: Path) -> None:
     maker = Maker()
-    folder = made_once(tmp_path / "tower", maker)
+    folder = build_once(tmp_path / "tower", maker)
     os.utime(folder / "weights", (1, 1))
-    made_once(folder, maker)
+    build_once(folder, maker)
     assert maker.calls == 1
 
 
@@ -116,7 +116,7 @@ def test_a_failure_leaves_nothing_and_is_passed_on(tmp_path: Path) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        made_once(tmp_path / "tower", fail)
+        build_once(tmp_path / "tower", fail)
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == []
 
 
@@ -124,14 +124,14 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     dead = tmp_path / "tower.abc.tmp"
     dead.mkdir()
     (dead / "weights").write_bytes(b"half")
-    made_once(tmp_path / "tower", Maker())
+    build_once(tmp_path / "tower", Maker())
     assert not dead.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(EncoderUnavailableError, match="cannot fill") as caught:
-        made_once(tmp_path / "file" / "tower", Maker())
+        build_once(tmp_path / "file" / "tower", Maker())
     assert "IMSEEK_CACHE" in (caught.value.hint or "")
 
 

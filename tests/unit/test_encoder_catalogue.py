@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from imseek.encoders import PRESETS, find_encoder, licences, list_encoders
-from imseek.encoders.catalogue import DATA, families, make, near
+from imseek.encoders.catalogue import DATA, families, make, near_matches
 from imseek.ui.encoders_page import page
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,7 @@ def test_download_sizes_are_those_that_the_hub_lists(reference: str) -> None:
 
 @pytest.mark.parametrize("reference", ["openclip:PE-Core-T-16-384/meta", "openclip:ViT-B-32/laion2b_e16"])
 def test_counting_gives_what_the_file_says(reference: str, rows: list[dict[str, Any]]) -> None:
-    (row,) = make.measured([dict(row) for row in rows if row["reference"] == reference])
+    (row,) = make.add_counts([dict(row) for row in rows if row["reference"] == reference])
     assert row == ROWS[reference]
 
 
@@ -207,8 +207,10 @@ def test_what_is_fetched() -> None:
 
 
 def test_near_matches() -> None:
-    assert near("openclip:ViT-B-32-256/datacomp_s34b")[0] == "openclip:ViT-B-32-256/datacomp_s34b_b86k"
-    assert near("zzzzzz") == []
+    assert (
+        near_matches("openclip:ViT-B-32-256/datacomp_s34b")[0] == "openclip:ViT-B-32-256/datacomp_s34b_b86k"
+    )
+    assert near_matches("zzzzzz") == []
 
 
 def test_reading_it_imports_no_network_library() -> None:

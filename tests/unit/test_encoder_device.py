@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from imseek.encoders import Runtime, load
-from imseek.encoders.device import Gpu, Machine, Plan, check_plain, cpu_features, plan, this_machine
+from imseek.encoders.device import Gpu, Machine, Plan, check_cpu_fp32, cpu_features, plan, this_machine
 from imseek.errors import EncoderUnavailableError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -134,7 +134,7 @@ def test_the_builtin_encoder_has_no_choices_and_says_so(runtime: Runtime) -> Non
     with pytest.raises(EncoderUnavailableError, match="builtin"):
         load("builtin", runtime=runtime)
     with pytest.raises(EncoderUnavailableError, match="elsewhere"):
-        check_plain(runtime, "elsewhere")
+        check_cpu_fp32(runtime, "elsewhere")
     assert load("builtin", modalities=("text",), runtime=runtime).precision == "fp32"  # no picture to encode
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from imseek.encoders import device, image_tower
 from imseek.encoders.device import Machine
 from imseek.encoders.image_tower import ImageTower
-from imseek.encoders.precision_check import COMPARED, Guard, Verdict
+from imseek.encoders.precision_check import PICTURES_TO_COMPARE, PrecisionCheck, Verdict
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError, EncoderUnavailableError
@@ -84,12 +84,12 @@ def test_a_precision_that_keeps_vectors_is_used_after_the_first_pictures(cache: 
     assert verdicts(cache) == []  # ten are too few to say
     assert images.precision == "fp32"  # as those ten are
     rows = images(PICTURES[10:])
-    np.testing.assert_array_equal(rows[: COMPARED - 10], exact(PICTURES[10:COMPARED]))
-    rest = exact(PICTURES[COMPARED:])
-    assert np.abs(rows[COMPARED - 10 :] - rest).max() > 1e-5  # bf16 by now
-    assert (rows[COMPARED - 10 :] * rest).sum(axis=1).min() > 0.9999
+    np.testing.assert_array_equal(rows[: PICTURES_TO_COMPARE - 10], exact(PICTURES[10:PICTURES_TO_COMPARE]))
+    rest = exact(PICTURES[PICTURES_TO_COMPARE:])
+    assert np.abs(rows[PICTURES_TO_COMPARE - 10 :] - rest).max() > 1e-5  # bf16 by now
+    assert (rows[PICTURES_TO_COMPARE - 10 :] * rest).sum(axis=1).min() > 0.9999
     (found,) = verdicts(cache)
-    assert (found["precision"], found["pictures"]) == ("bf16", COMPARED)
+    assert (found["precision"], found["pictures"]) == ("bf16", PICTURES_TO_COMPARE)
     assert 0.9999 < float(found["least_cosine"]) <= float(found["mean_cosine"]) < 1  # type: ignore[arg-type]
     assert (images.precision, said) == ("bf16", [])
 
@@ -185,8 +185,8 @@ def test_verdicts_of_other_weights_precisions_and_devices_are_others(cache: Path
     tower(Network)(PICTURES)
     (file,) = cache.glob("precision/*.json")
     assert file.stem == f"bf16-cpu-{'f' * 32}"
-    assert Guard(file.stem, "bf16").verdict is not None
-    assert Guard("bf16-cuda-" + "f" * 32, "bf16").verdict is None
+    assert PrecisionCheck(file.stem, "bf16").verdict is not None
+    assert PrecisionCheck("bf16-cuda-" + "f" * 32, "bf16").verdict is None
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(cache: Path) -> None:

@@ -93,18 +93,18 @@ def test_what_is_there_is_not_asked_for(server: FakeHub) -> None:
     server.requests.clear()
     again = download_encoder(REFERENCE)
     assert (again.path, again.offer) == (first.path, None)
-    assert hub.ensure(REFERENCE, [PART]) == first.path
+    assert hub.ensure_cached(REFERENCE, [PART]) == first.path
     assert server.requests == []
 
 
 def test_our_look_at_the_cache_is_the_clients(server: FakeHub, cache: Path) -> None:
-    assert hub.cached(PART) is None
+    assert hub.cached_path(PART) is None
     hf_hub_download("some/model", "open_clip_config.json")  # not the weights
-    assert hub.cached(PART) is None
+    assert hub.cached_path(PART) is None
     hf_hub_download("some/model", "open_clip_model.safetensors")
-    assert str(hub.cached(PART)) == try_to_load_from_cache("some/model", "open_clip_model.safetensors")
+    assert str(hub.cached_path(PART)) == try_to_load_from_cache("some/model", "open_clip_model.safetensors")
     (cache / "models--some--model" / "refs" / "main").write_text("d" * 40)
-    assert hub.cached(PART) is None
+    assert hub.cached_path(PART) is None
     assert try_to_load_from_cache("some/model", "open_clip_model.safetensors") is None
 
 
@@ -168,7 +168,9 @@ def test_a_killed_download_goes_on(server: FakeHub, cache: Path) -> None:
 
 def test_threads_of_a_process_fetch_once(server: FakeHub) -> None:
     paths: list[Path] = []
-    threads = [threading.Thread(target=lambda: paths.append(hub.ensure(REFERENCE, [PART]))) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: paths.append(hub.ensure_cached(REFERENCE, [PART]))) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -213,7 +215,7 @@ def test_damage_on_the_way_is_noticed_and_removed(server: FakeHub, cache: Path) 
     ):
         download_encoder(REFERENCE)
     assert list(cache.rglob("*.incomplete")) == []
-    assert hub.cached(PART) is None
+    assert hub.cached_path(PART) is None
     server.damage = False
     assert download_encoder(REFERENCE).path.read_bytes() == WEIGHTS
 
@@ -257,21 +259,21 @@ def test_a_disk_that_fills_up_keeps_what_has_come(
     server: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As /dev/full answers: the third write finds no space."""
-    real = blobs._Counted.write
+    real = blobs._ProgressFile.write
     writes = []
 
-    def write(self: blobs._Counted, data: bytes) -> int:
+    def write(self: blobs._ProgressFile, data: bytes) -> int:
         writes.append(len(data))
         if len(writes) == 3:
             raise OSError(28, "No space left on device")
         return real(self, data)
 
-    monkeypatch.setattr(blobs._Counted, "write", write)
+    monkeypatch.setattr(blobs._ProgressFile, "write", write)
     with pytest.raises(EncoderUnavailableError, match="the disk is full"):
         download_encoder(REFERENCE)
     (left,) = cache.rglob("*.incomplete")
     assert left.read_bytes() == WEIGHTS[: 2 << 20]
-    monkeypatch.setattr(blobs._Counted, "write", real)
+    monkeypatch.setattr(blobs._ProgressFile, "write", real)
     server.requests.clear()
     assert download_encoder(REFERENCE).path.read_bytes() == WEIGHTS
     assert ranges(server) == [f"bytes={2 << 20}-"]
@@ -292,7 +294,7 @@ def test_what_is_not_for_any_use_wants_its_licence_accepted(
     server: FakeHub, card: dict[str, str] | None, named: str
 ) -> None:
     server.repositories["some/model"].card = card
-    for fetch in (lambda: download_encoder(REFERENCE), lambda: hub.ensure(REFERENCE, [PART])):
+    for fetch in (lambda: download_encoder(REFERENCE), lambda: hub.ensure_cached(REFERENCE, [PART])):
         with pytest.raises(LicenceError, match=re.escape(named)) as caught:
             fetch()
         assert f"imseek encoders get {REFERENCE} --accept-license" in (caught.value.hint or "")
@@ -300,7 +302,7 @@ def test_what_is_not_for_any_use_wants_its_licence_accepted(
     assert ranges(server) == []
     fetched = download_encoder(REFERENCE, accept_license=True)
     assert fetched.path.read_bytes() == WEIGHTS
-    assert hub.ensure(REFERENCE, [PART]) == fetched.path, "in the cache means accepted"
+    assert hub.ensure_cached(REFERENCE, [PART]) == fetched.path, "in the cache means accepted"
 
 
 def test_a_restricted_repository_stays_so_whatever_its_card_says(server: FakeHub) -> None:
@@ -368,7 +370,7 @@ def expect_unreachable() -> str:
 def test_offline_is_said_at_once(waits: list[float | None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     asked: list[str] = []
-    monkeypatch.setattr(hub, "_described", asked.append)
+    monkeypatch.setattr(hub, "_describe_repository", asked.append)
     assert "HF_HUB_OFFLINE is set" in expect_unreachable()
     assert (asked, waits) == ([], [])
 

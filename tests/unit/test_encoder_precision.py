@@ -26,7 +26,7 @@ from imseek.encoders.builtin.towers import MiniLM
 from imseek.encoders.builtin.weights import LITE0, MINILM, TOKENIZER
 from imseek.encoders.device import Plan
 from imseek.encoders.int8 import Int8Images
-from imseek.encoders.precision_check import LEAST_COSINE
+from imseek.encoders.precision_check import MIN_MEAN_COSINE
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import TorchImages
@@ -37,7 +37,7 @@ from imseek.types import Float32, Pixels
 
 pytestmark = pytest.mark.slow
 
-HALF, INT8 = LEAST_COSINE["bf16"], LEAST_COSINE["int8"]
+HALF, INT8 = MIN_MEAN_COSINE["bf16"], MIN_MEAN_COSINE["int8"]
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "immunohistochemistry")
 #: Pixels that arrive at the network as they are: 64 tokens of red × 256 + green, blue where there is one.
 TOKENS = Preprocessing(8, "squash", "bicubic", (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))

@@ -152,7 +152,7 @@ def test_auto_takes_cached_weights_without_asking_the_hub(
 def test_auto_offline_is_builtin_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     asked: list[str] = []
-    monkeypatch.setattr(hub, "_described", asked.append)
+    monkeypatch.setattr(hub, "_describe_repository", asked.append)
     monkeypatch.setattr(hub.threading, "Thread", asked.append)
     expect_builtin(resolve("auto"))
     assert asked == []

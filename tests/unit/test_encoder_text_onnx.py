@@ -42,7 +42,9 @@ def test_every_kind_of_tower_gives_open_clips_vectors(make: Callable[[Kind], Mad
     encoder = load(made.reference)
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, atol=1e-5)
     assert encoder.notes(TEXTS) == ()
-    facts = onnx_text.Facts.read(onnx_text.folder(encoder.info.reference, encoder.fingerprint()))
+    facts = onnx_text.TextTowerMetadata.read(
+        onnx_text.tower_folder(encoder.info.reference, encoder.fingerprint())
+    )
     assert (facts.refused, facts.end) == (None, kind.end)
     again = light(encoder)
     assert isinstance(again, onnx_text.ExportedTextEncoder)
@@ -55,7 +57,7 @@ def test_open_clips_own_wrapper_of_siglip_tokenizers_is_read_too(tmp_path: Path)
     """It fetches vocabularies from the web when it is made, so it is put together by hand here."""
     theirs = SigLipTokenizer.__new__(SigLipTokenizer)
     theirs.tokenizer, theirs.context_length = t5(), 9
-    ours = tokens.read(tmp_path, export._write_tokenizer(tmp_path, theirs))
+    ours = tokens.read_tokenizer(tmp_path, export._write_tokenizer(tmp_path, theirs))
     texts = (*TEXTS, *export.CHECK_TEXTS)
     np.testing.assert_array_equal(ours(texts), theirs(list(texts)).numpy())
     assert ours.context_length == 9
@@ -66,7 +68,7 @@ def test_open_clips_own_wrapper_of_siglip_tokenizers_is_read_too(tmp_path: Path)
 def test_what_stands_behind_the_end_is_cut_off_before_the_network_runs(make: Callable[[Kind], Made]) -> None:
     encoder = load(make(KINDS["clip"]).reference)
     encoder.encode_texts(["x"])
-    folder = onnx_text.folder(encoder.info.reference, encoder.fingerprint())
+    folder = onnx_text.tower_folder(encoder.info.reference, encoder.fingerprint())
     lengths = []
     tower = OnnxText(folder / onnx_text.NETWORK, end="highest", threads=1)
     network = tower._network
@@ -96,7 +98,7 @@ def test_a_long_text_is_the_mean_direction_of_pieces_that_fill_the_window(
     encoder = load(made.reference)
     theirs = export.TorchTokenizer(open_clip.get_tokenizer(made.name))
     words = [f"word{i}" for i in range(20)]
-    pieces = chunking.pieces(" ".join(words), theirs.fits)
+    pieces = chunking.split_text(" ".join(words), theirs.fits)
     assert " ".join(pieces).split() == words
     assert len(pieces) > 1
     for piece, following in itertools.pairwise(pieces):

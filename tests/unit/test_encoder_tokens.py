@@ -69,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def both(folder: Path, **options: object) -> tuple[SimpleTokenizer, tokens.Tokenizer]:
     theirs = SimpleTokenizer(**options)  # type: ignore[arg-type]
-    return theirs, tokens.read(folder, {"context_length": 77, "clean": "lower"} | options)
+    return theirs, tokens.read_tokenizer(folder, {"context_length": 77, "clean": "lower"} | options)
 
 
 def test_ten_thousand_prompts(folder: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_word_of_ten_thousand_letters_is_cut_in_no_long_time(folder: Path) -> 
     _, ours = both(folder)
     word = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=10_000))
     started = time.process_time()
-    found = chunking.pieces(word, ours.fits)
+    found = chunking.split_text(word, ours.fits)
     assert time.process_time() - started < 20  # it was minutes
     assert "".join(found) == word
     assert all(ours.fits(piece) for piece in found)

@@ -18,7 +18,7 @@ def at_most(length: int):
 
 
 def test_a_text_that_fits_is_left_as_it_is() -> None:
-    assert chunking.pieces("  two  words ", at_most(20)) == ["  two  words "]
+    assert chunking.split_text("  two  words ", at_most(20)) == ["  two  words "]
 
 
 @pytest.mark.parametrize(
@@ -32,17 +32,17 @@ def test_a_text_that_fits_is_left_as_it_is() -> None:
     ],
 )
 def test_pieces_are_filled(text: str, pieces: list[str]) -> None:
-    assert chunking.pieces(text, at_most(5)) == pieces
+    assert chunking.split_text(text, at_most(5)) == pieces
 
 
 def test_a_character_that_does_not_fit_is_a_piece() -> None:
-    assert chunking.pieces("ab c", at_most(0)) == ["a", "b", "c"]
+    assert chunking.split_text("ab c", at_most(0)) == ["a", "b", "c"]
 
 
 @given(st.text("ab \n", max_size=200), st.integers(1, 30))
 def test_nothing_is_lost_and_no_piece_could_be_longer(text: str, length: int) -> None:
     fits = at_most(length)
-    pieces = chunking.pieces(text, fits)
+    pieces = chunking.split_text(text, fits)
     assert "".join("".join(pieces).split()) == "".join(text.split())
     assert all(map(fits, pieces))
     for piece, following in itertools.pairwise(pieces):
@@ -59,7 +59,7 @@ def test_few_questions_are_asked() -> None:
         asked += 1
         return len(text) <= 100
 
-    assert len(chunking.pieces("word " * 10_000, fits)) == 500
+    assert len(chunking.split_text("word " * 10_000, fits)) == 500
     assert asked < 500 * 15
 
 

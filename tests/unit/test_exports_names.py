@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from imseek.exports.imagefolder import Folders, Table, safe
-from imseek.exports.projector import config, side_of
+from imseek.exports.imagefolder import ClassFolders, MetadataTable, safe_folder_name
+from imseek.exports.projector import render_config, tile_side
 from imseek.exports.webdataset import write_tars
 from imseek.media import decode
 from imseek.media.formats import ending_of
@@ -38,12 +38,12 @@ from imseek.media.sprite import Sprite, columns_of
     ],
 )
 def test_safe_names_of_folders(value: str, name: str) -> None:
-    assert safe(value) == name
+    assert safe_folder_name(value) == name
 
 
 def test_columns_that_come_late_are_known() -> None:
     file = io.BytesIO()
-    table = Table(file, seen=30)
+    table = MetadataTable(file, seen=30)
     for row in ({"a": 1}, {"b": "é" * 20}, {"a": 1, "c": 2}, {"b": 3}):
         table.add(row)
     assert table.late == {"c"}
@@ -51,7 +51,7 @@ def test_columns_that_come_late_are_known() -> None:
 
 
 def test_no_two_values_share_a_folder() -> None:
-    folders = Folders()
+    folders = ClassFolders()
     given = ["a", "A", "a~2", "a/b", "a_b", "none", "images", None, "ß", "ss"]
     names = [folders.of(value) for value in given]
     assert names == ["a", "A~2", "a_2", "a_b", "a_b~2", "none~2", "images", "none", "ß", "ss~2"]
@@ -79,7 +79,7 @@ def test_endings_say_what_is_there(data: bytes, name: bytes, ending: str | None)
     ("count", "side"), [(0, None), (1, 64), (128**2, 64), (128**2 + 1, 63), (1024**2, 8), (1024**2 + 1, None)]
 )
 def test_sprites_are_bounded(count: int, side: int | None) -> None:
-    assert side_of(count) == side
+    assert tile_side(count) == side
     assert side is None or columns_of(count) * side <= 8192
 
 
@@ -98,8 +98,8 @@ def test_small_pictures_lie_row_by_row(tmp_path) -> None:
 
 
 def test_configurations_are_quoted() -> None:
-    assert 'tensor_name: "a\\"b\\\\c"' in config('a"b\\c', None)
-    assert "sprite" not in config("a", None)
+    assert 'tensor_name: "a\\"b\\\\c"' in render_config('a"b\\c', None)
+    assert "sprite" not in render_config("a", None)
 
 
 def test_tars_hold_at_least_one_picture(tmp_path) -> None:

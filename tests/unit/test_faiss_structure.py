@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from imseek.data.vectors.faiss_structure import check_structure
-from imseek.data.vectors.index_kinds import make
+from imseek.data.vectors.index_kinds import make_index
 from imseek.data.vectors.index_metadata import IndexFolder
-from imseek.data.vectors.snapshot import loaded, mapped
+from imseek.data.vectors.snapshot import load_index, map_index
 from imseek.errors import CorruptCollectionError
 
 DIM = 16
@@ -36,7 +36,7 @@ def written(index: Any) -> bytes:
 
 
 def filled(factory: str) -> Any:
-    index = make(factory, DIM)
+    index = make_index(factory, DIM)
     index.train(rows())
     index.add_with_ids(rows(), np.arange(300))
     return index
@@ -90,7 +90,7 @@ def test_lists_in_a_file_of_their_own_are_never_opened(tmp_path: Path) -> None:
     outer.is_trained = True
     for one in (index, outer):
         (tmp_path / "faiss.index").write_bytes(written(one))
-        for read in (mapped, loaded):
+        for read in (map_index, load_index):
             with pytest.raises(CorruptCollectionError, match="lists of the kind 'ilod'"):
                 read(IndexFolder(tmp_path.parent, tmp_path.name))
 

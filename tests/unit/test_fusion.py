@@ -9,7 +9,7 @@ import pytest
 
 from imseek.data.vectors import IdSet, Matches, Segment, VectorIndex, open_index
 from imseek.data.vectors.scores import top_k
-from imseek.search.space_fusion import Part, best
+from imseek.search.space_fusion import SpaceQuery, search_spaces
 from imseek.types import Float32
 
 DIMS = (24, 16, 40)
@@ -29,7 +29,7 @@ def segments(rows: Float32, dead: Sequence[int] = (), cut: int = 1) -> list[Segm
     return found
 
 
-def by_definition(parts: Sequence[Part], k: int) -> Matches:
+def by_definition(parts: Sequence[SpaceQuery], k: int) -> Matches:
     """Every image scored in every space, in the order of ids, added up in float64."""
     total = np.float64(0)
     for part in parts:
@@ -39,8 +39,8 @@ def by_definition(parts: Sequence[Part], k: int) -> Matches:
     return top_k(every.ids[order], np.clip(total, -1, 1).astype(np.float32), k)
 
 
-def assert_exact(parts: Sequence[Part], k: int) -> Matches:
-    expected, found = by_definition(parts, k), best(parts, k)
+def assert_exact(parts: Sequence[SpaceQuery], k: int) -> Matches:
+    expected, found = by_definition(parts, k), search_spaces(parts, k)
     assert found.ids.tolist() == expected.ids.tolist()
     assert found.scores.tolist() == expected.scores.tolist()
     return found
@@ -79,7 +79,7 @@ def test_as_by_definition(kind: str, count: int, spaces: int, k: int) -> None:
     for dim, share in zip(DIMS, shares, strict=False):
         rows = unit(random.standard_normal((count, dim)))
         index = open_index(kind, segments(rows, dead=range(7, count, 5), cut=3), dim)
-        parts.append(Part(index, unit(random.standard_normal(dim)), float(share)))
+        parts.append(SpaceQuery(index, unit(random.standard_normal(dim)), float(share)))
     found = assert_exact(parts, k)
     assert not {*found.ids.tolist()} & {*range(7, count, 5)}
 
@@ -92,7 +92,7 @@ def test_an_image_that_leads_in_no_space_can_be_the_best() -> None:
     between = unit(np.array([[np.cos(0.6), np.sin(0.6)]]))
     query = np.array([1, 0], np.float32)
     parts = [
-        Part(open_index("faiss", segments(np.concatenate([rows, between])), 2), query, 0.5)
+        SpaceQuery(open_index("faiss", segments(np.concatenate([rows, between])), 2), query, 0.5)
         for rows in (first, second)
     ]
     (lead_a, lead_b) = (part.index.search(query[None], 500)[0].ids.tolist() for part in parts)
@@ -107,7 +107,7 @@ def test_lists_grow_only_as_far_as_the_proof_needs() -> None:
 
     def lists(other: Float32) -> list[list[int]]:
         counted = [Counting(open_index("faiss", segments(r), 24)) for r in (rows, other)]
-        assert_exact([Part(index, query, 0.5) for index in counted], 10)  # type: ignore[arg-type]
+        assert_exact([SpaceQuery(index, query, 0.5) for index in counted], 10)  # type: ignore[arg-type]
         return [index.lists[1:] for index in counted]  # the first was of the definition
 
     assert lists(unit(rows + 0.01)) == [[144], [144]]
@@ -123,38 +123,40 @@ def test_equal_scores_come_in_the_order_of_ids_also_at_the_border(kind: str) -> 
         rows = unit(random.standard_normal((400, dim)))
         rows[100:300] = rows[100]
         rows[250] = rows[350] = query
-        parts.append(Part(open_index(kind, segments(rows, cut=4), dim), query, 0.5))
+        parts.append(SpaceQuery(open_index(kind, segments(rows, cut=4), dim), query, 0.5))
     found = assert_exact(parts, 300)
     assert found.ids[:2].tolist() == [250, 350]
     copies = [i for i in found.ids.tolist() if 100 <= i < 300 and i != 250]
     assert copies == sorted(copies)
     for k in range(1, 20):
-        assert best(parts, k).ids.tolist() == found.ids[:k].tolist()
+        assert search_spaces(parts, k).ids.tolist() == found.ids[:k].tolist()
 
 
 def test_fewer_images_than_asked_for_and_none() -> None:
     random = np.random.default_rng(2)
     for count in (3, 0):
         parts = [
-            Part(
+            SpaceQuery(
                 open_index("faiss", segments(unit(random.standard_normal((count, d)))), d),
                 unit(np.ones(d)),
                 0.5,
             )
             for d in DIMS[:2]
         ]
-        assert len(best(parts, 50)) == count
+        assert len(search_spaces(parts, 50)) == count
 
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_nothing_is_allowed(exact: bool) -> None:
     rng = np.random.default_rng(2)
     parts = [
-        Part(open_index("faiss", segments(unit(rng.standard_normal((50, d)))), d), unit(np.ones(d)), 0.5)
+        SpaceQuery(
+            open_index("faiss", segments(unit(rng.standard_normal((50, d)))), d), unit(np.ones(d)), 0.5
+        )
         for d in DIMS[:2]
     ]
     for ids in ([], [1000]):
-        found = best(parts, 3, IdSet(ids), exact=exact)
+        found = search_spaces(parts, 3, IdSet(ids), exact=exact)
         assert (found.ids.tolist(), found.scores.tolist()) == ([], [])
 
 
@@ -163,5 +165,5 @@ def test_one_space_is_searched_as_ever() -> None:
     index = open_index("faiss", segments(unit(random.standard_normal((100, 24)))), 24)
     query = unit(random.standard_normal(24))
     (expected,) = index.search(query[None], 10)
-    found = best([Part(index, query, 1.0)], 10)
+    found = search_spaces([SpaceQuery(index, query, 1.0)], 10)
     assert (found.ids.tolist(), found.scores.tolist()) == (expected.ids.tolist(), expected.scores.tolist())

@@ -13,14 +13,14 @@ from faking_gpu import DIM, FACTORIES, FEW, ROOM, Cards, assert_same, placed, se
 
 import imseek
 from imseek.data.vectors import gpu, open_index, placement_on
-from imseek.data.vectors.build import LiveRows, build
-from imseek.data.vectors.index_kinds import make
-from imseek.data.vectors.index_metadata import Effort, Tuned, for_gpus
+from imseek.data.vectors.build import LiveRows, build_index
+from imseek.data.vectors.index_kinds import make_index
+from imseek.data.vectors.index_metadata import SearchEffort, TuningResult, runs_on_gpu
 from imseek.encoders import Runtime
-from imseek.encoders.device import Gpu, Machine, check_plain, plan
+from imseek.encoders.device import Gpu, Machine, check_cpu_fp32, plan
 from imseek.errors import EncoderUnavailableError, UsageError
 from imseek.ui.cli import doctor
-from imseek.ui.cli.building import device_fact
+from imseek.ui.cli.index_build import device_fact
 
 pytestmark = pytest.mark.slow
 
@@ -50,10 +50,10 @@ def cards(monkeypatch: pytest.MonkeyPatch) -> Cards:
     ],
 )
 def test_the_kinds_that_go_to_a_card(factory: str, reason: str | None) -> None:
-    found = gpu.refusal(make(factory, DIM))
+    found = gpu.gpu_refusal(make_index(factory, DIM))
     assert (found is None) == (reason is None)
     assert (reason or "") in (found or "")
-    assert for_gpus(factory) == (reason is None)  # as `imseek info` says it, without a look at the index
+    assert runs_on_gpu(factory) == (reason is None)  # as `imseek info` says it, without a look at the index
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_names_of_cards(
 ) -> None:
     Cards(*[ROOM] * there).install(monkeypatch)
     if isinstance(expected, tuple):
-        assert gpu.cards_of(device) == expected
+        assert gpu.gpu_numbers(device) == expected
     else:
         with pytest.raises(LookupError, match=expected):
-            gpu.cards_of(device)
+            gpu.gpu_numbers(device)
 
 
 # -- falling back ---------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_info_and_doctor_say_where_vectors_are_searched(monkeypatch: pytest.Monk
     def broken() -> int:
         raise ImportError("libcublas.so.12: cannot open shared object file")
 
-    monkeypatch.setattr(gpu, "card_count", broken)
+    monkeypatch.setattr(gpu, "gpu_count", broken)
     check = doctor._faiss()
     assert (check.status, "libcublas" in check.message) == ("fail", True)
 
@@ -208,14 +208,14 @@ def test_a_collection_is_searched_by_a_card(
 def test_cagra_needs_a_build_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(faiss, "GpuIndexCagra", raising=False)
     with pytest.raises(UsageError, match="without NVIDIA's cuVS"):
-        make("CAGRA64", DIM)
+        make_index("CAGRA64", DIM)
     Cards().install(monkeypatch, cuvs=True)
     with pytest.raises(UsageError, match="sees none"):
-        make("CAGRA", DIM)
+        make_index("CAGRA", DIM)
     with pytest.raises(UsageError, match="even degree"):
-        make("CAGRA7", DIM)
+        make_index("CAGRA7", DIM)
     with pytest.raises(UsageError, match="FAISS makes no index"):
-        make("CAGRA64,SQ8", DIM)
+        make_index("CAGRA64,SQ8", DIM)
 
 
 def test_a_cagra_graph_is_kept_for_the_cpu_and_searched_by_the_card(
@@ -225,18 +225,18 @@ def test_a_cagra_graph_is_kept_for_the_cpu_and_searched_by_the_card(
     segments, asked = [segment(some_rows(2000), 10)], some_rows(20, 1)
     rows = LiveRows(segments)
     told: list[float] = []
-    index = build(rows, DIM, "CAGRA32", 1 << 30, np.empty(0, np.int64), told.append)
+    index = build_index(rows, DIM, "CAGRA32", 1 << 30, np.empty(0, np.int64), told.append)
     assert told == sorted(told)
     assert told[-1] == 1
     with pytest.raises(UsageError, match="GB to build"):
-        build(rows, DIM, "CAGRA32", 1000, np.empty(0, np.int64), told.append)
+        build_index(rows, DIM, "CAGRA32", 1000, np.empty(0, np.int64), told.append)
     faiss.write_index(index, str(tmp_path / "index"))
     kept = faiss.read_index(str(tmp_path / "index"))
     truth = open_index("memory", segments, DIM).search(asked, 10)
-    tuned = Tuned(Effort(200, 40), 0.9, 0)
+    tuned = TuningResult(SearchEffort(200, 40), 0.9, 0)
     snapshot = snapshot_of(segments, DIM, tuned=tuned)
     snapshot.index = kept
-    assert gpu.refusal(kept) is None
+    assert gpu.gpu_refusal(kept) is None
     for card in (
         open_index("faiss", segments, DIM, snapshot=snapshot),
         placed("faiss", segments, snapshot=snapshot),
@@ -246,7 +246,7 @@ def test_a_cagra_graph_is_kept_for_the_cpu_and_searched_by_the_card(
         assert np.mean(shared) > 9.5
     assert cards.searched
     monkeypatch.delattr(faiss, "GpuIndexCagra")
-    assert "cuVS" in (gpu.refusal(kept) or "")
+    assert "cuVS" in (gpu.gpu_refusal(kept) or "")
 
 
 # -- encoders, which take one card ----------------------------------------------------------------------------
@@ -261,9 +261,9 @@ def test_the_first_of_several_cards_encodes(device: str, expected: str) -> None:
 
 
 def test_all_cards_are_for_what_can_use_them() -> None:
-    check_plain(Runtime(device="all"), "builtin")
+    check_cpu_fp32(Runtime(device="all"), "builtin")
     with pytest.raises(EncoderUnavailableError, match="not on cuda:0,1"):
-        check_plain(Runtime(device="cuda:0,1"), "builtin")
+        check_cpu_fp32(Runtime(device="cuda:0,1"), "builtin")
 
 
 @pytest.mark.parametrize("device", ["cuda:", "cuda:0,", "cuda:,1", "cuda0", "gpu", "ALL", "cuda:0 1", ""])

@@ -27,7 +27,7 @@ from faking_gpu import (
 )
 
 from imseek.data.vectors import Matches, Segment, gpu, open_index, placement_on
-from imseek.data.vectors.index_metadata import Effort, Tuned
+from imseek.data.vectors.index_metadata import SearchEffort, TuningResult
 
 pytestmark = pytest.mark.slow
 
@@ -118,7 +118,7 @@ def test_a_dead_row_of_nan_keeps_its_segment_on_the_cpu(cards: Cards) -> None:
 
 
 def test_small_segments_are_not_worth_a_card(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.data.vectors.faiss_index.LEAST_BYTES", 100 * DIM * 2 + 1)
+    monkeypatch.setattr("imseek.data.vectors.faiss_index.MIN_GPU_BYTES", 100 * DIM * 2 + 1)
     index = placed("faiss", [segment(some_rows(100)), segment(some_rows(101, 1), 100)])
     index.search(some_rows(1, 2), 5)
     assert len(cards.copied) == 1
@@ -130,7 +130,7 @@ def test_small_segments_are_not_worth_a_card(cards: Cards, monkeypatch: pytest.M
 @pytest.fixture
 def everything_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Filters are answered by the snapshot, however few rows pass."""
-    monkeypatch.setattr("imseek.data.vectors.snapshot_index.GATHERED", 0)
+    monkeypatch.setattr("imseek.data.vectors.snapshot_index.MAX_SCORED_IDS", 0)
     monkeypatch.setattr("imseek.data.vectors.snapshot_index.SCANNED_SHARE", 0.0)
 
 
@@ -199,7 +199,7 @@ def test_what_came_after_the_snapshot_is_found_beside_it(cards: Cards) -> None:
 
 def test_more_lists_than_a_card_probes_are_probed_by_the_cpu(cards: Cards) -> None:
     segments = [segment(some_rows(3000))]
-    easy, hard = Tuned(Effort(6, 40), 0.9, 0), Tuned(Effort(2049, 40), 0.9, 0)
+    easy, hard = TuningResult(SearchEffort(6, 40), 0.9, 0), TuningResult(SearchEffort(2049, 40), 0.9, 0)
     snapshot = snapshot_of(segments, DIM, factory="IVF16,SQ8", tuned=easy)
     snapshot.facts = replace(snapshot.facts, text=hard)
     placement = placement_on("cuda")
@@ -222,7 +222,7 @@ def test_no_card_is_used_unless_it_is_named(cards: Cards) -> None:
 
 
 def test_an_index_moves_once_it_has_been_asked_enough(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "WORTH", 5)
+    monkeypatch.setattr(gpu, "MIN_QUERIES", 5)
     index = placed("faiss", [segment(some_rows(500))])
     for expected in (0, 0, 0, 0, 1, 2):
         index.search(some_rows(1, expected), 5)
@@ -286,7 +286,7 @@ def test_an_index_too_large_for_a_card_is_spread(
             open_index("faiss", segments, DIM, snapshot=snapshot, placement=p) for p in (None, placement)
         )
     allowed = np.arange(0, 3000, 2)
-    monkeypatch.setattr("imseek.data.vectors.snapshot_index.GATHERED", 0)
+    monkeypatch.setattr("imseek.data.vectors.snapshot_index.MAX_SCORED_IDS", 0)
     for filtered in (None, allowed):
         assert_same(card.search(asked, 10, allowed=filtered), cpu.search(asked, 10, allowed=filtered))
     assert sorted(cards.searched) == [(0, 50), (0, 50), (1, 50), (1, 50)]

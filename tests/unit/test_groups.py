@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
-from imseek.curate.grouping.groups import Group, Grouping, Reach, grouped
+from imseek.curate.grouping.groups import Group, Grouping, Reach, group_pairs
 from imseek.types import DuplicateKind, DuplicatePair
 
 
@@ -44,7 +44,7 @@ def both(a: int, b: int) -> frozenset[int]:
 
 def test_a_chain_is_cut_at_its_weakest_link() -> None:
     weak, strong = pair(1, 2, confidence=0.8), pair(2, 3, confidence=0.95)
-    found = grouped([weak, strong], {}, nothing)
+    found = group_pairs([weak, strong], {}, nothing)
     assert found.groups == (Group("same", (2, 3)),)
     assert [(s.pair, s.lacking, s.reason) for s in found.splits] == [(weak, (1, 3), "no pair")]
 
@@ -56,14 +56,14 @@ def test_a_lacking_pair_is_asked_for_once() -> None:
         asked.append((a, b))
         return pair(a, b, cosine=0.5)
 
-    found = grouped([pair(1, 2), pair(2, 3)], {}, confirm)
+    found = group_pairs([pair(1, 2), pair(2, 3)], {}, confirm)
     assert (members(found), asked, found.asked) == ([(1, 2, 3)], [(1, 3)], 1)
     assert found.pair(3, 1) == pair(1, 3, cosine=0.5)
 
 
 def test_copies_go_where_their_content_goes() -> None:
     copies = {2: [2, 7], 9: [8, 9], 20: [21]}
-    found = grouped([pair(1, 7), pair(4, 5)], copies, never)
+    found = group_pairs([pair(1, 7), pair(4, 5)], copies, never)
     assert found.groups == (
         Group("same", (1, 2, 7)),
         Group("same", (4, 5)),
@@ -76,34 +76,34 @@ def test_copies_go_where_their_content_goes() -> None:
 
 def test_a_pair_seen_from_a_copy_is_turned_the_other_way() -> None:
     """Image 9 has the content of image 1; beside 5, it is the second one."""
-    found = grouped([pair(1, 5, orientation="rotated 90")], {1: [1, 9]}, never)
+    found = group_pairs([pair(1, 5, orientation="rotated 90")], {1: [1, 9]}, never)
     assert found.pair(1, 5) == pair(1, 5, orientation="rotated 90")
     assert found.pair(5, 9) == pair(5, 9, orientation="rotated 270")
     said = pair(1, 5, orientation="rotated 90", judged=True)
-    found = grouped([said], {1: [1, 9]}, never)
+    found = group_pairs([said], {1: [1, 9]}, never)
     assert found.pair(9, 5) == pair(5, 9, orientation="rotated 270", judged=True)
 
 
 def test_scene_groups_are_made_of_whole_groups_of_the_same() -> None:
     """The surer pair of kind scene does not take 2 away from 1."""
     given = [pair(1, 2, confidence=0.6), pair(2, 3, "scene", 0.99), pair(1, 3, "scene", 0.7)]
-    assert grouped(given, {}, never).groups == (Group("scene", (1, 2, 3)),)
-    found = grouped(given[:2], {}, nothing)
+    assert group_pairs(given, {}, never).groups == (Group("scene", (1, 2, 3)),)
+    found = group_pairs(given[:2], {}, nothing)
     assert found.groups == (Group("same", (1, 2)),)
     assert [(s.pair, s.lacking, s.reason) for s in found.splits] == [(given[1], (1, 3), "no pair")]
 
 
 def test_a_scene_does_not_stand_in_for_the_same() -> None:
     given = [pair(1, 2), pair(2, 3)]
-    found = grouped(given, {}, lambda a, b: pair(a, b, "scene"))
+    found = group_pairs(given, {}, lambda a, b: pair(a, b, "scene"))
     assert found.groups == (Group("same", (1, 2)),), "nobody has asked for scenes"
-    found = grouped([*given, pair(4, 5, "scene")], {}, lambda a, b: pair(a, b, "scene"))
+    found = group_pairs([*given, pair(4, 5, "scene")], {}, lambda a, b: pair(a, b, "scene"))
     assert found.groups == (Group("scene", (1, 2, 3)), Group("scene", (4, 5)))
 
 
 def test_pictures_inside_others_are_pairs_beside_the_groups() -> None:
     tiles = [pair(1, 9, "inside"), pair(2, 9, "inside", 0.8), pair(3, 9, "inside", 0.7)]
-    found = grouped([*tiles, pair(2, 3)], {9: [9, 10]}, never)
+    found = group_pairs([*tiles, pair(2, 3)], {9: [9, 10]}, never)
     assert found.groups == (
         Group("same", (2, 3)),
         Group("exact", (9, 10)),
@@ -111,7 +111,7 @@ def test_pictures_inside_others_are_pairs_beside_the_groups() -> None:
         Group("inside", (2, 9)),
     )
     assert [(s.pair, s.lacking, s.reason) for s in found.splits] == [(tiles[2], (2, 9), "shown")]
-    assert grouped([tiles[0]], {}, never, [both(1, 9)]).groups == ()
+    assert group_pairs([tiles[0]], {}, never, [both(1, 9)]).groups == ()
 
 
 # -- judgements ----------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_pictures_inside_others_are_pairs_beside_the_groups() -> None:
 
 def test_what_was_called_different_is_apart_also_through_a_third() -> None:
     given = [pair(1, 2, confidence=0.99), pair(2, 3), pair(1, 3)]
-    found = grouped(given, {3: [3, 30]}, never, [both(30, 1)])
+    found = group_pairs(given, {3: [3, 30]}, never, [both(30, 1)])
     assert found.groups == (Group("same", (1, 2)), Group("exact", (3, 30)))
     assert {(s.pair, s.lacking, s.reason) for s in found.splits} == {
         (given[1], (1, 3), "different"),
@@ -135,7 +135,7 @@ def test_what_was_called_the_same_is_like_whatever_one_of_them_is_like() -> None
         pair(4, 5, judged=True),
         pair(5, 6, judged=True),
     ]
-    found = grouped(given, {}, never)
+    found = group_pairs(given, {}, never)
     assert found.groups == (Group("same", (1, 2, 3)), Group("same", (4, 5, 6)))
     assert found.pair(1, 2) == given[0]
     assert found.pair(6, 4) == pair(4, 6, confidence=1.0, judged=True)
@@ -144,13 +144,13 @@ def test_what_was_called_the_same_is_like_whatever_one_of_them_is_like() -> None
 
 def test_of_a_contradiction_the_difference_holds() -> None:
     given = [pair(1, 2, judged=True), pair(2, 3, judged=True), pair(4, 5)]
-    found = grouped(given, {}, never, [both(1, 3)])
+    found = group_pairs(given, {}, never, [both(1, 3)])
     assert members(found) == [(1, 2), (4, 5)]
     assert [(s.pair, s.reason) for s in found.splits] == [(given[1], "different")]
 
 
 def test_the_same_bytes_cannot_be_different() -> None:
-    assert members(grouped([], {1: [1, 2]}, never, [both(1, 2)])) == [(1, 2)]
+    assert members(group_pairs([], {1: [1, 2]}, never, [both(1, 2)])) == [(1, 2)]
 
 
 # -- properties ----------------------------------------------------------------------------------------------
@@ -200,13 +200,13 @@ def confirming(others: dict[object, str], asked: list[frozenset[int]]) -> object
 def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped-def]
     given, copies, others, different = case
     asked: list[frozenset[int]] = []
-    found = grouped(given, copies, confirming(others, asked), different, ask=ask)  # type: ignore[arg-type]
+    found = group_pairs(given, copies, confirming(others, asked), different, ask=ask)  # type: ignore[arg-type]
 
     # Whatever the order.
     again = list(given)
     chance.shuffle(again)
     turned = {images[-1]: images[::-1] for _, images in sorted(copies.items(), reverse=True)}
-    other = grouped(again, turned, confirming(others, []), different[::-1], ask=ask)  # type: ignore[arg-type]
+    other = group_pairs(again, turned, confirming(others, []), different[::-1], ask=ask)  # type: ignore[arg-type]
     assert (other.groups, other.splits, other.asked) == (found.groups, found.splits, found.asked)
 
     content = {i: one for one, images in copies.items() for i in images}
@@ -289,7 +289,7 @@ def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]
     unjudged = [p for p in given if not p.judged]
     told_unjudged = {both(p.a, p.b) for p in unjudged}
     others = {ends: kind for ends, kind in (told | others).items() if ends not in told_unjudged}
-    found = grouped(unjudged, {}, confirming(others, []), different)  # type: ignore[arg-type]
+    found = group_pairs(unjudged, {}, confirming(others, []), different)  # type: ignore[arg-type]
     expected = sorted({tuple(sorted(group)) for group in groups.values() if len(group) > 1})
     assert [group.members for group in found.groups if group.kind != "inside"] == expected
 
@@ -329,7 +329,7 @@ def test_in_large_groups_nearness_stands_in_for_questions() -> None:
         for i in range(5, count)
         if (found := confirm(hub, i)) and (hub, i) not in ends
     ]
-    found = grouped(given, {}, confirm, reach={"same": Reach(MOST, LEAST)}, ask=8)
+    found = group_pairs(given, {}, confirm, reach={"same": Reach(MOST, LEAST)}, ask=8)
     groups = [np.array(group.members) for group in found.groups]
     assert max(map(len, groups)) > 40
     looked_at = 0
@@ -350,19 +350,19 @@ def test_a_hundred_thousand_of_one_are_a_group_after_few_questions() -> None:
         return pair(a, b, cosine=0.99, distance=2)
 
     given = [confirm(0, i) for i in range(1, 20_001)]
-    found = grouped(given, {}, confirm, reach={"same": Reach(MOST, LEAST)})
+    found = group_pairs(given, {}, confirm, reach={"same": Reach(MOST, LEAST)})
     assert members(found) == [tuple(range(20_001))]
     assert found.asked == 64 * 65 // 2, "all cross pairs, until there are more than sixty-four to ask for"
     # A member that lies further out is not taken for near.
     outer = pair(0, 20_001, confidence=0.5, cosine=0.91, distance=14)
-    found = grouped([*given, outer], {}, confirm, reach={"same": Reach(MOST, LEAST)})
+    found = group_pairs([*given, outer], {}, confirm, reach={"same": Reach(MOST, LEAST)})
     assert members(found) == [tuple(range(20_001))]
     assert [(s.pair, s.reason) for s in found.splits] == [(outer, "too many")]
 
 
 def test_without_a_reach_nobody_is_taken_for_near() -> None:
     given = [pair(0, i, cosine=0.99, distance=0) for i in range(1, 200)]
-    found = grouped(given, {}, lambda a, b: pair(a, b))
+    found = group_pairs(given, {}, lambda a, b: pair(a, b))
     assert members(found) == [tuple(range(66))]
     assert {s.reason for s in found.splits} == {"too many"}
     assert len(found.splits) == 199 - 65
@@ -391,7 +391,7 @@ def test_a_chain_of_a_thousand_is_no_group() -> None:
     given = [pair(i, i + 1, cosine=0.95, distance=5) for i in range(1000)]
     chance = random.Random(3)
     chance.shuffle(given)
-    found = grouped(given, {}, confirm, reach={"same": Reach(MOST, LEAST)})
+    found = group_pairs(given, {}, confirm, reach={"same": Reach(MOST, LEAST)})
     assert all(group.members[-1] - group.members[0] <= 2 for group in found.groups)
     assert sum(len(group.members) for group in found.groups) >= 999
 
@@ -412,7 +412,7 @@ def test_whatever_follows_from_a_third_is_true(codes: list[int], ask: int, seed:
     chance = random.Random(seed)
     ends = [two for two in combinations(range(len(codes)), 2) if chance.random() < 0.4]
     given = [found for a, b in ends if (found := confirm(a, b))]
-    found = grouped(given, {}, confirm, reach={"same": Reach(distance=4, cosine=0.5)}, ask=ask)
+    found = group_pairs(given, {}, confirm, reach={"same": Reach(distance=4, cosine=0.5)}, ask=ask)
     for group in found.groups:
         for a, b in combinations(group.members, 2):
             assert (codes[a] ^ codes[b]).bit_count() <= 4
@@ -423,7 +423,7 @@ def test_whatever_follows_from_a_third_is_true(codes: list[int], ask: int, seed:
 
 def test_of_two_that_nobody_compared_it_is_said_what_follows() -> None:
     given = [pair(0, i, confidence=0.9 if i > 1 else 0.8, cosine=0.99, distance=0) for i in range(1, 9)]
-    found = grouped(given, {}, never, reach={"same": Reach(MOST, LEAST)}, ask=0)
+    found = group_pairs(given, {}, never, reach={"same": Reach(MOST, LEAST)}, ask=0)
     assert members(found) == [tuple(range(9))]
     follows = found.pair(1, 8)
     assert follows is not None
@@ -442,7 +442,7 @@ def test_stopped_it_asks_no_more_and_keeps_what_it_has() -> None:
         return pair(a, b)
 
     given = [pair(1, 2), pair(2, 3), pair(3, 4), pair(7, 8)]
-    found = grouped(given, {}, confirm, tell=lambda done, total: told.append((done, total)), stop=stop)
+    found = group_pairs(given, {}, confirm, tell=lambda done, total: told.append((done, total)), stop=stop)
     assert (members(found), found.asked, found.interrupted) == ([(1, 2, 3), (7, 8)], 1, True)
     assert told == [(0, 4)]
-    assert grouped(given, {}, nothing).interrupted is False
+    assert group_pairs(given, {}, nothing).interrupted is False

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
 from imseek.curate.candidates import hamming
-from imseek.curate.candidates.hamming import Table, changes, nearest
+from imseek.curate.candidates.hamming import MultiIndex, bit_changes, select_nearest
 from imseek.curate.unique_contents import Hashes
 from imseek.search.near_duplicates import count_bits
 
@@ -36,7 +36,7 @@ def by_comparing(queries: Hashes, hashes: Hashes, radius: int) -> set[tuple[int,
     return {(i, j, d) for i, row in enumerate(apart) for j, d in enumerate(row) if d <= radius}
 
 
-def as_set(near: hamming.Near) -> set[tuple[int, int, int]]:
+def as_set(near: hamming.HammingMatches) -> set[tuple[int, int, int]]:
     found = list(zip(near.query.tolist(), near.found.tolist(), near.distance.tolist(), strict=True))
     assert len(set(found)) == len(found), "a pair was found twice"
     return set(found)
@@ -45,7 +45,7 @@ def as_set(near: hamming.Near) -> set[tuple[int, int, int]]:
 @pytest.mark.parametrize("radius", [0, 1, 2, 3, 4, 7, 10, 12, 15])
 def test_finds_what_comparing_finds(radius: int) -> None:
     hashes, queries = drawn(240, 1), drawn(100, 1)[::3]
-    found = Table(hashes).near(queries, radius, 1000)
+    found = MultiIndex(hashes).near(queries, radius, 1000)
     wanted = by_comparing(queries, hashes, radius)
     assert as_set(found) == wanted
     assert len(wanted) >= len(np.intersect1d(queries, hashes)) > 0
@@ -67,7 +67,7 @@ def test_any_hashes(
         if n < len(hashes):
             queries.append(hashes[n] ^ sum(1 << bit for bit in bits))
     table, asked = np.array(hashes, np.uint64), np.array(queries, np.uint64)
-    assert as_set(Table(table).near(asked, radius, 100)) == by_comparing(asked, table, radius)
+    assert as_set(MultiIndex(table).near(asked, radius, 100)) == by_comparing(asked, table, radius)
 
 
 def test_the_nearest_are_kept_and_the_rest_is_told() -> None:
@@ -75,7 +75,7 @@ def test_the_nearest_are_kept_and_the_rest_is_told() -> None:
     rng = np.random.default_rng(3)
     hashes = np.concatenate([flipped(base, bits, rng) for bits in (5, 2, 9, 2, 7)])
     far = np.array([~np.uint64(0x123456789ABCDEF)])
-    near = Table(hashes).near(np.concatenate([base, far]), 9, 3)
+    near = MultiIndex(hashes).near(np.concatenate([base, far]), 9, 3)
     assert as_set(near) == {(0, 1, 2), (0, 3, 2), (0, 0, 5)}
     assert near.cut.tolist() == [True, False]
 
@@ -91,9 +91,9 @@ def test_where_thousands_share_a_part_only_some_are_compared(monkeypatch: pytest
         compared += words.size
         return counted(words)
 
-    monkeypatch.setattr(hamming, "CROWD", 50)
+    monkeypatch.setattr(hamming, "MAX_BUCKET", 50)
     monkeypatch.setattr(hamming, "count_bits", count)
-    near = Table(hashes).near(hashes[:200], 3, 10)
+    near = MultiIndex(hashes).near(hashes[:200], 3, 10)
     assert near.cut.all()
     assert compared < 200 * 4 * 60, "without the bound it is 200 x 3000"
     # Those that differ in no bit of another part are found through it.
@@ -102,11 +102,11 @@ def test_where_thousands_share_a_part_only_some_are_compared(monkeypatch: pytest
 
 def test_pairs_are_shortened_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many near hashes as one likes do not add up in memory, and the nearest are still the nearest."""
-    monkeypatch.setattr(hamming, "_HELD", 64)
-    monkeypatch.setattr(hamming, "_ENOUGH", 1000)
+    monkeypatch.setattr(hamming, "_BATCH", 64)
+    monkeypatch.setattr(hamming, "_OVERSAMPLING", 1000)
     hashes = drawn(400, 5)
     queries = hashes[::7]
-    held = Table(hashes).near(queries, 12, 4)
+    held = MultiIndex(hashes).near(queries, 12, 4)
     wanted = sorted(by_comparing(queries, hashes, 12), key=lambda pair: (pair[0], pair[2], pair[1]))
     kept: dict[int, list[tuple[int, int, int]]] = {}
     for pair in wanted:
@@ -128,24 +128,24 @@ def test_a_crowd_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
         return counted(words)
 
     monkeypatch.setattr(hamming, "count_bits", count)
-    near = Table(crowd).near(crowd[:500], 10, 8)
+    near = MultiIndex(crowd).near(crowd[:500], 10, 8)
     assert np.bincount(near.query).tolist() == [8] * 500
     assert near.distance.max() <= 10
     assert near.cut.all()
     # Each is found by itself, and all are within 8 bits: the first look is enough.
-    assert compared < 500 * (4 * hamming.CROWD + 4 * 8 * 8)
+    assert compared < 500 * (4 * hamming.MAX_BUCKET + 4 * 8 * 8)
 
 
 def test_nothing_among_nothing() -> None:
     none = np.empty(0, np.uint64)
-    assert as_set(Table(none).near(drawn(20, 1), 10, 5)) == set()
-    assert as_set(Table(drawn(20, 1)).near(none, 10, 5)) == set()
+    assert as_set(MultiIndex(none).near(drawn(20, 1), 10, 5)) == set()
+    assert as_set(MultiIndex(drawn(20, 1)).near(none, 10, 5)) == set()
 
 
 @pytest.mark.parametrize("radius", [-1, 32])
 def test_a_radius_that_is_none(radius: int) -> None:
     with pytest.raises(ValueError, match="0 to 31"):
-        Table(drawn(20, 1)).near(drawn(20, 1), radius, 5)
+        MultiIndex(drawn(20, 1)).near(drawn(20, 1), radius, 5)
 
 
 def test_bits_are_counted_without_numpy_2_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,9 +157,9 @@ def test_bits_are_counted_without_numpy_2_too(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_changes_are_all_ways_to_flip_up_to_so_many_bits() -> None:
-    assert [len(changes(n)) for n in range(4)] == [1, 17, 137, 697]
-    assert all(int(change).bit_count() <= 2 for change in changes(2))
-    assert len(set(changes(2).tolist())) == 137
+    assert [len(bit_changes(n)) for n in range(4)] == [1, 17, 137, 697]
+    assert all(int(change).bit_count() <= 2 for change in bit_changes(2))
+    assert len(set(bit_changes(2).tolist())) == 137
 
 
 def test_which_are_kept() -> None:
@@ -167,5 +167,5 @@ def test_which_are_kept() -> None:
     found = np.array([4, 5, 6, 4, 1, 3])
     distance = np.array([3, 1, 1, 9, 2, 2], np.uint8)
     cut = np.zeros(3, np.bool_)
-    assert nearest(query, found, distance, 1, cut).tolist() == [1, 3, 4]
+    assert select_nearest(query, found, distance, 1, cut).tolist() == [1, 3, 4]
     assert cut.tolist() == [True, False, True]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imseek.encoders.checks import unit_rows
 from imseek.errors import UsageError
-from imseek.search.hubness import BANK_TEXTS, corrected, hub_bias
+from imseek.search.hubness import BANK_TEXTS, correct_scores, hub_bias
 from imseek.types import Float32
 
 
@@ -36,14 +36,14 @@ def test_a_hub_no_longer_answers_everything() -> None:
     assert scores.argmax(axis=1).tolist() == [2, 2]
     bias = hub_bias(images, bank, 3)
     assert bias.argmax() == 2
-    assert [corrected(one, bias, 0.5).argmax() for one in scores] == [0, 1]
+    assert [correct_scores(one, bias, 0.5).argmax() for one in scores] == [0, 1]
 
 
 def test_nothing_is_changed_by_a_weight_of_zero_or_by_equal_biases() -> None:
     scores = np.array([0.3, 0.9, 0.5], np.float32)
     bias = np.array([0.1, 0.8, 0.4], np.float32)
-    assert corrected(scores, bias, 0).tolist() == scores.tolist()
-    assert corrected(scores, np.full(3, 0.5, np.float32)).argsort().tolist() == scores.argsort().tolist()
+    assert correct_scores(scores, bias, 0).tolist() == scores.tolist()
+    assert correct_scores(scores, np.full(3, 0.5, np.float32)).argsort().tolist() == scores.argsort().tolist()
 
 
 @given(st.integers(0, 50), st.integers(1, 12), st.integers(1, 12), st.integers(1, 15))

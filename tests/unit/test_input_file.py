@@ -131,5 +131,5 @@ def test_a_query_by_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     """Neither where it is sent to a server, nor where its picture is to be shown again: the first look emptied it."""
     os.mkfifo(tmp_path / "pipe")
     result = SearchResult((), 0, 0, "fake")
-    assert remote._bytes(tmp_path / "pipe") == b""
-    assert sheet._asked(Query((Term(picture=tmp_path / "pipe"),)), result, lambda *_: b"") is None
+    assert remote._read_picture(tmp_path / "pipe") == b""
+    assert sheet._query_picture(Query((Term(picture=tmp_path / "pipe"),)), result, lambda *_: b"") is None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from imseek.curate.actions import journal as journals
 from imseek.curate.actions import journal_records, signature
-from imseek.curate.actions.journal_records import Begin, Copied, End, Intent, Note, Trashed
+from imseek.curate.actions.journal_records import Begin, CopyInode, End, Intent, Note, TrashLocation
 from imseek.curate.actions.signature import Signer
 from imseek.data import layout
 from imseek.errors import FormatVersionError, StorageError, UnsafePathError, UsageError
@@ -54,12 +54,12 @@ def test_what_is_written_is_read_again() -> None:
         Begin("20260101-000000-abcdef", "2026", "0" * 64, "uuid", adopted=True),
         found,
         Note(3, "gone"),
-        Trashed(3, b"/home/me/Trash/files/a.png"),
-        Copied(3, 2**64 - 1),
+        TrashLocation(3, b"/home/me/Trash/files/a.png"),
+        CopyInode(3, 2**64 - 1),
         End(),
     ):
-        line = journal_records.line(journal_records.document(record))
-        assert journal_records.parse(journal_records.read(line)) == record
+        line = journal_records.encode_line(journal_records.to_document(record))
+        assert journal_records.parse(journal_records.decode_line(line)) == record
 
 
 @pytest.mark.parametrize("member", ["path", "full", "keeper", "to", "to_base"])
@@ -196,13 +196,13 @@ def test_a_lie_in_any_member_is_a_record_or_an_error_of_ours(member: str, value:
     except ValueError:
         return
     assert isinstance(found, Intent)
-    assert journal_records.parse(journal_records.document(found)) == found
+    assert journal_records.parse(journal_records.to_document(found)) == found
 
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_line_are_told(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"cut short"):
-        journal_records.read(data)
+        journal_records.decode_line(data)
 
 
 def test_lines_of_a_parser_that_can_be_exhausted_are_told() -> None:
@@ -213,13 +213,13 @@ def test_lines_of_a_parser_that_can_be_exhausted_are_told() -> None:
         b'{"sum":"x","n":' + b"9" * 100_000 + b"}",
     ):
         with pytest.raises(ValueError, match=r"cut short"):
-            journal_records.read(data)
+            journal_records.decode_line(data)
 
 
 def test_a_journal_of_a_later_imseek_says_so(root: Path) -> None:
     file = foreign.write(root, [foreign.begun(root, format=2)])
     with pytest.raises(FormatVersionError, match=file.name):
-        journals.journals(root)
+        journals.load_journals(root)
 
 
 # -- whose it is --------------------------------------------------------------------------------------------
@@ -229,13 +229,13 @@ def own(root: Path) -> journals.Journal:
     made = journals.begin(root, root / "staging", "0" * 64)
     found = journal_records.parse(INTENT)
     assert isinstance(found, Intent)
-    made.intend([found])
+    made.record_intents([found])
     made.note({0: "done"})
     return made
 
 
 def read(root: Path) -> journals.Journal:
-    (found,) = journals.journals(root)
+    (found,) = journals.load_journals(root)
     return found
 
 
@@ -265,7 +265,7 @@ def test_without_the_key_it_is_somebody_elses(root: Path, tmp_path: Path) -> Non
     assert not read(root).is_signed
     assert "asks first" in read(root).info().notes[0]
     own(root)  # With a new key, which the old lines are not signed by.
-    assert sorted(one.is_signed for one in journals.journals(root)) == [False, True]
+    assert sorted(one.is_signed for one in journals.load_journals(root)) == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_only_a_regular_file_is_a_journal(root: Path, tmp_path: Path, kind: str)
         case _:
             file.mkdir()
     with pytest.raises(StorageError, match=file.name):
-        journals.journals(root)
+        journals.load_journals(root)
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
@@ -375,7 +375,7 @@ def test_the_folder_of_journals_is_a_folder(root: Path, tmp_path: Path, kind: st
     else:
         undo.write_text("")
     with pytest.raises(UnsafePathError, match="journals lie in a folder"):
-        journals.journals(root)
+        journals.load_journals(root)
     with pytest.raises(UnsafePathError):
         journals.begin(root, root / "staging", "0" * 64)
     assert list((tmp_path / "elsewhere").iterdir()) == []
@@ -399,9 +399,9 @@ def test_only_a_name_of_ours_is_looked_for(root: Path, undo_id: str) -> None:
 
 def test_a_journal_that_is_a_link_is_named(root: Path, tmp_path: Path) -> None:
     foreign.write(root, [INTENT])
-    file = root / layout.journal(journals.list_(root)[0].undo_id)
+    file = root / layout.journal(journals.list_undo_infos(root)[0].undo_id)
     file.rename(tmp_path / "elsewhere")
     file.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UnsafePathError, match="is a link") as caught:
-        journals.list_(root)
+        journals.list_undo_infos(root)
     assert caught.value.hint == "move it out of that folder"

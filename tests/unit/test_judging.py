@@ -5,38 +5,40 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imseek.curate.grouping.pair_judgements import Judged, judged
-from imseek.curate.unique_contents import Contents, grouped
+from imseek.curate.grouping.pair_judgements import PairJudgements, match_judgements
+from imseek.curate.unique_contents import UniqueContents, group_by_content
 from imseek.types import DuplicatePair, Judgement
 
 ONE, TWO, THREE, GONE = (bytes([n]) * 32 for n in (1, 2, 3, 4))
 
 
 @pytest.fixture
-def contents() -> Contents:
+def contents() -> UniqueContents:
     """Images 10 and 12 of one content, 11 and 13 of others; the second begins as a fourth that is not here does."""
     hashes = np.frombuffer(ONE + TWO + ONE + THREE, np.uint8).reshape(4, 32)
-    return grouped(np.array([10, 11, 12, 13]), hashes, np.arange(1, 5, dtype=np.uint64))
+    return group_by_content(np.array([10, 11, 12, 13]), hashes, np.arange(1, 5, dtype=np.uint64))
 
 
 def said(a: bytes, b: bytes, verdict: str) -> Judgement:
     return Judgement(*sorted((a.hex(), b.hex())), verdict, "person", "2026-03-01T12:00:00+00:00")  # type: ignore[arg-type]
 
 
-def test_contents_become_their_first_images(contents: Contents) -> None:
-    found = judged([said(ONE, TWO, "same"), said(THREE, ONE, "different"), said(GONE, ONE, "same")], contents)
-    assert found == Judged(frozenset({frozenset({10, 11})}), frozenset({frozenset({10, 13})}))
+def test_contents_become_their_first_images(contents: UniqueContents) -> None:
+    found = match_judgements(
+        [said(ONE, TWO, "same"), said(THREE, ONE, "different"), said(GONE, ONE, "same")], contents
+    )
+    assert found == PairJudgements(frozenset({frozenset({10, 11})}), frozenset({frozenset({10, 13})}))
 
 
-def test_hashes_that_only_begin_alike(contents: Contents) -> None:
+def test_hashes_that_only_begin_alike(contents: UniqueContents) -> None:
     other = TWO[:8] + bytes(24)
-    assert judged([said(other, ONE, "same")], contents) == Judged()
+    assert match_judgements([said(other, ONE, "same")], contents) == PairJudgements()
 
 
-def test_nothing_was_said_and_nothing_is_there(contents: Contents) -> None:
-    assert judged([], contents) == Judged()
-    empty = grouped(np.empty(0, np.int64), np.empty((0, 32), np.uint8), np.empty(0, np.uint64))
-    assert judged([said(ONE, TWO, "same")], empty) == Judged()
+def test_nothing_was_said_and_nothing_is_there(contents: UniqueContents) -> None:
+    assert match_judgements([], contents) == PairJudgements()
+    empty = group_by_content(np.empty(0, np.int64), np.empty((0, 32), np.uint8), np.empty(0, np.uint64))
+    assert match_judgements([said(ONE, TWO, "same")], empty) == PairJudgements()
 
 
 class TestSettled:
@@ -45,7 +47,9 @@ class TestSettled:
         DuplicatePair(10, 13, "same", 0.99),
         DuplicatePair(11, 13, "same", 0.9),
     )
-    JUDGED = Judged(frozenset({frozenset({10, 11}), frozenset({14, 15})}), frozenset({frozenset({13, 10})}))
+    JUDGED = PairJudgements(
+        frozenset({frozenset({10, 11}), frozenset({14, 15})}), frozenset({frozenset({13, 10})})
+    )
 
     def test_different_ones_are_left_out_and_the_same_are_certain(self) -> None:
         kept, left_out = self.JUDGED.settled(self.PAIRS, ("same", "scene"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
-from imseek.curate.grouping.keepers import RULES, Folders, keeper, richness
+from imseek.curate.grouping.keepers import RULES, Folders, choose_keeper, richness
 from imseek.errors import UsageError
 from imseek.types import Duplicate, Place
 
@@ -31,7 +31,7 @@ FEW, MANY = (400, 300), (4000, 3000)
 
 
 def test_best_has_the_most_pixels() -> None:
-    found = keeper([one(1, size=FEW, count=9_000_000), one(2, size=MANY), one(3, size=FEW)])
+    found = choose_keeper([one(1, size=FEW, count=9_000_000), one(2, size=MANY), one(3, size=FEW)])
     assert (found.image_id, found.reason) == (2, "4000 × 3000 pixels, the next has 400 × 300")
     assert [member.image_id for member in found.members] == [2, 1, 3]
 
@@ -39,14 +39,14 @@ def test_best_has_the_most_pixels() -> None:
 def test_best_then_has_the_most_metadata_then_the_largest_file() -> None:
     facts = {1: 2, 2: 5, 3: 5}
     members = [one(1, count=3000), one(2, count=2000), one(3, count=1500)]
-    found = keeper(members[::2], richness=lambda member: facts[member.image_id])
+    found = choose_keeper(members[::2], richness=lambda member: facts[member.image_id])
     assert (found.image_id, found.reason) == (3, "5 facts of metadata, the next has 2")
-    found = keeper(members, richness=lambda member: facts[member.image_id])
+    found = choose_keeper(members, richness=lambda member: facts[member.image_id])
     assert (found.image_id, found.reason) == (2, "2,000 bytes, the next has 1,500")
 
 
 def test_largest_is_the_file() -> None:
-    found = keeper([one(1, size=MANY), one(2, size=FEW, count=1001)], "largest")
+    found = choose_keeper([one(1, size=MANY), one(2, size=FEW, count=1001)], "largest")
     assert (found.image_id, found.reason) == (2, "1,001 bytes, the next has 1,000")
 
 
@@ -57,29 +57,31 @@ def test_oldest_and_newest_by_the_clock_of_the_camera() -> None:
         one(3, size=MANY),
         one(4, taken="2021-01-01T00:00:00"),
     ]
-    oldest, newest = keeper(members, "oldest"), keeper(members, "newest")
+    oldest, newest = choose_keeper(members, "oldest"), choose_keeper(members, "newest")
     assert (oldest.image_id, oldest.reason) == (2, "taken 2020-05-01 09:00:00, the next 2020-05-01 10:00:00")
     assert newest.image_id == 4
     assert oldest.members[-1].image_id == newest.members[-1].image_id == 3
-    found = keeper([members[0], members[2]], "newest")
+    found = choose_keeper([members[0], members[2]], "newest")
     assert (found.image_id, found.reason) == (1, "taken 2020-05-01 10:00:00, the next has no date")
-    assert keeper([one(1), one(3, size=MANY)], "oldest").image_id == 3, "without any date, the best"
+    assert choose_keeper([one(1), one(3, size=MANY)], "oldest").image_id == 3, "without any date, the best"
     assert (
-        keeper([one(1, taken="0000:00:00 00:00:00"), one(2, taken="2020-05-01T10:00:00")], "oldest").image_id
+        choose_keeper(
+            [one(1, taken="0000:00:00 00:00:00"), one(2, taken="2020-05-01T10:00:00")], "oldest"
+        ).image_id
         == 2
     )
 
 
 def test_the_folder_that_was_named_first() -> None:
     members = [one(1, "/copies/a.jpg", size=MANY), one(2, "/photos/2020/a.jpg"), one(3, "/photos2/a.jpg")]
-    found = keeper(members, "path-priority", prefer=["/photos/", "/copies"])
+    found = choose_keeper(members, "path-priority", prefer=["/photos/", "/copies"])
     assert (found.image_id, found.reason) == (2, "in /photos, the next is in /copies")
-    found = keeper(members[1:], "path-priority", prefer=[Path("/photos")])
+    found = choose_keeper(members[1:], "path-priority", prefer=[Path("/photos")])
     assert (found.image_id, found.reason) == (2, "in /photos, the next is in no preferred folder")
-    assert keeper(members, "path-priority").image_id == 1, "without any folder, the best"
+    assert choose_keeper(members, "path-priority").image_id == 1, "without any folder, the best"
     # Else it only decides where the rule does not.
-    assert keeper(members, "best", prefer=["/photos"]).image_id == 1
-    assert keeper([one(1, "/x/a.jpg"), one(2, "/photos/a.jpg")], prefer=["/photos"]).image_id == 2
+    assert choose_keeper(members, "best", prefer=["/photos"]).image_id == 1
+    assert choose_keeper([one(1, "/x/a.jpg"), one(2, "/photos/a.jpg")], prefer=["/photos"]).image_id == 2
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -89,29 +91,31 @@ def test_protected_folders_come_before_every_rule(rule: str) -> None:
         one(2, "/safe/x.jpg"),
         one(3, "/safe/y.jpg", MANY),
     ]
-    found = keeper(members, rule, prefer=["/a"], protect=["/safe"])  # type: ignore[arg-type]
+    found = choose_keeper(members, rule, prefer=["/a"], protect=["/safe"])  # type: ignore[arg-type]
     assert [member.image_id for member in found.members] == [3, 2, 1]
     assert found.reason == (
         "in the protected folder /safe; of those protected, 4000 × 3000 pixels, the next has 400 × 300"
     )
-    assert keeper(members[1:], rule, prefer=["/a"], protect=["/safe"]).reason == (  # type: ignore[arg-type]
+    assert choose_keeper(members[1:], rule, prefer=["/a"], protect=["/safe"]).reason == (  # type: ignore[arg-type]
         "4000 × 3000 pixels, the next has 400 × 300"
     )
-    found = keeper(members[:2], rule, prefer=["/a"], protect=["/safe"])  # type: ignore[arg-type]
+    found = choose_keeper(members[:2], rule, prefer=["/a"], protect=["/safe"])  # type: ignore[arg-type]
     assert (found.image_id, found.reason) == (2, "in the protected folder /safe, the next is in none")
 
 
 def test_what_has_no_place_does_not_stay() -> None:
-    found = keeper([one(1, None, MANY), one(2)], protect=["/safe"])
+    found = choose_keeper([one(1, None, MANY), one(2)], protect=["/safe"])
     assert (found.image_id, found.reason) == (2, "its place is known, that of the next is not")
 
 
 def test_what_nothing_tells_apart() -> None:
-    found = keeper([one(9), one(4), one(7)])
+    found = choose_keeper([one(9), one(4), one(7)])
     assert [member.image_id for member in found.members] == [4, 7, 9]
     assert found.reason == "it was indexed first; nothing else tells it from the next"
-    assert keeper([one(4)]).reason == "it is the only one"
-    assert [m.collection for m in keeper([one(1, collection="d"), one(2, collection="c")]).members] == [
+    assert choose_keeper([one(4)]).reason == "it is the only one"
+    assert [
+        m.collection for m in choose_keeper([one(1, collection="d"), one(2, collection="c")]).members
+    ] == [
         "c",
         "d",
     ]
@@ -119,11 +123,11 @@ def test_what_nothing_tells_apart() -> None:
 
 def test_bad_requests() -> None:
     with pytest.raises(UsageError, match="rule"):
-        keeper([one(1)], "prettiest")  # type: ignore[arg-type]
+        choose_keeper([one(1)], "prettiest")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="list"):
-        keeper([one(1)], protect="/safe")
+        choose_keeper([one(1)], protect="/safe")
     with pytest.raises(ValueError, match="members"):
-        keeper([])
+        choose_keeper([])
 
 
 @pytest.mark.slow
@@ -144,13 +148,15 @@ def test_the_order_of_members_is_of_no_consequence(data: st.DataObject) -> None:
         for n in range(draw(st.integers(1, 6)))
     ]
     for rule in RULES:
-        found = keeper(
+        found = choose_keeper(
             members, rule, prefer=["/a"], protect=["/b"], richness=lambda member: member.image_id % 2
         )
         again = list(members)
         random.Random(draw(st.integers(0, 9))).shuffle(again)
         assert (
-            keeper(again, rule, prefer=["/a"], protect=["/b"], richness=lambda member: member.image_id % 2)
+            choose_keeper(
+                again, rule, prefer=["/a"], protect=["/b"], richness=lambda member: member.image_id % 2
+            )
             == found
         )
         held = {member.image_id for member in members if member.place and member.place.path == b"/b/x"}

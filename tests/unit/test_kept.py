@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.curate.candidates.cache import Kept, digest
+from imseek.curate.candidates.cache import PartCache, digest
 from imseek.data.array_cache import Arrays
 
 PART = (np.array([3, 1, 2]), np.array([0.5, 0.25, 1], np.float32))
@@ -26,16 +26,16 @@ def same(found: Arrays | None) -> bool:
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
-    Kept(tmp_path, "asked").save("x-1", PART)
-    assert same(Kept(tmp_path, "asked").load("x-1", KINDS))
-    assert Kept(tmp_path, "asked").load("x-2", KINDS) is None
-    assert Kept(tmp_path, "else").load("x-1", KINDS) is None
+    PartCache(tmp_path, "asked").save("x-1", PART)
+    assert same(PartCache(tmp_path, "asked").load("x-1", KINDS))
+    assert PartCache(tmp_path, "asked").load("x-2", KINDS) is None
+    assert PartCache(tmp_path, "else").load("x-1", KINDS) is None
     assert os.listdir(folder(tmp_path)) == ["x-1.npz"]
 
 
 def test_every_damage_is_noticed(tmp_path: Path) -> None:
     """Each byte of the arrays changed, and the file cut off anywhere."""
-    kept = Kept(tmp_path, "asked")
+    kept = PartCache(tmp_path, "asked")
     kept.save("x-1", PART)
     path = folder(tmp_path) / "x-1.npz"
     whole = path.read_bytes()
@@ -61,14 +61,14 @@ def test_every_damage_is_noticed(tmp_path: Path) -> None:
     ],
 )
 def test_arrays_of_another_kind_are_none(tmp_path: Path, other: Arrays) -> None:
-    kept = Kept(tmp_path, "asked")
+    kept = PartCache(tmp_path, "asked")
     folder(tmp_path).mkdir(parents=True)
     np.savez(folder(tmp_path) / "x-1.npz", *other)
     assert kept.load("x-1", KINDS) is None
 
 
 def test_what_is_of_no_use_any_more_is_removed(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, "asked")
+    kept = PartCache(tmp_path, "asked")
     for name in ("x-1", "x-2", "y-1"):
         kept.save(name, PART)
     (folder(tmp_path) / "x-3.77.part").write_bytes(b"of a process that was killed")
@@ -78,7 +78,7 @@ def test_what_is_of_no_use_any_more_is_removed(tmp_path: Path) -> None:
 
 def test_only_what_was_asked_lately_is_kept(tmp_path: Path) -> None:
     for n in range(12):
-        Kept(tmp_path, f"q{n:02}").save("x-1", PART)
+        PartCache(tmp_path, f"q{n:02}").save("x-1", PART)
         os.utime(tmp_path / "cache" / "duplicates" / f"q{n:02}", (n, n))
     assert sorted(os.listdir(tmp_path / "cache" / "duplicates")) == [f"q{n:02}" for n in range(8, 12)]
 
@@ -91,7 +91,7 @@ def test_nothing_is_removed_from_a_collection_that_is_not_trusted(
     (tmp_path / "cache" / "duplicates" / "q0" / "x-1.npz").write_bytes(b"of no use")
     monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
-    kept = Kept(tmp_path, "q0")
+    kept = PartCache(tmp_path, "q0")
     assert kept.only("x", ()) == set()
     kept.save("x-2", PART)
     assert len(os.listdir(tmp_path / "cache" / "duplicates")) == 8
@@ -100,20 +100,20 @@ def test_nothing_is_removed_from_a_collection_that_is_not_trusted(
 
 def test_what_is_asked_again_is_kept_for_longer(tmp_path: Path) -> None:
     for n in range(4):
-        Kept(tmp_path, f"q{n}").save("x-1", PART)
+        PartCache(tmp_path, f"q{n}").save("x-1", PART)
         os.utime(tmp_path / "cache" / "duplicates" / f"q{n}", (n, n))
-    assert same(Kept(tmp_path, "q0").load("x-1", KINDS))
-    Kept(tmp_path, "q4").save("x-1", PART)
+    assert same(PartCache(tmp_path, "q0").load("x-1", KINDS))
+    PartCache(tmp_path, "q4").save("x-1", PART)
     assert sorted(os.listdir(tmp_path / "cache" / "duplicates")) == ["q0", "q2", "q3", "q4"]
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
     (tmp_path / "cache").write_bytes(b"a file where the folder should be")
-    kept = Kept(tmp_path, "asked")
+    kept = PartCache(tmp_path, "asked")
     kept.save("x-1", PART)
     assert kept.load("x-1", KINDS) is None
     assert kept.only("x", {"x-1"}) == set()
-    nowhere = Kept(None, "asked")
+    nowhere = PartCache(None, "asked")
     nowhere.save("x-1", PART)
     assert nowhere.load("x-1", KINDS) is None
 

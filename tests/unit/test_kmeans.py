@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from holding import Held, blobs
 
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import kmeans
 from imseek.errors import UsageError
 from imseek.explore.clusters import kmeans_clusters
 
-QUIET = Telling()
+QUIET = ProgressReporter()
 
 
 def same_groups(label: np.ndarray, kinds: np.ndarray) -> bool:
@@ -25,7 +25,7 @@ def test_groups_are_found_and_centres_are_unit_rows() -> None:
     centres = kmeans.centres_of(held.rows, 3, seed=1)
     assert centres.shape == (3, 16)
     assert np.allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
-    numbers, cosines = kmeans.nearest(held.rows, centres)
+    numbers, cosines = kmeans.nearest_centres(held.rows, centres)
     assert same_groups(numbers[:, 0], kinds)
     products = held.rows @ centres.T
     assert np.allclose(np.sort(products, axis=1)[:, ::-1][:, :2], cosines, atol=1e-5)
@@ -37,14 +37,14 @@ def test_a_centre_for_each_row_and_one_for_all() -> None:
     assert np.allclose(np.sort(kmeans.centres_of(held.rows, 4).argmax(axis=1)), [0, 1, 2, 3])
     one = kmeans.centres_of(held.rows, 1)
     assert np.allclose(one, 0.5, atol=1e-5)
-    assert kmeans.nearest(held.rows, one)[0].shape == (4, 1)
+    assert kmeans.nearest_centres(held.rows, one)[0].shape == (4, 1)
 
 
 def test_the_largest_comes_first_and_each_image_is_assigned() -> None:
     rows, kinds = blobs([15, 40, 25])
     held = Held(rows)
     fitted = kmeans_clusters.fit(held, 3, 0, QUIET)
-    fitted, found = kmeans_clusters.ordered(fitted, kmeans_clusters.assign(held, fitted, QUIET))
+    fitted, found = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(held, fitted, QUIET))
     assert np.bincount(found.label).tolist() == [40, 25, 15]
     assert same_groups(found.label, kinds)
     products = held.rows @ fitted.centres.T
@@ -80,7 +80,7 @@ def test_numbers_that_make_no_sense(k: int) -> None:
 def test_a_row_of_zeros_is_in_no_cluster() -> None:
     held = Held(np.concatenate([np.eye(4), np.zeros((2, 4))]))
     fitted = kmeans_clusters.fit(held, 4, 0, QUIET)
-    label = kmeans_clusters.ordered(fitted, kmeans_clusters.assign(held, fitted, QUIET))[1].label
+    label = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(held, fitted, QUIET))[1].label
     assert label[4:].tolist() == [-1, -1]
     assert sorted(label[:4].tolist()) == [0, 1, 2, 3]
 
@@ -93,7 +93,7 @@ def test_density_finds_groups_and_leaves_out_what_lies_between() -> None:
     noise = np.random.default_rng(5).normal(size=(6, 32))
     held = Held(np.concatenate([rows, noise]))
     fitted = density_clusters.fit(held, 10, 0, QUIET)
-    label = kmeans_clusters.ordered(fitted, kmeans_clusters.assign(held, fitted, QUIET))[1].label
+    label = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(held, fitted, QUIET))[1].label
     assert len(fitted.centres) == 3
     inside = label[:120] >= 0
     assert inside.mean() > 0.9
@@ -109,7 +109,7 @@ def test_density_of_more_images_than_are_looked_at(monkeypatch: pytest.MonkeyPat
     rows, kinds = blobs([60, 60, 60], dim=32)
     held = Held(np.concatenate([rows, -rows[:1]]))
     fitted = density_clusters.fit(held, 8, 0, QUIET)
-    label = kmeans_clusters.ordered(fitted, kmeans_clusters.assign(held, fitted, QUIET))[1].label
+    label = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(held, fitted, QUIET))[1].label
     inside = label[:180] >= 0
     assert inside.mean() > 0.85  # a twentieth of each cluster lies beyond its own limit
     assert same_groups(label[:180][inside], kinds[inside])

@@ -18,14 +18,14 @@ def _file(tmp_path: Path, text: str) -> Path:
 
 
 def test_names_with_commas() -> None:
-    found = classes.named(" cat, fire engine ,dog")
+    found = classes.parse_classes(" cat, fire engine ,dog")
     assert found.names == ("cat", "fire engine", "dog")
     assert found.words == (("cat",), ("fire engine",), ("dog",))
 
 
 def test_a_file_of_names_and_words(tmp_path: Path) -> None:
     path = _file(tmp_path, "\ufeff# pets\ncat: cat, kitten,tabby cat\n\n  dog  \nratio 3:1\n")
-    found = classes.named(str(path))
+    found = classes.parse_classes(str(path))
     assert found.names == ("cat", "dog", "ratio 3:1")
     assert found.words == (("cat", "kitten", "tabby cat"), ("dog",), ("ratio 3:1",))
     assert found.sentences(0, ("a {}", "the {}")) == [
@@ -34,29 +34,29 @@ def test_a_file_of_names_and_words(tmp_path: Path) -> None:
 
 
 def test_imagenet_without_the_names_that_it_has_twice() -> None:
-    found = classes.named("imagenet")
+    found = classes.parse_classes("imagenet")
     assert len(found) == 998
-    assert len({classes.normal(name) for name in found.names}) == 998
+    assert len({classes.normalise_name(name) for name in found.names}) == 998
     assert set(found.names) == set(prompts.imagenet_classes())
 
 
 @pytest.mark.parametrize("given", ["", " ", ",", ",,"])
 def test_no_classes(given: str) -> None:
     with pytest.raises(UsageError, match="no classes"):
-        classes.named(given)
+        classes.parse_classes(given)
 
 
 @pytest.mark.parametrize("second", ["cat", "CAT", " Cat ", "ＣＡＴ"])
 def test_two_of_one_name(second: str) -> None:
     with pytest.raises(UsageError, match="two classes are called") as caught:
-        classes.of_names(["cat", "dog", second])
+        classes.classes_from_names(["cat", "dog", second])
     assert "class 1 and class 3" in str(caught.value)
 
 
 def test_two_of_one_name_in_a_file_are_told_by_line(tmp_path: Path) -> None:
     path = _file(tmp_path, "fire  engine\n# a comment\nFire Engine: truck\n")
     with pytest.raises(UsageError, match=r"line 1 and .*line 3"):
-        classes.named(str(path))
+        classes.parse_classes(str(path))
 
 
 @pytest.mark.parametrize(
@@ -71,27 +71,27 @@ def test_two_of_one_name_in_a_file_are_told_by_line(tmp_path: Path) -> None:
 )
 def test_files_that_make_no_sense(tmp_path: Path, text: str, match: str) -> None:
     with pytest.raises(UsageError, match=match):
-        classes.named(str(_file(tmp_path, text)))
+        classes.parse_classes(str(_file(tmp_path, text)))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
-        classes.named(str(tmp_path / "none.txt"))
+        classes.parse_classes(str(tmp_path / "none.txt"))
     with pytest.raises(UsageError, match="No such file"):
-        classes.named("none.txt")
+        classes.parse_classes("none.txt")
     path = tmp_path / "latin.txt"
     path.write_bytes(b"caf\xe9\nth\xe9\n")
     with pytest.raises(UsageError, match="not UTF-8") as caught:
-        classes.named(str(path))
+        classes.parse_classes(str(path))
     assert caught.value.hint is not None
 
 
 def test_templates(tmp_path: Path) -> None:
-    assert classes.templates("a {}") == ("a {}",)
-    assert classes.templates("imagenet") == prompts.templates("imagenet")
+    assert classes.read_templates("a {}") == ("a {}",)
+    assert classes.read_templates("imagenet") == prompts.templates("imagenet")
     path = tmp_path / "mine"
     path.write_text("# of pets\na {}\n\nmy {} at home\n")
-    assert classes.templates(str(path)) == ("a {}", "my {} at home")
+    assert classes.read_templates(str(path)) == ("a {}", "my {} at home")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_templates(tmp_path: Path) -> None:
 )
 def test_templates_that_are_none(given: str, match: str, hint: str) -> None:
     with pytest.raises(UsageError, match=match) as caught:
-        classes.templates(given)
+        classes.read_templates(given)
     assert hint in str(caught.value.hint)
 
 
@@ -112,7 +112,7 @@ def test_a_file_of_templates_without_a_place(tmp_path: Path) -> None:
     path = tmp_path / "mine"
     path.write_text("a {}\na photo\n")
     with pytest.raises(UsageError, match="'a photo' has no place"):
-        classes.templates(str(path))
+        classes.read_templates(str(path))
     path.write_text("\n")
     with pytest.raises(UsageError, match="no templates in"):
-        classes.templates(str(path))
+        classes.read_templates(str(path))

@@ -15,11 +15,18 @@ from imseek.explore.labels.classes import Classes
 from imseek.probes import Labels
 from imseek.types import LabelExamples, Place, Progress, SavedLabels, TagCount
 from imseek.types.evaluate import Estimate
-from imseek.types.probes import ProbeApplied, ProbeInfo, ProbeScore
-from imseek.ui.web import asked
+from imseek.types.probes import ProbeApplyReport, ProbeInfo, ProbeScore
+from imseek.ui.web import search_state
 from imseek.ui.web.background import Task
-from imseek.ui.web.pages.labels import asking, learning, pictures, sets, tagging, working
-from imseek.ui.web.pages.labels.asking import Asked
+from imseek.ui.web.pages.labels import (
+    example_rows,
+    label_options,
+    label_sets,
+    label_tasks,
+    probe_training,
+    tag_list,
+)
+from imseek.ui.web.pages.labels.label_options import LabelOptions
 
 pytestmark = pytest.mark.slow
 
@@ -28,10 +35,10 @@ class TestAsking:
     def test_classes_are_read_as_from_a_file(self, tmp_path: Path) -> None:
         text = "# things\ncat\nbird: bird, seagull\n"
         (tmp_path / "kinds.txt").write_text(text)
-        found = Asked(text).read()
+        found = LabelOptions(text).read()
         assert found == labels.read_classes(tmp_path / "kinds.txt")
         assert isinstance(found, Classes)
-        assert asking.as_text(found.names, found.words) == "cat\nbird: bird, seagull"
+        assert label_options.as_text(found.names, found.words) == "cat\nbird: bird, seagull"
 
     @pytest.mark.parametrize(
         ("text", "none", "what"),
@@ -47,16 +54,16 @@ class TestAsking:
     def test_what_is_no_list_of_classes_is_told_in_place(
         self, text: str, none: str | None, what: str
     ) -> None:
-        found = Asked(text, none=none).read()
+        found = LabelOptions(text, none=none).read()
         assert isinstance(found, str)
         assert what in found
 
     def test_one_class_is_enough_where_some_are_none(self) -> None:
-        assert isinstance(Asked("cat", none="").read(), Classes)
-        assert isinstance(Asked("cat", several=True).read(), Classes)
+        assert isinstance(LabelOptions("cat", none="").read(), Classes)
+        assert isinstance(LabelOptions("cat", several=True).read(), Classes)
 
     def test_arguments_are_those_of_the_command(self) -> None:
-        made = Asked("cat\ndog", "pets", "", threshold=0.3, where=" year > 2020 ").arguments()
+        made = LabelOptions("cat\ndog", "pets", "", threshold=0.3, where=" year > 2020 ").arguments()
         assert made == {
             "templates": "pets",
             "none": True,
@@ -66,51 +73,55 @@ class TestAsking:
             "centred": False,
             "where": "year > 2020",
         }
-        made = Asked("cat", "a {}\n\n the {} ", "a wall\na floor", several=False).arguments()
+        made = LabelOptions("cat", "a {}\n\n the {} ", "a wall\na floor", several=False).arguments()
         assert made["templates"] == ["a {}", "the {}"]
         assert made["none"] == ["a wall", "a floor"]
-        assert Asked("cat", "", None).arguments()["templates"] == [asking.USUAL]
+        assert LabelOptions("cat", "", None).arguments()["templates"] == [label_options.DEFAULT_TEMPLATE]
         # Never a file, whatever it is called.
-        assert Asked("cat", __file__).arguments()["templates"] == [__file__]
-        assert Asked("cat", none="", several=True).arguments()["none"] is False
+        assert LabelOptions("cat", __file__).arguments()["templates"] == [__file__]
+        assert LabelOptions("cat", none="", several=True).arguments()["none"] is False
 
     def test_tags_that_look_like_lines_of_words_are_classes_still(self) -> None:
         names = ("a: b", "c:", "d")
-        found = Asked(asking.as_text(names), none="").read()
+        found = LabelOptions(label_options.as_text(names), none="").read()
         assert isinstance(found, Classes)
         assert found.names == ("a:b", "c:", "d")
         assert found.words == (("a: b",), ("c:",), ("d",))
 
     def test_a_preview_says_that_it_is_one(self) -> None:
-        assert asking.preview_line(5000, 100_000) == "Preview on 5,000 of 100,000 pictures, evenly taken."
-        assert asking.preview_line(8, 8) == "All 8 pictures."
+        assert (
+            label_options.preview_line(5000, 100_000) == "Preview on 5,000 of 100,000 pictures, evenly taken."
+        )
+        assert label_options.preview_line(8, 8) == "All 8 pictures."
 
     def test_words_for_builtin_come_with_a_warning(self) -> None:
-        assert "only roughly" in (asking.known_to("builtin") or "")
-        assert asking.known_to("openclip:ViT-B-32/x") is None
+        assert "only roughly" in (label_options.encoder_caveat("builtin") or "")
+        assert label_options.encoder_caveat("openclip:ViT-B-32/x") is None
 
     def test_what_is_saved_is_said_in_a_line(self) -> None:
         one = SavedLabels(
             "pet", ("cat", "dog"), (("cat",), ("dog",)), ("{}",), (), False, None, False, None, "", "builtin", True,
             True, True, "2026-11-25T21:00:00Z",
         )  # fmt: skip
-        assert asking.saved_line(one) == "cat, dog · as columns and tags · builtin · 2026-11-25"
-        assert asking.suggested([]) == "labels"
-        assert asking.suggested(["labels", "labels_2"]) == "labels_3"
-        assert asking.Stored("pet", 0, 0).line() == "No picture has come since pet was made."
-        assert asking.Stored("pet", 8, 3).line() == "Saved as pet: labels of 8 pictures, and 3 tags."
+        assert label_options.saved_line(one) == "cat, dog · as columns and tags · builtin · 2026-11-25"
+        assert label_options.free_name([]) == "labels"
+        assert label_options.free_name(["labels", "labels_2"]) == "labels_3"
+        assert label_options.SaveResult("pet", 0, 0).line() == "No picture has come since pet was made."
+        assert (
+            label_options.SaveResult("pet", 8, 3).line() == "Saved as pet: labels of 8 pictures, and 3 tags."
+        )
 
 
 class TestSets:
     def test_keys_give_classes_and_nothing(self) -> None:
-        one = sets.read("cat, dog\n Cat ,", "My pets!")
+        one = label_sets.parse_set("cat, dog\n Cat ,", "My pets!")
         assert (one.name, one.classes) == ("my_pets", ("cat", "dog"))
         assert one.keys() == {"1": "cat", "2": "dog", "0": "not cat or dog"}
         assert one.choices({4: "1", 5: "0", 6: "s"}) == {4: "cat", 5: "not cat or dog", 6: None}
 
     def test_the_tag_of_none_does_not_hang_on_the_name(self) -> None:
-        assert sets.read("cat, dog", "a").none == sets.read("cat, dog", "b").none
-        assert sets.read("cat, dog").none != sets.read("cat, dog, cow").none
+        assert label_sets.parse_set("cat, dog", "a").none == label_sets.parse_set("cat, dog", "b").none
+        assert label_sets.parse_set("cat, dog").none != label_sets.parse_set("cat, dog, cow").none
 
     @pytest.mark.parametrize(
         ("text", "what"),
@@ -124,20 +135,20 @@ class TestSets:
     )
     def test_what_is_no_set(self, text: str, what: str) -> None:
         with pytest.raises(UsageError, match=what):
-            sets.read(text)
+            label_sets.parse_set(text)
 
     def test_a_name_can_always_be_had(self) -> None:
         for text in ("Ünïcode", "123", "", "a b-c", "_", "x" * 80):
-            name = pictures.columns_name(text)
+            name = example_rows.column_name(text)
             assert name[0].isalpha()
             assert name == name.lower()
             assert len(name) <= 40
 
     def test_labels_are_of_what_is_there(self) -> None:
-        pets = sets.read("cat, dog", "pets")
+        pets = label_sets.parse_set("cat, dog", "pets")
         assert pets.labels([]) == Labels("tags", ("cat", "dog", "not cat or dog"))
         assert pets.labels(["dog", "else", "not cat or dog"]) == Labels("tags", ("dog", "not cat or dog"))
-        sunset = sets.read("sunset")
+        sunset = label_sets.parse_set("sunset")
         assert sunset.labels(["sunset"]) == Labels("tags", ("sunset",))
         assert sunset.labels(["not sunset"]) == Labels("tags", ("not sunset",))
         assert sunset.labels(["sunset", "not sunset"]) == Labels(
@@ -145,29 +156,29 @@ class TestSets:
         )
 
     def test_what_is_lacking_is_said(self) -> None:
-        pets, sunset = sets.read("cat, dog"), sets.read("sunset")
-        assert "Nothing is labelled yet" in (sets.lacking(pets, {}) or "")
+        pets, sunset = label_sets.parse_set("cat, dog"), label_sets.parse_set("sunset")
+        assert "Nothing is labelled yet" in (label_sets.why_not_learnable(pets, {}) or "")
         assert "only cat is labelled (3). Label some pictures of another class" in (
-            sets.lacking(pets, {"cat": 3}) or ""
+            label_sets.why_not_learnable(pets, {"cat": 3}) or ""
         )
-        assert "of not sunset too" in (sets.lacking(sunset, {"sunset": 1}) or "")
-        assert sets.lacking(pets, {"cat": 1, "not cat or dog": 1}) is None
-        advice = sets.advice(pets, {"cat": 1, "not cat or dog": 9})
+        assert "of not sunset too" in (label_sets.why_not_learnable(sunset, {"sunset": 1}) or "")
+        assert label_sets.why_not_learnable(pets, {"cat": 1, "not cat or dog": 1}) is None
+        advice = label_sets.advice(pets, {"cat": 1, "not cat or dog": 9})
         assert "None is labelled dog yet" in advice
         assert "Few pictures of cat:" in advice
-        assert sets.advice(pets, {"cat": 9, "dog": 5}) == ""
+        assert label_sets.advice(pets, {"cat": 9, "dog": 5}) == ""
 
     def test_only_what_people_gave_counts(self) -> None:
         counts = [
             TagCount("cat", 7, {"person": 2, "probe pets": 5}),
             TagCount("dog", 1, {"zero-shot pets: 0.9": 1}),
         ]
-        assert sets.given(counts) == {"cat": 2}
+        assert label_sets.count_given(counts) == {"cat": 2}
 
     def test_changes_are_what_is_other_than_before(self) -> None:
-        assert sets.changes({}, {1: "1", 2: "s"}) == {1: "1"}
-        assert sets.changes({1: "1", 2: "2"}, {1: "0", 2: "2"}) == {1: "0"}
-        assert sets.changes({1: "1", 2: "s"}, {}) == {1: "s"}
+        assert label_sets.changes({}, {1: "1", 2: "s"}) == {1: "1"}
+        assert label_sets.changes({1: "1", 2: "2"}, {1: "0", 2: "2"}) == {1: "0"}
+        assert label_sets.changes({1: "1", 2: "s"}, {}) == {1: "s"}
 
     def test_a_set_is_known_again_by_its_probe(self) -> None:
         def info(classes: tuple[str, ...], labels: str = "tags x", several: bool = False) -> ProbeInfo:
@@ -176,56 +187,58 @@ class TestSets:
                 "p", "linear", classes, counts, several, labels, None, "e", "f", 1, "", 1.0, (), ()
             )
 
-        assert sets.of_probe(info(("cat", "dog", "not cat or dog"))) == sets.read("cat, dog", "p")
-        assert sets.of_probe(info(("cat", "dog"))) == sets.read("cat, dog", "p")
-        assert sets.of_probe(info(("cat",), several=True)) == sets.read("cat", "p")
-        assert sets.of_probe(info(("a", "b"), several=True)) is None
-        assert sets.of_probe(info(("a", "b"), "folder")) is None
-        assert sets.of_probe(info(tuple("abcdefghij"))) is None
+        assert label_sets.of_probe(info(("cat", "dog", "not cat or dog"))) == label_sets.parse_set(
+            "cat, dog", "p"
+        )
+        assert label_sets.of_probe(info(("cat", "dog"))) == label_sets.parse_set("cat, dog", "p")
+        assert label_sets.of_probe(info(("cat",), several=True)) == label_sets.parse_set("cat", "p")
+        assert label_sets.of_probe(info(("a", "b"), several=True)) is None
+        assert label_sets.of_probe(info(("a", "b"), "folder")) is None
+        assert label_sets.of_probe(info(tuple("abcdefghij"))) is None
 
 
 class TestSaying:
     def test_how_good_a_probe_is(self) -> None:
         none = ProbeScore("linear", {}, None, None, None, 0)
-        assert "could not be measured" in learning.score_line(none)
+        assert "could not be measured" in probe_training.score_line(none)
         some = ProbeScore("linear", {}, Estimate(0.93, 0.8, 1.0), 0.1, 0.1, 30)
-        assert learning.score_line(some).startswith("Right for 93% of 30 labelled pictures")
+        assert probe_training.score_line(some).startswith("Right for 93% of 30 labelled pictures")
 
     def test_what_was_stored(self) -> None:
-        told = ProbeApplied("p", 9, {}, 0, (), (), saved="p", tagged=3, untagged=1, kept=2)
-        assert learning.saved_line(told) == (
+        told = ProbeApplyReport("p", 9, {}, 0, (), (), saved="p", tagged=3, untagged=1, kept=2)
+        assert probe_training.saved_line(told) == (
             "Saved as the columns p and p_score, 3 tags given, 1 of before taken back, 2 left as people labelled them."
         )
 
     def test_who_gave_tags(self) -> None:
         by = {"person": 2, "zero-shot pet: 0.91": 1, "zero-shot pet: 0.52": 2, "probe p": 1}
-        assert tagging.givers(by) == "words (pet): 3, hand: 2, examples (p): 1"
-        (row,) = tagging.rows([TagCount("a\x1b[31m", 6, by)])
+        assert tag_list.givers(by) == "words (pet): 3, hand: 2, examples (p): 1"
+        (row,) = tag_list.rows([TagCount("a\x1b[31m", 6, by)])
         assert "\x1b" not in str(row["tag"])
 
     def test_conditions_quote_what_is_in_them(self) -> None:
-        assert asked.literal("it's") == "'it''s'"
+        assert search_state.sql_literal("it's") == "'it''s'"
 
 
 def test_shelves_leave_out_what_no_picture_has(monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(1, b"/somewhere/<b>a.png")
-    monkeypatch.setattr(snapshot_session, "places", lambda root, ids: {1: place})
+    monkeypatch.setattr(snapshot_session, "find_places", lambda root, ids: {1: place})
     examples = (
         LabelExamples("cat", 2, 0.5, ((1, 0.9), (2, 0.1)), ()),
         LabelExamples("dog", 0, 0.0, (), ()),
         LabelExamples(None, 1, 0.4, ((3, 0.4),), ()),
     )
-    cat, none = pictures.shelves("photos", Path("/nowhere"), examples, of=4)
+    cat, none = example_rows.shelves("photos", Path("/nowhere"), examples, of=4)
     assert (cat.title, cat.note) == ("cat", "2 pictures, 50%; mean probability 0.50")
     assert [(row.title, [card.id for card in row.cards]) for row in cat.rows] == [("most certain", [1, 2])]
     assert [card.title for card in cat.rows[0].cards] == ["<b>a.png", "place unknown"]
     assert none.title == "none of these"
-    assert pictures.unused(examples) == ("dog",)
+    assert example_rows.unused_labels(examples) == ("dog",)
 
 
 class TestWorking:
     def wait(self, root: Path, slot: str) -> Task[Any]:
-        task = working.find(root, slot)
+        task = label_tasks.find(root, slot)
         assert task is not None
         assert task.wait(20)
         return task
@@ -235,18 +248,18 @@ class TestWorking:
             progress(Progress("labels", 5, 10, 0, 0.1))
             return 7
 
-        working.begin(tmp_path, "a", "Counting", task)
+        label_tasks.begin(tmp_path, "a", "Counting", task)
         work = self.wait(tmp_path, "a")
         assert work.result() == 7
-        assert working.told(work) == (0.5, "Counting: labelling, 5 of 10")
-        working.forget(tmp_path, "a")
-        assert working.find(tmp_path, "a") is None
+        assert label_tasks.describe_progress(work) == (0.5, "Counting: labelling, 5 of 10")
+        label_tasks.forget(tmp_path, "a")
+        assert label_tasks.find(tmp_path, "a") is None
 
     def test_what_is_refused_is_kept(self, tmp_path: Path) -> None:
         def task(progress: Any, stop: Any) -> None:
             raise UsageError("no")
 
-        working.begin(tmp_path, "a", "Trying", task)
+        label_tasks.begin(tmp_path, "a", "Trying", task)
         assert isinstance(self.wait(tmp_path, "a").error, UsageError)
 
     def test_one_at_a_time_and_it_can_be_stopped(self, tmp_path: Path) -> None:
@@ -254,9 +267,9 @@ class TestWorking:
             assert stop.wait(10)
             raise InterruptedError
 
-        first = working.begin(tmp_path, "a", "Waiting", task)
-        assert working.begin(tmp_path, "a", "Another", task) is first
-        assert working.told(first) == (None, "Waiting …")
+        first = label_tasks.begin(tmp_path, "a", "Waiting", task)
+        assert label_tasks.begin(tmp_path, "a", "Another", task) is first
+        assert label_tasks.describe_progress(first) == (None, "Waiting …")
         first.stop()
         assert self.wait(tmp_path, "a").stopped
-        assert working.begin(tmp_path, "a", "Another", lambda progress, stop: 1) is not first
+        assert label_tasks.begin(tmp_path, "a", "Another", lambda progress, stop: 1) is not first

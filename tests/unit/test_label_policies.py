@@ -30,7 +30,7 @@ concepts:
 def _load(tmp_path: Path, text: str) -> policies.Policy:
     path = tmp_path / "policy.yaml"
     path.write_text(text, "utf-8")
-    return policies.load(path)
+    return policies.load_policy(path)
 
 
 def test_a_policy(tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ def test_files_that_are_no_policy(tmp_path: Path, text: str, match: str) -> None
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
-        policies.load(tmp_path / "none.yaml")
+        policies.load_policy(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
     with pytest.raises(UsageError, match="not UTF-8"):
-        policies.load(tmp_path / "latin.yaml")
+        policies.load_policy(tmp_path / "latin.yaml")
     (tmp_path / "deep.yaml").write_text("[" * 100_000)
     with pytest.raises(UsageError, match="deep"):
-        policies.load(tmp_path / "deep.yaml")
+        policies.load_policy(tmp_path / "deep.yaml")
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

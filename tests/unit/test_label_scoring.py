@@ -26,12 +26,12 @@ def rng() -> np.random.Generator:
 def test_tiles_give_what_the_formula_gives(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, k: int, multi: bool
 ) -> None:
-    monkeypatch.setattr(top_classes, "ROWS", 7)
-    monkeypatch.setattr(top_classes, "CLASSES", 6)
+    monkeypatch.setattr(top_classes, "TILE_ROWS", 7)
+    monkeypatch.setattr(top_classes, "TILE_CLASSES", 6)
     rows, classes = _unit(rng, 40), _unit(rng, 20)
     offsets = rng.normal(size=20).astype(np.float32) / 10
     scale = Scale(30.0, -4.0, "test")
-    numbers, shares = top_classes.best(rows, classes, offsets, scale, k, multi=multi)
+    numbers, shares = top_classes.find_top_classes(rows, classes, offsets, scale, k, multi=multi)
     logits = 30 * (rows.astype(np.float64) @ classes.T + offsets)
     expected = expit(logits - 4) if multi else softmax(logits, axis=1)
     order = np.argsort(-expected, axis=1, kind="stable")[:, :k]
@@ -42,7 +42,7 @@ def test_tiles_give_what_the_formula_gives(
 
 def test_probabilities_do_not_overflow(rng: np.random.Generator) -> None:
     rows = _unit(rng, 5)
-    numbers, shares = top_classes.best(
+    numbers, shares = top_classes.find_top_classes(
         rows, rows, np.zeros(5, np.float32), Scale(1e4, None, "test"), 2, multi=False
     )
     assert numbers[:, 0].tolist() == [0, 1, 2, 3, 4]
@@ -64,9 +64,9 @@ def test_the_number_that_made_the_labels_is_found(
     cosines, truth = _labelled(rng, factor)
     found = calibration.fit_factor(cosines, truth)
     assert found == pytest.approx(factor, rel=0.1)
-    least = calibration.likelihood(cosines, truth, found).mean()
+    least = calibration.softmax_nll(cosines, truth, found).mean()
     for other in (0.9, 1.1):
-        assert calibration.likelihood(cosines, truth, other * found).mean() > least
+        assert calibration.softmax_nll(cosines, truth, other * found).mean() > least
 
 
 def test_where_all_is_right_or_all_is_wrong_there_is_no_best_number() -> None:
@@ -85,6 +85,6 @@ def test_the_sigmoid_is_that_of_logistic_regression(rng: np.random.Generator) ->
     theirs = LogisticRegression(C=1e9, tol=1e-8).fit(cosines.reshape(-1, 1), y.ravel())
     assert scale == pytest.approx(theirs.coef_[0, 0], rel=0.01)
     assert bias == pytest.approx(theirs.intercept_[0], rel=0.01)
-    least = calibration.sigmoid_likelihood(cosines, truth, scale, bias)
-    assert calibration.sigmoid_likelihood(cosines, truth, scale * 1.2, bias) > least
-    assert calibration.sigmoid_likelihood(cosines, truth, scale, bias + 0.3) > least
+    least = calibration.sigmoid_nll(cosines, truth, scale, bias)
+    assert calibration.sigmoid_nll(cosines, truth, scale * 1.2, bias) > least
+    assert calibration.sigmoid_nll(cosines, truth, scale, bias + 0.3) > least

@@ -9,7 +9,7 @@ import pytest
 from imseek.errors import QueryError
 from imseek.search.query import Term
 from imseek.types import Hit, Place, SearchResult
-from imseek.ui.terminal.looking import PAGE, Found, Window, Wish, facts_of, terms_of
+from imseek.ui.terminal.browse_state import PAGE, BrowseQuery, BrowseResults, Window, facts_of, terms_of
 
 
 def hit(n: int, **options) -> Hit:
@@ -28,36 +28,41 @@ def test_a_line_is_terms() -> None:
         Term(image_id=7),
     )
     assert terms_of("c++ + black+white") == (Term(text="c++"), Term(text="black+white"))
-    assert Wish("  ").query() is None
+    assert BrowseQuery("  ").query() is None
     with pytest.raises(QueryError):
         terms_of("a cat + -")
 
 
 class TestLiking:
     def test_more_and_less_refine_the_words(self) -> None:
-        wish = Wish("a cat", where="width > 3").liking(3).liking(5, wrong=True).liking(4)
+        wish = (
+            BrowseQuery("a cat", where="width > 3")
+            .toggle_feedback(3)
+            .toggle_feedback(5, wrong=True)
+            .toggle_feedback(4)
+        )
         query = wish.query("token")
         assert query is not None
         assert (query.more, query.less, query.page, query.where) == ((3, 4), (5,), "token", "width > 3")
         assert (query.limit, query.terms) == (PAGE, (Term(text="a cat"),))
 
     def test_again_takes_it_back_and_the_other_changes_it(self) -> None:
-        wish = Wish("a cat").liking(3)
-        assert wish.liking(3).more == ()
-        turned = wish.liking(3, wrong=True)
+        wish = BrowseQuery("a cat").toggle_feedback(3)
+        assert wish.toggle_feedback(3).more == ()
+        turned = wish.toggle_feedback(3, wrong=True)
         assert (turned.more, turned.less) == ((), (3,))
         assert turned.query() is not None
 
 
 class TestFound:
     def test_pages_follow_each_other(self) -> None:
-        found = Found()
+        found = BrowseResults()
         found.take(result(0, 60, page="a"), further=False)
         found.toggle(hit(2))
-        assert (found.wants_more(29), found.wants_more(30)) == (False, True)
+        assert (found.needs_next_page(29), found.needs_next_page(30)) == (False, True)
         found.take(result(60, 10), further=True)
         assert [one.image_id for one in found.hits] == list(range(70))
-        assert not found.wants_more(69)
+        assert not found.needs_next_page(69)
         found.take(result(200, 1), further=False)
         assert [one.image_id for one in found.hits] == [200]
         assert list(found.chosen.values()) == [hit(2)]
@@ -85,7 +90,7 @@ class TestWindow:
     def test_another_size_keeps_the_cursor_in_sight(self) -> None:
         window = Window(4, 3).at(50, 100)
         for columns, rows in ((1, 1), (9, 2), (0, 0), (30, 10)):
-            sized = window.sized(columns, rows, 100)
+            sized = window.with_size(columns, rows, 100)
             assert sized.cursor == 50
             assert 50 in sized.shown
 

@@ -12,17 +12,17 @@ import imseek
 from imseek import clusters, maps, tags
 from imseek.errors import QueryError
 from imseek.ui.map_page.colouring import Colouring
-from imseek.ui.web import sent
-from imseek.ui.web.components.scatter import Lasso, Points, coloured, points, read_lasso
-from imseek.ui.web.pages.map import chosen, colours, drawn, laying
-from imseek.ui.web.pages.map.colours import By
-from imseek.ui.web.pages.map.drawn import Drawn, middle
+from imseek.ui.web import blobs
+from imseek.ui.web.components.scatter import Lasso, PointData, read_lasso, store_colours, store_points
+from imseek.ui.web.pages.map import colours, lasso_selection, layout_job, map_points
+from imseek.ui.web.pages.map.colours import ColourBy
+from imseek.ui.web.pages.map.map_points import MapPoints, central_point
 
 pytestmark = pytest.mark.slow
 
 
-def numbers(found: sent.Sent, kind: str) -> list:
-    data = sent.arrays.get(found.address.rpartition("/")[2])
+def numbers(found: blobs.Blob, kind: str) -> list:
+    data = blobs.blob_cache.get(found.address.rpartition("/")[2])
     assert data is not None
     return np.frombuffer(data, kind).tolist()
 
@@ -33,26 +33,31 @@ class TestInside:
         generator = np.random.default_rng(seed)
         places = generator.uniform(-1, 1, (3000, 2)).astype(np.float32)
         corners = generator.uniform(-0.9, 0.9, (3 + 4 * seed, 2))  # It may cross itself.
-        assert chosen.inside(places, corners).tolist() == points_in_poly(places, corners).tolist()
+        assert (
+            lasso_selection.inside_polygon(places, corners).tolist()
+            == points_in_poly(places, corners).tolist()
+        )
 
     def test_level_sides_and_points_at_the_height_of_corners(self) -> None:
         places = np.array([[0.5, 0.5], [0.5, 0], [-0.5, 0.5], [0.2, 0.9], [1.5, 1]], np.float32)
         square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
-        assert chosen.inside(places, square).tolist() == [True, True, False, True, False]
+        assert lasso_selection.inside_polygon(places, square).tolist() == [True, True, False, True, False]
 
     def test_nothing_there(self) -> None:
-        assert chosen.inside(np.empty((0, 2), np.float32), np.eye(3, 2)).tolist() == []
+        assert lasso_selection.inside_polygon(np.empty((0, 2), np.float32), np.eye(3, 2)).tolist() == []
 
     def test_of_one_colour_alone(self) -> None:
-        of = Drawn(np.array([3, 5, 8]), np.zeros((3, 2), np.float32), Points(*2 * [sent.Sent("")], 3), 3)
+        of = MapPoints(
+            np.array([3, 5, 8]), np.zeros((3, 2), np.float32), PointData(*2 * [blobs.Blob("")], 3), 3
+        )
         shades = np.array([0, 1, 1], np.uint8)
         colouring = Colouring(shades, ("#000000",) * 4, {}, np.zeros(3, np.uint32))
-        data = coloured(colouring).data
+        data = store_colours(colouring).data
         assert data is not None
         corners = np.array([[-1, -1], [1, -1], [0, 1]], np.float64)
 
         def taken(shade: int | None, address: str | None) -> list[int]:
-            return chosen.lassoed(of, Lasso(corners, shade, address, add=False)).tolist()
+            return lasso_selection.ids_in_lasso(of, Lasso(corners, shade, address, add=False)).tolist()
 
         assert taken(1, data.address) == [5, 8]
         assert taken(None, data.address) == [3, 5, 8]
@@ -60,10 +65,10 @@ class TestInside:
 
     def test_adding_and_toggling(self) -> None:
         before, found = np.array([1, 4]), np.array([4, 9])
-        assert chosen.changed(before, found, add=False).tolist() == [4, 9]
-        assert chosen.changed(before, found, add=True).tolist() == [1, 4, 9]
-        assert chosen.toggled(before, 4).tolist() == [1]
-        assert chosen.toggled(before, 2).tolist() == [1, 2, 4]
+        assert lasso_selection.update_selection(before, found, add=False).tolist() == [4, 9]
+        assert lasso_selection.update_selection(before, found, add=True).tolist() == [1, 4, 9]
+        assert lasso_selection.toggle_id(before, 4).tolist() == [1]
+        assert lasso_selection.toggle_id(before, 2).tolist() == [1, 2, 4]
 
 
 class TestWhatBrowsersSend:
@@ -98,15 +103,15 @@ class TestWhatBrowsersSend:
 
 class TestSent:
     def test_points(self) -> None:
-        made = points(np.array([7, 1 << 40]), np.array([[0.5, -1], [0.25, 1]], np.float32), [1])
-        data = sent.arrays.get(made.data.address.rpartition("/")[2])
+        made = store_points(np.array([7, 1 << 40]), np.array([[0.5, -1], [0.25, 1]], np.float32), [1])
+        data = blobs.blob_cache.get(made.data.address.rpartition("/")[2])
         assert data is not None
         assert np.frombuffer(data, "<i8", 2).tolist() == [7, 1 << 40]
         assert np.frombuffer(data, "<f4", offset=16).tolist() == [0.5, 0.25, -1, 1]
         assert numbers(made.pictured, "<u4") == [1]
 
     def test_equal_arrays_have_one_address_and_the_oldest_go(self) -> None:
-        kept = sent.Arrays(most=10)
+        kept = blobs.BlobCache(most=10)
         first = kept.put(b"12345")
         assert kept.put(b"12345") == first
         second = kept.put(b"6789")
@@ -121,10 +126,10 @@ class TestSent:
         from imseek.ui.http.service import Service
         from imseek.ui.http.settings import Settings
 
-        kept = sent.Arrays()
+        kept = blobs.BlobCache()
         address = kept.put(b"\0\1").address
         with TestClient(
-            Starlette(routes=sent.routes(Service(Settings((("a b", photographed),))), kept))
+            Starlette(routes=blobs.routes(Service(Settings((("a b", photographed),))), kept))
         ) as client:
             found = client.get(address)
             assert (found.content, found.headers["cache-control"]) == (
@@ -133,7 +138,7 @@ class TestSent:
             )
             assert client.get(address, headers={"If-None-Match": found.headers["etag"]}).status_code == 304
             assert client.get("/arrays/no").status_code == 404
-            names = sent.names("a b")
+            names = blobs.names_url("a b")
             with imseek.open(photographed) as collection:
                 (hit,) = collection.search("red", limit=1)
             told = client.get(f"{names}/{hit.image_id}").json()
@@ -156,14 +161,19 @@ class TestColours:
     def test_what_can_be_chosen(self, photographed) -> None:
         with imseek.open(photographed) as collection:
             found = colours.choices(collection)
-        assert found[:4] == (By("none"), By("words"), By("column", "folder"), By("column", "taken_at"))
-        assert By("column", "width") in found
+        assert found[:4] == (
+            ColourBy("none"),
+            ColourBy("words"),
+            ColourBy("column", "folder"),
+            ColourBy("column", "taken_at"),
+        )
+        assert ColourBy("column", "width") in found
         assert not {"image_id", "path", "phash", "content_hash"} & {one.what for one in found}
         assert len({one.title for one in found}) == len(found), "they stand in the address by their titles"
 
     def test_by_folder_with_names_on_the_map(self, photographed, photo_files) -> None:
-        shown = drawn.view(photographed, "map", None)
-        by = By("column", "folder")
+        shown = map_points.current_view(photographed, "map", None)
+        by = ColourBy("column", "folder")
         made = colours.colours(shown, by).colouring
         assert made.told is not None
         folders = [str(path.parent) for path in photo_files]
@@ -172,8 +182,10 @@ class TestColours:
         )
         (label, x, y) = colours.labels(shown, by, made)[0]  # The other folder has two pictures only.
         assert label.endswith("skimage/data")
-        assert [x, y] in drawn.drawn(shown).places.tolist()
-        assert colours.labels(shown, By("none"), colours.colours(shown, By("none")).colouring) == ()
+        assert [x, y] in map_points.load_points(shown).places.tolist()
+        assert (
+            colours.labels(shown, ColourBy("none"), colours.colours(shown, ColourBy("none")).colouring) == ()
+        )
 
     def test_by_tags(self, tmp_path, photo_files) -> None:
         root = tmp_path / "c"
@@ -183,10 +195,10 @@ class TestColours:
         ids = maps.table(root).column("image_id").to_pylist()
         tags.add(root, "rare", ids[:2])
         tags.add(root, "often", ids[1:5])
-        shown = drawn.view(root, "map", None)
+        shown = map_points.current_view(root, "map", None)
 
         def given(what: str) -> list[str]:
-            made = colours.colours(shown, By("tags", what)).colouring
+            made = colours.colours(shown, ColourBy("tags", what)).colouring
             return [made.told["labels"][at] for at in made.values]
 
         none = "no value"
@@ -199,18 +211,20 @@ class TestColours:
             collection.index(names=photo_files)
             maps.lay_out(root, method="pca")
             report = clusters.find(root, k=2, save="kinds", names="none")
-            assert By("clusters", "kinds") in colours.choices(collection)
-        made = colours.colours(drawn.view(root, "map", None), By("clusters", "kinds")).colouring
+            assert ColourBy("clusters", "kinds") in colours.choices(collection)
+        made = colours.colours(
+            map_points.current_view(root, "map", None), ColourBy("clusters", "kinds")
+        ).colouring
         assert {entry["label"]: entry["count"] for entry in made.told["legend"]} == {
             f"group {cluster.number}": cluster.size for cluster in report.clusters
         }
 
     def test_by_words(self, photographed) -> None:
-        shown = drawn.view(photographed, "map", None)
+        shown = map_points.current_view(photographed, "map", None)
         with imseek.open(photographed) as collection:
             made = colours.by_words(collection, shown, "red")
             scores = {hit.image_id: hit.score for hit in collection.search("red", limit=50)}
-        ids = drawn.drawn(shown).ids.tolist()
+        ids = map_points.load_points(shown).ids.tolist()
         assert made.colouring.values.tolist() == pytest.approx([scores[one] for one in ids], abs=1e-6)
         best = int(np.argmax(made.colouring.values))
         assert made.colouring.shades[best] == 254
@@ -219,23 +233,23 @@ class TestColours:
 
     def test_a_column_that_is_none(self, photographed) -> None:
         with pytest.raises(QueryError, match="no column"):
-            colours.colours(drawn.view(photographed, "map", None), By("column", "widht"))
+            colours.colours(map_points.current_view(photographed, "map", None), ColourBy("column", "widht"))
 
 
 def test_the_middle_of_a_group_is_one_of_it() -> None:
     ring = np.array([[0, 1], [1, 0], [0, -1], [-1, 0], [0.9, 0.1]], np.float32)
-    assert list(middle(ring)) in ring.tolist()
+    assert list(central_point(ring)) in ring.tolist()
 
 
 def test_how_long_it_takes() -> None:
-    assert laying._takes("pca", 1000) == "about 2 s"
-    assert laying._takes("umap", 10_000) == "about 26 s"
-    assert laying._takes("umap", 100_000) == "about 3 min"
+    assert layout_job._takes("pca", 1000) == "about 2 s"
+    assert layout_job._takes("umap", 10_000) == "about 26 s"
+    assert layout_job._takes("umap", 100_000) == "about 3 min"
 
 
 def test_umap_missing_names_what_to_install(monkeypatch) -> None:
-    monkeypatch.setattr(laying, "find_spec", lambda name: None)
-    lacks = laying.missing_extra("umap")
+    monkeypatch.setattr(layout_job, "find_spec", lambda name: None)
+    lacks = layout_job.missing_extra("umap")
     assert lacks is not None
     assert ".[explore]" in str(lacks.hint)
-    assert laying.missing_extra("pca") is None
+    assert layout_job.missing_extra("pca") is None

@@ -15,7 +15,7 @@ import pytest
 
 from imseek.types import MapInfo
 from imseek.ui.map_page import page
-from imseek.ui.map_page.colouring import CLASSES, NONE, OTHERS, SCALE, coloured
+from imseek.ui.map_page.colouring import CLASSES, NONE, OTHERS, SCALE, colour_by_column
 
 pytestmark = pytest.mark.slow
 
@@ -150,7 +150,7 @@ class TestData:
 
 class TestColours:
     def test_classes_by_frequency_then_name(self) -> None:
-        found = coloured("label", pa.chunked_array([["b", "a", "c", "a", None, "c"]]), str)
+        found = colour_by_column("label", pa.chunked_array([["b", "a", "c", "a", None, "c"]]), str)
         assert found.colours == (*CLASSES[:3], OTHERS, NONE)
         assert found.shades.tolist() == [2, 0, 1, 0, 4, 1]
         assert found.told["legend"] == [
@@ -164,20 +164,20 @@ class TestColours:
 
     def test_rarer_classes_are_grey_and_keep_their_label(self) -> None:
         names = [f"{n:02}" for n in range(30)]
-        found = coloured("label", pa.chunked_array([names * 2 + ["00"]]), str)
+        found = colour_by_column("label", pa.chunked_array([names * 2 + ["00"]]), str)
         assert found.shades[:30].tolist() == [*range(20), *[20] * 10]
         assert found.colours[20] == OTHERS
         assert found.told["legend"][-1] == {"label": "10 others", "count": 20, "shade": 20}
         assert found.told["labels"][found.values[29]] == "29"
 
     def test_the_rarest_labels_are_left_out(self, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.ui.map_page.colouring._LABELS", 2)
-        found = coloured("label", pa.chunked_array([["a", "a", "b", "b", "c"]]), str)
+        monkeypatch.setattr("imseek.ui.map_page.colouring._MAX_LABELS", 2)
+        found = colour_by_column("label", pa.chunked_array([["a", "a", "b", "b", "c"]]), str)
         assert found.told["labels"] == ["a", "b", "others", "no value"]
         assert found.values.tolist() == [0, 0, 1, 1, 2]
 
     def test_numbers_on_a_scale(self) -> None:
-        found = coloured("score", pa.chunked_array([[1.0, 3.0, None, 2.0, float("nan")]]), str)
+        found = colour_by_column("score", pa.chunked_array([[1.0, 3.0, None, 2.0, float("nan")]]), str)
         assert found.colours == (*SCALE, NONE)
         assert found.shades.tolist() == [0, 254, 255, 127, 255]
         assert (found.told["low"], found.told["high"], found.told["none"]) == (1, 3, 2)
@@ -194,24 +194,27 @@ class TestColours:
         ],
     )
     def test_what_counts_as_a_class(self, values, kind) -> None:
-        assert coloured("c", pa.chunked_array([pa.array(values)]), str).told["kind"] == kind
+        assert colour_by_column("c", pa.chunked_array([pa.array(values)]), str).told["kind"] == kind
 
     def test_times(self) -> None:
         from datetime import datetime
 
         times = pa.chunked_array([pa.array([datetime(2020, 1, 1), None, datetime(2022, 1, 1)])])
-        found = coloured("taken_at", times, str)
+        found = colour_by_column("taken_at", times, str)
         assert found.told["low"] == pytest.approx(2020, abs=0.01)
         assert found.told["high"] == pytest.approx(2022, abs=0.01)
         assert found.shades.tolist() == [0, 255, 254]
 
     def test_paths_without_what_they_have_in_common(self) -> None:
-        found = coloured("folder", pa.chunked_array([["/home/me/a", "/home/me/b/c", "/home/me/a"]]), str)
+        found = colour_by_column(
+            "folder", pa.chunked_array([["/home/me/a", "/home/me/b/c", "/home/me/a"]]), str
+        )
         assert [entry["label"] for entry in found.told["legend"]] == ["a", "b/c"]
         assert found.told["column"] == "folder below …/me/"
         for kept in (["/home", "/home/me"], ["/a", "b"], ["/a"], ["/a", "/b"]):
             labels = [
-                one["label"] for one in coloured("folder", pa.chunked_array([kept]), str).told["legend"]
+                one["label"]
+                for one in colour_by_column("folder", pa.chunked_array([kept]), str).told["legend"]
             ]
             assert labels == kept
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imseek.explore.maps.pca import known, principal
-from imseek.explore.maps.representatives import spread
-from imseek.explore.maps.transform import placed, weights
+from imseek.explore.maps.pca import nonzero_rows, principal_axes
+from imseek.explore.maps.representatives import choose_representatives
+from imseek.explore.maps.transform import neighbour_weights, place_images
 from imseek.explore.maps.trustworthiness import trustworthiness
 
 pytestmark = pytest.mark.slow
@@ -28,57 +28,59 @@ class TestPrincipal:
     def test_as_scikit_learn(self, rows) -> None:
         from sklearn.decomposition import PCA
 
-        axes = principal([rows[:70], rows[70:]], 24)
+        axes = principal_axes([rows[:70], rows[70:]], 24)
         reference = PCA(2, svd_solver="full").fit(rows)
         signs = np.sign((axes.axes * reference.components_).sum(axis=1))
         assert axes.axes * signs[:, None] == pytest.approx(reference.components_, abs=1e-4)
         assert axes.project(rows) * signs == pytest.approx(reference.transform(rows), abs=1e-4)
 
     def test_the_largest_part_of_an_axis_is_positive(self, rows) -> None:
-        axes = principal([rows], 24).axes
+        axes = principal_axes([rows], 24).axes
         assert (axes[np.arange(2), np.abs(axes).argmax(axis=1)] > 0).all()
 
     def test_rows_of_zeros_do_not_count(self, rows) -> None:
         with_zeros = np.concatenate([rows, np.zeros((50, 24), np.float32)])
-        assert known(with_zeros).sum() == 200
-        assert principal([with_zeros], 24).mean == pytest.approx(rows.mean(axis=0), abs=1e-6)
+        assert nonzero_rows(with_zeros).sum() == 200
+        assert principal_axes([with_zeros], 24).mean == pytest.approx(rows.mean(axis=0), abs=1e-6)
 
     def test_equal_rows_lie_in_one_place(self) -> None:
         same = np.repeat(unit(np.ones((1, 8))), 5, axis=0)
-        axes = principal([same], 8)
+        axes = principal_axes([same], 8)
         assert not axes.axes.any()
         assert not axes.project(same).any()
 
     def test_no_rows(self) -> None:
-        assert not principal([], 4).axes.any()
+        assert not principal_axes([], 4).axes.any()
 
     def test_one_dimension(self) -> None:
-        axes = principal([np.array([[1], [-1], [1]], np.float32)], 1)
+        axes = principal_axes([np.array([[1], [-1], [1]], np.float32)], 1)
         assert axes.axes.tolist() == [[1], [0]]
 
 
 class TestWeights:
     def test_as_umap(self, rows) -> None:
         """Those with which umap-learn's transform begins."""
-        from imseek.explore.maps.umap_layout import load
+        from imseek.explore.maps.umap_layout import import_umap
 
-        umap = load().umap_
+        umap = import_umap().umap_
         distances = np.maximum(1 - rows[100:] @ rows[:100].T, 0)
         near = np.sort(distances, axis=1)[:, :15].astype(np.float32)
         indices = np.argsort(distances, axis=1)[:, :15].astype(np.int32)
         sigmas, rhos = umap.smooth_knn_dist(near, 15.0, local_connectivity=0.0)
         _, _, strengths, _ = umap.compute_membership_strengths(indices, near, sigmas, rhos, bipartite=True)
         strengths = strengths.reshape(-1, 15)
-        assert weights(near) == pytest.approx(strengths / strengths.sum(axis=1, keepdims=True), abs=1e-4)
+        assert neighbour_weights(near) == pytest.approx(
+            strengths / strengths.sum(axis=1, keepdims=True), abs=1e-4
+        )
 
     def test_one_that_is_equal_has_all(self) -> None:
-        found = weights(np.array([[0, 0, 0.2], [0.1, 0.1, 0.1]], np.float32))
+        found = neighbour_weights(np.array([[0, 0, 0.2], [0.1, 0.1, 0.1]], np.float32))
         assert found[0].tolist() == [1, 0, 0]
         assert found[1] == pytest.approx([1 / 3] * 3)
 
     @pytest.mark.parametrize("k", [1, 2])
     def test_few_neighbours(self, k) -> None:
-        found = weights(np.array([[0.3, 0.9], [1.7, 2.0]], np.float32)[:, :k])
+        found = neighbour_weights(np.array([[0.3, 0.9], [1.7, 2.0]], np.float32)[:, :k])
         assert np.isfinite(found).all()
         assert found.sum(axis=1) == pytest.approx([1, 1])
 
@@ -86,12 +88,14 @@ class TestWeights:
 class TestPlaced:
     def test_on_an_equal(self) -> None:
         places = np.array([[5, 5], [0, 0], [9, 1]], np.float32)
-        found = placed(np.array([[2, 0, 1]], np.int32), np.array([[0, 0.1, 0.2]], np.float32), places)
+        found = place_images(np.array([[2, 0, 1]], np.int32), np.array([[0, 0.1, 0.2]], np.float32), places)
         assert found.tolist() == [[9, 1]]
 
     def test_neighbours_far_from_the_nearest_on_the_map_hardly_count(self) -> None:
         places = np.array([[0, 0], [0.1, 0], [50, 50]], np.float32)
-        found = placed(np.array([[0, 1, 2]], np.int32), np.array([[0.1, 0.11, 0.12]], np.float32), places)
+        found = place_images(
+            np.array([[0, 1, 2]], np.int32), np.array([[0.1, 0.11, 0.12]], np.float32), places
+        )
         assert np.linalg.norm(found[0]) < 0.2
 
     def test_what_one_image_gets_does_not_depend_on_others(self, rows) -> None:
@@ -100,9 +104,9 @@ class TestPlaced:
         distances = np.sort(rng.random((20, 5)), axis=1).astype(np.float32)
         places = rng.normal(size=(50, 2)).astype(np.float32)
         alone = np.concatenate(
-            [placed(positions[i : i + 1], distances[i : i + 1], places) for i in range(20)]
+            [place_images(positions[i : i + 1], distances[i : i + 1], places) for i in range(20)]
         )
-        assert placed(positions, distances, places) == pytest.approx(alone, abs=1e-6)
+        assert place_images(positions, distances, places) == pytest.approx(alone, abs=1e-6)
 
 
 class TestTrust:
@@ -131,15 +135,15 @@ class TestSpread:
         corners = np.array([[0, 0], [100, 0], [0, 100], [100, 100]])
         of = np.repeat(np.arange(4), [500, 100, 20, 1])
         places = (corners[of] + rng.normal(size=(621, 2))).astype(np.float32)
-        assert sorted(of[spread(places, 4)]) == [0, 1, 2, 3]
+        assert sorted(of[choose_representatives(places, 4)]) == [0, 1, 2, 3]
 
     def test_each_beginning_is_what_fewer_would_be(self) -> None:
         places = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
-        everything = spread(places, 300)
+        everything = choose_representatives(places, 300)
         assert sorted(everything) == list(range(300))
-        assert spread(places, 40).tolist() == everything[:40].tolist()
+        assert choose_representatives(places, 40).tolist() == everything[:40].tolist()
 
     def test_in_one_place(self) -> None:
-        assert sorted(spread(np.zeros((7, 2), np.float32), 9)) == list(range(7))
-        assert spread(np.zeros((0, 2), np.float32), 3).tolist() == []
-        assert spread(np.zeros((7, 2), np.float32), 0).tolist() == []
+        assert sorted(choose_representatives(np.zeros((7, 2), np.float32), 9)) == list(range(7))
+        assert choose_representatives(np.zeros((0, 2), np.float32), 3).tolist() == []
+        assert choose_representatives(np.zeros((7, 2), np.float32), 0).tolist() == []

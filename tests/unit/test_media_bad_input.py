@@ -275,8 +275,8 @@ def test_of_large_pictures_one_is_decoded_at_a_time(
         inside.pop()
         return upright(stored, data, name)
 
-    upright = pillow._upright
-    monkeypatch.setattr(pillow, "_upright", slow)
+    upright = pillow._load_upright
+    monkeypatch.setattr(pillow, "_load_upright", slow)
     monkeypatch.setattr(bounds, "_LARGE", large)
     with ThreadPoolExecutor(4) as pool:
         assert len(list(pool.map(decode, [FILES["png"]] * 8))) == 8

@@ -10,7 +10,7 @@ from imseek.explore.metrics import bootstrap
 
 @pytest.mark.parametrize(("figure", "plain"), [(bootstrap.mean, np.mean), (bootstrap.median, np.median)])
 @pytest.mark.parametrize("n", [1, 2, 40, 333])
-def test_equals_plain_resampling(figure: bootstrap.Figure, plain: object, n: int) -> None:
+def test_equals_plain_resampling(figure: bootstrap.Statistic, plain: object, n: int) -> None:
     values = np.random.default_rng(1).integers(1, 50, n).astype(float)
     draws = np.random.default_rng(0).integers(0, n, (500, n))
     low, high = np.percentile(plain(values[draws], axis=1), [2.5, 97.5])  # type: ignore[operator]
@@ -47,12 +47,12 @@ def test_pairs_are_drawn_together() -> None:
     a = (generator.random(400) < 0.5).astype(float)
     b = a.copy()
     b[np.flatnonzero(a == 0)[:20]] = 1  # better in 20 of 400, worse in none
-    found = bootstrap.paired(a, b)
+    found = bootstrap.paired_interval(a, b)
     assert found.value == pytest.approx(0.05)
     assert 0.02 < found.low < found.value < found.high < 0.08
-    same = bootstrap.paired(a, a)
+    same = bootstrap.paired_interval(a, a)
     assert (same.value, same.low, same.high) == (0, 0, 0)
-    back = bootstrap.paired(b, a)
+    back = bootstrap.paired_interval(b, a)
     assert (back.value, back.low, back.high) == pytest.approx((-found.value, -found.high, -found.low))
 
 
@@ -60,7 +60,7 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="no values"):
         bootstrap.interval(np.empty(0))
     with pytest.raises(ValueError, match="same questions"):
-        bootstrap.paired(np.ones(3), np.ones(4))
+        bootstrap.paired_interval(np.ones(3), np.ones(4))
     with pytest.raises(ValueError, match="groups"):
         bootstrap.interval(np.ones(3), groups=np.zeros(2, np.int64))
     with pytest.raises(ValueError, match="level"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imseek.explore.metrics import retrieval
-from imseek.explore.metrics.retrieval import Pairs, ranks
+from imseek.explore.metrics.retrieval import RelevantItems, rank_items
 
 
 def _unit(generator: np.random.Generator, n: int, dim: int) -> np.ndarray:
@@ -42,12 +42,12 @@ def test_equals_the_definition_whatever_the_blocks(several: bool, monkeypatch: p
     if several:
         pairs += [(q, int(generator.integers(31))) for q in range(0, 47, 3) for _ in range(5)]
         pairs.append(pairs[0])  # twice: counts once
-    right = Pairs.of([q for q, _ in pairs], [item for _, item in pairs], 47)
+    right = RelevantItems.of([q for q, _ in pairs], [item for _, item in pairs], 47)
     first, precision = _plain(texts, items, pairs)
     for questions, many in ((1024, 8192), (10, 4), (1, 1)):
-        monkeypatch.setattr(retrieval, "QUESTIONS", questions)
-        monkeypatch.setattr(retrieval, "ITEMS", many)
-        found = ranks(texts, items, right)
+        monkeypatch.setattr(retrieval, "QUESTION_BATCH", questions)
+        monkeypatch.setattr(retrieval, "ITEM_BATCH", many)
+        found = rank_items(texts, items, right)
         assert found.first.tolist() == first
         assert np.allclose(found.precision, precision, rtol=0, atol=1e-12)
 
@@ -55,7 +55,7 @@ def test_equals_the_definition_whatever_the_blocks(several: bool, monkeypatch: p
 def test_a_tie_counts_against_the_question() -> None:
     texts = np.array([[1, 0], [1, 0]], np.float32)
     items = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
-    found = ranks(texts, items, Pairs.of([0, 1, 1], [1, 0, 1], 2))
+    found = rank_items(texts, items, RelevantItems.of([0, 1, 1], [1, 0, 1], 2))
     assert found.first.tolist() == [2, 1]  # the second question has both of the equal items
     assert found.precision.tolist() == [0.5, 1.0]
     assert found.hits(1).tolist() == [0, 1]
@@ -66,7 +66,7 @@ def test_several_right_items_by_hand() -> None:
     text = np.array([[1, 0]], np.float32)
     angles = np.array([0.1, 0.2, 0.3, 0.4])
     items = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    found = ranks(text, items, Pairs.of([0, 0], [1, 3], 1))
+    found = rank_items(text, items, RelevantItems.of([0, 0], [1, 3], 1))
     assert found.first.tolist() == [2]
     assert found.precision == pytest.approx([(1 / 2 + 2 / 4) / 2])
     assert retrieval.average_precision([0.9, 0.8, 0.7, 0.6], [False, True, False, True]) == 0.5
@@ -76,9 +76,9 @@ def test_several_right_items_by_hand() -> None:
 def test_rows_need_not_be_in_memory() -> None:
     generator = np.random.default_rng(5)
     texts, items = _unit(generator, 9, 4), _unit(generator, 12, 4)
-    right = Pairs.of(range(9), generator.integers(0, 12, 9), 9)
+    right = RelevantItems.of(range(9), generator.integers(0, 12, 9), 9)
 
-    class Disk(retrieval.Held):
+    class Disk(retrieval.ArrayRows):
         seen = 0
 
         def blocks(self, size: int = 5) -> Iterator[tuple[slice, np.ndarray]]:
@@ -87,26 +87,28 @@ def test_rows_need_not_be_in_memory() -> None:
                 yield part, rows
 
     disk = Disk(items)
-    assert ranks(texts, disk, right).first.tolist() == ranks(texts, items, right).first.tolist()
+    assert rank_items(texts, disk, right).first.tolist() == rank_items(texts, items, right).first.tolist()
     assert disk.seen == 5
 
 
 def test_what_cannot_be_ranked() -> None:
     with pytest.raises(ValueError, match="without a right item"):
-        Pairs.of([0], [0], 2)
+        RelevantItems.of([0], [0], 2)
     with pytest.raises(ValueError, match="not there"):
-        Pairs.of([0, 1], [0, -1], 2)
+        RelevantItems.of([0, 1], [0, -1], 2)
     with pytest.raises(ValueError, match="not there"):
-        ranks(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), Pairs.of([0, 1], [0, 2], 2))
+        rank_items(
+            np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), RelevantItems.of([0, 1], [0, 2], 2)
+        )
     with pytest.raises(ValueError, match="nothing is right"):
         retrieval.average_precision([0.1], [False])
 
 
 def test_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval, "QUESTIONS", 2)
+    monkeypatch.setattr(retrieval, "QUESTION_BATCH", 2)
     stop = threading.Event()
 
-    class Stopping(retrieval.Held):
+    class Stopping(retrieval.ArrayRows):
         def blocks(self, size: int = 2) -> Iterator[tuple[slice, np.ndarray]]:
             for part, rows in super().blocks(size):
                 if part.start == 2:
@@ -114,5 +116,5 @@ def test_stop(monkeypatch: pytest.MonkeyPatch) -> None:
                 yield part, rows
 
     rows = np.eye(4, dtype=np.float32)
-    found = ranks(Stopping(rows), rows, Pairs.of(range(4), range(4), 4), stop=stop)
+    found = rank_items(Stopping(rows), rows, RelevantItems.of(range(4), range(4), 4), stop=stop)
     assert found.first.tolist() == [1, 1]

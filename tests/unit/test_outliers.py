@@ -9,15 +9,15 @@ import pytest
 from holding import Held
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.explore import outliers
-from imseek.explore.outliers import Graph
-from imseek.explore.unique_vectors import distinct, marks
+from imseek.explore.outliers import NeighbourGraph
+from imseek.explore.unique_vectors import find_unique_vectors, hash_rows
 
 
-def graph(rows: np.ndarray, k: int) -> Graph:
+def graph(rows: np.ndarray, k: int) -> NeighbourGraph:
     found = NearestNeighbors(n_neighbors=k, metric="cosine", algorithm="brute").fit(rows).kneighbors()
-    return Graph(found[1].astype(np.int64), found[0].astype(np.float32))
+    return NeighbourGraph(found[1].astype(np.int64), found[0].astype(np.float32))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_local_outlier_factor_is_that_of_scikit_learn(rows: np.ndarray, k: int) 
 def test_who_has_no_neighbour_comes_first() -> None:
     near = np.array([[1, -1], [0, -1], [-1, -1]])
     distance = np.where(near >= 0, np.float32(0.1), np.float32(np.nan))
-    lonely = Graph(near, distance)
+    lonely = NeighbourGraph(near, distance)
     assert outliers.mean_distances(lonely).tolist() == pytest.approx([0.1, 0.1, 2.0])
     factors = outliers.local_outlier_factors(lonely)
     assert factors[:2].tolist() == pytest.approx([1, 1])
@@ -50,21 +50,23 @@ def test_who_has_no_neighbour_comes_first() -> None:
 
 
 def test_equal_vectors_do_not_divide_by_zero() -> None:
-    same = Graph(np.array([[1], [0], [0]]), np.zeros((3, 1), np.float32))
+    same = NeighbourGraph(np.array([[1], [0], [0]]), np.zeros((3, 1), np.float32))
     assert outliers.local_outlier_factors(same).tolist() == [1, 1, 1]
 
 
 def test_isolation_sets_apart_what_is_odd() -> None:
     random = np.random.default_rng(0)
     held = Held(np.concatenate([random.normal(1, 0.1, (80, 6)), [[-1, -1, 1, -1, -1, 1]]]))
-    scores = outliers.isolation(held, distinct(held, Telling()), 0, Telling())
+    scores = outliers.isolation_scores(
+        held, find_unique_vectors(held, ProgressReporter()), 0, ProgressReporter()
+    )
     assert scores.argmax() == 80
     assert 0 < scores.min() < scores.max() < 1
 
 
 def test_copies_are_one_and_rows_of_zeros_none() -> None:
     held = Held(np.array([[1, 0], [0, 0], [0, 1], [1, 0], [0, 1], [1, 1]]))
-    found = distinct(held, Telling())
+    found = find_unique_vectors(held, ProgressReporter())
     assert found.first.tolist() == [0, 2, 5]
     assert found.group.tolist() == [0, -1, 1, 0, 1, 2]
     assert found.copies().tolist() == [1, 1, 0]
@@ -72,14 +74,14 @@ def test_copies_are_one_and_rows_of_zeros_none() -> None:
 
 def test_marks_tell_rows_apart() -> None:
     rows = np.random.default_rng(0).normal(size=(3000, 5)).astype(np.float32)
-    assert len(np.unique(marks(rows))) == 3000
+    assert len(np.unique(hash_rows(rows))) == 3000
     swapped = rows[:, ::-1].copy()
-    assert not (marks(rows) == marks(swapped)).any()
-    assert marks(np.array([[0.0, 1.0]], np.float32)) == marks(np.array([[-0.0, 1.0]], np.float32))
+    assert not (hash_rows(rows) == hash_rows(swapped)).any()
+    assert hash_rows(np.array([[0.0, 1.0]], np.float32)) == hash_rows(np.array([[-0.0, 1.0]], np.float32))
 
 
 def test_the_end_can_be_asked_for() -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(InterruptedError):
-        distinct(Held(np.eye(3)), Telling(stop=stop))
+        find_unique_vectors(Held(np.eye(3)), ProgressReporter(stop=stop))

@@ -108,10 +108,10 @@ OFFENDERS = {
     "imseek/search/offender_pillow.py": ("from PIL import Image", "Only media imports Pillow"),
     "imseek/search/offender_http.py": ("import httpx", "Only media imports an HTTP client"),
     "imseek/indexer/offender_fsspec.py": ("import fsspec", "Only remote sources and staging import fsspec"),
-    "imseek/indexer/offender_ray.py": ("import ray.data", "Only indexer.executors.cluster imports ray"),
+    "imseek/indexer/offender_ray.py": ("import ray.data", "Only indexer.executors.ray_cluster imports ray"),
     "imseek/indexer/offender_trash.py": (
         "from send2trash import send2trash",
-        "Only curate.acts.trash imports",
+        "Only curate.actions.trash imports",
     ),
     "imseek/indexer/offender_torch.py": ("import torch.nn", "Only encoders import what runs"),
     "imseek/ui/offender_storage.py": ("import sqlalchemy.orm", "Only storage imports SQLAlchemy"),

@@ -7,7 +7,7 @@ import pytest
 from metric_vectors import CASES, KS, captioned_vectors, class_vectors, unit
 
 from imseek.explore.metrics import classification
-from imseek.explore.metrics.retrieval import Pairs, average_precision, ranks
+from imseek.explore.metrics.retrieval import RelevantItems, average_precision, rank_items
 
 #: What clip-benchmark 1.6.2 says, by case.
 THEIRS = {
@@ -62,8 +62,8 @@ THEIRS = {
 @pytest.mark.parametrize("case", CASES)
 def test_retrieval(case: tuple[int, int, float, int]) -> None:
     images, texts, owner = captioned_vectors(*case)
-    forth = ranks(texts, images, Pairs.of(np.arange(len(owner)), owner, len(owner)))
-    back = ranks(images, texts, Pairs.of(owner, np.arange(len(owner)), len(images)))
+    forth = rank_items(texts, images, RelevantItems.of(np.arange(len(owner)), owner, len(owner)))
+    back = rank_items(images, texts, RelevantItems.of(owner, np.arange(len(owner)), len(images)))
     theirs = THEIRS[case]
     for k in KS:  # Theirs are means of float32.
         assert np.float32(forth.hits(k).mean()) == np.float32(theirs[f"words → picture R@{k}"])

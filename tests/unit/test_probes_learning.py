@@ -13,7 +13,7 @@ from imseek.explore.probes import (
     linear,
     model_selection,
 )
-from imseek.explore.probes.inference import ByRow
+from imseek.explore.probes.inference import LazyMapping
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ class TestCache:
         asked, _ = clouds(5, seed=1)
         words, _ = clouds(1, seed=2)
         beta, weight, pivot = 5.5, 2.0, 0.7
-        found = cache_model.fitted(rows, truth, 3, words, beta, weight, pivot)
+        found = cache_model.build_cache_model(rows, truth, 3, words, beta, weight, pivot)
         one_hot = np.eye(3)[truth]
         alpha = np.exp(beta * (1 - pivot)) / 4
         expected = alpha * np.exp(-beta * (1 - asked @ rows.T)) @ one_hot + weight * asked @ words.T
@@ -75,12 +75,12 @@ class TestCache:
     def test_a_class_of_many_images_does_not_outvote_one_of_few(self) -> None:
         rows, truth = clouds(30, classes=2)
         some = np.r_[:30, 30:32]
-        found = cache_model.fitted(rows[some], truth[some], 2, None, 4.0, 0.0, 0.5)
+        found = cache_model.build_cache_model(rows[some], truth[some], 2, None, 4.0, 0.0, 0.5)
         assert (found.logits(rows).argmax(axis=1) == truth).mean() > 0.95
 
     def test_without_words_none_are_kept(self) -> None:
         rows, truth = clouds(2)
-        assert "words" not in cache_model.fitted(rows, truth, 3, rows[:3], 4.0, 0.0, 0.5).arrays()
+        assert "words" not in cache_model.build_cache_model(rows, truth, 3, rows[:3], 4.0, 0.0, 0.5).arrays()
 
 
 class TestCalibrating:
@@ -114,23 +114,23 @@ class TestFolds:
         truth = np.repeat(np.arange(6), [1, 2, 3, 10, 20, 40])
         groups = np.arange(len(truth))
         groups[-5:] = groups[-5]  # copies
-        fold = model_selection.folds_of(truth, groups, 5, seed=3)
+        fold = model_selection.assign_folds(truth, groups, 5, seed=3)
         assert len(np.unique(fold[-5:])) == 1
         assert fold[0] == -1  # the only one of its class
         for number in range(5):
             assert set(truth[fold != number]) == set(range(6))
         assert (fold[1:] >= 0).all()
         order = generator.permutation(len(truth))
-        assert np.array_equal(model_selection.folds_of(truth, groups, 5, 3), fold)
-        assert len(np.unique(model_selection.folds_of(truth[order], groups[order], 5, 3))) == 6
+        assert np.array_equal(model_selection.assign_folds(truth, groups, 5, 3), fold)
+        assert len(np.unique(model_selection.assign_folds(truth[order], groups[order], 5, 3))) == 6
 
     def test_a_sample_holds_every_class(self) -> None:
         truth = np.repeat(np.arange(4), [1, 9, 90, 900])
-        found = model_selection.sampled(truth, 100, 0)
+        found = model_selection.stratified_sample(truth, 100, 0)
         counts = np.bincount(truth[found], minlength=4)
         assert counts[0] == 1
         assert counts.tolist() == pytest.approx([1, 1, 9, 89], abs=1)
-        assert np.bincount(truth[model_selection.sampled(truth, 100, 0, evenly=True)]).tolist() == [
+        assert np.bincount(truth[model_selection.stratified_sample(truth, 100, 0, evenly=True)]).tolist() == [
             1,
             9,
             45,
@@ -147,8 +147,8 @@ class TestLearning:
         rows = np.concatenate([rows, rows])
         truth = np.tile(generator.integers(0, 2, 60), 2)
         groups = np.tile(np.arange(60), 2)
-        honest = model_selection.learn(rows, truth, 2, groups).best.accuracy
-        fooled = model_selection.learn(rows, truth, 2, np.arange(120)).best.accuracy
+        honest = model_selection.select_model(rows, truth, 2, groups).best.accuracy
+        fooled = model_selection.select_model(rows, truth, 2, np.arange(120)).best.accuracy
         assert honest is not None
         assert fooled is not None
         assert honest.value < 0.65
@@ -156,7 +156,7 @@ class TestLearning:
 
     def test_the_same_twice(self) -> None:
         rows, truth = clouds(10, noise=2.0)
-        a, b = (model_selection.learn(rows, truth, 3, np.arange(30)) for _ in range(2))
+        a, b = (model_selection.select_model(rows, truth, 3, np.arange(30)) for _ in range(2))
         figures = [[(one.settings, one.accuracy, one.log_loss) for one in x.judged] for x in (a, b)]
         assert figures[0] == figures[1]
         assert np.array_equal(a.scorer.logits(rows), b.scorer.logits(rows))
@@ -165,15 +165,15 @@ class TestLearning:
         rows, truth = clouds(3, classes=5, noise=3.0)
         right, _ = clouds(1, classes=5, noise=0.0)
         groups = np.arange(len(rows))
-        helped = model_selection.learn(rows, truth, 5, groups, right)
+        helped = model_selection.select_model(rows, truth, 5, groups, right)
         assert helped.scorer.name == "cache"
         assert helped.best.settings["weight"] >= 1
-        misled = model_selection.learn(rows, truth, 5, groups, right[::-1].copy())
+        misled = model_selection.select_model(rows, truth, 5, groups, right[::-1].copy())
         assert misled.best.log_loss > helped.best.log_loss
 
     def test_one_image_of_each_class(self) -> None:
         rows, truth = clouds(1)
-        found = model_selection.learn(rows, truth, 3, np.arange(3))
+        found = model_selection.select_model(rows, truth, 3, np.arange(3))
         assert found.best.accuracy is None
         assert "nothing was measured" in found.notes[0]
         asked, classes = clouds(20)
@@ -183,11 +183,11 @@ class TestLearning:
         rows, truth = clouds(20)
         common = rows + 5 * np.ones(16, np.float32) / 4
         common /= np.linalg.norm(common, axis=1, keepdims=True)
-        found = model_selection.prepared(common, common.mean(axis=0))
+        found = model_selection.centre_rows(common, common.mean(axis=0))
         assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
         near = found @ found.T
         assert near[truth[:, None] == truth].mean() > 0.5
-        assert model_selection.prepared(common[:1], common[0]).tolist() == [[0.0] * 16]
+        assert model_selection.centre_rows(common[:1], common[0]).tolist() == [[0.0] * 16]
 
 
 class TestGroups:
@@ -196,11 +196,11 @@ class TestGroups:
         rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
         hashes = np.array([0b1, 0b11, 0b111, 2**40 - 1, 7], np.uint64)
         contents = [b"a", b"b", b"c", b"d", b"d"]
-        found = holdout_groups.groups(contents, hashes, rows)
+        found = holdout_groups.group_copies(contents, hashes, rows)
         # 0 is like 1, and 1 like 2; the last two are one file, whatever their hashes say.
         assert found[0] == found[1] == found[2]
         assert found[3] == found[4] != found[0]
-        copies = holdout_groups.copies(
+        copies = holdout_groups.find_copies(
             ([b"d"], hashes[3:4], rows[3:4]), ([b"x", b"d"], hashes[[0, 3]], rows[[0, 0]])
         )
         assert copies.tolist() == [False, True]
@@ -214,23 +214,23 @@ class TestProposing:
 
     def test_the_less_sure_half_or_more(self) -> None:
         margin = np.array([0.9, 0.1, 0.5, 0.3], np.float32)
-        assert active_learning.unsure(margin, 0).tolist() == [1, 3]
-        assert active_learning.unsure(margin, 1).tolist() == [1, 3]
-        assert active_learning.unsure(margin, 2).tolist() == [0, 1, 2, 3]
-        assert active_learning.unsure(margin[:0], 1).tolist() == []
+        assert active_learning.select_unsure(margin, 0).tolist() == [1, 3]
+        assert active_learning.select_unsure(margin, 1).tolist() == [1, 3]
+        assert active_learning.select_unsure(margin, 2).tolist() == [0, 1, 2, 3]
+        assert active_learning.select_unsure(margin[:0], 1).tolist() == []
 
     def test_typical_of_what_is_not_known(self) -> None:
         rows, truth = clouds(30, classes=4, noise=0.3)
         known = np.flatnonzero(truth < 2)[::7]
-        found = active_learning.typical(rows, known, 2)
+        found = active_learning.select_typical(rows, known, 2)
         assert not set(found) & set(known)
-        assert len(set(active_learning.typical(rows, known, len(rows)))) == len(rows) - len(known)
+        assert len(set(active_learning.select_typical(rows, known, len(rows)))) == len(rows) - len(known)
         # Three of four parts are known: what is proposed first is of the fourth.
         known = np.flatnonzero(np.isin(np.arange(len(rows)) % 30, (0, 1)) & (truth < 3))
-        assert truth[active_learning.typical(rows, known, 1)].tolist() == [3]
+        assert truth[active_learning.select_typical(rows, known, 1)].tolist() == [3]
 
 
 def test_values_by_id() -> None:
-    found = ByRow(np.array([3, 5, 9]), lambda row: "abc"[row])
+    found = LazyMapping(np.array([3, 5, 9]), lambda row: "abc"[row])
     assert dict(found) == {3: "a", 5: "b", 9: "c"}
     assert (found.get(4), found.get(9), found.get(10), len(found)) == (None, "c", None, 3)

@@ -44,8 +44,8 @@ class TestWithin:
     def test_as_an_index_finds_them(self, n: int, zeros: int) -> None:
         vectors, index = made(n, 1, zeros)
         told: list[int] = []
-        around, cosines = knn_graph.within(vectors, 6, told.append)
-        expected, scores = covering.Neighbours(vectors, index).nearest(
+        around, cosines = knn_graph.knn_within(vectors, 6, told.append)
+        expected, scores = covering.SetNeighbours(vectors, index).nearest(
             vectors.of(vectors.ids), 6, vectors.ids
         )
         np.testing.assert_allclose(cosines, scores, atol=2e-3 * 1e-3)
@@ -60,7 +60,7 @@ class TestWithin:
 
     def test_copies_are_equally_near_from_either_side(self) -> None:
         vectors, _ = made(100, 2)
-        around, cosines = knn_graph.within(vectors, 6, lambda _: None)
+        around, cosines = knn_graph.knn_within(vectors, 6, lambda _: None)
         assert len(set(cosines[9:18, :6].ravel().tolist())) == 1
         assert (around != np.arange(len(vectors))[:, np.newaxis]).all()
 
@@ -69,15 +69,15 @@ class TestWithin:
             raise InterruptedError
 
         with pytest.raises(InterruptedError):
-            knn_graph.within(made(100, 2)[0], 6, stop)
+            knn_graph.knn_within(made(100, 2)[0], 6, stop)
 
 
 @pytest.mark.parametrize(("n", "m"), [(150, 200), (1, 90), (90, 0)])
 def test_between_as_an_index_finds_them(n: int, m: int) -> None:
     (a, index_a), (b, index_b) = made(n, 3), made(m, 4, 1 if m else 0)
-    found = knn_graph.between(a, b, 1, lambda _: None)
+    found = knn_graph.knn_between(a, b, 1, lambda _: None)
     for one, (mine, theirs, index) in zip(found, ((a, b, index_b), (b, a, index_a)), strict=True):
-        expected = covering.Neighbours(theirs, index).nearest(mine.of(mine.ids), 1)
+        expected = covering.SetNeighbours(theirs, index).nearest(mine.of(mine.ids), 1)
         np.testing.assert_allclose(one[1], expected[1], atol=2e-6)
         assert (one[0] == expected[0]).mean() > 0.95 if len(mine) else one[0].shape == (0, 1)
 
@@ -87,14 +87,14 @@ def test_what_is_strange_is_the_same_either_way(zeros: int) -> None:
     (a, index_a), (b, index_b) = made(260, 5, zeros), made(330, 6)
     said = []
     for at_once in (False, True):
-        mine, theirs = covering.Neighbours(a, index_a), covering.Neighbours(b, index_b)
+        mine, theirs = covering.SetNeighbours(a, index_a), covering.SetNeighbours(b, index_b)
         nearest = None
         if at_once:
             mine.learn(lambda _: None)
             theirs.learn(lambda _: None)
-            found = knn_graph.between(a, b, 1, lambda _: None)[0]
+            found = knn_graph.knn_between(a, b, 1, lambda _: None)[0]
             nearest = found[0][:, 0], found[1][:, 0]
-        strange = covering.strange_to(mine, theirs, np.arange(len(a)), lambda _: False, nearest)
+        strange = covering.strangeness_to(mine, theirs, np.arange(len(a)), lambda _: False, nearest)
         assert strange is not None
         said.append((*strange, covering.threshold(theirs)))
     np.testing.assert_allclose(said[0][0], said[1][0], atol=1e-5)

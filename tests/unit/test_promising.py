@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from imseek.curate.candidates.candidate_limit import most_promising
+from imseek.curate.candidates.candidate_limit import select_most_promising
 
 DISTANCE = np.array([64, 3, 64, 8, 64, 20, 0], np.uint8)
 COSINE = np.array([0.99, 0.1, np.nan, 0.95, 0.8, 0.9, 0.2], np.float32)
 
 
 def chosen(most: int) -> list[int]:
-    return np.flatnonzero(most_promising(DISTANCE, COSINE, near_bits=8, most=most)).tolist()
+    return np.flatnonzero(select_most_promising(DISTANCE, COSINE, near_bits=8, most=most)).tolist()
 
 
 def test_near_hashes_first_then_cosines() -> None:
@@ -23,4 +23,4 @@ def test_near_hashes_first_then_cosines() -> None:
 
 def test_all_where_they_are_few() -> None:
     assert chosen(7) == chosen(100) == list(range(7))
-    assert most_promising(DISTANCE[:0], COSINE[:0], 8).tolist() == []
+    assert select_most_promising(DISTANCE[:0], COSINE[:0], 8).tolist() == []

@@ -14,7 +14,7 @@ from imseek.search import stable_order
 from imseek.search.page_tokens import Page
 from imseek.search.prepared import Window
 from imseek.search.query import Query, Term
-from imseek.search.stable_order import ranked
+from imseek.search.stable_order import rank_images
 
 
 class Approximate:
@@ -42,7 +42,7 @@ def pages(search: Approximate, first: int, others: list[int]) -> list[list[int]]
     while True:
         limit = next(sizes, 7)
         count = min(offset + limit + 1, len(search.scores))
-        matches, _ = ranked(search, count, first + 1, exact=False)
+        matches, _ = rank_images(search, count, first + 1, exact=False)
         found.append(matches.ids[offset : offset + limit].tolist())
         offset += limit
         if offset >= len(matches):
@@ -53,17 +53,17 @@ def pages(search: Approximate, first: int, others: list[int]) -> list[list[int]]
     st.integers(1, 120), st.integers(0, 2**31), st.integers(1, 60), st.lists(st.integers(1, 30), max_size=6)
 )
 def test_pages_hold_every_image_once(count: int, seed: int, first: int, others: list[int]) -> None:
-    before, stable_order.APPROXIMATE = stable_order.APPROXIMATE, 40  # type: ignore[misc]
+    before, stable_order.APPROXIMATE_DEPTH = stable_order.APPROXIMATE_DEPTH, 40  # type: ignore[misc]
     try:
         shown = [i for page in pages(Approximate(count, seed), first, others) for i in page]
     finally:
-        stable_order.APPROXIMATE = before  # type: ignore[misc]
+        stable_order.APPROXIMATE_DEPTH = before  # type: ignore[misc]
     assert sorted(shown) == list(range(count))
 
 
 def test_the_first_page_is_what_its_search_found() -> None:
     search = Approximate(500, 1)
-    matches, approximate = ranked(search, 11, 11, exact=False)
+    matches, approximate = rank_images(search, 11, 11, exact=False)
     assert search.asked == [(11, False)]
     assert approximate
     assert matches.ids.tolist() == search(11, False).ids.tolist()
@@ -71,7 +71,7 @@ def test_the_first_page_is_what_its_search_found() -> None:
 
 def test_the_second_page_asks_deeper_and_keeps_the_first() -> None:
     search = Approximate(5000, 2)
-    matches, _ = ranked(search, 21, 11, exact=False)
+    matches, _ = rank_images(search, 21, 11, exact=False)
     assert search.asked == [(11, False), (1000, False)]
     first, deeper = search(11, False).ids.tolist(), search(1000, False).ids.tolist()
     assert matches.ids.tolist() == (first + [i for i in deeper if i not in first])[:21]
@@ -79,18 +79,18 @@ def test_the_second_page_asks_deeper_and_keeps_the_first() -> None:
 
 def test_beyond_a_thousand_all_is_exact_from_the_start_or_at_the_end() -> None:
     search = Approximate(5000, 3)
-    matches, approximate = ranked(search, 1500, 1001, exact=False)
+    matches, approximate = rank_images(search, 1500, 1001, exact=False)
     assert (search.asked, approximate) == ([(1500, True)], False)
     assert matches.ids.tolist() == search(1500, True).ids.tolist()
     search.asked.clear()
-    matches, approximate = ranked(search, 1500, 11, exact=False)
+    matches, approximate = rank_images(search, 1500, 11, exact=False)
     assert (search.asked, approximate) == ([(11, False), (1000, False), (1500, True)], True)
     assert len(set(matches.ids.tolist())) == 1500
 
 
 def test_exact_searches_ask_once() -> None:
     search = Approximate(100, 4)
-    matches, approximate = ranked(search, 30, 11, exact=True)
+    matches, approximate = rank_images(search, 30, 11, exact=True)
     assert (search.asked, approximate) == ([(30, True)], False)
     assert matches.scores.tolist() == sorted(search.scores.tolist(), reverse=True)[:30]
 
@@ -105,5 +105,5 @@ def test_a_page_that_ends_at_a_thousand_needs_no_exact_search() -> None:
     assert Window.of(replace(query, limit=100), page).count == 1000
     assert Window.of(replace(query, limit=101), page).count == 1002
     search = Approximate(5000, 5)
-    ranked(search, window.count, window.depth, exact=False)
+    rank_images(search, window.count, window.depth, exact=False)
     assert search.asked == [(1000, False)]

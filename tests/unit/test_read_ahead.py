@@ -9,7 +9,7 @@ import pytest
 
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources import member_search
-from imseek.indexer.sources.archive_members import Member, Takes
+from imseek.indexer.sources.archive_members import Member, NameFilter
 from imseek.indexer.sources.member_search import Finder
 from imseek.indexer.sources.prefetch import MemoryBudget, ReadAhead
 
@@ -112,14 +112,14 @@ def test_pictures_behind_are_forgotten_where_they_hold_much_memory(monkeypatch: 
     opened = []
 
     class Stream:
-        def members(self, takes: Takes) -> Iterator[Member]:
+        def members(self, takes: NameFilter) -> Iterator[Member]:
             opened.append(self)
             return (Member(b"%d.png" % n, bytes(40)) for n in range(10))
 
         def read(self, where: bytes, limit: int) -> bytes:
             return where
 
-    monkeypatch.setattr(member_search, "MAX_HELD", 100)
+    monkeypatch.setattr(member_search, "MAX_BUFFERED_BYTES", 100)
     finder = Finder(Stream, 64)
     for name, times in ((b"5.png", 1), (b"4.png", 1), (b"3.png", 2), (b"9.png", 2), (b"x.png", 2)):
         found = finder.find(name)

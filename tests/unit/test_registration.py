@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.curate.pixels.luminance_cache import SIDE, Looks, look
+from imseek.curate.pixels.luminance_cache import SIDE, LuminanceCache, to_luminance
 from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn
-from imseek.curate.pixels.registration import best_orientation, inside, swapped, whole
-from imseek.curate.pixels.resampling import Look
+from imseek.curate.pixels.registration import best_orientation, register_inside, register_whole, swap_sides
+from imseek.curate.pixels.resampling import Luminance
 from imseek.media import decode
 from imseek.media.resize import resize
 
@@ -25,14 +25,14 @@ def pictures(photo_files: list[Path]) -> Pictures:
     return {path.stem: decode(path.read_bytes()).pixels for path in photo_files}
 
 
-def _look(pixels: npt.NDArray[np.uint8]) -> Look:
-    return look(np.ascontiguousarray(pixels)).astype(np.float32)
+def _look(pixels: npt.NDArray[np.uint8]) -> Luminance:
+    return to_luminance(np.ascontiguousarray(pixels)).astype(np.float32)
 
 
 @pytest.mark.parametrize("code", range(len(ORIENTATIONS)))
 def test_a_turned_copy_lies_over_its_original(pictures: Pictures, code: int) -> None:
     for name, pixels in pictures.items():
-        found = whole(_look(pixels), _look(turn(pixels, code)))
+        found = register_whole(_look(pixels), _look(turn(pixels, code)))
         assert found.orientation == code, name
         assert found.agreement > 0.93, name
         assert found.overlap > 0.97, name
@@ -41,7 +41,9 @@ def test_a_turned_copy_lies_over_its_original(pictures: Pictures, code: int) -> 
 
 def test_a_thumbnail_agrees_as_far_as_it_can_show(pictures: Pictures) -> None:
     for name, pixels in pictures.items():
-        found = whole(_look(pixels), _look(resize(pixels, (pixels.shape[0] // 8, pixels.shape[1] // 8))))
+        found = register_whole(
+            _look(pixels), _look(resize(pixels, (pixels.shape[0] // 8, pixels.shape[1] // 8)))
+        )
         assert (found.orientation, found.agreement > 0.9) == (0, True), name
         assert found.pixels < SIDE, name
 
@@ -52,11 +54,11 @@ def test_a_crop_is_found_where_it_was_cut_out(pictures: Pictures, corner: tuple[
         height, width = pixels.shape[:2]
         top, left = round(corner[0] * height), round(corner[1] * width)
         cropped = pixels[top : top + round(0.7 * height), left : left + round(0.7 * width)]
-        found = inside(_look(pixels), _look(cropped))
+        found = register_inside(_look(pixels), _look(cropped))
         assert found.agreement > 0.9, name
         assert found.overlap_a == pytest.approx(0.49, abs=0.03), name
         assert found.overlap_b > 0.95, name
-        back = inside(_look(cropped), _look(pixels))
+        back = register_inside(_look(cropped), _look(pixels))
         assert back.agreement > 0.9, name
         assert back.overlap_b == pytest.approx(0.49, abs=0.03), name
 
@@ -65,7 +67,7 @@ def test_a_framed_copy_is_found_within_its_frame(pictures: Pictures) -> None:
     for name, pixels in pictures.items():
         edge = round(0.1 * max(pixels.shape))
         framed = np.pad(pixels, ((edge, edge), (edge, edge), (0, 0)), constant_values=255)
-        found = inside(_look(pixels), _look(framed))
+        found = register_inside(_look(pixels), _look(framed))
         assert found.agreement > 0.9, name
         assert found.overlap_b == pytest.approx(pixels[..., 0].size / framed[..., 0].size, abs=0.05), name
 
@@ -74,8 +76,8 @@ def test_different_pictures_do_not_agree(pictures: Pictures) -> None:
     looks = [_look(pixels) for pixels in pictures.values()]
     for n, first in enumerate(looks):
         for second in looks[:n]:
-            assert whole(first, second).agreement < 0.5
-            assert inside(first, second).agreement < 0.6
+            assert register_whole(first, second).agreement < 0.5
+            assert register_inside(first, second).agreement < 0.6
 
 
 def test_things_that_moved_have_drifted(pictures: Pictures) -> None:
@@ -84,8 +86,8 @@ def test_things_that_moved_have_drifted(pictures: Pictures) -> None:
         small = _look(pixels)
         rows, columns = np.mgrid[: small.shape[0], : small.shape[1]]
         moved = (columns + 2 * np.sin(rows / 8)).round().astype(int).clip(0, small.shape[1] - 1)
-        assert whole(small, small[rows, moved]).drift > 0.5, name
-        assert whole(small, small).drift == pytest.approx(0, abs=0.01), name
+        assert register_whole(small, small[rows, moved]).drift > 0.5, name
+        assert register_whole(small, small).drift == pytest.approx(0, abs=0.01), name
 
 
 def test_stripes_in_common_are_no_agreement() -> None:
@@ -95,7 +97,7 @@ def test_stripes_in_common_are_no_agreement() -> None:
     first, second = (
         np.where(lines, 255 - 150 * (rng.random((120, 160)) < 0.7), 255).astype(np.float32) for _ in range(2)
     )
-    found = whole(first, second)
+    found = register_whole(first, second)
     assert found.correlation > 0.5
     assert found.agreement < 0.3
 
@@ -104,7 +106,11 @@ def test_blank_pictures_have_no_detail() -> None:
     white, grey = np.full((100, 80), 255, np.float32), np.full((90, 160), 128, np.float32)
     slope = np.linspace(0, 255, 160, dtype=np.float32)[None].repeat(120, axis=0)
     for first, second in ((white, grey), (white, white), (white, slope), (slope, slope.T)):
-        for found in (whole(first, second), inside(first, second), inside(second, first, fine=True)):
+        for found in (
+            register_whole(first, second),
+            register_inside(first, second),
+            register_inside(second, first, fine=True),
+        ):
             assert found.detail == 0
             assert found.agreement == 0
 
@@ -113,18 +119,22 @@ def test_tiny_pictures_are_compared() -> None:
     rng = np.random.default_rng(1)
     for shape in ((1, 1), (1, 40), (3, 5), (8, 8)):
         one = rng.uniform(0, 255, shape).astype(np.float32)
-        for found in (whole(one, one), inside(one, one), whole(one, np.full((50, 60), 9, np.float32))):
+        for found in (
+            register_whole(one, one),
+            register_inside(one, one),
+            register_whole(one, np.full((50, 60), 9, np.float32)),
+        ):
             assert 0 <= found.agreement <= 1
 
 
 def test_which_comes_first_is_turned_around(pictures: Pictures) -> None:
     first = _look(pictures["coffee"])
     second = _look(turn(pictures["coffee"], 5)[20:, 40:])
-    here, there = whole(first, second), whole(second, first)
+    here, there = register_whole(first, second), register_whole(second, first)
     assert here.orientation == 5
     assert there.orientation == INVERSE[5]
-    assert swapped(here).orientation == there.orientation
-    assert swapped(here).overlap_a == here.overlap_b
+    assert swap_sides(here).orientation == there.orientation
+    assert swap_sides(here).overlap_a == here.overlap_b
 
 
 def test_proportions_decide_between_turns_that_look_alike() -> None:
@@ -145,7 +155,7 @@ def test_looks_are_read_once_and_given_up_when_they_are_many(
             return b"no picture"
         return None if position == 3 else photo_files[position].read_bytes()
 
-    looks = Looks(read, kept_bytes=60_000)
+    looks = LuminanceCache(read, kept_bytes=60_000)
     first = looks(0)
     assert first is not None
     assert max(first.shape) == SIDE

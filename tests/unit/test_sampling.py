@@ -8,11 +8,11 @@ from holding import Held, blobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.explore import sampling
-from imseek.explore.unique_vectors import distinct
+from imseek.explore.unique_vectors import find_unique_vectors
 
-QUIET = Telling()
+QUIET = ProgressReporter()
 
 
 def radius(rows: np.ndarray, chosen: np.ndarray) -> float:
@@ -23,11 +23,11 @@ def radius(rows: np.ndarray, chosen: np.ndarray) -> float:
 def test_each_is_the_farthest_from_those_before(seed: int, count: int, pool: int) -> None:
     random = np.random.default_rng(seed)
     held = Held(random.normal(size=(60, 6)))
-    before, sampling._POOL = sampling._POOL, pool
+    before, sampling._CANDIDATES = sampling._CANDIDATES, pool
     try:
-        at, scores = sampling.k_centre(held, distinct(held, QUIET), count, seed, QUIET)
+        at, scores = sampling.k_centre(held, find_unique_vectors(held, QUIET), count, seed, QUIET)
     finally:
-        sampling._POOL = before
+        sampling._CANDIDATES = before
     assert len(set(at.tolist())) == count
     assert scores[0] == 0
     for n in range(1, count):
@@ -39,13 +39,13 @@ def test_each_is_the_farthest_from_those_before(seed: int, count: int, pool: int
 def test_every_group_is_in_a_small_sample() -> None:
     rows, kinds = blobs([200, 3, 3, 3])
     held = Held(rows)
-    at, _ = sampling.k_centre(held, distinct(held, QUIET), 4, 0, QUIET)
+    at, _ = sampling.k_centre(held, find_unique_vectors(held, QUIET), 4, 0, QUIET)
     assert sorted(kinds[at].tolist()) == [0, 1, 2, 3]
 
 
 def test_it_ends_where_all_that_is_left_are_copies() -> None:
     held = Held(np.repeat(np.eye(3), 5, axis=0))
-    differ = distinct(held, QUIET)
+    differ = find_unique_vectors(held, QUIET)
     at, _ = sampling.k_centre(held, differ, 3, 1, QUIET)
     assert sorted(at.tolist()) == [0, 5, 10]
 
@@ -66,17 +66,17 @@ def naive_facility(rows: np.ndarray, count: int) -> list[int]:
 @pytest.mark.parametrize("seed", range(5))
 def test_facility_location_is_the_greedy_choice(seed: int) -> None:
     held = Held(np.random.default_rng(seed).normal(size=(50, 8)))
-    at, scores = sampling.facility(held, distinct(held, QUIET), 12, seed, QUIET)
+    at, scores = sampling.facility_location(held, find_unique_vectors(held, QUIET), 12, seed, QUIET)
     assert at.tolist() == naive_facility(held.rows, 12)
     assert scores[0] == 0
     assert (scores[1:] > 0).all()
 
 
 def test_facility_of_more_images_than_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "FACILITY", 40)
+    monkeypatch.setattr(sampling, "MAX_FACILITY", 40)
     rows, kinds = blobs([60, 60, 60])
     held = Held(rows)
-    at, _ = sampling.facility(held, distinct(held, QUIET), 3, 0, QUIET)
+    at, _ = sampling.facility_location(held, find_unique_vectors(held, QUIET), 3, 0, QUIET)
     assert sorted(kinds[at].tolist()) == [0, 1, 2]
 
 

@@ -9,52 +9,55 @@ from pathlib import Path
 import pytest
 
 from imseek.errors import ImseekError, UsageError
-from imseek.ui.web import asked, saved
-from imseek.ui.web.saved import Store
+from imseek.ui.web import saved_searches, search_state
+from imseek.ui.web.saved_searches import SearchStore
 
 pytestmark = pytest.mark.slow
 
-DOG, CAT = asked.words("a dog"), asked.words("a cat", weight=2)
+DOG, CAT = search_state.text_search("a dog"), search_state.text_search("a cat", weight=2)
 
 
-def _history(store: Store, uuid: str = "one") -> list[asked.Asked]:
+def _history(store: SearchStore, uuid: str = "one") -> list[search_state.SearchState]:
     return [past.asked for past in store.of(uuid).history]
 
 
 def test_the_newest_comes_first_and_once(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    for one in (DOG, CAT, DOG.but(page="abc")):
+    store = SearchStore(tmp_path)
+    for one in (DOG, CAT, DOG.with_changes(page="abc")):
         store.remember("one", one)
-    store.remember("two", asked.more_like(5))
-    assert _history(Store(tmp_path)) == [DOG, CAT]
+    store.remember("two", search_state.more_like(5))
+    assert _history(SearchStore(tmp_path)) == [DOG, CAT]
     store.forget("one")
-    assert _history(Store(tmp_path)) == []
-    assert _history(Store(tmp_path), "two") == [asked.more_like(5)]
+    assert _history(SearchStore(tmp_path)) == []
+    assert _history(SearchStore(tmp_path), "two") == [search_state.more_like(5)]
     assert store.path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [store.path]
 
 
 def test_the_history_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved, "HISTORY", 2)
-    store = Store(tmp_path)
+    monkeypatch.setattr(saved_searches, "MAX_HISTORY", 2)
+    store = SearchStore(tmp_path)
     for text in ("a", "b", "c"):
-        store.remember("one", asked.words(text))
-    assert _history(store) == [asked.words("c"), asked.words("b")]
+        store.remember("one", search_state.text_search(text))
+    assert _history(store) == [search_state.text_search("c"), search_state.text_search("b")]
 
 
 def test_saved_searches(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.save("one", "  my \n dogs ", DOG.but(where=("year > 2020",)))
+    store = SearchStore(tmp_path)
+    store.save("one", "  my \n dogs ", DOG.with_changes(where=("year > 2020",)))
     store.save("one", "cats", CAT)
     store.rename("one", "my dogs", "dogs")
-    assert dict(Store(tmp_path).of("one").saved) == {"dogs": DOG.but(where=("year > 2020",)), "cats": CAT}
+    assert dict(SearchStore(tmp_path).of("one").saved) == {
+        "dogs": DOG.with_changes(where=("year > 2020",)),
+        "cats": CAT,
+    }
     store.save("one", "dogs", DOG)
     store.delete("one", "cats")
-    assert dict(Store(tmp_path).of("one").saved) == {"dogs": DOG}
+    assert dict(SearchStore(tmp_path).of("one").saved) == {"dogs": DOG}
 
 
 def test_names_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path)
+    store = SearchStore(tmp_path)
     for name in ("", "  ", "x" * 101, "a\u202eb"):
         with pytest.raises(UsageError, match="cannot name a search"):
             store.save("one", name, DOG)
@@ -62,7 +65,7 @@ def test_names_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     store.save("one", "cats", CAT)
     with pytest.raises(UsageError, match="another search is called 'cats'"):
         store.rename("one", "dogs", "cats")
-    monkeypatch.setattr(saved, "SAVED", 2)
+    monkeypatch.setattr(saved_searches, "MAX_SAVED", 2)
     with pytest.raises(UsageError, match="2 saved searches already"):
         store.save("one", "birds", DOG)
     assert list(store.of("one").saved) == ["dogs", "cats"]
@@ -84,20 +87,20 @@ def test_names_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 )
 def test_a_damaged_file_is_put_aside_and_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "searches.json").write_bytes(content)
-    store = Store(tmp_path)
+    store = SearchStore(tmp_path)
     found = store.of("one")
     assert (found.history, dict(found.saved)) == ((), {})
     assert found.note is not None
     assert "a new one begins" in found.note
     assert (tmp_path / "searches.damaged.json").read_bytes() == content
     store.remember("one", DOG)
-    assert _history(Store(tmp_path)) == [DOG]
+    assert _history(SearchStore(tmp_path)) == [DOG]
 
 
 def test_a_file_of_a_later_imseek_stays(tmp_path: Path) -> None:
     later = b'{"schema": 2, "collections": {"one": "anything"}}'
     (tmp_path / "searches.json").write_bytes(later)
-    store = Store(tmp_path)
+    store = SearchStore(tmp_path)
     assert "written by a later imseek: update imseek" in (store.of("one").note or "")
     with pytest.raises(ImseekError, match="later imseek"):
         store.save("one", "dogs", DOG)
@@ -105,8 +108,8 @@ def test_a_file_of_a_later_imseek_stays(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_just_now_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Store(tmp_path).save("one", "dogs", DOG)
-    store = Store(tmp_path)
+    SearchStore(tmp_path).save("one", "dogs", DOG)
+    store = SearchStore(tmp_path)
     with monkeypatch.context() as unreadable:
         unreadable.setattr(Path, "read_bytes", _refused)
         assert "cannot read" in (store.of("one").note or "")
@@ -123,13 +126,13 @@ def _refused(path: Path) -> bytes:
 def test_damaged_files_of_before_are_kept_too(tmp_path: Path) -> None:
     for content in ("first", "second"):
         (tmp_path / "searches.json").write_text(content)
-        assert Store(tmp_path).of("one").note is not None
+        assert SearchStore(tmp_path).of("one").note is not None
     found = {one.name: one.read_text() for one in tmp_path.iterdir()}
     assert found == {"searches.damaged.json": "first", "searches.damaged-2.json": "second"}
 
 
 def test_what_another_process_has_written_is_seen(tmp_path: Path) -> None:
-    here, there = Store(tmp_path), Store(tmp_path)
+    here, there = SearchStore(tmp_path), SearchStore(tmp_path)
     here.remember("one", DOG)
     there.remember("one", CAT)
     assert _history(here) == [CAT, DOG]
@@ -138,11 +141,11 @@ def test_what_another_process_has_written_is_seen(tmp_path: Path) -> None:
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
     with pytest.raises(ImseekError, match="cannot write"):
-        Store(tmp_path / "home").remember("one", DOG)
+        SearchStore(tmp_path / "home").remember("one", DOG)
 
 
 def test_the_file_holds_addresses(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = SearchStore(tmp_path)
     store.save("one", "cats", CAT)
     document = json.loads(store.path.read_text())
     assert document["collections"]["one"]["saved"] == {"cats": {"q": ["2:a cat"]}}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from imseek.errors import QueryError
-from imseek.ui.web.asked import Part
+from imseek.ui.web.search_state import QueryPart
 
 pytest.importorskip("streamlit", reason="the extra ui is not installed")
-from imseek.ui.web.pages.search.box import opened
+from imseek.ui.web.pages.search.search_box import load_typed_picture
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ def test_a_path_is_the_picture_that_lies_there(tmp_path: Path, photo_files: list
     file = photo_files[0]
     name = sha256(file.read_bytes()).hexdigest()
     for typed in (str(file), file.as_uri()):
-        assert opened(typed, tmp_path) == Part("upload", name)
+        assert load_typed_picture(typed, tmp_path) == QueryPart("upload", name)
     assert (tmp_path / "uploads" / name).read_bytes() == file.read_bytes()
 
 
@@ -29,7 +29,7 @@ def test_a_path_is_the_picture_that_lies_there(tmp_path: Path, photo_files: list
     "text", ["a dog", "/ or \\", "/no/such/file", "/", "/tmp", "/\0", "/" + "word " * 200]
 )
 def test_anything_else_is_words(tmp_path: Path, text: str) -> None:
-    assert opened(text, tmp_path) is None
+    assert load_typed_picture(text, tmp_path) is None
 
 
 def test_what_cannot_be_read_is_told(
@@ -43,4 +43,4 @@ def test_what_cannot_be_read_is_told(
         with monkeypatch.context() as unreadable:
             unreadable.setattr(f"{owner}.{function}", refused)
             with pytest.raises(QueryError, match="cannot read the picture"):
-                opened(str(photo_files[0]), tmp_path)
+                load_typed_picture(str(photo_files[0]), tmp_path)

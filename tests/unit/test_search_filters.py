@@ -36,7 +36,7 @@ some = st.one_of(
 
 @given(some)
 def test_a_condition_is_read_back(one: Filter) -> None:
-    found = filters.read(one.sql())
+    found = filters.parse_filter(one.sql())
     assert found is not None
     assert found.sql() == one.sql()
     assert found.column == one.column
@@ -85,15 +85,15 @@ def test_what_conditions_look_like(one: Filter, sql: str, words: str) -> None:
     ],
 )
 def test_other_conditions_stay_as_they_are(condition: str) -> None:
-    assert filters.read(condition) is None
-    assert filters.said(condition) == condition
+    assert filters.parse_filter(condition) is None
+    assert filters.describe_condition(condition) == condition
 
 
 def test_one_filter_for_each_column() -> None:
-    where = filters.put(("year > 2020",), Filter("format", ("PNG",)))
+    where = filters.replace_filter(("year > 2020",), Filter("format", ("PNG",)))
     assert where == ("year > 2020", "format IN ('PNG')")
-    assert filters.of(where, "format").values == ("PNG",)
-    assert filters.of(where, "camera") == Filter("camera")
-    where = filters.put(where, Filter("format", ("JPEG",)))
+    assert filters.filter_on(where, "format").values == ("PNG",)
+    assert filters.filter_on(where, "camera") == Filter("camera")
+    where = filters.replace_filter(where, Filter("format", ("JPEG",)))
     assert where == ("year > 2020", "format IN ('JPEG')")
-    assert filters.put(where, Filter("format")) == ("year > 2020",)
+    assert filters.replace_filter(where, Filter("format")) == ("year > 2020",)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imseek.indexer.debounce import Look, Settling, below, cover, look_at
+from imseek.indexer.debounce import FileState, PathDebouncer, below, cover, read_file_state
 
 
 class Disk:
@@ -15,13 +15,13 @@ class Disk:
     def __init__(self, **sizes: int) -> None:
         self.sizes = {name.encode(): size for name, size in sizes.items()}
 
-    def __call__(self, path: bytes) -> Look:
+    def __call__(self, path: bytes) -> FileState:
         size = self.sizes.get(path)
         return None if size is None else (size, 0, 0)
 
 
 def test_a_path_settles_once_it_is_left_alone() -> None:
-    settling = Settling(2.0, Disk(a=1))
+    settling = PathDebouncer(2.0, Disk(a=1))
     settling.touch(b"a", 10.0)
     assert settling.ready(11.9) == {}
     settling.touch(b"a", 11.9)
@@ -35,7 +35,7 @@ def test_a_path_settles_once_it_is_left_alone() -> None:
 
 def test_a_file_that_grows_without_events_waits() -> None:
     disk = Disk(a=1)
-    settling = Settling(2.0, disk)
+    settling = PathDebouncer(2.0, disk)
     settling.touch(b"a", 0.0)
     disk.sizes[b"a"] = 2
     assert settling.ready(2.0) == {}
@@ -45,7 +45,7 @@ def test_a_file_that_grows_without_events_waits() -> None:
 
 def test_what_has_gone_waits_for_what_arrived_in_the_same_moment() -> None:
     disk = Disk(new=1)
-    settling = Settling(2.0, disk)
+    settling = PathDebouncer(2.0, disk)
     settling.touch(b"old", 0.0)
     settling.touch(b"new", 0.1)
     settling.touch(b"new", 1.5)  # Its times were set after the move.
@@ -55,7 +55,7 @@ def test_what_has_gone_waits_for_what_arrived_in_the_same_moment() -> None:
 
 def test_what_has_gone_does_not_wait_for_what_came_long_before() -> None:
     disk = Disk(growing=1)
-    settling = Settling(2.0, disk)
+    settling = PathDebouncer(2.0, disk)
     for second in range(20):
         settling.touch(b"growing", float(second))
     settling.touch(b"old", 18.0)
@@ -65,13 +65,13 @@ def test_what_has_gone_does_not_wait_for_what_came_long_before() -> None:
 def test_the_look_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"1")
-    before = look_at(bytes(file))
+    before = read_file_state(bytes(file))
     file.write_bytes(b"22")
-    after = look_at(bytes(file))
+    after = read_file_state(bytes(file))
     assert before is not None
     assert after is not None
     assert (before[0], after[0]) == (1, 2)
-    assert look_at(bytes(tmp_path / "b")) is None
+    assert read_file_state(bytes(tmp_path / "b")) is None
 
 
 def test_below() -> None:

@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 
 from imseek.errors import QueryError
 from imseek.search import rerank
-from imseek.search.hit_groups import grouped
+from imseek.search.hit_groups import group_positions
 from imseek.search.query import GroupBy, Query, Term
-from imseek.search.rerank import Pool, Shaped, arrange, check, looks_at_pool, sift
+from imseek.search.rerank import (
+    CandidatePage,
+    CandidateSet,
+    arrange_page,
+    check_query,
+    needs_all_candidates,
+    run_collection_stages,
+)
 
 QUERY = Query((Term(text="red"),), limit=3)
 
@@ -29,41 +36,41 @@ class Told:
     taken: dict[int, str]
     groups: dict[int, Hashable]
 
-    def vectors(self, pool: Pool) -> Any:
+    def vectors(self, pool: CandidateSet) -> Any:
         return np.array([self.rows[i] for i in pool.ids.tolist()], np.float32).reshape(
             len(pool), -1 if len(pool) else 2
         )
 
-    def hashes(self, pool: Pool) -> Any:
+    def hashes(self, pool: CandidateSet) -> Any:
         return np.array([self.phash.get(i, 0) for i in pool.ids.tolist()], np.uint64)
 
-    def dates(self, pool: Pool) -> list[str | None]:
+    def dates(self, pool: CandidateSet) -> list[str | None]:
         return [self.taken.get(i) for i in pool.ids.tolist()]
 
-    def keys(self, pool: Pool, by: GroupBy) -> Sequence[Hashable]:
+    def keys(self, pool: CandidateSet, by: GroupBy) -> Sequence[Hashable]:
         return [self.groups.get(i) for i in pool.ids.tolist()]
 
 
 NOTHING = Told({}, {}, {}, {})
 
 
-def pool(*scores: float) -> Pool:
+def pool(*scores: float) -> CandidateSet:
     """Ids from 10 on."""
-    return Pool.of(np.arange(10, 10 + len(scores)), np.array(scores, np.float32))
+    return CandidateSet.of(np.arange(10, 10 + len(scores)), np.array(scores, np.float32))
 
 
-def ids(shaped: Shaped) -> list[int]:
+def ids(shaped: CandidatePage) -> list[int]:
     found: list[int] = shaped.pool.ids.tolist()
     return found
 
 
 def test_a_plain_page_and_whether_there_is_another() -> None:
     candidates = pool(0.9, 0.8, 0.7, 0.6)
-    assert ids(arrange(candidates, QUERY, NOTHING, 0)) == [10, 11, 12]
-    assert arrange(candidates, QUERY, NOTHING, 0).following == 3
-    last = arrange(candidates, QUERY, NOTHING, 3)
+    assert ids(arrange_page(candidates, QUERY, NOTHING, 0)) == [10, 11, 12]
+    assert arrange_page(candidates, QUERY, NOTHING, 0).following == 3
+    last = arrange_page(candidates, QUERY, NOTHING, 3)
     assert (ids(last), last.following) == ([13], None)
-    beyond = arrange(candidates, QUERY, NOTHING, 10**18)
+    beyond = arrange_page(candidates, QUERY, NOTHING, 10**18)
     assert (ids(beyond), beyond.following) == ([], None)
 
 
@@ -73,15 +80,17 @@ class Judge:
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def kept(self, pool: Pool) -> Pool:
+    def kept(self, pool: CandidateSet) -> CandidateSet:
         return pool.take(range(min(self.count, len(pool))))
 
-    def without_hubs(self, pool: Pool) -> Pool:
-        return pool.ordered_by(-pool.scores)
+    def without_hubs(self, pool: CandidateSet) -> CandidateSet:
+        return pool.sort_by(-pool.scores)
 
 
-def sifted(pool: Pool, query: Query, facts: Told = NOTHING, judge: Judge | None = None) -> Pool:
-    return sift(pool, query, facts, judge or Judge(0))[0]
+def sifted(
+    pool: CandidateSet, query: Query, facts: Told = NOTHING, judge: Judge | None = None
+) -> CandidateSet:
+    return run_collection_stages(pool, query, facts, judge or Judge(0))[0]
 
 
 def test_min_score_is_the_lowest_that_stays() -> None:
@@ -99,9 +108,9 @@ def test_min_score_is_compared_as_scores_are_stored() -> None:
 
 def test_the_cutoff_counts_before_the_minimum_score() -> None:
     query = replace(QUERY, cutoff="auto", min_score=0.8)
-    kept, relevant = sift(pool(0.9, 0.8, 0.7, 0.6), query, NOTHING, Judge(3))
+    kept, relevant = run_collection_stages(pool(0.9, 0.8, 0.7, 0.6), query, NOTHING, Judge(3))
     assert (kept.ids.tolist(), relevant) == ([10, 11], 3)
-    assert sift(pool(0.9, 0.8), QUERY, NOTHING, Judge(0))[1] == 2
+    assert run_collection_stages(pool(0.9, 0.8), QUERY, NOTHING, Judge(0))[1] == 2
 
 
 def test_hubs_change_the_order_and_no_score() -> None:
@@ -131,19 +140,19 @@ class TestDate:
 
     def test_the_hits_of_a_page(self) -> None:
         query = replace(QUERY, sort="date")
-        assert not looks_at_pool(query)
-        assert ids(arrange(self.POOL, query, self.TOLD, 0)) == [11, 10, 12]
-        assert ids(arrange(self.POOL, query, self.TOLD, 3)) == [13, 14]
+        assert not needs_all_candidates(query)
+        assert ids(arrange_page(self.POOL, query, self.TOLD, 0)) == [11, 10, 12]
+        assert ids(arrange_page(self.POOL, query, self.TOLD, 3)) == [13, 14]
 
     def test_all_that_is_relevant_where_the_query_says_what_is(self) -> None:
         query = replace(QUERY, sort="date", min_score=0.5)
-        assert looks_at_pool(query)
-        assert ids(arrange(self.POOL, query, self.TOLD, 0)) == [11, 13, 14]
-        assert ids(arrange(self.POOL, query, self.TOLD, 3)) == [10, 12]
+        assert needs_all_candidates(query)
+        assert ids(arrange_page(self.POOL, query, self.TOLD, 0)) == [11, 13, 14]
+        assert ids(arrange_page(self.POOL, query, self.TOLD, 3)) == [10, 12]
 
     def test_not_with_diversity(self) -> None:
         with pytest.raises(QueryError, match="date"):
-            check(replace(QUERY, sort="date", diversity=0.1))
+            check_query(replace(QUERY, sort="date", diversity=0.1))
 
 
 class TestGroups:
@@ -151,7 +160,7 @@ class TestGroups:
     POOL = pool(0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 
     def test_in_the_order_of_their_best(self) -> None:
-        shaped = arrange(self.POOL, replace(QUERY, group_by="folder", per_group=2), self.TOLD, 0)
+        shaped = arrange_page(self.POOL, replace(QUERY, group_by="folder", per_group=2), self.TOLD, 0)
         assert [(one.key, one.positions) for one in shaped.groups] == [
             ("b", (0, 1)),
             ("a", (2,)),
@@ -160,19 +169,19 @@ class TestGroups:
         assert (ids(shaped), shaped.sizes, shaped.following) == ([10, 12, 11, 13], (3, 1, 1), 3)
 
     def test_the_limit_counts_groups(self) -> None:
-        shaped = arrange(self.POOL, replace(QUERY, group_by="folder", per_group=2), self.TOLD, 3)
+        shaped = arrange_page(self.POOL, replace(QUERY, group_by="folder", per_group=2), self.TOLD, 3)
         assert ([one.key for one in shaped.groups], ids(shaped), shaped.following) == (["c"], [15], None)
 
     def test_by_date_within_groups(self) -> None:
         told = replace(self.TOLD, taken={10: "2001", 14: "2009", 12: "2005"})
         query = replace(QUERY, group_by="folder", per_group=2, sort="date")
-        assert ids(arrange(self.POOL, query, told, 0)) == [12, 10, 11, 13]
+        assert ids(arrange_page(self.POOL, query, told, 0)) == [12, 10, 11, 13]
         relevant = replace(query, min_score=0.0)
-        assert ids(arrange(self.POOL, relevant, told, 0)) == [14, 12, 11, 13]
+        assert ids(arrange_page(self.POOL, relevant, told, 0)) == [14, 12, 11, 13]
 
     @given(st.lists(st.sampled_from("abcde"), max_size=30))
     def test_every_position_is_in_one_group(self, keys: list[str]) -> None:
-        groups = grouped(keys)
+        groups = group_positions(keys)
         assert sorted(i for one in groups for i in one.positions) == [*range(len(keys))]
         assert [one.positions[0] for one in groups] == sorted(one.positions[0] for one in groups)
         assert all(keys[i] == one.key for one in groups for i in one.positions)
@@ -202,7 +211,7 @@ def test_pages_hold_every_hit_once(count: int, limit: int, seed: int, kind: str)
     }[kind]
     query, offset, shown = replace(QUERY, limit=limit, **more), 0, []
     while True:
-        page = arrange(candidates, query, told, offset)
+        page = arrange_page(candidates, query, told, offset)
         shown += ids(page)
         if page.following is None:
             break
@@ -212,7 +221,7 @@ def test_pages_hold_every_hit_once(count: int, limit: int, seed: int, kind: str)
 
 
 def test_diversity_leaves_what_is_far_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rerank, "DIVERSE", 3)
+    monkeypatch.setattr(rerank, "MAX_DIVERSIFIED", 3)
     told = replace(NOTHING, rows={10: [1, 0], 11: [1, 0], 12: [0, 1], 13: [0, 1], 14: [-1, 0]})
     query = replace(QUERY, limit=5, diversity=0.9)
-    assert ids(arrange(pool(0.9, 0.8, 0.7, 0.6, 0.5), query, told, 0)) == [10, 12, 11, 13, 14]
+    assert ids(arrange_page(pool(0.9, 0.8, 0.7, 0.6, 0.5), query, told, 0)) == [10, 12, 11, 13, 14]

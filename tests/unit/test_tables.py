@@ -16,12 +16,12 @@ import pytest
 from sourcing.tables import IMAGE_STRUCT, arrow_file, arrow_stream, csv_lines, parquet
 
 from imseek.errors import MediaError, UsageError
-from imseek.indexer.sources.column_roles import MAX_EXTRA, tell_roles
+from imseek.indexer.sources.column_roles import MAX_EXTRA, infer_roles
 from imseek.indexer.sources.detect import kind_of
 from imseek.indexer.sources.files import open_binary
 from imseek.indexer.sources.tables import open_sheet
-from imseek.indexer.sources.tables.base import Column, Kind, Malformed, Sheet
-from imseek.indexer.sources.tables.text import typed
+from imseek.indexer.sources.tables.base import Column, Kind, MalformedRow, Sheet
+from imseek.indexer.sources.tables.text import parse_cell
 from imseek.types import SourceOptions
 
 
@@ -60,7 +60,7 @@ def rows_of(sheet: Sheet) -> list[Any]:
 def test_the_image_column_is_told_by_type_and_name(
     columns: list[Column], image: str, names_files: bool
 ) -> None:
-    roles = tell_roles(columns, SourceOptions())
+    roles = infer_roles(columns, SourceOptions())
     assert (roles.image.name, roles.names_files) == (image, names_files)
 
 
@@ -76,13 +76,13 @@ def test_the_image_column_is_told_by_type_and_name(
 )  # fmt: skip
 def test_columns_that_do_not_tell_are_listed(columns: list[Column], message: str) -> None:
     with pytest.raises(UsageError, match=message) as raised:
-        tell_roles(columns, SourceOptions())
+        infer_roles(columns, SourceOptions())
     assert "--image-column" in (raised.value.hint or "")
 
 
 def test_named_columns_go_before_the_usual_names() -> None:
     columns = [*text("path", "filename", "caption", "note"), Column("size", Kind.PLAIN)]
-    roles = tell_roles(columns, SourceOptions(image_column="filename", caption_column="note"))
+    roles = infer_roles(columns, SourceOptions(image_column="filename", caption_column="note"))
     assert (roles.image.name, roles.caption) == ("filename", "note")
     assert roles.extra == ("path", "caption", "size")
     for wrong in (
@@ -91,19 +91,19 @@ def test_named_columns_go_before_the_usual_names() -> None:
         SourceOptions(image_column="path", caption_column="nothing"),
     ):
         with pytest.raises(UsageError, match="columns: path, filename, caption, note, size"):
-            tell_roles(columns, wrong)
+            infer_roles(columns, wrong)
 
 
 def test_captions_by_their_usual_names() -> None:
-    assert tell_roles(text("url", "title", "TEXT"), SourceOptions()).caption == "TEXT"
-    assert tell_roles(text("url", "licence"), SourceOptions()).caption is None
+    assert infer_roles(text("url", "title", "TEXT"), SourceOptions()).caption == "TEXT"
+    assert infer_roles(text("url", "licence"), SourceOptions()).caption is None
     numbers = [*text("url"), Column("text", Kind.PLAIN)]
-    assert tell_roles(numbers, SourceOptions()).caption is None
+    assert infer_roles(numbers, SourceOptions()).caption is None
 
 
 def test_what_is_left_out_is_said() -> None:
     wide = [Column(f"n{n}", Kind.PLAIN) for n in range(MAX_EXTRA + 6)]
-    roles = tell_roles([*text("url"), Column("boxes", Kind.NESTED), *wide], SourceOptions())
+    roles = infer_roles([*text("url"), Column("boxes", Kind.NESTED), *wide], SourceOptions())
     assert roles.extra == tuple(f"n{n}" for n in range(MAX_EXTRA))
     assert roles.notes == (
         "columns left out: boxes (nested)",
@@ -158,8 +158,8 @@ def test_csv_of_every_kind(tmp_path: Path) -> None:
     data = 'file_name;note\r\n\r\n a.jpg;"two\nlines; and more"\r\nb.jpg\r\nc.jpg;3;4\r\n'.encode("utf-8-sig")
     first, short, long = rows_of(opened(tmp_path / "a.csv", data))
     assert first == {"file_name": " a.jpg", "note": "two\nlines; and more"}
-    assert short == Malformed("1 fields, where the header has 2")
-    assert long == Malformed("3 fields, where the header has 2")
+    assert short == MalformedRow("1 fields, where the header has 2")
+    assert long == MalformedRow("3 fields, where the header has 2")
     with opened(tmp_path / "a.csv", data) as sheet:
         assert [number for number, _ in sheet.rows(["note"], 1)] == [1, 2]
     tabs = rows_of(opened(tmp_path / "a.tsv", b"file_name\tnote\na,b.jpg\tx\n"))
@@ -168,7 +168,7 @@ def test_csv_of_every_kind(tmp_path: Path) -> None:
     assert os.fsencode(latin[0]["file_name"]) == b"\xe9t\xe9.jpg"
     quoted = b'file_name,note\na.jpg,"' + b"x" * 200_000 + b'"\nb.jpg,y\n'
     broken, sound = rows_of(opened(tmp_path / "c.csv", quoted))
-    assert isinstance(broken, Malformed)
+    assert isinstance(broken, MalformedRow)
     assert sound == {"file_name": "b.jpg", "note": "y"}
     with pytest.raises(MediaError, match="UTF-16"):
         opened(tmp_path / "d.csv", "file_name\n".encode("utf-16"))
@@ -182,8 +182,8 @@ def test_csv_of_every_kind(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_cells_of_csv_are_values_only_where_nothing_is_lost(cell: str, value: object) -> None:
-    assert typed(cell) == value
-    assert type(typed(cell)) is type(value)
+    assert parse_cell(cell) == value
+    assert type(parse_cell(cell)) is type(value)
 
 
 def test_json_lines_of_every_kind(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ def test_json_lines_of_every_kind(tmp_path: Path) -> None:
     first, second, third, fourth = rows_of(sheet)
     assert first == {"url": "http://a/1", "n": 1, "b": None}
     assert second["url"] == "http://a/2"
-    assert third == Malformed("the line is no JSON object")
-    assert isinstance(fourth, Malformed)
+    assert third == MalformedRow("the line is no JSON object")
+    assert isinstance(fourth, MalformedRow)
     with opened(
         tmp_path / "b.jsonl", b'{"image": {"bytes": null, "path": "a.png"}, "t": ["a", "b"]}\n'
     ) as saved:
@@ -286,7 +286,7 @@ def test_folders_of_tables_are_told_from_their_names(tmp_path: Path) -> None:
 def test_rows_that_no_header_describes(tmp_path: Path) -> None:
     """More columns than the header names are the fault of the row, and the rest is read."""
     data = csv_lines([{"file_name": "a.jpg"}, {"file_name": "b.jpg"}]) + b"c.jpg,extra\n"
-    assert [isinstance(row, Malformed) for row in rows_of(opened(tmp_path / "a.csv", data))] == [
+    assert [isinstance(row, MalformedRow) for row in rows_of(opened(tmp_path / "a.csv", data))] == [
         False,
         False,
         True,

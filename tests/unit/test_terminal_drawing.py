@@ -13,9 +13,9 @@ from imseek.media import decode
 from imseek.media.sixel import sixels
 from imseek.media.thumbnails import fit
 from imseek.types import Hit, Place
-from imseek.ui.terminal.drawing import blocks, drawn
+from imseek.ui.terminal.capabilities import TerminalCapabilities
+from imseek.ui.terminal.graphics import render_blocks, render_picture
 from imseek.ui.terminal.preview import print_preview
-from imseek.ui.terminal.screens import Screen
 
 
 @pytest.fixture
@@ -58,13 +58,13 @@ class TestSixels:
 class TestProtocols:
     @pytest.mark.parametrize("way", ["kitty", "iterm"])
     def test_without_loss(self, cat, way) -> None:
-        shown = terminals.drawn(drawn(cat, way, (24, 10), (10, 20)))
+        shown = terminals.drawn(render_picture(cat, way, (24, 10), (10, 20)))
         assert (shown.rest, shown.lines) == ([], [])
         (pixels,) = shown.pictures.values()
         assert np.array_equal(pixels, np.asarray(fit(cat, 240, 200)))
 
     def test_kitty_gets_pieces_that_it_takes(self, cat) -> None:
-        parts = drawn(cat, "kitty", (24, 10), (10, 20)).split("\x1b\\")[:-1]
+        parts = render_picture(cat, "kitty", (24, 10), (10, 20)).split("\x1b\\")[:-1]
         assert len(parts) > 2
         assert parts[0].startswith("\x1b_Ga=T,f=100,q=2,C=1,m=1;")
         assert all(part.startswith("\x1b_Gm=1;") for part in parts[1:-1])
@@ -75,14 +75,14 @@ class TestProtocols:
     def test_nothing_leaves_its_box(self, shape) -> None:
         for way in ("kitty", "iterm", "sixel"):
             (pixels,) = terminals.drawn(
-                drawn(np.zeros(shape, np.uint8), way, (24, 10), (9, 17))
+                render_picture(np.zeros(shape, np.uint8), way, (24, 10), (9, 17))
             ).pictures.values()
             assert pixels.shape[0] <= 10 * 17
             assert pixels.shape[1] <= 24 * 9
 
     def test_blocks_hold_two_pixels_each(self, cat) -> None:
         expected = np.asarray(fit(cat, 24, 20))
-        lines = blocks(cat, (24, 10))
+        lines = render_blocks(cat, (24, 10))
         assert {segment.text for line in lines for segment in line} == {"▀"}
         above = [[tuple(s.style.color.triplet) for s in line] for line in lines]
         below = [[tuple(s.style.bgcolor.triplet) for s in line] for line in lines]
@@ -103,7 +103,7 @@ class TestRanking:
 
     @pytest.mark.parametrize("way", ["kitty", "iterm", "sixel"])
     def test_each_picture_stands_over_its_label(self, way, capsys) -> None:
-        screen = Screen(way, 76, 30, (10, 20))
+        screen = TerminalCapabilities(way, 76, 30, (10, 20))
         print_preview(self.hits(5), ["写真.png", "b" * 60, "c", "d", "e"], self.colours, screen)
         shown = terminals.drawn(capsys.readouterr().out.replace("\n", "\r\n"))
         assert shown.rest == []
@@ -123,7 +123,7 @@ class TestRanking:
         assert shown.lines[23].split() == ["4", "0.470", "5", "0.460"]
 
     def test_a_small_terminal_gets_small_pictures(self, capsys) -> None:
-        print_preview(self.hits(1), ["a"], self.colours, Screen("kitty", 12, 8, (10, 20)))
+        print_preview(self.hits(1), ["a"], self.colours, TerminalCapabilities("kitty", 12, 8, (10, 20)))
         shown = terminals.drawn(capsys.readouterr().out.replace("\n", "\r\n"))
         ((at, pixels),) = shown.pictures.items()
         assert at == (0, 0)
@@ -131,6 +131,8 @@ class TestRanking:
         assert pixels.shape[0] <= 80
 
     def test_no_more_than_so_many(self, capsys, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.ui.terminal.preview.MOST", 3)
-        print_preview(self.hits(5), list("abcde"), self.colours, Screen("kitty", 80, 30, (10, 20)))
+        monkeypatch.setattr("imseek.ui.terminal.preview.MAX_HITS", 3)
+        print_preview(
+            self.hits(5), list("abcde"), self.colours, TerminalCapabilities("kitty", 80, 30, (10, 20))
+        )
         assert len(terminals.drawn(capsys.readouterr().out.replace("\n", "\r\n")).pictures) == 2

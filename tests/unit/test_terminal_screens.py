@@ -7,14 +7,14 @@ import sys
 import pytest
 import terminals
 
-from imseek.ui.terminal import screens
+from imseek.ui.terminal import capabilities
 
 
 @pytest.fixture
 def asked(monkeypatch):
     """``asked(answer)``: the screen that a terminal has which answers so."""
 
-    def ask(answer: str, **environment: str) -> screens.Screen:
+    def ask(answer: str, **environment: str) -> capabilities.TerminalCapabilities:
         for name in ("NO_COLOR", "FORCE_COLOR", "TMUX"):
             monkeypatch.delenv(name, raising=False)
         values = {
@@ -28,8 +28,8 @@ def asked(monkeypatch):
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         monkeypatch.setattr(sys.stdout, "fileno", lambda: 1)
-        monkeypatch.setattr(screens, "_ask", lambda descriptor: answer)
-        return screens.screen()
+        monkeypatch.setattr(capabilities, "_query_terminal", lambda descriptor: answer)
+        return capabilities.detect_terminal()
 
     return ask
 

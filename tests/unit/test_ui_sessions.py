@@ -80,7 +80,7 @@ def test_they_are_shut_down_after_a_while_without_any_other_page() -> None:
 
 def test_streamlit_uses_it() -> None:
     """By an attribute of its own: where a later version has no such, sessions of closed pages pile up again."""
-    from imseek.ui.web.running import _SCRIPT
+    from imseek.ui.web.server import _SCRIPT
 
     runtime = PagesApp(_SCRIPT)._create_runtime()
     assert isinstance(runtime._session_mgr._session_storage, ClosedSessions)

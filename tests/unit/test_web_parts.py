@@ -10,11 +10,11 @@ from browsing import HOSTILE
 
 from imseek.types import Hit, HitGroup, Image, Place
 from imseek.ui import desktop
-from imseek.ui.web import choices, opening, taking
-from imseek.ui.web.about import file_of, gps, kind_of
-from imseek.ui.web.choices import Choices, choice
+from imseek.ui.web import downloads, selections, system_viewer
+from imseek.ui.web.image_details import file_of, gps, kind_of
 from imseek.ui.web.parts.results import card, headings, title_of
-from imseek.ui.web.plain import markdown_free, one_line
+from imseek.ui.web.plain_text import escape_markdown, one_line
+from imseek.ui.web.selections import SelectionStore, make_selection
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def test_what_is_cut_off_says_so() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_markdown_is_escaped_and_reads_as_before(text: str) -> None:
-    escaped = markdown_free(text)
+    escaped = escape_markdown(text)
     seen = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", escaped.replace("​", ""))
     assert seen == one_line(text.strip())
     # Nothing is left that Markdown knows: each mark stands behind a backslash.
@@ -131,11 +131,11 @@ def test_places_on_earth() -> None:
     ],
 )
 def test_names_in_a_zip_lead_nowhere_else(path: bytes, name: str) -> None:
-    assert taking.Names().of(_image(path)) == name
+    assert downloads.UniqueNames().of(_image(path)) == name
 
 
 def test_names_in_a_zip_are_unique_also_without_capitals() -> None:
-    names = taking.Names()
+    names = downloads.UniqueNames()
     given = [b"/a/x.jpg", b"/b/x.jpg", b"/b/X.JPG", b"/c/x (2).jpg", b"/c/left out.txt"]
     assert [names.of(_image(path)) for path in given] == [
         "x.jpg",
@@ -147,61 +147,63 @@ def test_names_in_a_zip_are_unique_also_without_capitals() -> None:
 
 
 def test_rows_of_tables_and_addresses_have_names_too() -> None:
-    names = taking.Names()
+    names = downloads.UniqueNames()
     assert names.of(_image(b"/a/t.parquet!/3", "file:///a/t.parquet#row=3", "PNG")) == "image-7.png"
     assert names.of(_image(b"https://x.example/p?id=1", "https://x.example/p?id=1", "WEBP")) == "p.webp"
     assert names.of(Image(8, None, "00", {"format": "HEIC"})) == "image-8.heic"
 
 
 def test_what_is_too_much_is_said_with_what_to_do() -> None:
-    assert taking.too_much(taking.PICTURES, taking.BYTES) is None
-    assert "at most 5,000 pictures, and these are 5,001" in (taking.too_much(5001, 1) or "")
-    assert "at most 4.3 GB, and these are 5.0 GB" in (taking.too_much(1, 5_000_000_000) or "")
+    assert downloads.size_refusal(downloads.MAX_PICTURES, downloads.MAX_BYTES) is None
+    assert "at most 5,000 pictures, and these are 5,001" in (downloads.size_refusal(5001, 1) or "")
+    assert "at most 4.3 GB, and these are 5.0 GB" in (downloads.size_refusal(1, 5_000_000_000) or "")
 
 
 # -- choices -------------------------------------------------------------------------------------------------
 
 
 def test_a_choice_is_kept_under_one_name() -> None:
-    kept = Choices()
+    kept = SelectionStore()
     hit = Hit("c", 2, 0.5, None, {}, (3,))
-    made = choice("photos", [1, 2, 2], [hit, Hit("c", 9, 0.1, None)])
+    made = make_selection("photos", [1, 2, 2], [hit, Hit("c", 9, 0.1, None)])
     assert made.ids == (1, 2)
     assert dict(made.found) == {2: (0.5, (3,))}
     token = kept.keep(made)
-    assert kept.keep(choice("photos", [1, 2], [hit])) == token
-    assert kept.keep(choice("photos", [2, 1], [hit])) != token
+    assert kept.keep(make_selection("photos", [1, 2], [hit])) == token
+    assert kept.keep(make_selection("photos", [2, 1], [hit])) != token
     assert kept.get(token) == made
     assert kept.get("something else") is None
 
 
 def test_small_choices_are_kept_however_many_there_are() -> None:
-    kept = Choices()
-    tokens = [kept.keep(choice("photos", [n, n + 1])) for n in range(1_000)]
+    kept = SelectionStore()
+    tokens = [kept.keep(make_selection("photos", [n, n + 1])) for n in range(1_000)]
     assert len(set(tokens)) == 1_000
-    assert [kept.get(token) for token in tokens] == [choice("photos", [n, n + 1]) for n in range(1_000)]
+    assert [kept.get(token) for token in tokens] == [
+        make_selection("photos", [n, n + 1]) for n in range(1_000)
+    ]
 
 
 def test_choices_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choices, "MOST", 33)
-    kept = Choices()
-    first, second, third = (kept.keep(choice("photos", range(n, n + 10))) for n in (0, 10, 20))
-    kept.keep(choice("photos", range(10)))  # The first again: it takes no more room.
+    monkeypatch.setattr(selections, "MAX_TOTAL_IMAGES", 33)
+    kept = SelectionStore()
+    first, second, third = (kept.keep(make_selection("photos", range(n, n + 10))) for n in (0, 10, 20))
+    kept.keep(make_selection("photos", range(10)))  # The first again: it takes no more room.
     kept.get(first)  # Who is asked for stays.
-    fourth = kept.keep(choice("photos", [99]))
+    fourth = kept.keep(make_selection("photos", [99]))
     assert [kept.get(one) is not None for one in (first, second, third, fourth)] == [True, False, True, True]
-    large = kept.keep(choice("photos", range(50)))
+    large = kept.keep(make_selection("photos", range(50)))
     assert [kept.get(one) is not None for one in (first, third, fourth, large)] == [False, False, False, True]
-    again = kept.keep(choice("photos", [1]))
+    again = kept.keep(make_selection("photos", [1]))
     assert [kept.get(one) is not None for one in (large, again)] == [False, True]
 
 
 def test_choices_that_nobody_asks_for_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Choices()
-    first = kept.keep(choice("photos", [1]))
-    monkeypatch.setattr(choices, "KEPT", -1.0)
+    kept = SelectionStore()
+    first = kept.keep(make_selection("photos", [1]))
+    monkeypatch.setattr(selections, "KEEP_SECONDS", -1.0)
     assert kept.get(first) is None
-    kept.keep(choice("photos", [5, 6]))
+    kept.keep(make_selection("photos", [5, 6]))
     assert len(kept._kept) == 1
 
 
@@ -223,7 +225,7 @@ def test_choices_that_nobody_asks_for_are_forgotten(monkeypatch: pytest.MonkeyPa
 def test_pictures_are_opened_only_before_who_asks(
     host: str, hosts: tuple[str, ...], environ: dict[str, str], platform: str, can: bool
 ) -> None:
-    assert opening.can_open(host, hosts, environ, platform) is can
+    assert system_viewer.can_open(host, hosts, environ, platform) is can
 
 
 def test_a_page_that_begins_like_a_picture_is_not_opened_by_its_name(tmp_path: Path) -> None:
@@ -234,6 +236,6 @@ def test_a_page_that_begins_like_a_picture_is_not_opened_by_its_name(tmp_path: P
             return b"GIF89a<script>"
 
     place = Place(1, bytes(tmp_path / "a.html"), (tmp_path / "a.html").as_uri())
-    target = desktop.viewable(Stored(), Image(7, place, "00", {"format": "GIF"}))  # type: ignore[arg-type]
+    target = desktop.viewable_file(Stored(), Image(7, place, "00", {"format": "GIF"}))  # type: ignore[arg-type]
     assert target.name == "imseek-7.gif"
     assert target.read_bytes() == b"GIF89a<script>"

@@ -14,7 +14,7 @@ from filtering import COLUMNS, ROWS, rows_of
 from imseek.data.milvus import layout
 from imseek.errors import QueryError
 from imseek.search.where import duckdb_sandbox
-from imseek.search.where.milvus_filter import Held, expression
+from imseek.search.where.milvus_filter import MilvusColumn, milvus_expression
 from imseek.search.where.vocabulary import Kind
 
 pytestmark = pytest.mark.slow
@@ -25,10 +25,11 @@ _KINDS = {Kind.INT: "int", Kind.FLOAT: "float", Kind.TEXT: "text", Kind.BOOL: "b
 #: Columns that a publication has: not `phash`, whose 64 bits have no sign.
 NAMES = [name for name in COLUMNS if name != "phash"]
 FIELDS = {
-    column.name: column.field for column in layout.columns([(n, _KINDS[COLUMNS[n]]) for n in NAMES], 5)[0]
+    column.name: column.field
+    for column in layout.assign_fields([(n, _KINDS[COLUMNS[n]]) for n in NAMES], 5)[0]
 }
-HELD = {{"year": "extra_year"}.get(name, name): Held(FIELDS[name], COLUMNS[name]) for name in NAMES}
-HELD["image_id"] = Held("image_id", Kind.INT)
+HELD = {{"year": "extra_year"}.get(name, name): MilvusColumn(FIELDS[name], COLUMNS[name]) for name in NAMES}
+HELD["image_id"] = MilvusColumn("image_id", Kind.INT)
 NEAR = {(59.91, 10.75, 25.0): [0], (0.0, 180.0, 100.0): [3], (80.0, 0.0, 1.0): []}
 
 TYPES = {Kind.INT: "INT64", Kind.FLOAT: "DOUBLE", Kind.TEXT: "VARCHAR", Kind.BOOL: "BOOL", Kind.TIME: "INT64"}
@@ -42,10 +43,10 @@ def connection() -> Iterator[Any]:
 
 
 def written(where: str) -> str:
-    return expression(
+    return milvus_expression(
         where,
         HELD,
-        lambda tag: f'tag_marks like "%{layout.mark(tag)}%"',
+        lambda tag: f'tag_marks like "%{layout.encode_tag(tag)}%"',
         lambda *at: NEAR[at],
         lost=["phash"],
     )
@@ -62,7 +63,7 @@ def rows_in_milvus(where: str) -> list[int]:
         kind = COLUMNS[name]
         fields.append(FieldSchema(name=FIELDS[name], dtype=getattr(DataType, TYPES[kind]), nullable=True))
         columns[FIELDS[name]] = values(name, kind)
-    marks = [layout.marks(["holiday", "50%_\"'\\"]) if n < 2 else "" for n in range(4)]
+    marks = [layout.encode_tags(["holiday", "50%_\"'\\"]) if n < 2 else "" for n in range(4)]
     fields.append(FieldSchema(name="tag_marks", dtype=DataType.VARCHAR))
     fields.append(FieldSchema(name="v", dtype=DataType.FLOAT_VECTOR, dim=2))
     columns["tag_marks"] = pa.array(marks, pa.string())

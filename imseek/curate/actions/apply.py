@@ -23,29 +23,29 @@ from imseek.curate.actions import execute, metadata_transfer
 from imseek.curate.actions import journal as journals
 from imseek.curate.actions.journal import Journal
 from imseek.curate.actions.journal_records import Intent, State
-from imseek.curate.actions.plan_check import check
-from imseek.curate.actions.plan_items import Item, Meaning
-from imseek.curate.actions.plans import LINKING, MOVING, Plan
+from imseek.curate.actions.plan_check import check_plan
+from imseek.curate.actions.plan_items import IntentBuilder, PlanItem
+from imseek.curate.actions.plans import LINK_ACTIONS, MOVE_ACTIONS, Plan
 from imseek.curate.actions.precheck import (
-    AlreadyError,
+    AlreadyDoneError,
+    CheckedFile,
     LeftAloneError,
-    Looking,
-    Ready,
-    explained,
-    placings,
+    Prechecker,
+    current_placings,
+    translate_errors,
 )
 from imseek.data import metadata_columns, quarantine, safe_path
-from imseek.data.changeset import Batch
+from imseek.data.changeset import Changeset
 from imseek.data.commit import commit
 from imseek.data.current_file import read_current
-from imseek.data.quarantine import Change, live_sources, look_up
+from imseek.data.quarantine import QuarantineChange, live_sources, look_up_images
 from imseek.data.reader import Reader
-from imseek.data.run_progress import telling
-from imseek.data.system_errors import explained as durably
+from imseek.data.run_progress import progress_reporter
+from imseek.data.system_errors import translate_os_errors as durably
 from imseek.data.writer import Writer
-from imseek.data.writer_wait import writing
+from imseek.data.writer_wait import open_writer
 from imseek.types import (
-    ActedFile,
+    AppliedFile,
     ApplyReport,
     Outcome,
     Progress,
@@ -74,12 +74,12 @@ def apply(
     collection is full or fails: what was done is in the journal.
     """
     root = collection.root if isinstance(collection, Writer) else Path(collection).expanduser().absolute()
-    check(root, plan)
+    check_plan(root, plan)
     if dry_run:
         return _Run(root, plan, progress, stop).dry()
     if isinstance(collection, Writer):
         return _Run(root, plan, progress, stop).execute(collection)
-    with writing(root, "apply") as writer, telling(writer, progress, stop) as tell:
+    with open_writer(root, "apply") as writer, progress_reporter(writer, progress, stop) as tell:
         return _Run(root, plan, tell, stop).execute(writer)
 
 
@@ -94,39 +94,41 @@ class _Run:
         self._progress = progress or (lambda _: None)
         self._stop = stop or threading.Event()
         self._started = time.monotonic()
-        self._files: list[ActedFile] = []
+        self._files: list[AppliedFile] = []
         self._freed = 0
         self._left = 0
         self._untold = 0
         self._read = 0
-        self._meaning = Meaning(root, plan)
-        items: list[Item] = []
+        self._meaning = IntentBuilder(root, plan)
+        items: list[PlanItem] = []
         for group in plan.groups:
-            items += [Item(n, file, group.keeper) for n, file in enumerate(group.files, start=len(items))]
+            items += [PlanItem(n, file, group.keeper) for n, file in enumerate(group.files, start=len(items))]
         self._items = [item for item in items if item.file.action != "keep"]
 
     # -- dry -------------------------------------------------------------------------------------------
 
     def dry(self) -> ApplyReport:
-        for looking, item in self._one_by_one():
+        for looking, item in self._iterate_items():
             try:
                 ready = self._look(looking, item)
             except LeftAloneError as error:
-                self._tell_left(item, error)
+                self._report_left_alone(item, error)
                 continue
             if ready is None:
-                self._files.append(_acted(item, "already"))
+                self._files.append(_acted_file(item, "already"))
             else:
-                self._done(item, "would", ready.content.info, self._meaning.would_go(item, ready))
+                self._done(item, "would", ready.content.info, self._meaning.preview_target(item, ready))
             self._report_progress()
         notes = (
-            () if self._cut_short() is None else ("an earlier run of this plan was cut short: it goes on",)
+            ()
+            if self._find_unfinished() is None
+            else ("an earlier run of this plan was cut short: it goes on",)
         )
         return self._report(None, read_current(self._root).generation, notes, dry=True)
 
-    def _one_by_one(self) -> Iterator[tuple[Looking, Item]]:
+    def _iterate_items(self) -> Iterator[tuple[Prechecker, PlanItem]]:
         for batch in _batches(self._items):
-            looking = self._looking(batch)
+            looking = self._make_prechecker(batch)
             for item in batch:
                 if self._stop.is_set():
                     return
@@ -136,7 +138,7 @@ class _Run:
 
     def execute(self, writer: Writer) -> ApplyReport:
         self._writer = writer
-        found = self._cut_short()
+        found = self._find_unfinished()
         self._journal = found
         notes: tuple[str, ...] = ()
         if found is not None:
@@ -154,18 +156,18 @@ class _Run:
             )
         return self._report(undo_id, writer.generation, notes, dry=False)
 
-    def _cut_short(self) -> Journal | None:
+    def _find_unfinished(self) -> Journal | None:
         """Return the unfinished journal of an earlier run of this plan by this user, if there is one."""
         digest = self._plan.digest
-        for journal in journals.journals(self._root):
+        for journal in journals.load_journals(self._root):
             if journal.is_signed and journal.plan == digest and journal.state == "unfinished":
                 return journal
         return None
 
-    def _batch(self, batch: Sequence[Item]) -> None:
-        looking = self._looking(batch)
-        ready: list[tuple[Item, Ready]] = []
-        settled: list[Item] = []
+    def _batch(self, batch: Sequence[PlanItem]) -> None:
+        looking = self._make_prechecker(batch)
+        ready: list[tuple[PlanItem, CheckedFile]] = []
+        settled: list[PlanItem] = []
         for item in batch:
             try:
                 if self._is_settled(looking, item):
@@ -173,51 +175,51 @@ class _Run:
                 elif (found := self._look(looking, item)) is not None:
                     ready.append((item, found))
                 else:
-                    self._files.append(_acted(item, "already"))
+                    self._files.append(_acted_file(item, "already"))
             except LeftAloneError as error:
-                self._tell_left(item, error)
+                self._report_left_alone(item, error)
         if settled:
             self._finish(settled)
         if ready:
             self._act(looking, ready)
 
-    def _is_settled(self, looking: Looking, item: Item) -> bool:
+    def _is_settled(self, looking: Prechecker, item: PlanItem) -> bool:
         """Return whether an earlier run did this, after completing an action that was interrupted."""
         journal = self._journal
         if journal is None or (intent := journal.intents.get(item.n)) is None:
             return False
         match journal.states[item.n]:
-            case "done" if intent.action in MOVING:
+            case "done" if intent.action in MOVE_ACTIONS:
                 return looking.is_absent(item.file)  # Otherwise someone has put it back.
             case "done":
                 return intent.action != "hard-link"  # The keeper check tells whether it still is one.
             case "meant":
-                return execute.settle(journal, intent, looking.spot(item.file))
+                return execute.finish_interrupted(journal, intent, looking.spot(item.file))
         return False
 
-    def _finish(self, items: Sequence[Item]) -> None:
+    def _finish(self, items: Sequence[PlanItem]) -> None:
         """Record in the catalog and journal what an earlier run did but may not have recorded."""
         journal = cast(Journal, self._journal)
         intents = [journal.intents[item.n] for item in items]
-        quarantine.make(self._writer, self._change(intents))
-        self._refresh([i for i in intents if i.action in LINKING])
+        quarantine.apply_change(self._writer, self._change(intents))
+        self._refresh([i for i in intents if i.action in LINK_ACTIONS])
         journal.note({item.n: "done" for item in items if journal.states[item.n] != "done"})
         for item in items:
             intent = journal.intents[item.n]
             to = intent.to or journal.trashed.get(item.n)
-            self._files.append(_acted(item, "already", to=to))
+            self._files.append(_acted_file(item, "already", to=to))
 
-    def _act(self, looking: Looking, ready: Sequence[tuple[Item, Ready]]) -> None:
+    def _act(self, looking: Prechecker, ready: Sequence[tuple[PlanItem, CheckedFile]]) -> None:
         if self._journal is None:
             self._journal = journals.begin(self._root, self._writer.staging, self._plan.digest)
         journal = self._journal
         intents, refused = self._meaning.intents(self._writer, journal.undo_id, ready)
         for item, error in refused:
-            self._tell_left(item, error)
-        journal.intend(intents.values())
-        quarantine.make(self._writer, self._change(list(intents.values())))
+            self._report_left_alone(item, error)
+        journal.record_intents(intents.values())
+        quarantine.apply_change(self._writer, self._change(list(intents.values())))
         states: dict[int, State] = dict.fromkeys(intents, "left")
-        with durably(self._root), safe_path.Unsynced() as unsynced:
+        with durably(self._root), safe_path.UnsyncedFolders() as unsynced:
             for item, found in ready:
                 if item.n not in intents or self._stop.is_set():
                     continue
@@ -229,7 +231,7 @@ class _Run:
                     touched = execute.is_touched(journal, intent, found.spot)
                     if touched:
                         states[item.n] = "meant"
-                    self._tell_left(item, error)
+                    self._report_left_alone(item, error)
                 else:
                     states[item.n] = "done"
                     self._untold += intent.action == "trash" and to is None
@@ -237,44 +239,50 @@ class _Run:
                 self._report_progress()
         back = [intent for n, intent in intents.items() if states[n] == "left"]
         if back:
-            self._take_back(journal, back)
-        self._refresh([i for n, i in intents.items() if states[n] == "done" and i.action in LINKING])
+            self._roll_back(journal, back)
+        self._refresh([i for n, i in intents.items() if states[n] == "done" and i.action in LINK_ACTIONS])
         journal.note({n: state for n, state in states.items() if state != "meant"})
 
     def _one(
-        self, looking: Looking, item: Item, intent: Intent, found: Ready, unsynced: safe_path.Unsynced
+        self,
+        looking: Prechecker,
+        item: PlanItem,
+        intent: Intent,
+        found: CheckedFile,
+        unsynced: safe_path.UnsyncedFolders,
     ) -> bytes | None:
         if intent.action == "tag":
             return None
-        with explained(), safe_path.open_parent(found.spot) as at:
+        with translate_errors(), safe_path.open_parent(found.spot) as at:
             content = looking.check(at, intent.content_hash)
-        looking.check_keeper(item.keeper, content, item.file)
+        looking.verify_keeper(item.keeper, content, item.file)
         self._read += content.info.st_size
-        return execute.act(cast(Journal, self._journal), intent, found.spot, content, unsynced)
+        return execute.execute_intent(cast(Journal, self._journal), intent, found.spot, content, unsynced)
 
-    def _take_back(self, journal: Journal, intents: Sequence[Intent]) -> None:
+    def _roll_back(self, journal: Journal, intents: Sequence[Intent]) -> None:
         """Undo the catalog changes for files that were not moved: make their images live again, remove inherited
         metadata."""
-        kept = [intent.image_id for intent in intents if intent.action in MOVING]
-        quarantine.make(
-            self._writer, replace(metadata_transfer.taking(self._writer, intents, journal), kept=kept)
+        kept = [intent.image_id for intent in intents if intent.action in MOVE_ACTIONS]
+        quarantine.apply_change(
+            self._writer,
+            replace(metadata_transfer.reversal_change(self._writer, intents, journal), kept=kept),
         )
 
-    def _change(self, intents: Sequence[Intent]) -> Change:
-        given = metadata_transfer.giving(self._writer, intents, cast(Journal, self._journal).undo_id)
-        away = [intent.image_id for intent in intents if intent.action in MOVING]
+    def _change(self, intents: Sequence[Intent]) -> QuarantineChange:
+        given = metadata_transfer.transfer_change(self._writer, intents, cast(Journal, self._journal).undo_id)
+        away = [intent.image_id for intent in intents if intent.action in MOVE_ACTIONS]
         return replace(given, put_away=away)
 
     def _refresh(self, intents: Sequence[Intent]) -> None:
         """Record the new inodes and times of replaced files, so that the next scan need not read them."""
-        commit(self._writer, Batch(checked=list(placings(intents))))
+        commit(self._writer, Changeset(checked=list(current_placings(intents))))
 
     # -- checking and reporting ------------------------------------------------------------------------
 
-    def _looking(self, batch: Sequence[Item]) -> Looking:
+    def _make_prechecker(self, batch: Sequence[PlanItem]) -> Prechecker:
         ids = {item.file.image_id for item in batch}
         ids |= {item.keeper.image_id for item in batch if item.keeper.collection is None}
-        return Looking(live_sources(self._root), look_up(self._root, sorted(ids)), self._tagged)
+        return Prechecker(live_sources(self._root), look_up_images(self._root, sorted(ids)), self._tagged)
 
     @cached_property
     def _tagged(self) -> frozenset[int]:
@@ -283,23 +291,23 @@ class _Run:
         if all(item.file.action != "tag" for item in self._items):
             return frozenset()
         with closing(Reader(self._root)) as reader:
-            return frozenset(metadata_columns.tagged(reader, self._plan.tag).tolist())
+            return frozenset(metadata_columns.ids_with_tag(reader, self._plan.tag).tolist())
 
-    def _look(self, looking: Looking, item: Item) -> Ready | None:
+    def _look(self, looking: Prechecker, item: PlanItem) -> CheckedFile | None:
         """Check a file before acting on it; None if the action is already done. Raises LeftAloneError."""
-        if looking.is_as_meant(item.file):
+        if looking.is_already_done(item.file):
             return None
         ready = looking.ready(item.file, item.keeper)
         self._read += ready.content.info.st_size
         return ready
 
-    def _tell_left(self, item: Item, why: LeftAloneError) -> None:
-        outcome: Outcome = "already" if isinstance(why, AlreadyError) else "left"
-        self._files.append(_acted(item, outcome, reason=str(why)))
+    def _report_left_alone(self, item: PlanItem, why: LeftAloneError) -> None:
+        outcome: Outcome = "already" if isinstance(why, AlreadyDoneError) else "left"
+        self._files.append(_acted_file(item, outcome, reason=str(why)))
         self._left += outcome == "left"
 
-    def _done(self, item: Item, outcome: Outcome, info: os.stat_result, to: bytes | None = None) -> None:
-        self._files.append(_acted(item, outcome, to=to))
+    def _done(self, item: PlanItem, outcome: Outcome, info: os.stat_result, to: bytes | None = None) -> None:
+        self._files.append(_acted_file(item, outcome, to=to))
         if item.file.action != "tag" and info.st_nlink == 1:
             self._freed += info.st_size
 
@@ -316,12 +324,12 @@ class _Run:
         )
 
 
-def _acted(item: Item, outcome: Outcome, to: bytes | None = None, reason: str = "") -> ActedFile:
+def _acted_file(item: PlanItem, outcome: Outcome, to: bytes | None = None, reason: str = "") -> AppliedFile:
     file = item.file
-    return ActedFile(file.image_id, file.path, file.action, outcome, to, reason, file.bytes)
+    return AppliedFile(file.image_id, file.path, file.action, outcome, to, reason, file.bytes)
 
 
-def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+def _batches(items: Sequence[PlanItem]) -> Iterator[Sequence[PlanItem]]:
     iterator = iter(items)
     while batch := list(islice(iterator, BATCH)):
         yield batch

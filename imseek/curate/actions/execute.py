@@ -12,11 +12,11 @@ from typing import Final
 from imseek.curate.actions import trash
 from imseek.curate.actions.journal import Journal
 from imseek.curate.actions.journal_records import Intent
-from imseek.curate.actions.plans import LINKING
-from imseek.curate.actions.precheck import CHANGED, GONE, LeftAloneError, explained, said
+from imseek.curate.actions.plans import LINK_ACTIONS
+from imseek.curate.actions.precheck import CHANGED, GONE, LeftAloneError, describe_error, translate_errors
 from imseek.data import durable_files, file_copies, file_moves, layout, safe_path
 from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
-from imseek.data.system_errors import explained as durably
+from imseek.data.system_errors import translate_os_errors as durably
 
 #: Longest file name in bytes on nearly all file systems.
 _NAME_MAX: Final = 255
@@ -52,11 +52,13 @@ def prepare_quarantine(folder: bytes) -> None:
         durable_files.sync_folder(path)
 
 
-def free_name(spot: SafePath, full: bytes, taken: set[bytes], promised: Mapping[bytes, bytes]) -> SafePath:
+def find_free_path(
+    spot: SafePath, full: bytes, taken: set[bytes], promised: Mapping[bytes, bytes]
+) -> SafePath:
     """Return ``spot``, or that path with a number appended, where no file is and none is planned.
 
     ``full`` is the present path of the file. ``promised`` maps paths to the files that the journals reserve them for
-    (:func:`imseek.curate.actions.journal.promised`), even before the file is there: another file there would be
+    (:func:`imseek.curate.actions.journal.reserved_paths`), even before the file is there: another file there would be
     mistaken for the reserved one.
     """
     folder, name = os.path.split(spot.inner)
@@ -65,12 +67,14 @@ def free_name(spot: SafePath, full: bytes, taken: set[bytes], promised: Mapping[
     while free.full in taken or promised.get(free.full, full) != full or os.path.lexists(free.full):
         number += 1
         behind = b" (%d)" % number + ending
-        free = SafePath(spot.base, os.path.join(folder, _cut(stem, _NAME_MAX - len(behind)) + behind))
+        free = SafePath(
+            spot.base, os.path.join(folder, _truncate_stem(stem, _NAME_MAX - len(behind)) + behind)
+        )
     taken.add(free.full)
     return free
 
 
-def _cut(stem: bytes, length: int) -> bytes:
+def _truncate_stem(stem: bytes, length: int) -> bytes:
     """Cut the stem to at most ``length`` bytes without splitting a UTF-8 character."""
     if len(stem) <= length:
         return stem
@@ -84,30 +88,30 @@ def target_of(intent: Intent) -> SafePath:
     return SafePath(intent.to_base, intent.inner_to)
 
 
-def part_of(journal: Journal, intent: Intent, ending: bytes = b"part") -> bytes:
+def partial_name(journal: Journal, intent: Intent, ending: bytes = b"part") -> bytes:
     """Return the name of an unfinished file beside a file."""
     return b".imseek-%s-%d.%s" % (journal.undo_id.encode(), intent.n, ending)
 
 
-def act(
-    journal: Journal, intent: Intent, spot: SafePath, content: Content, unsynced: safe_path.Unsynced
+def execute_intent(
+    journal: Journal, intent: Intent, spot: SafePath, content: Content, unsynced: safe_path.UnsyncedFolders
 ) -> bytes | None:
     """Carry out an intent on a file; return its new path if it has moved. See :func:`file_moves.move`.
 
     ``content`` is the file as read a moment ago. Raises LeftAloneError, after restoring everything if the disk allows
     it (see :func:`is_touched`), and StorageError.
     """
-    with explained(), safe_path.open_parent(spot) as at:
+    with translate_errors(), safe_path.open_parent(spot) as at:
         if intent.action == "quarantine":
-            return _put_away(journal, intent, at, content, unsynced)
+            return _move_to_quarantine(journal, intent, at, content, unsynced)
         if intent.action == "trash":
-            return _throw(journal, intent, at, spot, content)
-        _link(journal, intent, at, content)
+            return _move_to_trash(journal, intent, at, spot, content)
+        _replace_by_link(journal, intent, at, content)
     return None
 
 
-def _put_away(
-    journal: Journal, intent: Intent, at: FolderEntry, content: Content, unsynced: safe_path.Unsynced
+def _move_to_quarantine(
+    journal: Journal, intent: Intent, at: FolderEntry, content: Content, unsynced: safe_path.UnsyncedFolders
 ) -> bytes:
     with safe_path.open_parent(target_of(intent), make=True) as target:
         move(journal, intent, at, target, content, unsynced)
@@ -120,21 +124,21 @@ def move(
     source: FolderEntry,
     target: FolderEntry,
     content: Content,
-    unsynced: safe_path.Unsynced,
+    unsynced: safe_path.UnsyncedFolders,
 ) -> None:
     """As :func:`file_moves.move`, in either direction; the journal records a copy that it makes."""
-    part = part_of(journal, intent)
+    part = partial_name(journal, intent)
     file_moves.move(
         source, target, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino)
     )
 
 
-def _throw(
+def _move_to_trash(
     journal: Journal, intent: Intent, at: FolderEntry, spot: SafePath, content: Content
 ) -> bytes | None:
     # The trash takes a path: this one was just opened, and leads through no link.
     now = safe_path.stat_entry(at)
-    if now is None or not safe_path.same(now, content.info):
+    if now is None or not safe_path.is_unchanged(now, content.info):
         raise ChangingError("it changed just now")
     try:
         to = trash.send(spot.full, content.sha256)
@@ -143,16 +147,16 @@ def _throw(
             raise
         to = trash.find(spot.full, content.sha256)
         if to is None:
-            raise LeftAloneError(f"the trash took it and failed: {said(error)}") from error
+            raise LeftAloneError(f"the trash took it and failed: {describe_error(error)}") from error
     safe_path.sync_entries(at)
     if to is not None:
         journal.note_trashed(intent.n, to)
     return to
 
 
-def _link(journal: Journal, intent: Intent, at: FolderEntry, content: Content) -> None:
-    new, kept = beside(journal, intent, at)
-    file_moves.settle_replaced(at, new, kept, content.sha256)
+def _replace_by_link(journal: Journal, intent: Intent, at: FolderEntry, content: Content) -> None:
+    new, kept = replacement_entries(journal, intent, at)
+    file_moves.finish_replace(at, new, kept, content.sha256)
     keeper = SafePath.of(intent.keeper)
     with safe_path.open_parent(keeper) as source:
         if intent.action == "hard-link":
@@ -167,17 +171,17 @@ def _link(journal: Journal, intent: Intent, at: FolderEntry, content: Content) -
             try:
                 file_copies.write_clone(source, new)
             except OSError as error:
-                file_moves.drop(new)
+                file_moves.unlink_durably(new)
                 if error.errno in (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS):
                     raise LeftAloneError("this file system cannot share blocks between files") from error
                 raise
             file_copies.restore_attributes(new, intent.owner, intent.attributes)
-            file_copies.restore_facts(new, intent.mode, intent.mtime_ns)
+            file_copies.restore_mode_and_mtime(new, intent.mode, intent.mtime_ns)
     try:
         if safe_path.read_content(new).sha256 != content.sha256:
             raise ChangingError("the keeper changed just now")
     except BaseException:
-        file_moves.drop(new)
+        file_moves.unlink_durably(new)
         raise
     file_moves.replace(at, new, kept, content)
 
@@ -187,33 +191,33 @@ def is_touched(journal: Journal, intent: Intent, spot: SafePath) -> bool:
     if intent.action == "tag":
         return False
     try:
-        with folder_of(spot) as at:
+        with open_existing_parent(spot) as at:
             here = None if at is None else safe_path.stat_entry(at)
             if intent.action == "trash":
                 return here is None
             if intent.action != "quarantine":
                 return at is not None and _is_replaced(journal, intent, at, here)
-        with folder_of(target_of(intent)) as target:
+        with open_existing_parent(target_of(intent)) as target:
             return target is not None and safe_path.stat_entry(target) is not None
     except OSError as error:
         return error.errno != errno.ENAMETOOLONG  # No file can have such a name.
 
 
 def _is_replaced(journal: Journal, intent: Intent, at: FolderEntry, here: os.stat_result | None) -> bool:
-    if safe_path.stat_entry(beside(journal, intent, at)[1]) is not None:
+    if safe_path.stat_entry(replacement_entries(journal, intent, at)[1]) is not None:
         return True
-    with folder_of(SafePath.of(intent.keeper)) as keeper:
-        return keeper is not None and safe_path.same_inode(here, safe_path.stat_entry(keeper))
+    with open_existing_parent(SafePath.of(intent.keeper)) as keeper:
+        return keeper is not None and safe_path.is_same_inode(here, safe_path.stat_entry(keeper))
 
 
-def beside(journal: Journal, intent: Intent, at: FolderEntry) -> tuple[FolderEntry, FolderEntry]:
+def replacement_entries(journal: Journal, intent: Intent, at: FolderEntry) -> tuple[FolderEntry, FolderEntry]:
     """Return entries for the new file and for the replaced one, in the folder of ``at``."""
-    return FolderEntry(at.folder, part_of(journal, intent, b"new")), FolderEntry(
-        at.folder, part_of(journal, intent, b"old")
+    return FolderEntry(at.folder, partial_name(journal, intent, b"new")), FolderEntry(
+        at.folder, partial_name(journal, intent, b"old")
     )
 
 
-def settle(journal: Journal, intent: Intent, spot: SafePath) -> bool:
+def finish_interrupted(journal: Journal, intent: Intent, spot: SafePath) -> bool:
     """Complete an interrupted action; return whether it is done now, or False if it has yet to be done.
 
     Use it for intents of unknown outcome. Raises LeftAloneError if neither is possible, and StorageError.
@@ -221,10 +225,10 @@ def settle(journal: Journal, intent: Intent, spot: SafePath) -> bool:
     sha256 = bytes.fromhex(intent.content_hash)
     if intent.action == "tag":
         return True
-    with explained():
-        if intent.action in LINKING:
-            return _settle_link(journal, intent, spot, sha256)
-        with folder_of(spot) as at:
+    with translate_errors():
+        if intent.action in LINK_ACTIONS:
+            return _finish_link(journal, intent, spot, sha256)
+        with open_existing_parent(spot) as at:
             here = None if at is None else safe_path.stat_entry(at)
             if intent.action == "trash":
                 if here is None and intent.n not in journal.trashed:
@@ -232,17 +236,17 @@ def settle(journal: Journal, intent: Intent, spot: SafePath) -> bool:
                         raise LeftAloneError(GONE)
                     journal.note_trashed(intent.n, found)
                 if here is not None:
-                    trash.forget(intent.full)
+                    trash.remove_records(intent.full)
                 return here is None
-            return _settle_move(journal, intent, at, sha256)
+            return _finish_move(journal, intent, at, sha256)
 
 
-def _settle_move(journal: Journal, intent: Intent, at: FolderEntry | None, sha256: bytes) -> bool:
+def _finish_move(journal: Journal, intent: Intent, at: FolderEntry | None, sha256: bytes) -> bool:
     here = None if at is None else safe_path.stat_entry(at)
-    with folder_of(target_of(intent)) as target:
+    with open_existing_parent(target_of(intent)) as target:
         there = None
         if target is not None:
-            file_moves.drop(FolderEntry(target.folder, part_of(journal, intent)))
+            file_moves.unlink_durably(FolderEntry(target.folder, partial_name(journal, intent)))
             there = safe_path.stat_entry(target)
         if here is None and there is None:
             raise LeftAloneError(GONE)
@@ -250,11 +254,11 @@ def _settle_move(journal: Journal, intent: Intent, at: FolderEntry | None, sha25
             return False
         if at is None or here is None:
             return True
-        if safe_path.same_inode(here, there):
+        if safe_path.is_same_inode(here, there):
             if safe_path.read_content(at).sha256 != sha256:
                 raise LeftAloneError(CHANGED)
             safe_path.sync_entries(target)
-            file_moves.drop(at)
+            file_moves.unlink_durably(at)
             return True
         # Copied to another disk, but the original still exists. If the copy is not ours, choose another name.
         if (
@@ -266,22 +270,22 @@ def _settle_move(journal: Journal, intent: Intent, at: FolderEntry | None, sha25
         if content.sha256 != sha256:
             raise LeftAloneError(CHANGED)
         safe_path.sync_entries(target)
-        file_moves.end_original(at, content)
+        file_moves.remove_original(at, content)
         return True
 
 
-def _settle_link(journal: Journal, intent: Intent, spot: SafePath, sha256: bytes) -> bool:
+def _finish_link(journal: Journal, intent: Intent, spot: SafePath, sha256: bytes) -> bool:
     with safe_path.open_parent(spot) as at:
-        file_moves.settle_replaced(at, *beside(journal, intent, at), sha256)
+        file_moves.finish_replace(at, *replacement_entries(journal, intent, at), sha256)
         here = safe_path.stat_entry(at)
     if here is None or intent.action == "reflink":
         return False
     with safe_path.open_parent(SafePath.of(intent.keeper)) as keeper:
-        return safe_path.same_inode(here, safe_path.stat_entry(keeper))
+        return safe_path.is_same_inode(here, safe_path.stat_entry(keeper))
 
 
 @contextmanager
-def folder_of(spot: SafePath | None) -> Iterator[FolderEntry | None]:
+def open_existing_parent(spot: SafePath | None) -> Iterator[FolderEntry | None]:
     """As :func:`safe_path.open_parent`, but yields None if the folder does not exist."""
     if spot is None:
         yield None

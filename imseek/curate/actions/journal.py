@@ -21,21 +21,21 @@ from typing import Final, Literal, NamedTuple
 
 from imseek.curate.actions import journal_records
 from imseek.curate.actions.journal_records import (
-    AWAY,
+    AWAY_STATES,
     Begin,
-    Copied,
+    CopyInode,
     End,
     Intent,
     Note,
     Record,
     State,
-    Trashed,
+    TrashLocation,
 )
 from imseek.curate.actions.signature import Signer, load_key
 from imseek.data import durable_files, layout, safe_path
 from imseek.data.current_file import read_identity
 from imseek.data.safe_path import ChangingError, SafePath
-from imseek.data.system_errors import explained, system_error
+from imseek.data.system_errors import system_error, translate_os_errors
 from imseek.errors import (
     CorruptCollectionError,
     FormatVersionError,
@@ -50,10 +50,10 @@ _MAX_LINE: Final = 1 << 24
 #: Reading stops after this many damaged lines.
 _MAX_DAMAGED: Final = 10_000
 #: Number of damaged lines described individually in messages.
-_SHOWN: Final = 3
+_DAMAGE_SHOWN: Final = 3
 
 
-class Damage(NamedTuple):
+class DamagedLine(NamedTuple):
     """A line that is not a valid record: its number, its bytes and the reason."""
 
     number: int
@@ -77,7 +77,7 @@ class Journal:
     is_whole: bool = True
     digest: str = ""
     ended: bool = False
-    damaged: list[Damage] = field(default_factory=list)
+    damaged: list[DamagedLine] = field(default_factory=list)
     intents: dict[int, Intent] = field(default_factory=dict)
     states: dict[int, State] = field(default_factory=dict)
     trashed: dict[int, bytes] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Journal:
 
     # -- writing: durable on return, unless stated otherwise --------------------------------------------
 
-    def intend(self, intents: Iterable[Intent]) -> None:
+    def record_intents(self, intents: Iterable[Intent]) -> None:
         """Record intents. They must be durable before any action starts."""
         new = [journal_records.merge_intents(self.intents.get(intent.n), intent) for intent in intents]
         self._append(new, sync=True)
@@ -106,12 +106,12 @@ class Journal:
 
     def note_trashed(self, n: int, to: bytes) -> None:
         """Record where the trash put a file. Not fsynced, as the trash has its own record."""
-        self._append([Trashed(n, to)], sync=False)
+        self._append([TrashLocation(n, to)], sync=False)
         self.trashed[n] = to
 
     def note_copy(self, n: int, inode: int) -> None:
         """Record the inode of a copy of a file made on another disk, in either direction."""
-        self._append([Copied(n, inode)], sync=True)
+        self._append([CopyInode(n, inode)], sync=True)
         self.copies.setdefault(n, set()).add(inode)
 
     def end(self) -> None:
@@ -133,8 +133,8 @@ class Journal:
         yield self.begin
         yield from self.intents.values()
         for n, inodes in self.copies.items():
-            yield from (Copied(n, inode) for inode in inodes)
-        yield from (Trashed(n, to) for n, to in self.trashed.items())
+            yield from (CopyInode(n, inode) for inode in inodes)
+        yield from (TrashLocation(n, to) for n, to in self.trashed.items())
         yield from (Note(n, state) for n, state in self.states.items() if state != "meant")
         if self.ended:
             yield End()
@@ -144,7 +144,7 @@ class Journal:
         durable_files.append(self.file, b"".join(map(self._line, new)), sync=sync)
 
     def _line(self, record: Record) -> bytes:
-        return journal_records.line(self.signer.sign(journal_records.document(record)))
+        return journal_records.encode_line(self.signer.sign(journal_records.to_document(record)))
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -152,18 +152,18 @@ class Journal:
     def state(self) -> Literal["unfinished", "done", "undone", "partly"]:
         states = {state for state in self.states.values() if state != "left"}
         if states & {"returning", "undone", "gone"}:
-            return "partly" if states & AWAY else "undone"
+            return "partly" if states & AWAY_STATES else "undone"
         return "done" if self.ended and "meant" not in states else "unfinished"
 
     def info(self) -> UndoInfo:
         counts = dict(Counter[str](i.action for n, i in self.intents.items() if self.states[n] != "left"))
-        held = sum(i.size for n, i in self.intents.items() if self.states[n] in AWAY)
+        held = sum(i.size for n, i in self.intents.items() if self.states[n] in AWAY_STATES)
         return UndoInfo(self.undo_id, self.begin.created, self.state, counts, held, tuple(self._notes()))
 
     def _notes(self) -> Iterator[str]:
         if self.damaged:
-            shown = "; ".join(f"line {one.number}: {one.reason}" for one in self.damaged[:_SHOWN])
-            more = "; …" if len(self.damaged) > _SHOWN else ""
+            shown = "; ".join(f"line {one.number}: {one.reason}" for one in self.damaged[:_DAMAGE_SHOWN])
+            more = "; …" if len(self.damaged) > _DAMAGE_SHOWN else ""
             lines = "1 line" if len(self.damaged) == 1 else f"{len(self.damaged):,} lines"
             yield f"{lines} of {self.file} could not be read ({shown}{more})"
         if not self.is_whole:
@@ -175,8 +175,8 @@ class Journal:
 def begin(root: Path, staging: Path, plan: str) -> Journal:
     """Start a new journal for a plan, given its digest. Raises StorageError."""
     undo_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-    if (known := _names(root)) and undo_id <= known[0]:
-        undo_id = _after(known[0])
+    if (known := _journal_ids(root)) and undo_id <= known[0]:
+        undo_id = _next_id(known[0])
         if not layout.is_journal(layout.journal(undo_id)):
             raise CorruptCollectionError(
                 f"{root / layout.journal(known[0])} is from the end of time: no journal can follow it",
@@ -191,7 +191,7 @@ def begin(root: Path, staging: Path, plan: str) -> Journal:
     return journal
 
 
-def _after(undo_id: str) -> str:
+def _next_id(undo_id: str) -> str:
     """Return the next id after ``undo_id``, for a second journal in one second or after the clock was set back.
 
     The latest id is undone first.
@@ -209,45 +209,45 @@ def _after(undo_id: str) -> str:
 def find(root: Path, undo_id: str) -> Journal:
     """Return one journal. Raises UsageError if there is none, FormatVersionError if a later imseek wrote it,
     StorageError."""
-    names = _names(root)
+    names = _journal_ids(root)
     if undo_id not in names:
         known = ", ".join(names[:5]) or "none"
         raise UsageError(f"nothing on record as {undo_id!r} (there are: {known})", hint="imseek undo --list")
-    return next(_journals(root, [undo_id]))
+    return next(_read_journals(root, [undo_id]))
 
 
-def journals(root: Path) -> list[Journal]:
+def load_journals(root: Path) -> list[Journal]:
     """Return all journals of a collection, newest first. Raises as :func:`find`."""
-    return list(_journals(root, _names(root)))
+    return list(_read_journals(root, _journal_ids(root)))
 
 
-def list_(root: Path) -> tuple[UndoInfo, ...]:
+def list_undo_infos(root: Path) -> tuple[UndoInfo, ...]:
     """Describe what was done to the files of a collection, newest first."""
-    return tuple(journal.info() for journal in journals(root))
+    return tuple(journal.info() for journal in load_journals(root))
 
 
-def promised(root: Path) -> dict[bytes, bytes]:
+def reserved_paths(root: Path) -> dict[bytes, bytes]:
     """Map each quarantine path on record to the original path of its file; to b"" if several files claim it."""
     found: dict[bytes, bytes] = {}
-    for journal in journals(root):
+    for journal in load_journals(root):
         for n, intent in journal.intents.items():
             if intent.to and journal.states[n] not in ("left", "undone"):
                 found[intent.to] = intent.full if found.get(intent.to, intent.full) == intent.full else b""
     return found
 
 
-def copied(root: Path) -> dict[tuple[int, bytes], set[int]]:
+def copied_inodes(root: Path) -> dict[tuple[int, bytes], set[int]]:
     """Return the inodes of copies that this user's imseek made on other disks, by source id and path within the
     source."""
     found: dict[tuple[int, bytes], set[int]] = {}
-    for journal in journals(root):
+    for journal in load_journals(root):
         for n, inodes in journal.copies.items() if journal.is_signed else ():
             if (intent := journal.intents.get(n)) is not None:  # None if its line is damaged.
                 found.setdefault((intent.source_id, intent.path), set()).update(inodes)
     return found
 
 
-def _names(root: Path) -> list[str]:
+def _journal_ids(root: Path) -> list[str]:
     """Return the ids of the journals, newest first. Raises UnsafePathError if their folder is a link."""
     try:
         with safe_path.open_parent(_path(root, "")) as at:
@@ -268,17 +268,17 @@ def _path(root: Path, undo_id: str) -> SafePath:
     return SafePath(os.fsencode(root), os.fsencode(layout.journal(undo_id)))
 
 
-def _journals(root: Path, names: Iterable[str]) -> Iterator[Journal]:
+def _read_journals(root: Path, names: Iterable[str]) -> Iterator[Journal]:
     key = load_key()
     try:
         collection = read_identity(root).uuid
     except ImseekError:  # Damaged, so no journal can be verified.
         key, collection = None, ""
     for undo_id in names:
-        yield _read(root, undo_id, Signer(key, collection, undo_id))
+        yield _read_journal(root, undo_id, Signer(key, collection, undo_id))
 
 
-def _read(root: Path, undo_id: str, signer: Signer) -> Journal:
+def _read_journal(root: Path, undo_id: str, signer: Signer) -> Journal:
     """Read a journal. Truncated, changed or invalid lines are skipped: the disk shows what became of their files.
 
     Raises FormatVersionError, UnsafePathError for anything but a regular file, and StorageError.
@@ -286,7 +286,7 @@ def _read(root: Path, undo_id: str, signer: Signer) -> Journal:
     file = root / layout.journal(undo_id)
     journal = Journal(file, undo_id, signer, Begin(undo_id, "", "", ""))
     digest, signatures = hashlib.sha256(), set[bool]()
-    with explained(file):
+    with translate_os_errors(file):
         for number, data in enumerate(_lines(root, undo_id), start=1):
             digest.update(data)
             if len(data) > _MAX_LINE or len(journal.damaged) == _MAX_DAMAGED:
@@ -296,15 +296,15 @@ def _read(root: Path, undo_id: str, signer: Signer) -> Journal:
             if not line:
                 continue
             try:
-                document = journal_records.read(line)
+                document = journal_records.decode_line(line)
                 record = journal_records.parse(document)
             except ValueError as error:
                 if line != data:  # Otherwise it may be half a line, left by a kill.
-                    journal.damaged.append(Damage(number, line, str(error)))
+                    journal.damaged.append(DamagedLine(number, line, str(error)))
             except FormatVersionError as error:
                 raise FormatVersionError(f"{file}: {error}", hint=error.hint) from error
             else:
-                _take(journal, record)
+                _apply_record(journal, record)
                 signatures.add(signer.is_signed(document))
     journal.is_signed = signatures == {True} and journal.is_whole
     journal.digest = digest.hexdigest()
@@ -329,7 +329,7 @@ def _lines(root: Path, undo_id: str) -> Iterator[bytes]:
             yield line
 
 
-def _take(journal: Journal, record: Record) -> None:
+def _apply_record(journal: Journal, record: Record) -> None:
     match record:
         case Begin():
             journal.begin = record
@@ -338,9 +338,9 @@ def _take(journal: Journal, record: Record) -> None:
         case Note(n=n, state=state):
             if n in journal.intents:
                 journal.states[n] = state
-        case Trashed(n=n, to=to):
+        case TrashLocation(n=n, to=to):
             journal.trashed[n] = to
-        case Copied(n=n, inode=inode):
+        case CopyInode(n=n, inode=inode):
             journal.copies.setdefault(n, set()).add(inode)
         case End():
             journal.ended = True

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
-from imseek.data.json_object import JsonObject, whole
+from imseek.data.json_object import JsonObject, check_integer
 from imseek.data.layout import MAX_NUMBER
 from imseek.data.safe_path import check_absolute, check_parts
 from imseek.errors import FormatVersionError, UnsafePathError
@@ -26,14 +26,14 @@ FORMAT: Final = 1
 #: irretrievably gone.
 State: TypeAlias = Literal["meant", "done", "left", "returning", "undone", "gone"]
 #: States of files that undo should bring back.
-AWAY: Final = frozenset({"meant", "done", "returning"})
+AWAY_STATES: Final = frozenset({"meant", "done", "returning"})
 
 _PATHS: Final = ("path", "full", "keeper", "to", "to_base")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 #: Ranges of system fields: stat(2), chown(2).
 _UINT32: Final = 2**32 - 1
 _UINT64: Final = 2**64 - 1
-_MODES: Final = 0o7777
+_MAX_MODE: Final = 0o7777
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Trashed:
+class TrashLocation:
     """Where the trash put file ``n``. Raises UnsafePathError as :class:`Intent` does."""
 
     n: int
@@ -124,7 +124,7 @@ class Trashed:
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyInode:
     """The inode of a copy of file ``n`` made on another disk, in either direction."""
 
     n: int
@@ -136,7 +136,7 @@ class End:
     """The whole plan has been processed."""
 
 
-Record: TypeAlias = Begin | Intent | Note | Trashed | Copied | End
+Record: TypeAlias = Begin | Intent | Note | TrashLocation | CopyInode | End
 
 
 def parse(document: Mapping[str, Any]) -> Record:
@@ -152,7 +152,7 @@ def parse(document: Mapping[str, Any]) -> Record:
         raise ValueError(str(error)) from error
 
 
-def document(record: Record) -> dict[str, Any]:
+def to_document(record: Record) -> dict[str, Any]:
     """Convert a record to an object that :func:`parse` reads."""
     match record:
         case Begin():
@@ -160,12 +160,12 @@ def document(record: Record) -> dict[str, Any]:
             adopted = {"adopted": True} if record.adopted else {}
             return {**made, "plan": record.plan, "collection": record.collection, **adopted}
         case Intent():
-            return {"do": "mean", **_members(record)}
+            return {"do": "mean", **_intent_members(record)}
         case Note():
             return {"do": "note", "n": record.n, "state": record.state}
-        case Trashed():
-            return {"do": "trashed", "n": record.n, "to": _coded(record.to)}
-        case Copied():
+        case TrashLocation():
+            return {"do": "trashed", "n": record.n, "to": _encode_base64(record.to)}
+        case CopyInode():
             return {"do": "copied", "n": record.n, "inode": record.inode}
         case End():
             return {"do": "end"}
@@ -180,17 +180,17 @@ def merge_intents(before: Intent | None, intent: Intent) -> Intent:
     return replace(intent, tags=tags, columns=columns, tag=before.tag or intent.tag)
 
 
-def line(found: Mapping[str, Any]) -> bytes:
-    """Encode an object as a line with a checksum, by which :func:`read` detects truncation and changes."""
-    return json.dumps({**found, "sum": _sum(found)}, sort_keys=True).encode() + b"\n"
+def encode_line(found: Mapping[str, Any]) -> bytes:
+    """Encode an object as a line with a checksum, by which :func:`decode_line` detects truncation and changes."""
+    return json.dumps({**found, "sum": _checksum(found)}, sort_keys=True).encode() + b"\n"
 
 
-def read(data: bytes) -> dict[str, Any]:
+def decode_line(data: bytes) -> dict[str, Any]:
     """Decode the object of a line. Raises ValueError if its checksum does not match."""
     try:
         found = json.loads(data)
         stated = found.pop("sum")
-        sound = stated == _sum(found)
+        sound = stated == _checksum(found)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         sound = False
     if not sound:
@@ -199,26 +199,26 @@ def read(data: bytes) -> dict[str, Any]:
     return whole
 
 
-def _sum(found: Mapping[str, Any]) -> str:
+def _checksum(found: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _begin(of: JsonObject) -> Begin:
+def _parse_begin(of: JsonObject) -> Begin:
     if of.whole("format", least=1) > FORMAT:
         raise FormatVersionError("the journal was written by a later imseek", hint="update imseek")
     adopted = "adopted" in of and of.truth("adopted")
     return Begin(of.text("id"), of.text("created"), of.text("plan"), of.text("collection"), adopted)
 
 
-def _intent(of: JsonObject) -> Intent:
+def _parse_intent(of: JsonObject) -> Intent:
     return Intent(
-        n=_number(of),
+        n=_file_number(of),
         action=cast(Action, of.text("action", choices=get_args(Action))),
         image_id=of.whole("image_id"),
         source_id=of.whole("source_id"),
         content_hash=of.text("content_hash", pattern=_SHA256),
         size=of.whole("size"),
-        mode=of.whole("mode", most=_MODES),
+        mode=of.whole("mode", most=_MAX_MODE),
         mtime_ns=of.whole("mtime_ns", least=-MAX_NUMBER, most=MAX_NUMBER - 1),
         device=of.whole("device", most=_UINT64),
         inode=of.whole("inode", most=_UINT64),
@@ -228,19 +228,19 @@ def _intent(of: JsonObject) -> Intent:
         tag=of.text("tag"),
         tags=_tags(of),
         columns=_columns(of),
-        **{name: _bytes(of.text(name), name) for name in _PATHS},
+        **{name: _decode_base64(of.text(name), name) for name in _PATHS},
     )
 
 
-def _note(of: JsonObject) -> Note:
-    return Note(_number(of), cast(State, of.text("state", choices=get_args(State))))
+def _parse_note(of: JsonObject) -> Note:
+    return Note(_file_number(of), cast(State, of.text("state", choices=get_args(State))))
 
 
-def _number(of: JsonObject) -> int:
+def _file_number(of: JsonObject) -> int:
     return of.whole("n", most=_UINT32)
 
 
-def _bytes(coded: object, name: str) -> bytes:
+def _decode_base64(coded: object, name: str) -> bytes:
     """Decode base64 text; ``name`` is used in the error message."""
     if isinstance(coded, str):
         with suppress(ValueError):
@@ -251,13 +251,13 @@ def _bytes(coded: object, name: str) -> bytes:
 def _owner(of: JsonObject) -> tuple[int, int]:
     match of.items("owner"):
         case [user, group]:
-            return whole(user, "owner", most=_UINT32), whole(group, "owner", most=_UINT32)
+            return check_integer(user, "owner", most=_UINT32), check_integer(group, "owner", most=_UINT32)
     raise ValueError("owner must be the numbers of a user and a group")
 
 
 def _attributes(of: JsonObject) -> dict[str, bytes]:
     values = of.object("attributes")
-    return {name: _bytes(values.get(name), f"attribute {name}") for name in values}
+    return {name: _decode_base64(values.get(name), f"attribute {name}") for name in values}
 
 
 def _tags(of: JsonObject) -> tuple[str, ...]:
@@ -273,26 +273,26 @@ def _columns(of: JsonObject) -> dict[str, Any]:
     columns = {name: values.get(name) for name in values}
     for name, value in columns.items():
         if isinstance(value, int) and not isinstance(value, bool):
-            whole(value, f"column {name}", least=-MAX_NUMBER, most=MAX_NUMBER - 1)
+            check_integer(value, f"column {name}", least=-MAX_NUMBER, most=MAX_NUMBER - 1)
         elif not isinstance(value, str | float | bool | None):
             raise ValueError(f"column {name} holds what no column can")
     return columns
 
 
 _PARSERS: Final[Mapping[str, Callable[[JsonObject], Record]]] = {
-    "begin": _begin,
-    "mean": _intent,
-    "note": _note,
-    "trashed": lambda of: Trashed(_number(of), _bytes(of.text("to"), "to")),
-    "copied": lambda of: Copied(_number(of), of.whole("inode", most=_UINT64)),
+    "begin": _parse_begin,
+    "mean": _parse_intent,
+    "note": _parse_note,
+    "trashed": lambda of: TrashLocation(_file_number(of), _decode_base64(of.text("to"), "to")),
+    "copied": lambda of: CopyInode(_file_number(of), of.whole("inode", most=_UINT64)),
     "end": lambda of: End(),
 }
 
 
-def _members(intent: Intent) -> dict[str, Any]:
+def _intent_members(intent: Intent) -> dict[str, Any]:
     made = {name: getattr(intent, name) for name in Intent.__slots__}
-    made |= {name: _coded(made[name]) for name in _PATHS}
-    made["attributes"] = {name: _coded(value) for name, value in intent.attributes.items()}
+    made |= {name: _encode_base64(made[name]) for name in _PATHS}
+    made["attributes"] = {name: _encode_base64(value) for name, value in intent.attributes.items()}
     return {
         **made,
         "owner": list(intent.owner),
@@ -302,5 +302,5 @@ def _members(intent: Intent) -> dict[str, Any]:
     }
 
 
-def _coded(path: bytes) -> str:
+def _encode_base64(path: bytes) -> str:
     return base64.b64encode(path).decode("ascii")

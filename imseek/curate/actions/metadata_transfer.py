@@ -11,38 +11,38 @@ from contextlib import closing
 from typing import Any, Final
 
 from imseek.curate.actions.journal import Journal
-from imseek.curate.actions.journal_records import AWAY, Intent
+from imseek.curate.actions.journal_records import AWAY_STATES, Intent
 from imseek.data import derived_columns, shard_files, tags
-from imseek.data.metadata_columns import DUPLICATES, marks_duplicates
-from imseek.data.quarantine import Change
+from imseek.data.metadata_columns import DUPLICATES_PREFIX, is_duplicate_mark
+from imseek.data.quarantine import QuarantineChange
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 
 #: Name of the set of derived columns.
-SET: Final = derived_columns.INHERITED
-CAPTION: Final = "inherited_caption"
+COLUMN_SET: Final = derived_columns.INHERITED
+CAPTION_COLUMN: Final = "inherited_caption"
 
 
-class Heirs:
+class MetadataHeirs:
     """Tracks the metadata of keepers while duplicates are processed one by one."""
 
     def __init__(self, writer: Writer, pairs: Iterable[tuple[int, int]], undo_id: str) -> None:
         ids = sorted({image_id for pair in pairs for image_id in pair})
         with writer.catalog.transaction() as connection:
-            held = tags.of(connection, ids)
+            held = tags.current_tags(connection, ids)
         # Ignore metadata transferred under this journal: it records what each duplicate gives.
-        mark = _mark(undo_id)
+        mark = _provenance_mark(undo_id)
         self._tags = {
             image_id: {
                 tag
                 for tag, provenance in of.items()
-                if mark not in provenance and not marks_duplicates(provenance)
+                if mark not in provenance and not is_duplicate_mark(provenance)
             }
             for image_id, of in held.items()
         }
         with closing(Reader(writer.root)) as reader:
             self._facts = reader.intrinsics(ids) if ids else {}
-            given = derived_columns.stored(reader, SET)
+            given = derived_columns.read_columns(reader, COLUMN_SET)
         for name, values in given.items():
             for image_id in ids:
                 if image_id in values:
@@ -55,32 +55,34 @@ class Heirs:
         values: dict[str, Any] = {}
         for name, value in self._facts.get(image_id, {}).items():
             if name == "caption":
-                if not kept.get("caption") and CAPTION not in kept:
-                    values[CAPTION] = value
-            elif name not in shard_files.INTRINSIC.names and name not in kept:
+                if not kept.get("caption") and CAPTION_COLUMN not in kept:
+                    values[CAPTION_COLUMN] = value
+            elif name not in shard_files.INTRINSIC_SCHEMA.names and name not in kept:
                 values[name] = value
         kept.update(values)
         return tuple(sorted(mine)), values
 
 
-def giving(writer: Writer, intents: Sequence[Intent], undo_id: str) -> Change:
+def transfer_change(writer: Writer, intents: Sequence[Intent], undo_id: str) -> QuarantineChange:
     """Return the catalog change that gives keepers their metadata, and images their own tags."""
     given = {
-        (i.keeper_id, tag): f"inherited from {i.image_id} {_mark(undo_id)}"
+        (i.keeper_id, tag): f"inherited from {i.image_id} {_provenance_mark(undo_id)}"
         for i in intents
         if i.keeper_id is not None
         for tag in i.tags
     }
-    given |= {(i.image_id, i.tag): f"{DUPLICATES} {_mark(undo_id)}" for i in intents if i.tag}
+    given |= {
+        (i.image_id, i.tag): f"{DUPLICATES_PREFIX} {_provenance_mark(undo_id)}" for i in intents if i.tag
+    }
     new = {(i.keeper_id, n): v for i in intents if i.keeper_id is not None for n, v in i.columns.items()}
-    return Change(tags=given, columns=_with_columns(writer, new, {}), column_set=SET)
+    return QuarantineChange(tags=given, columns=_changed_columns(writer, new, {}), column_set=COLUMN_SET)
 
 
-def taking(writer: Writer, intents: Sequence[Intent], journal: Journal) -> Change:
-    """Return the change that reverses :func:`giving`, except what keepers also gained from files that are still
-    away."""
+def reversal_change(writer: Writer, intents: Sequence[Intent], journal: Journal) -> QuarantineChange:
+    """Return the change that reverses :func:`transfer_change`, except what keepers also gained from files that are
+    still away."""
     numbers = {intent.n for intent in intents}
-    still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] in AWAY]
+    still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] in AWAY_STATES]
     kept = {(i.keeper_id, tag) for i in still for tag in i.tags}
     held = {(i.keeper_id, name): value for i in still for name, value in i.columns.items()}
     lost = [(i.image_id, i.tag) for i in intents if i.tag]
@@ -95,20 +97,22 @@ def taking(writer: Writer, intents: Sequence[Intent], journal: Journal) -> Chang
             }
     # Remove only tags of this journal: someone may have added one again.
     with writer.catalog.transaction() as connection:
-        now = tags.of(connection, sorted({image_id for image_id, _ in lost}))
-    mark = _mark(journal.undo_id)
+        now = tags.current_tags(connection, sorted({image_id for image_id, _ in lost}))
+    mark = _provenance_mark(journal.undo_id)
     mine = [one for one in dict.fromkeys(lost) if mark in now.get(one[0], {}).get(one[1], "")]
-    return Change(untagged=tuple(mine), columns=_with_columns(writer, {}, gone), column_set=SET)
+    return QuarantineChange(
+        untagged=tuple(mine), columns=_changed_columns(writer, {}, gone), column_set=COLUMN_SET
+    )
 
 
-def _with_columns(
+def _changed_columns(
     writer: Writer, given: Mapping[tuple[int, str], Any], gone: Mapping[tuple[int, str], Any]
 ) -> Mapping[str, Mapping[int, Any]] | None:
     """Return the derived columns with values added, or with the ``gone`` values removed if they are unchanged."""
     if not given and not gone:
         return None
     with closing(Reader(writer.root)) as reader:
-        stored = derived_columns.stored(reader, SET)
+        stored = derived_columns.read_columns(reader, COLUMN_SET)
     for (image_id, name), value in given.items():
         stored.setdefault(name, {})[image_id] = value
     for (image_id, name), value in gone.items():
@@ -118,5 +122,5 @@ def _with_columns(
     return {name: values for name, values in stored.items() if values}
 
 
-def _mark(undo_id: str) -> str:
+def _provenance_mark(undo_id: str) -> str:
     return f"[undo {undo_id}]"

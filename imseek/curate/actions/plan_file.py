@@ -43,7 +43,7 @@ _REFUSED: Final = {"image_id", "path", "path_b64", "reason"}
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class PlanContent:
     """The members of a plan file; base class of :class:`imseek.curate.actions.plans.Plan`."""
 
     collection: str
@@ -57,10 +57,10 @@ class Content:
     refused: tuple[RefusedFile, ...] = ()
 
 
-_Kind = TypeVar("_Kind", bound=Content)
+_Kind = TypeVar("_Kind", bound=PlanContent)
 
 
-def document(content: Content) -> dict[str, object]:
+def to_document(content: PlanContent) -> dict[str, object]:
     """Convert a plan to its JSON object."""
     return {
         "imseek_plan": FORMAT,
@@ -69,7 +69,7 @@ def document(content: Content) -> dict[str, object]:
         "generation": content.generation,
         "created": content.created,
         "action": content.action,
-        **({} if content.to is None else _named("to", content.to)),
+        **({} if content.to is None else _path_members("to", content.to)),
         "tag": content.tag,
         "protect": [path_json(path) for path in content.protect],
         "groups": [
@@ -87,7 +87,7 @@ def document(content: Content) -> dict[str, object]:
     }
 
 
-def _named(name: str, path: bytes) -> dict[str, str]:
+def _path_members(name: str, path: bytes) -> dict[str, str]:
     return {name + key.removeprefix("path"): value for key, value in path_json(path).items()}
 
 
@@ -107,15 +107,15 @@ def _file_document(file: PlannedFile) -> dict[str, object]:
 def is_plan(path: Path) -> bool:
     """Return whether a file is a plan of ours, judging by its first bytes."""
     try:
-        return _read(path, 64).lstrip().startswith((b'{\n "imseek_plan"', b'{"imseek_plan"'))
+        return _read_start(path, 64).lstrip().startswith((b'{\n "imseek_plan"', b'{"imseek_plan"'))
     except (OSError, PlanError):
         return False
 
 
-def read(path: Path, kind: type[_Kind]) -> _Kind:
+def read_plan(path: Path, kind: type[_Kind]) -> _Kind:
     """Read a plan file as an instance of ``kind``. Raises PlanError that names the entry."""
     try:
-        data = _read(path, _MAX_BYTES + 1)
+        data = _read_start(path, _MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise PlanError(f"{path} is too large for a plan")
         text = data.decode("utf-8")
@@ -124,7 +124,7 @@ def read(path: Path, kind: type[_Kind]) -> _Kind:
     except UnicodeDecodeError as error:
         raise PlanError(f"{path} is no plan: it is not UTF-8") from error
     try:
-        found = json.loads(text, object_pairs_hook=_once)
+        found = json.loads(text, object_pairs_hook=_reject_repeated_members)
     except (ValueError, RecursionError) as error:
         raise PlanError(f"{path} is no plan: {error}") from error
     if not isinstance(found, dict) or "imseek_plan" not in found:
@@ -133,7 +133,8 @@ def read(path: Path, kind: type[_Kind]) -> _Kind:
         raise PlanError(f"{path} is a plan of format {found['imseek_plan']!r}; this imseek knows {FORMAT}")
     top = _Entry(str(path), found, _TOP)
     groups = tuple(
-        _group(_Entry(f"{path}: group {n}", one, _GROUP)) for n, one in enumerate(top.list("groups"), start=1)
+        _parse_group(_Entry(f"{path}: group {n}", one, _GROUP))
+        for n, one in enumerate(top.list("groups"), start=1)
     )
     return kind(
         collection=top.text("collection"),
@@ -147,13 +148,13 @@ def read(path: Path, kind: type[_Kind]) -> _Kind:
             _Entry(f"{path}: protect", one, {"path", "path_b64"}).path("path") for one in top.list("protect")
         ),
         refused=tuple(
-            _refused(_Entry(f"{path}: refused {n}", one, _REFUSED))
+            _parse_refused(_Entry(f"{path}: refused {n}", one, _REFUSED))
             for n, one in enumerate(top.list("refused"), start=1)
         ),
     )
 
 
-def _read(path: Path, size: int) -> bytes:
+def _read_start(path: Path, size: int) -> bytes:
     """Read at most ``size`` bytes from the start of a file. Raises PlanError for a pipe or a device, and OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
@@ -165,23 +166,23 @@ def _read(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_repeated_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
         raise ValueError("a member is there twice")
     return made
 
 
-def _group(entry: _Entry) -> PlannedGroup:
-    keeper = _file(_Entry(f"{entry.where}, keep", entry.raw("keep"), _FILE), keeps=True)
+def _parse_group(entry: _Entry) -> PlannedGroup:
+    keeper = _parse_file(_Entry(f"{entry.where}, keep", entry.raw("keep"), _FILE), keeps=True)
     files = tuple(
-        _file(_Entry(f"{entry.where}, file {n}", one, _FILE), keeps=False)
+        _parse_file(_Entry(f"{entry.where}, file {n}", one, _FILE), keeps=False)
         for n, one in enumerate(entry.list("files"), start=1)
     )
     return PlannedGroup(entry.text("kind"), entry.text("reason", empty=True), keeper, files)
 
 
-def _file(entry: _Entry, *, keeps: bool) -> PlannedFile:
+def _parse_file(entry: _Entry, *, keeps: bool) -> PlannedFile:
     content_hash = entry.text("content_hash")
     if not _HASH.fullmatch(content_hash):
         raise entry.wrong("content_hash is not a sha256 in hexadecimal")
@@ -194,7 +195,7 @@ def _file(entry: _Entry, *, keeps: bool) -> PlannedFile:
     )
 
 
-def _refused(entry: _Entry) -> RefusedFile:
+def _parse_refused(entry: _Entry) -> RefusedFile:
     path = entry.path("path") if entry.found.get("path") else b""
     return RefusedFile(entry.number("image_id"), path, entry.text("reason"))
 

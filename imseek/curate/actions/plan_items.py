@@ -12,9 +12,9 @@ from typing import cast
 from imseek.curate.actions import execute
 from imseek.curate.actions import journal as journals
 from imseek.curate.actions.journal_records import Intent
-from imseek.curate.actions.metadata_transfer import Heirs
-from imseek.curate.actions.plans import LINKING, MOVING, Plan
-from imseek.curate.actions.precheck import LeftAloneError, Ready, explained, quarantine_spot
+from imseek.curate.actions.metadata_transfer import MetadataHeirs
+from imseek.curate.actions.plans import LINK_ACTIONS, MOVE_ACTIONS, Plan
+from imseek.curate.actions.precheck import CheckedFile, LeftAloneError, quarantine_path, translate_errors
 from imseek.data import file_copies, safe_path
 from imseek.data.writer import Writer
 from imseek.errors import StorageError
@@ -22,7 +22,7 @@ from imseek.types import Action, PlannedFile
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class PlanItem:
     """File number ``n`` of a plan, with its keeper."""
 
     n: int
@@ -30,7 +30,7 @@ class Item:
     keeper: PlannedFile
 
 
-class Meaning:
+class IntentBuilder:
     """Makes the intents of one run. No two files get the same destination, nor one that the journals reserve for
     another file."""
 
@@ -39,7 +39,7 @@ class Meaning:
         self._plan = plan
         self._taken: set[bytes] = set()
 
-    def would_go(self, item: Item, found: Ready) -> bytes | None:
+    def preview_target(self, item: PlanItem, found: CheckedFile) -> bytes | None:
         """Return where a file would go; None if it stays, or if only the trash knows."""
         if item.file.action != "quarantine":
             return None
@@ -47,13 +47,13 @@ class Meaning:
         return self._free(spot, found).full
 
     def intents(
-        self, writer: Writer, undo_id: str, ready: Sequence[tuple[Item, Ready]]
-    ) -> tuple[dict[int, Intent], list[tuple[Item, LeftAloneError]]]:
+        self, writer: Writer, undo_id: str, ready: Sequence[tuple[PlanItem, CheckedFile]]
+    ) -> tuple[dict[int, Intent], list[tuple[PlanItem, LeftAloneError]]]:
         """Return the intents by number, and the files left alone because there is no place for them."""
-        pairs = [(i.keeper.image_id, i.file.image_id) for i, _ in ready if _inherits(i)]
-        heirs = Heirs(writer, pairs, undo_id)
+        pairs = [(i.keeper.image_id, i.file.image_id) for i, _ in ready if _transfers_metadata(i)]
+        heirs = MetadataHeirs(writer, pairs, undo_id)
         made: dict[int, Intent] = {}
-        refused: list[tuple[Item, LeftAloneError]] = []
+        refused: list[tuple[PlanItem, LeftAloneError]] = []
         for item, found in ready:
             try:
                 made[item.n] = self._intent(heirs, item, found)
@@ -61,13 +61,15 @@ class Meaning:
                 refused.append((item, error))
         return made, refused
 
-    def _intent(self, heirs: Heirs, item: Item, found: Ready) -> Intent:
+    def _intent(self, heirs: MetadataHeirs, item: PlanItem, found: CheckedFile) -> Intent:
         base, to = self._target(item, found)
         attributes = _attributes(item, found)
         mine = item.keeper.collection is None
-        tags, columns = heirs.of(item.keeper.image_id, item.file.image_id) if _inherits(item) else ((), {})
+        tags, columns = (
+            heirs.of(item.keeper.image_id, item.file.image_id) if _transfers_metadata(item) else ((), {})
+        )
         info = found.content.info
-        with explained():
+        with translate_errors():
             return Intent(
                 n=item.n,
                 action=cast(Action, item.file.action),
@@ -92,10 +94,10 @@ class Meaning:
                 columns=columns,
             )
 
-    def _target(self, item: Item, found: Ready) -> tuple[bytes, bytes]:
+    def _target(self, item: PlanItem, found: CheckedFile) -> tuple[bytes, bytes]:
         if item.file.action != "quarantine":
             return b"", b""
-        with explained():
+        with translate_errors():
             spot, folder = self._quarantine(found)
             try:
                 execute.prepare_quarantine(folder)
@@ -104,24 +106,24 @@ class Meaning:
             free = self._free(spot, found)
         return free.base, free.full
 
-    def _quarantine(self, found: Ready) -> tuple[safe_path.SafePath, bytes]:
-        return quarantine_spot(found.source, found.spot, found.content.info.st_dev, self._plan.to)
+    def _quarantine(self, found: CheckedFile) -> tuple[safe_path.SafePath, bytes]:
+        return quarantine_path(found.source, found.spot, found.content.info.st_dev, self._plan.to)
 
-    def _free(self, spot: safe_path.SafePath, found: Ready) -> safe_path.SafePath:
-        return execute.free_name(spot, found.spot.full, self._taken, self._promised)
+    def _free(self, spot: safe_path.SafePath, found: CheckedFile) -> safe_path.SafePath:
+        return execute.find_free_path(spot, found.spot.full, self._taken, self._reserved_paths)
 
     @cached_property
-    def _promised(self) -> Mapping[bytes, bytes]:
-        return journals.promised(self._root)
+    def _reserved_paths(self) -> Mapping[bytes, bytes]:
+        return journals.reserved_paths(self._root)
 
 
-def _attributes(item: Item, found: Ready) -> dict[str, bytes]:
+def _attributes(item: PlanItem, found: CheckedFile) -> dict[str, bytes]:
     """Return the extended attributes of a file that will be replaced; its bytes do not include them."""
-    if item.file.action not in LINKING:
+    if item.file.action not in LINK_ACTIONS:
         return {}
-    with explained(), safe_path.open_parent(found.spot) as at:
-        return file_copies.attributes(at)
+    with translate_errors(), safe_path.open_parent(found.spot) as at:
+        return file_copies.read_attributes(at)
 
 
-def _inherits(item: Item) -> bool:
-    return item.keeper.collection is None and item.file.action in MOVING
+def _transfers_metadata(item: PlanItem) -> bool:
+    return item.keeper.collection is None and item.file.action in MOVE_ACTIONS

@@ -22,10 +22,10 @@ from imseek.curate.grouping.keepers import AnyPath
 from imseek.data import layout
 from imseek.data.catalog import LIVE, now
 from imseek.data.current_file import read_current
-from imseek.data.places import INSIDE, file_uri, is_url, join
-from imseek.data.quarantine import Held, SourceAt, live_sources, look_up
+from imseek.data.places import MEMBER_SEPARATOR, file_uri, is_url, join
+from imseek.data.quarantine import CatalogImage, LiveSource, live_sources, look_up_images
 from imseek.data.sources import contains
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.errors import PlanError, UsageError
 from imseek.types import (
     Action,
@@ -39,15 +39,15 @@ from imseek.types import (
 )
 
 #: Source kinds in which each picture is a file.
-FILE_KINDS: Final = frozenset({"folder", "file", "imagefolder", "list"})
+FILE_SOURCE_KINDS: Final = frozenset({"folder", "file", "imagefolder", "list"})
 #: Actions that replace a file by a hard link or reflink to its keeper.
-LINKING: Final = frozenset({"hard-link", "reflink"})
+LINK_ACTIONS: Final = frozenset({"hard-link", "reflink"})
 #: Actions that move a file away.
-MOVING: Final = frozenset({"quarantine", "trash"})
+MOVE_ACTIONS: Final = frozenset({"quarantine", "trash"})
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(plan_file.Content):
+class Plan(plan_file.PlanContent):
     """Planned actions, group by group. ``refused`` lists duplicates that cannot be acted on, with the reason.
 
     ``to`` is the quarantine folder, or None for the default one of each file system; files in the ``protect`` folders
@@ -67,7 +67,7 @@ class Plan(plan_file.Content):
     @property
     def digest(self) -> str:
         """Hexadecimal sha256 that identifies what the plan requests."""
-        asked = {k: v for k, v in plan_file.document(self).items() if k not in ("about", "refused")}
+        asked = {k: v for k, v in plan_file.to_document(self).items() if k not in ("about", "refused")}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -75,9 +75,9 @@ class Plan(plan_file.Content):
         file = Path(path)
         if file.exists() and not plan_file.is_plan(file):
             raise UsageError(f"{file} is there, and is no plan", hint="name a file that is not there yet")
-        text = json.dumps(plan_file.document(self), indent=1, ensure_ascii=False)
+        text = json.dumps(plan_file.to_document(self), indent=1, ensure_ascii=False)
         staged = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
-        with explained(file):
+        with translate_os_errors(file):
             try:
                 with staged.open("x", encoding="utf-8") as out:
                     out.write(text + "\n")
@@ -89,7 +89,7 @@ class Plan(plan_file.Content):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Plan:
         """Read and validate a plan. Raises PlanError that names the entry at fault."""
-        plan = plan_file.read(Path(path), cls)
+        plan = plan_file.read_plan(Path(path), cls)
         plan.check()
         return plan
 
@@ -110,13 +110,13 @@ class Plan(plan_file.Content):
                     continue
                 if (None, file.image_id) in keepers or file.path in keeping:
                     raise PlanError(f"{where}: it is to be kept in one group, and not in another")
-                if file.action in LINKING and file.content_hash != group.keeper.content_hash:
+                if file.action in LINK_ACTIONS and file.content_hash != group.keeper.content_hash:
                     raise PlanError(f"{where}: only files of the same bytes can be linked")
-                if (folder := protector(self.protect, file.path)) is not None:
+                if (folder := protecting_folder(self.protect, file.path)) is not None:
                     raise PlanError(f"{where}: {display_path(folder)} is protected")
 
 
-def make(
+def make_plan(
     report: DuplicateReport,
     action: Action,
     to: AnyPath | None = None,
@@ -143,8 +143,8 @@ def make(
     folders = tuple(_absolute(folder) for folder in protect)
     target = None if to is None else _absolute(to)
     if target is not None:
-        check_target(root, target)
-    making = _Making(root, report, action, folders)
+        check_quarantine_folder(root, target)
+    making = _PlanBuilder(root, report, action, folders)
     groups = making.groups(report.groups)
     return Plan(
         collection=report.collection,
@@ -159,7 +159,7 @@ def make(
     )
 
 
-def check_target(root: Path, folder: bytes) -> None:
+def check_quarantine_folder(root: Path, folder: bytes) -> None:
     """Raise UsageError for a folder that must not become a quarantine; scans skip quarantine folders."""
     shown = display_path(folder)
     for source in live_sources(root).values():
@@ -187,7 +187,7 @@ def check_target(root: Path, folder: bytes) -> None:
         )
 
 
-def place_of(held: Held | None, sources: dict[int, SourceAt]) -> tuple[bytes, str]:
+def locate_file(held: CatalogImage | None, sources: dict[int, LiveSource]) -> tuple[bytes, str]:
     """Return the path of an image's file, and why it cannot be acted on ("" if it can)."""
     if held is None:
         return b"", "the collection does not have it any more"
@@ -196,13 +196,13 @@ def place_of(held: Held | None, sources: dict[int, SourceAt]) -> tuple[bytes, st
         return b"", "it is not known where it lies"
     if is_url(source.root) or is_url(held.path):
         return b"", "it lies on the web"
-    if source.kind not in FILE_KINDS or INSIDE in held.path:
+    if source.kind not in FILE_SOURCE_KINDS or MEMBER_SEPARATOR in held.path:
         archived = source.kind == "archive"
         return b"", "it lies in an archive" if archived else "it lies in a table, or a table names it"
     return join(source.root, held.path), ""
 
 
-def is_linked(source: SourceAt, path: bytes) -> bool:
+def is_behind_link(source: LiveSource, path: bytes) -> bool:
     """Return whether a symbolic link lies between the root of a source and the folder of a file."""
     if source.kind not in ("folder", "imagefolder"):
         return False
@@ -210,7 +210,7 @@ def is_linked(source: SourceAt, path: bytes) -> bool:
     return os.path.realpath(folder) != folder
 
 
-def protector(folders: Iterable[bytes], path: bytes) -> bytes | None:
+def protecting_folder(folders: Iterable[bytes], path: bytes) -> bytes | None:
     """Return the protected folder that contains a path, by name or after resolving links."""
     real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     for folder in folders:
@@ -219,7 +219,7 @@ def protector(folders: Iterable[bytes], path: bytes) -> bytes | None:
     return None
 
 
-def file_trouble(path: bytes, keeper: bytes) -> str:
+def file_problem(path: bytes, keeper: bytes) -> str:
     """Return why a file must not be acted on, judging by lstat; "" if it may be, or does not exist now."""
     try:
         info = os.lstat(path)
@@ -235,7 +235,7 @@ def file_trouble(path: bytes, keeper: bytes) -> str:
     return ""
 
 
-class _Making:
+class _PlanBuilder:
     """Builds a plan group by group. An image that one group keeps is not given away by another."""
 
     def __init__(self, root: Path, report: DuplicateReport, action: Action, protect: Sequence[bytes]) -> None:
@@ -245,7 +245,7 @@ class _Making:
         self._collection = report.collection
         self._sources = live_sources(root)
         mine = [m for g in report.groups for m in g.members if m.collection == report.collection]
-        self._held = look_up(root, sorted({member.image_id for member in mine}))
+        self._held = look_up_images(root, sorted({member.image_id for member in mine}))
         self._kept: set[int] = set()
         self._acted: set[int] = set()
 
@@ -295,15 +295,15 @@ class _Making:
             return "it belongs to another collection"
         if other.image_id in self._kept:
             return "another group keeps it"
-        if (folder := protector(self._protect, path)) is not None:
+        if (folder := protecting_folder(self._protect, path)) is not None:
             return f"{display_path(folder)} is protected"
         if other.protected:
             return "it is protected"
         if self._action == "tag":
             return ""
-        if self._action in LINKING and other.content_hash != keeper.content_hash:
+        if self._action in LINK_ACTIONS and other.content_hash != keeper.content_hash:
             return "it has other bytes than the keeper: only equal ones can be linked"
-        return file_trouble(path, keeper.path)
+        return file_problem(path, keeper.path)
 
     def _place(self, one: Duplicate) -> tuple[bytes, str]:
         if one.collection != self._collection:
@@ -312,13 +312,13 @@ class _Making:
                 return b"", "it is no file of its own"
             return found.path, ""
         held = self._held.get(one.image_id)
-        path, trouble = place_of(held, self._sources)
+        path, trouble = locate_file(held, self._sources)
         if held is not None and not trouble:
             if held.state != LIVE:
                 trouble = f"it is {held.state}"
             elif held.content_hash.hex() != one.content_hash:
                 trouble = "it has changed since the report"
-            elif held.source_id is not None and is_linked(self._sources[held.source_id], held.path):
+            elif held.source_id is not None and is_behind_link(self._sources[held.source_id], held.path):
                 trouble = "a symbolic link lies on the way to it"
         return path, trouble
 

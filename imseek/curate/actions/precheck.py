@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.curate.actions.journal_records import Intent
-from imseek.curate.actions.plans import LINKING, place_of
+from imseek.curate.actions.plans import LINK_ACTIONS, locate_file
 from imseek.data import layout, safe_path
 from imseek.data.catalog import LIVE, QUARANTINED
-from imseek.data.changeset import Placing
+from imseek.data.changeset import Placement
 from imseek.data.file_stat import FileStat
-from imseek.data.quarantine import Held, SourceAt
+from imseek.data.quarantine import CatalogImage, LiveSource
 from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
 from imseek.errors import UnsafePathError
 from imseek.media.formats import sniff
@@ -36,28 +36,28 @@ class LeftAloneError(Exception):
     """A file is left alone, for this reason. Never raised outside this package."""
 
 
-class AlreadyError(LeftAloneError):
+class AlreadyDoneError(LeftAloneError):
     """The action on a file is already done."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class CheckedFile:
     """A file that passed the checks: its catalog entry, its source, its path and its content when read."""
 
-    held: Held
-    source: SourceAt
+    held: CatalogImage
+    source: LiveSource
     spot: SafePath
     content: Content
 
 
-class Looking:
+class Prechecker:
     """Reads and checks files and their keepers. A keeper that is unchanged since it was read is not read again.
 
     ``tagged`` are the images that already have the plan's tag.
     """
 
     def __init__(
-        self, sources: Mapping[int, SourceAt], held: Mapping[int, Held], tagged: Collection[int]
+        self, sources: Mapping[int, LiveSource], held: Mapping[int, CatalogImage], tagged: Collection[int]
     ) -> None:
         self._tagged = tagged
         self._sources = dict(sources)
@@ -67,26 +67,26 @@ class Looking:
     def spot(self, file: PlannedFile) -> SafePath:
         """Return the path of a file according to the catalog. Raises LeftAloneError."""
         held, source, _ = self._place(file.image_id)
-        return spot_of(source, held.path)
+        return safe_path_of(source, held.path)
 
-    def _place(self, image_id: int) -> tuple[Held, SourceAt, bytes]:
+    def _place(self, image_id: int) -> tuple[CatalogImage, LiveSource, bytes]:
         """Return an image's catalog entry, source and path. Raises LeftAloneError."""
         held = self._held.get(image_id)
-        path, trouble = place_of(held, self._sources)
+        path, trouble = locate_file(held, self._sources)
         if trouble:
             raise LeftAloneError(trouble)
         assert held is not None
         assert held.source_id is not None
         return held, self._sources[held.source_id], path
 
-    def _place_by_plan(self, file: PlannedFile) -> tuple[Held, SourceAt]:
+    def _place_by_plan(self, file: PlannedFile) -> tuple[CatalogImage, LiveSource]:
         """As :meth:`_place`, for a file that must be where the plan says. Raises LeftAloneError."""
         held, source, path = self._place(file.image_id)
         if path != file.path:
             raise LeftAloneError(f"it lies elsewhere now: {display_path(path)}")
         return held, source
 
-    def is_as_meant(self, file: PlannedFile) -> bool:
+    def is_already_done(self, file: PlannedFile) -> bool:
         """Return whether the action is done: the image is quarantined and its file gone from its place, or it has the
         tag."""
         held = self._held.get(file.image_id)
@@ -98,27 +98,27 @@ class Looking:
 
     def is_absent(self, file: PlannedFile) -> bool:
         """Return whether nothing is at the place of a file. Raises LeftAloneError."""
-        with explained():
+        with translate_errors():
             try:
                 with safe_path.open_parent(self.spot(file)) as at:
                     return safe_path.stat_entry(at) is None
             except FileNotFoundError:
                 return True
 
-    def ready(self, file: PlannedFile, keeper: PlannedFile) -> Ready:
+    def ready(self, file: PlannedFile, keeper: PlannedFile) -> CheckedFile:
         """Check a file and its keeper before acting on the file. Raises LeftAloneError."""
         held, source = self._place_by_plan(file)
         if held.content_hash.hex() != file.content_hash:
             raise LeftAloneError("the collection has other bytes of it by now")
         if held.state not in (LIVE, QUARANTINED):
             raise LeftAloneError(f"it is {held.state}")
-        spot = spot_of(source, held.path)
-        with explained(), safe_path.open_parent(spot) as at:
+        spot = safe_path_of(source, held.path)
+        with translate_errors(), safe_path.open_parent(spot) as at:
             content = self.check(at, file.content_hash)
             if file.action != "tag":
                 check_writable(at)
-        self.check_keeper(keeper, None if file.action == "tag" else content, file)
-        return Ready(held, source, spot, content)
+        self.verify_keeper(keeper, None if file.action == "tag" else content, file)
+        return CheckedFile(held, source, spot, content)
 
     def check(self, at: FolderEntry, content_hash: str) -> Content:
         """Read a file. Raises LeftAloneError if its hash differs or it is not a picture, OSError, ChangingError."""
@@ -135,7 +135,7 @@ class Looking:
         check_picture(at)
         return content
 
-    def check_keeper(self, keeper: PlannedFile, content: Content | None, file: PlannedFile) -> Content:
+    def verify_keeper(self, keeper: PlannedFile, content: Content | None, file: PlannedFile) -> Content:
         """Check that the keeper is intact, in its place and not the very file to be removed. Raises LeftAloneError."""
         try:
             if keeper.collection is None:
@@ -147,8 +147,8 @@ class Looking:
             raise LeftAloneError(f"its keeper: {error}") from error
         if content is not None and os.path.samestat(content.info, found.info):
             reason = "it is the keeper under another name (a hard link): there are no two copies"
-            raise AlreadyError(reason) if file.action == "hard-link" else LeftAloneError(reason)
-        if content is not None and file.action in LINKING:
+            raise AlreadyDoneError(reason) if file.action == "hard-link" else LeftAloneError(reason)
+        if content is not None and file.action in LINK_ACTIONS:
             if content.sha256 != found.sha256:
                 raise LeftAloneError("it has other bytes than the keeper")
             if content.info.st_dev != found.info.st_dev:
@@ -156,12 +156,12 @@ class Looking:
         return found
 
     def _keeper(self, keeper: PlannedFile) -> Content:
-        with explained(), safe_path.open_parent(SafePath.of(keeper.path)) as at:
+        with translate_errors(), safe_path.open_parent(SafePath.of(keeper.path)) as at:
             if (before := self._keepers.get(keeper.path)) is not None:
                 content, read_ns = before
                 info = safe_path.stat_entry(at)
                 racy = max(content.info.st_mtime_ns, content.info.st_ctime_ns) > read_ns - _RACY_NS
-                if info is not None and safe_path.same(info, content.info) and not racy:
+                if info is not None and safe_path.is_unchanged(info, content.info) and not racy:
                     return content
             now = time.time_ns()
             content = self.check(at, keeper.content_hash)
@@ -169,15 +169,15 @@ class Looking:
             return content
 
 
-def spot_of(source: SourceAt, path: bytes) -> SafePath:
+def safe_path_of(source: LiveSource, path: bytes) -> SafePath:
     """Return the path of a source's file. Below the root of a folder source, links are not followed."""
     if source.kind in ("folder", "imagefolder"):
         return SafePath(source.root, path)
     return SafePath.of(os.path.join(source.root, path) if path else source.root)
 
 
-def quarantine_spot(
-    source: SourceAt, spot: SafePath, device: int, to: bytes | None
+def quarantine_path(
+    source: LiveSource, spot: SafePath, device: int, to: bytes | None
 ) -> tuple[SafePath, bytes]:
     """Return where a file goes in quarantine, provided nothing is there, and the quarantine folder.
 
@@ -196,7 +196,7 @@ def quarantine_spot(
     return SafePath(top, os.path.join(folder, inner)), os.path.join(top, folder)
 
 
-def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
+def current_placings(intents: Sequence[Intent]) -> Iterator[Placement]:
     """Yield the current stat of the files of intents; missing files are skipped."""
     for intent in intents:
         try:
@@ -205,7 +205,7 @@ def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
             continue
         inode = info.st_ino & (2**63 - 1)
         seen = FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
-        yield Placing(intent.image_id, intent.source_id, intent.path, seen)
+        yield Placement(intent.image_id, intent.source_id, intent.path, seen)
 
 
 def check_picture(at: FolderEntry) -> None:
@@ -224,7 +224,7 @@ def check_writable(at: FolderEntry) -> None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Convert system and path errors to LeftAloneError."""
     try:
         yield
@@ -233,10 +233,10 @@ def explained() -> Iterator[None]:
     except FileExistsError as error:
         raise LeftAloneError("something lies where it was to go") from error
     except OSError as error:
-        raise LeftAloneError(said(error)) from error
+        raise LeftAloneError(describe_error(error)) from error
 
 
-def said(error: OSError) -> str:
+def describe_error(error: OSError) -> str:
     if error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR):
         return "a symbolic link, or a file, lies on the way to it"
     if error.errno == errno.ENOENT:

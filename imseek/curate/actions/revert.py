@@ -9,20 +9,32 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from imseek.curate.actions import trash
-from imseek.curate.actions.execute import beside, folder_of, move, part_of, target_of
+from imseek.curate.actions.execute import (
+    move,
+    open_existing_parent,
+    partial_name,
+    replacement_entries,
+    target_of,
+)
 from imseek.curate.actions.journal import Journal
 from imseek.curate.actions.journal_records import Intent, State
-from imseek.curate.actions.plans import LINKING
-from imseek.curate.actions.precheck import CHANGED, LeftAloneError, check_picture, check_writable, explained
-from imseek.curate.actions.undo_bounds import holds_something, is_marked, quarantine_folder
+from imseek.curate.actions.plans import LINK_ACTIONS
+from imseek.curate.actions.precheck import (
+    CHANGED,
+    LeftAloneError,
+    check_picture,
+    check_writable,
+    translate_errors,
+)
+from imseek.curate.actions.undo_bounds import has_quarantine_marker, is_filled_folder, quarantine_folder
 from imseek.data import file_copies, file_moves, layout, safe_path
 from imseek.data.safe_path import Content, FolderEntry, SafePath
 from imseek.types import display_path
 
-#: Loads the recorded inodes of copies on demand, see :func:`imseek.curate.actions.journal.copied`.
-Copied: TypeAlias = Callable[[], Mapping[tuple[int, bytes], Set[int]]]
+#: Loads the recorded inodes of copies on demand, see :func:`imseek.curate.actions.journal.copied_inodes`.
+LoadCopiedInodes: TypeAlias = Callable[[], Mapping[tuple[int, bytes], Set[int]]]
 
-NEITHER = "it is neither at its place nor where it was put"
+NOT_FOUND = "it is neither at its place nor where it was put"
 
 
 class GoneError(LeftAloneError):
@@ -34,23 +46,23 @@ class GoneError(LeftAloneError):
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
+class RevertResult:
     """Result of reverting one file: whether it had to be brought back, and a note about it."""
 
     moved: bool
     note: str = ""
 
 
-def bring_back(
+def revert_file(
     journal: Journal,
     intent: Intent,
     spot: SafePath,
     before: State,
-    copied: Copied,
-    unsynced: safe_path.Unsynced,
+    copied: LoadCopiedInodes,
+    unsynced: safe_path.UnsyncedFolders,
     *,
     dry_run: bool,
-) -> Back:
+) -> RevertResult:
     """Bring a file back. ``before`` is its state before this attempt; ``copied`` returns the copies in all journals.
 
     The result is durable once ``unsynced`` has been synced.
@@ -58,102 +70,102 @@ def bring_back(
     Raises LeftAloneError, GoneError and StorageError.
     """
     if intent.action == "tag":
-        return Back(True)
-    with explained():
-        if intent.action in LINKING:
-            return _part_from_keeper(journal, intent, spot, dry_run)
-        kept = where(journal, intent)
-        with folder_of(kept) as there, folder_of(spot) as here:
-            back = _compare(journal, intent, before, copied, spot, (kept, there, here), dry_run)
+        return RevertResult(True)
+    with translate_errors():
+        if intent.action in LINK_ACTIONS:
+            return _separate_from_keeper(journal, intent, spot, dry_run)
+        kept = find_moved_file(journal, intent)
+        with open_existing_parent(kept) as there, open_existing_parent(spot) as here:
+            back = _compare_places(journal, intent, before, copied, spot, (kept, there, here), dry_run)
             if back is not None:
                 if intent.action == "trash" and not dry_run:
                     place = journal.trashed.get(intent.n)
                     if place is None or not os.path.lexists(place):
-                        trash.forget(intent.full, place)
+                        trash.remove_records(intent.full, place)
                 return back
         _move_back(journal, intent, kept, spot, unsynced, dry_run)
-    return Back(True)
+    return RevertResult(True)
 
 
-def tidy(intent: Intent) -> None:
+def remove_empty_quarantine(intent: Intent) -> None:
     """Remove the quarantine folders of a file that are empty now, except the marked folder itself."""
-    if intent.action == "quarantine" and is_marked(intent):
+    if intent.action == "quarantine" and has_quarantine_marker(intent):
         folder = quarantine_folder(intent)
         safe_path.remove_empty_folders(folder, os.path.dirname(intent.to[len(folder) + 1 :]))
 
 
 def _check_mounted(intent: Intent, spot: SafePath) -> None:
     """Raise LeftAloneError if a file may still exist on a disk that is not mounted now."""
-    if not holds_something(spot.base):
+    if not is_filled_folder(spot.base):
         raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
-    if intent.action == "quarantine" and not is_marked(intent):
+    if intent.action == "quarantine" and not has_quarantine_marker(intent):
         folder = quarantine_folder(intent)
-        if not holds_something(folder):
+        if not is_filled_folder(folder):
             raise LeftAloneError(f"{display_path(folder)} is not there, perhaps not mounted")
         raise LeftAloneError(
             f"{display_path(folder)} is no quarantine: there is no file {layout.QUARANTINE_MARKER} in it"
         )
 
 
-def where(journal: Journal, intent: Intent) -> SafePath | None:
+def find_moved_file(journal: Journal, intent: Intent) -> SafePath | None:
     """Return where a file was put, or None if unknown; it may no longer be there."""
     if intent.action == "quarantine":
-        return target_of(intent) if is_marked(intent) else None
+        return target_of(intent) if has_quarantine_marker(intent) else None
     place = journal.trashed.get(intent.n)
-    if place is None or not trash.is_place(place) or not os.path.lexists(place):
+    if place is None or not trash.is_trash_path(place) or not os.path.lexists(place):
         place = trash.find(intent.full, bytes.fromhex(intent.content_hash))
     return None if place is None else SafePath.of(place)
 
 
-def _compare(
+def _compare_places(
     journal: Journal,
     intent: Intent,
     before: State,
-    copied: Copied,
+    copied: LoadCopiedInodes,
     spot: SafePath,
     places: tuple[SafePath | None, FolderEntry | None, FolderEntry | None],
     dry_run: bool,
-) -> Back | None:
+) -> RevertResult | None:
     """Return the result if the file need not be moved back, or None if it must be.
 
     Handles a file that is at its place already, or is missing where it was put.
     """
     kept, there, here = places
     if there is not None and not dry_run:
-        file_moves.drop(FolderEntry(there.folder, part_of(journal, intent)))
+        file_moves.unlink_durably(FolderEntry(there.folder, partial_name(journal, intent)))
     held = None if there is None else safe_path.stat_entry(there)
     lies = None if here is None else safe_path.stat_entry(here)
     sha256 = bytes.fromhex(intent.content_hash)
-    same = here is not None and lies is not None and _is(here, sha256)
+    same = here is not None and lies is not None and _has_digest(here, sha256)
     if held is None or there is None or kept is None:
         if same:
-            return Back(False)
+            return RevertResult(False)
         _check_mounted(intent, spot)
         raise GoneError(
-            NEITHER if lies is None else f"{NEITHER}: another file lies there", other=lies is not None
+            NOT_FOUND if lies is None else f"{NOT_FOUND}: another file lies there", other=lies is not None
         )
     if lies is None:
         return None
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
     ours = intent.action == "quarantine" or intent.n in journal.trashed
-    if safe_path.same_inode(held, lies) or (
-        ours and _is_ours(journal, intent, before, copied, held, lies) and _is(there, sha256)
+    if safe_path.is_same_inode(held, lies) or (
+        ours and _is_own_copy(journal, intent, before, copied, held, lies) and _has_digest(there, sha256)
     ):
         # Half moved: a second name of the file, or a copy on another disk whose original was not removed yet.
         if not dry_run:
             if here is not None:
                 safe_path.sync_entries(here)
-            file_moves.drop(there)
-        return Back(True)
-    return Back(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
+            file_moves.unlink_durably(there)
+        return RevertResult(True)
+    return RevertResult(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
 
 
-def _is_ours(
+def _is_own_copy(
     journal: Journal,
     intent: Intent,
     before: State,
-    copied: Copied,
+    copied: LoadCopiedInodes,
     held: os.stat_result,
     lies: os.stat_result,
 ) -> bool:
@@ -171,7 +183,7 @@ def _is_ours(
     return lies.st_ino in copies or lies.st_ino in copied().get((intent.source_id, intent.path), ())
 
 
-def _is(at: FolderEntry, sha256: bytes) -> bool:
+def _has_digest(at: FolderEntry, sha256: bytes) -> bool:
     with suppress(OSError, safe_path.ChangingError):
         return safe_path.read_content(at).sha256 == sha256
     return False
@@ -182,58 +194,58 @@ def _move_back(
     intent: Intent,
     kept: SafePath | None,
     spot: SafePath,
-    unsynced: safe_path.Unsynced,
+    unsynced: safe_path.UnsyncedFolders,
     dry_run: bool,
 ) -> None:
     assert kept is not None
     if not os.path.isdir(spot.base):
         raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
     with safe_path.open_parent(kept) as there:
-        content = _unchanged(there, intent, kept)
+        content = _read_unchanged(there, intent, kept)
         check_picture(there)
         check_writable(there)
         if dry_run:
             return
         with safe_path.open_parent(spot, make=True) as here:
             move(journal, intent, there, here, content, unsynced)
-            file_copies.restore_facts(here, intent.mode, intent.mtime_ns)
+            file_copies.restore_mode_and_mtime(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
-        trash.forget(intent.full, kept.full)
+        trash.remove_records(intent.full, kept.full)
 
 
-def _unchanged(at: FolderEntry, intent: Intent, kept: SafePath) -> Content:
+def _read_unchanged(at: FolderEntry, intent: Intent, kept: SafePath) -> Content:
     content = safe_path.read_content(at)
     if content.sha256.hex() != intent.content_hash:
         raise LeftAloneError(f"it has changed where it was put: {display_path(kept.full)}")
     return content
 
 
-def _part_from_keeper(journal: Journal, intent: Intent, spot: SafePath, dry_run: bool) -> Back:
+def _separate_from_keeper(journal: Journal, intent: Intent, spot: SafePath, dry_run: bool) -> RevertResult:
     """Replace a link to the keeper by a separate file with its former mode and mtime."""
-    with folder_of(spot) as at:
+    with open_existing_parent(spot) as at:
         if at is None or safe_path.stat_entry(at) is None:
             _check_mounted(intent, spot)
             raise GoneError("it is not there any more")
-        new, old = beside(journal, intent, at)
+        new, old = replacement_entries(journal, intent, at)
         if not dry_run:
-            file_moves.settle_replaced(at, new, old, bytes.fromhex(intent.content_hash))
+            file_moves.finish_replace(at, new, old, bytes.fromhex(intent.content_hash))
         content = safe_path.read_content(at)
         if content.sha256.hex() != intent.content_hash:
             raise LeftAloneError(CHANGED.replace("the plan was made", "it was linked"))
         if content.info.st_ino == intent.inode and content.info.st_dev == intent.device:
-            return Back(False)  # It was never replaced.
+            return RevertResult(False)  # It was never replaced.
         check_picture(at)
         check_writable(at)
         if dry_run:
-            return Back(True)
+            return RevertResult(True)
         try:
             file_copies.write_copy(at, new)
             file_copies.restore_attributes(new, intent.owner, intent.attributes)
-            file_copies.restore_facts(new, intent.mode, intent.mtime_ns)
+            file_copies.restore_mode_and_mtime(new, intent.mode, intent.mtime_ns)
             if safe_path.read_content(new).sha256 != content.sha256:
                 raise LeftAloneError("its copy is not what was read before")
         except BaseException:
-            file_moves.drop(new)
+            file_moves.unlink_durably(new)
             raise
         file_moves.replace(at, new, old, content)
-    return Back(True)
+    return RevertResult(True)

@@ -19,7 +19,7 @@ from imseek.data import user_home
 #: Name of the key file in imseek's home.
 KEY_FILE: Final = "journal.key"
 #: Record member that holds the signature.
-MEMBER: Final = "mac"
+SIGNATURE_MEMBER: Final = "mac"
 _KEY_BYTES: Final = 32
 
 
@@ -52,15 +52,15 @@ class Signer:
         """Return the record's object with its signature. Raises StorageError."""
         if self._key is None:
             self._key = make_key()
-        return {**document, MEMBER: self._mac(self._key, document)}
+        return {**document, SIGNATURE_MEMBER: self._mac(self._key, document)}
 
     def is_signed(self, document: Mapping[str, Any]) -> bool:
-        stated = document.get(MEMBER)
+        stated = document.get(SIGNATURE_MEMBER)
         if self._key is None or not isinstance(stated, str) or not stated.isascii():
             return False
         return hmac.compare_digest(stated, self._mac(self._key, document))
 
     def _mac(self, key: bytes, document: Mapping[str, Any]) -> str:
-        members = {name: value for name, value in document.items() if name != MEMBER}
+        members = {name: value for name, value in document.items() if name != SIGNATURE_MEMBER}
         data = json.dumps([*self._of, members], sort_keys=True).encode()
         return hmac.new(key, data, hashlib.sha256).hexdigest()

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from imseek.data import safe_path
 from imseek.data.safe_path import ChangingError, SafePath
 
-_INFO: Final = b".trashinfo"
+_INFO_SUFFIX: Final = b".trashinfo"
 #: Number of bytes read of a record; a path has at most 4,096 bytes before quoting.
 _RECORD_BYTES: Final = 1 << 16
 
@@ -35,26 +35,28 @@ def send(path: bytes, sha256: bytes) -> bytes | None:
 def find(path: bytes, sha256: bytes) -> bytes | None:
     """Return the path in the trash of the latest file deleted from ``path`` with these bytes, or None."""
     found = []
-    for trash, top in _trashes(path):
-        for name, deleted in _records(trash, top, path):
+    for trash, top in _trash_folders(path):
+        for name, deleted in _find_records(trash, top, path):
             found.append((deleted, os.path.join(trash, b"files", name)))
     places = [place for _, place in sorted(found, reverse=True)]
-    for place in places or _without_record(path):
+    for place in places or _find_without_record(path):
         with suppress(OSError, ChangingError), safe_path.open_parent(SafePath.of(place)) as at:
             if safe_path.read_content(at).sha256 == sha256:
                 return place
     return None
 
 
-def _without_record(path: bytes) -> list[bytes]:
+def _find_without_record(path: bytes) -> list[bytes]:
     """List files in the trash whose names start like ``path`` and that have no record, as after a power cut."""
     found = []
     stem = os.path.splitext(os.path.basename(path))[0]
-    for trash, _ in _trashes(path):
+    for trash, _ in _trash_folders(path):
         for folder in (os.path.join(trash, b"files"), trash):  # The latter is for macOS.
             with suppress(OSError):
                 for name in sorted(os.listdir(folder)):
-                    if name.startswith(stem) and not _facts(os.path.join(trash, b"info", name + _INFO)):
+                    if name.startswith(stem) and not _read_record(
+                        os.path.join(trash, b"info", name + _INFO_SUFFIX)
+                    ):
                         found.append(os.path.join(folder, name))
     return found
 
@@ -63,7 +65,7 @@ def _sync(place: bytes) -> None:
     """Make a file in the trash and its record durable, as far as possible."""
     folder, name = os.path.split(place)
     info = os.path.join(os.path.dirname(folder), b"info")
-    for path in (os.path.join(info, name + _INFO), info, folder):
+    for path in (os.path.join(info, name + _INFO_SUFFIX), info, folder):
         with suppress(OSError):
             fd = os.open(path, os.O_RDONLY)
             try:
@@ -72,31 +74,31 @@ def _sync(place: bytes) -> None:
                 os.close(fd)
 
 
-def is_place(place: bytes) -> bool:
+def is_trash_path(place: bytes) -> bool:
     """Return whether a path is directly inside the user's trash or a trash of the path's file system."""
     folder = os.path.dirname(place)
-    return any(folder in (os.path.join(trash, b"files"), trash) for trash, _ in _trashes(place))
+    return any(folder in (os.path.join(trash, b"files"), trash) for trash, _ in _trash_folders(place))
 
 
-def forget(path: bytes, place: bytes | None = None) -> None:
+def remove_records(path: bytes, place: bytes | None = None) -> None:
     """Delete the record of a file taken out of its ``place`` in the trash.
 
     If the place is unknown, delete all records of files from ``path`` that are not in the trash: a kill came between
     the record and the move.
     """
-    if place is not None and is_place(place):
+    if place is not None and is_trash_path(place):
         folder, name = os.path.split(place)
         with suppress(OSError):
-            os.unlink(os.path.join(os.path.dirname(folder), b"info", name + _INFO))
+            os.unlink(os.path.join(os.path.dirname(folder), b"info", name + _INFO_SUFFIX))
         return
-    for trash, top in _trashes(path):
-        for name, _ in _records(trash, top, path):
+    for trash, top in _trash_folders(path):
+        for name, _ in _find_records(trash, top, path):
             if not os.path.lexists(os.path.join(trash, b"files", name)):
                 with suppress(OSError):
-                    os.unlink(os.path.join(trash, b"info", name + _INFO))
+                    os.unlink(os.path.join(trash, b"info", name + _INFO_SUFFIX))
 
 
-def _trashes(path: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _trash_folders(path: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the trash folders that a file may be in, each with the folder that paths in its records are relative to."""
     home = os.path.expanduser(os.environb.get(b"XDG_DATA_HOME", b"~/.local/share"))
     yield os.path.join(home, b"Trash"), home
@@ -109,7 +111,7 @@ def _trashes(path: bytes) -> Iterator[tuple[bytes, bytes]]:
     yield os.path.join(root, b".Trash-" + user), root
 
 
-def _records(trash: bytes, top: bytes, path: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _find_records(trash: bytes, top: bytes, path: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the names in the trash of files from ``path``, with their deletion dates as recorded."""
     folder = os.path.join(trash, b"info")
     try:
@@ -118,15 +120,15 @@ def _records(trash: bytes, top: bytes, path: bytes) -> Iterator[tuple[bytes, byt
         return
     stem = os.path.splitext(os.path.basename(path))[0]
     for name in names:
-        if not name.endswith(_INFO) or not name.startswith(stem):  # A number may follow the stem.
+        if not name.endswith(_INFO_SUFFIX) or not name.startswith(stem):  # A number may follow the stem.
             continue
-        facts = _facts(os.path.join(folder, name))
+        facts = _read_record(os.path.join(folder, name))
         place = os.path.join(top, unquote_to_bytes(facts.get(b"Path", b"")))
         if os.path.normpath(place) in (path, os.path.realpath(path)):
-            yield name.removesuffix(_INFO), facts.get(b"DeletionDate", b"")
+            yield name.removesuffix(_INFO_SUFFIX), facts.get(b"DeletionDate", b"")
 
 
-def _facts(record: bytes) -> dict[bytes, bytes]:
+def _read_record(record: bytes) -> dict[bytes, bytes]:
     """Read a record; empty if it is missing or empty."""
     try:
         with safe_path.open_parent(SafePath.of(record)) as at:

@@ -22,26 +22,32 @@ from imseek.curate.actions import journal as journals
 from imseek.curate.actions import metadata_transfer
 from imseek.curate.actions.apply import BATCH
 from imseek.curate.actions.journal import Journal
-from imseek.curate.actions.journal_records import AWAY, Intent, State
-from imseek.curate.actions.plans import LINKING, MOVING
-from imseek.curate.actions.precheck import LeftAloneError, placings
-from imseek.curate.actions.revert import Back, GoneError, bring_back, tidy, where
-from imseek.curate.actions.undo_bounds import Bounds, quarantine_folder
+from imseek.curate.actions.journal_records import AWAY_STATES, Intent, State
+from imseek.curate.actions.plans import LINK_ACTIONS, MOVE_ACTIONS
+from imseek.curate.actions.precheck import LeftAloneError, current_placings
+from imseek.curate.actions.revert import (
+    GoneError,
+    RevertResult,
+    find_moved_file,
+    remove_empty_quarantine,
+    revert_file,
+)
+from imseek.curate.actions.undo_bounds import UndoBounds, quarantine_folder
 from imseek.data import quarantine, safe_path
-from imseek.data.changeset import Batch, Placing
+from imseek.data.changeset import Changeset, Placement
 from imseek.data.commit import commit
 from imseek.data.current_file import read_current
-from imseek.data.quarantine import Held, live_sources, look_up, occupants
-from imseek.data.run_progress import telling
-from imseek.data.system_errors import explained
+from imseek.data.quarantine import CatalogImage, live_sources, look_up_images, occupants
+from imseek.data.run_progress import progress_reporter
+from imseek.data.system_errors import translate_os_errors
 from imseek.data.trust import check_trusted
 from imseek.data.writer import Writer
-from imseek.data.writer_wait import writing
+from imseek.data.writer_wait import open_writer
 from imseek.errors import CorruptCollectionError, UntrustedJournalError, UsageError
 from imseek.types import ForeignJournal, Outcome, Progress, ProgressCallback, UndoneFile, UndoReport
 
 #: States of files that undo handles. A file that was gone may have come back.
-_OPEN: Final = AWAY | {"gone"}
+_UNDOABLE_STATES: Final = AWAY_STATES | {"gone"}
 
 
 def undo(
@@ -64,40 +70,40 @@ def undo(
     """
     path = Path(root).expanduser().absolute()
     generation = read_current(path).generation
-    journal = _journal(path, id)
+    journal = _select_journal(path, id)
     if dry_run:
         run = _Run(path, journal, progress, stop)
         return run.report(generation, run.dry())
-    agreed = journal.is_signed or _agree(path, journal, trust)
-    with writing(path, "undo") as writer, telling(writer, progress, stop) as tell:
+    agreed = journal.is_signed or _require_trust(path, journal, trust)
+    with open_writer(path, "undo") as writer, progress_reporter(writer, progress, stop) as tell:
         # The journal may have changed meanwhile, and the user agreed only to what was shown.
-        again = _journal(path, journal.undo_id)
+        again = _select_journal(path, journal.undo_id)
         if not again.is_signed:
             if not agreed or again.digest != journal.digest:
-                raise _untrusted(path, again)
+                raise _untrusted_error(path, again)
             again.adopt(writer.staging)
         run = _Run(path, again, tell, stop)
         files = run.execute(writer)
         return run.report(writer.generation, files, dry=False)
 
 
-def _agree(root: Path, journal: Journal, trust: Callable[[ForeignJournal], bool]) -> bool:
+def _require_trust(root: Path, journal: Journal, trust: Callable[[ForeignJournal], bool]) -> bool:
     """Return True if the user agrees to follow another user's journal. Raises UntrustedJournalError otherwise."""
     if not journal.is_whole:
         raise CorruptCollectionError(f"{journal.file} is too damaged to be obeyed", hint="move it away")
     if not trust(_describe(root, journal)):
-        raise _untrusted(root, journal)
+        raise _untrusted_error(root, journal)
     return True
 
 
 def _describe(root: Path, journal: Journal) -> ForeignJournal:
-    bounds = Bounds(root, live_sources(root))
-    intents = [intent for n, intent in journal.intents.items() if journal.states[n] in _OPEN]
+    bounds = UndoBounds(root, live_sources(root))
+    intents = [intent for n, intent in journal.intents.items() if journal.states[n] in _UNDOABLE_STATES]
     sources, targets = set(), set()
     for recorded in intents:
         with suppress(LeftAloneError):
             intent, spot = bounds.locate(journal, recorded)
-            if intent.action in MOVING and (place := where(journal, intent)) is not None:
+            if intent.action in MOVE_ACTIONS and (place := find_moved_file(journal, intent)) is not None:
                 sources.add(quarantine_folder(intent) if intent.action == "quarantine" else place.base)
             targets.add(os.path.dirname(spot.full))
     return ForeignJournal(
@@ -110,7 +116,7 @@ def _describe(root: Path, journal: Journal) -> ForeignJournal:
     )
 
 
-def _untrusted(root: Path, journal: Journal) -> UntrustedJournalError:
+def _untrusted_error(root: Path, journal: Journal) -> UntrustedJournalError:
     command = f"imseek undo {journal.undo_id} -c {shlex.quote(str(root))}"
     return UntrustedJournalError(
         f"the journal {journal.undo_id} was written by another user, on another machine or by an earlier imseek: "
@@ -124,19 +130,19 @@ def foreign_journal(root: Path, undo_id: str | None = None) -> ForeignJournal | 
 
     Raises as :func:`undo`, and UntrustedCollectionError before anyone is asked about a journal in such a collection.
     """
-    journal = _journal(root, undo_id)
+    journal = _select_journal(root, undo_id)
     if journal.is_signed:
         return None
     check_trusted(root, "writing to it")
     return _describe(root, journal)
 
 
-def _journal(root: Path, undo_id: str | None) -> Journal:
+def _select_journal(root: Path, undo_id: str | None) -> Journal:
     if undo_id is not None:
         return journals.find(root, undo_id)
-    found = journals.journals(root)
+    found = journals.load_journals(root)
     for journal in found:
-        if AWAY & set(journal.states.values()):
+        if AWAY_STATES & set(journal.states.values()):
             return journal
     damage = [
         note for journal in found if journal.damaged or not journal.is_whole for note in journal.info().notes
@@ -149,7 +155,7 @@ class _Result:
     """Result for one file. ``back`` is None if the file was left alone, for this ``reason``."""
 
     intent: Intent
-    back: Back | None
+    back: RevertResult | None
     reason: str = ""
     gone: bool = False
     other: bool = False
@@ -167,12 +173,12 @@ class _Run:
         self._stop = stop or threading.Event()
         self._started = time.monotonic()
         self._notes: list[str] = list(journal.info().notes)
-        self._bounds = Bounds(root, live_sources(root))
+        self._bounds = UndoBounds(root, live_sources(root))
         # Latest first.
         self._intents = [
             intent
             for n, intent in sorted(journal.intents.items(), reverse=True)
-            if journal.states[n] in _OPEN
+            if journal.states[n] in _UNDOABLE_STATES
         ]
         self._before = dict(journal.states)
         self._count = 0
@@ -189,8 +195,8 @@ class _Run:
         )
 
     def dry(self) -> list[UndoneFile]:
-        results = self._results(self._intents, safe_path.Unsynced(), dry_run=True)
-        return [_told(result, "would") for result in results]
+        results = self._results(self._intents, safe_path.UnsyncedFolders(), dry_run=True)
+        return [_undone_file(result, "would") for result in results]
 
     def execute(self, writer: Writer) -> list[UndoneFile]:
         told: list[UndoneFile] = []
@@ -202,14 +208,14 @@ class _Run:
             # A copy found at a place later is then known to be ours, not someone else's.
             returning: dict[int, State] = {i.n: "returning" for i in batch if states[i.n] == "done"}
             self._journal.note(returning)
-            with explained(self._root), safe_path.Unsynced() as unsynced:
+            with translate_os_errors(self._root), safe_path.UnsyncedFolders() as unsynced:
                 results = list(self._results(batch, unsynced, dry_run=False))
             self._record(writer, results)
-            told += [_told(result, "done") for result in results]
+            told += [_undone_file(result, "done") for result in results]
         return told
 
     def _results(
-        self, intents: Sequence[Intent], unsynced: safe_path.Unsynced, *, dry_run: bool
+        self, intents: Sequence[Intent], unsynced: safe_path.UnsyncedFolders, *, dry_run: bool
     ) -> Iterator[_Result]:
         for recorded in intents:
             if self._stop.is_set():
@@ -227,26 +233,28 @@ class _Run:
             self._progress(Progress("undo", self._count, len(self._intents), 0, seconds))
 
     def _one(
-        self, intent: Intent, spot: safe_path.SafePath, unsynced: safe_path.Unsynced, dry_run: bool
-    ) -> Back:
+        self, intent: Intent, spot: safe_path.SafePath, unsynced: safe_path.UnsyncedFolders, dry_run: bool
+    ) -> RevertResult:
         before = self._before[intent.n]
-        return bring_back(
+        return revert_file(
             self._journal, intent, spot, before, lambda: self._copied, unsynced, dry_run=dry_run
         )
 
     @cached_property
     def _copied(self) -> Mapping[tuple[int, bytes], Set[int]]:
-        return journals.copied(self._root)
+        return journals.copied_inodes(self._root)
 
     def _record(self, writer: Writer, results: Sequence[_Result]) -> None:
         """Record the files that are back, in the catalog first and then in the journal."""
         back = [result.intent for result in results if result.back is not None]
-        held = look_up(self._root, sorted({intent.image_id for intent in back}))
+        held = look_up_images(self._root, sorted({intent.image_id for intent in back}))
         commit(writer, self._batch(back, held))
         states = self._journal.states
         # If another file took its place, the next scan finds out what happened to the image.
-        kept = [r.intent.image_id for r in results if r.other and r.intent.action in MOVING]
-        quarantine.make(writer, replace(metadata_transfer.taking(writer, back, self._journal), kept=kept))
+        kept = [r.intent.image_id for r in results if r.other and r.intent.action in MOVE_ACTIONS]
+        quarantine.apply_change(
+            writer, replace(metadata_transfer.reversal_change(writer, back, self._journal), kept=kept)
+        )
         noted: dict[int, State] = {intent.n: "undone" for intent in back}
         noted |= {r.intent.n: "gone" for r in results if r.gone and states[r.intent.n] != "gone"}
         # Whatever is at their places, now or later, is not ours.
@@ -254,14 +262,14 @@ class _Run:
         noted |= {n: "done" for n in left if states[n] == "returning"}
         self._journal.note(noted)
         for intent in back:
-            tidy(intent)
+            remove_empty_quarantine(intent)
 
-    def _batch(self, back: Sequence[Intent], held: Mapping[int, Held]) -> Batch:
+    def _batch(self, back: Sequence[Intent], held: Mapping[int, CatalogImage]) -> Changeset:
         """Return the catalog changes for images whose files are at their places again, with their current stat."""
-        batch = Batch()
-        files = [intent for intent in back if intent.action in MOVING or intent.action in LINKING]
+        batch = Changeset()
+        files = [intent for intent in back if intent.action in MOVE_ACTIONS or intent.action in LINK_ACTIONS]
         lying = occupants(self._root, [(i.source_id, i.path) for i in files])
-        for placing in placings(files):
+        for placing in current_placings(files):
             image = held.get(placing.image_id)
             there = lying.get((placing.source_id, placing.path))
             if image is None:
@@ -274,12 +282,12 @@ class _Run:
                 # Another file had its place and has left it: the image of that file is now waiting to be found
                 # elsewhere.
                 batch.moved.append(
-                    Placing(placing.image_id, placing.source_id, placing.path, placing.stat, replaces=there)
+                    Placement(placing.image_id, placing.source_id, placing.path, placing.stat, replaces=there)
                 )
         return batch
 
 
-def _told(result: _Result, moved: Outcome) -> UndoneFile:
+def _undone_file(result: _Result, moved: Outcome) -> UndoneFile:
     intent = result.intent
     if result.back is None:
         return UndoneFile(intent.image_id, intent.full, intent.action, "left", result.reason)

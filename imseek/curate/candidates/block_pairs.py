@@ -15,12 +15,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.curate.candidates.cache import Kept, digest
+from imseek.curate.candidates.cache import PartCache, digest
 from imseek.curate.unique_contents import Ids
 from imseek.data.array_cache import Arrays
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 
-_BITS: Final = 14
+_BLOCK_BITS: Final = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Block:
     upto: int | None
 
 
-def joined(parts: Sequence[Arrays], kinds: Sequence[type[np.generic]]) -> Arrays:
+def concatenate_parts(parts: Sequence[Arrays], kinds: Sequence[type[np.generic]]) -> Arrays:
     """Concatenate the arrays of all parts; ``kinds`` are their dtypes."""
     empty = tuple(np.empty(0, kind) for kind in kinds)
     return tuple(np.concatenate(part) for part in zip(empty, *parts, strict=True))
 
 
-def each_block(
+def process_blocks(
     stage: str,
     phase: str,
     ids: Ids,
@@ -49,18 +49,18 @@ def each_block(
     other: str,
     work: Callable[[Block], Arrays],
     kinds: Sequence[type[np.generic]],
-    kept: Kept,
-    telling: Telling,
+    kept: PartCache,
+    telling: ProgressReporter,
 ) -> Iterator[Arrays]:
     """Yield the result of ``work`` for each block of members, from the cache where possible; ``ids`` (n,) ascends.
 
     ``marks`` are arrays (n, …) that identify the content of members. ``other`` names what they are compared with, if
     not themselves; each block is then compared with all of it. Raises InterruptedError.
     """
-    cuts = np.concatenate([[0], np.flatnonzero(np.diff(ids >> _BITS)) + 1, [len(ids)]]).tolist()
+    cuts = np.concatenate([[0], np.flatnonzero(np.diff(ids >> _BLOCK_BITS)) + 1, [len(ids)]]).tolist()
     runs = list(itertools.pairwise(cuts)) if len(ids) else []
     names = [
-        f"{stage}-{int(ids[a]) >> _BITS:06d}-{digest(ids[a:b], *(m[a:b] for m in marks), other)}"
+        f"{stage}-{int(ids[a]) >> _BLOCK_BITS:06d}-{digest(ids[a:b], *(m[a:b] for m in marks), other)}"
         for a, b in runs
     ]
     earlier = kept.only(stage, set(names))

@@ -16,7 +16,7 @@ import numpy as np
 from imseek.data.array_cache import Arrays, CacheFolder
 
 #: Number of recently used folders to keep.
-_KEPT: Final = 4
+_MAX_FOLDERS: Final = 4
 #: Increase when the meaning of a cached file changes.
 _VERSION: Final = "1"
 
@@ -30,14 +30,14 @@ def digest(*parts: object) -> str:
     return sha.hexdigest()[:24]
 
 
-class Kept:
+class PartCache:
     """Named arrays of one computation on one collection. ``root`` is the collection's folder; None disables the
     cache."""
 
     def __init__(self, root: Path | None, asked: str) -> None:
         self._folder = None if root is None else CacheFolder(root, f"duplicates/{asked}")
         if self._folder is not None:
-            self._folder.forget_others(_KEPT)
+            self._folder.evict_others(_MAX_FOLDERS)
 
     def only(self, stage: str, names: Collection[str]) -> set[str]:
         """Return those of ``names`` that are cached for a stage, and remove all others of that stage."""

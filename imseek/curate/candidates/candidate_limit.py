@@ -11,11 +11,11 @@ from imseek.curate.candidates.hamming import Bits
 from imseek.types import Float32
 
 #: Default number of candidates compared by pixels: takes about a quarter of an hour.
-LOOKS: Final = 100_000
+DEFAULT_LOOKS: Final = 100_000
 
 
-def most_promising(
-    distance: Bits, cosine: Float32, near_bits: int, most: int = LOOKS
+def select_most_promising(
+    distance: Bits, cosine: Float32, near_bits: int, most: int = DEFAULT_LOOKS
 ) -> npt.NDArray[np.bool_]:
     """Return a mask (n,) of the ``most`` candidates that are likeliest to show the same picture.
 

@@ -8,36 +8,36 @@ resumes there, and after a few new images only those are compared.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from imseek.curate.candidates.cache import Kept, digest
+from imseek.curate.candidates.cache import PartCache, digest
 from imseek.curate.candidates.hamming import Bits
-from imseek.curate.candidates.phash_pairs import Turn, alike_pairs, as_it_is, distances
-from imseek.curate.candidates.phash_pairs import notes as notes_on_hashes
-from imseek.curate.candidates.vector_pairs import near_pairs
-from imseek.curate.unique_contents import Contents, Ids
+from imseek.curate.candidates.phash_pairs import Turn, distances, find_phash_pairs, keep_orientation
+from imseek.curate.candidates.phash_pairs import describe_cuts as notes_on_hashes
+from imseek.curate.candidates.vector_pairs import find_vector_pairs
+from imseek.curate.unique_contents import Ids, UniqueContents
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import VectorIndex
-from imseek.data.vectors.range_search import Rows
+from imseek.data.vectors.range_search import StoredRows
 from imseek.types import Float32, ProgressCallback, SpaceInfo
 
 PHASE: Final = "measuring pairs"
 
 #: Number of contents from which an exhaustive comparison of all vectors (without a snapshot) is worth a note.
-_SCANNED: Final = 200_000
-_PAIRS: Final = 1 << 16
+_MANY_CONTENTS: Final = 200_000
+_PAIR_BATCH: Final = 1 << 16
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class CandidateLimits:
     """Limits for candidates.
 
     Hashes may differ in at most ``radius`` of 64 bits; vectors need a cosine of at least ``cosine``. One content
@@ -51,7 +51,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
+class CandidateSide:
     """Contents of one collection and the index of the space to compare them in.
 
     ``index`` is None if vectors are not to be compared because the other collection has another encoder. ``name`` is
@@ -59,7 +59,7 @@ class Side:
     """
 
     name: str
-    contents: Contents
+    contents: UniqueContents
     space: SpaceInfo
     index: VectorIndex | None
     notes: tuple[str, ...] = ()
@@ -88,21 +88,21 @@ class Candidates:
         return len(self.a)
 
 
-def side_of(reader: Reader, contents: Contents, index: VectorIndex | None) -> Side:
+def side_of(reader: Reader, contents: UniqueContents, index: VectorIndex | None) -> CandidateSide:
     """Return the contents of a generation in its first image space, to which ``index`` must belong."""
     space, *more = reader.current.image_spaces
     notes = (
         (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
     )
-    return Side(reader.identity.uuid, contents, space, index, notes if index is not None else ())
+    return CandidateSide(reader.identity.uuid, contents, space, index, notes if index is not None else ())
 
 
 def find(
-    one: Side,
-    other: Side | None = None,
+    one: CandidateSide,
+    other: CandidateSide | None = None,
     *,
-    reach: Reach = Reach(),
-    turn: Turn = as_it_is,
+    reach: CandidateLimits = CandidateLimits(),
+    turn: Turn = keep_orientation,
     turns: int = 1,
     keep: Path | None = None,
     scope: str = "",
@@ -119,10 +119,12 @@ def find(
     Memory, at most: 250 bytes per image, 100 per pair (at most twice ``alike`` plus ``neighbours`` pairs per content),
     and 300 MB (bench/duplicates_scale.py).
     """
-    telling = Telling(progress, stop, often=0)
+    telling = ProgressReporter(progress, stop, often=0)
     vectors = one.index is not None and (other is None or other.index is not None)
-    asked = digest(reach, turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name)
-    kept = Kept(keep, asked)
+    asked = digest(
+        astuple(reach), turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name
+    )
+    kept = PartCache(keep, asked)
     try:
         return _find(one, other, reach, turn, turns, kept, telling)
     except InterruptedError:
@@ -132,20 +134,20 @@ def find(
 
 
 def _find(
-    one: Side,
-    other: Side | None,
-    reach: Reach,
+    one: CandidateSide,
+    other: CandidateSide | None,
+    reach: CandidateLimits,
     turn: Turn,
     turns: int,
-    kept: Kept,
-    telling: Telling,
+    kept: PartCache,
+    telling: ProgressReporter,
 ) -> Candidates:
     two = other or one
     # Results of a block depend on all of the other side: one more image there, and everything is compared again.
     against = (
         "" if other is None else digest(other.contents.ids, other.contents.hashes, other.space.fingerprint)
     )
-    alike = alike_pairs(
+    alike = find_phash_pairs(
         one.contents,
         None if other is None else (other.contents, against),
         reach.radius,
@@ -160,7 +162,7 @@ def _find(
     keys = alike.a * width + alike.b
     cosine: Float32 | None = None
     if one.index is not None and two.index is not None:
-        near = near_pairs(
+        near = find_vector_pairs(
             one.index,
             one.contents,
             None if other is None else (two.index, two.contents, against),
@@ -174,7 +176,7 @@ def _find(
                 f"{near.cut:,} pictures have vectors near those of more than {reach.neighbours} others: "
                 f"of these pairs only the nearest were looked at"
             )
-        if two.index.exact and len(one.contents) > _SCANNED:
+        if two.index.exact and len(one.contents) > _MANY_CONTENTS:
             said.append(
                 "every vector was compared with each: `imseek maintain --index auto` makes this faster"
             )
@@ -184,7 +186,7 @@ def _find(
         cosine[np.searchsorted(keys, theirs)] = near.cosine
     a, b = np.divmod(keys, width)
     if cosine is not None:
-        live = _fill(cosine, one, two, a, b, telling)
+        live = _fill_cosines(cosine, one, two, a, b, telling)
         a, b, cosine = a[live], b[live], cosine[live]
     apart, codes = distances(one.contents.phashes[a], two.contents.phashes[b], turn, turns)
     if cosine is None:
@@ -192,16 +194,18 @@ def _find(
     return Candidates(a, b, apart, codes, cosine, tuple(said))
 
 
-def _fill(cosine: Float32, one: Side, two: Side, a: Ids, b: Ids, telling: Telling) -> Bools:
+def _fill_cosines(
+    cosine: Float32, one: CandidateSide, two: CandidateSide, a: Ids, b: Ids, telling: ProgressReporter
+) -> Bools:
     """Fill in unknown cosines (m,) in place. Return False for pairs without one, as one of their rows is all zeros."""
     assert one.index is not None
     assert two.index is not None
-    rows = Rows(one.index.segments, one.index.dim)
-    others = rows if two is one else Rows(two.index.segments, two.index.dim)
+    rows = StoredRows(one.index.segments, one.index.dim)
+    others = rows if two is one else StoredRows(two.index.segments, two.index.dim)
     missing = np.flatnonzero(np.isnan(cosine))
-    for start in range(0, len(missing), _PAIRS):
+    for start in range(0, len(missing), _PAIR_BATCH):
         telling.tell(PHASE, start, len(missing))
-        part = missing[start : start + _PAIRS]
+        part = missing[start : start + _PAIR_BATCH]
         cosine[part] = rows.cosines(one.contents.ids[a[part]], others, two.contents.ids[b[part]])
     rows.release()
     others.release()

@@ -9,12 +9,12 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from imseek.curate.candidates.block_pairs import Block, each_block, joined
-from imseek.curate.candidates.cache import Kept
-from imseek.curate.candidates.hamming import Bits, Near, Table, nearest, spread
-from imseek.curate.unique_contents import Contents, Hashes, Ids
+from imseek.curate.candidates.block_pairs import Block, concatenate_parts, process_blocks
+from imseek.curate.candidates.cache import PartCache
+from imseek.curate.candidates.hamming import Bits, HammingMatches, MultiIndex, expand_runs, select_nearest
+from imseek.curate.unique_contents import Hashes, Ids, UniqueContents
 from imseek.data.array_cache import Arrays
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.encoders.checks import available_cpus
 from imseek.search.near_duplicates import hamming
 
@@ -26,13 +26,13 @@ Turn: TypeAlias = Callable[[Hashes, int], Hashes]
 _KINDS: Final = (np.uint64, np.uint64)
 #: Distance of a pair if one hash is unknown.
 UNKNOWN: Final = 255
-_PAIRS: Final = 1 << 18
+_PAIR_BATCH: Final = 1 << 18
 #: Each thread takes 60 MB.
 _THREADS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Alike:
+class PhashPairs:
     """Distinct pairs of int64 positions ``a`` (m,) and ``b`` (m,); within one side ``a`` < ``b``.
 
     ``cut``: number of contents with more near hashes than were kept; ``crowd``: size of the largest group of contents
@@ -45,7 +45,7 @@ class Alike:
     crowd: int
 
 
-class _Groups:
+class _HashGroups:
     """Contents grouped by hash; contents without a hash are in no group.
 
     ``hashes`` (u,) are in the order of ``firsts`` (u,), the positions of the first contents that have them; the
@@ -73,47 +73,49 @@ class _Groups:
         return np.where(self.hashes[at] == hashes, at, -1)
 
 
-def alike_pairs(
-    contents: Contents,
-    other: tuple[Contents, str] | None,
+def find_phash_pairs(
+    contents: UniqueContents,
+    other: tuple[UniqueContents, str] | None,
     radius: int,
     most: int,
     turn: Turn,
     turns: int,
-    kept: Kept,
-    telling: Telling,
-) -> Alike:
+    kept: PartCache,
+    telling: ProgressReporter,
+) -> PhashPairs:
     """Find pairs of contents whose hashes differ in at most ``radius`` bits, the first turned by any of ``turns``
     codes.
 
     Equal hashes are grouped first. A content is paired with at most ``most`` later contents with the same hash, and
     with at most ``most`` contents with near hashes (nearest first, then in order). Exact except for these limits, and
-    for hashes that share 16 bits with thousands of others (:data:`imseek.curate.candidates.hamming.CROWD`). Memory: 120
-    bytes per content, 40 per pair. Raises InterruptedError.
+    for hashes that share 16 bits with thousands of others (:data:`imseek.curate.candidates.hamming.MAX_BUCKET`).
+    Memory: 120 bytes per content, 40 per pair. Raises InterruptedError.
     """
     others, name = other or (contents, "")
-    groups = _Groups(contents.phashes)
-    theirs = groups if not name else _Groups(others.phashes)
+    groups = _HashGroups(contents.phashes)
+    theirs = groups if not name else _HashGroups(others.phashes)
 
     def work(block: Block) -> Arrays:
         asked = groups.hashes[block.start : block.stop]
-        table = Table(theirs.hashes[: block.upto])
+        table = MultiIndex(theirs.hashes[: block.upto])
         cut = np.zeros(len(asked), np.bool_)
         pairs = [np.empty(0, np.int64)]
-        for found in _near(table, [turn(asked, code) for code in range(turns)], radius, most + 1):
+        for found in _search_in_threads(
+            table, [turn(asked, code) for code in range(turns)], radius, most + 1
+        ):
             telling.tell(PHASE, block.start, len(groups.hashes))
             away = (asked[found.query] != table.hashes[found.found]) | bool(name)
             pairs.append(found.query[away] * len(table.hashes) + found.found[away])
             cut |= found.cut
         query, at = np.divmod(np.unique(np.concatenate(pairs)), max(1, len(table.hashes)))
         apart = distances(asked[query], table.hashes[at], turn, turns)[0]
-        best = nearest(query, at, apart, most, cut)
+        best = select_nearest(query, at, apart, most, cut)
         return (
             np.concatenate([asked[query[best]], asked[cut]]),
             np.concatenate([table.hashes[at[best]], np.zeros(np.count_nonzero(cut), np.uint64)]),
         )
 
-    each = each_block(
+    each = process_blocks(
         "hashes",
         PHASE,
         contents.ids[groups.firsts],
@@ -124,22 +126,26 @@ def alike_pairs(
         kept,
         telling,
     )
-    one, two = joined(list(each), _KINDS)
-    a, b, left_out = _expanded(groups, theirs, one[two != 0], two[two != 0], most, turn, turns, not name)
+    one, two = concatenate_parts(list(each), _KINDS)
+    a, b, left_out = _expand_to_contents(
+        groups, theirs, one[two != 0], two[two != 0], most, turn, turns, not name
+    )
     cut = np.zeros(len(contents), np.bool_)
     crowded = groups.numbers(np.unique(one[two == 0]))
     cut[groups.firsts[crowded[crowded >= 0]]] = True
     cut[left_out] = True
     if not name:
-        c, d, many = _equal(groups, most)
+        c, d, many = _pair_equal_hashes(groups, most)
         cut[many] = True
         a, b = np.concatenate([a, c]), np.concatenate([b, d])
         a, b = np.minimum(a, b), np.maximum(a, b)
     a, b = np.divmod(np.unique(a * max(1, len(others)) + b), max(1, len(others)))
-    return Alike(a, b, int(np.count_nonzero(cut)), int(max(groups.sizes, default=0)))
+    return PhashPairs(a, b, int(np.count_nonzero(cut)), int(max(groups.sizes, default=0)))
 
 
-def _near(table: Table, asked: Sequence[Hashes], radius: int, most: int) -> Iterator[Near]:
+def _search_in_threads(
+    table: MultiIndex, asked: Sequence[Hashes], radius: int, most: int
+) -> Iterator[HammingMatches]:
     """Search several arrays of queries in a few threads, as NumPy releases the GIL."""
     with ThreadPoolExecutor(min(_THREADS, available_cpus(), len(asked))) as pool:
         try:
@@ -148,19 +154,19 @@ def _near(table: Table, asked: Sequence[Hashes], radius: int, most: int) -> Iter
             pool.shutdown(cancel_futures=True)
 
 
-def _equal(groups: _Groups, most: int) -> tuple[Ids, Ids, Ids]:
+def _pair_equal_hashes(groups: _HashGroups, most: int) -> tuple[Ids, Ids, Ids]:
     """Pair each content with the next ``most`` that have its hash; also return the contents with pairs left out."""
     size = np.repeat(groups.sizes, groups.sizes)
-    of, at = spread(groups.starts, groups.sizes)
+    of, at = expand_runs(groups.starts, groups.sizes)
     members, place = groups.members[at], at - groups.starts[of]
     after = np.minimum(size - place - 1, most)
-    of, behind = spread(np.zeros(len(after), np.int64), after)
+    of, behind = expand_runs(np.zeros(len(after), np.int64), after)
     return members[of], members[of + behind + 1], members[size - 1 > most]
 
 
-def _expanded(
-    groups: _Groups,
-    theirs: _Groups,
+def _expand_to_contents(
+    groups: _HashGroups,
+    theirs: _HashGroups,
     one: Hashes,
     two: Hashes,
     most: int,
@@ -189,10 +195,10 @@ def _expanded(
     before -= np.repeat(before[begins], np.diff(np.flatnonzero(begins), append=len(u)))
     taken = np.clip(most - before, 0, sizes)
     short = np.unique(u[taken < sizes])
-    left_out = groups.members[spread(groups.starts[short], groups.sizes[short])[1]]
-    of, at = spread(theirs.starts[w], taken)
+    left_out = groups.members[expand_runs(groups.starts[short], groups.sizes[short])[1]]
+    of, at = expand_runs(theirs.starts[w], taken)
     b, u = theirs.members[at], u[of]
-    of, at = spread(groups.starts[u], groups.sizes[u])
+    of, at = expand_runs(groups.starts[u], groups.sizes[u])
     return groups.members[at], b[of], left_out
 
 
@@ -203,8 +209,8 @@ def distances(a: Hashes, b: Hashes, turn: Turn, turns: int) -> tuple[Bits, Bits]
     Both are (m,) uint8; ties go to the lowest code. 255 and 0 if a hash is unknown.
     """
     least, codes = np.full(len(a), UNKNOWN, np.uint8), np.zeros(len(a), np.uint8)
-    for start in range(0, len(a), _PAIRS):
-        part = slice(start, start + _PAIRS)
+    for start in range(0, len(a), _PAIR_BATCH):
+        part = slice(start, start + _PAIR_BATCH)
         one, two = a[part], b[part]
         for code in range(turns):
             apart = hamming(turn(one, code), two)
@@ -215,13 +221,13 @@ def distances(a: Hashes, b: Hashes, turn: Turn, turns: int) -> tuple[Bits, Bits]
     return least, codes
 
 
-def as_it_is(hashes: Hashes, code: int) -> Hashes:
+def keep_orientation(hashes: Hashes, code: int) -> Hashes:
     """Leave hashes as they are: the :data:`Turn` for comparing without orientations."""
     del code
     return hashes
 
 
-def notes(found: Alike, most: int) -> Sequence[str]:
+def describe_cuts(found: PhashPairs, most: int) -> Sequence[str]:
     """Describe what the limits left out."""
     if not found.cut:
         return ()

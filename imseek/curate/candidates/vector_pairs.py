@@ -7,26 +7,26 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.candidates.block_pairs import Block, each_block, joined
-from imseek.curate.candidates.cache import Kept
-from imseek.curate.unique_contents import Contents, Ids
+from imseek.curate.candidates.block_pairs import Block, concatenate_parts, process_blocks
+from imseek.curate.candidates.cache import PartCache
+from imseek.curate.unique_contents import Ids, UniqueContents
 from imseek.data.array_cache import Arrays
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import IdSet, VectorIndex
-from imseek.data.vectors.range_search import Join, Rows
+from imseek.data.vectors.range_search import RangeSearch, StoredRows
 from imseek.types import Float32
 
 PHASE: Final = "comparing vectors"
 
 _KINDS: Final = (np.int64, np.int64, np.float32)
 #: Stands in place of the second id: a limit left out neighbours of the first.
-_CUT: Final = -1
+_CUT_MARK: Final = -1
 #: Number of rows queried together.
-_ASKED: Final = 4096
+_QUERY_BATCH: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Neighbours:
+class VectorPairs:
     """Distinct pairs of int64 positions ``a`` (m,) and ``b`` (m,) with their ``cosine`` (m,) float32.
 
     Within one side ``a`` < ``b``. ``cut``: number of contents with more neighbours than were kept.
@@ -38,15 +38,15 @@ class Neighbours:
     cut: int
 
 
-def near_pairs(
+def find_vector_pairs(
     index: VectorIndex,
-    contents: Contents,
-    other: tuple[VectorIndex, Contents, str] | None,
+    contents: UniqueContents,
+    other: tuple[VectorIndex, UniqueContents, str] | None,
     least: float,
     most: int,
-    kept: Kept,
-    telling: Telling,
-) -> Neighbours:
+    kept: PartCache,
+    telling: ProgressReporter,
+) -> VectorPairs:
     """Find pairs of contents with a cosine of at least ``least``; each content contributes at most its ``most``
     nearest.
 
@@ -55,42 +55,44 @@ def near_pairs(
     pair, and 100 MB. Raises InterruptedError.
     """
     theirs, others, name = other or (index, contents, "")
-    mine, whole = Rows(index.segments, index.dim), Join(theirs, IdSet(others.ids))
+    mine, whole = StoredRows(index.segments, index.dim), RangeSearch(theirs, IdSet(others.ids))
 
     def work(block: Block) -> Arrays:
         # An approximate index searches some of its rows no faster than all.
         upto = block.upto if theirs.exact else None
-        join = whole if upto is None else Join(theirs, IdSet(others.ids[:upto]))
+        join = whole if upto is None else RangeSearch(theirs, IdSet(others.ids[:upto]))
         parts: list[Arrays] = []
-        for start in range(block.start, block.stop, _ASKED):
+        for start in range(block.start, block.stop, _QUERY_BATCH):
             telling.tell(PHASE, start, len(contents))
-            ids, rows = mine.of(contents.ids[start : min(start + _ASKED, block.stop)])
+            ids, rows = mine.of(contents.ids[start : min(start + _QUERY_BATCH, block.stop)])
             ids, rows = ids[rows.any(axis=1)], rows[rows.any(axis=1)]
             if len(ids):
                 found = join.near(rows, least, most + (not name))
                 a = ids[found.query]
                 away = (a != found.ids) if not name else np.ones(len(a), np.bool_)
                 parts.append((a[away], found.ids[away], found.cosines[away]))
-                parts.append(_cut(ids[found.cut]))
+                parts.append(_mark_cut(ids[found.cut]))
         mine.release()
-        return joined(parts, _KINDS)
+        return concatenate_parts(parts, _KINDS)
 
     marks = [contents.hashes]
-    each = each_block("vectors", PHASE, contents.ids, marks, name, work, _KINDS, kept, telling)
-    return _positions(joined(list(each), _KINDS), contents, others, not name)
+    each = process_blocks("vectors", PHASE, contents.ids, marks, name, work, _KINDS, kept, telling)
+    return _to_positions(concatenate_parts(list(each), _KINDS), contents, others, not name)
 
 
-def _cut(ids: Ids) -> Arrays:
-    return ids, np.full(len(ids), _CUT), np.zeros(len(ids), np.float32)
+def _mark_cut(ids: Ids) -> Arrays:
+    return ids, np.full(len(ids), _CUT_MARK), np.zeros(len(ids), np.float32)
 
 
-def _positions(found: Arrays, contents: Contents, others: Contents, alone: bool) -> Neighbours:
+def _to_positions(
+    found: Arrays, contents: UniqueContents, others: UniqueContents, alone: bool
+) -> VectorPairs:
     ids, theirs, cosine = found
     a, b = contents.positions(ids), others.positions(theirs)
-    cut = int(np.count_nonzero(theirs == _CUT))
+    cut = int(np.count_nonzero(theirs == _CUT_MARK))
     known = (a >= 0) & (b >= 0)
     a, b, cosine = a[known], b[known], cosine[known]
     if alone:
         a, b = np.minimum(a, b), np.maximum(a, b)
     _, first = np.unique(a * max(1, len(others)) + b, return_index=True)
-    return Neighbours(a[first], b[first], cosine[first], cut)
+    return VectorPairs(a[first], b[first], cosine[first], cut)

@@ -13,20 +13,20 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.candidates.cache import Kept, digest
+from imseek.curate.candidates.cache import PartCache, digest
 from imseek.types import Float32
 
 #: Increase when the same pictures and rules give other results.
-_EDITION: Final = 1
+_VERSION: Final = 1
 #: Ids per file: 64.
 _BITS: Final = 6
-_NUMBERS: Final = 7
-_KINDS: Final = (np.uint64, np.bool_, *[np.float32] * _NUMBERS)
+_VALUES: Final = 7
+_KINDS: Final = (np.uint64, np.bool_, *[np.float32] * _VALUES)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Whether, where and how well a part lies in a picture: see :class:`imseek.curate.crops.crop_search.Inside`."""
+class CropVerdict:
+    """Whether, where and how well a part lies in a picture: see :class:`imseek.curate.crops.crop_search.CropPair`."""
 
     found: bool
     agreement: float = 0.0
@@ -38,7 +38,7 @@ class Seen:
     visible: float = 0.0
 
 
-class SeenPairs:
+class CropCache:
     """Verdicts by image id and content hash of the picture, and content hash of the part, under the given ``rules``.
 
     Access pictures in the order of their ids: the entries of one file are held at a time. ``root`` is the collection's
@@ -46,17 +46,17 @@ class SeenPairs:
     """
 
     def __init__(self, root: Path | None, rules: Hashable) -> None:
-        self._kept = Kept(root, digest("inside", _EDITION, rules))
+        self._kept = PartCache(root, digest("inside", _VERSION, rules))
         self._group: int | None = None
-        self._pairs: dict[int, Seen] = {}
+        self._pairs: dict[int, CropVerdict] = {}
         self._changed = False
 
-    def get(self, whole_id: int, whole: bytes, part: bytes) -> Seen | None:
-        self._turn_to(whole_id >> _BITS)
+    def get(self, whole_id: int, whole: bytes, part: bytes) -> CropVerdict | None:
+        self._open_group(whole_id >> _BITS)
         return self._pairs.get(_key(whole, part))
 
-    def put(self, whole_id: int, whole: bytes, part: bytes, seen: Seen) -> None:
-        self._turn_to(whole_id >> _BITS)
+    def put(self, whole_id: int, whole: bytes, part: bytes, seen: CropVerdict) -> None:
+        self._open_group(whole_id >> _BITS)
         self._pairs[_key(whole, part)] = seen
         self._changed = True
 
@@ -66,11 +66,11 @@ class SeenPairs:
             return
         keys = np.fromiter(self._pairs, np.uint64, len(self._pairs))
         found = np.array([seen.found for seen in self._pairs.values()], np.bool_)
-        numbers = np.array([_numbers(seen) for seen in self._pairs.values()], np.float32)
+        numbers = np.array([_values_of(seen) for seen in self._pairs.values()], np.float32)
         self._kept.save(_name(self._group), (keys, found, *numbers.T))
         self._changed = False
 
-    def _turn_to(self, group: int) -> None:
+    def _open_group(self, group: int) -> None:
         if group == self._group:
             return
         self.save()
@@ -79,7 +79,7 @@ class SeenPairs:
             keys, found, *numbers = arrays
             rows: Float32 = np.stack(numbers, axis=1)
             for key, yes, row in zip(keys.tolist(), found.tolist(), rows.tolist(), strict=True):
-                self._pairs[key] = Seen(yes, *row)
+                self._pairs[key] = CropVerdict(yes, *row)
 
 
 def _name(group: int) -> str:
@@ -90,6 +90,6 @@ def _key(whole: bytes, part: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(whole + part, digest_size=8).digest(), "little")
 
 
-def _numbers(seen: Seen) -> tuple[float, ...]:
+def _values_of(seen: CropVerdict) -> tuple[float, ...]:
     box = (seen.left, seen.top, seen.right, seen.bottom)
     return (seen.agreement, seen.correlation, *box, seen.visible)

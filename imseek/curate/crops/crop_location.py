@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.pixels.correlation import Searched
-from imseek.curate.pixels.resampling import Look, resized
+from imseek.curate.pixels.correlation import CorrelationSearch
+from imseek.curate.pixels.resampling import Luminance, resize_luminance
 
 #: Longer side of the grid, in pixels.
 GRID: Final = 64
@@ -29,7 +29,7 @@ _CORNER: Final = 0.002
 _FAINT: Final = 1.0
 #: Pictures with a larger aspect ratio are also located by their central square, as collages crop pictures to the
 #: shape of their cells.
-_SQUARE_ENOUGH: Final = 1.12
+_MAX_ASPECT: Final = 1.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Location:
         """Share of the picture's area."""
         return (self.bottom - self.top) * (self.right - self.left)
 
-    def of_all(self, part: Look) -> Location:
+    def of_all(self, part: Luminance) -> Location:
         """Extend the location of the central square to the whole ``part``, clipped to the picture."""
         side = min(part.shape)
         down, right = ((edge / side - 1) / 2 for edge in part.shape)
@@ -62,7 +62,7 @@ class Location:
         return Location(self.correlation, top, left, bottom, right_edge, whole=True)
 
 
-def corners(part: Look) -> int:
+def count_corner_squares(part: Luminance) -> int:
     """Count the squares of 16 × 16 pixels with a feature that fits in one place only: a corner or texture.
 
     An edge can be shifted along itself, so a crop with no more than an edge matches anywhere. The smaller eigenvalue of
@@ -70,12 +70,12 @@ def corners(part: Look) -> int:
     relative to the picture's own variance, so that dark pictures have corners too.
     """
     down, right = np.gradient(part)
-    yy, xx, xy = (_by_squares(np.asarray(one)) for one in (down * down, right * right, down * right))
+    yy, xx, xy = (_square_means(np.asarray(one)) for one in (down * down, right * right, down * right))
     least = (yy + xx) / 2 - np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
     return int(np.count_nonzero(least >= max(_FAINT, _CORNER * float(part.var()))))
 
 
-def _by_squares(values: np.ndarray) -> np.ndarray:
+def _square_means(values: np.ndarray) -> np.ndarray:
     """Average over squares; the remainder at two edges is ignored."""
     rows, columns = (max(1, side // _SQUARE) for side in values.shape)
     h, w = (min(side, _SQUARE) for side in values.shape)
@@ -83,19 +83,19 @@ def _by_squares(values: np.ndarray) -> np.ndarray:
     return means
 
 
-class Ground:
+class CropLocator:
     """A picture to search for others in; work common to all searches is done once."""
 
-    def __init__(self, picture: Look) -> None:
+    def __init__(self, picture: Luminance) -> None:
         shrink = min(1.0, GRID / max(picture.shape))
-        small = resized(picture, *(max(_LEAST, round(side * shrink)) for side in picture.shape))
+        small = resize_luminance(picture, *(max(_LEAST, round(side * shrink)) for side in picture.shape))
         self._shape = small.shape
-        self._searched = Searched(small, _NOISE)
+        self._searched = CorrelationSearch(small, _NOISE)
 
-    def locate(self, part: Look) -> Location:
+    def locate(self, part: Luminance) -> Location:
         """Return the best location of a part, by the whole part or by its central square."""
         found = self._best(part, whole=True)
-        if max(part.shape) > _SQUARE_ENOUGH * min(part.shape):
+        if max(part.shape) > _MAX_ASPECT * min(part.shape):
             side = min(part.shape)
             top, left = ((edge - side) // 2 for edge in part.shape)
             middle = self._best(part[top : top + side, left : left + side], whole=False)
@@ -103,7 +103,7 @@ class Ground:
             found = max(found, middle, key=lambda one: one.correlation - 0.05 * (not one.whole))
         return found
 
-    def _best(self, part: Look, *, whole: bool) -> Location:
+    def _best(self, part: Luminance, *, whole: bool) -> Location:
         height, width = self._shape
         largest = min(height / part.shape[0], width / part.shape[1])
         edges = [tuple(round(side * largest * scale) for side in part.shape) for scale in _SCALES]

@@ -21,13 +21,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.curate.crops.cache import Seen, SeenPairs
-from imseek.curate.crops.crop_location import Ground, Location, corners
-from imseek.curate.crops.tile_vectors import Tiled, Tiler
-from imseek.curate.pixels.luminance_cache import Looks, look
+from imseek.curate.crops.cache import CropCache, CropVerdict
+from imseek.curate.crops.crop_location import CropLocator, Location, count_corner_squares
+from imseek.curate.crops.tile_vectors import TileEncoder, TileVectors
+from imseek.curate.pixels.luminance_cache import LuminanceCache, to_luminance
 from imseek.curate.pixels.registration import Registration
-from imseek.curate.pixels.registration import inside as laid_over
-from imseek.curate.pixels.resampling import Look
+from imseek.curate.pixels.registration import register_inside as laid_over
+from imseek.curate.pixels.resampling import Luminance
 from imseek.curate.unique_contents import Digests, Ids
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.scores import unit_rows
@@ -47,15 +47,15 @@ _MARGIN: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class CropRules:
     """Limits for candidates and criteria for acceptance, chosen on half A of bench/duplicates_inside.py.
 
     The ``nearest`` pictures of each tile with at least ``cosine`` are candidates, ``most`` per picture, best ranks
-    first. A part needs ``corners`` in at least this many squares, or it would match anywhere. ``correlation`` is the
-    minimum for the coarse location; ``agreement``, ``drift`` (in pixels) and ``detail`` are those of
-    :class:`Registration`. At least ``visible`` of the part must lie in the whole (``cut`` if only its centre was
-    found), fill ``filled`` of the place that was found, and take at most ``largest`` of the whole: beyond that it is
-    the same picture.
+    first. A part needs ``count_corner_squares`` in at least this many squares, or it would match anywhere.
+    ``correlation`` is the minimum for the coarse location; ``agreement``, ``drift`` (in pixels) and ``detail`` are
+    those of :class:`Registration`. At least ``visible`` of the part must lie in the whole (``cut`` if only its centre
+    was found), fill ``filled`` of the place that was found, and take at most ``largest`` of the whole: beyond that it
+    is the same picture.
     """
 
     nearest: int = 10
@@ -73,7 +73,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
+class CropPair:
     """The picture ``part`` lies in the picture ``whole``; both are positions in the searched contents.
 
     ``cosine`` is that of the part and its nearest tile; ``agreement`` and ``correlation`` are those of their pixels
@@ -91,14 +91,14 @@ class Inside:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CropResult:
     """Result of the crop search.
 
     ``pairs`` are ordered by whole and part; ``missing`` pictures could not be read. ``encoded`` tiles were new, and
     ``looked_at`` pairs. If ``interrupted``, the next call resumes.
     """
 
-    pairs: tuple[Inside, ...]
+    pairs: tuple[CropPair, ...]
     missing: int
     encoded: int
     looked_at: int
@@ -110,14 +110,14 @@ def find(
     hashes: Digests,
     rows: Callable[[Ids], Float32],
     index: VectorIndex,
-    tiler: Tiler,
+    tiler: TileEncoder,
     read: Callable[[int], bytes | None],
     *,
-    rules: Rules = Rules(),
+    rules: CropRules = CropRules(),
     keep: Path | None = None,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
-) -> Found:
+) -> CropResult:
     """Find which pictures lie in which, among contents with ``ids`` (n,), ascending, and ``hashes`` (n, 32).
 
     ``rows`` returns the unit rows (m, dim) of ids, and ``index`` searches them, both in the space that ``tiler``
@@ -126,8 +126,8 @@ def find(
     """
     began = time.monotonic()
     allowed = IdSet(ids)
-    looking = _Looking(ids, hashes, read, rules, keep)
-    pairs: list[Inside] = []
+    looking = _CropMatcher(ids, hashes, read, rules, keep)
+    pairs: list[CropPair] = []
     for block in tiler(hashes, stop):
         whole_rows = rows(ids[block.at])
         for n, candidates in zip(
@@ -142,19 +142,21 @@ def find(
             progress(Progress(PHASE, done, len(ids), len(tiler.missing), time.monotonic() - began))
     interrupted = stop is not None and stop.is_set()
     missing = len(looking.missing | tiler.missing)
-    return Found(tuple(pairs), missing, tiler.encoded, looking.looked_at, interrupted)
+    return CropResult(tuple(pairs), missing, tiler.encoded, looking.looked_at, interrupted)
 
 
-def confirm(whole: Look, part: Look, rules: Rules = Rules()) -> tuple[Location, Registration] | None:
+def confirm(
+    whole: Luminance, part: Luminance, rules: CropRules = CropRules()
+) -> tuple[Location, Registration] | None:
     """Return where a part lies in a picture and how well it fits; None if it does not.
 
     Both are luminance (h, w) float32, with longer sides of up to ``WHOLE_SIDE`` and 160 pixels.
     """
-    return _judged(Ground(whole), whole, part, rules)
+    return _judge_crop(CropLocator(whole), whole, part, rules)
 
 
 def _candidates(
-    ids: Ids, block: Tiled, wholes: Float32, index: VectorIndex, allowed: IdSet, rules: Rules
+    ids: Ids, block: TileVectors, wholes: Float32, index: VectorIndex, allowed: IdSet, rules: CropRules
 ) -> Iterator[list[tuple[int, float]]]:
     """Yield for each picture of a block the positions of possible parts, with their highest cosine to a tile."""
     queries = np.concatenate([wholes[:, None], block.rows.astype(np.float32)], axis=1)
@@ -177,7 +179,7 @@ def _candidates(
         yield [(position, ranks[one][1]) for position, one in zip(at, order, strict=True)]
 
 
-class _Looking:
+class _CropMatcher:
     """Compares candidates with pictures, each pair of contents once."""
 
     def __init__(
@@ -185,16 +187,16 @@ class _Looking:
         ids: Ids,
         hashes: Digests,
         read: Callable[[int], bytes | None],
-        rules: Rules,
+        rules: CropRules,
         keep: Path | None,
     ) -> None:
         self._ids, self._hashes, self._read, self._rules = ids, hashes, read, rules
-        self._parts = Looks(read)
-        self.kept = SeenPairs(keep, rules)
+        self._parts = LuminanceCache(read)
+        self.kept = CropCache(keep, rules)
         self.missing: set[int] = set()
         self.looked_at = 0
 
-    def at(self, n: int, candidates: Sequence[tuple[int, float]]) -> Iterator[Inside]:
+    def at(self, n: int, candidates: Sequence[tuple[int, float]]) -> Iterator[CropPair]:
         """Yield the candidates, given by position and cosine, that lie in the n-th picture."""
         image_id, whole = int(self._ids[n]), self._hashes[n].tobytes()
         seen = {at: self.kept.get(image_id, whole, self._hashes[at].tobytes()) for at, _ in candidates}
@@ -203,7 +205,7 @@ class _Looking:
             if picture is None:
                 self.missing.add(n)
             else:
-                ground = Ground(picture)
+                ground = CropLocator(picture)
                 for at in new:
                     if (part := self._parts(at)) is not None:
                         seen[at] = one = self._look(ground, picture, part.astype(np.float32))
@@ -211,32 +213,34 @@ class _Looking:
         for at, cosine in sorted(candidates):
             if (found := seen[at]) is not None and found.found:
                 box = (found.left, found.top, found.right, found.bottom)
-                yield Inside(n, at, cosine, found.agreement, found.correlation, box, found.visible)
+                yield CropPair(n, at, cosine, found.agreement, found.correlation, box, found.visible)
 
-    def _look(self, ground: Ground, picture: Look, part: Look) -> Seen:
+    def _look(self, ground: CropLocator, picture: Luminance, part: Luminance) -> CropVerdict:
         self.looked_at += 1
-        judged = _judged(ground, picture, part, self._rules)
+        judged = _judge_crop(ground, picture, part, self._rules)
         if judged is None:
-            return Seen(found=False)
+            return CropVerdict(found=False)
         at, laid = judged
         box = (at.left, at.top, at.right, at.bottom)
-        return Seen(True, laid.agreement, laid.correlation, *box, min(1.0, laid.overlap_b))
+        return CropVerdict(True, laid.agreement, laid.correlation, *box, min(1.0, laid.overlap_b))
 
-    def _picture(self, position: int) -> Look | None:
+    def _picture(self, position: int) -> Luminance | None:
         """Load a picture to search in; None if it cannot be read."""
         try:
             data = self._read(position)
             if data is None:
                 return None
-            return look(decode(data, min_side=WHOLE_SIDE, measured=False).pixels, WHOLE_SIDE).astype(
+            return to_luminance(decode(data, min_side=WHOLE_SIDE, measured=False).pixels, WHOLE_SIDE).astype(
                 np.float32
             )
         except (MediaError, OSError):
             return None
 
 
-def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Location, Registration] | None:
-    if corners(part) < rules.corners:
+def _judge_crop(
+    ground: CropLocator, picture: Luminance, part: Luminance, rules: CropRules
+) -> tuple[Location, Registration] | None:
+    if count_corner_squares(part) < rules.corners:
         return None
     at = ground.locate(part)
     if at.correlation < rules.correlation:
@@ -244,7 +248,7 @@ def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Lo
     # If only the centre was found, the rest is there too or was cropped.
     for place in (at,) if at.whole else (at.of_all(part), at):
         if place.share <= rules.largest:
-            around = _around(picture, place)
+            around = _cut_with_margin(picture, place)
             laid = laid_over(around, part)
             # Relative to the location, without its margin.
             filled = laid.overlap_a * around.size / (place.share * picture.size)
@@ -253,7 +257,7 @@ def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Lo
     return None
 
 
-def _fits(laid: Registration, visible: float, filled: float, rules: Rules) -> bool:
+def _fits(laid: Registration, visible: float, filled: float, rules: CropRules) -> bool:
     return (
         laid.agreement >= rules.agreement
         and laid.drift <= rules.drift
@@ -263,7 +267,7 @@ def _fits(laid: Registration, visible: float, filled: float, rules: Rules) -> bo
     )
 
 
-def _around(picture: Look, at: Location) -> npt.NDArray[np.float32]:
+def _cut_with_margin(picture: Luminance, at: Location) -> npt.NDArray[np.float32]:
     height, width = picture.shape
     top, left = (max(0.0, edge - _MARGIN) for edge in (at.top, at.left))
     bottom, right = (min(1.0, edge + _MARGIN) for edge in (at.bottom, at.right))

@@ -34,28 +34,28 @@ Tile: TypeAlias = tuple[float, float, float, float]
 #: Number of pictures whose tiles are encoded and cached together.
 BLOCK: Final = 32
 #: Time limit for reading and decoding one picture, in seconds.
-SECONDS: Final = 60.0
+DEADLINE: Final = 60.0
 
 
-def overlapping(side: float) -> tuple[Tile, ...]:
+def overlapping_tiles(side: float) -> tuple[Tile, ...]:
     """Return five tiles with this share of the sides: in the corners and in the centre."""
     rest = 1 - side
     corners = ((0.0, 0.0), (rest, 0.0), (0.0, rest), (rest, rest), (rest / 2, rest / 2))
     return tuple((left, top, side, side) for left, top in corners)
 
 
-def grid(count: int) -> tuple[Tile, ...]:
+def grid_tiles(count: int) -> tuple[Tile, ...]:
     """Return ``count`` × ``count`` adjacent tiles."""
     return tuple((x / count, y / count, 1 / count, 1 / count) for y in range(count) for x in range(count))
 
 
 #: Chosen on half A of bench/inside_set.py; docs/log.md has the results of each kind, of both, and of all eleven
 #: tried.
-TILES: Final = (*overlapping(0.6), *grid(3))
+TILES: Final = (*overlapping_tiles(0.6), *grid_tiles(3))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tiled:
+class TileVectors:
     """``at`` (m,) are positions in the input, ``rows`` (m, tiles, dim) float16 unit rows, all zeros if encoding
     failed."""
 
@@ -112,7 +112,7 @@ class TileStore:
         return found if found.dtype == kind and found.shape[1:] == shape else None
 
 
-class Tiler:
+class TileEncoder:
     """Yields the tile vectors of pictures, from the cache if possible.
 
     ``read`` returns the bytes of the n-th picture, or None; it is called from several threads. ``missing`` holds the
@@ -130,7 +130,7 @@ class Tiler:
         self.missing: set[int] = set()
         self.encoded = 0
 
-    def __call__(self, hashes: Digests, stop: threading.Event | None = None) -> Iterator[Tiled]:
+    def __call__(self, hashes: Digests, stop: threading.Event | None = None) -> Iterator[TileVectors]:
         """Yield blocks for the pictures with these content hashes, in order.
 
         Ends early if ``stop`` is set; blocks yielded by then are cached.
@@ -143,13 +143,13 @@ class Tiler:
             self._encode(hashes, [n for n in block if known[n] is None], known)
             there = {n: rows for n, rows in known.items() if rows is not None}
             if there:
-                yield Tiled(np.array(list(there), np.int64), np.stack(list(there.values())))
+                yield TileVectors(np.array(list(there), np.int64), np.stack(list(there.values())))
 
     def _encode(self, hashes: Digests, wanted: Sequence[int], known: dict[int, Float16 | None]) -> None:
         made: dict[int, Float16] = {}
         workers = available_cpus()
         each: OrderedMap[int, list[npt.NDArray[Any]]] = OrderedMap(
-            self._prepared, workers=workers, lookahead=2 * workers, deadline=SECONDS, late=lambda _: []
+            self._prepared, workers=workers, lookahead=2 * workers, deadline=DEADLINE, late=lambda _: []
         )
         for n, prepared in zip(wanted, each(wanted) if wanted else (), strict=True):
             if not prepared:
@@ -171,10 +171,10 @@ class Tiler:
             pixels = decode(data, min_side=2 * self._encoder.info.image_size, measured=False).pixels
         except (MediaError, OSError):
             return []
-        return [self._encoder.prepare(cut(pixels, tile)) for tile in self._tiles]
+        return [self._encoder.prepare(cut_tile(pixels, tile)) for tile in self._tiles]
 
 
-def cut(pixels: Pixels, tile: Tile) -> Pixels:
+def cut_tile(pixels: Pixels, tile: Tile) -> Pixels:
     """Cut out a tile, of at least 8 pixels a side if the picture is large enough."""
     height, width = pixels.shape[:2]
     top, left = round(tile[1] * height), round(tile[0] * width)

@@ -20,18 +20,18 @@ from imseek.types import DuplicateKind, DuplicatePair
 #: Takes two image ids, the lower first; returns their pair, or None if they are not duplicates.
 Confirm: TypeAlias = Callable[[int, int], DuplicatePair | None]
 #: Receives the number of processed pairs and the total.
-Tell: TypeAlias = Callable[[int, int], None]
+ReportProgress: TypeAlias = Callable[[int, int], None]
 Reason: TypeAlias = Literal["different", "no pair", "too many", "shown"]
 #: Two nodes, the lower first.
-Key: TypeAlias = tuple[int, int]
+NodePair: TypeAlias = tuple[int, int]
 #: Two contents that keep groups apart, and the reason.
 Lack: TypeAlias = tuple[tuple[int, int], Reason]
 
 #: Hashes of the same whole picture, turned or not, differ in at most this many bits.
-_WHOLE: Final = 10
+_WHOLE_BITS: Final = 10
 #: Largest number of contents of one node that are confirmed.
-_SPOKESMEN: Final = 4
-_TELL: Final = 64
+_MAX_CONFIRMED: Final = 4
+_PROGRESS_EVERY: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class Reach:
         if self.distance is not None and (pair.distance is None or 2 * pair.distance > self.distance):
             return False
         return all(
-            least is None or (found is not None and found >= _halved(least)) for least, found in limits
+            least is None or (found is not None and found >= _half_angle(least)) for least, found in limits
         )
 
 
-def _halved(cosine: float) -> float:
+def _half_angle(cosine: float) -> float:
     return math.cos(math.acos(max(-1.0, min(1.0, cosine))) / 2)
 
 
@@ -72,18 +72,18 @@ class Linkage:
         confirm: Confirm,
         reach: Mapping[DuplicateKind, Reach],
         ask: int,
-        tell: Tell = lambda done, total: None,
+        tell: ReportProgress = lambda done, total: None,
         stop: threading.Event | None = None,
     ) -> None:
         count = len(nodes)
-        self.known: dict[Key, DuplicatePair | None] = {}
+        self.known: dict[NodePair, DuplicatePair | None] = {}
         self.asked = 0
         #: By node.
         self.group = list(range(count))
         #: By group: its nodes, and the loosest kind of the pairs that joined them.
         self.members = {n: [n] for n in range(count)}
         self.kind: list[DuplicateKind] = ["same" if len(unit) > 1 else "exact" for unit in nodes.contents]
-        self.failed: dict[Key, Lack] = {}
+        self.failed: dict[NodePair, Lack] = {}
         #: By node: the leader that it was close to when it joined a large group.
         self.around: dict[int, int] = {}
         #: Whether ``stop`` was set while there were still questions.
@@ -123,11 +123,11 @@ class Linkage:
             self._blocked, self._far = {}, {}
             self._join(left)
 
-    def _join(self, keys: Sequence[Key]) -> list[Key]:
+    def _join(self, keys: Sequence[NodePair]) -> list[NodePair]:
         """Merge groups along ``keys``, and return the keys that could not be merged."""
-        left: list[Key] = []
+        left: list[NodePair] = []
         for n, key in enumerate(keys):
-            if n % _TELL == 0:
+            if n % _PROGRESS_EVERY == 0:
                 self._tell(n, len(keys))
             if not self._fits(self.known[key]):
                 left.append(key)
@@ -141,12 +141,12 @@ class Linkage:
                 left.append(key)
         return left
 
-    def _kind(self, key: Key) -> DuplicateKind:
+    def _kind(self, key: NodePair) -> DuplicateKind:
         pair = self.known[key]
         assert pair is not None, "given pairs are pairs"
         return pair.kind
 
-    def _surest_first(self) -> Iterator[Key]:
+    def _surest_first(self) -> Iterator[NodePair]:
         keys = np.array(sorted(self.known), np.int64).reshape(-1, 2)
         given = [self.known[u, v] for u, v in keys.tolist()]
         scores = np.array([preference(pair)[:3] for pair in given if pair is not None]).reshape(-1, 3)
@@ -183,12 +183,12 @@ class Linkage:
             if key not in self.known:
                 unknown.append(key)
                 if len(unknown) > self._ask:
-                    return self._reached(g, h, unknown[0])
+                    return self._find_lack_by_reach(g, h, unknown[0])
             elif not self._fits(self.known[key]):
                 return self._lack(key)
         return self._first_lack(sorted(unknown))
 
-    def _reached(self, g: int, h: int, unknown: Key) -> Lack | None:
+    def _find_lack_by_reach(self, g: int, h: int, unknown: NodePair) -> Lack | None:
         """As :meth:`_compared`, if the smaller group lies around the leader of the larger one."""
         large, small = self._by_size(g, h)
         leader, reach = self._leader[large], self._within_reach()
@@ -211,7 +211,7 @@ class Linkage:
             self.around.update(dict.fromkeys(self.members[small], leader))
         return lack
 
-    def _first_lack(self, keys: Iterable[Key]) -> Lack | None:
+    def _first_lack(self, keys: Iterable[NodePair]) -> Lack | None:
         return next((self._lack(key) for key in keys if not self._fits(self._look(key))), None)
 
     def _within_reach(self) -> Reach | None:
@@ -257,7 +257,7 @@ class Linkage:
     def _size(self, group: int) -> int:
         return len(self.members[group]) + len(self._blocked.get(group, ()))
 
-    def _look(self, key: Key) -> DuplicatePair | None:
+    def _look(self, key: NodePair) -> DuplicatePair | None:
         """Return what is known about two nodes; if nothing is, ask first."""
         if key not in self.known:
             if self._stop is not None and self._stop.is_set():
@@ -266,9 +266,9 @@ class Linkage:
             self.known[key] = self._best(key)
         return self.known[key]
 
-    def _best(self, key: Key) -> DuplicatePair | None:
+    def _best(self, key: NodePair) -> DuplicatePair | None:
         found = []
-        for a, b in product(*(self._nodes.contents[node][:_SPOKESMEN] for node in key)):
+        for a, b in product(*(self._nodes.contents[node][:_MAX_CONFIRMED] for node in key)):
             self.asked += 1
             pair = self._confirm(min(a, b), max(a, b))
             if pair is not None:
@@ -277,7 +277,7 @@ class Linkage:
                     break
         return min(found, key=preference, default=None)
 
-    def _lack(self, key: Key, reason: Reason = "no pair") -> Lack:
+    def _lack(self, key: NodePair, reason: Reason = "no pair") -> Lack:
         pair = self.known.get((min(key), max(key)))
         ends = [self._nodes.contents[node][0] for node in key] if pair is None else [pair.a, pair.b]
         return (min(ends), max(ends)), reason
@@ -290,5 +290,5 @@ def preference(pair: DuplicatePair) -> tuple[int, bool, float, float, int, int]:
     a group than a whole picture does. Once in, it would keep others out.
     """
     rank = len(RANK) if pair.kind == "inside" else RANK[pair.kind]
-    part = pair.distance is None or pair.distance > _WHOLE
+    part = pair.distance is None or pair.distance > _WHOLE_BITS
     return rank, part, -pair.confidence, 2.0 if pair.cosine is None else -pair.cosine, pair.a, pair.b

@@ -28,16 +28,23 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from imseek.curate.grouping.complete_linkage import Confirm, Linkage, Reach, Reason, Tell, preference
+from imseek.curate.grouping.complete_linkage import (
+    Confirm,
+    Linkage,
+    Reach,
+    Reason,
+    ReportProgress,
+    preference,
+)
 from imseek.curate.grouping.nodes import KINDS, Nodes
 from imseek.types import DuplicateKind, DuplicatePair
 
-__all__ = ["ASK", "KINDS", "Confirm", "Group", "Grouping", "Reach", "Split", "grouped"]
+__all__ = ["ASK", "KINDS", "Confirm", "Group", "Grouping", "Reach", "Split", "group_pairs"]
 
 #: Largest number of pairs asked for when two groups are to be merged.
 ASK: Final = 64
 
-_TURNED_BACK: Final = {"rotated 90": "rotated 270", "rotated 270": "rotated 90"}
+_INVERSE_TURNS: Final = {"rotated 90": "rotated 270", "rotated 270": "rotated 90"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,9 @@ class Grouping:
     def _seen(self, found: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
         """Return a pair as that of the images ``a`` and ``b``, where ``first`` is the content of ``a``."""
         turned = self._nodes.content_of(found.a) != first
-        orientation = _TURNED_BACK.get(found.orientation, found.orientation) if turned else found.orientation
+        orientation = (
+            _INVERSE_TURNS.get(found.orientation, found.orientation) if turned else found.orientation
+        )
         return replace(found, a=a, b=b, orientation=orientation)
 
     def _around(self, a: int, b: int, u: int, v: int) -> DuplicatePair | None:
@@ -126,7 +135,7 @@ class Grouping:
         return None
 
 
-def grouped(
+def group_pairs(
     pairs: Iterable[DuplicatePair],
     copies: Mapping[int, Sequence[int]],
     confirm: Confirm,
@@ -134,7 +143,7 @@ def grouped(
     *,
     reach: Mapping[DuplicateKind, Reach] | None = None,
     ask: int = ASK,
-    tell: Tell = lambda done, total: None,
+    tell: ReportProgress = lambda done, total: None,
     stop: threading.Event | None = None,
 ) -> Grouping:
     """Group pairs. The order of the input does not matter.
@@ -152,7 +161,7 @@ def grouped(
     nodes = Nodes(given, copies, different)
     linkage = Linkage(nodes, confirm, reach or {}, ask, tell, stop)
     linkage.join(given)
-    inside, splits = _left_over(given, nodes, linkage)
+    inside, splits = _collect_splits(given, nodes, linkage)
     groups = [Group(linkage.kind[g], _images(nodes, linkage.members[g])) for g in linkage.members]
     groups = sorted((group for group in groups if len(group.members) > 1), key=lambda group: group.members)
     return Grouping(tuple(groups + inside), tuple(splits), linkage.asked, linkage.interrupted, nodes, linkage)
@@ -162,7 +171,7 @@ def _images(nodes: Nodes, members: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(image for node in members for image in nodes.images(node)))
 
 
-def _left_over(
+def _collect_splits(
     pairs: Iterable[DuplicatePair], nodes: Nodes, linkage: Linkage
 ) -> tuple[list[Group], list[Split]]:
     """Return a group per remaining *inside* pair, and the splits for all other pairs between groups."""

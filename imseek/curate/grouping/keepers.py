@@ -24,7 +24,7 @@ RULES: Final[tuple[KeepRule, ...]] = get_args(KeepRule)
 
 #: Columns that do not count as metadata: every picture has them, or another column implies them. The others are what
 #: editors and messengers tend to lose.
-_PLAIN: Final = frozenset(
+_BASIC_COLUMNS: Final = frozenset(
     {
         "image_id",
         "content_hash",
@@ -50,7 +50,7 @@ def richness(metadata: Mapping[str, Any], tags: Collection[str] = ()) -> int:
     ``metadata`` is the stored row (docs/format.md), with or without derived columns.
     """
     known = (name for name, value in metadata.items() if value is not None and value != "")
-    return sum(name not in _PLAIN for name in known) + len(tags)
+    return sum(name not in _BASIC_COLUMNS for name in known) + len(tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,15 @@ class Folders:
         if isinstance(folders, str | bytes | os.PathLike):
             raise UsageError(f"folders are a list, not {folders!r}")
         named = [_absolute(folder) for folder in folders]
-        return cls(tuple((path, _real(path)) for path in named))
+        return cls(tuple((path, _real_path(path)) for path in named))
 
     def first(self, path: bytes) -> int:
         """Return the index of the first folder that contains ``path``; the number of folders if none does."""
         forms: list[bytes] | None = None
         for n, folder in enumerate(self.paths):
             if forms is None:
-                forms = [path] if b"://" in path else [path, _real(path)]
-            if any(_below(form, one) for form in forms for one in folder):
+                forms = [path] if b"://" in path else [path, _real_path(path)]
+            if any(_is_below(form, one) for form in forms for one in folder):
                 return n
         return len(self.paths)
 
@@ -94,12 +94,12 @@ def _absolute(folder: AnyPath) -> bytes:
     return path if b"://" in path else os.path.abspath(os.path.expanduser(path))
 
 
-def _real(path: bytes) -> bytes:
+def _real_path(path: bytes) -> bytes:
     """Resolve links; for a picture in an archive, those of the archive's path, as the rest is not a file."""
     return path if b"://" in path else os.path.realpath(path)
 
 
-def _below(path: bytes, folder: bytes) -> bool:
+def _is_below(path: bytes, folder: bytes) -> bool:
     """Return whether a path is in a folder, archive or table."""
     stem = folder.rstrip(b"/")
     return path == stem or path.startswith((stem + b"/", stem + b"!/", stem + b"#"))
@@ -125,7 +125,7 @@ class _Criterion:
     says: Callable[[Duplicate, Duplicate], str]
 
 
-def keeper(
+def choose_keeper(
     members: Iterable[Duplicate],
     rule: KeepRule = "best",
     prefer: Sequence[AnyPath] | Folders = (),
@@ -150,8 +150,8 @@ def keeper(
         raise UsageError(f"{rule!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
     preferred = prefer if isinstance(prefer, Folders) else Folders.of(prefer)
     protected = protect if isinstance(protect, Folders) else Folders.of(protect)
-    criteria = [_PLACED, *([_protected(protected)] if protected.paths else [])]
-    criteria += _by_rule(rule, preferred, _Criterion(richness, partial(_richer, richness)))
+    criteria = [_HAS_PLACE, *([_protected_criterion(protected)] if protected.paths else [])]
+    criteria += _criteria_of(rule, preferred, _Criterion(richness, partial(_compare_richness, richness)))
     # By id first: sorting is stable, even in reverse.
     ranked = sorted(members, key=lambda member: (member.collection, member.image_id))
     ranked.sort(key=lambda member: tuple(one.value(member) for one in criteria), reverse=True)
@@ -164,13 +164,15 @@ def keeper(
         (one.says(best, following) for one in criteria if one.value(best) != one.value(following)),
         "it was indexed first; nothing else tells it from the next",
     )
-    if _held(protected, following) and not all(_held(protected, member) for member in ranked):
+    if _is_in_folders(protected, following) and not all(
+        _is_in_folders(protected, member) for member in ranked
+    ):
         reason = f"{_in_protected(protected, best)}; of those protected, {reason}"
     return Keeper(tuple(ranked), reason)
 
 
-def _by_rule(rule: KeepRule, preferred: Folders, rich: _Criterion) -> Sequence[_Criterion]:
-    named = (_preferred(preferred),) if preferred.paths else ()
+def _criteria_of(rule: KeepRule, preferred: Folders, rich: _Criterion) -> Sequence[_Criterion]:
+    named = (_preferred_criterion(preferred),) if preferred.paths else ()
     best = (_PIXELS, rich, _BYTES)
     if rule == "path-priority":
         return (*named, *best)
@@ -178,40 +180,40 @@ def _by_rule(rule: KeepRule, preferred: Folders, rich: _Criterion) -> Sequence[_
     return (*first, *best, *named)
 
 
-def _preferred(folders: Folders) -> _Criterion:
+def _preferred_criterion(folders: Folders) -> _Criterion:
     def says(best: Duplicate, following: Duplicate) -> str:
-        n, other = _first(folders, best), _first(folders, following)
+        n, other = _folder_rank(folders, best), _folder_rank(folders, following)
         where = "in no preferred folder" if other == len(folders.paths) else f"in {folders.named(other)}"
         return f"in {folders.named(n)}, the next is {where}"
 
-    return _Criterion(lambda member: -_first(folders, member), says)
+    return _Criterion(lambda member: -_folder_rank(folders, member), says)
 
 
-def _protected(folders: Folders) -> _Criterion:
+def _protected_criterion(folders: Folders) -> _Criterion:
     return _Criterion(
-        lambda member: _held(folders, member),
+        lambda member: _is_in_folders(folders, member),
         lambda best, _: f"{_in_protected(folders, best)}, the next is in none",
     )
 
 
 def _in_protected(folders: Folders, member: Duplicate) -> str:
-    return f"in the protected folder {folders.named(_first(folders, member))}"
+    return f"in the protected folder {folders.named(_folder_rank(folders, member))}"
 
 
-def _held(folders: Folders, member: Duplicate) -> bool:
-    return _first(folders, member) < len(folders.paths)
+def _is_in_folders(folders: Folders, member: Duplicate) -> bool:
+    return _folder_rank(folders, member) < len(folders.paths)
 
 
-def _first(folders: Folders, member: Duplicate) -> int:
+def _folder_rank(folders: Folders, member: Duplicate) -> int:
     return len(folders.paths) if member.place is None else folders.first(member.place.path)
 
 
-def _richer(richness: Callable[[Duplicate], int], best: Duplicate, following: Duplicate) -> str:
+def _compare_richness(richness: Callable[[Duplicate], int], best: Duplicate, following: Duplicate) -> str:
     count = richness(best)
     return f"{count} {'fact' if count == 1 else 'facts'} of metadata, the next has {richness(following)}"
 
 
-def _taken(member: Duplicate) -> datetime | None:
+def _taken_at(member: Duplicate) -> datetime | None:
     """Return the capture time on the camera's clock; zones are ignored, as perhaps only one copy has one."""
     try:
         return datetime.fromisoformat(member.taken_at or "").replace(tzinfo=None)
@@ -219,19 +221,19 @@ def _taken(member: Duplicate) -> datetime | None:
         return None
 
 
-def _dated(sign: int) -> _Criterion:
+def _date_criterion(sign: int) -> _Criterion:
     def value(member: Duplicate) -> tuple[bool, float]:
-        taken = _taken(member)
+        taken = _taken_at(member)
         return taken is not None, 0.0 if taken is None else sign * (taken - datetime.min).total_seconds()
 
     def says(best: Duplicate, following: Duplicate) -> str:
-        other = _taken(following)
-        return f"taken {_taken(best)}, the next " + ("has no date" if other is None else f"{other}")
+        other = _taken_at(following)
+        return f"taken {_taken_at(best)}, the next " + ("has no date" if other is None else f"{other}")
 
     return _Criterion(value, says)
 
 
-_PLACED: Final = _Criterion(
+_HAS_PLACE: Final = _Criterion(
     lambda member: member.place is not None, lambda *_: "its place is known, that of the next is not"
 )
 _PIXELS: Final = _Criterion(
@@ -241,4 +243,4 @@ _PIXELS: Final = _Criterion(
 _BYTES: Final = _Criterion(
     lambda member: member.bytes, lambda a, b: f"{a.bytes:,} bytes, the next has {b.bytes:,}"
 )
-_OLDEST, _NEWEST = _dated(-1), _dated(1)
+_OLDEST, _NEWEST = _date_criterion(-1), _date_criterion(1)

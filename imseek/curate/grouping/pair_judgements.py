@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from imseek.curate.unique_contents import Contents
+from imseek.curate.unique_contents import UniqueContents
 from imseek.types import DuplicateKind, DuplicatePair, Judgement
 
 _BLOCK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class PairJudgements:
     """Pairs of contents judged ``same`` or ``different`` by a person, each by the first images of both."""
 
     same: frozenset[frozenset[int]] = frozenset()
@@ -43,7 +43,7 @@ class Judged:
         return kept, left_out
 
 
-def judged(judgements: Iterable[Judgement], contents: Contents) -> Judged:
+def match_judgements(judgements: Iterable[Judgement], contents: UniqueContents) -> PairJudgements:
     """Match judgements to present contents; others are ignored, as their contents may come back."""
     said = list(judgements)
     first = _first_images({end for one in said for end in (one.a, one.b)}, contents)
@@ -51,10 +51,10 @@ def judged(judgements: Iterable[Judgement], contents: Contents) -> Judged:
     for one in said:
         if one.a in first and one.b in first:
             both[one.verdict].add(frozenset((first[one.a], first[one.b])))
-    return Judged(frozenset(both["same"]), frozenset(both["different"]))
+    return PairJudgements(frozenset(both["same"]), frozenset(both["different"]))
 
 
-def _first_images(wanted: Collection[str], contents: Contents) -> Mapping[str, int]:
+def _first_images(wanted: Collection[str], contents: UniqueContents) -> Mapping[str, int]:
     """Map content hashes (hexadecimal) to first images. Compares 64 bits first, as few of many contents are judged."""
     parts = np.array(sorted({int(one[:16], 16) for one in wanted}), np.uint64)
     found = {}

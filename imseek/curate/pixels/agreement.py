@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.pixels.resampling import Look, affine
+from imseek.curate.pixels.resampling import Luminance, fit_gain_offset
 from imseek.types import Float32
 
 #: Approximate width of a tile in pixels.
@@ -45,7 +45,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Tiled:
+class TileAgreement:
     """Agreement, drift (in pixels) and detail of all tiles, and of the rest without ``band``."""
 
     agreement: float
@@ -56,19 +56,19 @@ class Tiled:
     band: Band | None = None
 
 
-def by_tiles(first: Look, second: Look, top: int, left: int) -> Tiled:
+def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> TileAgreement:
     """Compare two overlaid pictures of one size, cut out of ``a`` from row ``top`` and column ``left``."""
-    gain, offset = affine(second, first)
+    gain, offset = fit_gain_offset(second, first)
     error = first - gain * second - offset
     down, right = np.gradient(gain * second)
     tiles = _Tiles(first.shape[0], first.shape[1])
-    a, b = tiles.own(_smoothed(first)), tiles.own(_smoothed(second))
+    a, b = tiles.own(_smooth(first)), tiles.own(_smooth(second))
     var_a, var_b = tiles.means(a * a), tiles.means(b * b)
     alike = np.clip(tiles.means(a * b) / (np.sqrt(var_a * var_b) + _FAINT**2), 0, 1)
     seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
     weight = np.minimum(seen, _PLAIN) * tiles.area
     if weight.sum() <= 0:
-        return Tiled(0.0, 0.0, 0.0, 0.0, 0.0)
+        return TileAgreement(0.0, 0.0, 0.0, 0.0, 0.0)
     agreement = float((weight * alike).sum() / weight.sum())
     # The shift of each tile that removes most of its error; blank tiles stay at 0.
     yy, xx, xy = tiles.means(down * down), tiles.means(right * right), tiles.means(down * right)
@@ -78,19 +78,19 @@ def by_tiles(first: Look, second: Look, top: int, left: int) -> Tiled:
     shift_y = ((xx + held) * ye - xy * xe) / determinant
     shift_x = ((yy + held) * xe - xy * ye) / determinant
     shifts = np.hypot(shift_y, shift_x)
-    drift = _weighed_median(shifts, weight)
+    drift = _weighted_median(shifts, weight)
     detail = float((seen * tiles.area).sum() / tiles.area.sum())
-    rest, across, start, stop = _without_a_band(alike, weight)
+    rest, across, start, stop = _find_best_band(alike, weight)
     if rest <= agreement:
-        return Tiled(agreement, drift, detail, agreement, drift)
+        return TileAgreement(agreement, drift, detail, agreement, drift)
     kept = weight.copy()
     kept[(slice(start, stop), slice(None)) if across else (slice(None), slice(start, stop))] = 0
     edges, origin = (tiles.rows, top) if across else (tiles.columns, left)
     band = Band(across, origin + int(edges[start]), origin + int(edges[stop]))
-    return Tiled(agreement, drift, detail, rest, _weighed_median(shifts, kept), band)
+    return TileAgreement(agreement, drift, detail, rest, _weighted_median(shifts, kept), band)
 
 
-def _without_a_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool, int, int]:
+def _find_best_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool, int, int]:
     """Find the band whose removal gives the highest agreement.
 
     Returns that agreement, whether the band runs across, and its first and end row (or column) of tiles. The rest must
@@ -129,7 +129,7 @@ class _Tiles:
         rows = np.add.reduceat(picture, self._rows, axis=0)
         return np.asarray(np.add.reduceat(rows, self._columns, axis=1) / self.area)
 
-    def own(self, picture: Look) -> np.ndarray:
+    def own(self, picture: Luminance) -> np.ndarray:
         """Subtract from a picture the mean of each row and column of each tile."""
         across = np.add.reduceat(picture, self._columns, axis=1) / self._widths
         along = np.add.reduceat(picture, self._rows, axis=0) / self._heights
@@ -139,7 +139,7 @@ class _Tiles:
         return left
 
 
-def _smoothed(picture: Look) -> Float32:
+def _smooth(picture: Luminance) -> Float32:
     """Smooth with (1, 2, 1) / 4 along both axes: the finest detail is an artefact of resizing, which differs between
     methods."""
     padded = np.pad(picture, 1, mode="edge")
@@ -147,7 +147,7 @@ def _smoothed(picture: Look) -> Float32:
     return np.asarray((along[:, :-2] + 2 * along[:, 1:-1] + along[:, 2:]) / 16, np.float32)
 
 
-def _weighed_median(values: np.ndarray, weights: np.ndarray) -> float:
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     order = values.argsort(axis=None)
     passed = weights.reshape(-1)[order].cumsum()
     return float(values.reshape(-1)[order][int(np.searchsorted(passed, passed[-1] / 2))])

@@ -25,19 +25,19 @@ from imseek.types import Float32, Pixels
 #: Sample size in pictures; quantiles are taken over twice as many crops.
 SAMPLE: Final = 64
 #: Smallest usable sample; below it the defaults apply.
-LEAST: Final = 8
+MIN_SAMPLE: Final = 8
 #: Share of a picture's area cut away: the most at which a crop still counts as the same picture.
-_CROP: Final = 0.40
+_CROPPED_SHARE: Final = 0.40
 #: Quantiles of the crops' cosines used as thresholds for comparing pixels, and for searching on the fine grid. They
 #: match the thresholds of `builtin` on half A of bench/duplicates.py.
-_NEAR: Final = 0.07
-_FINE: Final = 0.35
+_NEAR_QUANTILE: Final = 0.07
+_FINE_QUANTILE: Final = 0.35
 #: Quantile of the cosines of different pictures used as the threshold for scenes.
-_SCENE: Final = 0.999
+_SCENE_QUANTILE: Final = 0.999
 #: Range to which all cosines are clamped.
 _BOUNDS: Final = (0.30, 0.99)
 #: The calibrated and stored fields.
-_FOUND: Final = ("near_cosine", "fine_cosine", "scene_cosine", "unread_cosine")
+_CALIBRATED_FIELDS: Final = ("near_cosine", "fine_cosine", "scene_cosine", "unread_cosine")
 
 Encode = Callable[[Sequence[Pixels]], Float32]
 
@@ -45,57 +45,59 @@ Encode = Callable[[Sequence[Pixels]], Float32]
 def calibrate(pictures: Sequence[Pixels], encode: Encode) -> Thresholds:
     """Calibrate thresholds for the space of ``encode``, which maps n pictures to unit rows (n, dim).
 
-    ``pictures`` is a sample of different pictures, (h, w, 3) uint8; with fewer than ``LEAST``, the defaults are
+    ``pictures`` is a sample of different pictures, (h, w, 3) uint8; with fewer than ``MIN_SAMPLE``, the defaults are
     returned. The same pictures give the same thresholds.
     """
-    if len(pictures) < LEAST:
+    if len(pictures) < MIN_SAMPLE:
         return DEFAULTS
     rng = np.random.default_rng(0)
     whole = encode(pictures)
     kept = np.concatenate(
-        [(whole * encode([_cropped(one, rng) for one in pictures])).sum(axis=1) for _ in range(2)]
+        [(whole * encode([_crop_randomly(one, rng) for one in pictures])).sum(axis=1) for _ in range(2)]
     )
     others = (whole @ whole.T)[np.triu_indices(len(pictures), 1)]
-    near, fine = (float(np.quantile(kept, share)) for share in (_NEAR, _FINE))
-    scene = max(float(np.quantile(others, _SCENE)), fine)
+    near, fine = (float(np.quantile(kept, share)) for share in (_NEAR_QUANTILE, _FINE_QUANTILE))
+    scene = max(float(np.quantile(others, _SCENE_QUANTILE)), fine)
     return replace(
         DEFAULTS,
-        near_cosine=_bounded(near),
-        fine_cosine=_bounded(fine),
-        scene_cosine=_bounded(scene),
-        unread_cosine=_bounded(fine),
+        near_cosine=_clamp_cosine(near),
+        fine_cosine=_clamp_cosine(fine),
+        scene_cosine=_clamp_cosine(scene),
+        unread_cosine=_clamp_cosine(fine),
     )
 
 
-def keep(writer: Writer, fingerprint: str, thresholds: Thresholds) -> None:
+def store_thresholds(writer: Writer, fingerprint: str, thresholds: Thresholds) -> None:
     """Store the thresholds of an encoder in the catalog, in one commit."""
-    text = json.dumps({name: getattr(thresholds, name) for name in _FOUND}, sort_keys=True)
-    writer.apply(lambda connection, generation: set_meta(connection, _name(fingerprint), text))
+    text = json.dumps({name: getattr(thresholds, name) for name in _CALIBRATED_FIELDS}, sort_keys=True)
+    writer.apply(lambda connection, generation: set_meta(connection, _meta_name(fingerprint), text))
 
 
-def kept(root: Path, fingerprint: str) -> Thresholds | None:
+def load_thresholds(root: Path, fingerprint: str) -> Thresholds | None:
     """Return the stored thresholds of an encoder, or None."""
     with connect_read_only(root) as connection:
-        row = connection.execute("SELECT value FROM meta WHERE name = ?", (_name(fingerprint),)).fetchone()
+        row = connection.execute(
+            "SELECT value FROM meta WHERE name = ?", (_meta_name(fingerprint),)
+        ).fetchone()
     if row is None:
         return None
     stored = json.loads(row[0])
-    if not isinstance(stored, dict) or not set(_FOUND) <= set(stored):
+    if not isinstance(stored, dict) or not set(_CALIBRATED_FIELDS) <= set(stored):
         return None
-    return replace(DEFAULTS, **{name: stored[name] for name in _FOUND})
+    return replace(DEFAULTS, **{name: stored[name] for name in _CALIBRATED_FIELDS})
 
 
-def _name(fingerprint: str) -> str:
+def _meta_name(fingerprint: str) -> str:
     return f"duplicates:{fingerprint}"
 
 
-def _cropped(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    side = np.sqrt(1 - _CROP)
+def _crop_randomly(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    side = np.sqrt(1 - _CROPPED_SHARE)
     height, width = (max(1, round(length * side)) for length in pixels.shape[:2])
     top = int(rng.integers(pixels.shape[0] - height + 1))
     left = int(rng.integers(pixels.shape[1] - width + 1))
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-def _bounded(cosine: float) -> float:
+def _clamp_cosine(cosine: float) -> float:
     return round(min(max(cosine, _BOUNDS[0]), _BOUNDS[1]), 3)

@@ -22,14 +22,14 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from imseek.curate.pixels.luminance_cache import Small
-from imseek.curate.pixels.registration import Registration, inside, whole
+from imseek.curate.pixels.luminance_cache import SmallLuminance
+from imseek.curate.pixels.registration import Registration, register_inside, register_whole
 from imseek.types import Float32
 from imseek.types.duplicates import DuplicateKind
 
 Positions: TypeAlias = npt.NDArray[np.int64]
 #: Returns the small picture at a position; None if it can no longer be read.
-Look: TypeAlias = Callable[[int], Small | None]
+LoadLuminance: TypeAlias = Callable[[int], SmallLuminance | None]
 
 #: Kinds by code; code 0 means no pair.
 KINDS: Final[tuple[DuplicateKind | None, ...]] = (None, "exact", "same", "inside", "scene")
@@ -104,7 +104,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class ClassifiedPairs:
     """n classified pairs, as arrays.
 
     ``a``, ``b`` int64 positions, ``kind`` uint8 (position in ``KINDS``), ``confidence`` float32, ``distance`` and
@@ -150,12 +150,12 @@ def classify(
     distance: npt.NDArray[np.uint8],
     orientation: npt.NDArray[np.uint8],
     cosine: Float32,
-    look: Look,
+    look: LoadLuminance,
     *,
     thresholds: Thresholds = DEFAULTS,
     progress: Callable[[int, int], None] | None = None,
     stop: Event | None = None,
-) -> Pairs:
+) -> ClassifiedPairs:
     """Find the pairs among n candidates, given as arrays (n,); unknown distances are 64 and unknown cosines NaN.
 
     ``look`` is called for one pair at a time, in order: candidates with the same ``a`` should be adjacent. ``progress``
@@ -163,7 +163,7 @@ def classify(
     """
     found: list[tuple[int, Verdict]] = []
     looked = unread = done = 0
-    with _pools().limit(limits=1, user_api="blas"):
+    with _thread_pools().limit(limits=1, user_api="blas"):
         for n in range(len(a)):
             if n % 64 == 0:
                 if progress is not None:
@@ -172,7 +172,7 @@ def classify(
                     break
             done = n + 1
             near = (int(distance[n]), int(orientation[n]), float(cosine[n]))
-            if not worth_a_look(near[0], near[2], thresholds):
+            if not is_worth_comparing(near[0], near[2], thresholds):
                 continue
             first, second = look(int(a[n])), look(int(b[n]))
             if first is None or second is None:
@@ -187,7 +187,7 @@ def classify(
         progress(done, len(a))
     chosen = np.array([n for n, _ in found], np.int64)
     verdicts = [verdict for _, verdict in found]
-    return Pairs(
+    return ClassifiedPairs(
         a[chosen],
         b[chosen],
         np.array([one.kind for one in verdicts], np.uint8),
@@ -195,9 +195,9 @@ def classify(
         distance[chosen],
         np.array([one.orientation for one in verdicts], np.uint8),
         cosine[chosen],
-        _of_pixels(verdicts, "correlation"),
-        _of_pixels(verdicts, "agreement"),
-        _of_pixels(verdicts, "overlap"),
+        _registration_values(verdicts, "correlation"),
+        _registration_values(verdicts, "agreement"),
+        _registration_values(verdicts, "overlap"),
         looked,
         unread,
         done,
@@ -205,36 +205,40 @@ def classify(
     )
 
 
-def _of_pixels(verdicts: Sequence[Verdict], name: str) -> Float32:
+def _registration_values(verdicts: Sequence[Verdict], name: str) -> Float32:
     return np.array([np.nan if one.laid is None else getattr(one.laid, name) for one in verdicts], np.float32)
 
 
 @cache
-def _pools() -> ThreadpoolController:
+def _thread_pools() -> ThreadpoolController:
     """Return the controller of the BLAS thread pools. For pictures this small, waking threads costs ten times the
     work."""
     return ThreadpoolController()
 
 
-def worth_a_look(distance: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> bool:
+def is_worth_comparing(distance: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> bool:
     """Return whether a candidate can be a pair at all. A cosine of NaN compares as lower."""
     return distance <= thresholds.near_bits or cosine >= thresholds.near_cosine
 
 
 def judge(
-    distance: int, cosine: float, first: Small, second: Small, thresholds: Thresholds = DEFAULTS
+    distance: int,
+    cosine: float,
+    first: SmallLuminance,
+    second: SmallLuminance,
+    thresholds: Thresholds = DEFAULTS,
 ) -> Verdict:
     """Classify one candidate by its pixels. ``distance`` 64 and ``cosine`` NaN mean unknown."""
     a, b = first.astype(np.float32), second.astype(np.float32)
-    laid = whole(a, b)
-    if not _holds(laid, distance, thresholds):
+    laid = register_whole(a, b)
+    if not _is_same_picture(laid, distance, thresholds):
         # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
         turns = dict.fromkeys((0, laid.orientation if laid.correlation >= _LIKELY else 0))
-        for fine, code in product(_searches(cosine, thresholds), turns):
-            other = inside(a, b, code, fine=fine)
+        for fine, code in product(_search_grids(cosine, thresholds), turns):
+            other = register_inside(a, b, code, fine=fine)
             if other.agreement > laid.agreement:
                 laid = other
-            if _holds(laid, distance, thresholds):
+            if _is_same_picture(laid, distance, thresholds):
                 break
     return _verdict(laid, distance, cosine, thresholds)
 
@@ -244,11 +248,11 @@ def judge_unread(
 ) -> Verdict:
     """Classify a candidate with an unreadable picture by its stored hash and vector: the same picture, or no pair."""
     if distance <= thresholds.unread_bits and cosine >= thresholds.unread_cosine:
-        return Verdict(SAME, _share(UNREAD_CONFIDENCE, distance), orientation)
+        return Verdict(SAME, _confidence_at(UNREAD_CONFIDENCE, distance), orientation)
     return Verdict(0, 0.0)
 
 
-def _searches(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
+def _search_grids(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
     """Return the inside searches to run, each with a flag for the fine grid; both if the cosine is unknown."""
     if np.isnan(cosine):
         return (False, True)
@@ -257,7 +261,7 @@ def _searches(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
     return (False, True) if cosine >= thresholds.fine_cosine else (False,)
 
 
-def _holds(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
+def _is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
     """Return whether both show one picture where they overlap."""
     most = max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
     if laid.agreement >= thresholds.rest_agreement:
@@ -279,22 +283,22 @@ def _holds(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
 
 
 def _verdict(laid: Registration, distance: int, cosine: float, thresholds: Thresholds) -> Verdict:
-    if _holds(laid, distance, thresholds):
+    if _is_same_picture(laid, distance, thresholds):
         if laid.overlap >= thresholds.overlap:
             measured = SAME_CONFIDENCE if laid.overlap >= _WHOLE else PART_CONFIDENCE
-            return Verdict(SAME, _share(measured, laid.agreement), laid.orientation, laid)
+            return Verdict(SAME, _confidence_at(measured, laid.agreement), laid.orientation, laid)
         if max(laid.overlap_a, laid.overlap_b) >= thresholds.overlap:
-            return Verdict(INSIDE, _share(INSIDE_CONFIDENCE, laid.agreement), laid.orientation, laid)
+            return Verdict(INSIDE, _confidence_at(INSIDE_CONFIDENCE, laid.agreement), laid.orientation, laid)
     if (
         laid.agreement >= thresholds.scene_agreement
         and laid.overlap >= thresholds.overlap
         and cosine >= thresholds.scene_cosine
     ):
-        return Verdict(SCENE, _share(SCENE_CONFIDENCE, laid.agreement), laid.orientation, laid)
+        return Verdict(SCENE, _confidence_at(SCENE_CONFIDENCE, laid.agreement), laid.orientation, laid)
     return Verdict(0, 0.0, laid.orientation, laid)
 
 
-def _share(bins: Sequence[tuple[float, float]], value: float) -> float:
+def _confidence_at(bins: Sequence[tuple[float, float]], value: float) -> float:
     """Return the confidence measured for the bin of ``value``; below all bins, that of the first."""
     share = bins[0][1]
     for start, measured in bins:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imseek.curate.pixels.resampling import Look, resized, unit
+from imseek.curate.pixels.resampling import Luminance, resize_luminance, standardise
 from imseek.types import Float32
 
 
@@ -26,25 +26,25 @@ class Peak:
     width: int
 
 
-class Searched:
+class CorrelationSearch:
     """A picture (h, w) to search for others in; work common to all searches is done once.
 
     Windows that vary by less than ``noise`` grey levels (standard deviation) correlate with nothing.
     """
 
-    def __init__(self, picture: Look, noise: float) -> None:
+    def __init__(self, picture: Luminance, noise: float) -> None:
         centred = picture - picture.mean()
         self._shape: tuple[int, ...] = centred.shape
         self._noise = noise
         self._spectrum = np.fft.rfft2(centred)
-        self._sums, self._squares = _summed(centred), _summed(centred * centred)
+        self._sums, self._squares = _integral_image(centred), _integral_image(centred * centred)
 
-    def peaks(self, part: Look, sizes: Sequence[tuple[int, int]]) -> Iterator[Peak]:
+    def peaks(self, part: Luminance, sizes: Sequence[tuple[int, int]]) -> Iterator[Peak]:
         """Yield the best position of ``part`` at each of ``sizes`` (height, width), none larger than the picture."""
         height, width = self._shape
         templates = np.zeros((len(sizes), height, width), np.float32)
         for n, (h, w) in enumerate(sizes):
-            templates[n, :h, :w] = unit(resized(part, h, w))
+            templates[n, :h, :w] = standardise(resize_luminance(part, h, w))
         numerators = np.fft.irfft2(np.conj(np.fft.rfft2(templates)) * self._spectrum, s=(height, width))
         for n, (h, w) in enumerate(sizes):
             field = numerators[n, : height - h + 1, : width - w + 1] / self._norms(h, w)
@@ -53,16 +53,16 @@ class Searched:
 
     def _norms(self, h: int, w: int) -> Float32:
         area = h * w
-        variance = _windows(self._squares, h, w) - _windows(self._sums, h, w) ** 2 / area
+        variance = _window_sums(self._squares, h, w) - _window_sums(self._sums, h, w) ** 2 / area
         norms: Float32 = np.sqrt(np.maximum(variance, area * self._noise**2))
         return norms
 
 
-def _summed(picture: Float32) -> np.ndarray:
+def _integral_image(picture: Float32) -> np.ndarray:
     """Return the integral image, (h + 1, w + 1) float64."""
     return np.pad(picture.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
 
 
-def _windows(sums: np.ndarray, h: int, w: int) -> np.ndarray:
+def _window_sums(sums: np.ndarray, h: int, w: int) -> np.ndarray:
     """Return the sums over all windows of h by w, from an integral image."""
     return np.asarray(sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w])

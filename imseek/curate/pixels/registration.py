@@ -15,18 +15,18 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.pixels.agreement import NOISE, Band, Tiled, by_tiles
-from imseek.curate.pixels.correlation import Searched
+from imseek.curate.pixels.agreement import NOISE, Band, TileAgreement, compare_tiles
+from imseek.curate.pixels.correlation import CorrelationSearch
 from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn
 from imseek.curate.pixels.resampling import (
     Fit,
-    Look,
-    affine,
-    covered,
-    over,
-    resized,
-    shrunk,
-    unit,
+    Luminance,
+    cut_overlap,
+    find_overlap,
+    fit_gain_offset,
+    resize_luminance,
+    shrink_to,
+    standardise,
 )
 
 #: Side of the squares in which orientations are compared, and of the coarse and fine search grids.
@@ -37,14 +37,14 @@ _FINE: Final = 96
 _SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(17))
 _FINE_SCALES: Final = tuple(float(scale) for scale in 0.9775 ** np.arange(33))
 #: Below this agreement, text may be written over one picture if the rest agrees better.
-_WRITTEN: Final = 0.85
+_OVERLAY_AGREEMENT: Final = 0.85
 #: Give up if luminance correlates less than this after the first steps.
 _HOPELESS: Final = 0.25
 #: Least correlation of the search if one is inside the other: of 300 crops and framed copies, all but the blankest
 #: had .54; of unrelated pictures, three quarters had less than .5.
-_FOUND: Final = 0.5
+_MIN_CORRELATION: Final = 0.5
 #: Least number of common rows and columns that is meaningful.
-_LEAST: Final = 6
+_MIN_EXTENT: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +78,15 @@ class Registration:
         return min(self.overlap_a, self.overlap_b)
 
 
-def whole(a: Look, b: Look, orientation: int | None = None) -> Registration:
+def register_whole(a: Luminance, b: Luminance, orientation: int | None = None) -> Registration:
     """Lay all of ``b`` over all of ``a``, in the given orientation or the best of the eight."""
     code = best_orientation(a, b) if orientation is None else orientation
     turned = np.ascontiguousarray(turn(b, INVERSE[code]))
     fit = Fit(turned.shape[0] / a.shape[0], 0.0, turned.shape[1] / a.shape[1], 0.0)
-    return _measured(a, turned, code, fit)
+    return _measure(a, turned, code, fit)
 
 
-def inside(a: Look, b: Look, orientation: int = 0, *, fine: bool = False) -> Registration:
+def register_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: bool = False) -> Registration:
     """Find one picture inside the other, at half its size or larger; the better of both ways round.
 
     ``fine`` doubles the resolution of the search grid and takes five times as long; on the coarse grid, lines of text
@@ -96,21 +96,24 @@ def inside(a: Look, b: Look, orientation: int = 0, *, fine: bool = False) -> Reg
     grid = _FINE if fine else _COARSE
     peak, fit = _search(a, turned, grid)
     other, back = _search(turned, a, grid)
-    if max(peak, other) < _FOUND:
+    if max(peak, other) < _MIN_CORRELATION:
         return Registration(orientation, 0.0, 0.0, max(peak, other), 0.0, 0.0, 0.0, max(a.shape))
-    return _measured(a, turned, orientation, fit if peak >= other else back.inverse())
+    return _measure(a, turned, orientation, fit if peak >= other else back.inverse())
 
 
-def swapped(one: Registration) -> Registration:
+def swap_sides(one: Registration) -> Registration:
     """Return how ``a`` lies over ``b``."""
     turned = INVERSE[one.orientation]
     return replace(one, orientation=turned, overlap_a=one.overlap_b, overlap_b=one.overlap_a)
 
 
-def best_orientation(a: Look, b: Look) -> int:
+def best_orientation(a: Luminance, b: Luminance) -> int:
     """Return the code of how ``b`` is turned relative to ``a``: that of the best correlation of both squeezed into
     squares."""
-    first, second = unit(resized(a, _SQUARE, _SQUARE)), unit(resized(b, _SQUARE, _SQUARE))
+    first, second = (
+        standardise(resize_luminance(a, _SQUARE, _SQUARE)),
+        standardise(resize_luminance(b, _SQUARE, _SQUARE)),
+    )
     # Slightly prefer turns that match the aspect ratios.
     found = [float((turn(first, code) * second).sum()) for code in range(len(ORIENTATIONS))]
     wide = (a.shape[1] > a.shape[0]) != (b.shape[1] > b.shape[0])
@@ -122,11 +125,11 @@ def best_orientation(a: Look, b: Look) -> int:
 # -- searching for one inside the other ----------------------------------------------------------------------
 
 
-def _search(a: Look, b: Look, grid: int) -> tuple[float, Fit]:
+def _search(a: Luminance, b: Luminance, grid: int) -> tuple[float, Fit]:
     """Try ``b`` at each scale and position inside ``a``; return the highest correlation and its fit."""
-    small, ratio = shrunk(a, grid)
+    small, ratio = shrink_to(a, grid)
     height, width = small.shape
-    shape, b = b.shape, shrunk(b, grid * 3 // 2)[0]
+    shape, b = b.shape, shrink_to(b, grid * 3 // 2)[0]
     # The largest scale that fits inside.
     largest = min(height / b.shape[0], width / b.shape[1])
     sizes = [
@@ -135,7 +138,7 @@ def _search(a: Look, b: Look, grid: int) -> tuple[float, Fit]:
     ]
     sizes = [size for size in dict.fromkeys(sizes) if size[0] <= height and size[1] <= width]
     best, fit = -1.0, Fit(shape[0] / a.shape[0], 0.0, shape[1] / a.shape[1], 0.0)
-    for peak in Searched(small, NOISE).peaks(b, sizes):
+    for peak in CorrelationSearch(small, NOISE).peaks(b, sizes):
         # Small windows match by chance more easily.
         worth = peak.correlation * min(1.0, (peak.height * peak.width / (height * width)) ** 0.1)
         if worth > best:
@@ -149,42 +152,44 @@ def _search(a: Look, b: Look, grid: int) -> tuple[float, Fit]:
 # -- refining, and measuring ---------------------------------------------------------------------------------
 
 
-def _measured(a: Look, b: Look, code: int, fit: Fit) -> Registration:
+def _measure(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registration:
     # The grid is the coarser picture's.
     if fit.sy * fit.sx < 1:
-        return swapped(_measured_on(b, a, INVERSE[code], fit.inverse()))
-    return _measured_on(a, b, code, fit)
+        return swap_sides(_measure_on_grid(b, a, INVERSE[code], fit.inverse()))
+    return _measure_on_grid(a, b, code, fit)
 
 
-def _measured_on(a: Look, b: Look, code: int, fit: Fit) -> Registration:
+def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registration:
     if max(a.shape) > 1.5 * _COARSE:
-        coarse, ratio = shrunk(a, _COARSE)
+        coarse, ratio = shrink_to(a, _COARSE)
         back = 1 / ratio[0], 1 / ratio[1]
-        refined = _refined(coarse, b, fit.scaled(ratio, (1.0, 1.0)), 4).scaled(back, (1.0, 1.0))
+        refined = _refine_fit(coarse, b, fit.scaled(ratio, (1.0, 1.0)), 4).scaled(back, (1.0, 1.0))
         # The coarse grid aliases fine stripes, so keep the refined fit only if it is better.
         before, after = _correlation(a, b, fit), _correlation(a, b, refined)
         if after > before:
             fit = refined
         if max(before, after) < _HOPELESS:
             return Registration(code, 0.0, 0.0, max(before, after), 0.0, 0.0, 0.0, max(a.shape))
-    fit = _refined(a, b, fit, 5)
-    tiled, found = _laid(a, b, code, fit)
-    if tiled is not None and tiled.agreement < _WRITTEN < tiled.rest:
+    fit = _refine_fit(a, b, fit, 5)
+    tiled, found = _compare_overlap(a, b, code, fit)
+    if tiled is not None and tiled.agreement < _OVERLAY_AGREEMENT < tiled.rest:
         # Text written over one of them has distorted the fit, too.
-        better, again = _laid(a, b, code, _refined(a, b, fit, 3, tiled.band))
+        better, again = _compare_overlap(a, b, code, _refine_fit(a, b, fit, 3, tiled.band))
         return again if better is not None and better.rest > tiled.rest else found
     return found
 
 
-def _laid(a: Look, b: Look, code: int, fit: Fit) -> tuple[Tiled | None, Registration]:
-    rows, columns = covered(a, b, fit)
+def _compare_overlap(
+    a: Luminance, b: Luminance, code: int, fit: Fit
+) -> tuple[TileAgreement | None, Registration]:
+    rows, columns = find_overlap(a, b, fit)
     area = len(rows) * len(columns)
     overlap_a, overlap_b = area / a.size, min(1.0, area * fit.sy * fit.sx / b.size)
-    if len(rows) < _LEAST or len(columns) < _LEAST:
+    if len(rows) < _MIN_EXTENT or len(columns) < _MIN_EXTENT:
         return None, Registration(code, overlap_a, overlap_b, 0.0, 0.0, 0.0, 0.0, max(a.shape))
-    first, second = over(a, b, rows, columns, fit)
-    correlation = float((unit(first) * unit(second)).sum())
-    tiled = by_tiles(first, second, int(rows[0]), int(columns[0]))
+    first, second = cut_overlap(a, b, rows, columns, fit)
+    correlation = float((standardise(first) * standardise(second)).sum())
+    tiled = compare_tiles(first, second, int(rows[0]), int(columns[0]))
     return tiled, Registration(
         code,
         overlap_a,
@@ -199,25 +204,25 @@ def _laid(a: Look, b: Look, code: int, fit: Fit) -> tuple[Tiled | None, Registra
     )
 
 
-def _correlation(a: Look, b: Look, fit: Fit) -> float:
-    rows, columns = covered(a, b, fit)
-    if len(rows) < _LEAST or len(columns) < _LEAST:
+def _correlation(a: Luminance, b: Luminance, fit: Fit) -> float:
+    rows, columns = find_overlap(a, b, fit)
+    if len(rows) < _MIN_EXTENT or len(columns) < _MIN_EXTENT:
         return -1.0
-    first, second = over(a, b, rows, columns, fit)
-    return float((unit(first) * unit(second)).sum())
+    first, second = cut_overlap(a, b, rows, columns, fit)
+    return float((standardise(first) * standardise(second)).sum())
 
 
-def _refined(a: Look, b: Look, fit: Fit, steps: int, band: Band | None = None) -> Fit:
+def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | None = None) -> Fit:
     """Refine a fit by Gauss-Newton: a = gain · b(fit) + offset, by least squares over the overlap.
 
     Large residuals are down-weighted; pixels of ``a`` in ``band`` are ignored.
     """
     for _ in range(steps):
-        rows, columns = covered(a, b, fit)
-        if len(rows) < _LEAST or len(columns) < _LEAST:
+        rows, columns = find_overlap(a, b, fit)
+        if len(rows) < _MIN_EXTENT or len(columns) < _MIN_EXTENT:
             return fit
-        target, moved = over(a, b, rows, columns, fit)
-        gain, offset = affine(moved, target)
+        target, moved = cut_overlap(a, b, rows, columns, fit)
+        gain, offset = fit_gain_offset(moved, target)
         if gain <= 0:
             return fit
         error = target - gain * moved - offset

@@ -11,7 +11,7 @@ import numpy as np
 from imseek.types import Float32
 
 #: Luminance, (h, w) float32, 0 … 255.
-Look: TypeAlias = Float32
+Luminance: TypeAlias = Float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Fit:
         return Fit(self.sy * b[0] / a[0], self.ty * b[0], self.sx * b[1] / a[1], self.tx * b[1])
 
 
-def covered(a: Look, b: Look, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+def find_overlap(a: Luminance, b: Luminance, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows and columns of ``a`` whose centres lie over ``b``; both are contiguous."""
     found = []
     for count, other, scale, shift in (
@@ -43,12 +43,14 @@ def covered(a: Look, b: Look, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     return found[0], found[1]
 
 
-def over(a: Look, b: Look, rows: np.ndarray, columns: np.ndarray, fit: Fit) -> tuple[Look, Look]:
+def cut_overlap(
+    a: Luminance, b: Luminance, rows: np.ndarray, columns: np.ndarray, fit: Fit
+) -> tuple[Luminance, Luminance]:
     """Return the overlapping parts of both pictures, at the pixels of ``a``."""
-    return a[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], sampled(b, rows, columns, fit)
+    return a[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], resample(b, rows, columns, fit)
 
 
-def sampled(b: Look, rows: np.ndarray, columns: np.ndarray, fit: Fit) -> Float32:
+def resample(b: Luminance, rows: np.ndarray, columns: np.ndarray, fit: Fit) -> Float32:
     """Resample ``b`` at pixels of ``a`` by two matrix products."""
     down = _weights(rows, b.shape[0], fit.sy, fit.ty)
     right = _weights(columns, b.shape[1], fit.sx, fit.tx)
@@ -68,27 +70,27 @@ def _weights(places: np.ndarray, count: int, scale: float, shift: float) -> Floa
     return weights
 
 
-def resized(picture: Look, height: int, width: int) -> Float32:
-    down, right = _evenly(height, picture.shape[0]), _evenly(width, picture.shape[1])
+def resize_luminance(picture: Luminance, height: int, width: int) -> Float32:
+    down, right = _resize_weights(height, picture.shape[0]), _resize_weights(width, picture.shape[1])
     return np.asarray(down @ picture @ right.T, np.float32)
 
 
 @lru_cache(maxsize=1024)
-def _evenly(length: int, count: int) -> Float32:
+def _resize_weights(length: int, count: int) -> Float32:
     """Return the weights that resize one axis; cached, as most pictures of a collection have one of a few shapes."""
     weights = _weights(np.arange(length), count, count / length, 0.0)
     weights.setflags(write=False)
     return weights
 
 
-def shrunk(picture: Look, side: int) -> tuple[Look, tuple[float, float]]:
+def shrink_to(picture: Luminance, side: int) -> tuple[Luminance, tuple[float, float]]:
     """Shrink a picture to a longer side of at most ``side``; return the factors (height, width) too."""
     shrink = min(1.0, side / max(picture.shape))
     height, width = (max(8, round(length * shrink)) for length in picture.shape)
-    return resized(picture, height, width), (height / picture.shape[0], width / picture.shape[1])
+    return resize_luminance(picture, height, width), (height / picture.shape[0], width / picture.shape[1])
 
 
-def affine(x: Look, y: Look) -> tuple[float, float]:
+def fit_gain_offset(x: Luminance, y: Luminance) -> tuple[float, float]:
     """Fit gain and offset that map ``x`` to ``y`` by least squares."""
     mean_x, mean_y = float(x.mean()), float(y.mean())
     flat = (x - mean_x).reshape(-1)
@@ -97,7 +99,7 @@ def affine(x: Look, y: Look) -> tuple[float, float]:
     return gain, mean_y - gain * mean_x
 
 
-def unit(picture: Look) -> Float32:
+def standardise(picture: Luminance) -> Float32:
     centred = picture - picture.mean()
     norm = float(np.sqrt((centred * centred).sum()))
     return np.asarray(centred / norm if norm > 1e-6 else centred, np.float32)

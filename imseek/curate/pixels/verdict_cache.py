@@ -16,26 +16,26 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.curate.candidates.cache import Kept, digest
-from imseek.curate.candidates.candidate_limit import LOOKS, most_promising
+from imseek.curate.candidates.cache import PartCache, digest
+from imseek.curate.candidates.candidate_limit import DEFAULT_LOOKS, select_most_promising
 from imseek.curate.candidates.hamming import Bits
-from imseek.curate.pixels.classify import Look, Pairs, Positions, Thresholds, classify
+from imseek.curate.pixels.classify import ClassifiedPairs, LoadLuminance, Positions, Thresholds, classify
 from imseek.curate.unique_contents import Digests, Ids
 from imseek.types import Float32
 
 _STAGE: Final = "looked"
-_BITS: Final = 10
+_RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
 _VERSION: Final = 1
-#: Fields of :class:`Pairs` copied from the candidates.
-_GIVEN: Final[dict[str, type[np.generic]]] = {
+#: Fields of :class:`ClassifiedPairs` copied from the candidates.
+_CANDIDATE_FIELDS: Final[dict[str, type[np.generic]]] = {
     "a": np.int64,
     "b": np.int64,
     "distance": np.uint8,
     "cosine": np.float32,
 }
-#: Fields of :class:`Pairs` cached with the positions of the pairs in their run.
-_MADE: Final[dict[str, type[np.generic]]] = {
+#: Fields of :class:`ClassifiedPairs` cached with the positions of the pairs in their run.
+_RESULT_FIELDS: Final[dict[str, type[np.generic]]] = {
     "kind": np.uint8,
     "confidence": np.float32,
     "orientation": np.uint8,
@@ -43,47 +43,47 @@ _MADE: Final[dict[str, type[np.generic]]] = {
     "agreement": np.float32,
     "overlap": np.float32,
 }
-_KINDS: Final[tuple[type[np.generic], ...]] = (np.int64, *_MADE.values())
+_KINDS: Final[tuple[type[np.generic], ...]] = (np.int64, *_RESULT_FIELDS.values())
 
 
-def looked(
+def classify_cached(
     a: Positions,
     b: Positions,
     distance: Bits,
     orientation: Bits,
     cosine: Float32,
-    look: Look,
+    look: LoadLuminance,
     thresholds: Thresholds,
     ids: Ids,
     hashes: tuple[Digests, Digests],
-    kept: Kept,
+    kept: PartCache,
     progress: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
-    most: int = LOOKS,
-) -> Pairs:
+    most: int = DEFAULT_LOOKS,
+) -> ClassifiedPairs:
     """As :func:`imseek.curate.pixels.classify.classify`, with a cache, for n candidates with ascending ``a``.
 
     ``ids`` (n,) are those of the first images, ``hashes`` the content hashes (n, 32) of the first and the second. If
     there are more than ``most`` candidates, the most promising are compared by pixels; the others are judged by hash
     and vector.
     """
-    asked = _Asked(a, b, distance, orientation, cosine, ids, *hashes)
-    shown = most_promising(distance, cosine, thresholds.near_bits, most)
-    found = _looked(asked if shown.all() else asked.of(shown), look, thresholds, kept, progress, stop)
+    asked = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
+    shown = select_most_promising(distance, cosine, thresholds.near_bits, most)
+    found = _classify_runs(asked if shown.all() else asked.of(shown), look, thresholds, kept, progress, stop)
     if found.interrupted or shown.all():
         return found
-    blind = classify(*asked.of(~shown).candidates, unseen, thresholds=thresholds)
-    return replace(_joined([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
+    blind = classify(*asked.of(~shown).candidates, load_nothing, thresholds=thresholds)
+    return replace(_concatenate_pairs([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
 
 
-def unseen(position: int) -> None:
+def load_nothing(position: int) -> None:
     """Return no picture, so that :func:`imseek.curate.pixels.classify.classify` judges by hash and vector only."""
     del position
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
-    """The candidates of :func:`looked`, as arrays of one length."""
+class _CandidateArrays:
+    """The candidates of :func:`classify_cached`, as arrays of one length."""
 
     a: Positions
     b: Positions
@@ -94,80 +94,84 @@ class _Asked:
     one: Digests
     other: Digests
 
-    def of(self, rows: slice | npt.NDArray[np.bool_]) -> _Asked:
-        return _Asked(*(getattr(self, field.name)[rows] for field in fields(self)))
+    def of(self, rows: slice | npt.NDArray[np.bool_]) -> _CandidateArrays:
+        return _CandidateArrays(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @property
     def candidates(self) -> tuple[Positions, Positions, Bits, Bits, Float32]:
         return self.a, self.b, self.distance, self.orientation, self.cosine
 
 
-def _looked(
-    asked: _Asked,
-    look: Look,
+def _classify_runs(
+    asked: _CandidateArrays,
+    look: LoadLuminance,
     thresholds: Thresholds,
-    kept: Kept,
+    kept: PartCache,
     progress: Callable[[int, int], None] | None,
     stop: threading.Event | None,
-) -> Pairs:
+) -> ClassifiedPairs:
     total = len(asked.a)
-    cuts = [0, *(np.flatnonzero(np.diff(asked.ids >> _BITS)) + 1).tolist(), total] if total else [0]
+    cuts = [0, *(np.flatnonzero(np.diff(asked.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]
     starts = cuts[:-1]
     runs = [asked.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
-    names = [_name(run, thresholds) for run in runs]
+    names = [_cache_name(run, thresholds) for run in runs]
     earlier = kept.only(_STAGE, set(names))
-    found: list[Pairs] = []
+    found: list[ClassifiedPairs] = []
     for start, run, name in zip(starts, runs, names, strict=True):
         stored = kept.load(name, _KINDS) if name in earlier else None
-        made = None if stored is None else _restored(run, *stored)
+        made = None if stored is None else _restore_pairs(run, *stored)
         if made is None:
-            told = _moved(progress, start, total)
+            told = _offset_progress(progress, start, total)
             made = classify(*run.candidates, look, thresholds=thresholds, progress=told, stop=stop)
             if not made.unread and not made.interrupted:
-                kept.save(name, (_places(run, made), *(getattr(made, part) for part in _MADE)))
+                kept.save(
+                    name, (_positions_in_run(run, made), *(getattr(made, part) for part in _RESULT_FIELDS))
+                )
         found.append(made)
         if made.interrupted:
             break
     if progress is not None:
         progress(sum(one.done for one in found), total)
-    return _joined(found, total)
+    return _concatenate_pairs(found, total)
 
 
-def _name(run: _Asked, thresholds: Thresholds) -> str:
+def _cache_name(run: _CandidateArrays, thresholds: Thresholds) -> str:
     """Return the cache name of a run, derived from everything that its result depends on."""
     marks = (run.one, run.other, run.distance, run.orientation, run.cosine)
-    return f"{_STAGE}-{int(run.ids[0]) >> _BITS:09d}-{digest(_VERSION, thresholds, *marks)}"
+    return f"{_STAGE}-{int(run.ids[0]) >> _RUN_BITS:09d}-{digest(_VERSION, thresholds, *marks)}"
 
 
-def _moved(
+def _offset_progress(
     progress: Callable[[int, int], None] | None, start: int, total: int
 ) -> Callable[[int, int], None] | None:
     return None if progress is None else lambda done, _: progress(start + done, total)
 
 
-def _places(run: _Asked, made: Pairs) -> Positions:
+def _positions_in_run(run: _CandidateArrays, made: ClassifiedPairs) -> Positions:
     """Return the positions of pairs in their run; no two candidates are the same pair."""
     at = {pair: n for n, pair in enumerate(zip(run.a.tolist(), run.b.tolist(), strict=True))}
     pairs = zip(made.a.tolist(), made.b.tolist(), strict=True)
     return np.array([at[pair] for pair in pairs], np.int64)
 
 
-def _restored(run: _Asked, chosen: Positions, *made: npt.NDArray[Any]) -> Pairs | None:
+def _restore_pairs(
+    run: _CandidateArrays, chosen: Positions, *made: npt.NDArray[Any]
+) -> ClassifiedPairs | None:
     """Rebuild pairs from cached arrays; None if these belong to other candidates."""
     if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(run.a):
         return None
-    arrays: dict[str, Any] = {name: getattr(run, name)[chosen] for name in _GIVEN}
-    arrays.update(zip(_MADE, made, strict=True))
-    return Pairs(**arrays, looked=0, unread=0, done=len(run.a))
+    arrays: dict[str, Any] = {name: getattr(run, name)[chosen] for name in _CANDIDATE_FIELDS}
+    arrays.update(zip(_RESULT_FIELDS, made, strict=True))
+    return ClassifiedPairs(**arrays, looked=0, unread=0, done=len(run.a))
 
 
-def _joined(parts: Sequence[Pairs], total: int) -> Pairs:
+def _concatenate_pairs(parts: Sequence[ClassifiedPairs], total: int) -> ClassifiedPairs:
     arrays: dict[str, Any] = {
         name: np.concatenate([np.empty(0, kind), *(getattr(part, name) for part in parts)])
-        for name, kind in (_GIVEN | _MADE).items()
+        for name, kind in (_CANDIDATE_FIELDS | _RESULT_FIELDS).items()
     }
     done = sum(part.done for part in parts)
-    return Pairs(
+    return ClassifiedPairs(
         **arrays,
         looked=sum(part.looked for part in parts),
         unread=sum(part.unread for part in parts),

@@ -10,42 +10,42 @@ from typing import BinaryIO
 
 from imseek._version import __version__
 from imseek.data.archive import tar_stream
-from imseek.data.archive.generation_snapshot import Taken, taken
+from imseek.data.archive.generation_snapshot import GenerationSnapshot, open_generation
 from imseek.data.archive.manifest import FOLDER, NAME, Manifest, parse
 from imseek.data.catalog import now
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import translate_os_errors
 from imseek.errors import CorruptCollectionError
 
 #: Receives the bytes of files written so far; may raise to cancel.
-Tell = Callable[[Manifest, int], None]
+ProgressCallback = Callable[[Manifest, int], None]
 
 
-def write(root: Path, work: Path, out: tar_stream.Sink, *, index: bool, tell: Tell) -> Manifest:
+def write(root: Path, work: Path, out: tar_stream.Sink, *, index: bool, tell: ProgressCallback) -> Manifest:
     """Archive the newest generation of the collection at ``root``; ``work`` is an empty folder.
 
     Every file is verified while it is copied: raises CorruptCollectionError for a damaged one, when part of the archive
-    has already been written. Raises as :func:`taken` before that, and whatever ``out`` and ``tell`` raise.
+    has already been written. Raises as :func:`open_generation` before that, and whatever ``out`` and ``tell`` raise.
     """
     with ExitStack() as stack:
-        with explained(root):
-            found = stack.enter_context(taken(root, work, index=index))
-        manifest = _manifest(found, index)
+        with translate_os_errors(root):
+            found = stack.enter_context(open_generation(root, work, index=index))
+        manifest = _make_manifest(found, index)
         _write(root, found, manifest, out, tell)
         return manifest
 
 
-class _Told:
+class _SourceFile:
     """A file of the collection whose read errors are distinct from errors of the output."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self._file, self._path = file, path
 
     def read(self, size: int) -> bytes:
-        with explained(self._path):
+        with translate_os_errors(self._path):
             return self._file.read(size)
 
 
-def _manifest(found: Taken, index: bool) -> Manifest:
+def _make_manifest(found: GenerationSnapshot, index: bool) -> Manifest:
     current = found.current
     return Manifest(
         uuid=current.uuid,
@@ -59,7 +59,9 @@ def _manifest(found: Taken, index: bool) -> Manifest:
     )
 
 
-def _write(root: Path, found: Taken, manifest: Manifest, out: tar_stream.Sink, tell: Tell) -> None:
+def _write(
+    root: Path, found: GenerationSnapshot, manifest: Manifest, out: tar_stream.Sink, tell: ProgressCallback
+) -> None:
     mtime, done = int(time.time()), 0
 
     def count(passed: int) -> None:
@@ -74,7 +76,7 @@ def _write(root: Path, found: Taken, manifest: Manifest, out: tar_stream.Sink, t
     for entry, file in found.files.items():
         out.write(tar_stream.header(f"{FOLDER}/{entry.path}", entry.size, mtime))
         try:
-            sound = tar_stream.copy(_Told(file, root / entry.path), entry, out, count)
+            sound = tar_stream.copy(_SourceFile(file, root / entry.path), entry, out, count)
         except EOFError:
             sound = False
         if not sound:

@@ -29,7 +29,7 @@ from imseek.data.catalog import Catalog, current_of, get_meta, live, now
 from imseek.data.catalog_checksums import Checksums
 from imseek.data.catalog_file import open_catalog
 from imseek.data.collection_files import find_files, open_file
-from imseek.data.current_file import Current, Identity, read_identity, sealed
+from imseek.data.current_file import Current, Identity, encode_record, read_identity
 from imseek.data.diagnosis import note_opened
 from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
@@ -41,20 +41,20 @@ _PAUSE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class GenerationSnapshot:
     """One generation: all its files in archive order, each open for reading at its beginning."""
 
     current: Current
     files: Mapping[Entry, BinaryIO]
 
 
-class _Gone(Exception):  # noqa: N818 - not an error yet
+class _MissingFile(Exception):  # noqa: N818 - not an error yet
     def __init__(self, path: str, generation: int) -> None:
         self.path, self.generation = path, generation
 
 
 @contextmanager
-def taken(root: Path, work: Path, *, index: bool) -> Iterator[Taken]:
+def open_generation(root: Path, work: Path, *, index: bool) -> Iterator[GenerationSnapshot]:
     """Open the newest generation; ``work`` is an empty folder for the copy of the catalog.
 
     Without ``index``, approximate indexes are left out. Raises CollectionNotFoundError, FormatVersionError,
@@ -67,9 +67,9 @@ def taken(root: Path, work: Path, *, index: bool) -> Iterator[Taken]:
     for _ in range(_TRIES):
         with ExitStack() as stack:
             try:
-                opened = _open(root, work, identity.uuid, index, stack)
-                found = _take(root, work, identity, opened, index, stack)
-            except _Gone as gone:
+                opened = _open_files(root, work, identity.uuid, index, stack)
+                found = _build_snapshot(root, work, identity, opened, index, stack)
+            except _MissingFile as gone:
                 if gone.generation == last:
                     raise _corrupt(root, f"{root / gone.path} is missing") from None
                 last = gone.generation
@@ -83,14 +83,14 @@ def taken(root: Path, work: Path, *, index: bool) -> Iterator[Taken]:
     )
 
 
-def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
+def _open_files(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
     """Copy the catalog into ``work`` and open the files of its generation, by path."""
-    if layout.is_elsewhere(root):
-        return _open_elsewhere(root, work, uuid, index, stack)
+    if layout.has_server_catalog(root):
+        return _open_from_server(root, work, uuid, index, stack)
     target = work / layout.CATALOG
-    recorded = _recorded(root)
-    sound = recorded is None or catalog_checksums.of_catalog(root) == recorded
-    if not sound and _recorded(root) == recorded:  # Otherwise a writer has started in between.
+    recorded = _read_recorded_digest(root)
+    sound = recorded is None or catalog_checksums.digest_catalog(root) == recorded
+    if not sound and _read_recorded_digest(root) == recorded:  # Otherwise a writer has started in between.
         raise _corrupt(root, f"{root / layout.CATALOG} is not as the last writer left it")
     try:
         with closing(open_catalog(root / layout.CATALOG)) as catalog:
@@ -98,20 +98,20 @@ def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> d
             stated = catalog.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
             generation = -1 if stated is None else int(stated[0])
             files = catalog.execute("SELECT path, kind, size FROM files WHERE died = ?", (FOREVER,))
-            opened = _all_opened(root, files.fetchall(), generation, index, stack)
-            with _full_at(target):
-                catalog_backups.copy_open(catalog, target)
+            opened = _open_listed_files(root, files.fetchall(), generation, index, stack)
+            with _translate_full_disk(target):
+                catalog_backups.copy_connection(catalog, target)
     except sqlite3.DatabaseError as error:
         raise storage_error(error, root / layout.CATALOG) from error
     # A matching checksum makes SQLite's integrity check unnecessary.
-    vouched = recorded is not None and sound and _recorded(root) == recorded
-    if catalog_backups.uuid_of(target) != uuid or not (vouched or catalog_backups.usable(target, uuid)):
+    vouched = recorded is not None and sound and _read_recorded_digest(root) == recorded
+    if catalog_backups.uuid_of(target) != uuid or not (vouched or catalog_backups.is_usable(target, uuid)):
         raise _corrupt(root, f"{root / layout.CATALOG} is damaged, or another collection's")
     return opened
 
 
 @contextmanager
-def _full_at(target: Path) -> Iterator[None]:
+def _translate_full_disk(target: Path) -> Iterator[None]:
     """Attribute a full disk to the copy. Raises StorageError."""
     try:
         yield
@@ -121,88 +121,90 @@ def _full_at(target: Path) -> Iterator[None]:
         raise
 
 
-def _open_elsewhere(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
-    """As :func:`_open`, for a catalog on a server: copy its rows, as of one moment, into a catalog file."""
-    from imseek.data.postgres.catalog import frozen
+def _open_from_server(
+    root: Path, work: Path, uuid: str, index: bool, stack: ExitStack
+) -> dict[str, BinaryIO]:
+    """As :func:`_open_files`, for a catalog on a server: copy its rows, as of one moment, into a catalog file."""
+    from imseek.data.postgres.catalog import connect_repeatable_read
     from imseek.data.postgres.rows import copy_rows
 
-    with frozen(root) as connection, closing(Catalog(work)) as target:
+    with connect_repeatable_read(root) as connection, closing(Catalog(work)) as target:
         if get_meta(connection, "uuid") != uuid:
             raise CorruptCollectionError(f"the catalog of {root} belongs to another collection")
         f = t.files.c
         files = connection.execute(select(f.path, f.kind, f.size).where(f.died == FOREVER)).all()
         generation = int(get_meta(connection, "generation"))
-        opened = _all_opened(root, files, generation, index, stack)
+        opened = _open_listed_files(root, files, generation, index, stack)
         with target.transaction() as writing:
             copy_rows(connection, writing)
     return opened
 
 
-def _recorded(root: Path) -> durable_files.Written | None:
+def _read_recorded_digest(root: Path) -> durable_files.FileDigest | None:
     try:
         return catalog_checksums.read(root).files.get(layout.CATALOG)
     except CorruptCollectionError:
         return None
 
 
-def _all_opened(
+def _open_listed_files(
     root: Path, files: Iterable[Any], generation: int, index: bool, stack: ExitStack
 ) -> dict[str, BinaryIO]:
     """Open the listed files; ``files`` are rows of path, kind and size."""
     return {
-        path: _opened(root, path, size, generation, stack)
+        path: _open_listed_file(root, path, size, generation, stack)
         for path, kind, size in files
         if index or kind != snapshot_files.KIND
     }
 
 
-def _opened(root: Path, path: str, size: int, generation: int, stack: ExitStack) -> BinaryIO:
+def _open_listed_file(root: Path, path: str, size: int, generation: int, stack: ExitStack) -> BinaryIO:
     try:
         if layout.parse(path) is None:
             raise _corrupt(root, f"the catalog of {root} lists {path!r}, which is no file of a collection")
         file = stack.enter_context(open_file(root, path))
     except FileNotFoundError:
-        raise _Gone(path, generation) from None
+        raise _MissingFile(path, generation) from None
     there = os.fstat(file.fileno()).st_size
     if there != size:
         raise _corrupt(root, f"{root / path} is damaged: {there:,} bytes, not {size:,}")
     return file
 
 
-def _take(
+def _build_snapshot(
     root: Path, work: Path, identity: Identity, opened: Mapping[str, BinaryIO], index: bool, stack: ExitStack
-) -> Taken:
+) -> GenerationSnapshot:
     catalog = Catalog(work)  # Migrates a copy of an older version.
     try:
         with catalog.transaction() as connection:
-            _tidy(connection, index)
+            _drop_local_state(connection, index)
             current = current_of(connection)
             f = t.files.c
             rows = connection.execute(select(f.path, f.size, f.sha256).order_by(f.path)).all()
         catalog.fold()
     finally:
         catalog.close()
-    copied = catalog_checksums.of_catalog(work)
+    copied = catalog_checksums.digest_catalog(work)
     ended = Checksums(identity.uuid, {layout.CATALOG: copied})
     files: dict[Entry, BinaryIO] = {}
     for name, record in (
         (
             layout.COLLECTION,
-            sealed(replace(identity, format=layout.FORMAT)),
+            encode_record(replace(identity, format=layout.FORMAT)),
         ),  # The archived catalog is a file.
-        (layout.CURRENT, sealed(current)),
-        (layout.CHECKSUMS, catalog_checksums.sealed(ended)),
+        (layout.CURRENT, encode_record(current)),
+        (layout.CHECKSUMS, catalog_checksums.encode_checksums(ended)),
     ):
         files[Entry(name, len(record), hashlib.sha256(record).hexdigest())] = io.BytesIO(record)
     whole = durable_files.digest_of(work / layout.CATALOG)
     copy = stack.enter_context((work / layout.CATALOG).open("rb", buffering=0))
     files[Entry(layout.CATALOG, whole.size, whole.sha256)] = copy
     files |= {Entry(path, size, sha256): opened[path] for path, size, sha256 in rows}
-    files |= _journals(root, stack)
-    return Taken(current, files)
+    files |= _open_journals(root, stack)
+    return GenerationSnapshot(current, files)
 
 
-def _tidy(connection: Connection, index: bool) -> None:
+def _drop_local_state(connection: Connection, index: bool) -> None:
     """Remove what applies only to this folder: runs in progress, retired files, and snapshots without ``index``."""
     connection.execute(
         update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
@@ -214,7 +216,7 @@ def _tidy(connection: Connection, index: bool) -> None:
         connection.execute(update(t.snapshots).where(live(t.snapshots)).values(died=died))
 
 
-def _journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
+def _open_journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
     """Open the undo journals as they are now: more recent than the catalog, so they cover at least what it knows.
 
     Lines are only appended, so what is there now is read, and later lines are not.

@@ -19,10 +19,10 @@ FORMAT: Final = 1
 NAME: Final = "imseek-backup.json"
 FOLDER: Final = "collection"
 #: Maximum bytes of a manifest. A million files need less than half of that.
-MOST_BYTES: Final = 2**28
+MAX_BYTES: Final = 2**28
 
 #: Files that every collection has.
-NEEDED: Final = (layout.COLLECTION, layout.CURRENT, layout.CHECKSUMS, layout.CATALOG)
+REQUIRED: Final = (layout.COLLECTION, layout.CURRENT, layout.CHECKSUMS, layout.CATALOG)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -64,13 +64,13 @@ class Manifest:
 
     def sealed(self) -> bytes:
         files = [[entry.path, entry.size, entry.sha256] for entry in self.entries]
-        facts = {name: getattr(self, name) for name in _FACTS}
-        return durable_files.seal(
+        facts = {name: getattr(self, name) for name in _FIELDS}
+        return durable_files.add_checksum(
             {"format": FORMAT, "collection_format": layout.FORMAT, "files": files, **facts}
         )
 
 
-_FACTS: Final = {
+_FIELDS: Final = {
     "uuid": str,
     "generation": int,
     "committed": str,
@@ -88,7 +88,7 @@ def parse(data: bytes, archive: str) -> Manifest:
     format.
     """
     try:
-        document = durable_files.unseal(data)
+        document = durable_files.strip_checksum(data)
     except ValueError as error:
         raise BackupError(f"{archive}: its manifest is damaged ({error})") from error
     for name, known in (("format", FORMAT), ("collection_format", layout.FORMAT)):
@@ -99,8 +99,8 @@ def parse(data: bytes, archive: str) -> Manifest:
             raise FormatVersionError(
                 f"{archive} has {name} {version}; this imseek reads up to {known}", hint="update imseek"
             )
-    facts: dict[str, Any] = {name: document.get(name) for name in _FACTS}
-    wrong = [name for name, kind in _FACTS.items() if type(facts[name]) is not kind]
+    facts: dict[str, Any] = {name: document.get(name) for name in _FIELDS}
+    wrong = [name for name, kind in _FIELDS.items() if type(facts[name]) is not kind]
     listed = document.get("files")
     if wrong or not isinstance(listed, list):
         raise BackupError(f"{archive}: its manifest lacks {wrong[0] if wrong else 'files'}")
@@ -121,7 +121,7 @@ def _entry(listed: Any, archive: str) -> Entry:
 
 
 def _is_ours(path: str) -> bool:
-    return path in NEEDED or layout.is_journal(path) or layout.parse(path) is not None
+    return path in REQUIRED or layout.is_journal(path) or layout.parse(path) is not None
 
 
 def _check(entries: Iterable[Entry], archive: str) -> None:
@@ -129,5 +129,5 @@ def _check(entries: Iterable[Entry], archive: str) -> None:
     names = set(paths)
     if len(names) < len(paths):
         raise BackupError(f"{archive}: its manifest lists a file twice")
-    if lacking := [name for name in NEEDED if name not in names]:
+    if lacking := [name for name in REQUIRED if name not in names]:
         raise BackupError(f"{archive}: its manifest lists no {lacking[0]}")

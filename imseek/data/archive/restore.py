@@ -22,15 +22,15 @@ from sqlalchemy import Connection, select, update
 from imseek.data import catalog_backups, catalog_checksums, durable_files, judgement_file, layout, model_files
 from imseek.data import schema as t
 from imseek.data.archive.manifest import Manifest
-from imseek.data.archive.tar_stream import Tape
+from imseek.data.archive.tar_stream import ArchiveReader
 from imseek.data.catalog import Catalog, current_of, get_meta, set_meta
 from imseek.data.catalog_check import find_any_fault
 from imseek.data.catalog_checksums import Checksums
 from imseek.data.catalog_file import open_catalog
-from imseek.data.current_file import Current, Identity, sealed
+from imseek.data.current_file import Current, Identity, encode_record
 from imseek.data.migrations import check_version
-from imseek.data.staging import workshop
-from imseek.data.system_errors import explained
+from imseek.data.staging import staging_folder
+from imseek.data.system_errors import translate_os_errors
 from imseek.errors import (
     BackupError,
     CollectionExistsError,
@@ -40,12 +40,12 @@ from imseek.errors import (
 )
 
 #: Receives the bytes of files read so far; may raise to cancel.
-Tell = Callable[[Manifest, int], None]
+ProgressCallback = Callable[[Manifest, int], None]
 
 
-def check(tape: Tape, tell: Tell) -> None:
+def check(tape: ArchiveReader, tell: ProgressCallback) -> None:
     """Read a whole archive and verify every file against the manifest. Raises BackupError."""
-    count = _counter(tape.manifest, tell)
+    count = _progress_counter(tape.manifest, tell)
     with open(os.devnull, "wb") as nowhere:
         for _, copy_to in tape.members(count):
             copy_to(nowhere)
@@ -77,7 +77,9 @@ def _is_collection(folder: Path) -> bool:
     return layout.holds_collection([name for name in looked_for if os.path.lexists(folder / name)])
 
 
-def restore(tape: Tape, folder: Path, *, new_identity: bool, with_undo: bool, tell: Tell) -> Current:
+def restore(
+    tape: ArchiveReader, folder: Path, *, new_identity: bool, with_undo: bool, tell: ProgressCallback
+) -> Current:
     """Restore the collection in ``tape`` at ``folder``; returns the content of its ``current.json``.
 
     Undo journals are restored only ``with_undo``: they can move the user's files, and the archive's author wrote them.
@@ -86,22 +88,22 @@ def restore(tape: Tape, folder: Path, *, new_identity: bool, with_undo: bool, te
     StorageError where there is no room or the disk fails.
     """
     folder = check_free(folder)
-    with explained(folder):
+    with translate_os_errors(folder):
         for made in durable_files.make_folder(folder.parent):
             durable_files.sync_folder(made)
         _check_room(tape, folder.parent)
-        with workshop(folder.parent, f"restore-{folder.name}") as work:
+        with staging_folder(folder.parent, f"restore-{folder.name}") as work:
             root = work / "collection"
             root.mkdir(0o700)
             _unpack(tape, root, with_undo, tell)
-            current = _settle(tape, root, work, new_identity)
+            current = _finalise(tape, root, work, new_identity)
             durable_files.sync_folders(Path(inner) for inner, _, _ in os.walk(root))
             check_free(folder)
             durable_files.publish([(root, folder)])
     return current
 
 
-def _check_room(tape: Tape, folder: Path) -> None:
+def _check_room(tape: ArchiveReader, folder: Path) -> None:
     needed, free = tape.manifest.total, shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(
@@ -110,9 +112,9 @@ def _check_room(tape: Tape, folder: Path) -> None:
         )
 
 
-def _unpack(tape: Tape, root: Path, with_undo: bool, tell: Tell) -> None:
+def _unpack(tape: ArchiveReader, root: Path, with_undo: bool, tell: ProgressCallback) -> None:
     with open(os.devnull, "wb") as nowhere:
-        for entry, copy_to in tape.members(_counter(tape.manifest, tell)):
+        for entry, copy_to in tape.members(_progress_counter(tape.manifest, tell)):
             if layout.is_journal(entry.path) and not with_undo:
                 copy_to(nowhere)
                 continue
@@ -121,7 +123,7 @@ def _unpack(tape: Tape, root: Path, with_undo: bool, tell: Tell) -> None:
             durable_files.stage_unhashed(target, copy_to)
 
 
-def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:
+def _finalise(tape: ArchiveReader, root: Path, work: Path, new_identity: bool) -> Current:
     """Check the catalog against the unpacked files, and regenerate the records from it."""
     _check_catalog(tape, root / layout.CATALOG)
     catalog = Catalog(root)
@@ -129,7 +131,7 @@ def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:
         with catalog.transaction() as connection:
             _check_files(tape, connection)
             if new_identity:
-                _identify(connection, root, work)
+                _assign_identity(connection, root, work)
             uuid, created, places = (get_meta(connection, name) for name in ("uuid", "created", "places"))
             identity = Identity(uuid=uuid, created=created, places=places)
             current = current_of(connection)
@@ -137,17 +139,17 @@ def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:
     finally:
         catalog.close()
     durable_files.sync_file(root / layout.CATALOG)
-    ended = Checksums(identity.uuid, {layout.CATALOG: catalog_checksums.of_catalog(root)})
+    ended = Checksums(identity.uuid, {layout.CATALOG: catalog_checksums.digest_catalog(root)})
     records = {
-        root / layout.COLLECTION: sealed(identity),
-        root / layout.CURRENT: sealed(current),
-        root / layout.CHECKSUMS: catalog_checksums.sealed(ended),
+        root / layout.COLLECTION: encode_record(identity),
+        root / layout.CURRENT: encode_record(current),
+        root / layout.CHECKSUMS: catalog_checksums.encode_checksums(ended),
     }
     durable_files.write_files(records, staging=work)
     return current
 
 
-def _check_catalog(tape: Tape, path: Path) -> None:
+def _check_catalog(tape: ArchiveReader, path: Path) -> None:
     """Check that the catalog is valid and belongs to this collection, before anything is written through it."""
     try:
         check_version(path)
@@ -159,11 +161,11 @@ def _check_catalog(tape: Tape, path: Path) -> None:
         raise BackupError(f"{tape.name}: its catalog cannot be read ({error})") from error
     if fault is not None:
         raise BackupError(f"{tape.name}: its catalog is not as imseek writes one: {fault}")
-    if not catalog_backups.usable(path, tape.manifest.uuid):
+    if not catalog_backups.is_usable(path, tape.manifest.uuid):
         raise BackupError(f"{tape.name}: its catalog is damaged, or another collection's")
 
 
-def _check_files(tape: Tape, connection: Connection) -> None:
+def _check_files(tape: ArchiveReader, connection: Connection) -> None:
     """Check that the catalog lists exactly the archived files, since writers will unlink files that it lists."""
     f = t.files.c
     listed = {
@@ -178,7 +180,7 @@ def _is_listed(path: str) -> bool:
     return path.partition("/")[0] in layout.LISTED_FOLDERS
 
 
-def _identify(connection: Connection, root: Path, work: Path) -> None:
+def _assign_identity(connection: Connection, root: Path, work: Path) -> None:
     """Give the collection a new uuid, also in the files that contain it."""
     uuid = str(uuid4())
     set_meta(connection, "uuid", uuid)
@@ -188,13 +190,13 @@ def _identify(connection: Connection, root: Path, work: Path) -> None:
         document = {**json.loads((root / path).read_bytes()), "uuid": uuid}
         document.pop("sha256")
         staged = work / "restated"
-        written = durable_files.stage(staged, methodcaller("write", durable_files.seal(document)))
+        written = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
         durable_files.publish([(staged, root / path)])
         values = {"size": written.size, "sha256": written.sha256}
         connection.execute(update(t.files).where(f.path == path).values(**values))
 
 
-def _counter(manifest: Manifest, tell: Tell) -> Callable[[int], None]:
+def _progress_counter(manifest: Manifest, tell: ProgressCallback) -> Callable[[int], None]:
     done = 0
 
     def count(passed: int) -> None:

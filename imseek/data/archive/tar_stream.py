@@ -11,22 +11,22 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
-from imseek.data.archive.manifest import FOLDER, MOST_BYTES, NAME, Entry, Manifest, parse
+from imseek.data.archive.manifest import FOLDER, MAX_BYTES, NAME, Entry, Manifest, parse
 from imseek.errors import BackupError
 
 CHUNK: Final = 2**20
 _BLOCK: Final = tarfile.BLOCKSIZE
 _END: Final = bytes(2 * _BLOCK)
 #: Maximum bytes of zeros after the end: tar writers pad their last record.
-_MOST_PADDING: Final = 2**20
+_MAX_PADDING: Final = 2**20
 #: Maximum bytes of a long name, which has a member of its own.
-_MOST_NAME: Final = 1024
+_MAX_NAME: Final = 1024
 
 #: By magic number, the command that decompresses a file.
-_UNPACK: Final = {b"\x1f\x8b": "gzip -dc", b"\x28\xb5": "zstd -dc", b"\xfd7": "xz -dc"}
+_UNPACK_COMMANDS: Final = {b"\x1f\x8b": "gzip -dc", b"\x28\xb5": "zstd -dc", b"\xfd7": "xz -dc"}
 
 #: Receives the number of bytes just copied; may raise to cancel.
-Tell = Callable[[int], None]
+ByteCallback = Callable[[int], None]
 
 
 class Sink(Protocol):
@@ -45,7 +45,7 @@ def header(name: str, size: int, mtime: int) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
 
 
-def copy(source: Stream, entry: Entry, out: Sink, tell: Tell) -> bool:
+def copy(source: Stream, entry: Entry, out: Sink, tell: ByteCallback) -> bool:
     """Copy exactly ``entry.size`` bytes; returns whether their sha256 matches.
 
     Raises EOFError where there are fewer.
@@ -70,7 +70,7 @@ def end() -> bytes:
     return _END
 
 
-class Tape:
+class ArchiveReader:
     """Reads an archive from beginning to end. ``name`` is used in messages.
 
     Raises BackupError where it is no archive or its manifest is damaged, FormatVersionError, and whatever ``stream``
@@ -81,13 +81,13 @@ class Tape:
         self._stream, self.name = stream, name
         first = self._header(first=True)
         if first is None or first.name != NAME:
-            raise self._no_backup()
-        if first.size > MOST_BYTES:
+            raise self._not_a_backup_error()
+        if first.size > MAX_BYTES:
             raise BackupError(f"{name}: its manifest says that it has {first.size:,} bytes")
         self.manifest: Manifest = parse(self._exactly(first.size, NAME), name)
         self._skip(first.size, NAME)
 
-    def members(self, tell: Tell) -> Iterator[tuple[Entry, Callable[[Sink], None]]]:
+    def members(self, tell: ByteCallback) -> Iterator[tuple[Entry, Callable[[Sink], None]]]:
         """Yield every file of the manifest, and nothing else, with a function that copies and verifies its bytes.
 
         Call that before asking for the next file. Raises BackupError for a missing, unexpected or damaged file.
@@ -130,17 +130,17 @@ class Tape:
                 found = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
             except tarfile.HeaderError as error:
                 hint = None
-                if first and (unpack := _UNPACK.get(block[:2])) is not None:
+                if first and (unpack := _UNPACK_COMMANDS.get(block[:2])) is not None:
                     hint = f"unpack it on the way: {unpack} ARCHIVE | imseek restore - NAME"
                 raise BackupError(f"{self.name} is no tar, or damaged ({error})", hint=hint) from error
-            if found.type == tarfile.GNUTYPE_LONGNAME and long_name is None and 0 < found.size <= _MOST_NAME:
+            if found.type == tarfile.GNUTYPE_LONGNAME and long_name is None and 0 < found.size <= _MAX_NAME:
                 name = self._exactly(found.size, "a name")
                 long_name = name.rstrip(b"\0").decode("utf-8", "surrogateescape")
                 self._skip(found.size, "a name")
                 continue
             if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or found.size < 0:
                 raise (
-                    self._no_backup()
+                    self._not_a_backup_error()
                     if first
                     else BackupError(f"{self.name}: {found.name!r} is not a plain file")
                 )
@@ -156,10 +156,14 @@ class Tape:
             raise BackupError(f"{self.name} is empty")
         if len(block) < _BLOCK:
             beginning = NAME.encode()
-            raise self._cut(NAME) if block[: len(beginning)] == beginning[: len(block)] else self._no_backup()
+            raise (
+                self._cut(NAME)
+                if block[: len(beginning)] == beginning[: len(block)]
+                else self._not_a_backup_error()
+            )
         return block
 
-    def _no_backup(self) -> BackupError:
+    def _not_a_backup_error(self) -> BackupError:
         return BackupError(f"{self.name} is no backup of imseek", hint="`imseek backup FILE` writes one")
 
     def _exactly(self, size: int, what: str) -> bytes:
@@ -183,5 +187,5 @@ class Tape:
         seen = 0
         while part := self._stream.read(CHUNK):
             seen += len(part)
-            if part.strip(b"\0") or seen > _MOST_PADDING:
+            if part.strip(b"\0") or seen > _MAX_PADDING:
                 raise BackupError(f"{self.name}: something follows its end")

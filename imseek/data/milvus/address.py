@@ -14,15 +14,15 @@ from imseek.errors import UsageError
 #: Environment variable with a cluster's token: ``user:password``, or an API key. Never part of an address.
 TOKEN_VARIABLE: Final = "IMSEEK_MILVUS_TOKEN"  # noqa: S105 - the name of a variable
 #: Name of a publication where the address has none.
-DEFAULT: Final = "imseek"
-PORT: Final = 19530
+DEFAULT_NAME: Final = "imseek"
+DEFAULT_PORT: Final = 19530
 
 SCHEMES: Final = ("milvus://", "milvus+https://")
 #: Endings of a Milvus Lite path.
 _LITE: Final = (".db", ".milvus")
 #: Names that Milvus accepts, up to 255 characters, some of which we append.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
-_SHOWN: Final = "milvus:///folder/photos.db#name, or milvus://host:19530/database/name"
+_EXAMPLES: Final = "milvus:///folder/photos.db#name, or milvus://host:19530/database/name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Address:
     name: str
     path: Path | None = None
     host: str = ""
-    port: int = PORT
+    port: int = DEFAULT_PORT
     database: str = "default"
     secure: bool = False
 
@@ -62,13 +62,13 @@ def parse(text: str) -> Address:
     if not lowered.startswith((*SCHEMES, "http://", "https://")):
         path, _, name = text.partition("#")
         if "://" in text or not path.endswith(_LITE):
-            raise _refused(text)
+            raise _address_error(text)
         return _lite(path, name, text)
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise _refused(text) from None
+        raise _address_error(text) from None
     if "@" in parts.netloc or parts.query:
         raise UsageError(
             f"{_without_secrets(text)!r}: an address holds no user and no token",
@@ -76,23 +76,23 @@ def parse(text: str) -> Address:
         )
     if not parts.netloc:
         if parts.scheme != "milvus" or not parts.path.startswith("/"):
-            raise _refused(text)
+            raise _address_error(text)
         return _lite(unquote(parts.path), unquote(parts.fragment), text)
     pieces = [unquote(piece) for piece in parts.path.split("/") if piece]
     if parts.fragment or len(pieces) > 2 or not parts.hostname:
-        raise _refused(text)
-    database, name = ["default", DEFAULT] if not pieces else ["default", *pieces][-2:]
+        raise _address_error(text)
+    database, name = ["default", DEFAULT_NAME] if not pieces else ["default", *pieces][-2:]
     for piece in (database, name):
         _check(piece, text)
     secure = parts.scheme in ("https", "milvus+https")
-    return Address(name, None, parts.hostname, port or (443 if secure else PORT), database, secure)
+    return Address(name, None, parts.hostname, port or (443 if secure else DEFAULT_PORT), database, secure)
 
 
 def _lite(path: str, name: str, text: str) -> Address:
     if "\0" in path or not path.strip("/"):
-        raise _refused(text)
-    _check(name or DEFAULT, text)
-    return Address(name or DEFAULT, Path(os.path.abspath(os.path.expanduser(path))))
+        raise _address_error(text)
+    _check(name or DEFAULT_NAME, text)
+    return Address(name or DEFAULT_NAME, Path(os.path.abspath(os.path.expanduser(path))))
 
 
 def _check(name: str, text: str) -> None:
@@ -102,8 +102,8 @@ def _check(name: str, text: str) -> None:
         )
 
 
-def _refused(text: str) -> UsageError:
-    return UsageError(f"{_without_secrets(text)!r} is no address of a Milvus", hint=_SHOWN)
+def _address_error(text: str) -> UsageError:
+    return UsageError(f"{_without_secrets(text)!r} is no address of a Milvus", hint=_EXAMPLES)
 
 
 def _without_secrets(text: str) -> str:

@@ -27,13 +27,13 @@ from imseek.types import Float32
 
 #: Seconds allowed for a request, and for one that writes, during which Milvus Lite may sort all its data.
 TIMEOUT: Final = 60.0
-_WRITING: Final = 600.0
+_WRITE_TIMEOUT: Final = 600.0
 #: Seconds allowed for the first answer.
-_GREETING: Final = 10.0
+_CONNECT_TIMEOUT: Final = 10.0
 #: Maximum rows of one search or query (`quotaAndLimits.limits.topK` and `maxQueryResultWindow` of a cluster).
-DEEPEST: Final = 16_384
+MAX_ROWS: Final = 16_384
 #: Maximum ids in one filter.
-_LISTED: Final = 4096
+_MAX_IDS: Final = 4096
 
 
 class Client:
@@ -49,17 +49,17 @@ class Client:
         self._loaded: set[str] = set()
         self._closed = False
         if address.path is not None:
-            uri = _LITE.take(address.path, create=create)
+            uri = _LITE_POOL.take(address.path, create=create)
             arguments: dict[str, Any] = {}
         else:
             uri = address.uri
             arguments = {"db_name": address.database, "token": os.environ.get(TOKEN_VARIABLE, "")}
         try:
             with self._explained():
-                self._client = client_class(uri=uri, timeout=_GREETING, dedicated=True, **arguments)
+                self._client = client_class(uri=uri, timeout=_CONNECT_TIMEOUT, dedicated=True, **arguments)
         except BaseException:
             if address.path is not None:
-                _LITE.give_back(address.path)
+                _LITE_POOL.give_back(address.path)
             raise
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class Client:
             self._closed = True
             self._client.close()
             if self.address.path is not None:
-                _LITE.give_back(self.address.path)
+                _LITE_POOL.give_back(self.address.path)
 
     # -- collections of Milvus -----------------------------------------------------------------------------
 
@@ -110,32 +110,32 @@ class Client:
     def flush(self, name: str) -> None:
         """Make all writes so far durable."""
         with self._explained():
-            self._client.flush(name, timeout=_WRITING)
+            self._client.flush(name, timeout=_WRITE_TIMEOUT)
 
     # -- rows ----------------------------------------------------------------------------------------------
 
     def upsert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         with self._explained():
-            self._client.upsert(name, [dict(row) for row in rows], timeout=_WRITING)
+            self._client.upsert(name, [dict(row) for row in rows], timeout=_WRITE_TIMEOUT)
 
     def delete(self, name: str, ids: Sequence[int | str]) -> None:
-        for start in range(0, len(ids), _LISTED):
+        for start in range(0, len(ids), _MAX_IDS):
             with self._explained():
-                self._client.delete(name, ids=list(ids[start : start + _LISTED]), timeout=_WRITING)
+                self._client.delete(name, ids=list(ids[start : start + _MAX_IDS]), timeout=_WRITE_TIMEOUT)
 
     def get(self, name: str, ids: Sequence[int | str], fields: Sequence[str]) -> list[dict[str, Any]]:
         """Return the existing rows of these primary keys, in no particular order."""
         found: list[dict[str, Any]] = []
         for start in range(0, len(ids), 1000):
             part = list(ids[start : start + 1000])
-            with self._ready(name):
+            with self._ensure_loaded(name):
                 found += self._client.query(name, ids=part, output_fields=list(fields), timeout=TIMEOUT)
         return found
 
     def query(
-        self, name: str, filter_: str, fields: Sequence[str], limit: int = DEEPEST
+        self, name: str, filter_: str, fields: Sequence[str], limit: int = MAX_ROWS
     ) -> list[dict[str, Any]]:
-        with self._ready(name):
+        with self._ensure_loaded(name):
             return list(
                 self._client.query(
                     name, filter=filter_, output_fields=list(fields), limit=limit, timeout=TIMEOUT
@@ -143,15 +143,15 @@ class Client:
             )
 
     def count(self, name: str, filter_: str = "") -> int:
-        with self._ready(name):
+        with self._ensure_loaded(name):
             found = self._client.query(name, filter=filter_, output_fields=["count(*)"], timeout=TIMEOUT)
             return int(found[0]["count(*)"])
 
     def everything(self, name: str, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows once each, in batches of some thousands."""
-        with self._ready(name):
+        with self._ensure_loaded(name):
             rows = self._client.query_iterator(
-                name, batch_size=DEEPEST, output_fields=list(fields), timeout=TIMEOUT
+                name, batch_size=MAX_ROWS, output_fields=list(fields), timeout=TIMEOUT
             )
         try:
             while True:
@@ -167,7 +167,7 @@ class Client:
         self, name: str, field: str, queries: Float32, limit: int, filter_: str
     ) -> list[tuple[npt.NDArray[np.int64], Float32, Float32]]:
         """For each of ``queries`` (q, dim), return ids (m,), Milvus' cosines (m,) and the stored vectors (m, dim)."""
-        with self._ready(name):
+        with self._ensure_loaded(name):
             found = self._client.search(
                 name,
                 data=list(queries),
@@ -191,11 +191,11 @@ class Client:
     # -- errors --------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _ready(self, name: str) -> Iterator[None]:
+    def _ensure_loaded(self, name: str) -> Iterator[None]:
         """Context for a read: loads the collection first, as Milvus requires, and translates errors."""
         if name not in self._loaded:
             with self._explained():
-                self._client.load_collection(name, timeout=_WRITING)
+                self._client.load_collection(name, timeout=_WRITE_TIMEOUT)
             self._loaded.add(name)
         with self._explained():
             yield
@@ -233,7 +233,7 @@ def _client_class() -> Any:
     return MilvusClient
 
 
-class _Lite:
+class _LitePool:
     """Milvus Lite servers in this process: one per folder, shared by all connections to it."""
 
     def __init__(self) -> None:
@@ -249,7 +249,7 @@ class _Lite:
             users, uri = self._users.get(path, (0, None))
             if uri is None:
                 _check_folder(path, create=create)
-                _remove_half_indexes(path)
+                _remove_incomplete_indexes(path)
                 # They log tracebacks for a failed start and for features that Lite lacks.
                 for name in ("milvus_lite", "grpc._server"):
                     logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -272,7 +272,7 @@ class _Lite:
                 server_manager_instance.release_server(str(path))
 
 
-_LITE: Final = _Lite()
+_LITE_POOL: Final = _LitePool()
 
 
 def _check_folder(path: Path, *, create: bool) -> None:
@@ -293,14 +293,14 @@ def _check_folder(path: Path, *, create: bool) -> None:
         return
     if not {"LOCK", "collections"} <= names:
         raise UsageError(f"{path} is no folder of Milvus Lite", hint="choose another name")
-    if _is_held(path / "LOCK"):
+    if _is_locked(path / "LOCK"):
         raise LockedError(
             f"another process has {path} open: Milvus Lite has one at a time",
             hint="wait for it to end, or publish to a Milvus that is a server",
         )
 
 
-def _remove_half_indexes(path: Path) -> None:
+def _remove_incomplete_indexes(path: Path) -> None:
     """Remove incomplete index files, which Milvus Lite rebuilds from the rows.
 
     Milvus Lite (3.0) writes an index directly under its final name. If it is killed while doing so, neither that index
@@ -314,7 +314,7 @@ def _remove_half_indexes(path: Path) -> None:
                 index.unlink()
 
 
-def _is_held(lock: Path) -> bool:
+def _is_locked(lock: Path) -> bool:
     import fcntl
 
     try:

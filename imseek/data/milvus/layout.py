@@ -18,12 +18,12 @@ from imseek.types import SpaceInfo
 VERSION: Final = 1
 
 #: Maximum bytes of a text.
-LONGEST: Final = 65_535
+MAX_TEXT_BYTES: Final = 65_535
 #: Maximum fields of a Milvus collection (`proxy.maxFieldNum`).
-MOST_FIELDS: Final = 64
+MAX_FIELDS: Final = 64
 #: Maximum tags of an image, and bytes of a tag, which imseek limits to 200 characters.
-MOST_TAGS: Final = 1024
-LONGEST_TAG: Final = 800
+MAX_TAGS: Final = 1024
+MAX_TAG_BYTES: Final = 800
 
 ID: Final = "image_id"
 DOCUMENT: Final = "document"
@@ -33,7 +33,7 @@ MARKS: Final = "tag_marks"
 
 _SAFE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 #: Keywords of Milvus' expressions, and our own fields.
-_TAKEN: Final = frozenset(
+_RESERVED: Final = frozenset(
     "and or not in like is null exists true false iso interval array_contains array_contains_all array_contains_any "
     "array_length json_contains json_contains_all json_contains_any text_match phrase_match count random_sample "
     f"element_filter match_all match_any {ID} {DOCUMENT} {DIGEST} {TAGS} {MARKS}".split()
@@ -58,33 +58,33 @@ class Column:
     field: str
 
 
-def about(name: str) -> str:
+def about_collection(name: str) -> str:
     return f"{name}_about"
 
 
-def rows(name: str, number: int) -> str:
+def rows_collection(name: str, number: int) -> str:
     return f"{name}_rows{number}"
 
 
-def vector(space: SpaceInfo) -> str:
+def vector_field(space: SpaceInfo) -> str:
     return f"vector_{space.space_id}"
 
 
-def said(space: SpaceInfo) -> str:
+def has_caption_field(space: SpaceInfo) -> str:
     """Field of a caption space: whether an image has a caption."""
     return f"said_{space.space_id}"
 
 
-def columns(known: Iterable[tuple[str, str]], taken: int) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+def assign_fields(known: Iterable[tuple[str, str]], taken: int) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Assign fields to columns, beside ``taken`` others; also returns the names of columns for which none is left.
 
     Kinds are ``int``, ``float``, ``text``, ``bool`` and ``time``.
     """
     found: list[Column] = []
     left: list[str] = []
-    used = set(_TAKEN)
+    used = set(_RESERVED)
     for number, (name, kind) in enumerate(known):
-        if len(found) + taken >= MOST_FIELDS:
+        if len(found) + taken >= MAX_FIELDS:
             left.append(name)
             continue
         safe = (
@@ -102,7 +102,7 @@ _KINDS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "float": ("DOUBLE", {}),
     "bool": ("BOOL", {}),
     "time": ("INT64", {}),
-    "text": ("VARCHAR", {"max_length": LONGEST}),
+    "text": ("VARCHAR", {"max_length": MAX_TEXT_BYTES}),
 }
 
 
@@ -110,16 +110,16 @@ def fixed_fields(spaces: Sequence[SpaceInfo]) -> list[Field]:
     """Fields of every row: id, vectors, tags, and the JSON that hits carry."""
     found = [Field(ID, "INT64", {"is_primary": True})]
     for space in spaces:
-        found.append(Field(vector(space), "FLOAT_VECTOR", {"dim": space.dim}))
+        found.append(Field(vector_field(space), "FLOAT_VECTOR", {"dim": space.dim}))
         if space.modality == "text":
-            found.append(Field(said(space), "BOOL"))
-    tags = {"element_type": "VARCHAR", "max_capacity": MOST_TAGS, "max_length": LONGEST_TAG}
+            found.append(Field(has_caption_field(space), "BOOL"))
+    tags = {"element_type": "VARCHAR", "max_capacity": MAX_TAGS, "max_length": MAX_TAG_BYTES}
     return [
         *found,
         Field(TAGS, "ARRAY", tags),
-        Field(MARKS, "VARCHAR", {"max_length": LONGEST}),
+        Field(MARKS, "VARCHAR", {"max_length": MAX_TEXT_BYTES}),
         Field(DIGEST, "INT64"),
-        Field(DOCUMENT, "VARCHAR", {"max_length": LONGEST}),
+        Field(DOCUMENT, "VARCHAR", {"max_length": MAX_TEXT_BYTES}),
     ]
 
 
@@ -132,18 +132,18 @@ def row_fields(spaces: Sequence[SpaceInfo], known: Sequence[Column]) -> list[Fie
 
 
 #: A Milvus collection must have a vector: that of the record is a dummy.
-NOTHING: Final = {"nothing": [0.0, 1.0]}
+DUMMY_VECTOR: Final = {"nothing": [0.0, 1.0]}
 ABOUT_FIELDS: Final = (
     Field("key", "VARCHAR", {"is_primary": True, "max_length": 64}),
-    Field("value", "VARCHAR", {"max_length": LONGEST}),
+    Field("value", "VARCHAR", {"max_length": MAX_TEXT_BYTES}),
     Field("nothing", "FLOAT_VECTOR", {"dim": 2}),
 )
 
 
-def mark(tag: str) -> str:
+def encode_tag(tag: str) -> str:
     """Encode a tag for ``tag_marks`` in letters and digits only, so that LIKE finds any tag."""
     return f" {tag.encode().hex()} "
 
 
-def marks(tags: Iterable[str]) -> str:
-    return "".join(mark(tag) for tag in tags)
+def encode_tags(tags: Iterable[str]) -> str:
+    return "".join(encode_tag(tag) for tag in tags)

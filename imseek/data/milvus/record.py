@@ -28,13 +28,13 @@ from imseek.types import SpaceInfo
 _NOW: Final = "now"
 _LEASE: Final = "lease"
 _BEGUN: Final = "begun"
-_PIECE: Final = 30_000
+_PIECE_CHARS: Final = 30_000
 #: Maximum pieces of a record.
-_MOST: Final = 10_000
+_MAX_PIECES: Final = 10_000
 #: Seconds after which the lease of another host counts as abandoned.
-_LEFT: Final = 300.0
+_LEASE_SECONDS: Final = 300.0
 #: Attempts to read a record that another process is replacing.
-_AGAIN: Final = 5
+_READ_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Record:
         return cls(**document)
 
 
-def seal(client: Client) -> str | None:
+def read_stamp(client: Client) -> str | None:
     """Return a stamp that differs between records; None where nothing is published. One small request."""
     found = _values(client, [_NOW])
     return found.get(_NOW)
@@ -104,15 +104,15 @@ def seal(client: Client) -> str | None:
 
 def read(client: Client) -> Record:
     """Read the record. Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError."""
-    for attempt in range(_AGAIN):
+    for attempt in range(_READ_ATTEMPTS):
         time.sleep(0.1 * attempt)
-        if (now := seal(client)) is None:
+        if (now := read_stamp(client)) is None:
             raise CollectionNotFoundError(
                 f"nothing is published at {client.address}", hint=f"imseek publish {client.address}"
             )
         try:
             pieces, digest = json.loads(now)
-            keys = [_key(n) for n in range(min(pieces, _MOST))]
+            keys = [_key(n) for n in range(min(pieces, _MAX_PIECES))]
             found = _values(client, keys)
             text = "".join(found[key] for key in keys)
             if hashlib.sha256(text.encode()).hexdigest() == digest:
@@ -127,20 +127,24 @@ def read(client: Client) -> Record:
 def write(client: Client, record: Record) -> None:
     """Write the record in one request: readers find either the old record or the new one."""
     text = record.text()
-    pieces = [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
+    pieces = [text[at : at + _PIECE_CHARS] for at in range(0, len(text), _PIECE_CHARS)]
     now = json.dumps([len(pieces), hashlib.sha256(text.encode()).hexdigest()])
     values = {_NOW: now, **{_key(n): piece for n, piece in enumerate(pieces)}}
-    where = layout.about(client.address.name)
-    client.upsert(where, [{"key": key, "value": value, **layout.NOTHING} for key, value in values.items()])
+    where = layout.about_collection(client.address.name)
+    client.upsert(
+        where, [{"key": key, "value": value, **layout.DUMMY_VECTOR} for key, value in values.items()]
+    )
     client.flush(where)
 
 
-def begin(client: Client, shape: str) -> None:
+def mark_begun(client: Client, shape: str) -> None:
     """Note that rows of that shape are about to be written anew, so that a later run can continue them."""
-    client.upsert(layout.about(client.address.name), [{"key": _BEGUN, "value": shape, **layout.NOTHING}])
+    client.upsert(
+        layout.about_collection(client.address.name), [{"key": _BEGUN, "value": shape, **layout.DUMMY_VECTOR}]
+    )
 
 
-def begun(client: Client) -> str | None:
+def read_begun_shape(client: Client) -> str | None:
     return _values(client, [_BEGUN]).get(_BEGUN)
 
 
@@ -149,7 +153,7 @@ def _key(number: int) -> str:
 
 
 def _values(client: Client, keys: Sequence[str]) -> dict[str, str]:
-    where = layout.about(client.address.name)
+    where = layout.about_collection(client.address.name)
     if not client.has(where):
         return {}
     return {row["key"]: row["value"] for row in client.get(where, keys, ["key", "value"])}
@@ -164,13 +168,13 @@ class Lease:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._where = layout.about(client.address.name)
+        self._where = layout.about_collection(client.address.name)
         self._token = uuid.uuid4().hex
         self._host = socket.gethostname()
 
     def take(self) -> None:
         """Acquire the lease. Raises LockedError."""
-        held = pending(self._client)
+        held = read_lease(self._client)
         if held is not None and self._is_alive(held):
             raise LockedError(
                 f"process {held.get('pid')} on {held.get('host')} publishes to {self._client.address} now",
@@ -185,7 +189,7 @@ class Lease:
         self._write()
 
     def check(self) -> None:
-        held = pending(self._client)
+        held = read_lease(self._client)
         if held is None or held.get("token") != self._token:
             raise LockedError(
                 f"another process has begun to publish to {self._client.address}", hint="wait for it to end"
@@ -209,19 +213,19 @@ class Lease:
             "ended": ended,
         }
         value = json.dumps(told)
-        self._client.upsert(self._where, [{"key": _LEASE, "value": value, **layout.NOTHING}])
+        self._client.upsert(self._where, [{"key": _LEASE, "value": value, **layout.DUMMY_VECTOR}])
 
     def _is_alive(self, held: Mapping[str, Any]) -> bool:
         if held.get("ended"):
             return False
         if held.get("host") != self._host:
-            return time.time() - float(held.get("at", 0)) < _LEFT
+            return time.time() - float(held.get("at", 0)) < _LEASE_SECONDS
         if held.get("pid") == os.getpid():
             return True
-        return _runs(held.get("pid"))
+        return _is_running(held.get("pid"))
 
 
-def _runs(pid: object) -> bool:
+def _is_running(pid: object) -> bool:
     """Whether a process with this id exists on this machine."""
     if not isinstance(pid, int) or not 0 < pid < 1 << 31:
         return False
@@ -234,7 +238,7 @@ def _runs(pid: object) -> bool:
     return True
 
 
-def pending(client: Client) -> Mapping[str, Any] | None:
+def read_lease(client: Client) -> Mapping[str, Any] | None:
     """Read the lease of an active publisher, or one that a killed publisher left. None without one, {} if damaged."""
     text = _values(client, [_LEASE]).get(_LEASE)
     try:

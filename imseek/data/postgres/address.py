@@ -9,16 +9,16 @@ from pathlib import Path
 from uuid import UUID
 
 from imseek.data import durable_files, layout
-from imseek.data.current_file import read_sealed
+from imseek.data.current_file import read_checksummed
 from imseek.errors import CorruptCollectionError, UsageError
 
 #: URL schemes that libpq accepts.
 SCHEMES = ("postgresql://", "postgres://")
 #: Parameters with secrets, or paths to them, which belong in the user's own settings.
-_SECRETS = ("password", "sslpassword", "passfile")
+_SECRET_PARAMETERS = ("password", "sslpassword", "passfile")
 #: Parameters that a URL may have: server, database, user, security and timeouts. All others (files to read or write,
 #: other addresses, server options, other ways to log in) belong in the user's own settings.
-_PARAMETERS = frozenset(
+_ALLOWED_PARAMETERS = frozenset(
     {
         *("host", "port", "dbname", "user", "service"),
         *("sslmode", "sslrootcert", "sslnegotiation", "channel_binding"),
@@ -67,15 +67,15 @@ class Address:
 
 
 @lru_cache(maxsize=16)
-def checked(url: str) -> str:
+def check_url(url: str) -> str:
     """Return a URL if it may be recorded. Raises UsageError, which never repeats a password, and MissingExtraError."""
     parameters = _parse(url)
-    if any(name in parameters for name in _SECRETS):
+    if any(name in parameters for name in _SECRET_PARAMETERS):
         raise UsageError(
             "the URL of a catalog is kept in the collection: no password may be in it",
             hint="PGPASSWORD, ~/.pgpass or a service file (PGSERVICEFILE) have it; every host needs its own",
         )
-    strange = sorted(set(parameters) - _PARAMETERS)
+    strange = sorted(set(parameters) - _ALLOWED_PARAMETERS)
     if parameters.get("sslrootcert", _SYSTEM) != _SYSTEM:
         strange.append("sslrootcert")
     if strange:
@@ -106,9 +106,9 @@ def _parse(url: str) -> Mapping[str, str]:
 
 def read_address(root: Path) -> Address:
     """Read ``catalog.json``. Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError."""
-    document = read_sealed(root, layout.ADDRESS)
+    document = read_checksummed(root, layout.ADDRESS)
     try:
-        return Address(str(UUID(document["uuid"])), checked(document["url"]), root)
+        return Address(str(UUID(document["uuid"])), check_url(document["url"]), root)
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         # Other messages may contain a password.
         why = f": {error}" if isinstance(error, UsageError) else ""
@@ -119,5 +119,5 @@ def read_address(root: Path) -> Address:
 
 
 def write_address(root: Path, address: Address, staging: Path) -> None:
-    document = {"format": layout.FORMAT_ELSEWHERE, "uuid": address.uuid, "url": address.url}
-    durable_files.write_file(root / layout.ADDRESS, durable_files.seal(document), staging=staging)
+    document = {"format": layout.FORMAT_SERVER_CATALOG, "uuid": address.uuid, "url": address.url}
+    durable_files.write_file(root / layout.ADDRESS, durable_files.add_checksum(document), staging=staging)

@@ -47,7 +47,7 @@ def allow_server(address: Address) -> bool:
         return True
 
 
-def withdraw_server(address: Address) -> None:
+def disallow_server(address: Address) -> None:
     """Remove a server from this collection's list, if it is there. Raises StorageError."""
     with user_home.hold_lock(LIST_FILE):
         listed = _read()
@@ -56,14 +56,14 @@ def withdraw_server(address: Address) -> None:
 
 
 @contextmanager
-def allow_while_made(address: Address) -> Iterator[None]:
+def allow_or_revoke(address: Address) -> Iterator[None]:
     """Allow a server that the user just named; undo that where the body fails. Raises StorageError."""
     is_new = allow_server(address)
     try:
         yield
     except BaseException:
         if is_new:
-            withdraw_server(address)
+            disallow_server(address)
         raise
 
 

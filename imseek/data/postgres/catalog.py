@@ -12,12 +12,12 @@ from sqlalchemy.exc import DatabaseError
 
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, set_meta
-from imseek.data.current_file import Current, sealed
-from imseek.data.migrations import applied, migrate
+from imseek.data.current_file import Current, encode_record
+from imseek.data.migrations import count_applied, migrate
 from imseek.data.postgres.address import Address, read_address
 from imseek.data.postgres.catalog_reader import CURRENT, check_version
 from imseek.data.postgres.connection import connect, driver
-from imseek.data.postgres.errors import is_ours, storage_error
+from imseek.data.postgres.errors import is_programming_error, storage_error
 from imseek.errors import CorruptCollectionError, ReadOnlyError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class PostgresCatalog(Catalog):
         self.engine = _engine(lambda: connect(self.address, writing=True))
         try:
             with self._translated():
-                if not fresh and not applied(self.engine):
+                if not fresh and not count_applied(self.engine):
                     raise CorruptCollectionError(
                         f"there is no catalog at {self.address}",
                         hint="is it another database? Else bring it back with pg_restore",
@@ -61,7 +61,7 @@ class PostgresCatalog(Catalog):
             yield connection
 
     def state(self, connection: Connection, current: Current) -> None:
-        set_meta(connection, CURRENT, sealed(current).decode())
+        set_meta(connection, CURRENT, encode_record(current).decode())
 
     def scrub(self) -> None:
         """Rewrite the tables, so that deleted data remains in none of their pages.
@@ -79,7 +79,7 @@ class PostgresCatalog(Catalog):
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        with _translated(self.address, writing=True):
+        with _translate_errors(self.address, writing=True):
             yield
 
 
@@ -103,17 +103,17 @@ def _engine(connect_: Callable[[], psycopg.Connection[tuple[Any, ...]]]) -> Engi
 
 
 @contextlib.contextmanager
-def _translated(address: Address, *, writing: bool) -> Iterator[None]:
+def _translate_errors(address: Address, *, writing: bool) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        if not isinstance(error.orig, driver().Error) or is_ours(error.orig):
+        if not isinstance(error.orig, driver().Error) or is_programming_error(error.orig):
             raise
         raise storage_error(error.orig, str(address), writing=writing) from error
 
 
 @contextlib.contextmanager
-def frozen(root: Path) -> Iterator[Connection]:
+def connect_repeatable_read(root: Path) -> Iterator[Connection]:
     """Open a read connection that sees the catalog as of one moment. It does not block writers.
 
     Raises FormatVersionError for a catalog of a later imseek, StorageError, MissingExtraError.
@@ -122,7 +122,7 @@ def frozen(root: Path) -> Iterator[Connection]:
     check_version(address)
     engine = _engine(lambda: connect(address))
     try:
-        with _translated(address, writing=False), engine.connect() as connection:
+        with _translate_errors(address, writing=False), engine.connect() as connection:
             yield connection.execution_options(isolation_level="REPEATABLE READ")
     finally:
         engine.dispose()
@@ -131,17 +131,17 @@ def frozen(root: Path) -> Iterator[Connection]:
 def make_schema(address: Address) -> None:
     """Create the catalog's schema. Raises ReadOnlyError where the role may not."""
     try:
-        _run(address, f'CREATE SCHEMA "{address.schema}"')
+        _execute(address, f'CREATE SCHEMA "{address.schema}"')
     except ReadOnlyError as error:
         raise ReadOnlyError(str(error), hint="GRANT CREATE ON DATABASE, to this role") from error
 
 
 def drop_schema(address: Address) -> None:
     """Drop a catalog with all its content, if it exists."""
-    _run(address, f'DROP SCHEMA IF EXISTS "{address.schema}" CASCADE')
+    _execute(address, f'DROP SCHEMA IF EXISTS "{address.schema}" CASCADE')
 
 
-def _run(address: Address, statement: str) -> None:
+def _execute(address: Address, statement: str) -> None:
     connection = connect(address, writing=True)
     try:
         connection.execute(statement.encode())

@@ -14,16 +14,16 @@ from pathlib import Path
 from imseek.data import catalog_checksums, durable_files, layout
 from imseek.data.catalog import Catalog, current_of, get_meta
 from imseek.data.catalog_checksums import Checksums
-from imseek.data.collection_files import check_top, refuse_strange
-from imseek.data.current_file import Identity, read_identity, sealed, write_identity
+from imseek.data.collection_files import find_strange_at_top, refuse_strange
+from imseek.data.current_file import Identity, encode_record, read_identity, write_identity
 from imseek.data.lock import WriterLock, check_writable
-from imseek.data.postgres.address import Address, checked, read_address, write_address
-from imseek.data.postgres.allowed_servers import allow_while_made, withdraw_server
+from imseek.data.postgres.address import Address, check_url, read_address, write_address
+from imseek.data.postgres.allowed_servers import allow_or_revoke, disallow_server
 from imseek.data.postgres.catalog import PostgresCatalog, drop_schema, make_schema
 from imseek.data.postgres.connection import connect
 from imseek.data.postgres.lock import PostgresLock
 from imseek.data.postgres.rows import copy_rows
-from imseek.data.recovery_evidence import catalog_damage, catalog_lag, gather
+from imseek.data.recovery_evidence import catalog_damage, catalog_lag, gather_evidence
 from imseek.data.trust import check_trusted
 from imseek.errors import CorruptCollectionError, ImseekError, UsageError
 from imseek.types import CatalogReport
@@ -32,7 +32,7 @@ from imseek.types import CatalogReport
 FILE = "sqlite"
 
 #: Files that only a collection with a catalog file has.
-_OF_FILES = (
+_FILE_CATALOG_NAMES = (
     layout.CATALOG,
     *layout.CATALOG_COMPANIONS,
     *layout.BACKUPS,
@@ -50,20 +50,20 @@ def move(root: Path, to: str) -> CatalogReport:
     """
     identity = read_identity(root)
     check_trusted(root, "moving its catalog")
-    refuse_strange(root, check_top(root))
+    refuse_strange(root, find_strange_at_top(root))
     if to == FILE:
         return _to_file(root)
-    address = Address(identity.uuid, checked(to), root)
-    with allow_while_made(address):  # The user has named it.
+    address = Address(identity.uuid, check_url(to), root)
+    with allow_or_revoke(address):  # The user has named it.
         return _to_address(root, identity, address)
 
 
 def _to_address(root: Path, identity: Identity, address: Address) -> CatalogReport:
-    if identity.format == layout.FORMAT_ELSEWHERE and not (root / layout.CATALOG).exists():
-        return _readdress(root, address)
-    if layout.is_elsewhere(root):  # An earlier move was interrupted after its switch.
-        _clear_away(root)
-        return _readdress(root, address)
+    if identity.format == layout.FORMAT_SERVER_CATALOG and not (root / layout.CATALOG).exists():
+        return _update_address(root, address)
+    if layout.has_server_catalog(root):  # An earlier move was interrupted after its switch.
+        _remove_file_catalog(root)
+        return _update_address(root, address)
     return _to_server(root, address)
 
 
@@ -71,31 +71,31 @@ def _to_server(root: Path, address: Address) -> CatalogReport:
     lock = WriterLock(root, any_file_system=True)
     lock.acquire()
     try:
-        evidence = gather(root)
+        evidence = gather_evidence(root)
         if (fault := catalog_damage(root, evidence) or catalog_lag(root, evidence)) is not None:
             raise CorruptCollectionError(
                 f"{root / layout.CATALOG}: {fault}", hint=f"imseek collection repair {root}"
             )
-        _refuse_taken(address)
+        _refuse_existing_schema(address)
         staging = root / layout.STAGING
-        durable_files.fresh_folder(staging)
+        durable_files.recreate_folder(staging)
         make_schema(address)
         try:
             with (
                 contextlib.closing(Catalog(root)) as source,
                 contextlib.closing(PostgresCatalog(root, address, fresh=True)) as target,
             ):
-                rows = _copied(source, target)
+                rows = _copy_all_rows(source, target)
             # A reader of format 1 must not find a stale catalog.
-            identity = replace(read_identity(root), format=layout.FORMAT_ELSEWHERE)
+            identity = replace(read_identity(root), format=layout.FORMAT_SERVER_CATALOG)
             write_identity(root, identity, staging)
             write_address(root, address, staging)
         except BaseException:
-            if not layout.is_elsewhere(root):
+            if not layout.has_server_catalog(root):
                 with contextlib.suppress(ImseekError):
                     drop_schema(address)
             raise
-        _clear_away(root)
+        _remove_file_catalog(root)
         durable_files.remove_tree(staging)
     finally:
         lock.release()
@@ -104,10 +104,10 @@ def _to_server(root: Path, address: Address) -> CatalogReport:
 
 def _to_file(root: Path) -> CatalogReport:
     staging = root / layout.STAGING
-    if not layout.is_elsewhere(root):
+    if not layout.has_server_catalog(root):
         identity = read_identity(root)
-        if identity.format == layout.FORMAT_ELSEWHERE and (root / layout.CATALOG).exists():
-            durable_files.fresh_folder(staging)  # An earlier move was interrupted after its switch.
+        if identity.format == layout.FORMAT_SERVER_CATALOG and (root / layout.CATALOG).exists():
+            durable_files.recreate_folder(staging)  # An earlier move was interrupted after its switch.
             write_identity(root, replace(identity, format=layout.FORMAT), staging)
             return CatalogReport(FILE, 0)
         raise UsageError(f"the catalog of {root} is in SQLite already")
@@ -116,21 +116,21 @@ def _to_file(root: Path) -> CatalogReport:
     lock = PostgresLock(root)
     lock.acquire()
     try:
-        durable_files.fresh_folder(staging)
+        durable_files.recreate_folder(staging)
         workshop = staging / "catalog"
         workshop.mkdir()
         with (
             contextlib.closing(PostgresCatalog(root)) as source,
             contextlib.closing(Catalog(workshop)) as target,
         ):
-            rows = _copied(source, target)
+            rows = _copy_all_rows(source, target)
             with target.transaction() as connection:
                 current = current_of(connection)
             target.fold()
         durable_files.sync_file(workshop / layout.CATALOG)
-        _clear_away(root)
+        _remove_file_catalog(root)
         durable_files.publish([(workshop / layout.CATALOG, root / layout.CATALOG)])
-        durable_files.write_file(root / layout.CURRENT, sealed(current), staging=staging)
+        durable_files.write_file(root / layout.CURRENT, encode_record(current), staging=staging)
         catalog_checksums.write(root, staging, Checksums(address.uuid, {}))
         durable_files.remove_files([root / layout.ADDRESS])
         write_identity(root, replace(read_identity(root), format=layout.FORMAT), staging)
@@ -138,11 +138,11 @@ def _to_file(root: Path) -> CatalogReport:
     finally:
         lock.release()
     drop_schema(address)
-    withdraw_server(address)
+    disallow_server(address)
     return CatalogReport(FILE, rows)
 
 
-def _readdress(root: Path, address: Address) -> CatalogReport:
+def _update_address(root: Path, address: Address) -> CatalogReport:
     """Record another URL for the same catalog."""
     # The recorded address may be unreachable, so its lock is not taken.
     with contextlib.closing(PostgresCatalog(root, address)) as catalog, catalog.transaction() as found:
@@ -154,7 +154,7 @@ def _readdress(root: Path, address: Address) -> CatalogReport:
     return CatalogReport(address.url, 0)
 
 
-def _refuse_taken(address: Address) -> None:
+def _refuse_existing_schema(address: Address) -> None:
     with contextlib.closing(connect(address)) as connection:
         found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (address.schema,))
         if found.fetchone() is not None:
@@ -164,7 +164,7 @@ def _refuse_taken(address: Address) -> None:
             )
 
 
-def _copied(source: Catalog, target: Catalog) -> int:
+def _copy_all_rows(source: Catalog, target: Catalog) -> int:
     """Copy every row in one transaction; returns the number of rows."""
     with source.transaction() as reading, target.transaction() as writing:
         rows = copy_rows(reading, writing)
@@ -172,6 +172,6 @@ def _copied(source: Catalog, target: Catalog) -> int:
     return rows
 
 
-def _clear_away(root: Path) -> None:
+def _remove_file_catalog(root: Path) -> None:
     """Remove the files that a collection with a catalog on a server does not have."""
-    durable_files.remove_files([root / name for name in _OF_FILES])
+    durable_files.remove_files([root / name for name in _FILE_CATALOG_NAMES])

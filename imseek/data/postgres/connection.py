@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imseek.data.postgres.address import Address
 
 #: Defaults where the URL has none. A host that is cut off is noticed within two minutes; until then its lock holds.
-_USUAL: dict[str, Any] = {
+_DEFAULTS: dict[str, Any] = {
     "application_name": "imseek",
     "keepalives_idle": 60,
     "keepalives_interval": 10,
@@ -25,13 +25,13 @@ _USUAL: dict[str, Any] = {
 }
 _CONNECT_SECONDS = 10
 #: First libpq version with ``require_auth``.
-_KNOWS_REQUIRE_AUTH = 160000
+_REQUIRE_AUTH_VERSION = 160000
 #: The only method that sends nothing which the server or an eavesdropper could log in with elsewhere (RFC 5802).
 _SCRAM = "scram-sha-256"
 
 #: A long idle session (while pictures are encoded) or a slow commit must not be terminated, and an acknowledged commit
 #: must be durable whatever the server's settings. Settings that an old server lacks are left out.
-_WRITERS: dict[str, str] = {
+_WRITER_SETTINGS: dict[str, str] = {
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "statement_timeout": "0",
@@ -40,11 +40,11 @@ _WRITERS: dict[str, str] = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "6",
 }
-_SET = (
+_SET_CONFIG = (
     "SELECT set_config(name, wanted.setting, false) "
     "FROM unnest(%s::text[], %s::text[]) AS wanted (name, setting) JOIN pg_settings USING (name)"
 )
-_DURABLE = (
+_SET_DURABLE = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
 
@@ -69,7 +69,9 @@ def connect(address: Address, *, writing: bool = False) -> psycopg.Connection[tu
     library = driver()
     check_server(address)
     parameters = address.parameters
-    usual = _USUAL if "PGCONNECT_TIMEOUT" in os.environ else {**_USUAL, "connect_timeout": _CONNECT_SECONDS}
+    usual = (
+        _DEFAULTS if "PGCONNECT_TIMEOUT" in os.environ else {**_DEFAULTS, "connect_timeout": _CONNECT_SECONDS}
+    )
     ours: dict[str, Any] = {"client_encoding": "utf8", **_authentication(parameters)}
     try:
         connection: psycopg.Connection[tuple[Any, ...]] = library.connect(
@@ -91,7 +93,7 @@ def _authentication(parameters: Mapping[str, str]) -> dict[str, str]:
     A server on this machine may also require nothing (``trust``, ``peer``), since then nothing is revealed. Raises
     StorageError for a libpq that cannot restrict it.
     """
-    if driver().pq.version() < _KNOWS_REQUIRE_AUTH:
+    if driver().pq.version() < _REQUIRE_AUTH_VERSION:
         raise StorageError(
             "libpq is older than 16: it would tell a server a password in whatever way that asks for",
             hint="pip install -U 'psycopg[binary]'",
@@ -122,9 +124,9 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _set_up(connection: psycopg.Connection[tuple[Any, ...]], address: Address, writing: bool) -> None:
-    from imseek.data.postgres.values import register
+    from imseek.data.postgres.values import register_adapters
 
-    register(connection)
+    register_adapters(connection)
     connection.execute(f'SET search_path TO "{address.schema}"'.encode())
     if connection.info.parameter_status("server_encoding") != "UTF8":
         raise UsageError(
@@ -132,8 +134,8 @@ def _set_up(connection: psycopg.Connection[tuple[Any, ...]], address: Address, w
             hint="CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
         )
     if writing:
-        connection.execute(_SET, (list(_WRITERS), list(_WRITERS.values())))
-        connection.execute(_DURABLE)
+        connection.execute(_SET_CONFIG, (list(_WRITER_SETTINGS), list(_WRITER_SETTINGS.values())))
+        connection.execute(_SET_DURABLE)
     else:
         connection.execute("SET default_transaction_read_only = on")
 

@@ -11,18 +11,18 @@ _READ_ONLY = ("25006", "42501")  # read_only_sql_transaction, insufficient_privi
 _MISSING = ("3F000", "42P01", "42703")  # no such schema, table, column
 _FULL = ("53100",)  # disk_full
 _DAMAGED = ("XX001", "XX002")  # data_corrupted, index_corrupted
-_GONE = ("57P", "08")  # the server stops or starts, a connection breaks
-_OURS = ("22", "23", "42")  # invalid data, constraints, invalid SQL
+_DISCONNECTED = ("57P", "08")  # the server stops or starts, a connection breaks
+_PROGRAMMING = ("22", "23", "42")  # invalid data, constraints, invalid SQL
 
 
 #: libpq's message for an authentication method that ``require_auth`` forbids.
-_REFUSED = "authentication method requirement"
+_AUTH_REFUSED = "authentication method requirement"
 
 
-def is_ours(error: BaseException) -> bool:
+def is_programming_error(error: BaseException) -> bool:
     """Whether an error is a bug of ours, and not a fault of the server or the user."""
     state = getattr(error, "sqlstate", None) or ""
-    return state.startswith(_OURS) and state not in (*_READ_ONLY, *_MISSING)
+    return state.startswith(_PROGRAMMING) and state not in (*_READ_ONLY, *_MISSING)
 
 
 def storage_error(error: BaseException, where: str, *, writing: bool = False) -> StorageError:
@@ -46,7 +46,7 @@ def storage_error(error: BaseException, where: str, *, writing: bool = False) ->
         return StorageError(said, hint=f"on the server: {FREE_SPACE}")
     if state in _DAMAGED:
         return CorruptCollectionError(said, hint="the server's data are damaged: pg_amcheck, pg_restore")
-    if not state and _REFUSED in said:  # Refused by us, see ``connection``.
+    if not state and _AUTH_REFUSED in said:  # Refused by us, see ``connection``.
         hint = (
             "passwords are told by SCRAM only: set password_encryption and pg_hba.conf of the server to scram-sha-256; "
             "PGREQUIREAUTH allows other ways"
@@ -55,7 +55,7 @@ def storage_error(error: BaseException, where: str, *, writing: bool = False) ->
     if not state:  # From libpq: the connection failed or was lost.
         hint = "is the server there? Passwords come from PGPASSWORD, ~/.pgpass or a service file"
         return StorageError(said, hint=hint)
-    if state.startswith(_GONE):
+    if state.startswith(_DISCONNECTED):
         return StorageError(said, hint="the connection broke off; what was committed is safe: try again")
     return StorageError(said)
 

@@ -10,27 +10,27 @@ from psycopg.adapt import Loader
 from psycopg.types.string import StrDumper, StrDumperUnknown
 
 #: PostgreSQL's text holds every character but NUL.
-_INSTEAD = "\N{REPLACEMENT CHARACTER}"
+_NUL_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-class _Whole(Loader):
+class _IntegerLoader(Loader):
     """Loads ``SUM`` over integers, which PostgreSQL returns as ``numeric``, as int."""
 
     def load(self, data: Buffer) -> int:
         return int(bytes(data))
 
 
-class _Text(StrDumper):
+class _TextDumper(StrDumper):
     def dump(self, obj: str) -> Buffer | None:
-        return super().dump(obj.replace("\0", _INSTEAD))
+        return super().dump(obj.replace("\0", _NUL_REPLACEMENT))
 
 
-class _Unknown(StrDumperUnknown):
+class _UnknownDumper(StrDumperUnknown):
     def dump(self, obj: str) -> Buffer | None:
-        return super().dump(obj.replace("\0", _INSTEAD))
+        return super().dump(obj.replace("\0", _NUL_REPLACEMENT))
 
 
-def register(connection: Connection[Any]) -> None:
-    connection.adapters.register_loader("numeric", _Whole)
-    connection.adapters.register_dumper(str, _Text)
-    connection.adapters.register_dumper(str, _Unknown)  # The last one registered takes precedence.
+def register_adapters(connection: Connection[Any]) -> None:
+    connection.adapters.register_loader("numeric", _IntegerLoader)
+    connection.adapters.register_dumper(str, _TextDumper)
+    connection.adapters.register_dumper(str, _UnknownDumper)  # The last one registered takes precedence.

@@ -42,7 +42,7 @@ def open_index(
 
         return MemoryIndex(segments, dim, like=like)
     if kind == "faiss":
-        _need_faiss()
+        _require_faiss()
         from imseek.data.vectors.faiss_index import FaissIndex
 
         if snapshot is not None:
@@ -60,13 +60,13 @@ def placement_on(device: str) -> Placement | None:
     """
     if device != "all" and not device.startswith("cuda"):
         return None
-    _need_faiss()
+    _require_faiss()
     from imseek.data.vectors.gpu import Placement
 
     return Placement(device)
 
 
-def _need_faiss() -> None:
+def _require_faiss() -> None:
     try:
         import faiss  # noqa: F401
     except ModuleNotFoundError as error:

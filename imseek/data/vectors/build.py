@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors.base import Float16, Ids, Segment
-from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make
+from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make_index
 from imseek.data.vectors.memory_maps import release
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import CorruptCollectionError, UsageError
@@ -28,7 +28,7 @@ _SAMPLE_SHARE = 3
 _CODE_ROWS = 1 << 16
 
 #: Receives the share that is done, 0 to 1; raises to stop.
-Tell = Callable[[float], None]
+ReportShare = Callable[[float], None]
 
 
 class LiveRows:
@@ -96,26 +96,26 @@ class LiveRows:
         return (lo, hi) if hi else (1.0, 1.0)
 
 
-def build(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> Any:
+def build_index(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: ReportShare) -> Any:
     """Build an index of ``factory`` over all ``rows``. Rows numbered ``spared`` (ascending) are not trained on.
 
     Raises UsageError for a factory string that cannot be used.
     """
     if (degree := cagra_degree(factory)) is not None:
         return _cagra(rows, dim, degree, memory, tell)
-    index = laid_out(rows, dim, factory, memory, spared, lambda share: tell(0.4 * share), room=len(rows))
-    add(index, rows, lambda share: tell(0.4 + 0.6 * share))
+    index = train_index(rows, dim, factory, memory, spared, lambda share: tell(0.4 * share), room=len(rows))
+    add_rows(index, rows, lambda share: tell(0.4 + 0.6 * share))
     return index
 
 
-def laid_out(
-    rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell, *, room: int
+def train_index(
+    rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: ReportShare, *, room: int
 ) -> Any:
     """Train an index of ``factory`` without rows on ``rows``, except those numbered ``spared`` (ascending).
 
     Its lists have room for ``room`` rows like these. Raises UsageError for a factory string that cannot be used.
     """
-    index = make(factory, dim)
+    index = make_index(factory, dim)
     lists = inverted_file(index)
     wanted = _CODE_ROWS if lists is None else max(_CODE_ROWS, ROWS_PER_LIST * lists.nlist)
     wanted = min(wanted, memory // _SAMPLE_SHARE // (4 * dim), len(rows) - len(spared))
@@ -123,14 +123,14 @@ def laid_out(
     numbers = np.setdiff1d(rng.choice(len(rows), min(len(rows), wanted + len(spared)), replace=False), spared)
     _, sample = rows.take(numbers[:wanted])
     if lists is not None:
-        _lay_out(index, lists, sample, tell)
+        _train_centres(index, lists, sample, tell)
     index.train(sample)
     if lists is not None:
         _reserve(index, lists, sample, room)
     return index
 
 
-def add(index: Any, rows: LiveRows, tell: Tell) -> None:
+def add_rows(index: Any, rows: LiveRows, tell: ReportShare) -> None:
     done = 0
     for ids, block in rows.blocks():
         index.add_with_ids(block.astype(np.float32), ids)
@@ -138,7 +138,7 @@ def add(index: Any, rows: LiveRows, tell: Tell) -> None:
         tell(done / len(rows))
 
 
-def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, tell: Tell) -> Any:
+def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, tell: ReportShare) -> Any:
     """Build a CAGRA graph on the first GPU, and store it as FAISS's HNSW of one level, which a CPU can search too.
 
     It needs all rows at once, in float32. Raises UsageError where they do not fit twice.
@@ -171,9 +171,9 @@ def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, tell: Tell) -> An
     return index
 
 
-def _lay_out(index: Any, lists: Any, sample: Float32, tell: Tell) -> None:
+def _train_centres(index: Any, lists: Any, sample: Float32, tell: ReportShare) -> None:
     """Train the lists' centres, one iteration at a time, so that progress can be reported and the work stopped."""
-    sample = _transformed(index, sample)
+    sample = _apply_transforms(index, sample)
     if len(sample) < lists.nlist:
         return  # FAISS reports that it needs more.
     centres = sample[np.random.default_rng(0).choice(len(sample), lists.nlist, replace=False)]
@@ -195,7 +195,7 @@ def _reserve(index: Any, lists: Any, sample: Float32, rows: int) -> None:
     if not isinstance(lists.invlists, faiss.ArrayInvertedLists) or isinstance(lists, faiss.IndexIVFFastScan):
         return
     few = sample[: min(len(sample), 8 * lists.nlist)]
-    few = _transformed(index, few)
+    few = _apply_transforms(index, few)
     counts = np.bincount(lists.quantizer.search(few, 1)[1][:, 0], minlength=lists.nlist)
     expected = (counts / max(1, len(few)) * rows * 1.15).astype(np.int64) + 16
     for n, size in enumerate(expected.tolist()):
@@ -203,7 +203,7 @@ def _reserve(index: Any, lists: Any, sample: Float32, rows: int) -> None:
         lists.invlists.resize(n, 0)  # Keeps the room.
 
 
-def _transformed(index: Any, rows: Float32) -> Float32:
+def _apply_transforms(index: Any, rows: Float32) -> Float32:
     """Transform ``rows`` as the index does before its lists (rotation, reduction), training untrained transforms."""
     if isinstance(index, faiss.IndexPreTransform):
         for n in range(index.chain.size()):

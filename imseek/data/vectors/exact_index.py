@@ -17,7 +17,7 @@ from imseek.types import Float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class SegmentData:
     """A segment with the norms (n,) of its rows, unless they are too many to store."""
 
     segment: Segment
@@ -31,11 +31,11 @@ class Part:
         return row_norms(rows).reshape(at.shape)
 
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=SegmentData)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scope(Generic[P]):
+class SearchScope(Generic[P]):
     """The ``count`` > 0 rows of one part, marked in ``mask`` (n,), that one search may return."""
 
     part: P
@@ -43,7 +43,7 @@ class Scope(Generic[P]):
     count: int
 
 
-def all_norms(segment: Segment) -> Float32:
+def segment_norms(segment: Segment) -> Float32:
     """Return the norms (n,) of the rows of a segment, which are read block by block."""
     norms = np.empty(len(segment.rows), np.float32)
     for block in blocks(*segment.rows.shape):
@@ -64,7 +64,7 @@ class ExactIndex(ABC, Generic[P]):
         # Compare arrays by identity, which is safe: every part of ``like`` keeps its own alive.
         held = {id(p.segment.rows): p for p in like._parts} if isinstance(like, type(self)) else {}
         self._parts: tuple[P, ...] = tuple(self._part(s, held.get(id(s.rows))) for s in segments)
-        self._known: WeakKeyDictionary[IdSet, tuple[Scope[P], ...]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[IdSet, tuple[SearchScope[P], ...]] = WeakKeyDictionary()
         self._live = sum(int(np.count_nonzero(segment.searchable())) for segment in segments)
 
     @property
@@ -81,7 +81,7 @@ class ExactIndex(ABC, Generic[P]):
     def count(self, allowed: IdSet) -> int:
         return sum(scope.count for scope in self._scopes(allowed))
 
-    def _scopes(self, allowed: IdSet | None) -> tuple[Scope[P], ...]:
+    def _scopes(self, allowed: IdSet | None) -> tuple[SearchScope[P], ...]:
         """Return the scopes to search; for a set of ids, which is used again and again, they are computed once."""
         if allowed is not None and (held := self._known.get(allowed)) is not None:
             return held
@@ -89,7 +89,7 @@ class ExactIndex(ABC, Generic[P]):
         for part in self._parts:
             mask = part.segment.searchable(allowed)
             if count := int(np.count_nonzero(mask)):
-                scopes.append(Scope(part, mask, count))
+                scopes.append(SearchScope(part, mask, count))
         if allowed is not None:
             self._known[allowed] = tuple(scopes)
         return tuple(scopes)
@@ -130,5 +130,5 @@ class ExactIndex(ABC, Generic[P]):
         """Build the data of this kind for a segment."""
 
     @abstractmethod
-    def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[P]]) -> list[Matches]:
+    def _best(self, queries: Float32, k: int, scopes: Sequence[SearchScope[P]]) -> list[Matches]:
         """Return the exact top ``k`` of every query; the scopes have at least ``k`` rows together."""

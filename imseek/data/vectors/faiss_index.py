@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Float16, Ids, IdSet, Matches, Segment
-from imseek.data.vectors.exact_index import ExactIndex, Part, Scope, all_norms
-from imseek.data.vectors.fp16 import flat, lent
+from imseek.data.vectors.exact_index import ExactIndex, SearchScope, SegmentData, segment_norms
+from imseek.data.vectors.fp16 import make_flat_index, wrap_flat_index
 from imseek.data.vectors.memory_maps import release
 from imseek.data.vectors.scores import blocks, cosines, scores_of, top_k
 from imseek.types import Float32
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
 #: Minimum bytes of codes that are worth a copy on a GPU.
-LEAST_BYTES = 8 << 20
+MIN_GPU_BYTES = 8 << 20
 # FAISS scans fp16 codes with SIMD only where the width is a multiple of 8 (16 is best), otherwise one number
 # at a time (14 times slower at width 1395). So rows are padded with zeros.
 WIDTH_MULTIPLE = 16
@@ -45,11 +45,11 @@ QUERY_BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _FlatPart(Part):
+class _FlatSegment(SegmentData):
     """A segment with its FAISS index, and the range ``lo`` to ``hi`` of the norms of its rows.
 
-    ``codes`` is a view (n, dim) of the rows in the memory of ``flat``: unlike a memory map, it is in RAM and need not
-    be read again. ``finite`` says whether dead rows are finite too.
+    ``codes`` is a view (n, dim) of the rows in the memory of ``make_flat_index``: unlike a memory map, it is in RAM
+    and need not be read again. ``finite`` says whether dead rows are finite too.
     """
 
     flat: Any
@@ -68,7 +68,7 @@ class _FlatPart(Part):
         return scores
 
 
-class FaissIndex(ExactIndex[_FlatPart]):
+class FaissIndex(ExactIndex[_FlatSegment]):
     """An exact index with FAISS's flat fp16 scalar quantizer, one per segment.
 
     Memory per vector: 2 bytes per dimension (rounded up to a multiple of 16) and 4 for the norm.
@@ -85,11 +85,11 @@ class FaissIndex(ExactIndex[_FlatPart]):
         self._placement = placement
         super().__init__(segments, dim, like=like)
 
-    def _load(self, segment: Segment) -> _FlatPart:
-        norms = all_norms(segment)
+    def _load(self, segment: Segment) -> _FlatSegment:
+        norms = segment_norms(segment)
         width = -(-self.dim // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
         count = len(segment.rows)
-        index = flat(width)
+        index = make_flat_index(width)
         codes = segment.rows
         if count:
             index.codes.resize(count * index.code_size)
@@ -100,18 +100,18 @@ class FaissIndex(ExactIndex[_FlatPart]):
         finite = np.isfinite(norms)
         usual = norms[finite & (norms > 0)]  # a row of zeros has score and raw product 0
         lo, hi = (float(usual.min()), float(usual.max())) if usual.size else (1.0, 1.0)
-        return _FlatPart(segment, norms, index, codes, lo, hi, bool(finite.all()))
+        return _FlatSegment(segment, norms, index, codes, lo, hi, bool(finite.all()))
 
     @property
     def norm_range(self) -> tuple[float, float]:
         """The lowest and highest norm of all rows; 1 and 1 where there is no row."""
         return min((p.lo for p in self._parts), default=1.0), max((p.hi for p in self._parts), default=1.0)
 
-    def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]]) -> list[Matches]:
-        return _proved(queries, k, scopes, self._placement)
+    def _best(self, queries: Float32, k: int, scopes: Sequence[SearchScope[_FlatSegment]]) -> list[Matches]:
+        return _proved_top_k(queries, k, scopes, self._placement)
 
 
-class LentIndex(FaissIndex):
+class MappedIndex(FaissIndex):
     """A :class:`FaissIndex` over the memory-mapped rows themselves: nothing is copied, or read before a search.
 
     All norms of live rows must lie in ``norm_range``. Memory: the pages of the files that the system keeps.
@@ -121,11 +121,11 @@ class LentIndex(FaissIndex):
         self._range = norm_range
         super().__init__(segments, dim)
 
-    def _load(self, segment: Segment) -> _FlatPart:
-        return _FlatPart(segment, None, lent(segment.rows), segment.rows, *self._range)
+    def _load(self, segment: Segment) -> _FlatSegment:
+        return _FlatSegment(segment, None, wrap_flat_index(segment.rows), segment.rows, *self._range)
 
 
-def best_of(
+def exact_top_k(
     query: Float32,
     segment: Segment,
     k: int,
@@ -139,69 +139,69 @@ def best_of(
     """
     scopes = [] if beside is None else list(beside._scopes(allowed))
     if count := len(segment.ids):
-        part = _FlatPart(segment, None, lent(segment.rows), segment.rows, *norm_range)
-        scopes.append(Scope(part, np.ones(count, np.bool_), count))
+        part = _FlatSegment(segment, None, wrap_flat_index(segment.rows), segment.rows, *norm_range)
+        scopes.append(SearchScope(part, np.ones(count, np.bool_), count))
     k = min(k, sum(scope.count for scope in scopes))
     if k == 0:
         return Matches(np.empty(0, np.int64), np.empty(0, np.float32))
-    return _proved(query[np.newaxis], k, scopes)[0]
+    return _proved_top_k(query[np.newaxis], k, scopes)[0]
 
 
-def _proved(
-    queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]], placement: Placement | None = None
+def _proved_top_k(
+    queries: Float32, k: int, scopes: Sequence[SearchScope[_FlatSegment]], placement: Placement | None = None
 ) -> list[Matches]:
     """Return the exact top ``k`` of each query; the scopes have at least ``k`` > 0 rows together."""
     first = k + k // 32 + 32
     best: list[Matches] = []
     for start in range(0, len(queries), QUERY_BLOCK):
         block = queries[start : start + QUERY_BLOCK]
-        for query, matches in zip(block, _top(block, k, first, scopes, placement), strict=True):
+        for query, matches in zip(block, _rank_candidates(block, k, first, scopes, placement), strict=True):
             fetch = first
             while matches is None:
                 fetch *= 8
-                (matches,) = _top(query[np.newaxis], k, fetch, scopes, None)
+                (matches,) = _rank_candidates(query[np.newaxis], k, fetch, scopes, None)
             best.append(matches)
     return best
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Drawn:
+class _Candidates:
     """Candidates from one part for q queries.
 
     ``at`` (q, m) are row numbers and ``scores`` (q, m) their scores to within ``error``. No other row of the part has
     an exact score above ``ceilings`` (q,).
     """
 
-    part: _FlatPart
+    part: _FlatSegment
     at: Ids
     scores: Float32
     ceilings: npt.NDArray[np.float64]
     error: float
 
 
-def _error(width: int) -> float:
+def _error_bound(width: int) -> float:
     """Return a bound on the difference between r/|x| and the exact score: 3g, and one g for second-order terms."""
     return 4 * width * 2.0**-24
 
 
-def _card_error(width: int) -> float:
+def _gpu_error_bound(width: int) -> float:
     """Return the same bound for a GPU, doubled to be safe.
 
     A GPU rounds queries to float16 (2⁻¹¹ of each number, 2⁻²⁵ below the normal ones), and sums in float32, but perhaps
     without rounding to the nearest.
     """
-    return 2 * (_error(width) + 2.0**-11 + math.sqrt(width) * 2.0**-25)
+    return 2 * (_error_bound(width) + 2.0**-11 + math.sqrt(width) * 2.0**-25)
 
 
-def _top(
+def _rank_candidates(
     queries: Float32,
     k: int,
     fetch: int,
-    scopes: Sequence[Scope[_FlatPart]],
+    scopes: Sequence[SearchScope[_FlatSegment]],
     placement: Placement | None,
 ) -> list[Matches | None]:
     """Return the top ``k`` of each query from ``fetch`` candidates of each scope; None where that is not proved."""
-    drawn = [_draw(queries, min(fetch, scope.count), scope, placement) for scope in scopes]
+    drawn = [_propose(queries, min(fetch, scope.count), scope, placement) for scope in scopes]
     scores = np.concatenate([candidates.scores for candidates in drawn], axis=1)
     # No candidate below this is among the best: the k-th may be one error too high, another one too low.
     enough = np.partition(scores, -k, axis=1)[:, -k] - 2 * max(candidates.error for candidates in drawn)
@@ -219,13 +219,15 @@ def _top(
     return top
 
 
-def _draw(queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Placement | None) -> _Drawn:
+def _propose(
+    queries: Float32, fetch: int, scope: SearchScope[_FlatSegment], placement: Placement | None
+) -> _Candidates:
     """Return the ``fetch`` rows of a scope that FAISS ranks first."""
     part = scope.part
     padded = np.zeros((len(queries), part.flat.d), np.float32)
     padded[:, : queries.shape[1]] = queries
-    found = None if placement is None else _from_card(padded, fetch, scope, placement)
-    error = _error(part.flat.d) if found is None else _card_error(part.flat.d)
+    found = None if placement is None else _propose_on_gpu(padded, fetch, scope, placement)
+    error = _error_bound(part.flat.d) if found is None else _gpu_error_bound(part.flat.d)
     raw, at = found or (_multiply if len(queries) >= BATCH else _scan)(padded, fetch, scope)
     if part.norms is None:  # The rows are memory-mapped, and the scan has made them resident.
         release(part.segment.rows)
@@ -234,19 +236,19 @@ def _draw(queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Plac
         last = raw[:, -1].astype(np.float64)
         ceilings = last / np.where(last > 0, part.lo, part.hi) + error
     if part.norms is not None:
-        return _Drawn(part, at, scores_of(raw, part.norms[at]), ceilings, error)
+        return _Candidates(part, at, scores_of(raw, part.norms[at]), ceilings, error)
     # Norms would have to be computed from the rows: their range is enough here.
     middle = (part.lo + part.hi) / 2
     scores = np.clip(raw / np.float32(middle), -1, 1)
-    return _Drawn(part, at, scores, ceilings, error + part.hi * (1 / part.lo - 1 / middle))
+    return _Candidates(part, at, scores, ceilings, error + part.hi * (1 / part.lo - 1 / middle))
 
 
-def _from_card(
-    queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Placement
+def _propose_on_gpu(
+    queries: Float32, fetch: int, scope: SearchScope[_FlatSegment], placement: Placement
 ) -> tuple[Float32, Ids] | None:
     """Return what :func:`_scan` finds, from a GPU; None where the CPU must search."""
     part = scope.part
-    if not part.finite or part.codes.nbytes < LEAST_BYTES:
+    if not part.finite or part.codes.nbytes < MIN_GPU_BYTES:
         return None
     rows = len(scope.mask)
     passing = None if scope.count == rows else scope.mask.__getitem__
@@ -260,7 +262,7 @@ def _from_card(
     return raw, at
 
 
-def _scan(queries: Float32, fetch: int, scope: Scope[_FlatPart]) -> tuple[Float32, Ids]:
+def _scan(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment]) -> tuple[Float32, Ids]:
     """Scan the codes for each query; return raw products, descending, and row numbers, both (q, fetch)."""
     raw: Float32
     at: Ids
@@ -276,7 +278,7 @@ def _scan(queries: Float32, fetch: int, scope: Scope[_FlatPart]) -> tuple[Float3
     return raw, at
 
 
-def _multiply(queries: Float32, fetch: int, scope: Scope[_FlatPart]) -> tuple[Float32, Ids]:
+def _multiply(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment]) -> tuple[Float32, Ids]:
     """Return the same by matrix products of all queries with the rows, which are decoded once, block by block."""
     flat = scope.part.flat
     heap = faiss.ResultHeap(len(queries), fetch, keep_max=True)

@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors.base import Float16
-from imseek.data.vectors.fp16 import flat
+from imseek.data.vectors.fp16 import make_flat_index
 from imseek.data.vectors.scores import unit_rows
 from imseek.errors import ImseekError
 
@@ -36,7 +36,7 @@ def _head(dim: int, count: int, *, half: bool) -> bytes:
     FAISS ends such a file with the number of numbers (of bytes, for codes) and the rows; the number of rows follows the
     kind and ``dim``.
     """
-    head = bytearray(_saved(_index(dim, half=half)))
+    head = bytearray(_serialise(_empty_index(dim, half=half)))
     head[8:16] = count.to_bytes(8, "little")
     head[-8:] = (count * dim * (2 if half else 1)).to_bytes(8, "little")
     return bytes(head)
@@ -45,17 +45,17 @@ def _head(dim: int, count: int, *, half: bool) -> bytes:
 def _check_layout(*, half: bool) -> None:
     """Check that three rows written this way equal what FAISS would write: its format is not specified anywhere."""
     rows = np.eye(3, 4, dtype=np.float16)
-    index = _index(4, half=half)
+    index = _empty_index(4, half=half)
     index.add(rows.astype(np.float32))
-    if _saved(index) != _head(4, 3, half=half) + _codes(rows, half=half):
+    if _serialise(index) != _head(4, 3, half=half) + _codes(rows, half=half):
         raise ImseekError(f"FAISS {faiss.__version__} writes indexes in a way that is not known here")
 
 
-def _index(dim: int, *, half: bool) -> Any:
-    return flat(dim) if half else faiss.IndexFlatIP(dim)
+def _empty_index(dim: int, *, half: bool) -> Any:
+    return make_flat_index(dim) if half else faiss.IndexFlatIP(dim)
 
 
-def _saved(index: Any) -> bytes:
+def _serialise(index: Any) -> bytes:
     return bytes(faiss.serialize_index(index).tobytes())
 
 

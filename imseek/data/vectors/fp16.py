@@ -10,19 +10,19 @@ import numpy as np
 from imseek.data.vectors.base import Float16
 
 
-def flat(width: int) -> Any:
+def make_flat_index(width: int) -> Any:
     """Return an empty flat index of float16 codes, ranked by inner product."""
     index = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     index.is_trained = True  # fp16 has nothing to learn
     return index
 
 
-def lent(rows: Float16) -> Any:
+def wrap_flat_index(rows: Float16) -> Any:
     """Return a flat index that shares the memory of C-contiguous ``rows`` (n, dim), which must outlive it.
 
     FAISS builds such indexes when it maps its own files; the members that it sets are public.
     """
-    index = flat(rows.shape[1])
+    index = make_flat_index(rows.shape[1])
     data = rows.view(np.uint8).reshape(-1)
     index.codes.is_owned = False
     index.codes.c_ptr = faiss.swig_ptr(data)

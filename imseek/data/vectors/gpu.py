@@ -5,9 +5,9 @@ allowed. FAISS's GPU indexes silently ignore selectors, so dead and forbidden ro
 fetched, in proportion to the share that passes; a query left with too few is repeated on the CPU, which supports
 selectors.
 
-A copy costs more than a search, so an index is copied only after ``WORTH`` queries: a command with one query never pays
-for it. Where a GPU is missing, a kind is not for GPUs, memory is short or the library fails, the CPU answers, and
-:attr:`Placement.note` says why.
+A copy costs more than a search, so an index is copied only after ``MIN_QUERIES`` queries: a command with one query
+never pays for it. Where a GPU is missing, a kind is not for GPUs, memory is short or the library fails, the CPU
+answers, and :attr:`Placement.note` says why.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids
-from imseek.data.vectors.fp16 import lent
-from imseek.data.vectors.index_kinds import list_count, parameters, within
+from imseek.data.vectors.fp16 import wrap_flat_index
+from imseek.data.vectors.index_kinds import list_count, search_parameters, unwrap_index
 from imseek.types import Float32
 
 #: Queries before an index is copied to a GPU.
-WORTH: Final = 32
+MIN_QUERIES: Final = 32
 #: Maximum results and lists that FAISS's kernels select (faiss/gpu/utils/DeviceDefs.cuh).
-MOST: Final = 2048
+MAX_SELECTED: Final = 2048
 #: Factor and number of additional candidates where some rows are filtered out.
 _SPARE: Final = (1.25, 16)
 #: Minimum queries per GPU for dividing a batch among replicas.
-_DIVIDED: Final = 8
+_MIN_QUERIES_PER_GPU: Final = 8
 
 #: Marks which of some ids or row numbers may be found.
-Passing = Callable[[Ids], Bools]
+IdPredicate = Callable[[Ids], Bools]
 
 
-def card_count() -> int:
+def gpu_count() -> int:
     """Return how many GPUs this FAISS sees; 0 for a build without GPU code."""
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
 
@@ -55,12 +55,12 @@ def has_cagra() -> bool:
     return hasattr(faiss, "GpuIndexCagra")
 
 
-def cards_of(device: str) -> tuple[int, ...]:
+def gpu_numbers(device: str) -> tuple[int, ...]:
     """Return the numbers of the GPUs that ``device`` names: ``cuda`` (the first), ``cuda:1``, ``cuda:0,1`` or ``all``.
 
     Raises LookupError, with the reason, where one of them does not exist.
     """
-    there = card_count()
+    there = gpu_count()
     if not there:
         built = hasattr(faiss, "StandardGpuResources")
         raise LookupError("FAISS sees no GPU" if built else "this FAISS was built without code for GPUs")
@@ -72,18 +72,18 @@ def cards_of(device: str) -> tuple[int, ...]:
     return tuple(wanted)
 
 
-def parameters_for(index: Any, count: int, probe: int) -> Any:
+def gpu_search_parameters(index: Any, count: int, probe: int) -> Any:
     """Return the search parameters for a copy of ``index``."""
-    if type(inner := within(index)) is not faiss.IndexHNSWCagra:
-        return parameters(index, probe)
+    if type(inner := unwrap_index(index)) is not faiss.IndexHNSWCagra:
+        return search_parameters(index, probe)
     chosen = faiss.SearchParametersCagra()  # Needs no wrapper: a CAGRA graph is only wrapped in an id map.
     chosen.itopk_size = max(count, min(probe, inner.ntotal))
     return chosen
 
 
-def refusal(index: Any) -> str | None:
+def gpu_refusal(index: Any) -> str | None:
     """Return why no GPU can search a FAISS index of the CPU; None where one should be able to."""
-    inner = within(index)  # The outer index keeps it alive.
+    inner = unwrap_index(index)  # The outer index keeps it alive.
     kind = type(inner)
     if kind is faiss.IndexHNSWCagra:
         return None if has_cagra() else "a CAGRA graph needs a FAISS that was built with cuVS"
@@ -101,7 +101,7 @@ def refusal(index: Any) -> str | None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Card:
+class _Gpu:
     """A GPU's resources, which two threads must not use at the same time, not even for searches."""
 
     resources: Any
@@ -109,13 +109,13 @@ class _Card:
 
 
 @cache
-def _card(number: int) -> _Card:
+def _gpu(number: int) -> _Gpu:
     """Return a GPU's resources, once per process: each takes up to 1.5 GiB of the GPU for transferring results."""
-    return _Card(faiss.StandardGpuResources(), threading.Lock())
+    return _Gpu(faiss.StandardGpuResources(), threading.Lock())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Copy:
+class _GpuCopy:
     """An index on one GPU, or one that FAISS has split over several; row 0 is row ``offset`` of the original."""
 
     index: Any
@@ -125,15 +125,15 @@ class _Copy:
     def search(self, queries: Float32, k: int, parameters: Any) -> tuple[Float32, Ids]:
         with ExitStack() as stack:
             for number in self.cards:  # Always ascending, to avoid a deadlock.
-                stack.enter_context(_card(number).lock)
+                stack.enter_context(_gpu(number).lock)
             scores, ids = self.index.search(queries, k, params=parameters)
         return scores, np.where(ids < 0, ids, ids + self.offset)
 
 
-class Copies:
+class GpuCopies:
     """Replicas, any one of which answers, or shards (``merged``), each of which answers for its rows."""
 
-    def __init__(self, copies: Sequence[_Copy], *, merged: bool = False) -> None:
+    def __init__(self, copies: Sequence[_GpuCopy], *, merged: bool = False) -> None:
         self._copies = tuple(copies)
         self._merged = merged
         self._turns = itertools.count()
@@ -142,24 +142,24 @@ class Copies:
         """Return scores and ids, both (q, k), best first; id -1 where there are fewer. Raises what FAISS raises."""
         copies = self._copies
         if self._merged:
-            answers = _at_once([partial(copy.search, queries, k, parameters) for copy in copies])
+            answers = _run_in_parallel([partial(copy.search, queries, k, parameters) for copy in copies])
             scores, ids = (np.concatenate(parts, axis=1) for parts in zip(*answers, strict=True))
             order = np.argsort(np.where(ids < 0, np.inf, -scores), axis=1, kind="stable")[:, :k]
             return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
-        if len(copies) > 1 and len(queries) >= _DIVIDED * len(copies):
+        if len(copies) > 1 and len(queries) >= _MIN_QUERIES_PER_GPU * len(copies):
             shares = zip(copies, np.array_split(queries, len(copies)), strict=True)
-            answers = _at_once([partial(copy.search, share, k, parameters) for copy, share in shares])
+            answers = _run_in_parallel([partial(copy.search, share, k, parameters) for copy, share in shares])
             return np.concatenate([a[0] for a in answers]), np.concatenate([a[1] for a in answers])
         return copies[next(self._turns) % len(copies)].search(queries, k, parameters)
 
 
-def _at_once(calls: Sequence[Callable[[], tuple[Float32, Ids]]]) -> list[tuple[Float32, Ids]]:
+def _run_in_parallel(calls: Sequence[Callable[[], tuple[Float32, Ids]]]) -> list[tuple[Float32, Ids]]:
     with ThreadPoolExecutor(len(calls)) as pool:
         return [future.result() for future in [pool.submit(call) for call in calls]]
 
 
 @dataclass(slots=True, eq=False)
-class _Place:
+class _IndexPlacement:
     """The state of an index: ``asked`` counts queries until it is copied, ``reason`` says why it is not.
 
     ``remark`` says why the CPU answered some query all the same.
@@ -167,7 +167,7 @@ class _Place:
 
     asked: int = 0
     moving: bool = False
-    copies: Copies | None = None
+    copies: GpuCopies | None = None
     reason: str | None = None
     remark: str | None = None
 
@@ -183,11 +183,11 @@ class Placement:
         self._device = device
         self._missing: str | None = None
         try:
-            cards_of(device)
+            gpu_numbers(device)
         except Exception as error:
-            self._missing = _line(error)
+            self._missing = _short_message(error)
         self._lock = threading.Lock()
-        self._places: WeakKeyDictionary[Any, _Place] = WeakKeyDictionary()
+        self._places: WeakKeyDictionary[Any, _IndexPlacement] = WeakKeyDictionary()
 
     @property
     def note(self) -> str | None:
@@ -198,24 +198,24 @@ class Placement:
         reason = next(filter(None, reasons), None)
         return None if reason is None else f"vectors are searched on the CPU: {reason}"
 
-    def copies(self, index: Any, queries: int) -> Copies | None:
+    def copies(self, index: Any, queries: int) -> GpuCopies | None:
         """Count ``queries`` to an index and return its copies; None where the CPU must answer."""
         if self._missing:
             return None
         with self._lock:
             place = self._places.get(index)
             if place is None:
-                place = self._places[index] = _Place(reason=refusal(index))
+                place = self._places[index] = _IndexPlacement(reason=gpu_refusal(index))
             place.asked += queries
-            if place.copies is not None or place.reason or place.moving or place.asked < WORTH:
+            if place.copies is not None or place.reason or place.moving or place.asked < MIN_QUERIES:
                 return place.copies
             place.moving = True
         # Meanwhile the CPU answers other threads.
         copies, reason = None, None
         try:
-            copies = _copied(index, cards_of(self._device))
+            copies = _copy_to_gpus(index, gpu_numbers(self._device))
         except Exception as error:  # Whatever the library raises, the CPU can answer.
-            reason = f"the index cannot be copied to {self._device} ({_line(error)})"
+            reason = f"the index cannot be copied to {self._device} ({_short_message(error)})"
         with self._lock:
             place.moving, place.copies, place.reason = False, copies, reason
         return copies
@@ -223,34 +223,34 @@ class Placement:
     def failed(self, index: Any, error: BaseException) -> None:
         """Record that a GPU failed: from now on the CPU answers for ``index``."""
         with self._lock:
-            place = self._places.setdefault(index, _Place())
-            place.copies, place.reason = None, f"{self._device} failed ({_line(error)})"
+            place = self._places.setdefault(index, _IndexPlacement())
+            place.copies, place.reason = None, f"{self._device} failed ({_short_message(error)})"
 
     def _remark(self, index: Any, remark: str) -> None:
         with self._lock:
-            self._places.setdefault(index, _Place(reason=refusal(index))).remark = remark
+            self._places.setdefault(index, _IndexPlacement(reason=gpu_refusal(index))).remark = remark
 
     def draw(
         self,
         index: Any,
         queries: Float32,
         count: int,
-        passing: Passing | None = None,
+        passing: IdPredicate | None = None,
         share: float = 1.0,
         probe: int | None = None,
-    ) -> Drawn | None:
+    ) -> GpuCandidates | None:
         """Return the ``count`` best of the rows that pass, which are a ``share`` of all; None where the CPU must
         answer."""
-        if probe is not None and probe > MOST and isinstance(within(index), faiss.IndexIVF):
+        if probe is not None and probe > MAX_SELECTED and isinstance(unwrap_index(index), faiss.IndexIVF):
             if passing is None:
-                self._remark(index, f"{probe:,} lists are to be probed, and a GPU probes {MOST:,}")
+                self._remark(index, f"{probe:,} lists are to be probed, and a GPU probes {MAX_SELECTED:,}")
             return None
         fetch = count if passing is None else math.ceil(count / max(share, 1e-9) * _SPARE[0]) + _SPARE[1]
         fetch = max(count, min(fetch, index.ntotal))
-        if fetch > MOST or (copies := self.copies(index, len(queries))) is None:
+        if fetch > MAX_SELECTED or (copies := self.copies(index, len(queries))) is None:
             return None
         try:
-            chosen = None if probe is None else parameters_for(index, fetch, probe)
+            chosen = None if probe is None else gpu_search_parameters(index, fetch, probe)
             scores, ids = copies.search(queries, fetch, chosen)
         except Exception as error:
             self.failed(index, error)
@@ -262,11 +262,11 @@ class Placement:
         enough = (passed.sum(axis=1) >= count) | (ids < 0).any(axis=1) | (fetch == index.ntotal)
         first = np.argsort(~passed, axis=1, kind="stable")[:, :count]
         ids = np.where(passed, ids, -1)
-        return Drawn(np.take_along_axis(scores, first, 1), np.take_along_axis(ids, first, 1), enough)
+        return GpuCandidates(np.take_along_axis(scores, first, 1), np.take_along_axis(ids, first, 1), enough)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
+class GpuCandidates:
     """``scores`` float32 and ``ids`` int64, both (q, count), best first, with id -1 for none.
 
     ``enough`` (q,) says whether these are the best of the passing rows, according to the index.
@@ -277,19 +277,19 @@ class Drawn:
     enough: Bools
 
 
-def _copied(index: Any, cards: tuple[int, ...]) -> Copies:
+def _copy_to_gpus(index: Any, cards: tuple[int, ...]) -> GpuCopies:
     """Copy an index to each GPU, or split it over all. Raises what FAISS raises."""
     try:
-        return Copies([_Copy(_on_card(index, number), (number,)) for number in cards])
+        return GpuCopies([_GpuCopy(_copy_to_gpu(index, number), (number,)) for number in cards])
     except Exception:
         if len(cards) == 1:
             raise
     if type(index) is faiss.IndexScalarQuantizer:  # FAISS cannot split this kind.
         rows = _codes(index)
         edges = [len(rows) * n // len(cards) for n in range(len(cards) + 1)]
-        return Copies(
+        return GpuCopies(
             [
-                _Copy(_on_card(lent(rows[start:stop]), number), (number,), start)
+                _GpuCopy(_copy_to_gpu(wrap_flat_index(rows[start:stop]), number), (number,), start)
                 for number, start, stop in zip(cards, edges[:-1], edges[1:], strict=True)
             ],
             merged=True,
@@ -297,20 +297,20 @@ def _copied(index: Any, cards: tuple[int, ...]) -> Copies:
     options = faiss.GpuMultipleClonerOptions()
     options.shard = True
     options.useFloat16 = True
-    resources = [_card(number).resources for number in cards]
+    resources = [_gpu(number).resources for number in cards]
     with ExitStack() as stack:
         for number in cards:
-            stack.enter_context(_card(number).lock)
+            stack.enter_context(_gpu(number).lock)
         spread = faiss.index_cpu_to_gpu_multiple_py(resources, index, options, list(cards))
-    return Copies([_Copy(spread, cards)])
+    return GpuCopies([_GpuCopy(spread, cards)])
 
 
-def _on_card(index: Any, number: int) -> Any:
+def _copy_to_gpu(index: Any, number: int) -> Any:
     options = faiss.GpuClonerOptions()
     options.useFloat16 = (
         True  # For the tables of product quantizers, which do not fit otherwise for long codes.
     )
-    card = _card(number)
+    card = _gpu(number)
     with card.lock:
         return faiss.index_cpu_to_gpu(card.resources, number, index, options)
 
@@ -321,7 +321,7 @@ def _codes(index: Any) -> Float16:
     return np.asarray(memory).view(np.float16).reshape(index.ntotal, index.d)
 
 
-def _line(error: BaseException) -> str:
+def _short_message(error: BaseException) -> str:
     """Shorten an error to one line; FAISS names the place in its sources before the message."""
     text = " ".join(str(error).split())
     return text.rpartition("failed: ")[2][:160] or type(error).__name__

@@ -17,14 +17,14 @@ from imseek.errors import UsageError
 #: Up to this many bytes of float16 rows, an exact scan answers within milliseconds.
 EXACT_BYTES = 64 << 20
 #: An inverted file has FACTOR · √n lists, each trained on about ROWS_PER_LIST rows.
-FACTOR = 4
+LIST_FACTOR = 4
 ROWS_PER_LIST = 40
 MAX_LISTS = 1 << 13
 #: Bytes that an index needs besides its codes: FAISS, buffers, allocations of a search.
 _FIXED_BYTES = 64 << 20
 #: Dimensions per 4-bit code of product quantisation, the most accurate first. Its 16 values are scanned by shuffles in
 #: registers (André et al. 2015). Candidates are rescored, so the codes need not be exact.
-_TOGETHER = ((2, 3), (4, 5, 3), (8, 7, 5))
+_PQ_DIMENSIONS = ((2, 3), (4, 5, 3), (8, 7, 5))
 
 
 #: Kinds whose searches take no parameters.
@@ -40,7 +40,7 @@ _NO_PARAMETERS = (
 _CAGRA = re.compile(r"CAGRA(\d*)")
 
 
-def choose(rows: int, dim: int, memory: int) -> str | None:
+def choose_factory(rows: int, dim: int, memory: int) -> str | None:
     """Return the FAISS factory string for ``rows`` vectors in ``memory`` bytes; None where they should be scanned.
 
     Raises UsageError where not even the smallest codes fit.
@@ -50,7 +50,7 @@ def choose(rows: int, dim: int, memory: int) -> str | None:
     lists = list_count(rows)
     fixed = _FIXED_BYTES + lists * dim * 4
     least = 0.0
-    for choices in _TOGETHER:
+    for choices in _PQ_DIMENSIONS:
         together = next((n for n in choices if dim % n == 0), None)
         if together is None:
             continue
@@ -67,8 +67,8 @@ def choose(rows: int, dim: int, memory: int) -> str | None:
 
 
 def list_count(rows: int) -> int:
-    """Return a power of two near ``FACTOR`` · √rows, between 16 and ``MAX_LISTS``."""
-    return int(min(MAX_LISTS, 1 << max(4, round(math.log2(FACTOR * math.sqrt(max(1, rows)))))))
+    """Return a power of two near ``LIST_FACTOR`` · √rows, between 16 and ``MAX_LISTS``."""
+    return int(min(MAX_LISTS, 1 << max(4, round(math.log2(LIST_FACTOR * math.sqrt(max(1, rows)))))))
 
 
 def code_of(factory: str) -> str:
@@ -76,7 +76,7 @@ def code_of(factory: str) -> str:
     return factory.rpartition(",")[2]
 
 
-def make(factory: str, dim: int) -> Any:
+def make_index(factory: str, dim: int) -> Any:
     """Create an untrained index. Raises UsageError for a string that FAISS does not understand, or that loses the
     ids."""
     if (degree := cagra_degree(factory)) is not None:
@@ -135,11 +135,11 @@ def cagra_degree(factory: str) -> int | None:
 
 def inverted_file(index: Any) -> Any | None:
     """Return the IndexIVF inside ``index``, or None."""
-    inner = within(index)
+    inner = unwrap_index(index)
     return inner if isinstance(inner, faiss.IndexIVF) else None
 
 
-def within(index: Any) -> Any:
+def unwrap_index(index: Any) -> Any:
     """Return the index inside id maps and transforms."""
     while True:
         if isinstance(index, faiss.IndexPreTransform | faiss.IndexIDMap | faiss.IndexIDMap2):
@@ -148,30 +148,30 @@ def within(index: Any) -> Any:
             return index
 
 
-def takes_filters(index: Any) -> bool:
+def supports_filters(index: Any) -> bool:
     """Whether this kind supports a selector of ids. Others raise, ignore it, or take ids for row numbers."""
     if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
         index = faiss.downcast_index(index.index)
         if isinstance(index, faiss.IndexPreTransform):
             return False
-    return not isinstance(within(index), (*_NO_PARAMETERS, faiss.IndexIVFAdditiveQuantizer))
+    return not isinstance(unwrap_index(index), (*_NO_PARAMETERS, faiss.IndexIVFAdditiveQuantizer))
 
 
-def widest(index: Any) -> int:
+def largest_probe(index: Any) -> int:
     """Return the largest ``probe`` worth trying; 0 where a kind has no such parameter."""
-    inner = within(index)
+    inner = unwrap_index(index)
     if isinstance(inner, faiss.IndexIVF):
         return int(inner.nlist)
     return 4096 if isinstance(inner, faiss.IndexHNSW) else 0
 
 
-def parameters(index: Any, probe: int, selector: Any | None = None) -> Any:
+def search_parameters(index: Any, probe: int, selector: Any | None = None) -> Any:
     """Build the parameters of one search. They keep no reference to ``selector``, which must outlive the search."""
     if isinstance(index, faiss.IndexPreTransform):
-        inner = parameters(faiss.downcast_index(index.index), probe, selector)
+        inner = search_parameters(faiss.downcast_index(index.index), probe, selector)
         return faiss.SearchParametersPreTransform(index_params=inner)
     if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
-        return parameters(faiss.downcast_index(index.index), probe, selector)
+        return search_parameters(faiss.downcast_index(index.index), probe, selector)
     if isinstance(index, _NO_PARAMETERS):
         return None
     chosen = {} if selector is None else {"sel": selector}

@@ -23,26 +23,26 @@ import numpy.typing as npt
 
 from imseek.data import layout
 from imseek.data.collection_files import load_array, open_file, read_file, stat_file
-from imseek.data.durable_files import seal, unseal
-from imseek.data.json_object import JsonObject, number, whole
+from imseek.data.durable_files import add_checksum, strip_checksum
+from imseek.data.json_object import JsonObject, check_integer, check_number
 from imseek.data.vectors.base import Bools, Ids
 from imseek.errors import CorruptCollectionError
 
-INDEX = layout.SNAPSHOT_INDEX
-COVERED = layout.SNAPSHOT_COVERED
-FACTS = layout.SNAPSHOT_FACTS
-LISTS = layout.SNAPSHOT_LISTS
-TABLE = layout.SNAPSHOT_TABLE
-TRUTH = layout.SNAPSHOT_TRUTH
+INDEX_FILE = layout.SNAPSHOT_INDEX
+COVERED_FILE = layout.SNAPSHOT_COVERED
+METADATA_FILE = layout.SNAPSHOT_METADATA
+LISTS_FILE = layout.SNAPSHOT_LISTS
+TABLE_FILE = layout.SNAPSHOT_TABLE
+TRUTH_FILE = layout.SNAPSHOT_TRUTH
 
 #: Number of results for which recall is measured and efforts are tuned.
-K = 10
+RECALL_K = 10
 
 #: The name of a snapshot's folder inside the folder of its space.
 _FOLDER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
 #: Bytes of a bitmap that are counted at a time.
 _PIECE = 1 << 20
-_FILES = (INDEX, COVERED, FACTS, LISTS, TABLE, TRUTH)
+_FILES = (INDEX_FILE, COVERED_FILE, METADATA_FILE, LISTS_FILE, TABLE_FILE, TRUTH_FILE)
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
 
@@ -52,7 +52,7 @@ _FOR_GPUS = re.compile(
 )
 
 
-def for_gpus(factory: str) -> bool:
+def runs_on_gpu(factory: str) -> bool:
     """Whether GPUs can search the kind of index that this factory string names."""
     return _FOR_GPUS.fullmatch(factory) is not None
 
@@ -85,7 +85,7 @@ class IndexFolder(NamedTuple):
         try:
             return load_array(self.root, f"{self.name}/{file}", mapped=False)
         except ValueError as error:
-            raise damaged(self, error) from error
+            raise damaged_index_error(self, error) from error
 
     def size(self, file: str) -> int:
         """Return the bytes of one of its files. Raises FileNotFoundError, CorruptCollectionError."""
@@ -95,7 +95,7 @@ class IndexFolder(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class SearchEffort:
     """How thoroughly one search looks for ten results.
 
     ``probe`` is the number of lists probed (``efSearch`` of a graph, 0 where a kind has no such parameter). At most
@@ -107,7 +107,7 @@ class Effort:
     rescore: int
     slack: float | None = None
 
-    def deeper(self, k: int) -> Effort:
+    def scale_to(self, k: int) -> SearchEffort:
         """Return the effort for ``k`` results: further results are spread over more lists, and errors of codes matter
         more.
 
@@ -116,23 +116,23 @@ class Effort:
         if k <= 16:
             return self
         probe = math.ceil(self.probe * (1 + math.log2(k / 10) / 4))
-        return Effort(probe, k + math.ceil(self.rescore * math.sqrt(k / 10)), self.slack)
+        return SearchEffort(probe, k + math.ceil(self.rescore * math.sqrt(k / 10)), self.slack)
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class TuningResult:
     """How to search for one kind of query, and the mean recall@10 measured on other queries that way.
 
     ``filtered`` maps the share of images that a filter lets through to the ``probe`` that keeps that recall; the
     largest share first.
     """
 
-    effort: Effort
+    effort: SearchEffort
     recall: float
     queries: int
     filtered: tuple[tuple[float, int], ...] = ()
 
-    def effort_for(self, share: float) -> Effort:
+    def effort_for(self, share: float) -> SearchEffort:
         """Return the effort where a filter lets ``share`` of the images through, interpolating between two shares."""
         above, probe = 1.0, self.effort.probe
         for level, wanted in self.filtered:
@@ -147,7 +147,7 @@ class Tuned:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class IndexMetadata:
     """The content of ``index.json``.
 
     ``trained`` is the number of rows when the lists were trained; ``imbalance`` how unevenly they were filled then.
@@ -169,8 +169,8 @@ class Facts:
     memory: int
     built: str
     seconds: float
-    image: Tuned
-    text: Tuned
+    image: TuningResult
+    text: TuningResult
     texts: str
     sizes: Mapping[str, int] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
@@ -178,12 +178,12 @@ class Facts:
 
     def sealed(self) -> bytes:
         # Earlier versions know neither member: they can read a snapshot of one part; several look damaged to them.
-        return seal({k: v for k, v in asdict(self).items() if v or k not in ("parts", "layout")})
+        return add_checksum({k: v for k, v in asdict(self).items() if v or k not in ("parts", "layout")})
 
     @classmethod
-    def read(cls, data: bytes) -> Facts:
+    def read(cls, data: bytes) -> IndexMetadata:
         """Parse metadata. Raises ValueError for anything but the very bytes that :meth:`sealed` made."""
-        found = JsonObject(unseal(data), tuple(cls.__dataclass_fields__))
+        found = JsonObject(strip_checksum(data), tuple(cls.__dataclass_fields__))
         parts = tuple(map(str, found.items("parts"))) if "parts" in found else ()
         lists_of = found.text("layout") if "layout" in found else ""
         if not all(_FOLDER.fullmatch(name) for name in (*parts, lists_of or "0")):
@@ -202,8 +202,8 @@ class Facts:
             memory=found.whole("memory"),
             built=found.time("built"),
             seconds=found.number("seconds", least=0),
-            image=_tuned(found.object("image", tuple(Tuned.__dataclass_fields__))),
-            text=_tuned(found.object("text", tuple(Tuned.__dataclass_fields__))),
+            image=_parse_tuning(found.object("image", tuple(TuningResult.__dataclass_fields__))),
+            text=_parse_tuning(found.object("text", tuple(TuningResult.__dataclass_fields__))),
             texts=found.text("texts"),
             sizes={name: sizes.whole(name) for name in sizes},
             parts=parts,
@@ -211,16 +211,18 @@ class Facts:
         )
 
 
-def _tuned(found: JsonObject) -> Tuned:
-    effort = found.object("effort", tuple(Effort.__dataclass_fields__))
+def _parse_tuning(found: JsonObject) -> TuningResult:
+    effort = found.object("effort", tuple(SearchEffort.__dataclass_fields__))
     filtered = []
     for pair in found.items("filtered"):
         if not isinstance(pair, list) or len(pair) != 2:
             raise ValueError("filtered is not a list of pairs")
         share, probe = pair
-        filtered.append((number(share, "filtered", least=0, most=1), whole(probe, "filtered", most=1 << 31)))
-    return Tuned(
-        effort=Effort(
+        filtered.append(
+            (check_number(share, "filtered", least=0, most=1), check_integer(probe, "filtered", most=1 << 31))
+        )
+    return TuningResult(
+        effort=SearchEffort(
             probe=effort.whole("probe", most=1 << 31),
             rescore=effort.whole("rescore", most=1 << 31),
             slack=effort.number("slack", least=0) if "slack" in effort else None,
@@ -231,40 +233,40 @@ def _tuned(found: JsonObject) -> Tuned:
     )
 
 
-def damaged(folder: IndexFolder, what: object) -> CorruptCollectionError:
+def damaged_index_error(folder: IndexFolder, what: object) -> CorruptCollectionError:
     return CorruptCollectionError(f"the vector index in {folder.path} is damaged: {what}")
 
 
-def read_facts(folder: IndexFolder) -> Facts:
+def read_index_metadata(folder: IndexFolder) -> IndexMetadata:
     """Read the metadata of a snapshot, and check the sizes of its files.
 
     Raises FileNotFoundError where a file of the snapshot is gone, CorruptCollectionError where one is damaged.
     """
     try:
-        facts = Facts.read(read_file(folder.root, f"{folder.name}/{FACTS}"))
+        facts = IndexMetadata.read(read_file(folder.root, f"{folder.name}/{METADATA_FILE}"))
         for name, size in facts.sizes.items():
-            if name == TRUTH:
+            if name == TRUTH_FILE:
                 continue  # No search needs it, and growing the snapshot recreates it if it is damaged.
             if (found := folder.size(name)) != size:
                 raise ValueError(f"{name} has {found} bytes instead of {size}")
     except ValueError as error:
-        raise damaged(folder, error) from error
+        raise damaged_index_error(folder, error) from error
     return facts
 
 
-def part_folders(folder: IndexFolder, facts: Facts) -> tuple[IndexFolder, ...]:
+def part_folders(folder: IndexFolder, facts: IndexMetadata) -> tuple[IndexFolder, ...]:
     """Return the folders of a snapshot's indexes: those of its parts, or its own."""
     return tuple(folder.beside(name) for name in facts.parts) if facts.parts else (folder,)
 
 
-class Covered:
+class CoveredIds:
     """The ids in a snapshot, as a bitmap: ``marks`` has a bit for each id from 0 on."""
 
     def __init__(self, marks: Bits) -> None:
         self.marks = marks
 
     @classmethod
-    def of_all(cls, parts: Sequence[Covered]) -> Covered:
+    def of_all(cls, parts: Sequence[CoveredIds]) -> CoveredIds:
         """Return the union of the ids of ``parts``."""
         marks = np.zeros(max((len(part.marks) for part in parts), default=0), np.uint8)
         for part in parts:
@@ -272,27 +274,27 @@ class Covered:
         return cls(marks)
 
     @classmethod
-    def read(cls, folder: IndexFolder, rows: int) -> Covered:
+    def read(cls, folder: IndexFolder, rows: int) -> CoveredIds:
         """Read the ids of a snapshot of ``rows`` images. Raises FileNotFoundError or CorruptCollectionError.
 
         They are counted: an image marked here but missing from the index would never be found.
         """
-        marks = folder.array(COVERED)
-        if marks.dtype != np.uint8 or marks.ndim != 1 or count_marks(marks) != rows:
-            raise damaged(folder, f"{COVERED} has not a bit for each of {rows:,} images")
+        marks = folder.array(COVERED_FILE)
+        if marks.dtype != np.uint8 or marks.ndim != 1 or count_bits(marks) != rows:
+            raise damaged_index_error(folder, f"{COVERED_FILE} has not a bit for each of {rows:,} images")
         return cls(marks)
 
     def __len__(self) -> int:
-        return count_marks(self.marks)
+        return count_bits(self.marks)
 
     def both(self, marks: Bits) -> int:
         """Return how many ids are in the bitmap ``marks`` too."""
         size = min(len(marks), len(self.marks))
-        return count_marks(marks[:size] & self.marks[:size])
+        return count_bits(marks[:size] & self.marks[:size])
 
     def has(self, ids: Ids) -> Bools:
         """Return (n,): which of ``ids`` the snapshot has."""
-        return are_marked(self.marks, ids)
+        return test_bits(self.marks, ids)
 
     def ids(self) -> Ids:
         """Return all ids, ascending."""
@@ -302,10 +304,10 @@ class Covered:
 
     def marked(self, ids: Ids) -> Bits:
         """Return a bitmap of those of ``ids`` that the snapshot has."""
-        return bits(ids[self.has(ids)], 8 * len(self.marks))
+        return pack_bits(ids[self.has(ids)], 8 * len(self.marks))
 
 
-def bits(ids: Ids, size: int) -> Bits:
+def pack_bits(ids: Ids, size: int) -> Bits:
     """Return a bitmap of ``ids`` from 0 to below ``size``, the first in the lowest bit of the first byte."""
     marks = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
     marks[ids] = True
@@ -314,13 +316,13 @@ def bits(ids: Ids, size: int) -> Bits:
     return packed
 
 
-def count_marks(marks: Bits) -> int:
+def count_bits(marks: Bits) -> int:
     """Count the bits that are set, in pieces, since each bit needs a byte to be counted."""
     pieces = (marks[start : start + _PIECE] for start in range(0, len(marks), _PIECE))
     return sum(int(np.count_nonzero(np.unpackbits(piece))) for piece in pieces)
 
 
-def are_marked(marks: Bits, ids: Ids) -> Bools:
+def test_bits(marks: Bits, ids: Ids) -> Bools:
     """Return (n,): whether the bit of each of ``ids`` is set; False for ids beyond the bitmap."""
     inside = (ids >= 0) & (ids < 8 * len(marks))
     found = np.zeros(len(ids), np.bool_)

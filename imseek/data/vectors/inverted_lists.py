@@ -21,7 +21,7 @@ from imseek.data.vectors.index_kinds import inverted_file
 Table = npt.NDArray[np.uint64]
 
 
-def in_blocks(index: Any) -> Any | None:
+def find_block_lists(index: Any) -> Any | None:
     """Return the inverted file inside ``index`` if its lists are blocks of codes, else None.
 
     RaBitQ's blocks contain more than codes, for which on-disk lists have no room: FAISS reads these itself.
@@ -42,7 +42,7 @@ def table_of(lists: Any) -> Table:
     return np.stack([sizes, room, np.concatenate([[0], np.cumsum(taken)[:-1]]).astype(np.uint64)], axis=1)
 
 
-def fits(lists: Any, table: Table, size: int) -> bool:
+def is_valid_table(lists: Any, table: Table, size: int) -> bool:
     """Whether ``table`` is possible for an index whose lists take ``size`` bytes. FAISS would not check it."""
     if table.dtype != np.uint64 or table.shape != (lists.nlist, 3) or (table > size).any():
         return False
@@ -51,7 +51,7 @@ def fits(lists: Any, table: Table, size: int) -> bool:
     return bool((sizes <= room).all() and (room % np.uint64(lists.bbs) == 0).all() and (ends <= size).all())
 
 
-def contents(lists: Any, table: Table) -> Iterator[npt.NDArray[np.uint8]]:
+def lists_content(lists: Any, table: Table) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the bytes of ``faiss.lists``, a piece at a time."""
     blocks = faiss.downcast_InvertedLists(lists.invlists)
     for n, (size, room, _) in enumerate(table.tolist()):
@@ -62,15 +62,15 @@ def contents(lists: Any, table: Table) -> Iterator[npt.NDArray[np.uint8]]:
             yield ids.view(np.uint8)
 
 
-def emptied(lists: Any) -> None:
+def detach_lists(lists: Any) -> None:
     """Remove the lists from an index, so that FAISS writes only the rest of it."""
     rows = lists.ntotal
-    _give(lists, faiss.ArrayInvertedLists(lists.nlist, lists.code_size))
+    _replace_lists(lists, faiss.ArrayInvertedLists(lists.nlist, lists.code_size))
     lists.ntotal = rows
 
 
-def attach(lists: Any, file: BinaryIO, path: str, table: Table) -> None:
-    """Map the lists of an index that was :func:`emptied` from the open ``file``, which ``path`` leads to.
+def attach_mapped_lists(lists: Any, file: BinaryIO, path: str, table: Table) -> None:
+    """Map the lists of an index that was :func:`detach_lists` from the open ``file``, which ``path`` leads to.
 
     Rows must never be added to it.
     """
@@ -81,12 +81,12 @@ def attach(lists: Any, file: BinaryIO, path: str, table: Table) -> None:
     mapped.read_only = True
     mapped.prefetch_nthread = 0  # Otherwise every search starts threads that read ahead.
     mapped.do_mmap()
-    _give(lists, mapped)
+    _replace_lists(lists, mapped)
 
 
-def load(lists: Any, file: BinaryIO, table: Table) -> None:
+def load_lists(lists: Any, file: BinaryIO, table: Table) -> None:
     """Load the lists into memory instead, so that rows can be added."""
-    blocks = begin(lists)
+    blocks = attach_empty_lists(lists)
     per, block = int(blocks.n_per_block), int(blocks.block_size)
     for n, (size, room, start) in enumerate(table.tolist()):
         if not size:
@@ -98,15 +98,15 @@ def load(lists: Any, file: BinaryIO, table: Table) -> None:
         faiss.memcpy(blocks.get_ids(n), faiss.swig_ptr(ids), ids.nbytes)
 
 
-def begin(lists: Any) -> Any:
+def attach_empty_lists(lists: Any) -> Any:
     """Give an index empty lists in memory, and return them."""
     per = int(lists.bbs)
     blocks = faiss.BlockInvertedLists(lists.nlist, per, per * lists.M2 // 2)
-    _give(lists, blocks)
+    _replace_lists(lists, blocks)
     return blocks
 
 
-def _give(lists: Any, inverted: Any) -> None:
+def _replace_lists(lists: Any, inverted: Any) -> None:
     """Replace the lists of an index, which takes ownership and frees the old ones."""
     inverted.this.disown()
     lists.replace_invlists(inverted, True)

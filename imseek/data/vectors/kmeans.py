@@ -14,7 +14,7 @@ Labels: TypeAlias = npt.NDArray[np.int64]
 
 ITERATIONS: Final = 20
 #: Restarts, by the maximum number of multiplications: k-means may miss the best solution, and often does with few rows.
-_STARTS: Final = ((5e8, 10), (1e10, 3))
+_RESTARTS: Final = ((5e8, 10), (1e10, 3))
 
 
 def centres_of(rows: Float32, k: int, *, seed: int = 0, iterations: int = ITERATIONS) -> Float32:
@@ -30,7 +30,7 @@ def centres_of(rows: Float32, k: int, *, seed: int = 0, iterations: int = ITERAT
     clustering.spherical = True
     clustering.niter = iterations
     cost = rows.size * k * iterations
-    clustering.nredo = next((starts for most, starts in _STARTS if cost <= most), 1)
+    clustering.nredo = next((starts for most, starts in _RESTARTS if cost <= most), 1)
     clustering.seed = seed % (1 << 30) + 1
     # Use all rows: by default FAISS would subsample them, or complain of too few.
     clustering.min_points_per_centroid = 1
@@ -40,7 +40,7 @@ def centres_of(rows: Float32, k: int, *, seed: int = 0, iterations: int = ITERAT
     return centres
 
 
-def nearest(rows: Float32, centres: Float32, count: int = 2) -> tuple[Labels, Float32]:
+def nearest_centres(rows: Float32, centres: Float32, count: int = 2) -> tuple[Labels, Float32]:
     """Return numbers and cosines of the centres nearest to each of ``rows``, both (n, count), the nearest first.
 
     ``count`` is reduced to the number of centres. Raises MissingExtraError.

@@ -20,7 +20,7 @@ _ROWS: Final = 256
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-class Residence:
+class ResidencyLimiter:
     """Keeps the resident memory of mapped ``files`` within about ``bound`` bytes."""
 
     def __init__(self, files: Iterable[Float16], bound: int) -> None:
@@ -28,7 +28,7 @@ class Residence:
         self._bound = bound
         self._read = 0
 
-    def gathered(self, rows: Float16, at: Ids) -> Float16:
+    def gather_rows(self, rows: Float16, at: Ids) -> Float16:
         """Return ``rows[at]``, an array (m, dim), for rows of one of the files."""
         if self._read + len(at) < _ROWS:
             self._read += len(at)
@@ -36,18 +36,18 @@ class Residence:
         found = np.empty((len(at), rows.shape[1]), rows.dtype)
         for start in range(0, len(at), _ROWS):
             found[start : start + _ROWS] = rows[at[start : start + _ROWS]]
-            self.tend()
+            self.release_excess()
         return found
 
-    def tend(self) -> None:
+    def release_excess(self) -> None:
         """Release pages if too many are resident."""
         self._read = 0
-        if resident_of_files() > self._bound:
+        if resident_file_bytes() > self._bound:
             for rows in self._files:
                 release(rows)
 
 
-def resident_of_files() -> int:
+def resident_file_bytes() -> int:
     """Return the bytes of mapped files resident in this process; a huge number where the system does not tell."""
     try:
         with open("/proc/self/statm", "rb") as file:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Segment, VectorIndex
-from imseek.data.vectors.memory_maps import Residence, release
-from imseek.data.vectors.row_locations import Located
+from imseek.data.vectors.memory_maps import ResidencyLimiter, release
+from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import blocks, row_norms, scores_of, unit_rows
 from imseek.types import Float32
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 #: Maximum lists probed, and candidates requested: at first, and at most, where all of them seem to match. With
 #: 4 lists and 128 candidates, all 767 pairs of cosine .9 and more among 100,000 hard vectors are found.
-PROBED: Final = 16
-DRAWN: Final = 128
-DEEPEST: Final = 1024
+MAX_PROBE: Final = 16
+FIRST_CANDIDATES: Final = 128
+MAX_CANDIDATES: Final = 1024
 #: Approximate maximum of resident bytes of mapped files, besides those read for one block.
-RESIDENT: Final = 256 << 20
+RESIDENT_BYTES: Final = 256 << 20
 #: Queries that are processed together: multiplied with a block of rows, or sent to an index.
-_TOGETHER: Final = 2048
+_QUERY_BLOCK: Final = 2048
 #: Numbers in a block of rows: 8 MiB of float32.
 _ELEMENTS: Final = 1 << 21
 #: Pairs whose rows are in memory at the same time.
-_PAIRS: Final = 8192
+_PAIR_BLOCK: Final = 8192
 #: A generous bound on the error of a float32 product.
 _ROUNDING: Final = 1e-4
 #: Queries from which the ratio of code scores to cosines is estimated; the share of pairs that may fall below it, and
@@ -45,7 +45,7 @@ _MARGIN: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Near:
+class RangeMatches:
     """The matches of a range search.
 
     ``query`` (m,) int64 are query numbers, ascending; ``ids`` (m,) int64 and ``cosines`` (m,) float32 their matches.
@@ -58,25 +58,25 @@ class Near:
     cut: Bools
 
 
-class Rows:
+class StoredRows:
     """Looks up the stored rows of live images by id. Memory: 4 bytes for each id up to the last one."""
 
     def __init__(self, segments: Sequence[Segment], dim: int) -> None:
         self._segments = tuple(segments)
         live = [segment.searchable() for segment in segments]
-        residence = Residence([segment.rows for segment in segments], RESIDENT)
-        self._located = Located(segments, live, dim, residence)
+        residence = ResidencyLimiter([segment.rows for segment in segments], RESIDENT_BYTES)
+        self._located = RowLocations(segments, live, dim, residence)
 
     def of(self, ids: Ids) -> tuple[Ids, Float16]:
         """Return those of ``ids`` (m,) that are live, in their order, and their rows (n, dim)."""
         return self._located.rows(ids)
 
-    def cosines(self, ids: Ids, other: Rows, theirs: Ids) -> Float32:
+    def cosines(self, ids: Ids, other: StoredRows, theirs: Ids) -> Float32:
         """Return (m,): the cosine of each of ``ids`` and its counterpart in ``theirs``; NaN if one is not live or
         all zeros."""
         found = np.full(len(ids), np.nan, np.float32)
-        for start in range(0, len(ids), _PAIRS):
-            part = slice(start, start + _PAIRS)
+        for start in range(0, len(ids), _PAIR_BLOCK):
+            part = slice(start, start + _PAIR_BLOCK)
             mine, a = self.of(ids[part])
             others, b = other.of(theirs[part])
             if len(a) < len(ids[part]) or len(b) < len(ids[part]):
@@ -93,7 +93,7 @@ class Rows:
             release(segment.rows)
 
 
-class Join:
+class RangeSearch:
     """A range search in an index, restricted to the ``allowed`` images and prepared for many queries.
 
     Memory: 20 bytes per image; 60 MB during a search, besides the rows in float32 and the matches.
@@ -113,9 +113,9 @@ class Join:
             every = len(self._within) == facts.rows or not self._snapshot.filters
             self._marks = None if every else self._snapshot.covered.marked(self._within.ids)
             self._masks = [mask & ~known for mask, known in zip(self._masks, covered, strict=True)]
-            self._rows = Rows(index.segments, index.dim)
+            self._rows = StoredRows(index.segments, index.dim)
 
-    def near(self, rows: Float16, least: float, most: int) -> Near:
+    def near(self, rows: Float16, least: float, most: int) -> RangeMatches:
         """Find, for each of ``rows`` (q, dim), the allowed ids with a cosine of at least ``least``; the best ``most``
         of them.
 
@@ -124,7 +124,7 @@ class Join:
         is.
         """
         queries = unit_rows(rows)
-        found = _Found(len(rows), most)
+        found = _MatchCollector(len(rows), most)
         if self._snapshot is not None and len(self._within):
             self._probe(self._snapshot, rows, queries, least, found)
         for segment, mask in zip(self._index.segments, self._masks, strict=True):
@@ -134,26 +134,28 @@ class Join:
         return found.all()
 
     def _probe(
-        self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, found: _Found
+        self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, found: _MatchCollector
     ) -> None:
         """Add the matches among the snapshot's candidates."""
         facts = snapshot.facts
-        count = min(max(DRAWN, 4 * found.most), facts.rows)
-        probe = facts.image.effort.deeper(count).probe
+        count = min(max(FIRST_CANDIDATES, 4 * found.most), facts.rows)
+        probe = facts.image.effort.scale_to(count).probe
         if "IVF" in facts.factory:
-            probe = min(probe, PROBED)
-        floor = _floor(snapshot, self._rows, rows, queries, least, count, probe)
-        deepest, wanted = min(DEEPEST, facts.rows), np.arange(len(queries))
+            probe = min(probe, MAX_PROBE)
+        floor = _score_floor(snapshot, self._rows, rows, queries, least, count, probe)
+        deepest, wanted = min(MAX_CANDIDATES, facts.rows), np.arange(len(queries))
         while len(wanted):
             again = []
-            for start in range(0, len(wanted), _TOGETHER):
-                numbers = wanted[start : start + _TOGETHER]
+            for start in range(0, len(wanted), _QUERY_BLOCK):
+                numbers = wanted[start : start + _QUERY_BLOCK]
                 drawn = snapshot.candidates(queries[numbers], count, probe, self._marks)
                 likely = (drawn.ids >= 0) & (drawn.scores >= floor)
                 query, column = np.nonzero(likely)
                 ids = drawn.ids[query, column]
                 known = self._within.marks(ids)
-                query, ids, cosines = _enough(self._rows, rows, numbers[query[known]], ids[known], least)
+                query, ids, cosines = _filter_pairs(
+                    self._rows, rows, numbers[query[known]], ids[known], least
+                )
                 full = numbers[likely.all(axis=1)]  # Rows beyond these candidates may match too.
                 few = full[np.bincount(query, minlength=len(queries))[full] <= found.most]
                 if count < deepest and few.size:
@@ -167,7 +169,7 @@ class Join:
             count = min(4 * count, deepest)
 
 
-class _Found:
+class _MatchCollector:
     """Collects matches and keeps the best ``most`` of each query."""
 
     def __init__(self, queries: int, most: int) -> None:
@@ -180,15 +182,15 @@ class _Found:
     def add(self, query: Ids, ids: Ids, cosines: Float32) -> None:
         self._new.append((query, ids, cosines))
         self._waiting += len(ids)
-        if self._waiting > self.most * len(self._cut) + _PAIRS:
+        if self._waiting > self.most * len(self._cut) + _PAIR_BLOCK:
             self._shorten()
 
     def more(self, queries: Ids) -> None:
         self._cut[queries] = True
 
-    def all(self) -> Near:
+    def all(self) -> RangeMatches:
         self._shorten()
-        return Near(*self._kept, self._cut)
+        return RangeMatches(*self._kept, self._cut)
 
     def _shorten(self) -> None:
         query, ids, cosines = (np.concatenate(part) for part in zip(self._kept, *self._new, strict=True))
@@ -202,7 +204,7 @@ class _Found:
 
 
 def _scan(
-    segment: Segment, mask: Bools, rows: Float16, queries: Float32, least: float, found: _Found
+    segment: Segment, mask: Bools, rows: Float16, queries: Float32, least: float, found: _MatchCollector
 ) -> None:
     """Compare every marked row with every query."""
     for block in blocks(len(segment.ids), len(queries[0]), _ELEMENTS):
@@ -211,16 +213,16 @@ def _scan(
             continue
         stored = np.asarray(segment.rows[at])
         units = unit_rows(stored)
-        for start in range(0, len(queries), _TOGETHER):
-            products = queries[start : start + _TOGETHER] @ units.T
-            query, hit = _hits(products, least, found, start)
-            for part in _parts(len(query)):
+        for start in range(0, len(queries), _QUERY_BLOCK):
+            products = queries[start : start + _QUERY_BLOCK] @ units.T
+            query, hit = _likely_pairs(products, least, found, start)
+            for part in _pair_blocks(len(query)):
                 cosines = _cosines(rows[query[part]], stored[hit[part]])
                 enough = cosines >= least
                 found.add(query[part][enough], segment.ids[at[hit[part]]][enough], cosines[enough])
 
 
-def _hits(products: Float32, least: float, found: _Found, start: int) -> tuple[Ids, Ids]:
+def _likely_pairs(products: Float32, least: float, found: _MatchCollector, start: int) -> tuple[Ids, Ids]:
     """Return the query numbers (from ``start`` on) and row numbers of products (q, n) that may be matches.
 
     Of a query with more than are kept, only the best: a million equal rows need not be looked up for each of them.
@@ -236,10 +238,12 @@ def _hits(products: Float32, least: float, found: _Found, start: int) -> tuple[I
     return query + start, hit
 
 
-def _enough(stored: Rows, rows: Float16, query: Ids, ids: Ids, least: float) -> tuple[Ids, Ids, Float32]:
+def _filter_pairs(
+    stored: StoredRows, rows: Float16, query: Ids, ids: Ids, least: float
+) -> tuple[Ids, Ids, Float32]:
     """Filter pairs of a query and an image; return queries, ids and cosines of the matches."""
     kept = [(query[:0], ids[:0], np.empty(0, np.float32))]
-    for part in _parts(len(query)):
+    for part in _pair_blocks(len(query)):
         live, theirs = stored.of(ids[part])
         cosines = _cosines(rows[query[part]], theirs)
         near_enough = cosines >= least
@@ -248,8 +252,14 @@ def _enough(stored: Rows, rows: Float16, query: Ids, ids: Ids, least: float) -> 
     return a, b, c
 
 
-def _floor(
-    snapshot: Snapshot, stored: Rows, rows: Float16, queries: Float32, least: float, count: int, probe: int
+def _score_floor(
+    snapshot: Snapshot,
+    stored: StoredRows,
+    rows: Float16,
+    queries: Float32,
+    least: float,
+    count: int,
+    probe: int,
 ) -> float:
     """Return the score by codes below which a candidate is no match.
 
@@ -260,7 +270,7 @@ def _floor(
     query, column = np.nonzero(drawn.ids >= 0)
     ids, scores = drawn.ids[query, column], drawn.scores[query, column]
     ratios = [np.ones(1, np.float32)]
-    for part in _parts(len(ids)):
+    for part in _pair_blocks(len(ids)):
         live, theirs = stored.of(ids[part])
         held = np.isin(ids[part], live)
         cosines = _cosines(rows[some[query[part][held]]], theirs)
@@ -269,8 +279,8 @@ def _floor(
     return least * float(np.quantile(np.concatenate(ratios), _MISSED)) - _MARGIN
 
 
-def _parts(count: int) -> Iterator[slice]:
-    return (slice(start, start + _PAIRS) for start in range(0, count, _PAIRS))
+def _pair_blocks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _PAIR_BLOCK) for start in range(0, count, _PAIR_BLOCK))
 
 
 def _cosines(a: Float16, b: Float16) -> Float32:

@@ -16,8 +16,15 @@ from imseek.data.collection_files import read_arrays
 from imseek.data.vectors import tuning
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.index_metadata import TRUTH, IndexFolder, damaged
-from imseek.data.vectors.tuning import Asked, across_the_gap, own_queries, ranked, unit, with_truth
+from imseek.data.vectors.index_metadata import TRUTH_FILE, IndexFolder, damaged_index_error
+from imseek.data.vectors.tuning import (
+    QuerySet,
+    find_neighbours,
+    normalise,
+    stored_row_queries,
+    text_like_queries,
+    with_neighbours,
+)
 from imseek.types import Float32
 
 _KINDS: Final = ("image", "text")
@@ -29,37 +36,37 @@ _NAMES: Final = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Questions:
+class RecallQueries:
     """Image queries and text-like queries with their neighbours among all live rows.
 
     ``rows`` is how many live rows there were when the queries were chosen; ``texts`` as in
-    :class:`~imseek.data.vectors.index_metadata.Facts`.
+    :class:`~imseek.data.vectors.index_metadata.IndexMetadata`.
     """
 
-    image: Asked
-    text: Asked
+    image: QuerySet
+    text: QuerySet
     texts: str
     rows: int
 
     @classmethod
-    def of(cls, rows: LiveRows, numbers: Ids, words: Float32 | None, modality: str) -> Questions:
+    def of(cls, rows: LiveRows, numbers: Ids, words: Float32 | None, modality: str) -> RecallQueries:
         """Choose rows ``numbers`` as queries of the space's own kind, and ``words`` (n, dim) as the others (None: make
         them).
 
         Reads every row.
         """
-        own = own_queries(rows, numbers)
-        across = across_the_gap(own.queries) if words is None else unit(words).astype(np.float32)
-        asked = with_truth([own, Asked(across, np.full(len(across), -1))], rows)
+        own = stored_row_queries(rows, numbers)
+        across = text_like_queries(own.queries) if words is None else normalise(words).astype(np.float32)
+        asked = find_neighbours([own, QuerySet(across, np.full(len(across), -1))], rows)
         image, text = asked if modality == "image" else asked[::-1]
         return cls(image, text, "made from pictures" if words is None else "captions", len(rows))
 
-    def grown(self, fresh: LiveRows, live: IdSet) -> Questions:
+    def grown(self, fresh: LiveRows, live: IdSet) -> RecallQueries:
         """Return the same queries with their neighbours among the old and the ``fresh`` rows, if they are ``live``."""
-        new = with_truth([self.image, self.text], fresh)
-        all_known = self.rows <= tuning.DEEP
+        new = find_neighbours([self.image, self.text], fresh)
+        all_known = self.rows <= tuning.TRUTH_DEPTH
         image, text = (
-            _joined(old, more, live, all_known)
+            _merge_neighbours(old, more, live, all_known)
             for old, more in zip((self.image, self.text), new, strict=True)
         )
         return replace(self, image=image, text=text)
@@ -78,38 +85,38 @@ class Questions:
         np.savez(out, **arrays)
 
     @classmethod
-    def read(cls, folder: IndexFolder) -> Questions:
+    def read(cls, folder: IndexFolder) -> RecallQueries:
         """Read stored queries. Raises FileNotFoundError or CorruptCollectionError."""
         try:
-            with folder.open(TRUTH) as file:
+            with folder.open(TRUTH_FILE) as file:
                 found = dict(zip(_NAMES, read_arrays(file, _NAMES), strict=True))
-            image, text = (_asked(found, kind) for kind in _KINDS)
+            image, text = (_parse_queries(found, kind) for kind in _KINDS)
             return cls(image, text, str(found["texts"]), int(found["rows"]))
         except (ValueError, TypeError) as error:
-            raise damaged(folder, error) from error
+            raise damaged_index_error(folder, error) from error
 
 
-def _asked(found: Any, kind: str) -> Asked:
+def _parse_queries(found: Any, kind: str) -> QuerySet:
     borders = np.cumsum(found[f"{kind}_lengths"])[:-1]
     truth: Sequence[Ids] = np.split(found[f"{kind}_ids"], borders)
     scores = np.split(found[f"{kind}_scores"], borders)
     queries, own = found[f"{kind}_queries"], found[f"{kind}_own"]
     if not len(queries):
-        return Asked(queries, own)
+        return QuerySet(queries, own)
     if not len(queries) == len(own) == len(truth):
         raise ValueError(f"{len(queries)} queries and the neighbours of {len(truth)}")
-    return Asked(queries, own, tuple(truth), tuple(scores))
+    return QuerySet(queries, own, tuple(truth), tuple(scores))
 
 
-def _joined(old: Asked, more: Asked, live: IdSet, all_known: bool) -> Asked:
+def _merge_neighbours(old: QuerySet, more: QuerySet, live: IdSet, all_known: bool) -> QuerySet:
     best = []
     for n in range(len(old.own)):
         kept = live.marks(old.truth[n])
         # Neighbours worse than the last known one were not all stored; fewer are known where some have been removed.
-        deep = len(old.truth[n]) >= tuning.DEEP - 1 or not all_known
+        deep = len(old.truth[n]) >= tuning.TRUTH_DEPTH - 1 or not all_known
         known = more.scores[n] >= (old.scores[n][-1] if deep and len(old.truth[n]) else -np.inf)
         ids = np.concatenate([old.truth[n][kept], more.truth[n][known]])
         scores = np.concatenate([old.scores[n][kept], more.scores[n][known]])
         ids, first = np.unique(ids, return_index=True)  # Rewritten rows are in both.
         best.append((ids, scores[first]))
-    return ranked(old, best)
+    return with_neighbours(old, best)

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from imseek.data.vectors.base import Matches, Segment
-from imseek.data.vectors.exact_index import ExactIndex, Part, Scope, all_norms
+from imseek.data.vectors.exact_index import ExactIndex, SearchScope, SegmentData, segment_norms
 from imseek.data.vectors.scores import blocks, cosines, top_k
 from imseek.types import Float32
 
 
-class MemoryIndex(ExactIndex[Part]):
+class MemoryIndex(ExactIndex[SegmentData]):
     """An exact index that scores the rows in place, a block at a time.
 
     Memory: 4 bytes per vector (its norm) besides the segments, and a few MiB during a search.
     """
 
-    def _load(self, segment: Segment) -> Part:
-        return Part(segment, all_norms(segment))
+    def _load(self, segment: Segment) -> SegmentData:
+        return SegmentData(segment, segment_norms(segment))
 
-    def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[Part]]) -> list[Matches]:
+    def _best(self, queries: Float32, k: int, scopes: Sequence[SearchScope[SegmentData]]) -> list[Matches]:
         best = [Matches(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
         for scope in scopes:
             segment = scope.part.segment

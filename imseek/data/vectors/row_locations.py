@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids, Segment
-from imseek.data.vectors.memory_maps import Residence
+from imseek.data.vectors.memory_maps import ResidencyLimiter
 
 #: Ids sparser than one in this many are looked up by bisection.
 _SPREAD = 64
 
 
-class Located:
+class RowLocations:
     """Looks up rows by id. ``live`` marks (n,) the rows of each segment that may be found."""
 
     def __init__(
-        self, segments: Sequence[Segment], live: Sequence[Bools], dim: int, residence: Residence
+        self, segments: Sequence[Segment], live: Sequence[Bools], dim: int, residence: ResidencyLimiter
     ) -> None:
         self._segments = tuple(segments)
         self._live = tuple(live)
@@ -40,12 +40,12 @@ class Located:
         found = at >= 0
         ids, at = ids[found], at[found]
         if len(self._segments) == 1:
-            return ids, self._residence.gathered(self._segments[0].rows, at)
+            return ids, self._residence.gather_rows(self._segments[0].rows, at)
         rows = np.empty((len(at), self._dim), np.float16)
         of = np.searchsorted(self._starts, at, "right") - 1
         for n in np.unique(of).tolist():
             mine = of == n
-            rows[mine] = self._residence.gathered(self._segments[n].rows, at[mine] - self._starts[n])
+            rows[mine] = self._residence.gather_rows(self._segments[n].rows, at[mine] - self._starts[n])
         return ids, rows
 
     @staticmethod

@@ -17,14 +17,14 @@ import numpy as np
 
 from imseek.data.vectors.index_metadata import (
     Bits,
-    Covered,
-    Facts,
+    CoveredIds,
     IndexFolder,
-    damaged,
+    IndexMetadata,
+    damaged_index_error,
     part_folders,
-    read_facts,
+    read_index_metadata,
 )
-from imseek.data.vectors.snapshot import Candidates, Lists, Snapshot
+from imseek.data.vectors.snapshot import Candidates, NearestLists, Snapshot
 from imseek.types import Float32
 
 if TYPE_CHECKING:
@@ -39,20 +39,20 @@ def open_snapshot(folder: IndexFolder) -> Snapshot:
 
     Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
     """
-    facts = read_facts(folder)
+    facts = read_index_metadata(folder)
     if not facts.parts:
         return Snapshot.open(folder)
-    joined = JoinedSnapshot([Snapshot.open(part) for part in part_folders(folder, facts)], facts)
+    joined = ShardedSnapshot([Snapshot.open(part) for part in part_folders(folder, facts)], facts)
     if any(part.facts.dim != facts.dim for part in joined.parts) or len(joined.covered) != facts.rows:
-        raise damaged(folder, f"its parts have not {facts.rows:,} images between them")
+        raise damaged_index_error(folder, f"its parts have not {facts.rows:,} images between them")
     return joined
 
 
-class JoinedSnapshot(Snapshot):
+class ShardedSnapshot(Snapshot):
     """A snapshot of one or more parts. ``facts`` has the search parameters and the recall of all of them together."""
 
-    def __init__(self, parts: Sequence[Snapshot], facts: Facts) -> None:
-        super().__init__(parts[0].index, Covered.of_all([part.covered for part in parts]), facts)
+    def __init__(self, parts: Sequence[Snapshot], facts: IndexMetadata) -> None:
+        super().__init__(parts[0].index, CoveredIds.of_all([part.covered for part in parts]), facts)
         self.parts = tuple(parts)
         self.filters = all(part.filters for part in parts)
         self.widest = max(part.widest for part in parts)
@@ -62,8 +62,8 @@ class JoinedSnapshot(Snapshot):
         # Threads start with the first search that needs them, and end with this object.
         self._pool = ThreadPoolExecutor(self._threads, "parts of an index")
 
-    def told(self, facts: Facts) -> JoinedSnapshot:
-        return JoinedSnapshot(self.parts, facts)
+    def told(self, facts: IndexMetadata) -> ShardedSnapshot:
+        return ShardedSnapshot(self.parts, facts)
 
     def candidates(
         self,
@@ -74,17 +74,17 @@ class JoinedSnapshot(Snapshot):
         *,
         placement: Placement | None = None,
         share: float = 1.0,
-        lists: Lists | None = None,
+        lists: NearestLists | None = None,
     ) -> Candidates:
         """Return the ``count`` rows of all parts that rank first by their codes, as :meth:`Snapshot.candidates`."""
         if count < 1 or not len(queries):
             return Candidates.none(len(queries))
         probes = [self._probe(part, probe) for part in self.parts]
-        near: dict[str, Lists | None] = {}
+        near: dict[str, NearestLists | None] = {}
         if placement is None:
             for part, layout, wanted in zip(self.parts, self._layouts, probes, strict=True):
                 if layout not in near:
-                    near[layout] = part.lists_near(queries, wanted)
+                    near[layout] = part.nearest_lists(queries, wanted)
 
         def ask(
             n: int, some: Float32, wanted: int, at: slice | np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -92,12 +92,12 @@ class JoinedSnapshot(Snapshot):
             found = near.get(self._layouts[n])
             return self.parts[n].candidates(
                 some, min(wanted, self.parts[n].facts.rows), probes[n], allowed, placement=placement, share=share,
-                lists=None if found is None else Lists(found.numbers[at], found.cosines[at]),
+                lists=None if found is None else NearestLists(found.numbers[at], found.cosines[at]),
             )  # fmt: skip
 
         first = min(count, math.ceil(_SPARE[0] * count / len(self.parts)) + _SPARE[1])
         drawn = self._each(lambda n: ask(n, queries, first, slice(None)), len(queries))
-        best = _best(drawn, count)
+        best = _merge_candidates(drawn, count)
         if first == count:
             return best
         # If all candidates of a part are among the best, it may have more of them.
@@ -107,9 +107,9 @@ class JoinedSnapshot(Snapshot):
                 continue
             again = np.flatnonzero((one.ids[:, -1] >= 0) & (one.scores[:, -1] >= least))
             if again.size:
-                drawn.append(_spread(ask(n, queries[again], count, again), again, len(queries)))
+                drawn.append(_scatter(ask(n, queries[again], count, again), again, len(queries)))
                 one.ids[again] = -1
-        return _best(drawn, count) if len(drawn) > len(self.parts) else best
+        return _merge_candidates(drawn, count) if len(drawn) > len(self.parts) else best
 
     def _probe(self, part: Snapshot, probe: int) -> int:
         """Return the ``probe`` for a part: the same share of its lists as ``probe`` is of the part with most lists."""
@@ -123,7 +123,7 @@ class JoinedSnapshot(Snapshot):
         return list(self._pool.map(ask, range(len(self.parts))))
 
 
-def _best(drawn: Sequence[Candidates], count: int) -> Candidates:
+def _merge_candidates(drawn: Sequence[Candidates], count: int) -> Candidates:
     """Merge candidates from several parts into the ``count`` best."""
     scores = np.concatenate([one.scores for one in drawn], axis=1)
     ids = np.concatenate([one.ids for one in drawn], axis=1)
@@ -135,7 +135,7 @@ def _best(drawn: Sequence[Candidates], count: int) -> Candidates:
     return Candidates(np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1))
 
 
-def _spread(drawn: Candidates, at: np.ndarray[tuple[int], np.dtype[np.int64]], queries: int) -> Candidates:
+def _scatter(drawn: Candidates, at: np.ndarray[tuple[int], np.dtype[np.int64]], queries: int) -> Candidates:
     """Expand candidates for the queries ``at`` to all ``queries``, with nothing for the others."""
     scores = np.full((queries, drawn.scores.shape[1]), -np.inf, np.float32)
     ids = np.full(scores.shape, -1, np.int64)

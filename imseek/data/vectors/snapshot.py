@@ -13,18 +13,18 @@ from imseek.data.collection_files import path_of
 from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.faiss_structure import check_structure
-from imseek.data.vectors.index_kinds import inverted_file, parameters, takes_filters, widest
+from imseek.data.vectors.index_kinds import inverted_file, largest_probe, search_parameters, supports_filters
 from imseek.data.vectors.index_metadata import (
-    INDEX,
-    LISTS,
-    TABLE,
+    INDEX_FILE,
+    LISTS_FILE,
+    TABLE_FILE,
     Bits,
-    Covered,
-    Facts,
+    CoveredIds,
     IndexFolder,
-    are_marked,
-    damaged,
-    read_facts,
+    IndexMetadata,
+    damaged_index_error,
+    read_index_metadata,
+    test_bits,
 )
 from imseek.types import Float32
 
@@ -49,7 +49,7 @@ class Candidates(NamedTuple):
         return cls(np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64))
 
 
-class Lists(NamedTuple):
+class NearestLists(NamedTuple):
     """The lists to probe: ``numbers`` int64 and ``cosines`` float32 of their centres, both (q, probe)."""
 
     numbers: Ids
@@ -59,16 +59,16 @@ class Lists(NamedTuple):
 class Snapshot:
     """An opened snapshot. It never changes, and any number of threads may search it.
 
-    ``covered`` are its ids, ``filters`` whether its kind supports filtering by id, ``widest`` the largest useful
+    ``covered`` are its ids, ``filters`` whether its kind supports filtering by id, ``largest_probe`` the largest useful
     ``probe`` (0: the kind has none).
     """
 
-    def __init__(self, index: Any, covered: Covered, facts: Facts) -> None:
+    def __init__(self, index: Any, covered: CoveredIds, facts: IndexMetadata) -> None:
         self.index = index
         self.covered = covered
         self.facts = facts
-        self.filters = takes_filters(index)
-        self.widest = widest(index)
+        self.filters = supports_filters(index)
+        self.widest = largest_probe(index)
 
     @classmethod
     def open(cls, folder: IndexFolder) -> Snapshot:
@@ -76,17 +76,17 @@ class Snapshot:
 
         Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
         """
-        facts = read_facts(folder)
-        index = mapped(folder)
+        facts = read_index_metadata(folder)
+        index = map_index(folder)
         if (index.d, index.ntotal) != (facts.dim, facts.rows):
-            raise damaged(folder, f"{index.ntotal:,} vectors of {index.d} dimensions")
-        return cls(index, Covered.read(folder, facts.rows), facts)
+            raise damaged_index_error(folder, f"{index.ntotal:,} vectors of {index.d} dimensions")
+        return cls(index, CoveredIds.read(folder, facts.rows), facts)
 
-    def told(self, facts: Facts) -> Snapshot:
+    def told(self, facts: IndexMetadata) -> Snapshot:
         """Return the same snapshot with other metadata."""
         return Snapshot(self.index, self.covered, facts)
 
-    def lists_near(self, queries: Float32, probe: int) -> Lists | None:
+    def nearest_lists(self, queries: Float32, probe: int) -> NearestLists | None:
         """Return the ``probe`` lists nearest to each query, valid for all snapshots of the same layout.
 
         Returns None where a kind cannot search given lists.
@@ -97,7 +97,7 @@ class Snapshot:
         ):
             return None
         cosines, numbers = centres.search(queries, max(1, min(probe, index.nlist)))
-        return Lists(numbers, cosines)
+        return NearestLists(numbers, cosines)
 
     def candidates(
         self,
@@ -108,19 +108,19 @@ class Snapshot:
         *,
         placement: Placement | None = None,
         share: float = 1.0,
-        lists: Lists | None = None,
+        lists: NearestLists | None = None,
     ) -> Candidates:
         """Return the ``count`` rows that rank first by their codes.
 
         ``allowed`` has a bit for each id that may be found; it must be None where the kind supports no filters. With a
         ``placement`` they come from a GPU if possible; ``share`` of the rows is allowed. ``lists``, those of
-        :meth:`lists_near` for the same ``probe``, saves looking them up.
+        :meth:`nearest_lists` for the same ``probe``, saves looking them up.
         """
         if count < 1:
             return Candidates.none(len(queries))
         if placement is None:
             return self._candidates(queries, count, probe, allowed, lists)
-        passing = None if allowed is None else functools.partial(are_marked, allowed)
+        passing = None if allowed is None else functools.partial(test_bits, allowed)
         drawn = placement.draw(self.index, queries, count, passing, share, probe)
         if drawn is None:
             return self._candidates(queries, count, probe, allowed)
@@ -130,19 +130,24 @@ class Snapshot:
         return Candidates(drawn.scores, drawn.ids)
 
     def _candidates(
-        self, queries: Float32, count: int, probe: int, allowed: Bits | None, lists: Lists | None = None
+        self,
+        queries: Float32,
+        count: int,
+        probe: int,
+        allowed: Bits | None,
+        lists: NearestLists | None = None,
     ) -> Candidates:
         # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
         selector = None
         if allowed is not None:
             selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
-        chosen = parameters(self.index, probe, selector)
+        chosen = search_parameters(self.index, probe, selector)
         if lists is None:
             return Candidates(*self.index.search(queries, count, params=chosen))
-        return _search_in(self.index, queries, count, lists, chosen)
+        return _search_lists(self.index, queries, count, lists, chosen)
 
 
-def _search_in(index: Any, queries: Float32, count: int, lists: Lists, chosen: Any) -> Candidates:
+def _search_lists(index: Any, queries: Float32, count: int, lists: NearestLists, chosen: Any) -> Candidates:
     """Search given lists like ``index.search``. FAISS's own wrapper for this accepts no parameters."""
     queries = np.ascontiguousarray(queries, np.float32)
     numbers = np.ascontiguousarray(lists.numbers, np.int64)
@@ -159,43 +164,45 @@ def _search_in(index: Any, queries: Float32, count: int, lists: Lists, chosen: A
     return Candidates(scores, ids)
 
 
-def mapped(folder: IndexFolder) -> Any:
+def map_index(folder: IndexFolder) -> Any:
     """Map the FAISS index in a folder; only the pages in use are read. Rows must never be added to it.
 
     Raises FileNotFoundError, and CorruptCollectionError where it cannot be read.
     """
     index = _read(folder, faiss.IO_FLAG_MMAP_IFC)
-    if (blocks := inverted_lists.in_blocks(index)) is not None:
-        with folder.open(LISTS) as file:
-            inverted_lists.attach(blocks, file, path_of(file, *_file(folder, LISTS)), _table(folder, blocks))
+    if (blocks := inverted_lists.find_block_lists(index)) is not None:
+        with folder.open(LISTS_FILE) as file:
+            inverted_lists.attach_mapped_lists(
+                blocks, file, path_of(file, *_file(folder, LISTS_FILE)), _table(folder, blocks)
+            )
     return index
 
 
-def loaded(folder: IndexFolder) -> Any:
-    """Load the FAISS index in a folder into memory, so that rows can be added. Raises as :func:`mapped`."""
+def load_index(folder: IndexFolder) -> Any:
+    """Load the FAISS index in a folder into memory, so that rows can be added. Raises as :func:`map_index`."""
     index = _read(folder, 0)
-    if (blocks := inverted_lists.in_blocks(index)) is not None:
-        with folder.open(LISTS) as file:
-            inverted_lists.load(blocks, file, _table(folder, blocks))
+    if (blocks := inverted_lists.find_block_lists(index)) is not None:
+        with folder.open(LISTS_FILE) as file:
+            inverted_lists.load_lists(blocks, file, _table(folder, blocks))
     return index
 
 
-def without_rows(folder: IndexFolder) -> Any:
+def load_empty_index(folder: IndexFolder) -> Any:
     """Load only the lists' centres and the codecs of an index into memory, so that other rows can be added."""
     index = _read(folder, 0)
-    if (blocks := inverted_lists.in_blocks(index)) is not None:
-        inverted_lists.begin(blocks)
+    if (blocks := inverted_lists.find_block_lists(index)) is not None:
+        inverted_lists.attach_empty_lists(blocks)
     index.reset()
     return index
 
 
 def _read(folder: IndexFolder, flags: int) -> Any:
-    with folder.open(INDEX) as file:
+    with folder.open(INDEX_FILE) as file:
         try:
             check_structure(file)
-            return faiss.read_index(path_of(file, *_file(folder, INDEX)), flags)
+            return faiss.read_index(path_of(file, *_file(folder, INDEX_FILE)), flags)
         except (ValueError, RuntimeError, MemoryError) as error:
-            raise damaged(folder, error) from error
+            raise damaged_index_error(folder, error) from error
 
 
 def _file(folder: IndexFolder, name: str) -> tuple[Path, str]:
@@ -203,10 +210,10 @@ def _file(folder: IndexFolder, name: str) -> tuple[Path, str]:
 
 
 def _table(folder: IndexFolder, blocks: Any) -> inverted_lists.Table:
-    table = folder.array(TABLE)
+    table = folder.array(TABLE_FILE)
     # A list that extends beyond the file would crash the process.
-    if not inverted_lists.fits(blocks, table, folder.size(LISTS)):
-        raise damaged(folder, f"{TABLE} is no table of lists")
+    if not inverted_lists.is_valid_table(blocks, table, folder.size(LISTS_FILE)):
+        raise damaged_index_error(folder, f"{TABLE_FILE} is no table of lists")
     return table.astype(np.uint64, copy=False)
 
 

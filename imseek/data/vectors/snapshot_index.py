@@ -16,10 +16,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
-from imseek.data.vectors.faiss_index import BATCH, FaissIndex, LentIndex, best_of
-from imseek.data.vectors.index_metadata import Bits, K, are_marked, count_marks
-from imseek.data.vectors.memory_maps import Residence
-from imseek.data.vectors.row_locations import Located
+from imseek.data.vectors.faiss_index import BATCH, FaissIndex, MappedIndex, exact_top_k
+from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, test_bits
+from imseek.data.vectors.memory_maps import ResidencyLimiter
+from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import top_k, unit_queries
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.errors import CorruptCollectionError, QueryError
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
 #: More results than this are requested so rarely that they are found exactly.
-DEEPEST = 1000
+MAX_APPROXIMATE_K = 1000
 #: Up to this many allowed images, or this share of all, every one is scored.
-GATHERED = 10_000
+MAX_SCORED_IDS = 10_000
 SCANNED_SHARE = 0.02
 #: Filters are not random: one that keeps nearly all images may exclude exactly those nearest to the query ("not in this
 #: folder"). So a filter is searched as if it let at most this share through.
-UNLIKE = 0.1
+MAX_FILTER_SHARE = 0.1
 #: Queries whose candidates are in memory at the same time.
 _BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Choice:
+class _PreparedFilter:
     """A prepared filter: all ids that it lets through, a bitmap of those in the snapshot, and their share of it."""
 
     ids: Ids
@@ -75,8 +75,8 @@ class SnapshotIndex:
         before = like if isinstance(like, SnapshotIndex) else None
         masks = [segment.searchable() for segment in segments]
         self._live = sum(int(np.count_nonzero(mask)) for mask in masks)
-        self._residence = Residence([segment.rows for segment in segments], snapshot.facts.memory)
-        self._located = Located(segments, masks, dim, self._residence)
+        self._residence = ResidencyLimiter([segment.rows for segment in segments], snapshot.facts.memory)
+        self._located = RowLocations(segments, masks, dim, self._residence)
         covered = [snapshot.covered.has(segment.ids) for segment in segments]
         live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
         in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
@@ -93,8 +93,8 @@ class SnapshotIndex:
         )
         lo, hi = self._tail.norm_range
         self._range = (min(lo, snapshot.facts.lo), max(hi, snapshot.facts.hi))
-        self._choices: WeakKeyDictionary[IdSet, _Choice] = WeakKeyDictionary()
-        self._whole: LentIndex | None = None
+        self._choices: WeakKeyDictionary[IdSet, _PreparedFilter] = WeakKeyDictionary()
+        self._whole: MappedIndex | None = None
         self._lock = threading.Lock()
 
     def _young(self, segment: Segment, live: Bools, covered: Bools) -> Segment | None:
@@ -151,30 +151,35 @@ class SnapshotIndex:
         if k < 1:
             raise QueryError(f"at least one result must be asked for, not {k}")
         if allowed is None:
-            if exact or k > DEEPEST:
+            if exact or k > MAX_APPROXIMATE_K:
                 return self._scan(queries, k, None)
             return self._probe(queries, k, None, None, text)
         allowed = allowed if isinstance(allowed, IdSet) else IdSet(allowed)
         choice = self._choice(allowed)
-        if len(choice.ids) <= max(GATHERED, k):
+        if len(choice.ids) <= max(MAX_SCORED_IDS, k):
             return [self._scored(query, choice.ids, k) for query in queries]
-        if exact or k > DEEPEST or self._share(choice) <= SCANNED_SHARE or not self._snapshot.filters:
+        if (
+            exact
+            or k > MAX_APPROXIMATE_K
+            or self._share(choice) <= SCANNED_SHARE
+            or not self._snapshot.filters
+        ):
             return self._scan(queries, k, allowed)
         return self._probe(queries, k, allowed, choice, text)
 
-    def _choice(self, allowed: IdSet) -> _Choice:
+    def _choice(self, allowed: IdSet) -> _PreparedFilter:
         """Return the prepared filter, which is cached."""
         choice = self._choices.get(allowed)
         if choice is None:
             found = [s.ids[s.searchable(allowed)] for s in self._segments]
             ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
             marks = self._snapshot.covered.marked(ids)
-            share = count_marks(marks) / max(1, self._snapshot.facts.rows)
-            choice = _Choice(ids, marks, share)
+            share = count_bits(marks) / max(1, self._snapshot.facts.rows)
+            choice = _PreparedFilter(ids, marks, share)
             self._choices[allowed] = choice
         return choice
 
-    def _share(self, choice: _Choice) -> float:
+    def _share(self, choice: _PreparedFilter) -> float:
         """Return the share of the live images that a filter lets through."""
         return len(choice.ids) / max(1, self._live)
 
@@ -185,13 +190,13 @@ class SnapshotIndex:
         queries: Float32,
         k: int,
         allowed: IdSet | None,
-        choice: _Choice | None,
+        choice: _PreparedFilter | None,
         text: bool,
     ) -> list[Matches]:
         tuned = self._snapshot.facts.text if text else self._snapshot.facts.image
         effort = (
-            tuned.effort if choice is None else tuned.effort_for(min(self._share(choice), UNLIKE))
-        ).deeper(k)
+            tuned.effort if choice is None else tuned.effort_for(min(self._share(choice), MAX_FILTER_SHARE))
+        ).scale_to(k)
         marks = self._present if choice is None else choice.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
         wanted = min(k, self._live if choice is None else len(choice.ids))
@@ -209,7 +214,7 @@ class SnapshotIndex:
             met = np.count_nonzero(drawn.ids >= 0, axis=1)
             # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.
             slack = effort.slack if self._snapshot.filters or self._present is None else None
-            near = drawn.near(max(k, K), slack)
+            near = drawn.near(max(k, RECALL_K), slack)
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
                 matches = self._scored(query, self._allowed(ids, choice), k, beside, allowed)
                 if tails:
@@ -222,10 +227,10 @@ class SnapshotIndex:
         return found
 
     @staticmethod
-    def _allowed(drawn: Ids, choice: _Choice | None) -> Ids:
+    def _allowed(drawn: Ids, choice: _PreparedFilter | None) -> Ids:
         """Return the proposed ids that a filter lets through, ascending: no index is trusted to filter alone."""
         ids = np.unique(drawn[drawn >= 0])
-        return ids if choice is None else ids[are_marked(choice.bits, ids)]
+        return ids if choice is None else ids[test_bits(choice.bits, ids)]
 
     def _scored(
         self,
@@ -241,13 +246,13 @@ class SnapshotIndex:
         """
         found, rows = self._located.rows(ids)
         segment = Segment(found, rows, np.empty(0, np.int64))
-        return best_of(query, segment, k, self._range, beside, allowed)
+        return exact_top_k(query, segment, k, self._range, beside, allowed)
 
     def _scan(self, queries: Float32, k: int, allowed: IdSet | None) -> list[Matches]:
         """Search exactly, by reading every row."""
         with self._lock:
             if self._whole is None:
-                self._whole = LentIndex(self._segments, self._dim, self._range)
+                self._whole = MappedIndex(self._segments, self._dim, self._range)
         found = self._whole.search(queries, k, allowed=allowed)
-        self._residence.tend()
+        self._residence.release_excess()
         return found

@@ -18,23 +18,30 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Ids, Matches
-from imseek.data.vectors.build import LiveRows, Tell
-from imseek.data.vectors.index_metadata import Bits, Effort, Facts, K, Tuned, bits
+from imseek.data.vectors.build import LiveRows, ReportShare
+from imseek.data.vectors.index_metadata import (
+    RECALL_K,
+    Bits,
+    IndexMetadata,
+    SearchEffort,
+    TuningResult,
+    pack_bits,
+)
 from imseek.data.vectors.scores import row_norms
 from imseek.data.vectors.snapshot import Candidates, Snapshot
-from imseek.data.vectors.snapshot_index import SCANNED_SHARE, UNLIKE, SnapshotIndex
+from imseek.data.vectors.snapshot_index import MAX_FILTER_SHARE, SCANNED_SHARE, SnapshotIndex
 from imseek.types import Float32
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
 #: Queries of each kind: half to tune with, half to measure with.
 QUERIES = 400
-_RESCORED = (20, 40, 80, 160, 240, 320, 480, 640, 1280)
+_RESCORE_STEPS = (20, 40, 80, 160, 240, 320, 480, 640, 1280)
 #: How far a candidate may score below the tenth by its codes. Larger errors are rare, and where many images are about
 #: as good as the tenth, more must be rescored.
 _SLACKS = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
 #: True neighbours per query: enough for filtered queries too.
-DEEP = 1000
+TRUTH_DEPTH = 1000
 #: Margin above the target: half of the queries measures recall to about this accuracy.
 _MARGIN = 0.004
 #: Seconds to score a candidate by its stored row, weighed against the cost of probing more lists.
@@ -42,10 +49,10 @@ _SCORING = 7e-7
 #: Scores that differ by less belong to equal rows, whose float32 products were summed in another order.
 _SAME = 1e-6
 #: Shares at which filters are tuned: more selective ones than the last are exact, none counts as larger than the first.
-_LEVELS = (UNLIKE, SCANNED_SHARE)
+_FILTER_SHARES = (MAX_FILTER_SHARE, SCANNED_SHARE)
 
 #: The parameters of an index before tuning.
-UNTUNED = Tuned(Effort(1, _RESCORED[0]), 0.0, 0)
+UNTUNED = TuningResult(SearchEffort(1, _RESCORE_STEPS[0]), 0.0, 0)
 
 
 def query_rows(rows: int) -> Ids:
@@ -53,26 +60,28 @@ def query_rows(rows: int) -> Ids:
     return np.sort(np.random.default_rng(rows + 1).choice(rows, min(QUERIES, rows // 4), replace=False))
 
 
-def tuned(snapshot: Snapshot, rows: LiveRows, image: Asked, text: Asked, tell: Tell) -> Facts:
+def tune_snapshot(
+    snapshot: Snapshot, rows: LiveRows, image: QuerySet, text: QuerySet, tell: ReportShare
+) -> IndexMetadata:
     """Tune a snapshot of ``rows`` for each kind of query; return its metadata with parameters and measured recall."""
     facts = snapshot.facts
     ids = rows.ids()
-    image_tuned = tune(snapshot, image, facts.target, ids)
+    image_tuned = tune_effort(snapshot, image, facts.target, ids)
     tell(0.4)
-    facts = replace(facts, image=image_tuned, text=tune(snapshot, text, facts.target, ids))
+    facts = replace(facts, image=image_tuned, text=tune_effort(snapshot, text, facts.target, ids))
     tell(0.8)
     index = SnapshotIndex(rows.segments, facts.dim, snapshot.told(facts))
     facts = replace(
         facts,
-        image=measured(index, image, facts.image, text=False),
-        text=measured(index, text, facts.text, text=True),
+        image=measure_recall(index, image, facts.image, text=False),
+        text=measure_recall(index, text, facts.text, text=True),
     )
     tell(1.0)
     return facts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class QuerySet:
     """Queries (n, dim) float32 of one kind with their neighbours, the nearest first, and the neighbours' scores.
 
     ``own`` has the ids of the rows that are the queries (-1: none).
@@ -83,26 +92,26 @@ class Asked:
     truth: tuple[Ids, ...] = ()
     scores: tuple[Floats, ...] = ()
 
-    def half(self, second: bool) -> Asked:
+    def half(self, second: bool) -> QuerySet:
         part = slice(int(second), None, 2)
-        return Asked(self.queries[part], self.own[part], self.truth[part], self.scores[part])
+        return QuerySet(self.queries[part], self.own[part], self.truth[part], self.scores[part])
 
-    def within(self, ids: Ids) -> Asked:
+    def within(self, ids: Ids) -> QuerySet:
         """Return the same queries where only ``ids`` may be found."""
         kept = [np.isin(one, ids, assume_unique=True) for one in self.truth]
         truth = tuple(one[k] for one, k in zip(self.truth, kept, strict=True))
         return replace(self, truth=truth, scores=tuple(s[k] for s, k in zip(self.scores, kept, strict=True)))
 
 
-def own_queries(rows: LiveRows, numbers: Ids) -> Asked:
+def stored_row_queries(rows: LiveRows, numbers: Ids) -> QuerySet:
     """Return stored rows as queries, except rows of zeros."""
     ids, vectors = rows.take(numbers)
     norms = row_norms(vectors)
     asking = norms > 0
-    return Asked(vectors[asking] / norms[asking, np.newaxis], ids[asking])
+    return QuerySet(vectors[asking] / norms[asking, np.newaxis], ids[asking])
 
 
-def across_the_gap(vectors: Float32, seed: int = 0) -> Float32:
+def text_like_queries(vectors: Float32, seed: int = 0) -> Float32:
     """Make text-like queries (n, dim) from unit ``vectors`` (n, dim) of pictures.
 
     Each keeps a third of its picture's deviation from the mean, is moved along a direction of its own kind, and is
@@ -115,11 +124,13 @@ def across_the_gap(vectors: Float32, seed: int = 0) -> Float32:
     mean = vectors.mean(axis=0)
     apart = (vectors - mean) * (rng.permutation(dim) < (dim + 2) // 3)
     gap, noise = rng.standard_normal(dim), rng.standard_normal((count, dim))
-    made: Floats = 0.15 * unit(mean) + 0.45 * unit(apart) + 0.5 * unit(gap) + 0.75 * unit(noise)
-    return unit(made).astype(np.float32)
+    made: Floats = (
+        0.15 * normalise(mean) + 0.45 * normalise(apart) + 0.5 * normalise(gap) + 0.75 * normalise(noise)
+    )
+    return normalise(made).astype(np.float32)
 
 
-def with_truth(asked: Sequence[Asked], rows: LiveRows) -> list[Asked]:
+def find_neighbours(asked: Sequence[QuerySet], rows: LiveRows) -> list[QuerySet]:
     """Return the same queries with true neighbours, enough for filters. Makes one pass over all rows."""
     queries = np.concatenate([one.queries for one in asked])
     best = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
@@ -131,102 +142,104 @@ def with_truth(asked: Sequence[Asked], rows: LiveRows) -> list[Asked]:
         for n, bar in enumerate(bars):
             over = np.flatnonzero(scores[n] > bar)
             found = np.concatenate([best[n][0], ids[over]]), np.concatenate([best[n][1], scores[n, over]])
-            if len(found[0]) > 2 * DEEP or np.isinf(bar):
-                kept = np.argpartition(-found[1], min(DEEP, len(found[1]) - 1))[:DEEP]
+            if len(found[0]) > 2 * TRUTH_DEPTH or np.isinf(bar):
+                kept = np.argpartition(-found[1], min(TRUTH_DEPTH, len(found[1]) - 1))[:TRUTH_DEPTH]
                 found = found[0][kept], found[1][kept]
-                bars[n] = found[1].min() if len(kept) == DEEP else -np.inf
+                bars[n] = found[1].min() if len(kept) == TRUTH_DEPTH else -np.inf
             best[n] = found
     each = iter(best)
-    return [ranked(one, [next(each) for _ in one.own]) for one in asked]
+    return [with_neighbours(one, [next(each) for _ in one.own]) for one in asked]
 
 
-def ranked(asked: Asked, best: Sequence[tuple[Ids, Floats]]) -> Asked:
+def with_neighbours(asked: QuerySet, best: Sequence[tuple[Ids, Floats]]) -> QuerySet:
     """Return ``asked`` with its neighbours in order, without the query's own row."""
     truth, scores = [], []
     for own, (ids, found) in zip(asked.own.tolist(), best, strict=True):
         order = np.lexsort((ids, -found))
         order = order[ids[order] != own]
-        truth.append(ids[order[:DEEP]])
-        scores.append(found[order[:DEEP]])
+        truth.append(ids[order[:TRUTH_DEPTH]])
+        scores.append(found[order[:TRUTH_DEPTH]])
     return replace(asked, truth=tuple(truth), scores=tuple(scores))
 
 
-def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned:
+def tune_effort(snapshot: Snapshot, asked: QuerySet, target: float, present: Ids) -> TuningResult:
     """Return the least effort that reaches ``target`` on the first half of the queries, or the most if none does.
 
     ``recall`` is not measured yet. ``present`` are the ids of all images in the snapshot.
     """
     first = asked.half(second=False)
     wanted = min(1.0, target + _MARGIN)
-    probes = _ladder(snapshot.widest)
-    best: tuple[float, Effort] | None = None
+    probes = _probe_steps(snapshot.widest)
+    best: tuple[float, SearchEffort] | None = None
     for probe in probes if len(first.queries) else ():
         began = time.perf_counter()
-        drawn = snapshot.candidates(first.queries, min(_RESCORED[-1], snapshot.facts.rows), probe, None)
+        drawn = snapshot.candidates(first.queries, min(_RESCORE_STEPS[-1], snapshot.facts.rows), probe, None)
         seconds = (time.perf_counter() - began) / len(first.queries)
         if best is not None and seconds > best[0]:
             break  # Probing more lists now costs more than rescoring less can save.
-        found = _least_scored(drawn, first, wanted, probe)
+        found = _cheapest_rescoring(drawn, first, wanted, probe)
         if found is None:
             continue
         scored, effort = found
         if best is None or seconds + scored * _SCORING < best[0]:
             best = (seconds + scored * _SCORING, effort)
-        if scored <= _RESCORED[0]:
+        if scored <= _RESCORE_STEPS[0]:
             break
-    effort = Effort(probes[-1], _RESCORED[-1]) if best is None else best[1]
+    effort = SearchEffort(probes[-1], _RESCORE_STEPS[-1]) if best is None else best[1]
     filtered = []
     if snapshot.filters:
-        for level in _LEVELS:
+        for level in _FILTER_SHARES:
             filtered.append((level, _probe_within(snapshot, first, target, effort, present, level)))
-    return Tuned(effort, 0.0, 0, tuple(filtered))
+    return TuningResult(effort, 0.0, 0, tuple(filtered))
 
 
-def _least_scored(drawn: Candidates, asked: Asked, wanted: float, probe: int) -> tuple[float, Effort] | None:
+def _cheapest_rescoring(
+    drawn: Candidates, asked: QuerySet, wanted: float, probe: int
+) -> tuple[float, SearchEffort] | None:
     """Return the mean number of candidates to rescore for a recall of ``wanted``, and the effort.
 
     Returns None if rescoring all of them is not enough.
     """
-    best: tuple[float, Effort] | None = None
+    best: tuple[float, SearchEffort] | None = None
     for slack in (None, *reversed(_SLACKS)):
-        near = drawn.near(K, slack)
-        hits = _hits(near, asked, K)
-        rescore = next((r for r in _RESCORED if _recall(hits, r) >= wanted), None)
+        near = drawn.near(RECALL_K, slack)
+        hits = _hits(near, asked, RECALL_K)
+        rescore = next((r for r in _RESCORE_STEPS if _recall(hits, r) >= wanted), None)
         if rescore is None:
             break
         scored = float(np.count_nonzero(near[:, :rescore] >= 0, axis=1).mean())
         if best is None or scored < best[0]:
-            best = (scored, Effort(probe, rescore, slack))
+            best = (scored, SearchEffort(probe, rescore, slack))
     return best
 
 
-def measured(index: SnapshotIndex, asked: Asked, tuned: Tuned, *, text: bool) -> Tuned:
+def measure_recall(index: SnapshotIndex, asked: QuerySet, tuned: TuningResult, *, text: bool) -> TuningResult:
     """Measure recall on the second half of the queries, through the index as it will be searched."""
     second = asked.half(second=True)
-    answers = index.search(second.queries, K + 1, text=text)
-    others = [_without(m, own) for m, own in zip(answers, second.own, strict=True)]
-    recall = _recall(_hits(others, second, K))
+    answers = index.search(second.queries, RECALL_K + 1, text=text)
+    others = [_without_own(m, own) for m, own in zip(answers, second.own, strict=True)]
+    recall = _recall(_hits(others, second, RECALL_K))
     return replace(tuned, recall=round(recall, 4), queries=len(second.queries))
 
 
 def _probe_within(
-    snapshot: Snapshot, asked: Asked, target: float, effort: Effort, present: Ids, level: float
+    snapshot: Snapshot, asked: QuerySet, target: float, effort: SearchEffort, present: Ids, level: float
 ) -> int:
     """Return the least ``probe`` that reaches the target where a filter lets a random ``level`` of the images
     through."""
     kept = present[np.random.default_rng(1).random(len(present)) < level]
-    allowed: Bits = bits(kept, int(present.max(initial=0)) + 1)
+    allowed: Bits = pack_bits(kept, int(present.max(initial=0)) + 1)
     within = asked.within(kept)
     count = min(effort.rescore, max(1, len(kept)))
-    probes = [p for p in _ladder(snapshot.widest) if p >= effort.probe] or [effort.probe]
+    probes = [p for p in _probe_steps(snapshot.widest) if p >= effort.probe] or [effort.probe]
     for probe in probes:
         drawn = snapshot.candidates(asked.queries, count, probe, allowed)
-        if _recall(_hits(drawn.near(K, effort.slack), within, K)) >= target:
+        if _recall(_hits(drawn.near(RECALL_K, effort.slack), within, RECALL_K)) >= target:
             return probe
     return probes[-1]
 
 
-def _ladder(most: int) -> list[int]:
+def _probe_steps(most: int) -> list[int]:
     """Return ascending numbers up to ``most``, each about a third larger, starting near ``most`` / 400 or 4."""
     steps = [most]
     while steps[-1] > max(4, most // 400):
@@ -234,7 +247,7 @@ def _ladder(most: int) -> list[int]:
     return steps[::-1]
 
 
-def _hits(drawn: Sequence[Ids] | Ids, asked: Asked, k: int) -> list[tuple[Ids, int]]:
+def _hits(drawn: Sequence[Ids] | Ids, asked: QuerySet, k: int) -> list[tuple[Ids, int]]:
     """Return, for each query with a neighbour, where in ``drawn`` its nearest ``k`` are, and how many can be found.
 
     ``drawn`` has distinct ids, the nearest first, and -1 where there are no more. An id that scores like the last of
@@ -255,11 +268,11 @@ def _recall(hits: Sequence[tuple[Ids, int]], first: int | None = None) -> float:
     return float(np.mean(shares)) if shares else 1.0
 
 
-def _without(matches: Matches, own: int) -> Ids:
+def _without_own(matches: Matches, own: int) -> Ids:
     others: Ids = matches.ids[matches.ids != own]
-    return others[:K]
+    return others[:RECALL_K]
 
 
-def unit(vectors: Any) -> Floats:
+def normalise(vectors: Any) -> Floats:
     unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return unit

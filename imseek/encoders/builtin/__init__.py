@@ -18,7 +18,7 @@ from imseek.encoders.builtin import onnx_cache, recipe, space
 from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
 from imseek.encoders.builtin.weights import FILES
 from imseek.encoders.checks import available_cpus, check_modality, check_pictures, check_texts
-from imseek.encoders.device import check_plain
+from imseek.encoders.device import check_cpu_fp32
 from imseek.encoders.onnx_network import Network
 from imseek.encoders.runtime import Runtime
 from imseek.types import Float32, Pixels
@@ -60,7 +60,7 @@ class BuiltinEncoder:
         self._modalities = tuple(modalities)
         runtime = runtime or Runtime()
         if "image" in modalities:
-            check_plain(runtime, recipe.REFERENCE)
+            check_cpu_fp32(runtime, recipe.REFERENCE)
         self._batch_size = runtime.batch_size or _BATCH
         self._threads = runtime.threads or available_cpus()
         self._info = replace(_INFO, draft_size=runtime.draft_size(_SIZE))

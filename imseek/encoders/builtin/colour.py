@@ -38,7 +38,7 @@ _BITS: Final = 5  # per channel: 32,768 cells
 _STRIDE: Final = 4  # every fourth pixel of every fourth row is enough
 
 
-def shares(pixels: Pixels) -> Float32:
+def colour_shares(pixels: Pixels) -> Float32:
     """Return the share of each colour of ``COLOURS``: (n, h, w, 3) uint8 sRGB → (n, 11) float32 rows that sum to 1."""
     cells = (pixels[:, ::_STRIDE, ::_STRIDE] >> (8 - _BITS)).astype(np.intp)
     cells = (cells[..., 0] << 2 * _BITS) | (cells[..., 1] << _BITS) | cells[..., 2]
@@ -46,7 +46,7 @@ def shares(pixels: Pixels) -> Float32:
     return means
 
 
-def named(texts: Sequence[str]) -> Float32:
+def named_colours(texts: Sequence[str]) -> Float32:
     """Give equal shares to the colours that each text names: n texts → (n, 11) float32; zeros where it names none."""
     rows = np.zeros((len(texts), len(COLOURS)), dtype=np.float32)
     for row, text in zip(rows, texts, strict=True):

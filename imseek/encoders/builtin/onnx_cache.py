@@ -16,7 +16,7 @@ from imseek.encoders.builtin.recipe import PREPROCESSING, fingerprint
 from imseek.encoders.builtin.space import PROMPTS
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.weights import LITE0, MINILM, class_names
-from imseek.encoders.cache import cache_dir, made_once
+from imseek.encoders.cache import build_once, cache_dir
 from imseek.encoders.checks import available_cpus, unit_rows
 
 # Increase it when the code that writes the files changes; files with another number are ignored.
@@ -28,12 +28,12 @@ _CLASSES: Final = "classes.npy"
 
 def image_network() -> Path:
     """Return the ONNX file of EfficientNet-Lite0: ``pixels`` (n, 224, 224, 3) uint8 → (n, 1000) logits."""
-    return made_once(_folder("image"), _make_image_files) / _IMAGE_NETWORK
+    return build_once(_folder("image"), _make_image_files) / _IMAGE_NETWORK
 
 
 def text_network() -> tuple[Path, Path]:
     """Return the ONNX file of MiniLM, ``ids`` and ``mask`` → (n, 384), and the (1000, 384) float32 class vectors."""
-    folder = made_once(_folder("text"), _make_text_files)
+    folder = build_once(_folder("text"), _make_text_files)
     return folder / _TEXT_NETWORK, folder / _CLASSES
 
 

@@ -15,12 +15,12 @@ from typing import Final
 
 import numpy as np
 
-from imseek.encoders.builtin.colour import COLOURS, named, shares
+from imseek.encoders.builtin.colour import COLOURS, colour_shares, named_colours
 from imseek.encoders.checks import unit_rows
 from imseek.types import Float32, Pixels
 
-CLASSES: Final = 1000
-DIM: Final = CLASSES + len(COLOURS)
+CLASS_COUNT: Final = 1000
+DIM: Final = CLASS_COUNT + len(COLOURS)
 
 # Tuned on half A of the Tux Paint stamps; neighbouring values do as well (docs/log.md).
 TEXT_SHARPNESS: Final = 40.0  # factor on the cosines before the softmax
@@ -30,7 +30,7 @@ PROMPTS: Final = ("{}", "a photo of a {}", "a drawing of a {}")
 
 def image_rows(logits: Float32, pixels: Pixels) -> Float32:
     """Combine (n, 1000) logits and (n, h, w, 3) uint8 sRGB to (n, DIM) float32 unit rows."""
-    return _joined(softmax(logits), shares(pixels))
+    return _concatenate_blocks(softmax(logits), colour_shares(pixels))
 
 
 def text_rows(vectors: Float32, texts: Sequence[str], classes: Float32) -> Float32:
@@ -38,7 +38,7 @@ def text_rows(vectors: Float32, texts: Sequence[str], classes: Float32) -> Float
 
     A text that names no colour has a zero colour block, so the classes alone decide the order of pictures.
     """
-    return _joined(softmax(TEXT_SHARPNESS * (vectors @ classes.T)), named(texts))
+    return _concatenate_blocks(softmax(TEXT_SHARPNESS * (vectors @ classes.T)), named_colours(texts))
 
 
 def softmax(logits: Float32) -> Float32:
@@ -48,5 +48,5 @@ def softmax(logits: Float32) -> Float32:
     return rows
 
 
-def _joined(classes: Float32, colours: Float32) -> Float32:
+def _concatenate_blocks(classes: Float32, colours: Float32) -> Float32:
     return unit_rows(np.hstack([np.sqrt(classes), COLOUR_WEIGHT * np.sqrt(colours)]))

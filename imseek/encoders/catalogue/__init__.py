@@ -83,7 +83,7 @@ class Entry:
     @property
     def is_cached(self) -> bool:
         """Whether the weights are in the hub's cache."""
-        return hub.cached(self.parts[0]) is not None
+        return hub.cached_path(self.parts[0]) is not None
 
 
 def parts_of(
@@ -121,7 +121,7 @@ def families() -> tuple[str, ...]:
     return tuple(dict.fromkeys(entry.family for entry in _entries()))
 
 
-def near(reference: str, among: Iterable[str] | None = None, *, n: int = 3) -> list[str]:
+def near_matches(reference: str, among: Iterable[str] | None = None, *, n: int = 3) -> list[str]:
     """Return up to ``n`` references that contain or resemble ``reference``, best first.
 
     Searches ``among``, or the whole catalogue.

@@ -87,7 +87,7 @@ def rows() -> list[dict[str, Any]]:
     return [*found, _align(), *(_timm(name) for name in _DINO_V2)]
 
 
-def measured(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def add_counts(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Add the counts of each architecture to ``rows``, building each once. All of them take minutes."""
     known: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -118,7 +118,7 @@ def count(config: Mapping[str, Any]) -> dict[str, Any]:
     arguments.pop("custom_text", None)
     if "hf_model_name" in config["text_cfg"]:
         arguments["text_cfg"]["hf_model_pretrained"] = False
-    with _known_text_towers(), torch.device("meta"):
+    with _offline_text_configs(), torch.device("meta"):
         model = kind(**arguments).eval()
         size = config["vision_cfg"].get("image_size", 224)
         image = torch.empty(1, 3, size, size)
@@ -141,7 +141,7 @@ def count(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def write(path: Path) -> None:
     """Write one row per line, so that diffs show what changed in the libraries."""
-    lines = [json.dumps(row, ensure_ascii=False) for row in measured(rows())]
+    lines = [json.dumps(row, ensure_ascii=False) for row in add_counts(rows())]
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
 
@@ -249,7 +249,7 @@ def _count_timm(name: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _known_text_towers() -> Iterator[None]:
+def _offline_text_configs() -> Iterator[None]:
     """Make transformers take the configurations of text towers from this module instead of the hub."""
     from transformers import AutoConfig
 

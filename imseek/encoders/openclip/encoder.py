@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.checkpoint import inspect
+from imseek.encoders.checkpoint import read_logit_parameters
 from imseek.encoders.checks import available_cpus, check_modality
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.library_encoder import LibraryEncoder
@@ -34,11 +34,12 @@ class OpenClipEncoder(LibraryEncoder):
         ``notify`` receives a line before the one-time export of the text tower, which takes some seconds, and where the
         precision ``auto`` proves too inaccurate for image vectors.
 
-        Raises as :func:`imseek.encoders.openclip.source.locate`, :func:`imseek.encoders.checkpoint.inspect` and, for
-        pictures, :class:`imseek.encoders.image_tower.ImageTower`.
+        Raises as :func:`imseek.encoders.openclip.source.locate`,
+        :func:`imseek.encoders.checkpoint.read_logit_parameters` and, for pictures,
+        :class:`imseek.encoders.image_tower.ImageTower`.
         """
         self._source = locate(reference)
-        logit_scale, logit_bias = inspect(self._source.checkpoint)
+        logit_scale, logit_bias = read_logit_parameters(self._source.checkpoint)
         self._modalities = tuple(modalities)
         runtime = runtime or Runtime()
         self._weights = Weights(self._source, modalities)
@@ -87,9 +88,9 @@ class OpenClipEncoder(LibraryEncoder):
     def _text_tower(self) -> tuple[TextTower, tuple[str, ...]]:
         with self._lock:
             if self._texts is None:
-                from imseek.encoders.openclip.export import text_tower
+                from imseek.encoders.openclip.export import load_text_tower
 
-                self._texts = text_tower(
+                self._texts = load_text_tower(
                     self._source,
                     self._weights.model,
                     self._info,

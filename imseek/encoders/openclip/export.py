@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from imseek.encoders import onnx_network
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.cache import made_once
+from imseek.encoders.cache import build_once
 from imseek.encoders.openclip import onnx_text, tokens
 from imseek.encoders.openclip.source import Source
 from imseek.encoders.openclip.source import tokenizer as tokenizer_of
@@ -48,7 +48,7 @@ CHECK_TEXTS: Final = (
 )
 
 
-def text_tower(
+def load_text_tower(
     source: Source,
     model: Callable[[], Any],
     info: EncoderInfo,
@@ -69,10 +69,10 @@ def text_tower(
         _export(folder, source, model(), info, fingerprint)
 
     try:
-        files = made_once(onnx_text.folder(info.reference, fingerprint), make)
-        facts = onnx_text.Facts.read(files)
+        files = build_once(onnx_text.tower_folder(info.reference, fingerprint), make)
+        facts = onnx_text.TextTowerMetadata.read(files)
         if facts.refused is None:
-            return onnx_text.tower(files, facts, threads), ()
+            return onnx_text.open_tower(files, facts, threads), ()
         reason = f"{facts.refused} (delete {files} to try again)"
     except EncoderError as error:
         model()  # raises the errors of loading first
@@ -120,19 +120,21 @@ def _export(folder: Path, source: Source, model: Any, info: EncoderInfo, fingerp
     try:
         tokenizer = _write_tokenizer(folder, theirs)
         end = _write_network(folder / onnx_text.NETWORK, model, TorchTokenizer(theirs)(CHECK_TEXTS))
-        facts = onnx_text.Facts(fingerprint, info, tokenizer, end)
+        facts = onnx_text.TextTowerMetadata(fingerprint, info, tokenizer, end)
         _check(folder, facts, TorchTokenizer(theirs), TorchText(model))
     except EncoderError as error:
         for path in folder.iterdir():
             path.unlink()
-        facts = onnx_text.Facts(fingerprint, info, refused=str(error))
+        facts = onnx_text.TextTowerMetadata(fingerprint, info, refused=str(error))
     facts.write(folder)
 
 
-def _check(folder: Path, facts: onnx_text.Facts, tokenizer: TorchTokenizer, encode: TorchText) -> None:
+def _check(
+    folder: Path, facts: onnx_text.TextTowerMetadata, tokenizer: TorchTokenizer, encode: TorchText
+) -> None:
     """Raise EncoderError unless the exported files match torch on :data:`CHECK_TEXTS`."""
     ids = tokenizer(CHECK_TEXTS)
-    if not np.array_equal(tokens.read(folder, facts.tokenizer)(CHECK_TEXTS), ids):
+    if not np.array_equal(tokens.read_tokenizer(folder, facts.tokenizer)(CHECK_TEXTS), ids):
         raise EncoderError("its tokens are not those of open_clip")
     expected = encode(ids)
     found = OnnxText(folder / onnx_text.NETWORK, end=facts.end, threads=1)(ids)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.cache import cache_dir, is_whole
+from imseek.encoders.cache import cache_dir, is_complete
 from imseek.encoders.checks import available_cpus
 from imseek.encoders.openclip import tokens
 from imseek.encoders.openclip.text import OnnxText, TextTower
@@ -26,15 +26,15 @@ from imseek.types import Float32, Pixels
 
 # Increase it when the code that writes the files changes; files with another number are ignored.
 _REVISION: Final = 1
-_FACTS: Final = "encoder.json"
+_METADATA_FILE: Final = "encoder.json"
 NETWORK: Final = "text.onnx"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class TextTowerMetadata:
     """Metadata of an exported tower.
 
-    ``tokenizer`` holds the options of :func:`imseek.encoders.openclip.tokens.read`, ``end`` is that of
+    ``tokenizer`` holds the options of :func:`imseek.encoders.openclip.tokens.read_tokenizer`, ``end`` is that of
     :class:`imseek.encoders.openclip.text.OnnxText`. ``refused`` gives the reason for a missing network: the export
     differed from torch, and a retry would differ again.
     """
@@ -46,13 +46,13 @@ class Facts:
     refused: str | None = None
 
     def write(self, files: Path) -> None:
-        (files / _FACTS).write_text(json.dumps(dataclasses.asdict(self), indent=1), "utf-8")
+        (files / _METADATA_FILE).write_text(json.dumps(dataclasses.asdict(self), indent=1), "utf-8")
 
     @classmethod
     def read(cls, files: Path) -> Self:
         """Read the metadata file. Raises EncoderError where it is damaged."""
         try:
-            stored = json.loads((files / _FACTS).read_text("utf-8"))
+            stored = json.loads((files / _METADATA_FILE).read_text("utf-8"))
             info = stored.pop("info")
             info["modalities"] = tuple(info["modalities"])
             info["preprocessing"] = {
@@ -62,26 +62,26 @@ class Facts:
             return cls(info=EncoderInfo(**info), **stored)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise EncoderError(
-                f"{files / _FACTS} is damaged", hint=f"delete {files}: it is made again"
+                f"{files / _METADATA_FILE} is damaged", hint=f"delete {files}: it is made again"
             ) from error
 
 
-def folder(reference: str, fingerprint: str) -> Path:
+def tower_folder(reference: str, fingerprint: str) -> Path:
     """Return the cache folder of an encoder's text tower. It need not exist."""
     key = hashlib.sha256(f"{reference}\n{fingerprint}".encode("utf-8", "surrogateescape")).hexdigest()
     return cache_dir() / "encoders" / f"openclip-text-{key[:32]}-{_REVISION}"
 
 
-def tower(files: Path, facts: Facts, threads: int) -> TextTower:
+def open_tower(files: Path, facts: TextTowerMetadata, threads: int) -> TextTower:
     """Open the tower in the folder ``files``."""
     encode = OnnxText(files / NETWORK, end=facts.end, threads=threads)
-    return TextTower(tokens.read(files, facts.tokenizer), encode, facts.info.dim)
+    return TextTower(tokens.read_tokenizer(files, facts.tokenizer), encode, facts.info.dim)
 
 
 class ExportedTextEncoder:
     """The text half of an open_clip encoder. Thread-safe; refuses pictures."""
 
-    def __init__(self, files: Path, facts: Facts, runtime: Runtime) -> None:
+    def __init__(self, files: Path, facts: TextTowerMetadata, runtime: Runtime) -> None:
         self._files = files
         self._facts = facts
         self._threads = runtime.threads or available_cpus()
@@ -95,10 +95,10 @@ class ExportedTextEncoder:
 
         Raises EncoderError for damaged metadata.
         """
-        files = folder(reference, fingerprint)
-        if not is_whole(files):
+        files = tower_folder(reference, fingerprint)
+        if not is_complete(files):
             return None
-        facts = Facts.read(files)
+        facts = TextTowerMetadata.read(files)
         return None if facts.refused else cls(files, facts, runtime or Runtime())
 
     @property
@@ -131,7 +131,7 @@ class ExportedTextEncoder:
     def _loaded(self) -> TextTower:
         with self._lock:
             if self._tower is None:
-                self._tower = tower(self._files, self._facts, self._threads)
+                self._tower = open_tower(self._files, self._facts, self._threads)
             return self._tower
 
     def _refusal(self) -> EncoderError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.encoders import hub, licences
-from imseek.encoders.catalogue import OPEN_CLIP_FILES, near
+from imseek.encoders.catalogue import OPEN_CLIP_FILES, near_matches
 from imseek.encoders.hub import Part
 from imseek.encoders.preprocess import Preprocessing
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
@@ -56,16 +56,16 @@ def locate(reference: str) -> Source:
     """
     scheme, _, rest = reference.partition(":")
     if scheme == "hf-hub":
-        return _on_hub(reference, rest)
+        return _locate_on_hub(reference, rest)
     if scheme == "local-dir":
-        return _in_folder(Path(rest).expanduser().absolute())
+        return _locate_folder(Path(rest).expanduser().absolute())
     if rest.startswith(("hf-hub:", "local-dir:")):
         raise UnknownEncoderError(f"no encoder is called {reference!r}", hint=f"did you mean {rest}?")
     if "@" in rest:
         model, _, file = rest.partition("@")
-        return _in_file(model, Path(file).expanduser().absolute())
+        return _locate_file(model, Path(file).expanduser().absolute())
     model, _, tag = rest.partition("/")
-    return _tagged(reference, model, tag)
+    return _locate_tagged(reference, model, tag)
 
 
 def weights_of(tag_config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
@@ -109,15 +109,15 @@ def tokenizer(source: Source) -> Any:
     import open_clip
 
     if not source.model.startswith("local-dir:"):  # a folder brings its own
-        _complete(source.reference, tokenizer_parts(source.config))
+        _fetch_missing(source.reference, tokenizer_parts(source.config))
     try:
         with hub.offline():
             return open_clip.get_tokenizer(source.model)
     except (OSError, ValueError) as error:  # from transformers, for missing or damaged files
-        raise hub.unavailable(source.reference, error) from error
+        raise hub.unavailable_error(source.reference, error) from error
 
 
-def _complete(reference: str, parts: Sequence[Part]) -> None:
+def _fetch_missing(reference: str, parts: Sequence[Part]) -> None:
     """Download those of ``parts`` that are incomplete."""
     missing = [part for part in parts if not hub.is_complete(part)]
     try:
@@ -125,11 +125,11 @@ def _complete(reference: str, parts: Sequence[Part]) -> None:
             hub.fetch(reference, missing, hub.describe(missing, reference))
     except EncoderUnavailableError:
         # Files downloaded by another program bear no mark that nothing is missing.
-        if any(hub.cached(part) is None for part in missing):
+        if any(hub.cached_path(part) is None for part in missing):
             raise
 
 
-def _tagged(reference: str, model: str, tag: str) -> Source:
+def _locate_tagged(reference: str, model: str, tag: str) -> Source:
     from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
 
     config = _known_config(model)
@@ -138,7 +138,7 @@ def _tagged(reference: str, model: str, tag: str) -> Source:
         tags = list_pretrained_tags_by_model(model)
         raise UnknownEncoderError(
             f"open_clip knows no weights {tag!r} of {model}" if tag else f"{reference} names no weights",
-            hint=_choices(model, tag, tags),
+            hint=_tag_hint(model, tag, tags),
         )
     if not is_trained_with(model, tag):
         # open_clip only warns, then computes vectors that the weights were never trained for.
@@ -147,12 +147,12 @@ def _tagged(reference: str, model: str, tag: str) -> Source:
             hint=f"use openclip:{_other_activation(model)}/{tag}",
         )
     repository, files = weights_of(tag_config)
-    checkpoint = hub.ensure(reference, [Part(repository, files), *tokenizer_parts(config)])
+    checkpoint = hub.ensure_cached(reference, [Part(repository, files), *tokenizer_parts(config)])
     preprocessing = _preprocessing(config, tag_config)
     return Source(reference, model, str(checkpoint), config, preprocessing, checkpoint, _licence(repository))
 
 
-def _in_file(model: str, file: Path) -> Source:
+def _locate_file(model: str, file: Path) -> Source:
     config = _known_config(model)
     if not file.is_file():
         raise EncoderUnavailableError(f"there is no file {file}")
@@ -174,18 +174,18 @@ def _usual_preprocessing(model: str) -> Mapping[str, Any]:
     return usual[0] if usual and all(one == usual[0] for one in usual) else {}
 
 
-def _on_hub(reference: str, repository: str) -> Source:
+def _locate_on_hub(reference: str, repository: str) -> Source:
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise UnknownEncoderError(f"{reference} names no repository", hint="hf-hub:ORG/REPO")
     described = configuration(reference)
     parts = [Part(repository, OPEN_CLIP_FILES), *tokenizer_parts(described["model_cfg"])]
-    checkpoint = hub.ensure(reference, parts)
+    checkpoint = hub.ensure_cached(reference, parts)
     return dataclasses.replace(
-        _configured(reference, reference, described, checkpoint), licence=_licence(repository)
+        _source_from_config(reference, reference, described, checkpoint), licence=_licence(repository)
     )
 
 
-def _in_folder(folder: Path) -> Source:
+def _locate_folder(folder: Path) -> Source:
     if not (folder / _CONFIG_FILE).is_file():
         raise EncoderUnavailableError(f"{folder} holds no {_CONFIG_FILE}")
     checkpoints = [
@@ -194,10 +194,10 @@ def _in_folder(folder: Path) -> Source:
     if len(checkpoints) != 1:  # open_clip would choose one by its own rules
         raise EncoderUnavailableError(f"{folder} holds {len(checkpoints)} files of weights instead of one")
     reference = f"local-dir:{folder}"
-    return _configured(reference, reference, _read_config(folder / _CONFIG_FILE), checkpoints[0])
+    return _source_from_config(reference, reference, _read_config(folder / _CONFIG_FILE), checkpoints[0])
 
 
-def _configured(reference: str, model: str, described: Mapping[str, Any], checkpoint: Path) -> Source:
+def _source_from_config(reference: str, model: str, described: Mapping[str, Any], checkpoint: Path) -> Source:
     config = described["model_cfg"]
     preprocessing = _preprocessing(config, described.get("preprocess_cfg", {}))
     return Source(reference, model, None, config, preprocessing, checkpoint)
@@ -209,7 +209,7 @@ def _known_config(model: str) -> Mapping[str, Any]:
     config: Mapping[str, Any] | None = open_clip.get_model_config(model)
     if config is None:
         raise UnknownEncoderError(
-            f"open_clip knows no model {model!r}", hint=_near(model, open_clip.list_models())
+            f"open_clip knows no model {model!r}", hint=_near_hint(model, open_clip.list_models())
         )
     return config
 
@@ -269,7 +269,7 @@ def _other_activation(model: str) -> str:
     return plain if plain != model else f"{model}-quickgelu"
 
 
-def _choices(model: str, tag: str, tags: list[str]) -> str:
+def _tag_hint(model: str, tag: str, tags: list[str]) -> str:
     """Suggest tags similar to ``tag``, or list all of them."""
     if not tags:
         return f"for weights of your own: openclip:{model}@FILE"
@@ -278,6 +278,6 @@ def _choices(model: str, tag: str, tags: list[str]) -> str:
     return f"there are {', '.join(shown)}"
 
 
-def _near(name: str, known: Iterable[str]) -> str | None:
-    found = near(name, known)
+def _near_hint(name: str, known: Iterable[str]) -> str | None:
+    found = near_matches(name, known)
     return f"near matches: {', '.join(found)}" if found else None

@@ -44,7 +44,7 @@ class TextTower:
         return chunking.notes(counts, self._tokenizer.context_length)
 
     def _pieces(self, text: str) -> list[str]:
-        return chunking.pieces(text, self._tokenizer.fits)
+        return chunking.split_text(text, self._tokenizer.fits)
 
 
 class OnnxText:

@@ -115,7 +115,7 @@ class ClipTokenizer:
                 break
             joined = best.replace(" ", "")
             merged[joined] = self._first_merged + self._ranks[best]
-            symbols = _join(symbols, *best.split(" "))
+            symbols = _merge_pair(symbols, *best.split(" "))
         return [merged[symbol] if symbol in merged else ids[symbol] for symbol in symbols]
 
 
@@ -144,14 +144,14 @@ class HubTokenizer:
         return not self._tokenizer.encode(clean(text, self._clean)).overflowing
 
 
-def read(folder: Path, facts: Mapping[str, Any]) -> Tokenizer:
+def read_tokenizer(folder: Path, facts: Mapping[str, Any]) -> Tokenizer:
     """Open the tokenizer whose files lie in ``folder``; ``facts`` are the options of its class."""
     if (folder / MERGES).exists():
         return ClipTokenizer(folder / MERGES, **facts)
     return HubTokenizer(folder / HUB_TOKENIZER, **facts)
 
 
-def _join(symbols: Sequence[str], first: str, second: str) -> list[str]:
+def _merge_pair(symbols: Sequence[str], first: str, second: str) -> list[str]:
     """Merge each ``first`` followed by ``second`` in ``symbols``, from left to right."""
     joined = []
     i = 0

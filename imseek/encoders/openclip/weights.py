@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from imseek.encoders import hub
 from imseek.encoders.openclip.source import Source
-from imseek.encoders.weights import MISFITS, LazyModel, check_positions, wrong_weights
+from imseek.encoders.weights import MISMATCH_ERRORS, LazyModel, check_position_embeddings, wrong_weights
 
 # Settings that change vectors but leave no trace in the tensors: models that differ only here are different encoders.
-_UNTRACED: Final = {
+_UNTRACED_SETTINGS: Final = {
     "vision_cfg": (
         "act_kwargs", "final_ln_after_pool", "head_width", "heads", "norm_kwargs", "pool_type", "timm_model_name",
         "timm_pool", "timm_proj",
@@ -30,7 +30,7 @@ class Weights(LazyModel):
         record = {
             "preprocessing": source.preprocessing.record(),
             "quick_gelu": bool(source.config.get("quick_gelu")),
-            "architecture": _untraced(source.config),
+            "architecture": _untraced_settings(source.config),
         }
         super().__init__(
             source.reference,
@@ -41,11 +41,11 @@ class Weights(LazyModel):
         )
 
 
-def _untraced(config: Mapping[str, Any]) -> dict[str, Any]:
+def _untraced_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Select the settings of ``config`` that the tensors do not reflect."""
     return {
         part: {name: config[part][name] for name in names if name in config[part]}
-        for part, names in _UNTRACED.items()
+        for part, names in _UNTRACED_SETTINGS.items()
     }
 
 
@@ -62,8 +62,8 @@ def _build(source: Source) -> Any:
                 device="cpu",
                 require_pretrained=True,
             )
-    except MISFITS as error:
+    except MISMATCH_ERRORS as error:
         raise wrong_weights(source.checkpoint, source.model, error) from error
     if "@" in source.reference:  # only the user says that the two belong together
-        check_positions(source.checkpoint, source.model, model.state_dict())
+        check_position_embeddings(source.checkpoint, source.model, model.state_dict())
     return model.eval()

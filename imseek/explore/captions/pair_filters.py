@@ -20,14 +20,14 @@ from imseek.types import Float32, Place
 
 #: Limits of the basic filter, as in DataComp's `baselines/apply_filter.py`: more than two words and five characters, at
 #: least 200 pixels on the shorter side, aspect ratio at most three. Its test for English is left out.
-WORDS: Final = 3
-CHARACTERS: Final = 6
-SIDE: Final = 200
-ASPECT: Final = 3.0
+MIN_WORDS: Final = 3
+MIN_CHARACTERS: Final = 6
+MIN_SIDE: Final = 200
+MAX_ASPECT: Final = 3.0
 #: Images whose paths are looked up at once.
-_PLACES: Final = 5000
+_PLACE_BATCH: Final = 5000
 #: Images whose uids are held in memory at once.
-_UIDS: Final = 500_000
+_UID_BATCH: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,47 +58,49 @@ def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def basic(reader: Reader, ids: Ids, captions: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
+def passes_basic_filter(
+    reader: Reader, ids: Ids, captions: Sequence[str] | None = None
+) -> npt.NDArray[np.bool_]:
     """Apply the basic filter (n,) to images (ids ascending, repeats allowed).
 
     Uses the stored width and height, and n ``captions``, or the stored ones.
     """
     once, place = np.unique(ids, return_inverse=True)
     passed = np.zeros(len(once), np.bool_)
-    for shard, rows, at in _held(reader, once):
-        sizes = _columns(reader, shard, ["width", "height"])
+    for shard, rows, at in _iter_shard_rows(reader, once):
+        sizes = _read_columns(reader, shard, ["width", "height"])
         width, height = (sizes.column(n).to_numpy()[rows].astype(np.float64) for n in ("width", "height"))
         shorter, longer = np.minimum(width, height), np.maximum(width, height)
-        good = (shorter >= SIDE) & (longer <= ASPECT * shorter)
+        good = (shorter >= MIN_SIDE) & (longer <= MAX_ASPECT * shorter)
         if captions is None:
-            good &= _worded(reader, shard)[rows]
+            good &= _has_long_caption(reader, shard)[rows]
         passed[at] = good
     found: npt.NDArray[np.bool_] = passed[place]
     return found if captions is None else found & np.array([_is_long(text) for text in captions], np.bool_)
 
 
-def pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
+def iter_pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
     """Yield the kept pairs (ids ascending) with their places. Memory: the uids of half a million images."""
-    for start in range(0, len(ids), _UIDS):
-        part = slice(start, start + _UIDS)
-        yield from _pairs(reader, ids[part], scores[part])
+    for start in range(0, len(ids), _UID_BATCH):
+        part = slice(start, start + _UID_BATCH)
+        yield from _iter_pair_batch(reader, ids[part], scores[part])
 
 
-def _pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
+def _iter_pair_batch(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
     uids: dict[int, str] = {}
-    for shard, rows, at in _held(reader, ids):
-        table = _columns(reader, shard, ["uid"])
+    for shard, rows, at in _iter_shard_rows(reader, ids):
+        table = _read_columns(reader, shard, ["uid"])
         if "uid" in table.column_names:
             found = zip(ids[at].tolist(), table.column("uid").take(rows).to_pylist(), strict=True)
             uids.update({image_id: str(uid) for image_id, uid in found if uid is not None})
-    for start in range(0, len(ids), _PLACES):
-        some = ids[start : start + _PLACES].tolist()
+    for start in range(0, len(ids), _PLACE_BATCH):
+        some = ids[start : start + _PLACE_BATCH].tolist()
         places = reader.places(some)
-        for image_id, score in zip(some, scores[start : start + _PLACES].tolist(), strict=True):
+        for image_id, score in zip(some, scores[start : start + _PLACE_BATCH].tolist(), strict=True):
             yield Pair(image_id, uids.get(image_id), places.get(image_id), score)
 
 
-def _held(reader: Reader, ids: Ids) -> Iterator[tuple[Shard, Any, Any]]:
+def _iter_shard_rows(reader: Reader, ids: Ids) -> Iterator[tuple[Shard, Any, Any]]:
     """Yield, by shard, the rows that are live and among ``ids``, and their positions in ``ids``."""
     for shard in reader.current.shards:
         there = reader.shard_ids(shard)
@@ -110,15 +112,15 @@ def _held(reader: Reader, ids: Ids) -> Iterator[tuple[Shard, Any, Any]]:
             yield shard, rows, np.searchsorted(ids, there[rows])
 
 
-def _columns(reader: Reader, shard: Shard, names: list[str]) -> Any:
+def _read_columns(reader: Reader, shard: Shard, names: list[str]) -> Any:
     return reader.load(layout.metadata(shard.shard_id), partial(shard_files.read_table, columns=names))
 
 
-def _worded(reader: Reader, shard: Shard) -> npt.NDArray[np.bool_]:
+def _has_long_caption(reader: Reader, shard: Shard) -> npt.NDArray[np.bool_]:
     """Tell which rows (rows,) have a caption that is long enough."""
     found = [_is_long(said or "") for some in reader.texts(shard, "caption") for said in some]
     return np.array(found, np.bool_)
 
 
 def _is_long(caption: str) -> bool:
-    return len(caption.split()) >= WORDS and len(caption) >= CHARACTERS
+    return len(caption.split()) >= MIN_WORDS and len(caption) >= MIN_CHARACTERS

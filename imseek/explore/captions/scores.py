@@ -21,7 +21,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.encoders.base import Encoder
 from imseek.errors import QueryError
-from imseek.explore.captions.caption_pairs import Said
+from imseek.explore.captions.caption_pairs import ImageCaptions
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
 
@@ -55,7 +55,7 @@ def ref_clip_score(scores: Float32, references: Float32) -> Float32:
     return found
 
 
-def spaces(current: Current) -> tuple[SpaceInfo, SpaceInfo]:
+def find_spaces(current: Current) -> tuple[SpaceInfo, SpaceInfo]:
     """Return the spaces of images and of captions. Raises QueryError unless one encoder made both."""
     captions = current.caption_space
     if captions is None:
@@ -66,7 +66,7 @@ def spaces(current: Current) -> tuple[SpaceInfo, SpaceInfo]:
     raise QueryError(f"the captions are embedded with {captions.encoder}, and no picture is", hint=HINT)
 
 
-def stored(
+def score_stored_captions(
     reader: Reader, pictures: SpaceInfo, captions: SpaceInfo, allowed: IdSet | None = None
 ) -> Iterator[Block]:
     """Yield cosines of live images with their embedded captions, one block per row group of the metadata."""
@@ -82,7 +82,7 @@ def stored(
             start += len(some)
 
 
-def fresh(
+def score_new_captions(
     pictures: Vectors,
     said: Iterator[tuple[Ids, Sequence[str]]],
     encoder: Encoder,
@@ -97,7 +97,7 @@ def fresh(
             if stop is not None and stop.is_set():
                 return
             part = slice(start, start + _BATCH)
-            rows = encoder.encode_texts([prefixed(prefix, text) for text in captions[part]])
+            rows = encoder.encode_texts([add_prefix(prefix, text) for text in captions[part]])
             shown = pictures.of(ids[part])
             scores = cosines(shown.astype(np.float64), rows.astype(np.float64))
             yield Block(ids[part], scores, captions[part]), rows
@@ -105,8 +105,8 @@ def fresh(
             tell(done)
 
 
-def nearest(
-    candidates: Block, rows: Float32, references: Said, encoder: Encoder, prefix: str
+def nearest_references(
+    candidates: Block, rows: Float32, references: ImageCaptions, encoder: Encoder, prefix: str
 ) -> tuple[npt.NDArray[np.bool_], Float32]:
     """Return which of n candidates have a reference (n,), and the highest cosine of each of these with one (m,).
 
@@ -120,7 +120,7 @@ def nearest(
     best = np.full(len(has), -np.inf, np.float32)
     for start in range(0, len(wanted), _BATCH):
         part = slice(start, start + _BATCH)
-        theirs = encoder.encode_texts([prefixed(prefix, references.texts[n]) for n in wanted[part]])
+        theirs = encoder.encode_texts([add_prefix(prefix, references.texts[n]) for n in wanted[part]])
         found = cosines(rows[owner[part]].astype(np.float64), theirs.astype(np.float64))
         np.maximum.at(best, owner[part], found)
     return has, best[has]
@@ -135,18 +135,18 @@ def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Float32:
     return clipped
 
 
-def prefixed(prefix: str, text: str) -> str:
+def add_prefix(prefix: str, text: str) -> str:
     """Put ``prefix`` before ``text``, unless it is blank."""
     return f"{prefix.rstrip()} {text}" if prefix.strip() else text
 
 
-def in_order(said: Said, size: int = 4096) -> Iterator[tuple[Ids, Sequence[str]]]:
-    """Yield given captions in blocks, like :func:`imseek.explore.captions.caption_pairs.own_blocks`."""
+def iter_caption_blocks(said: ImageCaptions, size: int = 4096) -> Iterator[tuple[Ids, Sequence[str]]]:
+    """Yield given captions in blocks, like :func:`imseek.explore.captions.caption_pairs.iter_own_captions`."""
     for start in range(0, len(said.texts), size):
         yield said.ids[start : start + size], said.texts[start : start + size]
 
 
-def telling(progress: ProgressCallback | None, total: int | None) -> Callable[[int], None]:
+def progress_reporter(progress: ProgressCallback | None, total: int | None) -> Callable[[int], None]:
     """Make a callback that reports the number of captions done."""
     started = time.monotonic()
 
@@ -157,7 +157,7 @@ def telling(progress: ProgressCallback | None, total: int | None) -> Callable[[i
     return tell
 
 
-def joined(parts: Sequence[tuple[Ids, Float32]]) -> tuple[Any, Any]:
+def merge_scores(parts: Sequence[tuple[Ids, Float32]]) -> tuple[Any, Any]:
     """Concatenate blocks and sort them by id."""
     ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in parts)])
     scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in parts)])

@@ -10,7 +10,7 @@ import numpy as np
 
 from imseek.data.models import Model
 from imseek.errors import UsageError
-from imseek.explore.clusters.kmeans_clusters import Assigned, Fit
+from imseek.explore.clusters.kmeans_clusters import Assignment, Fit
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, SpaceInfo
 
@@ -23,7 +23,7 @@ def columns_of(name: str) -> tuple[str, str, str]:
 
 
 def values_of(
-    name: str, ids: Sequence[int], found: Assigned, words: Sequence[str | None]
+    name: str, ids: Sequence[int], found: Assignment, words: Sequence[str | None]
 ) -> dict[str, dict[int, Any]]:
     """Build the column values by image id. Memory: a few hundred bytes for each image."""
     number, text, score = columns_of(name)

@@ -12,23 +12,23 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
-from imseek.explore.clusters.kmeans_clusters import FITTING, Fit, some
+from imseek.explore.clusters.kmeans_clusters import FITTING, Fit, sample_positions
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 
 #: Images that are clustered; the others are assigned to the nearest centre.
 SAMPLE: Final = 10_000
-SMALLEST: Final = 5
+MIN_CLUSTER_SIZE: Final = 5
 _DIMENSIONS: Final = 5
 _NEIGHBOURS: Final = 15
 #: Share of a cluster's own images that may lie farther from its centre than any image assigned later.
-_BEYOND: Final = 0.05
+_OUTSIDE_SHARE: Final = 0.05
 
 
-def fit(vectors: Vectors, smallest: int | None, seed: int, telling: Telling) -> Fit:
+def fit(vectors: Vectors, smallest: int | None, seed: int, telling: ProgressReporter) -> Fit:
     """Find clusters of at least ``smallest`` images, by default max(5, √n / 4) for n clustered images.
 
     Of more than SAMPLE images, only a sample is clustered. The others go to the nearest centre unless they are farther
@@ -36,14 +36,14 @@ def fit(vectors: Vectors, smallest: int | None, seed: int, telling: Telling) -> 
     """
     if smallest is not None and not 2 <= smallest <= SAMPLE:
         raise UsageError(f"a group of {smallest:,} images is none", hint=f"from 2 to {SAMPLE}")
-    at = some(len(vectors), SAMPLE, seed)
+    at = sample_positions(len(vectors), SAMPLE, seed)
     rows = vectors.at(at)
     full = rows.any(axis=1)
     at, rows = at[full], rows[full]
-    size = smallest or max(SMALLEST, round(len(rows) ** 0.5 / 4))
+    size = smallest or max(MIN_CLUSTER_SIZE, round(len(rows) ** 0.5 / 4))
     said = f"in groups of {size} at least"
     telling.tell(FITTING, 0, None)
-    label = _groups(rows, size, seed)
+    label = _label_groups(rows, size, seed)
     k = int(label.max(initial=-1)) + 1
     centres = np.zeros((k, vectors.dim), np.float32)
     least = np.zeros(k, np.float32)
@@ -52,11 +52,11 @@ def fit(vectors: Vectors, smallest: int | None, seed: int, telling: Telling) -> 
         mean = members.mean(axis=0)
         length = float(np.linalg.norm(mean))
         centres[number] = mean / length if length else members[0]
-        least[number] = np.quantile(members @ centres[number], _BEYOND)
+        least[number] = np.quantile(members @ centres[number], _OUTSIDE_SHARE)
     return Fit("density", centres, least, said, (at, label))
 
 
-def _groups(rows: Float32, smallest: int, seed: int) -> Ids:
+def _label_groups(rows: Float32, smallest: int, seed: int) -> Ids:
     """Return the cluster of each row (n,), -1 for noise."""
     if len(rows) < max(2 * smallest, 2 * _DIMENSIONS):
         return np.full(len(rows), -1, np.int64)  # Too few for a cluster and anything outside it.
@@ -77,9 +77,9 @@ def _groups(rows: Float32, smallest: int, seed: int) -> Ids:
                 random_state=seed,
                 n_jobs=1,
             ).fit_transform(rows)
-            found = HDBSCAN(min_cluster_size=smallest, min_samples=min(smallest, SMALLEST), copy=True).fit(
-                layout
-            )
+            found = HDBSCAN(
+                min_cluster_size=smallest, min_samples=min(smallest, MIN_CLUSTER_SIZE), copy=True
+            ).fit(layout)
     except ModuleNotFoundError as error:
         extra = {"umap": "umap-learn", "sklearn": "scikit-learn"}.get((error.name or "").partition(".")[0])
         if extra is None:

@@ -7,32 +7,32 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.space_vectors import Vectors
-from imseek.explore.unique_vectors import marks
+from imseek.explore.unique_vectors import hash_rows
 from imseek.types import ClusterMethod, Float32
 
 FITTING: Final = "finding clusters"
 ASSIGNING: Final = "assigning images"
 CHOOSING: Final = "choosing the number of clusters"
 
-MOST: Final = 10_000
+MAX_CLUSTERS: Final = 10_000
 #: Size of the training sample as float32.
-TRAINED_BYTES: Final = 128 << 20
+TRAINING_BYTES: Final = 128 << 20
 #: Rows read at once.
-_READ: Final = 4096
+_READ_BATCH: Final = 4096
 #: Minimum rows per centre, where there are enough images.
 _ROWS_PER_CENTRE: Final = 16
 #: Candidate numbers of clusters, about √2 apart, used while each cluster would have this many images.
-_TRIED: Final = (6, 8, 11, 16, 23, 32, 45, 64)
-_IMAGES_EACH: Final = 5
+_CANDIDATE_COUNTS: Final = (6, 8, 11, 16, 23, 32, 45, 64)
+_MIN_IMAGES_PER_CLUSTER: Final = 5
 #: Sample size for choosing the number, number of random halvings, and the gain required of a larger number.
-_CHOSEN_ON: Final = 8192
+_SELECTION_SAMPLE: Final = 8192
 _HALVINGS: Final = 5
-_BETTER: Final = 0.01
+_TOLERANCE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Assigned:
+class Assignment:
     """The cluster of each image (n,).
 
     ``label`` counts from 0, -1 for none. ``own`` is the cosine to its centre, or to the nearest where it has none.
@@ -65,30 +65,31 @@ class Assigned:
     other: Float32
 
 
-def fit(vectors: Vectors, k: int | None, seed: int, telling: Telling) -> Fit:
-    """Fit spherical k-means; without ``k`` the number is chosen by :func:`choose`. There must be at least one image.
+def fit(vectors: Vectors, k: int | None, seed: int, telling: ProgressReporter) -> Fit:
+    """Fit spherical k-means; without ``k`` the number is chosen by :func:`choose_cluster_count`. There must be at
+    least one image.
 
     Where there are fewer unique vectors than clusters requested, each gets a cluster. Raises UsageError for a k outside
     1 to the number of images, MissingExtraError, CorruptCollectionError, InterruptedError.
     """
     said = "as asked for"
-    if k is not None and not 1 <= k <= min(len(vectors), MOST):
-        most = min(len(vectors), MOST)
+    if k is not None and not 1 <= k <= min(len(vectors), MAX_CLUSTERS):
+        most = min(len(vectors), MAX_CLUSTERS)
         images = f"{len(vectors):,} image{'s' * (len(vectors) != 1)}"
         raise UsageError(
             f"{images} cannot be put into {k:,} clusters", hint=f"-k is 1{f' to {most}' * (most > 1)}"
         )
     if k is None:
-        k, said = choose(vectors, seed, telling)
-    rows = some_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINED_BYTES // (4 * vectors.dim)), seed)
-    differ = len(np.unique(marks(rows)))
+        k, said = choose_cluster_count(vectors, seed, telling)
+    rows = sample_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINING_BYTES // (4 * vectors.dim)), seed)
+    differ = len(np.unique(hash_rows(rows)))
     if differ < k:
         k, said = differ, f"{said}, but no more vectors differ"
     telling.tell(FITTING, 0, None)
     return Fit("k-means", kmeans.centres_of(rows, k, seed=seed), None, said)
 
 
-def choose(vectors: Vectors, seed: int, telling: Telling) -> tuple[int, str]:
+def choose_cluster_count(vectors: Vectors, seed: int, telling: ProgressReporter) -> tuple[int, str]:
     """Choose the number of clusters that is most stable between two halves of a sample, and describe the choice.
 
     Both halves are clustered, and the whole sample is assigned to the centres of each. Where k suits the data, the two
@@ -96,16 +97,16 @@ def choose(vectors: Vectors, seed: int, telling: Telling) -> tuple[int, str]:
     adjusted for chance (Vinh et al. 2010). The smallest of nearly equal candidates wins. With too few images: √(n/2).
     Raises MissingExtraError.
     """
-    rows = some_rows(vectors, _CHOSEN_ON, seed)
-    differ = len(np.unique(marks(rows)))
-    tried = [k for k in _TRIED if _IMAGES_EACH * 2 * k <= differ]
+    rows = sample_rows(vectors, _SELECTION_SAMPLE, seed)
+    differ = len(np.unique(hash_rows(rows)))
+    tried = [k for k in _CANDIDATE_COUNTS if _MIN_IMAGES_PER_CLUSTER * 2 * k <= differ]
     if not tried:
         return max(1, round((len(vectors) / 2) ** 0.5)), "too few images to choose by: √(n/2)"
     scores = []
     for number, k in enumerate(tried):
         telling.tell(CHOOSING, number, len(tried))
         scores.append(_stability(rows, k, seed))
-    best = next(n for n, score in enumerate(scores) if score >= max(scores) - _BETTER)
+    best = next(n for n, score in enumerate(scores) if score >= max(scores) - _TOLERANCE)
     return tried[best], f"the most stable of {', '.join(map(str, tried))} ({scores[best]:.2f})"
 
 
@@ -120,24 +121,24 @@ def _stability(rows: Float32, k: int, seed: int) -> float:
     for _ in range(_HALVINGS):
         halves = np.array_split(random.permutation(len(rows)), 2)
         a, b = (
-            kmeans.nearest(rows, kmeans.centres_of(rows[half], k, seed=seed + side), 1)[0][:, 0]
+            kmeans.nearest_centres(rows, kmeans.centres_of(rows[half], k, seed=seed + side), 1)[0][:, 0]
             for side, half in enumerate(halves)
         )
         agreed.append(adjusted_mutual_info_score(a, b))
     return float(np.mean(agreed))
 
 
-def some_rows(vectors: Vectors, most: int, seed: int) -> Float32:
+def sample_rows(vectors: Vectors, most: int, seed: int) -> Float32:
     """Return rows of at most ``most`` random images, in order, without rows of zeros. Raises CorruptCollectionError."""
-    at = some(len(vectors), most, seed)
+    at = sample_positions(len(vectors), most, seed)
     rows = np.empty((len(at), vectors.dim), np.float32)
-    for start in range(0, len(at), _READ):
-        rows[start : start + _READ] = vectors.at(at[start : start + _READ])
+    for start in range(0, len(at), _READ_BATCH):
+        rows[start : start + _READ_BATCH] = vectors.at(at[start : start + _READ_BATCH])
     full = rows.any(axis=1)
     return rows if full.all() else rows[full]
 
 
-def some(n: int, most: int, seed: int) -> Ids:
+def sample_positions(n: int, most: int, seed: int) -> Ids:
     """Draw at most ``most`` of the numbers below ``n``, ascending."""
     if n <= most:
         return np.arange(n)
@@ -145,10 +146,10 @@ def some(n: int, most: int, seed: int) -> Ids:
     return chosen
 
 
-def assign(vectors: Vectors, fitted: Fit, telling: Telling) -> Assigned:
+def assign(vectors: Vectors, fitted: Fit, telling: ProgressReporter) -> Assignment:
     """Assign each image to its nearest centre, in blocks. Memory: 24 bytes for each image."""
     n, k = len(vectors), len(fitted.centres)
-    found = Assigned(
+    found = Assignment(
         np.full(n, -1, np.int64),
         np.zeros(n, np.float32),
         np.full(n, -1, np.int64),
@@ -158,7 +159,7 @@ def assign(vectors: Vectors, fitted: Fit, telling: Telling) -> Assigned:
         telling.tell(ASSIGNING, part.start, n)
         if not k:
             continue
-        numbers, cosines = kmeans.nearest(rows, fitted.centres)
+        numbers, cosines = kmeans.nearest_centres(rows, fitted.centres)
         mine = numbers[:, 0].copy()
         if fitted.least is not None:
             mine[cosines[:, 0] < fitted.least[mine]] = -1
@@ -167,15 +168,15 @@ def assign(vectors: Vectors, fitted: Fit, telling: Telling) -> Assigned:
         if k > 1:
             found.next[part], found.other[part] = numbers[:, 1], cosines[:, 1]
     if fitted.fixed is not None and k:
-        _fix(vectors, fitted, found)
+        _apply_fixed_labels(vectors, fitted, found)
     return found
 
 
-def _fix(vectors: Vectors, fitted: Fit, found: Assigned) -> None:
+def _apply_fixed_labels(vectors: Vectors, fitted: Fit, found: Assignment) -> None:
     """Assign images with a known cluster to it, even if another centre is nearer."""
     assert fitted.fixed is not None
-    for start in range(0, len(fitted.fixed[0]), _READ):
-        at, label = (part[start : start + _READ] for part in fitted.fixed)
+    for start in range(0, len(fitted.fixed[0]), _READ_BATCH):
+        at, label = (part[start : start + _READ_BATCH] for part in fitted.fixed)
         cosines = vectors.at(at) @ fitted.centres.T
         here = np.arange(len(at))
         known = label >= 0
@@ -187,7 +188,7 @@ def _fix(vectors: Vectors, fitted: Fit, found: Assigned) -> None:
             found.other[at] = cosines.max(axis=1)
 
 
-def ordered(fitted: Fit, found: Assigned) -> tuple[Fit, Assigned]:
+def order_by_size(fitted: Fit, found: Assignment) -> tuple[Fit, Assignment]:
     """Sort clusters by size, largest first, and drop empty ones."""
     sizes = np.bincount(found.label[found.label >= 0], minlength=len(fitted.centres))
     order = np.lexsort((np.arange(len(sizes)), -sizes))
@@ -196,4 +197,4 @@ def ordered(fitted: Fit, found: Assigned) -> tuple[Fit, Assigned]:
     to[kept] = np.arange(len(kept))
     least = None if fitted.least is None else fitted.least[kept]
     same = Fit(fitted.method, fitted.centres[kept], least, fitted.chosen)
-    return same, Assigned(to[found.label], found.own, to[found.next], found.other)
+    return same, Assignment(to[found.label], found.own, to[found.next], found.other)

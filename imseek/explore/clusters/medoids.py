@@ -9,23 +9,23 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors.base import Ids
-from imseek.explore.clusters.kmeans_clusters import Assigned, some
+from imseek.explore.clusters.kmeans_clusters import Assignment, sample_positions
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 
 DESCRIBING: Final = "describing clusters"
 #: The most central image, plus images that differ from it.
-MEDOIDS: Final = 5
+MEDOID_COUNT: Final = 5
 #: Images from which these are chosen.
 _CANDIDATES: Final = 256
 #: Only the half nearest to the centre qualifies: images at the edge are not representative.
-_INNER: Final = 0.5
+_CENTRAL_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Facts:
+class ClusterStatistics:
     """Statistics of one cluster, as in :class:`imseek.types.Cluster`; ``medoids`` are positions, most central first."""
 
     size: int
@@ -42,9 +42,9 @@ def members_of(label: Ids, k: int) -> list[Ids]:
     return [order[start:end] for start, end in pairwise(bounds)]
 
 
-def describe(
-    vectors: Vectors, found: Assigned, members: Sequence[Ids], seed: int, telling: Telling
-) -> list[Facts]:
+def describe_clusters(
+    vectors: Vectors, found: Assignment, members: Sequence[Ids], seed: int, telling: ProgressReporter
+) -> list[ClusterStatistics]:
     """Compute the statistics of each cluster, none of which may be empty. Raises InterruptedError."""
     out = []
     for number, mine in enumerate(members):
@@ -57,23 +57,25 @@ def describe(
             larger = np.maximum(np.maximum(near, far), 1e-6)
             separation = float(np.mean((far - near) / larger, dtype=np.float64))
             neighbour = int(np.bincount(beside).argmax())
-        medoids = _medoids(vectors, mine, own, seed + number)
-        out.append(Facts(len(mine), float(own.mean(dtype=np.float64)), separation, neighbour, medoids))
+        medoids = _find_medoids(vectors, mine, own, seed + number)
+        out.append(
+            ClusterStatistics(len(mine), float(own.mean(dtype=np.float64)), separation, neighbour, medoids)
+        )
     return out
 
 
-def _medoids(vectors: Vectors, members: Ids, own: Float32, seed: int) -> Ids:
+def _find_medoids(vectors: Vectors, members: Ids, own: Float32, seed: int) -> Ids:
     """Choose the image with the highest mean cosine to all members, then repeatedly the one farthest from those chosen.
 
     The first is the image closest to the mean; the rest follow Gonzalez 1985.
     """
     central = members[int(own.argmax())]
-    inner = members[own >= np.quantile(own, _INNER)]
-    inner = np.union1d(inner[some(len(inner), _CANDIDATES, seed)], [central])
+    inner = members[own >= np.quantile(own, _CENTRAL_SHARE)]
+    inner = np.union1d(inner[sample_positions(len(inner), _CANDIDATES, seed)], [central])
     rows = vectors.at(inner)
     chosen = [int(np.searchsorted(inner, central))]
     nearest = rows @ rows[chosen[0]]
-    while len(chosen) < MEDOIDS:
+    while len(chosen) < MEDOID_COUNT:
         farthest = int(nearest.argmin())
         if nearest[farthest] > 1 - 1e-5:  # Only copies are left.
             break

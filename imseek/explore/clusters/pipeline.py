@@ -10,7 +10,7 @@ import numpy as np
 
 from imseek.data import models
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.errors import UsageError
 from imseek.explore.clusters import (
@@ -21,17 +21,17 @@ from imseek.explore.clusters import (
     medoids,
     vocabulary,
 )
-from imseek.explore.clusters.cluster_names import Name
-from imseek.explore.clusters.kmeans_clusters import Assigned, Fit
-from imseek.explore.clusters.medoids import Facts, members_of
+from imseek.explore.clusters.cluster_names import ClusterName
+from imseek.explore.clusters.kmeans_clusters import Assignment, Fit
+from imseek.explore.clusters.medoids import ClusterStatistics, members_of
 from imseek.explore.score_columns import check_name
-from imseek.explore.snapshot_session import allowed
+from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
 from imseek.types import AssignReport, Cluster, ClusterMethod, ClusterReport, GroupWord, Place, Shown
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ClusterRequest:
     """The arguments of :func:`imseek.clusters.find`; ``words`` is the vocabulary, empty for no names."""
 
     k: int | None
@@ -44,7 +44,7 @@ class Wanted:
     seed: int
 
 
-def find(reader: Reader, wanted: Wanted, telling: Telling) -> ClusterReport:
+def find(reader: Reader, wanted: ClusterRequest, telling: ProgressReporter) -> ClusterReport:
     """Find clusters and report them; raises like :func:`imseek.clusters.find`."""
     if wanted.save is not None:
         check_name(
@@ -54,72 +54,80 @@ def find(reader: Reader, wanted: Wanted, telling: Telling) -> ClusterReport:
             cluster_store.columns_of(wanted.save),
             replace=wanted.replace,
         )
-    vectors = Vectors(reader, allowed=allowed(reader, wanted.where))
+    vectors = Vectors(reader, allowed=filter_ids(reader, wanted.where))
     notes: list[str] = []
     if not len(vectors):
         if wanted.save is not None:
             raise UsageError("there are no images to put into clusters", hint="index some, or widen --where")
-        return _report(vectors, wanted, _empty(vectors, wanted), [], None, [], {}, notes)
+        return _build_report(vectors, wanted, _empty_fit(vectors, wanted), [], None, [], {}, notes)
     fitted = _fit(vectors, wanted, telling)
-    fitted, found = kmeans_clusters.ordered(fitted, kmeans_clusters.assign(vectors, fitted, telling))
+    fitted, found = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, telling))
     members = members_of(found.label, len(fitted.centres))
-    facts = medoids.describe(vectors, found, members, wanted.seed, telling)
-    names = _names(vectors, wanted, members, telling, notes)
+    facts = medoids.describe_clusters(vectors, found, members, wanted.seed, telling)
+    names = _name_clusters(vectors, wanted, members, telling, notes)
     noise = np.flatnonzero(found.label < 0)
-    _note(fitted, found, vectors, notes)
-    report = _report(
-        vectors, wanted, fitted, facts, noise, names, _places(vectors, facts, noise), notes, found
+    _add_notes(fitted, found, vectors, notes)
+    report = _build_report(
+        vectors, wanted, fitted, facts, noise, names, _find_places(vectors, facts, noise), notes, found
     )
     if wanted.save is None:
         return report
-    return _saved(vectors, wanted, fitted, found, report)
+    return _save(vectors, wanted, fitted, found, report)
 
 
-def _fit(vectors: Vectors, wanted: Wanted, telling: Telling) -> Fit:
+def _fit(vectors: Vectors, wanted: ClusterRequest, telling: ProgressReporter) -> Fit:
     if wanted.density:
         return density_clusters.fit(vectors, wanted.smallest, wanted.seed, telling)
     return kmeans_clusters.fit(vectors, wanted.k, wanted.seed, telling)
 
 
-def _empty(vectors: Vectors, wanted: Wanted) -> Fit:
+def _empty_fit(vectors: Vectors, wanted: ClusterRequest) -> Fit:
     method: ClusterMethod = "density" if wanted.density else "k-means"
     return Fit(method, np.zeros((0, vectors.dim), np.float32), None, "there are no images")
 
 
-def _names(
-    vectors: Vectors, wanted: Wanted, members: Sequence[Ids], telling: Telling, notes: list[str]
-) -> list[Name]:
-    nobody = [Name(None, None)] * len(members)
+def _name_clusters(
+    vectors: Vectors,
+    wanted: ClusterRequest,
+    members: Sequence[Ids],
+    telling: ProgressReporter,
+    notes: list[str],
+) -> list[ClusterName]:
+    nobody = [ClusterName(None, None)] * len(members)
     if not wanted.words or not members:
         return nobody
     if len(members) == 1:
         notes.append("no names: one cluster has nothing to stand out from")
         return nobody
-    found = vocabulary.vectors_of(vectors, wanted.words, telling, notes)
+    found = vocabulary.encode_vocabulary(vectors, wanted.words, telling, notes)
     if found is None:
         return nobody
-    return cluster_names.names_of(vectors, members, wanted.words, *found, wanted.seed, telling)
+    return cluster_names.name_clusters(vectors, members, wanted.words, *found, wanted.seed, telling)
 
 
 def word_for(
-    reader: Reader, images: Sequence[int], words: tuple[str, ...], where: str | None, telling: Telling
+    reader: Reader,
+    images: Sequence[int],
+    words: tuple[str, ...],
+    where: str | None,
+    telling: ProgressReporter,
 ) -> GroupWord:
     """Find the word that distinguishes a group of images; raises like :func:`imseek.clusters.word_for`."""
-    vectors = Vectors(reader, allowed=allowed(reader, where))
+    vectors = Vectors(reader, allowed=filter_ids(reader, where))
     at = vectors.positions(np.unique(np.array(images, np.int64)))
     at = at[at >= 0]
     rest = np.setdiff1d(np.arange(len(vectors)), at, assume_unique=True)
     if not len(at) or not len(rest):
         return GroupWord(None, None, "there is nothing to tell them from")
     notes: list[str] = []
-    found = vocabulary.vectors_of(vectors, words, telling, notes)
+    found = vocabulary.encode_vocabulary(vectors, words, telling, notes)
     if found is None:
         return GroupWord(None, None, notes[-1])
-    name = cluster_names.names_of(vectors, [at, rest], words, *found, 0, telling)[0]
+    name = cluster_names.name_clusters(vectors, [at, rest], words, *found, 0, telling)[0]
     return GroupWord(name.text, name.contrast, "" if name.text else "no word stands out")
 
 
-def _note(fitted: Fit, found: Assigned, vectors: Vectors, notes: list[str]) -> None:
+def _add_notes(fitted: Fit, found: Assignment, vectors: Vectors, notes: list[str]) -> None:
     if fitted.method == "density" and not len(fitted.centres):
         notes.append("no group is dense enough: fewer images each (--smallest), or k-means (-k)")
     if fitted.method == "density" and len(vectors) > density_clusters.SAMPLE:
@@ -128,22 +136,22 @@ def _note(fitted: Fit, found: Assigned, vectors: Vectors, notes: list[str]) -> N
         )
 
 
-def _places(vectors: Vectors, facts: Sequence[Facts], noise: Ids) -> dict[int, Place]:
-    shown = [one.medoids for one in facts] + [noise[: medoids.MEDOIDS]]
+def _find_places(vectors: Vectors, facts: Sequence[ClusterStatistics], noise: Ids) -> dict[int, Place]:
+    shown = [one.medoids for one in facts] + [noise[: medoids.MEDOID_COUNT]]
     ids = vectors.ids[np.concatenate(shown).astype(np.int64)]
     return vectors.reader.places(ids.tolist())
 
 
-def _report(
+def _build_report(
     vectors: Vectors,
-    wanted: Wanted,
+    wanted: ClusterRequest,
     fitted: Fit,
-    facts: Sequence[Facts],
+    facts: Sequence[ClusterStatistics],
     noise: Ids | None,
-    names: Sequence[Name],
+    names: Sequence[ClusterName],
     places: dict[int, Place],
     notes: Sequence[str],
-    found: Assigned | None = None,
+    found: Assignment | None = None,
 ) -> ClusterReport:
     def shown(at: Ids) -> tuple[Shown, ...]:
         assert found is not None
@@ -165,7 +173,7 @@ def _report(
     )
     outside = None
     if noise is not None and len(noise):
-        outside = Cluster(0, len(noise), None, None, None, shown(noise[: medoids.MEDOIDS]))
+        outside = Cluster(0, len(noise), None, None, None, shown(noise[: medoids.MEDOID_COUNT]))
     reader = vectors.reader
     return ClusterReport(
         reader.identity.uuid,
@@ -181,8 +189,8 @@ def _report(
     )
 
 
-def _saved(
-    vectors: Vectors, wanted: Wanted, fitted: Fit, found: Assigned, report: ClusterReport
+def _save(
+    vectors: Vectors, wanted: ClusterRequest, fitted: Fit, found: Assignment, report: ClusterReport
 ) -> ClusterReport:
     """Store the clusters and return the report with their name and generation."""
     from imseek.data import derived_results
@@ -196,7 +204,7 @@ def _saved(
     return replace(report, generation=generation, saved=wanted.save)
 
 
-def again(reader: Reader, name: str, telling: Telling) -> AssignReport:
+def assign_new_images(reader: Reader, name: str, telling: ProgressReporter) -> AssignReport:
     """Assign new images to stored clusters; raises like :func:`imseek.clusters.again`."""
     from imseek.data import derived_columns, derived_results
 
@@ -206,9 +214,9 @@ def again(reader: Reader, name: str, telling: Telling) -> AssignReport:
         hint = f"there are: {', '.join(known)}" if known else "imseek clusters --save NAME stores some"
         raise UsageError(f"no clusters are stored as {name!r}", hint=hint)
     fitted, words = cluster_store.fit_of(model, reader.current.space, reader.root)
-    before = derived_columns.stored(reader, name)
+    before = derived_columns.read_columns(reader, name)
     number, _, _ = cluster_store.columns_of(name)
-    inside = Vectors(reader, allowed=allowed(reader, model.facts["where"]))
+    inside = Vectors(reader, allowed=filter_ids(reader, model.facts["where"]))
     had = before.get(number, {})
     new = np.array([i for i in inside.ids.tolist() if i not in had], np.int64)
     if not len(new):

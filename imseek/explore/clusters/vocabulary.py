@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from imseek.data.snapshot_progress import Telling
+from imseek.data.snapshot_progress import ProgressReporter
 from imseek.encoders.prompts import imagenet_classes
 from imseek.errors import EncoderError, MissingExtraError, UnknownEncoderError, UsageError
-from imseek.explore.clusters.cluster_names import mean_of
+from imseek.explore.clusters.cluster_names import vocabulary_mean
 from imseek.explore.labels.class_vectors import class_vectors
 from imseek.explore.space_vectors import Vectors
 from imseek.input_file import read_input
@@ -19,12 +19,12 @@ from imseek.types import Float32
 
 IMAGENET: Final = "imagenet"
 NONE: Final = "none"
-MOST: Final = 100_000
-_LONGEST: Final = 200
-_MAX_BYTES: Final = 4 * MOST * _LONGEST  # A character takes at most four bytes.
+MAX_WORDS: Final = 100_000
+_MAX_WORD_LENGTH: Final = 200
+_MAX_BYTES: Final = 4 * MAX_WORDS * _MAX_WORD_LENGTH  # A character takes at most four bytes.
 
 
-def words_of(names: str | Path | Iterable[str]) -> tuple[str, ...]:
+def read_vocabulary(names: str | Path | Iterable[str]) -> tuple[str, ...]:
     """Return the unique words of ``imagenet``, ``none``, a file with one word a line, or the given words.
 
     In a file, lines starting with # are comments. Words that differ only in case, spacing or Unicode normalisation are
@@ -34,22 +34,22 @@ def words_of(names: str | Path | Iterable[str]) -> tuple[str, ...]:
         return ()
     if names == IMAGENET:
         return tuple(dict.fromkeys(imagenet_classes()))
-    given = _lines(Path(names).expanduser()) if isinstance(names, str | Path) else list(names)
+    given = _read_lines(Path(names).expanduser()) if isinstance(names, str | Path) else list(names)
     found: dict[str, str] = {}
     for word in given:
         text = " ".join(word.split())
-        if len(text) > _LONGEST:
+        if len(text) > _MAX_WORD_LENGTH:
             raise UsageError(f"a word of {len(text)} letters is none: {text[:40]}…", hint="one name a line")
         if text:
             found.setdefault(unicodedata.normalize("NFKC", text).casefold(), text)
     if not found:
         raise UsageError("the vocabulary has no words", hint="one a line; or --names imagenet, or none")
-    if len(found) > MOST:
-        raise UsageError(f"a vocabulary has at most {MOST:,} words, not {len(found):,}")
+    if len(found) > MAX_WORDS:
+        raise UsageError(f"a vocabulary has at most {MAX_WORDS:,} words, not {len(found):,}")
     return tuple(found.values())
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     try:
         text = read_input(path, most=_MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -61,8 +61,8 @@ def _lines(path: Path) -> list[str]:
     return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
 
 
-def vectors_of(
-    vectors: Vectors, words: tuple[str, ...], telling: Telling, notes: list[str]
+def encode_vocabulary(
+    vectors: Vectors, words: tuple[str, ...], telling: ProgressReporter, notes: list[str]
 ) -> tuple[Float32, Float32] | None:
     """Encode the words as unit rows (w, dim), and return the mean (dim,) to subtract from them.
 
@@ -77,7 +77,7 @@ def vectors_of(
 
     try:
         rows = made(words)
-        return rows, mean_of(rows, lambda: made(NEUTRAL_TEXTS))
+        return rows, vocabulary_mean(rows, lambda: made(NEUTRAL_TEXTS))
     except (EncoderError, MissingExtraError, UnknownEncoderError) as error:
         notes.append(f"no names: {error}")
         return None

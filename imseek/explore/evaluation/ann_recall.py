@@ -20,42 +20,42 @@ from imseek.data.index_info import info_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.index_metadata import K
-from imseek.data.vectors.tuning import across_the_gap
+from imseek.data.vectors.index_metadata import RECALL_K
+from imseek.data.vectors.tuning import text_like_queries
 from imseek.errors import QueryError, UsageError
-from imseek.explore.evaluation.encode_texts import encoded, speaker
+from imseek.explore.evaluation.encode_texts import encode_unique_texts, load_text_encoder
 from imseek.explore.evaluation.retrieval import space_of
 from imseek.explore.metrics.bootstrap import interval
 from imseek.explore.space_vectors import Vectors
 from imseek.input_file import map_array, read_input
-from imseek.search.generations import Edition, Editions
+from imseek.search.generations import Generation, GenerationCache
 from imseek.types import Float32, IndexInfo, Progress, ProgressCallback, SpaceInfo
 from imseek.types.evaluate import NeighbourKind, NeighbourReport
 
 QUERIES: Final = 200
 #: Scores closer than this belong to equal rows: float32 products depend on the order of summation.
-_SAME: Final = 1e-6
+_SCORE_TOLERANCE: Final = 1e-6
 #: Queries whose exact search is timed, one by one.
-_TIMED: Final = 10
+_TIMED_QUERIES: Final = 10
 #: Queries searched exactly at once.
-_TOGETHER: Final = 50
+_BATCH: Final = 50
 _SEED: Final = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asking:
+class RecallRequest:
     """What to evaluate. ``given`` are unit rows (n, dim), texts, or the path of a file of either."""
 
     space: int | str | None = None
     queries: int = QUERIES
-    ks: Sequence[int] = (K,)
+    ks: Sequence[int] = (RECALL_K,)
     filtered: float | None = None
     given: Path | Sequence[str] | npt.NDArray[Any] | None = None
     given_kind: str = "text"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Queries:
+class _QuerySet:
     """A set of queries: (n, dim) unit rows; ``own`` (n,) are the ids of the images they belong to, -1 for none."""
 
     kind: str
@@ -65,8 +65,8 @@ class _Queries:
 
 
 def evaluate(
-    editions: Editions,
-    wanted: Asking,
+    editions: GenerationCache,
+    wanted: RecallRequest,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
@@ -76,9 +76,9 @@ def evaluate(
     reader = edition.reader
     space = space_of(reader, wanted.space)
     index = editions.index(edition, space)
-    ks = _checked(wanted, len(index))
-    picked = list(_queries(reader, space, wanted, notify))
-    allowed = _some(index, wanted.filtered)
+    ks = _check_request(wanted, len(index))
+    picked = list(_iter_query_sets(reader, space, wanted, notify))
+    allowed = _draw_filter(index, wanted.filtered)
     if allowed is not None and len(allowed) < max(ks):
         raise UsageError(f"a filter of {wanted.filtered:g} leaves {len(allowed)} images, and k is {max(ks)}")
     told = info_of(reader, space.space_id)
@@ -110,7 +110,7 @@ def evaluate(
     )
 
 
-def _checked(wanted: Asking, images: int) -> tuple[int, ...]:
+def _check_request(wanted: RecallRequest, images: int) -> tuple[int, ...]:
     if images < 2:
         raise UsageError(f"{images} images have no neighbours")
     if wanted.queries < 1:
@@ -122,46 +122,46 @@ def _checked(wanted: Asking, images: int) -> tuple[int, ...]:
     return tuple(sorted(set(wanted.ks)))
 
 
-def _queries(
-    reader: Reader, space: SpaceInfo, wanted: Asking, notify: Callable[[str], None] | None
-) -> Iterator[_Queries]:
+def _iter_query_sets(
+    reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
+) -> Iterator[_QuerySet]:
     if wanted.given is not None:
-        rows, kind = _given(reader, space, wanted, notify)
-        yield _Queries(kind, "given", rows, np.full(len(rows), -1, np.int64))
+        rows, kind = _load_given_queries(reader, space, wanted, notify)
+        yield _QuerySet(kind, "given", rows, np.full(len(rows), -1, np.int64))
         return
     vectors = Vectors(reader, space)
-    drawn = _drawn(vectors, wanted.queries)
+    drawn = _draw_ids(vectors, wanted.queries)
     rows = vectors.of(drawn)
     asking = rows.any(axis=1)
-    yield _Queries("image", "stored", rows[asking], drawn[asking])
+    yield _QuerySet("image", "stored", rows[asking], drawn[asking])
     captions = reader.current.caption_space
     if captions is not None and captions.fingerprint == space.fingerprint:
         said = Vectors(reader, captions)
         if len(said):
-            some = said.of(_drawn(said, wanted.queries))
-            yield _Queries("text", "captions", some, np.full(len(some), -1, np.int64))
+            some = said.of(_draw_ids(said, wanted.queries))
+            yield _QuerySet("text", "captions", some, np.full(len(some), -1, np.int64))
             return
-    made = across_the_gap(rows[asking], seed=_SEED)
-    yield _Queries("text", "made from pictures", made, np.full(len(made), -1, np.int64))
+    made = text_like_queries(rows[asking], seed=_SEED)
+    yield _QuerySet("text", "made from pictures", made, np.full(len(made), -1, np.int64))
 
 
-def _drawn(vectors: Vectors, count: int) -> Ids:
+def _draw_ids(vectors: Vectors, count: int) -> Ids:
     """Draw random ids, ascending, always the same."""
     chosen = np.random.default_rng(_SEED).choice(len(vectors), min(count, len(vectors)), replace=False)
     return vectors.ids[np.sort(chosen)]
 
 
-def _given(
-    reader: Reader, space: SpaceInfo, wanted: Asking, notify: Callable[[str], None] | None
+def _load_given_queries(
+    reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
 ) -> tuple[Float32, str]:
     given: Any = wanted.given
     if isinstance(given, Path):
-        given = _read(given)
+        given = _read_queries(given)
     if not isinstance(given, np.ndarray):
         texts = [text.strip() for text in given if text.strip()]
         if not texts:
             raise QueryError("no query is given")
-        rows = encoded(speaker(reader.root, space, notify), texts)
+        rows = encode_unique_texts(load_text_encoder(reader.root, space, notify), texts)
         assert rows is not None
         return rows, "text"
     if given.ndim != 2 or given.shape[1] != space.dim or not len(given):
@@ -175,7 +175,7 @@ def _given(
     return (wide / norms).astype(np.float32), wanted.given_kind
 
 
-def _read(path: Path) -> Any:
+def _read_queries(path: Path) -> Any:
     try:
         if path.suffix == ".npy":
             return map_array(path)
@@ -187,7 +187,7 @@ def _read(path: Path) -> Any:
         ) from error
 
 
-def _some(index: VectorIndex, share: float | None) -> IdSet | None:
+def _draw_filter(index: VectorIndex, share: float | None) -> IdSet | None:
     """Draw a random share of the live images."""
     if share is None:
         return None
@@ -197,7 +197,7 @@ def _some(index: VectorIndex, share: float | None) -> IdSet | None:
 
 def _measure(
     index: VectorIndex,
-    asked: _Queries,
+    asked: _QuerySet,
     ks: Sequence[int],
     allowed: IdSet | None,
     told: IndexInfo | None,
@@ -207,13 +207,13 @@ def _measure(
     """Measure recall and latency for one set of queries; None where ``stop`` was set."""
     text, deep = asked.kind == "text", max(ks) + 1  # one more, because a stored row finds itself
     truth = []
-    for start in range(0, len(asked.rows), _TOGETHER):
+    for start in range(0, len(asked.rows), _BATCH):
         if stop is not None and stop.is_set():
             return None
-        some = asked.rows[start : start + _TOGETHER]
+        some = asked.rows[start : start + _BATCH]
         truth += index.search(some, deep, allowed=allowed, text=text, exact=True)
     exact_ms = []
-    for row in asked.rows[:_TIMED]:
+    for row in asked.rows[:_TIMED_QUERIES]:
         began = time.perf_counter()
         index.search(row[np.newaxis], deep, allowed=allowed, text=text, exact=True)
         exact_ms.append(1000 * (time.perf_counter() - began))
@@ -232,7 +232,7 @@ def _measure(
             wall.append(1000 * (time.perf_counter() - began))
             right, found = best.scores[best.ids != own], answer.scores[answer.ids != own]
             wanted = min(k, len(right))
-            good = np.count_nonzero(found >= right[wanted - 1] - _SAME)
+            good = np.count_nonzero(found >= right[wanted - 1] - _SCORE_TOLERANCE)
             shares[k].append(min(wanted, int(good)) / wanted)
             tell(1)
         processor = 1000 * (time.process_time() - cpu) / len(wall)
@@ -252,7 +252,7 @@ def _measure(
     )
 
 
-def _notes(edition: Edition, space: SpaceInfo, index: VectorIndex) -> tuple[str, ...]:
+def _notes(edition: Generation, space: SpaceInfo, index: VectorIndex) -> tuple[str, ...]:
     damaged = edition.notes.get(space.space_id)
     if damaged is not None:
         return (damaged,)

@@ -23,48 +23,53 @@ from imseek.encoders import registry, space_compatibility
 from imseek.encoders.base import Encoder
 from imseek.errors import QueryError, UsageError
 from imseek.explore.captions import caption_pairs
-from imseek.explore.captions.caption_pairs import Said
+from imseek.explore.captions.caption_pairs import ImageCaptions
 from imseek.explore.evaluation import encode_images
-from imseek.explore.evaluation.encode_texts import check_words, encoded, ranking, speaker
-from imseek.explore.evaluation.rank_metrics import chosen, draws, figures
-from imseek.explore.evaluation.retrieval import none_left
-from imseek.explore.metrics.bootstrap import Values, paired
-from imseek.explore.metrics.retrieval import Chosen, Held, Pairs, Ranks, Rows, ranks
-from imseek.explore.snapshot_session import allowed
+from imseek.explore.evaluation.encode_texts import (
+    check_text_support,
+    encode_unique_texts,
+    load_text_encoder,
+    ranking_reporter,
+)
+from imseek.explore.evaluation.rank_metrics import choose_ks, resample_count, retrieval_metrics
+from imseek.explore.evaluation.retrieval import no_captions_error
+from imseek.explore.metrics.bootstrap import Values, paired_interval
+from imseek.explore.metrics.retrieval import ArrayRows, Ranks, RelevantItems, Rows, SelectedRows, rank_items
+from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
-from imseek.types.evaluate import Compared, CompareReport, Side
+from imseek.types.evaluate import ComparedSide, CompareReport, RetrievalComparison
 
 #: Maximum number of unreadable images to report.
-_SHOWN: Final = 10
-_LOOKED_UP: Final = 500
+_MAX_REASONS: Final = 10
+_LOOKUP_BATCH: Final = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contest:
+class ComparisonRequest:
     """What to compare: two ``encoders``, or two collections by their first spaces.
 
     An encoder is a reference, the id of a space, or None for the first space.
     """
 
     encoders: tuple[int | str | None, int | str | None] | None
-    captions: caption_pairs.Given | None = None
+    captions: caption_pairs.CaptionSource | None = None
     column: str | None = None
     where: str | None = None
     ks: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Half:
+class _EncoderSide:
     """One side: its text encoder, and the space with its image vectors, None: yet to be encoded."""
 
-    side: Side
+    side: ComparedSide
     encoder: Encoder
     space: SpaceInfo | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Working:
+class _Callbacks:
     """Callbacks of the caller."""
 
     progress: ProgressCallback | None
@@ -72,7 +77,7 @@ class _Working:
     notify: Callable[[str], None] | None
 
 
-class _StoppedError(Exception):
+class _CancelledError(Exception):
     """The caller asked to stop."""
 
     pass
@@ -81,86 +86,90 @@ class _StoppedError(Exception):
 def compare(
     reader: Reader,
     other: Reader | None,
-    contest: Contest,
+    contest: ComparisonRequest,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> CompareReport:
     """Compare two sides; see :func:`imseek.evaluate.compare`. ``other`` is the second of two collections."""
-    working = _Working(progress, stop, notify)
-    within = allowed(reader, contest.where)
-    said = _said(reader, contest, within)
+    working = _Callbacks(progress, stop, notify)
+    within = filter_ids(reader, contest.where)
+    said = _load_captions(reader, contest, within)
     ids = np.unique(said.ids)
-    a, b = _halves(reader, other, contest, working)
+    a, b = _find_sides(reader, other, contest, working)
     with tempfile.TemporaryDirectory(prefix="imseek-") as folder:
         try:
             if other is not None:
-                common, theirs = _in_both(reader, other, ids)
+                common, theirs = _match_contents(reader, other, ids)
                 shown_a, shown_b = Vectors(reader), Vectors(other)
-                rows: list[Rows] = [Chosen(shown_a.of, common), Chosen(shown_b.of, theirs)]
+                rows: list[Rows] = [SelectedRows(shown_a.of, common), SelectedRows(shown_b.of, theirs)]
                 unreadable: tuple[tuple[int, str], ...] = ()
             else:
-                common, rows, unreadable = _rows(reader, ids, (a, b), Path(folder), working)
-            return _contest(said, common, (a, b), rows, contest, unreadable, working)
-        except _StoppedError:
+                common, rows, unreadable = _load_rows(reader, ids, (a, b), Path(folder), working)
+            return _rank_both_sides(said, common, (a, b), rows, contest, unreadable, working)
+        except _CancelledError:
             return CompareReport(a.side, b.side, 0, 0, None, None, said.left_out, interrupted=True)
 
 
-def _said(reader: Reader, contest: Contest, within: IdSet | None) -> Said:
+def _load_captions(reader: Reader, contest: ComparisonRequest, within: IdSet | None) -> ImageCaptions:
     space = reader.current.space
     if contest.captions is None:
-        said = caption_pairs.own(reader, space, within)
+        said = caption_pairs.read_own_captions(reader, space, within)
     else:
         live = Vectors(reader, space, within).ids
-        said = caption_pairs.said_of(reader, contest.captions, contest.column, live)
+        said = caption_pairs.load_captions(reader, contest.captions, contest.column, live)
     if not said.texts:
-        raise none_left(said.left_out, given=contest.captions is not None)
+        raise no_captions_error(said.left_out, given=contest.captions is not None)
     return said
 
 
-def _halves(reader: Reader, other: Reader | None, contest: Contest, working: _Working) -> tuple[_Half, _Half]:
+def _find_sides(
+    reader: Reader, other: Reader | None, contest: ComparisonRequest, working: _Callbacks
+) -> tuple[_EncoderSide, _EncoderSide]:
     if other is not None:
         if other.identity.uuid == reader.identity.uuid:
             raise UsageError("a collection cannot be compared with itself")
-        first, second = (_stored(one, one.current.space, working) for one in (reader, other))
+        first, second = (_stored_side(one, one.current.space, working) for one in (reader, other))
         return first, second
     assert contest.encoders is not None
-    a, b = (_half(reader, named, working) for named in contest.encoders)
+    a, b = (_find_side(reader, named, working) for named in contest.encoders)
     if a.encoder.fingerprint() == b.encoder.fingerprint():
         raise UsageError(f"{a.side.encoder} and {b.side.encoder} are the same encoder: nothing to compare")
     return a, b
 
 
-def _half(reader: Reader, named: int | str | None, working: _Working) -> _Half:
+def _find_side(reader: Reader, named: int | str | None, working: _Callbacks) -> _EncoderSide:
     if named is None:
-        return _stored(reader, reader.current.space, working)
+        return _stored_side(reader, reader.current.space, working)
     reference = registry.canonical(named) if isinstance(named, str) and named != registry.AUTO else named
     for space in reader.current.image_spaces:
         if space.space_id == named or space.encoder == reference:
-            return _stored(reader, space, working)
+            return _stored_side(reader, space, working)
     if isinstance(named, int):
         raise UsageError(f"no space of pictures has the id {named}")
     encoder = space_compatibility.load_resolved(
         registry.resolve(named), ("image", "text"), None, working.notify
     )
-    check_words(encoder)
-    return _Half(Side(named, encoder.info.reference, str(reader.root), stored=False), encoder, None)
+    check_text_support(encoder)
+    return _EncoderSide(
+        ComparedSide(named, encoder.info.reference, str(reader.root), stored=False), encoder, None
+    )
 
 
-def _stored(reader: Reader, space: SpaceInfo, working: _Working) -> _Half:
-    side = Side(space.encoder, space.encoder, str(reader.root), stored=True)
-    return _Half(side, speaker(reader.root, space, working.notify), space)
+def _stored_side(reader: Reader, space: SpaceInfo, working: _Callbacks) -> _EncoderSide:
+    side = ComparedSide(space.encoder, space.encoder, str(reader.root), stored=True)
+    return _EncoderSide(side, load_text_encoder(reader.root, space, working.notify), space)
 
 
-def _in_both(reader: Reader, other: Reader, ids: Ids) -> tuple[Ids, Ids]:
+def _match_contents(reader: Reader, other: Reader, ids: Ids) -> tuple[Ids, Ids]:
     """Return those of ``ids`` whose content the other collection also has, and their ids there."""
     there = Vectors(other)
     lookup = HashLookup(other.root)
     mine: list[int] = []
     theirs: list[int] = []
     try:
-        for start in range(0, len(ids), _LOOKED_UP):
-            some = ids[start : start + _LOOKED_UP].tolist()
+        for start in range(0, len(ids), _LOOKUP_BATCH):
+            some = ids[start : start + _LOOKUP_BATCH].tolist()
             for image_id, (content, _) in same_contents(reader.root, some).items():
                 if (found := lookup.find(content)) is not None:
                     mine.append(image_id)
@@ -171,8 +180,8 @@ def _in_both(reader: Reader, other: Reader, ids: Ids) -> tuple[Ids, Ids]:
     return np.array(mine, np.int64)[known], np.array(theirs, np.int64)[known]
 
 
-def _rows(
-    reader: Reader, ids: Ids, halves: Sequence[_Half], folder: Path, working: _Working
+def _load_rows(
+    reader: Reader, ids: Ids, halves: Sequence[_EncoderSide], folder: Path, working: _Callbacks
 ) -> tuple[Ids, list[Rows], tuple[tuple[int, str], ...]]:
     """Return the ids whose images both sides have, their rows on each side, and the unreadable images."""
     missing = [half for half in halves if half.space is None]
@@ -180,20 +189,22 @@ def _rows(
     where = np.arange(len(ids))
     unreadable: tuple[tuple[int, str], ...] = ()
     if missing:
-        where, held, unreadable = _encoded(reader, ids, [half.encoder for half in missing], folder, working)
+        where, held, unreadable = _encode_missing(
+            reader, ids, [half.encoder for half in missing], folder, working
+        )
         made = {id(half): rows for half, rows in zip(missing, held, strict=True)}
     common = ids[where]
     rows: list[Rows] = []
     for half in halves:
         if half.space is None:
-            rows.append(Chosen(made[id(half)].__getitem__, np.arange(len(common))))
+            rows.append(SelectedRows(made[id(half)].__getitem__, np.arange(len(common))))
         else:
-            rows.append(Chosen(Vectors(reader, half.space).of, common))
+            rows.append(SelectedRows(Vectors(reader, half.space).of, common))
     return common, rows, unreadable
 
 
-def _encoded(
-    reader: Reader, ids: Ids, encoders: Sequence[Encoder], folder: Path, working: _Working
+def _encode_missing(
+    reader: Reader, ids: Ids, encoders: Sequence[Encoder], folder: Path, working: _Callbacks
 ) -> tuple[Ids, list[Float32], tuple[tuple[int, str], ...]]:
     """Encode images into files in ``folder``.
 
@@ -206,7 +217,7 @@ def _encoded(
     ]
     good: list[int] = []
     troubles: list[tuple[int, str]] = []
-    for some in encode_images.encode(reader, ids, encoders, working.stop):
+    for some in encode_images.encode_stored_images(reader, ids, encoders, working.stop):
         for array, rows in zip(held, some.rows, strict=True):
             array[len(good) : len(good) + len(some.ids)] = rows
         good += some.ids.tolist()
@@ -215,18 +226,18 @@ def _encoded(
             seconds = time.monotonic() - started
             working.progress(Progress("encode", len(good), len(ids), len(troubles), seconds))
     if working.stop is not None and working.stop.is_set():
-        raise _StoppedError
+        raise _CancelledError
     return np.searchsorted(ids, np.array(good, np.int64)), [*held], tuple(troubles)
 
 
-def _contest(
-    said: Said,
+def _rank_both_sides(
+    said: ImageCaptions,
     common: Ids,
-    halves: Sequence[_Half],
+    halves: Sequence[_EncoderSide],
     rows: Sequence[Rows],
-    contest: Contest,
+    contest: ComparisonRequest,
     unreadable: tuple[tuple[int, str], ...],
-    working: _Working,
+    working: _Callbacks,
 ) -> CompareReport:
     """Rank in both directions on both sides, and compare the metrics."""
     known = np.isin(said.ids, common)
@@ -240,20 +251,32 @@ def _contest(
     picture = np.searchsorted(common, said.ids[known])
     forth, back = [], []
     for half, shown in zip(halves, rows, strict=True):
-        words = encoded(half.encoder, asked, working.progress, working.stop)
+        words = encode_unique_texts(half.encoder, asked, working.progress, working.stop)
         if words is None:
-            raise _StoppedError
-        there = Pairs.of(np.arange(len(picture)), picture, len(picture))
-        again = Pairs.of(picture, np.arange(len(picture)), len(common))
+            raise _CancelledError
+        there = RelevantItems.of(np.arange(len(picture)), picture, len(picture))
+        again = RelevantItems.of(picture, np.arange(len(picture)), len(common))
         forth.append(
-            ranks(Held(words), shown, there, tell=ranking(working.progress, len(picture)), stop=working.stop)
+            rank_items(
+                ArrayRows(words),
+                shown,
+                there,
+                tell=ranking_reporter(working.progress, len(picture)),
+                stop=working.stop,
+            )
         )
         back.append(
-            ranks(shown, Held(words), again, tell=ranking(working.progress, len(common)), stop=working.stop)
+            rank_items(
+                shown,
+                ArrayRows(words),
+                again,
+                tell=ranking_reporter(working.progress, len(common)),
+                stop=working.stop,
+            )
         )
         if len(forth[-1].first) < len(picture) or len(back[-1].first) < len(common):
-            raise _StoppedError
-    ks = chosen(contest.ks, len(common))
+            raise _CancelledError
+    ks = choose_ks(contest.ks, len(common))
     groups = picture if len(common) < len(picture) else None
     a, b = halves
     return CompareReport(
@@ -261,19 +284,19 @@ def _contest(
         b=b.side,
         images=len(common),
         captions=len(picture),
-        text_to_image=_compared(forth[0], forth[1], ks, groups),
-        image_to_text=_compared(back[0], back[1], chosen(contest.ks, len(picture)), None),
+        text_to_image=_compare_ranks(forth[0], forth[1], ks, groups),
+        image_to_text=_compare_ranks(back[0], back[1], choose_ks(contest.ks, len(picture)), None),
         left_out=said.left_out,
         unreadable=len(unreadable),
-        reasons=tuple(f"image {image_id}: {reason}" for image_id, reason in unreadable[:_SHOWN]),
+        reasons=tuple(f"image {image_id}: {reason}" for image_id, reason in unreadable[:_MAX_REASONS]),
     )
 
 
-def _compared(a: Ranks, b: Ranks, ks: Sequence[int], groups: Values | None) -> Compared:
-    many = draws(len(a.first))
-    return Compared(
-        a=figures(a, ks, groups),
-        b=figures(b, ks, groups),
-        recall={k: paired(a.hits(k), b.hits(k), groups=groups, resamples=many) for k in ks},
-        mean_average_precision=paired(a.precision, b.precision, groups=groups, resamples=many),
+def _compare_ranks(a: Ranks, b: Ranks, ks: Sequence[int], groups: Values | None) -> RetrievalComparison:
+    many = resample_count(len(a.first))
+    return RetrievalComparison(
+        a=retrieval_metrics(a, ks, groups),
+        b=retrieval_metrics(b, ks, groups),
+        recall={k: paired_interval(a.hits(k), b.hits(k), groups=groups, resamples=many) for k in ks},
+        mean_average_precision=paired_interval(a.precision, b.precision, groups=groups, resamples=many),
     )

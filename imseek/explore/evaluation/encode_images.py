@@ -26,13 +26,13 @@ from imseek.types import Float32
 #: Images encoded at once, unless an encoder asks for more.
 _BATCH: Final = 32
 #: Ids whose places are looked up at once.
-_LOOKED_UP: Final = 500
+_LOOKUP_BATCH: Final = 500
 #: Time limit for reading and decoding an image, in seconds.
-_SECONDS: Final = 60.0
+_TIMEOUT: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _ImageTask:
     """An image to encode."""
 
     image_id: int
@@ -40,7 +40,7 @@ class _Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _PreparedImage:
     """An image ``prepared`` for each encoder, or the ``trouble`` that prevented it."""
 
     image_id: int
@@ -49,7 +49,7 @@ class _Read:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
+class EncodedBatch:
     """A batch: ``ids`` (m,), the unit rows (m, dim) of each encoder, and ``troubles`` as (id, reason)."""
 
     ids: Ids
@@ -57,9 +57,9 @@ class Encoded:
     troubles: tuple[tuple[int, str], ...]
 
 
-def encode(
+def encode_stored_images(
     reader: Reader, ids: Ids, encoders: Sequence[Encoder], stop: threading.Event | None
-) -> Iterator[Encoded]:
+) -> Iterator[EncodedBatch]:
     """Encode images in batches, in the order of ``ids``. Rows are rounded to float16, as in a collection.
 
     An image that is missing, has changed, or cannot be decoded is reported in ``troubles``. Failures of an encoder as a
@@ -69,43 +69,44 @@ def encode(
     workers = available_cpus()
     with PlaceReader() as places:
 
-        def read(wanted: _Wanted) -> _Read:
+        def read(wanted: _ImageTask) -> _PreparedImage:
             try:
-                return _Read(wanted.image_id, _prepared(wanted, places, encoders, draft))
+                return _PreparedImage(wanted.image_id, _prepare_image(wanted, places, encoders, draft))
             except FileNotFoundError:
-                return _Read(wanted.image_id, trouble="it is not there any more")
+                return _PreparedImage(wanted.image_id, trouble="it is not there any more")
             except (MediaError, OSError) as error:
-                return _Read(wanted.image_id, trouble=str(getattr(error, "strerror", None) or error))
+                return _PreparedImage(wanted.image_id, trouble=str(getattr(error, "strerror", None) or error))
 
-        reading: OrderedMap[_Wanted, _Read] = OrderedMap(
+        reading: OrderedMap[_ImageTask, _PreparedImage] = OrderedMap(
             read,
             workers=workers,
             lookahead=batch + 2 * workers,
-            deadline=_SECONDS,
-            late=lambda wanted: _Read(wanted.image_id, trouble="reading and decoding took too long"),
+            deadline=_TIMEOUT,
+            late=lambda wanted: _PreparedImage(wanted.image_id, trouble="reading and decoding took too long"),
         )
-        found = reading(_wanted(reader, ids, stop))
+        found = reading(_iter_tasks(reader, ids, stop))
         while some := list(islice(found, batch)):
             good = [one for one in some if one.trouble is None]
             rows = tuple(
-                _rows(encoder, [one.prepared[n] for one in good]) for n, encoder in enumerate(encoders)
+                _encode_batch(encoder, [one.prepared[n] for one in good])
+                for n, encoder in enumerate(encoders)
             )
             troubles = tuple((one.image_id, one.trouble) for one in some if one.trouble is not None)
-            yield Encoded(np.array([one.image_id for one in good], np.int64), rows, troubles)
+            yield EncodedBatch(np.array([one.image_id for one in good], np.int64), rows, troubles)
 
 
-def _wanted(reader: Reader, ids: Ids, stop: threading.Event | None) -> Iterator[_Wanted]:
-    for start in range(0, len(ids), _LOOKED_UP):
-        some = ids[start : start + _LOOKED_UP].tolist()
+def _iter_tasks(reader: Reader, ids: Ids, stop: threading.Event | None) -> Iterator[_ImageTask]:
+    for start in range(0, len(ids), _LOOKUP_BATCH):
+        some = ids[start : start + _LOOKUP_BATCH].tolist()
         places = reader.indexed_places(some)
         for image_id in some:
             if stop is not None and stop.is_set():
                 return
-            yield _Wanted(image_id, places.get(image_id))
+            yield _ImageTask(image_id, places.get(image_id))
 
 
-def _prepared(
-    wanted: _Wanted, places: PlaceReader, encoders: Sequence[Encoder], draft: int | None
+def _prepare_image(
+    wanted: _ImageTask, places: PlaceReader, encoders: Sequence[Encoder], draft: int | None
 ) -> tuple[npt.NDArray[Any], ...]:
     if wanted.place is None:
         raise FileNotFoundError
@@ -118,7 +119,7 @@ def _prepared(
         raise OSError(f"{type(error).__name__}: {error}") from error
 
 
-def _rows(encoder: Encoder, prepared: list[npt.NDArray[Any]]) -> Float32:
+def _encode_batch(encoder: Encoder, prepared: list[npt.NDArray[Any]]) -> Float32:
     if not prepared:
         return np.zeros((0, encoder.info.dim), np.float32)
     return unit_rows(encoder.encode_images(np.stack(prepared)).astype(np.float16))

@@ -22,19 +22,19 @@ _BATCH: Final = 256
 Encode = Callable[[Sequence[str]], Float32]
 
 
-def speaker(root: Path, space: SpaceInfo, notify: Callable[[str], None] | None = None) -> Encoder:
+def load_text_encoder(root: Path, space: SpaceInfo, notify: Callable[[str], None] | None = None) -> Encoder:
     """Load a space's encoder for text.
 
     Raises UsageError where it does not encode text, EncoderMismatchError where its weights differ, and errors of
     loading.
     """
     encoder = load_encoder(root, space, ("text",), notify=notify)
-    check_words(encoder)
+    check_text_support(encoder)
     check_fingerprint(encoder, space.encoder, space.fingerprint)
     return encoder
 
 
-def ranking(progress: ProgressCallback | None, total: int) -> Callable[[int], None]:
+def ranking_reporter(progress: ProgressCallback | None, total: int) -> Callable[[int], None]:
     """Make a callback that reports the number of queries ranked."""
     started = time.monotonic()
 
@@ -45,7 +45,7 @@ def ranking(progress: ProgressCallback | None, total: int) -> Callable[[int], No
     return tell
 
 
-def check_words(encoder: Encoder) -> None:
+def check_text_support(encoder: Encoder) -> None:
     """Raise UsageError where the encoder does not encode text."""
     if "text" not in encoder.info.modalities:
         raise UsageError(
@@ -54,7 +54,7 @@ def check_words(encoder: Encoder) -> None:
         )
 
 
-def encoded(
+def encode_unique_texts(
     encoder: Encoder,
     texts: Sequence[str],
     progress: ProgressCallback | None = None,

@@ -8,20 +8,20 @@ from typing import Final
 from imseek.errors import UsageError
 from imseek.explore.metrics.bootstrap import RESAMPLES, Values, interval, mean, median
 from imseek.explore.metrics.retrieval import Ranks
-from imseek.types.evaluate import Retrieved
+from imseek.types.evaluate import RetrievalMetrics
 
 KS: Final = (1, 5, 10)
 #: Above this many queries, fewer resamples are drawn: intervals are narrow, and resampling is slow.
-_MANY: Final = 20_000
-_FEWER: Final = 1000
+_MANY_QUESTIONS: Final = 20_000
+_FEWER_RESAMPLES: Final = 1000
 
 
-def draws(questions: int) -> int:
+def resample_count(questions: int) -> int:
     """Number of bootstrap resamples for this many queries."""
-    return RESAMPLES if questions <= _MANY else _FEWER
+    return RESAMPLES if questions <= _MANY_QUESTIONS else _FEWER_RESAMPLES
 
 
-def chosen(ks: Sequence[int] | None, items: int) -> tuple[int, ...]:
+def choose_ks(ks: Sequence[int] | None, items: int) -> tuple[int, ...]:
     """Return the k of R@k, ascending; default values above the number of items are left out.
 
     Raises UsageError for an explicit k above the number of items.
@@ -36,13 +36,13 @@ def chosen(ks: Sequence[int] | None, items: int) -> tuple[int, ...]:
     return tuple(sorted(set(ks)))
 
 
-def figures(found: Ranks, ks: Sequence[int], groups: Values | None = None) -> Retrieved:
+def retrieval_metrics(found: Ranks, ks: Sequence[int], groups: Values | None = None) -> RetrievalMetrics:
     """Compute retrieval metrics with 95 % intervals.
 
     ``groups`` (n,), counted from 0, ties queries that belong together, such as captions of one image.
     """
-    many = draws(len(found.first))
-    return Retrieved(
+    many = resample_count(len(found.first))
+    return RetrievalMetrics(
         questions=len(found.first),
         items=found.items,
         recall={k: interval(found.hits(k), mean, groups=groups, resamples=many) for k in ks},

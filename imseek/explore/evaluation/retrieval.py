@@ -14,22 +14,22 @@ from imseek.data.vectors.base import Ids, IdSet
 from imseek.encoders import registry
 from imseek.errors import QueryError, UsageError
 from imseek.explore.captions import caption_pairs
-from imseek.explore.evaluation.encode_texts import encoded, ranking, speaker
-from imseek.explore.evaluation.rank_metrics import chosen, figures
-from imseek.explore.metrics.retrieval import Held, Pairs, Rows, ranks
-from imseek.explore.snapshot_session import allowed
+from imseek.explore.evaluation.encode_texts import encode_unique_texts, load_text_encoder, ranking_reporter
+from imseek.explore.evaluation.rank_metrics import choose_ks, retrieval_metrics
+from imseek.explore.metrics.retrieval import ArrayRows, RelevantItems, Rows, rank_items
+from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
 from imseek.types import ProgressCallback, SpaceInfo
-from imseek.types.evaluate import LeftOut, RetrievalReport
+from imseek.types.evaluate import RetrievalReport, UnusedCaptions
 
 Among: TypeAlias = Literal["captioned", "all"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Wanted:
+class RetrievalRequest:
     """What to evaluate. ``space`` is an id or an encoder's reference, None: the first space."""
 
-    captions: caption_pairs.Given | None = None
+    captions: caption_pairs.CaptionSource | None = None
     column: str | None = None
     space: int | str | None = None
     where: str | None = None
@@ -38,32 +38,32 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Questions:
+class CaptionQueries:
     """Captions as ``rows`` (n, dim), and the ids (n,) of their images, ascending."""
 
     ids: Ids
     rows: Rows
     came: str
-    left_out: LeftOut = caption_pairs.ALL
+    left_out: UnusedCaptions = caption_pairs.ALL_USED
 
 
 def evaluate(
     reader: Reader,
-    wanted: Wanted,
+    wanted: RetrievalRequest,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> RetrievalReport:
     """Evaluate retrieval; see :func:`imseek.evaluate.retrieval`."""
     space = space_of(reader, wanted.space)
-    within = allowed(reader, wanted.where)
-    found = _questions(reader, space, within, wanted, progress, stop, notify)
+    within = filter_ids(reader, wanted.where)
+    found = _load_queries(reader, space, within, wanted, progress, stop, notify)
     ids = np.empty(0, np.int64) if found is None else np.unique(found.ids)
     if wanted.among == "captioned":
         within = IdSet(ids)
     pictures = Vectors(reader, space, within)
 
-    def report(captions: int, came: str, left_out: LeftOut) -> RetrievalReport:
+    def report(captions: int, came: str, left_out: UnusedCaptions) -> RetrievalReport:
         return RetrievalReport(
             encoder=space.encoder,
             space_id=space.space_id,
@@ -80,18 +80,18 @@ def evaluate(
         )
 
     if found is None:
-        return report(0, "given" if wanted.captions is not None else "metadata", LeftOut())
+        return report(0, "given" if wanted.captions is not None else "metadata", UnusedCaptions())
     interrupted = report(len(found.ids), found.came, found.left_out)
     owner = pictures.positions(found.ids)
-    ks = chosen(wanted.ks, min(len(pictures), len(found.ids)) if wanted.ks else len(pictures))
-    there = Pairs.of(np.arange(len(owner)), owner, len(owner))
-    forth = ranks(found.rows, pictures, there, tell=ranking(progress, len(owner)), stop=stop)
+    ks = choose_ks(wanted.ks, min(len(pictures), len(found.ids)) if wanted.ks else len(pictures))
+    there = RelevantItems.of(np.arange(len(owner)), owner, len(owner))
+    forth = rank_items(found.rows, pictures, there, tell=ranking_reporter(progress, len(owner)), stop=stop)
     asking, picture = np.unique(owner, return_inverse=True)
     if len(forth.first) < len(owner):
         return interrupted
-    shown = pictures if len(asking) == len(pictures) else Held(pictures.at(asking))
-    again = Pairs.of(picture, np.arange(len(owner)), len(asking))
-    back = ranks(shown, found.rows, again, tell=ranking(progress, len(asking)), stop=stop)
+    shown = pictures if len(asking) == len(pictures) else ArrayRows(pictures.at(asking))
+    again = RelevantItems.of(picture, np.arange(len(owner)), len(asking))
+    back = rank_items(shown, found.rows, again, tell=ranking_reporter(progress, len(asking)), stop=stop)
     if len(back.first) < len(asking):
         return interrupted
     several = len(asking) < len(owner)
@@ -103,8 +103,8 @@ def evaluate(
         captions=len(owner),
         captions_from=found.came,
         among=wanted.among,
-        text_to_image=figures(forth, ks, picture if several else None),
-        image_to_text=figures(back, chosen(wanted.ks, len(owner))),
+        text_to_image=retrieval_metrics(forth, ks, picture if several else None),
+        image_to_text=retrieval_metrics(back, choose_ks(wanted.ks, len(owner))),
         left_out=found.left_out,
         notes=interrupted.notes,
     )
@@ -123,33 +123,33 @@ def space_of(reader: Reader, wanted: int | str | None) -> SpaceInfo:
     raise UsageError(f"no space of pictures is {wanted!r}", hint=f"spaces: {known}")
 
 
-def _questions(
+def _load_queries(
     reader: Reader,
     space: SpaceInfo,
     within: IdSet | None,
-    wanted: Wanted,
+    wanted: RetrievalRequest,
     progress: ProgressCallback | None,
     stop: threading.Event | None,
     notify: Callable[[str], None] | None,
-) -> Questions | None:
+) -> CaptionQueries | None:
     """Load and embed the captions; None where ``stop`` was set. Raises QueryError where there are none."""
     embedded = reader.current.caption_space
     if wanted.captions is None and embedded is not None and embedded.fingerprint == space.fingerprint:
         rows = Vectors(reader, embedded, within)
         if len(rows):
-            return Questions(rows.ids, rows, "space")
+            return CaptionQueries(rows.ids, rows, "space")
     if wanted.captions is None:
-        said, came = caption_pairs.own(reader, space, within), "metadata"
+        said, came = caption_pairs.read_own_captions(reader, space, within), "metadata"
     else:
         live = Vectors(reader, space, within).ids
-        said, came = caption_pairs.said_of(reader, wanted.captions, wanted.column, live), "given"
+        said, came = caption_pairs.load_captions(reader, wanted.captions, wanted.column, live), "given"
     if not said.texts:
-        raise none_left(said.left_out, given=came == "given")
-    made = encoded(speaker(reader.root, space, notify), said.texts, progress, stop)
-    return None if made is None else Questions(said.ids, Held(made), came, said.left_out)
+        raise no_captions_error(said.left_out, given=came == "given")
+    made = encode_unique_texts(load_text_encoder(reader.root, space, notify), said.texts, progress, stop)
+    return None if made is None else CaptionQueries(said.ids, ArrayRows(made), came, said.left_out)
 
 
-def none_left(left_out: LeftOut, *, given: bool) -> QueryError:
+def no_captions_error(left_out: UnusedCaptions, *, given: bool) -> QueryError:
     """Build the error for the case that no caption is left."""
     if not given:
         return QueryError(

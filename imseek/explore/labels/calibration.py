@@ -42,10 +42,10 @@ def fit_factor(cosines: Float32, truth: Numbers) -> float:
     return math.exp((low + high) / 2)
 
 
-def likelihood(cosines: Float32, truth: Numbers, factor: float) -> Float64:
+def softmax_nll(cosines: Float32, truth: Numbers, factor: float) -> Float64:
     """Negative log-likelihood of each true class (n,), by softmax."""
     found = np.empty(len(truth))
-    for part in _parts(cosines):
+    for part in _row_slices(cosines):
         logits = factor * cosines[part].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         total = np.log(np.exp(logits).sum(axis=1))
@@ -59,7 +59,7 @@ def fit_sigmoid(cosines: Float32, truth: Numbers) -> tuple[float, float]:
     penalty = np.diag([_RIDGE, 0.0])
     for _ in range(_STEPS):
         gradient, curvature = penalty @ weights, penalty.copy()
-        for part in _parts(cosines):
+        for part in _row_slices(cosines):
             x = cosines[part].astype(np.float64)
             y = np.zeros_like(x)
             y[np.arange(len(x)), truth[part]] = 1
@@ -76,10 +76,10 @@ def fit_sigmoid(cosines: Float32, truth: Numbers) -> tuple[float, float]:
     return float(weights[0]), float(weights[1])
 
 
-def sigmoid_likelihood(cosines: Float32, truth: Numbers, scale: float, bias: float) -> float:
+def sigmoid_nll(cosines: Float32, truth: Numbers, scale: float, bias: float) -> float:
     """Mean negative log-likelihood over all (image, class) pairs, by sigmoid."""
     total = 0.0
-    for part in _parts(cosines):
+    for part in _row_slices(cosines):
         logits = scale * cosines[part].astype(np.float64) + bias
         total += float(np.logaddexp(0, logits).sum())
         total -= float(logits[np.arange(len(logits)), truth[part]].sum())
@@ -90,7 +90,7 @@ def _slope(cosines: Float32, truth: Numbers, factor: float) -> float:
     """Derivative of the mean negative log-likelihood by the factor: the expected cosine minus that of the true
     class."""
     total = 0.0
-    for part in _parts(cosines):
+    for part in _row_slices(cosines):
         some = cosines[part].astype(np.float64)
         powers = np.exp(factor * (some - some.max(axis=1, keepdims=True)))
         expected = (powers * some).sum(axis=1) / powers.sum(axis=1)
@@ -98,6 +98,6 @@ def _slope(cosines: Float32, truth: Numbers, factor: float) -> float:
     return total / len(truth)
 
 
-def _parts(cosines: Float32) -> list[slice]:
+def _row_slices(cosines: Float32) -> list[slice]:
     rows = max(1, _TILE // max(1, cosines.shape[1]))
     return [slice(start, start + rows) for start in range(0, len(cosines), rows)]

@@ -32,9 +32,9 @@ BATCH: Final = 2048
 #: Classes looked up or stored at once.
 _CHUNK: Final = 500
 #: Seconds to wait for another process that writes the same file.
-_PATIENCE: Final = 30.0
+_LOCK_TIMEOUT: Final = 30.0
 #: Minimum interval between progress reports, in seconds.
-_TOLD: Final = 0.5
+_REPORT_INTERVAL: Final = 0.5
 
 
 def class_vectors(
@@ -56,7 +56,7 @@ def class_vectors(
     check_templates(templates)
 
     def sentences(n: int) -> Sequence[str]:
-        return filled(templates, (names[n],))
+        return fill_templates(templates, (names[n],))
 
     return sentence_vectors(
         root, space, len(names), sentences, runtime=runtime, notify=notify, progress=progress, stop=stop
@@ -74,7 +74,7 @@ def check_templates(templates: Sequence[str]) -> None:
             )
 
 
-def filled(templates: Sequence[str], words: Sequence[str]) -> list[str]:
+def fill_templates(templates: Sequence[str], words: Sequence[str]) -> list[str]:
     """Build the sentences of a class: each word in each template."""
     return [template.replace("{}", word) for word in words for template in templates]
 
@@ -101,7 +101,7 @@ def sentence_vectors(
     from the collection's, QueryError for a class without sentences, and like :func:`imseek.encoders.registry.load`.
     """
     rows = np.empty((count, space.dim), np.float32)
-    store = _Store(space)
+    store = _VectorCache(space)
     keys = [_key(sentences(n)) for n in range(count)]
     missing: list[int] = []
     for start in range(0, count, _CHUNK):
@@ -121,7 +121,7 @@ def sentence_vectors(
             hint="make a collection whose first encoder knows words (`imseek encoders list`)",
         )
     check_fingerprint(encoder, space.encoder, space.fingerprint)
-    made = _Making(encoder, len(missing), progress, stop)
+    made = _SentenceEncoder(encoder, len(missing), progress, stop)
     pending: dict[str, list[int]] = {}
     for n in missing:
         pending.setdefault(keys[n], []).append(n)
@@ -149,7 +149,7 @@ def _batches(pending: dict[str, list[int]], sentences: Callable[[int], Sequence[
         yield some
 
 
-class _Making:
+class _SentenceEncoder:
     """Encodes sentences, reports progress, and can be stopped."""
 
     def __init__(
@@ -179,7 +179,7 @@ class _Making:
         ]
         self._done += len(some)
         now = time.monotonic()
-        if self._progress is not None and (now - self._told > _TOLD or self._done == self._total):
+        if self._progress is not None and (now - self._told > _REPORT_INTERVAL or self._done == self._total):
             self._told = now
             self._progress(Progress("words", self._done, self._total, 0, now - self._began))
         return merge_pieces(np.concatenate(encoded), counts)
@@ -195,7 +195,7 @@ def _key(sentences: Sequence[str]) -> str:
     return digest.hexdigest()[:40]
 
 
-class _Store:
+class _VectorCache:
     """A cache of vectors by key, in one SQLite file for each encoder.
 
     Unreadable entries count as missing; unwritable ones are recomputed next time, and ``problem`` says why.
@@ -215,7 +215,7 @@ class _Store:
             return {}
         marks = ",".join("?" * len(keys))
         try:
-            with closing(sqlite3.connect(self._path, timeout=_PATIENCE)) as connection:
+            with closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT)) as connection:
                 found = connection.execute(
                     f"SELECT key, row, crc FROM classes WHERE key IN ({marks})",  # noqa: S608 - question marks
                     list(keys),
@@ -242,7 +242,7 @@ class _Store:
             values.append((key, data, zlib.crc32(data)))
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path, timeout=_PATIENCE)) as connection, connection:
+            with closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT)) as connection, connection:
                 # Large pages hold several rows; at 4 KiB each would be half empty. No effect on an existing file.
                 connection.execute("PRAGMA page_size = 65536")
                 connection.execute(

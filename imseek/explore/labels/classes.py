@@ -11,7 +11,7 @@ from typing import Final
 
 from imseek.encoders import prompts
 from imseek.errors import UsageError, did_you_mean
-from imseek.explore.labels.class_vectors import check_templates, filled
+from imseek.explore.labels.class_vectors import check_templates, fill_templates
 from imseek.input_file import read_input
 
 IMAGENET: Final = "imagenet"
@@ -21,7 +21,7 @@ MAX_BYTES: Final = 16 * 2**20
 TEMPLATES: Final = ("a photo of a {}",)
 #: Default description of an image of none of the classes.
 BACKGROUND: Final = ("a photo", "a picture", "an image of something else")
-_FORM: Final = "a line is `name`, or `name: word, another word`; # begins a comment"
+_FORMAT_HINT: Final = "a line is `name`, or `name: word, another word`; # begins a comment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ class Classes:
 
     def sentences(self, n: int, templates: Sequence[str]) -> list[str]:
         """Build the sentences of class ``n``."""
-        return filled(templates, self.words[n])
+        return fill_templates(templates, self.words[n])
 
 
-def normal(name: str) -> str:
+def normalise_name(name: str) -> str:
     """Normalise a name for comparison: case, spacing and Unicode form do not matter."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def of_names(names: Iterable[str]) -> Classes:
+def classes_from_names(names: Iterable[str]) -> Classes:
     """Build classes from names. Raises UsageError for an empty name, and for two that are the same."""
     found = [name.strip() for name in names]
-    return _checked(found, [(name,) for name in found], [f"class {n + 1}" for n in range(len(found))])
+    return _build_classes(found, [(name,) for name in found], [f"class {n + 1}" for n in range(len(found))])
 
 
 def imagenet() -> Classes:
@@ -56,22 +56,22 @@ def imagenet() -> Classes:
     return Classes(names, tuple((name,) for name in names))
 
 
-def named(given: str) -> Classes:
+def parse_classes(given: str) -> Classes:
     """Parse ``imagenet``, a file, or comma-separated names. Raises UsageError."""
     if given.strip() == IMAGENET:
         return imagenet()
     path = Path(given).expanduser()
     if _is_file(path) or ("," not in given and (os.sep in given or path.suffix == ".txt")):
-        return read(path)
-    return of_names([part for part in given.split(",") if part.strip()])
+        return read_classes(path)
+    return classes_from_names([part for part in given.split(",") if part.strip()])
 
 
-def read(path: Path) -> Classes:
+def read_classes(path: Path) -> Classes:
     """Read classes from a file, one a line. Raises UsageError, with the line."""
-    return parse(text_of(path), f"{path}, line")
+    return parse_class_lines(read_text_file(path), f"{path}, line")
 
 
-def parse(text: str, place: str = "line") -> Classes:
+def parse_class_lines(text: str, place: str = "line") -> Classes:
     """Parse classes, one a line: ``name``, or ``name: word, word``. Raises UsageError, with ``place`` and line
     number."""
     names: list[str] = []
@@ -86,27 +86,28 @@ def parse(text: str, place: str = "line") -> Classes:
             name, separator = line[:-1], ":"
         given = tuple(part.strip() for part in rest.split(",") if part.strip())
         if separator and not given:
-            raise UsageError(f"{place} {number}: {name!r} has no words after the colon", hint=_FORM)
+            raise UsageError(f"{place} {number}: {name!r} has no words after the colon", hint=_FORMAT_HINT)
         names.append(name.strip())
         words.append(given or (name.strip(),))
         lines.append(f"{place} {number}")
     if not names:
         where = place.removesuffix(", line")
-        raise UsageError("no classes yet" if where == "line" else f"no classes in {where}", hint=_FORM)
-    return _checked(names, words, lines)
+        raise UsageError("no classes yet" if where == "line" else f"no classes in {where}", hint=_FORMAT_HINT)
+    return _build_classes(names, words, lines)
 
 
-def templates_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Resolve templates: a sequence, a string for :func:`templates`, or None for the default. Raises UsageError."""
+def resolve_templates(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Resolve templates: a sequence, a string for :func:`read_templates`, or None for the default. Raises
+    UsageError."""
     if given is None:
         return TEMPLATES
     if isinstance(given, str):
-        return templates(given)
+        return read_templates(given)
     check_templates(given)
     return tuple(given)
 
 
-def none_of(given: bool | str | Sequence[str]) -> tuple[str, ...]:
+def background_sentences(given: bool | str | Sequence[str]) -> tuple[str, ...]:
     """Resolve the sentences for an image of none of the classes; True: the defaults, False: none. Raises UsageError."""
     if given is True:
         return BACKGROUND
@@ -118,7 +119,7 @@ def none_of(given: bool | str | Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def templates(given: str) -> tuple[str, ...]:
+def read_templates(given: str) -> tuple[str, ...]:
     """Read a sentence with ``{}``, a named set (:func:`imseek.encoders.prompts.names`), or a file with one sentence a
     line.
 
@@ -130,7 +131,7 @@ def templates(given: str) -> tuple[str, ...]:
     if given in prompts.names():
         return prompts.templates(given)
     if _is_file(path) or os.sep in given:
-        lines = [line.strip() for line in text_of(path).splitlines()]
+        lines = [line.strip() for line in read_text_file(path).splitlines()]
         found = tuple(line for line in lines if line and not line.startswith("#"))
         if not found:
             raise UsageError(f"no templates in {path}", hint="a sentence a line, with {} for the class name")
@@ -144,7 +145,7 @@ def templates(given: str) -> tuple[str, ...]:
     )
 
 
-def text_of(path: Path) -> str:
+def read_text_file(path: Path) -> str:
     """Read a UTF-8 file. Raises UsageError."""
     try:
         return read_input(path, most=MAX_BYTES).decode("utf-8-sig")
@@ -154,15 +155,15 @@ def text_of(path: Path) -> str:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _checked(names: Sequence[str], words: Sequence[tuple[str, ...]], places: Sequence[str]) -> Classes:
+def _build_classes(names: Sequence[str], words: Sequence[tuple[str, ...]], places: Sequence[str]) -> Classes:
     """Build classes and check that names are present and unique. Raises UsageError."""
     if not names:
         raise UsageError("there are no classes", hint="name two at least: --classes cat,dog")
     seen: dict[str, int] = {}
     for n, name in enumerate(names):
         if not name:
-            raise UsageError(f"{places[n]}: a class without a name", hint=_FORM)
-        first = seen.setdefault(normal(name), n)
+            raise UsageError(f"{places[n]}: a class without a name", hint=_FORMAT_HINT)
+        first = seen.setdefault(normalise_name(name), n)
         if first != n:
             raise UsageError(
                 f"two classes are called {name!r} ({places[first]} and {places[n]})",

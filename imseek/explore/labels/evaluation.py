@@ -13,7 +13,7 @@ from imseek.explore.labels import calibration, top_classes
 from imseek.explore.labels.ground_truth import Truth
 from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.recipe import Recipe
-from imseek.explore.labels.zero_shot import Prepared, Telling
+from imseek.explore.labels.zero_shot import ClassVectors, ProgressReporter
 from imseek.explore.metrics import bootstrap
 from imseek.explore.metrics import classification as metrics
 from imseek.explore.space_vectors import Vectors
@@ -23,9 +23,9 @@ from imseek.types.evaluate import Estimate
 #: Cosines in memory at once: 32 MiB.
 _TILE: Final = 2**23
 #: Maximum cosines for learning a temperature: 128 MiB; larger sets are sampled.
-_LEARNED: Final = 2**25
+_MAX_COSINES: Final = 2**25
 #: With fewer images, none are held out.
-_FEW: Final = 20
+_MIN_TO_HOLD_OUT: Final = 20
 #: Bootstrap resamples, and the number of images above which there are fewer.
 _RESAMPLES: Final = 5000
 _MANY: Final = 20_000
@@ -37,8 +37,8 @@ def evaluate(
     said: str,
     recipe: Recipe,
     scale: Scale,
-    prepared: Prepared,
-    telling: Telling,
+    prepared: ClassVectors,
+    telling: ProgressReporter,
 ) -> LabelEvaluation:
     """Evaluate labels on the images of ``truth``; ``said`` describes its origin."""
     n, classes = len(truth.ids), len(truth.classes)
@@ -46,7 +46,7 @@ def evaluate(
     predicted = np.empty(n, np.int64)
     confidence = np.empty(n, np.float32)
     nll = np.empty(n, np.float64)
-    for part in _parts(n, len(prepared.rows)):
+    for part in _row_slices(n, len(prepared.rows)):
         telling.check()
         cosines = _cosines(vectors, truth.ids[part], prepared)
         own = truth.numbers[part]
@@ -58,9 +58,9 @@ def evaluate(
             confidence[part] = top_classes.sigmoid(
                 np.float32(scale.factor) * cosines.max(axis=1) + np.float32(bias)
             )
-            nll[part] = calibration.sigmoid_likelihood(cosines, own, scale.factor, bias)
+            nll[part] = calibration.sigmoid_nll(cosines, own, scale.factor, bias)
         else:
-            nll[part] = calibration.likelihood(cosines, own, scale.factor)
+            nll[part] = calibration.softmax_nll(cosines, own, scale.factor)
             confidence[part] = _confidence(cosines, scale.factor)
     right = predicted == truth.numbers
     each = metrics.per_class_accuracy(truth.numbers, predicted, classes)
@@ -72,7 +72,7 @@ def evaluate(
         truth=said,
         top1=_interval(ranks <= 1),
         top5=_interval(ranks <= 5),
-        mean_per_class=_per_class(right, truth.numbers, classes),
+        mean_per_class=_per_class_interval(right, truth.numbers, classes),
         ece=metrics.expected_calibration_error(np.clip(confidence, 0, 1), right),
         nll=float(nll.mean()),
         per_class=tuple(
@@ -90,8 +90,13 @@ def evaluate(
     )
 
 
-def learn(
-    vectors: Vectors, truth: Truth, recipe: Recipe, scale: Scale, prepared: Prepared, telling: Telling
+def learn_temperature(
+    vectors: Vectors,
+    truth: Truth,
+    recipe: Recipe,
+    scale: Scale,
+    prepared: ClassVectors,
+    telling: ProgressReporter,
 ) -> Calibration:
     """Learn a temperature on half of the images and test it on the rest; with few images, both use all of them.
 
@@ -99,9 +104,9 @@ def learn(
     """
     if len(np.unique(truth.numbers)) < 2:
         raise UsageError("a temperature is learned from images of two classes at least")
-    n = min(len(truth.ids), max(2, _LEARNED // len(prepared.rows)))
+    n = min(len(truth.ids), max(2, _MAX_COSINES // len(prepared.rows)))
     order = np.random.default_rng(0).permutation(len(truth.ids))[:n]
-    held_out = n >= _FEW
+    held_out = n >= _MIN_TO_HOLD_OUT
     halves = (order[: n // 2], order[n // 2 :]) if held_out else (order, order)
     (learned, own), (seen, true) = (
         (_cosines(vectors, truth.ids[part], prepared), truth.numbers[part]) for part in map(np.sort, halves)
@@ -133,16 +138,16 @@ def learn(
         bias=bias,
         images=len(learned),
         held_out=held_out,
-        nll_before=_likelihood(seen, true, before, recipe) if known else nan,
-        nll_after=_likelihood(seen, true, after, recipe),
-        ece_before=_error(seen, true, before, recipe) if known else nan,
-        ece_after=_error(seen, true, after, recipe),
+        nll_before=_mean_nll(seen, true, before, recipe) if known else nan,
+        nll_after=_mean_nll(seen, true, after, recipe),
+        ece_before=_calibration_error(seen, true, before, recipe) if known else nan,
+        ece_after=_calibration_error(seen, true, after, recipe),
         generation=None,
         notes=tuple(notes),
     )
 
 
-def _cosines(vectors: Vectors, ids: Ids, prepared: Prepared) -> Float32:
+def _cosines(vectors: Vectors, ids: Ids, prepared: ClassVectors) -> Float32:
     """Cosines with offsets (m, classes)."""
     cosines: Float32 = vectors.of(ids) @ prepared.rows.T
     cosines += prepared.offsets
@@ -156,13 +161,13 @@ def _confidence(cosines: Float32, factor: float) -> Float32:
     return found
 
 
-def _likelihood(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> float:
+def _mean_nll(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> float:
     if recipe.multi:
-        return calibration.sigmoid_likelihood(cosines, truth, scale.factor, float(scale.bias or 0))
-    return float(calibration.likelihood(cosines, truth, scale.factor).mean())
+        return calibration.sigmoid_nll(cosines, truth, scale.factor, float(scale.bias or 0))
+    return float(calibration.softmax_nll(cosines, truth, scale.factor).mean())
 
 
-def _error(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> float:
+def _calibration_error(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> float:
     """Expected calibration error of the best class, or (``multi``) of all pairs of image and class."""
     if recipe.multi:
         sure = top_classes.sigmoid(np.float32(scale.factor) * cosines + np.float32(scale.bias or 0))
@@ -173,16 +178,16 @@ def _error(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> float:
     return metrics.expected_calibration_error(np.clip(_confidence(cosines, scale.factor), 0, 1), right)
 
 
-def _parts(n: int, classes: int) -> list[slice]:
+def _row_slices(n: int, classes: int) -> list[slice]:
     rows = max(1, _TILE // max(1, classes))
     return [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
 
 
 def _interval(right: npt.NDArray[np.bool_]) -> Estimate:
-    return bootstrap.interval(right.astype(np.float64), resamples=_resamples(len(right)))
+    return bootstrap.interval(right.astype(np.float64), resamples=_resample_count(len(right)))
 
 
-def _per_class(right: npt.NDArray[np.bool_], truth: Ids, classes: int) -> Estimate:
+def _per_class_interval(right: npt.NDArray[np.bool_], truth: Ids, classes: int) -> Estimate:
     """Mean accuracy over the classes present in each resample."""
 
     def figure(values: npt.NDArray[np.float64], weights: npt.NDArray[np.int64]) -> float:
@@ -190,10 +195,10 @@ def _per_class(right: npt.NDArray[np.bool_], truth: Ids, classes: int) -> Estima
         hits = np.bincount(truth, weights * values, classes)
         return float((hits[total > 0] / total[total > 0]).mean())
 
-    return bootstrap.interval(right.astype(np.float64), figure, resamples=_resamples(len(right)))
+    return bootstrap.interval(right.astype(np.float64), figure, resamples=_resample_count(len(right)))
 
 
-def _resamples(n: int) -> int:
+def _resample_count(n: int) -> int:
     return _RESAMPLES if n <= _MANY else 500
 
 

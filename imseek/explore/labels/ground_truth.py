@@ -13,13 +13,13 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore import metadata_labels
-from imseek.explore.labels.classes import Classes, normal, of_names
+from imseek.explore.labels.classes import Classes, classes_from_names, normalise_name
 from imseek.explore.labels.recipe import KIND
 
 FOLDER: Final = "folder"
 TAGS: Final = "tags"
 #: Prefix for a column with one of the names above.
-COLUMN: Final = "column:"
+COLUMN_PREFIX: Final = "column:"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +37,7 @@ class Truth:
     other: int
 
 
-def read(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Truth:
+def read_truth(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Truth:
     """Read the true classes of ``ids``; without ``classes``, use all values found.
 
     ``kind`` is ``folder``, ``tags`` or a column's name. For folders, the innermost whose name is a class counts;
@@ -46,24 +46,24 @@ def read(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Truth:
     if kind == TAGS and classes is None:
         raise UsageError("tags say many things", hint="name the classes: --classes cat,dog")
     said: dict[int, set[str]] = {}
-    for image_id, text in _said(reader, ids, kind, classes):
+    for image_id, text in _iter_truth(reader, ids, kind, classes):
         said.setdefault(image_id, set()).add(text)
     if classes is None:
         spelt: dict[str, str] = {}
         for texts in said.values():
             for text in texts:
-                spelt.setdefault(normal(text), text.strip())
+                spelt.setdefault(normalise_name(text), text.strip())
         if len(spelt) < 2:
             raise UsageError(
                 f"only {len(spelt)} different class by {kind}: nothing to tell apart",
                 hint="name the classes (--classes), or another --truth: folder, tags, or a column",
             )
-        classes = of_names(spelt[key] for key in sorted(spelt))
-    number = {normal(name): n for n, name in enumerate(classes.names)}
+        classes = classes_from_names(spelt[key] for key in sorted(spelt))
+    number = {normalise_name(name): n for n, name in enumerate(classes.names)}
     numbered: dict[int, int] = {}
     several = other = 0
     for image_id, texts in said.items():
-        numbers = {number[key] for key in map(normal, texts) if key in number}
+        numbers = {number[key] for key in map(normalise_name, texts) if key in number}
         if len(numbers) == 1:
             numbered[image_id] = numbers.pop()
         elif numbers:
@@ -79,14 +79,14 @@ def read(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Truth:
     return Truth(found, np.array([numbered[i] for i in found.tolist()], np.int64), classes, several, other)
 
 
-def _said(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Iterator[tuple[int, str]]:
+def _iter_truth(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Iterator[tuple[int, str]]:
     if kind == FOLDER:
-        yield from _folders(reader, ids, classes)
+        yield from _iter_folder_classes(reader, ids, classes)
     elif kind == TAGS:
         wanted = set(ids.tolist())
-        yield from (one for one in tag_reader.said(reader) if one[0] in wanted)
+        yield from (one for one in tag_reader.manual_tags(reader) if one[0] in wanted)
     else:
-        column = kind.removeprefix(COLUMN)
+        column = kind.removeprefix(COLUMN_PREFIX)
         record = models.find(reader.root, column.lower())
         if record is not None and record.kind == KIND:
             raise UsageError(
@@ -96,16 +96,16 @@ def _said(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Itera
         yield from metadata_labels.values_of(reader, column, ids).items()
 
 
-def _folders(reader: Reader, ids: Ids, classes: Classes | None) -> Iterator[tuple[int, str]]:
-    names = None if classes is None else {normal(name) for name in classes.names}
+def _iter_folder_classes(reader: Reader, ids: Ids, classes: Classes | None) -> Iterator[tuple[int, str]]:
+    names = None if classes is None else {normalise_name(name) for name in classes.names}
     for image_id, one in metadata_labels.folders_of(reader, ids):
         folders = [*one.around, *(one.inside or ())]
         if names is None:
             chosen = folders[:1]
         else:
-            chosen = [folder for folder in reversed(folders) if normal(folder) in names][:1]
+            chosen = [folder for folder in reversed(folders) if normalise_name(folder) in names][:1]
         for folder in chosen:
             yield image_id, folder
 
 
-__all__ = ["COLUMN", "FOLDER", "TAGS", "Truth", "read"]
+__all__ = ["COLUMN_PREFIX", "FOLDER", "TAGS", "Truth", "read_truth"]

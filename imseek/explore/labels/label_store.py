@@ -15,7 +15,7 @@ from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.explore.labels.recipe import KIND, Recipe
 from imseek.explore.score_columns import kind_of
-from imseek.types import Forgotten, Labels, Moderation, SavedLabels
+from imseek.types import ForgetReport, Labels, Moderation, SavedLabels
 
 
 def store(
@@ -38,7 +38,7 @@ def store(
 
     counted: list[int] = [0]
     # Without ``tags``, those of an earlier run are removed: its labels no longer hold.
-    change = label_tags.giving(
+    change = label_tags.tags_change(
         prefix, tags or {}, replace=replace, told=lambda number: counted.__setitem__(0, number)
     )
     generation = derived_results.store(root, values, Model(name, kind, record, arrays), also=[change])
@@ -48,9 +48,9 @@ def store(
 def store_model(root: Path, name: str, kind: str, record: Mapping[str, Any]) -> int:
     """Store a record alone and return the generation. Raises LockedError, ReadOnlyError, StorageError."""
     from imseek.data import model_files
-    from imseek.data.writer_wait import writing
+    from imseek.data.writer_wait import open_writer
 
-    with writing(root, kind) as writer:
+    with open_writer(root, kind) as writer:
         return model_files.put(writer, Model(name, kind, record))
 
 
@@ -71,7 +71,7 @@ def flag_prefix_of(name: str) -> str:
     return f"moderation {name}: "
 
 
-def saved(root: Path) -> tuple[SavedLabels, ...]:
+def list_saved_labels(root: Path) -> tuple[SavedLabels, ...]:
     """List stored zero-shot labels, by name."""
     own = read_current(root).space.fingerprint
     found = []
@@ -163,7 +163,7 @@ def flagged_tags(prefix: str, found: Moderation) -> dict[tuple[int, str], str]:
     return given
 
 
-def forget(root: Path, model: Model, prefix: str | None) -> Forgotten:
+def forget(root: Path, model: Model, prefix: str | None) -> ForgetReport:
     """Delete a record, and, with the ``prefix`` of its tags, its columns and tags. Raises LockedError,
     ReadOnlyError."""
     from imseek.data import derived_results
@@ -171,4 +171,4 @@ def forget(root: Path, model: Model, prefix: str | None) -> Forgotten:
     generation, tags = derived_results.forget(
         root, model.name, "forget", prefix=prefix, columns_too=prefix is not None
     )
-    return Forgotten(model.name, model.kind, tags, generation)
+    return ForgetReport(model.name, model.kind, tags, generation)

@@ -15,14 +15,14 @@ import numpy as np
 
 from imseek.data import models
 from imseek.data.current_file import read_current
-from imseek.data.logit_scales import logits_of
+from imseek.data.logit_scales import read_logit_scale
 from imseek.errors import UsageError
 from imseek.types import Float32, SpaceInfo
 from imseek.types.adapters import adapter_of
 
 KIND: Final = "temperature"
 #: Default: the value that CLIP's factor is clipped to.
-CLIP: Final = 100.0
+CLIP_FACTOR: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +43,27 @@ class Scale:
 BUILTIN: Final = Scale(16.0, None, "measured for builtin (docs/labels.md)", flat=0.4)
 
 
-def of_space(root: Path, space: SpaceInfo) -> Scale:
+def scale_of_space(root: Path, space: SpaceInfo) -> Scale:
     """Return the scale from the encoder's training, else the measured or default one."""
     below = adapter_of(space.encoder)
     if (space.encoder if below is None else below[1]) == "builtin":
         # With an adapter cosines shift somewhat: the measured scale is an approximation, but closer than the default.
         return BUILTIN if below is None else replace(BUILTIN, source=f"{BUILTIN.source}, without its adapter")
-    factor, bias = logits_of(root, space.space_id)
+    factor, bias = read_logit_scale(root, space.space_id)
     if factor is not None:
         return Scale(factor, bias, f"learned in the training of {space.encoder}")
-    return Scale(CLIP, None, f"assumed: {space.encoder} records none")
+    return Scale(CLIP_FACTOR, None, f"assumed: {space.encoder} records none")
 
 
-def wanted(root: Path, space: SpaceInfo, temperature: str | float | None) -> Scale:
+def resolve_scale(root: Path, space: SpaceInfo, temperature: str | float | None) -> Scale:
     """Resolve a temperature: a number (cosines are divided by it), or the name of a learned one.
 
     Raises UsageError where it is not positive, unknown, or was learned with another encoder.
     """
-    own = of_space(root, space)
+    own = scale_of_space(root, space)
     if temperature is None:
         return own
-    number = _number(temperature)
+    number = _parse_number(temperature)
     if number is not None:
         if not (math.isfinite(number) and number > 0):
             raise UsageError(
@@ -90,7 +90,7 @@ def wanted(root: Path, space: SpaceInfo, temperature: str | float | None) -> Sca
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownScales:
     """Scales available for a collection's first space.
 
     ``own`` is the encoder's; ``names`` are learned temperatures. ``several``: a sigmoid is available from either.
@@ -101,13 +101,13 @@ class Known:
     several: bool
 
 
-def known(root: Path) -> Known:
+def known_scales(root: Path) -> KnownScales:
     """List the scales available for the first space. Raises CorruptCollectionError."""
     space = read_current(root).space
-    own = of_space(root, space)
+    own = scale_of_space(root, space)
     learned = [one for one in models.of_kind(root, KIND) if one.facts["fingerprint"] == space.fingerprint]
     several = own.bias is not None or any(one.facts["bias"] is not None for one in learned)
-    return Known(own, tuple(one.name for one in learned), several)
+    return KnownScales(own, tuple(one.name for one in learned), several)
 
 
 def check_name(root: Path, name: str) -> None:
@@ -125,7 +125,7 @@ def check_name(root: Path, name: str) -> None:
     raise UsageError(f"{name!r} would be taken for a number", hint="choose another name")
 
 
-def facts(scale: Scale, space: SpaceInfo) -> dict[str, Any]:
+def scale_facts(scale: Scale, space: SpaceInfo) -> dict[str, Any]:
     """Return the scale as facts of a model."""
     return {
         "factor": scale.factor,
@@ -146,15 +146,15 @@ def offsets(vectors: Float32, scale: Scale, mean: Float32 | None) -> Float32:
         return -(vectors @ mean)
     if not scale.flat:
         return np.zeros(len(vectors), np.float32)
-    from imseek.encoders.builtin.space import CLASSES
+    from imseek.encoders.builtin.space import CLASS_COUNT
 
     everything = np.zeros(vectors.shape[1], np.float32)
-    everything[:CLASSES] = 1 / math.sqrt(CLASSES)
+    everything[:CLASS_COUNT] = 1 / math.sqrt(CLASS_COUNT)
     taken: Float32 = np.float32(-scale.flat) * (vectors @ everything)
     return taken
 
 
-def _number(temperature: str | float) -> float | None:
+def _parse_number(temperature: str | float) -> float | None:
     try:
         return float(temperature)
     except ValueError:

@@ -16,15 +16,15 @@ import numpy as np
 
 from imseek.data.reader import Reader
 from imseek.explore.labels import logit_scale, text_in_image
-from imseek.explore.labels.class_vectors import filled, sentence_vectors
+from imseek.explore.labels.class_vectors import fill_templates, sentence_vectors
 from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.policies import Concept, Policy
 from imseek.explore.labels.top_classes import sigmoid
-from imseek.explore.labels.zero_shot import Telling
+from imseek.explore.labels.zero_shot import ProgressReporter
 from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import ConceptCount, Float32, Moderation, Progress, SpaceInfo
 
-_TOLD: Final = 0.5
+_REPORT_INTERVAL: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class _Prompts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sides:
+class _ConceptPrompts:
     """Prompts of a concept: positive, negative, and written text naming it."""
 
     positive: _Prompts
@@ -51,13 +51,22 @@ class _Sides:
 
 
 def moderate(
-    reader: Reader, vectors: Vectors, policy: Policy, scale: Scale, telling: Telling, *, cautious: bool
+    reader: Reader,
+    vectors: Vectors,
+    policy: Policy,
+    scale: Scale,
+    telling: ProgressReporter,
+    *,
+    cautious: bool,
 ) -> Moderation:
     """Score all of ``vectors``. Memory: the prompts, a block of vectors, and 6 bytes per image and concept.
 
     Raises like :func:`imseek.explore.labels.class_vectors.sentence_vectors`, InterruptedError where it was stopped.
     """
-    sides = [_sides(reader, vectors.space, concept, scale, telling, cautious) for concept in policy.concepts]
+    sides = [
+        _encode_concept(reader, vectors.space, concept, scale, telling, cautious)
+        for concept in policy.concepts
+    ]
     n, c = len(vectors), len(policy.concepts)
     probabilities = np.empty((n, c), np.float32)
     cautions = np.zeros((n, c), np.bool_)
@@ -66,11 +75,13 @@ def moderate(
         telling.check()
         for at, side in enumerate(sides):
             yes, no = side.positive.cosines(rows), side.negative.cosines(rows)
-            probabilities[part, at] = sigmoid(_level(yes, scale.factor) - _level(no, scale.factor))
+            probabilities[part, at] = sigmoid(
+                _log_mean_exp(yes, scale.factor) - _log_mean_exp(no, scale.factor)
+            )
             if side.written is not None:
                 cautions[part, at] = side.written.cosines(rows).max(axis=1) > yes.max(axis=1)
         now = time.monotonic()
-        if telling.progress is not None and (now - told > _TOLD or part.stop == n):
+        if telling.progress is not None and (now - told > _REPORT_INTERVAL or part.stop == n):
             told = now
             telling.progress(Progress("moderating", part.stop, n, 0, now - began))
     flagged = probabilities >= np.array([concept.threshold for concept in policy.concepts], np.float32)
@@ -91,7 +102,7 @@ def moderate(
     )
 
 
-def _level(cosines: Float32, factor: float) -> Float32:
+def _log_mean_exp(cosines: Float32, factor: float) -> Float32:
     """Log of the mean of e^(factor · cosine): (m, p) → (m,)."""
     logits = np.float32(factor) * cosines
     highest = logits.max(axis=1, keepdims=True)
@@ -99,9 +110,14 @@ def _level(cosines: Float32, factor: float) -> Float32:
     return found
 
 
-def _sides(
-    reader: Reader, space: SpaceInfo, concept: Concept, scale: Scale, telling: Telling, cautious: bool
-) -> _Sides:
+def _encode_concept(
+    reader: Reader,
+    space: SpaceInfo,
+    concept: Concept,
+    scale: Scale,
+    telling: ProgressReporter,
+    cautious: bool,
+) -> _ConceptPrompts:
     """Encode the prompts of a concept."""
 
     def prompts(texts: Sequence[str], templates: Sequence[str]) -> _Prompts:
@@ -109,15 +125,15 @@ def _sides(
             reader.root,
             space,
             len(texts),
-            lambda n: filled(templates, (texts[n],)),
+            lambda n: fill_templates(templates, (texts[n],)),
             notify=telling.note,
             progress=telling.progress,
             stop=telling.stop,
         )
         return _Prompts(rows, logit_scale.offsets(rows, scale, None))
 
-    return _Sides(
+    return _ConceptPrompts(
         prompts(concept.positive, concept.templates),
         prompts(concept.negative, concept.templates),
-        prompts(concept.positive, text_in_image.WRITTEN) if cautious else None,
+        prompts(concept.positive, text_in_image.WRITING_TEMPLATES) if cautious else None,
     )

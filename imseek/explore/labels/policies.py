@@ -16,12 +16,12 @@ from typing import Any, Final
 
 from imseek.errors import MissingExtraError, UsageError, did_you_mean
 from imseek.explore.labels import classes as wording
-from imseek.explore.labels.classes import BACKGROUND, text_of
+from imseek.explore.labels.classes import BACKGROUND, read_text_file
 
 #: Default template: prompts are full descriptions.
 TEMPLATES: Final = ("{}",)
-_TOP: Final = ("name", "templates", "concepts")
-_CONCEPT: Final = ("name", "positive", "negative", "threshold", "templates")
+_POLICY_KEYS: Final = ("name", "templates", "concepts")
+_CONCEPT_KEYS: Final = ("name", "positive", "negative", "threshold", "templates")
 #: Part of a column name.
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _STR: Final = "tag:yaml.org,2002:str"
@@ -49,9 +49,9 @@ class Policy:
     sha256: str
 
 
-def load(path: Path) -> Policy:
+def load_policy(path: Path) -> Policy:
     """Load a policy. Raises UsageError, with file and line, and MissingExtraError."""
-    text = text_of(path)
+    text = read_text_file(path)
     try:
         import yaml
     except ImportError as error:
@@ -61,16 +61,16 @@ def load(path: Path) -> Policy:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line
-        raise _wrong(path, text, line, f"this is not YAML: {error.problem or error}") from error
+        raise _line_error(path, text, line, f"this is not YAML: {error.problem or error}") from error
     except yaml.YAMLError as error:  # An invalid character.
         raise UsageError(f"{path}: this is not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise UsageError(f"{path}: too deeply nested") from error
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return _Parsing(path, text).policy(node, digest)
+    return _PolicyParser(path, text).policy(node, digest)
 
 
-class _Parsing:
+class _PolicyParser:
     """Parses one file; an invalid node raises an error with its line."""
 
     def __init__(self, path: Path, text: str) -> None:
@@ -80,7 +80,7 @@ class _Parsing:
         """Parse the root node."""
         if node is None:
             raise UsageError(f"{self._path}: the file is empty", hint="it begins with `concepts:`")
-        members = self._members(node, _TOP, "a policy")
+        members = self._members(node, _POLICY_KEYS, "a policy")
         templates = self._templates(members["templates"]) if "templates" in members else TEMPLATES
         if "concepts" not in members:
             raise self._wrong(node, "there are no `concepts`")
@@ -93,7 +93,7 @@ class _Parsing:
         return Policy(name, tuple(concepts), digest)
 
     def _concept(self, node: Any, templates: tuple[str, ...], known: Sequence[str]) -> Concept:
-        members = self._members(node, _CONCEPT, "a concept")
+        members = self._members(node, _CONCEPT_KEYS, "a concept")
         for needed in ("name", "positive", "threshold"):
             if needed not in members:
                 raise self._wrong(node, f"the concept has no `{needed}`")
@@ -108,7 +108,7 @@ class _Parsing:
             raise self._wrong(members["name"], f"there is a concept {name!r} already")
         positive = self._prompts(members["positive"], "positive")
         negative = self._prompts(members["negative"], "negative") if "negative" in members else BACKGROUND
-        if both := set(map(wording.normal, positive)) & set(map(wording.normal, negative)):
+        if both := set(map(wording.normalise_name, positive)) & set(map(wording.normalise_name, negative)):
             raise self._wrong(node, f"{sorted(both)[0]!r} is positive and negative")
         if "templates" in members:
             templates = self._templates(members["templates"])
@@ -143,7 +143,7 @@ class _Parsing:
         if not found:
             raise self._wrong(node, f"`{what}` is empty")
         for n, (item, text) in enumerate(zip(items, found, strict=True)):
-            if wording.normal(text) in map(wording.normal, found[:n]):
+            if wording.normalise_name(text) in map(wording.normalise_name, found[:n]):
                 raise self._wrong(item, f"{text!r} is there twice")
         return found
 
@@ -152,7 +152,7 @@ class _Parsing:
         if node.id == "scalar":
             text = self._string(node, "templates")
             try:
-                return wording.templates(text)
+                return wording.read_templates(text)
             except UsageError as error:
                 raise self._wrong(node, str(error), hint=error.hint) from error
         found = self._prompts(node, "templates")
@@ -192,10 +192,10 @@ class _Parsing:
             raise self._wrong(node, f"the tag {node.tag!r} is not allowed here")
 
     def _wrong(self, node: Any, message: str, hint: str | None = None) -> UsageError:
-        return _wrong(self._path, self._text, node.start_mark.line, message, hint)
+        return _line_error(self._path, self._text, node.start_mark.line, message, hint)
 
 
-def _wrong(path: Path, text: str, line: int | None, message: str, hint: str | None = None) -> UsageError:
+def _line_error(path: Path, text: str, line: int | None, message: str, hint: str | None = None) -> UsageError:
     """Build an error that quotes the line."""
     if line is None:
         return UsageError(f"{path}: {message}", hint=hint)

@@ -11,7 +11,7 @@ from typing import Final
 from imseek.types import SpaceInfo
 
 #: Templates that describe written text naming a class.
-WRITTEN: Final = (
+WRITING_TEMPLATES: Final = (
     'the word "{}" written on paper',
     'a sign that says "{}"',
     'a label with the text "{}"',
@@ -19,7 +19,7 @@ WRITTEN: Final = (
 )
 
 
-def doubt(space: SpaceInfo) -> str | None:
+def caution_caveat(space: SpaceInfo) -> str | None:
     """Return a caveat about flags of this space's encoder; None where it can read."""
     if space.quality == "full":
         return None

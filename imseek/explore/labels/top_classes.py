@@ -11,13 +11,13 @@ from imseek.explore.labels.logit_scale import Scale
 from imseek.types import Float32
 
 #: A tile: 32 MiB of float32.
-ROWS: Final = 2048
-CLASSES: Final = 4096
+TILE_ROWS: Final = 2048
+TILE_CLASSES: Final = 4096
 
 Int32 = npt.NDArray[np.int32]
 
 
-def best(
+def find_top_classes(
     rows: Float32, classes: Float32, offsets: Float32, scale: Scale, k: int, *, multi: bool
 ) -> tuple[Int32, Float32]:
     """Find the ``k`` most probable of (c, dim) classes for (n, dim) unit rows: (n, k) indexes and (n, k) probabilities.
@@ -28,13 +28,13 @@ def best(
     k = min(k, len(classes))
     numbers = np.empty((len(rows), k), np.int32)
     probabilities = np.empty((len(rows), k), np.float32)
-    for start in range(0, len(rows), ROWS):
-        part = slice(start, min(start + ROWS, len(rows)))
-        numbers[part], probabilities[part] = _tile(rows[part], classes, offsets, scale, k, multi)
+    for start in range(0, len(rows), TILE_ROWS):
+        part = slice(start, min(start + TILE_ROWS, len(rows)))
+        numbers[part], probabilities[part] = _rank_tile(rows[part], classes, offsets, scale, k, multi)
     return numbers, probabilities
 
 
-def _tile(
+def _rank_tile(
     rows: Float32, classes: Float32, offsets: Float32, scale: Scale, k: int, multi: bool
 ) -> tuple[Int32, Float32]:
     n = len(rows)
@@ -42,9 +42,9 @@ def _tile(
     logits = np.zeros((n, 0), np.float32)
     # Running sum of the softmax, over exp(logit - highest).
     highest, total = np.full(n, -np.inf, np.float32), np.zeros(n, np.float64)
-    for start in range(0, len(classes), CLASSES):
-        some = rows @ classes[start : start + CLASSES].T
-        some += offsets[start : start + CLASSES]
+    for start in range(0, len(classes), TILE_CLASSES):
+        some = rows @ classes[start : start + TILE_CLASSES].T
+        some += offsets[start : start + TILE_CLASSES]
         some *= np.float32(scale.factor)
         at = _top(some, k)
         found = np.take_along_axis(some, at, axis=1)

@@ -21,11 +21,11 @@ from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import Float32, Labels, Progress, ProgressCallback, SpaceInfo
 
 #: Minimum interval between progress reports, in seconds.
-_TOLD = 0.5
+_REPORT_INTERVAL = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
+class ClassVectors:
     """Class vectors (c, dim) with offsets.
 
     ``none`` is the index of the last row where it stands for none of the classes. ``mean`` is the mean image vector, if
@@ -39,7 +39,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Telling:
+class ProgressReporter:
     """Callbacks of the caller: progress, cancellation, notes, and a loaded encoder."""
 
     progress: ProgressCallback | None = None
@@ -58,15 +58,15 @@ class Telling:
             raise InterruptedError
 
 
-def prepare(
+def encode_classes(
     reader: Reader,
     space: SpaceInfo,
     recipe: Recipe,
     scale: Scale,
-    telling: Telling,
+    telling: ProgressReporter,
     vectors: Vectors | None = None,
     mean: Float32 | None = None,
-) -> Prepared:
+) -> ClassVectors:
     """Encode the classes of a recipe. ``mean`` is the mean image vector if known; otherwise it is that of ``vectors``.
 
     Raises like :func:`imseek.explore.labels.class_vectors.sentence_vectors`.
@@ -91,19 +91,19 @@ def prepare(
         load=telling.load,
     )
     if recipe.centred and mean is None:
-        mean = _mean(vectors if vectors is not None else Vectors(reader, space), telling)
+        mean = _mean_vector(vectors if vectors is not None else Vectors(reader, space), telling)
     if not recipe.centred:
         mean = None
-    return Prepared(rows, logit_scale.offsets(rows, scale, mean), count if recipe.none else None, mean)
+    return ClassVectors(rows, logit_scale.offsets(rows, scale, mean), count if recipe.none else None, mean)
 
 
-def label(
+def label_images(
     reader: Reader,
     vectors: Vectors,
     recipe: Recipe,
     scale: Scale,
-    prepared: Prepared,
-    telling: Telling,
+    prepared: ClassVectors,
+    telling: ProgressReporter,
     ids: Ids | None = None,
 ) -> Labels:
     """Label all of ``vectors``, or those of ``ids`` (m,), ascending.
@@ -115,25 +115,27 @@ def label(
     k = min(recipe.top, len(prepared.rows))
     top = np.empty((len(ids), k), np.int32)
     probabilities = np.empty((len(ids), k), np.float32)
-    cautious = _Cautious(reader, vectors.space, recipe, scale, prepared, telling) if recipe.caution else None
+    cautious = (
+        _WritingDetector(reader, vectors.space, recipe, scale, prepared, telling) if recipe.caution else None
+    )
     cautions = np.zeros(len(ids), np.bool_)
     began = told = time.monotonic()
     for start in range(0, len(ids), BLOCK):
         telling.check()
         part = slice(start, min(start + BLOCK, len(ids)))
         rows = vectors.of(ids[part])
-        top[part], probabilities[part] = top_classes.best(
+        top[part], probabilities[part] = top_classes.find_top_classes(
             rows, prepared.rows, prepared.offsets, scale, k, multi=recipe.multi
         )
         if cautious is not None:
             cautions[part] = cautious.flags(rows, top[part, 0])
         now = time.monotonic()
-        if telling.progress is not None and (now - told > _TOLD or part.stop == len(ids)):
+        if telling.progress is not None and (now - told > _REPORT_INTERVAL or part.stop == len(ids)):
             told = now
             telling.progress(Progress("labels", part.stop, len(ids), 0, now - began))
     if prepared.none is not None:
         top[top == prepared.none] = -1
-    given = _given(top, probabilities, recipe)
+    given = _count_labels(top, probabilities, recipe)
     return Labels(
         image_ids=ids,
         classes=recipe.classes.names,
@@ -149,7 +151,9 @@ def label(
     )
 
 
-def _given(top: npt.NDArray[np.int32], probabilities: Float32, recipe: Recipe) -> npt.NDArray[np.int32]:
+def _count_labels(
+    top: npt.NDArray[np.int32], probabilities: Float32, recipe: Recipe
+) -> npt.NDArray[np.int32]:
     """Count the labels of each image (n,): the first of its top classes."""
     enough = probabilities >= (recipe.threshold or 0)
     if recipe.multi:
@@ -158,7 +162,7 @@ def _given(top: npt.NDArray[np.int32], probabilities: Float32, recipe: Recipe) -
     return (enough[:, 0] & (top[:, 0] >= 0)).astype(np.int32)
 
 
-def _mean(vectors: Vectors, telling: Telling) -> Float32:
+def _mean_vector(vectors: Vectors, telling: ProgressReporter) -> Float32:
     """Mean vector (dim,) float32; zeros without any."""
     total = np.zeros(vectors.dim, np.float64)
     for _, rows in vectors.blocks():
@@ -167,7 +171,7 @@ def _mean(vectors: Vectors, telling: Telling) -> Float32:
     return (total / max(1, len(vectors))).astype(np.float32)
 
 
-class _Cautious:
+class _WritingDetector:
     """Compares images with written text naming their label; encodes texts only for labels that occur."""
 
     def __init__(
@@ -176,8 +180,8 @@ class _Cautious:
         space: SpaceInfo,
         recipe: Recipe,
         scale: Scale,
-        prepared: Prepared,
-        telling: Telling,
+        prepared: ClassVectors,
+        telling: ProgressReporter,
     ) -> None:
         self._reader, self._space, self._recipe, self._telling = reader, space, recipe, telling
         self._prepared, self._scale = prepared, scale
@@ -193,7 +197,7 @@ class _Cautious:
             self._reader.root,
             self._space,
             names,
-            text_in_image.WRITTEN,
+            text_in_image.WRITING_TEMPLATES,
             notify=self._telling.note,
             stop=self._telling.stop,
         )
@@ -210,4 +214,4 @@ class _Cautious:
         return found
 
 
-__all__ = ["Prepared", "Telling", "label", "prepare"]
+__all__ = ["ClassVectors", "ProgressReporter", "encode_classes", "label_images"]

@@ -12,68 +12,76 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
 from imseek.data.vectors.base import Ids
 from imseek.explore.maps import neighbours, umap_layout
-from imseek.explore.maps.map_progress import Stages
-from imseek.explore.maps.map_store import Places, none
-from imseek.explore.maps.pca import Axes, known, principal
-from imseek.explore.maps.transform import placed
+from imseek.explore.maps.map_progress import ProgressReporter
+from imseek.explore.maps.map_store import MapPositions, no_positions
+from imseek.explore.maps.pca import Axes, nonzero_rows, principal_axes
+from imseek.explore.maps.transform import place_images
 from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import Float32
 
 #: With fewer images, UMAP has too few neighbours.
-_FEW: Final = 4
+_MIN_UMAP_IMAGES: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
+class MapLayout:
     """A map layout. ``axes`` are set where later images are projected. ``interrupted``: some images were not yet
     placed."""
 
-    places: Places
+    places: MapPositions
     axes: Axes | None
     notes: tuple[str, ...] = ()
     interrupted: bool = False
 
 
-def by_axes(vectors: Vectors, stages: Stages) -> Fitted:
+def fit_pca(vectors: Vectors, stages: ProgressReporter) -> MapLayout:
     """Lay out images by principal components. Raises Stopped."""
-    axes = principal(_told(vectors, vectors.ids, stages), vectors.dim)
-    return Fitted(projected(vectors, vectors.ids, axes, stages, fitted=True), axes)
+    axes = principal_axes(_iter_rows(vectors, vectors.ids, stages), vectors.dim)
+    return MapLayout(project_images(vectors, vectors.ids, axes, stages, fitted=True), axes)
 
 
-def projected(vectors: Vectors, ids: Ids, axes: Axes, stages: Stages, *, fitted: bool) -> Places:
+def project_images(
+    vectors: Vectors, ids: Ids, axes: Axes, stages: ProgressReporter, *, fitted: bool
+) -> MapPositions:
     """Project images onto axes. Raises Stopped."""
     there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK]
         rows = vectors.of(part)
-        has = known(rows)
+        has = nonzero_rows(rows)
         there.append(part[has])
         coordinates.append(axes.project(rows[has]))
         stages.tell("placing", start + len(part), len(ids))
         stages.check()
     all_ids = np.concatenate(there)
-    return Places(all_ids, np.concatenate(coordinates), np.full(len(all_ids), fitted))
+    return MapPositions(all_ids, np.concatenate(coordinates), np.full(len(all_ids), fitted))
 
 
-def by_umap(
-    reader: Reader, vectors: Vectors, near: int, min_dist: float, seed: int, sample: int, stages: Stages
-) -> Fitted:
+def fit_umap(
+    reader: Reader,
+    vectors: Vectors,
+    near: int,
+    min_dist: float,
+    seed: int,
+    sample: int,
+    stages: ProgressReporter,
+) -> MapLayout:
     """Lay out images by UMAP; beyond ``sample``, a sample is laid out and the rest are placed among it.
 
     Raises Stopped, MissingExtraError.
     """
-    umap_layout.load()  # Report a missing package before the work starts.
+    umap_layout.import_umap()  # Report a missing package before the work starts.
     chosen, notes = vectors.ids, []
     if len(chosen) > sample:
         drawn = np.random.default_rng(seed).choice(len(chosen), sample, replace=False)
         chosen = chosen[np.sort(drawn)]
         notes.append(f"{sample:,} of {len(vectors):,} images were laid out, and the others placed among them")
-    axes = principal(_told(vectors, chosen, stages), vectors.dim)
-    first = projected(vectors, chosen, axes, stages, fitted=True)
+    axes = principal_axes(_iter_rows(vectors, chosen, stages), vectors.dim)
+    first = project_images(vectors, chosen, axes, stages, fitted=True)
     n = len(first)
-    if n < _FEW:
+    if n < _MIN_UMAP_IMAGES:
         notes.append(f"so few images ({n}) lie by their principal components")
-        return Fitted(first, None, tuple(notes))
+        return MapLayout(first, None, tuple(notes))
     k = min(near, n - 1) - 1  # An image counts among its own neighbours, as in umap-learn.
     if n <= near:
         notes.append(f"{n - 1} neighbours instead of {near}: there are only {n} images")
@@ -81,45 +89,45 @@ def by_umap(
     every = IdSet(first.ids)
     index = neighbours.index_of(reader, vectors, every)
     done = 0
-    for ids, at, apart in neighbours.nearest(index, vectors, first.ids, every, k):
+    for ids, at, apart in neighbours.find_nearest(index, vectors, first.ids, every, k):
         positions[done : done + len(ids)], distances[done : done + len(ids)] = at, apart
         done += len(ids)
         stages.tell("finding neighbours", done, n)
         stages.check()
-    coordinates = umap_layout.laid_out(positions, distances, first.coordinates, min_dist, seed, stages)
-    places = Places(first.ids, coordinates, first.fitted)
+    coordinates = umap_layout.fit_layout(positions, distances, first.coordinates, min_dist, seed, stages)
+    places = MapPositions(first.ids, coordinates, first.fitted)
     rest = np.setdiff1d(vectors.ids, chosen, assume_unique=True)
-    added, interrupted = among(reader, vectors, rest, places, near, stages)
-    return Fitted(places.with_(added), None, tuple(notes), interrupted)
+    added, interrupted = place_among(reader, vectors, rest, places, near, stages)
+    return MapLayout(places.union(added), None, tuple(notes), interrupted)
 
 
-def among(
-    reader: Reader, vectors: Vectors, ids: Ids, anchors: Places, near: int, stages: Stages
-) -> tuple[Places, bool]:
+def place_among(
+    reader: Reader, vectors: Vectors, ids: Ids, anchors: MapPositions, near: int, stages: ProgressReporter
+) -> tuple[MapPositions, bool]:
     """Place images among fixed ``anchors``; return those placed, and whether the work was stopped early.
 
     An image's position does not depend on the others placed with it.
     """
     if not len(ids):
-        return none(), False
+        return no_positions(), False
     there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
     others = IdSet(anchors.ids)
     index = neighbours.index_of(reader, vectors, others)
     k = min(near, len(anchors))
     done, stopped = 0, False
-    for part, at, apart in neighbours.nearest(index, vectors, ids, others, k):
+    for part, at, apart in neighbours.find_nearest(index, vectors, ids, others, k):
         there.append(part)
-        coordinates.append(placed(at, apart, anchors.coordinates))
+        coordinates.append(place_images(at, apart, anchors.coordinates))
         done += len(part)
         stages.tell("placing", done, len(ids))
         if stopped := stages.stopped:
             break
     all_ids = np.concatenate(there)
-    found = Places(all_ids, np.concatenate(coordinates), np.zeros(len(all_ids), np.bool_))
+    found = MapPositions(all_ids, np.concatenate(coordinates), np.zeros(len(all_ids), np.bool_))
     return found, stopped and done < len(ids)
 
 
-def _told(vectors: Vectors, ids: Ids, stages: Stages) -> Iterator[Float32]:
+def _iter_rows(vectors: Vectors, ids: Ids, stages: ProgressReporter) -> Iterator[Float32]:
     """Yield rows in blocks and report progress. Raises Stopped."""
     for start in range(0, len(ids), BLOCK):
         yield vectors.of(ids[start : start + BLOCK])

@@ -8,11 +8,11 @@ import time
 from imseek.types import Progress, ProgressCallback
 
 
-class Stopped(Exception):  # noqa: N818 - no error: somebody has asked for it
+class Cancelled(Exception):  # noqa: N818 - no error: somebody has asked for it
     """The caller asked to stop."""
 
 
-class Stages:
+class ProgressReporter:
     """Reports progress and checks for cancellation."""
 
     def __init__(self, progress: ProgressCallback | None, stop: threading.Event | None) -> None:
@@ -38,4 +38,4 @@ class Stages:
     def check(self) -> None:
         """Raise Stopped if the caller asked to stop."""
         if self.stopped:
-            raise Stopped
+            raise Cancelled

@@ -23,7 +23,7 @@ NAME: Final = "map"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class MapPositions:
     """Positions on a map: ``ids`` (n,) int64, ascending; ``coordinates`` (n, 2) float32; ``fitted`` (n,) bool."""
 
     ids: Ids
@@ -37,21 +37,21 @@ class Places:
         """Tell which ``ids`` have a position."""
         return np.isin(ids, self.ids, assume_unique=True)
 
-    def only(self, chosen: npt.NDArray[np.bool_]) -> Places:
+    def only(self, chosen: npt.NDArray[np.bool_]) -> MapPositions:
         """Select positions by a mask."""
-        return Places(self.ids[chosen], self.coordinates[chosen], self.fitted[chosen])
+        return MapPositions(self.ids[chosen], self.coordinates[chosen], self.fitted[chosen])
 
-    def with_(self, other: Places) -> Places:
+    def union(self, other: MapPositions) -> MapPositions:
         """Merge with a disjoint set of positions."""
         ids = np.concatenate([self.ids, other.ids])
         order = np.argsort(ids, kind="stable")
         both = np.concatenate([self.coordinates, other.coordinates])
-        return Places(ids[order], both[order], np.concatenate([self.fitted, other.fitted])[order])
+        return MapPositions(ids[order], both[order], np.concatenate([self.fitted, other.fitted])[order])
 
 
-def none() -> Places:
+def no_positions() -> MapPositions:
     """Return an empty set of positions."""
-    return Places(np.empty(0, np.int64), np.empty((0, 2), np.float32), np.empty(0, np.bool_))
+    return MapPositions(np.empty(0, np.int64), np.empty((0, 2), np.float32), np.empty(0, np.bool_))
 
 
 def columns_of(name: str) -> tuple[str, str, str]:
@@ -82,7 +82,7 @@ def check_name(reader: Reader, name: str) -> Model | None:
     return found
 
 
-def read(reader: Reader, name: str) -> Places:
+def read(reader: Reader, name: str) -> MapPositions:
     """Read all positions, including those of images not live now, which may return."""
     x, y, fitted = columns_of(name)
     parts: list[tuple[Ids, Float32, npt.NDArray[np.bool_]]] = []
@@ -94,12 +94,12 @@ def read(reader: Reader, name: str) -> Places:
         ids, across, down, was = (table.column(n).to_numpy() for n in ("image_id", x, y, fitted))
         parts.append((ids, np.stack([across, down], axis=1).astype(np.float32), was.astype(np.bool_)))
     if not parts:
-        return none()
+        return no_positions()
     ids = np.concatenate([part[0] for part in parts])
     # An image moved to a later shard may be in two, with the same position.
     ids, first = np.unique(ids, return_index=True)
     coordinates = np.concatenate([part[1] for part in parts])[first]
-    return Places(ids, coordinates, np.concatenate([part[2] for part in parts])[first])
+    return MapPositions(ids, coordinates, np.concatenate([part[2] for part in parts])[first])
 
 
 def info_of(model: Model) -> MapInfo:
@@ -114,7 +114,7 @@ def axes_of(model: Model) -> Axes | None:
     return Axes(model.arrays["mean"].astype(np.float32), model.arrays["axes"].astype(np.float32))
 
 
-def store(root: Path, info: MapInfo, places: Places, axes: Axes | None) -> int:
+def store(root: Path, info: MapInfo, places: MapPositions, axes: Axes | None) -> int:
     """Store a map and return the generation. Raises LockedError, ReadOnlyError, StorageError."""
     ids = places.ids.tolist()
     x, y = (dict(zip(ids, places.coordinates[:, n].tolist(), strict=True)) for n in (0, 1))

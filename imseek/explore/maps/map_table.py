@@ -13,22 +13,22 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore.maps import map_store
-from imseek.explore.snapshot_session import allowed
+from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
-from imseek.search.where.column_values import check as check_names
+from imseek.search.where.column_values import resolve_kinds as check_names
 from imseek.search.where.column_values import values
 from imseek.types import Float32
 
 #: Columns of every such table.
-OWN: Final = ("image_id", "x", "y", "fitted")
+OWN_COLUMNS: Final = ("image_id", "x", "y", "fitted")
 
 
-def of(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> pa.Table:
+def build_table(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> pa.Table:
     """Build the table of a map; see :func:`imseek.maps.table`."""
-    _model(reader, name)
-    wanted = [column for column in dict.fromkeys(columns) if column not in OWN]
+    _find_map(reader, name)
+    wanted = [column for column in dict.fromkeys(columns) if column not in OWN_COLUMNS]
     places = map_store.read(reader, name)
-    live = Vectors(reader, allowed=allowed(reader, where))
+    live = Vectors(reader, allowed=filter_ids(reader, where))
     places = places.only(live.positions(places.ids) >= 0)
     if where is not None and not len(places):
         raise UsageError(
@@ -42,27 +42,27 @@ def of(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> 
             "fitted": pa.array(places.fitted),
         }
     )
-    for column, found in zip(wanted, _values(reader, wanted, places.ids), strict=True):
+    for column, found in zip(wanted, _read_columns(reader, wanted, places.ids), strict=True):
         table = table.append_column(column, found)
     return table
 
 
-def missing(reader: Reader, name: str) -> Ids:
+def find_missing(reader: Reader, name: str) -> Ids:
     """Return the ids (m,) of live images in a map's scope without a position. Raises UsageError."""
-    info = map_store.info_of(_model(reader, name))
-    live = Vectors(reader, allowed=allowed(reader, info.where))
+    info = map_store.info_of(_find_map(reader, name))
+    live = Vectors(reader, allowed=filter_ids(reader, info.where))
     return live.ids[~map_store.read(reader, name).has(live.ids)]
 
 
-def _model(reader: Reader, name: str) -> models.Model:
+def _find_map(reader: Reader, name: str) -> models.Model:
     """Find a map's model. Raises UsageError."""
     model = models.find(reader.root, name)
     if model is None or model.kind != map_store.KIND:
-        raise no_map(reader, name)
+        raise no_map_error(reader, name)
     return model
 
 
-def _values(reader: Reader, columns: Sequence[str], ids: Ids) -> list[pa.ChunkedArray]:
+def _read_columns(reader: Reader, columns: Sequence[str], ids: Ids) -> list[pa.ChunkedArray]:
     """Read columns of live images, in the order of ``ids``, ascending."""
     parts = list(values(reader, columns)) if columns else []
     if not parts:
@@ -75,9 +75,9 @@ def _values(reader: Reader, columns: Sequence[str], ids: Ids) -> list[pa.Chunked
     return [(one.cast(pa.uint64()) if pa.types.is_decimal(one.type) else one).take(at) for one in found]
 
 
-def check(reader: Reader, columns: Sequence[str]) -> None:
+def check_columns(reader: Reader, columns: Sequence[str]) -> None:
     """Check column names; see :func:`imseek.maps.check_columns`."""
-    check_names(reader, [column for column in columns if column not in OWN])
+    check_names(reader, [column for column in columns if column not in OWN_COLUMNS])
 
 
 def coordinates(table: pa.Table) -> Float32:
@@ -85,7 +85,7 @@ def coordinates(table: pa.Table) -> Float32:
     return np.stack([table.column(name).to_numpy() for name in ("x", "y")], axis=1)
 
 
-def no_map(reader: Reader, name: str) -> UsageError:
+def no_map_error(reader: Reader, name: str) -> UsageError:
     """Build the error for a map that does not exist."""
     there_are = [model.name for model in models.of_kind(reader.root, map_store.KIND)]
     hint = f"there are: {', '.join(there_are)}" if there_are else "imseek map lays one out"

@@ -12,7 +12,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches, Segment, VectorIndex, open_index
 from imseek.data.vectors.base import Ids
 from imseek.errors import CorruptCollectionError, UntrustedCollectionError
-from imseek.explore.maps.pca import known
+from imseek.explore.maps.pca import nonzero_rows
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32
 
@@ -42,7 +42,7 @@ def index_of(reader: Reader, vectors: Vectors, among: IdSet) -> VectorIndex:
     return open_index("faiss", reader.segments(space.space_id), space.dim, snapshot=snapshot)
 
 
-def nearest(
+def find_nearest(
     index: VectorIndex, vectors: Vectors, ids: Ids, among: IdSet, k: int
 ) -> Iterator[tuple[Ids, Int32, Float32]]:
     """Yield the k nearest of ``among`` for each of ``ids``, in blocks, without the image itself.
@@ -54,7 +54,7 @@ def nearest(
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK]
         rows = vectors.of(part)
-        has = known(rows)
+        has = nonzero_rows(rows)
         part, rows = part[has], rows[has]
         positions = np.empty((len(part), k), np.int32)
         distances = np.empty((len(part), k), np.float32)
@@ -62,7 +62,7 @@ def nearest(
         for exact in (False, True):  # An approximate index may find fewer.
             found = index.search(rows[short], k + 1, allowed=allowed, exact=exact) if len(short) else []
             filled = [
-                _take(one, part[at], among, positions[at], distances[at])
+                _fill_row(one, part[at], among, positions[at], distances[at])
                 for at, one in zip(short.tolist(), found, strict=True)
             ]
             short = short[~np.array(filled, np.bool_)]
@@ -70,7 +70,7 @@ def nearest(
         yield part, positions, distances
 
 
-def _take(found: Matches, own: int, among: IdSet, positions: Int32, distances: Float32) -> bool:
+def _fill_row(found: Matches, own: int, among: IdSet, positions: Int32, distances: Float32) -> bool:
     """Fill one row; False where too few were found."""
     others = found.ids != own
     ids = found.ids[others]

@@ -31,7 +31,7 @@ class Axes:
         return np.asarray(np.einsum("md,cd->mc", rows - self.mean, self.axes), np.float32)
 
 
-def principal(blocks: Iterable[Float32], dim: int, count: int = 2) -> Axes:
+def principal_axes(blocks: Iterable[Float32], dim: int, count: int = 2) -> Axes:
     """Find the ``count`` axes of largest variance; each sign makes the largest component positive.
 
     Rows of zeros (images without a vector) are ignored. Where vectors vary along fewer axes, the rest are zeros.
@@ -43,7 +43,7 @@ def principal(blocks: Iterable[Float32], dim: int, count: int = 2) -> Axes:
     # One thread: with two, sums differ in the last digit, which is enough for UMAP to produce another map.
     with threadpool_limits(1, user_api="blas"):
         for block in blocks:
-            rows = block[known(block)]
+            rows = block[nonzero_rows(block)]
             total += rows.sum(axis=0, dtype=np.float64)
             # float32 sums over a few thousand unit rows are accurate to six digits; their total is kept in float64.
             products += rows.T @ rows
@@ -59,6 +59,6 @@ def principal(blocks: Iterable[Float32], dim: int, count: int = 2) -> Axes:
     return Axes(mean.astype(np.float32), axes.astype(np.float32))
 
 
-def known(rows: Float32) -> npt.NDArray[np.bool_]:
+def nonzero_rows(rows: Float32) -> npt.NDArray[np.bool_]:
     """Tell which rows (m,) are not all zeros."""
     return np.asarray(rows.any(axis=1), np.bool_)

@@ -11,27 +11,27 @@ from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.explore.maps import fit, map_store
-from imseek.explore.maps.map_progress import Stages, Stopped
-from imseek.explore.maps.map_store import Places
-from imseek.explore.maps.pca import Axes, known
+from imseek.explore.maps.map_progress import Cancelled, ProgressReporter
+from imseek.explore.maps.map_store import MapPositions
+from imseek.explore.maps.pca import Axes, nonzero_rows
 from imseek.explore.maps.trustworthiness import NEIGHBOURS, SAMPLE, trustworthiness
-from imseek.explore.snapshot_session import allowed
+from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
 from imseek.types import MapInfo, MapMethod, MapReport
 
 #: Defaults for a new map.
 METHOD: Final[MapMethod] = "umap"
-NEAR: Final = 15
+DEFAULT_NEIGHBOURS: Final = 15
 MIN_DIST: Final = 0.1
 SEED: Final = 0
 #: Maximum number of images for UMAP; larger sets are sampled, and the rest are placed.
-FITTED: Final = 100_000
+MAX_FITTED: Final = 100_000
 #: Share of images placed since the layout at which a new layout is recommended.
-_DUE: Final = 0.5
+_REFIT_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class MapRequest:
     """The caller's request; None stands for the map's present value, or for the default."""
 
     name: str
@@ -49,39 +49,39 @@ class Outcome:
     """The map as it is now, and what to store: nothing where ``places`` is None."""
 
     report: MapReport
-    places: Places | None = None
+    places: MapPositions | None = None
     axes: Axes | None = None
 
 
-def lay_out(reader: Reader, wanted: Wanted, stages: Stages) -> Outcome:
+def lay_out(reader: Reader, wanted: MapRequest, stages: ProgressReporter) -> Outcome:
     """Compute a map without storing it. Raises UsageError, QueryError, MissingExtraError, StaleGenerationError."""
     model = map_store.check_name(reader, wanted.name)
     if model is not None and wanted.where is None:
         wanted = replace(wanted, where=map_store.info_of(model).where)
-    vectors = Vectors(reader, allowed=allowed(reader, wanted.where))
+    vectors = Vectors(reader, allowed=filter_ids(reader, wanted.where))
     if not len(vectors):
         if wanted.where is not None and reader.current.images:
             raise UsageError("no image meets the condition", hint="docs/where.md says what it can be made of")
         raise UsageError("there are no images to lay out", hint="imseek index FOLDER")
-    held = map_store.none() if model is None else map_store.read(reader, wanted.name)
-    told = _Telling(reader, vectors, stages)
+    held = map_store.no_positions() if model is None else map_store.read(reader, wanted.name)
+    told = _ReportBuilder(reader, vectors, stages)
     if model is None or wanted.refit:
-        return _anew(reader, vectors, wanted, model, held, told)
-    return _more(reader, vectors, wanted, model, held, told)
+        return _lay_out_anew(reader, vectors, wanted, model, held, told)
+    return _place_new_images(reader, vectors, wanted, model, held, told)
 
 
 @dataclass(frozen=True, slots=True)
-class _Telling:
+class _ReportBuilder:
     """Builds reports."""
 
     reader: Reader
     vectors: Vectors
-    stages: Stages
+    stages: ProgressReporter
 
     def report(
         self,
         info: MapInfo,
-        places: Places,
+        places: MapPositions,
         *notes: str,
         laid_out: int = 0,
         placed: int = 0,
@@ -102,22 +102,27 @@ class _Telling:
         )
 
 
-def _anew(
-    reader: Reader, vectors: Vectors, wanted: Wanted, model: Model | None, held: Places, told: _Telling
+def _lay_out_anew(
+    reader: Reader,
+    vectors: Vectors,
+    wanted: MapRequest,
+    model: Model | None,
+    held: MapPositions,
+    told: _ReportBuilder,
 ) -> Outcome:
     """Lay out the whole map."""
     before = None if model is None else map_store.info_of(model)
-    info = _planned(vectors, wanted, before)
+    info = _plan_map(vectors, wanted, before)
     try:
         if info.neighbours is None or info.min_dist is None:
-            made = fit.by_axes(vectors, told.stages)
+            made = fit.fit_pca(vectors, told.stages)
         else:
-            made = fit.by_umap(
+            made = fit.fit_umap(
                 reader, vectors, info.neighbours, info.min_dist, info.seed, wanted.sample, told.stages
             )
-    except Stopped:
+    except Cancelled:
         return Outcome(told.report(before or info, held, interrupted=True))
-    info = _described(info, reader, made.places)
+    info = _measure_map(info, reader, made.places)
     report = told.report(
         info,
         made.places,
@@ -129,7 +134,7 @@ def _anew(
     return Outcome(report, made.places, made.axes)
 
 
-def _planned(vectors: Vectors, wanted: Wanted, before: MapInfo | None) -> MapInfo:
+def _plan_map(vectors: Vectors, wanted: MapRequest, before: MapInfo | None) -> MapInfo:
     """Return the intended parameters: requested values, else those of the existing map, else defaults."""
 
     def chosen(name: str, usual: object) -> object:
@@ -141,7 +146,7 @@ def _planned(vectors: Vectors, wanted: Wanted, before: MapInfo | None) -> MapInf
     known_facts = {
         "method": chosen("method", METHOD),
         "seed": chosen("seed", SEED),
-        "neighbours": chosen("neighbours", NEAR) if is_umap else None,
+        "neighbours": chosen("neighbours", DEFAULT_NEIGHBOURS) if is_umap else None,
         "min_dist": chosen("min_dist", MIN_DIST) if is_umap else None,
     }
     return MapInfo(
@@ -159,8 +164,13 @@ def _planned(vectors: Vectors, wanted: Wanted, before: MapInfo | None) -> MapInf
     )
 
 
-def _more(
-    reader: Reader, vectors: Vectors, wanted: Wanted, model: Model, held: Places, told: _Telling
+def _place_new_images(
+    reader: Reader,
+    vectors: Vectors,
+    wanted: MapRequest,
+    model: Model,
+    held: MapPositions,
+    told: _ReportBuilder,
 ) -> Outcome:
     """Place images that have no position yet."""
     info = map_store.info_of(model)
@@ -176,8 +186,8 @@ def _more(
     interrupted = False
     if axes is not None:
         try:
-            added = fit.projected(vectors, missing, axes, told.stages, fitted=False)
-        except Stopped:
+            added = fit.project_images(vectors, missing, axes, told.stages, fitted=False)
+        except Cancelled:
             return Outcome(told.report(info, held, interrupted=True))
     else:
         live = Vectors(reader)
@@ -187,14 +197,14 @@ def _more(
                 f"none of the images that the map {info.name} was laid out with is left",
                 hint="--refit lays it out anew",
             )
-        near = info.neighbours or NEAR
-        added, interrupted = fit.among(reader, vectors, missing, anchors, near, told.stages)
+        near = info.neighbours or DEFAULT_NEIGHBOURS
+        added, interrupted = fit.place_among(reader, vectors, missing, anchors, near, told.stages)
     if not len(added):
         return Outcome(told.report(info, held, interrupted=interrupted))
-    places = held.with_(added)
-    info = _described(info, reader, places)
+    places = held.union(added)
+    info = _measure_map(info, reader, places)
     notes = []
-    if info.placed > _DUE * (info.placed + info.fitted) and info.fitted < wanted.sample:
+    if info.placed > _REFIT_SHARE * (info.placed + info.fitted) and info.fitted < wanted.sample:
         notes.append(
             f"{info.placed:,} images were placed among {info.fitted:,}: --refit lays out all of them"
         )
@@ -202,7 +212,7 @@ def _more(
     return Outcome(report, places, axes)
 
 
-def _check_same(wanted: Wanted, info: MapInfo) -> None:
+def _check_same(wanted: MapRequest, info: MapInfo) -> None:
     """Raise UsageError where the request contradicts the existing map."""
     for what in ("method", "neighbours", "min_dist", "seed"):
         asked, has = getattr(wanted, what), getattr(info, what)
@@ -213,7 +223,7 @@ def _check_same(wanted: Wanted, info: MapInfo) -> None:
             )
 
 
-def _described(info: MapInfo, reader: Reader, places: Places) -> MapInfo:
+def _measure_map(info: MapInfo, reader: Reader, places: MapPositions) -> MapInfo:
     """Update the counts and the trustworthiness, over live images."""
     live = Vectors(reader)
     here = places.only(live.positions(places.ids) >= 0)
@@ -225,7 +235,7 @@ def _described(info: MapInfo, reader: Reader, places: Places) -> MapInfo:
     trust = None
     if near > 0:
         rows = live.of(sample.ids)
-        assert known(rows).all()
+        assert nonzero_rows(rows).all()
         trust = round(trustworthiness(rows, sample.coordinates, near), 6)
     return replace(
         info,

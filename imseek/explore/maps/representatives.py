@@ -10,10 +10,10 @@ from imseek.data.vectors.base import Ids
 from imseek.types import Float32
 
 #: The finest grid has 2 to this power cells a side.
-_LEVELS: Final = 10
+_MAX_LEVEL: Final = 10
 
 
-def spread(coordinates: Float32, count: int) -> Ids:
+def choose_representatives(coordinates: Float32, count: int) -> Ids:
     """Choose at most ``count`` representative points of ``coordinates`` (n, 2), most representative first.
 
     Grids of 1, 2, 4 … cells a side are laid over the map. In each cell without a choice yet, the image nearest to the
@@ -27,17 +27,17 @@ def spread(coordinates: Float32, count: int) -> Ids:
     scaled = (coordinates - low).astype(np.float64) / size
     taken = np.zeros(n, np.bool_)
     chosen: list[Ids] = []
-    for level in range(_LEVELS + 1):
+    for level in range(_MAX_LEVEL + 1):
         if taken.sum() >= count:
             break
-        found = _of_cells(scaled, taken, 1 << level)
+        found = _choose_per_cell(scaled, taken, 1 << level)
         chosen.append(found)
         taken[found] = True
     chosen.append(np.flatnonzero(~taken))
     return np.concatenate(chosen)[:count]
 
 
-def _of_cells(scaled: np.ndarray, taken: np.ndarray, side: int) -> Ids:
+def _choose_per_cell(scaled: np.ndarray, taken: np.ndarray, side: int) -> Ids:
     at = np.minimum((scaled * side).astype(np.int64), side - 1)
     _, cell, counts = np.unique(at[:, 1] * side + at[:, 0], return_inverse=True, return_counts=True)
     means = np.stack([np.bincount(cell, scaled[:, axis]) / counts for axis in (0, 1)], axis=1)

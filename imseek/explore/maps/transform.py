@@ -25,34 +25,34 @@ _REACH: Final = 0.3
 #: Bisection steps, as in UMAP.
 _STEPS: Final = 64
 #: Vectors closer than this are equal: float32 error of 1 - 1.
-EQUAL: Final = 1e-6
+EQUAL_DISTANCE: Final = 1e-6
 #: Minimum σ, as a share of an image's mean distance.
-_LEAST: Final = 1e-3
+_MIN_SIGMA_SHARE: Final = 1e-3
 
 
-def weights(distances: Float32) -> Float32:
+def neighbour_weights(distances: Float32) -> Float32:
     """UMAP's neighbour weights, normalised to 1 in each row: (m, k) ascending distances → (m, k)."""
     d = distances.astype(np.float64)
-    sigma = _widths(d)
+    sigma = _find_sigmas(d)
     strength = np.exp(-d / sigma[:, np.newaxis])
-    equal = d[:, 0] < EQUAL
+    equal = d[:, 0] < EQUAL_DISTANCE
     strength[equal] = 0
     strength[equal, 0] = 1
     found: Float32 = (strength / strength.sum(axis=1, keepdims=True)).astype(np.float32)
     return found
 
 
-def placed(positions: Int32, distances: Float32, coordinates: Float32) -> Float32:
+def place_images(positions: Int32, distances: Float32, coordinates: Float32) -> Float32:
     """Compute positions (m, 2) as weighted means of the ``coordinates`` (n, 2) at ``positions`` (m, k), nearest
     first."""
     places = coordinates[positions]
     apart = ((places - places[:, :1]) ** 2).sum(axis=2)
-    weight = weights(distances) / (1 + apart / _REACH**2)
+    weight = neighbour_weights(distances) / (1 + apart / _REACH**2)
     found: Float32 = np.einsum("mk,mkc->mc", weight / weight.sum(axis=1, keepdims=True), places)
     return found
 
 
-def _widths(d: Float64) -> Float64:
+def _find_sigmas(d: Float64) -> Float64:
     """Find σ (m,) by bisection."""
     m, k = d.shape
     target = np.log2(k)
@@ -64,5 +64,5 @@ def _widths(d: Float64) -> Float64:
         high[above] = sigma[above]
         low[~above] = sigma[~above]
         sigma = np.where(np.isinf(high), 2 * sigma, (low + high) / 2)
-    least: Float64 = np.maximum(_LEAST * d.mean(axis=1), 1e-12)
+    least: Float64 = np.maximum(_MIN_SIGMA_SHARE * d.mean(axis=1), 1e-12)
     return np.maximum(sigma, least)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.errors import MissingExtraError
-from imseek.explore.maps.map_progress import Stages
+from imseek.explore.maps.map_progress import ProgressReporter
 from imseek.explore.maps.neighbours import Int32
 from imseek.types import Float32
 
@@ -23,7 +23,7 @@ _EXTENT: Final = 10.0
 _NOISE: Final = 1e-4
 
 
-def load() -> Any:
+def import_umap() -> Any:
     """Import umap-learn. Raises MissingExtraError."""
     try:
         with warnings.catch_warnings():
@@ -37,14 +37,14 @@ def load() -> Any:
     return umap
 
 
-def laid_out(
-    positions: Int32, distances: Float32, start: Float32, min_dist: float, seed: int, stages: Stages
+def fit_layout(
+    positions: Int32, distances: Float32, start: Float32, min_dist: float, seed: int, stages: ProgressReporter
 ) -> Float32:
     """Compute a layout (n, 2) from the neighbours (n, k) of each image, without itself, starting at ``start`` (n, 2).
 
     The same input and seed give the same map on the same machine. Raises Stopped, MissingExtraError.
     """
-    umap = load()
+    umap = import_umap()
     n, k = positions.shape
     own = np.arange(n, dtype=np.int32)[:, np.newaxis]
     neighbours = np.concatenate([own, positions], axis=1)
@@ -53,12 +53,17 @@ def laid_out(
         n_neighbors=k + 1,
         min_dist=min_dist,
         metric="cosine",
-        init=_first(start, seed),
+        init=_initial_positions(start, seed),
         random_state=seed,
         n_jobs=1,  # With a seed, umap-learn uses one thread anyway, and would warn.
         precomputed_knn=(neighbours, apart),
         force_approximation_algorithm=True,  # Else precomputed neighbours are ignored below 4,096 images.
-        tqdm_kwds={"disable": False, "file": _Told(stages), "bar_format": "{n} {total}", "leave": False},
+        tqdm_kwds={
+            "disable": False,
+            "file": _TqdmProgress(stages),
+            "bar_format": "{n} {total}",
+            "leave": False,
+        },
     )
     # With precomputed neighbours, only the number of vectors matters.
     with warnings.catch_warnings():
@@ -68,7 +73,7 @@ def laid_out(
     return found
 
 
-def _first(start: Float32, seed: int) -> Float32:
+def _initial_positions(start: Float32, seed: int) -> Float32:
     """Scale the start and add noise."""
     size = float(np.abs(start).max(initial=0.0))
     scaled = start * (_EXTENT / size) if size > 0 else start
@@ -76,10 +81,10 @@ def _first(start: Float32, seed: int) -> Float32:
     return (scaled + shaken).astype(np.float32)
 
 
-class _Told:
+class _TqdmProgress:
     """Receives tqdm's output, the only way to learn that umap-learn has finished an epoch."""
 
-    def __init__(self, stages: Stages) -> None:
+    def __init__(self, stages: ProgressReporter) -> None:
         self._stages = stages
         self._ended = False
 

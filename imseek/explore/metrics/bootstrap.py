@@ -20,7 +20,7 @@ LEVEL: Final = 0.95
 Values = npt.NDArray[Any]
 
 
-class Figure(Protocol):
+class Statistic(Protocol):
     """A statistic of (n,) values with (n,) integer ``weights``, not all 0."""
 
     def __call__(self, values: Values, weights: Values, /) -> float: ...
@@ -41,7 +41,7 @@ def median(values: Values, weights: Values) -> float:
 
 def interval(
     values: Values,
-    figure: Figure = mean,
+    figure: Statistic = mean,
     *,
     groups: Values | None = None,
     resamples: int = RESAMPLES,
@@ -56,14 +56,16 @@ def interval(
     values = np.asarray(values, np.float64)
     order = np.argsort(values, kind="stable")  # sorting sorted values again is cheap
     values = values[order]
-    found = [figure(values, weights[order]) for weights in _draws(len(order), groups, resamples, seed)]
+    found = [
+        figure(values, weights[order]) for weights in _resample_weights(len(order), groups, resamples, seed)
+    ]
     return _estimate(figure(values, np.ones(len(values), np.int64)), found, level)
 
 
-def paired(
+def paired_interval(
     a: Values,
     b: Values,
-    figure: Figure = mean,
+    figure: Statistic = mean,
     *,
     groups: Values | None = None,
     resamples: int = RESAMPLES,
@@ -78,11 +80,14 @@ def paired(
     if a.shape != b.shape:
         raise ValueError(f"not of the same questions: {a.shape} and {b.shape}")
     whole = np.ones(len(a), np.int64)
-    found = [figure(b, weights) - figure(a, weights) for weights in _draws(len(a), groups, resamples, seed)]
+    found = [
+        figure(b, weights) - figure(a, weights)
+        for weights in _resample_weights(len(a), groups, resamples, seed)
+    ]
     return _estimate(figure(b, whole) - figure(a, whole), found, level)
 
 
-def _draws(n: int, groups: Values | None, resamples: int, seed: int) -> Iterator[Values]:
+def _resample_weights(n: int, groups: Values | None, resamples: int, seed: int) -> Iterator[Values]:
     """Yield resamples as weights (n,) int64."""
     if n == 0:
         raise ValueError("no values")

@@ -69,7 +69,7 @@ def confusion(truth: _Numbers, predicted: _Numbers, classes: int) -> _Int64:
 
 
 @dataclass(frozen=True, slots=True)
-class Confused:
+class ConfusedPair:
     """A mistake: ``count`` items of class ``truth`` were predicted as ``predicted`` (-1: none)."""
 
     truth: int
@@ -77,13 +77,13 @@ class Confused:
     count: int
 
 
-def confusions(truth: _Numbers, predicted: _Numbers, limit: int | None = None) -> tuple[Confused, ...]:
+def confusions(truth: _Numbers, predicted: _Numbers, limit: int | None = None) -> tuple[ConfusedPair, ...]:
     """List mistakes by frequency, ties by class; at most ``limit``."""
     truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
     wrong = truth != predicted
     pairs, counts = np.unique(np.stack([truth[wrong], predicted[wrong]]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:limit]
-    return tuple(Confused(int(pairs[0, i]), int(pairs[1, i]), int(counts[i])) for i in order)
+    return tuple(ConfusedPair(int(pairs[0, i]), int(pairs[1, i]), int(counts[i])) for i in order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +127,10 @@ def expected_calibration_error(confidence: _Numbers, correct: _Numbers, bins: in
 
     Takes (n,) confidences of the predictions and (n,) whether each was right. NaN without any.
     """
-    return error_of(reliability(confidence, correct, bins))
+    return calibration_error_of(reliability(confidence, correct, bins))
 
 
-def error_of(found: Sequence[Bin]) -> float:
+def calibration_error_of(found: Sequence[Bin]) -> float:
     """Expected calibration error of bins; NaN where all are empty."""
     total = sum(one.count for one in found)
     if not total:

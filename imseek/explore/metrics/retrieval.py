@@ -23,8 +23,8 @@ from imseek.types import Float32
 Ints = npt.NDArray[np.int64]
 
 #: Queries and items per block: 64 MiB of scores.
-QUESTIONS: Final = 1024
-ITEMS: Final = 8192
+QUESTION_BATCH: Final = 1024
+ITEM_BATCH: Final = 8192
 
 
 class Rows(Protocol):
@@ -37,7 +37,7 @@ class Rows(Protocol):
     def at(self, positions: Ints) -> Float32: ...
 
 
-class Held:
+class ArrayRows:
     """Rows held in memory."""
 
     def __init__(self, rows: Float32) -> None:
@@ -46,7 +46,7 @@ class Held:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def blocks(self, size: int = ITEMS) -> Iterator[tuple[slice, Float32]]:
+    def blocks(self, size: int = ITEM_BATCH) -> Iterator[tuple[slice, Float32]]:
         for start in range(0, len(self._rows), size):
             part = slice(start, min(start + size, len(self._rows)))
             yield part, self._rows[part]
@@ -56,7 +56,7 @@ class Held:
         return found
 
 
-class Chosen:
+class SelectedRows:
     """A selection of rows in its own order: those that ``get`` returns for ``keys`` (n,)."""
 
     def __init__(self, get: Callable[[Ints], Float32], keys: Ints) -> None:
@@ -66,7 +66,7 @@ class Chosen:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def blocks(self, size: int = ITEMS) -> Iterator[tuple[slice, Float32]]:
+    def blocks(self, size: int = ITEM_BATCH) -> Iterator[tuple[slice, Float32]]:
         for start in range(0, len(self._keys), size):
             part = slice(start, min(start + size, len(self._keys)))
             yield part, self._get(self._keys[part])
@@ -76,14 +76,14 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
+class RelevantItems:
     """Relevant items of each query: ``items[starts[q]:starts[q + 1]]`` for query q."""
 
     starts: Ints
     items: Ints
 
     @classmethod
-    def of(cls, questions: npt.ArrayLike, items: npt.ArrayLike, count: int) -> Pairs:
+    def of(cls, questions: npt.ArrayLike, items: npt.ArrayLike, count: int) -> RelevantItems:
         """Build from (p,) queries and (p,) items, both positions, of ``count`` queries; repeated pairs count once.
 
         Raises ValueError where a query has no relevant item, or a position is out of range.
@@ -119,10 +119,10 @@ class Ranks:
         return (self.first <= k).astype(np.float64)
 
 
-def ranks(
+def rank_items(
     questions: Rows | Float32,
     items: Rows | Float32,
-    right: Pairs,
+    right: RelevantItems,
     *,
     tell: Callable[[int], None] | None = None,
     stop: threading.Event | None = None,
@@ -133,18 +133,18 @@ def ranks(
     of queries done. If ``stop`` is set, only the ranks of these queries are returned. Raises ValueError for pairs that
     do not fit.
     """
-    asked = Held(questions) if isinstance(questions, np.ndarray) else questions
-    there = Held(items) if isinstance(items, np.ndarray) else items
+    asked = ArrayRows(questions) if isinstance(questions, np.ndarray) else questions
+    there = ArrayRows(items) if isinstance(items, np.ndarray) else items
     if len(right) != len(asked) or (len(right.items) and right.items.max() >= len(there)):
         raise ValueError("a pair of a question or an item that is not there")
     first, precision = np.zeros(len(asked), np.int64), np.zeros(len(asked))
     done = 0
-    for part, rows in asked.blocks(QUESTIONS):
+    for part, rows in asked.blocks(QUESTION_BATCH):
         if stop is not None and stop.is_set():
             break
         starts = right.starts[part.start : part.stop + 1]
         mine = right.items[starts[0] : starts[-1]]
-        first[part], precision[part] = _block(rows, there, mine, starts - starts[0])
+        first[part], precision[part] = _rank_block(rows, there, mine, starts - starts[0])
         done = part.stop
         if tell is not None:
             tell(done)
@@ -163,20 +163,20 @@ def pair_scores(a: Float32, b: Float32) -> Float32:
     return found
 
 
-def _block(rows: Float32, there: Rows, mine: Ints, starts: Ints) -> tuple[Any, Any]:
+def _rank_block(rows: Float32, there: Rows, mine: Ints, starts: Ints) -> tuple[Any, Any]:
     """Ranks and average precisions of queries whose relevant items are ``mine[starts[q]:starts[q + 1]]``."""
     many = np.diff(starts)
     owner = np.repeat(np.arange(len(rows)), many)
     good = np.concatenate(
         [
-            pair_scores(rows[owner[at : at + ITEMS]], there.at(mine[at : at + ITEMS]))
-            for at in range(0, len(mine), ITEMS)
+            pair_scores(rows[owner[at : at + ITEM_BATCH]], there.at(mine[at : at + ITEM_BATCH]))
+            for at in range(0, len(mine), ITEM_BATCH)
         ]
     )
     order = np.lexsort((-good, owner))  # best first within each query
     good, place = good[order], np.arange(len(mine)) - starts[owner] + 1
     reached = np.zeros(len(mine), np.int64)
-    for _, block in there.blocks(ITEMS):
+    for _, block in there.blocks(ITEM_BATCH):
         found = scores(rows, block)
         for nth in range(int(many.max())):
             has = np.flatnonzero(many > nth)
@@ -185,12 +185,12 @@ def _block(rows: Float32, there: Rows, mine: Ints, starts: Ints) -> tuple[Any, A
             reached[at] += (chosen >= good[at, None]).sum(axis=1)
     # Items that reach the score of a relevant item, minus the relevant ones among them, are irrelevant and come before
     # it.
-    ahead = np.maximum(reached - _reaching(good, starts, many), 0)
+    ahead = np.maximum(reached - _count_reaching(good, starts, many), 0)
     precision = np.add.reduceat(place / (place + ahead), starts[:-1]) / many
     return 1 + ahead[starts[:-1]], precision
 
 
-def _reaching(good: Float32, starts: Ints, many: Ints) -> Ints:
+def _count_reaching(good: Float32, starts: Ints, many: Ints) -> Ints:
     """Count, for each relevant item (p,), those of the same query with at least its score.
 
     ``good`` descends within each query.

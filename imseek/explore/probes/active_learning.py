@@ -37,14 +37,14 @@ def margins(chances: Numbers, several: bool) -> Float32:
     return np.asarray(best[:, 1] - best[:, 0], np.float32)
 
 
-def unsure(margin: Float32, n: int) -> Ids:
+def select_unsure(margin: Float32, n: int) -> Ids:
     """Return the positions, ascending, of the less sure half, or of more if n requires it."""
     most = min(len(margin), max(len(margin) // 2, SPARE * n))
     found = np.argpartition(margin, most - 1)[:most] if 0 < most < len(margin) else np.arange(len(margin))
     return np.sort(found).astype(np.int64)
 
 
-def typical(rows: Float32, known: Ids, n: int, *, spare: int = 0, seed: int = 0) -> Ids:
+def select_typical(rows: Float32, known: Ids, n: int, *, spare: int = 0, seed: int = 0) -> Ids:
     """Choose n typical rows from (m, dim), from the largest parts without a ``known`` position: TypiClust.
 
     Hacohen et al. 2022; it needs no model. There are as many clusters as known and requested images; each contributes

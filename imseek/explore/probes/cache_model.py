@@ -21,14 +21,14 @@ from imseek.types import Float32
 #: Candidate values of the sharpness β.
 SHARPNESSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 #: Candidate weights of the class names, relative to affinities.
-WORDS: Final = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
+WORD_WEIGHTS: Final = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 #: Maximum number of keys; larger sets are sampled by class.
-MOST_KEYS: Final = 5000
+MAX_KEYS: Final = 5000
 _BLOCK: Final = 2048
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cache:
+class CacheModel:
     """A cache model.
 
     ``keys`` (m, dim) are unit rows, ``values`` (m, classes) float32 class shares, ``words`` (classes, dim) unit rows or
@@ -61,7 +61,7 @@ class Cache:
         return {"keys": self.keys, "values": self.values, **words}
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> Cache:
+    def of_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> CacheModel:
         return cls(
             arrays["keys"],
             arrays["values"],
@@ -78,7 +78,7 @@ def affinities(cosines: Float32, sharpness: float, pivot: float) -> Float32:
     return found
 
 
-def shares(targets: Targets, classes: int) -> Float32:
+def class_shares(targets: Targets, classes: int) -> Float32:
     """Class shares (n, classes) float32: 1 over the size of its class for each image; zeros for an empty class.
 
     With several classes per image, images without a class count against it.
@@ -101,7 +101,7 @@ def pivot_of(cosines: Float32) -> float:
     return float(others.max(axis=1).mean()) if len(others) > 1 else 1.0
 
 
-def fitted(
+def build_cache_model(
     rows: Float32,
     targets: Targets,
     classes: int,
@@ -109,11 +109,11 @@ def fitted(
     sharpness: float,
     weight: float,
     pivot: float,
-) -> Cache:
+) -> CacheModel:
     """Build a cache model with the given settings."""
-    return Cache(
+    return CacheModel(
         np.ascontiguousarray(rows, np.float32),
-        shares(targets, classes),
+        class_shares(targets, classes),
         words if weight else None,
         sharpness,
         weight,

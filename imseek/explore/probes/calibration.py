@@ -60,13 +60,15 @@ def temperature_of(logits: Numbers, targets: Targets, weights: Numbers | None = 
     def loss(exponent: float) -> float:
         temperature = spread * float(np.exp(exponent))
         sure = (1 - doubt) * losses(logits, targets, temperature)
-        return float(np.average(sure + doubt * _doubted(logits, targets, temperature), weights=weights))
+        return float(
+            np.average(sure + doubt * _uniform_losses(logits, targets, temperature), weights=weights)
+        )
 
     found = minimize_scalar(loss, bounds=_SPAN, method="bounded", options={"xatol": 1e-3})
     return spread * float(np.exp(found.x))
 
 
-def _doubted(logits: Numbers, targets: Targets, temperature: float) -> Numbers:
+def _uniform_losses(logits: Numbers, targets: Targets, temperature: float) -> Numbers:
     """Mean loss (n,) if all classes, or yes and no, were equally likely."""
     scaled = np.asarray(logits, np.float64) / temperature
     if targets.ndim == 2:
@@ -75,7 +77,7 @@ def _doubted(logits: Numbers, targets: Targets, temperature: float) -> Numbers:
     return np.asarray(top + np.log(np.exp(scaled - top[:, None]).sum(axis=1)) - scaled.mean(axis=1))
 
 
-def correct(logits: Numbers, targets: Targets) -> npt.NDArray[np.float64]:
+def correctness(logits: Numbers, targets: Targets) -> npt.NDArray[np.float64]:
     """1 where the class is right (n,); with several classes per image, the share of right answers."""
     if targets.ndim == 2:
         return np.asarray(((logits > 0) == targets).mean(axis=1))

@@ -8,14 +8,14 @@ from typing import Final
 from imseek.data.reader import Reader
 from imseek.errors import EncoderError, MissingExtraError, QueryError, UnknownEncoderError
 from imseek.explore.labels.class_vectors import class_vectors
-from imseek.explore.probes.model_selection import prepared
+from imseek.explore.probes.model_selection import centre_rows
 from imseek.types import Float32, SpaceInfo
 
 #: Tags are free text, for which three plain templates suffice.
 TEMPLATES: Final = ("{}", "a photo of {}", "a picture of {}")
 
 
-def words_of(
+def encode_class_names(
     reader: Reader, space: SpaceInfo, classes: Sequence[str]
 ) -> tuple[Float32 | None, tuple[str, ...]]:
     """Encode class names as (classes, dim) centred unit rows, with notes for the user.
@@ -26,6 +26,6 @@ def words_of(
         return None, ()
     try:
         rows = class_vectors(reader.root, space, classes, TEMPLATES)
-        return prepared(rows, rows.mean(axis=0)), ()
+        return centre_rows(rows, rows.mean(axis=0)), ()
     except (EncoderError, MissingExtraError, UnknownEncoderError, QueryError) as error:
         return None, (f"the names of the classes are not used: {error}",)

@@ -16,10 +16,10 @@ from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore.metrics import bootstrap, classification
 from imseek.explore.probes import calibration, holdout_groups, model_selection
-from imseek.explore.probes.class_name_vectors import words_of
-from imseek.explore.probes.labels import Labelled, Labels, Targets, read
+from imseek.explore.probes.class_name_vectors import encode_class_names
+from imseek.explore.probes.labels import LabelledImages, Labels, Targets, read_labels
 from imseek.explore.probes.probe_store import Probe
-from imseek.explore.probes.training import check_classes, thinned
+from imseek.explore.probes.training import check_classes, limit_labelled
 from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import Float32, Progress, ProgressCallback
 from imseek.types.evaluate import Estimate
@@ -34,20 +34,20 @@ _CONFUSIONS: Final = 20
 Numbers = npt.NDArray[Any]
 
 
-def of_probe(
+def evaluate_probe(
     reader: Reader, vectors: Vectors, probe: Probe, truth: Labels, searchable: Ids
 ) -> ProbeEvaluation:
     """Evaluate a stored probe on images of known class. Raises UsageError where none is left."""
-    known, left = _in_its_classes(reader, probe, truth, searchable)
-    known = thinned(known)
-    contents, hashes = holdout_groups.facts_of(reader, known.ids)
+    known, left = _map_to_probe_classes(reader, probe, truth, searchable)
+    known = limit_labelled(known)
+    contents, hashes = holdout_groups.hashes_of(reader, known.ids)
     digests = np.frombuffer(b"".join(contents), np.dtype("<i8")).reshape(-1, 4)
-    seen = np.isin(known.ids, probe.learned) | _among(digests, probe.contents)
+    seen = np.isin(known.ids, probe.learned) | _rows_among(digests, probe.contents)
     there = probe.learned[vectors.positions(probe.learned) >= 0]
     if len(there) and not seen.all():
         rest = np.flatnonzero(~seen)
-        learned_contents, learned_hashes = holdout_groups.facts_of(reader, there)
-        like = holdout_groups.copies(
+        learned_contents, learned_hashes = holdout_groups.hashes_of(reader, there)
+        like = holdout_groups.find_copies(
             (learned_contents, learned_hashes, vectors.of(there)),
             ([contents[i] for i in rest.tolist()], hashes[rest], vectors.of(known.ids[rest])),
         )
@@ -62,8 +62,10 @@ def of_probe(
     rows = np.concatenate(
         [probe.logits(vectors.of(tested.ids[i : i + BLOCK])) for i in range(0, len(tested), BLOCK)]
     )
-    groups = holdout_groups.groups([contents[i] for i in at.tolist()], hashes[at], vectors.of(tested.ids))
-    scored = _scored(rows, tested.targets, groups, probe.info.temperature, tested.classes)
+    groups = holdout_groups.group_copies(
+        [contents[i] for i in at.tolist()], hashes[at], vectors.of(tested.ids)
+    )
+    scored = _score_logits(rows, tested.targets, groups, probe.info.temperature, tested.classes)
     return replace(
         scored,
         probe=probe.info.name,
@@ -76,7 +78,7 @@ def of_probe(
     )
 
 
-def of_labels(
+def evaluate_labels(
     reader: Reader,
     vectors: Vectors,
     labels: Labels,
@@ -92,12 +94,12 @@ def of_labels(
     For each number in ``shots``, further probes are trained on that many images per class of the first half. Raises
     UsageError where there is nothing to distinguish, InterruptedError.
     """
-    labelled = thinned(read(reader, labels, vectors.ids), seed)
+    labelled = limit_labelled(read_labels(reader, labels, vectors.ids), seed)
     check_classes(labelled)
     rows = vectors.of(labelled.ids)
-    contents, hashes = holdout_groups.facts_of(reader, labelled.ids)
-    groups = holdout_groups.groups(contents, hashes, rows)
-    half = model_selection.folds_of(labelled.targets, groups, 2, seed)
+    contents, hashes = holdout_groups.hashes_of(reader, labelled.ids)
+    groups = holdout_groups.group_copies(contents, hashes, rows)
+    half = model_selection.assign_folds(labelled.targets, groups, 2, seed)
     first, second = np.flatnonzero(half != 0), np.flatnonzero(half == 0)
     if not len(second):
         raise UsageError(
@@ -107,9 +109,9 @@ def of_labels(
     said: Float32 | None = None
     notes: tuple[str, ...] = ()
     if words and not labelled.several:
-        said, notes = words_of(reader, vectors.space, labelled.classes)
-    task = _Task(
-        model_selection.prepared(rows, centre),
+        said, notes = encode_class_names(reader, vectors.space, labelled.classes)
+    task = _Holdout(
+        model_selection.centre_rows(rows, centre),
         labelled.targets,
         len(labelled.classes),
         groups,
@@ -117,7 +119,7 @@ def of_labels(
         labels.even,
     )
     whole, method, temperature = task.learn(first, second, seed)
-    scored = _scored(whole, labelled.targets[second], groups[second], temperature, labelled.classes)
+    scored = _score_logits(whole, labelled.targets[second], groups[second], temperature, labelled.classes)
     curve = []
     began = time.monotonic()
     for number, k in enumerate(shots):
@@ -137,7 +139,7 @@ def of_labels(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Task:
+class _Holdout:
     """The labelled images of an evaluation, with their classes and groups."""
 
     rows: Float32
@@ -149,7 +151,7 @@ class _Task:
 
     def learn(self, at: Ids, tested: Ids, seed: int) -> tuple[Float32, str, float]:
         """Train on some rows; return logits of the tested rows, the method, and the temperature."""
-        found = model_selection.learn(
+        found = model_selection.select_model(
             self.rows[at],
             self.targets[at],
             self.classes,
@@ -175,20 +177,22 @@ class _Task:
             logits.append(found)
             at.append(second)
             learned = len(some)
-        scored = _figures(np.concatenate(logits), np.concatenate(at), self.targets, self.groups, self.classes)
+        scored = _accuracy_intervals(
+            np.concatenate(logits), np.concatenate(at), self.targets, self.groups, self.classes
+        )
         return CurvePoint(shots, learned, *scored)
 
 
-def _in_its_classes(
+def _map_to_probe_classes(
     reader: Reader, probe: Probe, truth: Labels, searchable: Ids
-) -> tuple[Labelled, tuple[str, ...]]:
+) -> tuple[LabelledImages, tuple[str, ...]]:
     """Map labels to a probe's class numbers; also return the classes it does not know."""
     info = probe.info
     number = {name: n for n, name in enumerate(info.classes)}
     if info.several and truth.kind == "tags":
-        found = read(reader, replace(probe.labels, names=info.classes), searchable)
+        found = read_labels(reader, replace(probe.labels, names=info.classes), searchable)
         return found, ()
-    found = read(reader, truth, searchable)
+    found = read_labels(reader, truth, searchable)
     unknown = tuple(name for name in found.classes if name not in number)
     if info.several:
         marks = np.zeros((len(found), len(info.classes)), np.bool_)
@@ -206,7 +210,7 @@ def _in_its_classes(
     return replace(kept, classes=info.classes, targets=of[of >= 0]), unknown
 
 
-def _among(digests: Ids, known: Ids) -> npt.NDArray[np.bool_]:
+def _rows_among(digests: Ids, known: Ids) -> npt.NDArray[np.bool_]:
     """Tell which rows of (m, 4) are among those of (k, 4)."""
     there = {row.tobytes() for row in np.ascontiguousarray(known, np.int64)}
     return np.array([row.tobytes() in there for row in np.ascontiguousarray(digests, np.int64)], np.bool_)
@@ -215,13 +219,13 @@ def _among(digests: Ids, known: Ids) -> npt.NDArray[np.bool_]:
 # -- figures -------------------------------------------------------------------------------------------
 
 
-def _figures(
+def _accuracy_intervals(
     logits: Numbers, at: Ids, targets: Targets, groups: Ids, classes: int
 ) -> tuple[Estimate, Estimate]:
     """Top-1 and mean per-class accuracy with intervals; images of one group are resampled together."""
     truth = targets[at]
     together = np.unique(groups[at], return_inverse=True)[1]
-    right = calibration.correct(logits, truth)
+    right = calibration.correctness(logits, truth)
     whole = bootstrap.interval(right, groups=together, resamples=_RESAMPLES)
     if truth.ndim == 2:
         hits = ((logits > 0) == truth).astype(np.float64)
@@ -242,12 +246,12 @@ def _figures(
     return whole, bootstrap.interval(right, balanced, groups=together, resamples=_RESAMPLES)
 
 
-def _scored(
+def _score_logits(
     logits: Numbers, targets: Targets, groups: Ids, temperature: float, names: Sequence[str]
 ) -> ProbeEvaluation:
     """Compute the metrics of an evaluation from logits."""
     chances = calibration.probabilities(logits, temperature, targets.ndim == 2)
-    accuracy, per_class = _figures(logits, np.arange(len(targets)), targets, groups, len(names))
+    accuracy, per_class = _accuracy_intervals(logits, np.arange(len(targets)), targets, groups, len(names))
     confusions: tuple[Confusion, ...] = ()
     if targets.ndim == 2:
         marks, given = targets, logits > 0

@@ -19,11 +19,11 @@ from imseek.types import Float32, LabelExamples, Progress, ProgressCallback
 
 PHASE: Final = "labelling"
 #: Separator of names in a column with several classes per image.
-JOINED: Final = ", "
+SEPARATOR: Final = ", "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
+class Predictions:
     """Predictions for n images.
 
     ``ids`` (n,); ``best`` (n,) int32 is the most probable class, ``chance`` (n,) float32 its probability; ``marks`` (n,
@@ -39,15 +39,16 @@ class Said:
         """Map ids to class names; with several classes per image, to all of them, without images that have none."""
         marks = self.marks
         if marks is None:
-            return ByRow(self.ids, lambda row: classes[int(self.best[row])])
+            return LazyMapping(self.ids, lambda row: classes[int(self.best[row])])
         some = np.flatnonzero(marks.any(axis=1))
-        return ByRow(
-            self.ids[some], lambda n: JOINED.join(classes[k] for k in np.flatnonzero(marks[some[n]]).tolist())
+        return LazyMapping(
+            self.ids[some],
+            lambda n: SEPARATOR.join(classes[k] for k in np.flatnonzero(marks[some[n]]).tolist()),
         )
 
     def chances(self) -> Mapping[int, float]:
         """Map ids to the probability of the best class, rounded to six decimals."""
-        return ByRow(self.ids, lambda row: round(float(self.chance[row]), 6))
+        return LazyMapping(self.ids, lambda row: round(float(self.chance[row]), 6))
 
     def examples(self, classes: Sequence[str], n: int = 8) -> tuple[LabelExamples, ...]:
         """Examples of each class by the probability of the best class.
@@ -72,7 +73,7 @@ class Said:
         return [int(n) for n in np.bincount(self.best, minlength=classes)]
 
 
-class ByRow(Mapping[int, Any]):
+class LazyMapping(Mapping[int, Any]):
     """A mapping from ascending ids to values computed on access: a dict of a million takes a hundred megabytes."""
 
     def __init__(self, ids: Ids, value: Callable[[int], Any]) -> None:
@@ -92,14 +93,14 @@ class ByRow(Mapping[int, Any]):
         return self._value(row)
 
 
-def say(
+def predict(
     reader: Reader,
     vectors: Vectors,
     probe: Probe,
     threshold: float,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
-) -> Said | None:
+) -> Predictions | None:
     """Apply a probe to all of ``vectors``; None where it was stopped."""
     n = len(vectors)
     best = np.empty(n, np.int32)
@@ -116,4 +117,4 @@ def say(
             marks[part] = found >= threshold
         if progress is not None:
             progress(Progress(PHASE, part.stop, n, 0, time.monotonic() - began))
-    return Said(vectors.ids, best, chance, marks)
+    return Predictions(vectors.ids, best, chance, marks)

@@ -18,9 +18,9 @@ from imseek.explore import metadata_labels
 from imseek.types import display_path
 
 #: With more distinct values, a column or folder level is not treated as classes.
-MOST_CLASSES: Final = 1000
+MAX_CLASSES: Final = 1000
 #: Maximum number of images to name in an error.
-_NAMED: Final = 5
+_MAX_NAMED: Final = 5
 
 #: (n,) int64: the class of each image; or (n, classes) bool: any of the classes.
 Targets = npt.NDArray[Any]
@@ -88,12 +88,12 @@ class Labels:
         )
 
 
-class Unlabelled(UsageError):  # noqa: N818 - a state of the collection, which some ask for
+class NoLabels(UsageError):  # noqa: N818 - a state of the collection, which some ask for
     """No image is labelled yet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
+class LabelledImages:
     """n labelled images. ``ids`` (n,) int64, ascending; ``targets`` see :data:`Targets`."""
 
     ids: Ids
@@ -115,12 +115,12 @@ class Labelled:
             return tuple(int(n) for n in self.targets.sum(axis=0))
         return tuple(np.bincount(self.targets, minlength=len(self.classes)).tolist())
 
-    def take(self, positions: npt.NDArray[Any]) -> Labelled:
+    def take(self, positions: npt.NDArray[Any]) -> LabelledImages:
         """Select images by position."""
         return replace(self, ids=self.ids[positions], targets=self.targets[positions])
 
 
-def read(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
+def read_labels(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImages:
     """Read the labels of the ``searchable`` images (ascending ids).
 
     Classes keep the order in which they were named, else they are sorted by name. A single class is allowed. Raises
@@ -128,18 +128,18 @@ def read(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
     nothing is labelled.
     """
     if labels.kind == "tags":
-        found = _by_tags(reader, labels, searchable)
+        found = _read_tags(reader, labels, searchable)
     elif labels.kind == "column":
-        found = _single(metadata_labels.values_of(reader, labels.names[0], searchable), ())
+        found = _single_label(metadata_labels.values_of(reader, labels.names[0], searchable), ())
     else:
-        found = _single(_folders(reader, labels.names, searchable), ())
+        found = _single_label(_read_folders(reader, labels.names, searchable), ())
     if not len(found):
-        raise Unlabelled(
+        raise NoLabels(
             f"no image is labelled by {labels.shown()}", hint="imseek tag add TAG IMAGE… labels some"
         )
-    if len(found.classes) > MOST_CLASSES:
+    if len(found.classes) > MAX_CLASSES:
         raise UsageError(
-            f"{labels.shown()} has {len(found.classes):,} different values: more than {MOST_CLASSES:,} are no classes"
+            f"{labels.shown()} has {len(found.classes):,} different values: more than {MAX_CLASSES:,} are no classes"
         )
     return found
 
@@ -147,7 +147,7 @@ def read(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
 # -- tags ----------------------------------------------------------------------------------------------
 
 
-def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
+def _read_tags(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImages:
     if len(set(labels.names)) < len(labels.names):
         again = next(name for name, n in Counter(labels.names).items() if n > 1)
         raise UsageError(f"the tag {again!r} is named twice")
@@ -161,10 +161,10 @@ def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
         tag_reader.check_known(reader.root, wanted)
     everything = labels.several and labels.negatives is None
     rows = tag_reader.rows(reader, wanted if labels.names and not everything else None)
-    said = [(i, tag) for i, tag, provenance in rows if tag_reader.is_said(provenance)]
+    said = [(i, tag) for i, tag, provenance in rows if tag_reader.is_manual(provenance)]
     if not said:
         learned = " by somebody (from what a model gave, nothing is learned)" if rows else ""
-        raise Unlabelled(f"no image is tagged{learned}", hint="imseek tag add TAG IMAGE… labels some")
+        raise NoLabels(f"no image is tagged{learned}", hint="imseek tag add TAG IMAGE… labels some")
     ids = np.array([i for i, _ in said], np.int64)
     inside = np.isin(ids, searchable)
     lost = sorted(set(ids[~inside].tolist()))
@@ -173,21 +173,21 @@ def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
     )
     there = [one for one, there_is in zip(said, inside.tolist(), strict=True) if there_is]
     if labels.several:
-        return _several(there, labels, notes)
+        return _multi_label(there, labels, notes)
     pairs: dict[int, list[str]] = {}
     for image_id, tag in there:
         pairs.setdefault(image_id, []).append(tag)
     if twice := {i: both for i, both in pairs.items() if len(both) > 1}:
-        named = "; ".join(f"image {i}: {', '.join(both)}" for i, both in list(twice.items())[:_NAMED])
-        more = f"; and {len(twice) - _NAMED:,} more" if len(twice) > _NAMED else ""
+        named = "; ".join(f"image {i}: {', '.join(both)}" for i, both in list(twice.items())[:_MAX_NAMED])
+        more = f"; and {len(twice) - _MAX_NAMED:,} more" if len(twice) > _MAX_NAMED else ""
         raise UsageError(
             f"{len(twice):,} images have more than one of the tags ({named}{more})",
             hint="name the tags to tell apart (--tags a,b), let an image have several (--several), or take one away",
         )
-    return _single({i: one for i, (one, *_) in pairs.items()}, labels.names, notes)
+    return _single_label({i: one for i, (one, *_) in pairs.items()}, labels.names, notes)
 
 
-def _several(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[str, ...]) -> Labelled:
+def _multi_label(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[str, ...]) -> LabelledImages:
     """Build targets with several classes per image."""
     classes = labels.names or tuple(sorted({tag for _, tag in there} - {labels.negatives or ""}))
     number = {name: n for n, name in enumerate(classes)}
@@ -197,10 +197,12 @@ def _several(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[str,
     for row, (_, tag) in zip(rows.tolist(), there, strict=True):
         if tag in number:
             marks[row, number[tag]] = True
-    return Labelled(ids, classes, marks, notes)
+    return LabelledImages(ids, classes, marks, notes)
 
 
-def _single(by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ...] = ()) -> Labelled:
+def _single_label(
+    by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ...] = ()
+) -> LabelledImages:
     """Build targets with one class per image."""
     ids = np.array(sorted(by_id), np.int64)
     there = set(by_id.values())
@@ -209,13 +211,13 @@ def _single(by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ..
     targets = np.array([number[by_id[i]] for i in ids.tolist()], np.int64)
     if empty := [name for name in order if name not in there]:
         notes = (*notes, f"no image that is asked for has the tag {', '.join(empty)}")
-    return Labelled(ids, classes, targets, notes)
+    return LabelledImages(ids, classes, targets, notes)
 
 
 # -- folders -------------------------------------------------------------------------------------------
 
 
-def _folders(reader: Reader, names: Sequence[str], searchable: Ids) -> dict[int, str]:
+def _read_folders(reader: Reader, names: Sequence[str], searchable: Ids) -> dict[int, str]:
     """Return the folder at the given level, from 1 below the source; by default the innermost, which may be the source.
 
     Inside an archive, only its own folders count.

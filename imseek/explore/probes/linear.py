@@ -21,7 +21,7 @@ from imseek.types import Float32
 STRENGTHS: Final = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(0, -6.1, -0.5))
 _ITERATIONS: Final = 1000
 #: Logit of a class without training images.
-_NEVER: Final = -30.0
+_NEVER_LOGIT: Final = -30.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,29 +58,29 @@ def fit(
     moved = rows - centre
     scale = float(np.sqrt(np.mean(np.einsum("nd,nd->n", moved, moved)))) or 1.0
     moved /= scale
-    turned, back = _turned(moved)
+    turned, back = _rotate(moved)
     single = targets.ndim == 1
     problems = [targets] if single else list(targets.T.astype(np.int64))
-    models = [_regression(even and single) for _ in problems]
+    models = [_new_regression(even and single) for _ in problems]
     for strength in strengths:
-        parts = [_solved(model, turned, one, strength) for model, one in zip(models, problems, strict=True)]
+        parts = [_solve(model, turned, one, strength) for model, one in zip(models, problems, strict=True)]
         if single:
             found, (weights, bias) = parts[0]
         else:
             found = np.arange(classes)
-            weights = np.concatenate([_positive(one) for one in parts])
-            bias = np.array([_bias(one) for one in parts])
+            weights = np.concatenate([_positive_weights(one) for one in parts])
+            bias = np.array([_positive_bias(one) for one in parts])
         whole = np.zeros((classes, rows.shape[1]))
-        level = np.full(classes, _NEVER)
+        level = np.full(classes, _NEVER_LOGIT)
         whole[found] = weights @ back / scale
         level[found] = bias - whole[found] @ centre
         yield Linear(whole.astype(np.float32), level.astype(np.float32))
 
 
-_Part = tuple[npt.NDArray[Any], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
+_Solution = tuple[npt.NDArray[Any], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
 
 
-def _turned(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _rotate(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Rotate fewer rows than dimensions into their span: coordinates (n, k), and its axes (k, dim).
 
     The penalty is invariant under rotation, and so is the solution.
@@ -92,7 +92,7 @@ def _turned(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]
     return np.ascontiguousarray(upper.T), axes.T
 
 
-def _regression(even: bool) -> Any:
+def _new_regression(even: bool) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     # Each strength starts from the solution of the one before, which is close.
@@ -101,7 +101,7 @@ def _regression(even: bool) -> Any:
     )
 
 
-def _solved(model: Any, rows: npt.NDArray[Any], target: npt.NDArray[Any], strength: float) -> _Part:
+def _solve(model: Any, rows: npt.NDArray[Any], target: npt.NDArray[Any], strength: float) -> _Solution:
     from sklearn.exceptions import ConvergenceWarning
 
     seen = np.unique(target)
@@ -118,13 +118,13 @@ def _solved(model: Any, rows: npt.NDArray[Any], target: npt.NDArray[Any], streng
     return seen, (weights, bias)
 
 
-def _positive(part: _Part) -> npt.NDArray[Any]:
+def _positive_weights(part: _Solution) -> npt.NDArray[Any]:
     """Weights of yes against no (1, k)."""
     seen, (weights, _) = part
     return weights[1:] - weights[:1] if len(seen) == 2 else weights
 
 
-def _bias(part: _Part) -> float:
+def _positive_bias(part: _Solution) -> float:
     """Bias of yes against no."""
     seen, (_, bias) = part
-    return float(bias[1] - bias[0]) if len(seen) == 2 else (_NEVER if seen[0] == 0 else -_NEVER)
+    return float(bias[1] - bias[0]) if len(seen) == 2 else (_NEVER_LOGIT if seen[0] == 0 else -_NEVER_LOGIT)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from imseek.data.vectors.base import Ids
 from imseek.explore.metrics import bootstrap
 from imseek.explore.probes import cache_model, calibration, linear
-from imseek.explore.probes.cache_model import Cache
+from imseek.explore.probes.cache_model import CacheModel
 from imseek.explore.probes.labels import Targets
 from imseek.explore.probes.linear import Linear
 from imseek.explore.space_vectors import BLOCK, Vectors
@@ -28,16 +28,16 @@ FOLDS: Final = 5
 #: Repeated random folds as (images at most, repetitions): with few images, one draw says little.
 _DRAWS: Final = ((100, 5), (500, 3))
 #: Settings are chosen on a sample of this size, stratified by class; the final model learns from all images.
-MOST_JUDGED: Final = 4000
+MAX_VALIDATED: Final = 4000
 #: Settings used where nothing can be held out. They did well on half A of the stamps of bench/probes.py, with one and
 #: two images per class.
-STRENGTH: Final = 0.1
-SHARPNESS: Final = 4.0
-WEIGHT: Final = 3.0
+DEFAULT_STRENGTH: Final = 0.1
+DEFAULT_SHARPNESS: Final = 4.0
+DEFAULT_WORD_WEIGHT: Final = 3.0
 
 #: Sample size for the mean vector of a collection.
-MOST_CENTRED: Final = 20_000
-_SMALLEST: Final = 1e-6
+MAX_CENTRE_SAMPLE: Final = 20_000
+_MIN_LENGTH: Final = 1e-6
 
 Settings: TypeAlias = Mapping[str, float]
 #: Receives the steps done and their total; may raise.
@@ -54,7 +54,7 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class ValidationResult:
     """A kind of probe with its best settings and cross-validated scores, None where nothing could be held out.
 
     ``ece`` is that of probabilities whose temperature was fitted on the other folds.
@@ -70,40 +70,42 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learned:
+class SelectedModel:
     """The selected model, trained on all images, and the validation results of each kind."""
 
-    scorer: Linear | Cache
-    judged: tuple[Judged, ...]
+    scorer: Linear | CacheModel
+    judged: tuple[ValidationResult, ...]
     notes: tuple[str, ...] = ()
 
     @property
-    def best(self) -> Judged:
+    def best(self) -> ValidationResult:
         """The validation result of the selected kind."""
         return next(one for one in self.judged if one.method == self.scorer.name)
 
 
 def centre_of(vectors: Vectors) -> Float32:
     """Mean vector (dim,) of a collection, from an evenly spaced sample."""
-    at = np.unique(np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), MOST_CENTRED)).astype(np.int64))
+    at = np.unique(
+        np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), MAX_CENTRE_SAMPLE)).astype(np.int64)
+    )
     total = np.zeros(vectors.dim)
     for start in range(0, len(at), BLOCK):
         total += vectors.at(at[start : start + BLOCK]).sum(axis=0, dtype=np.float64)
     return (total / max(1, len(at))).astype(np.float32)
 
 
-def prepared(rows: Float32, centre: Float32) -> Float32:
+def centre_rows(rows: Float32, centre: Float32) -> Float32:
     """Subtract ``centre`` from (m, dim) unit rows and normalise again (Wang et al. 2019, SimpleShot's CL2N).
 
     What all images have in common distinguishes none. A row practically equal to the centre becomes zeros.
     """
     moved = rows - centre
     lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-    found: Float32 = np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > _SMALLEST)
+    found: Float32 = np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > _MIN_LENGTH)
     return found
 
 
-def learn(
+def select_model(
     rows: Float32,
     targets: Targets,
     classes: int,
@@ -113,35 +115,39 @@ def learn(
     even: bool = False,
     seed: int = 0,
     step: Step | None = None,
-) -> Learned:
+) -> SelectedModel:
     """Select a linear probe or a cache model by cross-validation, and train it on all n images.
 
-    ``rows`` (n, dim) and ``words`` (classes, dim), the class names, are :func:`prepared`. Deterministic. ``even``:
+    ``rows`` (n, dim) and ``words`` (classes, dim), the class names, are :func:`centre_rows`. Deterministic. ``even``:
     classes are weighted equally whatever their size; ignored where an image may have several.
     """
     even = even and targets.ndim == 1
-    kept, number = _judgeable(targets, classes, groups)
+    kept, number = _find_holdable(targets, classes, groups)
     notes: tuple[str, ...] = ()
     if len(number) < 1 + (targets.ndim == 1):
         notes = (
             "too few classes have two different images: nothing could be held out, and nothing was measured",
         )
-        pivot = cache_model.pivot_of(_cosines(rows[sampled(targets, MOST_JUDGED, seed)]))
-        usual = {"sharpness": SHARPNESS, "weight": 0.0 if words is None else WEIGHT, "pivot": pivot}
-        judged: tuple[Judged, ...] = (
-            Judged("cache", usual, 1.0),
-            Judged("linear", {"strength": STRENGTH}, 1.0),
+        pivot = cache_model.pivot_of(_cosines(rows[stratified_sample(targets, MAX_VALIDATED, seed)]))
+        usual = {
+            "sharpness": DEFAULT_SHARPNESS,
+            "weight": 0.0 if words is None else DEFAULT_WORD_WEIGHT,
+            "pivot": pivot,
+        }
+        judged: tuple[ValidationResult, ...] = (
+            ValidationResult("cache", usual, 1.0),
+            ValidationResult("linear", {"strength": DEFAULT_STRENGTH}, 1.0),
         )
     else:
-        some = kept[sampled(targets[kept], MOST_JUDGED, seed)]
+        some = kept[stratified_sample(targets[kept], MAX_VALIDATED, seed)]
         told = targets[some] if targets.ndim == 2 else np.searchsorted(number, targets[some])
         said = None if words is None else words[number]
-        judged = _judged(rows[some], told, len(number), groups[some], said, even, seed, step)
+        judged = _cross_validate(rows[some], told, len(number), groups[some], said, even, seed, step)
     best = min(judged, key=lambda one: one.log_loss or 0.0)
-    return Learned(fitted(best, rows, targets, classes, words, even, seed), judged, notes)
+    return SelectedModel(fit_model(best, rows, targets, classes, words, even, seed), judged, notes)
 
 
-def _judgeable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Ids]:
+def _find_holdable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Ids]:
     """Return positions of the images, and the classes, that can be held out: classes with at least two groups.
 
     Other classes could only be wrong answers, and settings that never predict them would be favoured.
@@ -161,7 +167,7 @@ def _cosines(rows: Float32) -> Float32:
     return found
 
 
-def _judged(
+def _cross_validate(
     rows: Float32,
     targets: Targets,
     classes: int,
@@ -170,31 +176,37 @@ def _judged(
     even: bool,
     seed: int,
     step: Step | None,
-) -> tuple[Judged, ...]:
+) -> tuple[ValidationResult, ...]:
     """Cross-validate both kinds of probe."""
-    folds = list(_draws(targets, groups, seed))
+    folds = list(_iter_fold_draws(targets, groups, seed))
     return (
-        _best_linear(rows, targets, classes, groups, folds, even, step),
-        _best_cache(_cosines(rows), rows, targets, classes, groups, folds, words, even),
+        _select_linear(rows, targets, classes, groups, folds, even, step),
+        _select_cache(_cosines(rows), rows, targets, classes, groups, folds, words, even),
     )
 
 
-def fitted(
-    best: Judged, rows: Float32, targets: Targets, classes: int, words: Float32 | None, even: bool, seed: int
-) -> Linear | Cache:
+def fit_model(
+    best: ValidationResult,
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    words: Float32 | None,
+    even: bool,
+    seed: int,
+) -> Linear | CacheModel:
     """Train the chosen kind on all images."""
     if best.method == "linear":
         (found,) = linear.fit(rows, targets, classes, [best.settings["strength"]], even=even)
         return found
-    keys = sampled(targets, cache_model.MOST_KEYS, seed, evenly=True)
-    return cache_model.fitted(rows[keys], targets[keys], classes, words, **best.settings)
+    keys = stratified_sample(targets, cache_model.MAX_KEYS, seed, evenly=True)
+    return cache_model.build_cache_model(rows[keys], targets[keys], classes, words, **best.settings)
 
 
 # -- judging -------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True, eq=False)
-class _Held:
+class _HeldOutLogits:
     """Predictions of one setting for held-out images: logits and targets, with the image, fold and weight of each
     row."""
 
@@ -213,7 +225,7 @@ class _Held:
         each = calibration.losses(self.logits, self.targets, temperature)
         return float(np.average(each, weights=self.weights))
 
-    def judged(self, method: str, settings: Settings, groups: Ids) -> Judged:
+    def judged(self, method: str, settings: Settings, groups: Ids) -> ValidationResult:
         """Compute the validation result of this setting."""
         temperature = calibration.temperature_of(self.logits, self.targets, self.weights)
         chances = np.empty(self.logits.shape, np.float32)
@@ -224,8 +236,8 @@ class _Held:
             own = calibration.temperature_of(self.logits[other], self.targets[other], self.weights[other])
             chances[mine] = calibration.probabilities(self.logits[mine], own, self.targets.ndim == 2)
         together = np.unique(groups[self.image], return_inverse=True)[1]
-        right = calibration.correct(self.logits, self.targets)
-        return Judged(
+        right = calibration.correctness(self.logits, self.targets)
+        return ValidationResult(
             method,
             settings,
             temperature,
@@ -236,7 +248,7 @@ class _Held:
         )
 
 
-def _best_linear(
+def _select_linear(
     rows: Float32,
     targets: Targets,
     classes: int,
@@ -244,21 +256,21 @@ def _best_linear(
     folds: list[Ids],
     even: bool,
     step: Step | None,
-) -> Judged:
+) -> ValidationResult:
     parts: list[list[npt.NDArray[Any]]] = [[] for _ in linear.STRENGTHS]
-    held = list(_splits(folds))
+    held = list(_iter_splits(folds))
     for number, (learned, tested) in enumerate(held):
         if step is not None:
             step(number, len(held))
         probes = linear.fit(rows[learned], targets[learned], classes, linear.STRENGTHS, even=even)
         for found, probe in zip(parts, probes, strict=True):
             found.append(probe.logits(rows[tested]))
-    each = [_held(found, targets, held, even) for found in parts]
+    each = [_collect_held_out(found, targets, held, even) for found in parts]
     best = int(np.argmin([one.loss() for one in each]))
     return each[best].judged("linear", {"strength": linear.STRENGTHS[best]}, groups)
 
 
-def _best_cache(
+def _select_cache(
     cosines: Float32,
     rows: Float32,
     targets: Targets,
@@ -267,26 +279,26 @@ def _best_cache(
     folds: list[Ids],
     words: Float32 | None,
     even: bool,
-) -> Judged:
+) -> ValidationResult:
     pivot = cache_model.pivot_of(cosines)
     said = None if words is None else rows @ words.T
-    held = list(_splits(folds))
-    values = [cache_model.shares(targets[learned], classes) for learned, _ in held]
-    best: tuple[float, _Held, Settings] | None = None
+    held = list(_iter_splits(folds))
+    values = [cache_model.class_shares(targets[learned], classes) for learned, _ in held]
+    best: tuple[float, _HeldOutLogits, Settings] | None = None
     for sharpness in cache_model.SHARPNESSES:
         near = cache_model.affinities(cosines, sharpness, pivot)
         alone = [
             near[np.ix_(tested, learned)] @ value
             for (learned, tested), value in zip(held, values, strict=True)
         ]
-        for weight in cache_model.WORDS if said is not None else (0.0,):
+        for weight in cache_model.WORD_WEIGHTS if said is not None else (0.0,):
             parts = alone
             if said is not None and weight:
                 parts = [
                     one + np.float32(weight) * said[tested]
                     for one, (_, tested) in zip(alone, held, strict=True)
                 ]
-            found = _held(parts, targets, held, even)
+            found = _collect_held_out(parts, targets, held, even)
             loss = found.loss()
             if best is None or loss < best[0]:
                 best = loss, found, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
@@ -294,15 +306,17 @@ def _best_cache(
     return best[1].judged("cache", best[2], groups)
 
 
-def _held(parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids, Ids]], even: bool) -> _Held:
+def _collect_held_out(
+    parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids, Ids]], even: bool
+) -> _HeldOutLogits:
     image = np.concatenate([tested for _, tested in held])
     fold = np.concatenate([np.full(len(tested), n) for n, (_, tested) in enumerate(held)])
     told = targets[image]
     weights = 1 / np.bincount(told)[told] if even else np.ones(len(told))
-    return _Held(np.concatenate(parts), told, image, fold, weights)
+    return _HeldOutLogits(np.concatenate(parts), told, image, fold, weights)
 
 
-def _splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:
+def _iter_splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:
     """Yield the positions to train on, and those held out."""
     for fold in draws:
         for number in range(int(fold.max()) + 1):
@@ -322,7 +336,7 @@ def strata(targets: Targets) -> Ids:
     return found
 
 
-def folds_of(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
+def assign_folds(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
     """Return the fold in which each image is held out (n,), -1 for none where its class has no other group."""
     generator = np.random.default_rng(seed)
     kinds = strata(targets)
@@ -338,15 +352,15 @@ def folds_of(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
     return found
 
 
-def _draws(targets: Targets, groups: Ids, seed: int) -> Iterator[Ids]:
+def _iter_fold_draws(targets: Targets, groups: Ids, seed: int) -> Iterator[Ids]:
     """Yield several random assignments of folds."""
     groups = np.unique(groups, return_inverse=True)[1]
     times = next((times for most, times in _DRAWS if len(targets) <= most), 1)
     for n in range(times):
-        yield folds_of(targets, groups, FOLDS, seed + n)
+        yield assign_folds(targets, groups, FOLDS, seed + n)
 
 
-def sampled(targets: Targets, most: int, seed: int, *, evenly: bool = False) -> Ids:
+def stratified_sample(targets: Targets, most: int, seed: int, *, evenly: bool = False) -> Ids:
     """Draw positions, ascending, of at most ``most`` images, stratified by class.
 
     Classes are represented by size, or (``evenly``) equally.

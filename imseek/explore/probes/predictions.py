@@ -10,25 +10,27 @@ import numpy as np
 from imseek.data import derived_results, tag_reader, tags
 from imseek.data.models import Model
 from imseek.data.reader import Reader
-from imseek.data.writer_wait import writing
-from imseek.explore.probes.inference import Said
+from imseek.data.writer_wait import open_writer
+from imseek.explore.probes.inference import Predictions
 from imseek.explore.probes.probe_store import KIND, Probe
 from imseek.explore.score_columns import BY_PROBE, check_name
 
 #: Kind of the record that says how columns were made.
-RECORD: Final = "labels"
+RECORD_KIND: Final = "labels"
 #: Longest name of columns; the suffix `_score` still fits.
-_LONGEST: Final = 58
+_MAX_NAME_LENGTH: Final = 58
 
 
 def check_columns(root: Path, name: str, probe: str) -> None:
     """Raise UsageError where a probe's columns cannot have this name."""
     kind = KIND if name == probe else BY_PROBE
     columns = (name, f"{name}_score")
-    check_name(Reader(root), name, kind, columns, replace=True, longest=_LONGEST)
+    check_name(Reader(root), name, kind, columns, replace=True, longest=_MAX_NAME_LENGTH)
 
 
-def save(root: Path, name: str, probe: Probe, said: Said, where: str | None, threshold: float) -> int:
+def save_columns(
+    root: Path, name: str, probe: Probe, said: Predictions, where: str | None, threshold: float
+) -> int:
     """Store the two columns and return the generation.
 
     Under a name other than the probe's own, a record of their origin is stored too.
@@ -45,7 +47,7 @@ def save(root: Path, name: str, probe: Probe, said: Said, where: str | None, thr
             "fingerprint": info.fingerprint,
             "classes": list(info.classes),
         }
-        model = Model(name, RECORD, facts)
+        model = Model(name, RECORD_KIND, facts)
     values = {name: said.labels(info.classes), f"{name}_score": said.chances()}
     return derived_results.store(root, values, model)
 
@@ -55,7 +57,7 @@ def provenance(probe: str) -> str:
     return f"{KIND} {probe}"
 
 
-def tag(root: Path, probe: Probe, said: Said, threshold: float) -> tuple[int, int, int]:
+def apply_tags(root: Path, probe: Probe, said: Predictions, threshold: float) -> tuple[int, int, int]:
     """Add the probe's tags and remove its outdated ones.
 
     Returns the numbers of tags added and removed, and of images left alone because they have a tag from elsewhere.
@@ -76,8 +78,8 @@ def tag(root: Path, probe: Probe, said: Said, threshold: float) -> tuple[int, in
         if who != by and (said.marks is None)
     }
     wanted = [one for one in given if one[0] not in others]
-    with writing(root, "probe apply") as writer:
-        _, new, gone = tags.restate(writer, by, set(said.ids.tolist()), wanted)
+    with open_writer(root, "probe apply") as writer:
+        _, new, gone = tags.set_provenance_tags(writer, by, set(said.ids.tolist()), wanted)
     return new, gone, len(given) - len(wanted)
 
 

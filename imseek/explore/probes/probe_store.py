@@ -16,17 +16,17 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import CorruptCollectionError, EncoderMismatchError, UsageError, did_you_mean
 from imseek.explore.probes import calibration
-from imseek.explore.probes.cache_model import Cache
-from imseek.explore.probes.labels import Labelled, Labels
+from imseek.explore.probes.cache_model import CacheModel
+from imseek.explore.probes.labels import LabelledImages, Labels
 from imseek.explore.probes.linear import Linear
-from imseek.explore.probes.model_selection import Judged, prepared
-from imseek.explore.probes.training import Taught
+from imseek.explore.probes.model_selection import ValidationResult, centre_rows
+from imseek.explore.probes.training import TrainedProbe
 from imseek.types import Float32, SpaceInfo
 from imseek.types.evaluate import Estimate
 from imseek.types.probes import ProbeInfo, ProbeScore
 
 KIND: Final = "probe"
-_SCORERS: Final[Mapping[str, type[Linear] | type[Cache]]] = {"linear": Linear, "cache": Cache}
+_SCORERS: Final[Mapping[str, type[Linear] | type[CacheModel]]] = {"linear": Linear, "cache": CacheModel}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,7 @@ class Probe:
 
     info: ProbeInfo
     labels: Labels
-    scorer: Linear | Cache
+    scorer: Linear | CacheModel
     centre: Float32
     learned: Ids
     contents: Ids
@@ -44,7 +44,7 @@ class Probe:
 
     def logits(self, rows: Float32) -> Float32:
         """Compute logits: (m, dim) unit rows → (m, classes) float32."""
-        return self.scorer.logits(prepared(rows, self.centre))
+        return self.scorer.logits(centre_rows(rows, self.centre))
 
     def probabilities(self, rows: Float32) -> npt.NDArray[np.float32]:
         """Compute probabilities: (m, dim) unit rows → (m, classes); they sum to 1 unless an image may have several
@@ -52,10 +52,10 @@ class Probe:
         return calibration.probabilities(self.logits(rows), self.info.temperature, self.info.several)
 
 
-def made(
+def build_model(
     name: str,
-    taught: Taught,
-    labelled: Labelled,
+    taught: TrainedProbe,
+    labelled: LabelledImages,
     labels: Labels,
     where: str | None,
     space: SpaceInfo,
@@ -73,7 +73,7 @@ def made(
         "encoder": space.encoder,
         "fingerprint": space.fingerprint,
         "dim": space.dim,
-        "scores": [_score(one) for one in found.judged],
+        "scores": [_score_facts(one) for one in found.judged],
         "notes": list(taught.notes),
     }
     digests = np.frombuffer(b"".join(taught.contents), np.dtype("<i8")).reshape(-1, 4).astype(np.int64)
@@ -100,7 +100,7 @@ def probe_of(model: Model) -> Probe:
             dim=facts["dim"],
             created=model.created,
             temperature=facts["temperature"],
-            scores=tuple(_score_of(one) for one in facts["scores"]),
+            scores=tuple(_parse_score(one) for one in facts["scores"]),
             notes=tuple(facts["notes"]),
         )
         arrays = model.arrays
@@ -122,7 +122,7 @@ def find(root: Path, name: str) -> Probe:
     return probe_of(model)
 
 
-def check_free(root: Path, name: str, *, replace: bool) -> None:
+def check_name_free(root: Path, name: str, *, replace: bool) -> None:
     """Raise UsageError where a new probe cannot have this name."""
     models.check_name(name)
     before = models.find(root, name)
@@ -150,7 +150,7 @@ def space_of(reader: Reader, probe: ProbeInfo) -> SpaceInfo:
     )
 
 
-def chosen_space(reader: Reader, said: str | None) -> SpaceInfo:
+def find_space(reader: Reader, said: str | None) -> SpaceInfo:
     """Find a space by number or encoder; by default the first. Raises UsageError."""
     spaces = reader.current.image_spaces
     if said is None:
@@ -162,7 +162,7 @@ def chosen_space(reader: Reader, said: str | None) -> SpaceInfo:
     raise UsageError(f"no space {said!r} of pictures", hint=f"there are: {there}")
 
 
-def _score(one: Judged) -> dict[str, Any]:
+def _score_facts(one: ValidationResult) -> dict[str, Any]:
     return {
         "method": one.method,
         "settings": dict(one.settings),
@@ -173,7 +173,7 @@ def _score(one: Judged) -> dict[str, Any]:
     }
 
 
-def _score_of(facts: Mapping[str, Any]) -> ProbeScore:
+def _parse_score(facts: Mapping[str, Any]) -> ProbeScore:
     accuracy = facts["accuracy"]
     return ProbeScore(
         facts["method"],

@@ -14,22 +14,22 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore.probes import active_learning, calibration, holdout_groups, model_selection
-from imseek.explore.probes.labels import Labelled, Labels, Unlabelled, read
+from imseek.explore.probes.labels import LabelledImages, Labels, NoLabels, read_labels
 from imseek.explore.probes.probe_store import Probe
-from imseek.explore.probes.training import taught, thinned
+from imseek.explore.probes.training import limit_labelled, train_probe
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback
 from imseek.types.probes import Proposal, Proposals
 
 PHASE: Final = "looking"
 #: Maximum number of images to cluster, evenly spaced.
-_MOST: Final = 20_000
+_MAX_CLUSTERED: Final = 20_000
 #: Spare candidates per requested image, because copies are dropped.
 _SPARE: Final = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Classes:
+class _Classifier:
     """A classifier of unit rows."""
 
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ class _Classes:
 
     def chances(self, rows: Float32) -> Float32:
         """Probabilities (m, classes)."""
-        logits = self.scorer.logits(model_selection.prepared(rows, self.centre))
+        logits = self.scorer.logits(model_selection.centre_rows(rows, self.centre))
         return calibration.probabilities(logits, self.temperature, self.several)
 
 
@@ -54,8 +54,8 @@ def propose(
     stop: threading.Event | None = None,
 ) -> Proposals:
     """Propose up to n images to label next. Raises UsageError, MissingExtraError, InterruptedError."""
-    labelled, notes = _known(reader, labels, vectors)
-    asked = _probe(reader, vectors, labels, labelled, probe)
+    labelled, notes = _read_known_labels(reader, labels, vectors)
+    asked = _find_classifier(reader, vectors, labels, labelled, probe)
     known = np.empty(0, np.int64) if labelled is None else labelled.ids
     free = np.flatnonzero(~np.isin(vectors.ids, known))
     if asked is None:
@@ -70,10 +70,12 @@ def propose(
             margin[part] = active_learning.margins(asked.chances(rows), asked.several)
             if progress is not None:
                 progress(Progress(PHASE, part.stop, len(vectors), 0, time.monotonic() - began))
-        free = free[active_learning.unsure(margin[free], n)]
-    fresh, copies = _fresh(reader, vectors, known, vectors.ids[_typical(vectors, known, free, n)])
+        free = free[active_learning.select_unsure(margin[free], n)]
+    fresh, copies = _drop_copies(
+        reader, vectors, known, vectors.ids[_select_typical(vectors, known, free, n)]
+    )
     return replace(
-        _told(reader, vectors, fresh[:n], asked),
+        _build_proposals(reader, vectors, fresh[:n], asked),
         labelled=len(known),
         looked=len(vectors) - len(known),
         copies=copies,
@@ -81,11 +83,13 @@ def propose(
     )
 
 
-def _known(reader: Reader, labels: Labels, vectors: Vectors) -> tuple[Labelled | None, tuple[str, ...]]:
+def _read_known_labels(
+    reader: Reader, labels: Labels, vectors: Vectors
+) -> tuple[LabelledImages | None, tuple[str, ...]]:
     """Read the present labels; a tag without images is not an error here."""
     notes: tuple[str, ...] = ()
     if labels.kind == "tags" and labels.names:
-        there = {tag for tag, _, _ in tag_reader.counts(reader.root)}
+        there = {tag for tag, _, _ in tag_reader.count_tags(reader.root)}
         missing = tuple(name for name in labels.names if name not in there)
         if missing:
             notes = (f"no image has the tag {', '.join(missing)} yet",)
@@ -93,28 +97,28 @@ def _known(reader: Reader, labels: Labels, vectors: Vectors) -> tuple[Labelled |
             if not labels.names:
                 return None, notes
     try:
-        found = read(reader, labels, vectors.ids)
-    except Unlabelled:
+        found = read_labels(reader, labels, vectors.ids)
+    except NoLabels:
         return None, (*notes, "nothing is labelled yet: what stands for many images comes first")
     return found, (*notes, *found.notes)
 
 
-def _probe(
-    reader: Reader, vectors: Vectors, labels: Labels, labelled: Labelled | None, probe: Probe | None
-) -> _Classes | None:
+def _find_classifier(
+    reader: Reader, vectors: Vectors, labels: Labels, labelled: LabelledImages | None, probe: Probe | None
+) -> _Classifier | None:
     """Return the given probe, or one trained now; None where the labels cannot distinguish classes."""
     if probe is not None:
         info = probe.info
-        return _Classes(info.classes, info.several, probe.centre, probe.scorer, info.temperature)
-    if labelled is None or not _tells_apart(labelled):
+        return _Classifier(info.classes, info.several, probe.centre, probe.scorer, info.temperature)
+    if labelled is None or not _is_learnable(labelled):
         return None
-    found = taught(reader, vectors, thinned(labelled), even=labels.even)
-    return _Classes(
+    found = train_probe(reader, vectors, limit_labelled(labelled), even=labels.even)
+    return _Classifier(
         labelled.classes, labelled.several, found.centre, found.learned.scorer, found.learned.best.temperature
     )
 
 
-def _tells_apart(labelled: Labelled) -> bool:
+def _is_learnable(labelled: LabelledImages) -> bool:
     """Tell whether the labels suffice for training: two classes, or, with several per image, examples for and against
     each."""
     if labelled.several:
@@ -122,37 +126,37 @@ def _tells_apart(labelled: Labelled) -> bool:
     return len(labelled.classes) > 1
 
 
-def _typical(vectors: Vectors, known: Ids, free: Ids, n: int) -> Ids:
+def _select_typical(vectors: Vectors, known: Ids, free: Ids, n: int) -> Ids:
     """Choose n of the positions ``free``, and some to spare."""
     if not len(free):
         return free
-    even = np.unique(np.linspace(0, len(free) - 1, min(len(free), _MOST)).astype(np.int64))
+    even = np.unique(np.linspace(0, len(free) - 1, min(len(free), _MAX_CLUSTERED)).astype(np.int64))
     here = vectors.positions(known)
-    here = here[here >= 0][:_MOST]
+    here = here[here >= 0][:_MAX_CLUSTERED]
     at = np.concatenate([here, free[even]])
-    rows = model_selection.prepared(vectors.at(at), model_selection.centre_of(vectors))
-    found: Ids = at[active_learning.typical(rows, np.arange(len(here)), n, spare=_SPARE * n)]
+    rows = model_selection.centre_rows(vectors.at(at), model_selection.centre_of(vectors))
+    found: Ids = at[active_learning.select_typical(rows, np.arange(len(here)), n, spare=_SPARE * n)]
     return found
 
 
-def _fresh(reader: Reader, vectors: Vectors, known: Ids, ids: Ids) -> tuple[Ids, int]:
+def _drop_copies(reader: Reader, vectors: Vectors, known: Ids, ids: Ids) -> tuple[Ids, int]:
     """Drop copies and near-duplicates of labelled images and of earlier candidates; also return how many were
     dropped."""
     if not len(ids):
         return ids, 0
-    contents, hashes = holdout_groups.facts_of(reader, ids)
+    contents, hashes = holdout_groups.hashes_of(reader, ids)
     rows = vectors.of(ids)
     old = np.zeros(len(ids), np.bool_)
     if len(known):
-        old = holdout_groups.copies(
-            (*holdout_groups.facts_of(reader, known), vectors.of(known)), (contents, hashes, rows)
+        old = holdout_groups.find_copies(
+            (*holdout_groups.hashes_of(reader, known), vectors.of(known)), (contents, hashes, rows)
         )
-    _, first = np.unique(holdout_groups.groups(contents, hashes, rows), return_index=True)
+    _, first = np.unique(holdout_groups.group_copies(contents, hashes, rows), return_index=True)
     once = np.isin(np.arange(len(ids)), first)
     return ids[once & ~old], int((~once | old).sum())
 
 
-def _told(reader: Reader, vectors: Vectors, ids: Ids, asked: _Classes | None) -> Proposals:
+def _build_proposals(reader: Reader, vectors: Vectors, ids: Ids, asked: _Classifier | None) -> Proposals:
     """Build the proposals, with the predicted class of each."""
     places = reader.places(ids.tolist())
     chances = None if asked is None or not len(ids) else asked.chances(vectors.of(ids))

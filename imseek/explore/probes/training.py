@@ -14,16 +14,16 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.probes import holdout_groups, model_selection
-from imseek.explore.probes.class_name_vectors import words_of
-from imseek.explore.probes.labels import Labelled
+from imseek.explore.probes.class_name_vectors import encode_class_names
+from imseek.explore.probes.labels import LabelledImages
 from imseek.explore.space_vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback
 
 PHASE: Final = "learning"
 #: Maximum number of classes to name in a note.
-_NAMED: Final = 5
+_MAX_NAMED: Final = 5
 #: Maximum number of labelled images whose vectors are held in memory; larger sets are sampled.
-MOST: Final = 50_000
+MAX_LABELLED: Final = 50_000
 
 
 def check_installed() -> None:
@@ -32,16 +32,16 @@ def check_installed() -> None:
         raise MissingExtraError("scikit-learn", "explore")
 
 
-def thinned(labelled: Labelled, seed: int = 0) -> Labelled:
+def limit_labelled(labelled: LabelledImages, seed: int = 0) -> LabelledImages:
     """Limit the labelled images to what fits in memory, stratified by class, with a note."""
-    if len(labelled) <= MOST:
+    if len(labelled) <= MAX_LABELLED:
         return labelled
-    note = f"{len(labelled):,} images are labelled: a sample of {MOST:,} counts"
-    found = labelled.take(model_selection.sampled(labelled.targets, MOST, seed))
+    note = f"{len(labelled):,} images are labelled: a sample of {MAX_LABELLED:,} counts"
+    found = labelled.take(model_selection.stratified_sample(labelled.targets, MAX_LABELLED, seed))
     return replace(found, notes=(*labelled.notes, note))
 
 
-class Steps:
+class StepReporter:
     """Reports training progress and checks for cancellation."""
 
     def __init__(self, progress: ProgressCallback | None, stop: threading.Event | None) -> None:
@@ -57,7 +57,7 @@ class Steps:
             self._progress(Progress(PHASE, done, total, 0, time.monotonic() - self._began))
 
 
-def check_classes(labelled: Labelled) -> None:
+def check_classes(labelled: LabelledImages) -> None:
     """Raise UsageError where the labels distinguish nothing."""
     classes = labelled.classes
     if labelled.several:
@@ -76,37 +76,37 @@ def check_classes(labelled: Labelled) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class TrainedProbe:
     """A trained model for rows minus ``centre`` (dim,), the ``contents`` of its training images, and notes for the
     user."""
 
-    learned: model_selection.Learned
+    learned: model_selection.SelectedModel
     centre: Float32
     contents: list[bytes]
     notes: tuple[str, ...]
 
 
-def taught(
+def train_probe(
     reader: Reader,
     vectors: Vectors,
-    labelled: Labelled,
+    labelled: LabelledImages,
     *,
     words: bool = True,
     even: bool = True,
     step: model_selection.Step | None = None,
-) -> Taught:
+) -> TrainedProbe:
     """Train a probe on the labelled images among ``vectors``; ``even`` and ``step`` as for
     :func:`model_selection.learn`."""
     rows = vectors.of(labelled.ids)
-    contents, hashes = holdout_groups.facts_of(reader, labelled.ids)
-    groups = holdout_groups.groups(contents, hashes, rows)
+    contents, hashes = holdout_groups.hashes_of(reader, labelled.ids)
+    groups = holdout_groups.group_copies(contents, hashes, rows)
     centre = model_selection.centre_of(vectors)
     said: Float32 | None = None
     notes: tuple[str, ...] = ()
     if words and not labelled.several:
-        said, notes = words_of(reader, vectors.space, labelled.classes)
-    found = model_selection.learn(
-        model_selection.prepared(rows, centre),
+        said, notes = encode_class_names(reader, vectors.space, labelled.classes)
+    found = model_selection.select_model(
+        model_selection.centre_rows(rows, centre),
         labelled.targets,
         len(labelled.classes),
         groups,
@@ -114,12 +114,12 @@ def taught(
         even=even,
         step=step,
     )
-    return Taught(
-        found, centre, contents, (*labelled.notes, *found.notes, *_remarks(labelled, groups), *notes)
+    return TrainedProbe(
+        found, centre, contents, (*labelled.notes, *found.notes, *_training_notes(labelled, groups), *notes)
     )
 
 
-def _remarks(labelled: Labelled, groups: Ids) -> list[str]:
+def _training_notes(labelled: LabelledImages, groups: Ids) -> list[str]:
     """Describe problems of the labels: copies, classes with one image, contradictions."""
     kinds = model_selection.strata(labelled.targets)
     said = []
@@ -132,9 +132,10 @@ def _remarks(labelled: Labelled, groups: Ids) -> list[str]:
             if len(np.unique(groups[kinds == number])) == 1
         ]
         if single:
-            more = f" and {len(single) - _NAMED:,} more" if len(single) > _NAMED else ""
+            more = f" and {len(single) - _MAX_NAMED:,} more" if len(single) > _MAX_NAMED else ""
             said.append(
-                f"only one image (or copies of one) is labelled {', '.join(single[:_NAMED])}{more}: never held out, "
+                "only one image (or copies of one) is labelled "
+                f"{', '.join(single[:_MAX_NAMED])}{more}: never held out, "
                 "so not measured"
             )
         pairs = np.unique(np.stack([groups, kinds]), axis=1)[0]

@@ -9,16 +9,16 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.data.catalog_file import connect_read_only
-from imseek.data.metadata_columns import marks_duplicates
+from imseek.data.metadata_columns import is_duplicate_mark
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
-from imseek.search.where.column_values import check, values
+from imseek.search.where.column_values import resolve_kinds, values
 from imseek.search.where.vocabulary import Kind
 
 TAG: Final = "tag"
 
 
-class Classes:
+class ClassMembership:
     """Class membership: (n,) class numbers and ids, one row for each image in each of its classes.
 
     ``by`` is ``"tag"``, or a column available in filters, including ``folder``. Images without a value are in no class.
@@ -28,11 +28,13 @@ class Classes:
     def __init__(self, reader: Reader, by: str, allowed: IdSet | None = None) -> None:
         numbers: dict[str, int] = {}
         members: list[tuple[Ids, Ids]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
-        for ids, texts in _tags(reader) if by == TAG else _column(reader, by):
+        for ids, texts in _iter_tags(reader) if by == TAG else _iter_column(reader, by):
             if allowed is not None:
                 kept = allowed.marks(ids)
                 ids, texts = ids[kept], [text for text, keep in zip(texts, kept, strict=True) if keep]
-            known = np.array([-1 if text is None else _number(numbers, text) for text in texts], np.int64)
+            known = np.array(
+                [-1 if text is None else _class_number(numbers, text) for text in texts], np.int64
+            )
             members.append((known[known >= 0], ids[known >= 0]))
         self.names = tuple(numbers)
         self.number, self.ids = (np.concatenate(part) for part in zip(*members, strict=True))
@@ -42,7 +44,7 @@ class Classes:
         return np.bincount(self.number, minlength=len(self.names))
 
 
-def effective(sizes: Sequence[int]) -> float | None:
+def effective_class_count(sizes: Sequence[int]) -> float | None:
     """Hill number of order 1, exp(−Σ p log p) (M. O. Hill, "Diversity and evenness", 1973); None where all sizes are
     0."""
     total = sum(sizes)
@@ -51,30 +53,30 @@ def effective(sizes: Sequence[int]) -> float | None:
     return math.exp(-sum(n / total * math.log(n / total) for n in sizes if n))
 
 
-def ratio(sizes: Iterable[int]) -> float | None:
+def imbalance_ratio(sizes: Iterable[int]) -> float | None:
     """Size of the largest class over that of the smallest non-empty one; None without any."""
     there = [n for n in sizes if n]
     return max(there) / min(there) if there else None
 
 
-def _number(numbers: dict[str, int], text: str) -> int:
+def _class_number(numbers: dict[str, int], text: str) -> int:
     """Return the number of a class, adding it if it is new."""
     return numbers.setdefault(text, len(numbers))
 
 
-def _column(reader: Reader, by: str) -> Iterable[tuple[Ids, list[str | None]]]:
-    (kind,) = check(reader, [by])
+def _iter_column(reader: Reader, by: str) -> Iterable[tuple[Ids, list[str | None]]]:
+    (kind,) = resolve_kinds(reader, [by])
     for ids, (column,) in values(reader, [by]):
-        yield ids, [None if value is None else _text(value, kind) for value in column.to_pylist()]
+        yield ids, [None if value is None else _format_value(value, kind) for value in column.to_pylist()]
 
 
-def _text(value: Any, kind: Kind) -> str:
+def _format_value(value: Any, kind: Kind) -> str:
     if kind is Kind.BOOL:
         return "true" if value else "false"
     return f"{value:g}" if kind is Kind.FLOAT else str(value)
 
 
-def _tags(reader: Reader) -> Iterable[tuple[Ids, list[str | None]]]:
+def _iter_tags(reader: Reader) -> Iterable[tuple[Ids, list[str | None]]]:
     """Yield tags of live images, without those that mark duplicates."""
     live = np.concatenate(
         [np.empty(0, np.int64)]
@@ -87,7 +89,7 @@ def _tags(reader: Reader) -> Iterable[tuple[Ids, list[str | None]]]:
             (reader.generation, reader.generation),
         ).fetchall()
         reader.check_history(connection)
-    found = sorted({(image_id, tag) for image_id, tag, source in rows if not marks_duplicates(source or "")})
+    found = sorted({(image_id, tag) for image_id, tag, source in rows if not is_duplicate_mark(source or "")})
     ids = np.array([image_id for image_id, _ in found], np.int64)
     kept = searched.marks(ids)
     yield ids[kept], [tag for (_, tag), keep in zip(found, kept, strict=True) if keep]

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from imseek.types import DuplicateKind, Repeats
+from imseek.types import DuplicateContents, DuplicateKind
 
 
-def within(repeats: Repeats, classes: Mapping[int, Collection[str]]) -> Counter[str]:
+def count_repeats(repeats: DuplicateContents, classes: Mapping[int, Collection[str]]) -> Counter[str]:
     """Count, by class, the images with an equal or paired image in the same class. ``classes`` maps each image to its
     own."""
-    of, mates = _classes_of(repeats, classes), _mates(repeats)
+    of, mates = _classes_of(repeats, classes), _pair_mates(repeats)
     found: Counter[str] = Counter()
     for content, counts in of.items():
         near: Counter[str] = Counter()
@@ -36,10 +36,10 @@ class Leaks:
     groups: Sequence[tuple[DuplicateKind, Sequence[int]]]
 
 
-def across(repeats: Repeats, class_of: Mapping[int, str]) -> Leaks:
+def find_leaks(repeats: DuplicateContents, class_of: Mapping[int, str]) -> Leaks:
     """Find duplicates shared between classes, where each image is in at most one class."""
     of = _classes_of(repeats, {image_id: (name,) for image_id, name in class_of.items()})
-    mates = _mates(repeats)
+    mates = _pair_mates(repeats)
     exact: Counter[tuple[str, str]] = Counter()
     same: Counter[tuple[str, str]] = Counter()
     root = {content: content for content in of}
@@ -51,12 +51,12 @@ def across(repeats: Repeats, class_of: Mapping[int, str]) -> Leaks:
                 (exact if other in counts else same)[name, other] += count
     for a, b, _ in repeats.pairs:
         if len(of[a].keys() | of[b].keys()) > 1:  # A pair within one class leaks nothing.
-            root[_top(root, a)] = _top(root, b)
+            root[_find_root(root, a)] = _find_root(root, b)
             loose.update((a, b))
     tied: dict[int, list[int]] = {}
     for content in of:
         if len(of[content]) > 1 or content in loose:
-            tied.setdefault(_top(root, content), []).append(content)
+            tied.setdefault(_find_root(root, content), []).append(content)
     groups: list[tuple[DuplicateKind, Sequence[int]]] = []
     for contents in tied.values():
         images = [i for content in contents for i in repeats.images[content] if i in class_of]
@@ -66,14 +66,16 @@ def across(repeats: Repeats, class_of: Mapping[int, str]) -> Leaks:
     return Leaks({key: (exact[key], same[key]) for key in keys}, groups)
 
 
-def _classes_of(repeats: Repeats, classes: Mapping[int, Collection[str]]) -> dict[int, Counter[str]]:
+def _classes_of(
+    repeats: DuplicateContents, classes: Mapping[int, Collection[str]]
+) -> dict[int, Counter[str]]:
     return {
         content: Counter(name for image_id in images for name in classes.get(image_id, ()))
         for content, images in repeats.images.items()
     }
 
 
-def _mates(repeats: Repeats) -> dict[int, list[int]]:
+def _pair_mates(repeats: DuplicateContents) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for a, b, _ in repeats.pairs:
         found.setdefault(a, []).append(b)
@@ -81,7 +83,7 @@ def _mates(repeats: Repeats) -> dict[int, list[int]]:
     return found
 
 
-def _top(root: dict[int, int], content: int) -> int:
+def _find_root(root: dict[int, int], content: int) -> int:
     while root[content] != content:
         root[content] = root[root[content]]
         content = root[content]

@@ -12,11 +12,11 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore import knn_graph
-from imseek.explore.open_generation import Opened
-from imseek.explore.snapshot_session import allowed as allowed_of
+from imseek.explore.open_generation import OpenGeneration
+from imseek.explore.snapshot_session import filter_ids as allowed_of
 from imseek.explore.space_vectors import Vectors
 from imseek.explore.statistics import coverage as covering
-from imseek.explore.statistics.image_ratings import rated
+from imseek.explore.statistics.image_ratings import rated_images
 from imseek.search.encoder_loader import shared_space
 from imseek.types import (
     CoverageReport,
@@ -29,9 +29,9 @@ from imseek.types import (
 )
 
 
-def compared(
-    first: Opened,
-    second: Opened,
+def compare_coverage(
+    first: OpenGeneration,
+    second: OpenGeneration,
     where: str | None,
     groups: int,
     examples: int,
@@ -53,10 +53,10 @@ def compared(
         for reader, space in zip(readers, spaces, strict=True)
     ]
     indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
-    sets = [covering.Neighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
-    asked = [covering.sample(len(vectors), most) for vectors in each]
+    sets = [covering.SetNeighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
+    asked = [covering.sample_positions(len(vectors), most) for vectors in each]
     stages = 2 * (len(asked[0]) + len(asked[1]))
-    at_once = _at_once(sets, most)
+    at_once = _can_compare_all(sets, most)
     total, before = stages + (sum(map(len, each)) + len(each[0])) * at_once, 0
 
     def tell(done: int) -> bool:
@@ -75,7 +75,7 @@ def compared(
             for one in sets:
                 one.learn(ending)
                 before += len(one.vectors)
-            nearest = knn_graph.between(each[0], each[1], 1, ending)
+            nearest = knn_graph.knn_between(each[0], each[1], 1, ending)
             before += len(each[0])
     except InterruptedError:
         pass  # The remaining work stops at once.
@@ -84,10 +84,10 @@ def compared(
         found = None
         least = math.nan if stop.is_set() else covering.threshold(theirs, expected)
         if least is not None and not stop.is_set():
-            found = covering.strange_to(
+            found = covering.strangeness_to(
                 mine, theirs, asked[n], tell, known and (known[0][:, 0], known[1][:, 0])
             )
-        sides.append(_side(mine.vectors, asked[n], found, least, groups, examples))
+        sides.append(_build_side(mine.vectors, asked[n], found, least, groups, examples))
         before += 2 * len(asked[n])
     return CoverageReport(
         encoder=spaces[0].encoder,
@@ -100,7 +100,7 @@ def compared(
     )
 
 
-def _at_once(sets: Sequence[covering.Neighbours], most: int) -> bool:
+def _can_compare_all(sets: Sequence[covering.SetNeighbours], most: int) -> bool:
     """Tell whether all images are compared with all others exactly; block products are then several times faster."""
     return all(one.index.exact and len(one.vectors) <= most for one in sets)
 
@@ -118,7 +118,7 @@ def _notes(sides: Sequence[CoverageSide], each: Sequence[Vectors]) -> tuple[str,
     return tuple(notes)
 
 
-def _side(
+def _build_side(
     mine: Vectors,
     asked: Ids,
     found: tuple[Float32, Float32] | None,
@@ -140,9 +140,9 @@ def _side(
         cosines[asked] = found[1]
         lacking = asked[found[0] > least]
     made = []
-    for positions in covering.grouped(mine, lacking, groups):
-        shown = [(int(mine.ids[p]), _values(cosines[p])) for p in positions[:examples].tolist()]
-        made.append(LackingGroup(len(positions), rated(mine.reader, shown)))
+    for positions in covering.group_similar(mine, lacking, groups):
+        shown = [(int(mine.ids[p]), _cosine_value(cosines[p])) for p in positions[:examples].tolist()]
+        made.append(LackingGroup(len(positions), rated_images(mine.reader, shown)))
     return CoverageSide(
         uuid=mine.reader.identity.uuid,
         images=len(mine),
@@ -155,7 +155,7 @@ def _side(
     )
 
 
-def _values(cosine: np.float32) -> dict[str, float]:
+def _cosine_value(cosine: np.float32) -> dict[str, float]:
     return {} if np.isnan(cosine) else {"cosine": round(float(cosine), 6)}
 
 

@@ -23,11 +23,11 @@ from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.types import Float32
 
 #: Share of images listed where nothing is lacking.
-EXPECTED: Final = 0.05
+EXPECTED_SHARE: Final = 0.05
 #: Rank of the neighbour that defines an image's reach, and number of own neighbours to average over.
 NEIGHBOURS: Final = 5
 #: Maximum number of images to compare; larger sets are sampled.
-MOST: Final = 100_000
+MAX_QUERIED: Final = 100_000
 #: Sample size for the strangeness of a set's own images.
 SAMPLE: Final = 2048
 #: Sample size of each set for the distance between two sets.
@@ -42,7 +42,7 @@ _BLOCK: Final = 1024
 _ROUNDS: Final = 8
 
 
-class Neighbours:
+class SetNeighbours:
     """Nearest-neighbour search in a set of images. Memory: 64 bytes for each image, besides the vectors' own."""
 
     def __init__(self, vectors: Vectors, index: VectorIndex) -> None:
@@ -73,7 +73,7 @@ class Neighbours:
 
     def learn(self, tell: Callable[[int], None]) -> None:
         """Compute the neighbours of all images of the set, in half the time of an exact index."""
-        around, self._cosines = knn_graph.within(self.vectors, NEIGHBOURS + 1, tell)
+        around, self._cosines = knn_graph.knn_within(self.vectors, NEIGHBOURS + 1, tell)
         self._around = around[:, :NEIGHBOURS]
 
     def own(self, positions: Ids) -> tuple[Ids, Float32]:
@@ -103,7 +103,7 @@ class Neighbours:
             return usual
         return np.where((around == asking[:, np.newaxis]).any(axis=1), cosines[rows, last], usual)
 
-    def own_strangeness(self, positions: Ids) -> Float32:
+    def strangeness_to_rest(self, positions: Ids) -> Float32:
         """Strangeness of images of the set to the rest of it (m,)."""
         around, cosines = self.own(positions)
         return self.strangeness(around[:, 0], cosines[:, 0], positions)
@@ -121,9 +121,9 @@ class Neighbours:
         return strange
 
 
-def strange_to(
-    mine: Neighbours,
-    theirs: Neighbours,
+def strangeness_to(
+    mine: SetNeighbours,
+    theirs: SetNeighbours,
     chosen: Ids,
     tell: Callable[[int], bool],
     nearest: tuple[Ids, Float32] | None = None,
@@ -153,23 +153,23 @@ def strange_to(
         alone[some], cosines[some] = theirs.strangeness(places, near), near
         if tell(len(chosen) + len(chosen) * (start + len(some)) // len(needed)):
             return None
-    return _with_neighbours(alone, chosen, around), cosines[chosen]
+    return _mean_with_neighbours(alone, chosen, around), cosines[chosen]
 
 
-def threshold(theirs: Neighbours, expected: float = EXPECTED) -> float | None:
+def threshold(theirs: SetNeighbours, expected: float = EXPECTED_SHARE) -> float | None:
     """Strangeness that all but a share ``expected`` of a set stay below, by a sample; None for fewer than two
     images."""
     if len(theirs.vectors) < 2:
         return None
-    chosen = sample(len(theirs.vectors), SAMPLE)
+    chosen = sample_positions(len(theirs.vectors), SAMPLE)
     around = theirs.own(chosen)[0]
     needed = np.unique(np.concatenate([chosen, around[around >= 0]]))
     alone = np.full(len(theirs.vectors), np.nan, np.float32)
-    alone[needed] = theirs.own_strangeness(needed)
-    return float(np.quantile(_with_neighbours(alone, chosen, around), 1 - expected))
+    alone[needed] = theirs.strangeness_to_rest(needed)
+    return float(np.quantile(_mean_with_neighbours(alone, chosen, around), 1 - expected))
 
 
-def _with_neighbours(alone: Float32, positions: Ids, around: Ids) -> Float32:
+def _mean_with_neighbours(alone: Float32, positions: Ids, around: Ids) -> Float32:
     """Average (m,) the values of images with those of the images ``around`` them, (m, k) positions, -1 for none."""
     there = around >= 0
     total = alone[positions] + np.where(there, alone[around], 0).sum(axis=1)
@@ -186,7 +186,7 @@ def mmd(a: Vectors, b: Vectors) -> float | None:
     """
     if min(len(a), len(b)) < 2:
         return None
-    x, y = (one.at(sample(len(one), MMD_SAMPLE)).astype(np.float64) for one in (a, b))
+    x, y = (one.at(sample_positions(len(one), MMD_SAMPLE)).astype(np.float64) for one in (a, b))
     return _SCALE * (_mean_kernel(x, x, same=True) + _mean_kernel(y, y, same=True) - 2 * _mean_kernel(x, y))
 
 
@@ -199,7 +199,7 @@ def _mean_kernel(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], same: b
     return float(kernel.mean())
 
 
-def grouped(vectors: Vectors, positions: Ids, groups: int) -> list[Ids]:
+def group_similar(vectors: Vectors, positions: Ids, groups: int) -> list[Ids]:
     """Group similar images: at most ``groups`` groups of ``positions``, largest first, the most typical image first in
     each.
 
@@ -209,11 +209,11 @@ def grouped(vectors: Vectors, positions: Ids, groups: int) -> list[Ids]:
     if not len(positions) or groups < 1:
         return []
     centres = _farthest_first(vectors, positions, groups)
-    labels, closeness = _assigned(vectors, positions, centres)
+    labels, closeness = _assign_to_centres(vectors, positions, centres)
     for _ in range(_ROUNDS):
-        centres = _means(vectors, positions, labels, centres)
+        centres = _update_centres(vectors, positions, labels, centres)
         before = labels
-        labels, closeness = _assigned(vectors, positions, centres)
+        labels, closeness = _assign_to_centres(vectors, positions, centres)
         if (labels == before).all():
             break
     members = [np.flatnonzero(labels == n) for n in range(len(centres))]
@@ -239,7 +239,7 @@ def _farthest_first(vectors: Vectors, positions: Ids, groups: int) -> Float32:
         chosen.append(farthest)
 
 
-def _assigned(vectors: Vectors, positions: Ids, centres: Float32) -> tuple[Ids, Float32]:
+def _assign_to_centres(vectors: Vectors, positions: Ids, centres: Float32) -> tuple[Ids, Float32]:
     labels, closeness = np.empty(len(positions), np.int64), np.empty(len(positions), np.float32)
     for part, rows in _blocks(vectors, positions):
         cosines = rows @ centres.T
@@ -248,7 +248,7 @@ def _assigned(vectors: Vectors, positions: Ids, centres: Float32) -> tuple[Ids, 
     return labels, closeness
 
 
-def _means(vectors: Vectors, positions: Ids, labels: Ids, centres: Float32) -> Float32:
+def _update_centres(vectors: Vectors, positions: Ids, labels: Ids, centres: Float32) -> Float32:
     sums = np.zeros_like(centres)
     for part, rows in _blocks(vectors, positions):
         np.add.at(sums, labels[part], rows)
@@ -262,7 +262,7 @@ def _blocks(vectors: Vectors, positions: Ids) -> Iterator[tuple[slice, Float32]]
         yield part, vectors.at(positions[part])
 
 
-def sample(count: int, most: int) -> Ids:
+def sample_positions(count: int, most: int) -> Ids:
     """Draw at most ``most`` positions, ascending and always the same."""
     if count <= most:
         return np.arange(count)

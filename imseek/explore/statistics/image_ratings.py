@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from imseek.data.reader import Reader
-from imseek.types import Rated
+from imseek.types import RatedImage
 
 
-def rated(reader: Reader, shown: Sequence[tuple[int, Mapping[str, float]]]) -> tuple[Rated, ...]:
+def rated_images(reader: Reader, shown: Sequence[tuple[int, Mapping[str, float]]]) -> tuple[RatedImage, ...]:
     """Look up the places of images and attach their values."""
     places = reader.places([image_id for image_id, _ in shown])
-    return tuple(Rated(image_id, places.get(image_id), values) for image_id, values in shown)
+    return tuple(RatedImage(image_id, places.get(image_id), values) for image_id, values in shown)

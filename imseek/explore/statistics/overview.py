@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.reader import Reader
-from imseek.explore.statistics.balance import TAG, Classes
+from imseek.explore.statistics.balance import TAG, ClassMembership
 from imseek.search.where.column_values import values
-from imseek.types import Contents, Spread
+from imseek.types import CollectionStatistics, ValueDistribution
 
 #: Histogram edges for megapixels, bytes, and mean luminance.
 MEGAPIXELS: Final = (0, 0.1, 0.3, 1, 2, 4, 8, 12, 16, 24, 48, float("inf"))
@@ -32,7 +32,7 @@ _COLUMNS: Final = (
 Floats = npt.NDArray[np.float64]
 
 
-def contents(reader: Reader) -> Contents:
+def collect_statistics(reader: Reader) -> CollectionStatistics:
     """Count over the columns of all live images, one shard at a time.
 
     Raises StaleGenerationError, CorruptCollectionError.
@@ -45,7 +45,7 @@ def contents(reader: Reader) -> Contents:
         images += len(ids)
         by_name = dict(zip(_COLUMNS, columns, strict=True))
         for name, counter in counted.items():
-            counter.update(_counted(by_name[name]))
+            counter.update(_count_values(by_name[name]))
         for name, parts in numbers.items():
             parts.append(_floats(by_name[name]))
         for what, name in (
@@ -55,19 +55,19 @@ def contents(reader: Reader) -> Contents:
             ("caption", "caption"),
         ):
             having[what] += len(ids) - by_name[name].null_count
-    tags = Classes(reader, TAG)
+    tags = ClassMembership(reader, TAG)
     sizes = dict(zip(tags.names, tags.sizes().tolist(), strict=True))
     sized = np.concatenate(numbers["bytes"])
-    return Contents(
+    return CollectionStatistics(
         images=images,
-        formats=_most(counted["format"]),
-        cameras=_most(counted["camera"]),
+        formats=_most_frequent(counted["format"]),
+        cameras=_most_frequent(counted["camera"]),
         years=sorted(counted["year"].items()),
-        megapixels=spread(np.concatenate(numbers["megapixels"]), MEGAPIXELS),
-        bytes=spread(sized, BYTES),
+        megapixels=distribution_of(np.concatenate(numbers["megapixels"]), MEGAPIXELS),
+        bytes=distribution_of(sized, BYTES),
         total_bytes=int(np.nansum(sized)),
-        light=spread(np.concatenate(numbers["luma_mean"]), LIGHT),
-        tags=_most(Counter(sizes)),
+        light=distribution_of(np.concatenate(numbers["luma_mean"]), LIGHT),
+        tags=_most_frequent(Counter(sizes)),
         having={
             **{name: having[name] for name in ("date", "camera", "position", "caption")},
             "tag": len(set(tags.ids.tolist())),
@@ -75,15 +75,15 @@ def contents(reader: Reader) -> Contents:
     )
 
 
-def spread(found: Floats, edges: tuple[float, ...]) -> Spread:
+def distribution_of(found: Floats, edges: tuple[float, ...]) -> ValueDistribution:
     """Compute the distribution of values, ignoring NaN."""
     known = found[~np.isnan(found)]
     places = np.clip(np.searchsorted(edges, known, side="right") - 1, 0, len(edges) - 2)
     counts = np.bincount(places, minlength=len(edges) - 1)
-    return Spread(edges, tuple(counts.tolist()), float(np.median(known)) if len(known) else None)
+    return ValueDistribution(edges, tuple(counts.tolist()), float(np.median(known)) if len(known) else None)
 
 
-def _counted(column: Any) -> Counter[str]:
+def _count_values(column: Any) -> Counter[str]:
     found: Counter[str] = Counter()
     for pair in column.value_counts().to_pylist():
         if pair["values"] is not None:
@@ -96,5 +96,5 @@ def _floats(column: Any) -> Floats:
     return found
 
 
-def _most(counted: Counter[str]) -> list[tuple[str, int]]:
+def _most_frequent(counted: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.reader import Reader
-from imseek.data.shard_files import MEASURES
+from imseek.data.shard_files import LUMA_COLUMNS
 from imseek.data.vectors.base import Bools, Ids, IdSet
 from imseek.search.where.column_values import numbers
 from imseek.types import Luma, QualityKind
@@ -33,12 +33,12 @@ ORDER: Final[Mapping[QualityKind, tuple[str, int]]] = {
     "bright": ("bright", 1),
     "empty": ("sd", -1),
 }
-NAMES: Final = tuple(name.removeprefix("luma_") for name in MEASURES.names)
+NAMES: Final = tuple(name.removeprefix("luma_") for name in LUMA_COLUMNS.names)
 
 Measures: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
 
 
-def flagged(of: Measures) -> dict[QualityKind, Bools]:
+def flag_images(of: Measures) -> dict[QualityKind, Bools]:
     """Evaluate :data:`RULES` on arrays (n,), by kind. NaN meets no rule."""
     empty = (of["edges"] <= 0.002) & (of["sd"] <= 0.08)
     return {
@@ -52,13 +52,13 @@ def flagged(of: Measures) -> dict[QualityKind, Bools]:
 def flags_of(luma: Luma) -> tuple[QualityKind, ...]:
     """Return the kinds that apply to one image."""
     values = {name: np.nan if value is None else value for name, value in asdict(luma).items()}
-    found = flagged({name: np.array([value]) for name, value in values.items()})
+    found = flag_images({name: np.array([value]) for name, value in values.items()})
     return tuple(kind for kind, mask in found.items() if mask[0])
 
 
-def measures(reader: Reader, allowed: IdSet | None = None) -> tuple[Ids, Measures]:
+def read_measures(reader: Reader, allowed: IdSet | None = None) -> tuple[Ids, Measures]:
     """Return the ids (n,) of live images, ascending, and their measures, NaN where there are none."""
-    ids, rows = numbers(reader, MEASURES.names)
+    ids, rows = numbers(reader, LUMA_COLUMNS.names)
     if allowed is not None:
         kept = allowed.marks(ids)
         ids, rows = ids[kept], rows[:, kept]

@@ -27,19 +27,19 @@ def parts_of(
     if isinstance(split, str):
         if split == spreading.TAG:
             raise UsageError("an image has several tags, and is in one part", hint="--folders, or a column")
-        found = spreading.Classes(reader, split, allowed)
+        found = spreading.ClassMembership(reader, split, allowed)
         return {
             i: found.names[n] for i, n in zip(found.ids.tolist(), found.number.tolist(), strict=True)
         }, images
     of: dict[int, str] = {}
     for name, folders in split.items():
-        for image_id in _below(reader, folders, allowed).tolist():
+        for image_id in _images_below(reader, folders, allowed).tolist():
             if of.setdefault(image_id, name) != name:
                 raise UsageError(f"image {image_id} lies in two parts: {of[image_id]} and {name}")
     return of, images
 
 
-def _below(reader: Reader, folders: Sequence[str | os.PathLike[str]], allowed: IdSet | None) -> Ids:
+def _images_below(reader: Reader, folders: Sequence[str | os.PathLike[str]], allowed: IdSet | None) -> Ids:
     """Return the ids of images below any of the folders."""
     wanted = [str(Path(folder).expanduser().absolute()).rstrip("/") + "/" for folder in folders]
     found: list[Ids] = [np.empty(0, np.int64)]

@@ -7,7 +7,7 @@ import numpy as np
 from imseek.data.vectors.base import Ids
 
 
-def connected(n: int, edges: Ids) -> Ids:
+def connected_components(n: int, edges: Ids) -> Ids:
     """Return the component of each node (n,), counted from 0, for ``edges`` (e, 2)."""
     parent = list(range(n))
 

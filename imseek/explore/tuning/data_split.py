@@ -14,7 +14,7 @@ import numpy as np
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.explore.tuning.connected_components import connected
+from imseek.explore.tuning.connected_components import connected_components
 from imseek.explore.tuning.examples import Examples
 from imseek.search.near_duplicates import hamming
 
@@ -22,9 +22,9 @@ from imseek.search.near_duplicates import hamming
 VALIDATION: Final = 0.15
 HELD_OUT: Final = 0.3
 #: Minimum number of groups: fewer could not show a gain.
-LEAST: Final = 60
+MIN_GROUPS: Final = 60
 #: Maximum Hamming distance between hashes of one image.
-ALIKE: Final = 6
+MAX_HAMMING: Final = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,15 +37,15 @@ class Split:
     groups: Ids
 
 
-def split(reader: Reader, examples: Examples, seed: int) -> Split:
+def split_examples(reader: Reader, examples: Examples, seed: int) -> Split:
     """Split the examples. Raises UsageError where there are too few groups."""
-    groups = connected(len(examples.ids), _edges(reader, examples))
+    groups = connected_components(len(examples.ids), _edges(reader, examples))
     paired = np.unique(groups[examples.pairs[:, 1]])
     _check_enough(examples, len(paired))
-    return shared_out(groups, paired, seed)
+    return assign_parts(groups, paired, seed)
 
 
-def shared_out(groups: Ids, paired: Ids, seed: int) -> Split:
+def assign_parts(groups: Ids, paired: Ids, seed: int) -> Split:
     """Distribute the groups over three parts, separately for groups that are ``paired`` and the others."""
     generator = np.random.default_rng(seed)
     part_of = np.zeros(int(groups.max()) + 1, np.int64)
@@ -68,9 +68,9 @@ def _check_enough(examples: Examples, groups: int) -> None:
     if examples.source != "judgements" and len(examples.texts) < 2:
         said = "all captions are the same" if examples.source == "captions" else "there is one tag only"
         raise UsageError(f"{said}: nothing can be told apart by it", hint="at least two are needed")
-    if groups < LEAST:
+    if groups < MIN_GROUPS:
         raise UsageError(
-            f"{groups} {wants[examples.source]} are too few to learn from: {LEAST} are needed",
+            f"{groups} {wants[examples.source]} are too few to learn from: {MIN_GROUPS} are needed",
             hint="near-copies and pictures with the same caption count once; --from learns from something else",
         )
 
@@ -80,16 +80,16 @@ def _edges(reader: Reader, examples: Examples) -> Ids:
     stored = reader.intrinsics(examples.ids.tolist(), ["content_hash", "phash"])
     facts = [stored[image_id] for image_id in examples.ids.tolist()]
     contents = {content: n for n, content in enumerate({one["content_hash"] for one in facts})}
-    found = [_same(np.array([contents[one["content_hash"]] for one in facts]))]
-    found.append(_alike(np.array([one.get("phash", 0) for one in facts], np.uint64)))
+    found = [_link_equal(np.array([contents[one["content_hash"]] for one in facts]))]
+    found.append(_link_near_hashes(np.array([one.get("phash", 0) for one in facts], np.uint64)))
     if examples.source == "captions":
-        found += [_same(examples.pairs[:, 0], examples.pairs[:, 1])]
+        found += [_link_equal(examples.pairs[:, 0], examples.pairs[:, 1])]
     if examples.source == "judgements":
         found.append(examples.pairs)
     return np.concatenate(found)
 
 
-def _same(values: Ids, names: Ids | None = None) -> Ids:
+def _link_equal(values: Ids, names: Ids | None = None) -> Ids:
     """Link each of ``names`` (by default positions) to the next with the same value."""
     names = np.arange(len(values)) if names is None else names
     order = np.argsort(values, kind="stable")
@@ -98,12 +98,12 @@ def _same(values: Ids, names: Ids | None = None) -> Ids:
     return found
 
 
-def _alike(hashes: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Ids:
+def _link_near_hashes(hashes: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Ids:
     """Find pairs of similar perceptual hashes, ignoring 0 (unknown). Works row by row to bound memory."""
     known = np.flatnonzero(hashes)
     found = []
     for n, at in enumerate(known.tolist()):
         rest = known[n + 1 :]
-        near = rest[hamming(hashes[rest], hashes[at]) <= ALIKE]
+        near = rest[hamming(hashes[rest], hashes[at]) <= MAX_HAMMING]
         found.append(np.stack([np.full(len(near), at), near], axis=1))
     return np.concatenate([np.empty((0, 2), np.int64), *found])

@@ -20,18 +20,18 @@ from imseek.encoders import prompts
 from imseek.encoders.base import Encoder
 from imseek.errors import UsageError
 from imseek.explore.space_vectors import Vectors
-from imseek.explore.tuning.connected_components import connected
+from imseek.explore.tuning.connected_components import connected_components
 from imseek.indexer.captions import CaptionEncoder
 from imseek.types import Float32
 from imseek.types.tuning import TuneSource
 
 #: Maximum number of pairs; larger sets are sampled.
-MOST: Final = 20_000
+MAX_PAIRS: Final = 20_000
 #: Templates for tags: the bare words, and a caption.
 TEMPLATES: Final = ("{}", "a photo of a {}.")
 
 #: Loads the text encoder of the space.
-Words = Callable[[], Encoder]
+EncoderLoader = Callable[[], Encoder]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,37 +54,37 @@ class Examples:
     notes: tuple[str, ...] = ()
 
 
-def read(reader: Reader, source: TuneSource, words: Words, seed: int) -> Examples:
+def read_examples(reader: Reader, source: TuneSource, words: EncoderLoader, seed: int) -> Examples:
     """Read examples from one source.
 
     Raises UsageError where the collection has none, and errors of encoding text.
     """
     vectors = Vectors(reader)
     if source == "judgements":
-        return _judged(reader, vectors)
-    found = _captioned(reader, vectors) if source == "captions" else _tagged(reader)
+        return _read_judgements(reader, vectors)
+    found = _iter_captions(reader, vectors) if source == "captions" else _iter_tags(reader)
     total = 0
 
     def counted() -> Iterator[tuple[int, int, str]]:
         nonlocal total
         for image_id, text in found:
             total += 1
-            yield _lot(seed, image_id, text), image_id, text
+            yield _draw_key(seed, image_id, text), image_id, text
 
-    drawn = heapq.nsmallest(MOST, counted())
+    drawn = heapq.nsmallest(MAX_PAIRS, counted())
     chosen = sorted((image_id, text) for _, image_id, text in drawn)
     if not chosen:
         raise UsageError(f"no image of this collection has {_WANT[source]}", hint=_HINTS[source])
-    notes = (f"{MOST:,} of {total:,} {source} were drawn to learn from",) if total > MOST else ()
-    return _with_words(reader, vectors, source, chosen, words, notes)
+    notes = (f"{MAX_PAIRS:,} of {total:,} {source} were drawn to learn from",) if total > MAX_PAIRS else ()
+    return _build_examples(reader, vectors, source, chosen, words, notes)
 
 
-def available(reader: Reader) -> TuneSource:
+def default_source(reader: Reader) -> TuneSource:
     """Return the first of captions, tags and judgements that the collection has. Raises UsageError where it has
     none."""
-    if next(_captioned(reader, Vectors(reader)), None) is not None:
+    if next(_iter_captions(reader, Vectors(reader)), None) is not None:
         return "captions"
-    if next(_tagged(reader), None) is not None:
+    if next(_iter_tags(reader), None) is not None:
         return "tags"
     if judgements.read(reader.root):
         return "judgements"
@@ -101,7 +101,7 @@ _HINTS: Final = {
 }
 
 
-def _captioned(reader: Reader, vectors: Vectors) -> Iterator[tuple[int, str]]:
+def _iter_captions(reader: Reader, vectors: Vectors) -> Iterator[tuple[int, str]]:
     """Yield live images with their stripped caption."""
     for shard, segment in zip(reader.current.shards, reader.segments(vectors.space.space_id), strict=True):
         alive = segment.searchable()
@@ -113,35 +113,35 @@ def _captioned(reader: Reader, vectors: Vectors) -> Iterator[tuple[int, str]]:
             start += len(captions)
 
 
-def _tagged(reader: Reader) -> Iterator[tuple[int, str]]:
-    return ((image_id, tag.strip()) for image_id, tag in tag_reader.said(reader) if tag.strip())
+def _iter_tags(reader: Reader) -> Iterator[tuple[int, str]]:
+    return ((image_id, tag.strip()) for image_id, tag in tag_reader.manual_tags(reader) if tag.strip())
 
 
-def _lot(seed: int, image_id: int, text: str) -> int:
+def _draw_key(seed: int, image_id: int, text: str) -> int:
     """Hash that decides which pairs are drawn, independent of the other pairs."""
     key = f"{seed} {image_id} {text}".encode("utf-8", "backslashreplace")
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest())
 
 
-def _with_words(
+def _build_examples(
     reader: Reader,
     vectors: Vectors,
     source: TuneSource,
     chosen: Sequence[tuple[int, str]],
-    words: Words,
+    words: EncoderLoader,
     notes: tuple[str, ...],
 ) -> Examples:
     wanted = np.array([image_id for image_id, _ in chosen], np.int64)
     positions = vectors.positions(np.unique(wanted))
     ids = vectors.ids[positions[positions >= 0]]
-    images, sound = _sound(vectors, ids)
+    images, sound = _usable_images(vectors, ids)
     texts = sorted({text for _, text in chosen})
     speaker = {text: image_id for image_id, text in chosen}
     if source == "captions":
         rows = _caption_rows(reader, vectors, [(text, speaker[text]) for text in texts], words)
     else:
         rows = prompts.class_vectors(words(), texts, TEMPLATES)
-    known = _usable(rows)
+    known = _usable_rows(rows)
     if not known.all():
         notes += (f"{int((~known).sum()):,} texts have no vector, and are passed over",)
     if not sound.all():
@@ -154,11 +154,11 @@ def _with_words(
         raise UsageError(
             f"there are {source}, but no vectors of them and their images", hint=notes[-1] if notes else None
         )
-    return _compact(source, ids, images, tuple(texts), rows, kept, notes)
+    return _drop_unpaired(source, ids, images, tuple(texts), rows, kept, notes)
 
 
 def _caption_rows(
-    reader: Reader, vectors: Vectors, texts: Sequence[tuple[str, int]], words: Words
+    reader: Reader, vectors: Vectors, texts: Sequence[tuple[str, int]], words: EncoderLoader
 ) -> Float32:
     """Return rows (t, dim) of captions, each given with an image that has it; zeros where there is no vector."""
     space = reader.current.caption_space
@@ -172,18 +172,18 @@ def _caption_rows(
     return rows
 
 
-def _sound(vectors: Vectors, ids: Ids) -> tuple[Float32, npt.NDArray[np.bool_]]:
+def _usable_images(vectors: Vectors, ids: Ids) -> tuple[Float32, npt.NDArray[np.bool_]]:
     """Return unit rows of images, and which are usable: finite and not zero."""
     images = unit_rows(vectors.stored(ids))
-    return images, _usable(images)
+    return images, _usable_rows(images)
 
 
-def _usable(rows: Float32) -> npt.NDArray[np.bool_]:
+def _usable_rows(rows: Float32) -> npt.NDArray[np.bool_]:
     usable: npt.NDArray[np.bool_] = np.isfinite(rows).all(axis=1) & (rows != 0).any(axis=1)
     return usable
 
 
-def _compact(
+def _drop_unpaired(
     source: TuneSource,
     ids: Ids,
     images: Float32,
@@ -208,7 +208,7 @@ def _compact(
     )
 
 
-def _judged(reader: Reader, vectors: Vectors) -> Examples:
+def _read_judgements(reader: Reader, vectors: Vectors) -> Examples:
     """Read pairs judged the same, with all that follow by transitivity, in both directions; one image per content."""
     said = judgements.read(reader.root)
     lookup = HashLookup(reader.root)
@@ -218,7 +218,7 @@ def _judged(reader: Reader, vectors: Vectors) -> Examples:
         lookup.close()
     ids = np.unique(np.array([i for i in of.values() if i is not None], np.int64))
     ids = ids[vectors.positions(ids) >= 0]
-    images, sound = _sound(vectors, ids)
+    images, sound = _usable_images(vectors, ids)
     where = {image_id: n for n, image_id in enumerate(ids[sound].tolist())}
     at = {content: where.get(image_id) for content, image_id in of.items() if image_id is not None}
     table: dict[str, list[tuple[int, int]]] = {"same": [], "different": []}
@@ -236,7 +236,7 @@ def _judged(reader: Reader, vectors: Vectors) -> Examples:
         images=images[sound],
         texts=(),
         words=None,
-        pairs=_all_pairs(connected(len(where), np.array(table["same"], np.int64))),
+        pairs=_all_pairs(connected_components(len(where), np.array(table["same"], np.int64))),
         apart=np.array(table["different"], np.int64).reshape(-1, 2),
     )
 

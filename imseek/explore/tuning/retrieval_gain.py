@@ -11,21 +11,21 @@ import numpy.typing as npt
 from imseek.data.vectors.base import Ids
 from imseek.encoders.adapters import Adapter
 from imseek.explore.metrics import bootstrap
-from imseek.explore.metrics.retrieval import Pairs, Ranks, ranks
+from imseek.explore.metrics.retrieval import Ranks, RelevantItems, rank_items
 from imseek.explore.tuning.examples import Examples
 from imseek.types import Float32
 from imseek.types.evaluate import Estimate
 from imseek.types.tuning import Retrieval, TuneGain
 
-WORDS: Final = ("text to image", "image to text")
-IMAGES: Final = ("image to image",)
+TEXT_DIRECTIONS: Final = ("text to image", "image to text")
+IMAGE_DIRECTIONS: Final = ("image to image",)
 #: Level of the interval that decides. At 95 %, one useless adapter in forty would pass, and users can try several
 #: seeds.
-SURE: Final = 0.99
+DECISION_LEVEL: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class EvaluationPart:
     """A part of the examples as queries in each direction. ``units`` (per direction) groups queries for resampling."""
 
     images: Float32
@@ -34,7 +34,7 @@ class Part:
     units: tuple[Ids, ...]
 
     @classmethod
-    def of(cls, examples: Examples, groups: Ids, chosen: Ids, most: int | None = None) -> Part:
+    def of(cls, examples: Examples, groups: Ids, chosen: Ids, most: int | None = None) -> EvaluationPart:
         """Select the images at positions ``chosen`` (at most the first ``most``) with their matches."""
         chosen = chosen if most is None else chosen[:most]
         place = np.full(len(examples.ids), -1, np.int64)
@@ -56,17 +56,17 @@ class Part:
 
     @property
     def directions(self) -> tuple[str, ...]:
-        return IMAGES if self.words is None else WORDS
+        return IMAGE_DIRECTIONS if self.words is None else TEXT_DIRECTIONS
 
     def ranked(self, adapter: Adapter | None) -> tuple[Ranks, ...]:
         """Rank in each direction."""
         images = self.images if adapter is None else adapter(self.images)
         left, right = self.pairs.T
         if self.words is None:
-            return (_others(images, left, right),)
+            return (_rank_other_images(images, left, right),)
         return (
-            ranks(self.words, images, Pairs.of(left, right, len(self.words))),
-            ranks(images, self.words, Pairs.of(right, left, len(images))),
+            rank_items(self.words, images, RelevantItems.of(left, right, len(self.words))),
+            rank_items(images, self.words, RelevantItems.of(right, left, len(images))),
         )
 
     def precision(self, adapter: Adapter | None) -> float:
@@ -74,16 +74,16 @@ class Part:
         return float(np.mean([found.precision.mean() for found in self.ranked(adapter)]))
 
 
-def gains(part: Part, adapter: Adapter, seed: int) -> tuple[tuple[TuneGain, ...], Estimate]:
+def measure_gains(part: EvaluationPart, adapter: Adapter, seed: int) -> tuple[tuple[TuneGain, ...], Estimate]:
     """Measure the gain in each direction, and of the average precision over all directions with equal weight."""
     before, after = part.ranked(None), part.ranked(adapter)
     each = tuple(
         TuneGain(
             direction,
-            _retrieval(old),
-            _retrieval(new),
-            bootstrap.paired(old.hits(1), new.hits(1), groups=_from_0(units), seed=seed),
-            bootstrap.paired(old.precision, new.precision, groups=_from_0(units), seed=seed),
+            _summarise_ranks(old),
+            _summarise_ranks(new),
+            bootstrap.paired_interval(old.hits(1), new.hits(1), groups=_renumber(units), seed=seed),
+            bootstrap.paired_interval(old.precision, new.precision, groups=_renumber(units), seed=seed),
         )
         for direction, old, new, units in zip(part.directions, before, after, part.units, strict=True)
     )
@@ -94,32 +94,32 @@ def gains(part: Part, adapter: Adapter, seed: int) -> tuple[tuple[TuneGain, ...]
         parts = [slice(end - n, end) for n, end in zip(lengths, ends.tolist(), strict=True)]
         return float(np.mean([values[p] @ weights[p] / max(1, weights[p].sum()) for p in parts]))
 
-    both = bootstrap.paired(
+    both = bootstrap.paired_interval(
         np.concatenate([one.precision for one in before]),
         np.concatenate([one.precision for one in after]),
         figure,
-        groups=_from_0(np.concatenate(part.units)),
-        level=SURE,
+        groups=_renumber(np.concatenate(part.units)),
+        level=DECISION_LEVEL,
         seed=seed,
     )
     return each, both
 
 
-def helps(each: tuple[TuneGain, ...], both: Estimate) -> bool:
+def is_helpful(each: tuple[TuneGain, ...], both: Estimate) -> bool:
     """Tell whether the gain is significant, with no loss in any direction (docs/decisions/0021-adapters.md)."""
     return both.low > 0 and all(one.precision.value >= 0 for one in each)
 
 
-def _others(images: Float32, left: Ids, right: Ids) -> Ranks:
+def _rank_other_images(images: Float32, left: Ids, right: Ids) -> Ranks:
     """Rank other images for each query image. The image itself always comes before the first match, and is
     discounted."""
     asking, question = np.unique(left, return_inverse=True)
-    found = ranks(images[asking], images, Pairs.of(question, right, len(asking)))
+    found = rank_items(images[asking], images, RelevantItems.of(question, right, len(asking)))
     first = np.maximum(1, found.first - 1)
     return Ranks(first, 1 / first, found.items - 1)
 
 
-def _retrieval(found: Ranks) -> Retrieval:
+def _summarise_ranks(found: Ranks) -> Retrieval:
     return Retrieval(
         questions=len(found.first),
         items=found.items,
@@ -131,7 +131,7 @@ def _retrieval(found: Ranks) -> Retrieval:
     )
 
 
-def _from_0(units: Ids) -> Ids:
+def _renumber(units: Ids) -> Ids:
     """Renumber units from 0."""
     found: Ids = np.unique(units, return_inverse=True)[1].astype(np.int64)
     return found

@@ -9,26 +9,26 @@ from typing import Final
 
 import numpy as np
 
-from imseek.encoders.adapter_training import Learned, Lesson, learn
+from imseek.encoders.adapter_training import AdapterCheckpoint, TrainingData, train_adapter
 from imseek.encoders.adapters import Adapter
 from imseek.explore.tuning.data_split import Split
 from imseek.explore.tuning.examples import Examples
-from imseek.explore.tuning.retrieval_gain import Part, gains, helps
+from imseek.explore.tuning.retrieval_gain import EvaluationPart, is_helpful, measure_gains
 from imseek.types import Float32
 from imseek.types.tuning import TuneLoss, Tuning
 
 #: Maximum steps, steps between validations, and validations without improvement before training ends.
 STEPS: Final = 600
-EVERY: Final = 10
+VALIDATE_EVERY: Final = 10
 PATIENCE: Final = 12
 #: Shares of the residual to try.
 STRENGTHS: Final = (0.5, 0.75, 1.0)
 #: Maximum images for validation and for the held-out evaluation.
-ASKED: Final = (1000, 5000)
+MAX_IMAGES: Final = (1000, 5000)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class TrainedAdapter:
     """A trained adapter, with its training record."""
 
     adapter: Adapter
@@ -39,7 +39,7 @@ class Taught:
         return self.facts.helps
 
 
-def teach(
+def train_from_examples(
     examples: Examples,
     split: Split,
     *,
@@ -47,12 +47,12 @@ def teach(
     seed: int,
     tell: Callable[[int, int], None],
     stop: threading.Event,
-) -> Taught | None:
+) -> TrainedAdapter | None:
     """Train on one part, stop early by another, and measure on the third. None where ``stop`` was set."""
-    validation = Part.of(examples, split.groups, split.validation, ASKED[0])
-    best: Learned | None = None
+    validation = EvaluationPart.of(examples, split.groups, split.validation, MAX_IMAGES[0])
+    best: AdapterCheckpoint | None = None
     highest, idle = -1.0, 0
-    for now in learn(lesson_of(examples, split.train), loss=loss, seed=seed, every=EVERY):
+    for now in train_adapter(lesson_of(examples, split.train), loss=loss, seed=seed, every=VALIDATE_EVERY):
         if stop.is_set():
             return None
         tell(now.steps, STEPS)
@@ -64,18 +64,18 @@ def teach(
         if now.steps >= STEPS or idle > PATIENCE:
             break
     assert best is not None
-    tried = [(validation.precision(_weaker(best.adapter, share)), share) for share in STRENGTHS]
+    tried = [(validation.precision(_scale_adapter(best.adapter, share)), share) for share in STRENGTHS]
     strength = max(tried)[1]
-    adapter = _weaker(best.adapter, strength)
-    judges = Part.of(examples, split.groups, split.held_out, ASKED[1])
-    each, both = gains(judges, adapter, seed)
+    adapter = _scale_adapter(best.adapter, strength)
+    judges = EvaluationPart.of(examples, split.groups, split.held_out, MAX_IMAGES[1])
+    each, both = measure_gains(judges, adapter, seed)
     moved = float(_cosines(judges.images, adapter(judges.images)).mean())
     rank = adapter.down.shape[1]
-    found = Tuning(best.steps, rank, strength, best.scale, moved, each, both, helps(each, both))
-    return Taught(adapter, found)
+    found = Tuning(best.steps, rank, strength, best.scale, moved, each, both, is_helpful(each, both))
+    return TrainedAdapter(adapter, found)
 
 
-def lesson_of(examples: Examples, train: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Lesson:
+def lesson_of(examples: Examples, train: np.ndarray[tuple[int], np.dtype[np.int64]]) -> TrainingData:
     """Build the training data from the part ``train`` of the examples."""
     place = np.full(len(examples.ids), -1, np.int64)
     place[train] = np.arange(len(train))
@@ -85,7 +85,7 @@ def lesson_of(examples: Examples, train: np.ndarray[tuple[int], np.dtype[np.int6
         mine = mine[place[left] >= 0]
         left = place[mine[:, 0]]
     apart = place[np.unique(examples.apart)]
-    return Lesson(
+    return TrainingData(
         images=np.ascontiguousarray(examples.images[train]),
         words=examples.words,
         pairs=np.stack([left, place[mine[:, 1]]], axis=1),
@@ -93,7 +93,7 @@ def lesson_of(examples: Examples, train: np.ndarray[tuple[int], np.dtype[np.int6
     )
 
 
-def _weaker(adapter: Adapter, share: float) -> Adapter:
+def _scale_adapter(adapter: Adapter, share: float) -> Adapter:
     return Adapter(adapter.down, (share * adapter.up).astype(np.float32))
 
 

@@ -10,7 +10,7 @@ from imseek.data.current_file import read_identity
 from imseek.data.writer import Writer
 from imseek.encoders.runtime import Runtime
 from imseek.indexer.executors.base import Executor, Plan
-from imseek.indexer.executors.thread_executor import Threads
+from imseek.indexer.executors.thread_executor import ThreadExecutor
 from imseek.types import Ray
 
 
@@ -21,10 +21,10 @@ def executor_of(options: Ray | None, runtime: Runtime | None, writer: Writer, pl
     up with other remains of a dead run, or where the options say. Raises MissingExtraError, UsageError.
     """
     if options is None:
-        return Threads(plan)
-    from imseek.indexer.executors.ray_executor import RayCrew
+        return ThreadExecutor(plan)
+    from imseek.indexer.executors.ray_executor import RayExecutor
     from imseek.indexer.executors.staging import Staging
 
     place = (options.staging or str(writer.staging)).rstrip("/")
     staging = Staging(place, f"imseek-{read_identity(writer.root).uuid}", str(writer.run_id))
-    return RayCrew(plan, options, runtime or Runtime(), staging)
+    return RayExecutor(plan, options, runtime or Runtime(), staging)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from imseek.encoders.base import Encoder
-from imseek.indexer.containers import Ended
-from imseek.indexer.decode_stage import Failed, Loaded, Loader
-from imseek.indexer.scan import Candidate, Skipped
+from imseek.indexer.containers import ContainerResult
+from imseek.indexer.decode_stage import FailedPicture, LoadedPicture, Loader
+from imseek.indexer.scan import Candidate, SkippedEntry
 
-Item: TypeAlias = Candidate | Skipped | Ended
-Result: TypeAlias = Loaded | Failed | Skipped | Ended
+Item: TypeAlias = Candidate | SkippedEntry | ContainerResult
+Result: TypeAlias = LoadedPicture | FailedPicture | SkippedEntry | ContainerResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Plan:
 class Executor(Protocol):
     """Reads and hashes candidates and, if the loader's ``look_up`` requires it, decodes them.
 
-    It may also encode them (:class:`imseek.indexer.decode_stage.Made`); otherwise the run does. Each item has exactly
-    one result, in the order of the items, whatever happens to workers. Non-candidates pass through unchanged. Items
-    are taken in the thread that consumes the results, a bounded number ahead.
+    It may also encode them (:class:`imseek.indexer.decode_stage.EncodingResult`); otherwise the run does. Each item
+    has exactly one result, in the order of the items, whatever happens to workers. Non-candidates pass through
+    unchanged. Items are taken in the thread that consumes the results, a bounded number ahead.
     """
 
     def __call__(self, items: Iterable[Item]) -> Generator[Result]:

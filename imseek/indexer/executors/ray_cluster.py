@@ -25,14 +25,14 @@ from imseek.types import Ray
 OBJECT_STORE: Final = 256 * 2**20
 #: Maximum CPUs that workers of our own cluster may claim per processor: more is a typing mistake, and each worker is a
 #: process.
-CROWD: Final = 16
+MAX_CPUS_PER_PROCESSOR: Final = 16
 #: Timeout in seconds for reaching a cluster.
-KNOCKING: Final = 10.0
-_HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
+CONNECT_SECONDS: Final = 10.0
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def connected(options: Ray) -> Iterator[Any]:
+def connect_ray(options: Ray) -> Iterator[Any]:
     """Yield the module ``ray``, connected to the requested cluster. A connection made here is closed afterwards.
 
     Raises MissingExtraError; ExecutorError if no cluster is available; UsageError if the options ask for too many
@@ -49,15 +49,17 @@ def connected(options: Ray) -> Iterator[Any]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     folder = None
     try:
-        with _handlers_kept():
+        with _preserve_signal_handlers():
             try:
                 if address is None:
                     folder = tempfile.mkdtemp(prefix="imseek-ray-", dir=_short_folder())
-                    with _ours_alone(ray):
+                    with _isolate_cluster(ray):
                         # Ray makes its folder accessible to everybody, so it lies inside a private one.
-                        ray.init(address="local", _temp_dir=f"{folder}/r", **_own(options), **quiet)
+                        ray.init(
+                            address="local", _temp_dir=f"{folder}/r", **_local_settings(options), **quiet
+                        )
                 else:
-                    _knock(address)
+                    _probe(address)
                     ray.init(address=address, **quiet)
             except ImseekError:
                 raise
@@ -67,26 +69,26 @@ def connected(options: Ray) -> Iterator[Any]:
                     f"no Ray cluster {where}: {error}",
                     hint="`ray start --head` begins one; one that has a token wants RAY_AUTH_MODE=token here too",
                 ) from error
-        with _silent(ray):
+        with _silence_worker_logs(ray):
             yield ray
     finally:
-        with _handlers_kept():
+        with _preserve_signal_handlers():
             ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _knock(address: str) -> None:
+def _probe(address: str) -> None:
     """Check that a host answers, because Ray would wait for minutes. Raises OSError, ValueError."""
     host, colon, port = address.rpartition(":")
     if colon and not host:
         raise ValueError("no host is named")
     if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), KNOCKING).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
 @contextmanager
-def _silent(ray: Any) -> Iterator[None]:
+def _silence_worker_logs(ray: Any) -> Iterator[None]:
     """Stop Ray from printing lost workers to standard output, which carries the run's report.
 
     Ray prints these whatever its options say; it has one switch for it, which is undocumented.
@@ -104,7 +106,7 @@ def _silent(ray: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _ours_alone(ray: Any) -> Iterator[None]:
+def _isolate_cluster(ray: Any) -> Iterator[None]:
     """Restrict a cluster started inside to this machine, and send no usage statistics.
 
     Its processes listen on the loopback address. Ray's only switch for this is named after other systems, on which it
@@ -126,11 +128,11 @@ def _ours_alone(ray: Any) -> Iterator[None]:
                 constants.ENABLE_RAY_CLUSTER = before
 
 
-def _own(options: Ray) -> dict[str, Any]:
+def _local_settings(options: Ray) -> dict[str, Any]:
     """Return the settings of a cluster for one run: large enough for the requested workers, local to this machine."""
     here = len(os.sched_getaffinity(0))
     cpus = max(here, math.ceil((options.workers or 1) * options.cpus))
-    if cpus > CROWD * here:
+    if cpus > MAX_CPUS_PER_PROCESSOR * here:
         raise UsageError(
             f"workers that take {cpus:,} CPUs are too many for this machine, which has {here:,}",
             hint="a cluster of several machines is joined with --address; docs/scale.md",
@@ -149,7 +151,7 @@ def _short_folder() -> str:
     return folder if len(folder) <= 20 else "/tmp"  # noqa: S108 - mkdtemp makes a folder that is ours alone
 
 
-def room(ray: Any, options: Ray) -> tuple[int, float]:
+def plan_workers(ray: Any, options: Ray) -> tuple[int, float]:
     """Return how many workers to start, and the share of GPUs that each takes. Raises UsageError if none fits."""
     resources: Mapping[str, float] = ray.cluster_resources()
     cpus, cards = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
@@ -162,7 +164,7 @@ def room(ray: Any, options: Ray) -> tuple[int, float]:
     return options.workers or most, gpus
 
 
-def hire(ray: Any, options: Ray, gpus: float) -> Any:
+def start_worker(ray: Any, options: Ray, gpus: float) -> Any:
     """Start a worker; ``hello`` sets it up. Ray neither restarts it nor repeats its calls; the run handles both."""
 
     # Defined here, so that Ray sends the class itself: only then can a machine without imseek report that.
@@ -211,7 +213,7 @@ def hire(ray: Any, options: Ray, gpus: float) -> Any:
     return ray.remote(ImseekWorker).options(max_concurrency=2, **settings).remote()
 
 
-def greet(actor: Any, setup: Setup) -> Any:
+def send_setup(actor: Any, setup: Setup) -> Any:
     """Send a worker this version of imseek and its setup."""
     return actor.hello.remote(__version__, pickle.dumps(setup))
 
@@ -228,12 +230,12 @@ def answer_of(answer: Any) -> Any:
 
 
 @contextmanager
-def _handlers_kept() -> Iterator[None]:
+def _preserve_signal_handlers() -> Iterator[None]:
     """Restore the process's signal handlers, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _HANDLED}
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield
     finally:
@@ -253,7 +255,7 @@ def _environment(**values: str) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def let_go(ray: Any, actor: Any) -> None:
+def stop_worker(ray: Any, actor: Any) -> None:
     """Stop a worker."""
     with suppress(ImseekError, ray.exceptions.RayError, ValueError):
         ray.kill(actor)

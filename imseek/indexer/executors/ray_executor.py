@@ -27,27 +27,41 @@ import numpy.typing as npt
 from imseek.encoders.recipes import Recipe
 from imseek.encoders.runtime import Runtime
 from imseek.errors import ExecutorError
-from imseek.indexer.decode_stage import Failed, Loaded, Made, Picture, Trouble, loaded
+from imseek.indexer.decode_stage import (
+    EncodingResult,
+    FailedPicture,
+    LoadedPicture,
+    Picture,
+    Trouble,
+    make_loaded_picture,
+)
 from imseek.indexer.executors import ray_cluster
 from imseek.indexer.executors.base import Item, Plan, Result
 from imseek.indexer.executors.staging import StagedError, Staging
-from imseek.indexer.executors.work_units import Encoded, EncodedPicture, Outcome, Piece, ReadPicture, cut
+from imseek.indexer.executors.work_units import (
+    EncodedPicture,
+    EncodedUnit,
+    Outcome,
+    ReadPicture,
+    WorkUnit,
+    split_into_units,
+)
 from imseek.indexer.executors.worker import Hello, Setup
 from imseek.types import Ray, SkipReason
 
 #: Pieces assigned to a worker at once: it reads the next one while it encodes.
-IN_HAND: Final = 2
+PIECES_PER_WORKER: Final = 2
 #: Workers that may die with one picture before it is reported as failed.
-DEATHS: Final = 3
+MAX_DEATHS: Final = 3
 #: How often the staged rows of one piece may be unreadable before the run fails.
-TORN: Final = 3
+MAX_TORN_READS: Final = 3
 #: Seconds without any worker after which the run fails.
-PATIENCE: Final = 300.0
+NO_WORKER_SECONDS: Final = 300.0
 #: Seconds that the dispatcher waits before it checks for new pieces.
-TICK: Final = 0.02
+POLL_SECONDS: Final = 0.02
 
 
-class RayCrew:
+class RayExecutor:
     """An :class:`imseek.indexer.executors.base.Executor` on Ray. It connects to the cluster on the first picture."""
 
     def __init__(self, plan: Plan, options: Ray, runtime: Runtime, staging: Staging) -> None:
@@ -60,9 +74,9 @@ class RayCrew:
     def __call__(self, items: Iterable[Item]) -> Generator[Result]:
         numbers = itertools.count().__next__
         waiting: deque[Outcome] = deque()
-        dispatch: Dispatch | None = None
+        dispatch: Dispatcher | None = None
         with ExitStack() as stack:
-            for outcome, piece in cut(items, self._plan.loader, self._options.shard, numbers):
+            for outcome, piece in split_into_units(items, self._plan.loader, self._options.shard, numbers):
                 waiting.append(outcome)
                 if len(piece):
                     if dispatch is None:
@@ -81,7 +95,7 @@ class RayCrew:
         were = "1 worker was lost" if self._lost == 1 else f"{self._lost:,} workers were lost"
         return (f"{were} during the run; what was in hand there was done again",)
 
-    def _dispatch(self, numbers: Any) -> Dispatch:
+    def _dispatch(self, numbers: Any) -> Dispatcher:
         threads = max(1, math.ceil(self._options.cpus))
         plan = self._plan
         setup = Setup(
@@ -93,7 +107,7 @@ class RayCrew:
             plan.deadline,
             plan.loader.limits,
         )
-        return Dispatch(plan, self._options, setup, numbers)
+        return Dispatcher(plan, self._options, setup, numbers)
 
 
 @dataclass(eq=False, slots=True)
@@ -102,7 +116,7 @@ class _Worker:
 
     actor: Any
     host: str = ""
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[WorkUnit] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +124,11 @@ class _Call:
     """A pending call to a worker; ``piece`` is None for hello."""
 
     worker: _Worker
-    piece: Piece | None
+    piece: WorkUnit | None
     name: str = ""
 
 
-class Dispatch:
+class Dispatcher:
     """A thread that assigns pieces to workers and collects results, so that workers need not wait for commits.
 
     A context manager: entering connects and starts workers, leaving stops them all.
@@ -127,9 +141,9 @@ class Dispatch:
         self._setup = setup
         self._numbers = numbers
         self._staging = setup.staging
-        self._incoming: queue.SimpleQueue[Piece] = queue.SimpleQueue()
-        self._pieces: deque[Piece] = deque()
-        self._open: set[Piece] = set()
+        self._incoming: queue.SimpleQueue[WorkUnit] = queue.SimpleQueue()
+        self._pieces: deque[WorkUnit] = deque()
+        self._open: set[WorkUnit] = set()
         self._workers: list[_Worker] = []
         self._calls: dict[Any, _Call] = {}
         self._closing = threading.Event()
@@ -139,14 +153,14 @@ class Dispatch:
         #: Number of workers lost.
         self.lost = 0
 
-    def __enter__(self) -> Dispatch:
+    def __enter__(self) -> Dispatcher:
         with ExitStack() as undo:
-            self._ray = undo.enter_context(ray_cluster.connected(self._options))
+            self._ray = undo.enter_context(ray_cluster.connect_ray(self._options))
             self._staging.clear()
             undo.callback(self._staging.clear)
-            self._size, self._gpus = ray_cluster.room(self._ray, self._options)
+            self._size, self._gpus = ray_cluster.plan_workers(self._ray, self._options)
             #: Maximum shards in progress, beyond the one being waited for.
-            self.ahead = (IN_HAND + 1) * self._size
+            self.ahead = (PIECES_PER_WORKER + 1) * self._size
             self._thread.start()
             undo.callback(self._leave)
             self._undo = undo.pop_all()
@@ -157,14 +171,14 @@ class Dispatch:
     ) -> None:
         self._undo.close()
 
-    def give(self, piece: Piece) -> None:
+    def give(self, piece: WorkUnit) -> None:
         self._incoming.put(piece)
 
     def _leave(self) -> None:
         self._closing.set()
         self._thread.join()
         for worker in self._workers:
-            ray_cluster.let_go(self._ray, worker.actor)
+            ray_cluster.stop_worker(self._ray, worker.actor)
 
     # -- the thread --------------------------------------------------------------------------------------
 
@@ -173,24 +187,24 @@ class Dispatch:
             for _ in range(self._size):
                 if self._closing.is_set():
                     return
-                self._hire()
+                self._start_worker()
             began = time.monotonic()
             while not self._closing.is_set():
-                self._take_in()
-                self._give_out()
+                self._receive_pieces()
+                self._assign_pieces()
                 if any(worker.host for worker in self._workers):
                     began = time.monotonic()
-                elif time.monotonic() - began > PATIENCE:
+                elif time.monotonic() - began > NO_WORKER_SECONDS:
                     raise ExecutorError(
-                        f"no worker of the cluster has begun within {PATIENCE:g} seconds",
+                        f"no worker of the cluster has begun within {NO_WORKER_SECONDS:g} seconds",
                         hint="`ray status` says what the cluster has room for",
                     )
                 self._wait()
         except BaseException as error:
             self._error = error
-            self._refuse_all()
+            self._fail_all()
 
-    def _refuse_all(self) -> None:
+    def _fail_all(self) -> None:
         """Fail all pieces with the error, which is raised where results are awaited."""
         assert self._error is not None
         while not self._closing.is_set():
@@ -199,15 +213,15 @@ class Dispatch:
             self._open.clear()
             self._pieces.clear()
             try:
-                self._pieces.append(self._incoming.get(timeout=TICK))
+                self._pieces.append(self._incoming.get(timeout=POLL_SECONDS))
             except queue.Empty:
                 continue
 
-    def _take_in(self) -> None:
+    def _receive_pieces(self) -> None:
         while not self._incoming.empty():
             self._pieces.append(self._incoming.get())
 
-    def _give_out(self) -> None:
+    def _assign_pieces(self) -> None:
         for worker in sorted(self._workers, key=lambda one: len(one.pieces)):
             while worker.host and self._pieces and self._has_room(worker, self._pieces[0]):
                 piece = self._pieces.popleft()
@@ -218,22 +232,22 @@ class Dispatch:
                 self._call(worker.actor.read.remote(piece.number, piece.parcels), _Call(worker, piece))
 
     @staticmethod
-    def _has_room(worker: _Worker, piece: Piece) -> bool:
+    def _has_room(worker: _Worker, piece: WorkUnit) -> bool:
         if piece.suspect or any(one.suspect for one in worker.pieces):
             return not worker.pieces
-        return len(worker.pieces) < IN_HAND
+        return len(worker.pieces) < PIECES_PER_WORKER
 
     def _wait(self) -> None:
         if not self._calls:
-            time.sleep(TICK)
+            time.sleep(POLL_SECONDS)
             return
-        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=TICK)
+        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=POLL_SECONDS)
         for reference in ready:
             call = self._calls.pop(reference)
             try:
                 answer = self._ray.get(reference)
             except self._ray.exceptions.RayError as error:
-                self._bury(call.worker, error)
+                self._replace_worker(call.worker, error)
                 continue
             self._answer(call, ray_cluster.answer_of(answer))
 
@@ -242,20 +256,20 @@ class Dispatch:
 
     def _answer(self, call: _Call, answer: Any) -> None:
         if call.piece is None:
-            self._welcome(call.worker, answer)
-        elif isinstance(answer, Encoded):
+            self._register(call.worker, answer)
+        elif isinstance(answer, EncodedUnit):
             self._finish(call, call.piece, answer)
         else:
             self._ask(call.worker, call.piece, answer)
 
     # -- workers -----------------------------------------------------------------------------------------
 
-    def _hire(self) -> None:
-        worker = _Worker(ray_cluster.hire(self._ray, self._options, self._gpus))
+    def _start_worker(self) -> None:
+        worker = _Worker(ray_cluster.start_worker(self._ray, self._options, self._gpus))
         self._workers.append(worker)
-        self._call(ray_cluster.greet(worker.actor, self._setup), _Call(worker, None))
+        self._call(ray_cluster.send_setup(worker.actor, self._setup), _Call(worker, None))
 
-    def _welcome(self, worker: _Worker, hello: Hello) -> None:
+    def _register(self, worker: _Worker, hello: Hello) -> None:
         try:
             self._staging.read(hello.staged)
         except StagedError as error:
@@ -267,37 +281,37 @@ class Dispatch:
         self._stillborn = 0
         worker.host = hello.host
 
-    def _bury(self, worker: _Worker, error: Exception) -> None:
+    def _replace_worker(self, worker: _Worker, error: Exception) -> None:
         """Replace a dead worker and requeue its pieces."""
         if worker not in self._workers:
             return
         self._workers.remove(worker)
         self._calls = {ref: call for ref, call in self._calls.items() if call.worker is not worker}
-        ray_cluster.let_go(self._ray, worker.actor)
+        ray_cluster.stop_worker(self._ray, worker.actor)
         self.lost += 1
         self._stillborn += not worker.host
-        if self._stillborn >= DEATHS:
+        if self._stillborn >= MAX_DEATHS:
             raise ExecutorError(f"workers end before they begin: {error}") from error
         for piece in reversed(worker.pieces):
             piece.deaths += 1
             self._again(piece)
-        self._hire()
+        self._start_worker()
 
-    def _again(self, piece: Piece) -> None:
+    def _again(self, piece: WorkUnit) -> None:
         self._open.discard(piece)
         piece.read, piece.looked_up = (), []
-        if piece.deaths < DEATHS - (len(piece) > 1):
+        if piece.deaths < MAX_DEATHS - (len(piece) > 1):
             piece.suspect = len(piece) == 1
             self._pieces.appendleft(piece)
         elif len(piece) > 1:  # one of its pictures may be the cause
             self._pieces.extendleft(reversed(piece.alone(self._numbers)))
         else:
-            ended = f"{DEATHS} workers ended while they had it in hand"
-            piece.put(0, Failed.of(piece.candidates[0], Trouble(SkipReason.ENCODER_FAILED, ended)))
+            ended = f"{MAX_DEATHS} workers ended while they had it in hand"
+            piece.put(0, FailedPicture.of(piece.candidates[0], Trouble(SkipReason.ENCODER_FAILED, ended)))
 
     # -- pieces ------------------------------------------------------------------------------------------
 
-    def _ask(self, worker: _Worker, piece: Piece, read: Sequence[ReadPicture | Trouble]) -> None:
+    def _ask(self, worker: _Worker, piece: WorkUnit, read: Sequence[ReadPicture | Trouble]) -> None:
         """Look up the pictures that were read, and request rows for those that need them."""
         piece.read = read
         piece.looked_up = [
@@ -307,14 +321,14 @@ class Dispatch:
         name = f"{piece.number}.{piece.tries}.npy"
         self._call(worker.actor.make.remote(piece.number, name, needed), _Call(worker, piece, name))
 
-    def _finish(self, call: _Call, piece: Piece, encoded: Encoded) -> None:
+    def _finish(self, call: _Call, piece: WorkUnit, encoded: EncodedUnit) -> None:
         call.worker.pieces.remove(piece)
         rows: npt.NDArray[np.float16] | None = None
         if encoded.staged is not None:
             try:
                 rows = self._staging.read(encoded.staged)
             except StagedError as error:
-                if piece.tries >= TORN:
+                if piece.tries >= MAX_TORN_READS:
                     raise ExecutorError(
                         f"what a worker on {call.worker.host} staged cannot be read: {error}"
                     ) from error
@@ -325,24 +339,24 @@ class Dispatch:
         made = iter(encoded.pictures)
         for n, (candidate, read) in enumerate(zip(piece.candidates, piece.read, strict=True)):
             if isinstance(read, Trouble):
-                piece.put(n, Failed.of(candidate, read))
+                piece.put(n, FailedPicture.of(candidate, read))
                 continue
             picture = next(made)
             if isinstance(picture, Trouble):
                 stat = piece.timed(n, read.content.stat)
-                piece.put(n, Failed.of(candidate, replace(picture, stat=stat)))
+                piece.put(n, FailedPicture.of(candidate, replace(picture, stat=stat)))
             else:
                 piece.put(n, self._loaded(piece, n, read, picture, rows, encoded))
 
     def _loaded(
         self,
-        piece: Piece,
+        piece: WorkUnit,
         n: int,
         read: ReadPicture,
         picture: EncodedPicture | None,
         rows: npt.NDArray[np.float16] | None,
-        encoded: Encoded,
-    ) -> Loaded:
+        encoded: EncodedUnit,
+    ) -> LoadedPicture:
         found = piece.looked_up[n]
         assert found is not None
         whole = None
@@ -354,6 +368,6 @@ class Dispatch:
                 assert rows is not None
                 ends = list(itertools.accumulate(self._dims.values()))[:-1]
                 vectors = dict(zip(self._dims, np.split(rows[picture.row], ends), strict=True))
-            whole = Picture(picture.facts, (), made=Made(vectors, encoded.precisions))
+            whole = Picture(picture.facts, (), made=EncodingResult(vectors, encoded.precisions))
         content = replace(read.content, stat=piece.timed(n, read.content.stat))
-        return loaded(piece.candidates[n], content, read.content_hash, read.size, whole, found)
+        return make_loaded_picture(piece.candidates[n], content, read.content_hash, read.size, whole, found)

@@ -9,7 +9,7 @@ from imseek.indexer.executors.base import Item, Plan, Result
 from imseek.indexer.ordered_map import OrderedMap
 
 
-class Threads:
+class ThreadExecutor:
     """Reads, hashes, decodes and prepares in threads. The run encodes, since its encoder uses all processors."""
 
     def __init__(self, plan: Plan) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from imseek.data.file_stat import FileStat
-from imseek.data.places import INSIDE
-from imseek.indexer.decode_stage import Failed, Loader, LookedUp, Trouble, read
+from imseek.data.places import MEMBER_SEPARATOR
+from imseek.indexer.decode_stage import FailedPicture, Loader, LookupResult, Trouble, read
 from imseek.indexer.executors.base import Item, Result
 from imseek.indexer.executors.staging import Manifest
 from imseek.indexer.scan import Candidate
-from imseek.indexer.sources.base import Content, Found
+from imseek.indexer.sources.base import Content, FoundImage
 from imseek.types import ImageFacts, SourceOptions
 
 #: Maximum bytes of a shard, whose pictures a worker holds while the run looks up their hashes.
@@ -30,11 +30,11 @@ class SourceKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class PictureInput:
     """One picture for a worker: what to load from which source, or the picture's content itself."""
 
     source: SourceKey
-    what: Found | Content
+    what: FoundImage | Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class EncodedPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedUnit:
     """A worker's result for a shard; pictures are None where no row was needed.
 
     A staged row concatenates the rows of all spaces.
@@ -97,7 +97,7 @@ class Outcome:
 
 
 @dataclass(eq=False, slots=True)
-class Piece:
+class WorkUnit:
     """Pictures assigned to one worker: a shard, or a single picture of a shard during whose processing workers died.
 
     ``at`` are their positions in the outcome; ``tries`` counts assignments, ``deaths`` the workers lost with it. A
@@ -109,12 +109,12 @@ class Piece:
     outcome: Outcome
     at: list[int]
     candidates: list[Candidate]
-    parcels: list[Parcel]
+    parcels: list[PictureInput]
     tries: int = 0
     deaths: int = 0
     suspect: bool = False
     read: Sequence[ReadPicture | Trouble] = ()
-    looked_up: list[LookedUp | None] = field(default_factory=list)
+    looked_up: list[LookupResult | None] = field(default_factory=list)
     given_ns: int = 0
 
     def __len__(self) -> int:
@@ -127,28 +127,28 @@ class Piece:
         """Return ``stat`` with the run's time of assignment, because a worker's clock may be ahead."""
         return stat if stat == self.candidates[n].found.stat else replace(stat, checked_ns=self.given_ns)
 
-    def alone(self, number: Callable[[], int]) -> list[Piece]:
+    def alone(self, number: Callable[[], int]) -> list[WorkUnit]:
         """Split into single pictures, so that one that kills workers affects no other."""
         return [
-            Piece(number(), self.outcome, [at], [candidate], [parcel], suspect=True)
+            WorkUnit(number(), self.outcome, [at], [candidate], [parcel], suspect=True)
             for at, candidate, parcel in zip(self.at, self.candidates, self.parcels, strict=True)
         ]
 
 
-def cut(
+def split_into_units(
     items: Iterable[Item], loader: Loader, size: int, number: Callable[[], int]
-) -> Iterator[tuple[Outcome, Piece]]:
+) -> Iterator[tuple[Outcome, WorkUnit]]:
     """Split items, in order, into shards of ``size`` candidates, fewer if these are large.
 
     Pictures with imported rows, and those that cannot be sent, get their results at once.
     """
-    held: list[tuple[Item, Found | Content | Trouble | None]] = []
+    held: list[tuple[Item, FoundImage | Content | Trouble | None]] = []
     candidates = weight = 0
     for item in items:
         what = read(item.source.portable, item.found) if isinstance(item, Candidate) else None
         held.append((item, what))
         candidates += isinstance(item, Candidate)
-        weight += _weight(what)
+        weight += _payload_bytes(what)
         if candidates >= size or weight >= SHARD_BYTES or len(held) >= 16 * size:
             yield _shard(held, loader, number())
             held, candidates, weight = [], 0, 0
@@ -157,15 +157,15 @@ def cut(
 
 
 def _shard(
-    held: Sequence[tuple[Item, Found | Content | Trouble | None]], loader: Loader, number: int
-) -> tuple[Outcome, Piece]:
+    held: Sequence[tuple[Item, FoundImage | Content | Trouble | None]], loader: Loader, number: int
+) -> tuple[Outcome, WorkUnit]:
     outcome = Outcome([item for item, _ in held])
-    piece = Piece(number, outcome, [], [], [])
+    piece = WorkUnit(number, outcome, [], [], [])
     for at, (item, what) in enumerate(held):
         if what is None or not isinstance(item, Candidate):
             continue
         if isinstance(what, Trouble):
-            outcome.put(at, Failed.of(item, what))
+            outcome.put(at, FailedPicture.of(item, what))
         elif isinstance(what, Content) and what.taken is not None:
             outcome.put(at, loader.take(item, what, what.taken))
         else:
@@ -173,19 +173,19 @@ def _shard(
             key = SourceKey(target.source.kind, target.root, target.options)
             piece.at.append(at)
             piece.candidates.append(item)
-            piece.parcels.append(Parcel(key, what))
+            piece.parcels.append(PictureInput(key, what))
     return outcome, piece
 
 
-def _weight(what: Found | Content | Trouble | None) -> int:
+def _payload_bytes(what: FoundImage | Content | Trouble | None) -> int:
     """Return the bytes of a picture as known before it is read.
 
     Inside a container the stat is that of the container's file, so only data at hand counts.
     """
     if isinstance(what, Content):
         return len(what.data)
-    if not isinstance(what, Found):
+    if not isinstance(what, FoundImage):
         return 0
-    if INSIDE in what.path:
+    if MEMBER_SEPARATOR in what.path:
         return len(getattr(what.where, "data", b""))
     return max(0, what.stat.size)

@@ -19,9 +19,24 @@ from imseek.encoders.base import shared_draft_size
 from imseek.encoders.recipes import Recipe
 from imseek.encoders.runtime import Runtime
 from imseek.errors import ExecutorError
-from imseek.indexer.decode_stage import LATE, Picture, Prepared, Trouble, encode, hash_of, picture_of, read
+from imseek.indexer.decode_stage import (
+    TIMED_OUT,
+    Picture,
+    Prepared,
+    Trouble,
+    encode,
+    hash_of,
+    picture_of,
+    read,
+)
 from imseek.indexer.executors.staging import Manifest, Staging
-from imseek.indexer.executors.work_units import Encoded, EncodedPicture, Parcel, ReadPicture, SourceKey
+from imseek.indexer.executors.work_units import (
+    EncodedPicture,
+    EncodedUnit,
+    PictureInput,
+    ReadPicture,
+    SourceKey,
+)
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources import open_source
 from imseek.indexer.sources.base import Content, Source
@@ -77,18 +92,18 @@ class Worker:
         token = np.frombuffer(os.urandom(16), np.float16)
         return Hello(host, pid, self._staging.write(f"hello.{host}.{pid}.npy", token))
 
-    def read(self, number: int, parcels: Sequence[Parcel]) -> list[ReadPicture | Trouble]:
+    def read(self, number: int, parcels: Sequence[PictureInput]) -> list[ReadPicture | Trouble]:
         """Read the pictures of a piece and hold them.
 
         Raises ExecutorError if a source that the run sees is missing here.
         """
         sources = [self._source(parcel.source) for parcel in parcels]
         pairs = list(zip(sources, parcels, strict=True))
-        found = self._each(_content, pairs)
+        found = self._each(_load_content, pairs)
         self._held[number] = [content for content in found if isinstance(content, Content)]
-        return [_told(content) for content in found]
+        return [_describe_read(content) for content in found]
 
-    def make(self, number: int, name: str, needed: Sequence[bool]) -> Encoded:
+    def make(self, number: int, name: str, needed: Sequence[bool]) -> EncodedUnit:
         """Encode those held pictures of a piece that are ``needed``, and stage their rows as ``name``.
 
         ``needed`` has one flag per picture read.
@@ -109,7 +124,7 @@ class Worker:
             EncodedPicture(picture.facts, of[content_hash]) if isinstance(picture, Picture) else picture
             for content_hash, picture in zip(hashes, made, strict=True)
         )
-        return Encoded(told, staged, {i: encoder.precision for i, encoder in self._encoders.items()})
+        return EncodedUnit(told, staged, {i: encoder.precision for i, encoder in self._encoders.items()})
 
     def _encode(self, prepared: Mapping[bytes, Prepared]) -> tuple[dict[bytes, int | str], list[Any]]:
         """Encode each content once.
@@ -141,7 +156,7 @@ class Worker:
             workers=min(threads, max(1, len(items))),
             lookahead=len(items) + 1,
             deadline=self._setup.deadline,
-            late=lambda _: LATE,
+            late=lambda _: TIMED_OUT,
         )
         return list(each(items))
 
@@ -158,12 +173,12 @@ class Worker:
             return self._sources[key]
 
 
-def _content(pair: tuple[Source, Parcel]) -> Content | Trouble:
+def _load_content(pair: tuple[Source, PictureInput]) -> Content | Trouble:
     source, parcel = pair
     return parcel.what if isinstance(parcel.what, Content) else read(source.load, parcel.what)
 
 
-def _told(content: Content | Trouble) -> ReadPicture | Trouble:
+def _describe_read(content: Content | Trouble) -> ReadPicture | Trouble:
     if isinstance(content, Trouble):
         return content
     bare = Content(b"", content.stat, content.caption, content.extra)

@@ -50,9 +50,9 @@ def open_source(
             root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside, opener=opener
         )
     if kind == "list":
-        from imseek.indexer.sources.file_list import Listed
+        from imseek.indexer.sources.file_list import FileList
 
-        return Listed(names, allow_private=options.allow_private, opener=opener)
+        return FileList(names, allow_private=options.allow_private, opener=opener)
     if kind == "imagefolder":
         from imseek.indexer.sources.imagefolder import ImageFolder
 
@@ -87,7 +87,7 @@ def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
     if kind == "archive" and is_url(root):
         from imseek.indexer.sources import remote
 
-        remote.check(root)
+        remote.check_url(root)
     if kind == "table":
         from imseek.indexer.sources.table import Table
 

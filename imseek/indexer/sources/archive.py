@@ -11,11 +11,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
-from imseek.data.places import container_suffix, inside, is_url, join, split
+from imseek.data.places import container_suffix, is_url, join, member_path, split
 from imseek.errors import MediaError, UnsafePathError
 from imseek.indexer.sources import remote
-from imseek.indexer.sources.archive_members import MAX_HELD, Archive, Member, bytes_held, picture_of, text_of
-from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
+from imseek.indexer.sources.archive_members import (
+    MAX_BUFFERED_BYTES,
+    Archive,
+    Member,
+    buffered_bytes,
+    read_picture,
+    read_text,
+)
+from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage, UnreachableEntry
 from imseek.indexer.sources.detect import ZIPS, is_archive
 from imseek.indexer.sources.files import FileOpener, container_place, file_stat, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
@@ -27,13 +34,13 @@ from imseek.media.sidecar import read_sidecar
 from imseek.types import SkipReason, display_path
 
 #: Pictures of a stream to read ahead.
-_AHEAD = 16
+_READ_AHEAD = 16
 #: Names to list ahead where pictures are read later, in any order.
-_LISTED_AHEAD = 256
+_LIST_AHEAD = 256
 #: Pictures of a stream to keep behind, for threads that read out of order.
-_BEHIND = 64
+_KEEP_BEHIND = 64
 #: Archives to keep open for later requests.
-_FINDERS = 4
+_MAX_OPEN_ARCHIVES = 4
 _LEADING = re.compile(rb"^(\.?/)+")
 
 
@@ -70,7 +77,7 @@ class Archives:
         if not is_url(self._root):
             return trouble_at(self._root)
         try:
-            self._elsewhere, missing = remote.listing(self._root)
+            self._elsewhere, missing = remote.list_files(self._root)
         except FileNotFoundError:
             return MISSING
         except OSError as error:
@@ -81,7 +88,7 @@ class Archives:
             self.notes.append(f"{display_path(self._root)}: {shown} missing or cannot be reached ({first})")
         return None
 
-    def scan(self) -> Iterator[Found | Container | Unreachable]:
+    def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         if not is_url(self._root):
             yield from self._walk(self._below)
             return
@@ -94,35 +101,35 @@ class Archives:
                 # A single archive is the source itself.
                 yield Container(b"" if url == self._root else url, stat)
 
-    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+    def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         """Yield the pictures, reading ahead in a thread: an archive may be long before its first picture."""
-        ahead = _LISTED_AHEAD if opens_anywhere(join(self._root, container.path)) else _AHEAD
+        ahead = _LIST_AHEAD if has_random_access(join(self._root, container.path)) else _READ_AHEAD
         yield from ReadAhead(self._found(container), ahead, self._stop)
 
-    def _found(self, container: Container) -> Iterator[Found]:
+    def _found(self, container: Container) -> Iterator[FoundImage]:
         archive = self._open(container.path)
-        budget = MemoryBudget(MAX_HELD, self._stop)
+        budget = MemoryBudget(MAX_BUFFERED_BYTES, self._stop)
         for member in archive.members(self._takes):
-            budget.charge(member, bytes_held(member))
-            yield Found(inside(container.path, member.name), container.stat, (archive, member))
+            budget.charge(member, buffered_bytes(member))
+            yield FoundImage(member_path(container.path, member.name), container.stat, (archive, member))
 
-    def load(self, found: Found) -> Content:
-        archive, member = self._reopened(found) if found.where is None else found.where
-        beside = read_sidecar(text_of(archive, member, b".txt"), text_of(archive, member, b".json"))
-        return Content(picture_of(archive, member), found.stat, beside.caption, beside.extra)
+    def load(self, found: FoundImage) -> Content:
+        archive, member = self._reopen(found) if found.where is None else found.where
+        beside = read_sidecar(read_text(archive, member, b".txt"), read_text(archive, member, b".json"))
+        return Content(read_picture(archive, member), found.stat, beside.caption, beside.extra)
 
-    def portable(self, found: Found) -> Found | Content:
+    def portable(self, found: FoundImage) -> FoundImage | Content:
         """Drop the open archive, which ``load`` then opens again; for a stream, return the picture itself."""
-        anywhere = opens_anywhere(join(self._root, split(found.path)[0]))
+        anywhere = has_random_access(join(self._root, split(found.path)[0]))
         return replace(found, where=None) if anywhere else self.load(found)
 
-    def find(self, path: bytes) -> Found:
+    def find(self, path: bytes) -> FoundImage:
         container, name, _ = split(path)
         _, finder = self._finder(container)
-        member = _member(finder, join(self._root, container), name)
-        return Found(path, UNKNOWN_STAT, (finder.archive, replace(member, beside={})))
+        member = _find_member(finder, join(self._root, container), name)
+        return FoundImage(path, UNKNOWN_STAT, (finder.archive, replace(member, beside={})))
 
-    def _reopened(self, found: Found) -> tuple[Archive, Member]:
+    def _reopen(self, found: FoundImage) -> tuple[Archive, Member]:
         """Open the archive of ``found`` again. Raises MediaError where it is not the one that was scanned."""
         container, name, _ = split(found.path)
         place = join(self._root, container)
@@ -132,7 +139,7 @@ class Archives:
                 known = self._finder(container)
             if not known[0].same_file(found.stat):
                 raise MediaError(SkipReason.CHANGED, "its archive changed while it was read")
-            return known[1].archive, _member(known[1], place, name)
+            return known[1].archive, _find_member(known[1], place, name)
 
     def _finder(self, container: bytes) -> tuple[FileStat, Finder]:
         """Return the finder of an archive, reusing an earlier one unless the file has changed since."""
@@ -140,10 +147,10 @@ class Archives:
         stat = self._stat(container)
         known = self._finders.pop(container, None)
         if known is None or not known[0].same_file(stat):
-            window = None if opens_anywhere(place) else _BEHIND
+            window = None if has_random_access(place) else _KEEP_BEHIND
             known = (stat, Finder(lambda: self._open(container), window))
         self._finders[container] = known
-        while len(self._finders) > _FINDERS:
+        while len(self._finders) > _MAX_OPEN_ARCHIVES:
             self._finders.pop(next(iter(self._finders)))
         return known
 
@@ -182,13 +189,13 @@ class Archives:
                     errno.ESPIPE, "its server does not send parts of files, which reading a zip takes"
                 )
             return Zip(file)
-        return Tar(file, self._stop) if opens_anywhere(place) else TarStream(file, self._stop)
+        return Tar(file, self._stop) if has_random_access(place) else TarStream(file, self._stop)
 
     def _takes(self, name: bytes) -> bool:
         # Tars of a folder name "a.jpg" as "./a.jpg" or "/a.jpg".
         return looks_like_picture(name) and self._choose.reaches(_LEADING.sub(b"", name))
 
-    def _walk(self, relative: bytes) -> Iterator[Container | Unreachable]:
+    def _walk(self, relative: bytes) -> Iterator[Container | UnreachableEntry]:
         full = join(self._root, relative)
         try:
             if not os.path.isdir(full):
@@ -197,7 +204,7 @@ class Archives:
             with os.scandir(full) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            yield Unreachable(relative, SkipReason.UNREADABLE, str(error.strerror))
+            yield UnreachableEntry(relative, SkipReason.UNREADABLE, str(error.strerror))
             return
         for entry in entries:
             path = os.path.join(relative, entry.name)
@@ -208,10 +215,10 @@ class Archives:
                 try:
                     yield Container(path, stat_of(join(self._root, path)))
                 except OSError as error:
-                    yield Unreachable(path, SkipReason.UNREADABLE, str(error.strerror))
+                    yield UnreachableEntry(path, SkipReason.UNREADABLE, str(error.strerror))
 
 
-def _member(finder: Finder, place: bytes, name: bytes) -> Member:
+def _find_member(finder: Finder, place: bytes, name: bytes) -> Member:
     """Find a member by name. Raises MediaError (``VANISHED``) where there is none."""
     member = finder.find(name)
     if member is None:
@@ -230,7 +237,7 @@ def stat_of(place: bytes) -> FileStat:
     return file_stat(info)
 
 
-def opens_anywhere(place: bytes) -> bool:
+def has_random_access(place: bytes) -> bool:
     """Tell whether members of an archive can be read in any order."""
     suffix = container_suffix(place)
     return suffix in ZIPS or (suffix == b".tar" and not is_url(place))

@@ -14,12 +14,12 @@ from imseek.media.sidecar import MAX_BYTES
 from imseek.types import SkipReason
 
 #: Endings of texts that lie beside a picture under its name.
-BESIDE: Final = (b".txt", b".json")
+SIDECAR_ENDINGS: Final = (b".txt", b".json")
 
 #: Bytes of a stream's pictures in memory at once, read ahead or behind: eight of the largest.
-MAX_HELD: Final = 512 * 2**20
+MAX_BUFFERED_BYTES: Final = 512 * 2**20
 
-Takes: TypeAlias = Callable[[bytes], bool]
+NameFilter: TypeAlias = Callable[[bytes], bool]
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -34,7 +34,7 @@ class Member:
 class Archive(Protocol):
     """An open archive. It is closed once neither it nor any of its members is referenced."""
 
-    def members(self, takes: Takes) -> Iterator[Member]:
+    def members(self, takes: NameFilter) -> Iterator[Member]:
         """Yield the pictures whose names ``takes`` accepts, in the order of the archive, each name once.
 
         In a broken archive, the members before the damage come first. Raises MediaError, OSError.
@@ -46,12 +46,12 @@ class Archive(Protocol):
         ...
 
 
-def picture_of(archive: Archive, member: Member) -> bytes:
+def read_picture(archive: Archive, member: Member) -> bytes:
     """Read the bytes of a picture."""
     return archive.read(member.where, DEFAULT_LIMITS.max_bytes)
 
 
-def text_of(archive: Archive, member: Member, ending: bytes) -> bytes | None:
+def read_text(archive: Archive, member: Member, ending: bytes) -> bytes | None:
     """Read a text beside a picture; None where it is missing, broken or too large, since the picture matters more."""
     where = member.beside.get(ending)
     if where is None:
@@ -62,30 +62,30 @@ def text_of(archive: Archive, member: Member, ending: bytes) -> bytes | None:
         return None
 
 
-def bytes_held(member: Member) -> int:
+def buffered_bytes(member: Member) -> int:
     """Count the bytes of a member already in memory, as for members of a stream."""
     return sum(len(part) for part in (member.where, *member.beside.values()) if isinstance(part, bytes))
 
 
-def pictures(files: Mapping[bytes, Any], takes: Takes) -> Iterator[Member]:
+def picture_members(files: Mapping[bytes, Any], takes: NameFilter) -> Iterator[Member]:
     """Yield the pictures among an archive's files, given by name, each with the texts beside it."""
     for name, where in files.items():
         if takes(name):
-            yield Member(name, where, _beside(name, files))
+            yield Member(name, where, _find_sidecars(name, files))
 
 
-def _beside(name: bytes, files: Mapping[bytes, Any]) -> dict[bytes, Any]:
+def _find_sidecars(name: bytes, files: Mapping[bytes, Any]) -> dict[bytes, Any]:
     """Find the texts of ``a.b.jpg``: the first of ``a.b.txt``, ``a.b.jpg.txt`` (Takeout) and ``a.txt`` (WebDataset)."""
     found = {}
-    for ending in BESIDE:
-        for stem in (os.path.splitext(name)[0], name, key_of(name)):
+    for ending in SIDECAR_ENDINGS:
+        for stem in (os.path.splitext(name)[0], name, sample_key(name)):
             if stem + ending in files:
                 found[ending] = files[stem + ending]
                 break
     return found
 
 
-def key_of(name: bytes) -> bytes:
+def sample_key(name: bytes) -> bytes:
     """Return the key shared by a WebDataset sample's files: the path up to the first dot of the file name."""
     folder, slash, base = name.rpartition(b"/")
     # A leading dot hides a file and does not end the key.
@@ -94,13 +94,13 @@ def key_of(name: bytes) -> bytes:
 
 
 def is_text(name: bytes) -> bool:
-    return name.endswith(BESIDE)
+    return name.endswith(SIDECAR_ENDINGS)
 
 
-def can_be_named(name: bytes) -> bool:
+def is_valid_name(name: bytes) -> bool:
     """Tell whether a member can have a place in the catalog, where NUL separates container and member."""
     return 0 < len(name) <= MAX_NAME and b"\0" not in name
 
 
-def too_large(limit: int) -> MediaError:
+def too_large_error(limit: int) -> MediaError:
     return MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {limit:,} bytes")

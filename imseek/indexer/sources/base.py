@@ -24,7 +24,7 @@ MISSING: Final = "it is missing"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundImage:
     """A picture, not opened yet: its path within the source and the stat that tells whether it may have changed.
 
     Inside a container the stat is that of the container's file. ``where`` helps its source to locate it and is opaque
@@ -50,7 +50,7 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreachable:
+class UnreachableEntry:
     """A file, folder or row that cannot be examined, and why."""
 
     path: bytes
@@ -60,7 +60,7 @@ class Unreachable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taken:
+class ImportedVector:
     """An imported vector: a unit row (dim,) float16 from another tool, with facts of the picture, which is not opened.
 
     ``size`` is that of its file in bytes (0: unknown).
@@ -83,7 +83,7 @@ class Content:
     stat: FileStat
     caption: str | None = None
     extra: Mapping[str, Scalar] = field(default_factory=dict)
-    taken: Taken | None = None
+    taken: ImportedVector | None = None
 
 
 class Source(Protocol):
@@ -103,26 +103,26 @@ class Source(Protocol):
         """Return why the source as a whole cannot be scanned (``MISSING``, a failing disk), or None."""
         ...
 
-    def scan(self) -> Iterator[Found | Container | Unreachable]:
+    def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         """Yield names and stats, in the same order in every scan of an unchanged source. Opens no picture."""
         ...
 
-    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+    def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         """Yield the pictures in a container. Raises MediaError where it cannot be read."""
         ...
 
-    def load(self, found: Found) -> Content:
+    def load(self, found: FoundImage) -> Content:
         """Read a picture. Raises MediaError with a reason, or OSError."""
         ...
 
-    def portable(self, found: Found) -> Found | Content:
+    def portable(self, found: FoundImage) -> FoundImage | Content:
         """Return a picklable argument for ``load`` in another process.
 
         Returns the content itself where only this process can read it. Raises as ``load``.
         """
         ...
 
-    def find(self, path: bytes) -> Found:
+    def find(self, path: bytes) -> FoundImage:
         """Locate the picture at a recorded path for ``load``, without the texts beside it.
 
         Its stat is ``UNKNOWN_STAT``, and so is that of the loaded content unless it is a file of its own. Raises

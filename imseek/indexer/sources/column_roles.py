@@ -23,7 +23,7 @@ MAX_EXTRA: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Roles:
+class ColumnRoles:
     """The columns for pictures and captions, further columns to keep, and notes on those left out.
 
     ``names_files`` is whether the rows (also) name files, which may change while the table does not.
@@ -40,25 +40,25 @@ class Roles:
         return (self.image.name, *([] if self.caption is None else [self.caption]), *self.extra)
 
 
-def tell_roles(columns: Sequence[Column], options: SourceOptions) -> Roles:
+def infer_roles(columns: Sequence[Column], options: SourceOptions) -> ColumnRoles:
     """Infer the roles of a table's columns. Raises UsageError, listing the columns, where they are ambiguous."""
     if options.image_column is not None:
-        image = _named(columns, options.image_column)
+        image = _find_column(columns, options.image_column)
         if image.kind in (Kind.PLAIN, Kind.NESTED, Kind.TEXTS):
-            raise _unclear(columns, f"the column {image.name!r} holds no pictures, paths or URLs")
+            raise _ambiguous_error(columns, f"the column {image.name!r} holds no pictures, paths or URLs")
     else:
-        image = _image(columns)
+        image = _find_image_column(columns)
     if options.caption_column is not None:
-        caption: str | None = _named(columns, options.caption_column).name
+        caption: str | None = _find_column(columns, options.caption_column).name
     else:
-        caption = caption_of(columns, image.name)
+        caption = find_caption_column(columns, image.name)
     taken = {image.name, caption}
-    extra, notes = extra_of([column for column in columns if column.name not in taken])
+    extra, notes = select_extra_columns([column for column in columns if column.name not in taken])
     names_files = image.kind is Kind.TEXT and not any(image.name.lower() in tier for tier in _URLS)
-    return Roles(image, names_files, caption, extra, notes)
+    return ColumnRoles(image, names_files, caption, extra, notes)
 
 
-def caption_of(columns: Sequence[Column], image: str | None = None) -> str | None:
+def find_caption_column(columns: Sequence[Column], image: str | None = None) -> str | None:
     """Return the text column that is most likely the caption, or None."""
     found = {
         column.name.lower(): column.name
@@ -68,7 +68,7 @@ def caption_of(columns: Sequence[Column], image: str | None = None) -> str | Non
     return next((found[name] for name in _CAPTIONS if name in found), None)
 
 
-def extra_of(columns: Sequence[Column]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def select_extra_columns(columns: Sequence[Column]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the columns with single values, and notes on those left out."""
     single = [column.name for column in columns if column.kind in (Kind.PLAIN, Kind.TEXT)]
     other = [f"{c.name} ({c.kind.value})" for c in columns if c.kind not in (Kind.PLAIN, Kind.TEXT)]
@@ -80,7 +80,7 @@ def extra_of(columns: Sequence[Column]) -> tuple[tuple[str, ...], tuple[str, ...
     return tuple(single[:MAX_EXTRA]), tuple(notes)
 
 
-def _image(columns: Sequence[Column]) -> Column:
+def _find_image_column(columns: Sequence[Column]) -> Column:
     """Find the image column: embedded pictures take precedence over files, and files over URLs."""
     held = [column for column in columns if column.kind in (Kind.BYTES, Kind.PICTURE)]
     text = [column for column in columns if column.kind is Kind.TEXT]
@@ -99,19 +99,19 @@ def _image(columns: Sequence[Column]) -> Column:
             return tier[0]
         if tier:
             names = " or ".join(repr(column.name) for column in tier)
-            raise _unclear(columns, f"pictures may be in the column {names}")
-    raise _unclear(columns, "no column of pictures, paths or URLs is told by its name")
+            raise _ambiguous_error(columns, f"pictures may be in the column {names}")
+    raise _ambiguous_error(columns, "no column of pictures, paths or URLs is told by its name")
 
 
-def _named(columns: Sequence[Column], name: str) -> Column:
+def _find_column(columns: Sequence[Column], name: str) -> Column:
     """Return the column called ``name``. Raises UsageError where there is none."""
     for column in columns:
         if column.name == name:
             return column
-    raise _unclear(columns, f"there is no column {name!r}")
+    raise _ambiguous_error(columns, f"there is no column {name!r}")
 
 
-def _unclear(columns: Sequence[Column], message: str) -> UsageError:
+def _ambiguous_error(columns: Sequence[Column], message: str) -> UsageError:
     names = ", ".join(column.name for column in columns[:MAX_EXTRA])
     names += ", …" if len(columns) > MAX_EXTRA else ""
     hint = "name it: --image-column NAME, --caption-column NAME"

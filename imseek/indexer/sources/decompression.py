@@ -33,8 +33,8 @@ class StreamInput:
     """
 
     def __init__(self, file: IO[bytes], stop: threading.Event | None = None) -> None:
-        self._packed = _Packed(file, stop)
-        self._unpacked = _unpacked(self._packed)
+        self._packed = _CompressedFile(file, stop)
+        self._unpacked = _decompress(self._packed)
         self.position = 0
         self._skipped = 0
 
@@ -68,7 +68,7 @@ class StreamInput:
         return part
 
 
-class _Packed(io.RawIOBase):
+class _CompressedFile(io.RawIOBase):
     """The archive's own bytes, counted. ``head`` are the first of them."""
 
     def __init__(self, file: IO[bytes], stop: threading.Event | None) -> None:
@@ -93,17 +93,17 @@ class _Packed(io.RawIOBase):
             raise InterruptedError
 
 
-def _unpacked(packed: _Packed) -> IO[bytes] | _Xz:
+def _decompress(packed: _CompressedFile) -> IO[bytes] | _XzFile:
     """Open the decompressed stream, a bounded part at a time. Its first bytes decide, since file endings may lie."""
     file = io.BufferedReader(packed, _PACKED_CHUNK)
     if packed.head.startswith(_GZIP):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
     if packed.head.startswith(_BZIP2) and packed.head[4:].startswith(_BZIP2_BLOCKS):
         return bz2.BZ2File(file)
-    return _Xz(file) if packed.head.startswith(_XZ) else file
+    return _XzFile(file) if packed.head.startswith(_XZ) else file
 
 
-class _Xz:
+class _XzFile:
     """Decompresses concatenated xz or lzma streams with bounded memory, which `lzma.LZMAFile` does not support."""
 
     def __init__(self, packed: IO[bytes]) -> None:

@@ -21,10 +21,10 @@ ARCHIVES: Final = ZIPS | frozenset(b".tar .tgz .tbz2 .txz".split())
 COMPRESSED_TARS: Final = (b".tar.gz", b".tar.bz2", b".tar.xz")
 TABLES: Final = frozenset(b".parquet .pq .arrow .feather .csv .tsv .jsonl .ndjson".split())
 #: Endings of files that describe tables beside them.
-_DESCRIBING: Final = frozenset({b".json", b".txt", b".md", b".yaml", b".yml", b".py", b""})
-LABELS: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_DESCRIPTION_SUFFIXES: Final = frozenset({b".json", b".txt", b".md", b".yaml", b".yml", b".py", b""})
+METADATA_FILES: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 #: URL prefixes whose folders cannot be listed.
-_UNLISTED: Final = (b"http://", b"https://", b"file://")
+_UNLISTABLE_PREFIXES: Final = (b"http://", b"https://", b"file://")
 SPLITS: Final = ("train", "test", "validation", "val")
 
 
@@ -45,19 +45,19 @@ def kind_of(path: bytes) -> str:
         return "vectors"
     if not is_url(path):
         return "file"
-    return _kind_in_store(path) if _is_listed(path) else "list"
+    return _kind_in_store(path) if _is_listable(path) else "list"
 
 
-def _is_listed(url: bytes) -> bool:
+def _is_listable(url: bytes) -> bool:
     """Tell whether a URL may name a listable folder or pattern; on the web it counts as a picture."""
-    return not url.lower().startswith(_UNLISTED) and not looks_like_picture(url)
+    return not url.lower().startswith(_UNLISTABLE_PREFIXES) and not looks_like_picture(url)
 
 
 def _kind_in_store(url: bytes) -> str:
     """Return the kind of a folder in an object store, from the names in it at any depth."""
     shown = display_path(url)
     try:
-        names = [name for name, _ in remote.listing(url)[0]]
+        names = [name for name, _ in remote.list_files(url)[0]]
     except FileNotFoundError as error:
         raise UsageError(f"{shown}: {error.strerror}") from error
     except OSError as error:
@@ -95,7 +95,9 @@ def _kind_of_folder(path: bytes) -> str:
     if names.get("img_emb") and names.get("metadata"):
         return "vectors"
     folders = [os.path.join(path, os.fsencode(split)) for split in SPLITS if names.get(split)]
-    if any(os.path.isfile(os.path.join(at, name.encode())) for at in (path, *folders) for name in LABELS):
+    if any(
+        os.path.isfile(os.path.join(at, name.encode())) for at in (path, *folders) for name in METADATA_FILES
+    ):
         return "imagefolder"
     # Shards of img2dataset and WebDataset tools lie beside tables and statistics about them.
     files = {
@@ -129,4 +131,6 @@ def _holds_tables(path: bytes, names: Mapping[str, bool]) -> bool:
             found.update(entry.name for entry in entries)
     shown = {name for name in found if not name.startswith(b".")}
     tables = {name for name in shown if container_suffix(name) in TABLES}
-    return bool(tables) and all(os.path.splitext(name)[1].lower() in _DESCRIBING for name in shown - tables)
+    return bool(tables) and all(
+        os.path.splitext(name)[1].lower() in _DESCRIPTION_SUFFIXES for name in shown - tables
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final, TypeVar
 
-from imseek.data.shard_files import INTRINSIC
+from imseek.data.shard_files import INTRINSIC_SCHEMA
 from imseek.errors import MediaError
 from imseek.indexer.sources.files import open_binary
 from imseek.types import ImageFacts, Luma
@@ -18,7 +18,7 @@ from imseek.types import ImageFacts, Luma
 T = TypeVar("T")
 
 #: Columns that become facts of the image or its place, or exist only in the file: none is kept as a column.
-USED: Final = frozenset({*INTRINSIC.names, "path", "path_b64", "uri", "score"})
+RESERVED_COLUMNS: Final = frozenset({*INTRINSIC_SCHEMA.names, "path", "path_b64", "uri", "score"})
 #: Fields of measured luminance; ``blur`` may be missing.
 _LUMA: Final = ("mean", "sd", "dark", "bright", "edges")
 
@@ -56,38 +56,38 @@ def facts_of(told: Mapping[str, Any]) -> tuple[ImageFacts, int]:
     Values of a wrong type count as unknown.
     """
     facts = ImageFacts(
-        width=_whole(told, "width", 0, 2**31),
-        height=_whole(told, "height", 0, 2**31),
-        format=_of(told, "format", str) or "unknown",
-        mode=_of(told, "mode", str) or "unknown",
-        frames=_whole(told, "frames", 1, 2**31),
-        phash=_whole(told, "phash", 0, 2**64),
+        width=_bounded_integer(told, "width", 0, 2**31),
+        height=_bounded_integer(told, "height", 0, 2**31),
+        format=_typed(told, "format", str) or "unknown",
+        mode=_typed(told, "mode", str) or "unknown",
+        frames=_bounded_integer(told, "frames", 1, 2**31),
+        phash=_bounded_integer(told, "phash", 0, 2**64),
         luma=_luma(told),
-        orientation=_whole(told, "orientation", 1, 9),
+        orientation=_bounded_integer(told, "orientation", 1, 9),
         taken_at=_taken_at(told),
-        camera=_of(told, "camera", str),
-        lens=_of(told, "lens", str),
-        latitude=_of(told, "latitude", float),
-        longitude=_of(told, "longitude", float),
+        camera=_typed(told, "camera", str),
+        lens=_typed(told, "lens", str),
+        latitude=_typed(told, "latitude", float),
+        longitude=_typed(told, "longitude", float),
     )
-    return facts, _whole(told, "bytes", 0, 2**63)
+    return facts, _bounded_integer(told, "bytes", 0, 2**63)
 
 
-def _of(told: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
+def _typed(told: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
     """Return the value ``name`` if it has the type ``kind``, else None."""
     value = told.get(name)
     return value if isinstance(value, kind) else None
 
 
-def _whole(told: Mapping[str, Any], name: str, low: int, above: int) -> int:
+def _bounded_integer(told: Mapping[str, Any], name: str, low: int, above: int) -> int:
     """Return the integer ``name`` if low <= value < above, else ``low``."""
     value = told.get(name)
     return value if isinstance(value, int) and low <= value < above else low
 
 
 def _luma(told: Mapping[str, Any]) -> Luma | None:
-    known = {name: value for name in _LUMA if (value := _of(told, f"luma_{name}", float)) is not None}
-    return Luma(**known, blur=_of(told, "luma_blur", float)) if len(known) == len(_LUMA) else None
+    known = {name: value for name in _LUMA if (value := _typed(told, f"luma_{name}", float)) is not None}
+    return Luma(**known, blur=_typed(told, "luma_blur", float)) if len(known) == len(_LUMA) else None
 
 
 def _taken_at(told: Mapping[str, Any]) -> str | None:

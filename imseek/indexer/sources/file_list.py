@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from imseek.data.file_stat import UNKNOWN_STAT
 from imseek.data.places import is_url
 from imseek.errors import MediaError
-from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
-from imseek.indexer.sources.files import FileOpener, find_file, read_file, trouble_at, with_texts
-from imseek.indexer.sources.folder import NO_TEXTS, quarantine_of
-from imseek.indexer.sources.web import FETCHED, THREADS, Web
+from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage, UnreachableEntry
+from imseek.indexer.sources.files import FileOpener, find_file, read_file, trouble_at, with_sidecars
+from imseek.indexer.sources.folder import NO_SIDECARS, quarantine_of
+from imseek.indexer.sources.web import FETCH_THREADS, WEB_STAT, WebReader
 from imseek.types import SkipReason, display_path
 
 
-class Listed:
+class FileList:
     """A list of absolute paths and URLs. Reads a named file whatever its ending."""
 
     def __init__(
@@ -23,15 +23,15 @@ class Listed:
     ) -> None:
         self._names = names
         self._opener = FileOpener(b"") if opener is None else opener
-        self._web = Web(allow_private=allow_private)
+        self._web = WebReader(allow_private=allow_private)
         self.notes: list[str] = []
         self._folders: dict[bytes, bytes | None] = {}
-        self.threads = THREADS if any(map(is_url, names)) else 0
+        self.threads = FETCH_THREADS if any(map(is_url, names)) else 0
 
     def trouble(self) -> str | None:
         return None
 
-    def scan(self) -> Iterator[Found | Container | Unreachable]:
+    def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         for name in self._names:
             if not is_url(name) and (away := self._put_away(os.path.dirname(name))) is not None:
                 self.notes.append(
@@ -39,32 +39,32 @@ class Listed:
                 )
                 continue
             try:
-                yield Found(name, FETCHED) if is_url(name) else find_file(name, name)
+                yield FoundImage(name, WEB_STAT) if is_url(name) else find_file(name, name)
             except MediaError as error:
                 # `is_gone` reports files that disappeared; this one may never have existed.
-                yield Unreachable(name, SkipReason(error.reason), str(error))
+                yield UnreachableEntry(name, SkipReason(error.reason), str(error))
             except OSError as error:
-                yield Unreachable(name, SkipReason.UNREADABLE, str(error.strerror))
+                yield UnreachableEntry(name, SkipReason.UNREADABLE, str(error.strerror))
 
     def _put_away(self, folder: bytes) -> bytes | None:
         if folder not in self._folders:
             self._folders[folder] = quarantine_of(folder)
         return self._folders[folder]
 
-    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+    def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         return iter(())
 
-    def load(self, found: Found) -> Content:
+    def load(self, found: FoundImage) -> Content:
         if is_url(found.path):
             return self._web.load(found)
         picture = read_file(self._opener.open_named(found.path))
-        return picture if found.where == NO_TEXTS else with_texts(picture, found.path)
+        return picture if found.where == NO_SIDECARS else with_sidecars(picture, found.path)
 
-    def portable(self, found: Found) -> Found | Content:
+    def portable(self, found: FoundImage) -> FoundImage | Content:
         return found
 
-    def find(self, path: bytes) -> Found:
-        return Found(path, UNKNOWN_STAT, NO_TEXTS)
+    def find(self, path: bytes) -> FoundImage:
+        return FoundImage(path, UNKNOWN_STAT, NO_SIDECARS)
 
     def is_gone(self, path: bytes) -> bool:
         """Tell whether a file has disappeared; only if its folder exists, since a disk may not be mounted."""

@@ -14,16 +14,16 @@ from imseek.data.file_stat import FileStat
 from imseek.data.places import is_url, join
 from imseek.data.safe_path import SafePath
 from imseek.errors import MediaError, UnsafePathError
-from imseek.indexer.sources.base import MISSING, Content, Found
+from imseek.indexer.sources.base import MISSING, Content, FoundImage
 from imseek.indexer.sources.filters import looks_like_picture
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES, read_sidecar
 from imseek.types import SkipReason, display_path
 
 #: Error numbers of a path that does not exist; any other error leaves that open.
-GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+GONE_ERRNOS: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 #: O_NONBLOCK keeps a pipe in the place of a file from blocking the reader for ever.
-_FOLLOWING: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def container_place(root: bytes, container: bytes) -> bytes:
@@ -64,19 +64,19 @@ class FileOpener:
 
     def _open(self, path: SafePath) -> int:
         if self.follow_links:
-            fd = os.open(path.full, _FOLLOWING)
+            fd = os.open(path.full, _OPEN_FLAGS)
             if stat.S_ISREG(os.fstat(fd).st_mode):
                 return fd
             os.close(fd)
-            raise _not_a_file()
+            raise _not_a_file_error()
         try:
             with safe_path.open_parent(path) as entry:
                 return safe_path.open_regular(entry)
         except safe_path.ChangingError as error:
-            raise _not_a_file() from error
+            raise _not_a_file_error() from error
 
 
-def _not_a_file() -> MediaError:
+def _not_a_file_error() -> MediaError:
     return MediaError(SkipReason.NOT_A_FILE, "neither a file nor a folder")
 
 
@@ -87,7 +87,7 @@ def trouble_at(path: bytes) -> str | None:
     except ValueError:  # a name with a NUL, which no file has
         return MISSING
     except OSError as error:
-        return MISSING if error.errno in GONE else str(error.strerror)
+        return MISSING if error.errno in GONE_ERRNOS else str(error.strerror)
     return None
 
 
@@ -108,17 +108,17 @@ def file_stat(info: os.stat_result, checked_ns: int | None = None) -> FileStat:
     return FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, checked_ns)
 
 
-def find_file(path: bytes, full: bytes) -> Found:
+def find_file(path: bytes, full: bytes) -> FoundImage:
     """Return the file ``full`` as the picture ``path``. Raises MediaError (``VANISHED``, ``NOT_A_FILE``), OSError."""
     try:
         info = os.stat(full)
     except OSError as error:
-        if error.errno in GONE:
+        if error.errno in GONE_ERRNOS:
             raise MediaError(SkipReason.VANISHED, "it is not there any more") from error
         raise
     if not stat.S_ISREG(info.st_mode):
-        raise _not_a_file()
-    return Found(path, file_stat(info))
+        raise _not_a_file_error()
+    return FoundImage(path, file_stat(info))
 
 
 def read_file(fd: int) -> Content:
@@ -140,7 +140,7 @@ def read_file(fd: int) -> Content:
     return Content(data, file_stat(after, checked_ns))
 
 
-def check_named(full: bytes, folder: bytes) -> None:
+def check_file_allowed(full: bytes, folder: bytes) -> None:
     """Raise MediaError for a file outside ``folder`` whose name is not a picture's.
 
     A table from a stranger may name any file. It may name pictures; a key or password file is not even opened.
@@ -159,9 +159,11 @@ def _is_below(real: bytes, folder: bytes) -> bool:
     return real.startswith(os.path.join(os.path.realpath(folder), b""))
 
 
-def with_texts(picture: Content, full: bytes) -> Content:
+def with_sidecars(picture: Content, full: bytes) -> Content:
     """Add the metadata beside a picture's file: ``a.txt`` and ``a.json`` for ``a.jpg``."""
-    beside = read_sidecar(read_beside(full, b".txt", MAX_BYTES), read_beside(full, b".json", MAX_BYTES))
+    beside = read_sidecar(
+        read_sidecar_file(full, b".txt", MAX_BYTES), read_sidecar_file(full, b".json", MAX_BYTES)
+    )
     return replace(picture, caption=beside.caption, extra=beside.extra)
 
 
@@ -170,17 +172,17 @@ def open_binary(path: bytes) -> BinaryIO:
     return os.fdopen(FileOpener(path).open(b""), "rb")
 
 
-def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
+def read_sidecar_file(picture: bytes, ending: bytes, limit: int) -> bytes | None:
     """Read a small file beside a picture: ``a.txt``, else ``a.jpg.txt``, for ``a.jpg``; None above ``limit`` bytes.
 
     Its text is stored with the picture. So a link is followed only to a file beside the link or beside the picture
     itself, as in a cache of the model hub, and not to a private file elsewhere.
     """
     for name in (os.path.splitext(picture)[0] + ending, picture + ending):
-        if not _leads_there(name, picture):
+        if not _is_trusted_sidecar(name, picture):
             continue
         try:
-            fd = os.open(name, _FOLLOWING)
+            fd = os.open(name, _OPEN_FLAGS)
         except OSError:
             continue
         with os.fdopen(fd, "rb") as file:
@@ -190,7 +192,7 @@ def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
     return None
 
 
-def _leads_there(name: bytes, picture: bytes) -> bool:
+def _is_trusted_sidecar(name: bytes, picture: bytes) -> bool:
     """Tell whether a text is no link, or links to a file below its own folder or beside the picture."""
     if not os.path.islink(name):
         return True

@@ -34,7 +34,7 @@ class Filter:
         self._hidden = hidden
 
     @property
-    def chooses(self) -> bool:
+    def has_patterns(self) -> bool:
         """Whether globs are given."""
         return bool(self._include or self._exclude)
 

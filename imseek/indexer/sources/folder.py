@@ -9,14 +9,21 @@ from typing import Final
 
 from imseek.data import layout
 from imseek.data.file_stat import UNKNOWN_STAT
-from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
-from imseek.indexer.sources.files import GONE, FileOpener, file_stat, read_file, trouble_at, with_texts
+from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage, UnreachableEntry
+from imseek.indexer.sources.files import (
+    GONE_ERRNOS,
+    FileOpener,
+    file_stat,
+    read_file,
+    trouble_at,
+    with_sidecars,
+)
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.types import SkipReason, display_path
 
 #: ``where`` of a picture in a folder without any texts, so that none is searched for.
-NO_TEXTS: Final = "no texts"
-_PUT_AWAY: Final = "holds pictures that were put away: not scanned"
+NO_SIDECARS: Final = "no texts"
+_QUARANTINE_NOTE: Final = "holds pictures that were put away: not scanned"
 
 
 class Folder:
@@ -55,29 +62,33 @@ class Folder:
     def trouble(self) -> str | None:
         return trouble_at(self._root)
 
-    def scan(self) -> Iterator[Found | Container | Unreachable]:
+    def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         """Yield entries sorted by name, so that two scans of the same tree give the same order."""
         yield from self._start()
         if self._others:
             files = "1 other file does" if self._others == 1 else f"{self._others:,} other files do"
             self.notes.append(f"{display_path(self._root)}: {files} not look like {self._what}")
 
-    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+    def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         return iter(())
 
-    def load(self, found: Found) -> Content:
+    def load(self, found: FoundImage) -> Content:
         picture = read_file(self._opener.open(found.path))
-        return picture if found.where == NO_TEXTS else with_texts(picture, place_in(self._root, found.path))
+        return (
+            picture
+            if found.where == NO_SIDECARS
+            else with_sidecars(picture, place_in(self._root, found.path))
+        )
 
-    def portable(self, found: Found) -> Found | Content:
+    def portable(self, found: FoundImage) -> FoundImage | Content:
         return found
 
-    def find(self, path: bytes) -> Found:
-        return Found(path, UNKNOWN_STAT, NO_TEXTS)
+    def find(self, path: bytes) -> FoundImage:
+        return FoundImage(path, UNKNOWN_STAT, NO_SIDECARS)
 
     def is_gone(self, path: bytes) -> bool:
         """Tell whether a picture is gone, or now excluded by globs, which define what belongs to the source."""
-        if self._choose.chooses and not self._choose.reaches(path):
+        if self._choose.has_patterns and not self._choose.reaches(path):
             return True
         return trouble_at(place_in(self._root, path)) == MISSING
 
@@ -86,16 +97,16 @@ class Folder:
 
     # -- walking ---------------------------------------------------------------------------------------
 
-    def _start(self) -> Iterator[Found | Unreachable]:
+    def _start(self) -> Iterator[FoundImage | UnreachableEntry]:
         start = place_in(self._root, self._below)
         if (marked := quarantine_of(start)) is not None:
-            self.notes.append(f"{display_path(marked)} {_PUT_AWAY}")
+            self.notes.append(f"{display_path(marked)} {_QUARANTINE_NOTE}")
             return
         try:
             info = os.stat(start)
         except OSError as error:
-            if error.errno not in GONE:
-                yield Unreachable(self._below, SkipReason.UNREADABLE, str(error.strerror))
+            if error.errno not in GONE_ERRNOS:
+                yield UnreachableEntry(self._below, SkipReason.UNREADABLE, str(error.strerror))
             return
         if stat.S_ISDIR(info.st_mode):
             yield from self._folder(self._below, frozenset())
@@ -104,26 +115,26 @@ class Folder:
 
     def _folder(
         self, relative: bytes, ancestors: frozenset[tuple[int, int]]
-    ) -> Iterator[Found | Unreachable]:
+    ) -> Iterator[FoundImage | UnreachableEntry]:
         full = place_in(self._root, relative)
         try:
             here = os.stat(full)
             with os.scandir(full) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            yield Unreachable(relative, SkipReason.UNREADABLE, f"folder: {error.strerror}")
+            yield UnreachableEntry(relative, SkipReason.UNREADABLE, f"folder: {error.strerror}")
             return
         if layout.holds_collection({os.fsdecode(entry.name) for entry in entries}):
             self.notes.append(f"{display_path(full)} is a collection: not scanned")
             return
         if layout.is_quarantine({os.fsdecode(entry.name) for entry in entries}):
-            self.notes.append(f"{display_path(full)} {_PUT_AWAY}")
+            self.notes.append(f"{display_path(full)} {_QUARANTINE_NOTE}")
             return
         # Only links can lead back to a folder being walked; device and inode identify each ancestor.
         ancestors |= {(here.st_dev, here.st_ino)}
         texts = any(entry.name.endswith((b".txt", b".json")) for entry in entries)
         for entry in entries:
-            self._where = None if texts else NO_TEXTS
+            self._where = None if texts else NO_SIDECARS
             path = os.path.join(relative, entry.name)
             if path in self._inside:
                 continue
@@ -136,38 +147,38 @@ class Folder:
                 elif self._choose.takes(path):
                     yield from self._file(path, entry.stat(follow_symlinks=False))
             except OSError as error:
-                yield Unreachable(path, SkipReason.UNREADABLE, str(error.strerror))
+                yield UnreachableEntry(path, SkipReason.UNREADABLE, str(error.strerror))
 
     def _link(
         self, entry: os.DirEntry[bytes], path: bytes, ancestors: frozenset[tuple[int, int]]
-    ) -> Iterator[Found | Unreachable]:
+    ) -> Iterator[FoundImage | UnreachableEntry]:
         takes = self._choose.takes(path)
         try:
             target = entry.stat()
         except FileNotFoundError:
             if takes and self._looks(path):
-                yield Unreachable(path, SkipReason.BROKEN_LINK, "the link leads nowhere")
+                yield UnreachableEntry(path, SkipReason.BROKEN_LINK, "the link leads nowhere")
             return
         except OSError as error:
             if takes:
-                yield Unreachable(path, SkipReason.LINK_LOOP, f"link: {error.strerror}")
+                yield UnreachableEntry(path, SkipReason.LINK_LOOP, f"link: {error.strerror}")
             return
         if not stat.S_ISDIR(target.st_mode):
             if takes:
                 yield from self._file(path, target)
         elif self._follow_symlinks and self._choose.enters(path):
             if (target.st_dev, target.st_ino) in ancestors:
-                yield Unreachable(path, SkipReason.LINK_LOOP, "the link leads back to a folder above it")
+                yield UnreachableEntry(path, SkipReason.LINK_LOOP, "the link leads back to a folder above it")
             else:
                 yield from self._folder(path, ancestors)
 
-    def _file(self, path: bytes, info: os.stat_result) -> Iterator[Found | Unreachable]:
+    def _file(self, path: bytes, info: os.stat_result) -> Iterator[FoundImage | UnreachableEntry]:
         if not self._looks(path or self._root):
             self._others += 1
         elif stat.S_ISREG(info.st_mode):
-            yield Found(path, file_stat(info), self._where)
+            yield FoundImage(path, file_stat(info), self._where)
         else:
-            yield Unreachable(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
+            yield UnreachableEntry(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
 
 
 def quarantine_of(path: bytes) -> bytes | None:

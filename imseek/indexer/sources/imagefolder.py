@@ -12,20 +12,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imseek.errors import MediaError
-from imseek.indexer.sources.base import Container, Content, Found, Scalar, Unreachable
-from imseek.indexer.sources.column_roles import caption_of, extra_of
-from imseek.indexer.sources.detect import LABELS, SPLITS
+from imseek.indexer.sources.base import Container, Content, FoundImage, Scalar, UnreachableEntry
+from imseek.indexer.sources.column_roles import find_caption_column, select_extra_columns
+from imseek.indexer.sources.detect import METADATA_FILES, SPLITS
 from imseek.indexer.sources.files import FileOpener, open_binary
 from imseek.indexer.sources.filters import Filter
 from imseek.indexer.sources.folder import Folder, place_in
-from imseek.indexer.sources.table import caption_in
+from imseek.indexer.sources.table import format_caption
 from imseek.indexer.sources.tables import open_sheet
-from imseek.indexer.sources.tables.base import Kind, Malformed, Sheet
+from imseek.indexer.sources.tables.base import Kind, MalformedRow, Sheet
 from imseek.types import display_path
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _MetadataRow:
     """A picture's metadata from a table row."""
 
     caption: str | None = None
@@ -33,12 +33,12 @@ class _Told:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Annotations:
     """Metadata known before a picture is read; ``where`` is the plain folder's."""
 
     where: Any
     named: Mapping[str, Scalar]
-    told: _Told
+    told: _MetadataRow
 
 
 class ImageFolder:
@@ -73,18 +73,18 @@ class ImageFolder:
         )
         self._caption_column = caption_column
         self._read_ns = read_ns
-        self._told: dict[bytes, _Told] = {}
+        self._told: dict[bytes, _MetadataRow] = {}
         self._covered: set[bytes] = set()
         self.notes: list[str] = []
 
     def trouble(self) -> str | None:
         return self._folder.trouble()
 
-    def scan(self) -> Iterator[Found | Container | Unreachable]:
+    def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         """Scan the folder, then read metadata files: only then can rows that name missing pictures be counted."""
         found: set[bytes] = set()
         for entry in self._folder.scan():
-            if isinstance(entry, Found):
+            if isinstance(entry, FoundImage):
                 found.add(entry.path)
             yield entry
         self.notes += self._folder.notes
@@ -93,18 +93,18 @@ class ImageFolder:
             while (path := os.path.dirname(path)) not in above:
                 above.add(path)
         for folder in sorted(above):
-            for name in LABELS:
+            for name in METADATA_FILES:
                 path = os.path.join(folder, os.fsencode(name))
                 if os.path.isfile(place_in(self._root, path)):
                     self._covered.add(folder)
                     self._read(path, found)
                     self._note_change(place_in(self._root, path))
 
-    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+    def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         return iter(())
 
-    def load(self, found: Found) -> Content:
-        if isinstance(found.where, _Known):
+    def load(self, found: FoundImage) -> Content:
+        if isinstance(found.where, _Annotations):
             known = found.where
             content = self._folder.load(replace(found, where=known.where))
         else:
@@ -113,13 +113,13 @@ class ImageFolder:
         extra = {**known.named, **content.extra, **known.told.extra}
         return replace(content, caption=known.told.caption or content.caption, extra=extra)
 
-    def portable(self, found: Found) -> Found | Content:
+    def portable(self, found: FoundImage) -> FoundImage | Content:
         """Add what the metadata files say of the picture, which only a scan has read."""
         return replace(found, where=self._known(found))
 
-    def find(self, path: bytes) -> Found:
+    def find(self, path: bytes) -> FoundImage:
         found = self._folder.find(path)
-        return replace(found, where=_Known(found.where, {}, _Told()))
+        return replace(found, where=_Annotations(found.where, {}, _MetadataRow()))
 
     def is_gone(self, path: bytes) -> bool:
         return self._folder.is_gone(path)
@@ -127,8 +127,8 @@ class ImageFolder:
     def close(self) -> None:
         self._folder.close()
 
-    def _known(self, found: Found) -> _Known:
-        return _Known(found.where, self._named(found.path), self._told.get(found.path, _Told()))
+    def _known(self, found: FoundImage) -> _Annotations:
+        return _Annotations(found.where, self._named(found.path), self._told.get(found.path, _MetadataRow()))
 
     def _named(self, path: bytes) -> dict[str, Scalar]:
         """Return what folder names say: the split, and the label unless a metadata file covers the folder."""
@@ -176,7 +176,7 @@ class ImageFolder:
                     "over, with --rehash neither (remove the source and index it again)"
                 )
 
-    def _rows(self, sheet: Sheet, full: bytes) -> Iterator[tuple[list[bytes], _Told | None]]:
+    def _rows(self, sheet: Sheet, full: bytes) -> Iterator[tuple[list[bytes], _MetadataRow | None]]:
         """Yield the pictures that each row names, and their metadata; None for an unreadable row."""
         text = [column.name for column in sheet.columns if column.kind is Kind.TEXT]
         names = [name for name in text if name == "file_name" or name.endswith("_file_name")]
@@ -184,19 +184,19 @@ class ImageFolder:
         if not names:
             self.notes.append(f"{shown}: it has no column file_name, so nothing is taken from it")
             return
-        caption = self._caption_column or caption_of(sheet.columns)
+        caption = self._caption_column or find_caption_column(sheet.columns)
         if caption not in {column.name for column in sheet.columns}:
             caption = None
-        extra, notes = extra_of([c for c in sheet.columns if c.name not in (*names, caption)])
+        extra, notes = select_extra_columns([c for c in sheet.columns if c.name not in (*names, caption)])
         self.notes += [f"{shown}: {note}" for note in notes]
         for _, row in sheet.rows([*names, *([] if caption is None else [caption]), *extra]):
-            if isinstance(row, Malformed):
+            if isinstance(row, MalformedRow):
                 yield [], None
                 continue
             values = {name: sheet.scalar(row[name]) for name in extra}
             told = {name: value for name, value in values.items() if value is not None}
-            said = None if caption is None else caption_in(row[caption])
-            yield [_path(row[name]) for name in names if row[name]], _Told(said, told)
+            said = None if caption is None else format_caption(row[caption])
+            yield [_path(row[name]) for name in names if row[name]], _MetadataRow(said, told)
 
 
 def _path(cell: Any) -> bytes:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 #: Rows per block.
-BLOCK: Final = 4096
+BLOCK_ROWS: Final = 4096
 #: Most numbers per block.
-_NUMBERS: Final = 1 << 24
-PARQUET: Final = frozenset({b".parquet", b".pq"})
+_MAX_NUMBERS: Final = 1 << 24
+PARQUET_SUFFIXES: Final = frozenset({b".parquet", b".pq"})
 
 
 class Matrix(Protocol):
@@ -46,7 +46,7 @@ class Matrix(Protocol):
 
 
 def is_parquet(path: bytes) -> bool:
-    return container_suffix(path) in PARQUET
+    return container_suffix(path) in PARQUET_SUFFIXES
 
 
 def open_matrix(path: bytes, column: str | None) -> Matrix:
@@ -54,10 +54,10 @@ def open_matrix(path: bytes, column: str | None) -> Matrix:
 
     Raises OSError, MediaError, and UsageError where the column is ambiguous.
     """
-    return _Column(path, column) if is_parquet(path) else _Array(path)
+    return _ParquetMatrix(path, column) if is_parquet(path) else _NpyMatrix(path)
 
 
-class _Array:
+class _NpyMatrix:
     """A NumPy array mapped into memory."""
 
     def __init__(self, path: bytes) -> None:
@@ -71,11 +71,11 @@ class _Array:
         self.rows, self.dim = array.shape
 
     def blocks(self) -> Iterator[npt.NDArray[Any]]:
-        for start in range(0, self.rows, BLOCK):
-            yield self._array[start : start + BLOCK]
+        for start in range(0, self.rows, BLOCK_ROWS):
+            yield self._array[start : start + BLOCK_ROWS]
 
 
-class _Column:
+class _ParquetMatrix:
     """A Parquet column of lists of numbers, all of the same length."""
 
     def __init__(self, path: bytes, name: str | None) -> None:
@@ -84,7 +84,7 @@ class _Column:
 
         self._path, self._name, self.dim = path, "", 0
         with self._opened() as file:
-            self._name = _chosen(path, file.schema_arrow, name)
+            self._name = _choose_column(path, file.schema_arrow, name)
             self.rows = file.metadata.num_rows
             kind = file.schema_arrow.field(self._name).type
             self.dim = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
@@ -109,7 +109,7 @@ class _Column:
             done += len(lists)
 
     def _batches(self) -> Iterator[pa.Array]:
-        rows = min(BLOCK, max(1, _NUMBERS // max(self.dim, 1)))
+        rows = min(BLOCK_ROWS, max(1, _MAX_NUMBERS // max(self.dim, 1)))
         with self._opened() as file:
             for batch in file.iter_batches(rows, columns=[self._name], use_threads=False):
                 yield batch.column(0)
@@ -119,12 +119,12 @@ class _Column:
         """Open the file after checking its pages, without pyarrow's threads: see imseek/data/shard_files.py."""
         import pyarrow.parquet as pq
 
-        from imseek.indexer.sources.tables.arrow import arrow_errors
+        from imseek.indexer.sources.tables.arrow import translate_arrow_errors
         from imseek.indexer.sources.tables.parquet_pages import check_pages, read_chunks
 
         with (
             open_binary(self._path) as raw,
-            arrow_errors(),
+            translate_arrow_errors(),
             pq.ParquetFile(raw, pre_buffer=False, page_checksum_verification=True) as file,
         ):
             for chunks in read_chunks(raw).values() if self._name else ():
@@ -132,7 +132,7 @@ class _Column:
             yield file
 
 
-def _chosen(path: bytes, schema: pa.Schema, name: str | None) -> str:
+def _choose_column(path: bytes, schema: pa.Schema, name: str | None) -> str:
     """Choose the column named by the user or by the file, else the only one that holds vectors."""
     lists = [field.name for field in schema if _holds_vectors(field.type)]
     claim = claim_of(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-from imseek.indexer.sources.archive_members import MAX_HELD, Archive, Member, bytes_held
+from imseek.indexer.sources.archive_members import MAX_BUFFERED_BYTES, Archive, Member, buffered_bytes
 from imseek.indexer.sources.filters import looks_like_picture
 
 
@@ -40,10 +40,12 @@ class Finder:
         for member in self._members:
             self._passed.add(member.name)
             self._recent[member.name] = member
-            self._held += bytes_held(member)
-            while self._window is not None and (len(self._recent) > self._window or self._held > MAX_HELD):
+            self._held += buffered_bytes(member)
+            while self._window is not None and (
+                len(self._recent) > self._window or self._held > MAX_BUFFERED_BYTES
+            ):
                 _, oldest = self._recent.popitem(last=False)
-                self._held -= bytes_held(oldest)
+                self._held -= buffered_bytes(oldest)
             if member.name == name:
                 return member
         return None

@@ -22,15 +22,15 @@ from imseek.data.reader import SourceRow
 from imseek.errors import CONTENT_CHANGED, ContentChangedError, MediaError, UnsafePathError
 from imseek.indexer.sources import open_source, options_of
 from imseek.indexer.sources.base import Content, Source
-from imseek.indexer.sources.files import GONE, FileOpener
+from imseek.indexer.sources.files import GONE_ERRNOS, FileOpener
 from imseek.media.formats import sniff
 from imseek.types import SkipReason
 
 #: Error numbers for a link on the way to a file (or a file in the place of a folder).
-_LINKS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
+_LINK_ERRNOS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
 #: Reasons that mean another file has replaced the indexed one: it is no file, or an archive or table without the
 #: picture.
-_REPLACED: Final = frozenset(
+_REPLACED_REASONS: Final = frozenset(
     {
         SkipReason.NOT_A_FILE,
         SkipReason.CHANGED,
@@ -88,14 +88,14 @@ class PlaceReader:
         except UnsafePathError as error:
             raise MediaError(SkipReason.UNREADABLE, "its place on record leads out of its source") from error
         except OSError as error:
-            if error.errno in GONE:
+            if error.errno in GONE_ERRNOS:
                 raise MediaError(SkipReason.VANISHED, "it is not there any more") from error
             raise
         except MediaError as error:
-            if error.reason in _REPLACED and not is_url(place.shown):
-                raise _changed(place, error.reason) from error
+            if error.reason in _REPLACED_REASONS and not is_url(place.shown):
+                raise _changed_error(place, error.reason) from error
             raise
-        sha256 = _verified(place, content)
+        sha256 = _verify(place, content)
         if (kind := sniff(content.data)) is None:
             message = "the content is not that of any known image format"
             raise MediaError(SkipReason.NOT_AN_IMAGE, message)
@@ -106,11 +106,11 @@ class PlaceReader:
         try:
             return self._read(place, follow_links=False)
         except OSError as error:
-            if error.errno not in _LINKS:
+            if error.errno not in _LINK_ERRNOS:
                 raise
         # Scans index links to files, and with --follow-symlinks folders behind links.
-        if not _is_known_file(place):
-            raise _changed(place, CONTENT_CHANGED)
+        if not _is_indexed_file(place):
+            raise _changed_error(place, CONTENT_CHANGED)
         return self._read(place, follow_links=True)
 
     def _read(self, place: IndexedPlace, *, follow_links: bool) -> Content:
@@ -129,23 +129,23 @@ class PlaceReader:
         return source.load(found)
 
 
-def _is_known_file(place: IndexedPlace) -> bool:
+def _is_indexed_file(place: IndexedPlace) -> bool:
     """Tell whether the link's target has the indexed size and time, without opening it. Raises OSError."""
     info = os.stat(place.file)
     known = place.stat.size, place.stat.mtime_ns
     return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) == known
 
 
-def _verified(place: IndexedPlace, content: Content) -> bytes:
+def _verify(place: IndexedPlace, content: Content) -> bytes:
     """Verify that the picture is the indexed one, and return its sha256. Raises ContentChangedError."""
     if not place.has_picture_hash:
         return hashlib.sha256(content.data).digest()
     is_same_file = content.stat != UNKNOWN_STAT and place.stat.same_as(content.stat)
     if not is_same_file and hashlib.sha256(content.data).digest() != place.content_hash:
-        raise _changed(place, CONTENT_CHANGED)
+        raise _changed_error(place, CONTENT_CHANGED)
     return place.content_hash
 
 
-def _changed(place: IndexedPlace, reason: str) -> ContentChangedError:
+def _changed_error(place: IndexedPlace, reason: str) -> ContentChangedError:
     what = "picture" if is_url(place.shown) else "file"
     return ContentChangedError(reason, f"this {what} changed since it was indexed: index again")

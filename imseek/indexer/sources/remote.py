@@ -20,42 +20,42 @@ from imseek.errors import ImseekError, MissingExtraError, UsageError
 from imseek.types import display_path
 
 #: Details that show whether a file has changed, under the names of various file systems.
-_VERSIONS: Final = (
+_VERSION_FIELDS: Final = (
     "ETag", "etag", "md5Hash", "Content-MD5", "checksum", "generation", "mtime", "modified", "LastModified",
     "last_modified", "Last-Modified", "updated", "created",
 )  # fmt: skip
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _MAGIC: Final = frozenset("*?[")
 #: Concurrent requests to a server.
-_ASKED_AT_ONCE: Final = 16
+_MAX_REQUESTS: Final = 16
 #: Bytes of a stream to read at a time.
-_READ_AT_ONCE: Final = 2**20
+_BUFFER_SIZE: Final = 2**20
 
 
-def check(root: bytes, *, writing: bool = False) -> None:
+def check_url(root: bytes, *, writing: bool = False) -> None:
     """Check that everything needed to read (or write) a URL is installed, without accessing it.
 
     Raises MissingExtraError, UsageError.
     """
     system, path = _file_system(os.fsdecode(root))
-    _expanded(path)
+    _expand_braces(path)
     if writing and "http" in system.protocol:
         raise UsageError(f"nothing can be written to {display_path(root)}")
 
 
-def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
+def list_files(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
     """List the files that a URL names: one, all below a folder, or the matches of a pattern (``{000..099}``, ``*``).
 
     Returns them with their stats, sorted by name; and those named by braces that are missing or unreachable. Raises
     OSError (FileNotFoundError where none exists), MissingExtraError, UsageError.
     """
     system, path = _file_system(os.fsdecode(root))
-    named = _expanded(path)
+    named = _expand_braces(path)
     found: dict[str, dict[str, Any]] = {}
     missing = []
     trouble: OSError = FileNotFoundError(errno.ENOENT, "it is not there")
-    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-        for one, files in zip(named, pool.map(lambda one: _files(system, one), named), strict=True):
+    with ThreadPoolExecutor(_MAX_REQUESTS) as pool:
+        for one, files in zip(named, pool.map(lambda one: _find_files(system, one), named), strict=True):
             if not isinstance(files, OSError):
                 found.update(files)
                 continue
@@ -72,12 +72,12 @@ def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
     return stats, missing
 
 
-def _files(system: Any, path: str) -> dict[str, dict[str, Any]] | OSError:
+def _find_files(system: Any, path: str) -> dict[str, dict[str, Any]] | OSError:
     """Return details of the files that a path without braces names, by path, or the error where there are none."""
     # A question mark in a web address starts its query.
     magic = _MAGIC - {"?"} if "http" in system.protocol else _MAGIC
     try:
-        with _explained():
+        with _translate_errors():
             if magic & set(path):
                 matching: dict[str, dict[str, Any]] = system.glob(path, detail=True)
                 return matching
@@ -93,7 +93,7 @@ def _files(system: Any, path: str) -> dict[str, dict[str, Any]] | OSError:
 def stat(url: bytes) -> FileStat:
     """Return the stat of a remote file. Raises OSError (FileNotFoundError), MissingExtraError, UsageError."""
     system, path = _file_system(os.fsdecode(url))
-    with _explained():
+    with _translate_errors():
         return _stat(system.info(path))
 
 
@@ -117,14 +117,14 @@ def is_gone(url: bytes) -> bool:
 def open_binary(url: bytes) -> IO[bytes]:
     """Open a file, seekable if the server supports ranges. Opening and reading raise as :func:`stat`."""
     system, path = _file_system(os.fsdecode(url))
-    with _explained():
-        whole = "http" in system.protocol and not _sends_parts(system, path)
+    with _translate_errors():
+        whole = "http" in system.protocol and not _supports_ranges(system, path)
         opened = system.open(path, "rb", block_size=0) if whole else system.open(path, "rb")
-        return io.BufferedReader(_File(opened, seekable=not whole), _READ_AT_ONCE)
+        return io.BufferedReader(_File(opened, seekable=not whole), _BUFFER_SIZE)
 
 
 @contextmanager
-def new_binary(url: bytes) -> Iterator[io.RawIOBase]:
+def create_binary(url: bytes) -> Iterator[io.RawIOBase]:
     """Create a file that appears complete when the body succeeds; otherwise the previous one stays.
 
     Raises as :func:`stat`, also while writing, and what the body raises.
@@ -132,13 +132,13 @@ def new_binary(url: bytes) -> Iterator[io.RawIOBase]:
     # A transaction captures everything written to its file system, by other threads too.
     system, path = _file_system(os.fsdecode(url), shared=False)
     transaction = system.transaction
-    with _explained():
+    with _translate_errors():
         transaction.start()
         file = _File(system.open(path, "wb"), seekable=False)
     try:
         yield file
         file.close()
-        with _explained():
+        with _translate_errors():
             transaction.complete(commit=True)
     except BaseException:
         for end in (file.close, lambda: transaction.complete(commit=False)):
@@ -147,7 +147,7 @@ def new_binary(url: bytes) -> Iterator[io.RawIOBase]:
         raise
 
 
-def _sends_parts(system: Any, path: str) -> bool:
+def _supports_ranges(system: Any, path: str) -> bool:
     """Tell whether a web server honours range requests; others send the whole file each time."""
     with system.open(path, "rb", block_size=0, headers={"Range": "bytes=0-0"}) as answer:
         return bool(answer.r.status == 206)
@@ -170,17 +170,17 @@ class _File(io.RawIOBase):
         return self._seekable
 
     def readinto(self, buffer: Any) -> int:
-        with _explained():
+        with _translate_errors():
             data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def write(self, data: Any) -> int:
-        with _explained():
+        with _translate_errors():
             return int(self._file.write(data))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        with _explained():
+        with _translate_errors():
             return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
@@ -189,14 +189,14 @@ class _File(io.RawIOBase):
     def close(self) -> None:
         try:
             if not self.closed:
-                with _explained():
+                with _translate_errors():
                     self._file.close()
         finally:
             super().close()  # otherwise it is tried again at collection
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Translate the diverse errors of file systems to OSErrors with a number."""
     try:
         yield
@@ -207,17 +207,17 @@ def _explained() -> Iterator[None]:
         cause = error.__cause__
         if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in (404, 410):
             raise FileNotFoundError(errno.ENOENT, "it is not there") from error
-        raise OSError(errno.EIO, _said(cause)) from error
+        raise OSError(errno.EIO, _error_text(cause)) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         if isinstance(error, PermissionError):
             said = f"access is denied: {error} (are the credentials those of this server?)"
             raise PermissionError(errno.EACCES, said) from error
-        raise OSError(errno.EIO, _said(error)) from error
+        raise OSError(errno.EIO, _error_text(error)) from error
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     """Describe an error in one line. S3 libraries report a missing bucket in several ways."""
     said = str(error)
     if "NoSuchBucket" in said or ("HeadBucket" in said and "404" in said):
@@ -239,7 +239,7 @@ def _file_system(url: str, *, shared: bool = True) -> tuple[Any, str]:
     return system, path
 
 
-def _expanded(path: str) -> list[str]:
+def _expand_braces(path: str) -> list[str]:
     """Expand the braces of a path. Raises MissingExtraError."""
     if "{" not in path:
         return [path]
@@ -252,7 +252,7 @@ def _expanded(path: str) -> list[str]:
 
 def _stat(info: dict[str, Any]) -> FileStat:
     """Return size and version of a remote file; ``UNKNOWN_STAT`` where nothing shows whether it has changed."""
-    versions = {name: str(info[name]) for name in _VERSIONS if info.get(name) is not None}
+    versions = {name: str(info[name]) for name in _VERSION_FIELDS if info.get(name) is not None}
     if not versions or info.get("size") is None:
         return UNKNOWN_STAT
     digest = hashlib.sha256(repr(sorted(versions.items())).encode()).digest()

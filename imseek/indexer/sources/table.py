@@ -8,40 +8,40 @@ from dataclasses import dataclass, replace
 from typing import IO, Any, Final, TypeAlias
 
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
-from imseek.data.places import inside, is_url, join, locate, split
+from imseek.data.places import is_url, join, locate, member_path, split
 from imseek.errors import MediaError, UnsafePathError, UsageError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.archive_limits import check_rows
-from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
-from imseek.indexer.sources.column_roles import Roles, tell_roles
+from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage, UnreachableEntry
+from imseek.indexer.sources.column_roles import ColumnRoles, infer_roles
 from imseek.indexer.sources.detect import is_table
 from imseek.indexer.sources.files import (
     FileOpener,
-    check_named,
+    check_file_allowed,
     container_place,
     file_stat,
     find_file,
     read_file,
     trouble_at,
-    with_texts,
+    with_sidecars,
 )
 from imseek.indexer.sources.filters import Filter
 from imseek.indexer.sources.folder import Folder
 from imseek.indexer.sources.tables import open_sheet
-from imseek.indexer.sources.tables.base import Kind, Malformed, Row, Sheet
-from imseek.indexer.sources.web import FETCHED, THREADS, Web
+from imseek.indexer.sources.tables.base import Kind, MalformedRow, Row, Sheet
+from imseek.indexer.sources.web import FETCH_THREADS, WEB_STAT, WebReader
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.types import SkipReason, SourceOptions, display_path
 
 #: Most characters of a caption, as for texts beside a picture.
-_CAPTION: Final = 2000
+_MAX_CAPTION: Final = 2000
 
 #: Most bytes of a path or URL; a longer text is something else (a picture in base64, say).
-_LOCATION: Final = 8192
+_MAX_LOCATION: Final = 8192
 #: Most digits of a row number.
-_DIGITS: Final = 18
+_MAX_DIGITS: Final = 18
 #: Up to this many rows are skipped rather than seeking anew.
-_NEAR: Final = 64
+_MAX_SKIP: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Table:
         self._files = Folder(
             root, choose=choose, follow_symlinks=follow_symlinks, below=below, looks=looks, what="a table"
         )
-        self._web = Web(allow_private=options.allow_private)
+        self._web = WebReader(allow_private=options.allow_private)
         self._elsewhere: list[tuple[bytes, FileStat]] = []
         self._stats: dict[bytes, FileStat] = {}
         self._open: tuple[tuple[bytes, int, int, int], _Cursor] | None = None
@@ -106,7 +106,7 @@ class Table:
         if not is_url(self._root):
             return trouble_at(self._root)
         try:
-            self._elsewhere, _ = remote.listing(self._root)
+            self._elsewhere, _ = remote.list_files(self._root)
         except FileNotFoundError:
             return MISSING
         except OSError as error:
@@ -117,7 +117,7 @@ class Table:
         """Raise UsageError if no table has a recognisable image column, unless all are damaged."""
         unclear: UsageError | None = None
         for entry in () if self.trouble() else self._tables():
-            if not isinstance(entry, Found):
+            if not isinstance(entry, FoundImage):
                 continue
             try:
                 self._look(entry.path)
@@ -130,25 +130,25 @@ class Table:
         if unclear is not None:
             raise unclear
 
-    def scan(self) -> Iterator[Found | Container | Unreachable]:
+    def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         """Scan the tables, reading only the columns of each."""
         told: dict[str, list[bytes]] = {}
         for entry in self._tables():
-            if not isinstance(entry, Found):
+            if not isinstance(entry, FoundImage):
                 yield entry
                 continue
             self._stats[entry.path] = entry.stat
             try:
                 roles, fetched = self._look(entry.path)
             except UsageError as error:
-                yield Unreachable(entry.path, SkipReason.NO_PICTURES, str(error), entry.stat)
+                yield UnreachableEntry(entry.path, SkipReason.NO_PICTURES, str(error), entry.stat)
                 continue
             except (MediaError, OSError):
                 # Opening it reports the error, unless it is on record.
                 yield Container(entry.path, entry.stat)
                 continue
             if fetched:
-                self.threads = THREADS
+                self.threads = FETCH_THREADS
             for note in roles.notes:
                 told.setdefault(note, []).append(entry.path)
             yield Container(entry.path, UNKNOWN_STAT if roles.names_files else entry.stat)
@@ -157,10 +157,10 @@ class Table:
             others = f" and {len(tables) - 1:,} more" if len(tables) > 1 else ""
             self.notes.append(f"{display_path(join(self._root, tables[0]))}{others}: {note}")
 
-    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+    def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         """Yield the rows; embedded pictures have the table's stat, others that of the file they name."""
         holder = join(self._root, container.path)
-        rows = _Rows(container.path, os.path.dirname(holder), self._stats[container.path])
+        rows = _EntryBuilder(container.path, os.path.dirname(holder), self._stats[container.path])
         with self._sheet(container.path) as sheet:
             roles = self._roles(sheet)
             for number, row in sheet.rows(roles.wanted):
@@ -172,35 +172,37 @@ class Table:
                 f"none of the {rows.named:,} files that it names is there, perhaps not mounted",
             )
 
-    def load(self, found: Found) -> Content:
+    def load(self, found: FoundImage) -> Content:
         where: _Where = found.where
         if isinstance(where, _Address):
             return self._web.load(found, where.url)
         if isinstance(where, _File):
             content = read_file(self._opener.open_named(where.full))
             if where.has_texts:
-                content = with_texts(content, where.full)
+                content = with_sidecars(content, where.full)
             extra = {**content.extra, **(found.extra or {})}
             return Content(content.data, content.stat, found.caption or content.caption, extra)
         if len(where.data) > DEFAULT_LIMITS.max_bytes:
             raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
         return Content(where.data, found.stat, found.caption, found.extra or {})
 
-    def portable(self, found: Found) -> Found | Content:
+    def portable(self, found: FoundImage) -> FoundImage | Content:
         """Return ``found``, which includes the bytes of an embedded picture."""
         return found
 
-    def find(self, path: bytes) -> Found:
+    def find(self, path: bytes) -> FoundImage:
         """Locate a picture without the table's metadata; opens the table only for an embedded picture."""
         container, number, location = split(path)
         if location:
             full = locate(self._root, path)
-            return Found(path, UNKNOWN_STAT, _Address(full) if is_url(full) else _File(full, has_texts=False))
-        picture = self._cursor(container).cell(row_number(number))
+            return FoundImage(
+                path, UNKNOWN_STAT, _Address(full) if is_url(full) else _File(full, has_texts=False)
+            )
+        picture = self._cursor(container).cell(parse_row_number(number))
         data = picture.get("bytes") if isinstance(picture, dict) else picture
         if not isinstance(data, bytes) or not data:
             raise MediaError(SkipReason.VANISHED, "the row holds no picture any more")
-        return Found(path, UNKNOWN_STAT, _Bytes(data))
+        return FoundImage(path, UNKNOWN_STAT, _Bytes(data))
 
     def is_gone(self, path: bytes) -> bool:
         """Tell whether a picture has disappeared; a file only if its folder exists, since a disk may not be mounted."""
@@ -220,14 +222,14 @@ class Table:
         self._close_sheet()
         self._web.close()
 
-    def _tables(self) -> Iterator[Found | Container | Unreachable]:
+    def _tables(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         """Yield the tables as files."""
         if not is_url(self._root):
             yield from self._files.scan()
             return
         for url, stat in self._elsewhere:
             if url == self._root or is_table(url):
-                yield Found(b"" if url == self._root else url, stat)
+                yield FoundImage(b"" if url == self._root else url, stat)
 
     def _cursor(self, container: bytes) -> _Cursor:
         """Return the cursor of a table, reusing the last one unless the file has changed since."""
@@ -249,7 +251,7 @@ class Table:
             self._open[1].sheet.close()
             self._open = None
 
-    def _look(self, path: bytes) -> tuple[Roles, bool]:
+    def _look(self, path: bytes) -> tuple[ColumnRoles, bool]:
         """Return the roles of a table's columns, and whether its pictures are downloaded."""
         with self._sheet(path) as sheet:
             roles = self._roles(sheet)
@@ -264,8 +266,8 @@ class Table:
         path = container_place(self._root, container)
         return remote.open_binary(path) if is_url(path) else os.fdopen(self._opener.open(container), "rb")
 
-    def _roles(self, sheet: Sheet) -> Roles:
-        return tell_roles(sheet.columns, self._options)
+    def _roles(self, sheet: Sheet) -> ColumnRoles:
+        return infer_roles(sheet.columns, self._options)
 
 
 class _Cursor:
@@ -274,23 +276,23 @@ class _Cursor:
     def __init__(self, sheet: Sheet, name: str) -> None:
         self.sheet = sheet
         self._name = name
-        self._rows: Iterator[tuple[int, Row | Malformed]] = iter(())
-        self._next = -_NEAR - 1
+        self._rows: Iterator[tuple[int, Row | MalformedRow]] = iter(())
+        self._next = -_MAX_SKIP - 1
 
     def cell(self, number: int) -> Any:
         """Return the cell of a row. Raises MediaError: ``VANISHED`` where there is no such row."""
-        if not self._next <= number <= self._next + _NEAR:
+        if not self._next <= number <= self._next + _MAX_SKIP:
             self._rows = self.sheet.rows([self._name], number)
         for at, row in self._rows:
             if at == number:
                 self._next = number + 1
-                return None if isinstance(row, Malformed) else row[self._name]
-        self._next = -_NEAR - 1
+                return None if isinstance(row, MalformedRow) else row[self._name]
+        self._next = -_MAX_SKIP - 1
         raise MediaError(SkipReason.VANISHED, "the table has no such row any more")
 
 
 @dataclass(slots=True)
-class _Rows:
+class _EntryBuilder:
     """Converts a table's rows to entries.
 
     ``named`` counts rows that name files, ``missing`` those whose file does not exist.
@@ -302,73 +304,75 @@ class _Rows:
     named: int = 0
     missing: int = 0
 
-    def entry(self, sheet: Sheet, roles: Roles, number: int, row: Row | Malformed) -> Found | Unreachable:
+    def entry(
+        self, sheet: Sheet, roles: ColumnRoles, number: int, row: Row | MalformedRow
+    ) -> FoundImage | UnreachableEntry:
         at = str(number).encode()
-        if isinstance(row, Malformed):
-            return self._bad(at, SkipReason.CORRUPT, row.message)
+        if isinstance(row, MalformedRow):
+            return self._unreachable(at, SkipReason.CORRUPT, row.message)
         picture = row[roles.image.name]
         if isinstance(picture, dict):
             picture = picture.get("bytes") or picture.get("path")
         if not picture:
-            return self._bad(at, SkipReason.EMPTY_FILE, "the cell is empty")
+            return self._unreachable(at, SkipReason.EMPTY_FILE, "the cell is empty")
         if isinstance(picture, bytes):
-            found = Found(inside(self.container, at), self.stat, _Bytes(picture))
+            found = FoundImage(member_path(self.container, at), self.stat, _Bytes(picture))
         elif isinstance(picture, str):
             located = self._located(at, picture)
-            if isinstance(located, Unreachable):
+            if isinstance(located, UnreachableEntry):
                 return located
             found = located
         else:
-            return self._bad(at, SkipReason.CORRUPT, f"neither text nor bytes: {picture!r:.80}")
+            return self._unreachable(at, SkipReason.CORRUPT, f"neither text nor bytes: {picture!r:.80}")
         told = {name: sheet.scalar(row[name]) for name in roles.extra}
         extra = {name: value for name, value in told.items() if value is not None}
-        caption = None if roles.caption is None else caption_in(row[roles.caption])
+        caption = None if roles.caption is None else format_caption(row[roles.caption])
         return replace(found, caption=caption, extra=extra)
 
-    def _located(self, at: bytes, text: str) -> Found | Unreachable:
+    def _located(self, at: bytes, text: str) -> FoundImage | UnreachableEntry:
         try:
             location = os.fsencode(text.strip())
         except UnicodeEncodeError:
             location = b""
-        if not location or b"\0" in location or len(location) > _LOCATION:
-            return self._bad(at, SkipReason.CORRUPT, f"no path: {text[:40]!r}")
-        path = inside(self.container, at, location)
+        if not location or b"\0" in location or len(location) > _MAX_LOCATION:
+            return self._unreachable(at, SkipReason.CORRUPT, f"no path: {text[:40]!r}")
+        path = member_path(self.container, at, location)
         is_file = not is_url(join(self.folder, location))
         if is_file and is_url(self.folder):
-            return self._bad(
+            return self._unreachable(
                 at, SkipReason.FORBIDDEN_ADDRESS, "a table elsewhere names no files of this machine"
             )
         self.named += is_file
         try:
-            return _named(path, self.folder, location)
+            return _resolve_reference(path, self.folder, location)
         except MediaError as error:
             self.missing += error.reason == SkipReason.VANISHED
-            return Unreachable(path, SkipReason(error.reason), str(error))
+            return UnreachableEntry(path, SkipReason(error.reason), str(error))
         except OSError as error:
-            return Unreachable(path, SkipReason.UNREADABLE, str(error.strerror))
+            return UnreachableEntry(path, SkipReason.UNREADABLE, str(error.strerror))
 
-    def _bad(self, at: bytes, reason: SkipReason, message: str) -> Unreachable:
-        return Unreachable(inside(self.container, at), reason, message, self.stat)
+    def _unreachable(self, at: bytes, reason: SkipReason, message: str) -> UnreachableEntry:
+        return UnreachableEntry(member_path(self.container, at), reason, message, self.stat)
 
 
-def row_number(text: bytes) -> int:
+def parse_row_number(text: bytes) -> int:
     """Parse the row number in a place. Raises MediaError (``VANISHED``) for any other text."""
-    if not text.isdigit() or len(text) > _DIGITS:
+    if not text.isdigit() or len(text) > _MAX_DIGITS:
         raise MediaError(SkipReason.VANISHED, "the table has no such row")
     return int(text)
 
 
-def _named(path: bytes, folder: bytes, location: bytes) -> Found:
+def _resolve_reference(path: bytes, folder: bytes, location: bytes) -> FoundImage:
     """Locate what a row names. Raises MediaError (``VANISHED``, ``NOT_A_FILE``, ``NOT_AN_IMAGE``), OSError."""
     full = join(folder, location)
     if is_url(full):
-        return Found(path, FETCHED, _Address(full))
+        return FoundImage(path, WEB_STAT, _Address(full))
     found = find_file(path, full)
-    check_named(full, folder)
+    check_file_allowed(full, folder)
     return replace(found, where=_File(full))
 
 
-def caption_in(cell: Any) -> str | None:
+def format_caption(cell: Any) -> str | None:
     """Format a cell as a one-line caption, joining a list of captions."""
     text = " / ".join(filter(None, cell)) if isinstance(cell, list) else cell
-    return " ".join(str(text).split())[:_CAPTION] or None if text is not None else None
+    return " ".join(str(text).split())[:_MAX_CAPTION] or None if text is not None else None

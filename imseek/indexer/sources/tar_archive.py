@@ -11,20 +11,20 @@ from typing import IO, Final
 from imseek.errors import MediaError
 from imseek.indexer.sources.archive_members import (
     Member,
-    Takes,
-    can_be_named,
+    NameFilter,
     is_text,
-    key_of,
-    pictures,
-    too_large,
+    is_valid_name,
+    picture_members,
+    sample_key,
+    too_large_error,
 )
 from imseek.indexer.sources.decompression import StreamInput
-from imseek.indexer.sources.tar_headers import explained, tar_members
+from imseek.indexer.sources.tar_headers import tar_members, translate_errors
 from imseek.media.sidecar import MAX_BYTES
 from imseek.types import SkipReason
 
 #: The largest picture of a stream, since some are held in memory at once; also the most bytes of one sample.
-STREAMED_BYTES: Final = 64 * 2**20
+MAX_STREAMED_BYTES: Final = 64 * 2**20
 #: Most files of a sample in a stream: where more share a key, a text only applies to those near it.
 _SAMPLE_FILES: Final = 64
 
@@ -37,28 +37,28 @@ class Tar:
         self._stop = stop
         weakref.finalize(self, file.close)
 
-    def members(self, takes: Takes) -> Iterator[Member]:
+    def members(self, takes: NameFilter) -> Iterator[Member]:
         """Yield the pictures. Of members with the same name the last counts, as for an unpacker."""
         files: dict[bytes, tuple[int, int]] = {}
         broken: MediaError | None = None
         try:
-            with explained():
+            with translate_errors():
                 file = _FileInput(self._fd, self._stop)
                 for member in tar_members(file):
                     if member.size > file.left:
                         raise EOFError("it ends in a member")
-                    if member.is_file and can_be_named(member.name):
+                    if member.is_file and is_valid_name(member.name):
                         files[member.name] = (member.offset, member.size)
         except MediaError as error:
             broken = error
-        yield from pictures(files, takes)
+        yield from picture_members(files, takes)
         if broken is not None:
             raise broken
 
     def read(self, where: tuple[int, int], limit: int) -> bytes:
         offset, size = where
         if size > limit:
-            raise too_large(limit)
+            raise too_large_error(limit)
         data = os.pread(self._fd, size, offset)
         if len(data) != size:
             raise MediaError(SkipReason.TRUNCATED, "the archive ends early")
@@ -102,7 +102,7 @@ class TarStream:
         self._file = file
         self._stop = stop
 
-    def members(self, takes: Takes) -> Iterator[Member]:
+    def members(self, takes: NameFilter) -> Iterator[Member]:
         """Yield the pictures, each with the texts of the same name right before or after it, as in WebDataset.
 
         Of members with the same name the first counts. Closes the stream afterwards.
@@ -120,26 +120,30 @@ class TarStream:
                 broken = error
                 break
             size = len(data or b"")
-            if (own := key_of(name)) != key or len(sample) >= _SAMPLE_FILES or held + size > STREAMED_BYTES:
-                yield from pictures(sample, takes)
+            if (
+                (own := sample_key(name)) != key
+                or len(sample) >= _SAMPLE_FILES
+                or held + size > MAX_STREAMED_BYTES
+            ):
+                yield from picture_members(sample, takes)
                 sample, key, held = {}, own, 0
             sample[name] = data
             held += size
-        yield from pictures(sample, takes)
+        yield from picture_members(sample, takes)
         if broken is not None:
             raise broken
 
-    def _files(self, takes: Takes) -> Iterator[tuple[bytes, bytes | None]]:
+    def _files(self, takes: NameFilter) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield pictures and texts with their bytes, None for those that are too large."""
         seen: set[bytes] = set()
-        with self._file, explained():
+        with self._file, translate_errors():
             stream = StreamInput(self._file, self._stop)
             for member in tar_members(stream):
                 name = member.name
-                if not member.is_file or not can_be_named(name) or name in seen:
+                if not member.is_file or not is_valid_name(name) or name in seen:
                     continue
                 seen.add(name)
-                limit = STREAMED_BYTES if takes(name) else MAX_BYTES if is_text(name) else -1
+                limit = MAX_STREAMED_BYTES if takes(name) else MAX_BYTES if is_text(name) else -1
                 if member.size <= limit:
                     data = stream.read(member.size)
                     if len(data) < member.size:
@@ -150,5 +154,5 @@ class TarStream:
 
     def read(self, where: bytes | None, limit: int) -> bytes:
         if where is None or len(where) > limit:
-            raise too_large(min(limit, STREAMED_BYTES))
+            raise too_large_error(min(limit, MAX_STREAMED_BYTES))
         return where

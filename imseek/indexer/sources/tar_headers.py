@@ -21,7 +21,7 @@ from imseek.indexer.sources.archive_limits import MemberCount
 from imseek.types import SkipReason
 
 _BLOCK: Final = tarfile.BLOCKSIZE
-_END: Final = bytes(_BLOCK)
+_END_BLOCK: Final = bytes(_BLOCK)
 #: The largest header that only describes the next one (a long name, pax records), since it is held in memory.
 _MAX_DESCRIPTION: Final = 2**20
 #: Most such headers before one member. GNU tar writes at most two, pax one.
@@ -79,7 +79,7 @@ class _Description:
 def tar_members(file: TarInput) -> Iterator[TarMember]:
     """Yield every member; read its bytes before advancing, or they are skipped.
 
-    Raises MediaError where there are too many, and the errors that :func:`explained` translates.
+    Raises MediaError where there are too many, and the errors that :func:`translate_errors` translates.
     """
     told, count = _Description(), MemberCount()
     while (block := _header(file)) is not None:
@@ -87,7 +87,7 @@ def tar_members(file: TarInput) -> Iterator[TarMember]:
         if header.size < 0:
             raise tarfile.ReadError(f"a header of {header.size:,} bytes")
         if header.type in _LONG_NAMES or header.type in _PAX:
-            _describe(told, header, file)
+            _read_description(told, header, file)
             continue
         is_sparse = told.is_sparse or header.type == tarfile.GNUTYPE_SPARSE
         if header.type == tarfile.GNUTYPE_SPARSE:
@@ -108,10 +108,10 @@ def _header(file: TarInput) -> bytes | None:
         raise tarfile.ReadError("empty file")
     if 0 < len(block) < _BLOCK:
         raise EOFError("it ends in a header")
-    return block if block and block != _END else None
+    return block if block and block != _END_BLOCK else None
 
 
-def _describe(told: _Description, header: tarfile.TarInfo, file: TarInput) -> None:
+def _read_description(told: _Description, header: tarfile.TarInfo, file: TarInput) -> None:
     """Read a header that describes the next one. Global headers, for all that follow, say nothing of use."""
     if header.size > _MAX_DESCRIPTION:
         raise tarfile.ReadError(f"a header of {header.size:,} bytes")
@@ -165,7 +165,7 @@ def _skip_map(file: TarInput, block: bytes) -> None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Translate errors of a damaged tar to MediaError; an OSError of the system passes."""
     try:
         yield

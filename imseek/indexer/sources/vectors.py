@@ -19,13 +19,20 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
-from imseek.data.places import inside, is_url, join, locate, split
+from imseek.data.places import is_url, join, locate, member_path, split
 from imseek.errors import MediaError
-from imseek.indexer.sources.base import Container, Content, Found, Scalar, Taken, Unreachable
-from imseek.indexer.sources.encoder_claims import USED, Claim, claim_of, facts_of
+from imseek.indexer.sources.base import (
+    Container,
+    Content,
+    FoundImage,
+    ImportedVector,
+    Scalar,
+    UnreachableEntry,
+)
+from imseek.indexer.sources.encoder_claims import RESERVED_COLUMNS, Claim, claim_of, facts_of
 from imseek.indexer.sources.files import (
     FileOpener,
-    check_named,
+    check_file_allowed,
     file_stat,
     open_binary,
     read_file,
@@ -34,25 +41,34 @@ from imseek.indexer.sources.files import (
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.matrices import Matrix, is_parquet, open_matrix
 from imseek.indexer.sources.tables import open_sheet
-from imseek.indexer.sources.tables.base import Malformed
-from imseek.indexer.sources.web import Web
+from imseek.indexer.sources.tables.base import MalformedRow
+from imseek.indexer.sources.web import WebReader
 from imseek.types import ImageFacts, SkipReason, SourceOptions, display_path
 
 #: Tolerance on the length 1 of a row that was rounded to float16.
 UNIT_TOLERANCE: Final = 2e-3
 #: Endings of metadata files, in order of precedence.
-METADATA: Final = (b".parquet", b".csv", b".jsonl")
+METADATA_SUFFIXES: Final = (b".parquet", b".csv", b".jsonl")
 #: Columns with the places of pictures, in order of precedence; for arrays only the first, clip-retrieval's.
-_PATHS: Final = ("image_path", "path", "file_name", "filepath", "file_path", "filename", "image", "file")
+_PATH_COLUMNS: Final = (
+    "image_path",
+    "path",
+    "file_name",
+    "filepath",
+    "file_path",
+    "filename",
+    "image",
+    "file",
+)
 #: Columns that become facts or the place of the image, and are not kept as columns.
-_USED: Final = frozenset({"caption", "width", "height"})
+_RESERVED_COLUMNS: Final = frozenset({"caption", "width", "height"})
 _NUMBERED: Final = re.compile(rb"img_emb_?(\d+)\.npy")
 #: Prefix that separates hashes of vectors from those of files.
-_DOMAIN: Final = b"imseek taken vector 1\0"
+_HASH_PREFIX: Final = b"imseek taken vector 1\0"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class VectorRow:
     """A unit float16 row and its metadata, which ``is_ours`` marks as the complete facts of an imseek export."""
 
     vector: npt.NDArray[np.float16]
@@ -84,63 +100,65 @@ class Vectors:
         self._image_column = image_column
         self._opener = FileOpener(root) if opener is None else opener
         self._choose = Filter() if choose is None else choose
-        self._web = Web(allow_private=allow_private)
+        self._web = WebReader(allow_private=allow_private)
         self.notes: list[str] = []
 
     def trouble(self) -> str | None:
         return trouble_at(self._root)
 
-    def scan(self) -> Iterator[Found | Container | Unreachable]:
+    def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         if not os.path.isdir(self._root):
             yield self._container(b"")
             return
         try:
             names = os.listdir(os.path.join(self._root, b"img_emb"))
         except OSError as error:
-            yield Unreachable(b"img_emb", SkipReason.UNREADABLE, f"folder: {error.strerror}")
+            yield UnreachableEntry(b"img_emb", SkipReason.UNREADABLE, f"folder: {error.strerror}")
             return
-        for name in sorted((n for n in names if n.endswith(b".npy")), key=_natural):
+        for name in sorted((n for n in names if n.endswith(b".npy")), key=_natural_key):
             path = os.path.join(b"img_emb", name)
             if self._choose.reaches(path):
                 yield self._container(path)
 
-    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+    def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         matrix, metadata = self.matrix(container.path), self._metadata(container.path)
         if metadata is None:
             raise MediaError(SkipReason.VANISHED, "its metadata are not there any more")
         in_table = is_parquet(join(self._root, container.path))
-        if not in_table and (rows := sum(1 for _ in _told(metadata))) != matrix.rows:
+        if not in_table and (rows := sum(1 for _ in _read_metadata(metadata))) != matrix.rows:
             raise MediaError(
                 SkipReason.CORRUPT, f"it has {matrix.rows:,} rows, but its metadata have {rows:,}"
             )
         is_ours = in_table and claim_of(metadata) is not None
-        folder, others = _Folder(self._root, container.path, self._names(in_table=in_table)), 0
-        start, metadata_rows = 0, _told(metadata)
+        folder, others = _PictureLocator(self._root, container.path, self._names(in_table=in_table)), 0
+        start, metadata_rows = 0, _read_metadata(metadata)
         for block in matrix.blocks():
             told = list(islice(metadata_rows, len(block)))
             if len(told) != len(block):
                 raise MediaError(SkipReason.CHANGED, "its metadata changed while they were read")
             vectors, lengths = unit_rows(block)
             if in_table:
-                vectors = _kept(block, vectors, lengths)
+                vectors = _keep_exact_rows(block, vectors, lengths)
             others += int(np.count_nonzero((lengths > 0) & (np.abs(lengths - 1) > UNIT_TOLERANCE)))
             for n, (vector, length, row) in enumerate(zip(vectors, lengths, told, strict=True)):
                 location = folder.location(row)
-                path = inside(container.path, str(start + n).encode(), location)
+                path = member_path(container.path, str(start + n).encode(), location)
                 if length > 0:
-                    yield Found(path, container.stat, Row(vector, row, is_ours))
+                    yield FoundImage(path, container.stat, VectorRow(vector, row, is_ours))
                 else:
                     wrong = "all zeros" if length == 0 else "not finite"
-                    yield Unreachable(path, SkipReason.BAD_VECTOR, f"the vector is {wrong}", container.stat)
+                    yield UnreachableEntry(
+                        path, SkipReason.BAD_VECTOR, f"the vector is {wrong}", container.stat
+                    )
             start += len(block)
         if others:
             rows_were = "1 row was" if others == 1 else f"{others:,} rows were"
             self.notes.append(f"{self._shown(container.path)}: {rows_were} not of unit length: normalised")
 
-    def load(self, found: Found) -> Content:
+    def load(self, found: FoundImage) -> Content:
         """Return the row of a scanned picture; the picture itself for an entry from ``find``."""
-        if isinstance(found.where, Row):
-            return _content(found, found.where)
+        if isinstance(found.where, VectorRow):
+            return _imported_content(found, found.where)
         _, _, location = split(found.path)
         if not location:
             raise MediaError(SkipReason.UNREADABLE, "only its vector is known, not where the picture lies")
@@ -149,17 +167,17 @@ class Vectors:
             return self._web.load(found, place)
         return read_file(self._opener.open_named(place))
 
-    def portable(self, found: Found) -> Found | Content:
+    def portable(self, found: FoundImage) -> FoundImage | Content:
         """Load the row here, since it needs no work worth distributing."""
         return self.load(found)
 
-    def find(self, path: bytes) -> Found:
+    def find(self, path: bytes) -> FoundImage:
         """Locate the picture, without opening the array."""
-        return Found(path, UNKNOWN_STAT)
+        return FoundImage(path, UNKNOWN_STAT)
 
     def is_gone(self, path: bytes) -> bool:
         container = split(path)[0]
-        if self._choose.chooses and not self._choose.reaches(container):
+        if self._choose.has_patterns and not self._choose.reaches(container):
             return True
         return trouble_at(join(self._root, container)) is not None
 
@@ -174,7 +192,7 @@ class Vectors:
         """Return the columns that may hold the places of pictures."""
         if self._image_column is not None:
             return (self._image_column,)
-        return _PATHS if in_table else _PATHS[:1]
+        return _PATH_COLUMNS if in_table else _PATH_COLUMNS[:1]
 
     def check(self) -> None:
         """Raise UsageError for a Parquet file whose vector column is ambiguous."""
@@ -186,14 +204,14 @@ class Vectors:
         """Return a Parquet file's statement about its encoder."""
         return claim_of(self._root) if is_parquet(self._root) else None
 
-    def _container(self, path: bytes) -> Container | Unreachable:
+    def _container(self, path: bytes) -> Container | UnreachableEntry:
         if self._metadata(path) is None:
             said = "there are no metadata beside it (.parquet, .csv or .jsonl) that say what its rows are"
-            return Unreachable(path, SkipReason.UNREADABLE, said)
+            return UnreachableEntry(path, SkipReason.UNREADABLE, said)
         try:
             return Container(path, self._stat(path))
         except OSError as error:
-            return Unreachable(path, SkipReason.UNREADABLE, str(error.strerror))
+            return UnreachableEntry(path, SkipReason.UNREADABLE, str(error.strerror))
 
     def _metadata(self, path: bytes) -> bytes | None:
         """Return the metadata file of an array: ``metadata/metadata_0.parquet`` for ``img_emb/img_emb_0.npy``."""
@@ -204,7 +222,7 @@ class Vectors:
         if path:
             number = os.path.basename(stem).removeprefix(b"img_emb")
             stem = os.path.join(self._root, b"metadata", b"metadata" + number)
-        places = (stem + ending for ending in METADATA)
+        places = (stem + ending for ending in METADATA_SUFFIXES)
         return next((place for place in places if os.path.isfile(place)), None)
 
     def _stat(self, path: bytes) -> FileStat:
@@ -235,7 +253,7 @@ def open_vectors(
     )
 
 
-class _Folder:
+class _PictureLocator:
     """Locates the pictures of one array from its metadata."""
 
     def __init__(self, root: bytes, container: bytes, paths: Sequence[str]) -> None:
@@ -250,19 +268,19 @@ class _Folder:
         """Return the picture's path relative to the array's folder, absolute, or a URL; empty where unknown."""
         path = next((told[name] for name in self._paths if told.get(name)), None)
         exact, url = told.get("path_b64"), told.get("url")
-        if isinstance(path, str) and _is_name(path):
-            encoded = path.encode() if not isinstance(exact, str) else _decoded(exact)
+        if isinstance(path, str) and _is_valid_path(path):
+            encoded = path.encode() if not isinstance(exact, str) else _decode_path(exact)
             if is_url(encoded) or (os.path.isabs(encoded) and self._may_be_named(encoded)):
                 return encoded
             if looks_like_picture(encoded) and (base := self._base_of(encoded)) is not None:
                 return os.path.relpath(os.path.join(base, encoded), self._holder)
-        if isinstance(url, str) and url.startswith(("http://", "https://")) and _is_name(url):
+        if isinstance(url, str) and url.startswith(("http://", "https://")) and _is_valid_path(url):
             return url.encode()
         return b""
 
     def _may_be_named(self, path: bytes) -> bool:
         try:
-            check_named(path, self._holder)
+            check_file_allowed(path, self._holder)
         except MediaError:
             return False
         return True
@@ -275,7 +293,7 @@ class _Folder:
         return self._base
 
 
-def _decoded(text: str) -> bytes:
+def _decode_path(text: str) -> bytes:
     """Decode a path that is not UTF-8 from base64; empty where it is no path."""
     try:
         path = base64.b64decode(text, validate=True)
@@ -284,11 +302,11 @@ def _decoded(text: str) -> bytes:
     return b"" if b"\0" in path else path
 
 
-def _told(metadata: bytes) -> Iterator[Mapping[str, Scalar]]:
+def _read_metadata(metadata: bytes) -> Iterator[Mapping[str, Scalar]]:
     """Yield rows of metadata, empty where unreadable. Raises MediaError, OSError."""
     with open_sheet(metadata, open_binary(metadata)) as sheet:
         for _, row in sheet.rows([column.name for column in sheet.columns]):
-            yield {} if isinstance(row, Malformed) else {n: sheet.scalar(cell) for n, cell in row.items()}
+            yield {} if isinstance(row, MalformedRow) else {n: sheet.scalar(cell) for n, cell in row.items()}
 
 
 def unit_rows(block: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float64]]:
@@ -303,7 +321,7 @@ def unit_rows(block: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float16], npt.NDA
         return (rows / lengths[:, None]).astype(np.float16), lengths
 
 
-def _kept(
+def _keep_exact_rows(
     block: npt.NDArray[Any], vectors: npt.NDArray[np.float16], lengths: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float16]:
     """Replace rows of ``vectors`` by the originals where these are exact in float16 and of length 1 up to rounding.
@@ -316,23 +334,23 @@ def _kept(
     return np.where(same[:, None], half, vectors)
 
 
-def _content(found: Found, row: Row) -> Content:
+def _imported_content(found: FoundImage, row: VectorRow) -> Content:
     """Build the content of an imported row. Unknown facts stay unknown: no format, and no size unless stated."""
     told = row.told
-    width, height = _size(told, "width", "height")
+    width, height = _read_size(told, "width", "height")
     if not width:
-        width, height = _size(told, "original_width", "original_height")
+        width, height = _read_size(told, "original_width", "original_height")
     caption = told.get("caption")
     # Equal vectors count as the same picture wherever it lies, so a moved picture keeps its id.
-    digest = hashlib.sha256(_DOMAIN + np.ascontiguousarray(row.vector, "<f2").tobytes()).digest()
-    used = USED if row.is_ours else _USED
+    digest = hashlib.sha256(_HASH_PREFIX + np.ascontiguousarray(row.vector, "<f2").tobytes()).digest()
+    used = RESERVED_COLUMNS if row.is_ours else _RESERVED_COLUMNS
     extra = {name: value for name, value in told.items() if value is not None and name not in used}
     facts, size = facts_of(told) if row.is_ours else (ImageFacts(width, height, "unknown", "unknown"), 0)
     said = caption if isinstance(caption, str) and caption else None
-    return Content(b"", found.stat, said, extra, Taken(row.vector, facts, digest, size))
+    return Content(b"", found.stat, said, extra, ImportedVector(row.vector, facts, digest, size))
 
 
-def _size(told: Mapping[str, Any], *names: str) -> tuple[int, int]:
+def _read_size(told: Mapping[str, Any], *names: str) -> tuple[int, int]:
     try:
         width, height = (int(told[name]) for name in names)
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -340,12 +358,12 @@ def _size(told: Mapping[str, Any], *names: str) -> tuple[int, int]:
     return (width, height) if 0 < width < 2**31 and 0 < height < 2**31 else (0, 0)
 
 
-def _is_name(text: str) -> bool:
+def _is_valid_path(text: str) -> bool:
     """Tell whether a text can be a path or URL: valid UTF-8 without NUL."""
     return text != "" and "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _natural(name: bytes) -> tuple[int, bytes]:
+def _natural_key(name: bytes) -> tuple[int, bytes]:
     """Sort key: ``img_emb_2.npy`` before ``img_emb_10.npy``, names without a number last."""
     match = _NUMBERED.fullmatch(name)
     return (int(match[1]) if match else 2**62, name)

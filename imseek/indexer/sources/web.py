@@ -7,16 +7,16 @@ import threading
 from typing import Final
 
 from imseek.data.file_stat import FileStat
-from imseek.indexer.sources.base import Content, Found
+from imseek.indexer.sources.base import Content, FoundImage
 from imseek.media.fetcher import Fetcher
 
 #: The stat of anything on the web: always the same, and never too recent to trust.
-FETCHED: Final = FileStat(0, 0, 0, 0, 2**62)
+WEB_STAT: Final = FileStat(0, 0, 0, 0, 2**62)
 #: Useful number of download threads: most of them wait.
-THREADS: Final = 16
+FETCH_THREADS: Final = 16
 
 
-class Web:
+class WebReader:
     """Downloads pictures, creating the HTTP client for the first one."""
 
     def __init__(self, *, allow_private: bool = False, fetcher: Fetcher | None = None) -> None:
@@ -24,7 +24,7 @@ class Web:
         self._fetcher = fetcher
         self._lock = threading.Lock()
 
-    def load(self, found: Found, url: bytes | None = None) -> Content:
+    def load(self, found: FoundImage, url: bytes | None = None) -> Content:
         """Download the picture at ``url`` (default: the path of ``found``). Raises MediaError, MissingExtraError."""
         address = os.fsdecode(found.path if url is None else url)
         data = self._client().fetch(address).data

@@ -17,18 +17,24 @@ import numpy as np
 
 from imseek.errors import MediaError
 from imseek.indexer.sources.archive_limits import check_list, check_unpacked
-from imseek.indexer.sources.archive_members import Member, Takes, can_be_named, pictures, too_large
+from imseek.indexer.sources.archive_members import (
+    Member,
+    NameFilter,
+    is_valid_name,
+    picture_members,
+    too_large_error,
+)
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.types import SkipReason
 
 #: Errors of `zipfile` and the codecs for damage, besides OSError without a number.
-_DAMAGE: Final = (
+_DAMAGE_ERRORS: Final = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, OverflowError, RuntimeError,
 )  # fmt: skip
 #: Signature of each entry in the list of members.
-_ENTRY: Final = b"PK\x01\x02"
+_ENTRY_MAGIC: Final = b"PK\x01\x02"
 #: Bytes of a member's local header, without its name.
-_HEADER: Final = 30
+_HEADER_BYTES: Final = 30
 #: Memory to unpack an LZMA member, which could demand 4 GiB.
 _LZMA_MEMORY: Final = 256 * 2**20
 #: Larger reads are those of the list of members, which `zipfile` reads in one piece.
@@ -46,22 +52,24 @@ class Zip:
         weakref.finalize(self, file.close)
         try:
             self._size = file.seek(0, os.SEEK_END)
-            listing = _Listing(file)
+            listing = _BoundedFile(file)
             self._zip = zipfile.ZipFile(listing)
             listing.is_read = True
             offsets = (info.header_offset for info in self._zip.infolist())
             self._offsets = np.sort(np.fromiter(offsets, np.int64))
-        except (*_DAMAGE, OSError) as error:
+        except (*_DAMAGE_ERRORS, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise MediaError(SkipReason.CORRUPT, f"broken zip: {error}") from error
 
-    def members(self, takes: Takes) -> Iterator[Member]:
+    def members(self, takes: NameFilter) -> Iterator[Member]:
         """Yield the pictures. Of members with the same name the last counts, as for an unpacker."""
         # Includes folders, which end in a slash and so do not count as pictures.
         files = {_name(info): info for info in self._zip.infolist()}
         unpacked = 0
-        for member in pictures({name: info for name, info in files.items() if can_be_named(name)}, takes):
+        for member in picture_members(
+            {name: info for name, info in files.items() if is_valid_name(name)}, takes
+        ):
             info: zipfile.ZipInfo = member.where
             if info.file_size <= DEFAULT_LIMITS.max_bytes and not _is_bomb(info):
                 unpacked += info.file_size  # what is not unpacked costs nothing
@@ -72,7 +80,7 @@ class Zip:
         if where.flag_bits & 1:
             raise MediaError(SkipReason.MISSING_CODEC, "it is encrypted")
         if where.file_size > limit:
-            raise too_large(limit)
+            raise too_large_error(limit)
         check_unpacked(where.file_size, where.compress_size)
         self._check_room(where)
         try:
@@ -81,12 +89,12 @@ class Zip:
             raise MediaError(
                 SkipReason.MISSING_CODEC, f"this way of compression is unknown: {error}"
             ) from error
-        except (*_DAMAGE, OSError) as error:
+        except (*_DAMAGE_ERRORS, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise MediaError(SkipReason.CORRUPT, f"broken member of a zip: {error}") from error
         if len(data) > limit:  # it is larger than stated
-            raise too_large(limit)
+            raise too_large_error(limit)
         return data
 
     def _check_room(self, where: zipfile.ZipInfo) -> None:
@@ -98,7 +106,7 @@ class Zip:
             np.searchsorted(self._offsets, where.header_offset, side) for side in ("left", "right")
         )
         end = self._offsets[after] if after < len(self._offsets) else self._zip.start_dir
-        if after - first > 1 or where.header_offset + _HEADER + where.compress_size > end:
+        if after - first > 1 or where.header_offset + _HEADER_BYTES + where.compress_size > end:
             raise MediaError(SkipReason.CORRUPT, "broken member of a zip: it overlaps another one")
 
     def _unpacked(self, where: zipfile.ZipInfo, limit: int) -> bytes:
@@ -136,7 +144,7 @@ def _lzma_stream(member: IO[bytes]) -> lzma.LZMAFile:
     return lzma.LZMAFile(member, format=lzma.FORMAT_RAW, filters=[told])
 
 
-class _Listing:
+class _BoundedFile:
     """A file that lets ``zipfile`` read a list of members only if it fits into memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -149,7 +157,7 @@ class _Listing:
             return self._file.read(size)
         check_list(0, size)
         data = self._file.read(size)
-        check_list(data.count(_ENTRY), size)
+        check_list(data.count(_ENTRY_MAGIC), size)
         return data
 
 

@@ -28,7 +28,7 @@ from imseek.media.sandbox.messages import KILL, LENGTH, NOT_CONFINED, START, STA
 
 # Modules that our code and Pillow import only when a picture needs them: after confinement nothing can be imported.
 # Decoding a one-pixel BMP imports the rest.
-_LATE: Final = (
+_LATE_IMPORTS: Final = (
     "PIL.IptcImagePlugin",
     "defusedxml.ElementTree",
     "encodings.ascii",
@@ -46,14 +46,14 @@ _LETTER: Final = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">
 def main() -> None:
     """Run a worker: ``sys.argv`` holds the name of its kind and the process id of its owner."""
     kind, parent = KINDS[sys.argv[1]], int(sys.argv[2])
-    signal.signal(signal.SIGUSR1, lambda *_: _exit_without(parent))
+    signal.signal(signal.SIGUSR1, lambda *_: _exit_if_orphaned(parent))
     control = socket.socket(fileno=0)
     try:
         refusals = load(kind)
         base = confinement.address_space()
         layers = confinement.confine_worker(kind.readable)
         # The signal is sent when the thread that started this process ends, perhaps before its process does.
-        confinement.end_with(parent, signal.SIGUSR1)
+        confinement.end_with_parent(parent, signal.SIGUSR1)
     except Exception as error:
         _greet(control, {"error": f"{type(error).__name__}: {error}"})
         raise
@@ -70,16 +70,16 @@ def _greet(control: socket.socket, content: Mapping[str, Any]) -> None:
 
 def load(kind: Kind) -> dict[str, str]:
     """Import everything that decoders of a kind need; return the unreadable formats of the kind, with reasons."""
-    for module in _LATE:
+    for module in _LATE_IMPORTS:
         import_module(module)
     pillow.read(_PIXEL, "BMP", min_side=None, max_pixels=1)
-    for name in formats.PILLOW:
+    for name in formats.PILLOW_FORMATS:
         if formats.is_readable(name):
             pillow.plugin(name)
     refusals = {}
     for name in kind.formats:
         try:
-            import_module(formats.PACKAGES[name])
+            import_module(formats.EXTRA_PACKAGES[name])
             pillow.plugin(name)
         except MediaError as error:
             refusals[name] = str(error)
@@ -90,7 +90,7 @@ def load(kind: Kind) -> dict[str, str]:
     return refusals
 
 
-def _exit_without(parent: int) -> None:
+def _exit_if_orphaned(parent: int) -> None:
     if os.getppid() != parent:
         os._exit(0)
 
@@ -160,7 +160,7 @@ def _decode(channel: messages.Channel) -> None:
     """Answer requests until there are none left."""
 
     def admission(pixels: int) -> AbstractContextManager[None]:
-        messages.ask_to_go_on(channel, pixels)
+        messages.request_to_proceed(channel, pixels)
         return nullcontext()
 
     while True:

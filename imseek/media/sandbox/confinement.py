@@ -54,7 +54,7 @@ def confine_decoder(layers: Sequence[str], *, worker: int, memory: int, seconds:
     Limits it to ``memory`` bytes of address space and ``seconds`` of processor time, and ends it with its parent.
     Raises OSError.
     """
-    end_with(worker, signal.SIGKILL)
+    end_with_parent(worker, signal.SIGKILL)
     _limit(resource.RLIMIT_AS, memory)
     with suppress(OSError, ValueError):  # see _limit
         # The soft limit sends a signal that tells the reason; the hard limit kills, whatever the process does about
@@ -64,7 +64,7 @@ def confine_decoder(layers: Sequence[str], *, worker: int, memory: int, seconds:
         seccomp.restrict(reading=reading)
 
 
-def end_with(parent: int, signal_number: int) -> None:
+def end_with_parent(parent: int, signal_number: int) -> None:
     """Have ``signal_number`` sent when the thread that started this process ends; exit if ``parent`` has ended."""
     if IS_LINUX:
         prctl(PR_SET_PDEATHSIG, signal_number)

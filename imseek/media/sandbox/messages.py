@@ -30,7 +30,7 @@ from imseek.media.sanitise import tidy
 from imseek.types import ImageFacts, Luma, Pixels, SkipReason
 
 SIZE, FACTS, ERROR = 1, 2, 3
-GO_ON: Final = b"\1"
+PROCEED: Final = b"\1"
 
 LENGTH: Final = struct.Struct("=I")
 START: Final = struct.Struct("=BQ")  # 1, and the largest number of pixels of a picture
@@ -132,10 +132,10 @@ def receive_request(channel: Channel) -> tuple[Request, bytes]:
     return request, channel.receive(size)
 
 
-def ask_to_go_on(channel: Channel, pixels: int) -> None:
+def request_to_proceed(channel: Channel, pixels: int) -> None:
     """Report the size of the picture, and wait for permission to decode it."""
     _answer(channel, SIZE, {"pixels": pixels})
-    channel.receive(len(GO_ON))
+    channel.receive(len(PROCEED))
 
 
 def send_picture(channel: Channel, pixels: Pixels, facts: ImageFacts) -> None:

@@ -66,7 +66,7 @@ class Pool:
         for worker in idle:
             worker.close()
 
-    def shut(self) -> None:
+    def shut_down(self) -> None:
         """End all workers and start no more."""
         self._is_shut = True
         self.close()
@@ -89,7 +89,7 @@ class Pool:
 
 
 _pool: Final = Pool()
-atexit.register(_pool.shut)
+atexit.register(_pool.shut_down)
 os.register_at_fork(after_in_child=_pool.forget)
 
 

@@ -236,7 +236,7 @@ class _Decoder:
                 remaining = self._channel.remaining()
                 stack.enter_context(admit(messages.size_of(content)))
                 self._channel.allow(remaining)  # waiting for admission does not count
-                self._channel.send(messages.GO_ON)
+                self._channel.send(messages.PROCEED)
                 kind, content = messages.receive_answer(self._channel)
             if kind == messages.FACTS:
                 facts = messages.facts_of(content, request, MAX_FRAMES)
@@ -273,7 +273,7 @@ def _environment() -> dict[str, str]:
 
 def _folders(kind: Kind) -> list[str]:
     """List the folders from which a worker imports: isolated, it sees neither the environment nor ``site-packages``."""
-    modules = (*(formats.PACKAGES[name] for name in kind.formats), *_LIBRARIES)
+    modules = (*(formats.EXTRA_PACKAGES[name] for name in kind.formats), *_LIBRARIES)
     found = []
     for spec in map(find_spec, modules):
         if spec is not None and spec.origin is not None:

@@ -6,24 +6,24 @@ import math
 from collections.abc import Callable
 
 from imseek.data.milvus import layout
-from imseek.data.milvus.client import DEEPEST, Client
+from imseek.data.milvus.client import MAX_ROWS, Client
 from imseek.errors import QueryError
-from imseek.search.engine import Searching
-from imseek.search.milvus.generations import PublishedEditions
+from imseek.search.engine import BaseEngine
+from imseek.search.milvus.generations import PublishedGenerationCache
 from imseek.search.milvus.index import Condition
 from imseek.search.milvus.reader import PublishedReader
 from imseek.search.query_vectors import EncoderSource
 
 
-class PublishedSearching(Searching[PublishedReader]):
+class PublishedEngine(BaseEngine[PublishedReader]):
     """Searches one published collection. Thread-safe."""
 
     def __init__(self, client: Client, encoder: EncoderSource) -> None:
-        super().__init__(PublishedEditions(client), encoder)
+        super().__init__(PublishedGenerationCache(client), encoder)
 
     def _where(self, reader: PublishedReader, where: str) -> Condition:
         # Imported on the first filter, as for a folder.
-        from imseek.search.where.milvus_filter import Held, expression
+        from imseek.search.where.milvus_filter import MilvusColumn, milvus_expression
         from imseek.search.where.vocabulary import Kind
 
         kinds = {
@@ -34,19 +34,19 @@ class PublishedSearching(Searching[PublishedReader]):
             "time": Kind.TIME,
         }
         columns = {
-            column.name: Held(column.field, Kind.DATE if column.name == "day" else kinds[column.kind])
+            column.name: MilvusColumn(column.field, Kind.DATE if column.name == "day" else kinds[column.kind])
             for column in reader.record.columns
         }
-        columns["image_id"] = Held(layout.ID, Kind.INT)
-        return Condition(expression(where, columns, _tagged, _nearby(reader)))
+        columns["image_id"] = MilvusColumn(layout.ID, Kind.INT)
+        return Condition(milvus_expression(where, columns, _tag_expression, _nearby_search(reader)))
 
 
-def _tagged(tag: str) -> str:
+def _tag_expression(tag: str) -> str:
     """Return the Milvus expression for images with a tag."""
-    return f'{layout.MARKS} like "%{layout.mark(tag)}%"'
+    return f'{layout.MARKS} like "%{layout.encode_tag(tag)}%"'
 
 
-def _nearby(reader: PublishedReader) -> Callable[[float, float, float], list[int]]:
+def _nearby_search(reader: PublishedReader) -> Callable[[float, float, float], list[int]]:
     """Return a function that finds the images within a distance of a point.
 
     Milvus cannot compute distances on a sphere, so it is queried for a band of latitudes or a box, and the distances
@@ -64,7 +64,7 @@ def _nearby(reader: PublishedReader) -> Callable[[float, float, float], list[int
         most = math.sin(angle / 2) ** 2 if angle < math.pi else 2.0
         band = math.degrees(angle) + 1e-6
         box = f"{north} >= {latitude - band!r} and {north} <= {latitude + band!r}"
-        wide = _width(latitude, angle)
+        wide = _half_width(latitude, angle)
         if wide is not None and longitude - wide >= -180 and longitude + wide <= 180:
             box += f" and {east} >= {longitude - wide!r} and {east} <= {longitude + wide!r}"
         found = reader.client.query(
@@ -72,9 +72,9 @@ def _nearby(reader: PublishedReader) -> Callable[[float, float, float], list[int
             f"{north} is not null and {east} is not null and {box}",
             [layout.ID, north, east],
         )
-        if len(found) >= DEEPEST:
+        if len(found) >= MAX_ROWS:
             raise QueryError(
-                f"{DEEPEST:,} images or more lie around there", hint="a smaller distance in near()"
+                f"{MAX_ROWS:,} images or more lie around there", hint="a smaller distance in near()"
             )
         return [
             int(row[layout.ID])
@@ -85,7 +85,7 @@ def _nearby(reader: PublishedReader) -> Callable[[float, float, float], list[int
     return nearby
 
 
-def _width(latitude: float, angle: float) -> float | None:
+def _half_width(latitude: float, angle: float) -> float | None:
     """Return half the width of the box in degrees of longitude.
 
     None near a pole, where the box would circle the earth.

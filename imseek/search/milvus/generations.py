@@ -13,18 +13,18 @@ from imseek.data.milvus import record
 from imseek.data.milvus.client import Client
 from imseek.errors import CollectionNotFoundError, QueryError
 from imseek.search.fuse_terms import SAMPLE
-from imseek.search.generations import expired
+from imseek.search.generations import expired_page_error
 from imseek.search.milvus.index import PublishedIndex
 from imseek.search.milvus.reader import PublishedReader
 from imseek.types import Float32, SpaceInfo
 
 #: Seconds after a check during which a publication counts as the newest.
-FRESH: Final = 1.0
+FRESH_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
-class PublishedEdition:
-    """One publication that is open for searches; see :class:`imseek.search.backend.Edition`."""
+class PublishedGeneration:
+    """One publication that is open for searches; see :class:`imseek.search.backend.Generation`."""
 
     reader: PublishedReader
     allowed: dict[str, Any] = field(default_factory=dict)
@@ -55,7 +55,7 @@ def sample_key(space: SpaceInfo, most: int) -> str:
     return f"{space.space_id}/{most}"
 
 
-class PublishedEditions:
+class PublishedGenerationCache:
     """Opens the newest publication. Thread-safe. Raises what :func:`imseek.data.milvus.record.read` raises."""
 
     def __init__(self, client: Client) -> None:
@@ -64,20 +64,20 @@ class PublishedEditions:
         self._seen = 0.0
         self._take()
 
-    def newest(self) -> PublishedEdition:
+    def newest(self) -> PublishedGeneration:
         """Return the newest publication. Raises CollectionNotFoundError if it is gone or has been replaced."""
         with self._lock:
-            if time.monotonic() - self._seen > FRESH:
-                if record.seal(self._client) != self._seal:
+            if time.monotonic() - self._seen > FRESH_SECONDS:
+                if record.read_stamp(self._client) != self._seal:
                     self._take()
-                self._pending = record.pending(self._client) is not None
+                self._pending = record.read_lease(self._client) is not None
                 self._seen = time.monotonic()
             return self._newest
 
-    def of(self, generation: int) -> PublishedEdition:
+    def of(self, generation: int) -> PublishedGeneration:
         newest = self.newest()
         if newest.reader.generation != generation:
-            raise expired(generation, newest.reader.generation)
+            raise expired_page_error(generation, newest.reader.generation)
         return newest
 
     def index(self, edition: Any, space: SpaceInfo) -> PublishedIndex:
@@ -101,13 +101,13 @@ class PublishedEditions:
         self._client.close()
 
     def _take(self) -> None:
-        seal = record.seal(self._client)
+        seal = record.read_stamp(self._client)
         found = record.read(self._client)
-        newest: PublishedEdition | None = getattr(self, "_newest", None)
+        newest: PublishedGeneration | None = getattr(self, "_newest", None)
         if newest is not None and newest.reader.record.uuid != found.uuid:
             raise CollectionNotFoundError(
                 f"another collection has been published at {self._client.address}", hint="open it again"
             )
-        self._newest = PublishedEdition(PublishedReader(self._client, found))
+        self._newest = PublishedGeneration(PublishedReader(self._client, found))
         self._seal, self._seen = seal, time.monotonic()
-        self._pending = record.pending(self._client) is not None
+        self._pending = record.read_lease(self._client) is not None

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.data.milvus import layout
-from imseek.data.milvus.client import DEEPEST, Client
+from imseek.data.milvus.client import MAX_ROWS, Client
 from imseek.data.vectors import Matches
 from imseek.data.vectors.scores import cosines, row_norms, top_k, unit_queries
 from imseek.errors import QueryError
@@ -22,14 +22,14 @@ from imseek.search.milvus.reader import PublishedReader
 from imseek.types import Float32, SpaceInfo
 
 #: Extra rows to fetch: at least this many, or one in eight.
-_MORE: Final = 6
+_MIN_EXTRA: Final = 6
 _GROWTH: Final = 4
 #: Maximum difference between cosines from Milvus and ours.
-_OFF: Final = 4e-6
+_COSINE_TOLERANCE: Final = 4e-6
 #: Floats in one response: 64 MiB of float32.
-_NUMBERS: Final = 1 << 24
+_MAX_FLOATS: Final = 1 << 24
 #: Queries per request.
-_TOGETHER: Final = 256
+_QUERIES_PER_REQUEST: Final = 256
 
 
 @dataclass(slots=True, eq=False)
@@ -51,15 +51,15 @@ class PublishedIndex:
         self._client: Client = reader.client
         self._rows = reader.record.rows
         self._space = space
-        self._own = f"{layout.said(space)} == true" if space.modality == "text" else ""
+        self._own = f"{layout.has_caption_field(space)} == true" if space.modality == "text" else ""
         self._count = reader.record.spoken.get(space.space_id, reader.record.images)
 
     exact: Final = True
 
     @property
     def deepest(self) -> int:
-        """The maximum number of rows per search; see :func:`imseek.search.backend.deepest`."""
-        return DEEPEST
+        """The maximum number of rows per search; see :func:`imseek.search.backend.max_search_depth`."""
+        return MAX_ROWS
 
     def __len__(self) -> int:
         return self._count
@@ -79,31 +79,33 @@ class PublishedIndex:
             raise QueryError("at least one row must be asked for")
         if allowed is not None and not isinstance(allowed, Condition):
             return self._scored(queries, k, np.asarray(allowed, np.int64))
-        if min(k, len(self)) > DEEPEST:
+        if min(k, len(self)) > MAX_ROWS:
             raise QueryError(
-                f"Milvus gives at most the best {DEEPEST:,}, and {k:,} are needed here",
+                f"Milvus gives at most the best {MAX_ROWS:,}, and {k:,} are needed here",
                 hint="a filter or a smaller limit; the collection itself has no such end",
             )
         where = self._filter(allowed)
         found: list[Matches | None] = [None] * len(queries)
         waiting = list(range(len(queries)))
-        fetch = min(DEEPEST, max(1, len(self)), k + max(_MORE, k // 8))
+        fetch = min(MAX_ROWS, max(1, len(self)), k + max(_MIN_EXTRA, k // 8))
         while waiting:
             left = []
-            step = max(1, min(_TOGETHER, _NUMBERS // (fetch * self._space.dim)))
+            step = max(1, min(_QUERIES_PER_REQUEST, _MAX_FLOATS // (fetch * self._space.dim)))
             for start in range(0, len(waiting), step):
                 part = waiting[start : start + step]
                 answers = self._client.search(
-                    self._rows, layout.vector(self._space), queries[part], fetch, where
+                    self._rows, layout.vector_field(self._space), queries[part], fetch, where
                 )
                 for at, (ids, theirs, rows) in zip(part, answers, strict=True):
                     matches = top_k(ids, cosines(queries[at], rows, row_norms(rows)), k)
-                    all_there = len(ids) < fetch or fetch >= min(DEEPEST, len(self))
-                    if all_there or (len(matches) == k and matches.scores[-1] > theirs.min() + _OFF):
+                    all_there = len(ids) < fetch or fetch >= min(MAX_ROWS, len(self))
+                    if all_there or (
+                        len(matches) == k and matches.scores[-1] > theirs.min() + _COSINE_TOLERANCE
+                    ):
                         found[at] = matches
                     else:
                         left.append(at)
-            waiting, fetch = left, min(DEEPEST, len(self), fetch * _GROWTH)
+            waiting, fetch = left, min(MAX_ROWS, len(self), fetch * _GROWTH)
         return [one for one in found if one is not None]
 
     def _scored(self, queries: Float32, k: int, ids: Any) -> list[Matches]:

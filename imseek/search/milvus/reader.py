@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from imseek.data.current_file import Current, Identity
 from imseek.data.file_stat import UNKNOWN_STAT
-from imseek.data.image_places import IndexedPlace, unknown_place
+from imseek.data.image_places import IndexedPlace, unknown_place_error
 from imseek.data.milvus import layout
 from imseek.data.milvus.client import Client
 from imseek.data.milvus.record import Record
@@ -23,8 +23,8 @@ from imseek.errors import CorruptCollectionError, ImageNotFoundError
 from imseek.types import Float32, Image, Place, SpaceInfo
 
 #: Maximum number of cached documents.
-_KEPT: Final = 20_000
-_HIGHEST: Final = 2**63 - 1
+_MAX_CACHED: Final = 20_000
+_MAX_ID: Final = 2**63 - 1
 
 
 class PublishedReader:
@@ -52,7 +52,7 @@ class PublishedReader:
         space = next(one for one in self.record.spaces if one.space_id == space_id)
         found = self.known_vectors(image_ids, space)
         if missing := [i for i in image_ids if i not in found]:
-            raise _missing(missing[0])
+            raise _not_found(missing[0])
         return np.array([found[i] for i in image_ids], np.float16).reshape(-1, space.dim)
 
     def known_vectors(self, image_ids: Sequence[int], space: SpaceInfo) -> dict[int, Float32]:
@@ -60,9 +60,9 @@ class PublishedReader:
 
         In a caption space, images without a caption are left out too.
         """
-        name = layout.vector(space)
-        spoken = [layout.said(space)] if space.modality == "text" else []
-        rows = self.client.get(self.record.rows, _possible(image_ids), [layout.ID, name, *spoken])
+        name = layout.vector_field(space)
+        spoken = [layout.has_caption_field(space)] if space.modality == "text" else []
+        rows = self.client.get(self.record.rows, _valid_ids(image_ids), [layout.ID, name, *spoken])
         return {
             int(row[layout.ID]): np.array(row[name], np.float32)
             for row in rows
@@ -86,9 +86,9 @@ class PublishedReader:
         Raises ImageNotFoundError, CorruptCollectionError.
         """
         if (document := self._looked_up([image_id]).get(image_id)) is None:
-            raise _missing(image_id)
+            raise _not_found(image_id)
         if (place := document["place"]) is None:
-            raise unknown_place(image_id)
+            raise unknown_place_error(image_id)
         try:
             content_hash = bytes.fromhex(document["metadata"]["content_hash"])
         except (LookupError, ValueError, TypeError) as error:
@@ -116,10 +116,10 @@ class PublishedReader:
 
     def image(self, image_id: int) -> Image:
         rows = self.client.get(
-            self.record.rows, _possible([image_id]), [layout.ID, layout.DOCUMENT, layout.TAGS]
+            self.record.rows, _valid_ids([image_id]), [layout.ID, layout.DOCUMENT, layout.TAGS]
         )
         if not rows:
-            raise _missing(image_id)
+            raise _not_found(image_id)
         metadata = dict(self._document(rows[0])["metadata"])
         place = self.places([image_id]).get(image_id)
         content_hash = metadata.pop("content_hash")
@@ -128,10 +128,10 @@ class PublishedReader:
     def _looked_up(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Return the documents of images by id, cached; missing ids are left out."""
         wanted = [i for i in image_ids if i not in self._documents]
-        rows = self.client.get(self.record.rows, _possible(wanted), [layout.ID, layout.DOCUMENT])
+        rows = self.client.get(self.record.rows, _valid_ids(wanted), [layout.ID, layout.DOCUMENT])
         new = {int(row[layout.ID]): self._document(row) for row in rows}
         found = {i: one for i in image_ids if (one := new.get(i) or self._documents.get(i)) is not None}
-        if len(self._documents) > _KEPT:
+        if len(self._documents) > _MAX_CACHED:
             self._documents = {}
         self._documents.update(new)
         return found
@@ -156,9 +156,9 @@ class PublishedReader:
         )
 
 
-def _possible(image_ids: Sequence[int]) -> list[int]:
-    return [int(i) for i in image_ids if 0 <= i <= _HIGHEST]
+def _valid_ids(image_ids: Sequence[int]) -> list[int]:
+    return [int(i) for i in image_ids if 0 <= i <= _MAX_ID]
 
 
-def _missing(image_id: int) -> ImageNotFoundError:
+def _not_found(image_id: int) -> ImageNotFoundError:
     return ImageNotFoundError(f"no image {image_id} in this collection")

@@ -29,10 +29,10 @@ _KINDS: Final[Mapping[str, str]] = {
     Kind.INT: "int", Kind.FLOAT: "float", Kind.TEXT: "text", Kind.BOOL: "bool", Kind.TIME: "time", Kind.DATE: "time",
 }  # fmt: skip
 #: Not published as columns: the key, and an unsigned 64-bit number.
-_NOT_TOLD: Final = ("image_id", "phash")
+_EXCLUDED: Final = ("image_id", "phash")
 #: Floats of all vectors in one block: 16 MiB of float32.
-_NUMBERS: Final = 1 << 22
-_ROWS: Final = 1000
+_MAX_FLOATS: Final = 1 << 22
+_MAX_ROWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class Row:
 
 def columns_of(reader: Reader) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Return the columns that filters of a publication can name, and those for which Milvus has no field left."""
-    known = column_values.known(reader)
-    named = [(name, _KINDS[kind]) for name, kind in known.items() if name not in _NOT_TOLD]
-    return layout.columns(named, len(layout.fixed_fields(reader.current.spaces)))
+    known = column_values.list_columns(reader)
+    named = [(name, _KINDS[kind]) for name, kind in known.items() if name not in _EXCLUDED]
+    return layout.assign_fields(named, len(layout.fixed_fields(reader.current.spaces)))
 
 
 def blocks(reader: Reader, columns: Sequence[Column]) -> Iterator[list[Row]]:
@@ -63,13 +63,13 @@ def blocks(reader: Reader, columns: Sequence[Column]) -> Iterator[list[Row]]:
         raise CorruptCollectionError(
             "some images have no vector in a space", hint=f"imseek collection repair {reader.root}"
         )
-    step = max(1, min(_ROWS, _NUMBERS // max(1, sum(space.dim for space in spaces))))
+    step = max(1, min(_MAX_ROWS, _MAX_FLOATS // max(1, sum(space.dim for space in spaces))))
     living = [each for each in zip(*segments, strict=True) if len(each[0].ids) > len(each[0].dead)]
     found = column_values.values(reader, [column.name for column in columns])
     for (ids, arrays), parts in zip(found, living, strict=True):
         for start in range(0, len(ids), step):
             part = slice(start, start + step)
-            facts = [_plain(array.slice(start, step)) for array in arrays]
+            facts = [_to_milvus_values(array.slice(start, step)) for array in arrays]
             yield list(_rows(reader, spaces, columns, ids[part], facts, parts))
 
 
@@ -87,11 +87,11 @@ def _rows(
     vectors = [np.asarray(segment.rows[at]) for segment in segments]
     silent = [np.isin(at, segment.dead) for segment in segments]
     for n, image_id in enumerate(ids.tolist()):
-        told, shortened = _told(images[image_id], places.get(image_id))
+        told, shortened = _hit_fields(images[image_id], places.get(image_id))
         for column, each in zip(columns, facts, strict=True):
             told[column.field] = each[n]
-            if isinstance(each[n], str) and len(each[n].encode()) > layout.LONGEST:
-                told[column.field], shortened = _cut(each[n], layout.LONGEST), True
+            if isinstance(each[n], str) and len(each[n].encode()) > layout.MAX_TEXT_BYTES:
+                told[column.field], shortened = _truncate(each[n], layout.MAX_TEXT_BYTES), True
         digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8)
         fields: dict[str, Any] = {layout.ID: image_id, **told}
         for space, rows, without in zip(spaces, vectors, silent, strict=True):
@@ -99,22 +99,25 @@ def _rows(
             digest.update(rows[n].tobytes())
             if space.modality == "text":
                 # A zero row has no direction and Milvus may reject it, so another row stands in for it.
-                fields[layout.said(space)] = not without[n]
+                fields[layout.has_caption_field(space)] = not without[n]
                 row[0] = 1.0 if without[n] else row[0]
-            fields[layout.vector(space)] = row
+            fields[layout.vector_field(space)] = row
         number = int.from_bytes(digest.digest(), "big", signed=True)
         yield Row(image_id, number, {**fields, layout.DIGEST: number}, shortened)
 
 
-def _told(image: Image, place: tuple[int, bytes] | None) -> tuple[dict[str, Any], bool]:
+def _hit_fields(image: Image, place: tuple[int, bytes] | None) -> tuple[dict[str, Any], bool]:
     """Return the fields with the tags and the document that hits carry, and whether anything was shortened."""
-    tags = list(image.tags[: layout.MOST_TAGS])
-    while len(marks := layout.marks(tags)) > layout.LONGEST:
+    tags = list(image.tags[: layout.MAX_TAGS])
+    while len(marks := layout.encode_tags(tags)) > layout.MAX_TEXT_BYTES:
         tags.pop()
     shortened = len(tags) < len(image.tags)
     metadata = {**image.metadata, "content_hash": image.content_hash}
     lies = None if place is None else [place[0], base64.b64encode(place[1]).decode()]
-    while len(document := json.dumps({"metadata": metadata, "place": lies}, default=str)) > layout.LONGEST:
+    while (
+        len(document := json.dumps({"metadata": metadata, "place": lies}, default=str))
+        > layout.MAX_TEXT_BYTES
+    ):
         shortened = True
         longest = max(metadata, key=lambda name: len(json.dumps(metadata[name], default=str)))
         text = str(metadata[longest])
@@ -122,12 +125,12 @@ def _told(image: Image, place: tuple[int, bytes] | None) -> tuple[dict[str, Any]
     return {layout.TAGS: tags, layout.MARKS: marks, layout.DOCUMENT: document}, shortened
 
 
-def _cut(text: str, most: int) -> str:
+def _truncate(text: str, most: int) -> str:
     """Cut ``text`` to at most ``most`` bytes of UTF-8."""
     return text.encode()[:most].decode(errors="ignore")
 
 
-def _plain(column: pa.Array) -> list[Any]:
+def _to_milvus_values(column: pa.Array) -> list[Any]:
     """Convert values for Milvus: times to microseconds, NaN and infinity to None."""
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.timestamp("us")).cast(pa.int64())

@@ -10,23 +10,25 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from imseek.data.reader import Reader
-from imseek.search.where.columns import Columns, kind_of
-from imseek.search.where.names import Names
+from imseek.search.where.columns import ColumnCache, kind_of
+from imseek.search.where.names import ColumnNames
 from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source
 
 Int64 = npt.NDArray[np.int64]
 
 
-def check(reader: Reader, names: Sequence[str]) -> tuple[Kind, ...]:
+def resolve_kinds(reader: Reader, names: Sequence[str]) -> tuple[Kind, ...]:
     """Return the kinds of columns. Raises QueryError, with near matches, for a name that no filter could use."""
-    stored = {name: kind_of(kind) for name, kind in Columns(0).types(reader).items()}
-    return tuple(Names(stored).column(name).kind for name in names)
+    stored = {name: kind_of(kind) for name, kind in ColumnCache(0).types(reader).items()}
+    return tuple(ColumnNames(stored).column(name).kind for name in names)
 
 
-def known(reader: Reader) -> dict[str, str]:
+def list_columns(reader: Reader) -> dict[str, str]:
     """Return every column's kind by name: stored columns first, then those derived from them and from places."""
-    stored = {name: kind_of(kind) for name, kind in Columns(0).types(reader).items()}
-    found = {name: column.kind.value for name, column in Names(stored).all().items() if name not in ALIASES}
+    stored = {name: kind_of(kind) for name, kind in ColumnCache(0).types(reader).items()}
+    found = {
+        name: column.kind.value for name, column in ColumnNames(stored).all().items() if name not in ALIASES
+    }
     own = {name: kind for name, kind in found.items() if name not in VIRTUAL}
     return {**own, **found}
 
@@ -39,9 +41,9 @@ def values(reader: Reader, names: Sequence[str]) -> Iterator[tuple[Int64, list[A
     """
     from imseek.search.where.duckdb_sandbox import connect
 
-    loader = Columns(0)
+    loader = ColumnCache(0)
     types = loader.types(reader)
-    known = Names({name: kind_of(kind) for name, kind in types.items()})
+    known = ColumnNames({name: kind_of(kind) for name, kind in types.items()})
     wanted = [known.column(name) for name in names]
     inputs = list(dict.fromkeys(source for one in wanted for source in one.inputs)) or [Source("id")]
     holes = {source: f"c{n}" for n, source in enumerate(inputs)}
@@ -64,7 +66,7 @@ def numbers(reader: Reader, names: Sequence[str]) -> tuple[Int64, npt.NDArray[np
 
     Null and values that are not numbers become NaN.
     """
-    numeric = [kind in (Kind.INT, Kind.FLOAT) for kind in check(reader, names)]
+    numeric = [kind in (Kind.INT, Kind.FLOAT) for kind in resolve_kinds(reader, names)]
     ids: list[Int64] = [np.empty(0, np.int64)]
     parts = [np.empty((len(names), 0))]
     for some, columns in values(reader, names):

@@ -27,7 +27,7 @@ _Key: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class _CachedPlaces:
     """Places of the live rows of a shard as of ``generation``, with the ``sources`` at that time."""
 
     generation: int
@@ -39,7 +39,7 @@ class _Places:
         return sum(int(column.nbytes) for column in self.columns.values())
 
 
-class Columns:
+class ColumnCache:
     """Loads and caches columns. Not thread-safe."""
 
     def __init__(self, memory: int) -> None:
@@ -66,7 +66,7 @@ class Columns:
         Where shards differ, it is the narrowest type that holds all values.
         """
         found: dict[str, dict[pa.DataType, None]] = {
-            field.name: {field.type: None} for field in shard_files.INTRINSIC
+            field.name: {field.type: None} for field in shard_files.INTRINSIC_SCHEMA
         }
         files = [file for shard in reader.current.shards for file in metadata_columns.files_of(shard)]
         # Forget the schemas of deleted files.
@@ -78,10 +78,10 @@ class Columns:
                 found.setdefault(name, {})[kind] = None
         return {name: shard_files.common_type(kinds) for name, kinds in found.items()}
 
-    def read(self, reader: Reader, types: Mapping[str, pa.DataType]) -> Reading:
+    def read(self, reader: Reader, types: Mapping[str, pa.DataType]) -> ColumnReader:
         """Return a reader for one filter on one generation."""
         self._turn += 1
-        return Reading(self, reader, types)
+        return ColumnReader(self, reader, types)
 
     def get(self, key: _Key) -> Any:
         turn, value = self._kept.get(key, (0, None))
@@ -107,10 +107,10 @@ class Columns:
             self._used += value.nbytes
 
 
-class Reading:
+class ColumnReader:
     """Reads the columns of one generation for one filter."""
 
-    def __init__(self, columns: Columns, reader: Reader, types: Mapping[str, pa.DataType]) -> None:
+    def __init__(self, columns: ColumnCache, reader: Reader, types: Mapping[str, pa.DataType]) -> None:
         self._columns = columns
         self._reader = reader
         self._types = types
@@ -140,17 +140,17 @@ class Reading:
 
     def _type(self, source: Source) -> pa.DataType:
         if source.what == "stored":
-            return _held(self._types[source.name])
+            return _arrow_type(self._types[source.name])
         return {"tag": pa.bool_(), "id": pa.int64()}.get(source.what, _PLACE_TYPES.get(source.name))
 
     def _live(self, shard: Shard) -> Int64:
-        return _living(np.asarray(self._reader.shard_ids(shard)), self._reader.dead_rows(shard))
+        return _live_ids(np.asarray(self._reader.shard_ids(shard)), self._reader.dead_rows(shard))
 
     def _made(self, source: Source, live: Int64) -> pa.Array:
         if source.what == "id":
             return pa.array(live)
         if source.name not in self._tagged:
-            self._tagged[source.name] = metadata_columns.tagged(self._reader, source.name)
+            self._tagged[source.name] = metadata_columns.ids_with_tag(self._reader, source.name)
         return pa.array(np.isin(live, self._tagged[source.name], assume_unique=True))
 
     # -- stored columns --------------------------------------------------------------------------------
@@ -166,23 +166,27 @@ class Reading:
             if there:
                 table = metadata_columns.columns_of(self._reader, file, there)
                 for name in there:
-                    layers[name].append(_known(_converted(table.column(name), _held(self._types[name]))))
+                    layers[name].append(
+                        _nan_to_null(_convert(table.column(name), _arrow_type(self._types[name])))
+                    )
         dead = self._reader.dead_rows(shard) if missing else np.empty(0, np.int64)
         for name, parts in layers.items():
-            found[name] = self._layered(shard, name, parts, dead)
+            found[name] = self._merge_layers(shard, name, parts, dead)
             self._columns.keep(keys[name], found[name])
         return found
 
-    def _layered(self, shard: Shard, name: str, parts: list[pa.ChunkedArray], dead: Int64) -> pa.ChunkedArray:
+    def _merge_layers(
+        self, shard: Shard, name: str, parts: list[pa.ChunkedArray], dead: Int64
+    ) -> pa.ChunkedArray:
         if not parts:
-            column = pa.chunked_array([pa.nulls(shard.rows, _held(self._types[name]))])
+            column = pa.chunked_array([pa.nulls(shard.rows, _arrow_type(self._types[name]))])
         else:
             column = parts[0] if len(parts) == 1 else pc.coalesce(*reversed(parts))
         if len(dead):
             mask = np.ones(shard.rows, np.bool_)
             mask[dead] = False
             column = column.filter(pa.array(mask))
-        return pa.chunked_array([column.combine_chunks()]) if _joins(column) else column
+        return pa.chunked_array([column.combine_chunks()]) if _can_combine(column) else column
 
     # -- places ----------------------------------------------------------------------------------------
 
@@ -190,10 +194,10 @@ class Reading:
         if self._sources is None:
             self._sources = self._reader.sources()
         key = ("places", shard.shard_id, shard.dead)
-        kept: _Places | None = self._columns.get(key)
+        kept: _CachedPlaces | None = self._columns.get(key)
         if kept is not None and kept.sources == self._sources and not self._moved(kept.generation, live):
             return kept.columns
-        made = _Places(self._reader.generation, self._sources, self._placed(live, self._sources))
+        made = _CachedPlaces(self._reader.generation, self._sources, self._placed(live, self._sources))
         if kept is None or kept.generation <= made.generation:
             self._columns.keep(key, made)
         return made.columns
@@ -244,12 +248,12 @@ def kind_of(kind: pa.DataType) -> Kind:
     return Kind.TEXT
 
 
-def _held(kind: pa.DataType) -> pa.DataType:
+def _arrow_type(kind: pa.DataType) -> pa.DataType:
     """Return the Arrow type in which a column is loaded; a column without values is loaded as text."""
     return pa.string() if kind == pa.null() else kind
 
 
-def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+def _convert(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     if column.type == kind:
         return column
     if column.type == pa.null() or kind == pa.float64():
@@ -257,17 +261,17 @@ def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     return pa.chunked_array([shard_files.column_of(column.to_pylist(), kind)])
 
 
-def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _nan_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Replace NaN by null: DuckDB would treat NaN as greater than every number."""
     if not pa.types.is_floating(column.type) or not pc.any(pc.is_nan(column)).as_py():
         return column
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
-def _living(ids: Int64, dead: Int64) -> Int64:
+def _live_ids(ids: Int64, dead: Int64) -> Int64:
     return np.delete(ids, dead) if len(dead) else ids
 
 
-def _joins(column: pa.ChunkedArray) -> bool:
+def _can_combine(column: pa.ChunkedArray) -> bool:
     """Return whether many small chunks, one per row group, can be combined: text offsets have 31 bits."""
     return bool(column.num_chunks > 8 and column.nbytes < 2**30)

@@ -12,7 +12,7 @@ Value: TypeAlias = str | datetime | date
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class CompiledFilter:
     """A filter as SQL of type BOOLEAN, over columns ``c0``, ``c1``… (``inputs``) with parameters ``$1``, ``$2``…"""
 
     sql: str
@@ -21,7 +21,7 @@ class Compiled:
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class TypedExpression:
     """SQL of an expression with its kind.
 
     For a constant text or number, ``value`` is that constant, and ``parameter`` the index (from 0) of a text's

@@ -18,9 +18,9 @@ from sqlglot import exp
 from imseek.errors import QueryError
 from imseek.search.where import names as known
 from imseek.search.where import vocabulary as v
-from imseek.search.where.compiled_filter import Compiled, Typed, Value
-from imseek.search.where.constants import check_pattern, moment, number, number_sql
-from imseek.search.where.filter_errors import no_order, quoted, refused, too_large
+from imseek.search.where.compiled_filter import CompiledFilter, TypedExpression, Value
+from imseek.search.where.constants import check_pattern, number_sql, parse_number, parse_time
+from imseek.search.where.filter_errors import not_orderable, quote_node, too_large, unsupported_node
 from imseek.search.where.grammar import MAX_NESTING, parse, too_deep
 from imseek.search.where.vocabulary import NUMBERS, TEXTS, TIMES, Kind, Source
 
@@ -28,7 +28,7 @@ from imseek.search.where.vocabulary import NUMBERS, TEXTS, TIMES, Kind, Source
 MAX_SQL: Final = 65_536
 
 
-def compile_filter(text: str, columns: Mapping[str, Kind]) -> Compiled:
+def compile_filter(text: str, columns: Mapping[str, Kind]) -> CompiledFilter:
     """Compile a filter. ``columns`` are the stored columns.
 
     Raises QueryError for anything that docs/where.md does not list.
@@ -41,31 +41,31 @@ def compile_filter(text: str, columns: Mapping[str, Kind]) -> Compiled:
         raise too_deep() from error
     if result.kind is not Kind.BOOL:
         raise QueryError(
-            f"a filter is true or false; {quoted(result.node)} is {result.kind.value}",
+            f"a filter is true or false; {quote_node(result.node)} is {result.kind.value}",
             hint="compare it with something: =, <, >, LIKE, IS NOT NULL, …",
         )
-    return Compiled(result.sql, tuple(compiler.inputs), tuple(compiler.parameters))
+    return CompiledFilter(result.sql, tuple(compiler.inputs), tuple(compiler.parameters))
 
 
 class _Compiler:
     """Compiles one filter, node by node, and collects its inputs and parameters."""
 
     def __init__(self, columns: Mapping[str, Kind]) -> None:
-        self.names = known.Names(columns)
+        self.names = known.ColumnNames(columns)
         self.inputs: dict[Source, str] = {}
         self.parameters: list[Value] = []
 
-    def expression(self, node: exp.Expr, depth: int) -> Typed:
+    def expression(self, node: exp.Expr, depth: int) -> TypedExpression:
         """Compile a node of any kind. Raises QueryError for a node or argument that is not on the allow-list."""
         if depth > 2 * MAX_NESTING:
             raise too_deep()
         handler = _HANDLERS.get(type(node))
         if handler is None:
-            raise refused(node)
+            raise unsupported_node(node)
         method, allowed = handler
         for name, value in node.args.items():
             if name not in allowed and value not in (None, False, []):
-                raise refused(node)
+                raise unsupported_node(node)
         made = method(self, node, depth + 1)
         if len(made.sql) > MAX_SQL:
             raise too_large()
@@ -73,41 +73,41 @@ class _Compiler:
 
     # -- leaves ----------------------------------------------------------------------------------------
 
-    def _literal(self, node: exp.Expr, depth: int) -> Typed:
+    def _literal(self, node: exp.Expr, depth: int) -> TypedExpression:
         text = str(node.this)
         if node.is_string:
             return self._text(text)
-        value = number(text)
+        value = parse_number(text)
         kind = Kind.INT if isinstance(value, int) else Kind.FLOAT
-        return Typed(number_sql(value), kind, None, value, constant=True)
+        return TypedExpression(number_sql(value), kind, None, value, constant=True)
 
-    def _text(self, value: str) -> Typed:
+    def _text(self, value: str) -> TypedExpression:
         self.parameters.append(value)
         n = len(self.parameters)
-        return Typed(f"${n}", Kind.TEXT, None, value, n - 1, constant=True)
+        return TypedExpression(f"${n}", Kind.TEXT, None, value, n - 1, constant=True)
 
-    def _boolean(self, node: exp.Expr, depth: int) -> Typed:
-        return Typed("TRUE" if node.this else "FALSE", Kind.BOOL, constant=True)
+    def _boolean(self, node: exp.Expr, depth: int) -> TypedExpression:
+        return TypedExpression("TRUE" if node.this else "FALSE", Kind.BOOL, constant=True)
 
-    def _null(self, node: exp.Expr, depth: int) -> Typed:
-        return Typed("NULL", Kind.NULL)
+    def _null(self, node: exp.Expr, depth: int) -> TypedExpression:
+        return TypedExpression("NULL", Kind.NULL)
 
-    def _column(self, node: exp.Expr, depth: int) -> Typed:
+    def _column(self, node: exp.Expr, depth: int) -> TypedExpression:
         if not isinstance(node.this, exp.Identifier):
-            raise refused(node)
+            raise unsupported_node(node)
         column = self.names.column(node.this.this, quoted=bool(node.this.args.get("quoted")))
         sql = column.sql.format(*(self._input(source) for source in column.inputs))
-        return Typed(sql, column.kind)
+        return TypedExpression(sql, column.kind)
 
     def _input(self, source: Source) -> str:
         return self.inputs.setdefault(source, f"c{len(self.inputs)}")
 
     # -- true and false --------------------------------------------------------------------------------
 
-    def _paren(self, node: exp.Expr, depth: int) -> Typed:
+    def _paren(self, node: exp.Expr, depth: int) -> TypedExpression:
         return self.expression(node.this, depth)
 
-    def _logic(self, node: exp.Expr, depth: int) -> Typed:
+    def _logic(self, node: exp.Expr, depth: int) -> TypedExpression:
         """Compile AND or OR: a chain of any length, as a balanced tree."""
         parts: list[exp.Expr] = []
         waiting = [node]
@@ -122,110 +122,114 @@ class _Compiler:
         while len(sqls) > 1:
             pairs = [f"({a} {word} {b})" for a, b in zip(sqls[::2], sqls[1::2], strict=False)]
             sqls = pairs + (sqls[-1:] if len(sqls) % 2 else [])
-        return Typed(sqls[0], Kind.BOOL)
+        return TypedExpression(sqls[0], Kind.BOOL)
 
-    def _not(self, node: exp.Expr, depth: int) -> Typed:
-        return Typed(f"(NOT {self._truth(node.this, depth)})", Kind.BOOL)
+    def _not(self, node: exp.Expr, depth: int) -> TypedExpression:
+        return TypedExpression(f"(NOT {self._truth(node.this, depth)})", Kind.BOOL)
 
     def _truth(self, node: exp.Expr, depth: int) -> str:
         return self._of(node, depth, frozenset({Kind.BOOL})).sql
 
-    def _comparison(self, node: exp.Expr, depth: int) -> Typed:
+    def _comparison(self, node: exp.Expr, depth: int) -> TypedExpression:
         operator = _COMPARISONS[type(node)]
         (left, right), kind = self._alike([node.this, node.args["expression"]], depth)
         if kind is Kind.BOOL and operator in ("<", "<=", ">", ">="):
-            raise no_order(left.node)
-        return Typed(f"({left.sql} {operator} {right.sql})", Kind.BOOL)
+            raise not_orderable(left.node)
+        return TypedExpression(f"({left.sql} {operator} {right.sql})", Kind.BOOL)
 
-    def _is(self, node: exp.Expr, depth: int) -> Typed:
+    def _is(self, node: exp.Expr, depth: int) -> TypedExpression:
         right = node.args["expression"]
         if isinstance(right, exp.Null):
-            return Typed(f"({self.expression(node.this, depth).sql} IS NULL)", Kind.BOOL)
+            return TypedExpression(f"({self.expression(node.this, depth).sql} IS NULL)", Kind.BOOL)
         if not isinstance(right, exp.Boolean):
-            raise refused(node)
+            raise unsupported_node(node)
         word = "TRUE" if right.this else "FALSE"
-        return Typed(f"({self._truth(node.this, depth)} IS {word})", Kind.BOOL)
+        return TypedExpression(f"({self._truth(node.this, depth)} IS {word})", Kind.BOOL)
 
-    def _between(self, node: exp.Expr, depth: int) -> Typed:
+    def _between(self, node: exp.Expr, depth: int) -> TypedExpression:
         (value, low, high), kind = self._alike([node.this, node.args["low"], node.args["high"]], depth)
         if kind is Kind.BOOL:
-            raise no_order(value.node)
-        return Typed(f"({value.sql} BETWEEN {low.sql} AND {high.sql})", Kind.BOOL)
+            raise not_orderable(value.node)
+        return TypedExpression(f"({value.sql} BETWEEN {low.sql} AND {high.sql})", Kind.BOOL)
 
-    def _in(self, node: exp.Expr, depth: int) -> Typed:
+    def _in(self, node: exp.Expr, depth: int) -> TypedExpression:
         members = node.args.get("expressions") or []
         if not members:
-            raise QueryError(f"{quoted(node)}: IN takes a list in brackets of at least one value")
+            raise QueryError(f"{quote_node(node)}: IN takes a list in brackets of at least one value")
         (value, *rest), _ = self._alike([node.this, *members], depth)
         # DuckDB repeats the value for each member of a short list, unless it is a column or a constant.
         once = value.constant or isinstance(node.this, exp.Column)
         constants = [one.sql for one in rest if one.constant and once]
         parts = [f"{value.sql} IN ({', '.join(constants)})"] if constants else []
         parts += _each(value.sql, [one.sql for one in rest if not (one.constant and once)])
-        return Typed(f"({' OR '.join(parts)})", Kind.BOOL)
+        return TypedExpression(f"({' OR '.join(parts)})", Kind.BOOL)
 
-    def _like(self, node: exp.Expr, depth: int) -> Typed:
+    def _like(self, node: exp.Expr, depth: int) -> TypedExpression:
         escape = ""
         if isinstance(node, exp.Escape):
             mark = node.args["expression"]
             node = node.this
             if type(node) not in (exp.Like, exp.ILike):
-                raise refused(node)
+                raise unsupported_node(node)
             if not (isinstance(mark, exp.Literal) and mark.is_string and len(mark.this) == 1):
                 raise QueryError("ESCAPE takes one character in quotes")
             escape = f" ESCAPE {self.expression(mark, depth).sql}"
         pattern_node = node.args["expression"]
         value = self._of(node.this, depth, TEXTS)
         if not (isinstance(pattern_node, exp.Literal) and pattern_node.is_string):
-            raise QueryError(f"LIKE takes a pattern in quotes, not {quoted(pattern_node)}")
+            raise QueryError(f"LIKE takes a pattern in quotes, not {quote_node(pattern_node)}")
         pattern = self.expression(pattern_node, depth)
         word = "ILIKE" if isinstance(node, exp.ILike) else "LIKE"
         negation = "NOT " if node.args.get("negate") else ""
-        return Typed(f"({value.sql} {negation}{word} {pattern.sql}{escape})", Kind.BOOL)
+        return TypedExpression(f"({value.sql} {negation}{word} {pattern.sql}{escape})", Kind.BOOL)
 
     # -- values ----------------------------------------------------------------------------------------
 
-    def _arithmetic(self, node: exp.Expr, depth: int) -> Typed:
+    def _arithmetic(self, node: exp.Expr, depth: int) -> TypedExpression:
         left, right = (self._of(one, depth, NUMBERS) for one in (node.this, node.args["expression"]))
         kinds = {left.kind, right.kind}
         kind = Kind.FLOAT if Kind.FLOAT in kinds else Kind.INT
         operator = _OPERATORS[type(node)]
         if operator == "/":
             quotient, kind = f"CAST({left.sql} AS DOUBLE) / CAST({right.sql} AS DOUBLE)", Kind.FLOAT
-            return Typed(f"(CASE WHEN {right.sql} <> 0 THEN {quotient} END)", kind)
+            return TypedExpression(f"(CASE WHEN {right.sql} <> 0 THEN {quotient} END)", kind)
         if operator in ("//", "%") and kind is not Kind.INT:
-            raise QueryError(f"{quoted(node)}: {operator} takes whole numbers")
+            raise QueryError(f"{quote_node(node)}: {operator} takes whole numbers")
         if operator in ("//", "%"):
-            return Typed(f"(CASE WHEN {right.sql} <> 0 THEN {left.sql} {operator} {right.sql} END)", kind, "")
-        return Typed(f"({left.sql} {operator} {right.sql})", kind)
+            return TypedExpression(
+                f"(CASE WHEN {right.sql} <> 0 THEN {left.sql} {operator} {right.sql} END)", kind, ""
+            )
+        return TypedExpression(f"({left.sql} {operator} {right.sql})", kind)
 
-    def _negative(self, node: exp.Expr, depth: int) -> Typed:
+    def _negative(self, node: exp.Expr, depth: int) -> TypedExpression:
         value = self._of(node.this, depth, NUMBERS)
         known_value = None if value.value is None else -value.value
-        return Typed(f"(- {value.sql})", value.kind, None, known_value, constant=value.constant)
+        return TypedExpression(f"(- {value.sql})", value.kind, None, known_value, constant=value.constant)
 
-    def _joined(self, node: exp.Expr, depth: int) -> Typed:
+    def _joined(self, node: exp.Expr, depth: int) -> TypedExpression:
         left, right = (self._of(one, depth, TEXTS).sql for one in (node.this, node.args["expression"]))
-        return Typed(f"({left} || {right})", Kind.TEXT)
+        return TypedExpression(f"({left} || {right})", Kind.TEXT)
 
-    def _cast(self, node: exp.Expr, depth: int) -> Typed:
+    def _cast(self, node: exp.Expr, depth: int) -> TypedExpression:
         to = node.args["to"]
         name = getattr(to.this, "name", "") if type(to) is exp.DataType else ""
         if name not in v.CASTS or to.args.get("expressions") or to.args.get("nested"):
-            raise QueryError(f"{quoted(node)}: CAST takes {', '.join(v.CASTS)}")
+            raise QueryError(f"{quote_node(node)}: CAST takes {', '.join(v.CASTS)}")
         kind, sql_type = v.CASTS[name]
         value = self.expression(node.this, depth)
         if kind in TIMES and value.kind is Kind.TEXT and value.parameter is not None:
             literal = self._as_time(value)  # DATE '2023-05-01'
-            return Typed(f"CAST({literal.sql} AS {sql_type})", kind)
+            return TypedExpression(f"CAST({literal.sql} AS {sql_type})", kind)
         if (value.kind in TIMES and kind not in TIMES | TEXTS) or (
-            kind in TIMES and value.kind not in _DATABLE
+            kind in TIMES and value.kind not in _CASTABLE_TO_TIME
         ):
-            raise QueryError(f"{quoted(value.node)} is {value.kind.value}; it cannot be made {kind.value}")
+            raise QueryError(
+                f"{quote_node(value.node)} is {value.kind.value}; it cannot be made {kind.value}"
+            )
         word = "TRY_CAST" if isinstance(node, exp.TryCast) else "CAST"
-        return Typed(f"{word}({value.sql} AS {sql_type})", kind)
+        return TypedExpression(f"{word}({value.sql} AS {sql_type})", kind)
 
-    def _case(self, node: exp.Expr, depth: int) -> Typed:
+    def _case(self, node: exp.Expr, depth: int) -> TypedExpression:
         branches = node.args.get("ifs") or []
         subject = node.args.get("this")
         default = node.args.get("default")
@@ -238,17 +242,17 @@ class _Compiler:
             conditions = _each(compared.sql, [one.sql for one in others])
         whens = [f"WHEN {c} THEN {r.sql}" for c, r in zip(conditions, values, strict=False)]
         end = f" ELSE {values[-1].sql}" if default is not None else ""
-        return Typed(f"(CASE {' '.join(whens)}{end} END)", kind)
+        return TypedExpression(f"(CASE {' '.join(whens)}{end} END)", kind)
 
     # -- functions -------------------------------------------------------------------------------------
 
-    def _extract(self, node: exp.Expr, depth: int) -> Typed:
+    def _extract(self, node: exp.Expr, depth: int) -> TypedExpression:
         part = str(node.this.name).lower()
         if not isinstance(node.this, exp.Var) or part not in v.PARTS:
-            raise QueryError(f"EXTRACT takes {', '.join(v.PARTS)}, not {quoted(node.this)}")
+            raise QueryError(f"EXTRACT takes {', '.join(v.PARTS)}, not {quote_node(node.this)}")
         return self._call(part, v.PARTS[part], [node.args["expression"]], depth)
 
-    def _function(self, node: exp.Expr, depth: int) -> Typed:
+    def _function(self, node: exp.Expr, depth: int) -> TypedExpression:
         name = node.this if isinstance(node.this, str) else ""
         arguments = node.args.get("expressions") or []
         lowered = name.lower()
@@ -257,16 +261,18 @@ class _Compiler:
         if lowered == "near":
             return self._near(arguments, depth)
         if lowered not in v.FUNCTIONS:
-            raise known.unknown("function", name, [*v.FUNCTIONS, *v.OWN])
+            raise known.unknown_name("function", name, [*v.FUNCTIONS, *v.IMSEEK_FUNCTIONS])
         return self._call(lowered, v.FUNCTIONS[lowered], arguments, depth)
 
-    def _call(self, name: str, function: v.Function, nodes: Sequence[exp.Expr], depth: int) -> Typed:
+    def _call(
+        self, name: str, function: v.Function, nodes: Sequence[exp.Expr], depth: int
+    ) -> TypedExpression:
         most = len(function.arguments)
         if function.variadic:
             if not nodes:
                 raise QueryError(f"{name}() takes at least one argument")
             arguments, kind = self._alike(nodes, depth)
-            return Typed(function.sql.format(", ".join(one.sql for one in arguments)), kind)
+            return TypedExpression(function.sql.format(", ".join(one.sql for one in arguments)), kind)
         if not most - function.optional <= len(nodes) <= most:
             raise QueryError(f"{name}() takes {most} argument{'s' * (most > 1)}, not {len(nodes)}")
         arguments = [
@@ -275,20 +281,20 @@ class _Compiler:
         kind = arguments[0].kind
         for position in function.constants & set(range(len(nodes))):
             if arguments[position].value is None:
-                raise QueryError(f"{name}(): {quoted(arguments[position].node)} must be a constant")
+                raise QueryError(f"{name}(): {quote_node(arguments[position].node)} must be a constant")
         if name == "date_trunc" and arguments[0].value not in v.UNITS:
             raise QueryError(f"date_trunc() takes {', '.join(repr(unit) for unit in v.UNITS)}")
         if name == "regexp_matches":
             check_pattern(arguments[1].value)
         sqls = [one.sql for one in arguments] + ["0"] * (most - len(arguments))
-        return Typed(function.sql.format(*sqls), function.result or kind)
+        return TypedExpression(function.sql.format(*sqls), function.result or kind)
 
-    def _tag(self, nodes: Sequence[exp.Expr]) -> Typed:
+    def _tag(self, nodes: Sequence[exp.Expr]) -> TypedExpression:
         if len(nodes) != 1 or not (isinstance(nodes[0], exp.Literal) and nodes[0].is_string):
             raise QueryError("tag() takes one name in quotes: tag('holiday')")
-        return Typed(self._input(Source("tag", nodes[0].this)), Kind.BOOL)
+        return TypedExpression(self._input(Source("tag", nodes[0].this)), Kind.BOOL)
 
-    def _near(self, nodes: Sequence[exp.Expr], depth: int) -> Typed:
+    def _near(self, nodes: Sequence[exp.Expr], depth: int) -> TypedExpression:
         values = [self.expression(node, depth).value for node in nodes]
         numbers = [float(one) for one in values if isinstance(one, int | float)]
         if len(numbers) != 3 or len(nodes) != 3:
@@ -306,21 +312,21 @@ class _Compiler:
         band = math.degrees(angle) + 1e-6  # latitudes outside this band need no trigonometry
         edges = [number_sql(latitude - band), number_sql(latitude + band)]
         constants = [number_sql(one) for one in (latitude, longitude, most)]
-        return Typed(v.NEAR.format(*sqls, *constants, *edges), Kind.BOOL)
+        return TypedExpression(v.NEAR_SQL.format(*sqls, *constants, *edges), Kind.BOOL)
 
     # -- kinds -----------------------------------------------------------------------------------------
 
-    def _of(self, node: exp.Expr, depth: int, kinds: frozenset[Kind]) -> Typed:
+    def _of(self, node: exp.Expr, depth: int, kinds: frozenset[Kind]) -> TypedExpression:
         """Compile an expression of one of ``kinds``. A constant text is parsed as a time if one is required."""
         value = self.expression(node, depth)
         if value.kind is Kind.TEXT and not kinds & TEXTS and kinds & TIMES and value.parameter is not None:
             return self._as_time(value)
         if value.kind not in kinds and value.kind is not Kind.NULL:
             wanted = " or ".join(sorted(kind.value for kind in kinds)) if len(kinds) < 3 else "something else"
-            raise QueryError(f"{quoted(value.node)} is {value.kind.value}, where {wanted} is wanted")
+            raise QueryError(f"{quote_node(value.node)} is {value.kind.value}, where {wanted} is wanted")
         return value
 
-    def _alike(self, nodes: Sequence[exp.Expr], depth: int) -> tuple[list[Typed], Kind]:
+    def _alike(self, nodes: Sequence[exp.Expr], depth: int) -> tuple[list[TypedExpression], Kind]:
         """Compile expressions that must have one kind; also return that kind.
 
         Integers mix with other numbers, and times with dates and with texts that are times.
@@ -340,19 +346,19 @@ class _Compiler:
             first = next(one for one in values if one.kind is not Kind.NULL)
             other = next(one for one in values if one.kind not in (Kind.NULL, first.kind))
             raise QueryError(
-                f"{quoted(first.node)} is {first.kind.value}, and {quoted(other.node)} is {other.kind.value}",
+                f"{quote_node(first.node)} is {first.kind.value}, and {quote_node(other.node)} is {other.kind.value}",
                 hint="both sides must be of one kind; TRY_CAST(… AS DOUBLE) makes numbers of texts",
             )
         return values, next(iter(kinds), Kind.NULL)
 
-    def _as_time(self, value: Typed) -> Typed:
+    def _as_time(self, value: TypedExpression) -> TypedExpression:
         """Turn a constant text into a time or a date."""
         assert value.parameter is not None
-        when = moment(str(value.value))
+        when = parse_time(str(value.value))
         self.parameters[value.parameter] = when
         kind, cast = (Kind.TIME, "TIMESTAMP") if isinstance(when, datetime) else (Kind.DATE, "DATE")
         # It has no ``value`` any more: the text has become a time.
-        return Typed(f"CAST(${value.parameter + 1} AS {cast})", kind, value.node, constant=True)
+        return TypedExpression(f"CAST(${value.parameter + 1} AS {cast})", kind, value.node, constant=True)
 
 
 def _each(value: str, others: Sequence[str]) -> list[str]:
@@ -361,7 +367,7 @@ def _each(value: str, others: Sequence[str]) -> list[str]:
     return [f"{value} = {other}" for other in others]
 
 
-_DATABLE: Final = TIMES | TEXTS | {Kind.NULL}
+_CASTABLE_TO_TIME: Final = TIMES | TEXTS | {Kind.NULL}
 
 _COMPARISONS: Final[Mapping[type[exp.Expr], str]] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
@@ -372,7 +378,7 @@ _OPERATORS: Final[Mapping[type[exp.Expr], str]] = {
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%",
 }  # fmt: skip
 
-_Method: TypeAlias = Callable[[_Compiler, exp.Expr, int], Typed]
+_Method: TypeAlias = Callable[[_Compiler, exp.Expr, int], TypedExpression]
 _TWO: Final = frozenset({"this", "expression"})
 _ONE: Final = frozenset({"this"})
 

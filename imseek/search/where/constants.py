@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Final
 
 from imseek.errors import QueryError
-from imseek.search.where.grammar import shown
+from imseek.search.where.grammar import shorten
 
 #: Maximum length of a ``regexp_matches`` pattern in characters.
 MAX_PATTERN: Final = 200
@@ -20,7 +20,7 @@ _TIME: Final = re.compile(_DATE.pattern + r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0
 _ZONE: Final = re.compile(r"(.*[0-9])(Z|[+-][0-9:]{2,6})")
 
 
-def number(text: str) -> int | float:
+def parse_number(text: str) -> int | float:
     """Parse a number. Raises QueryError if a column cannot hold it."""
     try:
         whole = int(text)
@@ -28,14 +28,14 @@ def number(text: str) -> int | float:
         pass
     else:
         if whole >= MAX_INT:
-            raise QueryError(f"{shown(text, 30)} is beyond 64 bits")
+            raise QueryError(f"{shorten(text, 30)} is beyond 64 bits")
         return whole
     try:
         value = float(text)
     except ValueError:
-        raise QueryError(f"{shown(text, 30)} is not a number") from None
+        raise QueryError(f"{shorten(text, 30)} is not a number") from None
     if not math.isfinite(value):
-        raise QueryError(f"{shown(text, 30)} is too large")
+        raise QueryError(f"{shorten(text, 30)} is too large")
     return value
 
 
@@ -46,7 +46,7 @@ def number_sql(value: int | float) -> str:
     return f"CAST({value:d} AS {'BIGINT' if abs(value) < 2**63 else 'HUGEINT'})"
 
 
-def moment(text: str) -> datetime | date:
+def parse_time(text: str) -> datetime | date:
     """Parse a date, or a time without a zone, in ISO 8601. Raises QueryError."""
     try:
         if _DATE.fullmatch(text):
@@ -57,11 +57,11 @@ def moment(text: str) -> datetime | date:
         pass
     if (zoned := _ZONE.fullmatch(text)) and _TIME.fullmatch(zoned[1]):
         raise QueryError(
-            f"'{shown(text, 40)}' has a time zone",
+            f"'{shorten(text, 40)}' has a time zone",
             hint="taken_at is what the camera's clock showed, without a zone",
         )
     raise QueryError(
-        f"'{shown(text, 30)}' is not a date",
+        f"'{shorten(text, 30)}' is not a date",
         hint="dates are written '2023-05-01', times '2023-05-01 17:30:00'",
     )
 

@@ -12,17 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imseek.data.reader import Reader
-from imseek.search.where.columns import Columns, kind_of
-from imseek.search.where.names import Names
+from imseek.search.where.columns import ColumnCache, kind_of
+from imseek.search.where.names import ColumnNames
 from imseek.search.where.vocabulary import NUMBERS, TIMES, Kind, Source
 
 Bound: TypeAlias = "float | date | None"
 
 #: Number of most frequent values returned per column, and maximum number of distinct values counted.
-VALUES: Final = 200
-_COUNTED: Final = 20_000
+MAX_VALUES: Final = 200
+_MAX_DISTINCT: Final = 20_000
 #: Rows read at once.
-_TOGETHER: Final = 2**20
+_ROWS_AT_ONCE: Final = 2**20
 _MEMORY: Final = 256 << 20
 #: Technical columns that nobody filters by.
 _SKIPPED: Final = frozenset({"phash", "mode", "orientation", "taken_at_zone", "content_hash", "frames"})
@@ -51,12 +51,12 @@ def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet
     Reads every column once: some tenths of a second for 100,000 images with the usual columns. Raises
     StaleGenerationError.
     """
-    columns = Columns(_MEMORY)
+    columns = ColumnCache(_MEMORY)
     types = columns.types(reader)
     kinds = {name: kind_of(kind) for name, kind in types.items()}
     named = [
         (shown, virtual.inputs[0])
-        for shown, virtual in sorted(Names(kinds).all().items())
+        for shown, virtual in sorted(ColumnNames(kinds).all().items())
         if len(virtual.inputs) == 1
         and virtual.inputs[0].what == "stored"
         and shown in _own_names(kinds, shown)
@@ -77,12 +77,12 @@ def _own_names(kinds: Any, shown: str) -> Sequence[str]:
     return [shown] if shown in kinds or shown.removeprefix("extra_") in kinds else []
 
 
-def _chunks(columns: Columns, reader: Reader, types: Any, source: Source) -> Iterator[Any]:
+def _chunks(columns: ColumnCache, reader: Reader, types: Any, source: Source) -> Iterator[Any]:
     reading = columns.read(reader, types)
     group: list[Any] = []
     rows = 0
     for shard in (*reader.current.shards, None):
-        if group and (shard is None or rows + shard.rows > _TOGETHER):
+        if group and (shard is None or rows + shard.rows > _ROWS_AT_ONCE):
             yield reading.table(group, [source])[1].column(0)
             group, rows = [], 0
         if shard is not None:
@@ -99,32 +99,32 @@ def _facet(name: str, kind: Kind, chunks: Iterator[Any]) -> Facet:
         known += len(chunk) - chunk.null_count
         if kind in NUMBERS | TIMES:
             bounds = pc.min_max(chunk).as_py()
-            low = _least(min, low, bounds["min"])
-            high = _least(max, high, bounds["max"])
+            low = _extreme(min, low, bounds["min"])
+            high = _extreme(max, high, bounds["max"])
         elif counts is not None:
             texts = chunk.cast(pa.string()) if chunk.type != pa.string() else chunk
             counted = pc.value_counts(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts)
-            if len(counted) > _COUNTED:  # captions, for example
+            if len(counted) > _MAX_DISTINCT:  # captions, for example
                 counts = None
                 continue
             values = zip(
                 counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True
             )
             counts.update({value: n for value, n in values if value is not None})
-            counts = None if len(counts) > _COUNTED else counts
+            counts = None if len(counts) > _MAX_DISTINCT else counts
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0])) if counts else []
     return Facet(
         name,
         kind,
         known,
         len(counts) if counts else None,
-        tuple(ordered[:VALUES]),
+        tuple(ordered[:MAX_VALUES]),
         _day(low),
         _day(high),
     )
 
 
-def _least(choose: Any, a: Any, b: Any) -> Any:
+def _extreme(choose: Any, a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else choose(a, b)
 
 

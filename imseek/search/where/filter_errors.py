@@ -9,7 +9,7 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel
 
 from imseek.errors import QueryError
-from imseek.search.where.grammar import shown
+from imseek.search.where.grammar import shorten
 
 _WHAT: Final[Mapping[str, str]] = {
     "Subquery": "a subquery is",
@@ -26,22 +26,22 @@ _WHAT: Final[Mapping[str, str]] = {
 }
 
 
-def refused(node: exp.Expr) -> QueryError:
-    what = _WHAT.get(type(node).__name__, f"{quoted(node)} is")
+def unsupported_node(node: exp.Expr) -> QueryError:
+    what = _WHAT.get(type(node).__name__, f"{quote_node(node)} is")
     return QueryError(f"{what} not part of a filter", hint="what is, is listed in docs/where.md")
 
 
-def no_order(node: exp.Expr) -> QueryError:
-    return QueryError(f"{quoted(node)} is true or false: it has no order")
+def not_orderable(node: exp.Expr) -> QueryError:
+    return QueryError(f"{quote_node(node)} is true or false: it has no order")
 
 
 def too_large() -> QueryError:
     return QueryError("the filter is too large: what DuckDB has to repeat multiplies", hint="nest less")
 
 
-def quoted(node: exp.Expr) -> str:
+def quote_node(node: exp.Expr) -> str:
     """Return the node as text for a message."""
     try:
-        return f"`{shown(node.sql(unsupported_level=ErrorLevel.IGNORE))}`"
+        return f"`{shorten(node.sql(unsupported_level=ErrorLevel.IGNORE))}`"
     except Exception:  # sqlglot does not document what it raises for invalid trees
         return f"`{type(node).__name__}`"

@@ -16,7 +16,7 @@ from imseek.data.reader import Reader
 from imseek.errors import QueryError
 
 if TYPE_CHECKING:
-    from imseek.search.where.columns import Columns
+    from imseek.search.where.columns import ColumnCache
 
 #: Shards are evaluated in groups of up to this many rows, to bound memory.
 _ROWS_AT_ONCE: Final = 2**20
@@ -34,7 +34,7 @@ class Filters:
         self._memory = memory
         self._lock = threading.Lock()
         self._answers: OrderedDict[tuple[int, str], npt.NDArray[np.int64]] = OrderedDict()
-        self._columns: Columns | None = None
+        self._columns: ColumnCache | None = None
         self._connection: Any = None
 
     def ids(self, reader: Reader, where: str) -> npt.NDArray[np.int64]:
@@ -51,7 +51,7 @@ class Filters:
         with self._lock:
             answer = self._answers.get(key)
             if answer is None:
-                answer = self._computed(reader, where)
+                answer = self._evaluate(reader, where)
                 answer.setflags(write=False)
                 self._answers[key] = answer
                 self._forget()
@@ -61,11 +61,11 @@ class Filters:
     def columns(self, reader: Reader) -> dict[str, str]:
         """Return the columns that filters can name in the reader's generation, with their kinds as text."""
         from imseek.search.where.columns import kind_of
-        from imseek.search.where.names import Names
+        from imseek.search.where.names import ColumnNames
 
         with self._lock:
             stored = {name: kind_of(kind) for name, kind in self._loader().types(reader).items()}
-        return {name: column.kind.value for name, column in sorted(Names(stored).all().items())}
+        return {name: column.kind.value for name, column in sorted(ColumnNames(stored).all().items())}
 
     def close(self) -> None:
         """Drop all caches. The object may be used again."""
@@ -76,7 +76,7 @@ class Filters:
                 self._connection.close()
                 self._connection = None
 
-    def _computed(self, reader: Reader, where: str) -> npt.NDArray[np.int64]:
+    def _evaluate(self, reader: Reader, where: str) -> npt.NDArray[np.int64]:
         # Imported on the first filter: a search without one loads neither DuckDB nor sqlglot nor Arrow.
         from imseek.search.where.columns import kind_of
         from imseek.search.where.compiler import compile_filter
@@ -102,23 +102,23 @@ class Filters:
         answer = np.concatenate(found)
         return answer if np.all(answer[1:] > answer[:-1]) else np.sort(answer)
 
-    def _loader(self) -> Columns:
-        from imseek.search.where.columns import Columns
+    def _loader(self) -> ColumnCache:
+        from imseek.search.where.columns import ColumnCache
 
         if self._columns is None:
-            self._columns = Columns(self._memory)
+            self._columns = ColumnCache(self._memory)
         return self._columns
 
     def _forget(self) -> None:
         """Evict the oldest answers; the newest stays, whatever its size."""
         limit = self._memory // 4
         total = sum(one.nbytes for one in self._answers.values())
-        while len(self._answers) > 1 and (total > limit or len(self._answers) > _MOST_ANSWERS):
+        while len(self._answers) > 1 and (total > limit or len(self._answers) > _MAX_CACHED_ANSWERS):
             _, gone = self._answers.popitem(last=False)
             total -= gone.nbytes
 
 
-_MOST_ANSWERS: Final = 256
+_MAX_CACHED_ANSWERS: Final = 256
 
 
 def _groups(shards: Sequence[Shard]) -> Iterator[list[Shard]]:

@@ -88,7 +88,7 @@ def parse(text: str) -> exp.Expr:
     try:
         tokens = dialect.tokenize(text)
     except SqlglotError as error:
-        raise QueryError(_unended(text), hint=_HINT) from error
+        raise QueryError(_describe_unterminated(text), hint=_HINT) from error
     except RecursionError as error:
         raise too_deep() from error
     _check(tokens)
@@ -98,7 +98,7 @@ def parse(text: str) -> exp.Expr:
     except RecursionError as error:
         raise too_deep() from error
     except ParseError as error:
-        raise QueryError(_told(error, text), hint=_hint(text)) from error
+        raise QueryError(_describe_error(error, text), hint=_hint(text)) from error
     except SqlglotError as error:
         raise QueryError("the filter cannot be read", hint=_hint(text)) from error
     if len(trees) != 1 or trees[0] is None:
@@ -132,7 +132,7 @@ def _check(tokens: list[Token]) -> None:
             raise QueryError("a filter holds no control or invisible characters outside quotes")
         if token.token_type not in _QUOTED and any(c in _TYPOGRAPHIC for c in token.text):
             raise QueryError(
-                f"`{shown(token.text)}` is not a quoted text",
+                f"`{shorten(token.text)}` is not a quoted text",
                 hint="texts are written in straight single quotes, column names in straight double ones",
             )
         if token.comments:
@@ -151,7 +151,7 @@ def too_deep() -> QueryError:
     )
 
 
-def _unended(text: str) -> str:
+def _describe_unterminated(text: str) -> str:
     """Describe the unterminated quote of a text that cannot be tokenized."""
     for quote, what in (("'", "a text"), ('"', "a quoted column name")):
         if text.count(quote) % 2:
@@ -159,16 +159,16 @@ def _unended(text: str) -> str:
     return "the filter cannot be read"
 
 
-def _told(error: ParseError, text: str) -> str:
+def _describe_error(error: ParseError, text: str) -> str:
     """Describe where sqlglot stopped, with the text around it."""
     where = next((one for one in error.errors if one.get("highlight")), None)
     if where is None and isinstance(error.__cause__, ParseError):
         where = next((one for one in error.__cause__.errors if one.get("highlight")), None)
     if where is None:
-        return f"the filter makes no sense as an expression: {shown(text)}"
+        return f"the filter makes no sense as an expression: {shorten(text)}"
     before, at, after = where["start_context"][-20:], where["highlight"], where["end_context"][:20]
     end = "" if after.strip() else ", or what follows is missing"
-    return shown(f"the filter goes wrong at `{at}`{end}: {before}▸{at}◂{after}", 190)
+    return shorten(f"the filter goes wrong at `{at}`{end}: {before}▸{at}◂{after}", 190)
 
 
 def _hint(text: str) -> str:
@@ -176,7 +176,7 @@ def _hint(text: str) -> str:
     return f"a filter is an expression, not a statement; {_HINT}" if first in _STATEMENTS else _HINT
 
 
-def shown(text: str, limit: int = 60) -> str:
+def shorten(text: str, limit: int = 60) -> str:
     """Return text as one short line for messages."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -19,19 +19,19 @@ from sqlglot import exp
 
 from imseek.errors import QueryError
 from imseek.search.where.compiler import compile_filter
-from imseek.search.where.constants import moment, number
-from imseek.search.where.filter_errors import quoted
+from imseek.search.where.constants import parse_number, parse_time
+from imseek.search.where.filter_errors import quote_node
 from imseek.search.where.grammar import parse
 from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind
 
 #: Returns the ids of images within a distance in kilometres of a latitude and a longitude.
-Nearby: TypeAlias = Callable[[float, float, float], Sequence[int]]
+NearbySearch: TypeAlias = Callable[[float, float, float], Sequence[int]]
 
 _HINT: Final = "docs/milvus.md lists what filters of a published collection can say"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class MilvusColumn:
     """A column in Milvus: its field there and its kind here. Times are microseconds since 1970."""
 
     field: str
@@ -55,11 +55,11 @@ EVERY: Final = "image_id >= 0"
 NONE: Final = "image_id < 0"
 
 
-def expression(
+def milvus_expression(
     text: str,
-    columns: Mapping[str, Held],
+    columns: Mapping[str, MilvusColumn],
     tag: Callable[[str], str],
-    nearby: Nearby,
+    nearby: NearbySearch,
     lost: Sequence[str] = (),
 ) -> str:
     """Translate a filter to the Milvus expression for the images that satisfy it.
@@ -75,7 +75,9 @@ def expression(
 class _Writer:
     """Writes the Milvus conditions of a filter, node by node."""
 
-    def __init__(self, columns: Mapping[str, Held], tag: Callable[[str], str], nearby: Nearby) -> None:
+    def __init__(
+        self, columns: Mapping[str, MilvusColumn], tag: Callable[[str], str], nearby: NearbySearch
+    ) -> None:
         self._columns = columns
         self._lowered = {name.lower(): held for name, held in columns.items()}
         self._tag = tag
@@ -84,7 +86,7 @@ class _Writer:
     def truth(self, node: exp.Expr) -> _Truth:
         writer = _WRITERS.get(type(node))
         if writer is None:
-            raise _refused(node)
+            raise _unsupported(node)
         return writer(self, node)
 
     # -- truths of truths ----------------------------------------------------------------------------------
@@ -93,11 +95,11 @@ class _Writer:
         return self.truth(node.this)
 
     def _and(self, node: exp.Expr) -> _Truth:
-        parts = [self.truth(part) for part in _chain(node)]
+        parts = [self.truth(part) for part in _flatten(node)]
         return _Truth(_all(part.yes for part in parts), _any(part.no for part in parts))
 
     def _or(self, node: exp.Expr) -> _Truth:
-        parts = [self.truth(part) for part in _chain(node)]
+        parts = [self.truth(part) for part in _flatten(node)]
         return _Truth(_any(part.yes for part in parts), _all(part.no for part in parts))
 
     def _not(self, node: exp.Expr) -> _Truth:
@@ -108,48 +110,50 @@ class _Writer:
 
     def _flag(self, node: exp.Expr) -> _Truth:
         held = self._column(node)
-        return _Truth(_there(held, f"{held.field} == true"), _there(held, f"{held.field} == false"))
+        return _Truth(
+            _if_not_null(held, f"{held.field} == true"), _if_not_null(held, f"{held.field} == false")
+        )
 
     # -- comparisons ---------------------------------------------------------------------------------------
 
     def _comparison(self, node: exp.Expr) -> _Truth:
         operator = _OPERATORS[type(node)]
-        left, right = _bare(node.this), _bare(node.args["expression"])
+        left, right = _strip_parens(node.this), _strip_parens(node.args["expression"])
         if self._is_column(left) and self._is_column(right):
-            return self._two(self._column(left), self._column(right), operator)
+            return self._compare_columns(self._column(left), self._column(right), operator)
         if not self._is_column(left) and self._is_column(right):
-            left, right, operator = right, left, _TURNED[operator]
+            left, right, operator = right, left, _MIRRORED[operator]
         return self._against(self._column(left), operator, self._constant(right))
 
-    def _two(self, one: Held, other: Held, operator: str) -> _Truth:
+    def _compare_columns(self, one: MilvusColumn, other: MilvusColumn, operator: str) -> _Truth:
         there = f"{one.field} is not null and {other.field} is not null"
         return _Truth(
             f"({there} and {one.field} {operator} {other.field})",
             f"({there} and {one.field} {_OPPOSITE[operator]} {other.field})",
         )
 
-    def _against(self, held: Held, operator: str, value: _Constant) -> _Truth:
+    def _against(self, held: MilvusColumn, operator: str, value: _Constant) -> _Truth:
         return _Truth(self._compared(held, operator, value), self._compared(held, _OPPOSITE[operator], value))
 
-    def _compared(self, held: Held, operator: str, value: _Constant) -> str:
+    def _compared(self, held: MilvusColumn, operator: str, value: _Constant) -> str:
         if held.kind is Kind.INT and isinstance(value, float) and not isinstance(value, bool):
             if (
                 not value.is_integer()
             ):  # No integer is equal to it: compare with the next one on the proper side.
                 if operator in ("==", "!="):
-                    return NONE if operator == "==" else _there(held, EVERY)
+                    return NONE if operator == "==" else _if_not_null(held, EVERY)
                 value = math.floor(value) if operator in ("<=", ">") else math.ceil(value)
             value = int(value)
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             below = (value < 0) == (operator in ("<", "<="))
             if operator in ("==", "!="):
-                return NONE if operator == "==" else _there(held, EVERY)
-            return NONE if below else _there(held, EVERY)
-        return _there(held, f"{held.field} {operator} {_written(value, held.kind)}")
+                return NONE if operator == "==" else _if_not_null(held, EVERY)
+            return NONE if below else _if_not_null(held, EVERY)
+        return _if_not_null(held, f"{held.field} {operator} {_format_constant(value, held.kind)}")
 
     def _same(self, node: exp.Expr) -> _Truth:
         """Translate IS [NOT] DISTINCT FROM between a column and a constant."""
-        held, value = self._column(node.this), _bare(node.args["expression"])
+        held, value = self._column(node.this), _strip_parens(node.args["expression"])
         if isinstance(value, exp.Null):
             found = _Truth(f"{held.field} is null", f"{held.field} is not null")
         else:
@@ -159,38 +163,38 @@ class _Writer:
         return found if isinstance(node, exp.NullSafeEQ) else found.negated()
 
     def _is(self, node: exp.Expr) -> _Truth:
-        held, value = self._column(_bare(node.this)), node.args["expression"]
+        held, value = self._column(_strip_parens(node.this)), node.args["expression"]
         if isinstance(value, exp.Null):
             if held.field == "image_id":
                 return _Truth(NONE, EVERY)
             return _Truth(f"{held.field} is null", f"{held.field} is not null")
         word, other = ("true", "false") if value.this else ("false", "true")
         return _Truth(
-            _there(held, f"{held.field} == {word}"),
+            _if_not_null(held, f"{held.field} == {word}"),
             _any([f"{held.field} is null", f"{held.field} == {other}"]),
         )
 
     def _between(self, node: exp.Expr) -> _Truth:
-        held = self._column(_bare(node.this))
+        held = self._column(_strip_parens(node.this))
         low = self._against(held, ">=", self._constant(node.args["low"]))
         high = self._against(held, "<=", self._constant(node.args["high"]))
         return _Truth(_all([low.yes, high.yes]), _any([low.no, high.no]))
 
     def _in(self, node: exp.Expr) -> _Truth:
-        held = self._column(_bare(node.this))
+        held = self._column(_strip_parens(node.this))
         each = [self._against(held, "==", self._constant(one)) for one in node.args["expressions"]]
         return _Truth(_any(one.yes for one in each), _all(one.no for one in each))
 
     def _like(self, node: exp.Expr) -> _Truth:
         pattern = str(node.args["expression"].this)
         if "\\" in pattern:
-            raise _refused(node, "a pattern with \\")
-        found = self._matching(self._column(_bare(node.this)), pattern)
+            raise _unsupported(node, "a pattern with \\")
+        found = self._match_pattern(self._column(_strip_parens(node.this)), pattern)
         return found.negated() if node.args.get("negate") else found
 
-    def _matching(self, held: Held, pattern: str) -> _Truth:
+    def _match_pattern(self, held: MilvusColumn, pattern: str) -> _Truth:
         test = f"{held.field} like {_text(pattern)}"
-        return _Truth(_there(held, test), _there(held, f"not ({test})"))
+        return _Truth(_if_not_null(held, test), _if_not_null(held, f"not ({test})"))
 
     # -- functions -----------------------------------------------------------------------------------------
 
@@ -204,9 +208,11 @@ class _Writer:
         if name in _PATTERNS:
             piece = self._constant(arguments[1])
             if not isinstance(piece, str) or any(mark in piece for mark in "%_\\"):
-                raise _refused(node, f"{quoted(node)} with %, _ or \\")
-            return self._matching(self._column(_bare(arguments[0])), _PATTERNS[name].format(piece))
-        raise _refused(node)
+                raise _unsupported(node, f"{quote_node(node)} with %, _ or \\")
+            return self._match_pattern(
+                self._column(_strip_parens(arguments[0])), _PATTERNS[name].format(piece)
+            )
+        raise _unsupported(node)
 
     def _near(self, where: Sequence[float]) -> _Truth:
         latitude, longitude = self._named("latitude"), self._named("longitude")
@@ -236,22 +242,22 @@ class _Writer:
         is_taken = isinstance(of, exp.Column) and str(of.this.this).lower() == "taken_at"
         return part if is_taken and part in ("year", "month") else None
 
-    def _column(self, node: exp.Expr) -> Held:
+    def _column(self, node: exp.Expr) -> MilvusColumn:
         if (part := self._part(node)) is not None:
             return self._named(part)
         if not isinstance(node, exp.Column):
-            raise _refused(node)
+            raise _unsupported(node)
         name = str(node.this.this)
         return self._named(ALIASES.get(name.lower(), name) if name not in self._columns else name)
 
-    def _named(self, name: str) -> Held:
+    def _named(self, name: str) -> MilvusColumn:
         held = self._columns.get(name) or self._lowered.get(name.lower())
         if held is None:
             raise QueryError(f"Milvus has no column {name!r} that filters could name", hint=_HINT)
         return held
 
     def _constant(self, node: exp.Expr) -> _Constant:
-        node = _bare(node)
+        node = _strip_parens(node)
         if isinstance(node, exp.Boolean):
             return bool(node.this)
         if isinstance(node, exp.Literal) and node.is_string:
@@ -265,18 +271,18 @@ class _Writer:
 
 def number_of(node: exp.Expr) -> int | float:
     """Return the value of a number, with its sign. Raises QueryError for anything else."""
-    node = _bare(node)
+    node = _strip_parens(node)
     if isinstance(node, exp.Neg):
         return -number_of(node.this)
     if isinstance(node, exp.Literal) and not node.is_string:
-        return number(str(node.this))
-    raise _refused(node)
+        return parse_number(str(node.this))
+    raise _unsupported(node)
 
 
-def _written(value: _Constant, kind: Kind) -> str:
+def _format_constant(value: _Constant, kind: Kind) -> str:
     """Format a constant for comparison with a field of this kind."""
     if kind in (Kind.TIME, Kind.DATE):
-        return str(micros(moment(str(value))))
+        return str(micros(parse_time(str(value))))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -301,7 +307,7 @@ def _text(value: str) -> str:
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def _there(held: Held, test: str) -> str:
+def _if_not_null(held: MilvusColumn, test: str) -> str:
     return f"({test})" if held.field == "image_id" else f"({held.field} is not null and {test})"
 
 
@@ -313,13 +319,13 @@ def _any(parts: Any) -> str:
     return f"({' or '.join(parts)})"
 
 
-def _bare(node: exp.Expr) -> exp.Expr:
+def _strip_parens(node: exp.Expr) -> exp.Expr:
     while isinstance(node, exp.Paren):
         node = node.this
     return node
 
 
-def _chain(node: exp.Expr) -> list[exp.Expr]:
+def _flatten(node: exp.Expr) -> list[exp.Expr]:
     parts, waiting = [], [node]
     while waiting:
         one = waiting.pop()
@@ -330,15 +336,15 @@ def _chain(node: exp.Expr) -> list[exp.Expr]:
     return parts
 
 
-def _refused(node: exp.Expr, what: str | None = None) -> QueryError:
-    return QueryError(f"{what or quoted(node)} cannot be asked of Milvus", hint=_HINT)
+def _unsupported(node: exp.Expr, what: str | None = None) -> QueryError:
+    return QueryError(f"{what or quote_node(node)} cannot be asked of Milvus", hint=_HINT)
 
 
 _OPERATORS: Final[Mapping[type[exp.Expr], str]] = {
     exp.EQ: "==", exp.NEQ: "!=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
 }  # fmt: skip
 _OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
-_TURNED: Final = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_MIRRORED: Final = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _PATTERNS: Final = {"starts_with": "{}%", "ends_with": "%{}", "contains": "%{}%"}
 
 _WRITERS: Final[Mapping[type[exp.Expr], Callable[[_Writer, exp.Expr], _Truth]]] = {

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.errors import QueryError, did_you_mean
-from imseek.search.where.grammar import shown
-from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source, Virtual
+from imseek.search.where.grammar import shorten
+from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source, VirtualColumn
 
 #: SQL that reads a stored column of each kind, wide enough that products of two small numbers do not overflow.
-_READ: Final[Mapping[Kind, str]] = {
+_READ_SQL: Final[Mapping[Kind, str]] = {
     Kind.BOOL: "{0}",
     Kind.INT: "CAST({0} AS BIGINT)",
     Kind.FLOAT: "CAST({0} AS DOUBLE)",
@@ -25,12 +25,12 @@ _UNSIGNED: Final = "phash"
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ColumnNames:
     """The column names of a collection. ``stored`` are the columns of its files, with their kinds."""
 
     stored: Mapping[str, Kind]
 
-    def column(self, name: str, *, quoted: bool = False) -> Virtual:
+    def column(self, name: str, *, quoted: bool = False) -> VirtualColumn:
         """Find a column by its exact name, otherwise ignoring case. Raises QueryError."""
         everything = self.all()
         if name in everything:
@@ -40,12 +40,12 @@ class Names:
             return everything[found[0]]
         if found:
             raise QueryError(f"column {name!r} may be {' or '.join(found)}", hint='write it as it is, in "…"')
-        error = unknown("column", name, everything)
+        error = unknown_name("column", name, everything)
         if quoted:
-            error.hint = f"{error.hint}; texts are written in single quotes: '{shown(name)}'"
+            error.hint = f"{error.hint}; texts are written in single quotes: '{shorten(name)}'"
         raise error
 
-    def all(self) -> dict[str, Virtual]:
+    def all(self) -> dict[str, VirtualColumn]:
         """Return every column by name.
 
         Our own columns shadow a stored column of the same name, which becomes ``extra_<name>``.
@@ -53,14 +53,14 @@ class Names:
         found = dict(VIRTUAL)
         for name, kind in self.stored.items():
             if name not in ("image_id", "content_hash"):
-                sql = "CAST({0} AS HUGEINT)" if name == _UNSIGNED else _READ[kind]
+                sql = "CAST({0} AS HUGEINT)" if name == _UNSIGNED else _READ_SQL[kind]
                 shown = f"extra_{name}" if name in VIRTUAL else name
-                found.setdefault(shown, Virtual(kind, (Source("stored", name),), sql))
+                found.setdefault(shown, VirtualColumn(kind, (Source("stored", name),), sql))
         for alias, name in ALIASES.items():
             found.setdefault(alias, VIRTUAL[name])
         return found
 
 
-def unknown(what: str, name: str, there_are: Iterable[str]) -> QueryError:
+def unknown_name(what: str, name: str, there_are: Iterable[str]) -> QueryError:
     """Return the error for an unknown name, with near matches or, if there are few, all names."""
-    return QueryError(f"no {what} {shown(name)!r}", hint=did_you_mean(name, sorted(there_are)))
+    return QueryError(f"no {what} {shorten(name)!r}", hint=did_you_mean(name, sorted(there_are)))

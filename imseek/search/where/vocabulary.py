@@ -43,7 +43,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Virtual:
+class VirtualColumn:
     """A column computed from ``inputs``, which ``sql`` refers to as ``{0}``, ``{1}``…"""
 
     kind: Kind
@@ -76,33 +76,33 @@ _FOLDER = "parse_dirpath({0}, 'forward_slash')"
 _NAME = "parse_filename({0}, FALSE, 'forward_slash')"
 
 #: A stored column with one of these names is available as ``extra_<name>``.
-VIRTUAL: Final[Mapping[str, Virtual]] = {
-    "image_id": Virtual(Kind.INT, (Source("id"),), "{0}"),
-    "path": Virtual(Kind.TEXT, _PATH, "{0}"),
-    "folder": Virtual(
+VIRTUAL: Final[Mapping[str, VirtualColumn]] = {
+    "image_id": VirtualColumn(Kind.INT, (Source("id"),), "{0}"),
+    "path": VirtualColumn(Kind.TEXT, _PATH, "{0}"),
+    "folder": VirtualColumn(
         Kind.TEXT,
         _PATH,
         f"(CASE WHEN {_FOLDER} = '' AND starts_with({{0}}, '/') THEN '/' ELSE {_FOLDER} END)",
     ),
-    "name": Virtual(Kind.TEXT, _PATH, _NAME),
-    "extension": Virtual(
+    "name": VirtualColumn(Kind.TEXT, _PATH, _NAME),
+    "extension": VirtualColumn(
         Kind.TEXT, _PATH, r"lower(regexp_extract({0}, '[^/]\.([A-Za-z0-9]{{1,16}})(?:[?#].*)?$', 1))"
     ),
-    "source": Virtual(Kind.INT, (Source("place", "source"),), "CAST({0} AS BIGINT)"),
-    "megapixels": Virtual(
+    "source": VirtualColumn(Kind.INT, (Source("place", "source"),), "CAST({0} AS BIGINT)"),
+    "megapixels": VirtualColumn(
         Kind.FLOAT,
         _stored("width", "height"),
         "(CAST({0} AS DOUBLE) * CAST({1} AS DOUBLE) / CAST(1000000 AS DOUBLE))",
     ),
-    "aspect": Virtual(
+    "aspect": VirtualColumn(
         Kind.FLOAT,
         _stored("width", "height"),
         "(CASE WHEN {1} <> 0 THEN CAST({0} AS DOUBLE) / CAST({1} AS DOUBLE) END)",
     ),
-    "content_hash": Virtual(Kind.TEXT, _stored("content_hash"), "lower(hex({0}))"),
-    "day": Virtual(Kind.DATE, _TAKEN, "CAST({0} AS DATE)"),
-    "year": Virtual(Kind.INT, _TAKEN, "year(CAST({0} AS TIMESTAMP))"),
-    "month": Virtual(Kind.INT, _TAKEN, "month(CAST({0} AS TIMESTAMP))"),
+    "content_hash": VirtualColumn(Kind.TEXT, _stored("content_hash"), "lower(hex({0}))"),
+    "day": VirtualColumn(Kind.DATE, _TAKEN, "CAST({0} AS DATE)"),
+    "year": VirtualColumn(Kind.INT, _TAKEN, "year(CAST({0} AS TIMESTAMP))"),
+    "month": VirtualColumn(Kind.INT, _TAKEN, "month(CAST({0} AS TIMESTAMP))"),
 }
 
 #: Alternative column names.
@@ -171,14 +171,17 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 }
 
 #: imseek's own functions; their arguments are constants.
-OWN: Final[Mapping[str, str]] = {"tag": "tag('name')", "near": "near(latitude, longitude, kilometres)"}
+IMSEEK_FUNCTIONS: Final[Mapping[str, str]] = {
+    "tag": "tag('name')",
+    "near": "near(latitude, longitude, kilometres)",
+}
 
 #: Mean radius of the earth in kilometres (IUGG).
 EARTH_KM: Final = 6371.0088
 
 #: Tests whether the haversine (Sinnott 1984) of the angle between {0}, {1} and a constant point {2}, {3}, in degrees,
 #: is at most {4}; false without computing it if {0} is not between {5} and {6}.
-NEAR: Final = (
+NEAR_SQL: Final = (
     "(CASE WHEN {0} NOT BETWEEN {5} AND {6} AND {1} IS NOT NULL THEN FALSE ELSE "
     "pow(sin(radians({0} - {2}) / 2), 2) + cos(radians({0})) * cos(radians({2})) * "
     "pow(sin(radians({1} - {3}) / 2), 2) <= {4} END)"

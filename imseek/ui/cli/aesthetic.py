@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count
+from imseek.showing.words import format_count
 from imseek.ui.cli import evaljson, jsonout
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples
 
 
 def register(app: typer.Typer) -> None:
@@ -47,10 +47,10 @@ def aesthetic(
     from imseek.explore import snapshot_session
 
     if weights is None:
-        from imseek.explore.aesthetic import WHERE_TO_LOOK
+        from imseek.explore.aesthetic import WEIGHTS_HINT
 
-        raise UsageError("no weights: --weights FILE", hint=WHERE_TO_LOOK)
-    chosen = chosen_collection(collection, quiet=as_json)
+        raise UsageError("no weights: --weights FILE", hint=WEIGHTS_HINT)
+    chosen = choose_collection(collection, quiet=as_json)
     with StopSignals() as signals, progress_bar() as progress:
         found = evaluate.aesthetic_scores(
             chosen.path, weights, where=where, progress=progress, stop=signals.event
@@ -61,12 +61,13 @@ def aesthetic(
     if save is not None:
         evaluate.save(chosen.path, found, save)
     best = found.best(limit)
-    places = snapshot_session.places(chosen.path, [image_id for image_id, _ in best])
+    places = snapshot_session.find_places(chosen.path, [image_id for image_id, _ in best])
     if as_json:
         jsonout.print_json(evaljson.aesthetic(found, best, places, chosen, save))
         return 0
     print(
-        f"{count(len(found.ids), 'image')} scored by LAION's predictor, version {found.version} ({found.encoder})"
+        f"{format_count(len(found.ids), 'image')} scored by LAION's predictor, version "
+        f"{found.version} ({found.encoder})"
     )
     rows = [
         (f"{score:.3f}", places[i].display if i in places else f"(image {i}: place unknown)")

@@ -61,8 +61,8 @@ from imseek.ui.cli import (
     ui,
     watch,
 )
+from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.output import report_error
-from imseek.ui.cli.texts import examples
 
 app = typer.Typer(
     name="imseek",

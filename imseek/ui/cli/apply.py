@@ -12,16 +12,16 @@ import typer
 
 from imseek import library
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable, size
+from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import consent, dupjson, jsonout
-from imseek.ui.cli.chosen import chosen_collection, resolved
+from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
-    from imseek.library import Resolved
-    from imseek.types import ActedFile, ApplyReport, ForeignJournal, UndoInfo, UndoneFile, UndoReport
+    from imseek.library import ResolvedCollection
+    from imseek.types import AppliedFile, ApplyReport, ForeignJournal, UndoInfo, UndoneFile, UndoReport
 
 YesOption: TypeAlias = Annotated[
     bool, typer.Option("--yes", "-y", help="Do it. Without, only what would be done is shown.")
@@ -30,11 +30,11 @@ LimitOption: TypeAlias = Annotated[
     int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many files are shown.")
 ]
 #: Outcomes of files that an action applies to.
-_ACTED: Final = ("would", "done")
+_ACTED_OUTCOMES: Final = ("would", "done")
 #: Folders listed before asking whether files may move there.
-_FOLDERS: Final = 20
+_MAX_FOLDERS: Final = 20
 #: Actions done to a file, in words.
-_DONE: Final[Mapping[str, str]] = {
+_ACTION_LABELS: Final[Mapping[str, str]] = {
     "tag": "tagged",
     "quarantine": "moved to quarantine",
     "trash": "moved to the trash",
@@ -64,7 +64,7 @@ def apply(
     from imseek import duplicates
 
     read = duplicates.load_plan(plan)
-    chosen = _collection_of(read.collection, collection)
+    chosen = _find_plan_collection(read.collection, collection)
     if not as_json:
         say_collection(chosen)
     with StopSignals() as signals, progress_bar() as progress:
@@ -72,7 +72,7 @@ def apply(
     if as_json:
         jsonout.print_json(dupjson.applied(report, chosen))
     else:
-        print("\n".join(_applied(report, limit)))
+        print("\n".join(_apply_lines(report, limit)))
         _say_end(report, "what was done is kept and can be undone")
     return _exit_code(report, signals)
 
@@ -102,19 +102,19 @@ def undo(
         raise UsageError(
             "--list shows all, and changes nothing", hint="without ID, --yes and --trust-journal"
         )
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     if listed:
         known = duplicates.undoable(chosen.path)
         if as_json:
             jsonout.print_json(dupjson.undoable(known, chosen))
         else:
-            print(_listed(known))
+            print(_journal_table(known))
         return 0
     agreed = None
     if yes and not trust_journal and consent.can_ask():
         agreed = duplicates.foreign_journal(chosen.path, undo_id)
         if agreed is not None:
-            consent.ask(_facts(agreed), "Bring these files back?")
+            consent.ask(_journal_facts(agreed), "Bring these files back?")
     with StopSignals() as signals, progress_bar() as progress:
         report = duplicates.undo(
             chosen.path,
@@ -127,29 +127,30 @@ def undo(
     if as_json:
         jsonout.print_json(dupjson.undone(report, chosen))
     else:
-        print("\n".join(_undone(report, limit)))
+        print("\n".join(_undo_lines(report, limit)))
         _say_end(report, "what was brought back stays")
     return _exit_code(report, signals, left=report.damaged_lines > 0)
 
 
-def _facts(journal: ForeignJournal) -> list[str]:
+def _journal_facts(journal: ForeignJournal) -> list[str]:
     """Describe what a person must know before trusting someone else's journal."""
     done = ", ".join(
-        f"{count(n, 'file')} {_DONE.get(action, action)}" for action, n in journal.actions.items()
+        f"{format_count(n, 'file')} {_ACTION_LABELS.get(action, action)}"
+        for action, n in journal.actions.items()
     )
     return [
         f"The journal {journal.undo_id} was not written by you on this machine. It says that at {journal.created}:",
         f"  {done or 'nothing was done'}",
-        *_folders("They would come out of", journal.sources),
-        *_folders("and go to", journal.targets),
+        *_folder_lines("They would come out of", journal.sources),
+        *_folder_lines("and go to", journal.targets),
     ]
 
 
-def _folders(what: str, folders: Sequence[bytes]) -> list[str]:
+def _folder_lines(what: str, folders: Sequence[bytes]) -> list[str]:
     from imseek.types import display_path
 
-    shown = [f"  {display_path(folder)}" for folder in folders[:_FOLDERS]]
-    more = [f"  and {len(folders) - _FOLDERS:,} more folders"] if len(folders) > _FOLDERS else []
+    shown = [f"  {display_path(folder)}" for folder in folders[:_MAX_FOLDERS]]
+    more = [f"  and {len(folders) - _MAX_FOLDERS:,} more folders"] if len(folders) > _MAX_FOLDERS else []
     return [f"{what}:", *(shown or ["  nowhere, as far as can be seen"]), *more]
 
 
@@ -168,7 +169,7 @@ def _exit_code(report: ApplyReport | UndoReport, signals: StopSignals, *, left: 
     return int(left and not report.dry_run)
 
 
-def _collection_of(uuid: str, given: str | None) -> Resolved:
+def _find_plan_collection(uuid: str, given: str | None) -> ResolvedCollection:
     """Find the collection of a plan: the given one, else the usual one or any in the library.
 
     Raises UsageError if none of them matches.
@@ -178,12 +179,12 @@ def _collection_of(uuid: str, given: str | None) -> Resolved:
 
     if given is not None:
         # Applying the plan rejects a wrong one.
-        return resolved(given)
-    found: list[Resolved] = []
+        return resolve_collection(given)
+    found: list[ResolvedCollection] = []
     with suppress(UsageError):
-        found.append(resolved(None))
+        found.append(resolve_collection(None))
     found += [
-        library.Resolved(named.path, named.name, "the plan's")
+        library.ResolvedCollection(named.path, named.name, "the plan's")
         for named in library.list_collections(os.environ)
     ]
     for one in found:
@@ -197,52 +198,56 @@ def _collection_of(uuid: str, given: str | None) -> Resolved:
     )
 
 
-def _applied(report: ApplyReport, limit: int) -> list[str]:
+def _apply_lines(report: ApplyReport, limit: int) -> list[str]:
     if not report.files:
         return ["the plan has nothing to do", *map(printable, report.notes)]
-    out = _files(report.files, limit)
+    out = _file_lines(report.files, limit)
     verb = "would be " if report.dry_run else ""
-    acted = [file for file in report.files if file.outcome in _ACTED]
-    for action, done in _DONE.items():
+    acted = [file for file in report.files if file.outcome in _ACTED_OUTCOMES]
+    for action, done in _ACTION_LABELS.items():
         if of := [file for file in acted if file.action == action]:
-            out.append(f"{count(len(of), 'file')} {verb}{done}, {size(sum(file.bytes for file in of))}")
-    out += _rest(report.counts)
+            out.append(
+                f"{format_count(len(of), 'file')} {verb}{done}, {format_size(sum(file.bytes for file in of))}"
+            )
+    out += _rest_lines(report.counts)
     if report.freed and not report.dry_run:
         away = any(file.action in ("quarantine", "trash") for file in acted)
         once = " once quarantine or trash is emptied" if away else ""
-        out.append(f"{size(report.freed)} are free{once}")
+        out.append(f"{format_size(report.freed)} are free{once}")
     out += map(printable, report.notes)
     if report.undo_id is not None and any(file.outcome != "left" for file in report.files):
         out.append(f"`imseek undo {report.undo_id} --yes` brings all back")
     return out
 
 
-def _undone(report: UndoReport, limit: int) -> list[str]:
+def _undo_lines(report: UndoReport, limit: int) -> list[str]:
     if not report.files:
         return ["nothing to undo", *map(printable, report.notes)]
-    out = _files(report.files, limit, "undoes")
+    out = _file_lines(report.files, limit, "undoes")
     verb = "would be " if report.dry_run else ""
-    acted = sum(file.outcome in _ACTED for file in report.files)
+    acted = sum(file.outcome in _ACTED_OUTCOMES for file in report.files)
     return [
         *out,
-        f"{printable(report.undo_id)}: {count(acted, 'file')} {verb}as before",
-        *_rest(report.counts),
+        f"{printable(report.undo_id)}: {format_count(acted, 'file')} {verb}as before",
+        *_rest_lines(report.counts),
         *map(printable, report.notes),
     ]
 
 
-def _rest(counts: Mapping[str, int]) -> list[str]:
+def _rest_lines(counts: Mapping[str, int]) -> list[str]:
     said = (("already", "as it should be already"), ("left", "left alone"))
-    return [f"{count(counts[outcome], 'file')} {words}" for outcome, words in said if counts.get(outcome)]
+    return [
+        f"{format_count(counts[outcome], 'file')} {words}" for outcome, words in said if counts.get(outcome)
+    ]
 
 
-def _files(
-    files: Sequence[ActedFile] | Sequence[UndoneFile], limit: int, action: str = "action"
+def _file_lines(
+    files: Sequence[AppliedFile] | Sequence[UndoneFile], limit: int, action: str = "action"
 ) -> list[str]:
     """Format files as lines, those left alone first, because they need attention."""
     from imseek.types import display_path
 
-    ordered: list[ActedFile | UndoneFile] = sorted(files, key=lambda file: file.outcome != "left")
+    ordered: list[AppliedFile | UndoneFile] = sorted(files, key=lambda file: file.outcome != "left")
     rows = []
     for file in ordered[:limit]:
         to: bytes | None = getattr(file, "to", None)
@@ -255,7 +260,7 @@ def _files(
     return out
 
 
-def _listed(known: Sequence[UndoInfo]) -> str:
+def _journal_table(known: Sequence[UndoInfo]) -> str:
     if not known:
         return "nothing was done that could be undone"
     rows = [
@@ -263,8 +268,9 @@ def _listed(known: Sequence[UndoInfo]) -> str:
             info.undo_id,
             printable(info.created),
             info.state,
-            size(info.bytes),
-            ", ".join(f"{n:,} {_DONE.get(action, action)}" for action, n in info.actions.items()) or "none",
+            format_size(info.bytes),
+            ", ".join(f"{n:,} {_ACTION_LABELS.get(action, action)}" for action, n in info.actions.items())
+            or "none",
         )
         for info in known
     ]

@@ -11,15 +11,15 @@ import typer
 
 from imseek import library
 from imseek.errors import ImseekError, UsageError
-from imseek.showing.words import count, printable, size
+from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import resolved
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
 from imseek.ui.cli.output import say, say_collection, stdout_bytes
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
 
 if TYPE_CHECKING:
-    from imseek.library import Named, Resolved
+    from imseek.library import NamedCollection, ResolvedCollection
     from imseek.types import BackupInfo, BackupReport, RestoreReport
 
 ArchiveArgument: TypeAlias = Annotated[
@@ -71,11 +71,11 @@ def backup(
         with stoppable("interrupted: not all was read") as (progress, stop):
             report = imseek.backup.verify(_source(archive), progress=progress, stop=stop)
         if as_json:
-            jsonout.print_json(_backed_up(report, archive, None))
+            jsonout.print_json(_backup_json(report, archive, None))
             return
-        print(f"sound: {_told(report.backup)}: {size(report.size)}")
+        print(f"sound: {_describe_backup(report.backup)}: {format_size(report.size)}")
         return
-    chosen = resolved(collection)
+    chosen = resolve_collection(collection)
     target = _target(archive, as_json)
     if not as_json:
         say_collection(chosen)
@@ -84,9 +84,11 @@ def backup(
             chosen.path, target, index=not no_index, replace=force, progress=progress, stop=stop
         )
     if as_json:
-        jsonout.print_json(_backed_up(report, archive, chosen))
+        jsonout.print_json(_backup_json(report, archive, chosen))
         return
-    line = f"backed up {_told(report.backup)}: {size(report.size)} in {report.seconds:.1f} s"
+    line = (
+        f"backed up {_describe_backup(report.backup)}: {format_size(report.size)} in {report.seconds:.1f} s"
+    )
     if archive == "-":
         sys.stdout.buffer.flush()
         say(line)
@@ -134,11 +136,11 @@ def restore(
             progress=progress,
             stop=stop,
         )
-    twins = [] if copy else _twins(report.uuid, new)
+    twins = [] if copy else _collections_with_uuid(report.uuid, new)
     same = "is the same collection" if len(twins) == 1 else "are the same collection"
     notes = [f"{', '.join(twins)} {same}: `imseek restore --copy` makes another one"] if twins else []
     if report.journals_left_out and not copy:
-        left = count(report.journals_left_out, "undo journal")
+        left = format_count(report.journals_left_out, "undo journal")
         notes.append(
             f"{left} left out: `imseek restore --with-undo` takes them, if you trust who made the archive"
         )
@@ -150,20 +152,22 @@ def restore(
             f"it is searched and not written to until you trust it; if you know who made it: {trust_command(new.name)}"
         )
     if as_json:
-        jsonout.print_json(_restored(report, new, notes))
+        jsonout.print_json(_restore_json(report, new, notes))
         return
     named = "" if new.name == str(new.path) else f"as {printable(new.name)} "
-    print(f"restored {_told(report.backup)} {named}in {printable(str(new.path))}")
+    print(f"restored {_describe_backup(report.backup)} {named}in {printable(str(new.path))}")
     for note in notes:
         say(f"note: {printable(note)}")
 
 
-def _told(info: BackupInfo) -> str:
+def _describe_backup(info: BackupInfo) -> str:
     without = "" if info.index else ", without indexes"
-    return f"{count(info.images, 'image')} as of {info.committed} (generation {info.generation}{without})"
+    return (
+        f"{format_count(info.images, 'image')} as of {info.committed} (generation {info.generation}{without})"
+    )
 
 
-def _backed_up(report: BackupReport, archive: str, chosen: Resolved | None) -> dict[str, Any]:
+def _backup_json(report: BackupReport, archive: str, chosen: ResolvedCollection | None) -> dict[str, Any]:
     """Return the report as JSON. ``chosen`` is None if an archive was only verified."""
     return {
         "collection": None if chosen is None else jsonout.collection(chosen),
@@ -174,7 +178,7 @@ def _backed_up(report: BackupReport, archive: str, chosen: Resolved | None) -> d
     }
 
 
-def _restored(report: RestoreReport, new: Named, notes: list[str]) -> dict[str, Any]:
+def _restore_json(report: RestoreReport, new: NamedCollection, notes: list[str]) -> dict[str, Any]:
     return {
         "collection": {**jsonout.collection(new), "uuid": report.uuid},
         "backup": asdict(report.backup),
@@ -202,7 +206,7 @@ def _source(archive: str) -> str | IO[bytes]:
     return sys.stdin.buffer
 
 
-def _twins(uuid: str, new: Named) -> list[str]:
+def _collections_with_uuid(uuid: str, new: NamedCollection) -> list[str]:
     """List other collections of the library with the same uuid."""
     from imseek.data.current_file import read_identity
 

@@ -12,13 +12,13 @@ import typer
 
 import imseek
 from imseek.errors import MissingExtraError, UsageError
-from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.newfile import new_file
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
 from imseek.ui.cli.output import say, say_collection
+from imseek.ui.cli.output_files import new_file
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.search import Elsewhere, ServerOption, at_server
-from imseek.ui.cli.texts import CollectionOption, WhereOption, examples
-from imseek.ui.cli.viewer import view
+from imseek.ui.cli.search import ServerCollection, ServerOption, connect_server
+from imseek.ui.cli.viewer import open_in_viewer
 
 if TYPE_CHECKING:
     from imseek.search.searchable import Searchable
@@ -64,22 +64,22 @@ def browse(
         raise UsageError("browse needs a terminal to draw on and keys to read", hint="imseek search prints")
     try:
         from imseek.ui.terminal.browse import Browse
-        from imseek.ui.terminal.looking import AND, Wish
+        from imseek.ui.terminal.browse_state import TERM_SEPARATOR, BrowseQuery
     except ModuleNotFoundError as error:
         package = (error.name or "textual").partition(".")[0].replace("_", "-")
         raise MissingExtraError(package, "terminal") from error
     with ExitStack() as stack:
         opened: Searchable
         if server is not None:
-            remote = at_server(server, None if collection is None else [collection], runtime)
+            remote = connect_server(server, None if collection is None else [collection], runtime)
             stack.callback(remote.close)
             opened = remote
-            say_collection(Elsewhere(remote.name, server, "--server"))
+            say_collection(ServerCollection(remote.name, server, "--server"))
         else:
-            chosen = chosen_collection(collection)
+            chosen = choose_collection(collection)
             opened = stack.enter_context(imseek.open(chosen.path, runtime=runtime))
-        wish = Wish(AND.join(text or ()), where=where, by=by)
-        selected = Browse(opened, wish, view=lambda hit: view(opened, hit), write=_write).run()
+        wish = BrowseQuery(TERM_SEPARATOR.join(text or ()), where=where, by=by)
+        selected = Browse(opened, wish, view=lambda hit: open_in_viewer(opened, hit), write=_write).run()
     if paths or null:
         _print(selected or [], exact=null)
     return 0

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable, shortened
-from imseek.ui.cli import evaljson, jsonout, keptfile
-from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.evaluating import left_out_lines
+from imseek.showing.words import format_count, printable, shorten
+from imseek.ui.cli import evaljson, jsonout, pairs_file
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.evaluate_shared import left_out_lines
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples
 
 if TYPE_CHECKING:
     from imseek.captions import Agreement, AgreementSummary, CaptionScores, Kept
 
 _WIDTH: Final = 60
-_NAMES: Final = {"cosine": "cosine", "clipscore": "CLIPScore", "refclipscore": "RefCLIPScore"}
+_MEASURE_NAMES: Final = {"cosine": "cosine", "clipscore": "CLIPScore", "refclipscore": "RefCLIPScore"}
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
+class _CaptionResult:
     """Results: the ``kept`` pairs, the file they were ``exported`` to, and the column scores were ``saved`` as."""
 
     found: CaptionScores
@@ -110,14 +110,14 @@ def run(
     as_json: JsonOption = False,
 ) -> int:
     """List the images whose caption agrees least with the picture, the worst first; or keep the best pairs."""
-    share = None if keep is None else share_of(keep)
+    share = None if keep is None else parse_share(keep)
     if share is None and (basic or export is not None):
         raise UsageError("--basic and --export are about what is kept", hint="add --keep 30%")
     if (prefix is not None or captions is not None) and not (score or references):
         raise UsageError("--prefix and --captions are for CLIPScore", hint="add --score")
     if export is not None:
-        keptfile.check(export, force=force)
-    chosen = chosen_collection(collection, quiet=as_json)
+        pairs_file.check(export, force=force)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import captions as api
 
     if not (score or references or where or keep or save):
@@ -143,10 +143,10 @@ def run(
         return signals.exit_code
     kept = None if share is None else api.keep(chosen.path, scores, share, basic=basic)
     if export is not None and kept is not None:
-        keptfile.write(export, api.pairs(chosen.path, kept), force=force)
+        pairs_file.write(export, api.pairs(chosen.path, kept), force=force)
     if save is not None:
         api.save(chosen.path, scores, save)
-    done = _Done(scores, api.worst(chosen.path, scores, limit=limit), kept, export, save)
+    done = _CaptionResult(scores, api.worst(chosen.path, scores, limit=limit), kept, export, save)
     if as_json:
         jsonout.print_json(evaljson.caption_scores(done.found, done.worst, done.kept, chosen, export, save))
     else:
@@ -158,7 +158,7 @@ def run(
     return 0
 
 
-def share_of(said: str) -> float:
+def parse_share(said: str) -> float:
     """Parse ``30%`` or ``0.3``. Raises UsageError."""
     try:
         share = float(said[:-1]) / 100 if said.endswith("%") else float(said)
@@ -169,23 +169,23 @@ def share_of(said: str) -> float:
     return share
 
 
-def _lines(done: _Done) -> list[str]:
+def _lines(done: _CaptionResult) -> list[str]:
     found = done.found
-    lines = [f"{count(len(found.ids), 'caption')} of {count(found.images, 'image')}"]
+    lines = [f"{format_count(len(found.ids), 'caption')} of {format_count(found.images, 'image')}"]
     if found.median is not None:
-        lines[0] += f"; median {_NAMES[found.measure]} {found.median:.3f} ({found.encoder})"
+        lines[0] += f"; median {_MEASURE_NAMES[found.measure]} {found.median:.3f} ({found.encoder})"
     lines += left_out_lines(found.left_out)
     if (kept := done.kept) is not None:
         lines.append(
             f"kept {len(kept.ids):,} of {kept.captions:,}: the best {kept.share:.4g} ({kept.share_kept:,}), "
-            f"{_NAMES[found.measure]} {kept.threshold:.3f} and up"
+            f"{_MEASURE_NAMES[found.measure]} {kept.threshold:.3f} and up"
             + (", by the basic filter" if kept.basic else "")
         )
     return [*lines, *_worst_lines(done.worst)]
 
 
 def _agreement_lines(found: AgreementSummary) -> list[str]:
-    lines = [f"{found.captions:,} of {count(found.images, 'image')} have a caption"]
+    lines = [f"{found.captions:,} of {format_count(found.images, 'image')} have a caption"]
     if found.median is None:
         return lines
     lines[0] += f"; median agreement {found.median:.3f} (cosine, {found.encoder})"
@@ -193,7 +193,7 @@ def _agreement_lines(found: AgreementSummary) -> list[str]:
 
 
 def _worst_lines(worst: Sequence[Agreement]) -> list[str]:
-    rows = [(f"{row.score:.3f}", shortened(row.caption, _WIDTH), _place(row)) for row in worst]
+    rows = [(f"{row.score:.3f}", shorten(row.caption, _WIDTH), _place(row)) for row in worst]
     return [table(("score", "caption", "image"), rows, right=(0,))] if rows else []
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from imseek.ui.cli import jsonout
 
 if TYPE_CHECKING:
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types import AssignReport, Cluster, ClusterReport, OutlierReport, SampleReport, Shown
 
 _PLACE: Final = ("image_id", "path", "path_b64", "uri")
@@ -20,7 +20,9 @@ OUTLIERS: Final = ("score", "copies", *_PLACE)
 SAMPLES: Final = ("weight", "score", *_PLACE)
 
 
-def clusters(report: ClusterReport, chosen: Resolved, written: Mapping[str, Path]) -> dict[str, Any]:
+def clusters(
+    report: ClusterReport, chosen: ResolvedCollection, written: Mapping[str, Path]
+) -> dict[str, Any]:
     """Return a cluster report as JSON. ``written`` maps kinds to output files."""
     return {
         **_head(report, chosen),
@@ -35,7 +37,7 @@ def clusters(report: ClusterReport, chosen: Resolved, written: Mapping[str, Path
     }
 
 
-def assigned(report: AssignReport, chosen: Resolved) -> dict[str, Any]:
+def assigned(report: AssignReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": jsonout.collection(chosen),
         "generation": report.generation,
@@ -45,7 +47,7 @@ def assigned(report: AssignReport, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def outliers(report: OutlierReport, chosen: Resolved) -> dict[str, Any]:
+def outliers(report: OutlierReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         **_head(report, chosen),
         "method": report.method,
@@ -61,7 +63,7 @@ def outliers(report: OutlierReport, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def sample(report: SampleReport, chosen: Resolved) -> dict[str, Any]:
+def sample(report: SampleReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         **_head(report, chosen),
         "method": report.method,
@@ -113,7 +115,7 @@ def _write(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], file: Text
     writer.writerows(rows)
 
 
-def _head(report: ClusterReport | OutlierReport | SampleReport, chosen: Resolved) -> dict[str, Any]:
+def _head(report: ClusterReport | OutlierReport | SampleReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": {"uuid": report.collection, **jsonout.collection(chosen)},
         "generation": report.generation,

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import clusterjson, jsonout
-from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types import AssignReport, Cluster, ClusterReport, Shown
 
-_STOPPED = "interrupted: nothing was stored"
+_INTERRUPTED = "interrupted: nothing was stored"
 
 
 def register(app: typer.Typer) -> None:
@@ -94,13 +94,13 @@ def clusters(
             check_new(path, force=force)
     if csv is not None and html is not None and csv.absolute() == html.absolute():
         raise UsageError(f"{csv} is named twice")
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import clusters as finding
 
-    with stoppable(_STOPPED) as (progress, stop):
+    with stoppable(_INTERRUPTED) as (progress, stop):
         if again is not None:
             assigned = finding.again(chosen.path, again, progress=progress, stop=stop)
-            return _show_assigned(assigned, chosen, as_json=as_json)
+            return _print_assigned(assigned, chosen, as_json=as_json)
         report = finding.find(
             chosen.path,
             k=k,
@@ -128,20 +128,20 @@ def clusters(
     return 0
 
 
-def _show_assigned(report: AssignReport, chosen: Resolved, *, as_json: bool) -> int:
+def _print_assigned(report: AssignReport, chosen: ResolvedCollection, *, as_json: bool) -> int:
     if as_json:
         jsonout.print_json(clusterjson.assigned(report, chosen))
         return 0
     outside = report.added.get(0, 0)
     print(
-        f"{count(sum(report.added.values()), 'image')} assigned to the clusters {report.name!r}"
+        f"{format_count(sum(report.added.values()), 'image')} assigned to the clusters {report.name!r}"
         + (f", {outside:,} of them to none" if outside else "")
     )
     return 0
 
 
 def _write(
-    report: ClusterReport, chosen: Resolved, csv: Path | None, html: Path | None, *, force: bool
+    report: ClusterReport, chosen: ResolvedCollection, csv: Path | None, html: Path | None, *, force: bool
 ) -> dict[str, Path]:
     """Write the requested files; returns them by kind."""
     written = {}
@@ -171,7 +171,9 @@ def _lines(report: ClusterReport, limit: int) -> list[str]:
         out.append(table(head, [_row(cluster) for cluster in shown], right=(0, 1, 2, 3, 4)))
     out.append(printable(totals(report)))
     if hidden := len(report.clusters) - len(report.clusters[:limit]):
-        out.append(f"{count(hidden, 'more cluster')} (-n shows more, --html, --csv and --json have all)")
+        out.append(
+            f"{format_count(hidden, 'more cluster')} (-n shows more, --html, --csv and --json have all)"
+        )
     return out + [printable(note) for note in report.notes]
 
 

@@ -10,14 +10,14 @@ import typer
 import imseek
 from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError, UsageError
-from imseek.library import Named, Resolved
-from imseek.showing.words import count, printable, size
+from imseek.library import NamedCollection, ResolvedCollection
+from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import resolved
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import JsonOption, current_folder, examples
+from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.index import AlsoOption, CaptionsOption, encoder_lines
 from imseek.ui.cli.output import say, say_collection, table
-from imseek.ui.cli.texts import JsonOption, current_folder, examples
-from imseek.ui.cli.transfer import download_bar
 
 app = typer.Typer(
     help="List, make, rename, delete, check and repair collections.",
@@ -34,7 +34,7 @@ NameArgument: TypeAlias = Annotated[
 @app.command("list", epilog=examples("imseek collection list"))
 def list_(as_json: JsonOption = False) -> None:
     """List the named collections."""
-    found = [(named, _images(named)) for named in library.list_collections(os.environ)]
+    found = [(named, _image_count(named)) for named in library.list_collections(os.environ)]
     if as_json:
         body = [
             {**jsonout.collection(named), "images": images, "problem": problem}
@@ -109,8 +109,8 @@ def delete(
         raise CollectionNotFoundError(
             f"no collection {name!r}", hint="`imseek collection list` shows those there are"
         )
-    images, problem = _images(doomed)
-    held = problem if images is None else count(images, "image")
+    images, problem = _image_count(doomed)
+    held = problem if images is None else format_count(images, "image")
     if not yes:
         typer.confirm(
             f"Delete the collection in {printable(str(doomed.path))} ({held})?", abort=True, err=True
@@ -124,7 +124,7 @@ def verify(collection: NameArgument = None, as_json: JsonOption = False) -> int:
     """Check every file of a collection against its checksum. Exits with 1 if there is a problem."""
     from imseek import upkeep
 
-    chosen = _for_care(collection, quiet=as_json)
+    chosen = _find_for_maintenance(collection, quiet=as_json)
     report = upkeep.verify(chosen.path)
     if as_json:
         jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.verified(report)})
@@ -132,8 +132,8 @@ def verify(collection: NameArgument = None, as_json: JsonOption = False) -> int:
     for problem in report.problems:
         print(f"{problem.kind}  {printable(problem.file)}: {printable(problem.message)}")
     print(
-        f"{count(len(report.problems), 'problem')} in {count(report.files_checked, 'file')}"
-        f" ({size(report.bytes_checked)})"
+        f"{format_count(len(report.problems), 'problem')} in {format_count(report.files_checked, 'file')}"
+        f" ({format_size(report.bytes_checked)})"
     )
     if not report.ok:
         say("hint: `imseek collection repair` mends what can be mended, and says what is lost")
@@ -170,7 +170,7 @@ def trust(
         if force:
             raise UsageError("--forget takes trust back, and --force gives it", hint="one of the two")
         return _forget_trust(collection, as_json)
-    chosen = _for_care(collection, quiet=as_json)
+    chosen = _find_for_maintenance(collection, quiet=as_json)
     problems = upkeep.trust(chosen.path, force=force).problems
     trusted = upkeep.is_trusted(chosen.path)
     if as_json:
@@ -189,7 +189,7 @@ def _forget_trust(given: str | None, as_json: bool) -> int:
     """Withdraw trust in a collection, which may be gone: whatever appears in its place must not be trusted."""
     from imseek import upkeep
 
-    chosen = _gone_but_trusted(given) or _for_care(given, quiet=as_json)
+    chosen = _find_missing_trusted(given) or _find_for_maintenance(given, quiet=as_json)
     upkeep.distrust(chosen.path)
     trusted = chosen.path.is_dir() and upkeep.is_trusted(chosen.path)
     if as_json:
@@ -202,7 +202,7 @@ def _forget_trust(given: str | None, as_json: bool) -> int:
     return int(trusted)
 
 
-def _gone_but_trusted(given: str | None) -> Resolved | None:
+def _find_missing_trusted(given: str | None) -> ResolvedCollection | None:
     """Find a trusted collection whose folder is gone."""
     from imseek import upkeep
 
@@ -212,7 +212,9 @@ def _gone_but_trusted(given: str | None) -> Resolved | None:
     known = {one.path for one in upkeep.trusted_collections()}
     for path in (named.path, named.path / library.LOCAL_FOLDER):
         if not path.exists() and os.path.realpath(path) in known:
-            return Resolved(path, named.name if path == named.path else str(path), "given", exists=False)
+            return ResolvedCollection(
+                path, named.name if path == named.path else str(path), "given", exists=False
+            )
     return None
 
 
@@ -221,7 +223,7 @@ def repair(collection: NameArgument = None, as_json: JsonOption = False) -> int:
     """Mend a collection. Says what was taken from where and what is lost. Exits with 1 if problems remain."""
     from imseek import upkeep
 
-    chosen = _for_care(collection, quiet=as_json)
+    chosen = _find_for_maintenance(collection, quiet=as_json)
     report = upkeep.repair(chosen.path)
     if as_json:
         jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.repaired(report)})
@@ -230,14 +232,14 @@ def repair(collection: NameArgument = None, as_json: JsonOption = False) -> int:
         print(f"restored  {printable(line)}")
     for line in report.lost:
         print(f"lost      {printable(line)}")
-    print("sound now" if report.after.ok else f"{count(len(report.after.problems), 'problem')} left")
+    print("sound now" if report.after.ok else f"{format_count(len(report.after.problems), 'problem')} left")
     return 0 if report.after.ok else 1
 
 
-def _for_care(given: str | None, *, quiet: bool) -> Resolved:
+def _find_for_maintenance(given: str | None, *, quiet: bool) -> ResolvedCollection:
     """Find the collection to check or repair; a given folder need not look like a collection any more."""
     if given is None:
-        chosen = resolved(None)
+        chosen = resolve_collection(None)
     else:
         named = library.locate(given, cwd=current_folder(), environ=os.environ)
         if named.path.is_file():
@@ -250,13 +252,13 @@ def _for_care(given: str | None, *, quiet: bool) -> Resolved:
             raise CollectionNotFoundError(
                 f"no collection {given!r}", hint=hint or "`imseek collection list` shows those there are"
             )
-        chosen = Resolved(named.path, named.name, "given")
+        chosen = ResolvedCollection(named.path, named.name, "given")
     if not quiet:
         say_collection(chosen)
     return chosen
 
 
-def _images(named: Named) -> tuple[int | None, str | None]:
+def _image_count(named: NamedCollection) -> tuple[int | None, str | None]:
     """Count the images of a collection, or say why that fails."""
     try:
         with imseek.open(named.path) as opened:

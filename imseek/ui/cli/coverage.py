@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import datasetjson, jsonout
-from imseek.ui.cli.chosen import resolved
-from imseek.ui.cli.newfile import check_new, new_file
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import JsonOption, examples
 from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import check_new, new_file
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import JsonOption, examples
 
 if TYPE_CHECKING:
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types import CoverageReport, CoverageSide
 
 
@@ -52,7 +52,7 @@ def coverage(
 
     if html is not None:
         check_new(html, force=force)
-    both = [resolved(name, what) for name, what in ((a, "A"), (b, "B"))]
+    both = [resolve_collection(name, what) for name, what in ((a, "A"), (b, "B"))]
     with StopSignals() as signals, progress_bar() as progress:
         report = dataset.coverage(
             both[0].path, both[1].path, where=where, groups=limit, progress=progress, stop=signals.event
@@ -75,7 +75,7 @@ def coverage(
     return signals.exit_code if report.interrupted else 0
 
 
-def lines(report: CoverageReport, both: list[Resolved]) -> list[str]:
+def lines(report: CoverageReport, both: list[ResolvedCollection]) -> list[str]:
     """Format a coverage report for the user."""
     names = [printable(one.name) for one in both]
     out = [
@@ -91,10 +91,11 @@ def lines(report: CoverageReport, both: list[Resolved]) -> list[str]:
 def _side(side: CoverageSide, mine: str, other: str) -> list[str]:
     asked = "" if side.asked == side.images else f"{side.asked:,} were asked about, "
     out = [
-        f"{mine} has {count(side.images, 'image')}, {asked}of which {other} lacks {side.lacking:,}, {side.share:.1%}"
+        f"{mine} has {format_count(side.images, 'image')}, {asked}of which {other} lacks "
+        f"{side.lacking:,}, {side.share:.1%}"
     ]
     for number, group in enumerate(side.groups, start=1):
-        out.append(f"{number:4}. {count(group.count, 'image')}")
+        out.append(f"{number:4}. {format_count(group.count, 'image')}")
         for image in group.images[:3]:
             cosine = image.values.get("cosine")
             near = "" if cosine is None else f"{cosine:.3f}  "

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable, shortened
+from imseek.showing.words import format_count, printable, shorten
 from imseek.ui.cli import datasetjson, jsonout
-from imseek.ui.cli.chosen import chosen_collection, resolved
+from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types import Balance, LeakReport, Place, QualityKind, QualityReport
@@ -76,7 +76,7 @@ def quality(
         check_name(save)
     wanted = {"blurred": blurred, "dark": dark, "bright": bright, "empty": empty}
     kinds: list[QualityKind] = [kind for kind in dataset.KINDS if wanted[kind] or not any(wanted.values())]
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     report = dataset.quality(chosen.path, kinds=kinds, where=where, limit=limit)
     stored: dict[str, Any] = {}
     if tag:
@@ -92,7 +92,8 @@ def quality(
     print("\n".join(quality_lines(report)))
     if report.unknown:
         say(
-            f"{count(report.unknown, 'image')} of {report.images:,} were never measured: `imseek maintain --measure` "
+            f"{format_count(report.unknown, 'image')} of {report.images:,} were never measured: "
+            "`imseek maintain --measure` "
             "opens them once"
         )
     if tag:
@@ -107,24 +108,24 @@ def quality_lines(report: QualityReport) -> list[str]:
     lines = []
     for one in report.lists:
         share = f", {one.count / known:.1%}" if known else ""
-        lines.append(f"{one.kind}: {count(one.count, 'image')}{share} ({one.rule})")
+        lines.append(f"{one.kind}: {format_count(one.count, 'image')}{share} ({one.rule})")
         if one.worst:
             rows = [
                 [
-                    *(_number(image.values.get(name)) for name in _SHOWN),
+                    *(_number(image.values.get(name)) for name in _QUALITY_COLUMNS),
                     str(image.image_id),
-                    _placed(image.place),
+                    _place(image.place),
                 ]
                 for image in one.worst
             ]
-            head = [*(name.removeprefix("luma_") for name in _SHOWN), "id", "image"]
+            head = [*(name.removeprefix("luma_") for name in _QUALITY_COLUMNS), "id", "image"]
             lines.append(table(head, rows, right=range(len(head) - 1)))
             if one.count > len(one.worst):
                 lines.append(f"and {one.count - len(one.worst):,} more (-n shows more)")
     return lines
 
 
-_SHOWN = ("luma_blur", "luma_mean", "luma_sd", "luma_dark", "luma_bright", "luma_edges")
+_QUALITY_COLUMNS = ("luma_blur", "luma_mean", "luma_sd", "luma_dark", "luma_bright", "luma_edges")
 
 
 @app.command(
@@ -157,7 +158,7 @@ def balance(
 
     if looks and not duplicates:
         raise UsageError("--looks goes with --duplicates")
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     with StopSignals() as signals, progress_bar() as progress:
         found = dataset.balance(
             chosen.path,
@@ -180,11 +181,12 @@ def balance(
 def balance_lines(found: Balance, limit: int) -> list[str]:
     """Format a balance report for the user."""
     if not found.classes:
-        return [f"none of {count(found.images, 'image')} has a value of {printable(found.by)}"]
+        return [f"none of {format_count(found.images, 'image')} has a value of {printable(found.by)}"]
     assert found.effective is not None
     assert found.ratio is not None
     lines = [
-        f"{count(len(found.classes), 'class', 'classes')} by {printable(found.by)}, as mixed as {found.effective:.1f} "
+        f"{format_count(len(found.classes), 'class', 'classes')} by {printable(found.by)}, as mixed "
+        f"as {found.effective:.1f} "
         f"equal ones; the largest is {found.ratio:,.1f} times the smallest"
     ]
     shown = found.classes[:limit]
@@ -194,7 +196,7 @@ def balance_lines(found: Balance, limit: int) -> list[str]:
             f"{one.count:,}",
             f"{one.share:.1%}",
             *([f"{one.duplicates:,}"] if one.duplicates is not None else []),
-            shortened(one.name, _WIDTH),
+            shorten(one.name, _WIDTH),
         ]
         for one in shown
     ]
@@ -208,10 +210,10 @@ def balance_lines(found: Balance, limit: int) -> list[str]:
         )
     if len(found.classes) > len(shown) and limit:
         lines.append(
-            f"and {count(len(found.classes) - len(shown), 'more class', 'more classes')} (-n shows more)"
+            f"and {format_count(len(found.classes) - len(shown), 'more class', 'more classes')} (-n shows more)"
         )
     if found.without:
-        lines.append(f"{count(found.without, 'image')} of {found.images:,} in none")
+        lines.append(f"{format_count(found.without, 'image')} of {found.images:,} in none")
     return lines
 
 
@@ -254,10 +256,10 @@ def leakage(
             "say what the parts are, in one way",
             hint="--split COLUMN, --folders A,B, or --against COLLECTION",
         )
-    chosen = resolved(collection)
+    chosen = resolve_collection(collection)
     other = None
     if against is not None:
-        other = resolved(against, "--against")
+        other = resolve_collection(against, "--against")
     if not as_json:
         say_collection(chosen)
     with StopSignals() as signals, progress_bar() as progress:
@@ -274,7 +276,7 @@ def leakage(
         else:
             report = dataset.leakage(
                 chosen.path,
-                split if split is not None else _parts(folders or ""),
+                split if split is not None else _parse_parts(folders or ""),
                 where=where,
                 looks=looks,
                 progress=progress,
@@ -291,7 +293,7 @@ def leakage(
     return signals.exit_code if report.interrupted else 0
 
 
-def _parts(folders: str) -> dict[str, list[str]]:
+def _parse_parts(folders: str) -> dict[str, list[str]]:
     """Map each part's name to its folder. Raises UsageError."""
     named = [folder.strip() for folder in folders.split(",") if folder.strip()]
     if len(set(named)) < 2:
@@ -305,7 +307,9 @@ def _parts(folders: str) -> dict[str, list[str]]:
 def leak_lines(report: LeakReport, limit: int) -> list[str]:
     """Format a leakage report for the user."""
     parts = ", ".join(f"{printable(name)} {n:,}" for name, n in report.splits.items())
-    lines = [f"parts: {parts}" + (f"; {count(report.without, 'image')} in none" if report.without else "")]
+    lines = [
+        f"parts: {parts}" + (f"; {format_count(report.without, 'image')} in none" if report.without else "")
+    ]
     if not report.counts:
         return [*lines, "no image of one part is in another"]
     rows = [
@@ -315,16 +319,18 @@ def leak_lines(report: LeakReport, limit: int) -> list[str]:
     lines.append(table(("same file", "same picture", "images of … that are in …"), rows, right=(0, 1)))
     for number, group in enumerate(report.groups[:limit], start=1):
         what = "the same file" if group.kind == "exact" else "the same picture"
-        lines.append(f"{number}. {what}, {count(len(group.images), 'image')}")
+        lines.append(f"{number}. {what}, {format_count(len(group.images), 'image')}")
         rows = [
-            [shortened(one.split, _WIDTH), str(one.image_id), _placed(one.place)]
+            [shorten(one.split, _WIDTH), str(one.image_id), _place(one.place)]
             for one in group.images[:_MEMBERS]
         ]
         lines += ["   " + row for row in table(("part", "id", "image"), rows, right=(1,)).split("\n")[1:]]
         if len(group.images) > _MEMBERS:
             lines.append(f"   and {len(group.images) - _MEMBERS:,} more")
     if len(report.groups) > limit and limit:
-        lines.append(f"and {count(len(report.groups) - limit, 'more group')} (-n shows more, --json has all)")
+        lines.append(
+            f"and {format_count(len(report.groups) - limit, 'more group')} (-n shows more, --json has all)"
+        )
     return lines
 
 
@@ -332,5 +338,5 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _placed(place: Place | None) -> str:
+def _place(place: Place | None) -> str:
     return "(place unknown)" if place is None else place.display

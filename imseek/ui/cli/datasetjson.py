@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli.jsonout import collection, placed
 
 if TYPE_CHECKING:
-    from imseek.library import Resolved
-    from imseek.types import Balance, CoverageReport, CoverageSide, LeakReport, QualityReport, Rated
+    from imseek.library import ResolvedCollection
+    from imseek.types import Balance, CoverageReport, CoverageSide, LeakReport, QualityReport, RatedImage
 
 
-def quality(report: QualityReport, chosen: Resolved, stored: Mapping[str, Any]) -> dict[str, Any]:
+def quality(report: QualityReport, chosen: ResolvedCollection, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a quality report as JSON. ``stored`` has ``tagged`` or ``saved`` if anything was stored."""
     return {
         "collection": collection(chosen),
@@ -33,7 +33,7 @@ def quality(report: QualityReport, chosen: Resolved, stored: Mapping[str, Any]) 
     }
 
 
-def balance(found: Balance, chosen: Resolved, limit: int | None = None) -> dict[str, Any]:
+def balance(found: Balance, chosen: ResolvedCollection, limit: int | None = None) -> dict[str, Any]:
     return {
         "collection": collection(chosen),
         "generation": found.generation,
@@ -48,7 +48,7 @@ def balance(found: Balance, chosen: Resolved, limit: int | None = None) -> dict[
     }
 
 
-def leakage(report: LeakReport, chosen: Resolved) -> dict[str, Any]:
+def leakage(report: LeakReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": collection(chosen),
         "generation": report.generation,
@@ -70,7 +70,7 @@ def leakage(report: LeakReport, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def coverage(report: CoverageReport, a: Resolved, b: Resolved) -> dict[str, Any]:
+def coverage(report: CoverageReport, a: ResolvedCollection, b: ResolvedCollection) -> dict[str, Any]:
     return {
         "encoder": report.encoder,
         "expected": report.expected,
@@ -82,7 +82,7 @@ def coverage(report: CoverageReport, a: Resolved, b: Resolved) -> dict[str, Any]
     }
 
 
-def _side(side: CoverageSide, chosen: Resolved) -> dict[str, Any]:
+def _side(side: CoverageSide, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": collection(chosen),
         "generation": side.generation,
@@ -99,5 +99,5 @@ def _side(side: CoverageSide, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def _rated(image: Rated) -> dict[str, Any]:
+def _rated(image: RatedImage) -> dict[str, Any]:
     return {"image_id": image.image_id, **placed(image.place), "values": dict(image.values)}

@@ -10,7 +10,7 @@ import typer
 
 from imseek import library
 from imseek.home import home
-from imseek.ui.cli.texts import examples
+from imseek.ui.cli.common_options import examples
 
 
 def register(app: typer.Typer) -> None:

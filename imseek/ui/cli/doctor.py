@@ -17,10 +17,10 @@ import imseek
 from imseek._version import __version__
 from imseek.errors import ImseekError, ReadOnlyError, UsageError
 from imseek.home import home
-from imseek.showing.words import printable, size
+from imseek.showing.words import format_size, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import resolved
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -90,7 +90,7 @@ def _faiss() -> Check:
     found = [f"{name} {number}" for name in _FAISS_PACKAGES if (number := _version(name))]
     if found:
         try:
-            return Check("faiss", "ok", f"{', '.join(found)}: {_searched_on()}")
+            return Check("faiss", "ok", f"{', '.join(found)}: {_search_devices()}")
         except ImportError as error:  # A library it was built with, such as CUDA's, may be missing.
             return Check(
                 "faiss", "fail", f"{', '.join(found)} does not load: {error}", "pip install '.[cpu]'"
@@ -98,11 +98,11 @@ def _faiss() -> Check:
     return Check("faiss", "fail", "not installed", "in imseek's folder: pip install '.[cpu]' (or '.[gpu]')")
 
 
-def _searched_on() -> str:
+def _search_devices() -> str:
     """Describe the devices that can search vectors."""
-    from imseek.data.vectors.gpu import card_count
+    from imseek.data.vectors.gpu import gpu_count
 
-    seen = card_count()
+    seen = gpu_count()
     if not seen:
         return "vectors are searched on the CPU"
     return (
@@ -192,7 +192,7 @@ def _collection(given: str | None) -> Iterator[Check]:
     from imseek.types import display_path
 
     try:
-        chosen = resolved(given)
+        chosen = resolve_collection(given)
     except UsageError as error:
         # A missing collection is a failure only if one was named.
         yield Check("collection", "warn" if given is None else "fail", str(error), error.hint)
@@ -229,7 +229,9 @@ def _storage(folder: Path) -> Iterator[Check]:
         yield Check("file system", "ok", f"{kind}, writable ({there})")
     free = shutil.disk_usage(there).free
     low = free < _LOW_DISK
-    yield Check("disk", "warn" if low else "ok", f"{size(free)} free", "free some space" if low else None)
+    yield Check(
+        "disk", "warn" if low else "ok", f"{format_size(free)} free", "free some space" if low else None
+    )
 
 
 def _version(distribution: str) -> str | None:

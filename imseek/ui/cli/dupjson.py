@@ -12,9 +12,9 @@ from imseek.ui.cli import jsonout
 
 if TYPE_CHECKING:
     from imseek.curate.actions.plans import Plan
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types import (
-        ActedFile,
+        AppliedFile,
         ApplyReport,
         Duplicate,
         DuplicateGroup,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 def duplicates(
     report: DuplicateReport,
-    chosen: Resolved,
-    other: Resolved | None,
+    chosen: ResolvedCollection,
+    other: ResolvedCollection | None,
     written: Mapping[str, Path],
     plan: Plan | None,
 ) -> dict[str, Any]:
@@ -64,14 +64,14 @@ def _group(group: DuplicateGroup) -> dict[str, Any]:
 
 
 def _member(member: Duplicate, *, keep: bool) -> dict[str, Any]:
-    from imseek.curate.csv_rows import facts
+    from imseek.curate.csv_rows import image_columns
 
     return {
         "keep": keep,
         "collection": member.collection,
         "image_id": member.image_id,
         **jsonout.placed(member.place),
-        **facts(member),
+        **image_columns(member),
         "pair": None if member.pair is None else _pair(member.pair),
     }
 
@@ -83,7 +83,11 @@ def _pair(pair: DuplicatePair) -> dict[str, Any]:
 
 
 def judged(
-    found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], chosen: Resolved, *, forgotten: bool
+    found: Sequence[Judgement],
+    holders: Mapping[str, Sequence[int]],
+    chosen: ResolvedCollection,
+    *,
+    forgotten: bool,
 ) -> dict[str, Any]:
     """Return judgements as JSON. ``holders`` maps contents to the ids of their live images."""
     return {
@@ -111,7 +115,7 @@ def planned(plan: Plan) -> dict[str, Any]:
     }
 
 
-def applied(report: ApplyReport, chosen: Resolved) -> dict[str, Any]:
+def applied(report: ApplyReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         **_outcome(report, chosen),
         "freed": report.freed,
@@ -127,7 +131,7 @@ def applied(report: ApplyReport, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def undone(report: UndoReport, chosen: Resolved) -> dict[str, Any]:
+def undone(report: UndoReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         **_outcome(report, chosen),
         "notes": list(report.notes),
@@ -136,7 +140,7 @@ def undone(report: UndoReport, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def _outcome(report: ApplyReport | UndoReport, chosen: Resolved) -> dict[str, Any]:
+def _outcome(report: ApplyReport | UndoReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": jsonout.collection(chosen),
         "dry_run": report.dry_run,
@@ -147,7 +151,7 @@ def _outcome(report: ApplyReport | UndoReport, chosen: Resolved) -> dict[str, An
     }
 
 
-def _acted(file: ActedFile | UndoneFile) -> dict[str, Any]:
+def _acted(file: AppliedFile | UndoneFile) -> dict[str, Any]:
     return {
         "image_id": file.image_id,
         **jsonout.path(file.path),
@@ -157,6 +161,6 @@ def _acted(file: ActedFile | UndoneFile) -> dict[str, Any]:
     }
 
 
-def undoable(known: Sequence[UndoInfo], chosen: Resolved) -> dict[str, Any]:
+def undoable(known: Sequence[UndoInfo], chosen: ResolvedCollection) -> dict[str, Any]:
     listed = [{**asdict(info), "notes": list(info.notes)} for info in known]
     return {"collection": jsonout.collection(chosen), "undoable": listed}

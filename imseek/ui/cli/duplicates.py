@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast, get_args
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable, size
+from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import dupjson, jsonout
-from imseek.ui.cli.chosen import resolved
-from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, say_collection, table
+from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.curate.actions.plans import Plan
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types import Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport
     from imseek.ui.duplicates_page import Thumbnail
 
@@ -30,7 +30,7 @@ _KINDS: Final = ("exact", "same")
 #: Images shown per group.
 _MEMBERS: Final = 12
 #: Files shown that a plan leaves alone.
-_REFUSED: Final = 20
+_MAX_REFUSED: Final = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -130,12 +130,12 @@ def duplicates(
     """Find pictures that are there more than once, and which of them to keep. Nothing is changed."""
     _check_action(plan, action, to, tag)
     _check_folders([*(prefer or ()), *(protect or ())])
-    files = _Files(csv, html, plan, force)
+    files = _ReportFiles(csv, html, plan, force)
     files.check()
-    chosen = resolved(collection)
+    chosen = resolve_collection(collection)
     other = None
     if against is not None:
-        other = resolved(against, "--against")
+        other = resolve_collection(against, "--against")
     if not as_json:
         say_collection(chosen)
     from imseek import duplicates
@@ -215,24 +215,24 @@ def _check_folders(named: Sequence[str]) -> None:
 
 def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     """Describe what the plan would do, and the first files that it leaves alone."""
-    from imseek.curate.actions.plans import LINKING
+    from imseek.curate.actions.plans import LINK_ACTIONS
 
-    out = [f"plan: {plan.action} {count(len(plan.files), 'file')}, {size(plan.bytes)}"]
+    out = [f"plan: {plan.action} {format_count(len(plan.files), 'file')}, {format_size(plan.bytes)}"]
     if plan.refused:
-        out.append(f"{count(len(plan.refused), 'file')} it leaves alone:")
+        out.append(f"{format_count(len(plan.refused), 'file')} it leaves alone:")
         mine = (m for group in report.groups for m in group.members if m.collection == report.collection)
-        where = {member.image_id: _shown(member) for member in mine}
-        rows = [(printable(one.reason), where.get(one.image_id, "")) for one in plan.refused[:_REFUSED]]
+        where = {member.image_id: _place(member) for member in mine}
+        rows = [(printable(one.reason), where.get(one.image_id, "")) for one in plan.refused[:_MAX_REFUSED]]
         out.append(table(("why", "image"), rows))
-        if len(plan.refused) > _REFUSED:
-            out.append(f"and {len(plan.refused) - _REFUSED:,} more (the plan has all)")
-        if plan.action in LINKING and any(group.kind in ("same", "scene") for group in report.groups):
+        if len(plan.refused) > _MAX_REFUSED:
+            out.append(f"and {len(plan.refused) - _MAX_REFUSED:,} more (the plan has all)")
+        if plan.action in LINK_ACTIONS and any(group.kind in ("same", "scene") for group in report.groups):
             out.append("links are for files of the same bytes: with --kind exact, groups are of those alone")
     return out
 
 
 @dataclass(frozen=True, slots=True)
-class _Files:
+class _ReportFiles:
     """The report files to write."""
 
     csv: Path | None
@@ -255,7 +255,7 @@ class _Files:
         report: DuplicateReport,
         plan: Plan | None,
         names: Mapping[str, str],
-        collections: Sequence[Resolved],
+        collections: Sequence[ResolvedCollection],
     ) -> dict[str, Path]:
         """Write the files; returns them by kind."""
         written = {}
@@ -281,7 +281,9 @@ class _Files:
         return written
 
 
-def _thumbnails(stack: ExitStack, report: DuplicateReport, collections: Sequence[Resolved]) -> Thumbnail:
+def _thumbnails(
+    stack: ExitStack, report: DuplicateReport, collections: Sequence[ResolvedCollection]
+) -> Thumbnail:
     """Return a reader of thumbnails, valid while ``stack`` is open."""
     from imseek.data.current_file import read_identity
     from imseek.ui.thumbnail_data import thumbnails
@@ -303,25 +305,27 @@ def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list
     out = _groups(shown, names if report.against is not None else {}) if shown else []
     out.append(totals(report))
     if report.judged:
-        out.append(f"{count(report.judged, 'pair')} left out that you have called different (`imseek judge`)")
+        out.append(
+            f"{format_count(report.judged, 'pair')} left out that you have called different (`imseek judge`)"
+        )
     hidden = len(report.groups) - len(shown)
     if hidden and limit:
-        out.append(f"{count(hidden, 'more group')} (-n shows more, --html and --csv have all)")
+        out.append(f"{format_count(hidden, 'more group')} (-n shows more, --html and --csv have all)")
     return out + [printable(note) for note in report.notes]
 
 
 def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[str]:
-    from imseek.ui.duplicates_page import WORDS
+    from imseek.ui.duplicates_page import KIND_LABELS
 
     head = ["", "kind", "sure", "pixels", "size", "format", "id", *(["collection"] if names else []), "image"]
     rows = [_row(group, member, names) for group in groups for member in group.members[:_MEMBERS]]
     first, *rest = table(head, rows, right=(2, 3, 4, 6)).split("\n")
     out = [first]
     for number, group in enumerate(groups, start=1):
-        freed = size(sum(member.bytes for member in group.surplus))
+        freed = format_size(sum(member.bytes for member in group.surplus))
         beside = f", {freed} beside the keeper; kept" if group.surplus else ""
-        images = count(len(group.members), "image")
-        out.append(f"{number}. {WORDS[group.kind]}, {images}{beside}: {printable(group.reason)}")
+        images = format_count(len(group.members), "image")
+        out.append(f"{number}. {KIND_LABELS[group.kind]}, {images}{beside}: {printable(group.reason)}")
         out += rest[: len(group.members[:_MEMBERS])]
         del rest[: len(group.members[:_MEMBERS])]
         if len(group.members) > _MEMBERS:
@@ -338,13 +342,13 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
         "" if pair is None else pair.kind,
         "" if pair is None else "judged" if pair.judged else percent(pair.confidence),
         f"{member.width}×{member.height}",
-        size(member.bytes),
+        format_size(member.bytes),
         printable(member.format),
         str(member.image_id),
         *([printable(names.get(member.collection, member.collection))] if names else []),
-        _shown(member),
+        _place(member),
     ]
 
 
-def _shown(member: Duplicate) -> str:
+def _place(member: Duplicate) -> str:
     return f"(image {member.image_id}: place unknown)" if member.place is None else member.place.display

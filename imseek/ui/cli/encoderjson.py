@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli.jsonout import path
 
 if TYPE_CHECKING:
-    from imseek.encoders import Downloaded, EncoderCheck, Entry
-    from imseek.encoders.encoder_check import Rows
+    from imseek.encoders import DownloadResult, EncoderCheck, Entry
+    from imseek.encoders.encoder_check import TowerStatistics
 
 
 def encoder(entry: Entry) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def encoder(entry: Entry) -> dict[str, Any]:
     }
 
 
-def downloaded(fetched: Downloaded) -> dict[str, Any]:
+def downloaded(fetched: DownloadResult) -> dict[str, Any]:
     offer = fetched.offer
     return {
         "reference": fetched.reference,
@@ -61,5 +61,5 @@ def checked(found: EncoderCheck) -> dict[str, Any]:
     }
 
 
-def _rounded(rows: Rows) -> dict[str, Any]:
+def _rounded(rows: TowerStatistics) -> dict[str, Any]:
     return {name: round(value, 6) for name, value in asdict(rows).items()}

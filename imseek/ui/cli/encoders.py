@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from imseek.showing.words import count, printable, size
+from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import encoderjson, jsonout
+from imseek.ui.cli.common_options import JsonOption, examples
+from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import JsonOption, examples
-from imseek.ui.cli.transfer import download_bar
 
 if TYPE_CHECKING:
     from imseek import Runtime
     from imseek.encoders import EncoderCheck, Entry, Offer
-    from imseek.encoders.encoder_check import Rows
+    from imseek.encoders.encoder_check import TowerStatistics
 
 INTERRUPTED = 130
 
@@ -64,11 +64,11 @@ def list_(
     chosen = [
         entry
         for entry in list_encoders()
-        if _matches(entry, word) and (family is None or _same(entry.family, family))
+        if _matches(entry, word) and (family is None or _is_same_family(entry.family, family))
         if entry.any_use or not any_use
     ]
     if family is not None and not chosen:
-        _expect_family(family)
+        _check_family(family)
     if as_json:
         jsonout.print_json({"encoders": [encoderjson.encoder(entry) for entry in chosen]})
         return
@@ -77,7 +77,8 @@ def list_(
         return
     print(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
     say(
-        f"{count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` fetches one, docs/encoders.md says more"
+        f"{format_count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` fetches one, "
+        "docs/encoders.md says more"
     )
 
 
@@ -126,7 +127,9 @@ def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = 
     resolution = resolve(reference)
     if resolution.download is not None:
         weights = resolution.download
-        say(f"downloading {weights.reference}: {size(weights.download_bytes)}, licence {weights.licence}")
+        say(
+            f"downloading {weights.reference}: {format_size(weights.download_bytes)}, licence {weights.licence}"
+        )
     with download_bar():
         found = check_encoder(resolution.reference, runtime=runtime, notify=say)
     if as_json:
@@ -142,7 +145,7 @@ _HEAD = ("download", "speed", "licence", "languages", "pixels", "here", "family"
 def _row(entry: Entry) -> tuple[str, ...]:
     preset = entry.preset
     return (
-        size(entry.download_bytes),
+        format_size(entry.download_bytes),
         entry.speed,
         entry.licence_name or entry.licence,
         entry.languages or "pictures only",
@@ -161,25 +164,25 @@ def _matches(entry: Entry, word: str | None) -> bool:
     )
 
 
-def _same(family: str, given: str) -> bool:
+def _is_same_family(family: str, given: str) -> bool:
     return family.lower().replace(" ", "") == given.lower().replace(" ", "")
 
 
-def _expect_family(given: str) -> None:
+def _check_family(given: str) -> None:
     from imseek.encoders.catalogue import families
     from imseek.errors import UsageError
 
-    if not any(_same(family, given) for family in families()):
+    if not any(_is_same_family(family, given) for family in families()):
         raise UsageError(f"no family is called {given!r}", hint=f"there are {', '.join(families())}")
 
 
 def _offer_lines(offer: Offer) -> list[str]:
     named = f" ({offer.licence_name})" if offer.licence_name and offer.licence != offer.licence_name else ""
-    left = "" if offer.missing == offer.bytes else f", {size(offer.missing)} of it still to come"
+    left = "" if offer.missing == offer.bytes else f", {format_size(offer.missing)} of it still to come"
     return [
         f"encoder: {offer.reference}, from {offer.repository}",
         f"licence: {offer.licence}{named}",
-        f"size: {size(offer.bytes)} in {count(offer.files, 'file')}{left}",
+        f"size: {format_size(offer.bytes)} in {format_count(offer.files, 'file')}{left}",
     ]
 
 
@@ -197,7 +200,7 @@ def _check_lines(found: EncoderCheck) -> list[str]:
     return [*lines, *(f"problem      {problem}" for problem in found.problems)]
 
 
-def _rows_line(rows: Rows) -> str:
+def _rows_line(rows: TowerStatistics) -> str:
     return (
         f"{rows.count}, {rows.per_second:.1f} a second; length {rows.norm_min:.5f} to {rows.norm_max:.5f};"
         f" cosine {rows.cosine_min:.3f} to {rows.cosine_max:.3f}, mean {rows.cosine_mean:.3f}"

@@ -13,21 +13,21 @@ from imseek.ui.cli import jsonout
 if TYPE_CHECKING:
     from imseek.captions import Agreement, CaptionScores, Kept
     from imseek.explore.aesthetic import AestheticScores
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types import Place
     from imseek.types.evaluate import (
-        Compared,
+        ComparedSide,
         CompareReport,
         Estimate,
-        LeftOut,
         NeighbourReport,
+        RetrievalComparison,
+        RetrievalMetrics,
         RetrievalReport,
-        Retrieved,
-        Side,
+        UnusedCaptions,
     )
 
 
-def retrieval(report: RetrievalReport, chosen: Resolved) -> dict[str, Any]:
+def retrieval(report: RetrievalReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": jsonout.collection(chosen),
         "encoder": report.encoder,
@@ -45,7 +45,7 @@ def retrieval(report: RetrievalReport, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def ann(report: NeighbourReport, chosen: Resolved) -> dict[str, Any]:
+def ann(report: NeighbourReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": jsonout.collection(chosen),
         "encoder": report.encoder,
@@ -73,7 +73,9 @@ def ann(report: NeighbourReport, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def compare(report: CompareReport, chosen: Resolved, other: Resolved | None) -> dict[str, Any]:
+def compare(
+    report: CompareReport, chosen: ResolvedCollection, other: ResolvedCollection | None
+) -> dict[str, Any]:
     return {
         "collection": jsonout.collection(chosen),
         "against": None if other is None else jsonout.collection(other),
@@ -91,11 +93,11 @@ def compare(report: CompareReport, chosen: Resolved, other: Resolved | None) -> 
     }
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: ComparedSide) -> dict[str, Any]:
     return {"encoder": side.encoder, "stored": side.stored}
 
 
-def _compared(found: Compared | None) -> dict[str, Any] | None:
+def _compared(found: RetrievalComparison | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {
@@ -106,7 +108,7 @@ def _compared(found: Compared | None) -> dict[str, Any] | None:
     }
 
 
-def retrieved(found: Retrieved | None) -> dict[str, Any] | None:
+def retrieved(found: RetrievalMetrics | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {
@@ -123,7 +125,7 @@ def estimate(found: Estimate) -> dict[str, float]:
     return {"value": round(found.value, 6), "low": round(found.low, 6), "high": round(found.high, 6)}
 
 
-def left_out(found: LeftOut) -> dict[str, Any]:
+def left_out(found: UnusedCaptions) -> dict[str, Any]:
     return {
         "unknown": found.unknown,
         "empty": found.empty,
@@ -136,7 +138,7 @@ def caption_scores(
     found: CaptionScores,
     worst: Sequence[Agreement],
     kept: Kept | None,
-    chosen: Resolved,
+    chosen: ResolvedCollection,
     exported: Path | None,
     saved: str | None,
 ) -> dict[str, Any]:
@@ -172,7 +174,7 @@ def aesthetic(
     found: AestheticScores,
     best: Sequence[tuple[int, float]],
     places: Mapping[int, Place],
-    chosen: Resolved,
+    chosen: ResolvedCollection,
     saved: str | None,
 ) -> dict[str, Any]:
     return {

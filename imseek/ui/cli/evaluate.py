@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imseek.showing.words import count
+from imseek.showing.words import format_count
 from imseek.ui.cli import evaljson, evaluate_ann, evaluate_compare, evaluate_zeroshot, jsonout
-from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.evaluating import (
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
     CaptionsOption,
     KOption,
     left_out_lines,
-    number_or_name,
-    retrieved_table,
+    parse_space,
+    retrieval_table,
 )
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples
 
 if TYPE_CHECKING:
     from imseek.types.evaluate import RetrievalReport
@@ -66,13 +66,13 @@ def retrieval(
     """Ask for each picture by its captions and for each caption by its picture: R@K, ranks, average precision."""
     from imseek import evaluate
 
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     with StopSignals() as signals, progress_bar() as progress:
         report = evaluate.retrieval(
             chosen.path,
             captions=captions,
             caption_column=caption_column,
-            space=number_or_name(space),
+            space=parse_space(space),
             where=where,
             among=among,
             ks=k or None,
@@ -94,12 +94,12 @@ def retrieval(
 def _lines(report: RetrievalReport) -> list[str]:
     came = {"space": "embedded before", "metadata": "embedded for this", "given": "given"}
     lines = [
-        f"{count(report.captions, 'caption')} ({came[report.captions_from]}) of {report.encoder}, "
-        f"ranked among {count(report.images, 'image')}"
+        f"{format_count(report.captions, 'caption')} ({came[report.captions_from]}) of {report.encoder}, "
+        f"ranked among {format_count(report.images, 'image')}"
     ]
     both = (("words → picture", report.text_to_image), ("picture → words", report.image_to_text))
     if found := [(name, one) for name, one in both if one is not None]:
-        lines += [retrieved_table(found), "in brackets: 95 % bootstrap intervals over questions"]
+        lines += [retrieval_table(found), "in brackets: 95 % bootstrap intervals over questions"]
     return [*lines, *left_out_lines(report.left_out)]
 
 

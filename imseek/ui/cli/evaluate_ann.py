@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imseek.showing.words import count
+from imseek.showing.words import format_count
 from imseek.ui.cli import evaljson, jsonout
-from imseek.ui.cli.captions import share_of
-from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.evaluating import brackets, number_or_name
+from imseek.ui.cli.captions import parse_share
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.evaluate_shared import format_interval, parse_space
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types.evaluate import NeighbourReport
@@ -67,12 +67,12 @@ def ann(
     """Compare the approximate index with exact search: recall and time, for pictures and for words."""
     from imseek import evaluate
 
-    share = None if filtered is None else share_of(filtered)
-    chosen = chosen_collection(collection, quiet=as_json)
+    share = None if filtered is None else parse_share(filtered)
+    chosen = choose_collection(collection, quiet=as_json)
     with StopSignals() as signals, progress_bar() as progress:
         report = evaluate.ann(
             chosen.path,
-            space=number_or_name(space),
+            space=parse_space(space),
             queries=queries,
             ks=k or (10,),
             filtered=share,
@@ -95,7 +95,9 @@ def ann(
 
 def _lines(report: NeighbourReport) -> list[str]:
     behind = "" if report.filtered is None else f", {report.filtered:.4g} of them by a filter"
-    lines = [f"{report.index or 'exact'} over {count(report.images, 'image')}{behind} ({report.encoder})"]
+    lines = [
+        f"{report.index or 'exact'} over {format_count(report.images, 'image')}{behind} ({report.encoder})"
+    ]
     if report.kinds:
         ks = list(report.kinds[0].recall)
         head = ("queries", "", *(f"recall@{k}" for k in ks), "stated@10", "median", "p99", "CPU", "exact")
@@ -103,7 +105,7 @@ def _lines(report: NeighbourReport) -> list[str]:
             (
                 f"{one.queries:,} {one.kind}",
                 one.came,
-                *(brackets(one.recall[k]) for k in ks),
+                *(format_interval(one.recall[k]) for k in ks),
                 "" if one.stated is None else f"{one.stated:.3f}",
                 *(f"{ms:.1f} ms" for ms in (one.median_ms, one.p99_ms, one.cpu_ms, one.exact_ms)),
             )

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import evaljson, jsonout
-from imseek.ui.cli.chosen import resolved
-from imseek.ui.cli.evaluating import (
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
     CaptionsOption,
     KOption,
-    brackets,
+    format_interval,
     left_out_lines,
-    number_or_name,
-    retrieved_table,
+    parse_space,
+    retrieval_table,
 )
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples
 
 if TYPE_CHECKING:
-    from imseek.types.evaluate import Compared, CompareReport, Estimate
+    from imseek.types.evaluate import CompareReport, Estimate, RetrievalComparison
 
 
 def register(app: typer.Typer) -> None:
@@ -69,15 +69,15 @@ def compare(
         )
     from imseek import evaluate
 
-    chosen = resolved(collection)
+    chosen = resolve_collection(collection)
     other = None
     if against is not None:
-        other = resolved(against, "--against")
+        other = resolve_collection(against, "--against")
     if not as_json:
         say_collection(chosen)
     encoders = None
     if other is None:
-        a, b = (number_or_name(said) for said in (named if len(named) == 2 else [None, *named]))
+        a, b = (parse_space(said) for said in (named if len(named) == 2 else [None, *named]))
         encoders = (a, b)
     with StopSignals() as signals, progress_bar() as progress:
         report = evaluate.compare(
@@ -105,7 +105,7 @@ def _lines(report: CompareReport) -> list[str]:
     lines = [
         f"A: {report.a.encoder}{'' if report.a.stored else ' (encoded for this)'}",
         f"B: {report.b.encoder}{'' if report.b.stored else ' (encoded for this)'}",
-        f"{count(report.captions, 'caption')}, ranked among {count(report.images, 'image')}",
+        f"{format_count(report.captions, 'caption')}, ranked among {format_count(report.images, 'image')}",
     ]
     both = (("words → picture", report.text_to_image), ("picture → words", report.image_to_text))
     for name, compared in both:
@@ -113,32 +113,32 @@ def _lines(report: CompareReport) -> list[str]:
             lines += [
                 "",
                 name,
-                retrieved_table([("A", compared.a), ("B", compared.b)]),
+                retrieval_table([("A", compared.a), ("B", compared.b)]),
                 _differences(compared),
             ]
     lines += ["", _verdict(report)]
     lines += left_out_lines(report.left_out)
     if report.unreadable:
-        lines.append(f"left out, since they cannot be read: {count(report.unreadable, 'picture')}")
+        lines.append(f"left out, since they cannot be read: {format_count(report.unreadable, 'picture')}")
         lines += [f"  {printable(reason)}" for reason in report.reasons]
     return lines
 
 
-def _differences(compared: Compared) -> str:
-    rows = [(f"R@{k}", brackets(one, "+.3f"), _says(one)) for k, one in compared.recall.items()]
+def _differences(compared: RetrievalComparison) -> str:
+    rows = [(f"R@{k}", format_interval(one, "+.3f"), _better_side(one)) for k, one in compared.recall.items()]
     average = compared.mean_average_precision
-    return table(("B − A", "", ""), [*rows, ("mAP", brackets(average, "+.3f"), _says(average))])
+    return table(("B − A", "", ""), [*rows, ("mAP", format_interval(average, "+.3f"), _better_side(average))])
 
 
-def _says(difference: Estimate) -> str:
-    from imseek.types.evaluate import better
+def _better_side(difference: Estimate) -> str:
+    from imseek.types.evaluate import better_side
 
-    which = better(difference)
+    which = better_side(difference)
     return "no difference shown" if which is None else f"{which.upper()} is better"
 
 
 def _verdict(report: CompareReport) -> str:
     if report.text_to_image is None:
         return ""
-    said = _says(report.text_to_image.mean_average_precision)
+    said = _better_side(report.text_to_image.mean_average_precision)
     return f"verdict, by the mAP of words → picture: {said} (paired bootstrap, 95 %)"

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from imseek.showing.words import count, printable, shortened
+from imseek.showing.words import format_count, printable, shorten
 from imseek.ui.cli import jsonout, labeljson
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.label import (
     CentredOption,
     ClassesOption,
@@ -17,11 +18,10 @@ from imseek.ui.cli.label import (
     TemperatureOption,
     TemplatesOption,
     WhereOption,
-    sentences,
+    none_sentences,
 )
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types import Calibration, LabelEvaluation
@@ -72,7 +72,7 @@ def zeroshot(
     as_json: JsonOption = False,
 ) -> int:
     """Measure zero-shot labels against what is known: accuracy, mistakes, and how honest probabilities are."""
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import labels
 
     with stoppable() as (progress, stop):
@@ -81,7 +81,7 @@ def zeroshot(
             classes,
             truth=truth,
             templates=templates,
-            none=sentences(none),
+            none=none_sentences(none),
             multi=multi,
             temperature=temperature,
             centred=centred,
@@ -99,12 +99,15 @@ def zeroshot(
     if found.calibration is not None:
         for note in found.calibration.notes:
             say(printable(note))
-        print("\n".join(_learned(found.calibration)))
+        print("\n".join(_calibration_lines(found.calibration)))
     return 0
 
 
 def _lines(found: LabelEvaluation, limit: int) -> list[str]:
-    head = f"{count(found.images, 'image')}, {count(len(found.classes), 'class', 'classes')} by {found.truth}"
+    head = (
+        f"{format_count(found.images, 'image')}, {format_count(len(found.classes), 'class', 'classes')} "
+        f"by {found.truth}"
+    )
     out = [
         printable(f"{head}; cosines × {found.factor:.4g} ({found.factor_source})"),
         table(
@@ -122,14 +125,14 @@ def _lines(found: LabelEvaluation, limit: int) -> list[str]:
     ]
     worst = sorted(found.per_class, key=lambda one: one.accuracy)
     if limit:
-        rows = [(f"{one.accuracy:.2f}", f"{one.images:,}", _named(one.name)) for one in worst[:limit]]
+        rows = [(f"{one.accuracy:.2f}", f"{one.images:,}", _shorten(one.name)) for one in worst[:limit]]
         out += ["", table(("accuracy", "images", "class (the worst first)"), rows, right=(0, 1))]
     if limit and found.confusions:
         rows = [
             (
                 f"{one.images:,}",
-                _named(one.truth),
-                "none of these" if one.label is None else _named(one.label),
+                _shorten(one.truth),
+                "none of these" if one.label is None else _shorten(one.label),
             )
             for one in found.confusions[:limit]
         ]
@@ -137,12 +140,13 @@ def _lines(found: LabelEvaluation, limit: int) -> list[str]:
     return out
 
 
-def _learned(learned: Calibration) -> list[str]:
+def _calibration_lines(learned: Calibration) -> list[str]:
     on = "the other half" if learned.held_out else "the same images"
     bias = "" if learned.bias is None else f" {learned.bias:+.4g}"
     return [
         "",
-        f"temperature {learned.name}: cosines × {learned.factor:.4g}{bias}, from {count(learned.images, 'image')}",
+        f"temperature {learned.name}: cosines × {learned.factor:.4g}{bias}, from "
+        f"{format_count(learned.images, 'image')}",
         f"on {on}: calibration error {learned.ece_before:.3f} → {learned.ece_after:.3f}, "
         f"log-likelihood {-learned.nll_before:.3f} → {-learned.nll_after:.3f}",
     ]
@@ -152,5 +156,5 @@ def _estimate(one: Estimate) -> str:
     return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
 
 
-def _named(name: str) -> str:
-    return shortened(name, _WIDTH)
+def _shorten(name: str) -> str:
+    return shorten(name, _WIDTH)

@@ -12,16 +12,16 @@ import typer
 from imseek import library
 from imseek.errors import UsageError
 from imseek.input_file import read_input
-from imseek.showing.words import count, printable, size
+from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.asking import FLAGS, Asking
-from imseek.ui.cli.building import bytes_of
-from imseek.ui.cli.chosen import resolved
-from imseek.ui.cli.flags import Group, with_groups
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.flag_groups import FlagGroup, with_groups
+from imseek.ui.cli.index_build import parse_size
 from imseek.ui.cli.output import say, say_collection, stdout_bytes
 from imseek.ui.cli.progress import stoppable
+from imseek.ui.cli.query_flags import FLAGS, QueryOptions
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 #: Flags of `imseek search` that select images.
 _TERMS: Final = ("like", "unlike", "vector", "more", "less")
-_ASKED: Final = (*_TERMS, "by", "where", "min_score", "cutoff", "exact")
+_QUERY_FLAGS: Final = (*_TERMS, "by", "where", "min_score", "cutoff", "exact")
 #: Unreadable pictures named in a message.
-_SHOWN: Final = 10
+_MAX_SKIPPED: Final = 10
 
 _OPTIONS: Final = {
     "half": (
@@ -115,11 +115,11 @@ _OPTIONS: Final = {
 }
 
 
-def _made_options(values: dict[str, Any]) -> ExportOptions:
+def _make_options(values: dict[str, Any]) -> ExportOptions:
     from imseek.types import ExportOptions
 
     shard_size = values["shard_size"]
-    return ExportOptions(**{**values, "shard_size": None if shard_size is None else bytes_of(shard_size)})
+    return ExportOptions(**{**values, "shard_size": None if shard_size is None else parse_size(shard_size)})
 
 
 def register(app: typer.Typer) -> None:
@@ -136,8 +136,8 @@ def register(app: typer.Typer) -> None:
 
 
 @with_groups(
-    asking=Group({name: FLAGS[name] for name in _ASKED}, lambda values: values),
-    options=Group(_OPTIONS, _made_options),
+    asking=FlagGroup({name: FLAGS[name] for name in _QUERY_FLAGS}, lambda values: values),
+    options=FlagGroup(_OPTIONS, _make_options),
     runtime=runtime_flags("device", "precision"),
 )
 def export(
@@ -197,9 +197,9 @@ def export(
         raise UsageError("images and --json cannot both go to stdout", hint="name a file")
     if streamed and sys.stdout.isatty() and form not in ("csv", "jsonl"):
         raise UsageError("- goes to stdout, and that is the terminal", hint="name a file, or pipe it")
-    listed = None if ids is None else _ids(ids)
+    listed = None if ids is None else _read_ids(ids)
     query = _query(asking, text or [], limit) if asked else None
-    chosen = resolved(collection)
+    chosen = resolve_collection(collection)
     if not as_json:
         say_collection(chosen)
     import imseek
@@ -227,7 +227,7 @@ def export(
     if as_json:
         jsonout.print_json(_json(report, chosen))
     else:
-        _say(report)
+        _say_report(report)
     return 3 if strict and report.skipped else 0
 
 
@@ -247,13 +247,13 @@ def _query(asking: dict[str, Any], texts: Sequence[str], limit: int | None) -> Q
     from imseek.export import LIMIT
 
     usual = {name: default for name, (default, _) in FLAGS.items()}
-    said = Asking({**usual, **asking, "limit": limit or LIMIT})
+    said = QueryOptions({**usual, **asking, "limit": limit or LIMIT})
     for note in said.notes(texts):
         say(note)
     return said.query(texts)
 
 
-def _ids(file: str) -> list[int]:
+def _read_ids(file: str) -> list[int]:
     """Read image ids from a file or standard input. Raises UsageError."""
     if file == "-" and sys.stdin.isatty():
         raise UsageError("- reads ids from stdin, and that is the terminal", hint="pipe ids into it")
@@ -275,25 +275,25 @@ def _ids(file: str) -> list[int]:
     return found
 
 
-def _say(report: ExportReport) -> None:
-    for one in report.skipped[:_SHOWN]:
+def _say_report(report: ExportReport) -> None:
+    for one in report.skipped[:_MAX_SKIPPED]:
         shown = "" if one.place is None else f", {one.place.display}"
         say(f"no picture of image {one.image_id}{shown}: {printable(one.message)}")
-    if (more := len(report.skipped) - _SHOWN) > 0:
-        say(f"no picture of {count(more, 'more image')} (all of them with --json)")
+    if (more := len(report.skipped) - _MAX_SKIPPED) > 0:
+        say(f"no picture of {format_count(more, 'more image')} (all of them with --json)")
     for note in report.notes:
         say(printable(note))
     if report.target == b"-":
         return
-    files = "" if report.files == 1 else f" in {count(report.files, 'file')}"
+    files = "" if report.files == 1 else f" in {format_count(report.files, 'file')}"
     linked = f", {report.linked:,} of them linked" if report.linked else ""
     say(
-        f"wrote {printable(os.fsdecode(report.target))} ({report.format}): {count(report.images, 'image')}, "
-        f"{size(report.bytes)}{files}{linked}"
+        f"wrote {printable(os.fsdecode(report.target))} ({report.format}): {format_count(report.images, 'image')}, "
+        f"{format_size(report.bytes)}{files}{linked}"
     )
 
 
-def _json(report: ExportReport, chosen: library.Resolved) -> dict[str, Any]:
+def _json(report: ExportReport, chosen: library.ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": {"uuid": report.collection, **jsonout.collection(chosen)},
         "generation": report.generation,

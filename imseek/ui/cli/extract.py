@@ -10,10 +10,10 @@ import typer
 
 import imseek
 from imseek.errors import ImseekError, UsageError
-from imseek.showing.words import size
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.showing.words import format_size
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, examples
 from imseek.ui.cli.output import say
-from imseek.ui.cli.texts import CollectionOption, examples
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def extract(
     """Write the bytes of one picture: of a file, a member of an archive, a cell of a table, or from the web."""
     if output is None and sys.stdout.isatty():
         raise UsageError("a picture is not for a terminal", hint="-o FILE, or > FILE")
-    chosen = chosen_collection(collection)
+    chosen = choose_collection(collection)
     with imseek.open(chosen.path) as opened:
         data = opened.read(image_id)
     if output is None:
@@ -48,4 +48,4 @@ def extract(
         raise UsageError(f"{output} is there already") from None
     except OSError as error:
         raise ImseekError(f"cannot write {output}: {error.strerror}") from error
-    say(f"wrote {output} ({size(len(data))})")
+    say(f"wrote {output} ({format_size(len(data))})")

@@ -15,24 +15,24 @@ import typer
 import imseek
 from imseek import library
 from imseek.errors import CollectionExistsError, UsageError
-from imseek.library import Resolved
-from imseek.showing.words import count, printable, size
+from imseek.library import ResolvedCollection
+from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import resolved
-from imseek.ui.cli.executing import EXECUTOR_FLAGS
-from imseek.ui.cli.flags import with_groups
-from imseek.ui.cli.known import KNOWN_FLAGS
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
+from imseek.ui.cli.download_progress import download_bar
+from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.sourcing import SOURCE_FLAGS, check_paths, read_names, split_stdin, with_named_encoder
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
-from imseek.ui.cli.transfer import download_bar
+from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
+from imseek.ui.cli.source_flags import SOURCE_FLAGS, check_paths, read_names, split_stdin, with_named_encoder
 
 if TYPE_CHECKING:
     from imseek import Collection, Ray, Runtime, SourceOptions
     from imseek.types import CollectionInfo, Failure, IndexReport
-    from imseek.ui.cli.known import SkipKnown
+    from imseek.ui.cli.skip_known_flags import SkipKnown
 
 AlsoOption: TypeAlias = Annotated[
     list[str] | None,
@@ -72,7 +72,7 @@ def register(app: typer.Typer) -> None:
     )(index)
 
 
-@with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS, known=KNOWN_FLAGS, executor=EXECUTOR_FLAGS)
+@with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS, known=SKIP_KNOWN_FLAGS, executor=EXECUTOR_FLAGS)
 def index(
     context: typer.Context,
     paths: Annotated[
@@ -137,7 +137,7 @@ def index(
     listed = bool(files_from) or from_stdin
     if listed and not names and not given:
         raise UsageError("no names on the list")
-    chosen = _here(given, collection) if here else _named(given, listed, collection)
+    chosen = _local_collection(given, collection) if here else _named_collection(given, listed, collection)
     source, encoder = with_named_encoder(source, given, encoder)
     known.folders(chosen.path)  # Detect a misspelt name before anything is created.
     opening = partial(
@@ -175,7 +175,7 @@ def index(
     return _exit_code(report, strict=strict)
 
 
-def in_background(chosen: Resolved, arguments: Sequence[str], *, as_json: bool) -> None:
+def in_background(chosen: ResolvedCollection, arguments: Sequence[str], *, as_json: bool) -> None:
     """Run the command line ``arguments``, without ``--background``, as a job, and say how to follow it."""
     import imseek.jobs
     from imseek.ui.cli.jobs import started_lines
@@ -197,8 +197,12 @@ def plan_summary(report: IndexReport) -> list[str]:
         (report.removed, "gone from where they were"),
         (report.unchanged, "unchanged"),
     ]
-    found = _counted(counts)
-    lines = [f"would index: {found}; nothing was read or changed", *_skipped(report), *_notes(report)]
+    found = _counts(counts)
+    lines = [
+        f"would index: {found}; nothing was read or changed",
+        *_skipped_lines(report),
+        *_note_lines(report),
+    ]
     if report.interrupted:
         lines.append("interrupted: not every archive was opened, so there may be more to index")
     return lines
@@ -214,24 +218,25 @@ def summary(report: IndexReport) -> list[str]:
         (report.removed, "removed"),
         (report.unchanged, "unchanged"),
     ]
-    done = _counted(counts)
-    lines = [f"{done}; {count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"]
-    lines += [*_rate(report), *known_lines(report), *_skipped(report), *_notes(report)]
+    done = _counts(counts)
+    lines = [f"{done}; {format_count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"]
+    lines += [*_rate_lines(report), *known_lines(report), *_skipped_lines(report), *_note_lines(report)]
     if report.interrupted:
         lines.append("interrupted: what is counted above is kept; the same command goes on from here")
     return lines
 
 
-def _counted(counts: Sequence[tuple[int, str]]) -> str:
+def _counts(counts: Sequence[tuple[int, str]]) -> str:
     return ", ".join(f"{n:,} {what}" for n, what in counts if n) or "no picture found"
 
 
-def _rate(report: IndexReport) -> list[str]:
+def _rate_lines(report: IndexReport) -> list[str]:
     if not report.files_opened or report.seconds < 1:
         return []
     per_second = report.files_opened / report.seconds
     return [
-        f"{count(report.files_opened, 'file')} read ({size(report.bytes_read)}), {per_second:.1f} a second"
+        f"{format_count(report.files_opened, 'file')} read ({format_size(report.bytes_read)}), "
+        f"{per_second:.1f} a second"
     ]
 
 
@@ -246,16 +251,16 @@ def known_lines(report: IndexReport) -> list[str]:
         else f"{n:,} in {printable(os.fsdecode(collection))}"
         for (reason, collection), n in sorted(counts.items(), key=lambda item: -item[1])
     ]
-    return [f"{count(report.known, 'picture')} passed over, stored already: {', '.join(holders)}"]
+    return [f"{format_count(report.known, 'picture')} passed over, stored already: {', '.join(holders)}"]
 
 
-def _skipped(report: IndexReport) -> list[str]:
+def _skipped_lines(report: IndexReport) -> list[str]:
     if not report.skipped:
         return []
-    lines = [f"{count(report.skipped, 'file')} skipped" + (":" if report.failures else "")]
+    lines = [f"{format_count(report.skipped, 'file')} skipped" + (":" if report.failures else "")]
     if before := report.skipped - len(report.failures):
         lines[-1] = (
-            f"{count(report.skipped, 'file')} skipped, {before:,} of them as before and unchanged "
+            f"{format_count(report.skipped, 'file')} skipped, {before:,} of them as before and unchanged "
             "(`imseek info --failures`; `--retry-failed` tries them again)"
         ) + (":" if report.failures else "")
     if report.failures:
@@ -266,7 +271,7 @@ def _skipped(report: IndexReport) -> list[str]:
     return lines
 
 
-def _notes(report: IndexReport) -> list[str]:
+def _note_lines(report: IndexReport) -> list[str]:
     return [printable(note) for note in report.notes]
 
 
@@ -290,24 +295,24 @@ def encoder_lines(found: CollectionInfo) -> list[str]:
     return lines
 
 
-def _here(given: list[str], collection: str | None) -> Resolved:
+def _local_collection(given: list[str], collection: str | None) -> ResolvedCollection:
     if collection is not None:
         raise UsageError("--here and --collection exclude each other")
     if len(given) != 1 or not Path(given[0]).is_dir():
         raise UsageError("--here takes exactly one folder", hint="imseek index FOLDER --here")
     path = Path(given[0]).absolute() / library.LOCAL_FOLDER
-    return Resolved(path, str(path), "--here", exists=library.is_collection(path))
+    return ResolvedCollection(path, str(path), "--here", exists=library.is_collection(path))
 
 
-def _named(given: list[str], listed: bool, collection: str | None) -> Resolved:
+def _named_collection(given: list[str], listed: bool, collection: str | None) -> ResolvedCollection:
     if not given and not listed:
-        return resolved(collection)
+        return resolve_collection(collection)
     return library.resolve_for_index(collection, cwd=current_folder(), environ=os.environ)
 
 
 @contextmanager
 def _open(
-    chosen: Resolved,
+    chosen: ResolvedCollection,
     given: list[str],
     encoder: str | None,
     also: list[str],
@@ -340,7 +345,7 @@ def _open(
 
 
 def _create(
-    chosen: Resolved,
+    chosen: ResolvedCollection,
     encoder: str | None,
     also: list[str],
     runtime: Runtime,
@@ -372,7 +377,7 @@ def _create(
 
 
 def _check_encoders(
-    opened: Collection, chosen: Resolved, encoder: str | None, also: list[str], *, captions: bool
+    opened: Collection, chosen: ResolvedCollection, encoder: str | None, also: list[str], *, captions: bool
 ) -> None:
     """Raise UsageError if the collection was made with other encoders than requested."""
     if encoder in (None, "auto") and not also and not captions:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import imseek
-from imseek.showing.words import count, printable, size
+from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.building import device_fact, index_facts, policy_line
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.index import failures_table
+from imseek.ui.cli.index_build import device_fact, index_facts, policy_line
 from imseek.ui.cli.output import table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types import CollectionInfo, OtherSpace, SourceInfo, SpaceSummary
 
-_WORDED = {"text": "words", "image": "pictures"}
+_MODALITY_LABELS = {"text": "words", "image": "pictures"}
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a collection holds."""
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     with imseek.open(chosen.path) as opened:
         found = opened.info()
     if as_json:
@@ -69,15 +69,17 @@ def _space_facts(summary: SpaceSummary, *, first: bool) -> list[tuple[str, str]]
     if space.modality == "text":
         return [("captions", f"{printable(space.encoder)}, {space.dim} dimensions")]
     facts = [printable(space.encoder), f"{space.dim} dimensions", *summary.precisions]
-    known = _WORDED if first else {"image": _WORDED["image"]}  # text queries use the first space only
+    known = (
+        _MODALITY_LABELS if first else {"image": _MODALITY_LABELS["image"]}
+    )  # text queries use the first space only
     facts += [worded for modality, worded in known.items() if modality in (summary.modalities or ())]
     return [("encoder" if first else "also", ", ".join(facts)), ("", printable(space.note or ""))]
 
 
-def _other_space(other: OtherSpace) -> str:
-    made = f"space {other.space.space_id}, {printable(other.space.encoder)}, {size(other.bytes)}"
+def _other_space_fact(other: OtherSpace) -> str:
+    made = f"space {other.space.space_id}, {printable(other.space.encoder)}, {format_size(other.bytes)}"
     if other.state == "building":
-        return f"{made}: {count(other.images, 'image')} so far (`imseek maintain --reencode` goes on)"
+        return f"{made}: {format_count(other.images, 'image')} so far (`imseek maintain --reencode` goes on)"
     from imseek.types.adapters import adapter_of
 
     named = adapter_of(other.space.encoder)
@@ -94,7 +96,10 @@ def _lines(found: CollectionInfo) -> list[str]:
         ("catalog", printable(found.catalog) if found.catalog else ""),
         ("images", f"{found.images:,}"),
         *(fact for n, summary in enumerate(found.spaces) for fact in _space_facts(summary, first=n == 0)),
-        *(("" if n else "not in use", _other_space(other)) for n, other in enumerate(found.other_spaces)),
+        *(
+            ("" if n else "not in use", _other_space_fact(other))
+            for n, other in enumerate(found.other_spaces)
+        ),
         *(
             ("" if n else "index", line)
             for n, line in enumerate(
@@ -103,7 +108,10 @@ def _lines(found: CollectionInfo) -> list[str]:
         ),
         ("" if found.indexes else "index", "" if found.indexes else found.index),
         ("indexing", "" if found.policy == IndexPolicy() else policy_line(found.policy)),
-        ("on disk", f"{size(found.bytes_on_disk)}, {count(found.shards, 'shard')}, {found.dead_rows:,} dead"),
+        (
+            "on disk",
+            f"{format_size(found.bytes_on_disk)}, {format_count(found.shards, 'shard')}, {found.dead_rows:,} dead",
+        ),
         ("generation", f"{found.generation:,}, format {found.format}, created {found.created}"),
         ("failures", f"{failures:,} (imseek info --failures)" if failures else "0"),
         ("writer", printable(found.writer) if found.writer else ""),

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.jobs import Job
@@ -52,7 +52,7 @@ def list_(
     """List the runs of a collection, the newest first: in the background, in a terminal, or long ended."""
     import imseek.jobs
 
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     found = imseek.jobs.list(chosen.path, limit=limit)
     if as_json:
         body = {"collection": jsonout.collection(chosen), "jobs": [jsonout.job(job) for job in found]}
@@ -72,7 +72,7 @@ def cancel(
     """Ask a run to stop, as Ctrl-C would: `index` and `watch` commit what is under way first."""
     import imseek.jobs
 
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     job = imseek.jobs.cancel(chosen.path, job_id)
     if as_json:
         jsonout.print_json({"collection": jsonout.collection(chosen), "job": jsonout.job(job)})
@@ -116,5 +116,5 @@ def _progress(told: Mapping[str, Any]) -> str:
         return ""
     if not isinstance(total, int):
         return str(told.get("phase", ""))
-    text = f"{done:,} of {count(total, 'file')}"
+    text = f"{done:,} of {format_count(total, 'file')}"
     return f"{text}, {skipped:,} skipped" if skipped else text

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from imseek.captions import Agreement, AgreementSummary
     from imseek.errors import ImseekError
     from imseek.jobs import Job
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types import (
         CollectionInfo,
         Failure,
@@ -97,7 +97,7 @@ def failed(error: ImseekError, line: int) -> dict[str, Any]:
     return {"line": line, "error": {"type": kind, "message": str(error), "hint": error.hint}}
 
 
-def agreement(found: AgreementSummary, chosen: Resolved) -> dict[str, Any]:
+def agreement(found: AgreementSummary, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": collection(chosen),
         "measure": "cosine",
@@ -119,7 +119,7 @@ def agreeing(row: Agreement) -> dict[str, Any]:
     }
 
 
-def map_report(report: MapReport, chosen: Resolved, written: Mapping[str, Path]) -> dict[str, Any]:
+def map_report(report: MapReport, chosen: ResolvedCollection, written: Mapping[str, Path]) -> dict[str, Any]:
     info = asdict(report.info)
     return {
         "collection": collection(chosen),
@@ -138,7 +138,7 @@ def map_report(report: MapReport, chosen: Resolved, written: Mapping[str, Path])
     }
 
 
-def index(report: IndexReport, chosen: Resolved, *, dry_run: bool = False) -> dict[str, Any]:
+def index(report: IndexReport, chosen: ResolvedCollection, *, dry_run: bool = False) -> dict[str, Any]:
     return {
         "collection": collection(chosen),
         "created": not chosen.exists and not dry_run,
@@ -192,7 +192,7 @@ def job(found: Job) -> dict[str, Any]:
     }
 
 
-def info(found: CollectionInfo, chosen: Resolved, *, failures: bool) -> dict[str, Any]:
+def info(found: CollectionInfo, chosen: ResolvedCollection, *, failures: bool) -> dict[str, Any]:
     body = {
         "collection": collection(chosen),
         "uuid": found.uuid,

@@ -10,16 +10,16 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.ui.cli import dupjson, jsonout
-from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.images import image_of
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.image_arguments import parse_image
 from imseek.ui.cli.output import say, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types import Judgement, Verdict
 
 #: Pictures judged at once, all pairs of them.
-_MOST: Final = 100
+_MAX_IMAGES: Final = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -55,18 +55,18 @@ def judge(
         raise UsageError("no images are named", hint="imseek judge 17 23 --different")
     if images and len(set(images)) < 2:
         raise UsageError("a judgement is of two images", hint="imseek judge 17 23 --different")
-    if images and len(images) > _MOST:
-        raise UsageError(f"{len(images)} images are more than can be judged at once ({_MOST})")
+    if images and len(images) > _MAX_IMAGES:
+        raise UsageError(f"{len(images)} images are more than can be judged at once ({_MAX_IMAGES})")
     if images and said != 1:
         raise UsageError("say one of --same, --different and --forget")
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     if not images:
         found = duplicates.judgements(chosen.path)
     elif forget:
-        found = duplicates.forget(chosen.path, [image_of(image) for image in images])
+        found = duplicates.forget(chosen.path, [parse_image(image) for image in images])
     else:
         verdict: Verdict = "same" if same else "different"
-        found = duplicates.judge(chosen.path, [image_of(image) for image in images], verdict)
+        found = duplicates.judge(chosen.path, [parse_image(image) for image in images], verdict)
     holders = duplicates.images_of(chosen.path, {content for one in found for content in (one.a, one.b)})
     if as_json:
         jsonout.print_json(dupjson.judged(found, holders, chosen, forgotten=forget))
@@ -84,7 +84,7 @@ def _lines(
 
     if not found:
         return "nothing was said of them" if forgotten else "no judgements yet"
-    places = snapshot_session.places(root, [ids[0] for ids in holders.values() if ids])
+    places = snapshot_session.find_places(root, [ids[0] for ids in holders.values() if ids])
 
     def shown(content: str) -> str:
         if not (ids := holders.get(content)):

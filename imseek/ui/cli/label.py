@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable, shortened
+from imseek.showing.words import format_count, printable, shorten
 from imseek.ui.cli import jsonout, labeljson
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types import Labels
 
 #: The value of ``--none`` without a sentence.
 _DEFAULT: Final = "default"
 #: Labels counted in the table.
-_LABELS: Final = 30
+_MAX_LABELS: Final = 30
 _WIDTH: Final = 40
 
 ClassesOption = Annotated[
@@ -136,7 +136,7 @@ def label(
             else "--forget takes all of a name back"
         )
         raise UsageError(what, hint="without other options")
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import labels
 
     if forget is not None:
@@ -144,7 +144,7 @@ def label(
         if as_json:
             jsonout.print_json(labeljson.forgotten(gone, chosen))
         else:
-            print(f"forgotten: {gone.name} ({gone.kind}), {count(gone.tags, 'tag')}")
+            print(f"forgotten: {gone.name} ({gone.kind}), {format_count(gone.tags, 'tag')}")
         return 0
     with stoppable("interrupted: nothing was stored; vectors of classes that were made are kept") as (
         progress,
@@ -159,7 +159,7 @@ def label(
                 classes,
                 templates=templates,
                 top=top,
-                none=sentences(none),
+                none=none_sentences(none),
                 multi=multi,
                 threshold=threshold,
                 temperature=temperature,
@@ -184,7 +184,7 @@ def label(
     return 0
 
 
-def sentences(none: Sequence[str] | None) -> bool | list[str]:
+def none_sentences(none: Sequence[str] | None) -> bool | list[str]:
     if not none:
         return False
     return True if list(none) == [_DEFAULT] else [text for text in none if text != _DEFAULT]
@@ -205,7 +205,7 @@ def with_none_default(arguments: Sequence[str]) -> list[str]:
     return out
 
 
-def _lines(found: Labels, chosen: Resolved, limit: int) -> list[str]:
+def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
     from imseek.explore import snapshot_session
 
     counts = found.counts()
@@ -213,17 +213,17 @@ def _lines(found: Labels, chosen: Resolved, limit: int) -> list[str]:
         table(
             ("label", "images", "mean probability"),
             [
-                (shortened(_name(one.label), _WIDTH), f"{one.images:,}", f"{one.probability:.2f}")
-                for one in counts[:_LABELS]
+                (shorten(_name(one.label), _WIDTH), f"{one.images:,}", f"{one.probability:.2f}")
+                for one in counts[:_MAX_LABELS]
             ],
             right=(1,),
         )
     ]
-    if len(counts) > _LABELS:
-        out.append(f"and {len(counts) - _LABELS:,} more labels")
+    if len(counts) > _MAX_LABELS:
+        out.append(f"and {len(counts) - _MAX_LABELS:,} more labels")
     ids = found.image_ids[:limit].tolist()
     if ids:
-        places = snapshot_session.places(chosen.path, ids)
+        places = snapshot_session.find_places(chosen.path, ids)
         rows = []
         for at, image_id in enumerate(ids):
             place = places.get(image_id)
@@ -232,13 +232,15 @@ def _lines(found: Labels, chosen: Resolved, limit: int) -> list[str]:
             rows.append((str(image_id), _classes(found, at), doubt, where))
         out += ["", table(("id", "classes", "", "image"), rows, right=(0,))]
         if len(found.image_ids) > len(ids):
-            out.append(f"and {count(len(found.image_ids) - len(ids), 'more image')} (-n shows more)")
+            out.append(f"and {format_count(len(found.image_ids) - len(ids), 'more image')} (-n shows more)")
     out.append("")
-    out.append(f"{count(len(found.image_ids), 'image')}, {count(len(found.classes), 'class', 'classes')}")
+    out.append(
+        f"{format_count(len(found.image_ids), 'image')}, {format_count(len(found.classes), 'class', 'classes')}"
+    )
     out[-1] += f"; cosines × {found.factor:.4g} ({found.factor_source})"
     if found.cautions is not None:
         flagged = int(found.cautions.sum())
-        out.append(f"{count(flagged, 'label')} may come from writing in the picture (docs/limits.md)")
+        out.append(f"{format_count(flagged, 'label')} may come from writing in the picture (docs/limits.md)")
     return out
 
 
@@ -248,7 +250,7 @@ def _classes(found: Labels, at: int) -> str:
     for n, (number, share) in enumerate(
         zip(found.top[at].tolist(), found.probabilities[at].tolist(), strict=True)
     ):
-        text = f"{shortened(_name(None if number < 0 else found.classes[number]), _WIDTH)} {share:.2f}"
+        text = f"{shorten(_name(None if number < 0 else found.classes[number]), _WIDTH)} {share:.2f}"
         parts.append(text if n < found.given[at] else f"({text})")
     return ", ".join(parts[:5])
 
@@ -263,7 +265,7 @@ def _say_stored(found: Labels, name: str, columns: bool, again: bool) -> None:
         return
     parts = ["columns"] * columns
     if found.tagged or not (columns or again):
-        parts.append(count(found.tagged, "tag"))
+        parts.append(format_count(found.tagged, "tag"))
     what = f" ({' and '.join(parts)})" if parts else ""
     say(f"stored as {name}{what}; later images: imseek label --again {name}")
     if columns:

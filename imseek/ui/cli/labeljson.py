@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli.jsonout import collection, placed
 
 if TYPE_CHECKING:
-    from imseek.library import Resolved
-    from imseek.types import Forgotten, LabelEvaluation, Labels, Moderation
+    from imseek.library import ResolvedCollection
+    from imseek.types import ForgetReport, LabelEvaluation, Labels, Moderation
 
 
-def label(found: Labels, chosen: Resolved, name: str | None, limit: int) -> dict[str, Any]:
+def label(found: Labels, chosen: ResolvedCollection, name: str | None, limit: int) -> dict[str, Any]:
     from imseek.explore import snapshot_session
 
-    places = snapshot_session.places(chosen.path, found.image_ids[:limit].tolist())
+    places = snapshot_session.find_places(chosen.path, found.image_ids[:limit].tolist())
     return {
         "collection": collection(chosen),
         "encoder": found.encoder,
@@ -56,7 +56,7 @@ def label(found: Labels, chosen: Resolved, name: str | None, limit: int) -> dict
     }
 
 
-def evaluation(found: LabelEvaluation, chosen: Resolved, limit: int) -> dict[str, Any]:
+def evaluation(found: LabelEvaluation, chosen: ResolvedCollection, limit: int) -> dict[str, Any]:
     learned = found.calibration
     return {
         "collection": collection(chosen),
@@ -99,11 +99,11 @@ def _known(number: float) -> float | None:
     return None if math.isnan(number) else round(number, 6)
 
 
-def moderation(found: Moderation, chosen: Resolved, name: str | None, limit: int) -> dict[str, Any]:
+def moderation(found: Moderation, chosen: ResolvedCollection, name: str | None, limit: int) -> dict[str, Any]:
     from imseek.explore import snapshot_session
 
     order = flagged_first(found)[:limit]
-    places = snapshot_session.places(chosen.path, found.image_ids[order].tolist())
+    places = snapshot_session.find_places(chosen.path, found.image_ids[order].tolist())
     images = []
     for at in order:
         image_id = int(found.image_ids[at])
@@ -144,5 +144,5 @@ def flagged_first(found: Moderation) -> list[int]:
     return [int(at) for at in order[: int((sure >= 0).sum())]]
 
 
-def forgotten(gone: Forgotten, chosen: Resolved) -> dict[str, Any]:
+def forgotten(gone: ForgetReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {"collection": collection(chosen), "forgotten": asdict(gone)}

@@ -9,14 +9,14 @@ import typer
 
 import imseek
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable, size
-from imseek.ui.cli import building, jsonout
-from imseek.ui.cli.building import IndexOption, MemoryOption, RecallOption, RenewOption
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.showing.words import format_count, format_size, printable
+from imseek.ui.cli import index_build, jsonout
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         ReencodeReport,
     )
 
-_SHOWN_MISSING: Final = 20
+_MAX_MISSING: Final = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -113,45 +113,45 @@ def maintain(
 
     if index is None and (memory, recall, renew) != (None, None, None):
         raise UsageError("--memory, --recall and --renew go with --index")
-    building.check(memory, recall)
+    index_build.check(memory, recall)
     if reencode is not None and add_space is not None:
         raise UsageError("--reencode and --add-space exclude each other")
     if reencode is None and (space is not None or (allow_missing and add_space is None)):
         raise UsageError("--space and --allow-missing go with --reencode")
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     if drop_space is not None:
         _check_space(chosen.path, drop_space)  # before minutes of other work
     done: dict[str, Any] = {}
     code = 0
     if catalog is not None:
         done["catalog"] = upkeep.move_catalog(chosen.path, catalog)
-        _tell([_catalog_line(done["catalog"])], as_json)
+        _print_lines([_catalog_line(done["catalog"])], as_json)
     reference = add_space if reencode is None else reencode
     if reference is not None:
         add = add_space is not None
         done["reencode"], code = _reencode(chosen.path, reference, space, add, allow_missing, runtime)
-        _tell(reencode_lines(done["reencode"]), as_json)
+        _print_lines(reencode_lines(done["reencode"]), as_json)
     if drop_space is not None and not code:
         done["dropped"] = upkeep.drop_space(chosen.path, drop_space)
-        _tell([_drop_line(done["dropped"])], as_json)
+        _print_lines([_drop_line(done["dropped"])], as_json)
     if captions and not code:
         done["captions"], code = _embed(chosen.path, runtime)
-        _tell(_caption_lines(done["captions"]), as_json)
+        _print_lines(_caption_lines(done["captions"]), as_json)
     if measure and not code:
         done["measured"], code = _measure(chosen.path)
-        _tell([_measured_line(done["measured"])], as_json)
+        _print_lines([_measured_line(done["measured"])], as_json)
     if index is not None and not code:
-        done["index"], code = building.build(chosen.path, index, memory, recall, renew)
-        _tell(building.build_lines(done["index"]), as_json)
+        done["index"], code = index_build.build(chosen.path, index, memory, recall, renew)
+        _print_lines(index_build.build_lines(done["index"]), as_json)
     named = (drop_space, reference, index, catalog)
     asked = purge or captions or measure or any(option is not None for option in named)
     if (merge or not asked) and not code:
         done["merge"], code = _merge(chosen.path)
-        _tell(_merge_lines(done["merge"]), as_json)
+        _print_lines(_merge_lines(done["merge"]), as_json)
     if purge and not code:
         with StopSignals() as signals, progress_bar() as progress:
             done["purge"] = upkeep.purge(chosen.path, progress=progress, stop=signals.event)
-        _tell([_purge_line(done["purge"]), *map(printable, done["purge"].notes)], as_json)
+        _print_lines([_purge_line(done["purge"]), *map(printable, done["purge"].notes)], as_json)
     if as_json:
         jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.maintained(done)})
     return code
@@ -169,7 +169,7 @@ def _check_space(path: Path, space_id: int) -> None:
         )
 
 
-def _tell(lines: list[str], as_json: bool) -> None:
+def _print_lines(lines: list[str], as_json: bool) -> None:
     if not as_json:
         print("\n".join(lines))
 
@@ -199,9 +199,9 @@ def _reencode(
 def reencode_lines(report: ReencodeReport) -> list[str]:
     """Format a re-encoding report for the user."""
     encoder = printable(report.encoder)
-    made = f"{report.encoded:,} of {count(report.images, 'image')} encoded in {report.seconds:.1f} s"
+    made = f"{report.encoded:,} of {format_count(report.images, 'image')} encoded in {report.seconds:.1f} s"
     if report.copied:
-        made += f", {count(report.copied, 'copy', 'copies')}"
+        made += f", {format_count(report.copied, 'copy', 'copies')}"
     if report.before:
         made += f", {report.before:,} were there before"
     kept = f"; space {report.replaced} is kept (`--drop-space {report.replaced}`)"
@@ -217,22 +217,22 @@ def reencode_lines(report: ReencodeReport) -> list[str]:
             picture.reason,
             f"{'' if picture.place is None else picture.place.display}: {printable(picture.message)}",
         )
-        for picture in report.missing[:_SHOWN_MISSING]
+        for picture in report.missing[:_MAX_MISSING]
     ]
     shown = [table(("reason", "picture"), missing)] if missing else []
-    if len(report.missing) > _SHOWN_MISSING:
-        shown.append(f"and {len(report.missing) - _SHOWN_MISSING:,} more (--json lists all)")
+    if len(report.missing) > _MAX_MISSING:
+        shown.append(f"and {len(report.missing) - _MAX_MISSING:,} more (--json lists all)")
     return [lines[report.outcome], *shown, *map(printable, report.notes)]
 
 
 def _catalog_line(report: CatalogReport) -> str:
     where = "in the collection's folder (SQLite)" if report.catalog == "sqlite" else f"at {report.catalog}"
-    copied = f": {count(report.rows, 'row')} copied" if report.rows else ""
+    copied = f": {format_count(report.rows, 'row')} copied" if report.rows else ""
     return f"the catalog is {printable(where)}{copied}"
 
 
 def _drop_line(report: DropReport) -> str:
-    freed = f"{count(report.files, 'file')} ({size(report.bytes)})"
+    freed = f"{format_count(report.files, 'file')} ({format_size(report.bytes)})"
     return f"dropped space {report.space_id} ({printable(report.encoder)}): {freed} go with time, or with --purge"
 
 
@@ -250,7 +250,7 @@ def _embed(path: Path, runtime: Runtime) -> tuple[CaptionReport, int]:
 def _caption_lines(report: CaptionReport) -> list[str]:
     if report.outcome == "interrupted":
         return ["interrupted: what was embedded is kept; the same command goes on from here"]
-    held = f"{report.captions:,} of {count(report.images, 'image')} have a caption"
+    held = f"{report.captions:,} of {format_count(report.images, 'image')} have a caption"
     already = f"captions are embedded already with {printable(report.encoder)}: {held}"
     made = f"embedded captions with {printable(report.encoder)}: {held} ({report.seconds:.1f} s)"
     return [already if report.outcome == "already" else made, *map(printable, report.notes)]
@@ -266,8 +266,8 @@ def _measure(path: Path) -> tuple[MeasureReport, int]:
 
 def _measured_line(report: MeasureReport) -> str:
     if not report.missing:
-        return f"all of {count(report.images, 'image')} are measured"
-    made = f"measured {report.measured:,} of {count(report.missing, 'image')} ({report.seconds:.1f} s)"
+        return f"all of {format_count(report.images, 'image')} are measured"
+    made = f"measured {report.measured:,} of {format_count(report.missing, 'image')} ({report.seconds:.1f} s)"
     if report.unreadable:
         made += f"; {report.unreadable:,} could not be read, or have changed"
     return f"interrupted: {made}; the same command goes on from here" if report.interrupted else made
@@ -284,19 +284,19 @@ def _merge(path: Path) -> tuple[MergeReport, int]:
 def _merge_lines(report: MergeReport) -> list[str]:
     lines = []
     if report.merges:
-        lines.append(f"merged: {count(report.shards_before, 'shard')} before, {report.shards:,} now")
+        lines.append(f"merged: {format_count(report.shards_before, 'shard')} before, {report.shards:,} now")
     if report.removed:
-        lines.append(f"removed {count(report.removed, 'file')} that nothing uses any more")
+        lines.append(f"removed {format_count(report.removed, 'file')} that nothing uses any more")
     lines += map(printable, report.notes)
     return lines or ["nothing to do"]
 
 
 def _purge_line(report: PurgeReport) -> str:
     counts = (
-        (report.images, count(report.images, "image")),
-        (report.records, count(report.records, "row")),
-        (report.shards, f"{count(report.shards, 'shard')} written anew"),
-        (report.files, f"{count(report.files, 'file')} ({size(report.bytes)})"),
+        (report.images, format_count(report.images, "image")),
+        (report.records, format_count(report.records, "row")),
+        (report.shards, f"{format_count(report.shards, 'shard')} written anew"),
+        (report.files, f"{format_count(report.files, 'file')} ({format_size(report.bytes)})"),
     )
     found = ", ".join(text for number, text in counts if number)
     return f"purged{': ' if found else ''}{found}; no file holds anything of what has left the collection"

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     import threading
 
     import pyarrow as pa
 
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types import MapReport, ProgressCallback
 
 #: Default number of thumbnails on a page, and their longer side in pixels.
@@ -109,7 +109,7 @@ def map_(
 ) -> int:
     """Lay images out on a plane by what their vectors say. The map stays: new images are placed on it later."""
     _check(html, colour, thumbnails, parquet, columns, force)
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import maps
 
     wanted = [one.strip() for one in (columns or "").split(",") if one.strip()]
@@ -189,7 +189,7 @@ def _write_parquet(path: Path, table: pa.Table, force: bool) -> None:
 
 def _write_page(
     path: Path,
-    chosen: Resolved,
+    chosen: ResolvedCollection,
     report: MapReport,
     table: pa.Table,
     colour: str | None,
@@ -232,7 +232,7 @@ def _lines(report: MapReport) -> list[str]:
     made = f"{info.method.upper()} of {info.encoder}"
     if info.method == "umap":
         made += f", {info.neighbours} neighbours, min-dist {info.min_dist}, seed {info.seed}"
-    out = [f"map {info.name}: {count(report.images - report.missing, 'image')}; {made}"]
+    out = [f"map {info.name}: {format_count(report.images - report.missing, 'image')}; {made}"]
     if report.laid_out or report.placed:
         done = [f"{report.laid_out:,} laid out"] if report.laid_out else []
         done += [f"{report.placed:,} placed among the others"] if report.placed else []
@@ -242,10 +242,10 @@ def _lines(report: MapReport) -> list[str]:
     if info.trustworthiness is not None:
         out.append(
             f"trustworthiness {info.trustworthiness:.3f} "
-            f"({info.trust_neighbours} neighbours among {count(info.trust_sample, 'image')})"
+            f"({info.trust_neighbours} neighbours among {format_count(info.trust_sample, 'image')})"
         )
     if report.missing:
-        out.append(f"{count(report.missing, 'image')} not on the map")
+        out.append(f"{format_count(report.missing, 'image')} not on the map")
     out += report.notes
     out.append(f"columns: {info.name}_x, {info.name}_y (as in --where '{info.name}_x > 3')")
     return [printable(line) for line in out]

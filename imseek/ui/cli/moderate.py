@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import jsonout, labeljson
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.label import TemperatureOption, WhereOption
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types import Moderation
 
 
@@ -54,7 +54,7 @@ def moderate(
     from imseek import labels
 
     rules = labels.read_policy(policy)
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     with stoppable() as (progress, stop):
         found = labels.moderate(
             chosen.path,
@@ -75,12 +75,12 @@ def moderate(
         say(printable(note))
     print("\n".join(_lines(found, chosen, limit)))
     if found.stored is not None:
-        what = count(found.tagged, "tag") if tag else "columns"
+        what = format_count(found.tagged, "tag") if tag else "columns"
         say(f"stored as {name} ({what}); run it again after indexing")
     return 0
 
 
-def _lines(found: Moderation, chosen: Resolved, limit: int) -> list[str]:
+def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[str]:
     from imseek.explore import snapshot_session
 
     out = [
@@ -92,7 +92,7 @@ def _lines(found: Moderation, chosen: Resolved, limit: int) -> list[str]:
     ]
     flagged = labeljson.flagged_first(found)
     if flagged and limit:
-        places = snapshot_session.places(chosen.path, found.image_ids[flagged[:limit]].tolist())
+        places = snapshot_session.find_places(chosen.path, found.image_ids[flagged[:limit]].tolist())
         rows = []
         for at in flagged[:limit]:
             image_id = int(found.image_ids[at])
@@ -101,9 +101,9 @@ def _lines(found: Moderation, chosen: Resolved, limit: int) -> list[str]:
             rows.append((str(image_id), _concepts(found, at), where))
         out += ["", table(("id", "flagged as", "image"), rows, right=(0,))]
         if len(flagged) > len(rows):
-            out.append(f"and {count(len(flagged) - len(rows), 'more image')} (-n shows more)")
+            out.append(f"and {format_count(len(flagged) - len(rows), 'more image')} (-n shows more)")
     out.append("")
-    head = f"{len(flagged):,} of {count(len(found.image_ids), 'image')} flagged by {found.policy}"
+    head = f"{len(flagged):,} of {format_count(len(found.image_ids), 'image')} flagged by {found.policy}"
     out.append(printable(f"{head}; cosines × {found.factor:.4g} ({found.factor_source})"))
     return out
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import clusterjson, jsonout
-from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.clusters import place_of
-from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types import OutlierReport
@@ -62,7 +62,7 @@ def outliers(
     """List the images that are like no others, the strangest first. Copies of one count as one."""
     if csv is not None:
         check_new(csv, force=force)
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import clusters
 
     with stoppable() as (progress, stop):
@@ -113,5 +113,5 @@ def _lines(report: OutlierReport) -> list[str]:
         "isolation": "isolation forest",
     }[report.method]
     typical = "" if report.typical is None else f"; typical {report.typical:.3f}"
-    out.append(f"{count(report.images, 'image')}, {report.contents:,} that differ: {what}{typical}")
+    out.append(f"{format_count(report.images, 'image')}, {report.contents:,} that differ: {what}{typical}")
     return out + [printable(note) for note in report.notes]

@@ -21,7 +21,7 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-class Meant(Protocol):
+class CollectionChoice(Protocol):
     """A collection that a command means, and how it was chosen."""
 
     @property
@@ -34,17 +34,17 @@ class Meant(Protocol):
     def how(self) -> str: ...
 
 
-def say_collection(chosen: Meant) -> None:
+def say_collection(chosen: CollectionChoice) -> None:
     """Tell the user which collection is meant, and why; warn of an untrusted one found in a parent folder."""
     say(f"collection: {printable(chosen.name)} ({chosen.how})")
     if chosen.how == library.NEAREST:
         from imseek import upkeep
 
         if not upkeep.is_trusted(chosen.path):
-            say(_untrusted(Path(chosen.path)))
+            say(_untrusted_note(Path(chosen.path)))
 
 
-def _untrusted(path: Path) -> str:
+def _untrusted_note(path: Path) -> str:
     from imseek.data.trust import trust_command
 
     owner = ""

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import jsonout, probejson, probetext
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.probeflags import (
     BinaryOption,
@@ -23,10 +24,9 @@ from imseek.ui.cli.probeflags import (
     WhereOption,
     WordsOption,
     labels_of,
-    shots_of,
+    parse_shots,
 )
 from imseek.ui.cli.progress import StopSignals, progress_bar, stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 app = typer.Typer(
     help="Learn classes from a few labelled images, and label the others.",
@@ -59,7 +59,7 @@ def fit(
 ) -> int:
     """Learn to tell classes apart from labelled images, and keep that under a name."""
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import probes
 
     with stoppable() as (progress, stop):
@@ -77,7 +77,7 @@ def fit(
     if as_json:
         jsonout.print_json(probejson.probe(found, chosen))
         return 0
-    print("\n".join(probetext.shown(found)))
+    print("\n".join(probetext.probe_lines(found)))
     say(
         f"imseek probe apply {printable(name)} labels the images; imseek probe evaluate {printable(name)} judges it"
     )
@@ -107,7 +107,7 @@ def apply(
     as_json: JsonOption = False,
 ) -> int:
     """Say of all images which class they are of. Nothing is stored without --save and --tag."""
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import probes
 
     with StopSignals() as signals, progress_bar() as progress:
@@ -124,7 +124,7 @@ def apply(
     if as_json:
         jsonout.print_json(probejson.applied(found, chosen))
     elif not found.interrupted:
-        print("\n".join(probetext.applied(found)))
+        print("\n".join(probetext.applied_lines(found)))
     if found.interrupted:
         say("interrupted: nothing was stored")
     return signals.exit_code if found.interrupted else 0
@@ -152,7 +152,7 @@ def propose(
     if name is not None and any(one is not None for one in given):
         raise UsageError("a probe has its labels already", hint="leave out its name, or --tags and the like")
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import probes
 
     with stoppable("interrupted") as (progress, stop):
@@ -169,7 +169,7 @@ def propose(
     if as_json:
         jsonout.print_json(probejson.proposed(found, chosen))
     else:
-        print("\n".join(probetext.proposed(found)))
+        print("\n".join(probetext.proposal_lines(found)))
     return 0
 
 
@@ -204,8 +204,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> int:
     """Judge a probe on images that it has not learned from, nor from a copy or near-duplicate of."""
-    shots = shots_of(curve)
-    chosen = chosen_collection(collection, quiet=as_json)
+    shots = parse_shots(curve)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import probes
 
     with stoppable("interrupted") as (progress, stop):
@@ -224,7 +224,7 @@ def evaluate(
     if as_json:
         jsonout.print_json(probejson.evaluated(found, chosen))
     else:
-        print("\n".join(probetext.evaluated(found)))
+        print("\n".join(probetext.evaluation_lines(found)))
     return 0
 
 
@@ -233,7 +233,7 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
     """List the probes of a collection."""
     from imseek import probes
 
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     found = probes.list_(chosen.path)
     if as_json:
         jsonout.print_json(probejson.probes(found, chosen))
@@ -245,7 +245,7 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
                 f"{sum(one.counts):,}",
                 "" if one.score.accuracy is None else f"{one.score.accuracy.value:.3f}",
                 one.created,
-                probetext.classes(one),
+                probetext.class_counts(one),
             )
             for one in found
         ]
@@ -259,12 +259,12 @@ def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonO
     """Show what a probe has learned from, and how good it is by cross-validation."""
     from imseek import probes
 
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     found = probes.get(chosen.path, name)
     if as_json:
         jsonout.print_json(probejson.probe(found, chosen))
     else:
-        print("\n".join(probetext.shown(found)))
+        print("\n".join(probetext.probe_lines(found)))
 
 
 @app.command(epilog=examples("imseek probe drop pets"))
@@ -272,8 +272,9 @@ def drop(name: NameArgument, collection: CollectionOption = None) -> None:
     """Forget a probe, with the columns of its name and the tags that it gave."""
     from imseek import probes
 
-    chosen = chosen_collection(collection)
+    chosen = choose_collection(collection)
     gone = probes.drop(chosen.path, name)
     print(
-        f"dropped the probe {printable(name)}" + (f", and {count(gone, 'tag')} that it gave" if gone else "")
+        f"dropped the probe {printable(name)}"
+        + (f", and {format_count(gone, 'tag')} that it gave" if gone else "")
     )

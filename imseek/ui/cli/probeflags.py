@@ -69,7 +69,7 @@ def labels_of(
     if negatives is not None and not several and binary is None:
         raise UsageError("--negatives goes with --binary or --several")
     if negatives is not None:
-        negatives = _one(negatives, "--negatives other")
+        negatives = _check_tag(negatives, "--negatives other")
     if binary is not None and several:
         raise UsageError("--binary is one tag, --several is more", hint="--tags a,b --several")
     if column is not None:
@@ -77,20 +77,20 @@ def labels_of(
     if folder is not None:
         return Labels.parse("folder" if folder == "inner" else f"folder:{folder}")
     if binary is not None:
-        return Labels("tags", (_one(binary, "--binary cat"),), several=True, negatives=negatives)
+        return Labels("tags", (_check_tag(binary, "--binary cat"),), several=True, negatives=negatives)
     names = Labels.parse(f"tags:{tags or ''}").names
     if tags is not None and not names:
         raise UsageError("no tag is named", hint="--tags cat,dog")
     return Labels("tags", names, several=several, negatives=negatives)
 
 
-def _one(tag: str, hint: str) -> str:
+def _check_tag(tag: str, hint: str) -> str:
     if not tag.strip():
         raise UsageError("no tag is named", hint=hint)
     return tag.strip()
 
 
-def shots_of(text: str | None) -> tuple[int, ...]:
+def parse_shots(text: str | None) -> tuple[int, ...]:
     """Parse ``--curve``. Raises UsageError."""
     if text is None:
         return ()

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli import jsonout
 
 if TYPE_CHECKING:
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.types.evaluate import Estimate
-    from imseek.types.probes import ProbeApplied, ProbeEvaluation, ProbeInfo, ProbeLabel, Proposals
+    from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, ProbeInfo, ProbeLabel, Proposals
 
 
-def probe(found: ProbeInfo, chosen: Resolved) -> dict[str, Any]:
+def probe(found: ProbeInfo, chosen: ResolvedCollection) -> dict[str, Any]:
     return {"collection": jsonout.collection(chosen), "probe": _probe(found)}
 
 
-def probes(found: tuple[ProbeInfo, ...], chosen: Resolved) -> dict[str, Any]:
+def probes(found: tuple[ProbeInfo, ...], chosen: ResolvedCollection) -> dict[str, Any]:
     return {"collection": jsonout.collection(chosen), "probes": [_probe(one) for one in found]}
 
 
-def applied(found: ProbeApplied, chosen: Resolved) -> dict[str, Any]:
+def applied(found: ProbeApplyReport, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": jsonout.collection(chosen),
         "probe": found.probe,
@@ -38,7 +38,7 @@ def applied(found: ProbeApplied, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def proposed(found: Proposals, chosen: Resolved) -> dict[str, Any]:
+def proposed(found: Proposals, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": jsonout.collection(chosen),
         "labelled": found.labelled,
@@ -59,7 +59,7 @@ def proposed(found: Proposals, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def evaluated(found: ProbeEvaluation, chosen: Resolved) -> dict[str, Any]:
+def evaluated(found: ProbeEvaluation, chosen: ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": jsonout.collection(chosen),
         "probe": found.probe,

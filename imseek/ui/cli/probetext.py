@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli.output import table
 
 if TYPE_CHECKING:
     from imseek.types import Place
     from imseek.types.evaluate import Estimate
-    from imseek.types.probes import ProbeApplied, ProbeEvaluation, ProbeInfo, Proposals
+    from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, ProbeInfo, Proposals
 
 #: Rows per table.
 _ROWS: Final = 20
 
 
-def classes(found: ProbeInfo) -> str:
+def class_counts(found: ProbeInfo) -> str:
     shown = [f"{printable(name)} {n:,}" for name, n in zip(found.classes, found.counts, strict=True)]
     more = f", and {len(shown) - _ROWS:,} more" if len(shown) > _ROWS else ""
     return ", ".join(shown[:_ROWS]) + more
 
 
-def shown(found: ProbeInfo) -> list[str]:
+def probe_lines(found: ProbeInfo) -> list[str]:
     several = " (an image may have several)" if found.several else ""
     out = [
-        f"{printable(found.name)}: {found.method}, {count(len(found.classes), 'class', 'classes')}{several}: "
-        f"{classes(found)}",
+        f"{printable(found.name)}: {found.method}, {format_count(len(found.classes), 'class', 'classes')}{several}: "
+        f"{class_counts(found)}",
         f"learned from {printable(found.labels)}"
         + (f", where {printable(found.where)}" if found.where else "")
         + f"; vectors of {printable(found.encoder)}",
@@ -44,11 +44,11 @@ def shown(found: ProbeInfo) -> list[str]:
     return out + [printable(note) for note in found.notes]
 
 
-def _placed(place: Place | None, image_id: int) -> str:
+def _place(place: Place | None, image_id: int) -> str:
     return f"(image {image_id}: place unknown)" if place is None else place.display
 
 
-def applied(found: ProbeApplied) -> list[str]:
+def applied_lines(found: ProbeApplyReport) -> list[str]:
     order = sorted(found.counts.items(), key=lambda one: -one[1])
     rows = [(f"{n:,}", printable(name)) for name, n in order[:_ROWS]]
     if found.none:
@@ -62,7 +62,7 @@ def applied(found: ProbeApplied) -> list[str]:
             f"{one.probability:.3f}",
             str(one.image_id),
             printable(one.label),
-            _placed(one.place, one.image_id),
+            _place(one.place, one.image_id),
         )
         for how, some in (("surest", found.surest), ("least sure", found.unsurest))
         for one in some
@@ -74,31 +74,34 @@ def applied(found: ProbeApplied) -> list[str]:
             f"saved as columns {found.saved} and {found.saved}_score: imseek search … --where \"{found.saved} = '…'\""
         )
     if found.tagged or found.untagged or found.kept:
-        line = f"tagged {count(found.tagged, 'image')}, took {count(found.untagged, 'tag')} of before away"
+        line = (
+            f"tagged {format_count(found.tagged, 'image')}, took {format_count(found.untagged, 'tag')} of "
+            "before away"
+        )
         out.append(
             line + (f"; {found.kept:,} are tagged by somebody else, and stay so" if found.kept else "")
         )
     return out
 
 
-def proposed(found: Proposals) -> list[str]:
+def proposal_lines(found: Proposals) -> list[str]:
     rows = [
         (
             str(one.image_id),
             one.reason,
             "" if one.probability is None else f"{one.probability:.3f}",
             "" if one.label is None else printable(one.label),
-            _placed(one.place, one.image_id),
+            _place(one.place, one.image_id),
         )
         for one in found.proposals
     ]
     out = [table(("id", "why", "p", "perhaps", "image"), rows, right=(0, 2))] if rows else []
     copies = f"; {found.copies:,} copies passed over" if found.copies else ""
-    out.append(f"{found.labelled:,} labelled, {count(found.looked, 'image')} looked at{copies}")
+    out.append(f"{found.labelled:,} labelled, {format_count(found.looked, 'image')} looked at{copies}")
     return out + [printable(note) for note in found.notes]
 
 
-def evaluated(found: ProbeEvaluation) -> list[str]:
+def evaluation_lines(found: ProbeEvaluation) -> list[str]:
     what = printable(found.probe) if found.probe else "a probe of half of the labels"
     left = f"; {found.left_out:,} left out: learned from, or copies of that" if found.left_out else ""
     out = [

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import typer
 
 from imseek.library import PROGRESS_VARIABLE
-from imseek.showing.words import size
+from imseek.showing.words import format_size
 from imseek.ui.cli.output import say
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
     Without a terminal, yields a callback that writes lines for :mod:`imseek.jobs`, or None if these are not requested.
     """
     if not sys.stderr.isatty():
-        yield _lines() if os.environ.get(PROGRESS_VARIABLE) == "json" else None
+        yield _json_progress() if os.environ.get(PROGRESS_VARIABLE) == "json" else None
         return
     from rich.console import Console
     from rich.progress import (
@@ -63,13 +63,13 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
                 completed=now.done,
                 total=now.total,
                 skipped=now.skipped,
-                read=_read(now),
+                read=_throughput(now),
             )
 
         yield show
 
 
-def _lines() -> ProgressCallback:
+def _json_progress() -> ProgressCallback:
     """Return a callback that writes each new phase, and its progress at most every half second."""
     told, due = "", 0.0
 
@@ -84,11 +84,11 @@ def _lines() -> ProgressCallback:
     return write
 
 
-def _read(now: Progress) -> str:
+def _throughput(now: Progress) -> str:
     """Format the speed and the bytes read."""
     if not now.done or not now.seconds:
         return ""
-    return f"{now.done / now.seconds:.1f} images/s, {size(now.bytes)}"
+    return f"{now.done / now.seconds:.1f} images/s, {format_size(now.bytes)}"
 
 
 @contextmanager

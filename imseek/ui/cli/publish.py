@@ -9,12 +9,12 @@ import typer
 
 from imseek import library
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import resolved
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types.publish import PublishReport
@@ -51,7 +51,7 @@ def publish(
         raise UsageError("publish takes one collection and one address", hint="imseek publish photos.db")
     address = names[-1]
     wanted = names[0] if len(names) == 2 else collection
-    chosen = resolved(wanted)
+    chosen = resolve_collection(wanted)
     if not as_json:
         say_collection(chosen)
     from imseek.publish import to_milvus
@@ -66,7 +66,7 @@ def publish(
     return stop.exit_code if report.outcome == "interrupted" else 0
 
 
-def _json(report: PublishReport, chosen: library.Resolved) -> dict[str, Any]:
+def _json(report: PublishReport, chosen: library.ResolvedCollection) -> dict[str, Any]:
     found = {"collection": jsonout.collection(chosen), **asdict(report), "left_out": list(report.left_out)}
     return {**found, "seconds": round(report.seconds, 3)}
 
@@ -75,21 +75,23 @@ def _lines(report: PublishReport) -> list[str]:
     where = printable(report.address)
     if report.outcome == "already":
         out = [
-            f"generation {report.generation} is published already: {count(report.images, 'image')} at {where}"
+            f"generation {report.generation} is published already: {format_count(report.images, 'image')} at {where}"
         ]
     else:
         done = "published" if report.outcome == "published" else "interrupted; the same command goes on:"
         out = [
-            f"{done} generation {report.generation} at {where}: {count(report.images, 'image')}, "
-            f"{count(report.sent, 'row')} sent, {report.removed:,} removed, {report.seconds:.1f} s"
+            f"{done} generation {report.generation} at {where}: {format_count(report.images, 'image')}, "
+            f"{format_count(report.sent, 'row')} sent, {report.removed:,} removed, {report.seconds:.1f} s"
         ]
     if report.anew:
         out.append("note: columns or encoders have changed, so that all rows were written anew")
     if report.shortened:
         out.append(
-            f"note: {count(report.shortened, 'image')} had longer texts or more tags than Milvus takes"
+            f"note: {format_count(report.shortened, 'image')} had longer texts or more tags than Milvus takes"
         )
     if report.left_out:
         names = printable(", ".join(report.left_out[:10]))
-        out.append(f"note: Milvus has no field left for {count(len(report.left_out), 'column')}: {names}")
+        out.append(
+            f"note: Milvus has no field left for {format_count(len(report.left_out), 'column')}: {names}"
+        )
     return out

@@ -12,23 +12,23 @@ import typer
 from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.report import Part
     from imseek.types import CollectionReport
 
 _MARKDOWN = (".md", ".markdown")
 _HTML = (".html", ".htm")
 #: Longer side of thumbnails, in pixels.
-_SIDE = 224
+_THUMBNAIL_SIDE = 224
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +77,7 @@ def report(
     markdown = _is_markdown(file)
     if markdown:
         _check_folder(file, force=force)
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     with StopSignals() as signals, progress_bar() as progress:
         found = gather(
             chosen.path,
@@ -127,7 +127,9 @@ def _check_folder(file: Path, *, force: bool) -> None:
         raise UsageError(f"{folder} is no folder", hint="choose another name")
 
 
-def _write(file: Path, found: CollectionReport, chosen: Resolved, *, markdown: bool, force: bool) -> None:
+def _write(
+    file: Path, found: CollectionReport, chosen: ResolvedCollection, *, markdown: bool, force: bool
+) -> None:
     from imseek.ui.report_markdown import folder_of, pages
     from imseek.ui.report_page import page, picture_ids
     from imseek.ui.thumbnail_data import thumbnails
@@ -135,19 +137,22 @@ def _write(file: Path, found: CollectionReport, chosen: Resolved, *, markdown: b
     title = f"Collection {chosen.name}"
     today = datetime.now().astimezone().date().isoformat()
     said = f"{found.info.path}, generation {found.info.generation}, {found.info.encoder.encoder}; {today}"
-    with thumbnails(chosen.path, picture_ids(found), _SIDE) as read, new_file(file, force=force) as out:
+    with (
+        thumbnails(chosen.path, picture_ids(found), _THUMBNAIL_SIDE) as read,
+        new_file(file, force=force) as out,
+    ):
         if not markdown:
             out.writelines(page(found, title, said, read))
             return
         folder = folder_of(file)
         try:
-            _clear(folder)
+            _remove_thumbnails(folder)
             out.writelines(pages(found, title, said, folder, read))
         except OSError as error:
             raise ImseekError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
-def _clear(folder: Path) -> None:
+def _remove_thumbnails(folder: Path) -> None:
     """Delete the thumbnails of an earlier report, and nothing else."""
     if not folder.is_dir():
         return

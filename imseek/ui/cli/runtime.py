@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 import imseek
-from imseek.ui.cli.flags import Group, with_groups
+from imseek.ui.cli.flag_groups import FlagGroup, with_groups
 
 #: Default and Typer annotation of each flag, by the field of :class:`imseek.Runtime` it sets. A test compares the
 #: defaults with Runtime's, because importing that would load NumPy for every ``--help``.
@@ -68,10 +68,10 @@ FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
 )
 
 
-def runtime_flags(*names: str) -> Group:
+def runtime_flags(*names: str) -> FlagGroup:
     """Return the flags ``names`` (default: all), which yield an :class:`imseek.Runtime`."""
     chosen = {name: FLAGS[name] for name in names or FLAGS}
-    return Group(chosen, lambda values: imseek.Runtime(**values))
+    return FlagGroup(chosen, lambda values: imseek.Runtime(**values))
 
 
 def with_runtime(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

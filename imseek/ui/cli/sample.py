@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import clusterjson, jsonout
-from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.clusters import place_of
-from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types import SampleReport
@@ -68,7 +68,7 @@ def sample(
         raise UsageError("say one of --paths and --json")
     if csv is not None:
         check_new(csv, force=force)
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     from imseek import clusters
 
     with stoppable("interrupted") as (progress, stop):
@@ -104,7 +104,7 @@ def _print_paths(report: SampleReport) -> None:
     sys.stdout.buffer.write(b"".join(path + b"\n" for path in known))
     sys.stdout.buffer.flush()
     if missing := len(report.chosen) - len(known):
-        say(f"{count(missing, 'image')} left out: place unknown")
+        say(f"{format_count(missing, 'image')} left out: place unknown")
 
 
 def _lines(report: SampleReport) -> list[str]:
@@ -115,7 +115,7 @@ def _lines(report: SampleReport) -> list[str]:
             for image, weight in zip(report.chosen, report.weights, strict=True)
         ]
         out.append(table(("stands for", "distance", "id", "image"), rows, right=(0, 1, 2)))
-    line = f"{count(len(report.chosen), 'image')} of {report.images:,}, by {report.method}"
+    line = f"{format_count(len(report.chosen), 'image')} of {report.images:,}, by {report.method}"
     if report.farthest is not None and report.mean is not None:
         line += f"; distance to the nearest of them: mean {report.mean:.3f}, at most {report.farthest:.3f}"
     return [*out, line, *(printable(note) for note in report.notes)]

@@ -14,18 +14,18 @@ import imseek
 from imseek.errors import ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
 from imseek.showing.words import printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.answering import OUTPUT, Output
-from imseek.ui.cli.asking import ASKING, Asking
-from imseek.ui.cli.chosen import resolved
-from imseek.ui.cli.flags import with_groups
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection
+from imseek.ui.cli.output_flags import OUTPUT_FLAGS, OutputOptions
+from imseek.ui.cli.query_flags import QUERY_FLAGS, QueryOptions
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.texts import examples
-from imseek.ui.cli.viewer import view
+from imseek.ui.cli.viewer import open_in_viewer
 
 if TYPE_CHECKING:
     from imseek import RemoteCollection, Runtime
-    from imseek.library import Resolved
+    from imseek.library import ResolvedCollection
     from imseek.published import PublishedCollection
     from imseek.search.query import Cutoff, Query
     from imseek.search.searchable import Searchable
@@ -49,7 +49,7 @@ ServerOption: TypeAlias = Annotated[
     ),
 ]
 #: Batch size for many queries.
-_TOGETHER = 64
+_BATCH_SIZE = 64
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +74,7 @@ def register(app: typer.Typer) -> None:
     )(similar)
 
 
-@with_groups(output=OUTPUT, asking=ASKING, runtime=runtime_flags("device", "precision"))
+@with_groups(output=OUTPUT_FLAGS, asking=QUERY_FLAGS, runtime=runtime_flags("device", "precision"))
 def search(
     text: Annotated[
         list[str] | None,
@@ -86,15 +86,15 @@ def search(
     collection: CollectionsOption = None,
     server: ServerOption = None,
     *,
-    output: Output,
-    asking: Asking,
+    output: OutputOptions,
+    asking: QueryOptions,
     runtime: Runtime,
 ) -> int:
     """Find pictures by words, by pictures, or by both (docs/queries.md)."""
-    return _answer(text or [], asking, output, collection, server, runtime)
+    return _run_search(text or [], asking, output, collection, server, runtime)
 
 
-@with_groups(output=OUTPUT, asking=ASKING, runtime=runtime_flags("device", "precision"))
+@with_groups(output=OUTPUT_FLAGS, asking=QUERY_FLAGS, runtime=runtime_flags("device", "precision"))
 def similar(
     image: Annotated[
         list[str],
@@ -106,12 +106,12 @@ def similar(
     collection: CollectionsOption = None,
     server: ServerOption = None,
     *,
-    output: Output,
-    asking: Asking,
+    output: OutputOptions,
+    asking: QueryOptions,
     runtime: Runtime,
 ) -> int:
     """Find pictures that look like another one: `imseek search --like IMAGE`."""
-    return _answer([], asking.also_like(image), output, collection, server, runtime)
+    return _run_search([], asking.also_like(image), output, collection, server, runtime)
 
 
 def with_open_default(arguments: Sequence[str]) -> list[str]:
@@ -126,18 +126,18 @@ def with_open_default(arguments: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """A collection on a server, with the fields of :class:`imseek.library.Resolved`."""
+class ServerCollection:
+    """A collection on a server, with the fields of :class:`imseek.library.ResolvedCollection`."""
 
     name: str
     path: str
     how: str
 
 
-def _answer(
+def _run_search(
     texts: list[str],
-    asking: Asking,
-    output: Output,
+    asking: QueryOptions,
+    output: OutputOptions,
     named: list[str] | None,
     server: str | None,
     runtime: Runtime,
@@ -151,14 +151,14 @@ def _answer(
     wanted: Sequence[str | None] = named or [None]
     with ExitStack() as stack:
         opened: list[Searchable] = []
-        chosen: list[Resolved | Elsewhere] = []
+        chosen: list[ResolvedCollection | ServerCollection] = []
         if server is not None:
-            remote = at_server(server, named, runtime)
+            remote = connect_server(server, named, runtime)
             stack.callback(remote.close)
             opened.append(remote)
-            chosen.append(Elsewhere(remote.name, server, "--server"))
+            chosen.append(ServerCollection(remote.name, server, "--server"))
         else:
-            found = [resolved(one) for one in wanted]
+            found = [resolve_collection(one) for one in wanted]
             chosen += found
         if not output.as_json:
             for one in chosen:
@@ -184,7 +184,7 @@ def _answer(
     return 0
 
 
-def at_server(
+def connect_server(
     server: str, named: Sequence[str] | None, runtime: Runtime
 ) -> RemoteCollection | PublishedCollection:
     """Connect to the collection named by ``--server``. Raises UsageError, ServerError, StorageError."""
@@ -215,17 +215,17 @@ def _search(opened: Sequence[Searchable], query: Query, *, metadata: bool, vecto
 
 def _print_lines(
     opened: Sequence[Searchable],
-    chosen: Sequence[Resolved | Elsewhere],
+    chosen: Sequence[ResolvedCollection | ServerCollection],
     queries: Sequence[tuple[int, Query | QueryError]],
     *,
     vectors: bool,
 ) -> int:
     """Print one line per query, in order: its answer or its error."""
     code = 0
-    for start in range(0, len(queries), _TOGETHER):
-        part = queries[start : start + _TOGETHER]
+    for start in range(0, len(queries), _BATCH_SIZE):
+        part = queries[start : start + _BATCH_SIZE]
         for (number, _), answer in zip(
-            part, _answers(opened, [one for _, one in part], vectors), strict=True
+            part, _search_batch(opened, [one for _, one in part], vectors), strict=True
         ):
             if isinstance(answer, ImseekError):
                 say(f"line {number}: {printable(str(answer))}")
@@ -236,7 +236,7 @@ def _print_lines(
     return code
 
 
-def _answers(
+def _search_batch(
     opened: Sequence[Searchable], queries: Sequence[Query | QueryError], vectors: bool
 ) -> list[SearchResult | ImseekError]:
     """Search a batch of queries together; if that fails, one by one, to find the failing query."""
@@ -263,4 +263,4 @@ def _open(opened: Sequence[Searchable], result: SearchResult, nth: int) -> None:
     if nth > len(result.hits):
         raise UsageError(f"there is no hit {nth} to open: {len(result.hits)} found")
     hit = result.hits[nth - 1]
-    view(next(one for one in opened if one.uuid == hit.collection), hit)
+    open_in_viewer(next(one for one in opened if one.uuid == hit.collection), hit)

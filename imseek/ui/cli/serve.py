@@ -11,10 +11,10 @@ import typer
 
 from imseek import library
 from imseek.errors import MissingExtraError, UsageError
-from imseek.ui.cli.chosen import resolved
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import examples
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +65,7 @@ def serve(
     from imseek.remote import TOKEN_VARIABLE
 
     try:
-        from imseek.ui.http.running import run
+        from imseek.ui.http.server import run
         from imseek.ui.http.settings import Settings, is_loopback
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "fastapi", "server") from error
@@ -74,7 +74,7 @@ def serve(
     made = token is None
     if token is None:
         token = secrets.token_urlsafe(24)
-    chosen = _chosen(collection)
+    chosen = _served_collections(collection)
     settings = Settings(
         collections=tuple((served_name(one), one.path) for one in chosen),
         host=host,
@@ -93,15 +93,15 @@ def serve(
     return run(settings, runtime, lambda url: say(f"listening on {url} (Ctrl-C ends)"))
 
 
-def _chosen(given: list[str] | None) -> list[library.Resolved]:
+def _served_collections(given: list[str] | None) -> list[library.ResolvedCollection]:
     """Return the collections named, else all named collections, else the one that any command would use."""
     if not given and (named := library.list_collections(os.environ)):
-        return [library.Resolved(one.path, one.name, "by name") for one in named]
+        return [library.ResolvedCollection(one.path, one.name, "by name") for one in named]
     wanted: Sequence[str | None] = given or [None]
-    return [resolved(one) for one in wanted]
+    return [resolve_collection(one) for one in wanted]
 
 
-def served_name(chosen: library.Resolved) -> str:
+def served_name(chosen: library.ResolvedCollection) -> str:
     """Return the name to serve a collection under: its own, or its folder's. Raises UsageError if there is none."""
     name = chosen.name if os.sep not in chosen.name else chosen.path.name
     if name == library.LOCAL_FOLDER:

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 import imseek
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.info import sources_table
 from imseek.ui.cli.output import say
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 app = typer.Typer(
     help="List, remove and relocate the sources of a collection.",
@@ -27,7 +27,7 @@ SourceArgument = Annotated[int, typer.Argument(metavar="SOURCE", help="Its numbe
 @app.command("list", epilog=examples("imseek source list"))
 def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> None:
     """List where the images come from."""
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     with imseek.open(chosen.path) as opened:
         sources = opened.info().sources
     if as_json:
@@ -42,10 +42,10 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
 @app.command(epilog=examples("imseek source remove 2"))
 def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
     """Take a source and its images out of the collection. The files stay."""
-    chosen = chosen_collection(collection)
+    chosen = choose_collection(collection)
     with imseek.open(chosen.path) as opened:
         removed = opened.remove_source(source)
-    print(f"removed source {source} with {count(removed, 'image')}; the files are untouched")
+    print(f"removed source {source} with {format_count(removed, 'image')}; the files are untouched")
     say("what was stored of them stays on the disk until `imseek maintain --purge`")
 
 
@@ -56,7 +56,7 @@ def relocate(
     collection: CollectionOption = None,
 ) -> None:
     """Say that a source has moved. Its images keep their ids, and nothing is encoded again."""
-    chosen = chosen_collection(collection)
+    chosen = choose_collection(collection)
     with imseek.open(chosen.path) as opened:
         moved = opened.relocate_source(source, path)
-    print(f"source {source} is now {printable(str(path.absolute()))} ({count(moved, 'image')})")
+    print(f"source {source} is now {printable(str(path.absolute()))} ({format_count(moved, 'image')})")

@@ -13,12 +13,12 @@ import typer
 from imseek import library
 from imseek.errors import MediaError, UsageError
 from imseek.input_file import open_input
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.images import image_of, images_from
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.image_arguments import parse_image, parse_images
 from imseek.ui.cli.output import say, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.tags import AnyImage
@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 
 #: Unknown images named in a message.
-_SHOWN: Final = 10
+_MAX_MISSING: Final = 10
 #: Accepted names of a table's image column.
 _IDS: Final = ("image_id", "id")
 _PATHS: Final = ("path", "file", "uri")
@@ -83,15 +83,15 @@ def add(
         raise UsageError("no tag is named", hint="imseek tag add TAG IMAGE…, or --from FILE")
     if table_file is None and not images and where is None:
         raise UsageError("no images are named", hint="ids, files, - for stdin, or --where")
-    given = None if table_file is None else list(_rows(table_file))
-    listed = images_from(images or ())
-    chosen = chosen_collection(collection, quiet=as_json)
+    given = None if table_file is None else list(_read_table(table_file))
+    listed = parse_images(images or ())
+    chosen = choose_collection(collection, quiet=as_json)
     if given is not None:
         report = tags.add_all(chosen.path, given, provenance=by)
     else:
         assert tag is not None
         report = tags.add(chosen.path, tag, listed, where=where, provenance=by)
-    _told(report, chosen, as_json, "tagged", "had it already")
+    _print_report(report, chosen, as_json, "tagged", "had it already")
 
 
 @app.command(epilog=examples("imseek tag remove boat 17", "imseek tag remove boat --all"))
@@ -112,10 +112,10 @@ def remove(
             "say from which images" if not named else "--all goes without images and --where",
             hint="ids, files, - for stdin, --where, or --all",
         )
-    listed = images_from(images or ())
-    chosen = chosen_collection(collection, quiet=as_json)
+    listed = parse_images(images or ())
+    chosen = choose_collection(collection, quiet=as_json)
     report = tags.remove(chosen.path, tag, listed, where=where, everywhere=everywhere)
-    _told(report, chosen, as_json, "untagged", "did not have it")
+    _print_report(report, chosen, as_json, "untagged", "did not have it")
 
 
 @app.command(epilog=examples("imseek tag rename baot boat"))
@@ -128,8 +128,8 @@ def rename(
     """Give all images with a tag another in its place. Where that is there already, the two become one."""
     from imseek import tags
 
-    chosen = chosen_collection(collection, quiet=as_json)
-    _told(tags.rename(chosen.path, tag, to), chosen, as_json, "renamed the tag of", "had it already")
+    chosen = choose_collection(collection, quiet=as_json)
+    _print_report(tags.rename(chosen.path, tag, to), chosen, as_json, "renamed the tag of", "had it already")
 
 
 @app.command("list", epilog=examples("imseek tag list", "imseek tag list 17 harbour.jpg"))
@@ -139,12 +139,12 @@ def list_(
     """List all tags with how many images have them, or the tags of some images."""
     from imseek import tags
 
-    listed = images_from(images or ())
-    chosen = chosen_collection(collection, quiet=as_json)
+    listed = parse_images(images or ())
+    chosen = choose_collection(collection, quiet=as_json)
     if images:
         found = tags.of(chosen.path, listed)
         if as_json:
-            jsonout.print_json(_of_images(found, chosen))
+            jsonout.print_json(_image_tags_json(found, chosen))
         else:
             rows = [
                 (str(image_id), ", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)")
@@ -154,13 +154,13 @@ def list_(
         return
     counts = tags.counts(chosen.path)
     if as_json:
-        jsonout.print_json(_counted(counts, chosen))
+        jsonout.print_json(_counts_json(counts, chosen))
     elif counts:
         lines = [
             (
                 f"{one.images:,}",
                 printable(one.tag),
-                printable(", ".join(f"{who} {n:,}" for who, n in given_by(one.by))),
+                printable(", ".join(f"{who} {n:,}" for who, n in count_givers(one.by))),
             )
             for one in counts
         ]
@@ -169,7 +169,9 @@ def list_(
         say("no image has a tag yet: `imseek tag add TAG IMAGE…`")
 
 
-def _told(report: TagReport, chosen: library.Resolved, as_json: bool, done: str, rest: str) -> None:
+def _print_report(
+    report: TagReport, chosen: library.ResolvedCollection, as_json: bool, done: str, rest: str
+) -> None:
     if as_json:
         jsonout.print_json(
             {
@@ -182,18 +184,18 @@ def _told(report: TagReport, chosen: library.Resolved, as_json: bool, done: str,
             }
         )
         return
-    line = f"{done} {count(report.changed, 'image')}"
+    line = f"{done} {format_count(report.changed, 'image')}"
     print(line + (f"; {report.unchanged:,} {rest}" if report.unchanged else ""))
-    for one in report.missing[:_SHOWN]:
+    for one in report.missing[:_MAX_MISSING]:
         say(f"not in the collection: {printable(one)}")
-    if len(report.missing) > _SHOWN:
-        say(f"and {len(report.missing) - _SHOWN:,} more that are not")
+    if len(report.missing) > _MAX_MISSING:
+        say(f"and {len(report.missing) - _MAX_MISSING:,} more that are not")
 
 
-def _rows(path: Path) -> Iterator[tuple[AnyImage, str]]:
+def _read_table(path: Path) -> Iterator[tuple[AnyImage, str]]:
     """Yield the images and tags of a table. Raises UsageError with the row."""
     from imseek.indexer.sources.tables import open_sheet
-    from imseek.indexer.sources.tables.base import Malformed
+    from imseek.indexer.sources.tables.base import MalformedRow
 
     try:
         with open_sheet(os.fsencode(path), open_input(path)) as sheet:
@@ -205,28 +207,28 @@ def _rows(path: Path) -> Iterator[tuple[AnyImage, str]]:
                     hint=f"its columns: {', '.join(names)}",
                 )
             for number, row in sheet.rows((column, "tag")):
-                if isinstance(row, Malformed):
+                if isinstance(row, MalformedRow):
                     raise UsageError(f"{path}, row {number + 1}: {row.message}")
-                yield _cell(row[column], column in _IDS, path, number), str(row["tag"] or "").strip()
+                yield _parse_image(row[column], column in _IDS, path, number), str(row["tag"] or "").strip()
     except MediaError as error:
         raise UsageError(f"{path} is no table that can be read: {error}") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _cell(cell: Any, is_id: bool, path: Path, number: int) -> AnyImage:
+def _parse_image(cell: Any, is_id: bool, path: Path, number: int) -> AnyImage:
     text = str(cell if cell is not None else "").strip()
     if not text:
         raise UsageError(f"{path}, row {number + 1}: no image is named")
     if not is_id:
         return text
-    found = image_of(text)
+    found = parse_image(text)
     if not isinstance(found, int):
         raise UsageError(f"{path}, row {number + 1}: {text!r} is no id")
     return found
 
 
-def _of_images(found: dict[int, tuple[Tag, ...]], chosen: library.Resolved) -> dict[str, Any]:
+def _image_tags_json(found: dict[int, tuple[Tag, ...]], chosen: library.ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": jsonout.collection(chosen),
         "tags": [],
@@ -240,7 +242,7 @@ def _of_images(found: dict[int, tuple[Tag, ...]], chosen: library.Resolved) -> d
     }
 
 
-def given_by(by: Mapping[str, int]) -> list[tuple[str, int]]:
+def count_givers(by: Mapping[str, int]) -> list[tuple[str, int]]:
     """Count the images that a tag has from each provenance, the most first.
 
     Zero-shot tags include their probability in the provenance; it is stripped, so that they count as one.
@@ -252,7 +254,7 @@ def given_by(by: Mapping[str, int]) -> list[tuple[str, int]]:
     return found.most_common()
 
 
-def _counted(counts: tuple[TagCount, ...], chosen: library.Resolved) -> dict[str, Any]:
+def _counts_json(counts: tuple[TagCount, ...], chosen: library.ResolvedCollection) -> dict[str, Any]:
     return {
         "collection": jsonout.collection(chosen),
         "tags": [{"tag": one.tag, "images": one.images, "by": dict(one.by)} for one in counts],

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -75,7 +75,7 @@ def tune(
         raise UsageError("--from and --dry-run go with learning, not with --back or --use")
     if allow_missing and not back:
         raise UsageError("--allow-missing goes with --back")
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
     if back or use is not None:
         report, code = _switch(chosen.path, use, allow_missing, runtime)
         body: dict[str, Any] = {"tune": None, "switch": jsonout.reencoded(report)}
@@ -138,9 +138,9 @@ def tune_lines(report: TuneReport) -> list[str]:
     parts = (
         f"{report.train:,} to learn, {report.validation:,} to stop by, {report.held_out:,} held out to judge"
     )
-    lines = [f"{count(report.pairs, 'pair')} from {report.source}: {parts}"]
+    lines = [f"{format_count(report.pairs, 'pair')} from {report.source}: {parts}"]
     if report.taught is not None:
-        lines += _figures(report.taught)
+        lines += _gain_lines(report.taught)
     again = "imseek tune --back"
     lines.append(
         {
@@ -154,7 +154,7 @@ def tune_lines(report: TuneReport) -> list[str]:
     return [*lines, *map(printable, report.notes)]
 
 
-def _figures(taught: Tuning) -> list[str]:
+def _gain_lines(taught: Tuning) -> list[str]:
     rows = []
     for gain in taught.gains:
         for when, found in (("before", gain.before), ("after", gain.after)):

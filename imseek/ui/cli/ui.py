@@ -10,11 +10,11 @@ import typer
 from imseek import library
 from imseek.errors import MissingExtraError
 from imseek.home import make_home
-from imseek.ui.cli.chosen import resolved
+from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.serve import served_name
-from imseek.ui.cli.texts import examples
 
 
 def register(app: typer.Typer) -> None:
@@ -63,16 +63,16 @@ def ui(
     from imseek.remote import TOKEN_VARIABLE
 
     try:
-        from imseek.ui.web.running import Settings, own_token, run
+        from imseek.ui.web.server import Settings, load_token, run
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "streamlit", "ui") from error
     assert isinstance(runtime, imseek.Runtime)
     given = None
     if collection is not None:
-        chosen = resolved(collection, "as given")
+        chosen = resolve_collection(collection, "as given")
         imseek.open(chosen.path).close()  # Report an unreadable collection now.
-        given = library.Named(served_name(chosen), chosen.path)
-    token = os.environ.get(TOKEN_VARIABLE) or own_token(make_home(os.environ))
+        given = library.NamedCollection(served_name(chosen), chosen.path)
+    token = os.environ.get(TOKEN_VARIABLE) or load_token(make_home(os.environ))
 
     def ready(address: str, entrance: str, once: str) -> None:
         say(f"imseek is at {address} (Ctrl-C ends); this link logs in:")

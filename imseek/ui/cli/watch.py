@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.showing.words import count, printable
+from imseek.showing.words import format_count, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.flags import with_groups
-from imseek.ui.cli.known import KNOWN_FLAGS
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.texts import CollectionOption, JsonLinesOption, examples
+from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 
 if TYPE_CHECKING:
     from imseek import Runtime
     from imseek.types import IndexReport
-    from imseek.ui.cli.known import SkipKnown
+    from imseek.ui.cli.skip_known_flags import SkipKnown
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     )(watch)
 
 
-@with_groups(runtime=runtime_flags(), known=KNOWN_FLAGS)
+@with_groups(runtime=runtime_flags(), known=SKIP_KNOWN_FLAGS)
 def watch(
     paths: Annotated[
         list[Path] | None,
@@ -65,13 +65,13 @@ def watch(
     """
     import imseek.watch
 
-    chosen = chosen_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=as_json)
 
     def tell(report: IndexReport) -> None:
         if as_json:
             jsonout.print_json(jsonout.index(report, chosen), line=True)
             return
-        print(f"{time.strftime('%H:%M:%S')} {_line(report)}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {_summary_line(report)}", flush=True)
         for failure in report.failures:
             path = printable(os.fsdecode(failure.path))
             say(f"skipped ({failure.reason}): {path}: {printable(failure.message)}")
@@ -92,7 +92,7 @@ def watch(
     return signals.exit_code
 
 
-def _line(report: IndexReport) -> str:
+def _summary_line(report: IndexReport) -> str:
     counts = [
         (report.added, "added"),
         (report.changed, "changed"),
@@ -103,4 +103,4 @@ def _line(report: IndexReport) -> str:
         (len(report.failures), "skipped"),
     ]
     done = ", ".join(f"{n:,} {what}" for n, what in counts if n) or "nothing new"
-    return f"{done}; {count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"
+    return f"{done}; {format_count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"

@@ -20,7 +20,7 @@ from imseek.ui.http import clip_retrieval, problems, routes
 from imseek.ui.http.batching import OverloadedError
 from imseek.ui.http.bodies import Status
 from imseek.ui.http.guards import Guard
-from imseek.ui.http.pictures import Pictures
+from imseek.ui.http.pictures import ThumbnailCache
 from imseek.ui.http.service import Service
 from imseek.ui.http.settings import Settings
 
@@ -48,7 +48,7 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
         strict_content_type=False,
     )
     app.state.service = service
-    app.state.pictures = Pictures(settings.pixels)
+    app.state.pictures = ThumbnailCache(settings.pixels)
     problems.install(app)
 
     async def overloaded(*_: object) -> Response:
@@ -65,7 +65,11 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
     async def health() -> Status:
         return Status(status="ok")
 
-    @app.get("/ready", summary="Whether every collection can be searched", responses=problems.answers(503))
+    @app.get(
+        "/ready",
+        summary="Whether every collection can be searched",
+        responses=problems.problem_responses(503),
+    )
     async def ready() -> Response:
         for name in service.names:
             try:
@@ -78,7 +82,7 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
     async def figures() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    app.add_middleware(_Measured, metrics=metrics)
+    app.add_middleware(_MetricsMiddleware, metrics=metrics)
     app.add_middleware(Guard, settings=settings)
     return app
 
@@ -101,7 +105,7 @@ class _Metrics:
         collections.set(len(service.names))
 
 
-class _Measured:
+class _MetricsMiddleware:
     """Middleware that counts and times requests by route.
 
     The label is the route, not the path, so that ids and collection names do not become labels.

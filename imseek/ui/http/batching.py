@@ -13,8 +13,8 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 #: Maximum number of queries in one call, and of queries waiting.
-TOGETHER: Final = 64
-WAITING: Final = 1024
+BATCH_SIZE: Final = 64
+QUEUE_SIZE: Final = 1024
 
 
 class OverloadedError(Exception):
@@ -22,7 +22,7 @@ class OverloadedError(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting(Generic[Q, A]):
+class _PendingQuery(Generic[Q, A]):
     query: Q
     answer: asyncio.Future[A]
 
@@ -35,7 +35,7 @@ class Batcher(Generic[Q, A]):
 
     def __init__(self, work: Callable[[Sequence[Q]], Sequence[A]], alone: Callable[[Q], A]) -> None:
         self._work, self._alone = work, alone
-        self._waiting: dict[_Waiting[Q, A], None] = {}  # In order of arrival.
+        self._waiting: dict[_PendingQuery[Q, A], None] = {}  # In order of arrival.
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "queries")
@@ -44,9 +44,9 @@ class Batcher(Generic[Q, A]):
         """Queue a query and return its answer. Raises OverloadedError, and whatever the work raises for this query."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-        if len(self._waiting) >= WAITING:
+        if len(self._waiting) >= QUEUE_SIZE:
             raise OverloadedError
-        one: _Waiting[Q, A] = _Waiting(query, asyncio.get_running_loop().create_future())
+        one: _PendingQuery[Q, A] = _PendingQuery(query, asyncio.get_running_loop().create_future())
         self._waiting[one] = None
         self._asked.set()
         try:
@@ -63,7 +63,7 @@ class Batcher(Generic[Q, A]):
     async def _run(self) -> None:
         while True:
             await self._asked.wait()
-            batch = list(islice(self._waiting, TOGETHER))
+            batch = list(islice(self._waiting, BATCH_SIZE))
             for one in batch:
                 del self._waiting[one]
             if not self._waiting:
@@ -71,27 +71,27 @@ class Batcher(Generic[Q, A]):
             if batch:
                 await self._answer(batch)
 
-    async def _answer(self, batch: Sequence[_Waiting[Q, A]]) -> None:
+    async def _answer(self, batch: Sequence[_PendingQuery[Q, A]]) -> None:
         loop = asyncio.get_running_loop()
         try:
             answers = await loop.run_in_executor(self._thread, self._work, [one.query for one in batch])
         except Exception as error:
             if len(batch) == 1:
-                _set(batch[0].answer, error=error)
+                _resolve(batch[0].answer, error=error)
                 return
             for one in batch:
                 if one.answer.done():  # The caller has gone.
                     continue
                 try:
-                    _set(one.answer, await loop.run_in_executor(self._thread, self._alone, one.query))
+                    _resolve(one.answer, await loop.run_in_executor(self._thread, self._alone, one.query))
                 except Exception as own:
-                    _set(one.answer, error=own)
+                    _resolve(one.answer, error=own)
             return
         for one, answer in zip(batch, answers, strict=True):
-            _set(one.answer, answer)
+            _resolve(one.answer, answer)
 
 
-def _set(future: asyncio.Future[A], answer: A | None = None, *, error: Exception | None = None) -> None:
+def _resolve(future: asyncio.Future[A], answer: A | None = None, *, error: Exception | None = None) -> None:
     if future.done():
         return
     if error is not None:

@@ -217,8 +217,8 @@ def _hit(hit: Hit, name: str, places: bool) -> HitBody:
     return HitBody(
         image_id=hit.image_id,
         score=round(hit.score, 6),
-        **placed(hit.place if places else None),
-        metadata=plain(hit.metadata),
+        **place_members(hit.place if places else None),
+        metadata=json_value(hit.metadata),
         duplicates=list(hit.duplicates),
         group=hit.group if places else None,
         image=f"{at}/file",
@@ -227,7 +227,7 @@ def _hit(hit: Hit, name: str, places: bool) -> HitBody:
     )
 
 
-def placed(place: Place | None) -> dict[str, Any]:
+def place_members(place: Place | None) -> dict[str, Any]:
     """Return the JSON members for the place of an image."""
     if place is None:
         return {"source_id": None, "uri": None, "path": None}
@@ -254,8 +254,8 @@ def image(found: Image, *, places: bool) -> ImageBody:
     return ImageBody(
         image_id=found.image_id,
         content_hash=found.content_hash,
-        **placed(found.place if places else None),
-        metadata=plain(found.metadata),
+        **place_members(found.place if places else None),
+        metadata=json_value(found.metadata),
         tags=list(found.tags),
     )
 
@@ -268,11 +268,11 @@ def job(found: Job) -> JobBody:
         started=found.started,
         ended=found.ended,
         exit_code=found.exit_code,
-        progress=plain(found.progress),
+        progress=json_value(found.progress),
     )
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Convert metadata to JSON values, bytes to base64."""
     from imseek.ui.cli.jsonout import plain as as_json
 

@@ -21,10 +21,10 @@ from imseek.media import Limits, decode
 from imseek.media.thumbnails import jpeg
 from imseek.search.query import Query, Term
 from imseek.types import Hit
-from imseek.ui.http.bodies import Body, plain
-from imseek.ui.http.problems import answers
+from imseek.ui.http.bodies import Body, json_value
+from imseek.ui.http.problems import problem_responses
 from imseek.ui.http.routes import check_limit, service_of
-from imseek.ui.http.service import Served
+from imseek.ui.http.service import ServedCollection
 from imseek.ui.http.settings import is_loopback
 
 B = TypeVar("B", bound=BaseModel)
@@ -57,7 +57,7 @@ class Wanted(Body):
     ids: list[Annotated[int, Field(ge=0)]] = Field(max_length=10_000, fail_fast=True)
 
 
-def _body(kind: type[BaseModel]) -> dict[str, Any]:
+def _body_schema(kind: type[BaseModel]) -> dict[str, Any]:
     """Return the OpenAPI entry for a request body that the route parses itself."""
     content = {"application/json": {"schema": kind.model_json_schema()}}
     return {"requestBody": {"required": True, "content": content}}
@@ -71,11 +71,11 @@ async def indices(request: Request) -> list[str]:
 @router.post(
     "/knn-service",
     summary="Search, as clip-retrieval answers",
-    responses=answers(404),
-    openapi_extra=_body(Knn),
+    responses=problem_responses(404),
+    openapi_extra=_body_schema(Knn),
 )
 async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
-    asked = await _parsed(request, Knn)
+    asked = await _parse_body(request, Knn)
     service = service_of(request)
     served = service.get(asked.indice_name)
     wanted = max(asked.num_images, asked.num_result_ids or 0)
@@ -96,7 +96,7 @@ async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
     for n, hit in enumerate(result.hits):
         item: dict[str, Any] = {"id": hit.image_id, "similarity": round(hit.score, 6)}
         if n < asked.num_images:
-            item.update(_told(hit, places))
+            item.update(_item_metadata(hit, places))
             if n < len(pictures) and pictures[n] is not None:
                 item["image"] = pictures[n]
         items.append(item)
@@ -106,11 +106,11 @@ async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
 @router.post(
     "/metadata",
     summary="Metadata, as clip-retrieval answers",
-    responses=answers(404),
-    openapi_extra=_body(Wanted),
+    responses=problem_responses(404),
+    openapi_extra=_body_schema(Wanted),
 )
 async def metadata(request: Request) -> list[dict[str, Any]]:
-    asked = await _parsed(request, Wanted)
+    asked = await _parse_body(request, Wanted)
     service = service_of(request)
     served = service.get(asked.indice_name)
     places = is_loopback(service.settings.host)
@@ -121,7 +121,7 @@ async def metadata(request: Request) -> list[dict[str, Any]]:
         for image_id in asked.ids:
             if (image := images.get(image_id)) is None:
                 continue
-            told = plain(image.metadata)
+            told = json_value(image.metadata)
             if places and image.place is not None:
                 told["image_path"] = image.place.display
             found.append({"id": image_id, "metadata": told})
@@ -130,7 +130,7 @@ async def metadata(request: Request) -> list[dict[str, Any]]:
     return await asyncio.to_thread(look_up)
 
 
-async def _parsed(request: Request, kind: type[B]) -> B:
+async def _parse_body(request: Request, kind: type[B]) -> B:
     """Parse the body whatever its Content-Type. Raises RequestValidationError."""
     try:
         return kind.model_validate_json(await request.body())
@@ -158,16 +158,16 @@ def _term(asked: Knn) -> Term:
     raise QueryError("one of text, image, image_url and embedding_input says what to look for")
 
 
-def _told(hit: Hit, places: bool) -> dict[str, Any]:
+def _item_metadata(hit: Hit, places: bool) -> dict[str, Any]:
     told = {
         name: hit.metadata[name] for name in ("url", "caption", "NSFW") if hit.metadata.get(name) is not None
     }
     if places and hit.place is not None:
         told["image_path"] = hit.place.display
-    return plain(told)  # type: ignore[no-any-return]
+    return json_value(told)  # type: ignore[no-any-return]
 
 
-async def _picture(served: Served, hit: Hit) -> str | None:
+async def _picture(served: ServedCollection, hit: Hit) -> str | None:
     """Return a base64 JPEG, as the client expects, or None if the picture cannot be read."""
     try:
         data = await served.threads.read(served.collection.read, hit.image_id)

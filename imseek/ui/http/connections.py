@@ -14,12 +14,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 #: Seconds for the head of a request, from the connection or from its first byte, and for the rest of a body once the
 #: response is complete.
-HEAD: Final = 10.0
+HEAD_SECONDS: Final = 10.0
 #: Seconds for the client to read a response.
-READ: Final = 300.0
+READ_SECONDS: Final = 300.0
 #: Maximum number of connections. Above uvicorn's `limit_concurrency` they get a 503 response, above this they are
 #: aborted.
-MOST: Final = 544
+MAX_CONNECTIONS: Final = 544
 
 
 class Connection(H11Protocol):
@@ -30,7 +30,9 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MOST:  # Each takes a file descriptor, and collections need some.
+        if (
+            len(self.connections) > MAX_CONNECTIONS
+        ):  # Each takes a file descriptor, and collections need some.
             transport.abort()
         else:
             self._wait()
@@ -45,27 +47,27 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.transport.is_closing():
-            self.loop.call_later(READ, self.transport.abort)
+            self.loop.call_later(READ_SECONDS, self.transport.abort)
         elif self._is_answered():
             self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
-        self._is_read()
+        self._cancel_read_timer()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._is_read()
-        self._unread = self.loop.call_later(READ, self.transport.abort)
+        self._cancel_read_timer()
+        self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._is_read()
+        self._cancel_read_timer()
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self.loop.call_later(READ, self.transport.abort)
+        self.loop.call_later(READ_SECONDS, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
         if (
@@ -87,18 +89,18 @@ class Connection(H11Protocol):
 
     def _wait(self) -> None:
         if self._head is None:
-            self._head = self.loop.call_later(HEAD, self._end)
+            self._head = self.loop.call_later(HEAD_SECONDS, self._end)
 
     def _end(self) -> None:
         self.transport.close()
-        self.loop.call_later(READ, self.transport.abort)
+        self.loop.call_later(READ_SECONDS, self.transport.abort)
 
     def _forget(self) -> None:
         if self._head is not None:
             self._head.cancel()
             self._head = None
 
-    def _is_read(self) -> None:
+    def _cancel_read_timer(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None

@@ -23,17 +23,17 @@ from imseek.ui.http.settings import Settings, is_loopback
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Routes that change nothing although they use POST.
-ASKING: Final = ("/search", "/similar", "/batch", "/knn-service", "/metadata")
+READ_ONLY_ROUTES: Final = ("/search", "/similar", "/batch", "/knn-service", "/metadata")
 #: Routes without a token on any address, for monitoring.
-OPEN: Final = frozenset({"/health", "/ready"})
+PUBLIC_ROUTES: Final = frozenset({"/health", "/ready"})
 #: Maximum number of full-sized bodies in memory at once.
-TOGETHER: Final = 16
+MAX_FULL_BODIES: Final = 16
 #: Maximum number of characters of a path in the access log.
-LONGEST: Final = 1000
+MAX_PATH_LENGTH: Final = 1000
 #: Status in the access log if the client disconnected before its response (nginx's).
-GONE: Final = 499
+CLIENT_CLOSED: Final = 499
 #: Headers of every response: browsers trust its type, and pages of other sites cannot embed it.
-_HARDENED: Final = (
+_SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
@@ -49,7 +49,7 @@ class Guard:
         self._open = is_loopback(settings.host)
         self._origins = Origins(settings.host, settings.hosts, settings.origins)
         self._held = 0  # Bytes of bodies of running requests.
-        self._rate, self._refused = _Rate(settings.rate), _Rate(settings.rate)
+        self._rate, self._refused = _RateLimiter(settings.rate), _RateLimiter(settings.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -58,11 +58,11 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        logged = _Logged(scope, send)
+        logged = _AccessLog(scope, send)
         try:
             refusal = self._refusal(scope, Headers(scope=scope))
             if refusal is None:
-                await self._bounded(scope, receive, logged)
+                await self._run_bounded(scope, receive, logged)
                 return
             status, detail = refusal
             response = problem(status, detail)
@@ -100,9 +100,9 @@ class Guard:
 
     def _needs_token(self, scope: Scope) -> bool:
         path = scope["path"]
-        if path in OPEN:
+        if path in PUBLIC_ROUTES:
             return False
-        changes = scope["method"] not in SAFE and not path.endswith(ASKING)
+        changes = scope["method"] not in SAFE and not path.endswith(READ_ONLY_ROUTES)
         return changes or not self._open
 
     def _has_token(self, headers: Headers) -> bool:
@@ -115,7 +115,7 @@ class Guard:
             return False
         return hmac.compare_digest(given.strip().encode(), expected.encode())
 
-    async def _bounded(self, scope: Scope, receive: Receive, send: _Logged) -> None:
+    async def _run_bounded(self, scope: Scope, receive: Receive, send: _AccessLog) -> None:
         """Run the application with limits on the bytes it reads and on its time.
 
         It is cancelled if its client disconnects.
@@ -145,7 +145,7 @@ class Guard:
             self._held += size
             if read > self._settings.body:
                 raise HTTPException(413, f"a request may have {self._settings.body:,} bytes")
-            if self._held > TOGETHER * self._settings.body:
+            if self._held > MAX_FULL_BODIES * self._settings.body:
                 raise HTTPException(503, "too much is being sent at once", {"Retry-After": "1"})
             if not message.get("more_body", False):
                 whole.set()
@@ -163,7 +163,7 @@ class Guard:
                 await self._app(scope, counted, send)
         except TimeoutError:
             if gone:
-                send.give_up()
+                send.mark_client_closed()
             elif not send.began:
                 await problem(503, "that took too long")(scope, receive, send)
         finally:
@@ -171,7 +171,7 @@ class Guard:
             watching.cancel()
 
 
-class _Rate:
+class _RateLimiter:
     """Token bucket per client: ``rate`` requests a second, with a burst of two seconds' worth."""
 
     _CLIENTS: Final = 4096
@@ -193,7 +193,7 @@ class _Rate:
         return allowed
 
 
-class _Logged:
+class _AccessLog:
     """A ``send`` that records a request for the access log: one JSON object per line, without query or token."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -205,16 +205,16 @@ class _Logged:
     def began(self) -> bool:
         return self._status != 0
 
-    def give_up(self) -> None:
+    def mark_client_closed(self) -> None:
         """Record that the client disconnected, with nginx's status for it."""
-        self._status = GONE
+        self._status = CLIENT_CLOSED
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = list(message.get("headers", ()))
             given = {name for name, _ in headers}
-            message["headers"] = [*headers, *(one for one in _HARDENED if one[0] not in given)]
+            message["headers"] = [*headers, *(one for one in _SECURITY_HEADERS if one[0] not in given)]
         else:
             self._bytes += len(message.get("body", b""))
             self.ended = not message.get("more_body", False)
@@ -225,7 +225,7 @@ class _Logged:
         line = {
             "client": client[0] if client else None,
             "method": self._scope["method"],
-            "path": self._scope["path"][:LONGEST],
+            "path": self._scope["path"][:MAX_PATH_LENGTH],
             "status": self._status,
             "bytes": self._bytes,
             "ms": round(1000 * (time.perf_counter() - self._start), 1),

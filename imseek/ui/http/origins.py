@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 #: Addresses to bind to, which are not host names of requests.
-_ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - they are told apart, not bound
+_WILDCARD_ADDRESSES: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - they are told apart, not bound
 #: A name or an address and an optional port, without a user or anything after them.
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@\[\]/]+))(?::\d{1,5})?", re.ASCII)
 
@@ -44,7 +44,7 @@ class Origins:
 
     def _is_known(self, name: str | None) -> bool:
         named = {host.lower() for host in (self.host, *self.hosts)}
-        return name in _LOOPBACK or name in named - _ANY
+        return name in _LOOPBACK or name in named - _WILDCARD_ADDRESSES
 
     def _is_ours(self, origin: str, host: str) -> bool:
         scheme, _, site = origin.partition("://")

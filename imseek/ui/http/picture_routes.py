@@ -7,12 +7,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from imseek.errors import ImseekError
-from imseek.ui.http.pictures import LARGEST, SMALLEST, USUAL, Pictures, original
+from imseek.ui.http.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
 from imseek.ui.http.problems import of_error, problem
 from imseek.ui.http.service import Service
 
 
-def picture_routes(service: Service, pictures: Pictures, prefix: str = "") -> list[Route]:
+def picture_routes(service: Service, pictures: ThumbnailCache, prefix: str = "") -> list[Route]:
     """Return ``GET {prefix}/{collection}/images/{id}``, the original bytes, and ``…/thumbnail?side=``; both answer HEAD
     too.
 
@@ -32,9 +32,9 @@ def picture_routes(service: Service, pictures: Pictures, prefix: str = "") -> li
         image_id = _number(request.path_params["image_id"])
         if image_id is None:
             return problem(404, "no such image")
-        side = _number(request.query_params.get("side", str(USUAL)))
-        if side is None or not SMALLEST <= side <= LARGEST:
-            return problem(422, f"side is a number of pixels from {SMALLEST} to {LARGEST}")
+        side = _number(request.query_params.get("side", str(DEFAULT_SIDE)))
+        if side is None or not MIN_SIDE <= side <= MAX_SIDE:
+            return problem(422, f"side is a number of pixels from {MIN_SIDE} to {MAX_SIDE}")
         try:
             served = service.get(request.path_params["name"])
             return (await pictures.thumbnail(served, image_id, side)).response(request)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from imseek.errors import MediaError
 from imseek.media import Limits, decode, thumbnail
 from imseek.types import SkipReason
-from imseek.ui.http.service import Served
+from imseek.ui.http.service import ServedCollection
 
 #: Media types of the formats that can be indexed.
 _TYPES: Final = {
@@ -35,11 +35,11 @@ _TYPES: Final = {
 _DOWNLOADS: Final = frozenset({"SVG", "camera raw"})
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 #: Sides of thumbnails in pixels.
-SMALLEST: Final = 32
-LARGEST: Final = 1024
-USUAL: Final = 256
+MIN_SIDE: Final = 32
+MAX_SIDE: Final = 1024
+DEFAULT_SIDE: Final = 256
 #: Maximum bytes of cached thumbnails.
-_KEPT: Final = 64 << 20
+_CACHE_BYTES: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Picture:
         return Response(part, status, headers, media_type=kind)
 
 
-async def original(served: Served, image_id: int) -> Picture:
+async def original(served: ServedCollection, image_id: int) -> Picture:
     """Read the picture as it was indexed.
 
     The bytes sent are those that were checked in memory, so a file that changes meanwhile does not change the response.
@@ -99,7 +99,7 @@ async def original(served: Served, image_id: int) -> Picture:
     return Picture(found.data, found.format, found.sha256.hex())
 
 
-class Pictures:
+class ThumbnailCache:
     """Thumbnails in a bounded LRU cache in memory."""
 
     def __init__(self, pixels: int) -> None:
@@ -107,7 +107,7 @@ class Pictures:
         self._kept: OrderedDict[tuple[str, str, int], Picture] = OrderedDict()
         self._bytes = 0
 
-    async def thumbnail(self, served: Served, image_id: int, side: int) -> Picture:
+    async def thumbnail(self, served: ServedCollection, image_id: int, side: int) -> Picture:
         """Return a WebP thumbnail of what was indexed, even if the file changed after the thumbnail was made.
 
         Raises ImageNotFoundError, ContentChangedError, MediaError.
@@ -123,7 +123,7 @@ class Pictures:
         if key not in self._kept and whole.digest == place.content_hash.hex():
             self._kept[key] = picture
             self._bytes += len(picture.data)
-        while self._bytes > _KEPT:
+        while self._bytes > _CACHE_BYTES:
             self._bytes -= len(self._kept.popitem(last=False)[1].data)
         return picture
 

@@ -37,11 +37,11 @@ from imseek.errors import (
 )
 from imseek.ui.http.service import NotServedError
 
-TYPE: Final = "application/problem+json"
+MEDIA_TYPE: Final = "application/problem+json"
 _log = logging.getLogger("imseek.http")
 
 #: Errors of the request, whose messages may be sent. The first matching class decides, after `_HERE`.
-_TOLD: Final[tuple[tuple[type[ImseekError], int], ...]] = (
+_CLIENT_ERRORS: Final[tuple[tuple[type[ImseekError], int], ...]] = (
     (ExpiredPageError, 410),
     (ImageNotFoundError, 404),
     (QueryError, 422),
@@ -50,7 +50,7 @@ _TOLD: Final[tuple[tuple[type[ImseekError], int], ...]] = (
     (UsageError, 422),
 )
 #: Errors of this server, without their messages, which may hold paths.
-_HERE: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
+_SERVER_ERRORS: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
     (CollectionNotFoundError, 404, "the collection has gone from its place"),
     (JobNotFoundError, 404, "no such run in this collection"),
     (LockedError, 409, "another writer is at work on this collection"),
@@ -94,17 +94,17 @@ def problem(status: int, detail: str, *, title: str | None = None, **more: Any) 
         "detail": detail,
     }
     body.update({name: value for name, value in more.items() if value is not None})
-    return Response(json.dumps(body), status, media_type=TYPE)
+    return Response(json.dumps(body), status, media_type=MEDIA_TYPE)
 
 
 def of_error(error: ImseekError) -> Response:
     if isinstance(error, NotServedError):
         return problem(404, str(error), title=CollectionNotFoundError.__name__, hint=error.hint)
-    for here, status, detail in _HERE:
+    for here, status, detail in _SERVER_ERRORS:
         if isinstance(error, here) and not isinstance(error, ExpiredPageError):
             _log.warning("%s: %s", type(error).__name__, error)
             return problem(status, detail, title=type(error).__name__)
-    for told, status in _TOLD:
+    for told, status in _CLIENT_ERRORS:
         if isinstance(error, told):
             return problem(status, str(error), title=type(error).__name__, hint=error.hint)
     return unexpected(error)
@@ -148,8 +148,8 @@ def install(app: FastAPI) -> None:
 
 
 #: The problems that a route can answer with, for the OpenAPI document.
-def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
-        status: {"model": Problem, "content": {TYPE: {}}, "description": HTTPStatus(status).phrase}
+        status: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": HTTPStatus(status).phrase}
         for status in (*statuses, 422)
     }

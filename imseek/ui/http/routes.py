@@ -15,11 +15,11 @@ from imseek import jobs
 from imseek.errors import CollectionNotFoundError, JobError, MediaError, UsageError
 from imseek.search.query import Query, Term
 from imseek.search.query_json import from_json
-from imseek.search.searchable import TOGETHER, VECTOR
+from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
 from imseek.ui.http import bodies
-from imseek.ui.http.pictures import LARGEST, SMALLEST, USUAL, Pictures, original
-from imseek.ui.http.problems import answers
-from imseek.ui.http.service import TERMS, Served, Service
+from imseek.ui.http.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
+from imseek.ui.http.problems import problem_responses
+from imseek.ui.http.service import MAX_TERMS, ServedCollection, Service
 from imseek.ui.http.settings import is_loopback
 
 P = ParamSpec("P")
@@ -27,7 +27,7 @@ router = APIRouter()
 
 Limit = Annotated[int, Parameter(ge=1, le=10_000, description="How many hits.")]
 #: Side of a thumbnail in pixels.
-Side = Annotated[int, Parameter(ge=SMALLEST, le=LARGEST)]
+Side = Annotated[int, Parameter(ge=MIN_SIDE, le=MAX_SIDE)]
 
 
 def service_of(request: Request) -> Service:
@@ -40,13 +40,17 @@ def _shows_places(service: Service) -> bool:
     return is_loopback(service.settings.host)
 
 
-async def _answer(service: Service, served: Served, query: Query, *, vectors: bool = False) -> Response:
+async def _answer(
+    service: Service, served: ServedCollection, query: Query, *, vectors: bool = False
+) -> Response:
     check_size([(query, vectors)])
     result = await served.search(query, vectors=vectors)
-    return await asyncio.to_thread(_sent, bodies.answer, result, served.name, places=_shows_places(service))
+    return await asyncio.to_thread(
+        _json_response, bodies.answer, result, served.name, places=_shows_places(service)
+    )
 
 
-def _sent(make: Callable[P, BaseModel], *args: P.args, **named: P.kwargs) -> Response:
+def _json_response(make: Callable[P, BaseModel], *args: P.args, **named: P.kwargs) -> Response:
     """Serialise a body to JSON. Run in a thread: many hits with vectors take seconds."""
     return Response(make(*args, **named).model_dump_json(by_alias=True), media_type="application/json")
 
@@ -56,7 +60,7 @@ async def collections(request: Request) -> bodies.Collections:
     return bodies.Collections(collections=list(service_of(request).names))
 
 
-@router.get("/collections/{name}", summary="What a collection is", responses=answers(404))
+@router.get("/collections/{name}", summary="What a collection is", responses=problem_responses(404))
 async def collection(request: Request, name: str) -> bodies.CollectionBody:
     served = service_of(request).get(name)
     info = await asyncio.to_thread(served.collection.info)
@@ -68,7 +72,7 @@ async def collection(request: Request, name: str) -> bodies.CollectionBody:
     "/collections/{name}/search",
     summary="Search by words",
     response_model=bodies.Answer,
-    responses=answers(404, 410),
+    responses=problem_responses(404, 410),
 )
 async def search(
     request: Request,
@@ -91,7 +95,7 @@ async def search(
     "/collections/{name}/search",
     summary="Search by a whole query",
     response_model=bodies.Answer,
-    responses=answers(404, 410),
+    responses=problem_responses(404, 410),
 )
 async def search_query(request: Request, name: str, asked: bodies.Asked) -> Response:
     service = service_of(request)
@@ -103,29 +107,29 @@ async def search_query(request: Request, name: str, asked: bodies.Asked) -> Resp
     "/collections/{name}/batch",
     summary="Many queries, answered in order",
     response_model=bodies.Answers,
-    responses=answers(404, 410),
+    responses=problem_responses(404, 410),
 )
 async def batch(request: Request, name: str, asked: bodies.Batch) -> Response:
     service = service_of(request)
     served = service.get(name)
     queries = [(from_json(one.document(), files=False), one.vectors) for one in asked.queries]
     check_size(queries)
-    if sum(term.url is not None for query, _ in queries for term in query.terms) > TERMS:
-        raise UsageError(f"queries that are asked together name at most {TERMS} pictures of the web")
+    if sum(term.url is not None for query, _ in queries for term in query.terms) > MAX_TERMS:
+        raise UsageError(f"queries that are asked together name at most {MAX_TERMS} pictures of the web")
     found = await asyncio.gather(*(served.search(query, vectors=vectors) for query, vectors in queries))
     places = _shows_places(service)
 
     def answers() -> bodies.Answers:
         return bodies.Answers(answers=[bodies.answer(one, name, places=places) for one in found])
 
-    return await asyncio.to_thread(_sent, answers)
+    return await asyncio.to_thread(_json_response, answers)
 
 
 @router.post(
     "/collections/{name}/similar",
     summary="Search by a picture",
     response_model=bodies.Answer,
-    responses=answers(404, 413),
+    responses=problem_responses(404, 413),
 )
 async def similar(
     request: Request,
@@ -141,7 +145,9 @@ async def similar(
 
 
 @router.get(
-    "/collections/{name}/images/{image_id}", summary="What is known of an image", responses=answers(404)
+    "/collections/{name}/images/{image_id}",
+    summary="What is known of an image",
+    responses=problem_responses(404),
 )
 async def image(request: Request, name: str, image_id: int) -> bodies.ImageBody:
     service = service_of(request)
@@ -153,7 +159,7 @@ async def image(request: Request, name: str, image_id: int) -> bodies.ImageBody:
     "/collections/{name}/images/{image_id}/similar",
     summary="What is like an image",
     response_model=bodies.Answer,
-    responses=answers(404),
+    responses=problem_responses(404),
 )
 async def similar_to(request: Request, name: str, image_id: int, limit: Limit = 10) -> Response:
     service = service_of(request)
@@ -173,7 +179,7 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
     "/collections/{name}/images/{image_id}/file",
     summary="The picture itself, as it was indexed",
     response_class=Response,
-    responses={**_PICTURE, **answers(404, 409)},
+    responses={**_PICTURE, **problem_responses(404, 409)},
 )
 async def file(request: Request, name: str, image_id: int) -> Response:
     served = service_of(request).get(name)
@@ -185,17 +191,17 @@ async def file(request: Request, name: str, image_id: int) -> Response:
     "/collections/{name}/images/{image_id}/thumbnail",
     summary="A small WebP of it",
     response_class=Response,
-    responses={**_PICTURE, **answers(404, 409)},
+    responses={**_PICTURE, **problem_responses(404, 409)},
 )
-async def thumbnail(request: Request, name: str, image_id: int, side: Side = USUAL) -> Response:
+async def thumbnail(request: Request, name: str, image_id: int, side: Side = DEFAULT_SIDE) -> Response:
     service = service_of(request)
     served = service.get(name)
     pictures = request.app.state.pictures
-    assert isinstance(pictures, Pictures)
+    assert isinstance(pictures, ThumbnailCache)
     return (await pictures.thumbnail(served, image_id, side)).response(request)
 
 
-@router.get("/collections/{name}/jobs", summary="Runs, the newest first", responses=answers(404))
+@router.get("/collections/{name}/jobs", summary="Runs, the newest first", responses=problem_responses(404))
 async def job_list(
     request: Request, name: str, limit: Annotated[int, Parameter(ge=1, le=1000)] = 20
 ) -> bodies.Jobs:
@@ -204,7 +210,7 @@ async def job_list(
     return bodies.Jobs(jobs=[bodies.job(one) for one in found])
 
 
-@router.get("/collections/{name}/jobs/{job_id}", summary="One run", responses=answers(404))
+@router.get("/collections/{name}/jobs/{job_id}", summary="One run", responses=problem_responses(404))
 async def job(request: Request, name: str, job_id: int) -> bodies.JobBody:
     path = service_of(request).get(name).collection.path
     return bodies.job(await asyncio.to_thread(jobs.get, path, job_id))
@@ -214,7 +220,7 @@ async def job(request: Request, name: str, job_id: int) -> bodies.JobBody:
     "/collections/{name}/jobs",
     status_code=202,
     summary="Bring it in line with its sources",
-    responses=answers(401, 403, 404, 409),
+    responses=problem_responses(401, 403, 404, 409),
 )
 async def start(request: Request, name: str, wanted: bodies.NewJob) -> bodies.JobBody:
     path = service_of(request).get(name).collection.path
@@ -232,7 +238,7 @@ async def start(request: Request, name: str, wanted: bodies.NewJob) -> bodies.Jo
     "/collections/{name}/jobs/{job_id}",
     status_code=202,
     summary="Ask a run to stop",
-    responses=answers(401, 404),
+    responses=problem_responses(401, 404),
 )
 async def cancel(request: Request, name: str, job_id: int) -> bodies.JobBody:
     path = service_of(request).get(name).collection.path
@@ -242,12 +248,13 @@ async def cancel(request: Request, name: str, job_id: int) -> bodies.JobBody:
 def check_size(queries: Sequence[tuple[Query, bool]]) -> None:
     """Check that ``queries``, each with whether its hits carry vectors, fit into one answer. Raises UsageError."""
     hits = sum(
-        query.limit * (query.per_group if query.group_by else 1) * (VECTOR if vectors else 1)
+        query.limit * (query.per_group if query.group_by else 1) * (VECTOR_COST if vectors else 1)
         for query, vectors in queries
     )
-    if hits > TOGETHER:
+    if hits > MAX_HITS_PER_RESPONSE:
         raise UsageError(
-            f"that asks for more than {TOGETHER:,} hits at once (one with its vector counts as {VECTOR})"
+            f"that asks for more than {MAX_HITS_PER_RESPONSE:,} hits at once (one with its vector "
+            f"counts as {VECTOR_COST})"
         )
 
 

@@ -17,7 +17,7 @@ from imseek.errors import CollectionNotFoundError, MediaError, QueryError
 from imseek.media import Limits, decode
 from imseek.media.fetcher import FetchLimits
 from imseek.search.query import Query, Term
-from imseek.search.query_vectors import fetched
+from imseek.search.query_vectors import load_picture
 from imseek.types import SearchResult
 from imseek.ui.http.batching import Batcher
 from imseek.ui.http.settings import MEBI, Settings
@@ -26,10 +26,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 #: Limits of one query. Text towers read some 77 tokens at a time: encoding a book would take hours.
-TERMS: Final = 64
-CHARACTERS: Final = 20_000
+MAX_TERMS: Final = 64
+MAX_CHARACTERS: Final = 20_000
 #: Limits for pictures that a query names by URL.
-_FETCH: Final = FetchLimits(max_bytes=32 * MEBI, total=20.0)
+_FETCH_LIMITS: Final = FetchLimits(max_bytes=32 * MEBI, total=20.0)
 
 _Stamp: TypeAlias = tuple[int, int] | None
 
@@ -38,7 +38,7 @@ class NotServedError(CollectionNotFoundError):
     """No collection of that name is served."""
 
 
-class Threads:
+class ThreadPools:
     """Thread pools by kind of work, so that slow disks, slow sites and decoding do not block each other.
 
     Decoding gets two threads, so that it does not take all processors.
@@ -67,14 +67,14 @@ class Threads:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedCollection:
     """One served collection with its name."""
 
     name: str
     collection: Collection
     batcher: Batcher[tuple[Query, bool], SearchResult]
     limits: Limits
-    threads: Threads
+    threads: ThreadPools
 
     async def search(self, query: Query, *, vectors: bool = False) -> SearchResult:
         """Search the collection. Raises as :meth:`imseek.Collection.search`, and OverloadedError."""
@@ -82,19 +82,19 @@ class Served:
         # Before queueing: rejects invalid or oversized pictures, and waits for slow ones.
         terms, held = [], 0
         for term in query.terms:
-            terms.append(await self._with_bytes(term))
+            terms.append(await self._fetch_picture(term))
             if term.url is not None and isinstance(picture := terms[-1].picture, bytes):
                 held += len(picture)
-            if held > _FETCH.max_bytes:
+            if held > _FETCH_LIMITS.max_bytes:
                 raise QueryError(
-                    f"the pictures that a query names have {_FETCH.max_bytes:,} bytes at most together"
+                    f"the pictures that a query names have {_FETCH_LIMITS.max_bytes:,} bytes at most together"
                 )
         return await self.batcher.ask((replace(query, terms=tuple(terms)), vectors))
 
-    async def _with_bytes(self, term: Term) -> Term:
+    async def _fetch_picture(self, term: Term) -> Term:
         data, name = term.picture, "the bytes given"
         if term.url is not None:
-            data, name = await self.threads.fetch(fetched, term, _FETCH)
+            data, name = await self.threads.fetch(load_picture, term, _FETCH_LIMITS)
         if not isinstance(data, bytes):
             return term
         try:
@@ -106,10 +106,10 @@ class Served:
 
 def _check_size(query: Query) -> None:
     """Check the number of terms and of characters. Raises QueryError."""
-    if len(query.terms) > TERMS:
-        raise QueryError(f"a query to a server has at most {TERMS} terms")
-    if any(term.text is not None and len(term.text) > CHARACTERS for term in query.terms):
-        raise QueryError(f"words of a query to a server have at most {CHARACTERS:,} characters")
+    if len(query.terms) > MAX_TERMS:
+        raise QueryError(f"a query to a server has at most {MAX_TERMS} terms")
+    if any(term.text is not None and len(term.text) > MAX_CHARACTERS for term in query.terms):
+        raise QueryError(f"words of a query to a server have at most {MAX_CHARACTERS:,} characters")
 
 
 class Service:
@@ -119,10 +119,10 @@ class Service:
         self.settings = settings
         self._runtime = runtime
         self._paths = dict(settings.collections)
-        self._served: dict[str, tuple[Served, Path, _Stamp]] = {}
-        self._replaced: list[Served] = []
+        self._served: dict[str, tuple[ServedCollection, Path, _Stamp]] = {}
+        self._replaced: list[ServedCollection] = []
         self._lock = threading.Lock()
-        self.threads = Threads()
+        self.threads = ThreadPools()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ class Service:
         with self._lock:
             self._paths = {**self._paths, name: path}  # A new dict: concurrent readers keep theirs.
 
-    def get(self, name: str | None) -> Served:
+    def get(self, name: str | None) -> ServedCollection:
         """Return the collection of a name, or the first one; it is reopened if another has replaced it on disk.
 
         Raises NotServedError, and as :func:`imseek.open`.
@@ -157,7 +157,7 @@ class Service:
                 self._replaced.append(before[0])  # Running requests may still use it.
             return served
 
-    def _opened(self, name: str, path: Path) -> Served:
+    def _opened(self, name: str, path: Path) -> ServedCollection:
         collection = imseek.open(path, runtime=self._runtime)
 
         def together(asked: Sequence[tuple[Query, bool]]) -> list[SearchResult]:
@@ -173,7 +173,7 @@ class Service:
             return collection.search(asked[0], vectors=asked[1])
 
         limits = Limits(max_pixels=self.settings.pixels)
-        return Served(name, collection, Batcher(together, alone), limits, self.threads)
+        return ServedCollection(name, collection, Batcher(together, alone), limits, self.threads)
 
     async def close(self) -> None:
         for served in (*self._replaced, *(served for served, *_ in self._served.values())):

@@ -45,9 +45,9 @@ SCALE: Final = ("#3f51b5", "#2a78c5", "#1c9bb0", "#2fb37c", "#7cb342", "#c0a01f"
 OTHERS: Final = "#8a8a86"
 NONE: Final = "#b5b5b0"
 #: Integer columns with at most so many distinct values are classes: cluster numbers, years, ratings.
-_FEW: Final = 64
+_MAX_CLASS_VALUES: Final = 64
 #: Maximum number of labels in a page; rarer ones appear as "others".
-_LABELS: Final = 5_000
+_MAX_LABELS: Final = 5_000
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -67,22 +67,24 @@ class Colouring:
     values: npt.NDArray[np.float32] | npt.NDArray[np.uint32] | None = None
 
 
-def plain(n: int) -> Colouring:
+def single_colour(n: int) -> Colouring:
     return Colouring(np.zeros(n, np.uint8), (CLASSES[0],), None)
 
 
-def coloured(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
+def colour_by_column(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
     """Colour points by a column of values; ``shown`` makes text safe to display."""
     kind = column.type
     if pa.types.is_temporal(kind):
         day = pc.divide(pc.cast(pc.day_of_year(column), pa.float64()), 366.0)
-        return _scaled(name, pc.add(pc.cast(pc.year(column), pa.float64()), day))
-    if pa.types.is_floating(kind) or (pa.types.is_integer(kind) and pc.count_distinct(column).as_py() > _FEW):
-        return _scaled(name, pc.cast(column, pa.float64(), safe=False))
-    return _classed(name, column, shown)
+        return _colour_by_scale(name, pc.add(pc.cast(pc.year(column), pa.float64()), day))
+    if pa.types.is_floating(kind) or (
+        pa.types.is_integer(kind) and pc.count_distinct(column).as_py() > _MAX_CLASS_VALUES
+    ):
+        return _colour_by_scale(name, pc.cast(column, pa.float64(), safe=False))
+    return _colour_by_class(name, column, shown)
 
 
-def _below(names: Sequence[str]) -> str:
+def _common_folder(names: Sequence[str]) -> str:
     """Return the folder that contains all paths, with its slash; empty if there is none or the names are no paths."""
     if len(names) < 2 or not all(name.startswith("/") for name in names):
         return ""
@@ -90,7 +92,7 @@ def _below(names: Sequence[str]) -> str:
     return common + "/" if common not in names and common != "/" else ""
 
 
-def _scaled(name: str, column: pa.ChunkedArray) -> Colouring:
+def _colour_by_scale(name: str, column: pa.ChunkedArray) -> Colouring:
     values = column.to_numpy(zero_copy_only=False).astype(np.float64)
     there = np.isfinite(values)
     shades = np.full(len(values), 255, np.uint8)
@@ -111,19 +113,19 @@ def _scaled(name: str, column: pa.ChunkedArray) -> Colouring:
     return Colouring(shades, (*SCALE, NONE), told, values.astype(np.float32))
 
 
-def _classed(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
+def _colour_by_class(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
     coded_column = pc.dictionary_encode(column).combine_chunks()
     if isinstance(coded_column, pa.ChunkedArray):
         coded_column = pa.concat_arrays(coded_column.chunks)
     names = [_text(value) for value in coded_column.dictionary.to_pylist()]
     codes = pc.fill_null(coded_column.indices, len(names)).to_numpy(zero_copy_only=False).astype(np.int64)
-    common = _below(names)
+    common = _common_folder(names)
     names = [one[len(common) :] or one for one in names]
     counts = np.bincount(codes, minlength=len(names) + 1)
     order = sorted(range(len(names)), key=lambda one: (-int(counts[one]), names[one]))
     own = order[: len(CLASSES)]
     others, none = len(own), len(own) + 1
-    labelled = order[:_LABELS]
+    labelled = order[:_MAX_LABELS]
     labels = [shown(names[one]) for one in labelled] + ["others", "no value"]
     shade_of = np.full(len(names) + 1, others, np.uint8)
     label_of = np.full(len(names) + 1, len(labelled), np.uint32)
@@ -154,7 +156,7 @@ def _short(folder: str) -> str:
     return f"…/{last}/" if above else folder
 
 
-def coded(numbers: npt.NDArray[Any], kind: str) -> str:
+def encode_array(numbers: npt.NDArray[Any], kind: str) -> str:
     """Encode numbers as base64 of little-endian values of the NumPy type ``kind``."""
     return base64.b64encode(np.ascontiguousarray(numbers, kind).tobytes()).decode("ascii")
 

@@ -18,9 +18,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from imseek.showing.words import count, printable, shortened
+from imseek.showing.words import format_count, printable, shorten
 from imseek.types import Float32, MapInfo
-from imseek.ui.map_page.colouring import Colouring, coded, coloured, plain
+from imseek.ui.map_page.colouring import Colouring, colour_by_column, encode_array, single_colour
 
 #: Maximum number of points in a page; larger maps are sampled.
 MOST_POINTS: Final = 200_000
@@ -44,29 +44,29 @@ def page(
     ``pictured`` are its rows that get thumbnails (WebP, by image id), most important first.
     """
     n = len(table)
-    shown = coloured(colour, table.column(colour), _label) if colour is not None else plain(n)
+    shown = colour_by_column(colour, table.column(colour), _label) if colour is not None else single_colour(n)
     paths = [path or "place unknown" for path in table.column("path").to_pylist()]
     split = [path.rpartition("/") for path in paths]
     folders = {folder: at for at, folder in enumerate(dict.fromkeys(one[0] for one in split))}
     ids = table.column("image_id").to_pylist()
     thumbnails, held, left = _thumbnails(pictured, ids, thumbnail)
     fitted = table.column("fitted").to_numpy(zero_copy_only=False)
-    across = square(table)
+    across = scale_to_square(table)
     data = {
         "count": n,
-        "x": coded(across[:, 0], "<f4"),
-        "y": coded(across[:, 1], "<f4"),
+        "x": encode_array(across[:, 0], "<f4"),
+        "y": encode_array(across[:, 1], "<f4"),
         "ids": ids,
         "names": [printable(name) for _, _, name in split],
         "folders": [printable(folder) for folder in folders],
-        "folder": coded(np.array([folders[folder] for folder, _, _ in split]), "<u4"),
-        "placed": "" if fitted.all() else coded(~fitted, "u1"),
-        "shades": coded(shown.shades, "u1"),
+        "folder": encode_array(np.array([folders[folder] for folder, _, _ in split]), "<u4"),
+        "placed": "" if fitted.all() else encode_array(~fitted, "u1"),
+        "shades": encode_array(shown.shades, "u1"),
         "colours": list(shown.colours),
-        "colour": _told(shown),
-        "pictured": coded(np.array(held, np.int64), "<u4"),
+        "colour": _colour_data(shown),
+        "pictured": encode_array(np.array(held, np.int64), "<u4"),
     }
-    style, script = _file("map.css"), drawing() + _file("map.js")
+    style, script = _file("map.css"), drawing_script() + _file("map.js")
     about = _about(n, info, len(held), left)
     yield _HEAD.format(
         title=escape(printable(title)), about=escape(about), style=style, policy=_policy(style, script)
@@ -78,18 +78,18 @@ def page(
     yield f'<script type="application/json" id="thumbnails">{_json(thumbnails)}</script>\n</html>\n'
 
 
-def _told(shown: Colouring) -> dict[str, Any] | None:
+def _colour_data(shown: Colouring) -> dict[str, Any] | None:
     if shown.told is None or shown.values is None:
         return None
-    return {**shown.told, "values": coded(shown.values, f"<{shown.values.dtype.kind}4")}
+    return {**shown.told, "values": encode_array(shown.values, f"<{shown.values.dtype.kind}4")}
 
 
 def _label(text: str) -> str:
-    return shortened(text, 120)
+    return shorten(text, 120)
 
 
 def _about(n: int, info: MapInfo, pictures: int, left: int) -> str:
-    said = [count(n, "image"), f"{info.method.upper()} of {info.encoder}"]
+    said = [format_count(n, "image"), f"{info.method.upper()} of {info.encoder}"]
     if info.trustworthiness is not None:
         said.append(f"trustworthiness {info.trustworthiness:.3f}")
     thumbnails = (
@@ -118,7 +118,7 @@ def _thumbnails(
     return found, rows, len(pictured) - len(rows)
 
 
-def square(table: pa.Table) -> Float32:
+def scale_to_square(table: pa.Table) -> Float32:
     """Return coordinates (n, 2) translated and uniformly scaled to -1 … 1."""
     places = np.stack([table.column(name).to_numpy() for name in ("x", "y")], axis=1).astype(np.float64)
     if not len(places):
@@ -133,7 +133,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def drawing() -> str:
+def drawing_script() -> str:
     """Return the script that draws and moves a map; a page or component appends its own."""
     return "".join(_file(name) for name in _DRAWING)
 

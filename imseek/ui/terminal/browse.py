@@ -20,19 +20,27 @@ from textual.worker import Worker, get_current_worker
 from imseek.errors import ImseekError, MediaError
 from imseek.search.query import Query
 from imseek.search.searchable import Searchable
-from imseek.showing.pictures import small, why
+from imseek.showing.pictures import load_small, short_reason
 from imseek.types import Hit, Pictures, SearchResult
-from imseek.ui.terminal.looking import Found, Key, Window, Wish, facts_of, key_of, paths_of
-from imseek.ui.terminal.panels import Keys, Large, WriteTo
+from imseek.ui.terminal.browse_state import (
+    BrowseQuery,
+    BrowseResults,
+    ImageKey,
+    Window,
+    facts_of,
+    key_of,
+    paths_of,
+)
+from imseek.ui.terminal.overlays import Keys, Large, WriteTo
 from imseek.ui.terminal.tiles import Tile, Tiles
 
 #: Sides of a thumbnail and of a large picture, in pixels.
 _SIDE: Final = 320
 _LARGE: Final = 1024
 #: Seconds until a screen that was covered has been redrawn.
-_SETTLED: Final = 0.1
+_REDRAW_SECONDS: Final = 0.1
 #: Maximum number of cached thumbnails.
-_KEPT: Final = 400
+_MAX_THUMBNAILS: Final = 400
 
 #: Callbacks that open a hit in a viewer, and write lines to a new file. Both raise ImseekError and OSError.
 View = Callable[[Hit], None]
@@ -55,16 +63,16 @@ class Browse(App[list[Hit]]):
         Binding("ctrl+c", "end", "End", show=False, priority=True),
     ]
 
-    def __init__(self, opened: Searchable, wish: Wish, *, view: View, write: Write) -> None:
+    def __init__(self, opened: Searchable, wish: BrowseQuery, *, view: View, write: Write) -> None:
         super().__init__()
         self._opened = opened
         self._wish = wish
         self._view = view
         self._write = write
-        self.found = Found()
+        self.found = BrowseResults()
         self.window = Window(1, 1)
         #: Encoded thumbnails, or the reasons why there is none, by image. The oldest are dropped first.
-        self._thumbs: OrderedDict[Key, bytes | str] = OrderedDict()
+        self._thumbs: OrderedDict[ImageKey, bytes | str] = OrderedDict()
         self._pictures: Pictures | None = None
         #: Number of the current query, by which late results are recognised.
         self._asked = 0
@@ -89,7 +97,7 @@ class Browse(App[list[Hit]]):
 
     # -- asking ------------------------------------------------------------------------------------------
 
-    def ask(self, wish: Wish) -> None:
+    def ask(self, wish: BrowseQuery) -> None:
         """Start a new search. An error is shown in the status line, and the hits stay."""
         try:
             query = wish.query()
@@ -101,7 +109,7 @@ class Browse(App[list[Hit]]):
             return
         self._search(query, wish, further=False)
 
-    def _search(self, query: Query, wish: Wish, *, further: bool) -> None:
+    def _search(self, query: Query, wish: BrowseQuery, *, further: bool) -> None:
         if not further:
             self._asked += 1
             self._say("searching …")
@@ -109,14 +117,14 @@ class Browse(App[list[Hit]]):
         find = partial(self._find, query, wish, self._asked, further)
         self.run_worker(find, thread=True, group="search", exit_on_error=False)
 
-    def _find(self, query: Query, wish: Wish, asked: int, further: bool) -> None:
+    def _find(self, query: Query, wish: BrowseQuery, asked: int, further: bool) -> None:
         try:
             result: SearchResult | Exception = self._opened.search(query)
         except Exception as error:  # Shown in the status line: the application goes on.
             result = error
         self.call_from_thread(self._take, result, wish, asked, further)
 
-    def _take(self, result: SearchResult | Exception, wish: Wish, asked: int, further: bool) -> None:
+    def _take(self, result: SearchResult | Exception, wish: BrowseQuery, asked: int, further: bool) -> None:
         if asked != self._asked:
             return
         self._searching = False
@@ -140,12 +148,12 @@ class Browse(App[list[Hit]]):
         return self.found.hits[self.window.cursor] if self.window.cursor < len(self.found.hits) else None
 
     def on_tiles_fits(self, event: Tiles.Fits) -> None:
-        self.window = self.window.sized(event.columns, event.rows, len(self.found.hits))
+        self.window = self.window.with_size(event.columns, event.rows, len(self.found.hits))
         self._refresh()
 
     def on_tile_clicked(self, event: Tile.Clicked) -> None:
         self._tiles.focus()
-        self._go(event.at)
+        self._move_cursor(event.at)
         if event.twice:
             self.action_large()
 
@@ -164,18 +172,18 @@ class Browse(App[list[Hit]]):
         wanted = [hit for hit in ahead if key_of(hit) not in self._thumbs]
         if wanted and self._pictures is not None:
             self.run_worker(
-                partial(self._load, self._pictures, wanted, _SIDE, self._take_thumb),
+                partial(self._load, self._pictures, wanted, _SIDE, self._store_thumbnail),
                 thread=True,
                 group="thumbs",
                 exclusive=True,
                 exit_on_error=False,
             )
-        if not self._searching and self.found.wants_more(shown.stop):
+        if not self._searching and self.found.needs_next_page(shown.stop):
             query = self._wish.query(self.found.next_page)
             if query is not None:
                 self._search(query, self._wish, further=True)
 
-    def _cover(self, panel: Screen[Any], back: Callable[[Any], None] | None = None) -> None:
+    def _push_overlay(self, panel: Screen[Any], back: Callable[[Any], None] | None = None) -> None:
         """Put a screen over the grid.
 
         Sixels lie on the terminal's screen, not in its cells. So the grid is drawn without pictures while it is
@@ -185,7 +193,7 @@ class Browse(App[list[Hit]]):
         def uncovered(result: Any) -> None:
             if back is not None:
                 back(result)
-            self.set_timer(_SETTLED, self._refresh)
+            self.set_timer(_REDRAW_SECONDS, self._refresh)
 
         self.push_screen(panel, uncovered)
         self._draw()
@@ -197,7 +205,11 @@ class Browse(App[list[Hit]]):
         self._where.update(place)
 
     def _load(
-        self, pictures: Pictures, hits: Sequence[Hit], side: int, take: Callable[[Key, bytes | str], None]
+        self,
+        pictures: Pictures,
+        hits: Sequence[Hit],
+        side: int,
+        take: Callable[[ImageKey, bytes | str], None],
     ) -> None:
         """Load pictures one after the other, in a thread, until the worker is cancelled."""
         from imseek.media.thumbnails import fit, png
@@ -209,17 +221,17 @@ class Browse(App[list[Hit]]):
                     if worker.is_cancelled:
                         return
                     try:
-                        picture: bytes | str = png(fit(small(read, *key_of(hit), side), side))
+                        picture: bytes | str = png(fit(load_small(read, *key_of(hit), side), side))
                     except MediaError as error:
-                        picture = why(error)
+                        picture = short_reason(error)
                     self.call_from_thread(take, key_of(hit), picture)
         except (ImseekError, OSError) as error:
             if not worker.is_cancelled:
                 self.call_from_thread(self._fail, error)
 
-    def _take_thumb(self, key: Key, picture: bytes | str) -> None:
+    def _store_thumbnail(self, key: ImageKey, picture: bytes | str) -> None:
         self._thumbs[key] = picture
-        while len(self._thumbs) > _KEPT:
+        while len(self._thumbs) > _MAX_THUMBNAILS:
             self._thumbs.popitem(last=False)
         for tile in self._tiles.tiles:
             if tile.at < len(self.found.hits) and key_of(self.found.hits[tile.at]) == key:
@@ -251,10 +263,10 @@ class Browse(App[list[Hit]]):
     # -- keys --------------------------------------------------------------------------------------------
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.ask(Wish(event.value, where=self._wish.where, by=self._wish.by))
+        self.ask(BrowseQuery(event.value, where=self._wish.where, by=self._wish.by))
         self._tiles.focus()
 
-    def _go(self, cursor: int) -> None:
+    def _move_cursor(self, cursor: int) -> None:
         self.window = self.window.at(cursor, len(self.found.hits))
         self._tell()
         self._refresh()
@@ -262,21 +274,21 @@ class Browse(App[list[Hit]]):
             self._show_large(self.screen)
 
     def action_step(self, by: int) -> None:
-        self._go(self.window.cursor + by)
+        self._move_cursor(self.window.cursor + by)
 
     def action_row(self, by: int) -> None:
         """Move by rows. At the end of the list, the cursor stays in its column."""
         cursor = self.window.cursor + by * self.window.columns
         if 0 <= cursor < len(self.found.hits) or by > 0:
-            self._go(cursor)
+            self._move_cursor(cursor)
         elif abs(by) > 1:
-            self._go(self.window.cursor % self.window.columns)
+            self._move_cursor(self.window.cursor % self.window.columns)
 
     def action_screenful(self, by: int) -> None:
         self.action_row(by * self.window.rows)
 
     def action_ends(self, last: bool) -> None:
-        self._go(len(self.found.hits) - 1 if last else 0)
+        self._move_cursor(len(self.found.hits) - 1 if last else 0)
 
     def action_words(self) -> None:
         self._words.focus()
@@ -287,7 +299,7 @@ class Browse(App[list[Hit]]):
     def action_large(self) -> None:
         if self.here is not None:
             large = Large()
-            self._cover(large)
+            self._push_overlay(large)
             self.call_after_refresh(self._show_large, large)
 
     def _show_large(self, large: Large) -> None:
@@ -298,14 +310,14 @@ class Browse(App[list[Hit]]):
         large.show_picture(self._thumbs.get(key_of(hit)))
         if self._pictures is not None:
             self.run_worker(
-                partial(self._load, self._pictures, [hit], _LARGE, self._take_large),
+                partial(self._load, self._pictures, [hit], _LARGE, self._show_loaded_large),
                 thread=True,
                 group="large",
                 exclusive=True,
                 exit_on_error=False,
             )
 
-    def _take_large(self, key: Key, picture: bytes | str) -> None:
+    def _show_loaded_large(self, key: ImageKey, picture: bytes | str) -> None:
         if isinstance(self.screen, Large) and self.here is not None and key_of(self.here) == key:
             self.screen.show_picture(picture)
 
@@ -319,7 +331,7 @@ class Browse(App[list[Hit]]):
         if (hit := self.here) is None:
             return
         try:
-            wish = self._wish.liking(hit.image_id, wrong=wrong)
+            wish = self._wish.toggle_feedback(hit.image_id, wrong=wrong)
         except ImseekError as error:
             self._fail(error)
             return
@@ -329,7 +341,7 @@ class Browse(App[list[Hit]]):
 
     def action_reset(self) -> None:
         if self._wish.more or self._wish.less:
-            self.ask(Wish(self._wish.line, where=self._wish.where, by=self._wish.by))
+            self.ask(BrowseQuery(self._wish.line, where=self._wish.where, by=self._wish.by))
 
     def action_choose(self) -> None:
         if (hit := self.here) is not None:
@@ -375,10 +387,10 @@ class Browse(App[list[Hit]]):
                 self._say(f"wrote {len(lines):,} {'path' if len(lines) == 1 else 'paths'} to {name}")
 
         many = f"{len(lines):,} paths" if len(lines) > 1 else "one path"
-        self._cover(WriteTo(f"Write {many} to a new file:", "selected.txt"), write)
+        self._push_overlay(WriteTo(f"Write {many} to a new file:", "selected.txt"), write)
 
     def action_keys(self) -> None:
-        self._cover(Keys())
+        self._push_overlay(Keys())
 
     def action_end(self) -> None:
         self.exit(list(self.found.chosen.values()))

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 
 from imseek.errors import MediaError
-from imseek.showing.pictures import small, why
+from imseek.showing.pictures import load_small, short_reason
 from imseek.types import Hit, Pixels, ReadPicture
-from imseek.ui.terminal.drawing import blocks, drawn
-from imseek.ui.terminal.screens import Screen
+from imseek.ui.terminal.capabilities import TerminalCapabilities
+from imseek.ui.terminal.graphics import render_blocks, render_picture
 
 #: Maximum number of hits shown.
-MOST: Final = 100
+MAX_HITS: Final = 100
 #: Approximate size of a tile in characters: picture, gap to the next one, two lines below.
 _WIDTH: Final = 24
 _LINES: Final = 10
@@ -30,18 +30,20 @@ _THREADS: Final = 4
 _Picture = Pixels | str
 
 
-def print_preview(hits: Sequence[Hit], names: Sequence[str], read: ReadPicture, screen: Screen) -> None:
+def print_preview(
+    hits: Sequence[Hit], names: Sequence[str], read: ReadPicture, screen: TerminalCapabilities
+) -> None:
     """Print the first hits as pictures with ``names`` below. ``screen`` must be able to draw them."""
     across = max(1, round((screen.columns + _GAP) / (_WIDTH + _GAP)))
     width = max(4, (screen.columns + _GAP) // across - _GAP)
     lines = max(2, min(_LINES, screen.lines - _BELOW - 2))
-    shown = hits[:MOST]
+    shown = hits[:MAX_HITS]
 
     def picture(hit: Hit) -> _Picture:
         try:
-            return small(read, hit.collection, hit.image_id, _SIDE)
+            return load_small(read, hit.collection, hit.image_id, _SIDE)
         except MediaError as error:
-            return why(error)
+            return short_reason(error)
 
     with ThreadPoolExecutor(_THREADS) as pool:
         pictures = pool.map(picture, shown)
@@ -52,7 +54,7 @@ def print_preview(hits: Sequence[Hit], names: Sequence[str], read: ReadPicture, 
             if screen.way == "blocks":
                 _print_blocks(tiles, labels, (width, lines))
             else:
-                sys.stdout.write("".join(_drawn(tiles, labels, (width, lines), screen)))
+                sys.stdout.write("".join(_draw_row(tiles, labels, (width, lines), screen)))
                 sys.stdout.flush()
 
 
@@ -63,8 +65,11 @@ def _label(number: int, hit: Hit, name: str, width: int) -> tuple[str, str]:
     return set_cell_size(f"{number}  {hit.score:.3f}{same}", width), set_cell_size(name, width)
 
 
-def _drawn(
-    tiles: Sequence[_Picture], labels: Sequence[tuple[str, str]], box: tuple[int, int], screen: Screen
+def _draw_row(
+    tiles: Sequence[_Picture],
+    labels: Sequence[tuple[str, str]],
+    box: tuple[int, int],
+    screen: TerminalCapabilities,
 ) -> Iterator[str]:
     """Yield a row of tiles: first the lines, so that nothing scrolls afterwards, then the pictures above them."""
     assert screen.way is not None
@@ -77,13 +82,13 @@ def _drawn(
     yield "\n\x1b7"
     for n, tile in enumerate(tiles):
         if not isinstance(tile, str):
-            picture = drawn(tile, screen.way, box, screen.cell)
+            picture = render_picture(tile, screen.way, box, screen.cell)
             column = 1 + n * (box[0] + _GAP)
             yield f"\x1b[{box[1] + _BELOW + 1}A\x1b[{column}G{picture}\x1b8"
 
 
 def _print_blocks(tiles: Sequence[_Picture], labels: Sequence[tuple[str, str]], box: tuple[int, int]) -> None:
-    made = [[[Segment(tile)]] if isinstance(tile, str) else blocks(tile, box) for tile in tiles]
+    made = [[[Segment(tile)]] if isinstance(tile, str) else render_blocks(tile, box) for tile in tiles]
     segments: list[Segment] = []
     for number in range(max(len(lines) for lines in made)):
         for n, lines in enumerate(made):

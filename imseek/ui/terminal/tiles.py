@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from imseek.showing.pictures import name_of
 from imseek.types import Hit
-from imseek.ui.terminal.images import image_widget, put
+from imseek.ui.terminal.image_widgets import image_widget, update_picture
 
 #: Minimum size of a tile with its border, in characters; the picture gets all but the border and two lines.
 WIDTH: Final = 26
@@ -75,7 +75,7 @@ class Tile(Container):
         if picture is self._picture:
             return
         self._picture = picture
-        put(picture, self._image, self._none)
+        update_picture(picture, self._image, self._none)
 
     def on_click(self, event: events.Click) -> None:
         self.post_message(self.Clicked(self.at, event.chain > 1))

@@ -21,7 +21,7 @@ _log = logging.getLogger("imseek.ui")
 UNEXPECTED: Final = "something went wrong. The terminal of `imseek ui` says more."
 
 
-class Stopped(BaseException):
+class Cancelled(BaseException):
     """Ends a task that was asked to stop; a BaseException, so that no ``except Exception`` takes it for a failure."""
 
 
@@ -70,7 +70,7 @@ class Task(Generic[T]):
         if self.error is not None:
             raise self.error
         if self.stopped:
-            raise Stopped
+            raise Cancelled
         return self._found[0]
 
     def tell(self, progress: Progress) -> None:
@@ -82,12 +82,12 @@ class Task(Generic[T]):
         stop."""
         self.said, self.share = what, share
         if self.stopping:
-            raise Stopped
+            raise Cancelled
 
     def _run(self) -> None:
         try:
             self._found.append(self._work(self))
-        except (Stopped, InterruptedError):
+        except (Cancelled, InterruptedError):
             self.stopped = True
         except ImseekError as error:  # The page shows it.
             self.error = error

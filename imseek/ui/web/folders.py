@@ -15,7 +15,7 @@ from imseek.indexer.sources.filters import EXCLUDED_FOLDERS, looks_like_picture
 from imseek.showing.words import printable
 
 #: Maximum number of names read of a folder, and of folders shown in it.
-_LOOKED_AT: Final = 50_000
+_MAX_SCANNED: Final = 50_000
 _SHOWN: Final = 300
 #: Limits for counting the pictures in each folder shown: names per folder, and seconds in all.
 _COUNTED: Final = 2_000
@@ -32,7 +32,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class FolderListing:
     """The folder that contains ``typed``, and its folders that match the last part as a prefix.
 
     ``chosen`` is the path that can be indexed as typed, None if nothing is there. ``above`` is the parent folder.
@@ -47,26 +47,28 @@ class Listing:
     told: str = ""
 
 
-def home() -> str:
+def start_folder() -> str:
     """Return the folder to start in."""
-    return _inside(Path.home())
+    return _with_slash(Path.home())
 
 
-def look(typed: str, *, hidden: bool = False) -> Listing:
+def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
     """List the completions of a partly ``typed`` path, absolute or beginning with ``~``."""
     path = typed.strip()
     if path == "~" or path.startswith("~/"):
-        path = home() + path[2:]
+        path = start_folder() + path[2:]
     if "\0" in path or not path.startswith("/"):
-        return Listing(typed, home(), None, None, told="Write the whole path, such as /home/me/Pictures")
+        return FolderListing(
+            typed, start_folder(), None, None, told="Write the whole path, such as /home/me/Pictures"
+        )
     begun = path.rpartition("/")[2]
     folder = path[: len(path) - len(begun)]
-    above = _inside(Path(folder).parent) if folder.strip("/") else None
+    above = _with_slash(Path(folder).parent) if folder.strip("/") else None
     chosen = path if _is_there(path) else None
     try:
-        names, more = _names(folder)
+        names, more = _scan_folder(folder)
     except OSError as error:
-        return Listing(typed, folder, above, chosen, told=_why(error))
+        return FolderListing(typed, folder, above, chosen, told=_explain_error(error))
     wanted = sorted(
         (
             entry
@@ -80,18 +82,18 @@ def look(typed: str, *, hidden: bool = False) -> Listing:
     told = _pictures(sum(looks_like_picture(os.fsencode(entry.name)) for entry in names), more)
     if len(wanted) > _SHOWN:
         told += f"; {len(wanted) - _SHOWN:,} more folders: type how their names begin"
-    return Listing(typed, folder, above, chosen, tuple(_entries(wanted[:_SHOWN])), told)
+    return FolderListing(typed, folder, above, chosen, tuple(_entries(wanted[:_SHOWN])), told)
 
 
-def _inside(folder: Path) -> str:
+def _with_slash(folder: Path) -> str:
     """Return the path with a trailing slash, so that its contents are listed."""
     return f"{folder}/" if folder.name else "/"
 
 
-def _names(folder: str) -> tuple[list[os.DirEntry[str]], bool]:
+def _scan_folder(folder: str) -> tuple[list[os.DirEntry[str]], bool]:
     """Return the entries of a folder, and whether there are more than were read."""
     with os.scandir(folder) as found:
-        names = list(islice(found, _LOOKED_AT))
+        names = list(islice(found, _MAX_SCANNED))
         return names, next(found, None) is not None
 
 
@@ -110,12 +112,12 @@ def _entries(found: list[os.DirEntry[str]]) -> Iterator[Entry]:
                 with os.scandir(entry.path) as inside:
                     names = [one.name for one in islice(inside, _COUNTED)]
             except OSError as error:
-                yield Entry(shown, None, _why(error))
+                yield Entry(shown, None, _explain_error(error))
                 continue
             count = sum(looks_like_picture(os.fsencode(name)) for name in names)
             if count:
                 notes.insert(0, _pictures(count, len(names) == _COUNTED))
-        yield Entry(shown, _inside(Path(entry.path)), ", ".join(notes))
+        yield Entry(shown, _with_slash(Path(entry.path)), ", ".join(notes))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -141,7 +143,7 @@ def _pictures(count: int, more: bool) -> str:
     return f"{count:,}{' or more' if more else ''} {'picture' if count == 1 and not more else 'pictures'}"
 
 
-def _why(error: OSError) -> str:
+def _explain_error(error: OSError) -> str:
     told = {
         PermissionError: "you may not look into this folder",
         FileNotFoundError: "there is no such folder",

@@ -13,13 +13,13 @@ from streamlit.navigation.page import StreamlitPage
 
 from imseek.collection import Collection
 from imseek.errors import ImseekError
-from imseek.ui.web.asked import SMALL
+from imseek.ui.web.app_state import current_app
 from imseek.ui.web.components.address import address
-from imseek.ui.web.hub import hub
-from imseek.ui.web.plain import capitalised
+from imseek.ui.web.plain_text import capitalise
+from imseek.ui.web.search_state import MINOR_PARAMETERS
 
 #: The collection in the URL: ``?c=NAME``.
-CHOSEN: Final = "c"
+COLLECTION_KEY: Final = "c"
 _NEXT: Final = "next collection"
 #: Streamlit's margins are too wide for pages full of pictures.
 _STYLE: Final = """<style>
@@ -76,7 +76,7 @@ def show() -> None:
     st.set_page_config(page_title="imseek", page_icon="🔎", layout="wide", menu_items={})
     st.html(_STYLE)
     chosen = st.navigation([page(name) for name in PAGES], position="top")
-    _pick()
+    _choose_collection()
     chosen.run()
 
 
@@ -92,14 +92,14 @@ def page(name: str) -> StreamlitPage:
 
 def collection() -> tuple[str, Collection]:
     """Return name and collection as chosen. Without any, the page says what to do and ends here."""
-    name = st.session_state.get(CHOSEN)
+    name = st.session_state.get(COLLECTION_KEY)
     if name is None:
         st.header("No collection yet", anchor=False)
         st.text("A collection is what imseek knows about a folder of pictures. Make one, and search it.")
         _to_collections("Make a collection")
         st.stop()
-    with told():
-        return name, hub().open(name)
+    with show_errors():
+        return name, current_app().open(name)
     raise AssertionError("unreachable")
 
 
@@ -111,21 +111,21 @@ def no_pictures(why: str) -> None:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def show_errors() -> Iterator[None]:
     """Show errors of imseek in place, with their hints, and end the page there."""
     try:
         yield
     except ImseekError as error:
-        refused(error)
+        show_error(error)
         st.stop()
 
 
-def refused(error: ImseekError) -> None:
+def show_error(error: ImseekError) -> None:
     """Show an error as plain text: messages name files, whose names are untrusted."""
     with st.container(border=True):
-        st.text(f"⚠️ {capitalised(str(error))}")
+        st.text(f"⚠️ {capitalise(str(error))}")
         if error.hint:
-            st.text(error.hint if error.hint.startswith("imseek ") else capitalised(error.hint))
+            st.text(error.hint if error.hint.startswith("imseek ") else capitalise(error.hint))
 
 
 def on_error(error: Exception) -> bool:
@@ -143,31 +143,34 @@ def _to_collections(label: str) -> None:
         st.page_link(page("collections"), label=label)
 
 
-def _pick() -> None:
-    names = [one.name for one in hub().collections()]
+def _choose_collection() -> None:
+    names = [one.name for one in current_app().collections()]
     following = st.session_state.pop(_NEXT, None)
     if following in names:
-        st.session_state[CHOSEN] = following
+        st.session_state[COLLECTION_KEY] = following
     if not names:
-        st.session_state.pop(CHOSEN, None)
+        st.session_state.pop(COLLECTION_KEY, None)
         return
-    asked = st.query_params.get(CHOSEN)
+    asked = st.query_params.get(COLLECTION_KEY)
     if asked in names:  # Also after the browser's Back.
-        st.session_state[CHOSEN] = asked
-    elif st.session_state.get(CHOSEN) not in names:
-        st.session_state[CHOSEN] = names[0]
+        st.session_state[COLLECTION_KEY] = asked
+    elif st.session_state.get(COLLECTION_KEY) not in names:
+        st.session_state[COLLECTION_KEY] = names[0]
     if len(names) == 1:  # Nothing to choose: no sidebar, more room for pictures.
-        st.session_state[CHOSEN] = names[0]
+        st.session_state[COLLECTION_KEY] = names[0]
         with st.container(key="shell-address"):
-            address(names[0], SMALL)
+            address(names[0], MINOR_PARAMETERS)
         return
     with st.sidebar:
-        st.selectbox("Collection", names, key=CHOSEN, on_change=_picked)
-        address(st.session_state[CHOSEN], SMALL)
+        st.selectbox("Collection", names, key=COLLECTION_KEY, on_change=_on_collection_change)
+        address(st.session_state[COLLECTION_KEY], MINOR_PARAMETERS)
 
 
-def _picked() -> None:
+def _on_collection_change() -> None:
     """Keep the words for the new collection, and drop ids, filters and pages, which belong to the old one."""
     kept = {name: st.query_params.get_all(name) for name in ("q", "not")}
-    query = {CHOSEN: [st.session_state[CHOSEN]], **{name: values for name, values in kept.items() if values}}
+    query = {
+        COLLECTION_KEY: [st.session_state[COLLECTION_KEY]],
+        **{name: values for name, values in kept.items() if values},
+    }
     st.query_params.from_dict(query)

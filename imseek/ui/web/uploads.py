@@ -17,13 +17,13 @@ from imseek.errors import ImseekError, MediaError, QueryError
 from imseek.media import Limits, decode
 
 #: Maximum bytes of one picture, and of all.
-LARGEST: Final = 32 << 20
-ROOM: Final = 512 << 20
-_LIMITS: Final = Limits(max_bytes=LARGEST)
+MAX_BYTES: Final = 32 << 20
+MAX_TOTAL_BYTES: Final = 512 << 20
+_LIMITS: Final = Limits(max_bytes=MAX_BYTES)
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def keep(home: Path, data: bytes, called: str = "the picture") -> str:
+def save_upload(home: Path, data: bytes, called: str = "the picture") -> str:
     """Store a picture and return its SHA-256 in hex.
 
     Raises QueryError if it is no picture or too large, ImseekError if it cannot be written.
@@ -47,7 +47,7 @@ def keep(home: Path, data: bytes, called: str = "the picture") -> str:
     return name
 
 
-def load(home: Path, name: str) -> bytes:
+def load_upload(home: Path, name: str) -> bytes:
     """Read the picture with this SHA-256. Raises QueryError if it is not stored (any more)."""
     if _HASH.fullmatch(name):
         path = home / "uploads" / name
@@ -72,7 +72,7 @@ def _make_room(folder: Path, size: int, name: str) -> None:
             found.append((stat.st_mtime_ns, stat.st_size, path))
     used = sum(one[1] for one in found if one[2].name != name)
     for _, taken, path in sorted(found):
-        if used + size <= ROOM:
+        if used + size <= MAX_TOTAL_BYTES:
             return
         if path.name != name:
             with suppress(OSError):

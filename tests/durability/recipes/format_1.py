@@ -139,7 +139,7 @@ class _Recipe:
             connection.execute(update(schema.images).where(mine).values(state="quarantined"))
             found = connection.execute(schema.images.select().order_by(images.image_id)).all()
             shard_id = next(row.shard_id for row in found if row.state == "quarantined")
-            shard_catalog.write_dead(writer, connection, generation, shard_id)
+            shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
             hash_a, hash_b = sorted(row.content_hash for row in found[:2])
             judgement = {"verdict": "different", "provenance": "recipe", "decided_at": self.clock.text()}
             connection.execute(insert(schema.judgements).values(hash_a=hash_a, hash_b=hash_b, **judgement))

@@ -216,7 +216,7 @@ def _backup_lies() -> tuple[Input, ...]:
             contents = members(place)
             document = {**json.loads(contents[manifest.NAME]), **values}
             document.pop("sha256", None)
-            return _packed({**contents, manifest.NAME: durable_files.seal(document)})
+            return _packed({**contents, manifest.NAME: durable_files.add_checksum(document)})
 
         return make
 
@@ -376,7 +376,7 @@ def _relisted(contents: dict[str, bytes]) -> dict[str, bytes]:
         for name, data in contents.items()
         if name != manifest.NAME
     ]
-    return {**contents, manifest.NAME: durable_files.seal(document)}
+    return {**contents, manifest.NAME: durable_files.add_checksum(document)}
 
 
 def archive_kinds() -> list[Kind]:

@@ -68,7 +68,7 @@ def _checkpoint(path: Path) -> int:
     from imseek.encoders import checkpoint
     from imseek.errors import ImseekError
 
-    for ask in (checkpoint.inspect, checkpoint.arrays, checkpoint.shapes):
+    for ask in (checkpoint.read_logit_parameters, checkpoint.read_arrays, checkpoint.read_shapes):
         try:
             print(str(ask(path))[:200])
         except ImseekError as error:

@@ -29,7 +29,7 @@ from imseek.data.places import split
 from imseek.errors import MediaError
 from imseek.indexer.sources import archive_limits, open_source
 from imseek.indexer.sources.archive_limits import FREE_BYTES
-from imseek.indexer.sources.base import Container, Found
+from imseek.indexer.sources.base import Container, FoundImage
 
 FORMS = pytest.mark.parametrize("form", list(bombs.PACKERS))
 
@@ -41,7 +41,7 @@ def read(path: Path) -> tuple[list[str], str]:
     assert isinstance(container, Container)
     try:
         for found in source.expand(container):
-            assert isinstance(found, Found)
+            assert isinstance(found, FoundImage)
             source.load(found)
             names.append(split(found.path)[1].decode())
     except MediaError as error:

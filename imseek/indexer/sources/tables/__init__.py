@@ -6,7 +6,7 @@ from typing import IO, Final
 
 from imseek.data.places import container_suffix
 from imseek.errors import MediaError
-from imseek.indexer.sources.tables.base import Sheet, check_width
+from imseek.indexer.sources.tables.base import Sheet, check_column_count
 from imseek.types import SkipReason
 
 _PARQUET: Final = b"PAR1"
@@ -25,7 +25,7 @@ def open_sheet(path: bytes, raw: IO[bytes]) -> Sheet:
         if not head:
             raise MediaError(SkipReason.EMPTY_FILE, "the table is empty")
         sheet = _sheet(container_suffix(path), head, raw)
-        check_width(len(sheet.columns))
+        check_column_count(len(sheet.columns))
         return sheet
     except BaseException:
         raw.close()

@@ -23,28 +23,28 @@ import pyarrow.parquet as pq
 from imseek.errors import MediaError
 from imseek.indexer.sources.archive_limits import check_unpacked
 from imseek.indexer.sources.tables.arrow_buffers import check_array, check_buffers
-from imseek.indexer.sources.tables.base import Closing, Column, Kind, Malformed, Row
+from imseek.indexer.sources.tables.base import Column, Kind, MalformedRow, Row, SheetBase
 from imseek.indexer.sources.tables.parquet_pages import Chunk, check_pages, read_chunks
 from imseek.types import SkipReason
 
 #: Bytes of rows to convert to Python objects at once.
-_SLICE: Final = 8 << 20
+_SLICE_BYTES: Final = 8 << 20
 #: Most characters of one list of texts: captions are cut far below.
 _MAX_TEXTS: Final = 1 << 16
 #: Most rows to convert at once.
-_ROWS: Final = 1024
+_MAX_ROWS: Final = 1024
 #: Bytes before the stream in an Arrow file.
 _FILE_HEAD: Final = 8
 #: Bytes of a Parquet file to read at once, where its pages allow.
-_BUFFER: Final = 1 << 20
+_BUFFER_SIZE: Final = 1 << 20
 
 
-class ParquetSheet(Closing):
+class ParquetSheet(SheetBase):
     """A Parquet file. Keeps one page of each requested column and a few rows in memory."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
-        with arrow_errors():
+        with translate_arrow_errors():
             self._file = self._opened([])
             self.columns = _columns(self._file.schema_arrow)
             self._chunks: Mapping[int, list[Chunk]] = read_chunks(raw)
@@ -53,9 +53,9 @@ class ParquetSheet(Closing):
                 self._file = self._opened([path for path in paths if path.partition(".")[0] in lists])
         self._labels = {column.name: column.labels for column in self.columns if column.labels}
 
-    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | MalformedRow]]:
         """Yield numbered rows, skipping row groups before ``start``."""
-        number, numbered = 0, _Numbered(_size(self._raw), self._labels)
+        number, numbered = 0, _RowNumberer(_size(self._raw), self._labels)
         for group in range(self._file.metadata.num_row_groups):
             count = self._file.metadata.row_group(group).num_rows
             if number + count <= start:
@@ -81,7 +81,7 @@ class ParquetSheet(Closing):
         return pq.ParquetFile(
             self._raw,
             pre_buffer=False,
-            buffer_size=_BUFFER,
+            buffer_size=_BUFFER_SIZE,
             page_checksum_verification=True,
             read_dictionary=dictionaries,
         )
@@ -90,24 +90,24 @@ class ParquetSheet(Closing):
         """Check the pages of a row group, then yield its rows in batches."""
         told, chunks = self._file.metadata.row_group(group), self._chunks.get(group, ())
         a_row = max(told.total_byte_size // max(told.num_rows, 1), 1)
-        with arrow_errors():
+        with translate_arrow_errors():
             # For a remote file, inspecting every page would download it twice.
             a_row = max(a_row, check_pages(self._raw, chunks, names, only_first=not _is_local(self._raw)))
             yield from self._file.iter_batches(
-                min(max(_SLICE // a_row, 1), _ROWS),
+                min(max(_SLICE_BYTES // a_row, 1), _MAX_ROWS),
                 row_groups=[group],
                 columns=list(names),
                 use_threads=False,
             )
 
 
-class ArrowSheet(Closing):
+class ArrowSheet(SheetBase):
     """An Arrow IPC file or stream. Keeps one record batch in memory; later rows are looked up in the mapped file."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
         self._begin = _FILE_HEAD if raw.read(6) == b"ARROW1" else 0
-        with arrow_errors():
+        with translate_arrow_errors():
             if _is_local(raw):
                 with self._mapped() as mapped:
                     mapped.seek(self._begin)
@@ -116,11 +116,15 @@ class ArrowSheet(Closing):
             self.columns = _columns(self._schema)
         self._labels = {column.name: column.labels for column in self.columns if column.labels}
 
-    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | MalformedRow]]:
         with self._mapped() if start else nullcontext(self._raw) as raw:
-            number, numbered = 0, _Numbered(_size(self._raw), self._labels)
+            number, numbered = 0, _RowNumberer(_size(self._raw), self._labels)
             for batch in self._batches(raw, names):
-                step = min(_SLICE * len(batch) // max(batch.nbytes, 1), _SLICE // _row_bytes(batch), _ROWS)
+                step = min(
+                    _SLICE_BYTES * len(batch) // max(batch.nbytes, 1),
+                    _SLICE_BYTES // _row_bytes(batch),
+                    _MAX_ROWS,
+                )
                 step = max(step, 1)
                 for at in range(0, len(batch), step):
                     yield from numbered.rows(batch.slice(at, step), number + at, start)
@@ -144,7 +148,7 @@ class ArrowSheet(Closing):
         return pa.ipc.open_stream(raw, options=options)
 
     def _batches(self, raw: Any, names: Collection[str]) -> Iterator[pa.RecordBatch]:
-        with arrow_errors():
+        with translate_arrow_errors():
             for batch in self._open(raw, sorted(self._schema.get_field_index(name) for name in names)):
                 for column in batch.columns:
                     check_array(column)
@@ -180,21 +184,21 @@ def _is_local(raw: IO[bytes]) -> bool:
 
 
 @contextmanager
-def arrow_errors() -> Iterator[None]:
+def translate_arrow_errors() -> Iterator[None]:
     """Translate Arrow's errors for a damaged file to MediaError; errors of the system (with a number) pass."""
     try:
         yield
     except OSError as error:
         if error.errno is not None:
             raise
-        raise _damaged(error) from error
+        raise _damaged_error(error) from error
     except (pa.ArrowException, EOFError, ValueError, RecursionError) as error:
-        raise _damaged(error) from error
+        raise _damaged_error(error) from error
     except MemoryError as error:
         raise MediaError(SkipReason.TOO_MANY_BYTES, "the table does not fit into memory") from error
 
 
-def _damaged(error: Exception) -> MediaError:
+def _damaged_error(error: Exception) -> MediaError:
     return MediaError(SkipReason.CORRUPT, f"the table is damaged: {(str(error).splitlines() or ['?'])[0]}")
 
 
@@ -243,7 +247,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
 
 
-class _Numbered:
+class _RowNumberer:
     """Numbers the rows of a file's batches; ``size`` is the file's size in bytes.
 
     Many rows may refer to one value: raises MediaError where all values together expand too far.
@@ -274,7 +278,7 @@ def _length(cell: Any) -> int:
 
 
 def _rows(batch: pa.RecordBatch, labels: dict[str, tuple[str, ...]]) -> Iterator[Row]:
-    with arrow_errors():
+    with translate_arrow_errors():
         columns = [_values(batch.column(n), labels.get(name)) for n, name in enumerate(batch.schema.names)]
     for cells in zip(*columns, strict=True):
         yield dict(zip(batch.schema.names, cells, strict=True))
@@ -285,7 +289,7 @@ def _values(array: pa.Array, labels: tuple[str, ...] | None) -> list[Any]:
     if kind in (Kind.BYTES, Kind.PICTURE):
         return list(array.to_pylist())
     if kind is Kind.TEXTS and pa.types.is_dictionary(array.type.value_type):
-        return [_few_texts(scalar) for scalar in array]
+        return [_limited_texts(scalar) for scalar in array]
     if pa.types.is_timestamp(array.type):
         # Python's times have microseconds, and only the time zones that it knows.
         zone = None if array.type.tz is None else "UTC"
@@ -293,10 +297,10 @@ def _values(array: pa.Array, labels: tuple[str, ...] | None) -> list[Any]:
     try:
         values = array.to_pylist()
     except (ValueError, OverflowError, LookupError, pa.ArrowException):
-        values = [_one(scalar) for scalar in array]
+        values = [_to_python(scalar) for scalar in array]
     if labels is not None:
         return [labels[v] if isinstance(v, int) and 0 <= v < len(labels) else None for v in values]
-    return values if kind in (Kind.TEXT, Kind.TEXTS) else [_plain(value) for value in values]
+    return values if kind in (Kind.TEXT, Kind.TEXTS) else [_to_scalar(value) for value in values]
 
 
 def _row_bytes(batch: pa.RecordBatch) -> int:
@@ -318,13 +322,13 @@ def _cell_bytes(array: pa.Array) -> int:
     return 8
 
 
-def _few_texts(scalar: pa.Scalar) -> list[Any] | None:
+def _limited_texts(scalar: pa.Scalar) -> list[Any] | None:
     """Return the texts of a list up to a total length: all may be the same large dictionary value."""
     if not scalar.is_valid:
         return None
     found, size = [], 0
     for text in scalar.values:
-        value = _one(text)
+        value = _to_python(text)
         found.append(value)
         size += 0 if value is None else len(value)
         if size > _MAX_TEXTS:
@@ -332,7 +336,7 @@ def _few_texts(scalar: pa.Scalar) -> list[Any] | None:
     return found
 
 
-def _one(scalar: pa.Scalar) -> Any:
+def _to_python(scalar: pa.Scalar) -> Any:
     """Convert a single value; None where Python cannot represent it (text that is not UTF-8, the year 30000)."""
     try:
         return scalar.as_py()
@@ -340,11 +344,11 @@ def _one(scalar: pa.Scalar) -> Any:
         return None
 
 
-def _plain(value: Any) -> bool | int | float | str | None:
+def _to_scalar(value: Any) -> bool | int | float | str | None:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Decimal):
-        return _plain(float(value))
+        return _to_scalar(float(value))
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, date | datetime | time):

@@ -31,7 +31,7 @@ def check_buffers(stream: pa.NativeFile) -> None:
         except StopIteration:
             return
         if message.body is not None:
-            check_unpacked(_unpacked(message.metadata.to_pybytes(), message.body), message.body.size)
+            check_unpacked(_unpacked_size(message.metadata.to_pybytes(), message.body), message.body.size)
 
 
 def check_array(array: pa.Array) -> None:
@@ -64,10 +64,10 @@ def _as_bytes(array: pa.Array) -> pa.Array:
     return array
 
 
-def _unpacked(told: bytes, body: Any) -> int:
+def _unpacked_size(told: bytes, body: Any) -> int:
     """Return the stated unpacked size of a message's buffers; 0 where they are not compressed."""
     try:
-        table = _Table(told, struct.unpack_from("<I", told)[0])
+        table = _FlatbufferTable(told, struct.unpack_from("<I", told)[0])
         kind = table.number(_HEADER_KIND, "<B")
         batch = table.table(_HEADER)
         if kind == _DICTIONARY and batch is not None:
@@ -84,7 +84,7 @@ def _unpacked(told: bytes, body: Any) -> int:
         raise ValueError(f"a message that is none: {error}") from error
 
 
-class _Table:
+class _FlatbufferTable:
     """A table in a flatbuffer. Raises struct.error where something lies outside it."""
 
     def __init__(self, data: bytes, at: int) -> None:
@@ -99,9 +99,13 @@ class _Table:
         at = self._position(field)
         return 0 if at is None else int(struct.unpack_from(code, self._data, at)[0])
 
-    def table(self, field: int) -> _Table | None:
+    def table(self, field: int) -> _FlatbufferTable | None:
         at = self._position(field)
-        return None if at is None else _Table(self._data, at + struct.unpack_from("<I", self._data, at)[0])
+        return (
+            None
+            if at is None
+            else _FlatbufferTable(self._data, at + struct.unpack_from("<I", self._data, at)[0])
+        )
 
     def pairs(self, field: int) -> list[tuple[int, int]]:
         """Return a vector of structs of two 64-bit integers."""

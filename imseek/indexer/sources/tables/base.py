@@ -20,7 +20,7 @@ Row: TypeAlias = Mapping[str, Any]
 _MAX_COLUMNS: Final = 20_000
 
 
-def check_width(columns: int) -> None:
+def check_column_count(columns: int) -> None:
     """Raise MediaError for too many columns. A million would cost seconds before any row is read."""
     if columns > _MAX_COLUMNS:
         raise MediaError(SkipReason.CORRUPT, f"the table has {columns:,} columns, more than {_MAX_COLUMNS:,}")
@@ -48,7 +48,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Malformed:
+class MalformedRow:
     """A row that cannot be read, and why."""
 
     message: str
@@ -60,7 +60,7 @@ class Sheet(Protocol):
     @property
     def columns(self) -> tuple[Column, ...]: ...
 
-    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | MalformedRow]]:
         """Yield row numbers, from ``start``, with the cells of some columns, keeping little in memory.
 
         A cell is bool, int, float, str, bytes or None; a dict with ``bytes`` and ``path`` in a ``PICTURE`` column, a
@@ -85,7 +85,7 @@ class Sheet(Protocol):
     ) -> None: ...
 
 
-class Closing:
+class SheetBase:
     """Base class of sheets: closes the file at the end of a ``with`` block."""
 
     def close(self) -> None:

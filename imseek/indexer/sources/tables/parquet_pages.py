@@ -20,14 +20,14 @@ from imseek.indexer.sources.tables.thrift import INT32, INT64, TEXT, Path, Struc
 
 _MAGIC: Final = b"PAR1"
 #: Bytes at the end of a file: the length of the footer, and the magic.
-_END: Final = 8
+_TAIL_BYTES: Final = 8
 
 #: Fields of the footer (FileMetaData), by row group and column chunk.
 _CHUNK: Final = (4, 1, 3)
 _NAME, _PACKED_SIZE, _FIRST_PAGE, _DICTIONARY_PAGE, _NULLS = (
     (*_CHUNK, 3), (*_CHUNK, 7), (*_CHUNK, 9), (*_CHUNK, 11), (*_CHUNK, 12, 3),
 )  # fmt: skip
-_OF_FOOTER: Final[Mapping[Path, int]] = {
+_FOOTER_FIELDS: Final[Mapping[Path, int]] = {
     _NAME: TEXT, _PACKED_SIZE: INT64, _FIRST_PAGE: INT64, _DICTIONARY_PAGE: INT64, _NULLS: INT64,
 }  # fmt: skip
 
@@ -35,10 +35,10 @@ _OF_FOOTER: Final[Mapping[Path, int]] = {
 #: page.
 _KIND, _UNPACKED, _PACKED = (1,), (2,), (3,)
 _VALUES: Final = ((5, 1), (8, 1))
-_OF_PAGE: Final[Mapping[Path, int]] = dict.fromkeys((_KIND, _UNPACKED, _PACKED, *_VALUES), INT32)
+_PAGE_FIELDS: Final[Mapping[Path, int]] = dict.fromkeys((_KIND, _UNPACKED, _PACKED, *_VALUES), INT32)
 _DICTIONARY: Final = 2
 #: Least bytes of a value in memory.
-_VALUE: Final = 4
+_MIN_VALUE_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,14 @@ class Chunk:
 def read_chunks(file: IO[bytes]) -> dict[int, list[Chunk]]:
     """Read the column chunks of each row group of a Parquet file. Raises ValueError where the footer is damaged."""
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _END))
-    end = file.read(_END)
-    if len(end) < _END or end[4:] != _MAGIC:
+    file.seek(max(0, size - _TAIL_BYTES))
+    end = file.read(_TAIL_BYTES)
+    if len(end) < _TAIL_BYTES or end[4:] != _MAGIC:
         raise ValueError("it does not end as a Parquet file does")
     (length,) = struct.unpack("<I", end[:4])
-    if length > size - _END:
+    if length > size - _TAIL_BYTES:
         raise ValueError(f"a footer of {length:,} bytes in a file of {size:,}")
-    footer = Struct(file, size - _END - length, _OF_FOOTER)
+    footer = Struct(file, size - _TAIL_BYTES - length, _FOOTER_FIELDS)
     names: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
     for (_, group, _, column, *_), text in footer.texts.items():
         names[group, column].append(text.decode(errors="replace"))
@@ -106,12 +106,12 @@ def _check_chunk(file: IO[bytes], chunk: Chunk, only_first: bool) -> int:
     at, end = chunk.offset, chunk.offset + chunk.size
     dictionary = total = read = 0
     while at < end:
-        header = Struct(file, at, _OF_PAGE)
+        header = Struct(file, at, _PAGE_FIELDS)
         unpacked, packed = header.numbers.get(_UNPACKED, 0), header.numbers.get(_PACKED, 0)
         values = max(header.numbers.get(one, 0) for one in _VALUES)
         if unpacked < 0 or packed < 0:
             raise ValueError("a page of negative size")
-        total += max(unpacked, _VALUE * values)
+        total += max(unpacked, _MIN_VALUE_BYTES * values)
         read += packed
         check_unpacked(total, read)
         if header.numbers.get(_KIND) == _DICTIONARY:

@@ -13,20 +13,20 @@ from typing import IO, Any, Final
 
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Scalar
-from imseek.indexer.sources.tables.base import Closing, Column, Kind, Malformed, Row, check_width
+from imseek.indexer.sources.tables.base import Column, Kind, MalformedRow, Row, SheetBase, check_column_count
 from imseek.types import SkipReason
 
 #: Lines of JSON that define the columns.
-_TELLING: Final = 100
+_SAMPLE_ROWS: Final = 100
 #: Longest line, or row of several lines. As Python objects it takes twenty times as much memory.
-_LINE: Final = 16 << 20
+_MAX_LINE: Final = 16 << 20
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 _INTEGER: Final = re.compile(r"-?(0|[1-9]\d{0,17})")
 _DECIMAL: Final = re.compile(r"-?\d{1,15}\.\d{1,17}([eE][+-]?\d{1,2})?")
 
 
-class CsvSheet(Closing):
+class CsvSheet(SheetBase):
     """A CSV file with a header, in UTF-8; undecodable bytes survive in file names.
 
     Without a ``delimiter`` it is a comma, or a semicolon where the header has no comma.
@@ -34,22 +34,22 @@ class CsvSheet(Closing):
 
     def __init__(self, raw: IO[bytes], delimiter: str | None) -> None:
         self._text = _open_text(raw)
-        header = self._text.readline(_LINE)
+        header = self._text.readline(_MAX_LINE)
         semicolons = ";" in header and "," not in header
         self._delimiter = delimiter or (";" if semicolons else ",")
         self._names = self._header()
         self.columns = tuple(Column(name, Kind.TEXT) for name in self._names)
 
-    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | MalformedRow]]:
         records, wanted = self._records(), frozenset(names)
         next(records, None)
         for number, record in enumerate(records):
             if number < start:
                 continue
-            if isinstance(record, Malformed):
+            if isinstance(record, MalformedRow):
                 yield number, record
             elif len(record) != len(self._names):
-                yield number, Malformed(f"{len(record)} fields, where the header has {len(self._names)}")
+                yield number, MalformedRow(f"{len(record)} fields, where the header has {len(self._names)}")
             else:
                 cells = zip(self._names, record, strict=True)
                 yield number, {name: cell for name, cell in cells if name in wanted}
@@ -58,19 +58,19 @@ class CsvSheet(Closing):
         return False
 
     def scalar(self, cell: Any) -> Scalar:
-        return typed(cell) if isinstance(cell, str) else None
+        return parse_cell(cell) if isinstance(cell, str) else None
 
     def close(self) -> None:
         self._text.close()
 
     def _header(self) -> list[str]:
         first = next(self._records(), [])
-        if isinstance(first, Malformed):
+        if isinstance(first, MalformedRow):
             raise MediaError(SkipReason.CORRUPT, f"the header cannot be read: {first.message}")
-        check_width(len(first))
+        check_column_count(len(first))
         return [name.strip() for name in first]
 
-    def _records(self) -> Iterator[list[str] | Malformed]:
+    def _records(self) -> Iterator[list[str] | MalformedRow]:
         """Yield records without blank lines. Starts over each time, since rows after a broken quote may be sound."""
         self._text.seek(0)
         reader = csv.reader(self._lines(), delimiter=self._delimiter)
@@ -79,7 +79,7 @@ class CsvSheet(Closing):
             try:
                 record = next(reader, None)
             except csv.Error as error:
-                yield Malformed(f"line {reader.line_num}: {error}")
+                yield MalformedRow(f"line {reader.line_num}: {error}")
                 continue
             if record is None:
                 return
@@ -88,31 +88,31 @@ class CsvSheet(Closing):
 
     def _lines(self) -> Iterator[str]:
         """Yield lines of text. Raises MediaError where those of one row are too long together."""
-        while line := self._text.readline(_LINE):
+        while line := self._text.readline(_MAX_LINE):
             self._read += len(line)
-            if self._read >= _LINE:
-                raise MediaError(SkipReason.CORRUPT, f"a row is longer than {_LINE >> 20} MiB")
+            if self._read >= _MAX_LINE:
+                raise MediaError(SkipReason.CORRUPT, f"a row is longer than {_MAX_LINE >> 20} MiB")
             yield line
 
 
-class JsonSheet(Closing):
+class JsonSheet(SheetBase):
     """A JSON Lines file, one object per line. The first hundred define the columns."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._text = _open_text(raw)
         found: dict[str, set[Kind]] = {}
-        for _, row in itertools.islice(self._objects(), _TELLING):
-            if not isinstance(row, Malformed):
+        for _, row in itertools.islice(self._objects(), _SAMPLE_ROWS):
+            if not isinstance(row, MalformedRow):
                 for name, value in row.items():
                     found.setdefault(name, set()).update(() if value is None else (_kind_of(value),))
-                check_width(len(found))
-        self.columns = tuple(Column(name, _common(kinds)) for name, kinds in found.items())
+                check_column_count(len(found))
+        self.columns = tuple(Column(name, _common_kind(kinds)) for name, kinds in found.items())
 
-    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | MalformedRow]]:
         for number, row in self._objects():
             if number < start:
                 continue
-            if isinstance(row, Malformed):
+            if isinstance(row, MalformedRow):
                 yield number, row
             else:
                 yield number, {name: row.get(name) for name in names}
@@ -123,19 +123,19 @@ class JsonSheet(Closing):
     def close(self) -> None:
         self._text.close()
 
-    def _objects(self) -> Iterator[tuple[int, dict[str, Any] | Malformed]]:
+    def _objects(self) -> Iterator[tuple[int, dict[str, Any] | MalformedRow]]:
         self._text.seek(0)
         number = 0
-        while line := self._text.readline(_LINE):
-            if len(line) >= _LINE:
-                raise MediaError(SkipReason.CORRUPT, f"row {number} is longer than {_LINE >> 20} MiB")
+        while line := self._text.readline(_MAX_LINE):
+            if len(line) >= _MAX_LINE:
+                raise MediaError(SkipReason.CORRUPT, f"row {number} is longer than {_MAX_LINE >> 20} MiB")
             if not line.strip():
                 continue
-            yield number, _object(line)
+            yield number, _parse_object(line)
             number += 1
 
 
-def typed(text: str) -> Scalar:
+def parse_cell(text: str) -> Scalar:
     """Parse a CSV cell as the value that it spells, if the value spells the same text; empty is None."""
     if not text:
         return None
@@ -157,12 +157,12 @@ def _open_text(raw: IO[bytes]) -> io.TextIOWrapper:
     return io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _object(line: str) -> dict[str, Any] | Malformed:
+def _parse_object(line: str) -> dict[str, Any] | MalformedRow:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return Malformed(f"no JSON: {error}")
-    return found if isinstance(found, dict) else Malformed("the line is no JSON object")
+        return MalformedRow(f"no JSON: {error}")
+    return found if isinstance(found, dict) else MalformedRow("the line is no JSON object")
 
 
 def _kind_of(value: Any) -> Kind:
@@ -177,7 +177,7 @@ def _kind_of(value: Any) -> Kind:
     return Kind.PICTURE if is_picture else Kind.NESTED
 
 
-def _common(kinds: set[Kind]) -> Kind:
+def _common_kind(kinds: set[Kind]) -> Kind:
     if len(kinds) <= 1:
         return next(iter(kinds), Kind.PLAIN)
     return Kind.TEXT if kinds <= {Kind.TEXT, Kind.PLAIN} else Kind.NESTED

@@ -31,5 +31,5 @@ def _text(*files: str) -> str:
     return "".join((_HERE / file).read_text("utf-8") + "\n" for file in files)
 
 
-def nothing() -> None:
+def ignore_change() -> None:
     """Do nothing: Streamlit requires a callback for each value that a component sends."""

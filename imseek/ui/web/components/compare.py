@@ -12,7 +12,7 @@ from imseek.ui.web.components import component
 
 
 @dataclass(frozen=True, slots=True)
-class Acted:
+class ReviewAction:
     """A user's action: ``act`` by name, ids of ``images``, and ``epoch`` of the group that was shown."""
 
     act: str
@@ -27,7 +27,7 @@ def compare(
     epoch: str,
     label: str,
     acts: Mapping[str, str],
-    acted: Callable[[Acted], None],
+    acted: Callable[[ReviewAction], None],
     before: Sequence[str] = (),
     note: str = "",
 ) -> None:
@@ -40,7 +40,7 @@ def compare(
     def tell() -> None:
         asked = st.session_state[key].acted
         if asked is not None:
-            acted(Acted(str(asked["act"]), tuple(map(int, asked["images"])), str(asked["epoch"])))
+            acted(ReviewAction(str(asked["act"]), tuple(map(int, asked["images"])), str(asked["epoch"])))
 
     component("compare", "over")(
         key=key,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from imseek.ui.web.components import component, nothing
+from imseek.ui.web.components import component, ignore_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
-class Picked:
+class GridEvents:
     """The user's actions.
 
     ``selected`` persists from run to run, in the order of the cards. ``opened`` (by click or Enter) and ``pressed`` (an
@@ -65,7 +65,7 @@ def grid(
     opens: bool = False,
     less: bool = True,
     help_: Sequence[tuple[str, str]] = (),
-) -> Picked:
+) -> GridEvents:
     """Draw ``cards``, each at least ``side`` pixels wide.
 
     ``letters`` are keys whose presses on the focused card are reported. A line with the text ``rule`` follows the first
@@ -93,14 +93,14 @@ def grid(
             "help": [list(one) for one in help_],
         },
         default={"selected": list(selected)},
-        on_selected_change=nothing,
-        on_opened_change=nothing,
-        on_pressed_change=nothing,
+        on_selected_change=ignore_change,
+        on_opened_change=ignore_change,
+        on_pressed_change=ignore_change,
     )
     chosen = set(getattr(found, "selected", None) or ())
     opened = getattr(found, "opened", None)
     pressed = getattr(found, "pressed", None)
-    return Picked(
+    return GridEvents(
         tuple(card.id for card in cards if card.id in chosen),
         opened if opened in ids else None,
         _pressed(pressed, ids, cards),

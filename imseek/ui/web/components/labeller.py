@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imseek.ui.web.components import component, nothing
+from imseek.ui.web.components import component, ignore_change
 from imseek.ui.web.components.grid import Card
 
 #: The key that skips a picture, and the one for none of the classes.
@@ -17,7 +17,7 @@ NONE: Final = "0"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ClassChoice:
     """A class, given by ``key`` (1 to 9, or :data:`NONE`); ``count`` images have it."""
 
     key: str
@@ -26,7 +26,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Asks:
+class LabellerEvents:
     """Requests of this run: ``more`` images to label, or images ``like`` the one with this id."""
 
     more: bool
@@ -35,7 +35,7 @@ class Asks:
 
 def labeller(
     cards: Sequence[Card],
-    choices: Sequence[Choice],
+    choices: Sequence[ClassChoice],
     *,
     key: str,
     epoch: int,
@@ -43,11 +43,11 @@ def labeller(
     base: str,
     opens: bool,
     changed: Callable[[], None],
-) -> Asks:
+) -> LabellerEvents:
     """Draw ``cards`` to be labelled.
 
     ``given`` are the initial keys by id, applied again whenever ``epoch`` changes, as it must for other cards.
-    ``changed`` is called before a run in which keys have changed (:func:`given_to`).
+    ``changed`` is called before a run in which keys have changed (:func:`given_keys`).
     """
     found = component("labeller", "common", "large")(
         key=key,
@@ -60,14 +60,14 @@ def labeller(
             "opens": opens,
         },
         on_given_change=changed,
-        on_more_change=nothing,
-        on_pressed_change=nothing,
+        on_more_change=ignore_change,
+        on_pressed_change=ignore_change,
     )
     pressed = getattr(found, "pressed", None)
-    return Asks(getattr(found, "more", None) == epoch, int(pressed["id"]) if pressed else None)
+    return LabellerEvents(getattr(found, "more", None) == epoch, int(pressed["id"]) if pressed else None)
 
 
-def given_to(key: str, epoch: int) -> dict[int, str] | None:
+def given_keys(key: str, epoch: int) -> dict[int, str] | None:
     """Return the keys given to the cards of ``epoch``, by id; None if there are none so far."""
     told: Any = getattr(st.session_state.get(key), "given", None)
     if not isinstance(told, Mapping) or told.get("epoch") != epoch:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from imseek.ui.web.components import component, nothing
+from imseek.ui.web.components import component, ignore_change
 
 #: Maximum number of characters.
-LONGEST = 100_000
+MAX_CHARACTERS = 100_000
 
 
 def lines(
@@ -29,12 +29,12 @@ def lines(
             "placeholder": placeholder,
             "help": hint,
             "rows": rows,
-            "longest": LONGEST,
+            "longest": MAX_CHARACTERS,
         },
-        on_typed_change=nothing,
+        on_typed_change=ignore_change,
     )
     typed = getattr(found, "typed", None)
     # Input of an earlier epoch is outdated.
     if not isinstance(typed, dict) or typed.get("epoch") != epoch:
         return text
-    return str(typed.get("text", ""))[:LONGEST]
+    return str(typed.get("text", ""))[:MAX_CHARACTERS]

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import streamlit as st
 
 from imseek.ui.map_page.colouring import Colouring
-from imseek.ui.map_page.document import drawing
-from imseek.ui.web import sent
-from imseek.ui.web.sent import Sent
+from imseek.ui.map_page.document import drawing_script
+from imseek.ui.web import blobs
+from imseek.ui.web.blobs import Blob
 
 _HERE = Path(__file__).parent
 _FILES = ("scatter.css", "mounting.js", "scatter_overlay.js", "scatter.js")
@@ -24,24 +24,24 @@ _CORNERS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
-    """Data of ``count`` points, from :func:`points`."""
+class PointData:
+    """Data of ``count`` points, from :func:`store_points`."""
 
-    data: Sent
-    pictured: Sent
+    data: Blob
+    pictured: Blob
     count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Coloured:
+class ColourData:
     """Colours of points. ``data`` is None if all have one colour.
 
     ``pictured`` is None if the same pictures are shown as without colours.
     """
 
-    data: Sent | None
+    data: Blob | None
     colouring: Colouring
-    pictured: Sent | None = None
+    pictured: Blob | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,31 +58,36 @@ class Lasso:
     add: bool
 
 
-def points(ids: npt.NDArray[np.int64], places: npt.NDArray[np.float32], pictured: npt.ArrayLike) -> Points:
+def store_points(
+    ids: npt.NDArray[np.int64], places: npt.NDArray[np.float32], pictured: npt.ArrayLike
+) -> PointData:
     """Store images ``ids`` (n,) at ``places`` (n, 2), from -1 to 1, for the browser.
 
     ``pictured`` are rows whose pictures are drawn where there is room, most important first.
     """
     columns = (ids.astype("<i8"), places[:, 0].astype("<f4"), places[:, 1].astype("<f4"))
-    return Points(sent.put(b"".join(column.tobytes() for column in columns)), _rows(pictured), len(ids))
+    return PointData(
+        blobs.store_blob(b"".join(column.tobytes() for column in columns)), _rows(pictured), len(ids)
+    )
 
 
-def coloured(colouring: Colouring, pictured: npt.ArrayLike | None = None) -> Coloured:
-    """Store the colours of points, in their order. ``pictured`` as for :func:`points`, if others are to be shown."""
+def store_colours(colouring: Colouring, pictured: npt.ArrayLike | None = None) -> ColourData:
+    """Store the colours of points, in their order. ``pictured`` as for :func:`store_points`, if others are to be
+    shown."""
     if colouring.values is None:
-        return Coloured(None, colouring)
+        return ColourData(None, colouring)
     values = colouring.values
     data = values.astype(f"<{values.dtype.kind}4").tobytes() + colouring.shades.tobytes()
-    return Coloured(sent.put(data), colouring, None if pictured is None else _rows(pictured))
+    return ColourData(blobs.store_blob(data), colouring, None if pictured is None else _rows(pictured))
 
 
-def _rows(rows: npt.ArrayLike) -> Sent:
-    return sent.put(np.asarray(rows, "<u4").tobytes())
+def _rows(rows: npt.ArrayLike) -> Blob:
+    return blobs.store_blob(np.asarray(rows, "<u4").tobytes())
 
 
 def scatter(
-    shown: Points,
-    colours: Coloured,
+    shown: PointData,
+    colours: ColourData,
     *,
     images: str,
     names: str,
@@ -113,7 +118,9 @@ def scatter(
         if (lasso := read_lasso(value)) is not None:
             on_lasso(lasso)
 
-    chosen = None if selected is None else sent.put(np.packbits(selected, bitorder="little").tobytes())
+    chosen = (
+        None if selected is None else blobs.store_blob(np.packbits(selected, bitorder="little").tobytes())
+    )
     found = _mount()(
         key=key,
         data={
@@ -160,4 +167,4 @@ def read_lasso(value: Any) -> Lasso | None:
 @cache
 def _mount() -> Any:
     css, mounting, over, js = ((_HERE / name).read_text("utf-8") + "\n" for name in _FILES)
-    return st.components.v2.component("imseek_scatter", css=css, js=drawing() + mounting + over + js)
+    return st.components.v2.component("imseek_scatter", css=css, js=drawing_script() + mounting + over + js)

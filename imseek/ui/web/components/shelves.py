@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from imseek.ui.web.components import component, nothing
+from imseek.ui.web.components import component, ignore_change
 from imseek.ui.web.components.grid import Card
 
 
@@ -31,7 +31,7 @@ def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> int 
     told = component("shelves", "common", "large")(
         key=key,
         data={"shelves": [asdict(shelf) for shelf in found], "base": base, "opens": opens},
-        on_pressed_change=nothing,
+        on_pressed_change=ignore_change,
     )
     pressed = getattr(told, "pressed", None)
     return int(pressed["id"]) if pressed else None

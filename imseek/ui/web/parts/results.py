@@ -9,12 +9,12 @@ import streamlit as st
 from streamlit.errors import StreamlitDuplicateElementKey
 
 from imseek.collection import Collection
-from imseek.showing.words import count
+from imseek.showing.words import format_count
 from imseek.types import Hit, HitGroup, Image
-from imseek.ui.web import asked, hub, shell
-from imseek.ui.web.components.grid import Card, Heading, Picked, grid
-from imseek.ui.web.parts import download
-from imseek.ui.web.plain import file_name, one_line
+from imseek.ui.web import app_state, search_state, shell
+from imseek.ui.web.components.grid import Card, GridEvents, Heading, grid
+from imseek.ui.web.parts import download_bar
+from imseek.ui.web.plain_text import file_name, one_line
 
 #: Callback for a request for more (True) or less (False) like an image.
 Like: TypeAlias = Callable[[int, bool], None]
@@ -25,7 +25,7 @@ LARGEST: Final = 400
 STEP: Final = 20
 SIDE: Final = 160
 #: Up to this side small thumbnails suffice; cards are somewhat larger than requested.
-ENOUGH: Final = 220
+SMALL_THUMBNAIL_SIDE: Final = 220
 #: URL parameter of the size of pictures.
 SIZE: Final = "size"
 _KEYS: Final[tuple[tuple[str, str], ...]] = (
@@ -55,7 +55,7 @@ def results(
     like: Like | None = None,
     groups: Sequence[HitGroup] = (),
     scores: bool = True,
-) -> Picked:
+) -> GridEvents:
     """Draw ``hits`` of the collection ``name`` as a grid. A click or Enter shows one large, which is not reported.
 
     Hits beyond the first ``rule_after`` are dimmed, below a line with the text ``rule``. ``groups`` (of the same hits)
@@ -67,14 +67,14 @@ def results(
     letters = _LIKE if like else _LIKE[:1]
     keys = [one for one in _KEYS if one[0] not in _LIKE or one[0] in letters]
     side = _toolbar(key, keys)
-    chosen = _Chosen(key)
+    chosen = _PageSelection(key)
     cards = [
         card(
             name,
             hit,
             scores=scores,
             faint=rule_after is not None and n >= rule_after,
-            pixels=hub.SMALL if side <= ENOUGH else 2 * hub.SMALL,
+            pixels=app_state.SMALL if side <= SMALL_THUMBNAIL_SIDE else 2 * app_state.SMALL,
         )
         for n, hit in enumerate(hits)
     ]
@@ -88,13 +88,13 @@ def results(
         headings=headings(groups),
         selected=chosen.selected,
         epoch=chosen.epoch,
-        base=hub.images(name),
-        opens=hub.hub().opens,
+        base=app_state.images_url(name),
+        opens=app_state.current_app().opens,
         less=like is not None,
         help_=keys,
     )
     if picked.selected:
-        download.bar(
+        download_bar.show_selection_bar(
             name,
             collection,
             picked.selected,
@@ -106,11 +106,11 @@ def results(
         )
     if picked.pressed is not None and picked.pressed[1] in letters:
         (like or search_like)(picked.pressed[0], picked.pressed[1] == "m")
-        return Picked(picked.selected, picked.opened)
+        return GridEvents(picked.selected, picked.opened)
     return picked
 
 
-def found(
+def hits_by_id(
     collection: Collection, ids: Sequence[int], scores: Sequence[float] | None = None
 ) -> tuple[Hit, ...]:
     """Return images as hits, by their ids and ``scores``, for pages that do not get them from a search.
@@ -128,14 +128,14 @@ def card(
     *,
     scores: bool = True,
     faint: bool = False,
-    pixels: int = hub.SMALL,
+    pixels: int = app_state.SMALL,
 ) -> Card:
     """Return the grid card of a hit."""
     title = title_of(hit)
     duplicates = f"+{len(hit.duplicates)}" if hit.duplicates else ""
     return Card(
         hit.image_id,
-        hub.thumbnail(name, hit.image_id, pixels),
+        app_state.thumbnail_url(name, hit.image_id, pixels),
         alt=one_line(str(hit.metadata.get("caption") or title)),
         title=title,
         note=f"{hit.score:.3f}" if scores else "",
@@ -158,9 +158,9 @@ def headings(groups: Sequence[HitGroup]) -> dict[int, Heading]:
     for group in groups:
         shown = len(group.hits)
         note = (
-            count(group.size, "picture")
+            format_count(group.size, "picture")
             if shown == group.size
-            else f"{shown:,} of {count(group.size, 'picture')}"
+            else f"{shown:,} of {format_count(group.size, 'picture')}"
         )
         if shown:
             made[at] = Heading("Unknown" if group.name is None else one_line(group.name), note, shown)
@@ -174,10 +174,10 @@ def search_like(image_id: int, more: bool = True) -> None:
         st.toast("Search for something first; then there can be less like a picture of it.")
         return
     # The address component keeps the collection in the URL.
-    st.switch_page(shell.page("search"), query_params=asked.more_like(image_id).parameters())
+    st.switch_page(shell.page("search"), query_params=search_state.more_like(image_id).parameters())
 
 
-class _Chosen:
+class _PageSelection:
     """The selection set by the page: empty at first, then by the buttons of the bar."""
 
     def __init__(self, key: str) -> None:

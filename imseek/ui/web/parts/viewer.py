@@ -11,12 +11,12 @@ import streamlit as st
 from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError
 from imseek.types import Hit
-from imseek.ui.web import hub, shell
+from imseek.ui.web import app_state, shell
 from imseek.ui.web.components import component
 from imseek.ui.web.parts import results
 
 
-def open_(
+def open_viewer(
     name: str,
     collection: Collection,
     image_id: int,
@@ -31,7 +31,7 @@ def open_(
     Call it in the run in which it is requested. It stays open until it is closed, or until a run without it. ``like``
     is that of :func:`results.results`, and runs before the page does. Raises ImageNotFoundError.
     """
-    hits = [*among] or [*results.found(collection, [image_id])]
+    hits = [*among] or [*results.hits_by_id(collection, [image_id])]
     at = next((n for n, hit in enumerate(hits) if hit.image_id == image_id), None)
     if at is None:
         raise ImageNotFoundError(f"no image {image_id} in this collection")
@@ -48,11 +48,11 @@ def open_(
         data={
             "cards": [asdict(results.card(name, hit, scores=scores)) for hit in hits],
             "at": at,
-            "base": hub.images(name),
-            "opens": hub.hub().opens,
+            "base": app_state.images_url(name),
+            "opens": app_state.current_app().opens,
             "epoch": epoch,
             # Only a run can switch pages, and a callback is none.
-            "search": None if like is not None else f"/?{urlencode({shell.CHOSEN: name})}",
+            "search": None if like is not None else f"/?{urlencode({shell.COLLECTION_KEY: name})}",
         },
         on_pressed_change=pressed,
     )

@@ -7,11 +7,11 @@ from typing import Final
 import streamlit as st
 
 from imseek.errors import ImseekError
-from imseek.library import Named
-from imseek.showing.words import count
+from imseek.library import NamedCollection
+from imseek.showing.words import format_count
 from imseek.ui.web import shell
-from imseek.ui.web.hub import hub
-from imseek.ui.web.pages.collections import adding, caring, facts, new, overview, running
+from imseek.ui.web.app_state import current_app
+from imseek.ui.web.pages.collections import create_form, details, maintenance, overview, run_status, sources
 
 _NEW: Final = "collections-new"
 #: Collection names are shown as text, which Streamlit draws in one size only.
@@ -27,16 +27,16 @@ def show() -> None:
     st.html(_STYLE)
     # Parts that come and go get their own containers, so that nothing below them moves.
     with st.container():
-        making = new.show_progress()
-    named = hub().collections()
+        making = create_form.show_progress()
+    named = current_app().collections()
     if not named:
-        new.show_first_run(busy=making)
+        create_form.show_first_run(busy=making)
         return
-    chosen = next((one for one in named if one.name == st.session_state.get(shell.CHOSEN)), named[0])
+    chosen = next((one for one in named if one.name == st.session_state.get(shell.COLLECTION_KEY)), named[0])
     overview.show(named, chosen)
     with st.container():
         if st.toggle("Make another collection", key=_NEW):
-            new.show_form(busy=making)
+            create_form.show_form(busy=making)
             st.divider()
     _one(chosen)
 
@@ -46,23 +46,27 @@ def close_form() -> None:
     st.session_state[_NEW] = False  # If it were deleted, the browser would keep it open.
 
 
-def _one(chosen: Named) -> None:
+def _one(chosen: NamedCollection) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="collections-title"):
         st.text(chosen.name, width="content")
         searchable = st.empty()
     with st.container():
-        caring.show_checks(chosen)
+        maintenance.show_checks(chosen)
     try:
-        info = hub().open(chosen.name).info()
+        info = current_app().open(chosen.name).info()
         with st.container():
-            running.show(chosen)
+            run_status.show(chosen)
     except ImseekError as error:
-        shell.refused(error)
-        caring.show_broken(chosen)
+        shell.show_error(error)
+        maintenance.show_broken(chosen)
         return
-    searchable.page_link(shell.page("search"), label="Search it →", query_params={shell.CHOSEN: chosen.name})
-    held = count(info.images, "picture")
-    st.text(f"{held}; {count(len(info.failures), 'file')} could not be indexed" if info.failures else held)
+    searchable.page_link(
+        shell.page("search"), label="Search it →", query_params={shell.COLLECTION_KEY: chosen.name}
+    )
+    held = format_count(info.images, "picture")
+    st.text(
+        f"{held}; {format_count(len(info.failures), 'file')} could not be indexed" if info.failures else held
+    )
     pictures, failures, about, upkeep, runs = st.tabs(
         ["Pictures", "Not indexed", "Facts", "Upkeep", "Runs"],
         key="collections-tabs",
@@ -71,16 +75,16 @@ def _one(chosen: Named) -> None:
     # Tabs that are not open are not computed.
     if pictures.open:
         with pictures:
-            adding.show(chosen, info)
+            sources.show(chosen, info)
     if failures.open:
         with failures:
-            facts.show_failures(chosen, info)
+            details.show_failures(chosen, info)
     if about.open:
         with about:
-            facts.show(chosen, info)
+            details.show(chosen, info)
     if upkeep.open:
         with upkeep:
-            caring.show(chosen, info)
+            maintenance.show(chosen, info)
     if runs.open:
         with runs:
-            running.show_all(chosen)
+            run_status.show_all(chosen)

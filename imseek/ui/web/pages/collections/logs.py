@@ -15,7 +15,7 @@ from imseek.showing.words import printable
 LONGEST: Final = 64 * 1024
 
 
-def end_of(log: Path) -> str | None:
+def read_end(log: Path) -> str | None:
     """Return the end of a log; None if it cannot be read, or is no regular file."""
     try:
         with (
@@ -31,10 +31,10 @@ def end_of(log: Path) -> str | None:
         lines = ["…", *lines[1:]]
     elif lines and lines[0].startswith("collection: "):
         del lines[0]  # The page shows it already.
-    return "\n".join(map(printable, worded(lines)))
+    return "\n".join(map(printable, describe_lines(lines)))
 
 
-def worded(lines: Sequence[str]) -> list[str]:
+def describe_lines(lines: Sequence[str]) -> list[str]:
     """Return lines as they are, and JSON objects in words: the last progress of each phase, errors, results."""
     said: list[str] = []
     phase = None

@@ -9,14 +9,14 @@ import streamlit as st
 from imseek import jobs
 from imseek.data.current_file import read_current
 from imseek.errors import ImseekError
-from imseek.library import Named
-from imseek.showing.words import count
+from imseek.library import NamedCollection
+from imseek.showing.words import format_count
 from imseek.ui.web import shell
 
 _SHOWN = 60
 
 
-def show(named: Sequence[Named], chosen: Named) -> None:
+def show(named: Sequence[NamedCollection], chosen: NamedCollection) -> None:
     """Draw the cards, with ``chosen`` marked. Very many are cut off; the sidebar lists all."""
     with st.container(horizontal=True, key="collections-cards"):
         for n, one in enumerate(named[:_SHOWN]):
@@ -36,10 +36,10 @@ def show(named: Sequence[Named], chosen: Named) -> None:
         st.text(f"and {len(named) - _SHOWN:,} more: the list in the sidebar has them all")
 
 
-def facts(one: Named) -> list[str]:
+def facts(one: NamedCollection) -> list[str]:
     """Return two lines about a collection, read from small files without opening it."""
     try:
-        held = count(read_current(one.path).images, "picture")
+        held = format_count(read_current(one.path).images, "picture")
         at_work = any(job.state == jobs.RUNNING for job in jobs.list(one.path, limit=1))
     except ImseekError:
         return ["cannot be opened", "choose it to see why"]
@@ -48,4 +48,4 @@ def facts(one: Named) -> list[str]:
 
 def _choose(name: str) -> None:
     # Must be a callback: the list in the sidebar has not been drawn yet.
-    st.session_state[shell.CHOSEN] = name
+    st.session_state[shell.COLLECTION_KEY] = name

@@ -6,12 +6,19 @@ from typing import Final
 
 import streamlit as st
 
-from imseek.showing.words import count
+from imseek.showing.words import format_count
 from imseek.ui.web import shell
-from imseek.ui.web.hub import hub
-from imseek.ui.web.pages.duplicates import clearing, finding, judged, listed, returning, reviewing
-from imseek.ui.web.pages.duplicates.desk import desk
-from imseek.ui.web.plain import capitalised
+from imseek.ui.web.app_state import current_app
+from imseek.ui.web.pages.duplicates import (
+    cleanup,
+    group_list,
+    judgement_list,
+    review_view,
+    search_form,
+    undo_list,
+)
+from imseek.ui.web.pages.duplicates.workspace import open_workspace
+from imseek.ui.web.plain_text import capitalise
 
 _VIEW: Final = "duplicates-view"
 _REVIEW: Final = "One by one"
@@ -23,19 +30,19 @@ _BACK: Final = "Bring back"
 def show() -> None:
     """Draw the page."""
     name, collection = shell.collection()
-    with shell.told():
-        of = desk(collection.path)
+    with shell.show_errors():
+        of = open_workspace(collection.path)
         images = of.images()
         of.follow()
     if images:
-        finding.ask(of, [one.name for one in hub().collections() if one.path != of.root])
-        finding.watch(of)
+        search_form.show_form(of, [one.name for one in current_app().collections() if one.path != of.root])
+        search_form.show_search(of)
     if of.kept.unread is not None:
-        shell.refused(of.kept.unread)
+        shell.show_error(of.kept.unread)
     elif of.kept.note is not None:
-        st.text(f"⚠️ {capitalised(of.kept.note)}")
+        st.text(f"⚠️ {capitalise(of.kept.note)}")
     st.session_state.setdefault(_VIEW, _REVIEW)
-    if st.session_state.pop(listed.GO, False):
+    if st.session_state.pop(group_list.REVIEW_KEY, False):
         st.session_state[_VIEW] = _REVIEW
     view = st.segmented_control(
         "View",
@@ -45,31 +52,33 @@ def show() -> None:
         label_visibility="collapsed",
     )
     if view == _BACK:
-        returning.show(of)
-        judged.show(name, of)
+        undo_list.show(of)
+        judgement_list.show(name, of)
         return
     if of.applying is not None:
-        clearing.working(of)
+        cleanup.show_apply(of)
     report = of.report
     if report is None:
         if not images:
             shell.no_pictures("Duplicates are looked for among the pictures of a collection. Add some first.")
         elif of.finding is None:
             st.text(
-                f"Press “Find duplicates” to compare {count(images, 'picture')} with each other. Looking changes "
+                f"Press “Find duplicates” to compare {format_count(images, 'picture')} with each "
+                "other. Looking changes "
                 "nothing; the first time may take a while, and it can be stopped and goes on from there."
             )
         return
-    finding.told(of, report)
+    search_form.show_summary(of, report)
     if not report.groups:
         st.subheader("No duplicates", anchor=False)
         st.text(
-            f"Among {count(report.searched, 'picture')}, none is there more than once in the ways that were looked "
+            f"Among {format_count(report.searched, 'picture')}, none is there more than once in the "
+            "ways that were looked "
             "for. Look for more kinds above, or leave out the condition."
         )
     elif view == _LIST:
-        listed.show(name, of, report)
+        group_list.show(name, of, report)
     elif view == _CLEAR:
-        clearing.show(of, report)
+        cleanup.show(of, report)
     else:
-        reviewing.show(name, of, report)
+        review_view.show(name, of, report)

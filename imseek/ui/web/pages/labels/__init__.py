@@ -8,7 +8,7 @@ import streamlit as st
 
 from imseek.data.current_file import read_current
 from imseek.ui.web import shell
-from imseek.ui.web.pages.labels import working
+from imseek.ui.web.pages.labels import label_tasks
 
 WORDS: Final = "By words"
 EXAMPLES: Final = "By examples"
@@ -18,7 +18,7 @@ TAGS: Final = "Tags"
 def show() -> None:
     """Draw the page. Each part is imported on first use."""
     name, collection = shell.collection()
-    with shell.told():
+    with shell.show_errors():
         images = read_current(collection.path).images
     if not images:
         shell.no_pictures("Labels are given to the pictures of a collection. Add some first.")
@@ -34,16 +34,16 @@ def show() -> None:
     )
     # A container even when no task runs: fragments below are identified by their position.
     with st.container():
-        working.watch(collection.path)
+        label_tasks.show_running(collection.path)
     if how == TAGS:
-        from imseek.ui.web.pages.labels import tagging
+        from imseek.ui.web.pages.labels import tag_list
 
-        tagging.show(name, collection)
+        tag_list.show(name, collection)
     elif how == EXAMPLES:
-        from imseek.ui.web.pages.labels import teaching
+        from imseek.ui.web.pages.labels import by_examples
 
-        teaching.show(name, collection)
+        by_examples.show(name, collection)
     else:
-        from imseek.ui.web.pages.labels import wording
+        from imseek.ui.web.pages.labels import by_words
 
-        wording.show(name, collection)
+        by_words.show(name, collection)

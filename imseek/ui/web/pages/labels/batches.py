@@ -12,19 +12,19 @@ from imseek.data.current_file import read_current
 from imseek.errors import ImseekError
 from imseek.search.query import Query, Term
 from imseek.types.probes import ProbeInfo, Proposal
-from imseek.ui.web import asked
+from imseek.ui.web import search_state
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.labeller import SKIP
-from imseek.ui.web.pages.labels import pictures
-from imseek.ui.web.pages.labels.sets import LabelSet, changes
+from imseek.ui.web.pages.labels import example_rows
+from imseek.ui.web.pages.labels.label_sets import LabelSet, changes
 
 #: Number of images in a batch, and maximum number of skipped images that are excluded.
 SIZE: Final = 24
-_SKIPPED: Final = 900
+_MAX_SKIPPED: Final = 900
 #: Images of a large collection considered for a batch; the next batch considers others.
 POOL: Final = 8000
 #: Seconds to wait for another writer.
-_PATIENCE: Final = 1.0
+_LOCK_TIMEOUT: Final = 1.0
 
 
 @dataclass
@@ -50,14 +50,14 @@ class Batch:
         self.refused = None
         if new:
             try:
-                tags.choose(collection, one.choices(new), one.tags, patience=_PATIENCE)
+                tags.choose(collection, one.choices(new), one.tags, patience=_LOCK_TIMEOUT)
             except ImseekError as error:
                 self.refused = error
                 return
         self.given = dict(now)
 
 
-def useful(
+def propose_batch(
     name: str,
     collection: Collection,
     one: LabelSet,
@@ -71,8 +71,8 @@ def useful(
     trained first, which takes longer the more labels there are. Raises as :func:`imseek.probes.propose`.
     """
     skipped = set() if before is None else before.skipped
-    where, notes = part(collection, _number(before), [tag for tag in one.tags if tag in said])
-    n = SIZE + min(len(skipped), _SKIPPED)
+    where, notes = sample_condition(collection, _number(before), [tag for tag in one.tags if tag in said])
+    n = SIZE + min(len(skipped), _MAX_SKIPPED)
     wanted = one.labels(said)
     labelled = sum(said.get(tag, 0) for tag in one.tags)
     fresh = probe is not None and probe.classes == wanted.names and 2 * sum(probe.counts) >= labelled
@@ -81,14 +81,16 @@ def useful(
     shown = [proposal for proposal in found.proposals if proposal.image_id not in skipped][:SIZE]
     there = {proposal.image_id: proposal.place for proposal in shown}
     cards = tuple(
-        pictures.card(name, proposal.image_id, there[proposal.image_id], _guess(proposal))
+        example_rows.card(name, proposal.image_id, there[proposal.image_id], _guess(proposal))
         for proposal in shown
     )
     notes = notes if cards else ("No picture is left to label.",)
     return Batch(_number(before), cards, notes, skipped=skipped)
 
 
-def part(collection: Collection, number: int, tags_: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+def sample_condition(
+    collection: Collection, number: int, tags_: Sequence[str]
+) -> tuple[str | None, tuple[str, ...]]:
     """Return the condition that selects a sample of a large collection and all images with one of these tags, and a
     note.
 
@@ -98,11 +100,14 @@ def part(collection: Collection, number: int, tags_: Sequence[str]) -> tuple[str
     parts = images // POOL
     if parts < 2:
         return None, ()
-    mine = [f"image_id % {parts} = {number % parts}", *(f"tag({asked.literal(tag)})" for tag in tags_)]
+    mine = [
+        f"image_id % {parts} = {number % parts}",
+        *(f"tag({search_state.sql_literal(tag)})" for tag in tags_),
+    ]
     return " OR ".join(mine), (f"Chosen from one picture in {parts}; from others next time.",)
 
 
-def searched(
+def search_batch(
     name: str,
     collection: Collection,
     one: LabelSet,
@@ -113,10 +118,10 @@ def searched(
     """Return unlabelled images found by words. Raises as :meth:`imseek.Collection.search`."""
     skipped = set() if before is None else before.skipped
     mine = [tag for tag in one.tags if tag in said]
-    where = " AND ".join(f"NOT tag({asked.literal(tag)})" for tag in mine) or None
-    query = Query((Term(text=words),), limit=SIZE + min(len(skipped), _SKIPPED), where=where)
+    where = " AND ".join(f"NOT tag({search_state.sql_literal(tag)})" for tag in mine) or None
+    query = Query((Term(text=words),), limit=SIZE + min(len(skipped), _MAX_SKIPPED), where=where)
     hits = [hit for hit in collection.search(query).hits if hit.image_id not in skipped][:SIZE]
-    cards = tuple(pictures.card(name, hit.image_id, hit.place) for hit in hits)
+    cards = tuple(example_rows.card(name, hit.image_id, hit.place) for hit in hits)
     return Batch(_number(before), cards, () if cards else ("Nothing more is found.",), skipped=skipped)
 
 

@@ -16,26 +16,26 @@ from imseek import clusters, maps, tags
 from imseek.collection import Collection
 from imseek.data.vectors.base import Ids
 from imseek.types import Float32, display_path
-from imseek.ui.map_page.colouring import Colouring, coloured, plain
-from imseek.ui.web.components.scatter import Coloured
-from imseek.ui.web.components.scatter import coloured as sent_colours
-from imseek.ui.web.pages.map.drawn import PICTURED, View, drawn, middle
-from imseek.ui.web.plain import one_line
+from imseek.ui.map_page.colouring import Colouring, colour_by_column, single_colour
+from imseek.ui.web.components.scatter import ColourData
+from imseek.ui.web.components.scatter import store_colours as sent_colours
+from imseek.ui.web.pages.map.map_points import MAX_PICTURES, MapView, central_point, load_points
+from imseek.ui.web.plain_text import one_line
 
 Kind: TypeAlias = Literal["none", "words", "tags", "clusters", "column"]
 #: Columns with a value of its own for each image.
-_EACH_ITS_OWN: Final = frozenset({"image_id", "path", "name", "content_hash", "phash", "caption"})
+_UNIQUE_COLUMNS: Final = frozenset({"image_id", "path", "name", "content_hash", "phash", "caption"})
 #: Minimum number of images of a name on the map.
-_NAMED: Final = 3
+_MIN_NAMED: Final = 3
 #: Minimum shade of pictures shown for words, and how many are shown in any case.
 _BRIGHT: Final = 64
-_SOME: Final = 12
+_MIN_BRIGHT: Final = 12
 #: Maximum number of characters of a name on the map.
 _LONGEST: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
-class By:
+class ColourBy:
     """What colours stand for.
 
     ``what`` is a query, a tag (empty: the most common one of each image), the name under which clusters are stored, or
@@ -65,44 +65,49 @@ class By:
         return usual.get(self.what, f"Column {one_line(self.what, 60)}")
 
 
-def choices(collection: Collection) -> tuple[By, ...]:
+def choices(collection: Collection) -> tuple[ColourBy, ...]:
     """List what colours can stand for, the most usual first."""
-    found = [By("none"), By("words"), By("column", "folder"), By("column", "taken_at")]
+    found = [
+        ColourBy("none"),
+        ColourBy("words"),
+        ColourBy("column", "folder"),
+        ColourBy("column", "taken_at"),
+    ]
     if tags.counts(collection):
-        found.append(By("tags"))
+        found.append(ColourBy("tags"))
     stored = clusters.stored(collection)
-    found += [By("clusters", name) for name in stored]
-    found.append(By("column", "source"))
+    found += [ColourBy("clusters", name) for name in stored]
+    found.append(ColourBy("column", "source"))
     of_clusters = {f"{name}{end}" for name in stored for end in ("", "_name")}
-    taken = {one.what for one in found} | _EACH_ITS_OWN | of_clusters
-    found += [By("column", name) for name in maps.columns(collection) if name not in taken]
+    taken = {one.what for one in found} | _UNIQUE_COLUMNS | of_clusters
+    found += [ColourBy("column", name) for name in maps.columns(collection) if name not in taken]
     return tuple(found)
 
 
 @lru_cache(maxsize=16)
-def colours(shown: View, by: By) -> Coloured:
+def colours(shown: MapView, by: ColourBy) -> ColourData:
     """Colour a view by anything but words. Raises QueryError for a column that does not exist, UsageError."""
-    return sent_colours(_coloured(shown, by))
+    return sent_colours(_make_colouring(shown, by))
 
 
-def by_words(collection: Collection, shown: View, words: str) -> Coloured:
+def by_words(collection: Collection, shown: MapView, words: str) -> ColourData:
     """Colour images by the score that a search for these words gives them. Raises as
     :meth:`imseek.Collection.search`."""
     key = (shown, words)
-    made = _worded.get(key)
+    made = _words_cache.get(key)
     if made is None:
-        scores = maps.scores(collection, words, drawn(shown).ids)
-        if len(_worded) >= _WORDED:
-            _worded.pop(next(iter([*_worded]), key), None)
-        colouring = _scored(scores)
-        best = np.argsort(-np.nan_to_num(scores, nan=-2), kind="stable")[:PICTURED]
+        scores = maps.scores(collection, words, load_points(shown).ids)
+        if len(_words_cache) >= _WORDS_CACHE_SIZE:
+            _words_cache.pop(next(iter([*_words_cache]), key), None)
+        colouring = _colour_scores(scores)
+        best = np.argsort(-np.nan_to_num(scores, nan=-2), kind="stable")[:MAX_PICTURES]
         stand_out = (colouring.shades[best] < 255) & (colouring.shades[best] >= _BRIGHT)
-        stand_out[:_SOME] = True
-        made = _worded[key] = sent_colours(colouring, best[stand_out])
+        stand_out[:_MIN_BRIGHT] = True
+        made = _words_cache[key] = sent_colours(colouring, best[stand_out])
     return made  # Not read from the cache: another page may have dropped it.
 
 
-def _scored(scores: Float32) -> Colouring:
+def _colour_scores(scores: Float32) -> Colouring:
     """Colour images by score, with all scores up to the median in the lowest colour.
 
     Otherwise half of all images would get middle colours.
@@ -110,37 +115,37 @@ def _scored(scores: Float32) -> Colouring:
     there = scores[~np.isnan(scores)]
     usual = float(np.median(there)) if len(there) else 0.0
     raised = pa.chunked_array([pa.array(np.maximum(scores, usual), from_pandas=True)])
-    colouring = coloured("score", raised, one_line)
+    colouring = colour_by_column("score", raised, one_line)
     told = colouring.told or {}
     ends = {end: None if told[end] is None else round(told[end], 3) for end in ("low", "high")}
     return replace(colouring, told={**told, **ends}, values=scores)
 
 
-_worded: dict[tuple[View, str], Coloured] = {}
-_WORDED: Final = 16
+_words_cache: dict[tuple[MapView, str], ColourData] = {}
+_WORDS_CACHE_SIZE: Final = 16
 
 
-def forget() -> None:
-    """Drop the cached colours, after their data was dropped by :mod:`imseek.ui.web.sent`."""
+def clear_cache() -> None:
+    """Drop the cached colours, after their data was dropped by :mod:`imseek.ui.web.blobs`."""
     colours.cache_clear()
-    _worded.clear()
+    _words_cache.clear()
 
 
-def _coloured(shown: View, by: By) -> Colouring:
-    of = drawn(shown)
+def _make_colouring(shown: MapView, by: ColourBy) -> Colouring:
+    of = load_points(shown)
     if by.kind == "none":
-        return plain(len(of.ids))
+        return single_colour(len(of.ids))
     if by.kind == "tags":
-        return coloured("tag", _tags(shown, of.ids, by.what), one_line)
+        return colour_by_column("tag", _tags(shown, of.ids, by.what), one_line)
     if by.kind == "clusters":
-        return coloured("cluster", _clusters(shown, of.ids, by.what), one_line)
+        return colour_by_column("cluster", _clusters(shown, of.ids, by.what), one_line)
     column = _column(shown, of.ids, by.what)
     if by.what == "source":
         column = _sources(shown, column)
-    return coloured(by.what, column, one_line)
+    return colour_by_column(by.what, column, one_line)
 
 
-def _column(shown: View, ids: Ids, name: str) -> pa.ChunkedArray:
+def _column(shown: MapView, ids: Ids, name: str) -> pa.ChunkedArray:
     """Return the column's values for the images with these ids, which are on the map."""
     table = maps.table(shown.root, shown.name, where=shown.where, columns=[name])
     there = table.column("image_id").to_numpy()
@@ -155,7 +160,7 @@ def _column(shown: View, ids: Ids, name: str) -> pa.ChunkedArray:
     return column.take(pa.array(at))
 
 
-def _tags(shown: View, ids: Ids, tag: str) -> pa.ChunkedArray:
+def _tags(shown: MapView, ids: Ids, tag: str) -> pa.ChunkedArray:
     """Return the tag of each image: the given one where it has it, or without a given one its most common tag."""
     given = [(image_id, one) for image_id, one in tags.every(shown.root) if not tag or one.tag == tag]
     often = Counter(one.tag for _, one in given)
@@ -166,7 +171,7 @@ def _tags(shown: View, ids: Ids, tag: str) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array([best.get(image_id) for image_id in ids.tolist()], pa.string())])
 
 
-def _clusters(shown: View, ids: Ids, name: str) -> pa.ChunkedArray:
+def _clusters(shown: MapView, ids: Ids, name: str) -> pa.ChunkedArray:
     """Return the name of each image's cluster, or its number if it has none."""
     number = _column(shown, ids, name)
     text = pc.binary_join_element_wise("group", pc.cast(number, pa.string()), " ")
@@ -175,7 +180,7 @@ def _clusters(shown: View, ids: Ids, name: str) -> pa.ChunkedArray:
     return pc.if_else(pc.equal(number, 0), pa.scalar("in none", pa.string()), text)
 
 
-def _sources(shown: View, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _sources(shown: MapView, column: pa.ChunkedArray) -> pa.ChunkedArray:
     from imseek import open as open_collection
 
     with open_collection(shown.root) as collection:
@@ -184,19 +189,19 @@ def _sources(shown: View, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(shown_as, pa.string())])
 
 
-def labels(shown: View, by: By, colouring: Colouring) -> Sequence[tuple[str, float, float]]:
+def labels(shown: MapView, by: ColourBy, colouring: Colouring) -> Sequence[tuple[str, float, float]]:
     """Return names and positions to write on the map; empty if colours stand for no names."""
     told = colouring.told
     if told is None or told["kind"] != "class" or by.kind == "none":
         return ()
     if by.kind == "column" and by.what not in ("folder", "source"):
         return ()
-    places = drawn(shown).places
+    places = load_points(shown).places
     named = [one for one in told["legend"] if one["shade"] < len(colouring.colours) - 2]
     return [
-        (_short(str(one["label"])), *middle(places[colouring.shades == one["shade"]]))
+        (_short(str(one["label"])), *central_point(places[colouring.shades == one["shade"]]))
         for one in named
-        if one["count"] >= _NAMED and one["label"] != "in none"
+        if one["count"] >= _MIN_NAMED and one["label"] != "in none"
     ]
 
 

@@ -10,13 +10,13 @@ from imseek import maps
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.types import CollectionInfo, MapInfo
-from imseek.ui.web import hub, sent, shell
-from imseek.ui.web.components.scatter import Coloured, Lasso, scatter
-from imseek.ui.web.pages.map import colours, drawn, laying, selection
-from imseek.ui.web.pages.map.colours import By
-from imseek.ui.web.pages.map.drawn import View
+from imseek.ui.web import app_state, blobs, shell
+from imseek.ui.web.components.scatter import ColourData, Lasso, scatter
+from imseek.ui.web.pages.map import colours, layout_job, map_points, selection
+from imseek.ui.web.pages.map.colours import ColourBy
+from imseek.ui.web.pages.map.map_points import MapView
 from imseek.ui.web.parts import viewer
-from imseek.ui.web.plain import one_line
+from imseek.ui.web.plain_text import one_line
 
 #: URL parameters.
 _MAP: Final = "map"
@@ -30,17 +30,17 @@ def show() -> None:
     """Draw the page."""
     name, collection = shell.collection()
     root = collection.path
-    laying.ended()
-    if laying.under_way(root):
-        laying.progress(root)
-    with shell.told():
+    layout_job.show_outcome()
+    if layout_job.is_running(root):
+        layout_job.show_progress(root)
+    with shell.show_errors():
         found = {info.name: info for info in maps.maps(collection)}
         info = collection.info()
     if not found:
-        if not laying.under_way(root):
+        if not layout_job.is_running(root):
             _first(collection, info.images)
         return
-    chosen, by, where = _asked(collection, found)
+    chosen, by, where = _choose_view(collection, found)
     _state(collection, found[chosen], info)
     _map(name, collection, chosen, where, by)
 
@@ -54,20 +54,20 @@ def _first(collection: Collection, images: int) -> None:
         f"A map shows all {images:,} pictures at once: those that look alike lie together. It is laid out once and "
         "stays; pictures that come later are placed among the others."
     )
-    laying.offer(collection.path, images, key="map-first")
+    layout_job.show_form(collection.path, images, key="map-first")
 
 
-def _asked(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, By, str | None]:
+def _choose_view(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, ColourBy, str | None]:
     """Draw the controls above the map and return map, colours and condition, which are in the URL too."""
-    with shell.told():
+    with shell.show_errors():
         ways = {one.written: one for one in colours.choices(collection)}
     # A column for the colours' own input, if they need one.
-    needs = ways.get(_chosen_colour(ways), By("none")).kind in ("words", "tags")
+    needs = ways.get(_chosen_colour(ways), ColourBy("none")).kind in ("words", "tags")
     columns = st.columns([1, 1, 1.5, 1.5] if needs else [1, 1, 3], vertical_alignment="bottom")
     first = "umap" if "umap" in found else next(iter(found))
     names = sorted(found, key=lambda one: (one != first, one))
     chosen = columns[0].selectbox(
-        "Map", names, key=_MAP, bind="query-params", format_func=lambda one: _described(found[one])
+        "Map", names, key=_MAP, bind="query-params", format_func=lambda one: _map_title(found[one])
     )
     way = columns[1].selectbox(
         "Colours", list(ways), key=_COLOUR, bind="query-params", format_func=lambda one: ways[one].title
@@ -77,10 +77,10 @@ def _asked(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, By, 
         words = columns[2].text_input(
             "Words", key=_WORDS, bind="query-params", placeholder="What do the brightest show?"
         )
-        by = By("words", words.strip())
+        by = ColourBy("words", words.strip())
     elif by.kind == "tags":
         with columns[2]:
-            by = By("tags", _tag(collection))
+            by = ColourBy("tags", _tag(collection))
     where = (
         columns[-1]
         .text_input(
@@ -95,14 +95,14 @@ def _asked(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, By, 
     return chosen, by, where or None
 
 
-def _chosen_colour(ways: dict[str, By]) -> str:
+def _chosen_colour(ways: dict[str, ColourBy]) -> str:
     """Return the coming value of the colour widget before it is drawn; the URL holds the titles of its choices."""
     said = st.session_state.get(_COLOUR)
     asked = st.query_params.get(_COLOUR)
     return str(said or next((one for one, by in ways.items() if by.title == asked), "none"))
 
 
-def _described(info: MapInfo) -> str:
+def _map_title(info: MapInfo) -> str:
     return f"{info.name} ({info.method.upper()})"
 
 
@@ -121,32 +121,32 @@ def _tag(collection: Collection) -> str:
 def _state(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
     """Show what is outdated about a map, and the actions that fix it."""
     root = collection.path
-    if laying.under_way(root):
+    if layout_job.is_running(root):
         return
     if info.fingerprint != of.encoder.fingerprint:
         st.warning(
             "The pictures were encoded anew since this map was laid out: it shows how alike they were before. "
             "Lay it out anew, below."
         )
-    elif missing := drawn.missing(drawn.view(root, info.name, None)):
+    elif missing := map_points.count_missing(map_points.current_view(root, info.name, None)):
         with st.container(horizontal=True, vertical_alignment="center"):
             many = "1 picture came" if missing == 1 else f"{missing:,} pictures came"
             st.text(f"{many} after this map was laid out.")
             if st.button("Place them", key="map-place"):
-                with shell.told():
-                    laying.start(root, f"Placing {missing:,} among the others", ["--name", info.name])
+                with shell.show_errors():
+                    layout_job.start(root, f"Placing {missing:,} among the others", ["--name", info.name])
                 st.rerun()
     with st.expander("This map"):
         st.text(_about(info))
         again, other, no_more = st.tabs(["Lay out anew", "Another map", "Forget it"])
         with again:
-            laying.offer(root, of.images, key="map-again", name=info.name, again=True)
+            layout_job.show_form(root, of.images, key="map-again", name=info.name, again=True)
         with other:
-            laying.offer(root, of.images, key="map-other", name=f"{info.name[:20]}_2")
+            layout_job.show_form(root, of.images, key="map-other", name=f"{info.name[:20]}_2")
         with no_more:
             st.text("Pictures, tags and clusters stay; where they lie on this map is forgotten.")
             if st.button("Forget this map", key="map-forget"):
-                with shell.told():
+                with shell.show_errors():
                     maps.drop(collection, info.name)
                 st.rerun()
 
@@ -165,26 +165,26 @@ def _about(info: MapInfo) -> str:
 
 
 @st.fragment
-def _map(name: str, collection: Collection, of_map: str, where: str | None, by: By) -> None:
+def _map(name: str, collection: Collection, of_map: str, where: str | None, by: ColourBy) -> None:
     """Draw the map and what is selected on it, in a fragment: a selection reruns only this."""
     try:
-        shown = drawn.view(collection.path, of_map, where)
-        of = drawn.drawn(shown)
+        shown = map_points.current_view(collection.path, of_map, where)
+        of = map_points.load_points(shown)
     except ImseekError as error:
-        shell.refused(error)
+        shell.show_error(error)
         return
     try:
-        coloured = _coloured(collection, shown, by)
+        coloured = _load_colours(collection, shown, by)
     except ImseekError as error:
-        shell.refused(error)
-        coloured = colours.colours(shown, By("none"))
+        shell.show_error(error)
+        coloured = colours.colours(shown, ColourBy("none"))
     if len(of.ids) < of.total:
         st.text(f"{len(of.ids):,} of {of.total:,} pictures, of all parts of the map.")
     chosen = selection.Selection.of(collection.uuid, shown.name)
 
     def gone() -> None:
-        drawn.forget()
-        colours.forget()
+        map_points.clear_cache()
+        colours.clear_cache()
 
     def lassoed(lasso: Lasso) -> None:
         chosen.take(of, lasso)
@@ -192,8 +192,8 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
     opened = scatter(
         of.points,
         coloured,
-        images=hub.images(name),
-        names=sent.names(name),
+        images=app_state.images_url(name),
+        names=blobs.names_url(name),
         selected=chosen.marks(of),
         labels=colours.labels(shown, by, coloured.colouring),
         key=f"map-{collection.uuid}",
@@ -203,15 +203,15 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
         on_gone=gone,
     )
     if opened is not None:
-        with shell.told():
-            viewer.open_(name, collection, opened, key="map-viewer")
-    selection.below(name, collection, shown, chosen)
+        with shell.show_errors():
+            viewer.open_viewer(name, collection, opened, key="map-viewer")
+    selection.show_selection(name, collection, shown, chosen)
 
 
-def _coloured(collection: Collection, shown: View, by: By) -> Coloured:
+def _load_colours(collection: Collection, shown: MapView, by: ColourBy) -> ColourData:
     if by.kind != "words":
         return colours.colours(shown, by)
     if not by.what:
-        return colours.colours(shown, By("none"))
+        return colours.colours(shown, ColourBy("none"))
     with st.spinner("Comparing the pictures with these words; the first words take longer …"):
         return colours.by_words(collection, shown, by.what)

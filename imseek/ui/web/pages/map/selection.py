@@ -13,13 +13,13 @@ from imseek import clusters, maps
 from imseek.collection import Collection
 from imseek.data.vectors.base import Ids
 from imseek.errors import ImseekError
-from imseek.ui.web import asked, shell
+from imseek.ui.web import search_state, shell
 from imseek.ui.web.components.scatter import Lasso
-from imseek.ui.web.pages.map import chosen as choosing
-from imseek.ui.web.pages.map.drawn import Drawn, View
-from imseek.ui.web.parts import download
-from imseek.ui.web.parts.results import found, results
-from imseek.ui.web.plain import capitalised, one_line
+from imseek.ui.web.pages.map import lasso_selection as choosing
+from imseek.ui.web.pages.map.map_points import MapPoints, MapView
+from imseek.ui.web.parts import download_bar
+from imseek.ui.web.parts.results import hits_by_id, results
+from imseek.ui.web.plain_text import capitalise, one_line
 
 #: Images shown at first, and added by each "Show more".
 _PAGE: Final = 60
@@ -47,23 +47,23 @@ class Selection:
         st.session_state.pop(f"{self.key}-shown", None)
         st.session_state.pop(f"{self.key}-word", None)
 
-    def take(self, drawn: Drawn, lasso: Lasso) -> None:
-        self._set(choosing.changed(self.ids, choosing.lassoed(drawn, lasso), add=lasso.add))
+    def take(self, drawn: MapPoints, lasso: Lasso) -> None:
+        self._set(choosing.update_selection(self.ids, choosing.ids_in_lasso(drawn, lasso), add=lasso.add))
 
     def toggle(self, image_id: int) -> None:
-        self._set(choosing.toggled(self.ids, image_id))
+        self._set(choosing.toggle_id(self.ids, image_id))
 
     def clear(self) -> None:
         self._set(np.empty(0, np.int64))
 
-    def marks(self, drawn: Drawn) -> npt.NDArray[np.bool_] | None:
+    def marks(self, drawn: MapPoints) -> npt.NDArray[np.bool_] | None:
         """Return which points of a map are selected (n,), None if none is."""
         ids = self.ids
         marks = np.isin(drawn.ids, ids, assume_unique=True) if len(ids) else np.zeros(0, np.bool_)
         return marks if marks.any() else None
 
 
-def below(name: str, collection: Collection, shown: View, selection: Selection) -> None:
+def show_selection(name: str, collection: Collection, shown: MapView, selection: Selection) -> None:
     """Draw the selected images, below the map."""
     ids = selection.ids
     if not len(ids):
@@ -76,40 +76,41 @@ def below(name: str, collection: Collection, shown: View, selection: Selection) 
     ).strip()
     with more:
         _more(collection, shown, ids, selection, name)
-    download.offer(name, collection, ids.tolist(), key="map-download", text="All of these")
+    download_bar.show_downloads(name, collection, ids.tolist(), key="map-download", text="All of these")
     try:
         scores = maps.scores(collection, within, ids) if within else None
     except ImseekError as error:
-        shell.refused(error)
+        shell.show_error(error)
         scores = None
     if scores is not None:
         there = ~np.isnan(scores)
         order = np.argsort(-scores[there], kind="stable")
         ids, scores = ids[there][order], scores[there][order]
     many = st.session_state.get(f"{selection.key}-shown", _PAGE)
-    with shell.told():
-        hits = found(collection, ids[:many].tolist(), None if scores is None else scores[:many].tolist())
+    with shell.show_errors():
+        hits = hits_by_id(collection, ids[:many].tolist(), None if scores is None else scores[:many].tolist())
     results(name, collection, hits, key="map-results", scores=scores is not None)
     if many < len(ids) and st.button(f"Show more (of {len(ids):,})", key="map-more"):
         st.session_state[f"{selection.key}-shown"] = many + _PAGE
         st.rerun(scope="fragment")
 
 
-def _more(collection: Collection, shown: View, ids: Ids, selection: Selection, name: str) -> None:
+def _more(collection: Collection, shown: MapView, ids: Ids, selection: Selection, name: str) -> None:
     """Draw the word that distinguishes the selection, and a link to search within it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("What are they?", key="map-word", help="The word that tells them from all others best."):
-            with st.spinner("Comparing them with words; the first time takes longer …"), shell.told():
+            with st.spinner("Comparing them with words; the first time takes longer …"), shell.show_errors():
                 st.session_state[f"{selection.key}-word"] = clusters.word_for(
                     collection, ids.tolist(), where=shown.where
                 )
         word = st.session_state.get(f"{selection.key}-word")
         if word is not None:
-            st.text(one_line(word.text if word.text else capitalised(word.note)))
+            st.text(one_line(word.text if word.text else capitalise(word.note)))
         condition = f"id IN ({','.join(map(str, ids.tolist()))})" if len(ids) < _CONDITION else ""
         if 0 < len(condition) <= _CONDITION and st.button(
             "Open in Search", key="map-search", help="There are filters, pictures to search with, and pages."
         ):
             st.switch_page(
-                shell.page("search"), query_params=asked.Asked(where=(condition,)).parameters(name)
+                shell.page("search"),
+                query_params=search_state.SearchState(where=(condition,)).parameters(name),
             )

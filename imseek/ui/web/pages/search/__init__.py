@@ -6,36 +6,44 @@ import streamlit as st
 
 from imseek.data.current_file import read_current
 from imseek.ui.web import shell
-from imseek.ui.web.asked import Asked
-from imseek.ui.web.pages.search import answer, box, earlier, filtering, options, start, state
-from imseek.ui.web.plain import one_line
-from imseek.ui.web.settling import settle
+from imseek.ui.web.gc_freeze import freeze_heap
+from imseek.ui.web.pages.search import (
+    answer,
+    filter_menu,
+    history,
+    options,
+    page_state,
+    search_box,
+    start_page,
+)
+from imseek.ui.web.plain_text import one_line
+from imseek.ui.web.search_state import SearchState
 
 
 def show() -> None:
     """Draw the page."""
     name, collection = shell.collection()
-    read = state.current()
+    read = page_state.current()
     asked = read.asked
-    with shell.told():
+    with shell.show_errors():
         captions = read_current(collection.path).caption_space is not None
-    box.show(asked)
+    search_box.show(asked)
     with st.container(horizontal=True, gap="xsmall"):
-        box.picture()
-        box.more_words()
-        filtering.show(collection, asked)
+        search_box.picture()
+        search_box.more_words()
+        filter_menu.show(collection, asked)
         options.show(asked, captions=captions)
-        earlier.show(collection.uuid, asked)
-        if asked != Asked():
-            st.button("Start again", on_click=state.go, args=(Asked(),))
-    state.show_refusal()
+        history.show(collection.uuid, asked)
+        if asked != SearchState():
+            st.button("Start again", on_click=page_state.go_to, args=(SearchState(),))
+    page_state.show_deferred_error()
     for one in read.unread:
         st.text(f"⚠️ Left out of the address, since it cannot be read: {one_line(one)}")
-    with shell.told():
-        box.pieces_of(asked, name, collection)
+    with shell.show_errors():
+        search_box.show_chips(asked, name, collection)
     if asked.empty:
-        start.show(name, collection, asked)
+        start_page.show(name, collection, asked)
         return
     if answer.show(name, collection, asked):
-        earlier.remember(collection.uuid, asked)
-        settle("an answer")
+        history.remember(collection.uuid, asked)
+        freeze_heap("an answer")

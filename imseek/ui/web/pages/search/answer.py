@@ -9,58 +9,58 @@ import streamlit as st
 
 from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
-from imseek.showing.words import count
+from imseek.showing.words import format_count
 from imseek.types import Hit, SearchResult
 from imseek.ui.web import shell
-from imseek.ui.web.asked import Asked
-from imseek.ui.web.pages.search import state
+from imseek.ui.web.pages.search import page_state
 from imseek.ui.web.parts import results
-from imseek.ui.web.plain import markdown_free
+from imseek.ui.web.plain_text import escape_markdown
+from imseek.ui.web.search_state import SearchState
 
 #: Number of hits shown beyond the cutoff, so that the user can judge it; more on request.
 _BEYOND: Final = 12
 _MORE: Final = "search-beyond"
 
 
-def show(name: str, collection: Collection, asked: Asked) -> bool:
+def show(name: str, collection: Collection, asked: SearchState) -> bool:
     """Search and draw the results; returns whether there are any to draw (False after an error)."""
     began = time.perf_counter()
     try:
         with st.spinner("Searching… (the first search loads the encoder)"):
-            result = collection.search(asked.query(state.upload))
+            result = collection.search(asked.query(page_state.upload))
             beyond = _beyond(collection, asked, result)
     except ExpiredPageError:
         st.text("This page was of an earlier state of the collection, which has changed since.")
-        st.button("Show the first page", on_click=state.turn, args=(None,), type="primary")
+        st.button("Show the first page", on_click=page_state.turn_page, args=(None,), type="primary")
         return False
     except ImageNotFoundError as error:
-        shell.refused(error)
+        shell.show_error(error)
         st.text("Remove that picture from the search, or start again.")
         return False
     except ImseekError as error:
-        shell.refused(error)
+        shell.show_error(error)
         return False
     took = time.perf_counter() - began
     _facts(asked, result, took, bool(beyond))
     _draw(name, collection, asked, result, beyond)
-    _cut(asked, result, beyond)
+    _show_cutoff(asked, result, beyond)
     return True
 
 
-def _beyond(collection: Collection, asked: Asked, result: SearchResult) -> tuple[Hit, ...]:
+def _beyond(collection: Collection, asked: SearchState, result: SearchResult) -> tuple[Hit, ...]:
     """Return a few hits beyond the cutoff; none if options make the order of the list more complicated."""
     shaped = asked.group or asked.collapse or asked.diversity or asked.hubness or asked.sort == "date"
     if not result.cut or result.next_page or asked.page or shaped:
         return ()
     kept, more = st.session_state.get(_MORE, (None, 0))
     wanted = len(result) + (more if kept == asked else _BEYOND)
-    query = asked.but(cutoff=False, limit=wanted).query(state.upload)
+    query = asked.with_changes(cutoff=False, limit=wanted).query(page_state.upload)
     there = {hit.image_id for hit in result}
     found = collection.search(query, metadata=False)  # Names are enough.
     return tuple(hit for hit in found if hit.image_id not in there)
 
 
-def _cut(asked: Asked, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
+def _show_cutoff(asked: SearchState, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
     """Show how many hits are beyond the cutoff, with a button to show more."""
     left = (result.cut or 0) - len(beyond)
     if left <= 0:
@@ -71,17 +71,21 @@ def _cut(asked: Asked, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
             step = min(left, asked.limit)
             st.button(f"Show {step:,} more", on_click=_show_more, args=(asked, len(beyond) + step))
         else:
-            st.button("Show them too", on_click=state.go, args=(asked.but(cutoff=False, page=None),))
+            st.button(
+                "Show them too",
+                on_click=page_state.go_to,
+                args=(asked.with_changes(cutoff=False, page=None),),
+            )
 
 
-def _show_more(asked: Asked, wanted: int) -> None:
+def _show_more(asked: SearchState, wanted: int) -> None:
     st.session_state[_MORE] = (asked, wanted)
 
 
-def _facts(asked: Asked, result: SearchResult, took: float, beyond: bool) -> None:
-    said = [count(len(result), "picture"), f"of {result.searched:,}"]
+def _facts(asked: SearchState, result: SearchResult, took: float, beyond: bool) -> None:
+    said = [format_count(len(result), "picture"), f"of {result.searched:,}"]
     if result.groups:
-        said.insert(1, f"in {count(len(result.groups), 'group')}")
+        said.insert(1, f"in {format_count(len(result.groups), 'group')}")
     line = " ".join(said)
     if result.cut:
         line += f" · {result.cut:,} less relevant" + ("" if beyond else " left out")
@@ -91,18 +95,18 @@ def _facts(asked: Asked, result: SearchResult, took: float, beyond: bool) -> Non
     with st.container(key="search-facts", gap="xxsmall"):
         st.caption(line)
         for note in result.notes:
-            st.caption(f"ℹ️ {markdown_free(note[:1].upper() + note[1:], 400)}")
+            st.caption(f"ℹ️ {escape_markdown(note[:1].upper() + note[1:], 400)}")
 
 
 @st.fragment
 def _draw(
-    name: str, collection: Collection, asked: Asked, result: SearchResult, beyond: tuple[Hit, ...]
+    name: str, collection: Collection, asked: SearchState, result: SearchResult, beyond: tuple[Hit, ...]
 ) -> None:
     """Draw the hits in a fragment, since selecting some changes nothing above them."""
-    if state.current().asked != asked:  # Feedback changed the search.
+    if page_state.current().asked != asked:  # Feedback changed the search.
         st.rerun()
     if not result.hits:
-        _nothing(asked, bool(beyond))
+        _show_nothing_found(asked, bool(beyond))
     results.results(
         name,
         collection,
@@ -112,16 +116,16 @@ def _draw(
         groups=result.groups,
         like=_like,
     )
-    if state.current().asked != asked:
+    if page_state.current().asked != asked:
         st.rerun()
     _pages(asked, result)
 
 
 def _like(image_id: int, more: bool) -> None:
-    state.go(state.current().asked.judged(image_id, right=more))
+    page_state.go_to(page_state.current().asked.judged(image_id, right=more))
 
 
-def _nothing(asked: Asked, beyond: bool) -> None:
+def _show_nothing_found(asked: SearchState, beyond: bool) -> None:
     """Suggest what to do if nothing was found."""
     if beyond:
         st.text("Nothing stands out from the rest of the collection. The nearest are below the line.")
@@ -129,28 +133,38 @@ def _nothing(asked: Asked, beyond: bool) -> None:
     st.subheader("Nothing found", anchor=False)
     with st.container(horizontal=True):
         if asked.where:
-            st.button("Search without filters", on_click=state.go, args=(asked.but(where=()),))
+            st.button(
+                "Search without filters", on_click=page_state.go_to, args=(asked.with_changes(where=()),)
+            )
         if asked.cutoff:
-            st.button("Show less relevant ones too", on_click=state.go, args=(asked.but(cutoff=False),))
+            st.button(
+                "Show less relevant ones too",
+                on_click=page_state.go_to,
+                args=(asked.with_changes(cutoff=False),),
+            )
         if asked.by == "caption":
-            st.button("Search pictures, not captions", on_click=state.go, args=(asked.but(by="image"),))
+            st.button(
+                "Search pictures, not captions",
+                on_click=page_state.go_to,
+                args=(asked.with_changes(by="image"),),
+            )
         if asked.page:
-            st.button("Show the first page", on_click=state.turn, args=(None,))
+            st.button("Show the first page", on_click=page_state.turn_page, args=(None,))
     if not (asked.where or asked.cutoff or asked.page or asked.by == "caption"):
         st.text("Other words may find more.")
 
 
-def _pages(asked: Asked, result: SearchResult) -> None:
+def _pages(asked: SearchState, result: SearchResult) -> None:
     if not asked.page and not result.next_page:
         return
     with st.container(horizontal=True, horizontal_alignment="center"):
         if asked.page:
-            earlier = state.before(asked.page)
+            earlier = page_state.previous_page(asked.page)
             st.button(
                 "← Previous page" if earlier else "← First page",
-                on_click=state.turn,
+                on_click=page_state.turn_page,
                 args=(earlier,),
                 key="prev",
             )
         if result.next_page:
-            st.button("Next page →", on_click=state.turn, args=(result.next_page,), key="next")
+            st.button("Next page →", on_click=page_state.turn_page, args=(result.next_page,), key="next")

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, TypeAlias
 
-from imseek.ui.web.asked import literal
+from imseek.ui.web.search_state import sql_literal
 
 Bound: TypeAlias = "float | date | None"
 
 #: A column name that needs no quotes, unless it is an SQL keyword.
 _PLAIN: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_KEPT_WORDS: Final = frozenset(
+_RESERVED_WORDS: Final = frozenset(
     [
         *("and", "or", "not", "in", "is", "null", "like", "between", "case", "when", "then", "else", "end"),
         *("true", "false", "as"),
@@ -65,13 +65,13 @@ class Filter:
 
     def sql(self) -> str:
         """Return the condition of a filter that is not empty."""
-        name = quoted(self.column)
+        name = quote_column(self.column)
         if self.column == TAG:
-            return " OR ".join(f"tag({literal(value)})" for value in self.values)
+            return " OR ".join(f"tag({sql_literal(value)})" for value in self.values)
         if self.values:
-            return f"{name} IN ({', '.join(map(literal, self.values))})"
+            return f"{name} IN ({', '.join(map(sql_literal, self.values))})"
         if self.holds:
-            return f"contains(lower({name}), {literal(self.holds.lower())})"
+            return f"contains(lower({name}), {sql_literal(self.holds.lower())})"
         if self.true is not None:
             return f"{name} IS {'TRUE' if self.true else 'FALSE'}"
         if self.known:
@@ -109,32 +109,34 @@ class Filter:
         return f"{column} {low}" if low == high else f"{column} {low} to {high}"
 
 
-def read(condition: str) -> Filter | None:
+def parse_filter(condition: str) -> Filter | None:
     """Parse a condition that :meth:`Filter.sql` wrote; None for any other."""
     found = _read(condition)
     return found if found is not None and not found.empty and found.sql() == condition else None
 
 
-def said(condition: str) -> str:
+def describe_condition(condition: str) -> str:
     """Describe a condition in words if it is one of ours, else return it as it is."""
-    found = read(condition)
+    found = parse_filter(condition)
     return condition if found is None else found.words()
 
 
-def of(where: tuple[str, ...], column: str) -> Filter:
+def filter_on(where: tuple[str, ...], column: str) -> Filter:
     """Return the filter on a column among conditions, an empty one if there is none."""
-    return next((one for one in map(read, where) if one is not None and one.column == column), Filter(column))
+    return next(
+        (one for one in map(parse_filter, where) if one is not None and one.column == column), Filter(column)
+    )
 
 
-def put(where: tuple[str, ...], new: Filter) -> tuple[str, ...]:
+def replace_filter(where: tuple[str, ...], new: Filter) -> tuple[str, ...]:
     """Replace the filter on a column by ``new``, or remove it if ``new`` is empty."""
-    left = tuple(one for one in where if (known := read(one)) is None or known.column != new.column)
+    left = tuple(one for one in where if (known := parse_filter(one)) is None or known.column != new.column)
     return left if new.empty else (*left, new.sql())
 
 
-def quoted(name: str) -> str:
+def quote_column(name: str) -> str:
     """Quote a column name for a condition if necessary."""
-    if _PLAIN.fullmatch(name) and name not in _KEPT_WORDS:
+    if _PLAIN.fullmatch(name) and name not in _RESERVED_WORDS:
         return name
     return '"' + name.replace('"', '""') + '"'
 
@@ -147,20 +149,20 @@ def _number(value: float | date) -> str:
 
 def _read(condition: str) -> Filter | None:
     if _TAGS.fullmatch(condition):
-        return Filter(TAG, tuple(_unquoted(one) for one in re.findall(_TEXT, condition)))
+        return Filter(TAG, tuple(_unquote(one) for one in re.findall(_TEXT, condition)))
     if found := _IN.fullmatch(condition):
-        return Filter(_unquoted(found[1]), tuple(_unquoted(one) for one in re.findall(_TEXT, found[2])))
+        return Filter(_unquote(found[1]), tuple(_unquote(one) for one in re.findall(_TEXT, found[2])))
     if found := _HOLDS.fullmatch(condition):
-        return Filter(_unquoted(found[1]), holds=_unquoted(found[2]))
+        return Filter(_unquote(found[1]), holds=_unquote(found[2]))
     if found := _TRUE.fullmatch(condition):
-        return Filter(_unquoted(found[1]), true=found[2] == "TRUE")
+        return Filter(_unquote(found[1]), true=found[2] == "TRUE")
     if found := _KNOWN.fullmatch(condition):
-        return Filter(_unquoted(found[1]), known=True)
+        return Filter(_unquote(found[1]), known=True)
     try:
         if found := _EQUAL.fullmatch(condition):
-            return Filter(_unquoted(found[1]), low=_bound(found[2]), high=_bound(found[2]))
+            return Filter(_unquote(found[1]), low=_bound(found[2]), high=_bound(found[2]))
         if found := _RANGE.fullmatch(condition):
-            return Filter(_unquoted(found[1]), low=_bound(found[2]), high=_bound(found[3] or found[4]))
+            return Filter(_unquote(found[1]), low=_bound(found[2]), high=_bound(found[3] or found[4]))
     except ValueError:  # For example the 31st of February.
         return None
     return None
@@ -172,6 +174,6 @@ def _bound(text: str | None) -> Bound:
     return date.fromisoformat(text.strip("'")) if text.startswith("'") else float(text)
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     mark = text[0]
     return text if mark not in "'\"" else text[1:-1].replace(mark * 2, mark)

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imseek.ui.web.asked import Asked
-from imseek.ui.web.pages.search import state
+from imseek.ui.web.pages.search import page_state
+from imseek.ui.web.search_state import SearchState
 
 _BY: Final = {"image": "Pictures", "caption": "Captions"}
 _SORT: Final = {"score": "Best first", "date": "Newest first"}
@@ -16,9 +16,9 @@ _GROUP: Final = {"": "No groups", "folder": "By folder", "day": "By day", "sourc
 _SIZES: Final = (30, 60, 120, 240)
 
 
-def show(asked: Asked, *, captions: bool) -> None:
+def show(asked: SearchState, *, captions: bool) -> None:
     """Draw the menu."""
-    changed = sum(getattr(asked, name) != getattr(Asked(), name) for name in _KNOBS)
+    changed = sum(getattr(asked, name) != getattr(SearchState(), name) for name in _KNOBS)
     with st.popover(f"Options ({changed})" if changed else "Options"):
         if captions or asked.by == "caption":
             _choose(asked, "by", "Compare with", _BY)
@@ -30,14 +30,14 @@ def show(asked: Asked, *, captions: bool) -> None:
         )
         _toggle(asked, "cutoff", "Stop where relevance ends", "Leaves out what is no better than chance.")
         _toggle(asked, "collapse", "Near-duplicates as one", "The best of them stands for all.")
-        _set("search-diversity", asked.diversity)
+        _set_widget("search-diversity", asked.diversity)
         st.slider(
             "Variety",
             0.0,
             1.0,
             step=0.05,
             key="search-diversity",
-            on_change=_changed,
+            on_change=_on_change,
             args=("diversity", "search-diversity"),
             disabled=asked.sort == "date",
             help="Above 0, pictures that resemble earlier ones come later; 0.3 is a good start.",
@@ -51,30 +51,30 @@ def show(asked: Asked, *, captions: bool) -> None:
 _KNOBS: Final = ("by", "sort", "group", "limit", "cutoff", "collapse", "diversity", "hubness", "exact")
 
 
-def _choose(asked: Asked, name: str, label: str, choices: dict[Any, str]) -> None:
+def _choose(asked: SearchState, name: str, label: str, choices: dict[Any, str]) -> None:
     key = f"search-{name}"
-    _set(key, getattr(asked, name) or "")
+    _set_widget(key, getattr(asked, name) or "")
     st.selectbox(
         label,
         list(choices),
         key=key,
         format_func=lambda one: choices.get(one, str(one)),
-        on_change=_changed,
+        on_change=_on_change,
         args=(name, key),
     )
 
 
-def _toggle(asked: Asked, name: str, label: str, why: str) -> None:
+def _toggle(asked: SearchState, name: str, label: str, why: str) -> None:
     key = f"search-{name}"
-    _set(key, getattr(asked, name))
-    st.toggle(label, key=key, help=why, on_change=_changed, args=(name, key))
+    _set_widget(key, getattr(asked, name))
+    st.toggle(label, key=key, help=why, on_change=_on_change, args=(name, key))
 
 
-def _set(key: str, value: Any) -> None:
+def _set_widget(key: str, value: Any) -> None:
     """Set a widget from the URL in every run: a menu that was closed shows what the last run set."""
     st.session_state[key] = value
 
 
-def _changed(name: str, key: str) -> None:
+def _on_change(name: str, key: str) -> None:
     value = st.session_state[key]
-    state.go(state.current().asked.but(**{name: None if value == "" else value}))
+    page_state.go_to(page_state.current().asked.with_changes(**{name: None if value == "" else value}))

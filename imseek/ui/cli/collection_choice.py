@@ -1,0 +1,27 @@
+"""Decide which collection a command means."""
+
+from __future__ import annotations
+
+import os
+
+from imseek import library
+from imseek.ui.cli.common_options import current_folder
+from imseek.ui.cli.output import say_collection
+
+
+def resolve_collection(
+    given: str | None, option: str = library.COLLECTION_OPTION
+) -> library.ResolvedCollection:
+    """Resolve the collection from ``given`` (the value of ``option``), the environment and the current folder.
+
+    Raises as :func:`imseek.library.resolve`, and UsageError if the current folder has been deleted.
+    """
+    return library.resolve(given, cwd=current_folder(), environ=os.environ, option=option)
+
+
+def choose_collection(given: str | None, *, quiet: bool = False) -> library.ResolvedCollection:
+    """Resolve the collection as :func:`resolve_collection`, and unless ``quiet`` tell the user which it is and why."""
+    chosen = resolve_collection(given)
+    if not quiet:
+        say_collection(chosen)
+    return chosen

@@ -1,0 +1,80 @@
+"""Print hits for people: as a table, or as paths."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from imseek.showing.words import format_count, printable, shorten
+from imseek.ui.cli.output import say, table
+
+if TYPE_CHECKING:
+    from imseek.search.query import By
+    from imseek.types import Hit, SearchResult
+
+_CAPTION_WIDTH = 60
+
+
+def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
+    """Print hits as a table with notes below. ``names`` maps collection UUIDs to names."""
+    print(_grouped_table(result, by, names) if result.hits else "no hits")
+    if result.cut:
+        more = "more " if result.hits else ""
+        print(f"… {result.cut:,} {more}below the cutoff; --cutoff none shows them")
+    if len(result.spaces) > 1:
+        shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
+        print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")
+    for note in result.notes:
+        print(printable(note))
+    if result.next_page is not None:
+        say(f"more: --page {result.next_page}")
+
+
+def print_paths(result: SearchResult, *, exact: bool) -> None:
+    """Print paths, one escaped path a line; with ``exact`` as raw bytes, each followed by NUL."""
+    places = [hit.place for hit in result.hits if hit.place is not None]
+    if exact:
+        sys.stdout.buffer.write(b"".join(place.path + b"\0" for place in places))
+    else:
+        for place in places:
+            print(place.display)
+    for note in result.notes:
+        say(printable(note))
+
+
+def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str]) -> str:
+    head, *rows = _table(result.hits, by, names).split("\n")
+    lines = [head]
+    for group in result.groups:
+        name = "unknown" if group.name is None else printable(group.name)
+        lines.append(f"{name} ({format_count(group.size, 'hit')})")
+        lines += rows[: len(group.hits)]
+        del rows[: len(group.hits)]
+    return "\n".join(lines + rows)
+
+
+def _table(hits: Sequence[Hit], by: By, names: Mapping[str, str]) -> str:
+    """Format one line per hit, without uninformative columns."""
+    columns = {
+        "#": [str(n) for n in range(1, len(hits) + 1)],
+        "score": [f"{hit.score:.3f}" for hit in hits],
+        "same": [f"+{len(hit.duplicates)}" if hit.duplicates else "" for hit in hits],
+        "caption": [shorten(str(hit.metadata.get("caption", "")), _CAPTION_WIDTH) for hit in hits],
+        "collection": [printable(names.get(hit.collection, hit.collection)) for hit in hits],
+        "image": [_place(hit) for hit in hits],
+    }
+    shown = {"#", "score", "image"}
+    if any(columns["same"]):
+        shown.add("same")
+    if by == "caption":
+        shown.add("caption")
+    if len(names) > 1:
+        shown.add("collection")
+    kept = {name: column for name, column in columns.items() if name in shown}
+    right = [n for n, name in enumerate(kept) if name in ("#", "score", "same")]
+    return table(tuple(kept), zip(*kept.values(), strict=True), right=right)
+
+
+def _place(hit: Hit) -> str:
+    return hit.place.display if hit.place is not None else f"(image {hit.image_id}: place unknown)"

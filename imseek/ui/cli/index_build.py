@@ -1,0 +1,133 @@
+"""``imseek maintain --index``: build approximate indexes, and set the policy for later builds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+import typer
+
+import imseek
+from imseek.errors import UsageError
+from imseek.showing.words import format_size, printable
+from imseek.ui.cli.progress import StopSignals, progress_bar
+
+if TYPE_CHECKING:
+    from imseek.types import BuildReport, IndexInfo, IndexPolicy
+
+IndexOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="KIND",
+        help="Build the vector index: auto (by count, width, memory, recall), none, or a FAISS factory string.",
+    ),
+]
+MemoryOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE", help="What the index may take of it, such as 4GB (with --index)."
+    ),
+]
+RecallOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--recall", metavar="R", help="The recall@10 that searches are tuned to (with --index)."),
+]
+RenewOption: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--renew/--no-renew", help="Whether runs renew it by themselves when too much is new (with --index)."
+    ),
+]
+
+_UNITS: Final = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Parse ``4GB``, ``512 MiB`` or ``1000000`` as bytes. Raises UsageError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"{text!r} is no size", hint="write it like 4GB or 512MiB")
+    unit = _UNITS[match[2].upper()]
+    return int(float(match[1]) * (1024 ** list(_UNITS.values()).index(unit) if match[3] else unit))
+
+
+def check(memory: str | None, recall: float | None) -> None:
+    """Check options before minutes of other work. Raises UsageError."""
+    if memory is not None:
+        parse_size(memory)
+    if recall is not None and not 0 < recall <= 1:
+        raise UsageError(f"a recall lies between 0 and 1, and {recall} does not")
+
+
+def build(
+    path: Path, kind: str | None, memory: str | None, recall: float | None, renew: bool | None
+) -> tuple[tuple[BuildReport, ...], int]:
+    """Build the indexes until done or stopped by a signal; also returns the exit code. None keeps a setting."""
+    from imseek import upkeep
+
+    with imseek.open(path) as opened:
+        policy = opened.info().policy
+    if kind is not None:
+        policy = replace(policy, kind=kind)
+    if memory is not None:
+        policy = replace(policy, memory=parse_size(memory))
+    if recall is not None:
+        policy = replace(policy, recall=recall)
+    if renew is not None:
+        policy = replace(policy, renew=renew)
+    with StopSignals() as signals, progress_bar() as progress:
+        reports = upkeep.build_index(path, policy, progress=progress, stop=signals.event)
+    stopped = any(report.outcome == "interrupted" for report in reports)
+    return reports, signals.exit_code if stopped else 0
+
+
+def build_lines(reports: Sequence[BuildReport]) -> list[str]:
+    """Format build reports for the user."""
+    told = {
+        "scan": "all vectors are scanned: exact, and no index was built",
+        "dropped": "no index from now on: searches read all vectors",
+        "interrupted": "interrupted: what there was before is still in use",
+    }
+    lines = []
+    for report in reports:
+        space = f"space {report.space_id}: " if len(reports) > 1 else ""
+        if report.outcome in told or report.index is None:
+            lines.append(space + told.get(report.outcome, report.outcome))
+            continue
+        facts = index_facts(report.index)
+        lines.append(f"{space}vector index {report.outcome} in {report.seconds:.0f} s: {facts[0]}")
+        lines += [f"  {fact}" for fact in facts[1:]]
+    return lines
+
+
+def index_facts(index: IndexInfo) -> list[str]:
+    """Describe an index in words."""
+    rest = [f"{index.tail:,} since then are scanned"] if index.tail else []
+    rest += [f"{index.dead:,} have gone"] if index.dead else []
+    pieces = f" in {index.parts} parts" if index.parts > 1 else ""
+    lines = [
+        f"{printable(index.kind)}, {index.rows:,} images{pieces}, {format_size(index.bytes)}, built {index.built}",
+        f"recall@10 on {index.queries} held-out queries each: {index.image_recall:.3f} of pictures (probe "
+        f"{index.image_probe}), {index.text_recall:.3f} of text-like ones {printable(index.texts)} (probe "
+        f"{index.text_probe}); target {index.target}",
+    ]
+    return [*lines, ", ".join(rest)] if rest else lines
+
+
+def device_fact(kind: str) -> str:
+    """Describe where an index of this kind can be searched."""
+    from imseek.data.vectors.index_metadata import runs_on_gpu
+
+    return f"searched on the CPU, {'on a GPU with --device cuda' if runs_on_gpu(kind) else 'since no GPU takes it'}"
+
+
+def policy_line(policy: IndexPolicy) -> str:
+    """Describe the policy for later builds."""
+    memory = "a quarter of the memory" if policy.memory is None else format_size(policy.memory)
+    renewed = "renewed by runs" if policy.renew else "not renewed by runs"
+    return f"{printable(policy.kind)}, recall {policy.recall}, {memory}, {renewed}"

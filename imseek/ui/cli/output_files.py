@@ -1,0 +1,88 @@
+"""Write output files named by the user: completely or not at all, and never over another file without consent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final, TextIO, cast
+
+from imseek.errors import ImseekError, UsageError
+
+_STREAMS: Final = {"stdout": 1, "stderr": 2}
+
+
+def check_new(path: Path, *, force: bool) -> None:
+    """Check a file before long work. Raises UsageError, and ImseekError if it cannot be written."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint="name a file")
+    if stream_of(path) is not None or (path.exists() and not path.is_file()):
+        return  # A stream or a device, such as /dev/stdout.
+    if os.path.lexists(path) and not force:
+        raise UsageError(f"{path} is there already", hint="choose another name, or add --force")
+    if not path.parent.is_dir():
+        raise UsageError(f"no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ImseekError(f"cannot write {path}: the folder must not be written")
+
+
+@contextmanager
+def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
+    """Yield a UTF-8 text file that gets its name once the body succeeds. Raises as :func:`check_new`."""
+    check_new(path, force=force)
+    try:
+        stream = stream_of(path)
+        if stream is not None or (path.exists() and not path.is_file()):
+            with _open_text(path if stream is None else os.dup(stream), "w") as file:
+                yield file
+            return
+        made = path.with_name(f".imseek-{os.getpid()}.tmp")
+        try:
+            with _open_text(made, "x") as file:
+                yield file
+            check_new(path, force=force)
+            made.replace(path)
+        finally:
+            made.unlink(missing_ok=True)
+    except BrokenPipeError:
+        raise  # The reader has gone, as when printing to a closed pipe.
+    except OSError as error:
+        raise ImseekError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def new_path(path: Path, *, force: bool) -> Iterator[Path]:
+    """Yield a temporary name for a library to write, renamed to ``path`` once the body succeeds.
+
+    Raises as :func:`check_new`, and UsageError if ``path`` is a stream.
+    """
+    check_new(path, force=force)
+    if stream_of(path) is not None or (path.exists() and not path.is_file()):
+        raise UsageError(f"{path} is no file", hint="this format cannot be written to a stream")
+    made = path.with_name(f".imseek-{os.getpid()}.tmp")
+    try:
+        yield made
+        check_new(path, force=force)
+        made.replace(path)
+    except OSError as error:
+        raise ImseekError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def stream_of(path: Path) -> int | None:
+    """Return the file descriptor that a name such as /dev/stdout stands for; None for other names.
+
+    It may lead to a file, which opening by name would overwrite from its beginning.
+    """
+    folder, name = os.path.split(path.absolute())
+    if folder == "/dev" and name in _STREAMS:
+        return _STREAMS[name]
+    return int(name) if folder in ("/dev/fd", "/proc/self/fd") and name.isdecimal() else None
+
+
+def _open_text(path: Path | int, mode: str) -> TextIO:
+    opened = path.open if isinstance(path, Path) else partial(os.fdopen, path)
+    return cast(TextIO, opened(mode, encoding="utf-8", errors="backslashreplace", newline=""))

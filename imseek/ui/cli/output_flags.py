@@ -1,0 +1,165 @@
+"""Output flags of `imseek search` and `imseek similar`, parsed into one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from imseek.errors import UsageError
+from imseek.showing.words import printable
+from imseek.ui.cli.common_options import JsonOption
+from imseek.ui.cli.flag_groups import FlagGroup
+from imseek.ui.cli.hit_listing import print_paths, print_table
+from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import check_new, new_path
+
+if TYPE_CHECKING:
+    from imseek.search.query import Query
+    from imseek.types import SearchResult
+
+#: Default and Typer annotation of each flag, by name.
+FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
+    {
+        "paths": (
+            False,
+            Annotated[
+                bool,
+                typer.Option(
+                    "--paths", "-p", help="Print paths only, one a line (unprintable bytes escaped)."
+                ),
+            ],
+        ),
+        "null": (
+            False,
+            Annotated[
+                bool,
+                typer.Option("--null", "-0", help="Print paths only, as they are, each followed by NUL."),
+            ],
+        ),
+        "preview": (
+            False,
+            Annotated[
+                bool,
+                typer.Option("--preview", help="Show the pictures too, in the terminal (docs/terminal.md)."),
+            ],
+        ),
+        "sheet": (
+            None,
+            Annotated[
+                Path | None,
+                typer.Option("--sheet", metavar="FILE.png", help="Draw the hits into a contact sheet too."),
+            ],
+        ),
+        "force": (
+            False,
+            Annotated[bool, typer.Option("--force", help="Write over a sheet that is there already.")],
+        ),
+        "open_nth": (
+            None,
+            Annotated[
+                int | None,
+                typer.Option(
+                    "--open",
+                    metavar="[N]",
+                    min=1,
+                    help="Open the Nth hit (without N: the first) in the viewer.",
+                ),
+            ],
+        ),
+        "vectors": (
+            False,
+            Annotated[
+                bool, typer.Option("--vectors", help="With --json: the stored vector of each hit too.")
+            ],
+        ),
+        "as_json": (False, JsonOption),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """Values of the output flags."""
+
+    paths: bool
+    null: bool
+    preview: bool
+    sheet: Path | None
+    force: bool
+    open_nth: int | None
+    vectors: bool
+    as_json: bool
+
+    @property
+    def listed(self) -> bool:
+        """Whether hits are listed for people."""
+        return not (self.as_json or self.paths or self.null)
+
+    def checked(self, *, many: bool) -> OutputOptions:
+        """Check the flags before any search. Raises UsageError if they conflict or the sheet cannot be written."""
+        pictured = self.preview or self.sheet is not None or self.open_nth is not None
+        if many and (self.paths or self.null or pictured):
+            hint = "without --paths, --null, --preview, --sheet and --open"
+            raise UsageError("--queries answers in JSON Lines", hint=hint)
+        if self.vectors and not (many or self.as_json):
+            raise UsageError("vectors are printed in JSON only", hint="add --json")
+        if self.preview and not self.listed:
+            raise UsageError("--preview is for people", hint="without --json, --paths and --null")
+        if self.sheet is not None:
+            if self.sheet.suffix.lower() != ".png":
+                raise UsageError(
+                    f"a contact sheet is a PNG, which {self.sheet} is not called", hint="--sheet hits.png"
+                )
+            check_new(self.sheet, force=self.force)
+        return replace(self, as_json=self.as_json or many)
+
+    def show(self, result: SearchResult, query: Query, names: Mapping[str, str]) -> None:
+        """Print the hits as a table or as paths. ``names`` maps collection UUIDs to names."""
+        if self.paths or self.null:
+            print_paths(result, exact=self.null)
+            return
+        if self.preview and result.hits:
+            _preview(result, by_caption=query.by == "caption")
+        print_table(result, query.by, names)
+
+    def draw(self, result: SearchResult, query: Query) -> None:
+        """Write the contact sheet, if requested. Raises as :func:`new_path`."""
+        if self.sheet is None:
+            return
+        from imseek.showing.sheet import MAX_SHEET_HITS, render_sheet
+
+        assert result.pictures is not None
+        with new_path(self.sheet, force=self.force) as made, result.pictures.opened() as read:
+            made.write_bytes(render_sheet(query, result, read))
+        left = f": the first {MAX_SHEET_HITS} of {len(result):,} hits" if len(result) > MAX_SHEET_HITS else ""
+        say(f"wrote {printable(str(self.sheet))}{left}")
+
+
+#: Flags that yield an :class:`OutputOptions`.
+OUTPUT_FLAGS: Final = FlagGroup(FLAGS, lambda values: OutputOptions(**values))
+
+
+def _preview(result: SearchResult, *, by_caption: bool) -> None:
+    from imseek.ui.terminal.capabilities import detect_terminal
+
+    found = detect_terminal()
+    if found.way is None:
+        say(f"no preview: {found.reason}; --sheet FILE.png draws the hits into a picture")
+        return
+    from imseek.showing.pictures import name_of
+    from imseek.ui.terminal.preview import MAX_HITS, print_preview
+
+    assert result.pictures is not None
+    names: Sequence[str] = [
+        printable(str(hit.metadata.get("caption", ""))) if by_caption else name_of(hit.place, hit.image_id)
+        for hit in result.hits
+    ]
+    with result.pictures.opened() as read:
+        print_preview(result.hits, names, read, found)
+    if len(result) > MAX_HITS:
+        say(f"the first {MAX_HITS} of {len(result):,} hits are shown")

@@ -1,0 +1,206 @@
+"""Flags that set how sources are read, and lists of file names and URLs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from imseek.errors import UsageError
+from imseek.input_file import read_input
+from imseek.ui.cli.flag_groups import FlagGroup
+
+if TYPE_CHECKING:
+    from imseek import SourceOptions
+
+#: Means standard input, among paths and as the file of `--files-from`.
+STDIN: Final = "-"
+
+#: Default and Typer annotation of each flag, by the field of :class:`imseek.SourceOptions` it sets.
+FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
+    {
+        "kind": (
+            None,
+            Annotated[
+                str | None,
+                typer.Option(
+                    "--kind",
+                    metavar="KIND",
+                    help="folder, imagefolder, archive, table, vectors or list (default: told from the path).",
+                ),
+            ],
+        ),
+        "include": (
+            None,
+            Annotated[
+                list[str] | None,
+                typer.Option("--include", metavar="GLOB", help="Take only what matches; may be repeated."),
+            ],
+        ),
+        "exclude": (
+            None,
+            Annotated[
+                list[str] | None,
+                typer.Option(
+                    "--exclude", metavar="GLOB", help="Leave out files and folders; may be repeated."
+                ),
+            ],
+        ),
+        "hidden": (
+            False,
+            Annotated[
+                bool,
+                typer.Option("--hidden", help="Hidden files too, and @eaDir, node_modules and the like."),
+            ],
+        ),
+        "columns": (
+            None,
+            Annotated[
+                str | None,
+                typer.Option(
+                    "--columns",
+                    metavar="NAMES",
+                    help="Metadata to keep (a,b) or to drop (-a,-b), such as --columns=-latitude,-longitude.",
+                ),
+            ],
+        ),
+        "image_column": (
+            None,
+            Annotated[
+                str | None,
+                typer.Option("--image-column", metavar="NAME", help="Of a table: bytes, paths or URLs."),
+            ],
+        ),
+        "caption_column": (
+            None,
+            Annotated[
+                str | None, typer.Option("--caption-column", metavar="NAME", help="Of a table: captions.")
+            ],
+        ),
+        "vector_column": (
+            None,
+            Annotated[
+                str | None,
+                typer.Option(
+                    "--vector-column",
+                    metavar="NAME",
+                    help="Of a Parquet file: vectors that are taken over (docs/sources.md).",
+                ),
+            ],
+        ),
+        "allow_private": (
+            False,
+            Annotated[
+                bool,
+                typer.Option("--allow-private", help="Fetch from addresses of the local network too."),
+            ],
+        ),
+    }
+)
+
+
+def _options(values: dict[str, Any]) -> SourceOptions | None:
+    if not any(values.values()):
+        return None
+    from imseek import SourceOptions
+
+    columns = values.pop("columns") or ""
+    lists: dict[str, Any] = {name: tuple(values.pop(name) or ()) for name in ("include", "exclude")}
+    lists["columns"] = tuple(name.strip() for name in columns.split(",") if name.strip())
+    return SourceOptions(**values, **lists)
+
+
+#: Flags that yield SourceOptions, or None if none is given.
+SOURCE_FLAGS: Final = FlagGroup(FLAGS, _options)
+
+
+def with_named_encoder(
+    source: SourceOptions | None, paths: list[str], encoder: str | None
+) -> tuple[SourceOptions | None, str | None]:
+    """Complete the options for vectors made by another tool; also returns the encoder for a new collection.
+
+    If ``paths`` hold such vectors, that is the encoder named by the user, or else by the file. Raises UsageError if
+    neither names one, or if other sources are given as well.
+    """
+    from imseek.data.places import is_url
+    from imseek.indexer.sources import detect
+
+    told = None if source is None else source.kind or (source.vector_column and "vectors")
+    local = [Path(path).expanduser() for path in paths if not is_url(os.fsencode(path))]
+    kinds = [told or detect.kind_of(os.fsencode(path.absolute())) for path in local if path.exists()]
+    if "vectors" not in kinds:
+        return source, encoder
+    if len(paths) > 1:
+        raise UsageError(
+            "vectors that another tool has made are taken over by themselves", hint="one at a time"
+        )
+    from dataclasses import replace
+
+    from imseek import SourceOptions
+    from imseek.indexer.sources.vectors import open_vectors
+
+    options = source or SourceOptions()
+    if encoder in (None, "auto"):
+        claim = open_vectors(os.fsencode(local[0].absolute()), options).claim()
+        if claim is None:
+            raise UsageError(
+                f"{paths[0]} holds vectors, and nothing in it says which encoder made them",
+                hint="name it with --encoder REFERENCE (`imseek encoders` lists them)",
+            )
+        _check_claim(paths[0], claim.encoder)
+        return source, claim.encoder
+    return replace(options, encoder=encoder), encoder
+
+
+def _check_claim(path: str, encoder: str) -> None:
+    """Raise UsageError if a file names an encoder outside the catalogue.
+
+    Its author could otherwise choose whose weights are downloaded and which local files are read.
+    """
+    from imseek.encoders.catalogue import find_encoder
+    from imseek.encoders.registry import canonical
+    from imseek.showing.words import printable
+
+    reference = canonical(encoder)
+    if reference.partition(":")[0] not in ("builtin", "fake") and find_encoder(reference) is None:
+        raise UsageError(
+            f"{path} says that {printable(encoder)} made its vectors, which is not in imseek's catalogue",
+            hint="if you trust that encoder, name it: --encoder REFERENCE",
+        )
+
+
+def read_names(files: list[str], *, null: bool) -> list[bytes]:
+    """Read file names and URLs from lists, one a line or with ``null`` each followed by NUL; ``-`` is standard input.
+
+    Raises UsageError for an unreadable list.
+    """
+    names: list[bytes] = []
+    for file in files:
+        try:
+            data = sys.stdin.buffer.read() if file == STDIN else read_input(file)
+        except OSError as error:
+            raise UsageError(f"cannot read the list {file}: {error.strerror}") from error
+        found = data.split(b"\0") if null else data.splitlines()
+        names += [name for name in found if name.strip()]
+    if any(b"\0" in name for name in names):
+        raise UsageError("a name on the list holds NUL", hint="if names end in NUL: -0")
+    return names
+
+
+def split_stdin(paths: list[str]) -> tuple[list[str], bool]:
+    """Split ``-`` off the paths; also returns whether it was there."""
+    return [path for path in paths if path != STDIN], STDIN in paths
+
+
+def check_paths(paths: list[str]) -> None:
+    """Raise UsageError for a local path that does not exist."""
+    from imseek.data.places import is_url
+
+    for path in paths:
+        if not is_url(os.fsencode(path)) and not os.path.lexists(Path(path).expanduser()):
+            raise UsageError(f"no such file or folder: {path}")

@@ -1,0 +1,82 @@
+"""State shared by all pages of this process: the collections, each opened once, and the addresses of their pictures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote
+
+from imseek import library
+from imseek.collection import Collection
+from imseek.encoders.runtime import Runtime
+from imseek.ui.http.service import Service
+from imseek.ui.http.settings import Settings
+from imseek.ui.web.selections import SelectionStore
+
+#: URL path of pictures.
+PICTURES_PATH: Final = "/pictures"
+#: URL path of downloads of a selection: a zip, tables, paths.
+DOWNLOADS_PATH: Final = "/taken"
+#: Sides of thumbnails in pixels: for grids, and for dense screens or a large view.
+SMALL: Final = 256
+LARGE: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """State of the web UI.
+
+    ``given`` is a collection named at the start, which need not be in the library. ``runtime`` says how vectors are
+    computed, also by jobs started here. With ``opens``, pictures can be opened in a viewer of this machine.
+    """
+
+    service: Service
+    given: library.NamedCollection | None = None
+    runtime: Runtime | None = None
+    opens: bool = False
+    choices: SelectionStore = field(default_factory=SelectionStore)
+
+    def collections(self) -> tuple[library.NamedCollection, ...]:
+        """List the collections to choose from: the given one first, then those of the library by name."""
+        named = library.list_collections(os.environ)
+        given = self.given
+        if given is not None and all(one.path != given.path for one in named):
+            named = (given, *named)
+        for one in named:
+            self.service.offer(one.name, one.path)
+        return named
+
+    def open(self, name: str) -> Collection:
+        """Open a collection. Raises as :func:`imseek.open`, and CollectionNotFoundError."""
+        return self.service.get(name).collection
+
+
+_app: AppState | None = None
+
+
+def start(given: library.NamedCollection | None, runtime: Runtime | None, *, opens: bool = False) -> AppState:
+    """Set the state of this process."""
+    global _app
+    _app = AppState(Service(Settings((), later=True), runtime), given, runtime, opens)
+    return _app
+
+
+def current_app() -> AppState:
+    """Return the state of this process; without a start (tests of pages), one with the library's collections."""
+    return _app or start(None, None)
+
+
+def images_url(name: str) -> str:
+    """Return the base URL of a collection's pictures."""
+    return f"{PICTURES_PATH}/{quote(name, safe='')}"
+
+
+def picture_url(name: str, image_id: int) -> str:
+    """Return the URL of the original picture."""
+    return f"{images_url(name)}/images/{image_id}"
+
+
+def thumbnail_url(name: str, image_id: int, side: int = SMALL) -> str:
+    """Return the URL of a WebP thumbnail whose longer side has at most ``side`` pixels."""
+    return f"{picture_url(name, image_id)}/thumbnail?side={side}"

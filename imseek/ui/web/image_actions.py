@@ -1,0 +1,219 @@
+"""Routes for the scripts of the pages, beside pictures: image details, tags, downloads, the system's viewer.
+
+The door before them decides who may ask. Requests are JSON with its Content-Type, which no form of another site can
+send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from imseek import tags
+from imseek.collection import Collection
+from imseek.errors import ImageNotFoundError, ImseekError, LockedError, UsageError
+from imseek.types import SourceInfo
+from imseek.ui.http.service import Service
+from imseek.ui.web import downloads
+from imseek.ui.web.image_details import describe_image
+from imseek.ui.web.selections import ImageSelection, SelectionStore
+from imseek.ui.web.system_viewer import open_here
+
+#: Maximum bytes of a request: a tag and a few ids. Larger selections are named by their token.
+_BODY: Final = 64 * 1024
+#: Seconds for which the list of sources is cached.
+_SOURCES_SECONDS: Final = 30.0
+#: Maximum number of zips written at the same time.
+_ZIPS: Final = 2
+_CONFLICT: Final = 409
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def image_action_routes(
+    service: Service, choices: SelectionStore, pictures: str, taken: str, *, opens: bool
+) -> list[Route]:
+    """Return routes below ``pictures`` (of one collection) and ``taken`` (of a selection).
+
+    With ``opens``, pictures may be opened on this machine.
+    """
+    sources = _SourceCache()
+    zips = asyncio.Semaphore(_ZIPS)
+
+    async def known(request: Request) -> Response:
+        collection = service.get(request.path_params["name"]).collection
+        image_id = _image(request)
+
+        def look() -> dict[str, Any]:
+            return describe_image(collection, collection.get(image_id), lambda n: sources.get(collection, n))
+
+        return JSONResponse({**await run_in_threadpool(look), "opens": opens})
+
+    async def opened(request: Request) -> Response:
+        if not opens:
+            raise UsageError(
+                "pictures are opened on the machine of the pages only", hint="download it instead"
+            )
+        await _read_json(request)
+        collection = service.get(request.path_params["name"]).collection
+        image = await run_in_threadpool(collection.get, _image(request))
+        await run_in_threadpool(open_here, collection, image)
+        return JSONResponse({})
+
+    async def all_tags(request: Request) -> Response:
+        collection = service.get(request.path_params["name"]).collection
+        counts = await run_in_threadpool(tags.counts, collection)
+        most = sorted(counts, key=lambda one: -one.images)[:200]
+        return JSONResponse({"tags": [one.tag for one in most]})
+
+    async def tag(request: Request) -> Response:
+        asked = await _read_json(request)
+        collection = service.get(request.path_params["name"]).collection
+        ids: Any = asked.get("ids")
+        if isinstance(named := asked.get("choice"), str):
+            chosen = choices.get(named)
+            ids = None if chosen is None or chosen.name != request.path_params["name"] else list(chosen.ids)
+        word, add = asked.get("tag"), asked.get("add")
+        if not (isinstance(word, str) and isinstance(add, bool) and _are_ids(ids)):
+            raise UsageError(
+                "this is not how pictures are tagged", hint="reload the page and select them again"
+            )
+        done = await run_in_threadpool(
+            tags.add if add else tags.remove, collection, word.strip() if add else word, ids
+        )
+        return JSONResponse({"changed": done.changed, "named": done.named})
+
+    async def take(request: Request) -> Response:
+        chosen = choices.get(request.path_params["choice"])
+        if chosen is None:
+            raise ImageNotFoundError("this selection is not kept any more", hint="select the pictures again")
+        collection = service.get(chosen.name).collection
+        return await _download_response(collection, chosen, request.path_params["file"], zips)
+
+    one, some = f"{pictures}/{{name}}/images/{{image_id}}", f"{pictures}/{{name}}/tags"
+    return [
+        Route(f"{one}/about", _translate_errors(known), methods=["GET"]),
+        Route(f"{one}/open", _translate_errors(opened), methods=["POST"]),
+        Route(some, _translate_errors(all_tags), methods=["GET"]),
+        Route(some, _translate_errors(tag), methods=["POST"]),
+        Route(f"{taken}/{{choice}}/{{file}}", _translate_errors(take), methods=["GET"]),
+    ]
+
+
+async def _download_response(
+    collection: Collection, chosen: ImageSelection, file: str, zips: asyncio.Semaphore
+) -> Response:
+    name = f"{chosen.name}-{len(chosen.ids)}"
+    if file == "pictures.zip":
+        stored = await run_in_threadpool(stored_bytes, collection, chosen.ids[: downloads.MAX_PICTURES + 1])
+        if (why := downloads.size_refusal(len(chosen.ids), stored)) is not None:
+            raise UsageError(why)
+        pieces = downloads.stream_zip(collection, chosen.ids)
+        return StreamingResponse(
+            _stream_zip(pieces, zips),
+            headers=_attachment_headers(f"{name}.zip"),
+            media_type="application/zip",
+        )
+    if file == "pictures.csv":
+        lines = downloads.csv_lines(collection, chosen)
+        return StreamingResponse(
+            lines, headers=_attachment_headers(f"{name}.csv"), media_type="text/csv; charset=utf-8"
+        )
+    if file == "pictures.parquet":
+        table = await run_in_threadpool(downloads.parquet, collection, chosen)
+        return Response(
+            table, headers=_attachment_headers(f"{name}.parquet"), media_type="application/vnd.apache.parquet"
+        )
+    if file == "paths.txt":
+        return StreamingResponse(
+            downloads.paths(collection, chosen.ids), media_type="text/plain; charset=utf-8"
+        )
+    return Response(status_code=404)
+
+
+def stored_bytes(collection: Collection, ids: tuple[int, ...]) -> int:
+    """Return the total size of pictures when they were indexed."""
+    return sum(int(image.metadata.get("bytes", 0)) for image in collection.get_many(ids).values())
+
+
+async def _stream_zip(pieces: Iterator[bytes], zips: asyncio.Semaphore) -> Any:
+    """Yield the pieces of a zip, made in a thread; few zips run at a time, since each holds a picture in memory."""
+    async with zips:
+        while (piece := await run_in_threadpool(next, pieces, None)) is not None:
+            yield piece
+
+
+def _attachment_headers(name: str) -> dict[str, str]:
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "_" for c in name)
+    return {
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    }
+
+
+async def _read_json(request: Request) -> dict[str, Any]:
+    """Read a request's JSON object. Raises UsageError."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise UsageError("what is sent is JSON")
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _BODY:
+            raise UsageError("that is too much at once", hint="select fewer pictures")
+    try:
+        asked = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise UsageError("what is sent is JSON") from error
+    if not isinstance(asked, dict):
+        raise UsageError("what is sent is a JSON object")
+    return asked
+
+
+def _image(request: Request) -> int:
+    """Return the image id of the path. Raises ImageNotFoundError if it is malformed or has more than 18 digits."""
+    given: str = request.path_params["image_id"]
+    if not (given.isascii() and given.isdecimal() and len(given) <= 18):
+        raise ImageNotFoundError("no such image")
+    return int(given)
+
+
+def _are_ids(ids: Any) -> bool:
+    return isinstance(ids, list) and all(type(one) is int and 0 <= one < 1 << 62 for one in ids)
+
+
+def _translate_errors(answer: Answer) -> Answer:
+    """Turn errors of imseek into JSON responses. Messages may name files: the machine is the user's own."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            made = await answer(request)
+        except ImseekError as error:
+            status = 404 if isinstance(error, ImageNotFoundError) else 422
+            status = _CONFLICT if isinstance(error, LockedError) else status
+            made = JSONResponse({"message": str(error), "hint": error.hint}, status)
+        made.headers["Cache-Control"] = "no-store"  # Tags and files change.
+        return made
+
+    return answered
+
+
+class _SourceCache:
+    """Caches the sources of collections: they change rarely, and counting their images is slow."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, dict[int, SourceInfo]]] = {}
+
+    def get(self, collection: Collection, source_id: int) -> SourceInfo | None:
+        at, found = self._known.get(collection.uuid, (0.0, {}))
+        if time.monotonic() - at > _SOURCES_SECONDS:
+            found = {source.source_id: source for source in collection.info().sources}
+            self._known[collection.uuid] = (time.monotonic(), found)
+        return found.get(source_id)

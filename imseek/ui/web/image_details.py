@@ -1,0 +1,142 @@
+"""Details of an image for the large view, as data that the script shows as text."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from imseek import tags
+from imseek.collection import Collection
+from imseek.data.places import MEMBER_SEPARATOR, is_url
+from imseek.showing.words import format_size, printable
+from imseek.types import Image, Place, SourceInfo, display_path
+from imseek.ui.web.plain_text import one_line
+
+#: Formats that every current browser shows without conversion.
+BROWSER_FORMATS: Final = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"})
+#: Metadata shown among the facts, not in the list of columns.
+_FACT_COLUMNS: Final = frozenset(
+    {"caption", "width", "height", "bytes", "format", "frames", "taken_at", "camera", "lens"}
+    | {"latitude", "longitude"}
+)
+#: Maximum number of characters of a value.
+_LONGEST: Final = 5000
+
+
+def describe_image(
+    collection: Collection, image: Image, source_of: Callable[[int], SourceInfo | None]
+) -> dict[str, Any]:
+    """Return all details of ``image``: see ``components/large.js``. Raises ImageNotFoundError if it has been removed
+    meanwhile."""
+    known = image.metadata
+    kind = str(known.get("format") or "")
+    return {
+        "id": image.image_id,
+        "caption": one_line(str(known.get("caption") or ""), _LONGEST),
+        "shown": kind in BROWSER_FORMATS,
+        "format": kind,
+        "place": None if image.place is None else _place_details(image.place),
+        "facts": _facts(image, source_of),
+        "columns": _columns(image),
+        "gps": gps(known.get("latitude"), known.get("longitude")),
+        "tags": [
+            {"tag": tag.tag, "provenance": tag.provenance}
+            for tag in tags.of(collection, [image.image_id])[image.image_id]
+        ],
+    }
+
+
+def kind_of(place: Place) -> str:
+    """Return what holds the picture: ``file``, ``archive`` (a member), ``table`` (a row) or ``web``."""
+    if place.uri.startswith(("zip:", "tar:")):
+        return "archive"
+    if place.uri.startswith("file:"):
+        return "table" if "#row=" in place.uri else "file"
+    return "table" if "#row=" in place.uri else "web"
+
+
+def file_of(place: Place) -> bytes | None:
+    """Return the local file that must exist for the picture to be readable; None for other places."""
+    path = place.path
+    if kind_of(place) in ("archive", "table"):
+        path = path.rpartition(b"!/")[0] if kind_of(place) == "table" else path.partition(b"!/")[0]
+    return None if is_url(path) or MEMBER_SEPARATOR in path else path
+
+
+def gps(latitude: Any, longitude: Any) -> dict[str, str] | None:
+    """Return coordinates as text and as links, None if they are not on Earth. Nothing follows the links by itself."""
+    if not isinstance(latitude, int | float) or not isinstance(longitude, int | float):
+        return None
+    if not (
+        math.isfinite(latitude) and math.isfinite(longitude) and abs(latitude) <= 90 and abs(longitude) <= 180
+    ):
+        return None
+    at = f"{latitude:.6f},{longitude:.6f}"
+    north, east = ("N" if latitude >= 0 else "S"), ("E" if longitude >= 0 else "W")
+    lat, lon = at.split(",")
+    return {
+        "text": f"{abs(latitude):.5f}° {north}, {abs(longitude):.5f}° {east}",
+        "geo": f"geo:{at}",
+        "map": f"https://www.openstreetmap.org/?mlat={lat}&mlon={lon}#map=14/{lat}/{lon}",
+    }
+
+
+def _place_details(place: Place) -> dict[str, Any]:
+    file = file_of(place)
+    shown = place.display
+    return {
+        "path": shown,
+        "folder": shown.rsplit("/", 1)[0] or "/",
+        "uri": printable(place.uri),
+        "kind": kind_of(place),
+        "here": None if file is None else os.path.lexists(file),
+    }
+
+
+def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[tuple[str, str]]:
+    known = image.metadata
+    pixels = f"{known['width']:,} × {known['height']:,}" if "width" in known and "height" in known else None
+    kind = known.get("format")
+    frames = known.get("frames", 1)
+    source = None if image.place is None else source_of(image.place.source_id)
+    found = {
+        "Taken": _format_taken_at(known.get("taken_at")),
+        "Camera": known.get("camera"),
+        "Lens": known.get("lens"),
+        "Pixels": pixels,
+        "Format": kind if frames == 1 else f"{kind}, {frames} pictures in it",
+        "Size": format_size(int(known["bytes"])) if "bytes" in known else None,
+        "Source": None if source is None else _source(source),
+        "Number": str(image.image_id),
+        "Content (sha256)": image.content_hash,
+    }
+    return [(label, one_line(str(value), _LONGEST)) for label, value in found.items() if value is not None]
+
+
+def _source(source: SourceInfo) -> str:
+    # A list of names has no path.
+    return f"{display_path(source.path)} ({source.kind})" if source.path else f"a {source.kind} of names"
+
+
+def _columns(image: Image) -> list[tuple[str, str]]:
+    """Return the metadata not shown among the facts, from sources and derived by imseek, sorted by name."""
+    return [
+        (one_line(name), one_line(_value(name, value), _LONGEST))
+        for name, value in sorted(image.metadata.items())
+        if name not in _FACT_COLUMNS and value is not None
+    ]
+
+
+def _value(name: str, value: Any) -> str:
+    if name == "phash" and isinstance(value, int):
+        return f"{value:016x}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(dict(value)) if isinstance(value, Mapping) else str(value)
+
+
+def _format_taken_at(value: Any) -> str | None:
+    """Format a timestamp as ``2024-05-31 14:03:22``, without the T between date and time."""
+    return None if value is None else str(value).replace("T", " ", 1)

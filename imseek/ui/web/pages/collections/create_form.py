@@ -1,0 +1,161 @@
+"""Forms to make a collection, with an introduction for the first one."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import streamlit as st
+
+from imseek import library
+from imseek.errors import ImseekError, MissingExtraError
+from imseek.ui.web import background, shell
+from imseek.ui.web.app_state import current_app
+from imseek.ui.web.background import Task
+from imseek.ui.web.components.folders import folders
+from imseek.ui.web.pages.collections import create_task, run_status
+
+_NAME = "collections-name"
+_FOLDER = "collections-folder"
+
+
+def show_first_run(*, busy: bool) -> None:
+    """Draw the introduction, for a library without collections."""
+    st.header("Make your first collection", anchor=False)
+    st.text(
+        "A collection is what imseek knows about pictures in folders of yours. The pictures stay where they are: "
+        "imseek reads them, and changes none."
+    )
+    _show_demo(busy=busy)
+    show_form(busy=busy)
+
+
+def _show_demo(*, busy: bool) -> None:
+    try:
+        wanted = create_task.demo_request()
+    except MissingExtraError as error:
+        st.caption("There are photographs to try it with in an extra:")
+        st.text(error.hint or str(error))
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Try it with the demo photos", disabled=busy):
+            _start(wanted)
+        st.caption("19 photographs that are on this machine already; takes less than a minute.")
+
+
+def show_form(*, busy: bool) -> None:
+    """Draw the form: name, folder, encoder. ``busy`` while a collection is being made."""
+    with st.container(border=True):
+        _form(busy)
+
+
+@st.fragment
+def _form(busy: bool) -> None:
+    if _NAME not in st.session_state:
+        st.session_state[_NAME] = create_task.free_name(os.environ)
+    name = (
+        st.text_input("Name", key=_NAME, live="300ms", max_chars=64, disabled=busy, width=400) or ""
+    ).strip()
+    problem = create_task.name_problem(name, os.environ)
+    with st.container():  # Its own container, so that nothing below it moves.
+        if problem and not busy:
+            st.text(f"⚠️ {problem}")
+    listing = folders("Folder with pictures", key=_FOLDER)
+    if listing.chosen is None:
+        st.text("Nothing is there yet: go on typing, or choose a folder.")
+    else:
+        st.text(f"All pictures in {listing.chosen} and the folders below it will be indexed.")
+    encoder = _encoder(busy)
+    with st.expander("More"):
+        captions = st.checkbox(
+            "Search captions too",
+            help="Where pictures have captions, in themselves or in files beside them, these are compared with words.",
+            disabled=busy,
+        )
+    with st.container(horizontal=True):
+        ready = not busy and not problem
+        whole = st.button("Create and index", type="primary", disabled=not ready or listing.chosen is None)
+        empty = st.button("Create it empty", disabled=not ready)
+    if whole and listing.chosen is not None:
+        _start(
+            create_task.CollectionRequest(
+                name, encoder, captions, create_task.IndexRequest((listing.chosen,)).command()
+            )
+        )
+    elif empty:
+        _start(create_task.CollectionRequest(name, encoder, captions))
+
+
+def _encoder(busy: bool) -> str:
+    """Draw the choice of an encoder with its costs, since it is permanent; returns a reference."""
+    known = {choice.reference: choice for choice in create_task.encoder_choices()}
+    reference: str = st.selectbox(
+        "Encoder",
+        list(known),
+        format_func=lambda reference: known[reference].label,
+        help="What turns pictures and words into something that can be compared. It stays with the collection.",
+        disabled=busy,
+        width=400,
+    )
+    with st.container(gap="xsmall"):
+        for line in known[reference].facts:
+            st.text(line)
+    return reference
+
+
+def _start(wanted: create_task.CollectionRequest) -> None:
+    try:
+        create_task.start(wanted, os.environ, current_app().runtime)
+    except ImseekError as error:
+        shell.show_error(error)
+        return
+    st.rerun()
+
+
+def show_progress() -> bool:
+    """Show the collections being made, and return whether there are any. One that is ready becomes the chosen one."""
+    busy = False
+    for work in background.of_kind(create_task.KIND).values():
+        if work.running:
+            busy = True
+            _progress(work)
+        else:
+            _finish(work)
+    return busy
+
+
+@st.fragment(run_every=0.5)
+def _progress(work: Task[Any]) -> None:
+    if not work.running:
+        st.rerun()
+    with st.container(border=True):
+        st.text(f"Making the collection {work.name}")
+        if work.share is not None:
+            st.progress(work.share)
+        st.text(work.said)
+        if st.button("Stop", key=f"collections-stop-{work.name}"):
+            work.stop()
+        st.caption("A download that is stopped goes on from there the next time.")
+
+
+def _finish(work: Task[Any]) -> None:
+    """Handle a task that has ended: show its error, or go on to the new collection."""
+    from imseek.ui.web.pages.collections import close_form
+
+    if work.error is None:
+        background.forget(work)
+        if not work.stopped:
+            st.session_state.pop(_NAME, None)
+            close_form()
+            shell.choose(work.name)
+            if (job := work.result()) is not None:
+                run_status.follow_run(library.path_for(work.name, os.environ), job)
+            st.rerun()
+        st.toast("Stopped: nothing was made")
+        return
+    with st.container(border=True):
+        st.text(f"The collection {work.name} could not be made, or not be filled:")
+        shell.show_error(work.error)
+        if st.button("Understood", key=f"collections-understood-{work.name}"):
+            background.forget(work)
+            st.rerun()

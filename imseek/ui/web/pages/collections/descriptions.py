@@ -1,0 +1,194 @@
+"""Runs and failures described in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeGuard
+
+from imseek import jobs
+from imseek.jobs import Job
+from imseek.showing.words import format_count, format_duration, printable
+from imseek.types import Failure, SkipReason, display_path
+from imseek.ui.web.pages.collections.logs import read_end
+from imseek.ui.web.plain_text import capitalise
+
+_EXAMPLES: Final = 5
+_DOING: Final = {
+    "index": "Indexing",
+    "watch": "Watching for changes",
+    "maintain --merge": "Tidying up",
+    "maintain --purge": "Purging",
+    "maintain --measure": "Measuring pictures",
+    "maintain --index": "Building the vector index",
+    "maintain --captions": "Embedding captions",
+    "maintain --reencode": "Encoding with another encoder",
+    "source remove": "Removing a source",
+    "source relocate": "Relocating a source",
+    "map": "Laying out a map",
+    "judge": "Deciding about duplicates",
+    "judge --forget": "Taking decisions about duplicates back",
+    "apply": "Clearing up duplicates",
+    "undo": "Bringing files back",
+    "tag add": "Adding tags",
+    "tag remove": "Removing tags",
+    "tag rename": "Renaming a tag",
+    "tag choose": "Settling tags",
+    "labels": "Labelling by words",
+    "probe fit": "Learning from examples",
+    "probe apply": "Labelling by what was learned",
+}
+#: Kinds of runs that commit their work when they are asked to stop.
+_RESUMABLE_KINDS: Final = ("index", "watch")
+
+_AGAIN: Final = "Try again: this may pass."
+_ADVICE: Final = {
+    SkipReason.EMPTY_FILE: "These files hold nothing. Copy them again from where they came.",
+    SkipReason.NOT_AN_IMAGE: "These are no pictures, whatever their names say.",
+    SkipReason.TRUNCATED: "These files end too early. Copy them again from where they came.",
+    SkipReason.CORRUPT: "These files are damaged. Restore them from a copy; they are then tried again.",
+    SkipReason.TOO_MANY_PIXELS: "These pictures are too large to be decoded safely.",
+    SkipReason.TOO_MANY_BYTES: "These files are too large to be read safely.",
+    SkipReason.TIMEOUT: "These took too long to read. Try again when the disk or the network is less busy.",
+    SkipReason.UNREADABLE: "These could not be read. Look at their permissions and at the disk, then try again.",
+    SkipReason.BROKEN_LINK: "These links lead nowhere.",
+    SkipReason.LINK_LOOP: "These links lead in a circle.",
+    SkipReason.NOT_A_FILE: "These are neither files nor folders.",
+    SkipReason.VANISHED: "These went away while they were being read. Update the collection.",
+    SkipReason.CHANGED: "These were being written. Try again once that is done.",
+    SkipReason.MISSING_CODEC: "A codec is missing. In imseek's folder: pip install '.[formats]'; then try again.",
+    SkipReason.ENCODER_FAILED: "The encoder failed on these. Try again; the log of the run says more.",
+    SkipReason.FETCH_FAILED: _AGAIN,
+    SkipReason.FORBIDDEN_ADDRESS: "These lie in a private network: `imseek index … --allow-private` permits it.",
+    SkipReason.BAD_VECTOR: "Whatever made these vectors should make them again.",
+    SkipReason.NO_PICTURES: "Nothing in these is a picture.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in two lines: ``what`` it does or did, and ``how`` far it is. ``share`` is 0 … 1, None if unknown."""
+
+    what: str
+    how: str
+    share: float | None
+
+
+def summarise_run(job: Job, now: datetime | None = None) -> RunSummary:
+    """Describe a run. ``now`` is for tests."""
+    doing = _DOING.get(job.kind, printable(job.kind))
+    if job.state == jobs.RUNNING:
+        age = seconds_between(job.started, now)
+        return RunSummary(doing, _progress_text(job, age), _share(job))
+    ends = {
+        jobs.DONE: "done",
+        jobs.FAILED: "failed",
+        jobs.INTERRUPTED: "stopped"
+        if job.exit_code is not None
+        else "ended before its end (killed, or no power)",
+    }
+    done, skipped = (job.progress.get(name) for name in ("done", "skipped"))
+    facts = []
+    if _is_count(done) and done:
+        facts.append(f"{format_count(done, 'file')} looked at" if job.kind == "index" else f"{done:,}")
+    facts += [f"{skipped:,} skipped"] if _is_count(skipped) and skipped else []
+    if job.state == jobs.INTERRUPTED and job.kind in _RESUMABLE_KINDS:
+        facts.append("that is kept, and the same again goes on from there")
+    return RunSummary(f"{doing}: {ends.get(job.state, job.state)}", ", ".join(facts), None)
+
+
+def _progress_text(job: Job, age: float) -> str:
+    done, total, skipped = (job.progress.get(name) for name in ("done", "total", "skipped"))
+    seconds, phase = job.progress.get("seconds"), job.progress.get("phase")
+    if not _is_count(done):
+        return f"under way for {format_duration(age)}; how far it is comes in some seconds"
+    if not _is_count(total):
+        parts = [printable(str(phase or "")), f"{done:,} so far" if done else "", format_duration(age)]
+        return ", ".join(part for part in parts if part)
+    parts = [f"{done:,} of {total:,}"]
+    if done and isinstance(seconds, int | float) and seconds > 0:
+        rate = done / seconds
+        parts.append(f"{rate:,.1f} a second")
+        if done < total:
+            # The progress is some seconds old.
+            left = (total - done) / rate - max(age - seconds, 0)
+            parts.append(f"about {format_duration(left)} left" if left > 1 else "nearly done")
+    if _is_count(skipped) and skipped:
+        parts.append(f"{skipped:,} skipped")
+    return ", ".join(parts) + (f" ({printable(str(phase))})" if phase and phase != job.kind else "")
+
+
+def _share(job: Job) -> float | None:
+    done, total = (job.progress.get(name) for name in ("done", "total"))
+    if not _is_count(done) or not _is_count(total) or total <= 0:
+        return None
+    return float(min(max(done / total, 0.0), 1.0))
+
+
+def _is_count(number: object) -> TypeGuard[int]:
+    """Return whether a value is a count; later versions of imseek may store anything there."""
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+
+
+def seconds_between(started: str, now: datetime | None = None) -> float:
+    """Return the seconds since an ISO 8601 time; 0 if it cannot be parsed."""
+    try:
+        begun = datetime.fromisoformat(started)
+    except ValueError:
+        return 0.0
+    if begun.tzinfo is None:
+        begun = begun.replace(tzinfo=UTC)
+    return max(((now or datetime.now(UTC)) - begun).total_seconds(), 0.0)
+
+
+def local_time(written: str) -> str:
+    """Format an ISO 8601 time in the local time zone; other text is returned as it is."""
+    try:
+        return f"{datetime.fromisoformat(written).astimezone():%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return printable(written)
+
+
+def log_of(job: Job) -> str | None:
+    """Return the end of a job's log; None if it has none."""
+    return None if job.log is None else read_end(job.log)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Files that could not be indexed for one ``reason``: their number, examples and advice."""
+
+    reason: str
+    count: int
+    examples: tuple[str, ...]
+    advice: str
+
+
+def group_failures(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
+    """Group failures by reason, the most frequent first."""
+    found: dict[str, list[Failure]] = {}
+    for failure in failures:
+        found.setdefault(failure.reason, []).append(failure)
+    return tuple(
+        FailureGroup(
+            _reason_text(reason),
+            len(some),
+            tuple(f"{display_path(one.path)}: {printable(one.message)}" for one in some[:_EXAMPLES]),
+            _advice(reason),
+        )
+        for reason, some in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    )
+
+
+def _reason_text(reason: str) -> str:
+    if reason == SkipReason.NOT_AN_IMAGE:
+        return "Not a picture"
+    return capitalise(printable(str(reason)).replace("_", " "))
+
+
+def _advice(reason: str) -> str:
+    try:
+        return _ADVICE.get(SkipReason(reason), _AGAIN)
+    except ValueError:  # A later imseek may know more reasons.
+        return _AGAIN

@@ -1,0 +1,113 @@
+"""Details of a collection: failures, encoders, index, and disk usage."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from imseek import jobs, upkeep
+from imseek.library import NamedCollection
+from imseek.showing.words import format_size, printable
+from imseek.types import CollectionInfo, display_path
+from imseek.ui.cli.index_build import index_facts, policy_line
+from imseek.ui.web import shell
+from imseek.ui.web.pages.collections import create_task, descriptions, run_status
+
+_LISTED = 10_000
+
+
+def show_failures(named: NamedCollection, info: CollectionInfo) -> None:
+    """Draw the failures by reason, with advice."""
+    if not info.failures:
+        st.text("Everything that was found could be indexed.")
+        return
+    busy = run_status.running_job(named) is not None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Try all of them again", type="primary", disabled=busy):
+            run_status.start(named, create_task.IndexRequest(retry_failed=True).command())
+        st.caption("A file that has changed since is tried again by every update.")
+    for group in descriptions.group_failures(info.failures):
+        with st.container(border=True):
+            st.text(f"{group.reason}: {group.count:,}")
+            st.text(group.advice)
+            for example in group.examples:
+                st.code(example, language=None, wrap_lines=True)
+    with st.expander("All of them"):
+        rows = [
+            {"file": display_path(one.path), "reason": str(one.reason), "message": printable(one.message)}
+            for one in info.failures[:_LISTED]
+        ]
+        st.dataframe(rows, hide_index=True, alt="Files that could not be indexed")
+        if len(info.failures) > _LISTED:
+            st.text(f"and {len(info.failures) - _LISTED:,} more: `imseek info --failures`")
+
+
+def show(named: NamedCollection, info: CollectionInfo) -> None:
+    """Draw the details."""
+    _table(
+        [
+            ("Pictures", f"{info.images:,}"),
+            ("Folder", printable(info.path)),
+            ("Created", descriptions.local_time(info.created)),
+            ("Generation", f"{info.generation:,} (format {info.format})"),
+            ("Last run", _last_run(named)),
+            ("Shards", f"{info.shards:,}, with {info.dead_rows:,} rows of pictures that have left"),
+        ]
+    )
+    st.markdown("**Encoders**")
+    for summary in info.spaces:
+        space = summary.space
+        rows = [
+            ("Captions" if space.modality == "text" else "Encoder", printable(space.encoder)),
+            ("Note", printable(space.note or "")),
+            ("Licence", _licence(space.encoder)),
+            ("Dimensions", f"{space.dim:,}"),
+            ("Computed in", ", ".join(summary.precisions)),
+            ("Fingerprint", space.fingerprint),
+        ]
+        _table([(name, value) for name, value in rows if value])
+    for other in info.other_spaces:
+        state = (
+            f"being built, {other.images:,} pictures so far"
+            if other.state == "building"
+            else "kept, not in use"
+        )
+        _table([("Not in use", f"{printable(other.space.encoder)}: {state}, {format_size(other.bytes)}")])
+    st.markdown("**Vector index**")
+    lines = [line for built in info.indexes for line in index_facts(built)]
+    _table(
+        [("In use", line) for line in lines or [printable(info.index)]]
+        + [("Wanted", policy_line(info.policy))]
+    )
+    st.markdown("**On disk**")
+    with shell.show_errors():
+        use = upkeep.disk_use(named.path)
+    st.dataframe(
+        [{"for": part.kind, "files": part.files, "size": format_size(part.bytes)} for part in use],
+        hide_index=True,
+        width=420,
+        alt="What the collection takes of the disk",
+    )
+    st.text(f"{format_size(sum(part.bytes for part in use))} in all")
+
+
+def _last_run(named: NamedCollection) -> str:
+    with shell.show_errors():
+        job = next(iter(jobs.list(named.path, limit=1)), None)
+    return (
+        "none yet"
+        if job is None
+        else f"{descriptions.summarise_run(job).what}, {descriptions.local_time(job.ended or job.started)}"
+    )
+
+
+def _licence(reference: str) -> str:
+    from imseek.encoders.catalogue import find_encoder
+
+    entry = find_encoder(reference)
+    return "" if entry is None else entry.licence_name or entry.licence
+
+
+def _table(rows: list[tuple[str, str]]) -> None:
+    """Draw names and values as plain text."""
+    width = max(len(name) for name, _ in rows) + 2
+    st.code("\n".join(f"{name:<{width}}{value}" for name, value in rows), language=None, wrap_lines=True)

@@ -1,0 +1,196 @@
+"""Maintenance of a collection: due tasks, checks, repair, renaming and deletion."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+import streamlit as st
+
+from imseek import library, upkeep
+from imseek.library import NamedCollection
+from imseek.showing.words import format_count, format_size, printable
+from imseek.types import CollectionInfo, RepairReport, VerifyReport
+from imseek.ui.web import background, shell
+from imseek.ui.web.background import Task
+from imseek.ui.web.pages.collections import run_status
+
+_VERIFY = "verify"
+_REPAIR = "repair"
+_SHOWN = 20
+
+
+def show(named: NamedCollection, info: CollectionInfo) -> None:
+    """Draw the tasks, marking those that are due."""
+    with shell.show_errors():
+        due = upkeep.due(named.path)
+    busy = run_status.running_job(named) is not None
+    with st.container():  # Its own container, so that nothing below it moves.
+        if busy:
+            run_status.show_busy()
+    embeds = any(summary.space.modality == "text" for summary in info.spaces)
+    kind = info.policy.kind
+    tasks = [
+        ("Tidy up", "Merges small files, clears away what nobody uses any more.", due.merge, ("maintain",)),
+        (
+            "Build the vector index",
+            "Makes searches of many pictures faster; small collections need none.",
+            bool(due.index),
+            ("maintain", f"--index={kind}"),
+        ),
+        (
+            "Purge",
+            f"Removes the last bytes of pictures that have left ({due.dead:,} now).",
+            False,
+            ("maintain", "--purge"),
+        ),
+        (
+            "Measure",
+            f"Light, contrast and sharpness of pictures that lack them ({due.unmeasured:,} now).",
+            due.unmeasured > 0,
+            ("maintain", "--measure"),
+        ),
+    ]
+    if not embeds and "text" in (info.spaces[0].modalities or ("text",)):
+        tasks.append(
+            ("Embed captions", "So that captions can be searched too.", False, ("maintain", "--captions"))
+        )
+    for label, line, is_due, command in tasks:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            pressed = st.button(
+                label,
+                key=f"collections-do-{label}",
+                disabled=busy,
+                type="primary" if is_due else "secondary",
+                width=200,
+            )
+            st.text(f"{line} This is due." if is_due else line)
+        if pressed:
+            run_status.start(named, command)
+    _check(named, busy)
+    st.divider()
+    _rename(named, busy)
+    _delete(named, format_count(info.images, "picture"), busy)
+
+
+def show_broken(named: NamedCollection) -> None:
+    """Draw check, repair and deletion of a collection that cannot be opened."""
+    st.text("Other collections are not affected. In a terminal, `imseek doctor` says more.")
+    _check(named, busy=False)
+    _offer_repair(named, "broken")
+    st.divider()
+    _delete(named, "what it holds cannot be told", busy=False)
+
+
+def show_checks(named: NamedCollection) -> None:
+    """Show the progress or the results of checks and repairs."""
+    for kind in (_VERIFY, _REPAIR):
+        work = background.find(kind, str(named.path))
+        if work is not None and work.running:
+            _show_running(work)
+        elif work is not None:
+            _show_outcome(named, kind, work)
+
+
+def _check(named: NamedCollection, busy: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Check", key="collections-check", disabled=busy, width=200):
+            background.start(_VERIFY, str(named.path), lambda work: _verify(work, named))
+            st.rerun()
+        st.text("Reads every file of the collection and compares it with what is recorded. Changes nothing.")
+
+
+def _verify(work: Task[Any], named: NamedCollection) -> VerifyReport:
+    work.say("Reading all files")
+    return upkeep.verify(named.path)
+
+
+def _repair(work: Task[Any], named: NamedCollection) -> RepairReport:
+    work.say("Mending what can be mended")
+    return upkeep.repair(named.path)
+
+
+@st.fragment(run_every=0.5)
+def _show_running(work: Task[Any]) -> None:
+    if not work.running:
+        st.rerun()
+    st.text(f"{work.said} …")
+
+
+def _show_outcome(named: NamedCollection, kind: str, work: Task[Any]) -> None:
+    with st.container(border=True):
+        if work.error is not None:
+            shell.show_error(work.error)
+        elif kind == _VERIFY:
+            _show_problems(named, cast("VerifyReport", work.result()))
+        else:
+            report = cast("RepairReport", work.result())
+            for line in (
+                *(f"Restored: {one}" for one in report.restored),
+                *(f"Lost: {one}" for one in report.lost),
+            ):
+                st.text(printable(line))
+            st.text(
+                "Sound now"
+                if report.after.ok
+                else f"{format_count(len(report.after.problems), 'problem')} left"
+            )
+        if st.button("Hide", key=f"collections-hide-{kind}"):
+            background.forget(work)
+            st.rerun()
+
+
+def _show_problems(named: NamedCollection, report: VerifyReport) -> None:
+    read = f"{format_count(report.files_checked, 'file')} ({format_size(report.bytes_checked)}) were read"
+    if report.ok:
+        st.text(f"Sound: {read}")
+        return
+    st.text(f"⚠️ {format_count(len(report.problems), 'problem')}; {read}")
+    for problem in report.problems[:_SHOWN]:
+        st.text(f"{problem.file}: {printable(problem.message)}")
+    if len(report.problems) > _SHOWN:
+        st.text("and more: `imseek collection verify`")
+    _offer_repair(named, "checked")
+
+
+def _offer_repair(named: NamedCollection, where: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Repair", key=f"collections-repair-{where}", width=200):
+            if (checked := background.find(_VERIFY, str(named.path))) is not None:
+                background.forget(checked)
+            background.start(_REPAIR, str(named.path), lambda work: _repair(work, named))
+            st.rerun()
+        st.text("Takes what it can from shards, backups and the catalog, and says what is lost.")
+
+
+def _rename(named: NamedCollection, busy: bool) -> None:
+    if all(one.path != named.path for one in library.list_collections(os.environ)):
+        return  # It lies outside the library, so its folder is not ours to rename.
+    with st.form("collections-rename", border=False):
+        new = st.text_input("Another name", value=named.name, max_chars=64, width=400)
+        pressed = st.form_submit_button("Rename", disabled=busy)
+    if pressed and new.strip() != named.name:
+        with shell.show_errors():
+            library.rename(named.name, new.strip(), os.environ)
+        shell.choose(new.strip())
+        st.rerun()
+
+
+def _delete(named: NamedCollection, held: str, busy: bool) -> None:
+    if st.button("Delete this collection…", disabled=busy, key="collections-delete"):
+        _confirm_delete(named, held)
+
+
+@st.dialog("Delete this collection?")
+def _confirm_delete(named: NamedCollection, held: str) -> None:
+    st.text(f"{printable(str(named.path))} ({held})")
+    st.text("What imseek knows of the pictures is deleted, with labels and judgements. The pictures stay.")
+    typed = st.text_input("Type its name to confirm", live="300ms")
+    st.text(named.name)
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", disabled=typed.strip() != named.name):
+            with shell.show_errors():
+                library.delete(named.path, named.name)
+            st.rerun()
+        if st.button("Cancel", key="collections-delete-no"):
+            st.rerun()

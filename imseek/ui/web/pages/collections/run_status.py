@@ -1,0 +1,182 @@
+"""Runs of a collection: the current one, whoever started it, and earlier ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from imseek import jobs
+from imseek.errors import ImseekError
+from imseek.jobs import Job
+from imseek.library import NamedCollection
+from imseek.showing.words import format_count
+from imseek.ui.web import shell
+from imseek.ui.web.app_state import current_app
+from imseek.ui.web.pages.collections import descriptions
+from imseek.ui.web.pages.collections.create_task import with_runtime
+
+#: Polling intervals in seconds: of a running job, and for new jobs.
+_POLL_RUNNING = 1.0
+_POLL_IDLE = 5.0
+#: Seconds after the end of a run during which its log may still grow.
+_LOG_GRACE = 15.0
+#: Number of recent runs among which the followed one is looked for.
+_MAX_RUNS_BACK = 20
+_CANCELLED_KEY = "collections-asked-to-stop"
+_FOLLOWED_KEY = "collections-started"
+
+
+def start(named: NamedCollection, command: Sequence[str]) -> None:
+    """Run ``imseek COMMAND`` as a job and follow it; errors are shown."""
+    try:
+        with st.spinner("Starting"):
+            job = jobs.start(named.path, with_runtime(command, current_app().runtime))
+    except ImseekError as error:
+        shell.show_error(error)
+        return
+    follow_run(named.path, job)
+    st.rerun()
+
+
+def follow_run(path: Path, job: Job) -> None:
+    """Follow a run of the collection at ``path``: show its progress and its end, however soon it ends."""
+    st.session_state[_FOLLOWED_KEY] = (str(path), job.run_id)
+
+
+def running_job(named: NamedCollection) -> Job | None:
+    """Return the current run, None if there is none."""
+    return next((job for job in jobs.list(named.path, limit=1) if job.state == jobs.RUNNING), None)
+
+
+def show(named: NamedCollection) -> None:
+    """Draw the current run, or the last one that the user followed once it has ended. Raises StorageError."""
+    job = next(iter(jobs.list(named.path, limit=1)), None)
+    if job is not None and job.state == jobs.RUNNING and not _is_ours(job):
+        follow_run(named.path, job)
+    seen = _state(job)
+    st.fragment(_show, run_every=_POLL_RUNNING if seen.changing else _POLL_IDLE)(named, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class _RunState:
+    """State of the last run that the rest of the page depends on."""
+
+    run_id: int = 0
+    state: str = ""
+    changing: bool = False
+
+
+def _state(job: Job | None) -> _RunState:
+    if job is None:
+        return _RunState()
+    # A process writes its result a moment after its run has ended.
+    just = job.ended is not None and descriptions.seconds_between(job.ended) < _LOG_GRACE
+    return _RunState(job.run_id, job.state, job.state == jobs.RUNNING or just)
+
+
+def _show(named: NamedCollection, seen: _RunState) -> None:
+    try:
+        found = jobs.list(named.path, limit=_MAX_RUNS_BACK)
+    except ImseekError as error:
+        shell.show_error(error)
+        return
+    now = next(iter(found), None)
+    if _state(now) != seen:
+        st.rerun()  # The whole page, since the collection has changed.
+    if now is None:
+        return
+    if now.state == jobs.RUNNING:
+        if not _is_ours(now):
+            with st.container(border=True, key="collections-run"):
+                _show_running(named, now)
+        return
+    for job in found:
+        if st.session_state.get(_FOLLOWED_KEY) == (str(named.path), job.run_id):
+            with st.container(border=True, key="collections-ended"):
+                _show_ended(named, job)
+
+
+def _is_ours(job: Job) -> bool:
+    """Return whether the run is a dry run of this process, which the page shows elsewhere."""
+    return job.pid == os.getpid()
+
+
+def _show_running(named: NamedCollection, job: Job) -> None:
+    told = descriptions.summarise_run(job)
+    st.text(told.what)
+    st.progress(told.share or 0.0)
+    st.text(told.how)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.session_state.get(_CANCELLED_KEY) == (str(named.path), job.run_id):
+            st.text("Asked to stop: what is under way is committed first.")
+        elif st.button("Stop", key="collections-cancel"):
+            try:
+                jobs.cancel(named.path, job.run_id)
+            except ImseekError as error:
+                shell.show_error(error)
+            else:
+                st.session_state[_CANCELLED_KEY] = (str(named.path), job.run_id)
+                st.rerun(scope="fragment")
+        here = "in the background" if job.log is not None else "started in a terminal"
+        st.caption(f"run {job.run_id}, process {job.pid}, {here}; it goes on when this page is closed")
+    _log(job)
+
+
+def _show_ended(named: NamedCollection, job: Job) -> None:
+    told = descriptions.summarise_run(job)
+    st.text(told.what if not told.how else f"{told.what} ({told.how})")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job.kind == "index" and job.state != jobs.FAILED:
+            st.page_link(
+                shell.page("search"),
+                label="Search these pictures →",
+                query_params={shell.COLLECTION_KEY: named.name},
+            )
+        if st.button("Hide", key="collections-hide"):
+            st.session_state.pop(_FOLLOWED_KEY, None)
+            st.rerun(scope="fragment")
+    _log(job, ended=True)
+
+
+def _log(job: Job, *, ended: bool = False) -> None:
+    said = descriptions.log_of(job)
+    if said:
+        with st.expander("What it said", expanded=ended):
+            st.code(said, language=None, wrap_lines=True, height=240 if said.count("\n") > 8 else "content")
+
+
+def show_busy() -> None:
+    """Say why buttons are disabled."""
+    st.text(
+        "Something is being done to this collection, as shown above: nothing can be changed until it ends."
+    )
+
+
+def show_all(named: NamedCollection) -> None:
+    """Draw the table of recent runs, and their logs."""
+    found = jobs.list(named.path, limit=50)
+    if not found:
+        st.text("Nothing has been run on this collection yet.")
+        return
+    rows = []
+    for job in found:
+        told = descriptions.summarise_run(job)
+        rows.append(
+            {
+                "run": job.run_id,
+                "what": told.what,
+                "how far": told.how,
+                "started": descriptions.local_time(job.started),
+                "ended": descriptions.local_time(job.ended or ""),
+            }
+        )
+    st.dataframe(rows, hide_index=True, alt=f"{format_count(len(rows), 'run')}, the newest first")
+    logged = [job for job in found if job.log is not None]
+    if logged:
+        known = {job.run_id: job for job in logged}
+        run_id = st.selectbox("What a run said", list(known), width=200, key="collections-which-log")
+        st.code(descriptions.log_of(known[run_id]) or "nothing", language=None, wrap_lines=True)

@@ -1,0 +1,166 @@
+"""Sources of a collection: list, update, relocate, remove and add them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from imseek.collection import Collection
+from imseek.library import NamedCollection
+from imseek.showing.words import format_count
+from imseek.types import CollectionInfo, SourceInfo, display_path
+from imseek.ui.cli.index import plan_summary
+from imseek.ui.web import background, shell
+from imseek.ui.web.app_state import current_app
+from imseek.ui.web.background import Task
+from imseek.ui.web.components.folders import folders
+from imseek.ui.web.pages.collections import create_task, run_status
+from imseek.ui.web.plain_text import capitalise
+
+_PLAN = "plan"
+
+
+def show(named: NamedCollection, info: CollectionInfo) -> None:
+    """Draw the sources with their states, then the form to add one."""
+    at_work = run_status.running_job(named)
+    busy = at_work is not None
+    with st.container():  # Its own container, so that nothing below it moves.
+        if busy:
+            run_status.show_busy()
+    if info.sources:
+        with st.container():
+            _sources(named, info.sources, busy)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
+                run_status.start(named, create_task.IndexRequest().command())
+            st.caption("Looks at all sources again: what is new is added, what is gone leaves.")
+    st.subheader("Add pictures" if info.sources else "Add the first pictures", anchor=False)
+    _add(named, busy)
+    work = background.find(_PLAN, str(named.path))
+    if work is not None:
+        _plan(work)
+
+
+def _sources(named: NamedCollection, sources: tuple[SourceInfo, ...], busy: bool) -> None:
+    for source in sources:
+        with st.container(border=True):
+            st.text(display_path(source.path) or "a list of files and addresses")
+            facts = [source.kind, format_count(source.images, "picture")]
+            facts += [f"{source.failures:,} not indexed"] if source.failures else []
+            st.caption(", ".join(facts) if source.present else ", ".join([*facts, "not there now"]))
+            if not source.present:
+                st.text(
+                    "⚠️ It is not where it was. If a disk is not connected, connect it. If it has moved, say where to."
+                )
+            with st.container(horizontal=True):
+                key = f"{named.name}-{source.source_id}"
+                there = source.present and not busy
+                if source.path and st.button("Update", key=f"collections-update-{key}", disabled=not there):
+                    run_status.start(named, create_task.IndexRequest((_source_text(source),)).command())
+                if source.path and st.button("Moved…", key=f"collections-moved-{key}", disabled=busy):
+                    _relocate(named, source)
+                if st.button("Remove…", key=f"collections-remove-{key}", disabled=busy):
+                    _remove(named, source)
+
+
+def _source_text(source: SourceInfo) -> str:
+    return source.path.decode("utf-8", "surrogateescape")
+
+
+@st.dialog("Where is it now?", width="large")
+def _relocate(named: NamedCollection, source: SourceInfo) -> None:
+    st.text(display_path(source.path))
+    listing = folders("Its new place", key=f"collections-new-place-{source.source_id}")
+    st.text("Pictures keep their numbers, labels and judgements, and none is encoded again.")
+    with st.container(horizontal=True):
+        if st.button("It is here now", type="primary", disabled=listing.chosen is None):
+            run_status.start(named, ("source", "relocate", str(source.source_id), "--", listing.chosen or ""))
+        if st.button("Cancel", key="collections-move-no"):
+            st.rerun()
+
+
+@st.dialog("Remove this source?")
+def _remove(named: NamedCollection, source: SourceInfo) -> None:
+    st.text(display_path(source.path))
+    st.text(
+        f"{format_count(source.images, 'picture')} will leave the collection, with their tags. "
+        "The files stay where they are."
+    )
+    with st.container(horizontal=True):
+        if st.button("Remove it from the collection", type="primary"):
+            run_status.start(named, ("source", "remove", str(source.source_id)))
+        if st.button("Cancel", key="collections-remove-no"):
+            st.rerun()
+
+
+@st.fragment
+def _add(named: NamedCollection, busy: bool) -> None:
+    hidden = bool(st.session_state.get("collections-hidden"))
+    listing = folders("Folder, picture, archive or table", key=f"collections-add-{named.name}", hidden=hidden)
+    with st.expander("More"):
+        known = st.checkbox("Pass over pictures that are in this collection already, at another place")
+        follow = st.checkbox("Follow links to folders")
+        hidden = st.checkbox("Hidden files and folders too", key="collections-hidden")
+        rehash = st.checkbox("Read every file again, whatever its size and times say")
+        limit = st.number_input("Read at most so many pictures", min_value=1, value=None, step=100, width=300)
+    if listing.chosen is None:
+        st.text("Nothing is there yet: go on typing, or choose a folder.")
+    else:
+        st.text(f"All pictures in {listing.chosen}")
+    paths = [] if listing.chosen is None else [listing.chosen]
+    with st.container(horizontal=True):
+        add = st.button("Index", type="primary", disabled=busy or not paths, key="collections-index")
+        plan = st.button("What would be done?", disabled=busy or not paths)
+    wanted = create_task.IndexRequest(
+        tuple(paths),
+        skip_known=known,
+        follow_symlinks=follow,
+        hidden=hidden,
+        rehash=rehash,
+        limit=None if limit is None else int(limit),
+    )
+    if add:
+        run_status.start(named, wanted.command())
+    elif plan:
+        _start_plan(named, wanted)
+        st.rerun()
+
+
+def _start_plan(named: NamedCollection, wanted: create_task.IndexRequest) -> None:
+    def look(work: Task[Any]) -> list[str]:
+        work.say(f"Looking at what lies in {', '.join(wanted.paths)}")
+        return plan_lines(current_app().open(named.name), wanted)
+
+    background.start(_PLAN, str(named.path), look)
+
+
+def plan_lines(collection: Collection, wanted: create_task.IndexRequest) -> list[str]:
+    """Describe what indexing would do."""
+    report = wanted.plan(collection)
+    lines = plan_summary(report)
+    if wanted.limit is not None and wanted.limit < report.added + report.changed:
+        lines.append(f"at most {format_count(wanted.limit, 'picture')} would be read now")
+    return lines
+
+
+@st.fragment(run_every=0.5)
+def _show_planning(work: Task[Any]) -> None:
+    if not work.running:
+        st.rerun()
+    st.text(work.said)
+
+
+def _plan(work: Task[Any]) -> None:
+    if work.running:
+        _show_planning(work)
+        return
+    with st.container(border=True):
+        if work.error is not None:
+            shell.show_error(work.error)
+        else:
+            for line in work.result():
+                st.text(capitalise(line))
+        if st.button("Hide", key="collections-hide-plan"):
+            background.forget(work)
+            st.rerun()

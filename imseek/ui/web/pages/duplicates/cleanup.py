@@ -1,0 +1,287 @@
+"""Apply decisions to files: preview, confirmation with numbers, and results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import streamlit as st
+
+from imseek import duplicates
+from imseek.curate.actions import plan_file
+from imseek.curate.actions.plans import Plan
+from imseek.errors import ImseekError
+from imseek.showing.words import format_count, format_size
+from imseek.types import Action, AppliedFile, ApplyReport, DuplicateKind, DuplicateReport, display_path
+from imseek.ui.duplicates_page import KIND_LABELS
+from imseek.ui.web import shell
+from imseek.ui.web.pages.duplicates import search_form, undo_list
+from imseek.ui.web.pages.duplicates.decisions import tally
+from imseek.ui.web.pages.duplicates.workspace import Workspace
+from imseek.ui.web.plain_text import one_line
+
+ACTIONS: Final[Mapping[Action, str]] = {
+    "trash": "Move to the trash of the desktop",
+    "quarantine": "Move to a folder that is never indexed",
+    "tag": "Only tag them: no file is touched",
+    "hard-link": "Replace by a hard link to the one that stays (equal files only)",
+    "reflink": "Share the blocks of the one that stays (equal files only)",
+}
+#: Labels of the buttons, by action, for a number of files.
+_ACTION_BUTTONS: Final[Mapping[str, str]] = {
+    "trash": "Move {} to the trash",
+    "quarantine": "Move {} to quarantine",
+    "tag": "Tag {}",
+    "hard-link": "Replace {} by hard links",
+    "reflink": "Share the blocks of {}",
+}
+#: Maximum number of rows of a list of files.
+_ROWS: Final = 1_000
+
+
+def show(of: Workspace, report: DuplicateReport) -> None:
+    """Draw the view."""
+    if of.is_moving_files:
+        if of.applying is None or not of.applying.running:
+            st.text("Files are being brought back. “Bring back” shows how far it is.")
+        return
+    now = tally(report, of.kept.states)
+    kinds = _choose_suggested_kinds(report, now.left)
+    action = st.selectbox(
+        "What to do with the pictures that are not to stay", [*ACTIONS], format_func=lambda one: ACTIONS[one],
+        key="duplicates-action",
+    )  # fmt: skip
+    to = tag = ""
+    if action == "quarantine":
+        to = st.text_input(
+            "Folder",
+            placeholder="by itself: one on the same file system as the pictures",
+            key="duplicates-to",
+        )
+    if action == "tag":
+        tag = st.text_input("Tag", duplicates.TAG, key="duplicates-tag")
+    try:
+        plan = of.plan(report, kinds, action, to.strip() or None, tag if action == "tag" else duplicates.TAG)
+    except ImseekError as error:
+        shell.show_error(error)
+        return
+    _summary(of, plan)
+
+
+def _choose_suggested_kinds(report: DuplicateReport, left: int) -> tuple[DuplicateKind, ...]:
+    """Return the kinds of undecided groups for which to take the suggestion."""
+    there = {group.kind for group in report.groups}
+    kinds = [kind for kind in duplicates.KINDS if kind in there and kind != "inside"]
+    if not left or not kinds:
+        return ()
+    return tuple(
+        st.pills(
+            f"{format_count(left, 'group')} not decided: take the suggestion where they are",
+            kinds,
+            selection_mode="multi",
+            format_func=lambda kind: KIND_LABELS[kind],
+            key="duplicates-suggested",
+            help="Nothing chosen: only what you have decided. What you have put off is left alone in any case.",
+        )
+    )
+
+
+def _summary(of: Workspace, plan: Plan) -> None:
+    files = format_count(len(plan.files), "file")
+    if not plan.files:
+        st.text(
+            "Nothing to do yet. Decide about groups under One by one, or take suggestions above."
+            if not plan.refused
+            else "Nothing can be done to any of these files in this way."
+        )
+        _show_refused(plan)
+        return
+    st.text(f"{files} in {format_count(len(plan.groups), 'group')}, {format_size(plan.bytes)}.")
+    with st.container(horizontal=True):
+        if st.button(
+            f"{_ACTION_BUTTONS[plan.action].format(files)} …", type="primary", key="duplicates-apply"
+        ):
+            _confirm(of, plan)
+        if st.button("Read the files and show what would be done", key="duplicates-check"):
+            of.check(plan)
+        st.download_button(
+            "Save the plan",
+            lambda: json.dumps(plan_file.to_document(plan), indent=1),
+            "plan.json",
+            "application/json",
+            on_click="ignore",
+            help="For `imseek apply`: it can be read and edited before.",
+            key="duplicates-plan",
+        )
+    if of.checking is not None and of.planned is not None and of.planned.digest == plan.digest:
+        _show_check(of)
+    else:
+        table(
+            {
+                "": _ACTION_BUTTONS[plan.action].format("").strip().lower().replace("  ", " "),
+                "file": display_path(file.path),
+                "stays": display_path(group.keeper.path),
+                "size": format_size(file.bytes),
+            }
+            for group in plan.groups
+            for file in group.files
+        )
+    _show_refused(plan)
+
+
+def _show_refused(plan: Plan) -> None:
+    if not plan.refused:
+        return
+    with st.expander(f"{format_count(len(plan.refused), 'picture')} left out, with reasons"):
+        table(
+            {
+                "reason": one_line(file.reason, 400),
+                "file": display_path(file.path) or f"image {file.image_id}",
+            }
+            for file in plan.refused
+        )
+
+
+def _show_check(of: Workspace) -> None:
+    task = of.checking
+    if task is None:
+        return
+    if task.running:
+        st.fragment(_show_check_progress, run_every=0.5)(of)
+        return
+    try:
+        report = task.result()
+    except ImseekError as error:
+        shell.show_error(error)
+        return
+    would = sum(file.outcome == "would" for file in report.files)
+    said = f"All were read again: {format_count(would, 'file')} as expected"
+    if left := report.counts.get("left", 0):
+        said += f", {left:,} would be left alone"
+    if already := report.counts.get("already", 0):
+        said += f", {already:,} as it should be already"
+    st.text(f"{said}.")
+    _show_files(report.files)
+
+
+def _show_check_progress(of: Workspace) -> None:
+    task = of.checking  # Another tab may replace it.
+    if task is None or not task.running:
+        st.rerun()
+    search_form.progress_bar(task.progress, "Reading files")
+
+
+def confirmation(plan: Plan) -> str:
+    """Return the question asked before anything is done, with its numbers."""
+    files, kept = format_count(len(plan.files), "file"), format_count(len(plan.groups), "picture")
+    said = {
+        "trash": f"{files}, {format_size(plan.bytes)}, will be moved to the trash.",
+        "quarantine": f"{files}, {format_size(plan.bytes)}, will be moved to "
+        + ("a quarantine folder." if plan.to is None else f"{display_path(plan.to)}."),
+        "tag": f"{files} will be tagged “{one_line(plan.tag, 60)}”. No file is touched.",
+        "hard-link": f"{files}, {format_size(plan.bytes)}, will be replaced by hard links to the ones that stay.",
+        "reflink": f"{files}, {format_size(plan.bytes)}, will share the blocks of the ones that stay.",
+    }[plan.action]
+    return (
+        f"{said} {kept} {'stays' if len(plan.groups) == 1 else 'stay'}. Each file is read again before it is touched, "
+        "and left alone where it has changed. “Bring back” undoes it."
+    )
+
+
+@st.dialog("Clear up?")
+def _confirm(of: Workspace, plan: Plan) -> None:
+    st.text(confirmation(plan))
+    with st.container(horizontal=True):
+        if st.button(
+            _ACTION_BUTTONS[plan.action].format(format_count(len(plan.files), "file")),
+            type="primary",
+            key="duplicates-yes",
+        ):
+            of.apply(plan)
+            st.rerun()
+        if st.button("Cancel", key="duplicates-no"):
+            st.rerun()
+
+
+def show_apply(of: Workspace) -> None:
+    """Show the progress of actions on files, then their result."""
+    task = of.applying
+    if task is None:
+        return
+    if task.running:
+        search_form.show_task(
+            lambda: of.applying, "Waiting for the collection, then reading files", "duplicates-apply-stop"
+        )
+        return
+    with st.container(border=True):
+        try:
+            report = task.result()
+        except ImseekError as error:
+            of.applying = None
+            shell.show_error(error)
+            st.text("What was done before that, if anything, is in “Bring back”.")
+            return
+        _result(of, report)
+
+
+def _result(of: Workspace, report: ApplyReport) -> None:
+    for line in result_lines(report):
+        st.text(line)
+    left = [file for file in report.files if file.outcome == "left"]
+    if left:
+        _show_files(left)
+    with st.container(horizontal=True):
+        if report.undo_id is not None and st.button("Undo this …", key="duplicates-undo-this"):
+            undo_list.confirm(of, report.undo_id)
+        if st.button("Close", key="duplicates-applied-close"):
+            of.applying = None
+            st.rerun()
+
+
+def result_lines(report: ApplyReport) -> list[str]:
+    """Describe the result."""
+    lines = []
+    for action, words in undo_list.ACTION_WORDS.items():
+        done = [file for file in report.files if file.outcome == "done" and file.action == action]
+        if done:
+            lines.append(
+                f"✓ {format_count(len(done), 'file')} {words}, {format_size(sum(file.bytes for file in done))}."
+            )
+    if already := report.counts.get("already", 0):
+        lines.append(
+            f"{format_count(already, 'file')} as it should be already."
+            if already == 1
+            else f"{already:,} files were as they should be already."
+        )
+    if left := report.counts.get("left", 0):
+        lines.append(f"⚠️ {format_count(left, 'file')} left alone, for these reasons:")
+    if report.interrupted:
+        lines.append("It was stopped. What was done is kept, and can be brought back.")
+    lines += [one_line(note, 400) for note in report.notes]
+    return lines or ["Nothing had to be done."]
+
+
+def _show_files(files: Iterable[AppliedFile]) -> None:
+    said = {"would": "would be done", "done": "done", "already": "as it should be", "left": "left alone"}
+    table(
+        {
+            "": said[file.outcome],
+            "file": display_path(file.path),
+            "reason": one_line(file.reason, 400),
+            "size": format_size(file.bytes),
+        }
+        for file in sorted(files, key=lambda file: file.outcome != "left")
+    )
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Draw rows as plain text."""
+    found = list(rows)
+    empty = {name for row in found[:1] for name in row} - {
+        name for row in found for name, value in row.items() if value
+    }
+    found = [{name: value for name, value in row.items() if name not in empty} for row in found]
+    if len(found) > _ROWS:
+        st.text(f"The first {_ROWS:,} of {len(found):,}:")
+    st.dataframe(found[:_ROWS], hide_index=True, alt=f"{len(found)} files")

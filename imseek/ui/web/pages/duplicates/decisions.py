@@ -1,0 +1,241 @@
+"""Decisions about groups, as pure functions that are tested without a page.
+
+A group is identified by its images and their contents. So a decision holds as long as both are unchanged, also in later
+searches; a group that has gained an image is a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any, Final, Literal, TypeAlias
+
+from imseek.types import Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport, Verdict
+
+#: Decision about a group. *keep*: these images stay, the others may go. *different*: its images are no duplicates of
+#: each other. *apart*: these images are no duplicates of the rest. *later*: not now.
+Act: TypeAlias = Literal["keep", "different", "apart", "later"]
+ACTS: Final[tuple[Act, ...]] = ("keep", "different", "apart", "later")
+#: Identify an image with its content, and a group.
+Token: TypeAlias = str
+Key: TypeAlias = tuple[Token, ...]
+#: Two contents as SHA-256 in hex, the lower first.
+Pair: TypeAlias = tuple[str, str]
+Verdicts: TypeAlias = dict[Pair, Verdict | None]
+#: Reason of a keeper that the user chose.
+CHOSEN: Final = "chosen by you"
+
+
+def token(member: Duplicate) -> Token:
+    return f"{member.collection[:8]}:{member.image_id}:{member.content_hash[:16]}"
+
+
+def key_of(group: DuplicateGroup) -> Key:
+    return tuple(sorted(token(member) for member in group.members))
+
+
+@dataclass(slots=True)
+class Decision:
+    """One decision. ``images`` are those that the act names.
+
+    ``wanted`` are the judgements that it makes, ``before`` the earlier verdicts of these pairs; None until they are
+    stored.
+    """
+
+    group: Key
+    act: Act
+    images: tuple[Token, ...] = ()
+    wanted: Verdicts = field(default_factory=dict)
+    before: Verdicts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """State of a group: ``act`` is None if it is undecided, ``apart`` are images that do not belong to it."""
+
+    act: Act | None = None
+    keep: tuple[Token, ...] = ()
+    apart: tuple[Token, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        return self.act in ("keep", "different")
+
+
+UNDECIDED: Final = State()
+
+
+def states(said: Iterable[Decision]) -> dict[Key, State]:
+    """Return the state of each group after all decisions, in their order."""
+    found: dict[Key, State] = {}
+    for one in said:
+        before = found.get(one.group, UNDECIDED)
+        if one.act == "apart":
+            found[one.group] = State(apart=(*before.apart, *one.images))
+        else:
+            found[one.group] = State(one.act, one.images if one.act == "keep" else (), before.apart)
+    return found
+
+
+def remaining_group(group: DuplicateGroup, state: State) -> DuplicateGroup:
+    """Return the group without images set apart. If one member is left, there is nothing to decide."""
+    if not state.apart:
+        return group
+    members = tuple(member for member in group.members if token(member) not in state.apart)
+    reason = group.reason if members[:1] == group.members[:1] else "the first of those left"
+    return replace(group, members=members, reason=reason)
+
+
+def is_foreign(group: DuplicateGroup) -> bool:
+    """Return whether the keeper belongs to another collection, where nothing is ever touched."""
+    return any(member.collection != group.keeper.collection for member in group.others)
+
+
+def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[Token]) -> Decision:
+    """Return a decision about a group in a state; ``images`` are among its members. Raises ValueError if it is
+    invalid."""
+    left = remaining_group(group, state).members
+    named = [member for member in left if token(member) in images]
+    wanted: Verdicts = {}
+    if act == "keep":
+        if not named or group.kind == "inside":
+            raise ValueError("nothing that could be kept")
+        # Copies need no judgement; images of one scene are not the same just because one is enough.
+        if group.kind == "same":
+            wanted = _each(left, "same")
+    elif act == "different":
+        named = []
+        wanted = _each(left, "different")  # Copies get no judgement: all of them stay.
+    elif act == "apart":
+        rest = [member for member in left if member not in named]
+        if not named or not rest or is_foreign(group):
+            raise ValueError("nothing is left to tell it from")
+        wanted = {
+            pair: "different" for one in named for other in rest if (pair := _pair(one, other)) is not None
+        }
+        if not wanted:
+            raise ValueError("files of the same bytes are duplicates")
+        # Their copies are set apart with them.
+        hashes = {one.content_hash for one in named}
+        named = [member for member in left if member.content_hash in hashes]
+    else:
+        named = []
+    return Decision(key_of(group), act, tuple(token(member) for member in named), wanted)
+
+
+def _each(members: Sequence[Duplicate], verdict: Verdict) -> Verdicts:
+    return {
+        pair: verdict for one, other in combinations(members, 2) if (pair := _pair(one, other)) is not None
+    }
+
+
+def _pair(one: Duplicate, other: Duplicate) -> Pair | None:
+    a, b = sorted((one.content_hash, other.content_hash))
+    return None if a == b else (a, b)
+
+
+def next_open(groups: Sequence[DuplicateGroup], decided: Mapping[Key, State], at: int) -> int | None:
+    """Return the index of the next undecided group from ``at`` on, cyclically; groups for ``later`` come last."""
+    order: list[int] = [*range(at, len(groups)), *range(min(at, len(groups)))]
+    for wanted in (None, "later"):
+        for n in order:
+            state = decided.get(key_of(groups[n]), UNDECIDED)
+            if state.act == wanted and len(remaining_group(groups[n], state).members) > 1:
+                return n
+    return None
+
+
+def apply_decisions(
+    report: DuplicateReport, decided: Mapping[Key, State], suggested: Collection[DuplicateKind] = ()
+) -> DuplicateReport:
+    """Return the report with the groups for a plan.
+
+    These are the groups decided as *keep*, with the kept image as keeper, and undecided groups of the kinds
+    ``suggested`` with their suggestion.
+    """
+    groups = []
+    for group in report.groups:
+        state = decided.get(key_of(group), UNDECIDED)
+        left = remaining_group(group, state)
+        if state.act == "keep":
+            stays = {*state.keep, token(group.keeper)} if is_foreign(group) else state.keep
+            kept = [member for member in left.members if token(member) in stays]
+            rest = [member for member in left.members if token(member) not in stays]
+            if kept and rest:
+                members = (replace(kept[0], pair=None), *rest)
+                groups.append(DuplicateGroup(group.kind, members, CHOSEN))
+        elif (
+            state.act is None and group.kind in suggested and group.kind != "inside" and len(left.members) > 1
+        ):
+            groups.append(left)
+    return replace(report, groups=tuple(groups))
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Progress of the review: numbers of groups, decided and put off, and images and bytes that may go by the
+    decisions."""
+
+    groups: int
+    settled: int
+    later: int
+    surplus: int
+    bytes: int
+
+    @property
+    def left(self) -> int:
+        return self.groups - self.settled - self.later
+
+
+def tally(report: DuplicateReport, decided: Mapping[Key, State]) -> Tally:
+    settled = later = 0
+    for group in report.groups:
+        state = decided.get(key_of(group), UNDECIDED)
+        settled += state.settled or len(remaining_group(group, state).members) < 2
+        later += state.act == "later" and len(remaining_group(group, state).members) > 1
+    kept = apply_decisions(report, decided)
+    return Tally(len(report.groups), settled, later, kept.surplus, kept.bytes)
+
+
+def to_json(said: Iterable[Decision]) -> list[dict[str, Any]]:
+    return [
+        {
+            "group": list(one.group),
+            "act": one.act,
+            "images": list(one.images),
+            "wanted": verdicts_to_json(one.wanted),
+            "before": None if one.before is None else verdicts_to_json(one.before),
+        }
+        for one in said
+    ]
+
+
+def from_json(stored: Any) -> list[Decision]:
+    """Parse what :func:`to_json` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+    found = []
+    for one in stored:
+        if one["act"] not in ACTS:
+            raise ValueError(one["act"])
+        before = None if one["before"] is None else verdicts_from_json(one["before"])
+        found.append(
+            Decision(
+                tuple(map(str, one["group"])),
+                one["act"],
+                tuple(map(str, one["images"])),
+                verdicts_from_json(one["wanted"]),
+                before,
+            )
+        )
+    return found
+
+
+def verdicts_to_json(verdicts: Verdicts) -> list[list[str | None]]:
+    return [[a, b, verdict] for (a, b), verdict in verdicts.items()]
+
+
+def verdicts_from_json(stored: Any) -> Verdicts:
+    """Parse what :func:`verdicts_to_json` wrote. Raises ValueError or TypeError for anything else."""
+    if any(verdict not in ("same", "different", None) for _, _, verdict in stored):
+        raise ValueError("no verdict")
+    return {(str(a), str(b)): verdict for a, b, verdict in stored}

@@ -1,0 +1,123 @@
+"""The list of all groups: count them, jump to one, or decide about several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import streamlit as st
+
+from imseek.errors import ImseekError
+from imseek.showing.words import format_count, format_size
+from imseek.types import DuplicateGroup, DuplicateReport
+from imseek.ui.duplicates_page import KIND_LABELS
+from imseek.ui.web import app_state, shell
+from imseek.ui.web.components.grid import Card, grid
+from imseek.ui.web.pages.duplicates import group_view, review_view
+from imseek.ui.web.pages.duplicates.decisions import (
+    UNDECIDED,
+    Act,
+    State,
+    decide,
+    key_of,
+    remaining_group,
+    token,
+)
+from imseek.ui.web.pages.duplicates.workspace import Workspace
+from imseek.ui.web.plain_text import one_line
+
+PAGE: Final = 60
+#: Session key that makes the page show the opened group.
+REVIEW_KEY: Final = "duplicates-go"
+_OPEN: Final = "To decide"
+_LATER: Final = "Later"
+_DECIDED: Final = "Decided"
+_ALL: Final = "All"
+
+
+def show(name: str, of: Workspace, report: DuplicateReport) -> None:
+    """Draw the list."""
+    st.fragment(_list)(name, of, report)
+
+
+def _list(name: str, of: Workspace, report: DuplicateReport) -> None:
+    states = of.kept.states
+    wanted = st.segmented_control(
+        "Which", [_ALL, _OPEN, _LATER, _DECIDED], key="duplicates-which", default=_ALL, required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    found = [
+        n
+        for n, group in enumerate(report.groups)
+        if wanted in (_ALL, status(group, states.get(key_of(group), UNDECIDED)))
+    ]
+    if not found:
+        st.text(f"No group is in “{wanted}”.")
+        return
+    pages = -(-len(found) // PAGE)
+    page = st.pagination(pages, key=f"duplicates-page-{wanted}") if pages > 1 else 1
+    here = found[(page - 1) * PAGE : page * PAGE]
+    names = of.names(name)
+    picked = grid(
+        [_card(n, report.groups[n], states.get(key_of(report.groups[n]), UNDECIDED), names) for n in here],
+        key="duplicates-list",
+        side=180,
+        epoch=of.kept.version,
+    )
+    if picked.opened is not None:
+        st.session_state[review_view.GROUP_STATE_KEY] = key_of(report.groups[picked.opened])
+        st.session_state[REVIEW_KEY] = True
+        st.rerun()
+    _show_bulk_actions(of, [report.groups[n] for n in picked.selected])
+
+
+def status(group: DuplicateGroup, state: State) -> str:
+    if state.settled or len(remaining_group(group, state).members) < 2:
+        return _DECIDED
+    return _LATER if state.act == "later" else _OPEN
+
+
+def _card(n: int, group: DuplicateGroup, state: State, names: Callable[[str], str | None]) -> Card:
+    keeper = group.keeper
+    outcome = group_view.describe_decision(group, state)
+    note = f"{len(group.members):,} × {KIND_LABELS[group.kind]}"
+    if group.surplus:
+        note += f", {format_size(sum(member.bytes for member in group.surplus))}"
+    return Card(
+        n,
+        app_state.thumbnail_url(names(keeper.collection) or "", keeper.image_id),
+        alt=one_line(group_view.name(keeper)),
+        title=one_line(group_view.name(keeper)),
+        note=note,
+        mark=one_line(outcome, 40),
+        faint=state.settled,
+    )
+
+
+def _show_bulk_actions(of: Workspace, groups: Sequence[DuplicateGroup]) -> None:
+    if not groups:
+        st.text("Click a group to look at it. Tick some to decide about them together.")
+        return
+    some = format_count(len(groups), "group")
+    with st.container(horizontal=True):
+        if st.button(f"Keep the suggested one of {some}", key="duplicates-several-keep"):
+            _decide_all(of, groups, "keep")
+        if st.button(f"All of {some} stay: no duplicates", key="duplicates-several-different"):
+            _decide_all(of, groups, "different")
+        if st.button("Later", key="duplicates-several-later"):
+            _decide_all(of, groups, "later")
+
+
+def _decide_all(of: Workspace, groups: Sequence[DuplicateGroup], act: Act) -> None:
+    said = []
+    for group in groups:
+        state = of.kept.states.get(key_of(group), UNDECIDED)
+        with suppress(ValueError):  # A picture and its crop are both kept.
+            said.append(decide(group, state, act, (token(remaining_group(group, state).keeper),)))
+    try:
+        of.kept.say(*said)
+    except ImseekError as error:
+        shell.show_error(error)
+        return
+    st.rerun(scope="fragment")

@@ -1,0 +1,79 @@
+"""The list of judgements, made here or by `imseek judge`, with a way to take them back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import streamlit as st
+
+from imseek import duplicates
+from imseek.errors import ImseekError
+from imseek.explore import snapshot_session
+from imseek.showing.words import format_count
+from imseek.types import Judgement, Place
+from imseek.ui.web import app_state, shell
+from imseek.ui.web.components.grid import Card, grid
+from imseek.ui.web.pages.duplicates.workspace import Workspace
+from imseek.ui.web.plain_text import file_name
+
+PAGE: Final = 48
+
+
+def show(name: str, of: Workspace) -> None:
+    """Draw the list."""
+    st.fragment(_show_judgements)(name, of)
+
+
+def _show_judgements(name: str, of: Workspace) -> None:
+    said = duplicates.judgements(of.root)
+    if not said:
+        return
+    with st.expander(f"What was said of {format_count(len(said), 'pair')} of pictures"):
+        pages = -(-len(said) // PAGE)
+        page = st.pagination(pages, key="duplicates-judged-page") if pages > 1 else 1
+        here = said[(page - 1) * PAGE : page * PAGE]
+        picked = grid(cards(name, of, here), key="duplicates-judged", side=150, epoch=str(hash(here)))
+        if not picked.selected:
+            st.text(
+                "Tick those to take back. What is taken back is asked again when you look for duplicates."
+            )
+        elif st.button(
+            f"Take back {format_count(len(picked.selected), 'judgement')}", key="duplicates-forget"
+        ):
+            try:
+                with st.spinner("Waiting for the collection …"):
+                    duplicates.rejudge(of.root, {(here[n].a, here[n].b): None for n in picked.selected})
+            except ImseekError as error:
+                shell.show_error(error)
+                return
+            st.rerun(scope="fragment")
+
+
+def cards(name: str, of: Workspace, said: Sequence[Judgement]) -> list[Card]:
+    """Return a card for each judgement, which shows the first of its two images that exists."""
+    ids = duplicates.images_of(of.root, {content for one in said for content in (one.a, one.b)})
+    places = snapshot_session.find_places(of.root, [found[0] for found in ids.values() if found])
+    return [_card(n, name, one, ids, places) for n, one in enumerate(said)]
+
+
+def _card(
+    n: int, name: str, one: Judgement, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]
+) -> Card:
+    first, second = (_image_name(content, ids, places) for content in (one.a, one.b))
+    held = next((ids[content][0] for content in (one.a, one.b) if ids.get(content)), None)
+    return Card(
+        n,
+        "" if held is None else app_state.thumbnail_url(name, held),
+        alt=first,
+        title=first,
+        note=f"and {second}",
+        mark="different" if one.verdict == "different" else "the same",
+    )
+
+
+def _image_name(content: str, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]) -> str:
+    held = ids.get(content)
+    if not held:
+        return "a picture that is not there any more"
+    return file_name(places.get(held[0]))

@@ -1,0 +1,200 @@
+"""Review of groups one at a time: pictures side by side, decided by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import streamlit as st
+
+from imseek.errors import ImseekError
+from imseek.showing.words import format_count, format_size
+from imseek.types import DuplicateGroup, DuplicateReport
+from imseek.ui.web.components.compare import ReviewAction, compare
+from imseek.ui.web.pages.duplicates import group_view
+from imseek.ui.web.pages.duplicates.decisions import (
+    ACTS,
+    UNDECIDED,
+    Act,
+    Token,
+    decide,
+    is_foreign,
+    key_of,
+    next_open,
+    remaining_group,
+    tally,
+    token,
+)
+from imseek.ui.web.pages.duplicates.decisions import Key as GroupKey
+from imseek.ui.web.pages.duplicates.workspace import Workspace
+from imseek.ui.web.plain_text import capitalise
+
+#: Session key of the key of the shown group, which stays the same in a later search.
+GROUP_STATE_KEY: Final = "duplicates-at"
+_MESSAGE_KEY: Final = "duplicates-said"
+
+
+def show(name: str, of: Workspace, report: DuplicateReport) -> None:
+    """Draw the review."""
+    st.fragment(_review)(name, of, report)
+
+
+def current_group(of: Workspace, report: DuplicateReport) -> int | None:
+    """Return the index of the group to show: the current one if it still exists, else the next undecided one."""
+    wanted: GroupKey | None = st.session_state.get(GROUP_STATE_KEY)
+    if wanted is not None:
+        for n, group in enumerate(report.groups):
+            if key_of(group) == wanted:
+                return n
+    return next_open(report.groups, of.kept.states, 0)
+
+
+def _review(name: str, of: Workspace, report: DuplicateReport) -> None:
+    groups = report.groups
+    now = tally(report, of.kept.states)
+    st.progress(
+        now.settled / max(1, now.groups),
+        text=_progress(now.groups, now.settled, now.later, now.surplus, now.bytes),
+    )
+    _watch_storing(of)
+    if said := st.session_state.pop(_MESSAGE_KEY, None):
+        st.text(f"⚠️ {said}")
+    n = current_group(of, report)
+    if n is None:
+        _done(of, report)
+        return
+    group = groups[n]
+    state = of.kept.states.get(key_of(group), UNDECIDED)
+    left = remaining_group(group, state)
+    outcome = group_view.describe_decision(group, state)
+    decided = f" · decided: {outcome}" if outcome else ""
+    label = f"Group {n + 1:,} of {len(groups):,}"
+    st.text(f"{label} · {group_view.heading(left)}{decided}")
+    names = of.names(name)
+    following = next_open(groups, of.kept.states, (n + 1) % len(groups))
+    hidden = len(left.members) - group_view.MAX_SHOWN
+    compare(
+        group_view.group_data(names, left, state),
+        key="duplicates-group",
+        epoch=_epoch(n, left),
+        label=label,
+        acts=_acts(of, left),
+        acted=lambda acted: _on_action(of, report, acted),
+        before=group_view.thumbnails(names, groups[following]) if following is not None else (),
+        note=f"{hidden:,} more are not shown. What you decide holds for them too." if hidden > 0 else "",
+    )
+
+
+def _progress(groups: int, settled: int, later: int, surplus: int, freed: int) -> str:
+    said = f"{settled:,} of {format_count(groups, 'group')} decided"
+    if later:
+        said += f", {later:,} for later"
+    if surplus:
+        said += f"; {format_count(surplus, 'picture')} may go, {format_size(freed)}"
+    return said
+
+
+def _epoch(n: int, group: DuplicateGroup) -> str:
+    return f"{n}:{':'.join(str(member.image_id) for member in group.members[:50])}"
+
+
+def _acts(of: Workspace, group: DuplicateGroup) -> dict[str, str]:
+    copies = len({member.content_hash for member in group.members}) == 1
+    acts: dict[str, str] = {}
+    if group.kind != "inside" and len(group.members) > 1:
+        acts["keep"] = "Keep this one"
+    acts["different"] = "Keep all" if copies else "Not duplicates"
+    if not copies and len(group.members) > 2 and not is_foreign(group):
+        acts["apart"] = "This one is another picture"
+    acts["later"] = "Later"
+    if of.kept.said:
+        acts["undo"] = "Undo"
+    acts["previous"] = "Previous"
+    acts["next"] = "Next"
+    return acts
+
+
+def _on_action(of: Workspace, report: DuplicateReport, acted: ReviewAction) -> None:
+    """Handle an action of the user, before the page is drawn again."""
+    groups = report.groups
+    n = current_group(of, report)
+    try:
+        if acted.act == "undo":
+            undo(of)
+        elif n is None:
+            return
+        elif acted.act in ("next", "previous"):
+            to = n + (1 if acted.act == "next" else -1)
+            st.session_state[GROUP_STATE_KEY] = key_of(groups[to % len(groups)])
+        elif acted.act in ACTS:
+            group = groups[n]
+            state = of.kept.states.get(key_of(group), UNDECIDED)
+            if acted.epoch != _epoch(n, remaining_group(group, state)):
+                return  # The action was meant for the previous group.
+            members = remaining_group(group, state).members
+            _decide(of, group, acted.act, [token(members[i]) for i in acted.images if i < len(members)])
+            state = of.kept.states.get(key_of(group), UNDECIDED)
+            if acted.act != "apart" or len(remaining_group(group, state).members) < 2:
+                go_to_next(of, report, n)
+    except (ImseekError, ValueError) as error:
+        st.session_state[_MESSAGE_KEY] = capitalise(str(error))
+
+
+def _decide(of: Workspace, group: DuplicateGroup, act: Any, images: Sequence[Token]) -> None:
+    wanted: Act = act
+    of.kept.say(decide(group, of.kept.states.get(key_of(group), UNDECIDED), wanted, images))
+
+
+def go_to_next(of: Workspace, report: DuplicateReport, n: int) -> None:
+    """Go to the next open group, or to the end if there is none."""
+    to = next_open(report.groups, of.kept.states, (n + 1) % len(report.groups))
+    if to == n and of.kept.states.get(key_of(report.groups[n]), UNDECIDED).act is not None:
+        to = None
+    st.session_state[GROUP_STATE_KEY] = None if to is None else key_of(report.groups[to])
+
+
+def undo(of: Workspace) -> None:
+    last = of.kept.undo()
+    if last is not None:
+        st.session_state[GROUP_STATE_KEY] = last.group
+
+
+def _done(of: Workspace, report: DuplicateReport) -> None:
+    now = tally(report, of.kept.states)
+    st.subheader("All groups are decided", anchor=False)
+    st.text(
+        f"{format_count(now.surplus, 'picture')} may go, {format_size(now.bytes)}. Nothing has "
+        "happened to any file yet: “Clear up” "
+        "shows what can be done with them."
+        if now.surplus
+        else "All pictures stay, so there is nothing to clear up."
+    )
+    with st.container(horizontal=True):
+        if st.button("Undo the last decision", shortcut="u", key="duplicates-undo"):
+            try:
+                undo(of)
+            except ImseekError as error:
+                st.session_state[_MESSAGE_KEY] = str(error)
+            st.rerun(scope="fragment")
+        if st.button("Look at them again", key="duplicates-first"):
+            st.session_state[GROUP_STATE_KEY] = key_of(report.groups[0])
+            st.rerun(scope="fragment")
+
+
+def _watch_storing(of: Workspace) -> None:
+    waiting = of.kept.waiting or of.kept.trouble is not None
+    st.fragment(_show_storing, run_every=1.0 if waiting else None)(of)
+
+
+def _show_storing(of: Workspace) -> None:
+    trouble = of.kept.trouble
+    if trouble is None:
+        return
+    with st.container(border=True):
+        st.text(
+            f"⏳ {format_count(of.kept.waiting, 'decision')} noted, and not in the collection yet: {trouble}. "
+            + (f"{trouble.hint}. " if trouble.hint else "")
+            + "You can go on."
+        )
+        if not of.kept.storing and st.button("Try again", key="duplicates-store"):
+            of.kept.store()

@@ -1,0 +1,204 @@
+"""The search form for duplicates, and the progress of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import streamlit as st
+
+from imseek import duplicates
+from imseek.errors import ImseekError
+from imseek.showing.words import format_count, format_duration, format_size
+from imseek.types import DuplicateKind, DuplicateReport, KeepRule, Progress
+from imseek.ui.duplicates_page import KIND_LABELS
+from imseek.ui.web import shell
+from imseek.ui.web.background import Task
+from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace
+from imseek.ui.web.plain_text import escape_markdown, one_line
+
+_HELP: Final[dict[DuplicateKind, str]] = {
+    "exact": "the same bytes",
+    "same": "saved again, resized, recoloured, turned, slightly cropped",
+    "inside": "a strong crop, a screenshot; takes as long as indexing did, the first time",
+    "scene": "another shot of it, such as of a burst",
+}
+_STOPPING: Final = "It stops after what it is at. What was compared is kept."
+RULES: Final[dict[KeepRule, str]] = {
+    "best": "the best: most pixels, then most metadata, then the largest file",
+    "largest": "the largest file",
+    "oldest": "the one that was taken first",
+    "newest": "the one that was taken last",
+    "path-priority": "the one in the folder that is preferred",
+}
+
+
+def show_form(of: Workspace, others: Sequence[str]) -> None:
+    """Draw the form. ``others`` are the names of other collections."""
+    asked = of.asked
+    busy = of.finding is not None
+    said = ", ".join(KIND_LABELS[kind] for kind in asked.kinds)
+    with (
+        st.expander(f"Look for {said}", expanded=of.report is None and not busy),
+        st.form("duplicates-asked", border=False),
+    ):
+        kinds = st.pills(
+            "What counts as duplicates",
+            duplicates.KINDS,
+            selection_mode="multi",
+            default=asked.kinds,
+            format_func=lambda kind: KIND_LABELS[kind].capitalize(),
+            help="; ".join(f"{KIND_LABELS[kind]}: {text}" for kind, text in _HELP.items()),
+        )
+        rules = [*RULES]
+        keep = st.selectbox(
+            "Suggest to keep", rules, index=rules.index(asked.keep), format_func=lambda rule: RULES[rule]
+        )
+        # Open if anything in it is set.
+        with st.expander("More", expanded=asked != FindOptions(kinds=asked.kinds, keep=asked.keep)):
+            prefer, protect, where, looks, against = _more(asked, others)
+        sent = st.form_submit_button("Find duplicates", type="primary", disabled=busy)
+    if sent:
+        new = FindOptions(
+            tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks), against
+        )
+        start_search(of, new)
+
+
+def _more(asked: FindOptions, others: Sequence[str]) -> tuple[str, str, str, int, str]:
+    """Draw the rarely used options: preferred and protected folders, condition, number of pairs, other collection."""
+    left, right = st.columns(2)
+    prefer = left.text_area(
+        "Preferred folders",
+        "\n".join(asked.prefer),
+        height=80,
+        help="One a line, the most preferred first: decides between pictures that the rule finds equal.",
+    )
+    protect = right.text_area(
+        "Protected folders",
+        "\n".join(asked.protect),
+        height=80,
+        help="One a line: what lies there stays, whatever is decided.",
+    )
+    where = st.text_input(
+        "Only pictures where",
+        asked.where,
+        placeholder="year >= 2020 AND folder LIKE '/photos/%'",
+        help="A condition over the metadata, as WHERE of SQL. Empty: all pictures.",
+    )
+    left, right = st.columns(2)
+    choices = ["", *others]
+    against = left.selectbox(
+        "Compare with",
+        choices,
+        index=choices.index(asked.against) if asked.against in choices else 0,
+        format_func=lambda one: escape_markdown(one) if one else "itself",
+        help="Another collection: what it has of this one. Its pictures stay, and nothing of it is touched.",
+    )
+    looks = right.number_input(
+        "Compare the pixels of so many pairs at most",
+        min_value=0,
+        value=asked.looks,
+        step=10_000,
+        help="About 10 ms each. Of what is beyond, fingerprints decide.",
+    )
+    return prefer, protect, where, int(looks), against
+
+
+def start_search(of: Workspace, asked: FindOptions) -> None:
+    """Start a search, and draw the page again."""
+    try:
+        of.find(asked)
+    except ImseekError as error:
+        shell.show_error(error)
+        return
+    of.wait()
+    st.rerun()
+
+
+def show_search(of: Workspace) -> None:
+    """Take the report if the search has ended; otherwise show its progress."""
+    task = of.finding
+    if task is None:
+        return
+    if task.running:
+        show_task(lambda: of.finding, "Looking for duplicates", "duplicates-stop", _STOPPING)
+        return
+    try:
+        of.take()
+    except ImseekError as error:
+        shell.show_error(error)
+
+
+def show_summary(of: Workspace, report: DuplicateReport) -> None:
+    """Summarise the report, and say whether it is outdated."""
+    kinds = [group.kind for group in report.groups]
+    if kinds:
+        by_kind = ", ".join(
+            f"{kinds.count(kind):,} × {KIND_LABELS[kind]}" for kind in KIND_LABELS if kind in kinds
+        )
+        found = (
+            f"{format_count(len(kinds), 'group')} among {format_count(report.searched, 'picture')}: {by_kind}"
+        )
+        st.text(
+            f"{found}. Beside the suggested ones: {format_count(report.surplus, 'picture')}, "
+            f"{format_size(report.bytes)}."
+        )
+    for note in report.notes:
+        st.text(one_line(note, 400))
+    if report.judged:
+        st.text(f"Left out: {format_count(report.judged, 'pair')} that you have called different.")
+    if of.finding is not None:
+        return
+    if report.interrupted:
+        _again(of, "The search was stopped, and there may be more.", "Go on")
+    elif of.is_outdated:
+        _again(
+            of,
+            "The collection has changed since. Files are looked at again before anything is done.",
+            "Look again",
+        )
+
+
+def _again(of: Workspace, said: str, label: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(f"⚠️ {said}", width="content")
+        if st.button(label, key="duplicates-again"):
+            start_search(of, of.asked)
+
+
+def show_task(task_of: Callable[[], Task[Any] | None], doing: str, key: str, stopping: str = "") -> None:
+    """Show the progress of a task with a stop button of this ``key``; the page is drawn again when it has ended.
+
+    ``stopping`` is shown once the task was asked to stop.
+    """
+    st.fragment(_show_task, run_every=0.5)(task_of, doing, key, stopping)
+
+
+def _show_task(task_of: Callable[[], Task[Any] | None], doing: str, key: str, stopping: str) -> None:
+    task = task_of()
+    if task is None or not task.running:
+        st.rerun()
+    with st.container(border=True):
+        progress_bar(task.progress, doing)
+        if st.button("Stop", disabled=task.stopping, key=key):
+            task.stop()
+        if task.stopping and stopping:
+            st.text(stopping)
+
+
+def progress_bar(progress: Progress | None, doing: str) -> None:
+    """Draw a progress bar. The name of the phase is imseek's own, so it is trusted."""
+    if progress is None:
+        st.progress(0, text=f"{doing} …")
+        return
+    share = progress.done / progress.total if progress.total else 0.0
+    of = f" of {progress.total:,}" if progress.total else ""
+    said = f"{progress.phase.capitalize()}: {progress.done:,}{of}"
+    if progress.total and progress.seconds > 5 and 0 < share < 1:
+        said += f", about {format_duration(progress.seconds * (1 - share) / share)} more"
+    st.progress(min(1.0, share), text=said)
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -1,0 +1,139 @@
+"""The list of actions on files, and undoing them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from imseek import duplicates
+from imseek.errors import ImseekError
+from imseek.showing.words import format_count, format_size
+from imseek.types import UndoInfo, UndoReport, display_path
+from imseek.ui.web import shell
+from imseek.ui.web.pages.duplicates import search_form
+from imseek.ui.web.pages.duplicates.workspace import Workspace
+from imseek.ui.web.plain_text import one_line
+
+_STATES: Final = {
+    "done": "done",
+    "unfinished": "cut short: some files may not have been reached",
+    "undone": "brought back",
+    "partly": "brought back in part: some files could not be",
+}
+#: Descriptions of what was done to files.
+ACTION_WORDS: Final = {
+    "trash": "moved to the trash",
+    "quarantine": "moved to quarantine",
+    "tag": "tagged",
+    "hard-link": "replaced by hard links",
+    "reflink": "sharing blocks",
+}
+
+
+def show(of: Workspace) -> None:
+    """Draw the list."""
+    _show_undo(of)
+    with shell.show_errors():
+        known = duplicates.undoable(of.root)
+    if not known:
+        st.text(
+            "Nothing was done to any file yet. What “Clear up” does is listed here, and can be brought back."
+        )
+    for info in known:
+        _entry(of, info)
+
+
+def describe_done(info: UndoInfo) -> str:
+    """Describe what was done."""
+    said = [
+        f"{format_count(n, 'file')} {ACTION_WORDS.get(action, action)}" for action, n in info.actions.items()
+    ]
+    return ", ".join(said) or "nothing"
+
+
+def _entry(of: Workspace, info: UndoInfo) -> None:
+    with st.container(border=True):
+        st.text(
+            f"{info.created.replace('T', ' ')[:19]} UTC · {describe_done(info)} · {format_size(info.bytes)}"
+        )
+        st.text(_STATES.get(info.state, info.state).capitalize())
+        for note in info.notes:
+            st.text(one_line(note, 400))
+        if info.state != "undone" and st.button(
+            "Bring back …", key=f"duplicates-undo-{info.undo_id}", disabled=of.is_moving_files
+        ):
+            confirm(of, info.undo_id)
+
+
+@st.dialog("Bring back?")
+def confirm(of: Workspace, undo_id: str) -> None:
+    """Say what comes back, and start to bring it back."""
+    info = next((one for one in duplicates.undoable(of.root) if one.undo_id == undo_id), None)
+    if info is None:
+        st.text("It is not on record any more.")
+        return
+    files = format_count(sum(info.actions.values()), "file")
+    st.text(
+        f"{files}, {format_size(info.bytes)}: {describe_done(info)}. All come back as they were, and "
+        "their pictures with their tags. "
+        "A place that another file has taken meanwhile is not written over."
+    )
+    with st.container(horizontal=True):
+        if st.button(
+            f"Bring back {files}", type="primary", key="duplicates-undo-yes", disabled=of.is_moving_files
+        ):
+            of.undo(undo_id)
+            of.applying = None
+            st.rerun()
+        if st.button("Cancel", key="duplicates-undo-no"):
+            st.rerun()
+
+
+def _show_undo(of: Workspace) -> None:
+    task = of.recalling
+    if task is None:
+        return
+    if task.running:
+        doing = "Waiting for the collection, then bringing files back"
+        search_form.show_task(lambda: of.recalling, doing, "duplicates-undo-stop")
+        return
+    with st.container(border=True):
+        try:
+            report = task.result()
+        except ImseekError as error:
+            of.recalling = None
+            shell.show_error(error)
+            return
+        _result(of, report)
+
+
+def _result(of: Workspace, report: UndoReport) -> None:
+    for line in result_lines(report):
+        st.text(line)
+    left = [file for file in report.files if file.outcome == "left"]
+    if left:
+        st.dataframe(
+            [{"file": display_path(file.path), "reason": one_line(file.reason, 400)} for file in left],
+            hide_index=True,
+            alt=f"{len(left)} files that could not be brought back",
+        )
+    if st.button("Close", key="duplicates-undone-close"):
+        of.recalling = None
+        st.rerun()
+
+
+def result_lines(report: UndoReport) -> list[str]:
+    """Describe what came back."""
+    counts = report.counts
+    lines = [f"✓ {format_count(counts.get('done', 0), 'file')} brought back."] if counts.get("done") else []
+    if already := counts.get("already", 0):
+        lines.append(f"{already:,} were there already.")
+    if left := counts.get("left", 0):
+        lines.append(
+            f"⚠️ {format_count(left, 'file')} could not be brought back. Once that is mended, try again:"
+        )
+    if report.interrupted:
+        lines.append("It was stopped. What was brought back stays.")
+    lines += [one_line(note, 400) for note in report.notes]
+    return lines or ["There was nothing to bring back."]

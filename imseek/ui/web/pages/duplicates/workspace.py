@@ -1,0 +1,272 @@
+"""State of the duplicates page for one collection: the search, its report, decisions, and tasks on files.
+
+It is kept by collection, not by page, so it survives reloads, and several tabs share it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+from imseek import duplicates
+from imseek.curate.actions.plans import Plan
+from imseek.curate.candidates.candidate_limit import DEFAULT_LOOKS
+from imseek.data.current_file import read_current, read_identity
+from imseek.errors import ImseekError, UsageError
+from imseek.home import home
+from imseek.types import (
+    Action,
+    ApplyReport,
+    DuplicateKind,
+    DuplicateReport,
+    KeepRule,
+    UndoReport,
+)
+from imseek.ui.web.app_state import current_app
+from imseek.ui.web.background import Task
+from imseek.ui.web.pages.duplicates.decision_store import DecisionStore
+from imseek.ui.web.pages.duplicates.decisions import apply_decisions
+
+#: Seconds to wait for short tasks before showing their progress.
+_SHORT_WAIT: Final = 0.5
+_RULES: Final = get_args(KeepRule)
+
+
+@dataclass(frozen=True, slots=True)
+class FindOptions:
+    """Options of a search for duplicates; see :func:`imseek.duplicates.find`.
+
+    Folders are as typed; ``against`` is the name of a collection, "" for none.
+    """
+
+    kinds: tuple[DuplicateKind, ...] = ("exact", "same")
+    keep: KeepRule = "best"
+    prefer: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
+    where: str = ""
+    looks: int = DEFAULT_LOOKS
+    against: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> FindOptions:
+        """Load from the result of :meth:`to_json`, perhaps of another version: what is not understood is left out."""
+        usual = cls()
+        kinds = tuple(kind for kind in duplicates.KINDS if kind in (stored.get("kinds") or ()))
+        keep, looks = stored.get("keep"), stored.get("looks")
+        return cls(
+            kinds or usual.kinds,
+            cast(KeepRule, keep) if keep in _RULES else usual.keep,
+            tuple(map(str, stored.get("prefer") or ())),
+            tuple(map(str, stored.get("protect") or ())),
+            str(stored.get("where") or ""),
+            looks if isinstance(looks, int) and looks >= 0 else usual.looks,
+            str(stored.get("against") or ""),
+        )
+
+    def check(self) -> None:
+        """Raise UsageError for missing folders: a misspelt name would protect nothing."""
+        for folder in (*self.prefer, *self.protect):
+            path = Path(folder).expanduser()
+            if not path.is_absolute():
+                raise UsageError(f"{folder} is no full path", hint="name folders from / or ~ on")
+            if not path.is_dir():
+                raise UsageError(f"there is no folder {folder}", hint="one folder a line")
+
+
+class Workspace:
+    """State of one collection: ``report`` is the latest result, ``asked`` its options, ``kept`` the decisions.
+
+    Tasks on files are ``checking``, ``applying`` and ``recalling``.
+    """
+
+    def __init__(self, root: Path, kept: Path) -> None:
+        self.root = root
+        self.kept = DecisionStore(root, kept, self._judged)
+        self.asked = FindOptions.of(self.kept.settings)
+        self.finding: Task[DuplicateReport] | None = None
+        self.report: DuplicateReport | None = None
+        self.checking: Task[ApplyReport] | None = None
+        self.planned: Plan | None = None
+        self.applying: Task[ApplyReport] | None = None
+        self.recalling: Task[UndoReport] | None = None
+        self._seen = -1
+        self._against = ""
+        self._moving = False
+        self._made: tuple[DuplicateReport, tuple[object, ...], Plan] | None = None
+        # Several tabs may start the same task at once.
+        self._beginning = threading.Lock()
+
+    def find(self, asked: FindOptions) -> None:
+        """Start a search. Raises UsageError."""
+        asked.check()
+        against = _path_of(asked.against)
+
+        def work(task: Task[DuplicateReport]) -> DuplicateReport:
+            return duplicates.find(
+                self.root,
+                kinds=asked.kinds,
+                keep=asked.keep,
+                prefer=asked.prefer,
+                protect=asked.protect,
+                against=against,
+                where=asked.where or None,
+                looks=asked.looks,
+                progress=task.tell,
+                stop=task.stop_asked,
+            )
+
+        with self._beginning:
+            if self.finding is not None and self.finding.running:
+                return
+            self.asked = asked
+            self.kept.save_settings(asked.to_json())
+            self.planned = self.checking = None
+            self.finding = Task("looking for duplicates", work)
+
+    def follow(self) -> None:
+        """Repeat the search after files were moved; most of it is cached, so it is quick."""
+        if not self._moving or self.is_moving_files:
+            return
+        self._moving = False
+        if self.is_outdated:
+            with suppress(ImseekError):  # A folder that has gone; the form reports it.
+                self.find(self.asked)
+                self.wait()
+
+    def wait(self) -> None:
+        """Wait a moment for short searches, whose progress need not be shown."""
+        task = self.finding
+        if task is not None:  # Another tab may take the result meanwhile.
+            task.wait(_SHORT_WAIT)
+
+    def take(self) -> None:
+        """Take the report of a search that has ended. Raises its error, once."""
+        task = self.finding
+        if task is None or task.running:
+            return
+        self.finding = None
+        if task.stopped:
+            return
+        report = task.result()
+        self.report, self._seen = report, report.generation
+        self._against = self.asked.against
+
+    def names(self, name: str) -> Callable[[str], str | None]:
+        """Return a function from the UUID of a collection in the report to its name; ``name`` is that of this one."""
+        report = self.report
+        known = {} if report is None else {report.collection: name, report.against or "": self._against}
+        return lambda uuid: known.get(uuid)
+
+    def images(self) -> int:
+        """Return the number of images now. Raises CorruptCollectionError and others."""
+        return read_current(self.root).images
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the collection has changed since the search, other than by judgements from here."""
+        if self.report is None or self.kept.storing:  # Its commit is reported in a moment.
+            return False
+        return read_current(self.root).generation != self._seen
+
+    def _judged(self, before: int, after: int) -> None:
+        if before == self._seen:
+            self._seen = after
+
+    def plan(
+        self,
+        report: DuplicateReport,
+        suggested: tuple[DuplicateKind, ...],
+        action: Action,
+        to: str | None,
+        tag: str,
+    ) -> Plan:
+        """Return the plan for the decisions, made anew only if something has changed. Raises UsageError."""
+        generation = read_current(self.root).generation
+        protect = self.asked.protect
+        asked = (self.kept.version, generation, suggested, action, to, tag, protect)
+        made = self._made
+        if made is None or made[0] is not report or made[1] != asked:
+            wanted = apply_decisions(report, self.kept.states, suggested)
+            plan = duplicates.plan(self.root, wanted, action, to=to, tag=tag, protect=protect)
+            made = self._made = report, asked, plan
+        return made[2]
+
+    # -- files -----------------------------------------------------------------------------------------
+
+    @property
+    def is_moving_files(self) -> bool:
+        """Whether files are being moved now."""
+        return any(task is not None and task.running for task in (self.applying, self.recalling))
+
+    def check(self, plan: Plan) -> None:
+        """Start to read all files of a plan, without changing them."""
+        if self.checking is not None:
+            self.checking.stop()
+        self.planned = plan
+        checking = self.checking = Task(
+            "checking files",
+            lambda task: duplicates.apply(self.root, plan, progress=task.tell, stop=task.stop_asked),
+        )
+        checking.wait(_SHORT_WAIT)
+
+    def apply(self, plan: Plan) -> None:
+        """Start to carry out a plan."""
+        with self._beginning:
+            if self.is_moving_files:
+                return
+            task = self.applying = Task(
+                "acting on files",
+                lambda task: duplicates.apply(
+                    self.root, plan, dry_run=False, progress=task.tell, stop=task.stop_asked
+                ),
+            )
+            self.planned = self.checking = None
+            self._moving = True
+        task.wait(_SHORT_WAIT)
+
+    def undo(self, undo_id: str) -> None:
+        """Start to bring files back."""
+        with self._beginning:
+            if self.is_moving_files:
+                return
+            task = self.recalling = Task(
+                "bringing files back",
+                lambda task: duplicates.undo(
+                    self.root, undo_id, dry_run=False, progress=task.tell, stop=task.stop_asked
+                ),
+            )
+            self._moving = True
+        task.wait(_SHORT_WAIT)
+
+
+def _path_of(name: str) -> Path | None:
+    """Return the path of a collection by name, None for "". Raises UsageError."""
+    if not name:
+        return None
+    for one in current_app().collections():
+        if one.name == name:
+            return one.path
+    raise UsageError(f"there is no collection {name!r} any more", hint="choose another one")
+
+
+_workspaces: dict[tuple[str, str], Workspace] = {}
+_lock = threading.Lock()
+
+
+def open_workspace(root: Path) -> Workspace:
+    """Return the state of a collection, whatever its name."""
+    uuid = read_identity(root).uuid
+    with _lock:
+        key = (str(root), uuid)
+        if key not in _workspaces:
+            kept = home(os.environ) / "ui" / "duplicates" / f"{uuid}.json"
+            _workspaces[key] = Workspace(root, kept)
+        return _workspaces[key]

@@ -1,0 +1,146 @@
+"""Labels by examples: people label some images by keys, and a probe trained on them labels the rest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from imseek import probes, tags
+from imseek.collection import Collection
+from imseek.errors import ImseekError, UsageError
+from imseek.types.probes import ProbeInfo
+from imseek.ui.web import app_state, shell
+from imseek.ui.web.components.labeller import ClassChoice, given_keys, labeller
+from imseek.ui.web.pages.labels import batches, label_sets, probe_training
+from imseek.ui.web.pages.labels.batches import Batch
+from imseek.ui.web.pages.labels.label_sets import LabelSet
+from imseek.ui.web.parts import results
+from imseek.ui.web.plain_text import one_line
+
+LABEL: Final = "Label pictures"
+LEARNED: Final = "What it learned"
+NEW: Final = "Something new"
+USEFUL: Final = "Most useful next"
+FOUND: Final = "Found by words"
+
+
+@st.fragment
+def show(name: str, collection: Collection) -> None:
+    """Draw the part, in a fragment, so that a key reruns only this."""
+    with shell.show_errors():
+        known = {probe.name: probe for probe in probes.list_(collection)}
+    one, probe = _choose_set(known)
+    if one is None:
+        if probe is not None:
+            probe_training.show(name, collection, probe.name, probe)
+        return
+    with shell.show_errors():
+        said = label_sets.count_given(tags.counts(collection))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.session_state.setdefault("step", LABEL)
+        step = st.segmented_control(
+            "Step", (LABEL, LEARNED), key="step", required=True, label_visibility="collapsed"
+        )
+        probe_training.show_train_button(collection, one, probe, said, lambda: _go_to_step(LEARNED))
+    if step == LABEL:
+        _label(name, collection, one, said, probe)
+    else:
+        probe_training.show(name, collection, one.name, probe)
+
+
+def _go_to_step(step: str) -> None:
+    st.session_state["step"] = step
+
+
+def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo | None]:
+    """Draw the choice of a label set, and return it with its probe."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox("Tell apart", (NEW, *known), key="set", bind="query-params", width=220)
+        if chosen != NEW:
+            probe = known[chosen]
+            one = label_sets.of_probe(probe)
+            st.text(one_line(", ".join(probe.classes)))
+            if one is None:
+                st.text(f"It was learned from {one_line(probe.labels)}, so it is not taught by keys here.")
+            return one, probe
+        text = st.text_input("Classes, at most 9", key="classes", bind="query-params", placeholder="cat, dog")
+        name = st.text_input("Name", key="set-name", placeholder="pets", width=160)
+    if not text:
+        st.text(
+            "Name what you want to tell apart, such as: cat, dog. One class alone is learned as yes or no."
+        )
+        st.text("Then label some pictures by keys. Each key stores a tag; the rest is learned from these.")
+        return None, None
+    try:
+        one = label_sets.parse_set(text, name or "")
+        probe_there = known.get(one.name)
+        if probe_there is not None and label_sets.of_probe(probe_there) != one:
+            raise UsageError(
+                f"{one.name} has been learned already, with other classes",
+                hint="choose it, or give another name",
+            )
+    except ImseekError as error:
+        shell.show_error(error)
+        return None, None
+    return one, probe_there
+
+
+def _label(
+    name: str, collection: Collection, one: LabelSet, said: dict[str, int], probe: ProbeInfo | None
+) -> None:
+    slot = f"teach-{name}-{one.name}-{'-'.join(one.classes)}"
+    key = f"{slot}-labeller"
+    batch: Batch | None = st.session_state.get(slot)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        source = st.segmented_control(
+            "Pictures", (USEFUL, FOUND), key="pictures", default=USEFUL, required=True
+        )
+        words = ""
+        if source == FOUND:
+            words = (st.text_input("Words", key="teach-words", placeholder="a cat asleep") or "").strip()
+
+    def next_(before: Batch | None) -> Batch:
+        with st.spinner("Looking for pictures to label. Where many are labelled that takes some seconds."):
+            if source == FOUND:
+                return batches.search_batch(name, collection, one, before, said, words)
+            return batches.propose_batch(name, collection, one, before, said, probe)
+
+    asked = (source, words)
+    if source == FOUND and not words:
+        st.text("Say what to look for: what is found is shown here to be labelled.")
+        return
+    if batch is None or st.session_state.get(f"{slot}-asked") != asked:
+        with shell.show_errors():
+            batch = next_(batch)
+        st.session_state[slot], st.session_state[f"{slot}-asked"] = batch, asked
+
+    def keep() -> None:
+        mine: Batch = st.session_state[slot]
+        now = given_keys(key, mine.number)
+        if now is not None:
+            mine.keep(collection, one, now)
+
+    if batch.refused is not None:
+        shell.show_error(batch.refused)
+        st.text("What you have labelled since is kept on this page, and not stored yet.")
+        st.button("Store it now", on_click=keep)
+    choices = [ClassChoice(k, one_line(tag), said.get(tag, 0)) for k, tag in one.keys().items()]
+    asks = labeller(
+        batch.cards,
+        choices,
+        key=key,
+        epoch=batch.number,
+        given=batch.given,
+        base=app_state.images_url(name),
+        opens=app_state.current_app().opens,
+        changed=keep,
+    )
+    for line in batch.notes:
+        st.text(line)
+    if asks.like is not None:
+        results.search_like(asks.like)
+    if asks.more and batch.refused is None:
+        with shell.show_errors():
+            st.session_state[slot] = next_(batch)
+        st.rerun(scope="fragment")

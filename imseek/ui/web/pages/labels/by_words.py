@@ -1,0 +1,252 @@
+"""Labels by words: classes are typed, and a preview of their images is shown at once."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from typing import Final
+
+import streamlit as st
+
+from imseek import labels, tags
+from imseek.collection import Collection
+from imseek.encoders import prompts
+from imseek.errors import ImseekError
+from imseek.explore.labels import logit_scale
+from imseek.explore.labels.classes import Classes
+from imseek.showing.words import format_count
+from imseek.types import LabelPreview, ProgressCallback
+from imseek.ui.web import app_state, shell
+from imseek.ui.web.components.lines import MAX_CHARACTERS, lines
+from imseek.ui.web.components.shelves import shelves
+from imseek.ui.web.pages.labels import example_rows, label_tasks, saved_labels
+from imseek.ui.web.pages.labels.label_options import (
+    DEFAULT_TEMPLATE,
+    EXAMPLES,
+    NUMBER,
+    OWN_TEMPLATES,
+    SAMPLE,
+    TRAINED,
+    LabelOptions,
+    SaveResult,
+    as_text,
+    encoder_caveat,
+    free_name,
+    preview_line,
+)
+from imseek.ui.web.parts import results
+from imseek.ui.web.plain_text import escape_markdown, one_line
+
+#: Slot of :mod:`working`.
+SLOT: Final = "labels-save"
+#: Session key of the number of times that labels were saved.
+_SAVES_KEY: Final = "labels-sent"
+_HELP: Final = (
+    "One class a line. More words for one: bird: bird, sparrow, seagull. Lines with # are left out."
+)
+
+
+@st.fragment
+def show(name: str, collection: Collection) -> None:
+    """Draw the part, in a fragment, so that typing reruns only this."""
+    if (why := _why_no_text(collection)) is not None:
+        st.text(f"This collection cannot be labelled by words: {why}.")
+        st.text("By examples works with every encoder: label some pictures, and it learns the rest.")
+        return
+    left, right = st.columns((2, 5), gap="large")
+    with left:
+        asked = _read_options(name, collection)
+        classes = asked.read()
+        saving = st.container()
+    with right:
+        found = _preview(name, collection, asked, classes)
+    with saving:
+        if found is not None and isinstance(classes, Classes):
+            # A new key after each save makes a new, closed popover.
+            sent = st.session_state.get(_SAVES_KEY, 0)
+            with st.popover("Save these labels", type="primary", key=f"labels-save-{sent}"):
+                _save(collection, asked, classes, found)
+        _show_outcome(collection)
+    saved_labels.show(name, collection)
+
+
+def _why_no_text(collection: Collection) -> str | None:
+    """Return why the encoder cannot read words, None if it can."""
+    try:
+        encoder = collection._text_encoder()
+    except ImseekError as error:
+        return str(error)
+    return (
+        None
+        if "text" in encoder.info.modalities
+        else f"its encoder, {encoder.info.reference}, knows no words"
+    )
+
+
+def _read_options(name: str, collection: Collection) -> LabelOptions:
+    text = lines(
+        "Classes",
+        key=f"labels-lines-{name}",
+        text=st.session_state.get(saved_labels.TEXT_KEY, ""),
+        epoch=st.session_state.get(saved_labels.EPOCH, 0),
+        placeholder="cat\ndog\nbird: bird, sparrow, seagull",
+        hint=_HELP,
+    )
+    st.session_state[saved_labels.TEXT_KEY] = text
+    with st.container(horizontal=True, vertical_alignment="center"):
+        none = st.checkbox("Some are none of these", True, key="labels-none")
+        with st.popover("Take classes from …"):
+            _sources(collection)
+    with st.expander("More"):
+        return _more(collection, text, none)
+
+
+def _sources(collection: Collection) -> None:
+    def read() -> None:
+        file = st.session_state["labels-file"]
+        if file is not None:
+            try:
+                saved_labels.fill(file.getvalue()[:MAX_CHARACTERS].decode("utf-8-sig"))
+            except UnicodeDecodeError:
+                st.session_state["labels-file-wrong"] = True
+
+    st.session_state.pop("labels-file-wrong", None)
+    st.file_uploader("A file, one class a line", type=["txt"], key="labels-file", on_change=read)
+    if st.session_state.get("labels-file-wrong"):
+        st.text("⚠️ That file is not UTF-8. Save it as UTF-8 text.")
+    with shell.show_errors():
+        there = [one.tag for one in tags.counts(collection)]
+    chosen = st.multiselect(
+        "Tags that pictures have", there, key="labels-tags", format_func=escape_markdown, disabled=not there
+    )
+    st.button("Take these tags", on_click=lambda: saved_labels.fill(as_text(chosen)), disabled=not chosen)
+
+
+def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
+    sentences = st.selectbox(
+        "Sentences around a class",
+        (DEFAULT_TEMPLATE, *prompts.names(), OWN_TEMPLATES),
+        key="labels-sentences",
+    )
+    if sentences == OWN_TEMPLATES:
+        sentences = (
+            st.text_area("Sentences, with {} for the class", "a photo of a {}", key="labels-own")
+            or DEFAULT_TEMPLATE
+        )
+    none_text = ""
+    if none:
+        none_text = st.text_area(
+            "What pictures of no class look like, a sentence a line",
+            key="labels-none-text",
+            placeholder="a photo",
+            height=80,
+        )
+    with shell.show_errors():
+        known = logit_scale.known_scales(collection.path)
+    several = False
+    if known.several:
+        several = st.toggle("A picture may be of several classes", key="labels-several")
+    threshold = st.slider("Leave out labels less probable than", 0.0, 1.0, 0.5 if several else 0.0, 0.05)
+    choice = st.selectbox(
+        "How sure", (TRAINED, *known.names, NUMBER), key="labels-temperature", format_func=escape_markdown
+    )
+    st.text(
+        f"The encoder: {one_line(known.own.source)}. This changes how sure labels are, not which come first."
+    )
+    temperature = None if choice == TRAINED else choice
+    if choice == NUMBER:
+        number = st.number_input(
+            "Cosines are divided by", 0.001, 10.0, 1 / known.own.factor, 0.01, format="%.3f"
+        )
+        temperature = str(number)
+    centred = st.checkbox("The collection has pictures of every class", key="labels-centred")
+    where = st.text_input(
+        "Only pictures where",
+        key="labels-where",
+        placeholder="year >= 2020",
+        help="A condition over the metadata, as WHERE of SQL.",
+    )
+    return LabelOptions(
+        text,
+        sentences,
+        none_text if none else None,
+        several,
+        threshold or None,
+        temperature,
+        centred,
+        where or "",
+    )
+
+
+def _preview(
+    name: str, collection: Collection, asked: LabelOptions, classes: Classes | str
+) -> LabelPreview | None:
+    if isinstance(classes, str):
+        st.text(classes)
+        return None
+    # Only for the first one: later previews are too fast to read it.
+    first = name not in st.session_state.setdefault("labels-read", set())
+    said = (
+        st.spinner("The first words take some seconds: the encoder is made ready.")
+        if first
+        else nullcontext()
+    )
+    try:
+        with said:
+            found = labels.preview(collection, classes, images=SAMPLE, **asked.arguments())
+        st.session_state["labels-read"].add(name)
+    except ImseekError as error:
+        shell.show_error(error)
+        return None
+    if not found.of:
+        st.text("No picture meets this. Index some, or change the condition.")
+        return None
+    looked = len(found.labels.image_ids)
+    st.text(preview_line(looked, found.of))
+    if (note := encoder_caveat(found.labels.encoder)) is not None:
+        st.text(f"⚠️ {note}")
+    for line in found.labels.notes:
+        st.text(one_line(line))
+    examples = found.labels.examples(EXAMPLES)
+    like = shelves(
+        example_rows.shelves(name, collection.path, examples, of=looked),
+        key=f"labels-shelves-{name}",
+        base=app_state.images_url(name),
+        opens=app_state.current_app().opens,
+    )
+    if empty := example_rows.unused_labels(examples):
+        st.text(f"No picture: {one_line(', '.join(empty))}")
+    if like is not None:
+        results.search_like(like)
+    return found
+
+
+def _save(collection: Collection, asked: LabelOptions, classes: Classes, found: LabelPreview) -> None:
+    st.text("Nothing is stored so far. Saved labels can be filtered by, continued, and taken back.")
+    with shell.show_errors():
+        there = {one.name for one in labels.saved(collection)}
+    free = free_name(there)
+    name = (st.text_input("Save under the name", key="labels-name", placeholder=free) or "").strip() or free
+    if name in there:
+        st.text(f"This takes the place of what is saved as {one_line(name)}.")
+    tag = st.checkbox("Give each label as a tag too", key="labels-tag")
+    busy = label_tasks.is_busy(collection.path, SLOT)
+    what = f"Label {format_count(found.of, 'picture')}"
+    if st.button(f"{what} and save", type="primary", disabled=busy, key="labels-go"):
+        arguments = asked.arguments()
+
+        def task(progress: ProgressCallback, stop: threading.Event) -> SaveResult:
+            made = labels.label(
+                collection, classes, save=name, tag=tag, progress=progress, stop=stop, **arguments
+            )
+            return SaveResult(name, len(made.image_ids), made.tagged)
+
+        label_tasks.begin(collection.path, SLOT, what, task)
+        st.session_state[_SAVES_KEY] = st.session_state.get(_SAVES_KEY, 0) + 1
+        st.rerun()
+
+
+def _show_outcome(collection: Collection) -> None:
+    found = label_tasks.outcome(collection.path, SLOT)
+    if isinstance(found, SaveResult):
+        st.text(f"✓ {found.line()}")

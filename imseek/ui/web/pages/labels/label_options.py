@@ -1,0 +1,133 @@
+"""Options of labels by words, without Streamlit."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from imseek import labels
+from imseek.encoders import prompts
+from imseek.errors import UsageError
+from imseek.explore.labels.classes import Classes
+from imseek.types import SavedLabels
+from imseek.ui.web.plain_text import capitalise
+
+#: Number of images in the preview.
+SAMPLE: Final = 5000
+#: Number of examples of each kind shown for a class.
+EXAMPLES: Final = 12
+#: Default prompt template, and the choice of custom ones.
+DEFAULT_TEMPLATE: Final = "a photo of a {}"
+OWN_TEMPLATES: Final = "My own sentences"
+#: Choices of the logit scale.
+TRAINED: Final = "As the encoder says"
+NUMBER: Final = "A number"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """Options of labels by words.
+
+    ``text`` has one class per line. ``sentences`` is the name of a template set, or templates on lines. ``none`` is
+    None if every image belongs to a class, else sentences on lines for images of no class (empty: the default ones).
+    """
+
+    text: str
+    sentences: str = DEFAULT_TEMPLATE
+    none: str | None = None
+    several: bool = False
+    threshold: float | None = None
+    temperature: str | None = None
+    centred: bool = False
+    where: str = ""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return arguments for :func:`imseek.labels.label` and :func:`imseek.labels.preview`."""
+        # As a list: a single text could be taken for a file name.
+        named = self.sentences in prompts.names()
+        none: bool | list[str] = False
+        if self.none is not None and not self.several:
+            none = lines_of(self.none) or True
+        return {
+            "templates": self.sentences if named else lines_of(self.sentences) or [DEFAULT_TEMPLATE],
+            "none": none,
+            "multi": self.several,
+            "threshold": self.threshold,
+            "temperature": self.temperature,
+            "centred": self.centred,
+            "where": self.where.strip() or None,
+        }
+
+    def read(self) -> Classes | str:
+        """Return the classes, or a message that says what to do."""
+        if not self.text.strip():
+            return "Type a class on each line, and see here which pictures are of it."
+        try:
+            found = labels.parse_classes(self.text)
+        except UsageError as error:
+            return capitalise(str(error))
+        if len(found) == 1 and self.none is None and not self.several:
+            return "With one class every picture would be of it. Type another, or let some be none of these."
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class SaveResult:
+    """Labels saved under a name: the numbers of ``images`` labelled and of ``tags`` given."""
+
+    name: str
+    images: int
+    tags: int
+
+    def line(self) -> str:
+        if not self.images:
+            return f"No picture has come since {self.name} was made."
+        tags = f", and {self.tags:,} tags" if self.tags else ""
+        return f"Saved as {self.name}: labels of {self.images:,} pictures{tags}."
+
+
+def free_name(there: Container[str]) -> str:
+    """Return a name that is not taken."""
+    names = (f"labels_{n}" if n > 1 else "labels" for n in itertools.count(1))
+    return next(name for name in names if name not in there)
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines that are not blank, stripped."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def as_text(classes: Sequence[str], words: Sequence[Sequence[str]] | None = None) -> str:
+    """Format classes as they are typed. A separator (``: ``) within a name is changed in the name, not in its words."""
+    lines = []
+    for name, said in zip(classes, words or [(name,) for name in classes], strict=True):
+        plain = tuple(said) == (name,) and ": " not in name and not name.endswith(":")
+        lines.append(name if plain else f"{name.replace(': ', ':')}: {', '.join(said)}")
+    return "\n".join(lines)
+
+
+def encoder_caveat(encoder: str) -> str | None:
+    """Return a caveat about words with this encoder, None if there is none."""
+    if encoder != "builtin" and not encoder.startswith("builtin"):
+        return None
+    return (
+        "The built-in encoder knows words only roughly, from a thousand kinds of things. Name things that can be seen, "
+        "or say what a class holds (household: furniture, lamp). Look at the least certain pictures before you save."
+    )
+
+
+def preview_line(looked: int, of: int) -> str:
+    return (
+        f"Preview on {looked:,} of {of:,} pictures, evenly taken." if looked < of else f"All {of:,} pictures."
+    )
+
+
+def saved_line(one: SavedLabels) -> str:
+    """Describe saved labels in one line."""
+    kept = " and ".join(["columns"] * one.columns + ["tags"] * one.tags)
+    classes = ", ".join(one.classes[:12]) + (
+        f", and {len(one.classes) - 12:,} more" if len(one.classes) > 12 else ""
+    )
+    return f"{classes} · as {kept} · {one.encoder} · {one.created[:10]}"

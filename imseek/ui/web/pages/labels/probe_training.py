@@ -1,0 +1,197 @@
+"""Train a probe on labelled images, show its predictions, and save them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import streamlit as st
+
+from imseek import probes
+from imseek.collection import Collection
+from imseek.showing.words import format_count
+from imseek.types import ProgressCallback
+from imseek.types.probes import ProbeApplyReport, ProbeInfo, ProbeScore
+from imseek.ui.web import app_state, shell
+from imseek.ui.web.components.shelves import shelves
+from imseek.ui.web.pages.labels import example_rows, label_sets, label_tasks, saved_labels
+from imseek.ui.web.pages.labels.label_sets import LabelSet
+from imseek.ui.web.parts import results
+from imseek.ui.web.plain_text import capitalise, one_line
+
+#: Default minimum probability of a tag.
+_TAG_THRESHOLD: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedProbe:
+    """A probe ``applied`` to all images; nothing is stored but the probe itself."""
+
+    info: ProbeInfo
+    applied: ProbeApplyReport
+
+
+def show(name: str, collection: Collection, title: str, probe: ProbeInfo | None) -> None:
+    """Draw the predictions of the probe ``title``, in a fragment."""
+    slot = f"learn-{title}"
+    work = label_tasks.find(collection.path, slot)
+    if probe is None and work is None:
+        st.text("Nothing is learned yet. Label some pictures of each class, and press Learn.")
+        return
+    if work is None and st.button("See what it says of all pictures"):
+        _apply_to_all(collection, title, slot)
+    found = label_tasks.outcome(collection.path, slot)
+    if isinstance(found, TrainedProbe):
+        _show_predictions(name, collection, found)
+        _save(name, collection, found, slot)
+    elif probe is not None and not label_tasks.is_busy(collection.path, slot):
+        st.text(score_line(probe.score))
+    if probe is not None:
+        _drop(collection, probe.name, slot)
+
+
+def score_line(score: ProbeScore) -> str:
+    """Describe the accuracy of a probe."""
+    if score.accuracy is None:
+        return "How good it is could not be measured: label two pictures or more of each class."
+    of = score.accuracy
+    return (
+        f"Right for {of.value:.0%} of {score.tested:,} labelled pictures that were held out in turn "
+        f"(95 % interval: {of.low:.0%} to {of.high:.0%})."
+    )
+
+
+def show_train_button(
+    collection: Collection,
+    one: LabelSet,
+    probe: ProbeInfo | None,
+    said: Mapping[str, int],
+    begun: Callable[[], None],
+) -> None:
+    """Draw the button that starts training, with advice; ``begun`` is called as it starts."""
+    slot = f"learn-{one.name}"
+    busy = label_tasks.is_busy(collection.path, slot)
+    why = label_sets.why_not_learnable(one, said)
+    labelled = sum(said.get(tag, 0) for tag in one.tags)
+    verb = "Learn" if probe is None else "Learn again"
+    text = f"{verb} from {labelled:,} labels" if why is None else verb
+
+    def start() -> None:
+        labels = one.labels(said)
+
+        def task(progress: ProgressCallback, stop: threading.Event) -> TrainedProbe:
+            info = probes.fit(collection, one.name, labels, force=True, progress=progress, stop=stop)
+            return TrainedProbe(info, probes.apply(collection, one.name, progress=progress))
+
+        label_tasks.begin(collection.path, slot, f"Learning {one.name}", task)
+        label_tasks.forget(collection.path, f"{slot}-save")
+        st.session_state["learn-begun"] = True
+        begun()
+
+    disabled = why is not None or busy
+    st.button(text, type="primary", disabled=disabled, key="learn-go", on_click=start)
+    if st.session_state.pop("learn-begun", False):
+        st.rerun()  # The whole page, which shows running tasks.
+    hints = [label_sets.advice(one, said) if why is None else why]
+    if probe is not None and why is None and labelled != sum(probe.counts):
+        hints.append(f"It was learned from {sum(probe.counts):,} labels.")
+    st.text(one_line(" ".join(filter(None, hints))))
+
+
+def _apply_to_all(collection: Collection, title: str, slot: str) -> None:
+    def task(progress: ProgressCallback, stop: threading.Event) -> TrainedProbe:
+        applied = probes.apply(collection, title, progress=progress, stop=stop)
+        if applied.interrupted:
+            raise InterruptedError
+        return TrainedProbe(probes.get(collection, title), applied)
+
+    label_tasks.begin(collection.path, slot, "Looking at all pictures", task)
+    st.rerun()
+
+
+def _show_predictions(name: str, collection: Collection, found: TrainedProbe) -> None:
+    info, applied = found.info, found.applied
+    labels = ", ".join(f"{tag} {n:,}" for tag, n in zip(info.classes, info.counts, strict=True))
+    st.text(score_line(info.score))
+    st.text(f"Learned from {one_line(labels)}. What it says of {format_count(applied.images, 'picture')}:")
+    for note in info.notes:
+        st.text(one_line(note))
+    none = f"not {', '.join(info.classes)}"[:80]
+    drawn = example_rows.shelves(name, collection.path, applied.examples, of=applied.images, none=none)
+    like = shelves(
+        drawn,
+        key=f"learned-{name}-{info.name}",
+        base=app_state.images_url(name),
+        opens=app_state.current_app().opens,
+    )
+    if empty := example_rows.unused_labels(applied.examples):
+        st.text(f"No picture: {one_line(', '.join(empty))}")
+    if like is not None:
+        results.search_like(like)
+
+
+def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> None:
+    info = found.info
+    saving = f"{slot}-save"
+    busy = label_tasks.is_busy(collection.path, saving)
+    with st.container(border=True):
+        columns = st.checkbox("Save as columns, to filter by", True, key=f"{slot}-columns")
+        tag = st.checkbox("Give pictures their class as a tag", key=f"{slot}-tag")
+        column = info.name
+        if columns:
+            column = (
+                st.text_input("Name of the columns", info.name, key=f"{slot}-name") or info.name
+            ).strip()
+        sure = 0.5 if info.several else _TAG_THRESHOLD
+        if tag:
+            sure = st.slider("Tags from which probability on", 0.05, 0.99, sure, 0.01, key=f"{slot}-sure")
+        st.text("Labels that people gave stay as they are.")
+        if st.button("Save", type="primary", disabled=busy or not (columns or tag), key=f"{slot}-go"):
+
+            def task(progress: ProgressCallback, stop: threading.Event) -> ProbeApplyReport | None:
+                told = probes.apply(
+                    collection,
+                    info.name,
+                    save=column if columns else None,
+                    tag=tag,
+                    threshold=sure if tag else None,
+                    progress=progress,
+                    stop=stop,
+                )
+                return None if told.interrupted else told
+
+            label_tasks.begin(collection.path, saving, f"Saving {info.name}", task)
+            st.rerun()
+        told = label_tasks.outcome(collection.path, saving)
+        if isinstance(told, ProbeApplyReport):
+            st.text(f"✓ {saved_line(told)}")
+            if told.saved is not None:
+                saved_labels.show_pictures(told.saved, info.classes, f"{slot}-show")
+
+
+def saved_line(told: ProbeApplyReport) -> str:
+    """Describe what was stored."""
+    parts = [] if told.saved is None else [f"saved as the columns {told.saved} and {told.saved}_score"]
+    if told.tagged or told.untagged or told.kept or told.saved is None:
+        parts.append(f"{told.tagged:,} tags given")
+    if told.untagged:
+        parts.append(f"{told.untagged:,} of before taken back")
+    if told.kept:
+        parts.append(f"{told.kept:,} left as people labelled them")
+    text = ", ".join(parts)
+    return f"{capitalise(text)}."
+
+
+def _drop(collection: Collection, title: str, slot: str) -> None:
+    with st.popover("Forget what was learned"):
+        st.text("Takes back what was learned, its columns, and the tags that it gave.")
+        st.text("Labels that people gave stay.")
+        if st.button("Forget it", key=f"{slot}-drop", type="primary"):
+            with shell.show_errors():
+                probes.drop(collection, title)
+            for one in (slot, f"{slot}-save"):
+                label_tasks.forget(collection.path, one)
+            st.session_state.pop("set", None)
+            st.rerun()

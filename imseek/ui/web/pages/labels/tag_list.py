@@ -1,0 +1,105 @@
+"""The list of tags: who gave them, with links to their images, renaming and removal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import streamlit as st
+
+from imseek import tags
+from imseek.collection import Collection
+from imseek.errors import ImseekError
+from imseek.showing.words import format_count
+from imseek.types import TagCount, TagReport
+from imseek.ui.cli.tag import count_givers
+from imseek.ui.web import search_state, shell
+from imseek.ui.web.plain_text import one_line
+
+#: Names of the automatic provenances.
+_GIVERS: Final = {"zero-shot": "words", "probe": "examples"}
+
+
+def show(name: str, collection: Collection) -> None:
+    """Draw the list."""
+    with shell.show_errors():
+        there = tags.counts(collection)
+    if (said := st.session_state.pop("tags-said", None)) is not None:
+        st.text(said)
+    if not there:
+        st.text("No picture has a tag yet.")
+        st.text(
+            "Tags come from labels by examples, from saved labels, and from the pictures that a search selects."
+        )
+        return
+    st.text("Choose a tag to see its pictures, to rename it, or to take it away.")
+    picked = st.dataframe(
+        rows(there),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        # A new table after each change, with nothing selected.
+        key=f"tags-table-{st.session_state.setdefault('tags-changes', 0)}",
+        column_config={"pictures": st.column_config.NumberColumn(format="localized")},
+    )
+    at = picked["selection"]["rows"]
+    if at and at[0] < len(there):
+        _one(name, collection, there[at[0]], there)
+
+
+def rows(there: Sequence[TagCount]) -> list[dict[str, object]]:
+    """Return the rows of the table of tags."""
+    return [
+        {"tag": one_line(one.tag), "pictures": one.images, "given by": one_line(givers(one.by))}
+        for one in there
+    ]
+
+
+def givers(by: Mapping[str, int]) -> str:
+    """Describe who gave a tag, and how often."""
+    return ", ".join(f"{_giver(who)}: {n:,}" for who, n in count_givers(by))
+
+
+def _giver(provenance: str) -> str:
+    kind, _, name = provenance.partition(" ")
+    if provenance == "person":
+        return "hand"
+    return f"{_GIVERS[kind]} ({name})" if kind in _GIVERS and name else provenance
+
+
+def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCount]) -> None:
+    with st.container(border=True):
+        st.text(one_line(one.tag))
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            if st.button("Show its pictures", type="primary"):
+                query = search_state.filtered_search(f"tag({search_state.sql_literal(one.tag)})").parameters()
+                st.switch_page(shell.page("search"), query_params=query)
+            with st.popover("Rename"):
+                # Text typed for one tag must not appear for another.
+                key = f"tags-to-{st.session_state['tags-changes']}-{one.tag}"
+                to = (st.text_input("New name", key=key, max_chars=200) or "").strip()
+                if any(other.tag == to for other in there) and to != one.tag:
+                    st.text(
+                        "There is such a tag already: the two become one, and cannot be told apart after that."
+                    )
+                if st.button("Rename it", disabled=not to or to == one.tag):
+                    _apply_change(lambda: tags.rename(collection, one.tag, to), f"Renamed to {to}")
+            with st.popover("Take away"):
+                st.text(
+                    f"{format_count(one.images, 'picture')} lose this tag, whoever gave it. This cannot be undone."
+                )
+                if st.button("Take it away", type="primary"):
+                    _apply_change(
+                        lambda: tags.remove(collection, one.tag, everywhere=True), f"Took {one.tag} away"
+                    )
+
+
+def _apply_change(act: Callable[[], TagReport], what: str) -> None:
+    try:
+        told = act()
+    except ImseekError as error:
+        shell.show_error(error)
+        return
+    st.session_state["tags-said"] = f"✓ {one_line(what)}: {format_count(told.changed, 'picture')}."
+    st.session_state["tags-changes"] += 1
+    st.rerun()

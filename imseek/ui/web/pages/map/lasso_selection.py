@@ -1,0 +1,57 @@
+"""Which images of a map a lasso encloses."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.vectors.base import Ids
+from imseek.types import Float32
+from imseek.ui.web import blobs
+from imseek.ui.web.components.scatter import Lasso
+from imseek.ui.web.pages.map.map_points import MapPoints
+
+Bools = npt.NDArray[np.bool_]
+
+
+def inside_polygon(places: Float32, corners: npt.NDArray[np.float64]) -> Bools:
+    """Return which of ``places`` (n, 2) lie inside the closed line through ``corners`` (k, 2), by the even-odd rule:
+    (n,).
+
+    Points are sorted by height, so that each edge is compared only with those at its height.
+    """
+    order = np.argsort(places[:, 1], kind="stable")
+    x, y = places[order, 0].astype(np.float64), places[order, 1].astype(np.float64)
+    odd = np.zeros(len(x), np.bool_)
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y1 == y2:
+            continue
+        low, high = np.searchsorted(y, (min(y1, y2), max(y1, y2)))
+        part = slice(int(low), int(high))
+        odd[part] ^= x[part] < x1 + (y[part] - y1) * ((x2 - x1) / (y2 - y1))
+    found = np.zeros(len(x), np.bool_)
+    found[order] = odd
+    return found
+
+
+def ids_in_lasso(drawn: MapPoints, lasso: Lasso) -> Ids:
+    """Return the ids (m,) inside a lasso, ascending, limited to the colour that was shown alone, if any."""
+    found = inside_polygon(drawn.places, lasso.corners)
+    if lasso.shade is not None and (shades := _shades(lasso.colours, len(drawn.ids))) is not None:
+        found &= shades == lasso.shade
+    return drawn.ids[found]
+
+
+def _shades(address: str | None, n: int) -> npt.NDArray[np.uint8] | None:
+    """Return the shades that were on screen, None if they are no longer kept."""
+    data = None if address is None else blobs.blob_cache.get(address.rpartition("/")[2])
+    return None if data is None or len(data) != 5 * n else np.frombuffer(data, np.uint8, offset=4 * n)
+
+
+def update_selection(before: Ids, found: Ids, *, add: bool) -> Ids:
+    """Return the selection after ``found`` was selected, ascending."""
+    return np.union1d(before, found) if add else np.unique(found)
+
+
+def toggle_id(before: Ids, image_id: int) -> Ids:
+    return np.setxor1d(before, np.array([image_id], np.int64))

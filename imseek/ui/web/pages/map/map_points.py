@@ -1,0 +1,83 @@
+"""The images and coordinates of a map, cached by generation of the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from imseek import maps
+from imseek.data.current_file import read_current
+from imseek.data.vectors.base import Ids
+from imseek.types import Float32
+from imseek.ui.map_page.document import scale_to_square
+from imseek.ui.web.components.scatter import PointData, store_points
+
+#: Maximum number of points drawn; larger maps are sampled in all their parts.
+MAX_POINTS: Final = 1_000_000
+#: Maximum number of points whose pictures are drawn where there is room.
+MAX_PICTURES: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class MapView:
+    """A part of a map in one generation; serves as a cache key."""
+
+    root: Path
+    name: str
+    where: str | None
+    uuid: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapPoints:
+    """Points to draw: ``ids`` (n,) int64, ascending; ``places`` (n, 2) float32 in -1 … 1. The map has ``total``."""
+
+    ids: Ids
+    places: Float32
+    points: PointData
+    total: int
+
+
+def current_view(root: Path, name: str, where: str | None) -> MapView:
+    """Return the view in the current generation."""
+    now = read_current(root)
+    return MapView(root, name, where, now.uuid, now.generation)
+
+
+@lru_cache(maxsize=8)
+def load_points(shown: MapView) -> MapPoints:
+    """Load the points of a view.
+
+    Raises UsageError if the map does not exist or no image on it meets the condition, QueryError for a bad condition.
+    """
+    table = maps.table(shown.root, shown.name, where=shown.where, columns=[])
+    total = len(table)
+    if total > MAX_POINTS:
+        table = table.take(sorted(maps.representative(table, MAX_POINTS)))
+    ids = table.column("image_id").to_numpy()
+    places = scale_to_square(table)
+    pictured = maps.representative(table, min(MAX_PICTURES, len(table)))
+    return MapPoints(ids, places, store_points(ids, places, pictured), total)
+
+
+@lru_cache(maxsize=8)
+def count_missing(shown: MapView) -> int:
+    """Count the images that were added after the map was made."""
+    return maps.missing(shown.root, shown.name)
+
+
+def clear_cache() -> None:
+    """Drop the cached points, after their data was dropped by :mod:`imseek.ui.web.blobs`."""
+    load_points.cache_clear()
+
+
+def central_point(places: Float32) -> tuple[float, float]:
+    """Return the one of ``places`` (m, 2) nearest to their median, which itself need not lie among them."""
+    apart = np.abs(places - np.median(places, axis=0)).sum(axis=1)
+    x, y = places[int(apart.argmin())]
+    return float(x), float(y)

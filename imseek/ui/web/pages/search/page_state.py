@@ -1,0 +1,80 @@
+"""State shared by the parts of the search page: the current search, and how to change it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import streamlit as st
+
+from imseek import home as folders
+from imseek.errors import ImseekError
+from imseek.ui.web import search_state, shell, uploads
+from imseek.ui.web.saved_searches import SearchStore
+from imseek.ui.web.search_state import ParsedAddress, SearchState
+
+#: An error about typed or uploaded input, shown in the next run.
+_ERROR_KEY: Final = "search-refused"
+#: Previous page of hits by page token, as far as this session has seen them.
+_BEFORE: Final = "search-before"
+Change: TypeAlias = Callable[[], None]
+
+
+def current() -> ParsedAddress:
+    """Parse the search in the URL."""
+    return search_state.parse_address(
+        {name: st.query_params.get_all(name) for name in search_state.PARAMETERS}
+    )
+
+
+def go_to(to: SearchState) -> None:
+    """Change the search; call it in callbacks, before the page runs."""
+    if to != current().asked:
+        st.query_params.from_dict(to.parameters(st.session_state[shell.COLLECTION_KEY]))
+
+
+def turn_page(to: str | None) -> None:
+    """Go to the page of hits with this token, or to the first."""
+    now = current().asked
+    before = st.session_state.setdefault(_BEFORE, {})
+    if to is not None:
+        before[to] = now.page
+    go_to(now.with_changes(page=to))
+
+
+def previous_page(page: str) -> str | None:
+    """Return the token of the previous page; None if it is the first or unknown."""
+    known: str | None = st.session_state.get(_BEFORE, {}).get(page)
+    return known
+
+
+def home() -> Path:
+    return folders.home(os.environ)
+
+
+def store() -> SearchStore:
+    return _store(home())
+
+
+@lru_cache(8)
+def _store(at: Path) -> SearchStore:
+    return SearchStore(at)
+
+
+def upload(name: str) -> bytes:
+    """Read an uploaded picture. Raises QueryError."""
+    return uploads.load_upload(home(), name)
+
+
+def defer_error(error: ImseekError) -> None:
+    """Show an error once, in the next run."""
+    st.session_state[_ERROR_KEY] = error
+
+
+def show_deferred_error() -> None:
+    error = st.session_state.pop(_ERROR_KEY, None)
+    if error is not None:
+        shell.show_error(error)

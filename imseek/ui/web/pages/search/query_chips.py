@@ -1,0 +1,157 @@
+"""A search as the text of the search box and chips. Plain functions, without Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from imseek.ui.web import search_state as asking
+from imseek.ui.web.components.chips import Chip
+from imseek.ui.web.pages.search import filters
+from imseek.ui.web.search_state import QueryPart, SearchState
+
+#: Descriptions of options that differ from the defaults, for lists of searches.
+_KNOBS: Final = {
+    "by": "by captions",
+    "sort": "by date",
+    "group": "in groups",
+    "cutoff": "less relevant too",
+    "collapse": "near-duplicates as one",
+    "diversity": "varied",
+    "hubness": "without what matches everything",
+    "exact": "every picture looked at",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A stored image as a chip shows it: its name, and the URL of a small picture."""
+
+    name: str
+    src: str
+
+
+def box_part_index(asked: SearchState) -> int | None:
+    """Return the index of the part shown in the search box, the first wanted words."""
+    return next((n for n, part in enumerate(asked.parts) if part.kind == "words" and not part.unwanted), None)
+
+
+def box_text(asked: SearchState) -> str:
+    """Return the text of the search box, as it would be typed."""
+    n = box_part_index(asked)
+    return "" if n is None else asked.parts[n].written()[1]
+
+
+def submit_text(asked: SearchState, text: str) -> SearchState:
+    """Apply the submitted text of the search box. Raises QueryError.
+
+    Words replace those that were there; a picture (``id:17``) and what is unwanted (``-snow``) are added.
+    """
+    part = asking.parse_typed(text)
+    n = box_part_index(asked)
+    if part is not None and (part.kind != "words" or part.unwanted):
+        return asked.with_part(part)
+    if part is None:
+        return asked if n is None else asked.without_part(n)
+    if n is None:
+        return asked.with_changes(parts=(part, *asked.parts))
+    others = (one for i, one in enumerate(asked.parts) if i != n)
+    if any((one.kind, one.what, one.unwanted) == (part.kind, part.what, False) for one in others):
+        return asked.without_part(n).with_part(part)
+    return asked.with_changes(parts=(*asked.parts[:n], part, *asked.parts[n + 1 :]))
+
+
+def add_words(asked: SearchState, text: str, *, unwanted: bool) -> SearchState:
+    """Add words, wanted or not. Raises QueryError."""
+    part = asking.parse_typed(text)
+    return asked if part is None else asked.with_part(replace(part, unwanted=unwanted or part.unwanted))
+
+
+def chips(
+    asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[[str], str]
+) -> tuple[Chip, ...]:
+    """Return a chip for each part and condition; a search for plain words alone needs none.
+
+    ``stored`` holds the existing images by id; ``uploaded`` returns the URL of a small picture by its hash, or "".
+    """
+
+    def picture(image_id: int) -> Picture:
+        return stored.get(image_id, Picture(f"picture {image_id}, which is not here", ""))
+
+    shown = []
+    alone = len(asked.parts) == 1 and asked.parts[0] == QueryPart("words", asked.parts[0].what)
+    for n, part in enumerate(() if alone else asked.parts):
+        if part.kind == "words":
+            what = Picture(part.what, "")
+        elif part.kind == "image":
+            what = picture(int(part.what))
+        else:
+            what = Picture("your picture", uploaded(part.what))
+        shown.append(
+            Chip(
+                f"part-{n}",
+                what.name,
+                says="not" if part.unwanted else "like" if part.kind != "words" else "also" if n else "find",
+                flips="Look for this after all" if part.unwanted else "Not this, the opposite",
+                src=what.src,
+                tone="unwanted" if part.unwanted else "",
+                weight=part.weight if len(asked.parts) > 1 else None,
+            )
+        )
+    for name, ids, tone in (("more", asked.more, ""), ("less", asked.less, "unwanted")):
+        shown += [
+            Chip(
+                f"{name}-{one}",
+                picture(one).name,
+                says=f"{name} like",
+                flips="Less like this instead" if name == "more" else "More like this instead",
+                src=picture(one).src,
+                tone=tone,
+            )
+            for one in ids
+        ]
+    shown += [
+        Chip(f"where-{n}", filters.describe_condition(condition), says="only", title=condition)
+        for n, condition in enumerate(asked.where)
+    ]
+    return tuple(shown)
+
+
+def apply_chip_change(asked: SearchState, chip: str, what: str, value: object) -> SearchState:
+    """Apply a change of a chip; chips that no longer exist change nothing."""
+    kind, _, name = chip.partition("-")
+    if not name.isascii() or not name.isdigit():
+        return asked
+    n = int(name)
+    if kind == "where" and what == "remove" and n < len(asked.where):
+        return asked.with_changes(where=asked.where[:n] + asked.where[n + 1 :])
+    if kind in ("more", "less") and n in (asked.more if kind == "more" else asked.less):
+        return asked.judged(n, right=(kind == "more") == (what == "remove"))
+    if kind != "part" or n >= len(asked.parts):
+        return asked
+    part = asked.parts[n]
+    if what == "remove":
+        return asked.without_part(n)
+    if what == "flip":
+        return asked.without_part(n).with_part(replace(part, unwanted=not part.unwanted))
+    if what == "weight" and isinstance(value, int | float) and 0 < value <= 1e6:
+        return asked.with_changes(
+            parts=(*asked.parts[:n], replace(part, weight=float(value)), *asked.parts[n + 1 :])
+        )
+    return asked
+
+
+def summarise_search(asked: SearchState) -> str:
+    """Describe a search in a few words, for lists of searches."""
+    said = []
+    for part in asked.parts:
+        what = {"words": part.what, "image": f"like picture {part.what}", "upload": "like a picture of yours"}
+        said.append(f"not {what[part.kind]}" if part.unwanted else what[part.kind])
+    said += [filters.describe_condition(condition) for condition in asked.where]
+    judged = len(asked.more) + len(asked.less)
+    if judged:
+        said.append(f"{judged} judged")
+    usual = SearchState()
+    said += [words for name, words in _KNOBS.items() if getattr(asked, name) != getattr(usual, name)]
+    return " · ".join(said) or "everything"

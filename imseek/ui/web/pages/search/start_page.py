@@ -1,0 +1,142 @@
+"""The search page without a query: what the collection contains, and suggestions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+import numpy as np
+import streamlit as st
+
+from imseek import tags
+from imseek.collection import Collection
+from imseek.data.current_file import read_current
+from imseek.data.reader import Reader
+from imseek.errors import ImseekError
+from imseek.explore.snapshot_session import run_with_reader
+from imseek.search.where import Filters
+from imseek.showing.words import format_count
+from imseek.types import Hit, TagCount
+from imseek.ui.web import search_state, shell
+from imseek.ui.web.gc_freeze import freeze_heap
+from imseek.ui.web.pages.search import filters, page_state
+from imseek.ui.web.pages.search.filters import TAG, Filter
+from imseek.ui.web.parts import results
+from imseek.ui.web.plain_text import escape_markdown
+from imseek.ui.web.search_state import SearchState
+
+_TAGS: Final = 8
+_CAPTIONS: Final = 6
+#: Maximum number of characters of a caption suggested as a search.
+_SHORT: Final = 60
+#: Collections whose encoder has been loaded or is loading.
+_warm_collections: set[str] = set()
+_GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something red")
+
+
+def show(name: str, collection: Collection, now: SearchState) -> None:
+    """Draw the newest images, limited by the filters, with suggestions."""
+    with shell.show_errors():
+        current = read_current(collection.path)
+        held = _load_preview(collection.path, current.uuid, current.generation, now.condition, now.limit)
+        hits = results.hits_by_id(collection, held.newest)
+    if not held.total and not now.where:
+        shell.no_pictures("Add a folder of pictures, and search them by what they show.")
+        return
+    if not held.total:
+        st.subheader("No picture meets these conditions", anchor=False)
+        st.button("Search without filters", on_click=page_state.go_to, args=(now.with_changes(where=()),))
+        return
+    with shell.show_errors():
+        counted = tags.counts(collection)
+    st.caption("Try, or drop a picture anywhere on this page:")
+    with st.container(horizontal=True, gap="small"):
+        for n, text in enumerate(suggest_queries(held.captions)):
+            st.button(
+                escape_markdown(text, _SHORT),
+                key=f"search-try-{n}",
+                on_click=page_state.go_to,
+                args=(now.with_part(search_state.text_search(text).parts[0]),),
+            )
+    most = sorted(counted, key=lambda one: -one.images)[:_TAGS]
+    if most:
+        _show_tags(now, most)
+    some = held.total > len(held.newest)
+    st.caption(format_count(held.total, "picture") + ("; the newest of them:" if some else ":"))
+    _draw(name, collection, hits)
+    warm(collection)
+
+
+def suggest_queries(captions: Sequence[str]) -> tuple[str, ...]:
+    """Suggest searches: short captions of the collection, or common subjects."""
+    short = tuple(
+        dict.fromkeys(one.strip() for one in captions if 2 < len(one.strip()) <= _SHORT and "\n" not in one)
+    )
+    return short[:_CAPTIONS] or _GENERAL
+
+
+def _show_tags(now: SearchState, most: Sequence[TagCount]) -> None:
+    st.caption("Tags, as filters of the next search:")
+    with st.container(horizontal=True, gap="small"):
+        for one in most:
+            st.button(
+                f"{escape_markdown(one.tag, 40)} ({one.images:,})",
+                key=f"search-tag-{one.tag}",
+                on_click=page_state.go_to,
+                args=(now.with_changes(where=filters.replace_filter(now.where, Filter(TAG, (one.tag,)))),),
+            )
+
+
+@st.fragment
+def _draw(name: str, collection: Collection, hits: Sequence[Hit]) -> None:
+    results.results(name, collection, hits, key="search-newest", scores=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionPreview:
+    """Ids of the newest images, the number of images, and captions of the newest."""
+
+    newest: tuple[int, ...]
+    total: int
+    captions: tuple[str, ...]
+
+
+@lru_cache(32)
+def _load_preview(path: Path, uuid: str, generation: int, where: str | None, limit: int) -> CollectionPreview:
+    """Load the preview of one generation, limited by a condition. Raises QueryError.
+
+    ``uuid`` and ``generation`` are part of the cache key, since another collection may come to lie at the path.
+    """
+
+    def look(reader: Reader) -> CollectionPreview:
+        if where is not None:
+            ids = Filters().ids(reader, where)
+            total, newest = len(ids), ids[::-1][:limit].tolist()
+        else:
+            total, newest = 0, []
+            for shard in reader.current.shards:
+                ids = np.delete(np.asarray(reader.shard_ids(shard)), reader.dead_rows(shard))
+                total += len(ids)
+                newest = sorted([*newest, *ids[-limit:].tolist()], reverse=True)[:limit]
+        return CollectionPreview(tuple(newest), total, tuple(reader.captions(newest).values()))
+
+    return run_with_reader(path, look)
+
+
+def warm(collection: Collection) -> None:
+    """Load the encoder while the user is typing, once in this process. The first search reports errors."""
+    if collection.uuid in _warm_collections:
+        return
+    _warm_collections.add(collection.uuid)
+
+    def load() -> None:
+        with suppress(ImseekError):
+            collection.search("warm", limit=1, metadata=False)
+        freeze_heap("the encoder")
+
+    Thread(target=load, name="warming", daemon=True).start()

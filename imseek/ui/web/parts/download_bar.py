@@ -1,0 +1,105 @@
+"""Controls to download or tag some images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from imseek.collection import Collection
+from imseek.showing.words import format_count, format_size
+from imseek.types import Hit
+from imseek.ui.web import app_state, downloads
+from imseek.ui.web.components import component, ignore_change
+from imseek.ui.web.selections import MAX_IMAGES, make_selection
+
+
+def show_downloads(
+    name: str,
+    collection: Collection,
+    ids: Sequence[int],
+    *,
+    key: str = "download",
+    hits: Sequence[Hit] = (),
+    text: str | None = None,
+) -> None:
+    """Offer a zip, tables and paths of these images of the collection ``name``, and a tag for all.
+
+    ``hits`` supply the scores for tables. ``text`` describes the images (None: how many).
+    """
+    _draw(name, collection, ids, hits, key, text or format_count(len(ids), "picture"), floating=False)
+
+
+def show_selection_bar(
+    name: str,
+    collection: Collection,
+    ids: Sequence[int],
+    hits: Sequence[Hit],
+    *,
+    key: str,
+    shown: Sequence[int],
+    all_: Callable[[Sequence[int]], None] | None,
+    clear: Callable[[], None],
+) -> None:
+    """Offer the same for what is selected in a grid, at the bottom of the window.
+
+    ``all_`` is called with ``shown`` by the button that selects all. It and ``clear`` run before the next run.
+    """
+    text = f"{len(ids):,} selected"
+    whole = f"All {len(shown):,}" if all_ is not None else ""
+
+    def everything() -> None:
+        if all_ is not None:
+            all_(shown)
+
+    _draw(
+        name, collection, ids, hits, key, text, floating=True, whole=whole, everything=everything, clear=clear
+    )
+
+
+def _draw(
+    name: str,
+    collection: Collection,
+    ids: Sequence[int],
+    hits: Sequence[Hit],
+    key: str,
+    text: str,
+    *,
+    floating: bool,
+    whole: str = "",
+    everything: Callable[[], None] | None = None,
+    clear: Callable[[], None] | None = None,
+) -> None:
+    if not ids:
+        return
+    if len(ids) > MAX_IMAGES:
+        st.text(f"{text}: more than {MAX_IMAGES:,} are not taken along at once. Choose fewer.")
+        return
+    chosen = app_state.current_app().choices.keep(make_selection(name, ids, hits))
+    stored = _stored(collection, ids, hits)
+    component("bar", "common")(
+        key=key,
+        data={
+            "text": text,
+            "whole": whole,
+            "clears": clear is not None,
+            "floating": floating,
+            "choice": chosen,
+            "taken": f"{app_state.DOWNLOADS_PATH}/{chosen}",
+            "base": app_state.images_url(name),
+            "size": format_size(stored),
+            "refused": downloads.size_refusal(len(ids), stored),
+        },
+        on_all_change=everything or ignore_change,
+        on_cleared_change=clear or ignore_change,
+    )
+
+
+def _stored(collection: Collection, ids: Sequence[int], hits: Sequence[Hit]) -> int:
+    """Return the size in bytes, exact as long as the number of pictures is within the limit."""
+    known = {hit.image_id: int(hit.metadata["bytes"]) for hit in hits if "bytes" in hit.metadata}
+    missing = [image_id for image_id in ids if image_id not in known][: downloads.MAX_PICTURES]
+    known.update(
+        {i: int(image.metadata.get("bytes", 0)) for i, image in collection.get_many(missing).items()}
+    )
+    return sum(known.get(image_id, 0) for image_id in ids)

@@ -1,0 +1,49 @@
+"""Untrusted text, such as file names, captions and tags, made safe where Streamlit would render it as Markdown."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from imseek.showing.words import shorten
+from imseek.types import Place
+
+#: A backslash escapes any ASCII punctuation: https://spec.commonmark.org/0.31.2/#backslash-escapes
+_PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
+#: What Streamlit turns into links, emojis, icons and arrows after parsing, even where it is escaped.
+_POST_PROCESSED: Final = re.compile(r"(?=[:@])|(?<=www)(?=\.)|(?<=[-<>=~])(?=[-<>=~])", re.IGNORECASE)
+#: Zero-width space: invisible, allows a line break.
+_ZERO_WIDTH_SPACE: Final = "\u200b"
+
+
+def one_line(text: str, longest: int = 200) -> str:
+    """Return ``text`` as one printable line of at most ``longest`` characters.
+
+    Control characters, line breaks and marks that change the direction of writing become escapes.
+    """
+    return shorten(text, longest)
+
+
+def capitalise(text: str) -> str:
+    """Capitalise the first letter and leave the others."""
+    return text[:1].upper() + text[1:]
+
+
+def file_name(place: Place | None) -> str:
+    """Return the name of a file or archive member, or ``table.parquet, row 7`` for a row of a table."""
+    if place is None:
+        return "place unknown"
+    shown = place.display
+    if (row := place.uri.rpartition("#row=")[2]) and "#row=" in place.uri:
+        return one_line(f"{shown.rpartition('!/')[0].rsplit('/', 1)[-1]}, row {row}")
+    # A URL's query says little about the picture.
+    return one_line(shown.rstrip("/").rsplit("/", 1)[-1])
+
+
+def escape_markdown(text: str, longest: int = 200) -> str:
+    """Escape ``text`` for widget labels and options, which Streamlit renders as Markdown: it shows as it is, on one
+    line.
+
+    The result is for display only: compare and store ``text`` itself (``format_func=markdown_free``).
+    """
+    return _PUNCTUATION.sub(r"\\\1", _POST_PROCESSED.sub(_ZERO_WIDTH_SPACE, one_line(text.strip(), longest)))

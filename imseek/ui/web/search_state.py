@@ -1,0 +1,379 @@
+"""State of the search page: as values, as URL query parameters, and as a :class:`imseek.Query`.
+
+    ?c=photos&q=a+dog&q=2:beach&not=snow&like=id:5&like=upload:HASH&unlike=0.5:id:9&more=5&less=9&where=year+%3E+2020
+
+``q`` and ``not`` hold words, optionally with a weight (``2:beach``), ``like`` and ``unlike`` pictures. They may be
+repeated, as may ``where`` (conditions, all of which must hold), ``more`` and ``less``. A URL may hold anything: what
+cannot be parsed is left out and reported. It never names a file or a URL, so that a link from somebody else makes this
+machine open nothing: pictures are those of the collection, or earlier uploads (:mod:`imseek.ui.web.uploads`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final, Literal, TypeAlias, get_args
+from urllib.parse import urlencode
+
+from imseek.errors import QueryError
+from imseek.search.query import NOT_WEIGHT, By, GroupBy, Query, Sort, Term
+from imseek.search.term_parser import split_weight
+
+#: Words; an image of the collection, by its id; an uploaded picture, by its SHA-256.
+PartKind: TypeAlias = Literal["words", "image", "upload"]
+
+#: Default and maximum number of hits per page.
+LIMIT: Final = 60
+MAX_LIMIT: Final = 500
+#: Maximum numbers of parts or conditions, of feedback ids, and of characters of a text in a URL.
+_PARTS: Final = 16
+_FEEDBACK: Final = 200
+_TEXT: Final = 4000
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_ID: Final = re.compile(r"\d{1,19}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPart:
+    """One part of a query. ``what`` is words, the digits of an id, or a SHA-256 in hex.
+
+    ``weight`` is positive, also if the part is ``unwanted``.
+    """
+
+    kind: PartKind
+    what: str
+    weight: float = 1.0
+    unwanted: bool = False
+
+    def term(self, upload: Callable[[str], bytes]) -> Term:
+        """Return the part as a term. ``upload`` returns a picture's bytes by its SHA-256.
+
+        Raises QueryError, and whatever ``upload`` raises.
+        """
+        weight = -NOT_WEIGHT * self.weight if self.unwanted else self.weight
+        if self.kind == "words":
+            return Term(text=self.what, weight=weight)
+        if self.kind == "image":
+            return Term(image_id=int(self.what), weight=weight)
+        return Term(picture=upload(self.what), weight=weight)
+
+    def written(self) -> tuple[str, str]:
+        """Return the part as name and value of a URL parameter."""
+        if self.kind == "words":
+            # Words that look like a weight get an explicit one.
+            plain = self.weight == 1 and _try_split_weight(self.what) == (1.0, self.what)
+            value = self.what if plain else f"{_format_number(self.weight)}:{self.what}"
+            return ("not" if self.unwanted else "q"), value
+        value = f"{'id' if self.kind == 'image' else 'upload'}:{self.what}"
+        value = value if self.weight == 1 else f"{_format_number(self.weight)}:{value}"
+        return ("unlike" if self.unwanted else "like"), value
+
+
+@dataclass(frozen=True, slots=True)
+class SearchState:
+    """Everything the search page is asked for. ``where`` are conditions that must all hold (docs/where.md)."""
+
+    parts: tuple[QueryPart, ...] = ()
+    where: tuple[str, ...] = ()
+    more: tuple[int, ...] = ()
+    less: tuple[int, ...] = ()
+    by: By = "image"
+    sort: Sort = "score"
+    group: GroupBy | None = None
+    cutoff: bool = True
+    collapse: bool = False
+    diversity: float = 0.0
+    hubness: bool = False
+    exact: bool = False
+    limit: int = LIMIT
+    page: str | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to search for, so that only ``where`` selects the images shown."""
+        return not self.parts and not self.more
+
+    @property
+    def condition(self) -> str | None:
+        """``where`` as one condition."""
+        if len(self.where) < 2:
+            return self.where[0] if self.where else None
+        return " AND ".join(f"({one})" for one in self.where)
+
+    def query(self, upload: Callable[[str], bytes]) -> Query:
+        """Return the query. ``upload`` returns a picture's bytes by its SHA-256.
+
+        Without parts, it searches for images like those marked as right. Raises QueryError, and whatever ``upload``
+        raises.
+        """
+        parts = self.parts or tuple(QueryPart("image", str(one)) for one in self.more)
+        return Query(
+            tuple(part.term(upload) for part in parts),
+            limit=self.limit,
+            by=self.by,
+            where=self.condition,
+            cutoff="auto" if self.cutoff else None,
+            sort=self.sort,
+            group_by=self.group,
+            per_group=6,
+            # Diversity (MMR) imposes its own order.
+            diversity=0.0 if self.sort == "date" else self.diversity,
+            collapse=self.collapse,
+            page=self.page,
+            more=self.more if self.parts else (),
+            less=self.less,
+            hubness=self.hubness,
+            exact=self.exact,
+        )
+
+    def parameters(self, collection: str | None = None) -> dict[str, list[str]]:
+        """Return the URL query parameters, without those at their defaults."""
+        made: dict[str, list[str]] = {} if collection is None else {"c": [collection]}
+        for part in self.parts:
+            name, value = part.written()
+            made.setdefault(name, []).append(value)
+        several = {"where": self.where, "more": self.more, "less": self.less}
+        made.update({name: [str(one) for one in values] for name, values in several.items() if values})
+        made.update(
+            {
+                name: [text]
+                for name, text in (
+                    ("by", self.by if self.by != "image" else ""),
+                    ("sort", self.sort if self.sort != "score" else ""),
+                    ("group", self.group or ""),
+                    ("cutoff", "" if self.cutoff else "off"),
+                    ("collapse", "on" if self.collapse else ""),
+                    ("diversity", _format_number(self.diversity) if self.diversity else ""),
+                    ("hubness", "on" if self.hubness else ""),
+                    ("exact", "on" if self.exact else ""),
+                    ("n", str(self.limit) if self.limit != LIMIT else ""),
+                    ("page", self.page or ""),
+                )
+                if text
+            }
+        )
+        return made
+
+    def with_changes(self, **changes: Any) -> SearchState:
+        """Return a copy with changed fields, on the first page of hits."""
+        return replace(self, **{"page": None, **changes})
+
+    def with_part(self, part: QueryPart) -> SearchState:
+        """Add a part, or change its weight if it is there already."""
+        for n, one in enumerate(self.parts):
+            if (one.kind, one.what, one.unwanted) == (part.kind, part.what, part.unwanted):
+                return self.with_changes(parts=(*self.parts[:n], part, *self.parts[n + 1 :]))
+        return self.with_changes(parts=(*self.parts, part))
+
+    def without_part(self, n: int) -> SearchState:
+        return self.with_changes(parts=self.parts[:n] + self.parts[n + 1 :])
+
+    def judged(self, image_id: int, *, right: bool) -> SearchState:
+        """Mark an image as right or wrong; repeating it removes the mark."""
+        mine, other = (self.more, self.less) if right else (self.less, self.more)
+        mine = tuple(one for one in mine if one != image_id) if image_id in mine else (*mine, image_id)
+        other = tuple(one for one in other if one != image_id)
+        return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedAddress:
+    """The search that a URL describes, and its parameters (``name=value``) that could not be parsed."""
+
+    asked: SearchState
+    unread: tuple[str, ...] = ()
+
+
+def parse_address(parameters: Mapping[str, Sequence[str]]) -> ParsedAddress:
+    """Parse URL query parameters; names that belong to no search are ignored."""
+    unread: list[str] = []
+    parts: list[QueryPart] = []
+    for name, pictures, unwanted in (
+        ("q", False, False),
+        ("like", True, False),
+        ("not", False, True),
+        ("unlike", True, True),
+    ):
+        for value in parameters.get(name, ()):
+            part = _part(value, pictures, unwanted)
+            if part is not None and len(parts) < _PARTS:
+                parts.append(part)
+            elif value.strip():  # An empty `q=` comes from an empty form.
+                unread.append(f"{name}={value}")
+
+    where: list[str] = []
+    for value in parameters.get("where", ()):
+        if value.strip() and len(value) <= _TEXT and len(where) < _PARTS:
+            where.append(value.strip())
+        elif value.strip():
+            unread.append(f"where={value}")
+    more = _ids(parameters, "more", (), unread)
+    less = _ids(parameters, "less", more, unread)
+
+    def one_of(name: str, allowed: Sequence[str], default: str) -> Any:
+        value = _last(parameters, name)
+        if value in (None, "", *allowed):
+            return value or default
+        unread.append(f"{name}={value}")
+        return default
+
+    return ParsedAddress(
+        SearchState(
+            tuple(parts),
+            tuple(where),
+            more,
+            less,
+            by=one_of("by", get_args(By), "image"),
+            sort=one_of("sort", get_args(Sort), "score"),
+            group=one_of("group", get_args(GroupBy), "") or None,
+            cutoff=one_of("cutoff", ("on", "off"), "on") == "on",
+            collapse=one_of("collapse", ("on", "off"), "off") == "on",
+            diversity=_number(parameters, "diversity", 0.0, 0.0, 1.0, unread),
+            hubness=one_of("hubness", ("on", "off"), "off") == "on",
+            exact=one_of("exact", ("on", "off"), "off") == "on",
+            limit=int(_number(parameters, "n", LIMIT, 1, MAX_LIMIT, unread)),
+            page=_page(parameters, unread),
+        ),
+        tuple(text if len(text) <= 80 else text[:80] + "…" for text in unread),
+    )
+
+
+#: URL parameters that belong to a search.
+PARAMETERS: Final = (
+    *("q", "not", "like", "unlike", "where", "more", "less", "by", "sort", "group"),
+    *("cutoff", "collapse", "diversity", "hubness", "exact", "n", "page"),
+)
+#: Parameters that only affect presentation: changing them adds no entry to the browser's history.
+MINOR_PARAMETERS: Final = ("by", "sort", "group", "cutoff", "collapse", "diversity", "hubness", "exact", "n")
+
+
+def text_search(text: str, *, weight: float = 1.0) -> SearchState:
+    """Return a search for words."""
+    return SearchState((QueryPart("words", text.strip(), weight),))
+
+
+def more_like(image_id: int) -> SearchState:
+    """Return a search for images similar to a stored one."""
+    return SearchState((QueryPart("image", str(image_id)),))
+
+
+def filtered_search(*where: str) -> SearchState:
+    """Return a search for all images that meet these conditions (docs/where.md), newest first."""
+    return SearchState(where=where)
+
+
+def sql_literal(text: str) -> str:
+    """Quote a text as a string literal of a condition."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def search_url(collection: str, asked: SearchState) -> str:
+    """Return the URL of a search, relative to the site's root.
+
+    Pages go there without a reload by ``st.switch_page(shell.page("search"),
+    query_params=asked.parameters(collection))``.
+    """
+    return "/?" + urlencode(asked.parameters(collection), doseq=True)
+
+
+def parse_typed(text: str) -> QueryPart | None:
+    """Parse the search box: words (``2:beach``) or a stored image (``id:17``), unwanted with a minus (``-snow``).
+
+    Returns None for empty text. Raises QueryError for an invalid weight. The page detects paths and URLs itself, since
+    only typed ones may be opened, never linked ones.
+    """
+    said = text.strip()
+    unwanted = len(said) > 1 and said[0] == "-" and not said[1].isspace()
+    weight, what = split_weight(said[1:].strip() if unwanted else said)
+    what = what.strip()
+    if found := re.fullmatch(r"id:(\d{1,19})", what, re.ASCII):
+        if int(found[1]) >= 1 << 63:
+            raise QueryError(f"there is no image {found[1]}", hint="ids are shown beside each picture")
+        return QueryPart("image", str(int(found[1])), weight, unwanted)
+    what = what.removeprefix("text:").strip()
+    if len(what) > _TEXT:
+        raise QueryError(f"these words are longer than {_TEXT:,} characters", hint="ask for less at once")
+    return QueryPart("words", what, weight, unwanted) if what else None
+
+
+def _try_split_weight(text: str) -> tuple[float, str] | None:
+    """Split a leading weight from a text; None if the weight is invalid (0, infinity)."""
+    try:
+        return split_weight(text)
+    except QueryError:
+        return None
+
+
+def _part(value: str, pictures: bool, unwanted: bool) -> QueryPart | None:
+    found = _try_split_weight(value)
+    if found is None or len(value) > _TEXT or "\0" in value:
+        return None
+    weight, what = found[0], found[1].strip()
+    if not pictures:
+        return QueryPart("words", what, weight, unwanted) if what else None
+    kind, _, name = what.partition(":")
+    if kind == "id" and _ID.fullmatch(name) and int(name) < 1 << 63:
+        return QueryPart("image", str(int(name)), weight, unwanted)
+    if kind == "upload" and _HASH.fullmatch(name):
+        return QueryPart("upload", name, weight, unwanted)
+    return None
+
+
+def _ids(
+    parameters: Mapping[str, Sequence[str]], name: str, taken: Sequence[int], unread: list[str]
+) -> tuple[int, ...]:
+    found: dict[int, None] = {}
+    for value in parameters.get(name, ()):
+        for one in value.split(","):
+            text = one.strip()
+            fits = _ID.fullmatch(text) and int(text) < 1 << 63 and int(text) not in taken
+            if fits and len(found) < _FEEDBACK:
+                found[int(text)] = None
+            elif text:
+                unread.append(f"{name}={text}")
+    return tuple(found)
+
+
+def _last(parameters: Mapping[str, Sequence[str]], name: str) -> str | None:
+    values = parameters.get(name, ())
+    return values[-1] if values else None
+
+
+def _number(
+    parameters: Mapping[str, Sequence[str]],
+    name: str,
+    default: float,
+    low: float,
+    high: float,
+    unread: list[str],
+) -> float:
+    value = _last(parameters, name)
+    if not value:
+        return default
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if low <= number <= high:
+        return number
+    unread.append(f"{name}={value}")
+    return default
+
+
+def _page(parameters: Mapping[str, Sequence[str]], unread: list[str]) -> str | None:
+    value = _last(parameters, "page")
+    if not value:
+        return None
+    if re.fullmatch(r"[\w-]{1,200}", value, re.ASCII):
+        return value
+    unread.append(f"page={value}")
+    return None
+
+
+def _format_number(number: float) -> str:
+    """Format a number as weights are written: no exponent, no trailing zeros."""
+    text = f"{Decimal(repr(float(number))):f}"
+    return text.removesuffix(".0")

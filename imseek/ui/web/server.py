@@ -1,0 +1,172 @@
+"""The process behind ``imseek ui``: Streamlit's application, picture routes beside it, authentication before both."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
+from streamlit.web.bootstrap import load_config_options
+
+from imseek import library
+from imseek.encoders.cache import write_atomically
+from imseek.encoders.runtime import Runtime
+from imseek.errors import StorageError, UsageError
+from imseek.remote import TOKEN_VARIABLE
+from imseek.ui.http.origins import Origins
+from imseek.ui.http.picture_routes import picture_routes
+from imseek.ui.http.pictures import ThumbnailCache
+from imseek.ui.http.server import bind_socket, serve, server_url
+from imseek.ui.web import app_state, blobs
+from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
+from imseek.ui.web.image_actions import image_action_routes
+from imseek.ui.web.sessions import PagesApp
+from imseek.ui.web.shell import on_error
+from imseek.ui.web.system_viewer import can_open
+
+_SCRIPT: Final = Path(__file__).parent / "script" / "app.py"
+#: Streamlit's default port, and how many ports are tried from it on.
+PORT: Final = 8501
+_PORTS_TRIED: Final = 20
+#: Maximum MiB of an uploaded picture.
+_UPLOAD: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of the server. Raises UsageError.
+
+    ``hosts`` are names, beside those of loopback, under which the pages may be requested. With ``port`` None, the first
+    free port from :data:`PORT` on is used.
+    """
+
+    host: str
+    port: int | None
+    hosts: tuple[str, ...]
+    token: str
+
+    def __post_init__(self) -> None:
+        if len(self.token) < 16 or not self.token.isascii() or not self.token.isprintable():
+            raise UsageError("a token has 16 ASCII characters or more")
+
+
+def run(
+    settings: Settings,
+    given: library.NamedCollection | None,
+    runtime: Runtime | None,
+    ready: Callable[[str, str, str], None],
+) -> int:
+    """Serve the pages until SIGINT or SIGTERM, and return 130 or 143.
+
+    ``ready`` receives their address, the address that logs in, and one that does so once: a browser's command line is
+    visible to all users of the machine in the list of processes. Raises ImseekError if no port can be bound.
+    """
+    ports = range(PORT, PORT + _PORTS_TRIED) if settings.port is None else (settings.port,)
+    # Streamlit would open a socket on which each response takes 40 ms: see `bound`.
+    listening = bind_socket(settings.host, *ports)
+    load_config_options(_configuration(settings, listening.getsockname()[1]))
+    shared = app_state.start(given, runtime, opens=can_open(settings.host, settings.hosts, os.environ))
+    at = server_url(settings.host, listening.getsockname()[1])
+    once = OneTimeCode()
+
+    @asynccontextmanager
+    async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
+        ready(at, f"{at}/?token={settings.token}", f"{at}/?token={once.code}")
+        try:
+            yield {}
+        finally:
+            await shared.service.close()
+
+    app = PagesApp(
+        _SCRIPT,
+        routes=[
+            Route("/search", _redirect_to_search),
+            *picture_routes(
+                shared.service, ThumbnailCache(shared.service.settings.pixels), app_state.PICTURES_PATH
+            ),
+            *blobs.routes(shared.service),
+            *image_action_routes(
+                shared.service,
+                shared.choices,
+                app_state.PICTURES_PATH,
+                app_state.DOWNLOADS_PATH,
+                opens=shared.opens,
+            ),
+        ],
+        middleware=[
+            Middleware(
+                AuthMiddleware,
+                origins=Origins(settings.host, settings.hosts, ()),
+                token=settings.token,
+                once=once,
+            )
+        ],
+        lifespan=lifespan,
+        on_script_error=on_error,
+    )
+    return serve(app, listening, websockets=True)
+
+
+def _redirect_to_search(request: Request) -> RedirectResponse:
+    """Redirect ``/search`` to the first page, for people who type the address: Streamlit does not know it by name."""
+    return RedirectResponse("/" + (f"?{request.url.query}" if request.url.query else ""))
+
+
+def _configuration(settings: Settings, port: int) -> dict[str, Any]:
+    """Return all settings that matter: Streamlit also reads a ``.streamlit/config.toml`` of the current folder."""
+    return {
+        "server.address": settings.host,
+        "server.port": port,
+        "server.headless": True,  # The command opens the browser, with the link that logs in.
+        "server.fileWatcherType": "none",
+        "server.runOnSave": False,
+        "server.maxUploadSize": _UPLOAD,
+        "server.enableCORS": True,
+        "server.enableXsrfProtection": True,
+        "server.corsAllowedOrigins": [],
+        "server.enableStaticServing": False,
+        "server.enableAgentApi": False,
+        "server.allowedHosts": ["127.0.0.1", "localhost", "[::1]", settings.host, *settings.hosts],
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "minimal",
+        "client.allowedOrigins": [],  # By default, pages of Streamlit's cloud may control ours.
+        "client.showErrorDetails": "none",
+        # With two runs in quick succession, the second may refer to messages that the browser dropped after the first.
+        "global.minCachedMessageSize": 1e9,
+        "logger.hideWelcomeMessage": True,
+        "logger.level": "warning",
+    }
+
+
+def load_token(home: Path) -> str:
+    """Return this user's token, created once, so that links and cookies survive a restart.
+
+    Raises StorageError.
+    """
+    path = home / "token"
+    try:
+        if found := _read(path):
+            return found
+        write_atomically(path, secrets.token_urlsafe(24).encode())
+        return _read(path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot keep a token in {path}: {error.strerror or error}", hint=f"set {TOKEN_VARIABLE}"
+        ) from error
+
+
+def _read(path: Path) -> str:
+    """Read the token, empty if there is none."""
+    try:
+        return path.read_text("ascii", "replace").strip()
+    except FileNotFoundError:
+        return ""
