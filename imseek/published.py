@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -50,6 +51,7 @@ class PublishedCollection:
         self._runtime = runtime
         self._notify = notify
         self._encoders: dict[tuple[str, tuple[str, ...]], Encoder] = {}
+        self._lock = threading.Lock()
         client = Client(parse(address))
         try:
             self._engine = PublishedEngine(client, self._encoder)
@@ -149,15 +151,16 @@ class PublishedCollection:
                 hint="ask with a stored image (id:N) or a vector, or `imseek tune --back` and publish again",
             )
         key = space.fingerprint, modalities
-        if key not in self._encoders:
-            self._encoders[key] = registry.load(
-                space.encoder,
-                modalities=modalities,
-                runtime=self._runtime,
-                fingerprint=space.fingerprint,
-                notify=self._notify,
-            )
-        return self._encoders[key]
+        with self._lock:
+            if key not in self._encoders:
+                self._encoders[key] = registry.load(
+                    space.encoder,
+                    modalities=modalities,
+                    runtime=self._runtime,
+                    fingerprint=space.fingerprint,
+                    notify=self._notify,
+                )
+            return self._encoders[key]
 
 
 @dataclass(frozen=True, slots=True)

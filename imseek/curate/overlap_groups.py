@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -22,6 +22,7 @@ from imseek.search.encoder_loader import shared_space
 from imseek.types import (
     Duplicate,
     DuplicateGroup,
+    DuplicateKind,
     DuplicatePair,
     DuplicateReport,
     Judgement,
@@ -68,7 +69,7 @@ def find(
             stop=stop,
         )
     said = (*judgements.read(reader.root), *judgements.read(other.root))
-    pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said)
+    pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said, wanted.kinds)
     counted: dict[str, int] = dict.fromkeys(wanted.kinds, 0)
     for pair in pairs:
         counted[pair.kind] += 1
@@ -86,9 +87,16 @@ def find(
 
 
 def _apply_judgements(
-    pairs: Sequence[DuplicatePair], mine: UniqueContents, theirs: UniqueContents, said: Iterable[Judgement]
+    pairs: Sequence[DuplicatePair],
+    mine: UniqueContents,
+    theirs: UniqueContents,
+    said: Iterable[Judgement],
+    kinds: Collection[DuplicateKind],
 ) -> tuple[list[DuplicatePair], int]:
-    """Drop the pairs judged different in either collection, and return the rest with the number dropped."""
+    """Drop the pairs judged different in either collection, and return the rest with the number dropped.
+
+    Pairs judged the same become of that kind if it is one of ``kinds``.
+    """
     verdicts = {(one.a, one.b): one.verdict for one in said}
     if not verdicts:
         return list(pairs), 0
@@ -98,8 +106,10 @@ def _apply_judgements(
         verdict = verdicts.get((a, b))
         if verdict == "different":
             left_out += 1
+        elif verdict == "same" and "same" in kinds:
+            kept.append(replace(pair, kind="same", confidence=1.0, judged=True))
         else:
-            kept.append(pair if verdict is None else replace(pair, kind="same", confidence=1.0, judged=True))
+            kept.append(pair)
     return kept, left_out
 
 

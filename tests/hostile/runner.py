@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -66,7 +67,7 @@ class Runner:
             "cwd": str(self._arena.cwd),
             "env": {},
             "reads": [*self._arena.readable, *reads],
-            "writes": list(writes),
+            "writes": [*writes, *_coverage_folder()],
             "folders": list(folders),
             "seconds": seconds,
             **{name: str(path) for name, path in files.items()},
@@ -86,3 +87,8 @@ class Runner:
         assert line, f"the fork server ended with {self._process.wait()}"
         found: dict[str, Any] = json.loads(line)
         return found
+
+
+def _coverage_folder() -> list[str]:
+    """Return the folder where `make coverage` has each process write what it reached."""
+    return [str(Path(path).parent)] if (path := os.environ.get("COVERAGE_FILE")) else []

@@ -14,11 +14,12 @@ from templates import Templates
 
 import imseek
 from imseek import duplicates
+from imseek.curate import collection_overlap
 from imseek.curate.pixels.classify import Thresholds
 from imseek.data.judgements import make_judgement, record, withdraw
 from imseek.data.writer import Writer
 from imseek.errors import ImageNotFoundError, UsageError
-from imseek.types import DuplicateReport, Progress
+from imseek.types import DuplicatePair, DuplicateReport, Progress
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +313,23 @@ class TestAgainst:
         duplicates.judge(other, [small, album / "rocket.jpg"], "different")
         report = duplicates.find(made, kinds=["same"], against=other)
         assert (report.groups, report.judged) == ((), 1)
+
+    def test_a_pair_judged_the_same_stays_of_its_kind_where_that_one_is_not_wanted(
+        self, tmp_path: Path, templates: Templates, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files, roots = [], []
+        for name, colour in (("mine", "red"), ("theirs", "orange")):
+            (tmp_path / name).mkdir()
+            files.append(tmp_path / name / f"{colour}.png")
+            Image.new("RGB", (40, 30), colour).save(files[-1])
+            roots.append(templates.indexed(tmp_path / f"{name}.imseek", tmp_path / name))
+        found = collection_overlap.Overlap((DuplicatePair(0, 0, "scene", 0.9),), (), interrupted=False)
+        monkeypatch.setattr(collection_overlap, "find", lambda *_, **__: found)
+        assert duplicates.find(roots[0], kinds=["scene"], against=roots[1]).pairs == {"scene": 1}
+        duplicates.judge(roots[0], files, "same")
+        assert duplicates.find(roots[0], kinds=["scene"], against=roots[1]).pairs == {"scene": 1}
+        both = duplicates.find(roots[0], kinds=["same", "scene"], against=roots[1])
+        assert both.pairs == {"same": 1, "scene": 0}
 
     def test_what_makes_no_sense(self, made: Path, other: Path) -> None:
         for asked in ({"against": made}, {"against": other, "kinds": ["inside"]}):

@@ -18,7 +18,7 @@ import pytest
 
 import imseek
 from imseek.data import durable_files
-from imseek.data.archive import manifest, tar_stream
+from imseek.data.archive import manifest, restore, tar_stream
 from imseek.errors import BackupError, CollectionExistsError, FormatVersionError, StorageError, UsageError
 
 
@@ -342,3 +342,13 @@ def test_reading_takes_little_memory(archive: bytes) -> None:
     assert report.backup.images == 2
     assert np.min(asked) > 0
     assert np.max(asked) <= tar_stream.CHUNK
+
+
+@pytest.mark.parametrize("catalog", ["catalog.sqlite", "catalog.json"], ids=["in a file", "on a server"])
+def test_nothing_is_restored_into_a_collection_wherever_its_catalog_is(tmp_path: Path, catalog: str) -> None:
+    for name in ("collection.json", catalog):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(CollectionExistsError, match="there is a collection"):
+        restore.check_free(tmp_path)
+    with pytest.raises(UsageError, match="lies in the collection"):
+        restore.check_free(tmp_path / "below")

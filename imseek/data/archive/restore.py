@@ -73,7 +73,7 @@ def check_free(folder: Path) -> Path:
 
 
 def _is_collection(folder: Path) -> bool:
-    looked_for = (layout.COLLECTION, layout.CATALOG, layout.CURRENT)
+    looked_for = (layout.COLLECTION, layout.CATALOG, layout.CURRENT, layout.ADDRESS)
     return layout.holds_collection([name for name in looked_for if os.path.lexists(folder / name)])
 
 
