@@ -26,7 +26,7 @@ from imseek.ui.cli import label, search
 from imseek.ui.cli.app import command
 
 #: What may be the language of a block; text is what nobody can run.
-LANGUAGES = {"", "console", "json", "python", "sql", "text", "yaml"}
+LANGUAGES = {"", "console", "json", "mermaid", "python", "sql", "text", "yaml"}
 #: Options and the like, in sentences, that belong to something else.
 FOREIGN = {
     "-quickgelu": "the end of names of models of open_clip",

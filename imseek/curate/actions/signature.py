@@ -2,7 +2,7 @@
 
 Each record carries an HMAC-SHA256 (RFC 2104) of the collection's uuid, the journal's id and its members, with a 256-bit
 key that exists only in the user's home (mode 0600). So nobody can have files moved by a journal that came with a
-collection or a backup, or by records of another journal. docs/decisions/0034-undo-journals.md weighs alternatives.
+collection or a backup, or by records of another journal. docs/decisions/0033-undo-journals.md weighs alternatives.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Limits on undo: files move only from a quarantine or trash to a place inside a source of the collection.
 
-A journal is followed only within these limits, whoever wrote it (docs/decisions/0034-undo-journals.md).
+A journal is followed only within these limits, whoever wrote it (docs/decisions/0033-undo-journals.md).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ pieces ──read──▶ hashes ──look up──▶ make ──▶ rows, st
        (worker)            (here)      (worker)                (here)
 
 Ray runs the processes and reports which of them has died; recovery is decided here. Why Ray Data is not used:
-docs/decisions/0030-ray.md.
+docs/decisions/0029-ray.md.
 """
 
 from __future__ import annotations

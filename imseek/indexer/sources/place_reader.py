@@ -1,7 +1,7 @@
 """Read pictures by their recorded places: the one way from the catalog to a picture, whatever holds it.
 
 Only what was indexed leaves here. Meanwhile anybody who can write to the folder may have put anything in its place, and
-the catalog itself may come from a stranger. See docs/decisions/0033-serving-pictures.md.
+the catalog itself may come from a stranger. See docs/decisions/0032-serving-pictures.md.
 """
 
 from __future__ import annotations

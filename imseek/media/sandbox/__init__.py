@@ -2,5 +2,5 @@
 
 ``pool`` lends a worker to each decode; ``worker`` is this process's handle on one; ``child`` is the program that a
 worker runs; ``confinement`` (with ``landlock`` and ``seccomp``) drops its rights; ``messages`` defines the protocol
-between the two. docs/decisions/0032-heic-and-confined-codecs.md has the reasons and the figures.
+between the two. docs/decisions/0031-heic-and-confined-codecs.md has the reasons and the figures.
 """
