@@ -51,7 +51,7 @@ def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if request.param == "ray":
         request.getfixturevalue("cluster")
     else:
-        monkeypatch.setattr("imseek.indexer.executors.ray_executor.cluster", InProcess(seed=7))
+        monkeypatch.setattr("imseek.indexer.executors.ray_executor.ray_cluster", InProcess(seed=7))
     return imseek.Ray(workers=2, shard=3)
 
 
@@ -167,7 +167,7 @@ def test_every_kind_of_source(
     case: Case, tmp_path: Path, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later(10)
-    monkeypatch.setattr("imseek.indexer.executors.ray_executor.cluster", InProcess(seed=3))
+    monkeypatch.setattr("imseek.indexer.executors.ray_executor.ray_cluster", InProcess(seed=3))
     with (
         imseek.create(tmp_path / "local", encoder="fake") as local,
         imseek.create(tmp_path / "other", encoder="fake") as other,

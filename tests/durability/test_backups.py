@@ -111,17 +111,17 @@ def test_a_missing_fsync_of_a_restore_is_noticed(servers: list[Server], fast_fol
 KILLED = """
 import os, signal, sys
 import imseek, imseek.backup
-from imseek.data import durable
-from imseek.data.archive import tape
+from imseek.data import durable_files
+from imseek.data.archive import tar_stream
 left = int(sys.argv[3])
 def count(*_):
     global left
     left -= 1
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
-tape.CHUNK, imseek.backup.MIN_INTERVAL = 4096, 0
-publish = durable.publish
-durable.publish = lambda moves: (count(), publish(moves), count())
+tar_stream.CHUNK, imseek.backup.MIN_INTERVAL = 4096, 0
+publish = durable_files.publish
+durable_files.publish = lambda moves: (count(), publish(moves), count())
 imseek.backup.write(sys.argv[1], sys.argv[2], replace=True, progress=count)
 print(left)
 """

@@ -71,12 +71,12 @@ def test_killed_before_an_operation(
 
 INDEX = """
 import sys, imseek
-from imseek.indexer import pipeline, storing
+from imseek.indexer import encode_stage, pipeline
 def commit(writer, batch, commit=pipeline.commit):
     generation = commit(writer, batch)
     print(len(batch.new), flush=True)
     return generation
-pipeline.COMMIT_IMAGES, storing.ENCODE_BATCH, pipeline.commit = 4, 4, commit
+pipeline.COMMIT_IMAGES, encode_stage.ENCODE_BATCH, pipeline.commit = 4, 4, commit
 with imseek.open(sys.argv[1]) as collection:
     collection.index([sys.argv[2]])
 """

@@ -25,14 +25,14 @@ WAL = f"{layout.CATALOG}-wal"
 
 KILLED = """
 import os, sys, imseek
-from imseek.indexer import pipeline, storing
+from imseek.indexer import encode_stage, pipeline
 def commit(writer, batch, commit=pipeline.commit, done=[]):
     generation = commit(writer, batch)
     done.append(len(batch.new))
     if len(done) == 2:
         os._exit(9)
     return generation
-pipeline.COMMIT_IMAGES, storing.ENCODE_BATCH, pipeline.commit = 3, 3, commit
+pipeline.COMMIT_IMAGES, encode_stage.ENCODE_BATCH, pipeline.commit = 3, 3, commit
 with imseek.open(sys.argv[1]) as collection:
     collection.index([sys.argv[2]])
 """

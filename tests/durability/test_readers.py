@@ -113,10 +113,10 @@ def test_reading_metadata_starts_no_thread(tmp_path: Path) -> None:
     script = """
 import os, sys
 from pathlib import Path
-from imseek.data import shards
+from imseek.data import shard_files
 before = len(os.listdir("/proc/self/task"))
 with Path(sys.argv[1]).open("rb") as file:
-    print(shards.read_rows(file, [1])[0]["width"], len(shards.read_table(file)))
+    print(shard_files.read_rows(file, [1])[0]["width"], len(shard_files.read_table(file)))
 assert len(os.listdir("/proc/self/task")) == before
 """
     rows = [{"image_id": n, "content_hash": bytes(32), "width": n, "height": 1} for n in range(3)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-running = pytest.importorskip("imseek.ui.web.server", reason="streamlit is not installed")
+server = pytest.importorskip("imseek.ui.web.server", reason="streamlit is not installed")
 
 
 def test_a_missing_extra_is_named(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,13 +49,13 @@ def test_a_poor_token_is_refused(cli: Any, monkeypatch: pytest.MonkeyPatch, toke
 
 
 def test_the_token_is_made_once_and_for_its_user_only(tmp_path: Path) -> None:
-    first = running.own_token(tmp_path / "home")
+    first = server.load_token(tmp_path / "home")
     assert len(first) >= 32
-    assert running.own_token(tmp_path / "home") == first
-    assert running.own_token(tmp_path / "another") != first
+    assert server.load_token(tmp_path / "home") == first
+    assert server.load_token(tmp_path / "another") != first
     assert stat.S_IMODE((tmp_path / "home" / "token").stat().st_mode) == 0o600
 
 
 def test_an_empty_token_file_is_no_token(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("")
-    assert len(running.own_token(tmp_path)) >= 32
+    assert len(server.load_token(tmp_path)) >= 32

@@ -314,7 +314,9 @@ def test_a_disk_that_fails_when_it_has_happened(
 ) -> None:
     """It is told as left, but is on record, and comes back with its id, also if a scan comes first."""
     before, ids = state(photos), ids_by_path(collection.path)
-    name = {"quarantine": "_put_away", "trash": "_throw", "hard-link": "_link"}[action]
+    name = {"quarantine": "_move_to_quarantine", "trash": "_move_to_trash", "hard-link": "_replace_by_link"}[
+        action
+    ]
     real = getattr(execute, name)
 
     def fail(*arguments: object) -> None:

@@ -260,7 +260,7 @@ def test_staging_in_a_bucket_is_used_and_left_empty(
         seen.update(Path(name).name for name in bucket.names())
         return answer
 
-    monkeypatch.setattr("imseek.indexer.executors.ray_executor.cluster", InProcess(fate=fate))
+    monkeypatch.setattr("imseek.indexer.executors.ray_executor.ray_cluster", InProcess(fate=fate))
     executor = imseek.Ray(workers=2, shard=3, staging=bucket.url("staging"))
     report = collection.index([photos], executor=executor)
     assert (report.added, report.skipped) == (8, 0)

@@ -512,22 +512,22 @@ def test_a_catalog_moves_to_a_server_and_back(tmp_path: Path, catalog: str, phot
 KILLED = """
 import os, sys
 from pathlib import Path
-from imseek.data import durable
-from imseek.data.postgres import moving
+from imseek.data import durable_files
+from imseek.data.postgres import catalog_moves
 root, to, module, name = sys.argv[1:]
-setattr({"moving": moving, "durable": durable}[module], name, lambda *_, **__: os._exit(9))
-moving.move(Path(root), to)
+setattr({"moves": catalog_moves, "durable": durable_files}[module], name, lambda *_, **__: os._exit(9))
+catalog_moves.move(Path(root), to)
 """
 
 
 @pytest.mark.parametrize(
     ("back", "module", "name"),
     [
-        (False, "moving", "write_address"),
-        (False, "moving", "_clear_away"),
+        (False, "moves", "write_address"),
+        (False, "moves", "_clear_away"),
         (True, "durable", "publish"),
-        (True, "moving", "write_identity"),
-        (True, "moving", "drop_schema"),
+        (True, "moves", "write_identity"),
+        (True, "moves", "drop_schema"),
     ],
 )
 def test_a_move_that_is_killed_has_happened_or_not(

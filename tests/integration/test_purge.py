@@ -122,7 +122,7 @@ def test_a_second_purge_has_nothing_to_do(case: Case) -> None:
 
 
 STEPS = {
-    "rewriting": "imseek.data.purge.merge.merge",
+    "rewriting": "imseek.data.purge.compaction.merge",
     "forgetting": "imseek.data.purge._delete_history",
     "removing": "imseek.data.purge._remove_unlisted_files",
     "scrubbing": "imseek.data.catalog.Catalog.scrub",

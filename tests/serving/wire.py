@@ -24,7 +24,7 @@ _LAUNCH = """
 import asyncio, functools, json, socket, sys, threading, time
 from pathlib import Path
 from imseek.collection import Collection
-from imseek.ui.http import connections, running
+from imseek.ui.http import connections, server
 from imseek.ui.http.settings import Settings
 given = json.loads(sys.argv[1])
 def tell(**what):
@@ -54,7 +54,7 @@ def noted(self, transport):
 connections.Connection.connection_made = noted
 patience = given.pop("patience")
 if (keep := patience.pop("KEEP_ALIVE", None)) is not None:
-    running.uvicorn.Config = functools.partial(running.uvicorn.Config, timeout_keep_alive=keep)
+    server.uvicorn.Config = functools.partial(server.uvicorn.Config, timeout_keep_alive=keep)
 for name, value in patience.items():
     setattr(connections, name, value)
 slow, search_many = given.pop("slow"), Collection.search_many
@@ -64,7 +64,7 @@ def counted(self, queries, **named):
     return search_many(self, queries, **named)
 Collection.search_many = counted
 if web := given.pop("web"):
-    from imseek.media import fetch, http_fetcher
+    from imseek.media import fetcher, http_fetcher
     from imseek.ui.http import service
     names, real = web.pop("names"), http_fetcher.HttpFetcher
     def look_up(host, port, family=0, kind=0, proto=0, flags=0):
@@ -74,9 +74,9 @@ if web := given.pop("web"):
         found = turns.pop(0) if len(turns) > 1 else turns[0]
         return [row for one in found for row in socket.getaddrinfo(one, port, 0, kind, proto)]
     http_fetcher.HttpFetcher = lambda limits: real(limits, allow_networks=["127.0.0.1/32"], resolver=look_up)
-    service._FETCH = fetch.FetchLimits(**web)
+    service._FETCH = fetcher.FetchLimits(**web)
 given["collections"] = tuple((name, Path(path)) for name, path in given["collections"])
-sys.exit(running.run(Settings(**given), None, lambda url: print(url, flush=True)))
+sys.exit(server.run(Settings(**given), None, lambda url: print(url, flush=True)))
 """
 
 

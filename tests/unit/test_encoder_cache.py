@@ -139,7 +139,7 @@ def test_two_processes_at_once_make_it_once(tmp_path: Path) -> None:
     script = """
 import sys, time
 from pathlib import Path
-from imseek.encoders.cache import made_once
+from imseek.encoders.cache import build_once
 
 def make(folder):
     with open(sys.argv[2], "a") as log:
@@ -147,7 +147,7 @@ def make(folder):
     time.sleep(0.5)
     (folder / "weights").write_bytes(b"w" * 1000)
 
-print((made_once(Path(sys.argv[1]), make) / "weights").stat().st_size)
+print((build_once(Path(sys.argv[1]), make) / "weights").stat().st_size)
 """
     command = [sys.executable, "-c", script, str(tmp_path / "tower"), str(tmp_path / "log")]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
