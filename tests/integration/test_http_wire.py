@@ -43,7 +43,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> P
 
 @pytest.fixture(scope="module")
 def wire(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    patience = {"HEAD": HEAD, "READ": READ, "MOST": MOST, "KEEP_ALIVE": 10**6}
+    patience = {"HEAD_SECONDS": HEAD, "READ_SECONDS": READ, "MAX_CONNECTIONS": MOST, "KEEP_ALIVE": 10**6}
     collections = [("photos", str(root))]
     folder = tmp_path_factory.mktemp("log")
     with launched(folder, patience=patience, collections=collections, seconds=SECONDS, body=BODY) as running:

@@ -394,7 +394,7 @@ import os, signal, sys
 from imseek.data.milvus.client import Client
 from imseek.search.milvus import rows
 from imseek.publish import to_milvus
-rows._ROWS = 2
+rows._MAX_ROWS = 2
 calls = 0
 for name in ("upsert", "delete", "create", "drop", "flush"):
     def act(self, *given, _real=getattr(Client, name), **more):

@@ -56,7 +56,7 @@ patience = given.pop("patience")
 if (keep := patience.pop("KEEP_ALIVE", None)) is not None:
     server.uvicorn.Config = functools.partial(server.uvicorn.Config, timeout_keep_alive=keep)
 for name, value in patience.items():
-    setattr(connections, name, value)
+    getattr(connections, name), setattr(connections, name, value)
 slow, search_many = given.pop("slow"), Collection.search_many
 def counted(self, queries, **named):
     tell(searched=len(queries))
@@ -74,7 +74,7 @@ if web := given.pop("web"):
         found = turns.pop(0) if len(turns) > 1 else turns[0]
         return [row for one in found for row in socket.getaddrinfo(one, port, 0, kind, proto)]
     http_fetcher.HttpFetcher = lambda limits: real(limits, allow_networks=["127.0.0.1/32"], resolver=look_up)
-    service._FETCH = fetcher.FetchLimits(**web)
+    service._FETCH_LIMITS = fetcher.FetchLimits(**web)
 given["collections"] = tuple((name, Path(path)) for name, path in given["collections"])
 sys.exit(server.run(Settings(**given), None, lambda url: print(url, flush=True)))
 """
