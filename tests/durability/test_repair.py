@@ -13,6 +13,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import imseek
@@ -324,3 +326,30 @@ def test_what_cannot_be_read_now_is_not_given_up(
     monkeypatch.undo()
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
     assert imseek.upkeep.repair(root).lost == ()
+
+
+# -- shards that the catalog does not know -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lie", ["no table", "an id is null", "a hash is null", "a negative id", "a huge id"])
+def test_a_shard_whose_table_is_broken_is_not_taken_up(home: Path, lie: str) -> None:
+    root = collection(home)
+    before = State.of(root)
+    name = layout.metadata(2)
+    if lie == "no table":
+        (root / name).write_bytes(b"no table")
+    else:
+        table = pq.read_table(root / name)
+        column = "content_hash" if "hash" in lie else "image_id"
+        values = table.column(column).to_pylist()
+        at = -1 if lie in ("an id is null", "a huge id") else 0
+        values[at] = {"a negative id": -5, "a huge id": layout.MAX_ID}.get(lie)
+        kind = table.schema.field(column).type
+        at = table.column_names.index(column)
+        table = table.set_column(at, pa.field(column, kind), pa.array(values, kind))
+        pq.write_table(table, root / name)
+    lose(root, layout.CATALOG, *layout.BACKUPS)
+    report = imseek.upkeep.repair(root)
+    assert report.after.ok, report.after.problems
+    assert any(name in line and "removed" in line for line in report.restored)
+    assert searched(root) == {i: row for i, row in before.searched.items() if shard_of(before, i) != 2}
