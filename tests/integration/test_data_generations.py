@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import pytest
 from databases import BOTH_CATALOGS
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 import imseek
-from imseek.data import compaction, content_lookup, layout, schema, shard_catalog, sources
+from imseek.data import compaction, content_lookup, layout, rebuild_rows, schema, shard_catalog, sources
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.changeset import Changeset, NewImage, Placement
 from imseek.data.commit import commit
@@ -33,6 +33,7 @@ from imseek.data.derived_columns import put_columns
 from imseek.data.file_stat import FileStat
 from imseek.data.logit_scales import read_logit_scale
 from imseek.data.reader import Reader
+from imseek.data.rebuild_rows import PartialRows
 from imseek.data.shard_files import row_of
 from imseek.data.vectors import open_index
 from imseek.data.writer import Writer
@@ -686,3 +687,76 @@ def test_a_file_that_is_missing_is_not_merged_away(root: Path) -> None:
     with pytest.raises(CorruptCollectionError, match=r"000001\.npy"):
         merge_all(root)
     assert [shard.shard_id for shard in Reader(root).current.shards] == [0, 1]
+
+
+# -- spaces that are being built -----------------------------------------------------------------------------
+
+
+def rows_of(ids: Sequence[int], dim: int = 64) -> dict[int, np.ndarray]:
+    return {i: np.full(dim, i + 1, np.float16) for i in ids}
+
+
+def put_part(writer: Writer, parts: PartialRows, ids: Sequence[int]) -> str:
+    change = parts.plan(rows_of(ids), np.empty(0, np.int64))
+    writer.apply(lambda connection, generation: change.apply(writer, connection, generation))
+    parts.done(change)
+    return change.staged[0].path
+
+
+@pytest.mark.parametrize("damage", ["a byte", "gone", "no array", "other columns", "another width"])
+def test_a_damaged_part_of_a_space_is_made_again(
+    root: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(root, [0, 1, 2, 3])
+    monkeypatch.setattr(rebuild_rows, "PART_ROWS", 1)
+    with Writer(root, "test") as writer:
+        parts = PartialRows(writer, 0, 64)
+        paths = [put_part(writer, parts, ids) for ids in ([0, 2], [1, 3])]
+        assert len(parts) == 4
+    path = root / paths[0]
+    data = {"no array": b"no array", "a byte": path.read_bytes()[:-1] + b"?"}.get(damage, b"")
+    path.unlink()
+    if damage in ("other columns", "another width"):
+        kind = np.float32 if damage == "other columns" else rebuild_rows.part_dtype(32)
+        np.save(path, np.zeros(2, kind))
+        data = path.read_bytes()
+    elif damage != "gone":
+        path.write_bytes(data)
+    with Writer(root, "test") as writer:
+        if damage in ("no array", "other columns", "another width"):  # As if it had been written so.
+            stated = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            mine = schema.files.c.path == paths[0]
+            writer.apply(
+                lambda connection, _: connection.execute(update(schema.files).where(mine).values(stated))
+            )
+        parts = PartialRows(writer, 0, 64)
+        assert len(parts) == 2
+        assert parts.held(np.arange(4)).tolist() == [False, True, False, True]
+        found = np.zeros((4, 64), np.float16)
+        parts.fill(np.arange(4), found)
+        assert found[:, 0].tolist() == [0, 2, 0, 4]
+        put_part(writer, parts, [0, 2])
+        assert not path.exists()
+        parts.fill(np.arange(4), found)
+        assert found[:, 0].tolist() == [1, 2, 3, 4]
+    assert imseek.upkeep.verify(root).ok
+
+
+def test_rows_of_dead_images_leave_the_parts_of_a_space(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(root, [0, 1, 2, 3, 4])
+    monkeypatch.setattr(rebuild_rows, "PART_ROWS", 1)
+    with Writer(root, "test") as writer:
+        parts = PartialRows(writer, 0, 64)
+        mixed, dead, living, damaged = (put_part(writer, parts, ids) for ids in ([0, 1], [2], [3], [4]))
+        (root / damaged).write_bytes(b"")
+        commit(writer, Changeset(gone=[1, 2]))
+        rebuild_rows.remove_dead_rows(writer)
+        parts = PartialRows(writer, 0, 64)
+        assert parts.held(np.arange(5)).tolist() == [True, False, False, True, False]
+        with writer.catalog.transaction() as connection:
+            listed = set(
+                connection.execute(select(schema.files.c.path).where(schema.files.c.kind == "part")).scalars()
+            )
+        assert living in listed
+        assert listed.isdisjoint({mixed, dead, damaged})
+        assert len(listed) == 2

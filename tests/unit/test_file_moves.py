@@ -358,3 +358,44 @@ def test_a_call_that_the_system_refuses_says_which_file(pair: Pair) -> None:
     with pytest.raises(FileNotFoundError) as error:
         file_moves.exchange(pair.source, pair.target)
     assert error.value.filename == "b.png"
+
+
+# -- reading and syncing ---------------------------------------------------------------------------------------
+
+
+def test_a_file_that_changes_while_it_is_read_has_no_content(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = os.read, []
+
+    def read(fd: int, size: int) -> bytes:
+        if not calls:
+            with pair.source_path.open("ab") as file:
+                file.write(b"more")
+        calls.append(size)
+        return real(fd, size)
+
+    monkeypatch.setattr(os, "read", read)
+    with pytest.raises(ChangingError, match="it changed while it was read"):
+        read_content(pair.source)
+    assert read_content(pair.source).info.st_size == len(ONE) + 4
+
+
+def test_folders_are_synced_once_each_and_not_all_of_them_held_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan may touch more folders than a process may have open."""
+    synced, most, before = [], 0, len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    inodes = []
+    with UnsyncedFolders() as unsynced:
+        for n in range(150):
+            (tmp_path / str(n)).mkdir()
+            fd = os.open(tmp_path / str(n), os.O_RDONLY)
+            inodes.append(os.fstat(fd).st_ino)
+            unsynced.add(FolderEntry(fd, b"a"), FolderEntry(fd, b"b"))
+            os.close(fd)
+            most = max(most, len(os.listdir("/proc/self/fd")))
+    assert synced == inodes
+    assert most - before <= 65
+    assert len(os.listdir("/proc/self/fd")) == before
