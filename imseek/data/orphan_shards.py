@@ -6,7 +6,7 @@ content; their places were in the lost catalog.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,14 @@ def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, b
     except (OSError, ValueError, KeyError, TypeError) as error:
         _reraise_system_error(error)
         return None
-    return (hashes, held) if held and ids == sorted(hashes) else None
+    return (hashes, held) if held and _are_valid(ids, hashes) else None
+
+
+def _are_valid(ids: list[int | None], hashes: Mapping[int, bytes | None]) -> bool:
+    """Whether the catalog can take these ids and hashes: no nulls, ids ascending and in their range."""
+    if None in ids or None in hashes.values():
+        return False
+    return ids == sorted(hashes) and all(0 <= i < layout.MAX_ID - 1 for i in hashes)
 
 
 def _reraise_system_error(error: Exception) -> None:

@@ -104,6 +104,11 @@ def searched(root: Path) -> dict[int, bytes]:
     return {image_id: rows[image_id][0] for image_id in found}
 
 
+def derived(root: Path) -> dict[int, float]:
+    """The values of the derived column by image id. They too can be had where places are lost."""
+    return _stored(root)[1]
+
+
 def photos(home: Path) -> Path:
     return home / "photos"
 

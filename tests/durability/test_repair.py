@@ -5,6 +5,8 @@ Single damages and pairs of them are in test_damages.py.
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import random
 import shutil
@@ -12,8 +14,13 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from templates import Templates
 
 import imseek
 from durability.damages import (
@@ -24,19 +31,32 @@ from durability.damages import (
     Target,
     collection,
     damage,
+    derived,
     flip_bit,
     index,
+    judge,
     paths_of,
     photos,
     searched,
     shard_of,
 )
 from durability.stage import draw
-from imseek.data import catalog_checksums, layout, safe_path
+from imseek.data import (
+    catalog_checksums,
+    collection_files,
+    layout,
+    orphan_shards,
+    safe_path,
+    schema,
+    shard_files,
+    verify,
+)
 from imseek.data.current_file import read_current, read_identity
 from imseek.data.reader import Reader
+from imseek.data.rebuild_rows import part_dtype
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError
+from imseek.types import Problem, VerifyReport
 
 
 @pytest.fixture
@@ -324,3 +344,307 @@ def test_what_cannot_be_read_now_is_not_given_up(
     monkeypatch.undo()
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
     assert imseek.upkeep.repair(root).lost == ()
+
+
+# -- shards that the catalog does not know -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lie", ["no table", "an id is null", "a hash is null", "a negative id", "a huge id"])
+def test_a_shard_whose_table_is_broken_is_not_taken_up(home: Path, lie: str) -> None:
+    root = collection(home)
+    before = State.of(root)
+    name = layout.metadata(2)
+    if lie == "no table":
+        (root / name).write_bytes(b"no table")
+    else:
+        table = pq.read_table(root / name)
+        column = "content_hash" if "hash" in lie else "image_id"
+        values = table.column(column).to_pylist()
+        at = -1 if lie in ("an id is null", "a huge id") else 0
+        values[at] = {"a negative id": -5, "a huge id": layout.MAX_ID}.get(lie)
+        kind = table.schema.field(column).type
+        at = table.column_names.index(column)
+        table = table.set_column(at, pa.field(column, kind), pa.array(values, kind))
+        pq.write_table(table, root / name)
+    lose(root, layout.CATALOG, *layout.BACKUPS)
+    report = imseek.upkeep.repair(root)
+    assert report.after.ok, report.after.problems
+    assert any(name in line and "removed" in line for line in report.restored)
+    assert searched(root) == {i: row for i, row in before.searched.items() if shard_of(before, i) != 2}
+
+
+def test_a_disk_that_fails_now_does_not_end_a_shard(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system cannot read at the moment is no damage: the repair ends, and can be had again."""
+    root = collection(home)
+    before = State.of(root)
+    lose(root, layout.CATALOG, *layout.BACKUPS)
+    real = shard_files.load_table
+
+    def fail(folder: Path, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == layout.metadata(2):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(folder, name, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_files, "load_table", fail)
+        with pytest.raises(imseek.errors.StorageError, match="Input/output"):
+            imseek.upkeep.repair(root)
+    assert not (root / layout.CATALOG).exists()
+    assert imseek.upkeep.repair(root).after.ok
+    assert searched(root) == before.searched
+
+
+def test_derived_columns_of_a_shard_are_taken_up_one_by_one(home: Path) -> None:
+    """One is gone, one is no table, one has other ids; the fourth is sound."""
+    root = collection(home)
+    before = State.of(root)
+    columns = paths_of(root)["column"]
+    lose(root, layout.CATALOG, *layout.BACKUPS, columns[0])
+    (root / columns[1]).write_bytes(b"no table")
+    table = pq.read_table(root / columns[2])
+    ids = pa.array([i + 1 for i in table.column("image_id").to_pylist()], pa.int64())
+    pq.write_table(table.set_column(0, table.schema.field(0), ids), root / columns[2])
+    report = imseek.upkeep.repair(root)
+    assert report.after.ok
+    assert searched(root) == before.searched
+    # The suspended image is in no file that is left.
+    sound = {i: before.columns[i] for i in before.searched if shard_of(before, i) == 3}
+    assert derived(root) == sound
+
+
+@pytest.mark.parametrize("list_of_dead", ["sound", "damaged", "cannot be read"])
+def test_without_current_json_the_newest_list_of_dead_rows_counts(
+    home: Path, list_of_dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A removed image stays removed in a shard that only its own files tell of; without the list it comes back."""
+    root = collection(home)
+    kept = {name: (root / name).read_bytes() for name in layout.BACKUPS}
+    for n in range(30, 33):
+        draw(photos(home) / f"{n}.png", n)
+    index(home)
+    every = searched(root)
+    (photos(home) / "31.png").unlink()
+    index(home)
+    before = searched(root)
+    (removed,) = every.keys() - before.keys()
+    for name, data in kept.items():
+        (root / name).write_bytes(data)
+    (dead,) = (shard.dead for shard in read_current(root).shards if shard.shard_id == 4)
+    assert dead is not None
+    lose(root, layout.CATALOG, layout.CHECKSUMS, layout.CURRENT)
+    if list_of_dead == "damaged":
+        (root / dead).write_bytes(b"no array")
+    elif list_of_dead == "cannot be read":
+        real = orphan_shards.load_array
+
+        def fail(folder: Path, name: str, **kwargs: Any) -> Any:
+            if name == dead:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real(folder, name, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(orphan_shards, "load_array", fail)
+            with pytest.raises(imseek.errors.StorageError, match="Input/output"):
+                imseek.upkeep.repair(root)
+    report = imseek.upkeep.repair(root)
+    assert report.after.ok, report.after.problems
+    assert searched(root) == ({**before, removed: every[removed]} if list_of_dead == "damaged" else before)
+
+
+# -- files that say they are another collection's ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(layout.COLLECTION, "identity"), (layout.CURRENT, "current"), (layout.CHECKSUMS, "checksums")],
+)
+def test_a_sealed_file_of_another_collection_is_found_by_its_uuid(
+    home: Path, tmp_path: Path, templates: Templates, name: str, kind: str
+) -> None:
+    root, other = collection(home), templates.empty(tmp_path / "other")
+    before, uuid = State.of(root), Reader(root).identity.uuid
+    shutil.copyfile(other / name, root / name)
+    problems = imseek.upkeep.verify(root).problems
+    assert (kind, name, "it belongs to another collection") in [(p.kind, p.file, p.message) for p in problems]
+    assert imseek.upkeep.repair(root).after.ok
+    assert State.of(root) == before
+    assert Reader(root).identity.uuid == uuid
+
+
+def test_the_catalog_of_another_collection_is_found_by_its_uuid(
+    home: Path, tmp_path: Path, templates: Templates
+) -> None:
+    root, other = collection(home), templates.empty(tmp_path / "other")
+    before = State.of(root)
+    shutil.copyfile(other / layout.CATALOG, root / layout.CATALOG)
+    lose(root, layout.CHECKSUMS)  # Else its checksum would tell.
+    problems = imseek.upkeep.verify(root).problems
+    assert [p.message for p in problems if p.kind == "catalog"] == ["it belongs to another collection"]
+    report = imseek.upkeep.repair(root)
+    assert (report.after.ok, report.lost) == (True, ())
+    assert State.of(root) == before
+
+
+def test_bytes_behind_the_catalog_are_found_without_its_checksum(home: Path) -> None:
+    root = collection(home)
+    before = State.of(root)
+    with (root / layout.CATALOG).open("ab") as file:
+        file.write(bytes(4096))
+    lose(root, layout.CHECKSUMS)
+    problems = imseek.upkeep.verify(root).problems
+    assert [p.message for p in problems if p.kind == "catalog"] == ["there is something after its last page"]
+    assert imseek.upkeep.repair(root).after.ok
+    assert State.of(root) == before
+
+
+# -- a catalog and files that contradict each other, with all checksums right ------------------------------------
+
+
+def tell_catalog(root: Path, *statements: str) -> None:
+    """Change the catalog as a writer would, with its checksum; it vouches for all of the root's files as they are."""
+    with closing(sqlite3.connect(root / layout.CATALOG)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+        for (path,) in connection.execute("SELECT path FROM files").fetchall():
+            if (root / path).exists():
+                data = (root / path).read_bytes()
+                digest = hashlib.sha256(data).hexdigest()
+                connection.execute(
+                    "UPDATE files SET size = ?, sha256 = ? WHERE path = ?", (len(data), digest, path)
+                )
+    recorded = catalog_checksums.read(root).having(layout.CATALOG, catalog_checksums.digest_catalog(root))
+    (root / layout.CHECKSUMS).write_bytes(catalog_checksums.encode_checksums(recorded))
+
+
+def problem_of(root: Path, kind: str) -> tuple[str, str]:
+    (found,) = ((p.file, p.message) for p in imseek.upkeep.verify(root).problems if p.kind == kind)
+    return found
+
+
+def test_images_whose_shard_is_gone_are_encoded_again(home: Path) -> None:
+    root = collection(home)
+    before = State.of(root)
+    tell_catalog(
+        root,
+        "UPDATE shards SET died = 1 WHERE shard_id = 2",
+        "DELETE FROM files WHERE shard_id = 2",
+    )
+    assert problem_of(root, "images") == (layout.CATALOG, "3 images lie in shards that are gone")
+    report = imseek.upkeep.repair(root)
+    assert report.after.ok
+    assert any("vectors and metadata of 3 images" in line for line in report.lost)
+    index(home)
+    after = State.of(root)
+    assert after.searched == before.searched
+    assert after.images == before.images
+
+
+def test_images_that_are_not_in_their_shard_are_found(home: Path) -> None:
+    root = collection(home)
+    before = State.of(root)
+    image = next(i for i in before.searched if shard_of(before, i) == 2)
+    tell_catalog(root, f"UPDATE images SET shard_id = 0 WHERE image_id = {image}")
+    message = "1 images that the catalog has in it are not"
+    assert problem_of(root, "metadata") == (layout.metadata(0), message)
+    assert imseek.upkeep.repair(root).after.ok
+    index(home)
+    assert State.of(root).searched == before.searched
+
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        ("a row less", "an array of float16 and shape (2, 64), where (3, 64) is stated"),
+        ("NaN", "it holds NaN or infinity"),
+    ],
+)
+def test_vectors_that_cannot_be_those_of_their_shard_are_found(home: Path, lie: str, message: str) -> None:
+    root = collection(home)
+    before = State.of(root)
+    path = root / layout.vectors(0, 2)
+    rows = np.load(path)
+    if lie == "NaN":
+        rows[1, 5] = np.nan
+    np.save(path, rows[:2] if lie == "a row less" else rows)
+    tell_catalog(root)
+    assert problem_of(root, "vectors") == (layout.vectors(0, 2), message)
+    report = imseek.upkeep.repair(root)
+    assert report.after.ok
+    index(home)
+    after = State.of(root)
+    assert (after.searched, after.images) == (before.searched, before.images)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros(3), "an array of float64 and shape (3,)"),
+        (np.zeros((2, 2), part_dtype(64)), "shape (2, 2)"),
+        (None, "magic string"),
+    ],
+    ids=["numbers", "two dimensions", "no array"],
+)
+def test_a_part_of_a_space_that_is_no_part_is_given_up(home: Path, content: Any, message: str) -> None:
+    root = collection(home)
+    before = State.of(root)
+    path = layout.part(0, 90)
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    if content is None:
+        (root / path).write_bytes(b"no array, and long enough")
+    else:
+        np.save(root / path, content)
+    columns = "path, kind, space_id, row_count, size, sha256, born, died"
+    values = f"'{path}', 'part', 0, 3, 0, '', 1, {schema.FOREVER}"
+    tell_catalog(root, f"INSERT INTO files ({columns}) VALUES ({values})")
+    file, said = problem_of(root, "part")
+    assert file == path
+    assert message in said
+    report = imseek.upkeep.repair(root)
+    assert report.after.ok
+    assert report.lost == (f"{path}: rows of a space that is being built, to be made again",)
+    assert not (root / path).exists()
+    assert State.of(root) == before
+
+
+# -- verifying ---------------------------------------------------------------------------------------------------
+
+
+def test_what_a_writer_changed_meanwhile_is_looked_at_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of what was before it and half of what came after it would look like damage."""
+    root = collection(home)
+    real, calls = verify.examine, []
+
+    def look(folder: Path) -> VerifyReport:
+        calls.append(folder)
+        if len(calls) > 1:
+            return real(folder)
+        with Writer(root, "test") as writer:
+            judge(writer, 2)
+        return VerifyReport((Problem("orphan", "x", "of the moment", repairable=True),), 0, 0)
+
+    monkeypatch.setattr(verify, "examine", look)
+    assert imseek.upkeep.verify(root).ok
+    assert calls == [root, root]
+
+
+def test_a_file_whose_end_cannot_be_read_is_not_given_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk with a bad sector: the file opens, and its first byte comes."""
+    root = collection(home)
+    name = layout.vectors(0, 1)
+    (root / layout.CURRENT).unlink()  # Something to repair.
+    real = collection_files.digest_of_file
+
+    def fail(file: Any) -> Any:
+        if os.path.samestat(os.fstat(file.fileno()), (root / name).stat()):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collection_files, "digest_of_file", fail)
+        with pytest.raises(imseek.errors.StorageError, match=rf"{name} cannot be read .*it was not given up"):
+            imseek.upkeep.repair(root)
+    assert (root / name).exists()
+    report = imseek.upkeep.repair(root)
+    assert (report.after.ok, report.lost) == (True, ())

@@ -12,8 +12,11 @@ import pytest
 from templates import Templates
 
 import imseek
+from imseek.data.catalog_check import find_any_fault
 from imseek.data.diagnosis import diagnose
+from imseek.data.index_info import policy_of
 from imseek.errors import CorruptCollectionError
+from imseek.types import IndexPolicy
 from imseek.ui.cli import main
 
 
@@ -103,3 +106,59 @@ def test_a_table_of_other_columns_is_damage_where_it_is_opened(root: Path) -> No
         pq.write_table(lie, _tables(root))
         with imseek.open(root) as collection, pytest.raises(CorruptCollectionError, match="is damaged"):
             collection.get(0)
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("INSERT INTO meta VALUES ('note', CAST(x'ff' AS TEXT))", "it holds what is no text"),
+        ("UPDATE sources SET born = 1000", "it is of the future generation 1000"),
+        ("UPDATE meta SET value = '7' WHERE name = 'next_image_id'", "but there is an image 7"),
+        ("UPDATE files SET kind = 'ids' WHERE kind = 'metadata'", "is not the file that its row says"),
+        (f"UPDATE spaces SET facts = '{'[' * 9_000}'", "brackets in brackets"),
+        (f"INSERT INTO meta VALUES ('index_policy', '{'[' * 9_000}')", "brackets in brackets"),
+        ("INSERT INTO meta VALUES ('index_policy', '{\"renew\": 1}')", "no policy of an index"),
+        ("INSERT INTO meta VALUES ('index_policy', '{\"recall\": 2}')", "recall"),
+    ],
+)
+def test_each_row_that_cannot_be_is_named(root: Path, statement: str, fault: str) -> None:
+    with closing(sqlite3.connect(root / "catalog.sqlite")) as connection:
+        assert find_any_fault(connection) is None
+        connection.execute(statement)
+        assert fault in str(find_any_fault(connection))
+
+
+def test_more_spaces_than_anybody_has_encoders(root: Path) -> None:
+    """Each needs an encoder of some hundred megabytes: so many are there to be opened in vain."""
+    with closing(sqlite3.connect(root / "catalog.sqlite")) as connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(spaces)")]
+        rest = ", ".join(name for name in names if name != "space_id")
+        numbers = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 1000)"
+        insert = f"INSERT INTO spaces (space_id, {rest}) {numbers} SELECT x, {rest} FROM n, spaces"
+        connection.execute(f"{insert} LIMIT 999")
+        assert find_any_fault(connection) is None
+        connection.execute(f"{insert.replace('SELECT 1 UNION', 'SELECT 1000 UNION')} LIMIT 1")
+        assert find_any_fault(connection) == "its table 'spaces' has more than 1,000 rows"
+
+
+def test_a_damaged_policy_of_the_index_is_damage_of_the_collection(root: Path) -> None:
+    assert policy_of(root) == IndexPolicy()
+    _execute(root, 'INSERT INTO meta VALUES (\'index_policy\', \'{"kind": "none", "later": 1}\')')
+    assert policy_of(root) == IndexPolicy(kind="none")
+    _execute(root, "UPDATE meta SET value = '{' WHERE name = 'index_policy'")
+    with pytest.raises(CorruptCollectionError, match="damaged index_policy") as error:
+        policy_of(root)
+    assert error.value.hint == f"imseek collection repair {root}"
+
+
+def test_a_collection_that_cannot_be_looked_at_is_passed_over(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the program's own is not hidden by one of looking for its cause."""
+    assert diagnose(KeyError("x"), tmp_path / "gone") is None
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("imseek.data.catalog_check.find_any_fault", refuse)
+    assert diagnose(KeyError("x"), root) is None

@@ -14,23 +14,26 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from databases import BOTH_CATALOGS
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 import imseek
-from imseek.data import compaction, layout, schema, shard_catalog, sources
+from imseek.data import compaction, content_lookup, layout, rebuild_rows, schema, shard_catalog, sources
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.changeset import Changeset, NewImage, Placement
 from imseek.data.commit import commit
 from imseek.data.content_lookup import HashLookup
 from imseek.data.derived_columns import put_columns
 from imseek.data.file_stat import FileStat
+from imseek.data.logit_scales import read_logit_scale
 from imseek.data.reader import Reader
+from imseek.data.rebuild_rows import PartialRows
 from imseek.data.shard_files import row_of
 from imseek.data.vectors import open_index
 from imseek.data.writer import Writer
@@ -40,6 +43,7 @@ from imseek.errors import (
     LockedError,
     StaleGenerationError,
     StorageError,
+    UsageError,
 )
 from imseek.types import ImageFacts
 
@@ -566,3 +570,193 @@ def test_read_only_is_known_without_trying(root: Path, monkeypatch: pytest.Monke
             inner.execute("DELETE FROM images")
         assert connection.execute("SELECT COUNT(*) FROM images").fetchone() == (1,)
     assert answers(Reader(root))["ids"] == [0]
+
+
+class Broken:
+    """A connection on which a query fails, as one to a server that was started anew, or a disk that fails."""
+
+    closed = False
+
+    def execute(self, *_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_lookup_that_failed_asks_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(root, [0, 1])
+    broken = Broken()
+    real = content_lookup.open_for_reading
+    opened = iter([lambda _: broken, real])
+    monkeypatch.setattr(content_lookup, "open_for_reading", lambda path: next(opened)(path))
+    lookup = HashLookup(root)
+    try:
+        with pytest.raises(StorageError, match="disk I/O"):
+            lookup.find(hash_of(1))
+        assert broken.closed
+        assert lookup.find(hash_of(1)) == 1
+        assert lookup.find_all(hash_of(7)) == []
+    finally:
+        lookup.close()
+
+
+def test_copies_are_found_once_each_however_many_are_asked_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies whose ids are in different queries to the catalog."""
+    add(root, [0, 1])
+    add(root, [0, 1, 2])
+    monkeypatch.setattr(content_lookup, "chunks", lambda ids: [[i] for i in ids])
+    found = content_lookup.same_contents(root, [4, 2, 0, 1])
+    assert list(found) == [4, 2, 0, 1]
+    assert found == {
+        4: (hash_of(2), [4]),
+        2: (hash_of(0), [0, 2]),
+        0: (hash_of(0), [0, 2]),
+        1: (hash_of(1), [1, 3]),
+    }
+
+
+@pytest.mark.parametrize("rows", [[1, 0], [0, 0], [0, 2]], ids=["descending", "twice", "beyond the end"])
+def test_a_list_of_dead_rows_that_is_none_is_damage(root: Path, rows: list[int]) -> None:
+    """It would hide other images than those that were removed."""
+    add(root, [0, 1])
+    with Writer(root, "test") as writer:
+        commit(writer, Changeset(gone=[0]))
+    reader = Reader(root)
+    (shard,) = reader.current.shards
+    assert shard.dead is not None
+    assert reader.dead_rows(shard).tolist() == [0]
+    np.save(root / shard.dead, np.array(rows, np.uint32))
+    lie = replace(shard, dead_rows=len(rows))
+    with pytest.raises(CorruptCollectionError, match="not those of a shard, in order"):
+        Reader(root).dead_rows(lie)
+
+
+def test_an_image_whose_place_is_lost_is_told_from_one_that_is_not_there(root: Path) -> None:
+    add(root, [0, 1])
+    with sqlite3.connect(root / layout.CATALOG) as connection:
+        connection.execute("DELETE FROM places WHERE image_id = 1")
+    connection.close()
+    reader = Reader(root)
+    assert reader.indexed_place(0).path == b"0.png"
+    with pytest.raises(ImageNotFoundError, match="it is not known where image 1 lies"):
+        reader.indexed_place(1)
+    with pytest.raises(ImageNotFoundError, match="no image 2 in this collection"):
+        reader.indexed_place(2)
+
+
+def test_a_place_in_a_source_that_is_not_there_is_damage(root: Path) -> None:
+    add(root, [0])
+    with sqlite3.connect(root / layout.CATALOG) as connection:
+        connection.execute("DELETE FROM sources")
+    connection.close()
+    with pytest.raises(CorruptCollectionError, match="source that is not in the catalog") as error:
+        Reader(root).indexed_place(0)
+    assert error.value.hint == f"imseek collection repair {root}"
+
+
+def test_a_space_that_is_not_there_has_no_scale(root: Path) -> None:
+    with sqlite3.connect(root / layout.CATALOG) as connection:
+        connection.execute("UPDATE spaces SET logit_scale = 12.5, facts = '{\"logit_bias\": -3.0}'")
+    connection.close()
+    assert read_logit_scale(root, 0) == (12.5, -3.0)
+    assert read_logit_scale(root, 99) == (None, None)
+
+
+def test_vectors_of_another_width_are_not_committed(root: Path) -> None:
+    wide = image(0)
+    wide = replace(wide, vectors={0: np.ones(65, np.float16)})
+    with Writer(root, "test") as writer, pytest.raises(ValueError, match="width 65 for space 0 of width 64"):
+        commit(writer, Changeset(new=[wide]))
+    assert Reader(root).current.shards == ()
+
+
+def test_a_source_without_a_folder_cannot_have_moved(root: Path, tmp_path: Path) -> None:
+    with Writer(root, "test") as writer:
+        for n, place in enumerate((b"", b"https://example.org/pictures"), start=2):
+            sources.add(writer, "urls", place)
+            with pytest.raises(UsageError, match=f"source {n} lies in no folder that could have moved"):
+                sources.relocate(writer, n, os.fsencode(tmp_path))
+
+
+def test_a_file_that_is_missing_is_not_merged_away(root: Path) -> None:
+    add(root, [0], [1])
+    (root / layout.vectors(0, 1)).unlink()
+    with pytest.raises(CorruptCollectionError, match=r"000001\.npy"):
+        merge_all(root)
+    assert [shard.shard_id for shard in Reader(root).current.shards] == [0, 1]
+
+
+# -- spaces that are being built -----------------------------------------------------------------------------
+
+
+def rows_of(ids: Sequence[int], dim: int = 64) -> dict[int, np.ndarray]:
+    return {i: np.full(dim, i + 1, np.float16) for i in ids}
+
+
+def put_part(writer: Writer, parts: PartialRows, ids: Sequence[int]) -> str:
+    change = parts.plan(rows_of(ids), np.empty(0, np.int64))
+    writer.apply(lambda connection, generation: change.apply(writer, connection, generation))
+    parts.done(change)
+    return change.staged[0].path
+
+
+@pytest.mark.parametrize("damage", ["a byte", "gone", "no array", "other columns", "another width"])
+def test_a_damaged_part_of_a_space_is_made_again(
+    root: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(root, [0, 1, 2, 3])
+    monkeypatch.setattr(rebuild_rows, "PART_ROWS", 1)
+    with Writer(root, "test") as writer:
+        parts = PartialRows(writer, 0, 64)
+        paths = [put_part(writer, parts, ids) for ids in ([0, 2], [1, 3])]
+        assert len(parts) == 4
+    path = root / paths[0]
+    data = {"no array": b"no array", "a byte": path.read_bytes()[:-1] + b"?"}.get(damage, b"")
+    path.unlink()
+    if damage in ("other columns", "another width"):
+        kind = np.float32 if damage == "other columns" else rebuild_rows.part_dtype(32)
+        np.save(path, np.zeros(2, kind))
+        data = path.read_bytes()
+    elif damage != "gone":
+        path.write_bytes(data)
+    with Writer(root, "test") as writer:
+        if damage in ("no array", "other columns", "another width"):  # As if it had been written so.
+            stated = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            mine = schema.files.c.path == paths[0]
+            writer.apply(
+                lambda connection, _: connection.execute(update(schema.files).where(mine).values(stated))
+            )
+        parts = PartialRows(writer, 0, 64)
+        assert len(parts) == 2
+        assert parts.held(np.arange(4)).tolist() == [False, True, False, True]
+        found = np.zeros((4, 64), np.float16)
+        parts.fill(np.arange(4), found)
+        assert found[:, 0].tolist() == [0, 2, 0, 4]
+        put_part(writer, parts, [0, 2])
+        assert not path.exists()
+        parts.fill(np.arange(4), found)
+        assert found[:, 0].tolist() == [1, 2, 3, 4]
+    assert imseek.upkeep.verify(root).ok
+
+
+def test_rows_of_dead_images_leave_the_parts_of_a_space(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(root, [0, 1, 2, 3, 4])
+    monkeypatch.setattr(rebuild_rows, "PART_ROWS", 1)
+    with Writer(root, "test") as writer:
+        parts = PartialRows(writer, 0, 64)
+        mixed, dead, living, damaged = (put_part(writer, parts, ids) for ids in ([0, 1], [2], [3], [4]))
+        (root / damaged).write_bytes(b"")
+        commit(writer, Changeset(gone=[1, 2]))
+        rebuild_rows.remove_dead_rows(writer)
+        parts = PartialRows(writer, 0, 64)
+        assert parts.held(np.arange(5)).tolist() == [True, False, False, True, False]
+        with writer.catalog.transaction() as connection:
+            listed = set(
+                connection.execute(select(schema.files.c.path).where(schema.files.c.kind == "part")).scalars()
+            )
+        assert living in listed
+        assert listed.isdisjoint({mixed, dead, damaged})
+        assert len(listed) == 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.data import path_lookup, sources
+from imseek.data import image_refs, path_lookup, sources
 from imseek.data.changeset import Changeset, FailedFile, NewImage
 from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
@@ -93,3 +93,24 @@ def test_sources_within_a_path(filled: Path) -> None:
         b"/photos/listed.png",
     ]
     assert path_lookup.paths_with_images(filled, asked) == {b"/", FIRST, SECOND}
+
+
+def test_images_are_found_by_a_url_and_by_a_path_without_a_folder(collection: imseek.Collection) -> None:
+    """A list of URLs is a source without a folder, and so is a list of paths here and there."""
+    root = collection.path
+    with Writer(root, "test") as writer:
+        sources.add(writer, "list", b"")
+        new = [
+            image(0, 1, b"https://example.org/a.png"),
+            image(1, 1, b"/photos/b.png"),
+            image(2, 1, b"/photos/c.zip"),
+        ]
+        commit(writer, Changeset(new=new))
+    assert image_refs.find_ids(root, [b"https://example.org/a.png", b"/photos/b.png"]) == {
+        b"https://example.org/a.png": (0,),
+        b"/photos/b.png": (1,),
+    }
+    assert image_refs.find_ids(root, [b"/photos/../photos/b.png", b"https://example.org/b.png"]) == {
+        b"/photos/../photos/b.png": (1,),
+        b"https://example.org/b.png": (),
+    }

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from templates import Templates
@@ -341,3 +342,36 @@ def test_what_was_never_committed_is_swept(root: Path, monkeypatch: pytest.Monke
     assert stored(root) == before
     assert upkeep.verify(root).ok
     assert read(root) == (Judgement(A, B, "same", "test", AT),)
+
+
+def test_an_older_file_does_not_undo_what_the_catalog_knows(root: Path) -> None:
+    """Somebody has put a file back from their own backup."""
+    judge(root, make_judgement(A, B, "same", "test", AT))
+    older = stored(root)
+    data = older.read_bytes()
+    judge(root, make_judgement(A, B, "different", "test", AT))
+    kept = max(layout.BACKUPS, key=lambda name: catalog_backups.generation_of(root / name))
+    lose_catalog(root, keep=kept)
+    stored(root).unlink()
+    older.write_bytes(data)
+    report = upkeep.repair(root)
+    assert report.after.ok
+    assert [(j.a, j.b, j.verdict) for j in read(root)] == [(A, B, "different")]
+    assert stored(root) != older
+
+
+@pytest.mark.parametrize(
+    "row", [[5, B], [A, B, 5, "test", AT], [A, B, "same", None, AT], ["no hex", B, "same", "", AT]]
+)
+def test_a_sealed_file_with_a_row_that_is_none_is_damaged(root: Path, row: list[Any]) -> None:
+    judge(root, make_judgement(A, B, "same", "test", AT))
+    path = stored(root)
+    found = durable_files.strip_checksum(path.read_bytes())
+    assert found["judgements"] == [[A, B, "same", "test", AT]]
+    path.write_bytes(durable_files.add_checksum({**found, "judgements": [row]}))
+    lose_catalog(root)
+    report = upkeep.repair(root)
+    assert report.after.ok
+    assert read(root) == ()
+    (lost,) = (line for line in report.lost if "it is damaged" in line)
+    assert path.name in lost

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from templates import Templates
 
 import imseek
 from imseek import upkeep
-from imseek.data import derived_results, layout, model_files, models
+from imseek.data import derived_results, durable_files, layout, model_files, models
 from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
@@ -156,3 +158,52 @@ def test_vectors_of_some_images_only(root: Path) -> None:
     }
     assert chosen == sorted(i for i, width in widths.items() if width < 500)
     assert 0 < len(chosen) < len(widths)
+
+
+def _stored(root: Path) -> tuple[str, dict[str, Any]]:
+    """The path of the one model, and what its file says."""
+    (path,) = models._paths(root).values()
+    return path, durable_files.strip_checksum((root / path).read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"uuid": str(UUID(int=5))}, "it says that it is another file"),
+        ({"name": "dogs"}, "it says that it is another file"),
+        ({"arrays": {"weights": {"dtype": "float32", "shape": [1], "data": 5}}}, "data is no text"),
+        ({"arrays": {"weights": {"dtype": "float32", "shape": [3], "data": "AAAA"}}}, "size"),
+        ({"arrays": {"weights": {"dtype": "object", "shape": [1], "data": ""}}}, "dtype"),
+    ],
+    ids=["another collection's", "another name", "no text", "too few bytes", "another type"],
+)
+def test_a_model_that_is_sealed_but_wrong_is_damaged(
+    root: Path, change: dict[str, Any], message: str
+) -> None:
+    _put(root, "cats", classes=["cat"])
+    path, found = _stored(root)
+    uuid = Reader(root).identity.uuid
+    assert models.load(root, path, uuid).name == "cats"
+    (root / path).write_bytes(durable_files.add_checksum({**found, **change}))
+    with pytest.raises(CorruptCollectionError, match=message) as error:
+        models.load(root, path, uuid)
+    assert error.value.hint == f"imseek collection repair {root}"
+
+
+def test_of_models_that_no_catalog_knows_the_newest_sound_one_comes_back(root: Path) -> None:
+    for version in (1, 2, 3):
+        _put(root, "cats", version=version)
+    _put(root, "dogs")
+    paths = sorted(root.glob(f"{layout.MODELS}/cats.*"), key=lambda path: int(path.name.split(".")[1]))
+    assert len(paths) == 3
+    paths[2].write_bytes(paths[2].read_bytes()[:-9])
+    next(root.glob(f"{layout.MODELS}/dogs.*")).write_bytes(b"{}")
+    for name in (layout.CATALOG, *layout.BACKUPS):
+        (root / name).unlink()
+    report = upkeep.repair(root)
+    assert report.after.ok
+    assert "what was learned as cats, from models/" in report.restored
+    assert models.names(root) == ("cats",)
+    found = models.find(root, "cats")
+    assert found is not None
+    assert found.facts == {"version": 2}

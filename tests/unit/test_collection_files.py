@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
 import os
 import pickle
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 import imseek.data
 from imseek.data import collection_files as files
+from imseek.data import safe_path
 from imseek.errors import CorruptCollectionError, UnsafePathError
 
 #: Nobody waits at the other end of a pipe.
@@ -365,3 +368,90 @@ def test_nothing_in_storage_opens_files_of_a_collection_by_their_path() -> None:
     }
     assert found - ALLOWED.keys() == set()
     assert ALLOWED.keys() - found == set(), "no longer needed"
+
+
+# -- files that change, and disks that fail ------------------------------------------------------------------
+
+
+def test_a_file_that_grows_while_it_is_read_has_an_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "dead/000000.1.npy").write_bytes(bytes(10))
+
+    class Growing(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            with (root / "dead/000000.1.npy").open("ab") as more:
+                more.write(bytes(10))
+            return super().read(size)
+
+    monkeypatch.setattr(files, "open_file", lambda folder, name: Growing(folder / name))
+    with pytest.raises(CorruptCollectionError, match="grows while it is read"):
+        files.read_file(root, "dead/000000.1.npy", 100)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_no_array(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(50))
+
+    class Shrinking(io.FileIO):
+        def readinto(self, buffer: Any) -> int:
+            os.truncate(tmp_path / "a.npy", 200)
+            return super().readinto(buffer) or 0
+
+    with Shrinking(tmp_path / "a.npy") as file, pytest.raises(ValueError, match="it ends early"):
+        files.read_array(file, mapped=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.EIO, "Input/output error"), OSError),
+        (OSError(errno.EINVAL, "Invalid argument"), ValueError),
+    ],
+)
+def test_a_disk_that_fails_is_no_damage_of_the_arrays_in_a_file(
+    tmp_path: Path, error: OSError, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "a.npz", a=np.arange(3))
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", fail)
+    with io.FileIO(tmp_path / "a.npz") as file, pytest.raises(kind) as raised:
+        files.read_arrays(file, ["a"])
+    assert type(raised.value) is kind
+
+
+def test_what_a_writer_removes_meanwhile_is_not_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "dead/000001.1.npy").write_bytes(b"rows")
+    real = safe_path.stat_entry
+
+    def remove(entry: safe_path.FolderEntry) -> os.stat_result | None:
+        (root / "dead/000001.1.npy").unlink(missing_ok=True)
+        return real(entry)
+
+    monkeypatch.setattr(safe_path, "stat_entry", remove)
+    found = files.find_files(root, "dead")
+    assert (found.files, found.strange) == (["dead/000000.1.npy"], {})
+
+
+def test_a_file_that_cannot_have_its_permissions_is_not_left_open(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(PermissionError, match=r"dead/000001\.1\.npy"):
+        files.create_file(root, "dead/000001.1.npy")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_error_without_a_number_stays_what_it_is(root: Path) -> None:
+    """As libraries raise it who read the file."""
+    with pytest.raises(OSError, match=r"^of a library$"), files._translate_errors(root, "dead/000000.1.npy"):
+        raise OSError("of a library")
+    with (
+        pytest.raises(OSError, match=r"No space left.*000000\.1"),
+        files._translate_errors(root, "dead/000000.1.npy"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")

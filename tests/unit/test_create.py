@@ -68,3 +68,11 @@ def test_opening_what_is_no_collection(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(imseek.errors.CollectionNotFoundError):
             imseek.open(path)
+
+
+def test_a_file_is_no_place_for_a_collection(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("mine")
+    with pytest.raises(imseek.errors.CollectionExistsError, match="is a file") as refusal:
+        imseek.create(tmp_path / "c", encoder="fake")
+    assert refusal.value.hint == "name a folder of its own"
+    assert (tmp_path / "c").read_text() == "mine"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imseek.data import durable_files
+from imseek.data.streams import write_all
 from imseek.errors import StorageError
 
 #: A call as (what, path); the paths of fsyncs are those that the file descriptors stand for.
@@ -193,3 +195,65 @@ def test_a_new_folder_is_for_those_whom_its_parent_is_for(tmp_path: Path, mode: 
     (tmp_path / "shared").chmod(mode)
     durable_files.recreate_folder(tmp_path / "shared" / "staging")
     assert (tmp_path / "shared" / "staging").stat().st_mode & 0o7777 == mode
+
+
+def test_a_file_that_was_staged_at_its_place_is_not_renamed(tmp_path: Path, calls: Calls) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "staged").write_bytes(b"2")
+    moves = [(tmp_path / "a", tmp_path / "a"), (tmp_path / "staged", tmp_path / "new" / "b")]
+    assert durable_files.move(moves) >= {tmp_path / "new"}
+    assert [path for call, path in calls if call == "rename"] == [tmp_path / "new" / "b"]
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "new" / "b").read_bytes()) == (b"1", b"2")
+
+
+def test_lines_are_not_added_to_a_file_with_another_name(tmp_path: Path) -> None:
+    """Whoever has the other name would find them in a file of their own."""
+    (tmp_path / "journal").write_bytes(b"1\n2")
+    durable_files.append(tmp_path / "journal", b"3\n")
+    assert (tmp_path / "journal").read_bytes() == b"1\n2\n3\n"
+    os.link(tmp_path / "journal", tmp_path / "mine")
+    with pytest.raises(StorageError, match="another name"):
+        durable_files.append(tmp_path / "journal", b"4\n")
+    assert (tmp_path / "mine").read_bytes() == b"1\n2\n3\n"
+
+
+def test_what_cannot_be_unlinked_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    for remove in (durable_files.remove_files, durable_files.discard_files):
+        with pytest.raises(StorageError, match="folder"):
+            remove([tmp_path / "folder"])
+    assert durable_files.discard_files([tmp_path / "a", tmp_path / "gone"]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_folders_of_others_above_are_not_synced(
+    tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs" / "mine").mkdir(parents=True)
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "theirs" and real(path, mode))
+    calls.clear()
+    durable_files.sync_above(tmp_path / "theirs" / "mine" / "file")
+    synced = [path for call, path in calls if call == "fsync"]
+    assert synced[:2] == [tmp_path / "theirs" / "mine", tmp_path]
+
+
+def test_a_stream_that_takes_nothing_now_is_not_waited_for_for_ever() -> None:
+    class Raw(io.RawIOBase):
+        taken = b""
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int | None:
+            if len(self.taken) >= 6:
+                return None
+            self.taken += bytes(data[:3])
+            return 3
+
+    out = Raw()
+    write_all(out, b"abcdef")
+    assert out.taken == b"abcdef"
+    with pytest.raises(BlockingIOError):
+        write_all(out, b"g")

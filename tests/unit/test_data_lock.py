@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -17,7 +18,7 @@ import imseek
 from imseek.data import layout, lock
 from imseek.data.lock import WriterLock, file_system, is_locked
 from imseek.data.writer import Writer
-from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError
+from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
 
 MOUNTS = (
     rb"""21 1 253:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -246,3 +247,54 @@ def test_two_that_make_the_same_collection(tmp_path: Path) -> None:
     for error in filter(None, errors):
         assert "CollectionExistsError" in error or "LockedError" in error
     assert imseek.upkeep.verify(tmp_path / "new").ok
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a folder"])
+def test_what_is_no_file_is_not_locked(collection: Path, kind: str) -> None:
+    (collection / layout.LOCK).unlink(missing_ok=True)
+    if kind == "a pipe":
+        os.mkfifo(collection / layout.LOCK)
+    else:
+        (collection / layout.LOCK).mkdir()
+    with pytest.raises(CorruptCollectionError, match=f"{layout.LOCK} is {kind}"):
+        WriterLock(collection).acquire()
+
+
+def test_asking_says_why_the_lock_cannot_be_opened(collection: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Writer(collection, "test"):
+        pass
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(StorageError, match="Too many open files"):
+        is_locked(collection)
+
+
+@pytest.mark.parametrize("stat", [None, [b"S", *[b"1"] * 18, b"777"], [b"Z", *[b"1"] * 18, b"777"]])
+def test_a_process_of_somebody_else_may_be_alive(
+    stat: list[bytes] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking after it is refused, which says that it is there. Its state may be hidden, too (hidepid of proc)."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "kill", refuse)
+    monkeypatch.setattr(lock, "_stat_of", lambda _: stat)
+    assert lock.may_be_alive(5, lock.host(), lock.boot_id()) is (stat is None or stat[0] == b"S")
+    assert lock.may_be_alive(5, lock.host(), lock.boot_id(), 777) is (stat is None or stat[0] == b"S")
+    assert lock.may_be_alive(5, lock.host(), lock.boot_id(), 778) is (stat is None)
+
+
+def test_a_machine_that_does_not_number_its_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then a process on record counts as one of this start, which keeps its work from being swept."""
+
+    def fail(_: Path) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    assert lock.boot_id() == ""
+    assert lock.may_be_alive(os.getpid(), lock.host(), "")
+    assert not lock.may_be_alive(os.getpid(), lock.host(), "of another system")

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, inspect, text
 
 from imseek.data import migrations, schema
 from imseek.data.catalog import open_engine
+from imseek.data.catalog_file import open_for_writing
 from imseek.data.migrations import MIGRATIONS, check_version, migrate
 from imseek.errors import FormatVersionError
 
@@ -125,3 +126,20 @@ def test_transactions_do_not_wait_for_each_other(engine: Engine) -> None:
     """A nested one would wait ten seconds for the one it is in."""
     with engine.begin(), pytest.raises(Exception, match="QueuePool limit"), engine.begin():
         pytest.fail("a transaction inside another")
+
+
+def test_a_writer_opens_no_catalog_of_a_later_imseek(
+    engine: Engine, tmp_path: Path, known: Callable[..., int]
+) -> None:
+    """Also one that came between the look at its version and the opening."""
+    count = len(MIGRATIONS)
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            text(f"INSERT INTO migrations VALUES ({count + 1}, 'of the future', '2100-01-01')")
+        )
+    path = Path(str(engine.url.database))
+    before = path.read_bytes()
+    with pytest.raises(FormatVersionError):
+        open_for_writing(path, 1)
+    assert path.read_bytes() == before

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imseek.data import shard_files
+from imseek.data.collection_files import DamagedFileError
 from imseek.types import ImageFacts
 
 
@@ -211,3 +214,28 @@ def test_a_damaged_page_is_noticed_when_it_is_read(tmp_path: Path, chance: rando
 def footer_size(data: bytes) -> int:
     """Of a Parquet file: the length stands before the last four bytes."""
     return int.from_bytes(data[-8:-4], "little") + 8
+
+
+def test_only_damage_of_a_table_is_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "metadata/000000.parquet"
+    (tmp_path / "metadata").mkdir()
+    store(tmp_path / name, [row(), row()])
+    assert shard_files.load_table(tmp_path, name, ["image_id"], rows=2).to_pylist() == [
+        {"image_id": n} for n in range(2)
+    ]
+    with pytest.raises(DamagedFileError, match="it has 2 rows, not 3"):
+        shard_files.load_table(tmp_path, name, rows=3)
+
+    def fail(error: Exception) -> None:
+        def read(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(shard_files, "read_table", read)
+
+    fail(OSError(errno.EIO, os.strerror(errno.EIO)))
+    with pytest.raises(OSError, match="Input/output"):
+        shard_files.load_table(tmp_path, name)
+    for error in (OSError("a damaged page"), KeyError("no such column"), pa.ArrowInvalid("no table")):
+        fail(error)
+        with pytest.raises(DamagedFileError, match=r"000000\.parquet is damaged"):
+            shard_files.load_table(tmp_path, name)

@@ -139,3 +139,38 @@ def test_a_graph_that_a_gpu_has_built_is_walked_through() -> None:
     file = io.BytesIO(data)
     check_structure(file)
     assert file.tell() == len(data)
+
+
+@pytest.mark.parametrize("factory", ["PQ4x4fs", "RaBitQfs"])
+def test_fewer_blocks_than_rows_are_refused(factory: str) -> None:
+    """FAISS reads as many blocks as the number of rows needs."""
+    index = filled(factory)  # It owns the index within it.
+    data = written(faiss.downcast_index(index.index))
+    check(data)
+    header = struct.pack("<iq", DIM, 300)
+    assert data[4:16] == header
+    with pytest.raises(ValueError, match=r"blocks of 320 rows, where 900 are stated"):
+        check(data[:4] + struct.pack("<iq", DIM, 900) + data[16:])
+
+
+def test_codebooks_that_no_memory_holds_are_refused() -> None:
+    data = written(filled("RQ2x4"))
+    sizes = struct.pack("<QQQ", 2, 4, 4)
+    at = data.index(sizes)
+    with pytest.raises(ValueError, match=r"codebooks of 4,294,967,312 entries"):
+        check(data[:at] + struct.pack("<QQQ", 2, 32, 4) + data[at + 24 :])
+
+
+@pytest.mark.parametrize("norms", ["cqint8", "lsq2x4"])
+def test_centres_and_tables_of_norms_are_walked_through(norms: str) -> None:
+    """Of enough rows: with 300, FAISS 1.15 itself crashes when it trains the former."""
+    many = np.random.default_rng(0).standard_normal((4000, DIM)).astype(np.float32)
+    index = make_index(f"RQ2x4_N{norms}", DIM)
+    index.train(many)
+    index.add_with_ids(many[:50], np.arange(50))
+    data = written(index)
+    file = io.BytesIO(data)
+    check_structure(file)
+    assert file.tell() == len(data)
+    with pytest.raises(ValueError, match=r"early|bytes"):
+        check(data[:-8])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
+
 import numpy as np
 import pytest
 from holding import Held, blobs
 
 from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import kmeans
-from imseek.errors import UsageError
+from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.clusters import kmeans_clusters
 
 QUIET = ProgressReporter()
@@ -132,3 +134,26 @@ def test_smallest_groups_that_make_no_sense(smallest: int) -> None:
 
     with pytest.raises(UsageError, match="is none"):
         density_clusters.fit(Held(np.eye(30)), smallest, 0, QUIET)
+
+
+@pytest.mark.parametrize(
+    ("missing", "error"), [("faiss", MissingExtraError), ("numpy.lost", ModuleNotFoundError)]
+)
+def test_a_missing_faiss_is_told_and_a_broken_one_is_not_called_missing(
+    missing: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def refuse(name: str, *args: object, **kwargs: object) -> object:
+        if name == "faiss":
+            raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+        return real(name, *args, **kwargs)  # type: ignore[arg-type]
+
+    rows = np.eye(4, dtype=np.float32)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(error, match=missing.split(".")[0]):
+        kmeans.nearest_centres(rows, rows)
+    with pytest.raises(error, match=missing.split(".")[0]):
+        kmeans.centres_of(rows, 2)
+    monkeypatch.undo()
+    assert kmeans.nearest_centres(rows, rows, 9)[0][:, 0].tolist() == [0, 1, 2, 3]

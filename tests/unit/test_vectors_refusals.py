@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
+import errno
+import io
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.data.vectors import Segment, open_index
+from imseek.data import snapshot_build
+from imseek.data.vectors import Segment, memory_maps, open_index
+from imseek.data.vectors.build import LiveRows
+from imseek.data.vectors.index_kinds import choose_factory, code_of, list_count
 from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, MissingExtraError, QueryError, UsageError
 
@@ -132,3 +141,94 @@ def test_rows_of_zeros() -> None:
     expected = np.setdiff1d(np.arange(len(rows)), [0, 5, 100_000, len(rows) - 1])
     assert (zero_rows(rows) == expected).all()
     assert zero_rows(rows[:0]).tolist() == []
+
+
+def test_a_faiss_that_lacks_a_module_of_its_own_is_not_called_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Installing it is no advice to somebody who has it."""
+    real = builtins.__import__
+
+    def refuse(name: str, *args: object, **kwargs: object) -> object:
+        if name == "faiss":
+            raise ModuleNotFoundError("No module named 'numpy.lost'", name="numpy.lost")
+        return real(name, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(ModuleNotFoundError, match=r"numpy\.lost"):
+        open_index("faiss", [], 3)
+
+
+@pytest.mark.parametrize(
+    ("dim", "memory", "expected"),
+    [
+        (512, 10**9, "IVF16384,PQ256x4fs"),
+        (509, 10**10, "IVF16384,SQ8"),
+    ],
+)
+def test_the_kind_of_index_that_fits(dim: int, memory: int, expected: str) -> None:
+    """Codes of several dimensions each where the width can be divided, else codes of each."""
+    found = choose_factory(1_000_000, dim, memory)
+    assert found is not None
+    lists, code = found.split(",")
+    assert code == expected.split(",")[1]
+    assert code_of(found) == code
+    assert lists == f"IVF{list_count(1_000_000)}"
+
+
+@pytest.mark.parametrize(("dim", "least"), [(509, "0.6 GB"), (512, "0.1 GB")])
+def test_no_index_fits_into_too_little_memory(dim: int, least: str) -> None:
+    with pytest.raises(UsageError, match=f"of {dim} dimensions takes at least {least}"):
+        choose_factory(1_000_000, dim, 1000)
+
+
+def test_few_rows_are_scanned() -> None:
+    assert choose_factory(100, 512, 1000) is None
+
+
+def test_an_index_that_cannot_be_written_says_what_the_system_said() -> None:
+    """FAISS would turn it into an error of its own, without a number."""
+    index = faiss.IndexFlatIP(4)
+
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Broken(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise ValueError("a mistake of ours")
+
+    with pytest.raises(OSError, match="No space left") as error:
+        snapshot_build._write(index, Full())
+    assert error.value.errno == errno.ENOSPC
+    with pytest.raises(Exception, match="a mistake of ours"):
+        snapshot_build._write(index, Broken())
+    out = io.BytesIO()
+    snapshot_build._write(index, out)
+    assert out.getvalue() == faiss.serialize_index(index).tobytes()
+
+
+def test_an_index_that_would_not_be_read_is_not_kept(tmp_path: Path) -> None:
+    index = faiss.index_factory(4, "IVF2,Flat", faiss.METRIC_L2)
+    (tmp_path / "faiss.index").write_bytes(faiss.serialize_index(index).tobytes())
+    with pytest.raises(UsageError, match="FAISS made an index of the metric 1") as error:
+        snapshot_build._check_kind(tmp_path / "faiss.index")
+    assert "--index auto" in str(error.value.hint)
+
+
+def test_a_system_that_does_not_tell_its_memory_is_not_trusted_to_have_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert 0 < memory_maps.resident_file_bytes() < 1 << 40
+
+    def fail(*_: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(builtins, "open", fail)
+    assert memory_maps.resident_file_bytes() == 1 << 62
+
+
+def test_vectors_that_are_not_finite_are_named_where_an_index_is_made() -> None:
+    rows = LiveRows([shard([[1, 0], [np.nan, 0]], first_id=4)])
+    with pytest.raises(CorruptCollectionError, match="the vector of image 5 holds NaN or infinity"):
+        rows.norm_range()
