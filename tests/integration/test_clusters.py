@@ -421,11 +421,11 @@ class TestOutliers:
     def test_what_is_not_proved_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         root = collection_of(tmp_path / "made", clustered(3000, 1))
         for name, value in (
-            ("EACH_WITH_EACH", 100),
-            ("_CELL", 30),
-            ("_CELLS", 1),
-            ("_FIRST", 1),
-            ("_PROVED", 1),
+            ("MAX_EXACT", 100),
+            ("_CELL_SIZE", 30),
+            ("_CELLS_SEARCHED", 1),
+            ("_FIRST_VERIFIED", 1),
+            ("_MAX_VERIFIED", 1),
         ):
             monkeypatch.setattr(f"imseek.explore.outliers.{name}", value)
         found = clusters.outliers(root, limit=50)

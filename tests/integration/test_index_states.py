@@ -53,11 +53,11 @@ class Indexed(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         for module, name, value in (
             (compaction, "FACTOR", 3),
-            (snapshots, "TAIL_ROWS", 25),
+            (snapshots, "MAX_TAIL_ROWS", 25),
             (snapshot_parts, "DEAD_SHARE", 0.6),
-            (snapshots, "TAIL_SHARE", 0.0),
+            (snapshots, "MAX_TAIL_SHARE", 0.0),
             (tuning, "QUERIES", 12),
-            (snapshot_index, "DEEPEST", 40),
+            (snapshot_index, "MAX_APPROXIMATE_K", 40),
             (snapshot_index, "SCANNED_SHARE", 0.02),
         ):
             self.patch.setattr(module, name, value)

@@ -524,7 +524,7 @@ catalog_moves.move(Path(root), to)
     ("back", "module", "name"),
     [
         (False, "moves", "write_address"),
-        (False, "moves", "_clear_away"),
+        (False, "moves", "_remove_file_catalog"),
         (True, "durable", "publish"),
         (True, "moves", "write_identity"),
         (True, "moves", "drop_schema"),
@@ -551,7 +551,7 @@ def test_a_move_that_is_killed_has_happened_or_not(
         if not back:
             postgres.admin(f'DROP SCHEMA "{Address(uuid, catalog).schema}" CASCADE', "shared")
         imseek.upkeep.move_catalog(root, to)
-    elif name in ("write_identity", "_clear_away"):
+    elif name in ("write_identity", "_remove_file_catalog"):
         imseek.upkeep.move_catalog(root, to)
     assert layout.has_server_catalog(root) != back
     assert roots(root) == [b"/kept", b"/next"]

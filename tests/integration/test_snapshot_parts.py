@@ -379,7 +379,7 @@ def test_what_info_says(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_pictures(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real ones, through the front door: what they find does not depend on how many parts there are."""
     for module, name, value in (
-        (snapshots, "TAIL_ROWS", 1),
+        (snapshots, "MAX_TAIL_ROWS", 1),
         (snapshot_parts, "PART_ROWS", 3),
         (index_kinds, "EXACT_BYTES", 256),
     ):
