@@ -246,7 +246,7 @@ class InParts(Indexed):
 
     def __init__(self) -> None:
         super().__init__()
-        for name, value in (("PART_ROWS", 20), ("MOST", 3)):
+        for name, value in (("PART_ROWS", 20), ("MAX_PARTS", 3)):
             self.patch.setattr(snapshot_parts, name, value)
 
 
