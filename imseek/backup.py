@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from imseek.data.places import is_url
-from imseek.data.snapshot_progress import MIN_INTERVAL
 from imseek.data.streams import write_all
 from imseek.data.system_errors import system_error, translate_os_errors
 from imseek.errors import UsageError
 from imseek.input_file import open_stream
+from imseek.progress import INTERVAL
 from imseek.types import (
     AnyCollection,
     BackupInfo,
@@ -229,7 +229,7 @@ def _progress_reporter(
         if total < 0:
             total = manifest.total
         now = time.monotonic()
-        if progress is None or (done < total and now - told < MIN_INTERVAL):
+        if progress is None or (done < total and now - told < INTERVAL):
             return
         told = now
         images = manifest.images * done // max(1, total)
