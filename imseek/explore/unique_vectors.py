@@ -38,7 +38,7 @@ def find_unique_vectors(vectors: Vectors, task: Task) -> UniqueVectors:
     """Find the unique vectors in one pass. Memory: 32 bytes for each image.
 
     Vectors are compared by a 64-bit hash: among a million, the probability that two different ones are confused is 3 ·
-    10⁻⁸. Raises CorruptCollectionError for a vector that is not finite, InterruptedError.
+    10⁻⁸. Raises CorruptCollectionError for a vector that is not finite, Cancelled.
     """
     empty = np.zeros(len(vectors), np.bool_)
     hashes = np.zeros(len(vectors), np.uint64)

@@ -57,7 +57,7 @@ class ExportJob:
             self.out.flush()
 
     def told(self, done: int) -> None:
-        """Report the number of images written. Raises InterruptedError if the export was cancelled."""
+        """Report the number of images written. Raises Cancelled if the export was cancelled."""
         self.task.step(WRITING, done, len(self.selection))
 
 

@@ -59,7 +59,7 @@ def name_clusters(
     """Choose a name for each cluster, given as positions of images.
 
     ``word_rows`` (w, dim) are unit rows; ``word_mean`` (dim,) is subtracted from them. A single cluster gets no name.
-    Raises InterruptedError.
+    Raises Cancelled.
     """
     k = len(members)
     if k < 2 or not len(words):

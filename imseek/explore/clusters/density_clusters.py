@@ -32,7 +32,7 @@ def fit(vectors: Vectors, smallest: int | None, seed: int, task: Task) -> Fit:
     """Find clusters of at least ``smallest`` images, by default max(5, √n / 4) for n clustered images.
 
     Of more than SAMPLE images, only a sample is clustered. The others go to the nearest centre unless they are farther
-    from it than 95 % of its own images. Raises UsageError, MissingExtraError, CorruptCollectionError, InterruptedError.
+    from it than 95 % of its own images. Raises UsageError, MissingExtraError, CorruptCollectionError, Cancelled.
     """
     if smallest is not None and not 2 <= smallest <= SAMPLE:
         raise UsageError(f"a group of {smallest:,} images is none", hint=f"from 2 to {SAMPLE}")

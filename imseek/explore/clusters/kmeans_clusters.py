@@ -70,7 +70,7 @@ def fit(vectors: Vectors, k: int | None, seed: int, task: Task) -> Fit:
     least one image.
 
     Where there are fewer unique vectors than clusters requested, each gets a cluster. Raises UsageError for a k outside
-    1 to the number of images, MissingExtraError, CorruptCollectionError, InterruptedError.
+    1 to the number of images, MissingExtraError, CorruptCollectionError, Cancelled.
     """
     said = "as asked for"
     if k is not None and not 1 <= k <= min(len(vectors), MAX_CLUSTERS):

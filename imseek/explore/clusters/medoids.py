@@ -45,7 +45,7 @@ def members_of(label: Ids, k: int) -> list[Ids]:
 def describe_clusters(
     vectors: Vectors, found: Assignment, members: Sequence[Ids], seed: int, task: Task
 ) -> list[ClusterStatistics]:
-    """Compute the statistics of each cluster, none of which may be empty. Raises InterruptedError."""
+    """Compute the statistics of each cluster, none of which may be empty. Raises Cancelled."""
     out = []
     for number, mine in enumerate(members):
         task.step(DESCRIBING, number, len(members))

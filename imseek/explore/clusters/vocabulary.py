@@ -66,7 +66,7 @@ def encode_vocabulary(
 ) -> tuple[Float32, Float32] | None:
     """Encode the words as unit rows (w, dim), and return the mean (dim,) to subtract from them.
 
-    None, with a note, where the encoder of the space is unavailable or cannot encode text. Raises InterruptedError.
+    None, with a note, where the encoder of the space is unavailable or cannot encode text. Raises Cancelled.
     """
     root, space = vectors.reader.root, vectors.space
 

@@ -57,7 +57,7 @@ def moderate(
 ) -> Moderation:
     """Score all of ``vectors``. Memory: the prompts, a block of vectors, and 6 bytes per image and concept.
 
-    Raises like :func:`imseek.explore.labels.class_vectors.sentence_vectors`, InterruptedError where it was stopped.
+    Raises like :func:`imseek.explore.labels.class_vectors.sentence_vectors`, Cancelled where it was stopped.
     """
     sides = [
         _encode_concept(reader, vectors.space, concept, scale, context, cautious)

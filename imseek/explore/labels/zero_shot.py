@@ -100,7 +100,7 @@ def label_images(
 ) -> Labels:
     """Label all of ``vectors``, or those of ``ids`` (m,), ascending.
 
-    Memory: the class vectors, a tile of 32 MiB, and 12 + 8·``top`` bytes per image. Raises InterruptedError where it
+    Memory: the class vectors, a tile of 32 MiB, and 12 + 8·``top`` bytes per image. Raises Cancelled where it
     was stopped.
     """
     ids = vectors.ids if ids is None else ids
