@@ -49,15 +49,15 @@ from quality import brackets, find_stamps, half_of, stamp_names
 from stamps import _images, _kind
 
 from imseek import clusters as public
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors, imagenet_classes
 from imseek.explore import outliers, sampling
 from imseek.explore.clusters import cluster_names, density_clusters, kmeans_clusters
 from imseek.explore.clusters.medoids import members_of
 from imseek.explore.unique_vectors import find_unique_vectors
+from imseek.progress import Task
 
-QUIET = ProgressReporter()
+QUIET = Task()
 Array = np.ndarray
 
 

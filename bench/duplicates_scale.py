@@ -39,6 +39,7 @@ from imseek.curate.candidates import hamming, pair_candidates
 from imseek.curate.pixels.orientations import turn_hashes
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
+from imseek.progress import Task
 from imseek.types import IndexPolicy, Progress
 
 Ids = npt.NDArray[np.int64]
@@ -113,7 +114,7 @@ def work(spec: dict[str, Any]) -> None:
         turn=turn_hashes,
         turns=spec["turns"],
         keep=root if spec["keep"] else None,
-        progress=progress,
+        task=Task(progress, interval=0),
     )
     ended, spent = time.perf_counter(), time.process_time()
     np.savez(root.with_name("found.npz"), a=found.a, b=found.b, cosine=found.cosine, distance=found.distance)

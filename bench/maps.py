@@ -36,14 +36,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from imseek.data.vectors import IdSet, Segment, open_index
 from imseek.explore.maps import neighbours, umap_layout
-from imseek.explore.maps.map_progress import ProgressReporter
 from imseek.explore.maps.pca import principal_axes
 from imseek.explore.maps.pipeline import DEFAULT_NEIGHBOURS, MIN_DIST
 from imseek.explore.maps.transform import neighbour_weights, place_images
 from imseek.explore.maps.trustworthiness import NEIGHBOURS
+from imseek.progress import Task
 from imseek.types import Float32, Progress
 
-QUIET = ProgressReporter(None, None)
+QUIET = Task(None, None)
 
 
 # -- quality ---------------------------------------------------------------------------------------------------

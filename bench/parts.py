@@ -57,6 +57,7 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
     from imseek.data import snapshots
     from imseek.data.vectors import tuning
     from imseek.data.writer import Writer
+    from imseek.progress import Task
 
     tuning.QUERIES = options.tuned
     spent = {"vectors": 0.0, "catalog": 0.0}
@@ -66,7 +67,7 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
             source = writer.catalog.sources()[0].source_id
             big._add_shard(writer, source, start, options.rows, 0, space.dim, 0, spent)
         with Watch() as watch:
-            (report,) = snapshots.renew(writer, snapshots.index_progress_reporter(writer, watch.tell, None))
+            (report,) = snapshots.renew(writer, Task(watch.tell, interval=0))
     return {"added": spent, "outcome": report.outcome, "index": _told(report), **watch.spent()}
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from imseek.explore.metrics.retrieval import Ranks, RelevantItems, rank_items
 from imseek.explore.tuning import data_split, training
 from imseek.explore.tuning.examples import Examples
 from imseek.explore.tuning.retrieval_gain import EvaluationPart
+from imseek.progress import Task
 from imseek.types import Float32
 
 Turn = Callable[[Float32], Float32]
@@ -65,9 +65,7 @@ def taught(half: Half, loss: Any, seed: int, captions: tuple[str, ...] | None = 
     """As `imseek tune` does, on one half."""
     examples, groups = examples_of(half, captions)
     split = data_split.assign_parts(groups, np.unique(groups), seed)
-    found = training.train_from_examples(
-        examples, split, loss=loss, seed=seed, tell=lambda done, total: None, stop=threading.Event()
-    )
+    found = training.train_from_examples(examples, split, loss=loss, seed=seed, task=Task())
     assert found is not None
     return found.adapter
 

@@ -20,16 +20,15 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from imseek.data.places import is_url
-from imseek.data.snapshot_progress import MIN_INTERVAL
 from imseek.data.streams import write_all
 from imseek.data.system_errors import system_error, translate_os_errors
 from imseek.errors import UsageError
 from imseek.input_file import open_stream
+from imseek.progress import Task
 from imseek.types import (
     AnyCollection,
     BackupInfo,
     BackupReport,
-    Progress,
     ProgressCallback,
     RestoreReport,
     display_path,
@@ -68,12 +67,12 @@ def write(
     from imseek.data.archive import archive_writer
 
     root, started = path_of(collection), time.monotonic()
-    tell = _progress_reporter("backing up", progress, stop)
+    task = Task(progress, stop)
     made: list[tuple[Manifest, int]] = []
 
     def fill(work: Path, file: Sink) -> None:
         counted = _CountingFile(file)
-        manifest = archive_writer.write(root, work, counted, index=index, tell=tell)
+        manifest = archive_writer.write(root, work, counted, index=index, task=task)
         made.append((manifest, counted.size))
 
     _write_archive(archive, root, replace, fill)
@@ -95,7 +94,7 @@ def verify(
 
     started = time.monotonic()
     with _open_archive(archive) as (tape, read):
-        restore.check(tape, _progress_reporter("verifying", progress, stop))
+        restore.check(tape, Task(progress, stop))
         return BackupReport(_info(tape.manifest), read.size, time.monotonic() - started)
 
 
@@ -131,10 +130,10 @@ def restore(
     started = time.monotonic()
     root = restore.check_free(Path(folder).expanduser().absolute())
     with _open_archive(archive) as (tape, _):
-        tell = _progress_reporter("restoring", progress, stop)
+        task = Task(progress, stop)
         trusting.create_records()
         trusting.distrust(root)  # Forget an earlier collection here, perhaps with the same uuid.
-        current = restore.restore(tape, root, new_identity=new_identity, with_undo=with_undo, tell=tell)
+        current = restore.restore(tape, root, new_identity=new_identity, with_undo=with_undo, task=task)
         if trust:
             trusting.trust(root)
         left_out = 0 if with_undo else tape.manifest.journals
@@ -214,28 +213,6 @@ def _open_archive(archive: Archive) -> Iterator[tuple[ArchiveReader, _CountingFi
             file = stack.enter_context(opened)
         counted = _CountingFile(file, name)
         yield ArchiveReader(counted, name), counted
-
-
-def _progress_reporter(
-    phase: str, progress: ProgressCallback | None, stop: threading.Event | None
-) -> Callable[[Manifest, int], None]:
-    """Return a callback that reports progress in images, in proportion to bytes. It raises InterruptedError to stop."""
-    began, told, total = time.monotonic(), 0.0, -1
-
-    def tell(manifest: Manifest, done: int) -> None:
-        nonlocal told, total
-        if stop is not None and stop.is_set():
-            raise InterruptedError
-        if total < 0:
-            total = manifest.total
-        now = time.monotonic()
-        if progress is None or (done < total and now - told < MIN_INTERVAL):
-            return
-        told = now
-        images = manifest.images * done // max(1, total)
-        progress(Progress(phase, images, manifest.images, 0, now - began, done))
-
-    return tell
 
 
 def _info(manifest: Manifest) -> BackupInfo:

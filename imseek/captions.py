@@ -31,7 +31,6 @@ from imseek.explore.captions.scores import (
     iter_caption_blocks,
     merge_scores,
     nearest_references,
-    progress_reporter,
     ref_clip_score,
     score_new_captions,
     score_stored_captions,
@@ -40,6 +39,7 @@ from imseek.explore.evaluation.encode_texts import load_text_encoder
 from imseek.explore.score_columns import save_scores
 from imseek.explore.snapshot_session import filter_ids, run_with_reader
 from imseek.explore.space_vectors import Vectors
+from imseek.progress import Task
 from imseek.types import AnyCollection, Float32, Place, ProgressCallback, path_of
 from imseek.types.evaluate import UnusedCaptions
 
@@ -146,7 +146,7 @@ def cosines(
     Uses stored caption vectors, or embeds the captions for this call. Raises as :func:`clip_scores`.
     """
     return _score_collection(
-        collection, "cosine", _ScoreRequest("", None, None, where), progress, stop, notify
+        collection, "cosine", _ScoreRequest("", None, None, where), Task(progress, stop), notify
     )
 
 
@@ -171,7 +171,7 @@ def clip_scores(
     an encoder raises, CollectionNotFoundError, CorruptCollectionError.
     """
     return _score_collection(
-        collection, "clipscore", _ScoreRequest(prefix, captions, None, where), progress, stop, notify
+        collection, "clipscore", _ScoreRequest(prefix, captions, None, where), Task(progress, stop), notify
     )
 
 
@@ -192,7 +192,7 @@ def ref_clip_scores(
     :func:`clip_scores`.
     """
     asked = _ScoreRequest(prefix, captions, references, where)
-    return _score_collection(collection, "refclipscore", asked, progress, stop, notify)
+    return _score_collection(collection, "refclipscore", asked, Task(progress, stop), notify)
 
 
 def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -> tuple[Agreement, ...]:
@@ -259,21 +259,17 @@ def _score_collection(
     collection: AnyCollection,
     measure: str,
     asked: _ScoreRequest,
-    progress: ProgressCallback | None,
-    stop: threading.Event | None,
+    task: Task,
     notify: Callable[[str], None] | None,
 ) -> CaptionScores:
-    return run_with_reader(
-        collection, lambda reader: _score_snapshot(reader, measure, asked, progress, stop, notify)
-    )
+    return run_with_reader(collection, lambda reader: _score_snapshot(reader, measure, asked, task, notify))
 
 
 def _score_snapshot(
     reader: Reader,
     measure: str,
     asked: _ScoreRequest,
-    progress: ProgressCallback | None,
-    stop: threading.Event | None,
+    task: Task,
     notify: Callable[[str], None] | None,
 ) -> CaptionScores:
     within = filter_ids(reader, asked.where)
@@ -301,9 +297,7 @@ def _score_snapshot(
         references = None
         if asked.references is not None:
             references = load_captions(reader, asked.references, None, pictures.ids)
-        for block, rows in score_new_captions(
-            pictures, said, encoder, asked.prefix, progress_reporter(progress, total), stop
-        ):
+        for block, rows in score_new_captions(pictures, said, encoder, asked.prefix, total, task):
             if references is None:
                 has, found = np.ones(len(block.ids), np.bool_), block.scores
             else:
@@ -316,7 +310,6 @@ def _score_snapshot(
     ids, scores = merge_scores(parts)
     if measure == "clipscore":
         scores = clip_score(scores)
-    interrupted = stop is not None and stop.is_set()
     return CaptionScores(
         measure=measure,
         prefix=asked.prefix,
@@ -326,7 +319,7 @@ def _score_snapshot(
         ids=ids,
         scores=scores,
         left_out=left_out,
-        interrupted=interrupted,
+        interrupted=task.is_cancelled,
         texts=None if given is None else tuple(given),
     )
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import get_args
 
 from imseek.data import models
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.errors import UsageError
 from imseek.explore import outliers as looking
 from imseek.explore import sampling
@@ -24,6 +23,7 @@ from imseek.explore.clusters import cluster_store, pipeline
 from imseek.explore.clusters.pipeline import ClusterRequest
 from imseek.explore.clusters.vocabulary import IMAGENET, read_vocabulary
 from imseek.explore.snapshot_session import run_with_reader
+from imseek.progress import Task
 from imseek.types import (
     AnyCollection,
     AssignReport,
@@ -72,9 +72,7 @@ def find(
     if smallest is not None and not density:
         raise UsageError("only groups by density have a smallest size", hint="add --density")
     wanted = ClusterRequest(k, density, smallest, where, read_vocabulary(names), save, replace, seed)
-    return run_with_reader(
-        collection, partial(pipeline.find, wanted=wanted, telling=ProgressReporter(progress, stop))
-    )
+    return run_with_reader(collection, partial(pipeline.find, wanted=wanted, task=Task(progress, stop)))
 
 
 def again(
@@ -90,7 +88,7 @@ def again(
     or they were found with another encoder; InterruptedError, LockedError, ReadOnlyError, StorageError.
     """
     return run_with_reader(
-        collection, partial(pipeline.assign_new_images, name=name, telling=ProgressReporter(progress, stop))
+        collection, partial(pipeline.assign_new_images, name=name, task=Task(progress, stop))
     )
 
 
@@ -116,9 +114,7 @@ def word_for(
     chosen = tuple(images)
     return run_with_reader(
         collection,
-        lambda reader: pipeline.word_for(
-            reader, chosen, read_vocabulary(names), where, ProgressReporter(progress, stop)
-        ),
+        lambda reader: pipeline.word_for(reader, chosen, read_vocabulary(names), where, Task(progress, stop)),
     )
 
 
@@ -155,9 +151,7 @@ def outliers(
     if limit < 0:
         raise UsageError(f"so many images cannot be shown: {limit}")
     asked = looking.OutlierRequest(method, limit, neighbours, where, save, replace, seed)
-    return run_with_reader(
-        collection, partial(looking.find_outliers, asked=asked, telling=ProgressReporter(progress, stop))
-    )
+    return run_with_reader(collection, partial(looking.find_outliers, asked=asked, task=Task(progress, stop)))
 
 
 def sample(
@@ -187,5 +181,5 @@ def sample(
         raise UsageError(f"a sample of {count:,} images", hint=f"from 1 to {sampling.MAX_SAMPLE}")
     asked = sampling.SampleRequest(count, method, where, seed)
     return run_with_reader(
-        collection, partial(sampling.choose_sample, asked=asked, telling=ProgressReporter(progress, stop))
+        collection, partial(sampling.choose_sample, asked=asked, task=Task(progress, stop))
     )

@@ -307,7 +307,6 @@ class Collection:
         if the disk is full or fails; commits made before remain.
         """
         from imseek.data import snapshots
-        from imseek.data.run_progress import progress_reporter
         from imseek.indexer.dry_run import DRY_RUN_NOTE, plan
         from imseek.indexer.pipeline import IndexOptions, index
         from imseek.indexer.scan import ScanSettings
@@ -337,12 +336,12 @@ class Collection:
             captions = self._engine.caption_encoders()
             limits = Limits(untrusted=untrusted)
             options = IndexOptions(settings, limit, known, executor, self._runtime, limits)
-            with progress_reporter(writer, progress, stop) as tell:
-                report = index(writer, encoders, wanted, options, captions=captions, progress=tell, stop=stop)
-                if report.interrupted:
-                    return report
-                notes = report.notes + snapshots.renew_due(writer, tell, stop)
-                return replace(report, notes=notes, generation=writer.generation)
+            task = writer.begin_task(progress, stop)
+            report = index(writer, encoders, wanted, options, captions=captions, task=task)
+            if report.interrupted:
+                return report
+            notes = report.notes + snapshots.renew_due(writer, task)
+            return replace(report, notes=notes, generation=writer.generation)
 
     def remove_source(self, source_id: int) -> int:
         """Remove a source and its images from the collection; returns the number of images. Files are not touched.

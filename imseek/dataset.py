@@ -35,6 +35,7 @@ from imseek.explore.statistics.class_leakage import count_repeats, find_leaks
 from imseek.explore.statistics.coverage import EXPECTED_SHARE, MAX_QUERIED
 from imseek.explore.statistics.image_ratings import rated_images
 from imseek.explore.statistics.splits import parts_of
+from imseek.progress import Task
 from imseek.search.encoder_loader import load_encoder
 from imseek.types import (
     AnyCollection,
@@ -204,7 +205,7 @@ def balance(
     with OpenGeneration(path_of(collection)) as opened:
 
         def both(reader: Reader) -> Balance:
-            found = _find_related(opened, reader, where, looks, progress, stop)
+            found = _find_related(opened, reader, where, looks, Task(progress, stop, interval=0))
             left = ("interrupted: there may be more duplicates",) if found.interrupted else ()
             return work(reader, found.repeats(), found.notes + left)
 
@@ -240,7 +241,7 @@ def leakage(
                     + (f" only ({next(iter(sizes))})" if sizes else ""),
                     hint="a leak takes two: a column such as folder, or folders that hold images (--folders A,B)",
                 )
-            found = _find_related(opened, reader, where, looks, progress, stop)
+            found = _find_related(opened, reader, where, looks, Task(progress, stop, interval=0))
             leaks = find_leaks(found.repeats(), class_of)
             places = reader.places([i for _, ids in leaks.groups for i in ids])
             return LeakReport(
@@ -319,12 +320,12 @@ def coverage(
     """
     if not 0 < expected < 1:
         raise UsageError(f"the expected share lies between 0 and 1, not at {expected:g}")
-    stop = stop or threading.Event()
+    task = Task(progress, stop)
     with OpenGeneration(path_of(a)) as first, OpenGeneration(path_of(b)) as second:
         while True:
             try:
                 return comparison.compare_coverage(
-                    first, second, where, groups, examples, expected, most, progress, stop
+                    first, second, where, groups, examples, expected, most, task
                 )
             except StaleGenerationError:
                 if not (first.renew() | second.renew()):
@@ -354,8 +355,7 @@ def _find_related(
     reader: Reader,
     where: str | None,
     looks: int,
-    progress: ProgressCallback | None,
-    stop: threading.Event | None,
+    task: Task,
 ) -> RelatedPairs:
     return find_related(
         reader,
@@ -365,6 +365,5 @@ def _find_related(
         allowed=allowed_of(reader, where),
         where=where or "",
         looks=looks,
-        progress=progress,
-        stop=stop,
+        task=task,
     )

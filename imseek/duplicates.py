@@ -29,6 +29,7 @@ from imseek.data.vectors import IdSet
 from imseek.errors import StaleGenerationError, UsageError
 from imseek.explore.snapshot_session import run_with_reader
 from imseek.input_file import open_input
+from imseek.progress import Task
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.generations import GenerationCache
 from imseek.search.where import Filters
@@ -100,6 +101,8 @@ def find(
         )
     if "inside" in wanted and against is not None:
         raise UsageError("pictures inside pictures are looked for within one collection only")
+    # Each part that is done is kept, so each is reported.
+    task = Task(progress, stop, interval=0)
     root, theirs = path_of(collection), None if against is None else path_of(against)
 
     def load(space: SpaceInfo) -> Encoder:
@@ -123,9 +126,9 @@ def find(
                 )
                 index = partial(editions.index, edition)
                 if others is None or other is None:
-                    return pipeline.find(reader, index, load, asked, progress, stop)
+                    return pipeline.find(reader, index, load, asked, task)
                 there = partial(others.index, other)
-                return overlap_groups.find(reader, index, other.reader, there, load, asked, progress, stop)
+                return overlap_groups.find(reader, index, other.reader, there, load, asked, task)
             except StaleGenerationError:  # A writer has removed files meanwhile.
                 renewed = editions.renew() != reader.generation
                 if others is not None and other is not None:

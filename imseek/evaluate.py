@@ -29,6 +29,7 @@ from imseek.explore.evaluation import retrieval as retrieving
 from imseek.explore.evaluation.retrieval import Among, RetrievalRequest
 from imseek.explore.score_columns import save_scores
 from imseek.explore.snapshot_session import run_with_reader
+from imseek.progress import Task
 from imseek.search.generations import GenerationCache
 from imseek.types import AnyCollection, ProgressCallback, path_of
 from imseek.types.evaluate import CompareReport, NeighbourReport, RetrievalReport
@@ -63,7 +64,7 @@ def retrieval(
         raise UsageError(f"{among!r} is nothing to rank among", hint=f"one of {', '.join(get_args(Among))}")
     wanted = RetrievalRequest(captions, caption_column, space, where, among, ks)
     return run_with_reader(
-        collection, lambda reader: retrieving.evaluate(reader, wanted, progress, stop, notify)
+        collection, lambda reader: retrieving.evaluate(reader, wanted, Task(progress, stop), notify)
     )
 
 
@@ -101,7 +102,7 @@ def ann(
         while True:
             generation = editions.newest().reader.generation
             try:
-                return neighbours.evaluate(editions, wanted, progress, stop, notify)
+                return neighbours.evaluate(editions, wanted, Task(progress, stop), notify)
             except StaleGenerationError:  # A writer has removed files meanwhile.
                 if editions.renew() == generation:
                     raise
@@ -140,7 +141,7 @@ def compare(
     contest = comparison.ComparisonRequest(encoders, captions, caption_column, where, ks)
 
     def work(reader: Reader, other: Reader | None) -> CompareReport:
-        return comparison.compare(reader, other, contest, progress, stop, notify)
+        return comparison.compare(reader, other, contest, Task(progress, stop), notify)
 
     if against is None:
         return run_with_reader(collection, lambda reader: work(reader, None))
@@ -167,7 +168,7 @@ def aesthetic_scores(
     """
     predictor = aesthetic.load(Path(weights).expanduser())
     return run_with_reader(
-        collection, lambda reader: aesthetic.score(reader, predictor, where, progress, stop)
+        collection, lambda reader: aesthetic.score(reader, predictor, where, Task(progress, stop))
     )
 
 

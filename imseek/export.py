@@ -24,7 +24,6 @@ from imseek.collection import Collection
 from imseek.collection import open as open_collection
 from imseek.data.places import is_url
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.streams import write_all
 from imseek.data.system_errors import translate_os_errors
 from imseek.data.vectors.base import Ids, IdSet
@@ -34,6 +33,7 @@ from imseek.exports import output_target
 from imseek.exports.base import ExportJob, Format, WriteResult
 from imseek.exports.formats import FORMATS, check_options, format_of
 from imseek.exports.selection import Selection, live_ids
+from imseek.progress import Task
 from imseek.search.query import Query, Question, as_query
 from imseek.types import (
     AnyCollection,
@@ -98,7 +98,7 @@ def write(
     if path is not None:
         output_target.check_target(path, folder=folder, force=force, collection=root)
     hits = None if query is None else _run_query(collection, as_query(query, limit), condition)
-    telling = ProgressReporter(progress, stop)
+    task = Task(progress, stop)
 
     def work(reader: Reader) -> ExportReport:
         selection, notes = _select_images(reader, chosen, condition, ids, hits, space)
@@ -107,14 +107,14 @@ def write(
             if path is None:
                 assert stream is not None
                 counting = _CountingStream(stream)
-                written = chosen.write(ExportJob(selection, counting, None, options, telling))  # type: ignore[arg-type]
+                written = chosen.write(ExportJob(selection, counting, None, options, task))  # type: ignore[arg-type]
                 size = counting.written
             else:
                 made, finish = stack.enter_context(
                     output_target.stage_export(path, folder=folder, force=force, collection=root)
                 )
                 with translate_os_errors(path):
-                    written = chosen.write(ExportJob(selection, made, path, options, telling))
+                    written = chosen.write(ExportJob(selection, made, path, options, task))
                 if folder:
                     output_target.write_record(made, _record(chosen, selection, written))
                 files, size = output_target.measure_size(made)

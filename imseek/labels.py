@@ -32,10 +32,11 @@ from imseek.explore.labels.classes import Classes
 from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.policies import Policy
 from imseek.explore.labels.recipe import KIND, MULTI_TOP, Recipe
-from imseek.explore.labels.zero_shot import ProgressReporter
+from imseek.explore.labels.zero_shot import LabelContext
 from imseek.explore.score_columns import check_name, kind_of
 from imseek.explore.snapshot_session import filter_ids, run_with_reader
 from imseek.explore.space_vectors import Vectors
+from imseek.progress import Task
 from imseek.types import (
     AnyCollection,
     ForgetReport,
@@ -130,13 +131,13 @@ def label(
         if name is not None:
             check_name(reader, name, KIND, label_store.columns_of(name, recipe), replace=True)
         scale = logit_scale.resolve_scale(root, space, temperature)
-        telling = ProgressReporter(progress, stop, [])
+        context = LabelContext(Task(progress, stop))
         if caution and (doubt := cautions.caution_caveat(space)):
-            telling.note(doubt)
+            context.note(doubt)
         vectors = Vectors(reader, space, filter_ids(reader, where))
-        prepared = zero_shot.encode_classes(reader, space, recipe, scale, telling, vectors)
-        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, telling)
-        found = replace(found, notes=tuple(telling.notes or ()))
+        prepared = zero_shot.encode_classes(reader, space, recipe, scale, context, vectors)
+        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, context)
+        found = replace(found, notes=tuple(context.notes))
         if name is None:
             return found
         record = {
@@ -192,13 +193,13 @@ def preview(
     def work(reader: Reader) -> LabelPreview:
         space = reader.current.space
         scale = logit_scale.resolve_scale(collection.path, space, temperature)
-        telling = ProgressReporter(notes=[], load=collection._text_encoder)
+        context = LabelContext(load=collection._text_encoder)
         vectors = Vectors(reader, space, filter_ids(reader, where))
         n = len(vectors)
         ids = vectors.ids if n <= images else vectors.ids[np.linspace(0, n - 1, images).astype(np.int64)]
-        prepared = zero_shot.encode_classes(reader, space, recipe, scale, telling, vectors)
-        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, telling, ids)
-        return LabelPreview(replace(found, notes=tuple(telling.notes or ())), n, scale.bias is not None)
+        prepared = zero_shot.encode_classes(reader, space, recipe, scale, context, vectors)
+        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, context, ids)
+        return LabelPreview(replace(found, notes=tuple(context.notes)), n, scale.bias is not None)
 
     return run_with_reader(collection, work)
 
@@ -232,7 +233,7 @@ def again(
                 hint=f"label all images anew: imseek label --classes … --save {name}",
             )
         recipe, scale = Recipe.of(model.facts)
-        telling = ProgressReporter(progress, stop, [])
+        context = LabelContext(Task(progress, stop))
         vectors = Vectors(reader, space, filter_ids(reader, recipe.where))
         before = stored_columns.read_columns(reader, name) if model.facts["columns"] else {}
         if model.facts["columns"]:
@@ -241,11 +242,11 @@ def again(
         else:
             new = vectors.ids[vectors.ids > model.facts["last_image_id"]]
         prepared = zero_shot.encode_classes(
-            reader, space, recipe, scale, telling, vectors, model.arrays.get("mean")
+            reader, space, recipe, scale, context, vectors, model.arrays.get("mean")
         )
-        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, telling, new)
+        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, context, new)
         if not len(new):
-            return replace(found, stored=reader.generation, notes=tuple(telling.notes or ()))
+            return replace(found, stored=reader.generation, notes=tuple(context.notes))
         record = {**model.facts, "last_image_id": label_store.last_id(reader)}
         values = label_store.values_of(name, found, recipe) if model.facts["columns"] else {}
         values = {column: {**before.get(column, {}), **made} for column, made in values.items()}
@@ -253,7 +254,7 @@ def again(
         generation, tagged = label_store.store(
             root, name, KIND, values, tags, label_store.prefix_of(name), record, model.arrays, replace=False
         )
-        return replace(found, stored=generation, tagged=tagged, notes=tuple(telling.notes or ()))
+        return replace(found, stored=generation, tagged=tagged, notes=tuple(context.notes))
 
     return run_with_reader(collection, work)
 
@@ -292,7 +293,7 @@ def evaluate(
         if save_temperature is not None:
             logit_scale.check_name(root, save_temperature)
         scale = logit_scale.resolve_scale(root, space, temperature)
-        telling = ProgressReporter(progress, stop, [])
+        context = LabelContext(Task(progress, stop))
         vectors = Vectors(reader, space, filter_ids(reader, where))
         known = truths.read_truth(reader, vectors.ids, truth, asked)
         recipe = Recipe(
@@ -306,19 +307,19 @@ def evaluate(
         recipe = recipe.checked()
         learning = multi and scale.bias is None and save_temperature is not None
         prepared = zero_shot.encode_classes(
-            reader, space, recipe if not learning else replace(recipe, multi=False), scale, telling, vectors
+            reader, space, recipe if not learning else replace(recipe, multi=False), scale, context, vectors
         )
         learned = None
         if save_temperature is not None:
-            learned = evaluation.learn_temperature(vectors, known, recipe, scale, prepared, telling)
+            learned = evaluation.learn_temperature(vectors, known, recipe, scale, prepared, context)
             made = Scale(learned.factor, learned.bias, f"temperature {save_temperature!r}", scale.flat)
             record = {**logit_scale.scale_facts(made, space), "multi": multi, "images": learned.images}
             generation = label_store.store_model(root, save_temperature, logit_scale.KIND, record)
             learned = replace(learned, name=save_temperature, generation=generation)
             if learning:
                 scale = made
-        found = evaluation.evaluate(vectors, known, truth, recipe, scale, prepared, telling)
-        notes = (*found.notes, *(telling.notes or ()))
+        found = evaluation.evaluate(vectors, known, truth, recipe, scale, prepared, context)
+        notes = (*found.notes, *context.notes)
         return replace(found, calibration=learned, notes=notes)
 
     return run_with_reader(collection, work)
@@ -358,12 +359,12 @@ def moderate(
             columns = [name, *(f"{name}_{one.name}" for one in wanted.concepts), f"{name}_caution"]
             check_name(reader, name, POLICY, columns, replace=True)
         scale = logit_scale.resolve_scale(root, space, temperature)
-        telling = ProgressReporter(progress, stop, [])
+        context = LabelContext(Task(progress, stop))
         if caution and (doubt := cautions.caution_caveat(space)):
-            telling.note(doubt)
+            context.note(doubt)
         vectors = Vectors(reader, space, filter_ids(reader, where))
-        found = moderation.moderate(reader, vectors, wanted, scale, telling, cautious=caution)
-        found = replace(found, notes=tuple(telling.notes or ()))
+        found = moderation.moderate(reader, vectors, wanted, scale, context, cautious=caution)
+        found = replace(found, notes=tuple(context.notes))
         if name is None:
             return found
         record = {

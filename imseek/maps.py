@@ -18,11 +18,11 @@ from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.explore.maps import map_store, map_table, pipeline
-from imseek.explore.maps.map_progress import ProgressReporter
 from imseek.explore.maps.map_store import NAME
 from imseek.explore.maps.pipeline import MAX_FITTED, MapRequest
 from imseek.explore.maps.representatives import choose_representatives
 from imseek.explore.snapshot_session import run_with_reader
+from imseek.progress import Task
 from imseek.search.query import By, Question, as_query
 from imseek.search.where.column_values import list_columns as known_columns
 from imseek.types import AnyCollection, Float32, MapInfo, MapMethod, MapReport, ProgressCallback, path_of
@@ -98,14 +98,14 @@ def lay_out(
         )
     root = path_of(collection)
     wanted = MapRequest(name, method, refit, neighbours, min_dist, seed, where, sample)
-    stages = ProgressReporter(progress, stop)
-    outcome = run_with_reader(root, lambda reader: pipeline.lay_out(reader, wanted, stages))
+    task = Task(progress, stop)
+    outcome = run_with_reader(root, lambda reader: pipeline.lay_out(reader, wanted, task))
     report = outcome.report
     if outcome.places is None:
         return report
     generation = map_store.store(root, report.info, outcome.places, outcome.axes)
     stored = find(root, name)
-    return replace(report, info=stored or report.info, generation=generation, seconds=stages.seconds)
+    return replace(report, info=stored or report.info, generation=generation, seconds=task.seconds)
 
 
 def find(collection: AnyCollection, name: str = NAME) -> MapInfo | None:

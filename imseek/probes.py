@@ -26,6 +26,7 @@ from imseek.explore.probes.labels import Labels, read_labels
 from imseek.explore.probes.probe_store import Probe
 from imseek.explore.snapshot_session import filter_ids, run_with_reader
 from imseek.explore.space_vectors import Vectors
+from imseek.progress import Task
 from imseek.types import AnyCollection, ProgressCallback, path_of
 from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, ProbeInfo, ProbeLabel, Proposals
 
@@ -69,14 +70,14 @@ def fit(
     root = path_of(collection)
     probe_store.check_name_free(root, name, replace=force)
     training.check_installed()
-    steps = training.StepReporter(progress, stop)
+    task = Task(progress, stop)
 
     def learn(reader: Reader) -> models.Model:
         chosen = probe_store.find_space(reader, space)
         vectors = Vectors(reader, chosen, filter_ids(reader, where))
         labelled = training.limit_labelled(read_labels(reader, wanted, vectors.ids))
         training.check_classes(labelled)
-        taught = training.train_probe(reader, vectors, labelled, words=words, even=wanted.even, step=steps)
+        taught = training.train_probe(reader, vectors, labelled, words=words, even=wanted.even, task=task)
         return probe_store.build_model(name, taught, labelled, wanted, where, chosen)
 
     model = run_with_reader(collection, learn)
@@ -129,6 +130,7 @@ def apply(
 
     Raises UsageError, QueryError, EncoderMismatchError (the vectors belong to another encoder), LockedError.
     """
+    task = Task(progress, stop)
     root = path_of(collection)
     probe = probe_store.find(root, name)
     if threshold is not None and not 0 < threshold <= 1:
@@ -145,7 +147,7 @@ def apply(
 
     def look(reader: Reader) -> tuple[ProbeApplyReport, Predictions | None]:
         vectors = Vectors(reader, probe_store.space_of(reader, probe.info), filter_ids(reader, where))
-        said = inference.predict(reader, vectors, probe, level, progress, stop)
+        said = inference.predict(reader, vectors, probe, level, task)
         if said is None:
             return ProbeApplyReport(name, 0, {}, 0, (), (), interrupted=True), None
         return _applied_report(reader, probe, said), said
@@ -180,6 +182,7 @@ def propose(
     unlike any labelled one. Proposals are no copies or near-duplicates of labelled images or of each other. Changes
     nothing. Raises as :func:`fit`, and InterruptedError if stopped.
     """
+    task = Task(progress, stop)
     proposals.check_count(n)
     training.check_installed()
     root = path_of(collection)
@@ -189,9 +192,7 @@ def propose(
     def look(reader: Reader) -> Proposals:
         mine = None if probe is None else probe_store.space_of(reader, probe.info)
         vectors = Vectors(reader, mine or probe_store.find_space(reader, space), filter_ids(reader, where))
-        return proposals.propose(
-            reader, vectors, wanted if probe is None else probe.labels, probe, n, progress, stop
-        )
+        return proposals.propose(reader, vectors, wanted if probe is None else probe.labels, probe, n, task)
 
     return run_with_reader(collection, look)
 
@@ -216,6 +217,7 @@ def evaluate(
     images per class, drawn five times. Raises UsageError if nothing is held out or no class is shared; as :func:`fit`;
     InterruptedError.
     """
+    task = Task(progress, stop)
     root = path_of(collection)
     wanted = Labels.parse(truth) if isinstance(truth, str) else truth
     if name is not None and curve:
@@ -229,7 +231,7 @@ def evaluate(
         if probe is None:
             vectors = Vectors(reader, probe_store.find_space(reader, space), filter_ids(reader, where))
             return evaluation.evaluate_labels(
-                reader, vectors, wanted, curve, words=words, seed=seed, progress=progress, stop=stop
+                reader, vectors, wanted, curve, words=words, seed=seed, task=task
             )
         vectors = Vectors(reader, probe_store.space_of(reader, probe.info))
         chosen = filter_ids(reader, where)

@@ -19,11 +19,12 @@ from imseek.data.milvus.record import Lease, Record
 from imseek.data.reader import Reader
 from imseek.errors import CollectionNotFoundError, ImseekError, LockedError, UsageError
 from imseek.explore.snapshot_session import run_with_reader
+from imseek.progress import Task
 from imseek.search.cutoff import SAMPLE as CUTOFF_SAMPLE
 from imseek.search.fuse_terms import SAMPLE, sample_ids
 from imseek.search.milvus.generations import sample_key
 from imseek.search.milvus.rows import blocks, columns_of
-from imseek.types import AnyCollection, Progress, ProgressCallback
+from imseek.types import AnyCollection, ProgressCallback
 from imseek.types.publish import PublishReport
 
 #: Seconds between renewals of the lease.
@@ -49,23 +50,16 @@ def to_milvus(
     Raises UsageError (an invalid address, another collection's name), MissingExtraError, LockedError if another process
     is publishing there, ServerError, StorageError, StaleGenerationError.
     """
+    task = Task(progress, stop, interval=0)  # What is reported has been sent.
     with closing(Client(parse(address), create=True)) as client:
-        return run_with_reader(collection, lambda reader: _Publisher(client, reader, progress, stop).run())
+        return run_with_reader(collection, lambda reader: _Publisher(client, reader, task).run())
 
 
 class _Publisher:
-    def __init__(
-        self,
-        client: Client,
-        reader: Reader,
-        progress: ProgressCallback | None,
-        stop: threading.Event | None,
-    ) -> None:
+    def __init__(self, client: Client, reader: Reader, task: Task) -> None:
         self._client = client
         self._reader = reader
-        self._progress = progress
-        self._stop = stop
-        self._began = time.monotonic()
+        self._task = task
         self._sent = self._removed = self._shortened = 0
 
     def run(self) -> PublishReport:
@@ -188,7 +182,7 @@ class _Publisher:
         renewed = time.monotonic()
         for block in blocks(self._reader, target.columns):
             self._tell(len(live))
-            if self._stop is not None and self._stop.is_set():
+            if self._task.is_cancelled:
                 return False
             if time.monotonic() - renewed > _RENEW_SECONDS:
                 held.lease.renew()
@@ -208,9 +202,7 @@ class _Publisher:
         return True
 
     def _tell(self, done: int) -> None:
-        if self._progress is not None:
-            total, seconds = self._reader.current.images, time.monotonic() - self._began
-            self._progress(Progress("publishing", done, total, 0, seconds))
+        self._task.report("publishing", done, self._reader.current.images)
 
     def _report(
         self, outcome: str, before: Record | None, anew: bool, left_out: tuple[str, ...]
@@ -228,7 +220,7 @@ class _Publisher:
             anew=anew,
             shortened=self._shortened,
             left_out=left_out,
-            seconds=time.monotonic() - self._began,
+            seconds=self._task.seconds,
         )
 
 

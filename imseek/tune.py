@@ -20,7 +20,8 @@ from imseek.data.reader import Reader
 from imseek.data.system_errors import translate_os_errors
 from imseek.errors import UsageError
 from imseek.explore.snapshot_session import run_with_reader
-from imseek.types import AnyCollection, Progress, ProgressCallback, ReencodeReport, SpaceInfo, path_of
+from imseek.progress import Task
+from imseek.types import AnyCollection, ProgressCallback, ReencodeReport, SpaceInfo, path_of
 from imseek.types.adapters import ADAPTER, adapter_of, adapter_reference
 from imseek.types.tuning import Retrieval, TuneGain, TuneLoss, TuneReport, TuneSource, Tuning
 
@@ -75,7 +76,6 @@ def tune(
         )
     root = path_of(collection)
     started = time.monotonic()
-    stop = stop or threading.Event()
     # Fail before anything is loaded.
     run_with_reader(root, lambda reader: _check_untuned(reader.current.space))
     adapter_spaces.check_name(root, name)
@@ -83,22 +83,23 @@ def tune(
     space: SpaceInfo | None = None
     notes: tuple[str, ...] = ()
     if dry_run:
-        learned = _learn(root, source, loss, seed, load, progress or (lambda now: None), stop)
+        task = Task(progress, stop)
+        learned = _learn(root, source, loss, seed, load, task)
     else:
-        with _open_run(root, "tune", progress, stop) as (writer, tell):
-            learned = _learn(root, source, loss, seed, load, tell, stop)
+        with _open_run(root, "tune", progress, stop) as (writer, task):
+            learned = _learn(root, source, loss, seed, load, task)
             if learned.taught is not None and learned.taught.helps:
                 facts = _facts(learned, learned.taught, loss, seed)
-                space = _store(writer, learned, learned.taught, name, facts, tell, stop)
+                space = _store(writer, learned, learned.taught, name, facts, task)
             if space is not None:
-                notes = _caption_notes(writer, learned.space) + _renew_indexes(writer, tell, stop)
+                notes = _caption_notes(writer, learned.space) + _renew_indexes(writer, task)
     taught = learned.taught
     if taught is not None and not taught.helps:
         outcome = "refused"
     elif space is not None:
         outcome = "switched"
     else:
-        outcome = "interrupted" if stop.is_set() else "tried"
+        outcome = "interrupted" if task.is_cancelled else "tried"
     current = read_current(root)
     split = learned.split
     return TuneReport(
@@ -144,7 +145,6 @@ def back(
 
     root = path_of(collection)
     started = time.monotonic()
-    stop = stop or threading.Event()
     space = run_with_reader(root, lambda reader: reader.current.space)
     named = adapter_of(space.encoder)
     if named is None:
@@ -152,12 +152,10 @@ def back(
             f"the vectors of {space.encoder} are searched as they are: there is nothing to go back from",
             hint="`imseek tune --use NAME` goes to tuned ones that are kept",
         )
-    with _open_run(root, "tune --back", progress, stop) as (writer, tell):
+    with _open_run(root, "tune --back", progress, stop) as (writer, task):
         kept = adapter_spaces.find_base_space(writer, space)
-        if kept is not None and adapter_spaces.switch_space(
-            writer, kept, space, None, _progress_reporter(tell, started), stop
-        ):
-            notes = _caption_notes(writer, space) + _renew_indexes(writer, tell, stop)
+        if kept is not None and adapter_spaces.switch_space(writer, kept, space, None, task):
+            notes = _caption_notes(writer, space) + _renew_indexes(writer, task)
             return _switch_report(writer, kept, space, "switched", started, notes)
     if kept is not None:  # New vectors must be comparable with the kept ones.
         checks.check_fingerprint(
@@ -193,7 +191,6 @@ def use(
 
     root = path_of(collection)
     started = time.monotonic()
-    stop = stop or threading.Event()
     space = run_with_reader(root, lambda reader: reader.current.space)
     model = models.find(root, name)
     if model is None or model.kind != ADAPTER:
@@ -201,7 +198,7 @@ def use(
         hint = f"there are: {there}" if there else "`imseek tune` learns one"
         raise UsageError(f"no adapter {name!r} in this collection", hint=hint)
     adapter = Adapter.of(model.arrays)
-    with _open_run(root, "tune --use", progress, stop) as (writer, tell):
+    with _open_run(root, "tune --use", progress, stop) as (writer, task):
         wanted = [
             one.info
             for one in spaces.list_spaces(writer)
@@ -214,10 +211,8 @@ def use(
                 f"{name} is an adapter of {model.facts.get('encoder')}, and {space.encoder} is searched",
                 hint="`imseek tune --back` first" if adapter_of(space.encoder) else None,
             )
-        done = adapter_spaces.switch_space(
-            writer, wanted[0], space, adapter, _progress_reporter(tell, started), stop
-        )
-        notes = (_caption_notes(writer, space) + _renew_indexes(writer, tell, stop)) if done else ()
+        done = adapter_spaces.switch_space(writer, wanted[0], space, adapter, task)
+        notes = (_caption_notes(writer, space) + _renew_indexes(writer, task)) if done else ()
         outcome = "switched" if done else "interrupted"
         return _switch_report(writer, wanted[0], space, outcome, started, notes)
 
@@ -244,12 +239,9 @@ def _learn(
     loss: TuneLoss,
     seed: int,
     load: Callable[[SpaceInfo], Encoder],
-    tell: ProgressCallback,
-    stop: threading.Event,
+    task: Task,
 ) -> _TrainingResult:
     from imseek.explore.tuning import data_split, examples, training
-
-    started = time.monotonic()
 
     def read(reader: Reader) -> tuple[SpaceInfo, Examples, Split]:
         space = reader.current.space
@@ -260,14 +252,11 @@ def _learn(
 
     space, found, split = run_with_reader(root, read)
 
-    def told(done: int, total: int) -> None:
-        tell(Progress("learn", done, total, 0, time.monotonic() - started))
-
     return _TrainingResult(
         space,
         found,
         split,
-        training.train_from_examples(found, split, loss=loss, seed=seed, tell=told, stop=stop),
+        training.train_from_examples(found, split, loss=loss, seed=seed, task=task),
     )
 
 
@@ -297,22 +286,17 @@ def _store(
     taught: TrainedAdapter,
     name: str,
     facts: Mapping[str, Any],
-    tell: ProgressCallback,
-    stop: threading.Event,
+    task: Task,
 ) -> SpaceInfo | None:
     from imseek.data import adapter_spaces
     from imseek.data.models import Model
 
-    started, images = time.monotonic(), writer.current().images
     space, adapter = learned.space, taught.adapter
     known = {**facts, "encoder": space.encoder, "fingerprint": space.fingerprint}
     model = Model(name, ADAPTER, known, adapter.arrays)
 
-    def told(done: int) -> None:
-        tell(Progress("vectors", min(done, images), images, 0, time.monotonic() - started))
-
     return adapter_spaces.create_adapted_space(
-        writer, space, model, adapter.fingerprint(space.fingerprint), adapter, told, stop
+        writer, space, model, adapter.fingerprint(space.fingerprint), adapter, task
     )
 
 
@@ -342,27 +326,18 @@ def _caption_notes(writer: Writer, replaced: SpaceInfo) -> tuple[str, ...]:
 
 @contextmanager
 def _open_run(
-    root: Path, kind: str, progress: ProgressCallback | None, stop: threading.Event
-) -> Iterator[tuple[Writer, ProgressCallback]]:
-    from imseek.data.run_progress import progress_reporter
+    root: Path, kind: str, progress: ProgressCallback | None, stop: threading.Event | None
+) -> Iterator[tuple[Writer, Task]]:
     from imseek.data.writer import Writer
 
-    with (
-        translate_os_errors(root),
-        Writer(root, kind) as writer,
-        progress_reporter(writer, progress, stop) as tell,
-    ):
-        yield writer, tell
+    with translate_os_errors(root), Writer(root, kind) as writer:
+        yield writer, writer.begin_task(progress, stop)
 
 
-def _renew_indexes(writer: Writer, tell: ProgressCallback, stop: threading.Event) -> tuple[str, ...]:
+def _renew_indexes(writer: Writer, task: Task) -> tuple[str, ...]:
     from imseek.data import snapshots
 
-    return snapshots.renew_due(writer, tell, stop)
-
-
-def _progress_reporter(tell: ProgressCallback, started: float) -> Callable[[int, int], None]:
-    return lambda done, total: tell(Progress("vectors", done, total, 0, time.monotonic() - started))
+    return snapshots.renew_due(writer, task)
 
 
 def _switch_report(

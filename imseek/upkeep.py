@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -23,7 +22,6 @@ from imseek.types import (
     IndexPolicy,
     MeasureReport,
     MergeReport,
-    Progress,
     ProgressCallback,
     PurgeReport,
     ReencodeReport,
@@ -181,18 +179,16 @@ def merge(
     """
     from imseek.data import snapshots
     from imseek.data.compaction import merge_due
-    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
     with (
         translate_os_errors(root),
         Writer(root, "maintain --merge") as writer,
-        progress_reporter(writer, progress, stop) as tell,
     ):
         before = len(writer.current().shards)
         merges = merge_due(writer)
-        notes = snapshots.renew_due(writer, tell, stop)
+        notes = snapshots.renew_due(writer, writer.begin_task(progress, stop))
         return MergeReport(merges, before, len(writer.current().shards), writer.swept, notes)
 
 
@@ -215,18 +211,18 @@ def purge(
     from imseek.curate.actions.quarantine_recovery import remove_undone_journals
     from imseek.data import snapshots
     from imseek.data.purge import purge as purge_files
-    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
     with (
         translate_os_errors(root),
         Writer(root, "maintain --purge") as writer,
-        progress_reporter(writer, progress, stop) as tell,
     ):
         remove_undone_journals(root)
         report = purge_files(writer)
-        return replace(report, notes=report.notes + snapshots.renew_due(writer, tell, stop))
+        return replace(
+            report, notes=report.notes + snapshots.renew_due(writer, writer.begin_task(progress, stop))
+        )
 
 
 def measure(
@@ -242,22 +238,14 @@ def measure(
     CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.curate.missing_measures import measure as measure_pictures
-    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
-    stop = stop or threading.Event()
-    started = time.monotonic()
     with (
         translate_os_errors(root),
         Writer(root, "maintain --measure") as writer,
-        progress_reporter(writer, progress, stop) as tell,
     ):
-
-        def count(done: int, total: int, unreadable: int) -> None:
-            tell(Progress("measuring", done, total, unreadable, time.monotonic() - started))
-
-        return measure_pictures(writer, count, stop)
+        return measure_pictures(writer, writer.begin_task(progress, stop))
 
 
 def build_index(
@@ -275,19 +263,15 @@ def build_index(
     CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.data import snapshots
-    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
     with (
         translate_os_errors(root),
         Writer(root, "maintain --index") as writer,
-        progress_reporter(writer, progress, stop) as tell,
         snapshots.try_policy(writer, policy),
     ):
-        return tuple(
-            snapshots.renew(writer, snapshots.index_progress_reporter(writer, tell, stop), force=True)
-        )
+        return tuple(snapshots.renew(writer, writer.begin_task(progress, stop), force=True))
 
 
 def reencode(
@@ -320,7 +304,6 @@ def reencode(
     """
     from imseek.data import snapshots
     from imseek.data.current_file import read_current
-    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
     from imseek.encoders import registry, space_compatibility
     from imseek.indexer import reencode as runner
@@ -340,12 +323,12 @@ def reencode(
     with (
         translate_os_errors(root),
         Writer(root, kind) as writer,
-        progress_reporter(writer, progress, stop) as tell,
     ):
-        report = runner.reencode(writer, encoder, order, progress=tell, stop=stop)
+        task = writer.begin_task(progress, stop)
+        report = runner.reencode(writer, encoder, order, task)
         if report.outcome != "switched":
             return report
-        notes = report.notes + snapshots.renew_due(writer, tell, stop)
+        notes = report.notes + snapshots.renew_due(writer, task)
         return replace(report, notes=notes, generation=writer.generation)
 
 
@@ -369,7 +352,6 @@ def embed_captions(
     damaged.
     """
     from imseek.data import snapshots
-    from imseek.data.run_progress import progress_reporter
     from imseek.data.writer import Writer
     from imseek.encoders import checks
     from imseek.indexer import caption_space
@@ -381,12 +363,12 @@ def embed_captions(
         encoder = load_encoder(root, space, ("text",), runtime, notify)
         checks.check_encodes_text(encoder)
         checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
-        with progress_reporter(writer, progress, stop) as tell:
-            report = caption_space.embed(writer, encoder, progress=tell, stop=stop)
-            if report.outcome != "switched":
-                return report
-            notes = report.notes + snapshots.renew_due(writer, tell, stop)
-            return replace(report, notes=notes, generation=writer.generation)
+        task = writer.begin_task(progress, stop)
+        report = caption_space.embed(writer, encoder, task)
+        if report.outcome != "switched":
+            return report
+        notes = report.notes + snapshots.renew_due(writer, task)
+        return replace(report, notes=notes, generation=writer.generation)
 
 
 def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:

@@ -7,10 +7,8 @@ collection. Vectors are compared only if both collections have a space of the sa
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,16 +16,16 @@ import numpy as np
 from imseek.curate.candidates import pair_candidates
 from imseek.curate.candidates.cache import PartCache, digest
 from imseek.curate.candidates.candidate_limit import DEFAULT_LOOKS
-from imseek.curate.pair_reports import PHASE, reach_of, to_duplicate_pairs
+from imseek.curate.pair_reports import reach_of, to_duplicate_pairs
 from imseek.curate.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Thresholds
 from imseek.curate.pixels.luminance_cache import LuminanceCache
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.curate.pixels.verdict_cache import classify_cached
 from imseek.curate.unique_contents import Digests, Ids, UniqueContents
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import VectorIndex
-from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback, SpaceInfo
+from imseek.progress import SILENT, Task
+from imseek.types import DuplicateKind, DuplicatePair, SpaceInfo
 
 #: Note for collections whose encoders differ.
 NO_VECTORS: Final = (
@@ -73,8 +71,7 @@ def find(
     thresholds: Thresholds = DEFAULTS,
     where: str = "",
     looks: int = DEFAULT_LOOKS,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> Overlap:
     """Find the contents of ``one`` that ``other`` has too, by the given ``kinds`` (exact, same, scene).
 
@@ -98,8 +95,7 @@ def find(
         turns=len(ORIENTATIONS),
         keep=one.reader.root,
         scope=where,
-        progress=progress,
-        stop=stop,
+        task=task,
     )
     notes = (
         proposed.notes if one.index is not None and other.index is not None else (NO_VECTORS, *proposed.notes)
@@ -108,7 +104,7 @@ def find(
         return Overlap(tuple(pairs), notes, interrupted=True)
     width = len(theirs)
     new = ~np.isin(proposed.a * width + proposed.b, at * width + there)
-    found = _classify_candidates(one, other, proposed, new, thresholds, where, looks, progress, stop)
+    found = _classify_candidates(one, other, proposed, new, thresholds, where, looks, task)
     pairs += to_duplicate_pairs(found, np.concatenate([mine.ids, theirs.ids]), kinds)
     pairs.sort(key=lambda pair: (pair.a, pair.b))
     return Overlap(tuple(pairs), notes + found.notes, found.interrupted)
@@ -142,8 +138,7 @@ def _classify_candidates(
     thresholds: Thresholds,
     where: str,
     looks: int,
-    progress: ProgressCallback | None,
-    stop: threading.Event | None,
+    task: Task,
 ) -> ClassifiedPairs:
     """Classify the new candidates, with the positions of ``other`` placed after those of ``one`` to share one picture
     cache."""
@@ -166,8 +161,7 @@ def _classify_candidates(
         one.contents.ids[a],
         (one.contents.hashes[a], other.contents.hashes[b]),
         PartCache(one.reader.root, digest("looked", other.reader.identity.uuid, where)),
-        partial(ProgressReporter(progress, None, often=0).tell, PHASE),
-        stop,
+        task,
         looks,
     )
 

@@ -5,9 +5,8 @@ The pictures are decoded but not encoded. The measures become a set of derived c
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import astuple
 from typing import Final
@@ -24,9 +23,11 @@ from imseek.encoders.checks import available_cpus
 from imseek.errors import MediaError
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.media import decode
+from imseek.progress import Task
 from imseek.search.where.column_values import numbers
 from imseek.types import Luma, MeasureReport
 
+PHASE: Final = "measuring"
 NAMES: Final = tuple(shard_files.LUMA_COLUMNS.names)
 #: Minimum side of decoded pictures, in pixels: the size that the most demanding encoders need.
 _SIDE: Final = 448
@@ -45,8 +46,8 @@ def count_unmeasured(reader: Reader) -> int:
     return int(np.isnan(values[0]).sum())
 
 
-def measure(writer: Writer, tell: Callable[[int, int, int], None], stop: threading.Event) -> MeasureReport:
-    """Measure the images without measures. ``tell`` receives the counts of done, total and unreadable images."""
+def measure(writer: Writer, task: Task) -> MeasureReport:
+    """Measure the images without measures."""
     started = time.monotonic()
     with closing(Reader(writer.root)) as reader:
         ids, values = numbers(reader, NAMES)
@@ -54,8 +55,8 @@ def measure(writer: Writer, tell: Callable[[int, int, int], None], stop: threadi
         known = _MeasureTable(*_load_measures(reader))
         done = unreadable = waiting = 0
         committed = time.monotonic()
-        tell(0, len(missing), 0)
-        for image_id, luma in _measure_images(reader, missing, stop):
+        task.report(PHASE, 0, len(missing))
+        for image_id, luma in _measure_images(reader, missing, task):
             if luma is None:
                 unreadable += 1
             else:
@@ -65,10 +66,10 @@ def measure(writer: Writer, tell: Callable[[int, int, int], None], stop: threadi
             if waiting >= _COMMIT_IMAGES or (waiting and time.monotonic() - committed > _COMMIT_SECONDS):
                 known.store(writer)
                 waiting, committed = 0, time.monotonic()
-                tell(done, len(missing), unreadable)
+                task.report(PHASE, done, len(missing), skipped=unreadable)
         if waiting:
             known.store(writer)
-        tell(done, len(missing), unreadable)
+        task.report(PHASE, done, len(missing), skipped=unreadable)
     return MeasureReport(
         images=len(ids),
         missing=len(missing),
@@ -76,7 +77,7 @@ def measure(writer: Writer, tell: Callable[[int, int, int], None], stop: threadi
         unreadable=unreadable,
         seconds=time.monotonic() - started,
         generation=writer.current().generation,
-        interrupted=stop.is_set() and done + unreadable < len(missing),
+        interrupted=task.is_cancelled and done + unreadable < len(missing),
     )
 
 
@@ -115,7 +116,7 @@ def _load_measures(reader: Reader) -> tuple[Ids, npt.NDArray[np.float64]]:
     return everything[order], np.concatenate(values, axis=1)[:, order]
 
 
-def _measure_images(reader: Reader, missing: Ids, stop: threading.Event) -> Iterator[tuple[int, Luma | None]]:
+def _measure_images(reader: Reader, missing: Ids, task: Task) -> Iterator[tuple[int, Luma | None]]:
     workers = available_cpus()
     for start in range(0, len(missing), _LOOKUP_BATCH):
         ids = missing[start : start + _LOOKUP_BATCH].tolist()
@@ -135,6 +136,6 @@ def _measure_images(reader: Reader, missing: Ids, stop: threading.Event) -> Iter
                 look, workers=workers, lookahead=4 * workers, deadline=_DEADLINE, late=lambda _: None
             )
             for image_id, luma in zip(ids, each(ids), strict=True):
-                if stop.is_set():
+                if task.is_cancelled:
                     return
                 yield image_id, luma

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,6 +17,7 @@ from imseek.curate.thresholds import LoadEncoder, resolve_thresholds
 from imseek.curate.unique_contents import UniqueContents, load_contents
 from imseek.data import judgements
 from imseek.data.reader import Reader
+from imseek.progress import SILENT, Task
 from imseek.search.encoder_loader import shared_space
 from imseek.types import (
     Duplicate,
@@ -26,7 +26,6 @@ from imseek.types import (
     DuplicatePair,
     DuplicateReport,
     Judgement,
-    ProgressCallback,
 )
 
 #: Why the images of the other collection are kept.
@@ -40,8 +39,7 @@ def find(
     open_other: OpenIndex,
     load: LoadEncoder,
     wanted: DuplicatesRequest,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> DuplicateReport:
     """Build a group for each content that ``other`` has too: its most certain match there, and the images of this
     collection.
@@ -55,7 +53,7 @@ def find(
         mine = collection_overlap.OverlapSide(reader, contents, stack.enter_context(Originals(reader)).read)
         there = collection_overlap.OverlapSide(other, theirs, stack.enter_context(Originals(other)).read)
         if shared is not None:
-            limits, notes = resolve_thresholds(reader, shared[0], contents, load, progress)
+            limits, notes = resolve_thresholds(reader, shared[0], contents, load, task)
             mine = replace(mine, space=shared[0], index=open_index(shared[0]))
             there = replace(there, space=shared[1], index=open_other(shared[1]))
         found = collection_overlap.find(
@@ -65,8 +63,7 @@ def find(
             thresholds=limits,
             where=scope_of(wanted.where),
             looks=wanted.looks,
-            progress=progress,
-            stop=stop,
+            task=task,
         )
     said = (*judgements.read(reader.root), *judgements.read(other.root))
     pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said, wanted.kinds)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +16,7 @@ from imseek.curate.candidates.phash_pairs import distances
 from imseek.curate.crops import crop_search
 from imseek.curate.crops.tile_vectors import TileEncoder, TileStore
 from imseek.curate.originals import Originals
-from imseek.curate.pair_reports import PHASE, cosine_of, reach_of, scope_of, to_duplicate_pairs
+from imseek.curate.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
 from imseek.curate.pixels.classify import (
     DEFAULTS,
     UNKNOWN,
@@ -31,12 +29,12 @@ from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.curate.pixels.verdict_cache import classify_cached, load_nothing
 from imseek.curate.unique_contents import UniqueContents
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.range_search import StoredRows
 from imseek.encoders.base import Encoder
+from imseek.progress import SILENT, Task
 from imseek.search.candidate_metadata import unit_rows
-from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback
+from imseek.types import DuplicateKind, DuplicatePair
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,7 @@ class PairComparer:
     ) -> None:
         self._originals.__exit__(kind, error, trace)
 
-    def find(
-        self, where: str = "", progress: ProgressCallback | None = None, stop: threading.Event | None = None
-    ) -> ComparisonResult:
+    def find(self, where: str = "", task: Task = SILENT) -> ComparisonResult:
         """Find all pairs. ``where`` names the condition that selected the contents."""
         proposed = pair_candidates.find(
             pair_candidates.side_of(self._reader, self._contents, self._index),
@@ -97,8 +93,7 @@ class PairComparer:
             turns=len(ORIENTATIONS),
             keep=self._reader.root,
             scope=scope_of(where),
-            progress=progress,
-            stop=stop,
+            task=task,
         )
         if proposed.interrupted:
             return ComparisonResult([], proposed.notes, interrupted=True)
@@ -115,8 +110,7 @@ class PairComparer:
             contents.ids[proposed.a],
             (contents.hashes[proposed.a], contents.hashes[proposed.b]),
             PartCache(self._reader.root, digest("looked", where)),
-            partial(ProgressReporter(progress, None, often=0).tell, PHASE),
-            stop,
+            task,
             self._looks_at_most,
         )
         return ComparisonResult(self._told(found), proposed.notes + found.notes, found.interrupted)
@@ -125,8 +119,7 @@ class PairComparer:
         self,
         encoder: Encoder,
         known: Iterable[DuplicatePair],
-        progress: ProgressCallback | None = None,
-        stop: threading.Event | None = None,
+        task: Task = SILENT,
     ) -> ComparisonResult:
         """Find pairs of a picture and a crop of it, except pairs already ``known`` to be related.
 
@@ -146,8 +139,7 @@ class PairComparer:
             tiler,
             read,
             keep=self._reader.root,
-            progress=progress,
-            stop=stop,
+            task=task,
         )
         related = {(pair.a, pair.b) for pair in known}
         pairs: dict[tuple[int, int], DuplicatePair] = {}

@@ -14,9 +14,6 @@ from imseek.curate.pixels.orientations import ORIENTATIONS
 from imseek.curate.unique_contents import Ids
 from imseek.types import DuplicateKind, DuplicatePair
 
-#: Progress phase while pictures are compared.
-PHASE: Final = "looking at pictures"
-
 #: Candidates per content by vector; ``FEWER_NEIGHBOURS`` above ``MANY_CONTENTS`` contents, most of which would not be
 #: compared by pixels.
 NEIGHBOURS: Final = 32

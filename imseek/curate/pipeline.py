@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final, TypeAlias
 
 from imseek.curate.candidates.candidate_limit import DEFAULT_LOOKS
@@ -21,8 +19,8 @@ from imseek.curate.unique_contents import UniqueContents, load_contents
 from imseek.data import judgements
 from imseek.data.metadata_columns import tags_of
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import IdSet, VectorIndex
+from imseek.progress import SILENT, Task
 from imseek.types import (
     Duplicate,
     DuplicateGroup,
@@ -30,7 +28,6 @@ from imseek.types import (
     DuplicatePair,
     DuplicateReport,
     KeepRule,
-    ProgressCallback,
     SpaceInfo,
 )
 
@@ -38,7 +35,6 @@ from imseek.types import (
 OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
 
 
-GROUPING: Final = "grouping"
 #: The reason given for groups in which both images are kept.
 PART_REASON: Final = "one is part of the other, so both stay"
 NO_FOLDERS: Final = Folders()
@@ -65,8 +61,7 @@ def find(
     open_index: OpenIndex,
     load: LoadEncoder,
     wanted: DuplicatesRequest,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> DuplicateReport:
     """Find the groups of duplicates in one generation. ``load`` loads an encoder whose thresholds are unknown.
 
@@ -84,20 +79,17 @@ def find(
         if set(wanted.kinds) - {"exact"} and len(contents) > 1:
             space = reader.current.image_spaces[0]
             index = open_index(space)
-            limits, notes = resolve_thresholds(reader, space, contents, load, progress)
+            limits, notes = resolve_thresholds(reader, space, contents, load, task)
             comparing = stack.enter_context(
                 PairComparer(reader, contents, index, wanted.kinds, limits, wanted.looks)
             )
-            compared = comparing.find(wanted.where, progress, stop)
+            compared = comparing.find(wanted.where, task)
             confirm = comparing.confirm
             if "inside" in wanted.kinds and not compared.interrupted:
-                insides = comparing.find_inside(load(space), compared.pairs, progress, stop)
+                insides = comparing.find_inside(load(space), compared.pairs, task)
                 compared = compared.merged_with(insides)
         pairs, left_out = said.settled(compared.pairs, wanted.kinds)
-        tell = partial(ProgressReporter(progress, None, often=0).tell, GROUPING)
-        made = group_pairs(
-            pairs, alike, confirm, said.different, reach=_reach_by_kind(limits), tell=tell, stop=stop
-        )
+        made = group_pairs(pairs, alike, confirm, said.different, reach=_reach_by_kind(limits), task=task)
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,8 @@ from imseek.curate.unique_contents import UniqueContents, load_contents
 from imseek.data import judgements
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
-from imseek.types import DuplicateContents, DuplicateKind, DuplicatePair, ProgressCallback
+from imseek.progress import SILENT, Task
+from imseek.types import DuplicateContents, DuplicateKind, DuplicatePair
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,7 @@ def find_related(
     allowed: IdSet | None = None,
     where: str = "",
     looks: int,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> RelatedPairs:
     """Find pairs as :func:`imseek.curate.pipeline.find` does, without those that a person judged different."""
     contents = load_contents(reader, allowed)
@@ -57,8 +56,8 @@ def find_related(
     if set(kinds) - {"exact"} and len(contents) > 1:
         space = reader.current.image_spaces[0]
         index = open_index(space)
-        limits, notes = resolve_thresholds(reader, space, contents, load, progress)
+        limits, notes = resolve_thresholds(reader, space, contents, load, task)
         with PairComparer(reader, contents, index, kinds, limits, looks) as comparing:
-            compared = comparing.find(where, progress, stop)
+            compared = comparing.find(where, task)
     pairs, _ = said.settled(compared.pairs, kinds)
     return RelatedPairs(contents, tuple(pairs), notes + compared.notes, compared.interrupted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, TypeAlias
@@ -26,7 +25,8 @@ from imseek.errors import (
     UnknownEncoderError,
 )
 from imseek.media import decode
-from imseek.types import Float32, Pixels, Progress, ProgressCallback, SpaceInfo
+from imseek.progress import SILENT, Task
+from imseek.types import Float32, Pixels, SpaceInfo
 
 PHASE: Final = "measuring the encoder"
 #: The encoder that the default thresholds belong to.
@@ -41,7 +41,7 @@ def resolve_thresholds(
     space: SpaceInfo,
     contents: UniqueContents,
     load: LoadEncoder,
-    progress: ProgressCallback | None = None,
+    task: Task = SILENT,
 ) -> tuple[Thresholds, tuple[str, ...]]:
     """Return the thresholds of an image space, and notes about them.
 
@@ -60,7 +60,7 @@ def resolve_thresholds(
     except (EncoderError, MissingExtraError, UnknownEncoderError) as error:
         note = f"{space.encoder} cannot be asked ({error}): cosines are judged by the limits of {_DEFAULT_ENCODER}"
         return DEFAULTS, (note,)
-    pictures = list(_sample_pictures(reader, contents, encoder.info.draft_size, progress))
+    pictures = list(_sample_pictures(reader, contents, encoder.info.draft_size, task))
 
     def encode(batch: Sequence[Pixels]) -> Float32:
         return encoder.encode_images(np.stack([encoder.prepare(pixels) for pixels in batch]))
@@ -73,16 +73,15 @@ def resolve_thresholds(
 
 
 def _sample_pictures(
-    reader: Reader, contents: UniqueContents, side: int | None, progress: ProgressCallback | None
+    reader: Reader, contents: UniqueContents, side: int | None, task: Task
 ) -> Iterator[Pixels]:
     """Yield at most SAMPLE different pictures, always the same ones; unreadable pictures are replaced by others."""
-    began, given = time.monotonic(), 0
+    given = 0
     tried = np.random.default_rng(0).permutation(len(contents))[: 4 * SAMPLE]
     ids = contents.ids[tried].tolist()
     with Originals(reader, ids) as originals:
         for image_id in ids:
-            if progress is not None:
-                progress(Progress(PHASE, given, min(SAMPLE, len(contents)), 0, time.monotonic() - began))
+            task.report(PHASE, given, min(SAMPLE, len(contents)))
             if given == SAMPLE:
                 return
             with suppress(MediaError):

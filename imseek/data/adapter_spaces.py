@@ -7,7 +7,6 @@ changes nothing. The base space is kept.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -27,6 +26,7 @@ from imseek.data.rebuild import SpaceBuild
 from imseek.data.rebuild_rows import Row
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
+from imseek.progress import Cancelled, Task
 from imseek.types import Float32, SpaceInfo
 from imseek.types.adapters import adapter_of, adapter_reference
 
@@ -36,6 +36,7 @@ RowTransform: TypeAlias = Callable[[Rows], Float32]
 
 #: Rows per batch: 32 MiB of float64 at 1,024 dimensions.
 BLOCK: Final = 4096
+PHASE: Final = "vectors"
 
 
 def check_name(root: Path, name: str) -> None:
@@ -51,12 +52,11 @@ def create_adapted_space(
     model: Model,
     fingerprint: str,
     turn: RowTransform,
-    tell: Callable[[int], None],
-    stop: threading.Event,
+    task: Task,
 ) -> SpaceInfo | None:
     """Apply the adapter ``model`` to every row of ``base`` and make the result the space in use. ``base`` is kept.
 
-    One commit, in bounded memory; ``turn`` maps the rows. Returns None where ``stop`` was set before the commit:
+    One commit, in bounded memory; ``turn`` maps the rows. Returns None where the task was cancelled before the commit:
     nothing has changed then. Raises UsageError where the model's name was taken meanwhile, CorruptCollectionError where
     a vector file is damaged.
     """
@@ -66,16 +66,15 @@ def create_adapted_space(
         row = connection.execute(select(t.spaces).where(t.spaces.c.space_id == base.space_id)).one()
         space_id = int(connection.execute(select(func.max(t.spaces.c.space_id))).scalar_one()) + 1
     staged: dict[int, shard_catalog.StagedFile] = {}
-    done = 0
+    done, images = 0, writer.current().images
 
     def blocks(stored: Rows) -> Iterator[Rows]:
         nonlocal done
         for start in range(0, len(stored), BLOCK):
-            if stop.is_set():
-                raise _CancelledError
+            task.check()
             yield turn(np.array(stored[start : start + BLOCK])).astype(np.float16)
             done += min(BLOCK, len(stored) - start)
-            tell(done)
+            task.report(PHASE, min(done, images), images)
 
     try:
         for shard_id in found:
@@ -83,7 +82,7 @@ def create_adapted_space(
             content = shard_files.MatrixBlocks(len(stored), base.dim, blocks(stored))
             target = layout.vectors(space_id, shard_id, base.modality)
             staged[shard_id] = shard_catalog.stage(writer, target, "vectors", content, space_id=space_id)
-    except _CancelledError:
+    except Cancelled:
         return None
     columns = ("revision", "dim", "modality", "quality", "note", "logit_scale")
     space = {
@@ -128,20 +127,19 @@ def switch_space(
     kept: SpaceInfo,
     replaces: SpaceInfo,
     turn: RowTransform | None,
-    tell: Callable[[int, int], None],
-    stop: threading.Event,
+    task: Task,
 ) -> bool:
     """Put the kept space back in use instead of ``replaces``. ``turn`` computes its missing rows from that space.
 
-    Returns False where rows are missing and ``turn`` is None, or where ``stop`` was set; finished rows are kept, and a
-    later call continues.
+    Returns False where rows are missing and ``turn`` is None, or where the task was cancelled; finished rows are kept,
+    and a later call continues.
     """
     build = SpaceBuild(writer, kept)
     if build.done < build.total:
         if turn is None:
             return False
         make_rows = _TransformedRows(Reader(writer.root), replaces.space_id, turn)
-        if not build.run(make_rows, stop, lambda done: tell(done, build.total)):
+        if not build.run(make_rows, task, PHASE):
             return False
     build.switch(replaces.space_id)
     return True
@@ -170,7 +168,3 @@ class _TransformedRows:
                 rows = self._turn(np.array(segment.rows[at])).astype(np.float16)
                 found.update(zip(segment.ids[at].tolist(), rows, strict=True))
         return found
-
-
-class _CancelledError(Exception):
-    """The caller cancelled the work."""

@@ -8,7 +8,6 @@ Searches see nothing of it before the switch, which is one commit.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from imseek.data.collection_files import load_array
 from imseek.data.current_file import Shard
 from imseek.data.rebuild_rows import Ids, PartialRows, Row
 from imseek.data.writer import Writer
+from imseek.progress import Task
 from imseek.types import SpaceInfo
 
 COMMIT_ROWS = 4096
@@ -92,13 +92,12 @@ class SpaceBuild:
         row: Row = np.array(self._load(self._path(shard_id))[at], np.float16)
         return row
 
-    def run(
-        self, make: MakeRows, stop: threading.Event, tell: Callable[[int], None] = lambda done: None
-    ) -> bool:
+    def run(self, make: MakeRows, task: Task, phase: str, skipped: Callable[[], int] = lambda: 0) -> bool:
         """Make the missing rows; return True where the build went through all of them, made or not.
 
-        Setting ``stop`` ends it after the rows in progress have been committed. ``tell`` receives :attr:`done` after
-        each commit. Raises CorruptCollectionError where the ids of a shard are damaged.
+        Cancelling the task ends it after the rows in progress have been committed. After each commit, the task reports
+        :attr:`done` of :attr:`total` as ``phase``, and how many were ``skipped`` so far. Raises CorruptCollectionError
+        where the ids of a shard are damaged.
         """
         opened: deque[_OpenShard] = deque()
         asked_all = False
@@ -112,7 +111,7 @@ class SpaceBuild:
                 ids = living[~self._parts.held(living)]
                 opened.append(_OpenShard(shard, len(ids)))
                 for image_id in ids.tolist():
-                    if stop.is_set():
+                    if task.is_cancelled:
                         return
                     yield image_id
             asked_all = True
@@ -128,10 +127,10 @@ class SpaceBuild:
             if due or len(self._buffer) >= COMMIT_ROWS:
                 self._close(opened)
                 self._flush()
-                tell(self.done)
+                task.report(phase, self.done, self.total, skipped=skipped())
         self._close(opened)
         self._flush()
-        tell(self.done)
+        task.report(phase, self.done, self.total, skipped=skipped())
         return asked_all and not opened
 
     def ids_without_row(self) -> list[int]:

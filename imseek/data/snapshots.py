@@ -7,7 +7,6 @@ derived data: losing it costs time only, and searches work without one.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,12 +42,11 @@ from imseek.data.vectors.snapshot import Snapshot
 from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tune_snapshot
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError, UsageError
+from imseek.progress import Cancelled, Task
 from imseek.types import (
     BuildReport,
     Float32,
     IndexPolicy,
-    Progress,
-    ProgressCallback,
     SpaceInfo,
 )
 
@@ -56,26 +54,6 @@ from imseek.types import (
 #: more. For collections of several parts, also at most what would be scanned without an index.
 MAX_TAIL_ROWS = 20_000
 MAX_TAIL_SHARE = 0.05
-
-
-class Cancelled(Exception):  # noqa: N818 - nothing went wrong
-    """The caller has asked the build to stop."""
-
-
-def index_progress_reporter(
-    writer: Writer, progress: ProgressCallback, stop: threading.Event | None
-) -> ReportShare:
-    """Return a :data:`ReportShare` that reports progress in images, and raises :class:`Cancelled` when ``stop`` is
-    set."""
-    started, images = time.monotonic(), writer.current().images
-
-    def tell(share: float) -> None:
-        if stop is not None and stop.is_set():
-            raise Cancelled
-        done = round(share * images)
-        progress(Progress("building the index", done, images, 0, time.monotonic() - started))
-
-    return tell
 
 
 @contextmanager
@@ -107,7 +85,7 @@ def _set_policy(writer: Writer, policy: IndexPolicy) -> None:
         writer.apply(lambda connection, generation: set_meta(connection, POLICY, format_policy(policy)))
 
 
-def renew_due(writer: Writer, progress: ProgressCallback, stop: threading.Event | None) -> tuple[str, ...]:
+def renew_due(writer: Writer, task: Task) -> tuple[str, ...]:
     """Build the indexes that are due at the end of a run, if the policy allows it; return messages for the user.
 
     Failing to build an index does not undo the run, so the failure is reported, not raised.
@@ -115,7 +93,7 @@ def renew_due(writer: Writer, progress: ProgressCallback, stop: threading.Event 
     if not policy_of(writer.root).renew:
         return ()
     try:
-        reports = renew(writer, index_progress_reporter(writer, progress, stop))
+        reports = renew(writer, task)
     except (UsageError, StorageError) as error:
         return (f"the vector index could not be renewed, searches scan what it lacks: {error}",)
     return tuple(line for report in reports if (line := describe_report(report)))
@@ -132,21 +110,24 @@ def describe_report(report: BuildReport) -> str | None:
     )
 
 
-def renew(writer: Writer, tell: ReportShare, *, force: bool = False) -> list[BuildReport]:
+def renew(writer: Writer, task: Task, *, force: bool = False) -> list[BuildReport]:
     """Bring the snapshot of every space in use in line with the policy: what is due, or with ``force`` all of them.
 
+    A build that is cancelled is ``interrupted`` in its report; the old snapshot stays.
     Raises UsageError where the policy cannot be followed (a factory string that FAISS refuses, too little memory), and
     the errors of reading and writing a collection.
     """
     policy = policy_of(writer.root)
-    spaces = writer.current().spaces
+    current = writer.current()
+    spaces, images = current.spaces, current.images
     reports = []
     for n, space in enumerate(spaces):
 
-        def tell_part(share: float, n: int = n) -> None:
-            tell((n + share) / len(spaces))
+        def step(share: float, n: int = n) -> None:
+            task.check()
+            task.report("building the index", round((n + share) / len(spaces) * images), images)
 
-        reports.append(_renew(writer, space, policy, force, tell_part))
+        reports.append(_renew(writer, space, policy, force, step))
     return reports
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,6 +34,7 @@ from imseek.data.schema import FOREVER
 from imseek.data.system_errors import translate_os_errors
 from imseek.data.trust import check_trusted
 from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError
+from imseek.progress import SILENT, Progress, ProgressCallback, StopRequest, Task
 
 #: Retired files are kept for this long for readers that still have an older generation open.
 GRACE_SECONDS = 3600.0
@@ -48,9 +51,9 @@ class Writer:
     """Context manager: entering takes the lock and repairs what a crashed writer left; leaving ends the run.
 
     ``kind`` names the command, for users who meet the lock. ``swept`` is how many unused files were removed on
-    entering. Callers may set ``detail``, which later generations store in the run's record, and ``exit_code``, where a
-    run ends early without an error: 130 (SIGINT) or 143. Raises CollectionNotFoundError, UntrustedCollectionError or
-    ReadOnlyError when constructed, and LockedError, FormatVersionError or CorruptCollectionError on entry.
+    entering. Callers may set ``detail``, which later generations store in the run's record. Raises
+    CollectionNotFoundError, UntrustedCollectionError or ReadOnlyError when constructed, and LockedError,
+    FormatVersionError or CorruptCollectionError on entry.
     """
 
     def __init__(self, root: Path, kind: str) -> None:
@@ -59,7 +62,7 @@ class Writer:
         self.staging = root / layout.STAGING
         self.unsynced: set[str] = set()
         self.detail: Mapping[str, Any] = {}
-        self.exit_code = 0
+        self._task = SILENT
         self._progress: Mapping[str, Any] = {}
         self._progress_due = time.monotonic() + PROGRESS_SECONDS
         self._uuid = read_identity(root).uuid
@@ -104,7 +107,7 @@ class Writer:
             last.callback(self.catalog.close)
             try:
                 with translate_os_errors(self.root):
-                    self._end(*_outcome(error, self.exit_code))
+                    self._end(*_outcome(error, self._task))
             except Exception as trouble:
                 if error is None:
                     raise
@@ -134,6 +137,21 @@ class Writer:
         if not self.catalog.is_shared:
             write_current(self.root, current, self.staging)
         return generation
+
+    def begin_task(self, progress: ProgressCallback | None, stop: threading.Event | None) -> Task:
+        """Return the task of the run, which reports to ``progress``, and to other processes through the run's record.
+
+        Where ``stop`` was set, the run ends as interrupted unless it fails.
+        """
+
+        def report(now: Progress) -> None:
+            self.note_progress({**asdict(now), "seconds": round(now.seconds, 3)})
+            if progress is not None:
+                progress(now)
+
+        # Every report counts: what is committed with the next generation is the last of them.
+        self._task = Task(report, stop, interval=0)
+        return self._task
 
     def note_progress(self, progress: Mapping[str, Any]) -> None:
         """Publish the progress of the run: with the next commit, or by itself every ``PROGRESS_SECONDS``.
@@ -337,13 +355,16 @@ def _may_sweep(path: str, leases: Sequence[Any]) -> bool:
     return any(start <= listed.shard_id < end for start, end in leases)
 
 
-def _outcome(error: BaseException | None, exit_code: int) -> tuple[str, int]:
+def _outcome(error: BaseException | None, task: Task) -> tuple[str, int]:
     """Return the state and exit code that a run ends with."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 130
     if error is not None:
         return "failed", error.exit_code if isinstance(error, ImseekError) else 1
-    return ("interrupted", exit_code) if exit_code else ("done", 0)
+    if task.is_cancelled:
+        stop = task.stop
+        return "interrupted", (stop if isinstance(stop, StopRequest) else StopRequest).exit_code
+    return "done", 0
 
 
 def find_listed_files(root: Path) -> FoundFiles:

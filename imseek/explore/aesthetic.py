@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +20,8 @@ from imseek.encoders import checkpoint
 from imseek.errors import EncoderError, UsageError
 from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
-from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
+from imseek.progress import SILENT, Task
+from imseek.types import Float32, SpaceInfo
 
 WEIGHTS_HINT: Final = (
     "the weights are files of the GitHub projects christophschuhmann/improved-aesthetic-predictor (version 2) and "
@@ -120,25 +119,26 @@ def score(
     reader: Reader,
     predictor: Predictor,
     where: str | None = None,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> AestheticScores:
     """Score all images or those of a filter; see :func:`imseek.evaluate.aesthetic_scores`."""
-    started = time.monotonic()
     space = space_for(reader, predictor)
     vectors = Vectors(reader, space, filter_ids(reader, where))
     found = np.zeros(len(vectors), np.float32)
     there = np.zeros(len(vectors), np.bool_)
     for part, rows in vectors.blocks():
-        if stop is not None and stop.is_set():
+        if task.is_cancelled:
             break
         found[part] = predictor(rows)
         there[part] = rows.any(axis=1)  # an image without a vector has no score
-        if progress is not None:
-            progress(Progress("scores", part.stop, len(vectors), 0, time.monotonic() - started))
-    interrupted = stop is not None and stop.is_set()
+        task.report("scores", part.stop, len(vectors))
     return AestheticScores(
-        vectors.ids[there], found[there], predictor.version, space.encoder, reader.generation, interrupted
+        vectors.ids[there],
+        found[there],
+        predictor.version,
+        space.encoder,
+        reader.generation,
+        task.is_cancelled,
     )
 
 

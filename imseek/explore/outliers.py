@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from imseek.data.models import Model
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
@@ -25,6 +24,7 @@ from imseek.explore.score_columns import check_name
 from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
 from imseek.explore.unique_vectors import UniqueVectors, find_unique_vectors, hash_rows
+from imseek.progress import Task
 from imseek.types import Float32, OutlierMethod, OutlierReport, Shown
 
 KIND: Final = "outliers"
@@ -75,14 +75,14 @@ class OutlierRequest:
     seed: int
 
 
-def find_outliers(reader: Reader, asked: OutlierRequest, telling: ProgressReporter) -> OutlierReport:
+def find_outliers(reader: Reader, asked: OutlierRequest, task: Task) -> OutlierReport:
     """Find outliers and report them; raises like :func:`imseek.clusters.outliers`."""
     if asked.save is not None:
         check_name(reader, asked.save, KIND, (asked.save,), replace=asked.replace)
     vectors = Vectors(reader, allowed=filter_ids(reader, asked.where))
     if asked.save is not None and not len(vectors):
         raise UsageError("there are no images to look at", hint="index some, or widen --where")
-    differ = find_unique_vectors(vectors, telling)
+    differ = find_unique_vectors(vectors, task)
     notes: list[str] = []
     k = min(asked.k, max(0, len(differ.first) - 1))
     if 0 < k < asked.k:
@@ -91,11 +91,11 @@ def find_outliers(reader: Reader, asked: OutlierRequest, telling: ProgressReport
         notes.append("fewer than two contents: none is farther from the others than another")
         scores = np.zeros(0)
     elif asked.method == "isolation":
-        scores = isolation_scores(vectors, differ, asked.seed, telling)
+        scores = isolation_scores(vectors, differ, asked.seed, task)
     else:
-        graph = find_neighbours(vectors, differ, k, asked.seed, telling)
+        graph = find_neighbours(vectors, differ, k, asked.seed, task)
         if asked.method == "knn":
-            scores, known = verify_largest(vectors, differ, graph, asked.limit, telling)
+            scores, known = verify_largest(vectors, differ, graph, asked.limit, task)
             if not known:
                 notes.append("there may be others as far from everything: not all were compared with all")
         else:
@@ -106,9 +106,7 @@ def find_outliers(reader: Reader, asked: OutlierRequest, telling: ProgressReport
     return report if asked.save is None else _save(vectors, differ, asked, scores, report)
 
 
-def find_neighbours(
-    vectors: Vectors, differ: UniqueVectors, k: int, seed: int, telling: ProgressReporter
-) -> NeighbourGraph:
+def find_neighbours(vectors: Vectors, differ: UniqueVectors, k: int, seed: int, task: Task) -> NeighbourGraph:
     """Find the ``k`` nearest other contents of each content.
 
     Exact up to EACH_WITH_EACH contents. Larger sets are split by k-means into cells of about a thousand, and each
@@ -117,29 +115,27 @@ def find_neighbours(
     """
     m = len(differ.first)
     best = _TopNeighbours(m, k)
-    for at, others in _iter_cells(vectors, differ, seed, telling):
+    for at, others in _iter_cells(vectors, differ, seed, task):
         for start in range(0, len(at), _BATCH):
             mine = at[start : start + _BATCH]
             best.look(vectors, differ.first, mine, others)
-            telling.tell(NEIGHBOURS_PHASE, best.done, m)
+            task.step(NEIGHBOURS_PHASE, best.done, m)
     return NeighbourGraph(best.near, np.maximum(0, 1 - best.cosine))
 
 
-def _iter_cells(
-    vectors: Vectors, differ: UniqueVectors, seed: int, telling: ProgressReporter
-) -> Iterator[tuple[Ids, Ids]]:
+def _iter_cells(vectors: Vectors, differ: UniqueVectors, seed: int, task: Task) -> Iterator[tuple[Ids, Ids]]:
     """Yield, for each cell, the numbers of its contents and those of the contents to compare them with."""
     m = len(differ.first)
     if m <= MAX_EXACT:
         yield np.arange(m), np.arange(m)
         return
-    telling.tell(kmeans_clusters.FITTING, 0, None)
+    task.step(kmeans_clusters.FITTING, 0, None)
     count = m // _CELL_SIZE
     rows = kmeans_clusters.sample_rows(vectors, kmeans_clusters.TRAINING_BYTES // (4 * vectors.dim), seed)
     centres = kmeans.centres_of(rows, min(count, len(np.unique(hash_rows(rows)))), seed=seed)
     label = np.empty(m, np.int64)
     for start in range(0, m, _BATCH):
-        telling.tell(kmeans_clusters.ASSIGNING, start, m)
+        task.step(kmeans_clusters.ASSIGNING, start, m)
         part = slice(start, start + _BATCH)
         label[part] = kmeans.nearest_centres(vectors.at(differ.first[part]), centres, 1)[0][:, 0]
     members = members_of(label, len(centres))
@@ -183,7 +179,7 @@ class _TopNeighbours:
 
 
 def verify_largest(
-    vectors: Vectors, differ: UniqueVectors, graph: NeighbourGraph, limit: int, telling: ProgressReporter
+    vectors: Vectors, differ: UniqueVectors, graph: NeighbourGraph, limit: int, task: Task
 ) -> tuple[Floats, bool]:
     """Return mean distances (m,), exact for the largest, and whether the ``limit`` largest are certain.
 
@@ -198,7 +194,7 @@ def verify_largest(
     while True:
         upto = min(wanted, m)
         for start in range(done, upto, _BATCH):
-            telling.tell(VERIFYING_PHASE, start, upto)
+            task.step(VERIFYING_PHASE, start, upto)
             best.look(vectors, differ.first, order[start : min(start + _BATCH, upto)], np.arange(m))
         done, mine = upto, order[:upto]
         exact = mean_distances(NeighbourGraph(best.near[mine], np.maximum(0, 1 - best.cosine[mine])))
@@ -234,7 +230,7 @@ def local_outlier_factors(graph: NeighbourGraph) -> Floats:
     return factor
 
 
-def isolation_scores(vectors: Vectors, differ: UniqueVectors, seed: int, telling: ProgressReporter) -> Floats:
+def isolation_scores(vectors: Vectors, differ: UniqueVectors, seed: int, task: Task) -> Floats:
     """Anomaly scores (m,) of an isolation forest, in (0, 1), 0.5 for a typical image (Liu, Ting and Zhou 2008).
 
     Raises MissingExtraError.
@@ -244,14 +240,14 @@ def isolation_scores(vectors: Vectors, differ: UniqueVectors, seed: int, telling
     except ModuleNotFoundError as error:
         raise MissingExtraError("scikit-learn", "explore") from error
     m = len(differ.first)
-    telling.tell(ISOLATION_PHASE, 0, m)
+    task.step(ISOLATION_PHASE, 0, m)
     drawn = vectors.at(differ.first[sample_positions(m, _FOREST_SAMPLE, seed)])
     forest = IsolationForest(
         n_estimators=_TREES, max_samples=min(_PER_TREE, len(drawn)), random_state=seed
     ).fit(drawn)
     scores = np.empty(m)
     for start in range(0, m, _BATCH):
-        telling.tell(ISOLATION_PHASE, start, m)
+        task.step(ISOLATION_PHASE, start, m)
         scores[start : start + _BATCH] = -forest.score_samples(
             vectors.at(differ.first[start : start + _BATCH])
         )

@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore.clusters.kmeans_clusters import sample_positions
 from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
 from imseek.explore.unique_vectors import UniqueVectors, find_unique_vectors
+from imseek.progress import Task
 from imseek.types import Float32, SampleMethod, SampleReport, Shown
 
 CHOOSING: Final = "choosing images"
@@ -39,10 +39,10 @@ class SampleRequest:
     seed: int
 
 
-def choose_sample(reader: Reader, asked: SampleRequest, telling: ProgressReporter) -> SampleReport:
+def choose_sample(reader: Reader, asked: SampleRequest, task: Task) -> SampleReport:
     """Choose a sample and report it; raises like :func:`imseek.clusters.sample`."""
     vectors = Vectors(reader, allowed=filter_ids(reader, asked.where))
-    differ = find_unique_vectors(vectors, telling)
+    differ = find_unique_vectors(vectors, task)
     notes: list[str] = []
     count = min(asked.count, len(differ.first))
     if count < asked.count:
@@ -50,19 +50,19 @@ def choose_sample(reader: Reader, asked: SampleRequest, telling: ProgressReporte
     if not count:
         at, scores = np.empty(0, np.int64), np.empty(0, np.float32)
     elif asked.method == "k-centre":
-        at, scores = k_centre(vectors, differ, count, asked.seed, telling)
+        at, scores = k_centre(vectors, differ, count, asked.seed, task)
     elif asked.method == "facility":
         if count > MAX_FACILITY:
             raise UsageError(
                 f"facility location chooses {MAX_FACILITY:,} images at most", hint="--method k-centre"
             )
-        at, scores = facility_location(vectors, differ, count, asked.seed, telling)
+        at, scores = facility_location(vectors, differ, count, asked.seed, task)
         if len(differ.first) > MAX_FACILITY:
             notes.append(f"chosen from and by {MAX_FACILITY:,} images at random")
     else:
         at = np.random.default_rng(asked.seed).permutation(differ.first)[:count]
         scores = np.zeros(count, np.float32)
-    weights, farthest, mean = coverage(vectors, at, telling)
+    weights, farthest, mean = coverage(vectors, at, task)
     ids = vectors.ids[at].tolist()
     places = reader.places(ids)
     return SampleReport(
@@ -80,7 +80,7 @@ def choose_sample(reader: Reader, asked: SampleRequest, telling: ProgressReporte
 
 
 def k_centre(
-    vectors: Vectors, differ: UniqueVectors, count: int, seed: int, telling: ProgressReporter
+    vectors: Vectors, differ: UniqueVectors, count: int, seed: int, task: Task
 ) -> tuple[Ids, Float32]:
     """Greedy k-centre: positions (count,), each farthest from those before it, with its distance when it was chosen.
 
@@ -95,13 +95,13 @@ def k_centre(
     chosen, scores, told = [first], [0.0], 0
     distance = np.full(m, np.inf, np.float32)  # To the nearest image chosen before this pass.
     while len(chosen) < count:
-        telling.tell(CHOOSING, len(chosen), count)
+        task.step(CHOOSING, len(chosen), count)
         fresh, told = vectors.at(differ.first[chosen[told:]]), len(chosen)
         for start in range(0, m, _CANDIDATES):
             rows = vectors.at(differ.first[start : start + _CANDIDATES])
             near = np.maximum(0, 1 - (rows @ fresh.T).max(axis=1))
             np.minimum(distance[start : start + _CANDIDATES], near, out=distance[start : start + _CANDIDATES])
-            telling.check()
+            task.check()
         distance[chosen] = 0
         pool = np.sort(np.argpartition(-distance, min(_CANDIDATES, m) - 1)[:_CANDIDATES])
         beyond = np.ones(m, np.bool_)
@@ -122,7 +122,7 @@ def k_centre(
 
 
 def facility_location(
-    vectors: Vectors, differ: UniqueVectors, count: int, seed: int, telling: ProgressReporter
+    vectors: Vectors, differ: UniqueVectors, count: int, seed: int, task: Task
 ) -> tuple[Ids, Float32]:
     """Facility location: positions (count,) that greedily maximise the mean cosine of images to their nearest choice.
 
@@ -145,16 +145,14 @@ def facility_location(
             gain = -float(np.maximum(cosines[n] - best, 0).sum(dtype=np.float64))
             heapq.heappush(heap, (gain, n, len(chosen)))
             continue
-        telling.tell(CHOOSING, len(chosen), count)
+        task.step(CHOOSING, len(chosen), count)
         scores.append(1 - float(cosines[n, chosen].max()) if chosen else 0.0)
         chosen.append(n)
         np.maximum(best, cosines[n], out=best)
     return at[chosen], np.array(scores, np.float32)
 
 
-def coverage(
-    vectors: Vectors, chosen: Ids, telling: ProgressReporter
-) -> tuple[Ids, float | None, float | None]:
+def coverage(vectors: Vectors, chosen: Ids, task: Task) -> tuple[Ids, float | None, float | None]:
     """Count the images nearest to each chosen image, and return the largest and mean distance of an image to its
     nearest."""
     weights = np.zeros(len(chosen), np.int64)
@@ -163,7 +161,7 @@ def coverage(
     centres = vectors.at(chosen)
     farthest, total = 0.0, 0.0
     for part, rows in vectors.blocks(_CANDIDATES):
-        telling.tell(MEASURING, part.start, len(vectors))
+        task.step(MEASURING, part.start, len(vectors))
         cosines = rows @ centres.T
         weights += np.bincount(cosines.argmax(axis=1), minlength=len(chosen))
         near = np.maximum(0, 1 - cosines.max(axis=1))

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors.base import Ids
 from imseek.explore.space_vectors import Vectors
+from imseek.progress import Task
 from imseek.types import Float32
 
 PHASE: Final = "reading vectors"
@@ -34,16 +34,16 @@ class UniqueVectors:
         return np.bincount(self.group[self.group >= 0], minlength=len(self.first)) - 1
 
 
-def find_unique_vectors(vectors: Vectors, telling: ProgressReporter) -> UniqueVectors:
+def find_unique_vectors(vectors: Vectors, task: Task) -> UniqueVectors:
     """Find the unique vectors in one pass. Memory: 32 bytes for each image.
 
     Vectors are compared by a 64-bit hash: among a million, the probability that two different ones are confused is 3 ·
-    10⁻⁸. Raises CorruptCollectionError for a vector that is not finite, InterruptedError.
+    10⁻⁸. Raises CorruptCollectionError for a vector that is not finite, Cancelled.
     """
     empty = np.zeros(len(vectors), np.bool_)
     hashes = np.zeros(len(vectors), np.uint64)
     for part, rows in vectors.blocks():
-        telling.tell(PHASE, part.stop, len(vectors))
+        task.step(PHASE, part.stop, len(vectors))
         empty[part] = ~rows.any(axis=1)
         hashes[part] = hash_rows(rows)
     order = np.flatnonzero(~empty)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.exports.selection import Selection
+from imseek.progress import Task
 from imseek.types import ExportFormat, ExportOptions, SkippedPicture
 
 #: Progress phase shared by all formats.
@@ -38,7 +38,7 @@ class ExportJob:
     out: Path | BinaryIO
     target: Path | None
     options: ExportOptions
-    telling: ProgressReporter
+    task: Task
 
     @property
     def path(self) -> Path:
@@ -57,8 +57,8 @@ class ExportJob:
             self.out.flush()
 
     def told(self, done: int) -> None:
-        """Report the number of images written. Raises InterruptedError if the export was cancelled."""
-        self.telling.tell(WRITING, done, len(self.selection))
+        """Report the number of images written. Raises Cancelled if the export was cancelled."""
+        self.task.step(WRITING, done, len(self.selection))
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def _write_vectors(job: ExportJob, partition: _Partition, space: SpaceInfo, out:
             rows = np.zeros((len(ids), space.dim), "<f2")
             rows[known] = vectors.stored(ids[known])
             file.write(rows.data)
-            job.telling.check()
+            job.task.check()
     return False
 
 

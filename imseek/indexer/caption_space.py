@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
+from typing import Final
 
 from imseek.data import spaces
 from imseek.data.reader import Reader
@@ -15,22 +15,22 @@ from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.space_compatibility import space_of
 from imseek.indexer.captions import BATCH, CaptionEncoder
-from imseek.types import CaptionReport, Progress, ProgressCallback
+from imseek.progress import Task
+from imseek.types import CaptionReport
+
+PHASE: Final = "captions"
 
 
 def embed(
     writer: Writer,
     encoder: Encoder,
-    *,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task,
 ) -> CaptionReport:
     """Build the caption space and switch to it. ``encoder`` is that of the first space.
 
     See :func:`imseek.upkeep.embed_captions`.
     """
     started = time.monotonic()
-    stop = stop or threading.Event()
     current = writer.current()
     before, first = current.caption_space, current.space
     encode = CaptionEncoder(encoder)
@@ -38,13 +38,8 @@ def embed(
     if before is None or before.fingerprint != first.fingerprint:
         space = spaces.prepare_space(writer, {**space_of(encoder, first.note), "modality": "text"})
         build = SpaceBuild(writer, space)
-
-        def tell(done: int) -> None:
-            if progress is not None:
-                progress(Progress("captions", done, build.total, 0, time.monotonic() - started))
-
-        tell(build.done)
-        if build.run(StoredCaptions(Reader(writer.root), encode), stop, tell):
+        task.report(PHASE, build.done, build.total)
+        if build.run(StoredCaptions(Reader(writer.root), encode), task, PHASE):
             build.switch(None if before is None else before.space_id)
             outcome = "switched"
         else:

@@ -19,6 +19,7 @@ from imseek.indexer.scan import (
     make_skipped,
 )
 from imseek.indexer.sources.base import UnreachableEntry
+from imseek.progress import Cancelled
 from imseek.types import SkipReason
 
 
@@ -50,7 +51,7 @@ def expand(
 ) -> Iterator[Candidate | SkippedEntry | ContainerResult]:
     """Yield the pictures of a container that must be read, then ``ended``, which is updated along the way.
 
-    Raises InterruptedError if the run is stopped.
+    Raises Cancelled if the run is stopped.
     """
     target, source, container = opening.target, opening.source, opening.container
     source_id = target.source.source_id
@@ -87,7 +88,7 @@ def expand(
                 yield sorted_out
             else:
                 ended.known_failures += 1
-    except InterruptedError:
+    except Cancelled:
         raise
     except (MediaError, OSError) as error:
         # Its former images are kept: it may be readable again next time.

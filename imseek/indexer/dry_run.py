@@ -10,6 +10,7 @@ from imseek.data.writer import Writer
 from imseek.indexer.containers import ContainerResult, expand
 from imseek.indexer.scan import Candidate, ScanSettings, scan
 from imseek.indexer.source_selection import Target
+from imseek.progress import Cancelled
 from imseek.types import Failure, IndexReport
 
 #: Note on what a dry run cannot know.
@@ -51,7 +52,7 @@ def plan(
                 gone += sum(map(len, item.lost.values()))
             else:
                 skipped.append(item)
-    except InterruptedError:
+    except Cancelled:
         interrupted = True
     finally:
         for source in found.sources:

@@ -6,7 +6,6 @@ scan, expand ──candidates──▶ executor ──Loaded/Failed──▶ Run
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -39,7 +38,8 @@ from imseek.indexer.scan import RETRIED_REASONS, Candidate, ScanResult, ScanSett
 from imseek.indexer.skip_known import KnownContent, KnownContents
 from imseek.indexer.source_selection import Target, record_sources
 from imseek.media.decode import DEFAULT_LIMITS, Limits
-from imseek.types import Failure, IndexReport, KnownPicture, Progress, ProgressCallback, Ray
+from imseek.progress import Cancelled, Task
+from imseek.types import Failure, IndexReport, KnownPicture, Ray
 
 COMMIT_IMAGES = 4096
 COMMIT_SECONDS = 10.0
@@ -74,8 +74,7 @@ def index(
     options: IndexOptions,
     *,
     captions: Mapping[int, Encoder] = MappingProxyType({}),
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task,
 ) -> IndexReport:
     """Bring the collection up to date with these sources; see :meth:`imseek.Collection.index`.
 
@@ -90,8 +89,7 @@ def index(
         encoders,
         captions,
         passing,
-        progress or (lambda _: None),
-        stop or threading.Event(),
+        task,
         options.limits,
     )
     report = run.execute(record_sources(writer, wanted), options)
@@ -107,13 +105,11 @@ class Run:
         encoders: Mapping[int, Encoder],
         captions: Mapping[int, Encoder],
         passing: KnownContents,
-        progress: ProgressCallback,
-        stop: threading.Event,
+        task: Task,
         limits: Limits,
     ) -> None:
         self._writer = writer
-        self._progress = progress
-        self._stop = stop
+        self._task = task
         self._encoders = encoders
         self._lookup = HashLookup(writer.root)
         self._storing = EncodeStage(writer, encoders, captions, self._held, self._stored, self._fail)
@@ -135,7 +131,7 @@ class Run:
         self._stopped_early = False
         self._total: int | None = 0
         self._done = 0
-        self._started = self._committed_at = time.monotonic()
+        self._committed_at = time.monotonic()
         spaces = self._storing.spaces
         self.report = IndexReport(
             seen=0, unchanged=0, added=0, changed=0, moved=0, copied=0, removed=0, skipped=0, live=0,
@@ -146,7 +142,7 @@ class Run:
     def execute(self, targets: Sequence[Target], options: IndexOptions) -> IndexReport:
         """Scan the targets, index what is new or changed, and return the report."""
         self._tell("scan", None)
-        scan = scanning.scan(self._writer.catalog, targets, options.scan, self._stop)
+        scan = scanning.scan(self._writer.catalog, targets, options.scan, self._task.stop)
         self._storing.columns = {t.source.source_id: ColumnSelection(t.options.columns) for t in targets}
         self._begin(scan, {t.source.source_id for t in targets if t.whole})
         self._tell("index", self._total)
@@ -182,8 +178,8 @@ class Run:
         return replace(
             self.report,
             live=self._writer.current().images,
-            seconds=time.monotonic() - self._started,
-            interrupted=self._stop.is_set(),
+            seconds=self._task.seconds,
+            interrupted=self._task.is_cancelled,
             failures=tuple(self._reported),
             known_pictures=tuple(self._known_reported),
             notes=tuple(
@@ -224,13 +220,13 @@ class Run:
         left = options.limit
         try:
             for item in chain(scan.candidates, self._expanded(scan, options)):
-                if self._stop.is_set() or (left == 0 and isinstance(item, Candidate)):
+                if self._task.is_cancelled or (left == 0 and isinstance(item, Candidate)):
                     self._stopped_early = True
                     return
                 if left is not None and isinstance(item, Candidate):
                     left -= 1
                 yield item
-        except InterruptedError:
+        except Cancelled:
             self._stopped_early = True
 
     def _expanded(
@@ -422,6 +418,5 @@ class Run:
         self._counts["skipped"] += 1
 
     def _tell(self, phase: str, total: int | None) -> None:
-        seconds = time.monotonic() - self._started
-        read = self.report.bytes_read
-        self._progress(Progress(phase, self._done, total, self.report.skipped, seconds, read))
+        report = self.report
+        self._task.report(phase, self._done, total, skipped=report.skipped, bytes_read=report.bytes_read)

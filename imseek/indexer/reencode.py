@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
@@ -27,11 +26,10 @@ from imseek.indexer.decode_stage import unit_rows
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.media.decode import decode
+from imseek.progress import Task
 from imseek.types import (
     MissingPicture,
     Place,
-    Progress,
-    ProgressCallback,
     ReencodeReport,
     SkipReason,
     SpaceRun,
@@ -39,6 +37,8 @@ from imseek.types import (
 
 #: Default batch size, if the encoder asks for no larger one.
 ENCODE_BATCH = 32
+#: Progress phase.
+PHASE = "encode"
 #: Time limit for reading and decoding one picture.
 PICTURE_SECONDS = 60.0
 #: A switch may go without this many unreadable pictures, or this share of all, if the next ``index`` would remove or
@@ -90,14 +90,14 @@ class PictureRows:
     ``build`` holds the rows made so far. ``missing`` is by image id, in the order requested.
     """
 
-    def __init__(self, writer: Writer, encoder: Encoder, build: SpaceBuild, stop: threading.Event) -> None:
+    def __init__(self, writer: Writer, encoder: Encoder, build: SpaceBuild, task: Task) -> None:
         self.missing: dict[int, MissingPicture] = {}
         self.encoded = 0
         self.copied = 0
         self._writer = writer
         self._encoder = encoder
         self._build = build
-        self._stop = stop
+        self._task = task
         self._reader = Reader(writer.root)
         self._pictures = PlaceReader()
         self._first: dict[bytes, int] = {}  # first image of each content that several images share
@@ -135,7 +135,7 @@ class PictureRows:
             places = self._reader.places(everyone)
             where = self._reader.indexed_places(everyone)
             for image_id in chunk:
-                if self._stop.is_set():
+                if self._task.is_cancelled:
                     return
                 content_hash, twins = alike[image_id]
                 yield EncodeRequest(
@@ -240,32 +240,24 @@ def reencode(
     writer: Writer,
     encoder: Encoder,
     order: ReencodeRequest,
-    *,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task,
 ) -> ReencodeReport:
     """Build a space with ``encoder`` and switch to it. See :func:`imseek.upkeep.reencode`."""
     started = time.monotonic()
-    stop = stop or threading.Event()
     stored = spaces.list_spaces(writer)
     replaced = None if order.add else space_changes.space_to_replace(stored, order.replaces)
     if (there := space_changes.find_existing(stored, encoder, replaced)) is not None:
         build = SpaceBuild(writer, there.info)
-        rows = PictureRows(writer, encoder, build, stop)
+        rows = PictureRows(writer, encoder, build, task)
         return _report("already", build, rows, None, build.done, encoder, started, ())
     space_changes.check_new(stored, encoder, replaced)
     info = spaces.prepare_space(writer, order.space)
     build = SpaceBuild(writer, info)
-    rows = PictureRows(writer, encoder, build, stop)
+    rows = PictureRows(writer, encoder, build, task)
     before = build.done
 
-    def tell(done: int) -> None:
-        if progress is not None:
-            seconds = time.monotonic() - started
-            progress(Progress("encode", done, build.total, len(rows.missing), seconds))
-
-    tell(before)
-    whole = build.run(rows, stop, tell)
+    task.report(PHASE, before, build.total)
+    whole = build.run(rows, task, PHASE, lambda: len(rows.missing))
     outcome = "interrupted"
     if whole:
         lost = tuple(rows.missing.values())

@@ -117,7 +117,7 @@ def scan(
 ) -> ScanResult:
     """Scan the targets and compare them with the catalog. A source that is missing entirely loses no images.
 
-    Once ``stop`` is set, opening a container of the sources raises InterruptedError.
+    Once ``stop`` is set, opening a container of the sources raises Cancelled.
     """
     result = ScanResult()
     roots = [catalog_sources.absolute_root(catalog.root, source) for source in catalog.sources()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imseek.progress import Progress, ProgressCallback, StopRequest
 from imseek.types.acts import (
     Action,
     AppliedFile,
@@ -121,11 +122,8 @@ from imseek.types.runs import (
     IndexReport,
     KnownPicture,
     KnownReason,
-    Progress,
-    ProgressCallback,
     SourceOptions,
     SpaceRun,
-    StopRequest,
 )
 from imseek.types.tags import Tag, TagCount, TagReport
 from imseek.types.upkeep import (

@@ -1,9 +1,7 @@
-"""Indexing runs: source options, progress, and reports."""
+"""Indexing runs: source options and reports."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -36,34 +34,6 @@ class KnownPicture:
     reason: KnownReason
     collection: bytes
     image_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The state of a run at one moment.
-
-    ``total`` is None until the scan has ended and all archives are opened. Only committed images are ``done``.
-    ``bytes`` counts bytes read from their files, ``seconds`` the elapsed time.
-    """
-
-    phase: str
-    done: int
-    total: int | None
-    skipped: int
-    seconds: float
-    bytes: int = 0
-
-
-ProgressCallback: TypeAlias = Callable[[Progress], None]
-
-
-class StopRequest(threading.Event):
-    """An event that asks a run to end after a clean flush.
-
-    ``exit_code`` is that of the process, for the record of the run: 130 (SIGINT) or 143 (SIGTERM).
-    """
-
-    exit_code: int = 130
 
 
 @dataclass(frozen=True, slots=True)

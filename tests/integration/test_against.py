@@ -14,9 +14,11 @@ from PIL import Image
 from templates import Templates
 
 import imseek
-from imseek.curate import collection_overlap, pair_reports, unique_contents
+from imseek.curate import collection_overlap, unique_contents
+from imseek.curate.pixels import classify
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
+from imseek.progress import Task
 from imseek.search.encoder_loader import shared_space
 from imseek.types import DuplicateKind
 
@@ -83,7 +85,7 @@ def test_stopped_and_gone_on(tmp_path: Path, photos: Path, other: imseek.Collect
         one, two = side(mine, vectors=True), side(other, vectors=True)
         stop = threading.Event()
         stop.set()
-        first = collection_overlap.find(one, two, KINDS, stop=stop)
+        first = collection_overlap.find(one, two, KINDS, task=Task(stop=stop))
         assert first.interrupted
         assert [pair.kind for pair in first.pairs] == ["exact"], "what holds without looking is told"
         assert len(collection_overlap.find(one, two, KINDS).pairs) == 3
@@ -121,6 +123,8 @@ def test_a_progress_that_ends(tmp_path: Path, photos: Path, other: imseek.Collec
     note: Callable[[imseek.Progress], None] = lambda p: told.append((p.phase, p.done, p.total))  # noqa: E731
     with imseek.create(tmp_path / "mine", encoder="builtin") as mine:
         mine.index([photos])
-        collection_overlap.find(side(mine, vectors=True), side(other, vectors=True), KINDS, progress=note)
+        collection_overlap.find(
+            side(mine, vectors=True), side(other, vectors=True), KINDS, task=Task(note, interval=0)
+        )
     phase, done, total = told[-1]
-    assert (phase, done) == (pair_reports.PHASE, total)
+    assert (phase, done) == (classify.PHASE, total)

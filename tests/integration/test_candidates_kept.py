@@ -16,6 +16,7 @@ from imseek.curate import unique_contents
 from imseek.curate.candidates import block_pairs, pair_candidates, phash_pairs
 from imseek.curate.candidates.pair_candidates import CandidateLimits
 from imseek.data.vectors import IdSet, range_search
+from imseek.progress import Task
 from imseek.types import Progress
 
 
@@ -76,7 +77,7 @@ def test_a_call_that_was_stopped_goes_on_there(
         if now.phase == "comparing vectors" and now.done >= 250:
             stop.set()
 
-    stopped = pair_candidates.find(one, keep=library, progress=progress, stop=stop)
+    stopped = pair_candidates.find(one, keep=library, task=Task(progress, stop, interval=0))
     assert stopped.interrupted
     assert len(stopped) == 0
     before = counting.taken()
@@ -107,7 +108,7 @@ def test_stopped_while_hashes_are_compared(
             stop.set()
 
     one = side(library)
-    assert pair_candidates.find(one, keep=library, progress=progress, stop=stop).interrupted
+    assert pair_candidates.find(one, keep=library, task=Task(progress, stop, interval=0)).interrupted
     first = counting.taken()
     assert first[1] == 0
     found = pair_candidates.find(one, keep=library)

@@ -17,6 +17,7 @@ from imseek.encoders.fake import FakeEncoder
 from imseek.errors import EncoderError, EncoderMismatchError, QueryError, UsageError
 from imseek.explore.labels import class_vectors as module
 from imseek.explore.labels.class_vectors import class_vectors
+from imseek.progress import Task
 from imseek.types import Progress, SpaceInfo
 
 TEMPLATES = ("a photo of a {}", "a drawing of a {}")
@@ -92,7 +93,7 @@ def test_another_encoder_has_vectors_of_its_own(root: Path, tmp_path: Path, spac
 def test_a_hundred_thousand_classes(root: Path, space: SpaceInfo, encoded: list[str]) -> None:
     names = [f"thing {n}" for n in range(100_000)]
     told: list[Progress] = []
-    found = class_vectors(root, space, names, progress=told.append)
+    found = class_vectors(root, space, names, task=Task(told.append))
     assert len(encoded) == 100_000
     assert (told[-1].done, told[-1].total) == (100_000, 100_000)
     encoded.clear()
@@ -181,7 +182,7 @@ def test_stopped_it_keeps_what_was_made(root: Path, space: SpaceInfo, encoded: l
     stop = threading.Event()
     names = [f"thing {n}" for n in range(5000)]
     with pytest.raises(InterruptedError):
-        class_vectors(root, space, names, progress=lambda _: None, stop=_after(stop, encoded))
+        class_vectors(root, space, names, task=Task(stop=_after(stop, encoded)))
     made = len(encoded)
     assert made == module.BATCH
     encoded.clear()

@@ -27,6 +27,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.encoders import load
 from imseek.encoders.fake import FakeEncoder
+from imseek.progress import Task
 from imseek.search.candidate_metadata import unit_rows
 
 
@@ -96,7 +97,9 @@ def test_found_where_it_lies_and_encoded_once(tmp_path: Path, album: Path) -> No
     with imseek.create(tmp_path / "c", encoder="builtin") as collection:
         collection.index([album])
         told: list[int] = []
-        first, pairs = search(collection, collection.path, progress=lambda p: told.append(p.done))
+        first, pairs = search(
+            collection, collection.path, task=Task(lambda p: told.append(p.done), interval=0)
+        )
         assert set(pairs) == EXPECTED
         assert first.encoded == 11 * len(TILES)
         assert (first.missing, first.interrupted, told[-1]) == (0, False, 11)
@@ -162,7 +165,7 @@ def test_stopped_it_keeps_what_was_encoded(tmp_path: Path) -> None:
     tiler = TileEncoder(store, FakeEncoder(), lambda n: pictures[n])
     stop = threading.Event()
     blocks = []
-    for block in tiler(hashes, stop):
+    for block in tiler(hashes, Task(stop=stop)):
         blocks.append(block)
         stop.set()
     assert [len(block.at) for block in blocks] == [BLOCK]

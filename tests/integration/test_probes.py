@@ -398,7 +398,7 @@ class TestApplying:
         seen = []
         told = probes.apply(root, "colours", progress=seen.append)
         assert told == whole
-        assert [one.done for one in seen] == [5, 10, 15, 20, 24]
+        assert (seen[0].done, seen[-1].done) == (5, 24)  # those between are reported now and then
 
     def test_stopped_it_stores_nothing(self, root) -> None:
         from imseek.types import StopRequest

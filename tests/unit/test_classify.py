@@ -24,6 +24,7 @@ from imseek.curate.pixels.classify import (
 from imseek.curate.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn, turn_hashes
 from imseek.media import decode, perceptual_hash
+from imseek.progress import Progress, Task
 
 Picture = npt.NDArray[np.uint8]
 
@@ -157,14 +158,14 @@ def test_without_a_vector_pixels_decide(coffee: Picture) -> None:
 
 def test_it_stops_when_told_and_says_how_far_it_came(coffee: Picture) -> None:
     stop = threading.Event()
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[int, int | None]] = []
 
-    def progress(done: int, total: int) -> None:
-        seen.append((done, total))
-        if done:
+    def progress(now: Progress) -> None:
+        seen.append((now.done, now.total))
+        if now.done:
             stop.set()
 
-    pairs = _pairs([(0, 0, 0, 1.0)] * 130, [_small(coffee[::8, ::8])], progress=progress, stop=stop)
+    pairs = _pairs([(0, 0, 0, 1.0)] * 130, [_small(coffee[::8, ::8])], task=Task(progress, stop, interval=0))
     assert pairs.interrupted
     assert pairs.done == len(pairs.a) == 64
     assert seen == [(0, 130), (64, 130)]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from holding import Held
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.errors import UsageError
 from imseek.explore.clusters import cluster_names, vocabulary
 from imseek.explore.clusters.cluster_names import ClusterName
+from imseek.progress import Task
 
-QUIET = ProgressReporter()
+QUIET = Task()
 DIM = 24
 #: Pictures share this direction, words another one: two cones.
 OF_PICTURES, OF_WORDS = np.eye(DIM)[-1] * 3, np.eye(DIM)[-2] * 3

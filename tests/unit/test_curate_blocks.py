@@ -16,7 +16,7 @@ from imseek.curate.candidates import block_pairs
 from imseek.curate.candidates.block_pairs import Block, process_blocks
 from imseek.curate.candidates.cache import PartCache
 from imseek.data.array_cache import Arrays
-from imseek.data.snapshot_progress import ProgressReporter
+from imseek.progress import Task
 from imseek.types import Progress
 
 PAIRS = (np.int64, np.int64)
@@ -29,7 +29,7 @@ class Comparing:
         self.kept, self.other = kept, other
         self.done: list[tuple[int, ...]] = []
 
-    def run(self, members: dict[int, int], telling: ProgressReporter | None = None) -> set[tuple[int, int]]:
+    def run(self, members: dict[int, int], task: Task | None = None) -> set[tuple[int, int]]:
         """Pairs of marks that were compared; marks are never used for two members."""
         ids = np.array(sorted(members), np.int64)
         marks = np.array([members[i] for i in ids.tolist()], np.int64)
@@ -48,7 +48,7 @@ class Comparing:
             work,
             PAIRS,
             self.kept,
-            telling or ProgressReporter(None, None),
+            task or Task(None, None),
         )
         return {(int(a), int(b)) for found in each for a, b in zip(*found, strict=True)}
 
@@ -77,7 +77,7 @@ def test_after_a_stop_only_the_rest_is_done(tmp_path: Path) -> None:
             stop.set()
 
     with pytest.raises(InterruptedError):
-        comparing.run(members, ProgressReporter(progress, stop, often=0))
+        comparing.run(members, Task(progress, stop, interval=0))
     assert comparing.done == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)]
     assert told == [0, 4, 8, 12]
     again = Comparing(PartCache(tmp_path, "x"))
@@ -119,7 +119,7 @@ def test_however_it_changes_and_stops(tmp_path_factory: pytest.TempPathFactory, 
                 stop.set()
 
         with suppress(InterruptedError):
-            Comparing(PartCache(root, "x")).run(members, ProgressReporter(progress, stop, often=0))
+            Comparing(PartCache(root, "x")).run(members, Task(progress, stop, interval=0))
     pairs = {frozenset(pair) for pair in Comparing(PartCache(root, "x")).run(members)}
     marks = list(members.values())
     assert {frozenset((a, b)) for a in marks for b in marks} <= pairs

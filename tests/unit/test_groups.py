@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
 from imseek.curate.grouping.groups import Group, Grouping, Reach, group_pairs
+from imseek.progress import Task
 from imseek.types import DuplicateKind, DuplicatePair
 
 
@@ -442,7 +443,7 @@ def test_stopped_it_asks_no_more_and_keeps_what_it_has() -> None:
         return pair(a, b)
 
     given = [pair(1, 2), pair(2, 3), pair(3, 4), pair(7, 8)]
-    found = group_pairs(given, {}, confirm, tell=lambda done, total: told.append((done, total)), stop=stop)
+    found = group_pairs(given, {}, confirm, task=Task(lambda now: told.append((now.done, now.total)), stop))
     assert (members(found), found.asked, found.interrupted) == ([(1, 2, 3), (7, 8)], 1, True)
     assert told == [(0, 4)]
     assert group_pairs(given, {}, nothing).interrupted is False

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from holding import Held, blobs
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import kmeans
 from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.clusters import kmeans_clusters
+from imseek.progress import Task
 
-QUIET = ProgressReporter()
+QUIET = Task()
 
 
 def same_groups(label: np.ndarray, kinds: np.ndarray) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from imseek.explore.metrics import retrieval
 from imseek.explore.metrics.retrieval import RelevantItems, rank_items
+from imseek.progress import Cancelled, Task
 
 
 def _unit(generator: np.random.Generator, n: int, dim: int) -> np.ndarray:
@@ -116,5 +117,8 @@ def test_stop(monkeypatch: pytest.MonkeyPatch) -> None:
                 yield part, rows
 
     rows = np.eye(4, dtype=np.float32)
-    found = rank_items(Stopping(rows), rows, RelevantItems.of(range(4), range(4), 4), stop=stop)
-    assert found.first.tolist() == [1, 1]
+    told = []
+    task = Task(lambda now: told.append((now.done, now.total)), stop)
+    with pytest.raises(Cancelled):
+        rank_items(Stopping(rows), rows, RelevantItems.of(range(4), range(4), 4), task=task)
+    assert told == [(2, 4)]

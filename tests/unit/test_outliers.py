@@ -9,10 +9,10 @@ import pytest
 from holding import Held
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.explore import outliers
 from imseek.explore.outliers import NeighbourGraph
 from imseek.explore.unique_vectors import find_unique_vectors, hash_rows
+from imseek.progress import Task
 
 
 def graph(rows: np.ndarray, k: int) -> NeighbourGraph:
@@ -57,16 +57,14 @@ def test_equal_vectors_do_not_divide_by_zero() -> None:
 def test_isolation_sets_apart_what_is_odd() -> None:
     random = np.random.default_rng(0)
     held = Held(np.concatenate([random.normal(1, 0.1, (80, 6)), [[-1, -1, 1, -1, -1, 1]]]))
-    scores = outliers.isolation_scores(
-        held, find_unique_vectors(held, ProgressReporter()), 0, ProgressReporter()
-    )
+    scores = outliers.isolation_scores(held, find_unique_vectors(held, Task()), 0, Task())
     assert scores.argmax() == 80
     assert 0 < scores.min() < scores.max() < 1
 
 
 def test_copies_are_one_and_rows_of_zeros_none() -> None:
     held = Held(np.array([[1, 0], [0, 0], [0, 1], [1, 0], [0, 1], [1, 1]]))
-    found = find_unique_vectors(held, ProgressReporter())
+    found = find_unique_vectors(held, Task())
     assert found.first.tolist() == [0, 2, 5]
     assert found.group.tolist() == [0, -1, 1, 0, 1, 2]
     assert found.copies().tolist() == [1, 1, 0]
@@ -84,4 +82,4 @@ def test_the_end_can_be_asked_for() -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(InterruptedError):
-        find_unique_vectors(Held(np.eye(3)), ProgressReporter(stop=stop))
+        find_unique_vectors(Held(np.eye(3)), Task(stop=stop))

@@ -8,11 +8,11 @@ from holding import Held, blobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.explore import sampling
 from imseek.explore.unique_vectors import find_unique_vectors
+from imseek.progress import Task
 
-QUIET = ProgressReporter()
+QUIET = Task()
 
 
 def radius(rows: np.ndarray, chosen: np.ndarray) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -40,15 +39,14 @@ from imseek.data.commit import commit
 from imseek.data.current_file import read_current
 from imseek.data.quarantine import QuarantineChange, live_sources, look_up_images
 from imseek.data.reader import Reader
-from imseek.data.run_progress import progress_reporter
 from imseek.data.system_errors import translate_os_errors as durably
 from imseek.data.writer import Writer
 from imseek.data.writer_wait import open_writer
+from imseek.progress import Task
 from imseek.types import (
     AppliedFile,
     ApplyReport,
     Outcome,
-    Progress,
     ProgressCallback,
 )
 
@@ -75,25 +73,22 @@ def apply(
     """
     root = collection.root if isinstance(collection, Writer) else Path(collection).expanduser().absolute()
     check_plan(root, plan)
+    task = Task(progress, stop, interval=0)
     if dry_run:
-        return _Run(root, plan, progress, stop).dry()
+        return _Run(root, plan, task).dry()
     if isinstance(collection, Writer):
-        return _Run(root, plan, progress, stop).execute(collection)
-    with open_writer(root, "apply") as writer, progress_reporter(writer, progress, stop) as tell:
-        return _Run(root, plan, tell, stop).execute(writer)
+        return _Run(root, plan, task).execute(collection)
+    with open_writer(root, "apply") as writer:
+        return _Run(root, plan, writer.begin_task(progress, stop)).execute(writer)
 
 
 class _Run:
     """One run of a plan, dry or real."""
 
-    def __init__(
-        self, root: Path, plan: Plan, progress: ProgressCallback | None, stop: threading.Event | None
-    ) -> None:
+    def __init__(self, root: Path, plan: Plan, task: Task) -> None:
         self._root = root
         self._plan = plan
-        self._progress = progress or (lambda _: None)
-        self._stop = stop or threading.Event()
-        self._started = time.monotonic()
+        self._task = task
         self._files: list[AppliedFile] = []
         self._freed = 0
         self._left = 0
@@ -130,7 +125,7 @@ class _Run:
         for batch in _batches(self._items):
             looking = self._make_prechecker(batch)
             for item in batch:
-                if self._stop.is_set():
+                if self._task.is_cancelled:
                     return
                 yield looking, item
 
@@ -144,10 +139,10 @@ class _Run:
         if found is not None:
             notes = ("an earlier run of this plan was cut short: this one went on with it",)
         for batch in _batches(self._items):
-            if self._stop.is_set():
+            if self._task.is_cancelled:
                 break
             self._batch(batch)
-        if self._journal is not None and not self._stop.is_set():
+        if self._journal is not None and not self._task.is_cancelled:
             self._journal.end()
         undo_id = None if self._journal is None else self._journal.undo_id
         if self._untold:
@@ -221,7 +216,7 @@ class _Run:
         states: dict[int, State] = dict.fromkeys(intents, "left")
         with durably(self._root), safe_path.UnsyncedFolders() as unsynced:
             for item, found in ready:
-                if item.n not in intents or self._stop.is_set():
+                if item.n not in intents or self._task.is_cancelled:
                     continue
                 intent = intents[item.n]
                 try:
@@ -312,15 +307,14 @@ class _Run:
             self._freed += info.st_size
 
     def _report_progress(self) -> None:
-        seconds = time.monotonic() - self._started
-        done = len(self._files)
-        self._progress(Progress("apply", done, len(self._items), self._left, seconds, self._read))
+        done, total = len(self._files), len(self._items)
+        self._task.report("apply", done, total, skipped=self._left, bytes_read=self._read)
 
     def _report(
         self, undo_id: str | None, generation: int, notes: tuple[str, ...], *, dry: bool
     ) -> ApplyReport:
         return ApplyReport(
-            dry, undo_id, generation, tuple(self._files), self._freed, notes, self._stop.is_set()
+            dry, undo_id, generation, tuple(self._files), self._freed, notes, self._task.is_cancelled
         )
 
 

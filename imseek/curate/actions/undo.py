@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shlex
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
@@ -38,13 +37,13 @@ from imseek.data.changeset import Changeset, Placement
 from imseek.data.commit import commit
 from imseek.data.current_file import read_current
 from imseek.data.quarantine import CatalogImage, live_sources, look_up_images, occupants
-from imseek.data.run_progress import progress_reporter
 from imseek.data.system_errors import translate_os_errors
 from imseek.data.trust import check_trusted
 from imseek.data.writer import Writer
 from imseek.data.writer_wait import open_writer
 from imseek.errors import CorruptCollectionError, UntrustedJournalError, UsageError
-from imseek.types import ForeignJournal, Outcome, Progress, ProgressCallback, UndoneFile, UndoReport
+from imseek.progress import Task
+from imseek.types import ForeignJournal, Outcome, ProgressCallback, UndoneFile, UndoReport
 
 #: States of files that undo handles. A file that was gone may have come back.
 _UNDOABLE_STATES: Final = AWAY_STATES | {"gone"}
@@ -72,17 +71,17 @@ def undo(
     generation = read_current(path).generation
     journal = _select_journal(path, id)
     if dry_run:
-        run = _Run(path, journal, progress, stop)
+        run = _Run(path, journal, Task(progress, stop, interval=0))
         return run.report(generation, run.dry())
     agreed = journal.is_signed or _require_trust(path, journal, trust)
-    with open_writer(path, "undo") as writer, progress_reporter(writer, progress, stop) as tell:
+    with open_writer(path, "undo") as writer:
         # The journal may have changed meanwhile, and the user agreed only to what was shown.
         again = _select_journal(path, journal.undo_id)
         if not again.is_signed:
             if not agreed or again.digest != journal.digest:
                 raise _untrusted_error(path, again)
             again.adopt(writer.staging)
-        run = _Run(path, again, tell, stop)
+        run = _Run(path, again, writer.begin_task(progress, stop))
         files = run.execute(writer)
         return run.report(writer.generation, files, dry=False)
 
@@ -164,14 +163,10 @@ class _Result:
 class _Run:
     """One run of undo, dry or real."""
 
-    def __init__(
-        self, root: Path, journal: Journal, progress: ProgressCallback | None, stop: threading.Event | None
-    ) -> None:
+    def __init__(self, root: Path, journal: Journal, task: Task) -> None:
         self._root = root
         self._journal = journal
-        self._progress = progress or (lambda _: None)
-        self._stop = stop or threading.Event()
-        self._started = time.monotonic()
+        self._task = task
         self._notes: list[str] = list(journal.info().notes)
         self._bounds = UndoBounds(root, live_sources(root))
         # Latest first.
@@ -190,7 +185,7 @@ class _Run:
             generation,
             tuple(files),
             tuple(self._notes),
-            self._stop.is_set(),
+            self._task.is_cancelled,
             len(self._journal.damaged),
         )
 
@@ -202,7 +197,7 @@ class _Run:
         told: list[UndoneFile] = []
         states = self._journal.states
         for start in range(0, len(self._intents), BATCH):
-            if self._stop.is_set():
+            if self._task.is_cancelled:
                 break
             batch = self._intents[start : start + BATCH]
             # A copy found at a place later is then known to be ours, not someone else's.
@@ -218,7 +213,7 @@ class _Run:
         self, intents: Sequence[Intent], unsynced: safe_path.UnsyncedFolders, *, dry_run: bool
     ) -> Iterator[_Result]:
         for recorded in intents:
-            if self._stop.is_set():
+            if self._task.is_cancelled:
                 return
             intent = recorded
             try:
@@ -229,8 +224,7 @@ class _Run:
             except LeftAloneError as error:
                 yield _Result(intent, None, str(error))
             self._count += 1
-            seconds = time.monotonic() - self._started
-            self._progress(Progress("undo", self._count, len(self._intents), 0, seconds))
+            self._task.report("undo", self._count, len(self._intents))
 
     def _one(
         self, intent: Intent, spot: safe_path.SafePath, unsynced: safe_path.UnsyncedFolders, dry_run: bool

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from imseek.curate.candidates.cache import PartCache, digest
 from imseek.curate.unique_contents import Ids
 from imseek.data.array_cache import Arrays
-from imseek.data.snapshot_progress import ProgressReporter
+from imseek.progress import Task
 
 _BLOCK_BITS: Final = 14
 
@@ -50,12 +50,12 @@ def process_blocks(
     work: Callable[[Block], Arrays],
     kinds: Sequence[type[np.generic]],
     kept: PartCache,
-    telling: ProgressReporter,
+    task: Task,
 ) -> Iterator[Arrays]:
     """Yield the result of ``work`` for each block of members, from the cache where possible; ``ids`` (n,) ascends.
 
     ``marks`` are arrays (n, …) that identify the content of members. ``other`` names what they are compared with, if
-    not themselves; each block is then compared with all of it. Raises InterruptedError.
+    not themselves; each block is then compared with all of it. Raises Cancelled.
     """
     cuts = np.concatenate([[0], np.flatnonzero(np.diff(ids >> _BLOCK_BITS)) + 1, [len(ids)]]).tolist()
     runs = list(itertools.pairwise(cuts)) if len(ids) else []
@@ -64,7 +64,7 @@ def process_blocks(
         for a, b in runs
     ]
     earlier = kept.only(stage, set(names))
-    telling.tell(phase, 0, len(ids))
+    task.step(phase, 0, len(ids))
     for n, ((start, stop), name) in enumerate(zip(runs, names, strict=True)):
         found = kept.load(name, kinds) if name in earlier else None
         if found is None:
@@ -72,4 +72,4 @@ def process_blocks(
             found = work(Block(start, stop, stop if alone else None))
             kept.save(name, found)
         yield found
-        telling.tell(phase, stop, len(ids))
+        task.step(phase, stop, len(ids))

@@ -7,7 +7,6 @@ resumes there, and after a few new images only those are compared.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -22,10 +21,10 @@ from imseek.curate.candidates.phash_pairs import describe_cuts as notes_on_hashe
 from imseek.curate.candidates.vector_pairs import find_vector_pairs
 from imseek.curate.unique_contents import Ids, UniqueContents
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.range_search import StoredRows
-from imseek.types import Float32, ProgressCallback, SpaceInfo
+from imseek.progress import SILENT, Cancelled, Task
+from imseek.types import Float32, SpaceInfo
 
 PHASE: Final = "measuring pairs"
 
@@ -106,8 +105,7 @@ def find(
     turns: int = 1,
     keep: Path | None = None,
     scope: str = "",
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> Candidates:
     """Find the candidates within a collection, or between ``one`` and ``other``.
 
@@ -119,15 +117,14 @@ def find(
     Memory, at most: 250 bytes per image, 100 per pair (at most twice ``alike`` plus ``neighbours`` pairs per content),
     and 300 MB (bench/duplicates_scale.py).
     """
-    telling = ProgressReporter(progress, stop, often=0)
     vectors = one.index is not None and (other is None or other.index is not None)
     asked = digest(
         astuple(reach), turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name
     )
     kept = PartCache(keep, asked)
     try:
-        return _find(one, other, reach, turn, turns, kept, telling)
-    except InterruptedError:
+        return _find(one, other, reach, turn, turns, kept, task)
+    except Cancelled:
         nothing = np.empty(0, np.int64)
         bits = np.empty(0, np.uint8)
         return Candidates(nothing, nothing, bits, bits, np.empty(0, np.float32), interrupted=True)
@@ -140,7 +137,7 @@ def _find(
     turn: Turn,
     turns: int,
     kept: PartCache,
-    telling: ProgressReporter,
+    task: Task,
 ) -> Candidates:
     two = other or one
     # Results of a block depend on all of the other side: one more image there, and everything is compared again.
@@ -155,7 +152,7 @@ def _find(
         turn,
         turns,
         kept,
-        telling,
+        task,
     )
     said = [*dict.fromkeys(one.notes + two.notes), *notes_on_hashes(alike, reach.alike)]
     width = max(1, len(two.contents))
@@ -169,7 +166,7 @@ def _find(
             reach.cosine,
             reach.neighbours,
             kept,
-            telling,
+            task,
         )
         if near.cut:
             said.append(
@@ -186,7 +183,7 @@ def _find(
         cosine[np.searchsorted(keys, theirs)] = near.cosine
     a, b = np.divmod(keys, width)
     if cosine is not None:
-        live = _fill_cosines(cosine, one, two, a, b, telling)
+        live = _fill_cosines(cosine, one, two, a, b, task)
         a, b, cosine = a[live], b[live], cosine[live]
     apart, codes = distances(one.contents.phashes[a], two.contents.phashes[b], turn, turns)
     if cosine is None:
@@ -195,7 +192,7 @@ def _find(
 
 
 def _fill_cosines(
-    cosine: Float32, one: CandidateSide, two: CandidateSide, a: Ids, b: Ids, telling: ProgressReporter
+    cosine: Float32, one: CandidateSide, two: CandidateSide, a: Ids, b: Ids, task: Task
 ) -> Bools:
     """Fill in unknown cosines (m,) in place. Return False for pairs without one, as one of their rows is all zeros."""
     assert one.index is not None
@@ -204,10 +201,10 @@ def _fill_cosines(
     others = rows if two is one else StoredRows(two.index.segments, two.index.dim)
     missing = np.flatnonzero(np.isnan(cosine))
     for start in range(0, len(missing), _PAIR_BATCH):
-        telling.tell(PHASE, start, len(missing))
+        task.step(PHASE, start, len(missing))
         part = missing[start : start + _PAIR_BATCH]
         cosine[part] = rows.cosines(one.contents.ids[a[part]], others, two.contents.ids[b[part]])
     rows.release()
     others.release()
-    telling.tell(PHASE, len(missing), len(missing))
+    task.step(PHASE, len(missing), len(missing))
     return ~np.isnan(cosine)

@@ -14,8 +14,8 @@ from imseek.curate.candidates.cache import PartCache
 from imseek.curate.candidates.hamming import Bits, HammingMatches, MultiIndex, expand_runs, select_nearest
 from imseek.curate.unique_contents import Hashes, Ids, UniqueContents
 from imseek.data.array_cache import Arrays
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.encoders.checks import available_cpus
+from imseek.progress import Task
 from imseek.search.near_duplicates import hamming
 
 PHASE: Final = "comparing hashes"
@@ -81,7 +81,7 @@ def find_phash_pairs(
     turn: Turn,
     turns: int,
     kept: PartCache,
-    telling: ProgressReporter,
+    task: Task,
 ) -> PhashPairs:
     """Find pairs of contents whose hashes differ in at most ``radius`` bits, the first turned by any of ``turns``
     codes.
@@ -89,7 +89,7 @@ def find_phash_pairs(
     Equal hashes are grouped first. A content is paired with at most ``most`` later contents with the same hash, and
     with at most ``most`` contents with near hashes (nearest first, then in order). Exact except for these limits, and
     for hashes that share 16 bits with thousands of others (:data:`imseek.curate.candidates.hamming.MAX_BUCKET`).
-    Memory: 120 bytes per content, 40 per pair. Raises InterruptedError.
+    Memory: 120 bytes per content, 40 per pair. Raises Cancelled.
     """
     others, name = other or (contents, "")
     groups = _HashGroups(contents.phashes)
@@ -103,7 +103,7 @@ def find_phash_pairs(
         for found in _search_in_threads(
             table, [turn(asked, code) for code in range(turns)], radius, most + 1
         ):
-            telling.tell(PHASE, block.start, len(groups.hashes))
+            task.step(PHASE, block.start, len(groups.hashes))
             away = (asked[found.query] != table.hashes[found.found]) | bool(name)
             pairs.append(found.query[away] * len(table.hashes) + found.found[away])
             cut |= found.cut
@@ -124,7 +124,7 @@ def find_phash_pairs(
         work,
         _KINDS,
         kept,
-        telling,
+        task,
     )
     one, two = concatenate_parts(list(each), _KINDS)
     a, b, left_out = _expand_to_contents(

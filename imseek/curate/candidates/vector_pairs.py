@@ -11,9 +11,9 @@ from imseek.curate.candidates.block_pairs import Block, concatenate_parts, proce
 from imseek.curate.candidates.cache import PartCache
 from imseek.curate.unique_contents import Ids, UniqueContents
 from imseek.data.array_cache import Arrays
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.range_search import RangeSearch, StoredRows
+from imseek.progress import Task
 from imseek.types import Float32
 
 PHASE: Final = "comparing vectors"
@@ -45,14 +45,14 @@ def find_vector_pairs(
     least: float,
     most: int,
     kept: PartCache,
-    telling: ProgressReporter,
+    task: Task,
 ) -> VectorPairs:
     """Find pairs of contents with a cosine of at least ``least``; each content contributes at most its ``most``
     nearest.
 
     ``other`` has the index, contents and name of the other side, if there is one. Rows of zeros, and contents without a
     vector, have no neighbours. Exact if the index is; otherwise as the approximate index proposes. Memory: 28 bytes per
-    pair, and 100 MB. Raises InterruptedError.
+    pair, and 100 MB. Raises Cancelled.
     """
     theirs, others, name = other or (index, contents, "")
     mine, whole = StoredRows(index.segments, index.dim), RangeSearch(theirs, IdSet(others.ids))
@@ -63,7 +63,7 @@ def find_vector_pairs(
         join = whole if upto is None else RangeSearch(theirs, IdSet(others.ids[:upto]))
         parts: list[Arrays] = []
         for start in range(block.start, block.stop, _QUERY_BATCH):
-            telling.tell(PHASE, start, len(contents))
+            task.step(PHASE, start, len(contents))
             ids, rows = mine.of(contents.ids[start : min(start + _QUERY_BATCH, block.stop)])
             ids, rows = ids[rows.any(axis=1)], rows[rows.any(axis=1)]
             if len(ids):
@@ -76,7 +76,7 @@ def find_vector_pairs(
         return concatenate_parts(parts, _KINDS)
 
     marks = [contents.hashes]
-    each = process_blocks("vectors", PHASE, contents.ids, marks, name, work, _KINDS, kept, telling)
+    each = process_blocks("vectors", PHASE, contents.ids, marks, name, work, _KINDS, kept, task)
     return _to_positions(concatenate_parts(list(each), _KINDS), contents, others, not name)
 
 

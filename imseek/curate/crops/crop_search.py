@@ -10,8 +10,6 @@ This is done only on request: encoding the tiles takes fourteen times as long as
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -33,7 +31,8 @@ from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.scores import unit_rows
 from imseek.errors import MediaError
 from imseek.media.decode import decode
-from imseek.types import Float32, Progress, ProgressCallback
+from imseek.progress import SILENT, Task
+from imseek.types import Float32
 
 PHASE: Final = "pictures inside pictures"
 
@@ -115,8 +114,7 @@ def find(
     *,
     rules: CropRules = CropRules(),
     keep: Path | None = None,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> CropResult:
     """Find which pictures lie in which, among contents with ``ids`` (n,), ascending, and ``hashes`` (n, 32).
 
@@ -124,25 +122,21 @@ def find(
     encodes for. ``read`` returns the bytes of the n-th picture, or None. ``keep`` is the folder of the collection whose
     cache stores the verdicts. Memory: 250 bytes per picture, and 500 MB.
     """
-    began = time.monotonic()
     allowed = IdSet(ids)
     looking = _CropMatcher(ids, hashes, read, rules, keep)
     pairs: list[CropPair] = []
-    for block in tiler(hashes, stop):
+    for block in tiler(hashes, task):
         whole_rows = rows(ids[block.at])
         for n, candidates in zip(
             block.at.tolist(), _candidates(ids, block, whole_rows, index, allowed, rules), strict=True
         ):
-            if stop is not None and stop.is_set():
+            if task.is_cancelled:
                 break
             pairs += looking.at(n, candidates)
         looking.kept.save()
-        if progress is not None:
-            done = int(block.at[-1]) + 1
-            progress(Progress(PHASE, done, len(ids), len(tiler.missing), time.monotonic() - began))
-    interrupted = stop is not None and stop.is_set()
+        task.report(PHASE, int(block.at[-1]) + 1, len(ids), skipped=len(tiler.missing))
     missing = len(looking.missing | tiler.missing)
-    return CropResult(tuple(pairs), missing, tiler.encoded, looking.looked_at, interrupted)
+    return CropResult(tuple(pairs), missing, tiler.encoded, looking.looked_at, task.is_cancelled)
 
 
 def confirm(

@@ -6,7 +6,6 @@ missing entries are encoded again, and if nothing can be written the work is don
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from imseek.errors import MediaError
 from imseek.indexer.decode_stage import unit_rows
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.media.decode import decode
+from imseek.progress import SILENT, Task
 from imseek.types import Pixels
 
 Float16: TypeAlias = npt.NDArray[np.float16]
@@ -130,13 +130,13 @@ class TileEncoder:
         self.missing: set[int] = set()
         self.encoded = 0
 
-    def __call__(self, hashes: Digests, stop: threading.Event | None = None) -> Iterator[TileVectors]:
+    def __call__(self, hashes: Digests, task: Task = SILENT) -> Iterator[TileVectors]:
         """Yield blocks for the pictures with these content hashes, in order.
 
-        Ends early if ``stop`` is set; blocks yielded by then are cached.
+        Ends early if the task is cancelled; blocks yielded by then are cached.
         """
         for start in range(0, len(hashes), BLOCK):
-            if stop is not None and stop.is_set():
+            if task.is_cancelled:
                 return
             block = range(start, min(start + BLOCK, len(hashes)))
             known = {n: self._store.get(hashes[n].tobytes()) for n in block}

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,12 +14,11 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from imseek.curate.grouping.nodes import RANK, Nodes
+from imseek.progress import SILENT, Task
 from imseek.types import DuplicateKind, DuplicatePair
 
 #: Takes two image ids, the lower first; returns their pair, or None if they are not duplicates.
 Confirm: TypeAlias = Callable[[int, int], DuplicatePair | None]
-#: Receives the number of processed pairs and the total.
-ReportProgress: TypeAlias = Callable[[int, int], None]
 Reason: TypeAlias = Literal["different", "no pair", "too many", "shown"]
 #: Two nodes, the lower first.
 NodePair: TypeAlias = tuple[int, int]
@@ -32,6 +30,7 @@ _WHOLE_BITS: Final = 10
 #: Largest number of contents of one node that are confirmed.
 _MAX_CONFIRMED: Final = 4
 _PROGRESS_EVERY: Final = 64
+PHASE: Final = "grouping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +71,7 @@ class Linkage:
         confirm: Confirm,
         reach: Mapping[DuplicateKind, Reach],
         ask: int,
-        tell: ReportProgress = lambda done, total: None,
-        stop: threading.Event | None = None,
+        task: Task = SILENT,
     ) -> None:
         count = len(nodes)
         self.known: dict[NodePair, DuplicatePair | None] = {}
@@ -86,14 +84,13 @@ class Linkage:
         self.failed: dict[NodePair, Lack] = {}
         #: By node: the leader that it was close to when it joined a large group.
         self.around: dict[int, int] = {}
-        #: Whether ``stop`` was set while there were still questions.
+        #: Whether the task was cancelled while there were still questions.
         self.interrupted = False
         self._nodes = nodes
         self._confirm = confirm
         self._reach = reach
         self._ask = ask
-        self._tell = tell
-        self._stop = stop
+        self._task = task
         self._degree = [0] * count
         self._leader = list(range(count))
         self._judged = {n: [n] for n in nodes.apart}
@@ -128,7 +125,7 @@ class Linkage:
         left: list[NodePair] = []
         for n, key in enumerate(keys):
             if n % _PROGRESS_EVERY == 0:
-                self._tell(n, len(keys))
+                self._task.report(PHASE, n, len(keys))
             if not self._fits(self.known[key]):
                 left.append(key)
                 continue
@@ -260,7 +257,7 @@ class Linkage:
     def _look(self, key: NodePair) -> DuplicatePair | None:
         """Return what is known about two nodes; if nothing is, ask first."""
         if key not in self.known:
-            if self._stop is not None and self._stop.is_set():
+            if self._task.is_cancelled:
                 self.interrupted = True
                 return None
             self.known[key] = self._best(key)

@@ -23,7 +23,6 @@ both within half the limits of a third member. If none can be had, the groups st
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -33,10 +32,10 @@ from imseek.curate.grouping.complete_linkage import (
     Linkage,
     Reach,
     Reason,
-    ReportProgress,
     preference,
 )
 from imseek.curate.grouping.nodes import KINDS, Nodes
+from imseek.progress import SILENT, Task
 from imseek.types import DuplicateKind, DuplicatePair
 
 __all__ = ["ASK", "KINDS", "Confirm", "Group", "Grouping", "Reach", "Split", "group_pairs"]
@@ -143,23 +142,22 @@ def group_pairs(
     *,
     reach: Mapping[DuplicateKind, Reach] | None = None,
     ask: int = ASK,
-    tell: ReportProgress = lambda done, total: None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> Grouping:
     """Group pairs. The order of the input does not matter.
 
     ``pairs`` are of images of different contents; ``judged`` ones of kind *same* join their contents unconditionally.
     ``copies`` maps one image of each content with several to all of them. ``different`` holds sets of two images that a
     person judged different. ``reach`` has the limits of the kinds *same* and *scene*, for large groups (see the
-    module); a kind without limits needs all pairs. ``tell`` receives the number of processed pairs and the total, once
-    per kind. After ``stop`` is set, nothing more is asked.
+    module); a kind without limits needs all pairs. ``task`` reports the processed pairs,
+    once per kind; after it is cancelled, nothing more is asked.
 
     Memory is linear in pairs, copies and questions. A contradiction (A same as B, B same as C, A different from C) is
     resolved by dropping the *same* that comes last by ids.
     """
     given = list(pairs)
     nodes = Nodes(given, copies, different)
-    linkage = Linkage(nodes, confirm, reach or {}, ask, tell, stop)
+    linkage = Linkage(nodes, confirm, reach or {}, ask, task)
     linkage.join(given)
     inside, splits = _collect_splits(given, nodes, linkage)
     groups = [Group(linkage.kind[g], _images(nodes, linkage.members[g])) for g in linkage.members]

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from threading import Event
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -24,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from imseek.curate.pixels.luminance_cache import SmallLuminance
 from imseek.curate.pixels.registration import Registration, register_inside, register_whole
+from imseek.progress import SILENT, Task
 from imseek.types import Float32
 from imseek.types.duplicates import DuplicateKind
 
@@ -32,6 +32,8 @@ Positions: TypeAlias = npt.NDArray[np.int64]
 LoadLuminance: TypeAlias = Callable[[int], SmallLuminance | None]
 
 #: Kinds by code; code 0 means no pair.
+#: Progress phase while pictures are compared.
+PHASE: Final = "looking at pictures"
 KINDS: Final[tuple[DuplicateKind | None, ...]] = (None, "exact", "same", "inside", "scene")
 SAME: Final = 2
 INSIDE: Final = 3
@@ -153,22 +155,23 @@ def classify(
     look: LoadLuminance,
     *,
     thresholds: Thresholds = DEFAULTS,
-    progress: Callable[[int, int], None] | None = None,
-    stop: Event | None = None,
+    task: Task = SILENT,
+    before: int = 0,
+    total: int | None = None,
 ) -> ClassifiedPairs:
     """Find the pairs among n candidates, given as arrays (n,); unknown distances are 64 and unknown cosines NaN.
 
-    ``look`` is called for one pair at a time, in order: candidates with the same ``a`` should be adjacent. ``progress``
-    receives the done and total counts from time to time.
+    ``look`` is called for one pair at a time, in order: candidates with the same ``a`` should be adjacent. For
+    progress, they follow ``before`` others, of ``total``. Where the task is cancelled, the result is ``interrupted``.
     """
     found: list[tuple[int, Verdict]] = []
     looked = unread = done = 0
+    whole = len(a) if total is None else total
     with _thread_pools().limit(limits=1, user_api="blas"):
         for n in range(len(a)):
             if n % 64 == 0:
-                if progress is not None:
-                    progress(n, len(a))
-                if stop is not None and stop.is_set():
+                task.report(PHASE, before + n, whole)
+                if task.is_cancelled:
                     break
             done = n + 1
             near = (int(distance[n]), int(orientation[n]), float(cosine[n]))
@@ -183,8 +186,8 @@ def classify(
                 verdict = judge(near[0], near[2], first, second, thresholds)
             if verdict.kind:
                 found.append((n, verdict))
-    if progress is not None and done == len(a):
-        progress(done, len(a))
+    if done == len(a):
+        task.report(PHASE, before + done, whole)
     chosen = np.array([n for n, _ in found], np.int64)
     verdicts = [verdict for _, verdict in found]
     return ClassifiedPairs(

@@ -8,8 +8,7 @@ the runs with new candidates are compared again. A run with an unreadable pictur
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
@@ -19,8 +18,16 @@ import numpy.typing as npt
 from imseek.curate.candidates.cache import PartCache, digest
 from imseek.curate.candidates.candidate_limit import DEFAULT_LOOKS, select_most_promising
 from imseek.curate.candidates.hamming import Bits
-from imseek.curate.pixels.classify import ClassifiedPairs, LoadLuminance, Positions, Thresholds, classify
+from imseek.curate.pixels.classify import (
+    PHASE,
+    ClassifiedPairs,
+    LoadLuminance,
+    Positions,
+    Thresholds,
+    classify,
+)
 from imseek.curate.unique_contents import Digests, Ids
+from imseek.progress import SILENT, Task
 from imseek.types import Float32
 
 _STAGE: Final = "looked"
@@ -57,8 +64,7 @@ def classify_cached(
     ids: Ids,
     hashes: tuple[Digests, Digests],
     kept: PartCache,
-    progress: Callable[[int, int], None] | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
     most: int = DEFAULT_LOOKS,
 ) -> ClassifiedPairs:
     """As :func:`imseek.curate.pixels.classify.classify`, with a cache, for n candidates with ascending ``a``.
@@ -69,7 +75,7 @@ def classify_cached(
     """
     asked = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
     shown = select_most_promising(distance, cosine, thresholds.near_bits, most)
-    found = _classify_runs(asked if shown.all() else asked.of(shown), look, thresholds, kept, progress, stop)
+    found = _classify_runs(asked if shown.all() else asked.of(shown), look, thresholds, kept, task)
     if found.interrupted or shown.all():
         return found
     blind = classify(*asked.of(~shown).candidates, load_nothing, thresholds=thresholds)
@@ -107,8 +113,7 @@ def _classify_runs(
     look: LoadLuminance,
     thresholds: Thresholds,
     kept: PartCache,
-    progress: Callable[[int, int], None] | None,
-    stop: threading.Event | None,
+    task: Task,
 ) -> ClassifiedPairs:
     total = len(asked.a)
     cuts = [0, *(np.flatnonzero(np.diff(asked.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]
@@ -121,8 +126,9 @@ def _classify_runs(
         stored = kept.load(name, _KINDS) if name in earlier else None
         made = None if stored is None else _restore_pairs(run, *stored)
         if made is None:
-            told = _offset_progress(progress, start, total)
-            made = classify(*run.candidates, look, thresholds=thresholds, progress=told, stop=stop)
+            made = classify(
+                *run.candidates, look, thresholds=thresholds, task=task, before=start, total=total
+            )
             if not made.unread and not made.interrupted:
                 kept.save(
                     name, (_positions_in_run(run, made), *(getattr(made, part) for part in _RESULT_FIELDS))
@@ -130,8 +136,7 @@ def _classify_runs(
         found.append(made)
         if made.interrupted:
             break
-    if progress is not None:
-        progress(sum(one.done for one in found), total)
+    task.report(PHASE, sum(one.done for one in found), total)
     return _concatenate_pairs(found, total)
 
 
@@ -139,12 +144,6 @@ def _cache_name(run: _CandidateArrays, thresholds: Thresholds) -> str:
     """Return the cache name of a run, derived from everything that its result depends on."""
     marks = (run.one, run.other, run.distance, run.orientation, run.cosine)
     return f"{_STAGE}-{int(run.ids[0]) >> _RUN_BITS:09d}-{digest(_VERSION, thresholds, *marks)}"
-
-
-def _offset_progress(
-    progress: Callable[[int, int], None] | None, start: int, total: int
-) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, _: progress(start + done, total)
 
 
 def _positions_in_run(run: _CandidateArrays, made: ClassifiedPairs) -> Positions:

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from imseek._version import __version__
 from imseek.data.archive import tar_stream
 from imseek.data.archive.generation_snapshot import GenerationSnapshot, open_generation
-from imseek.data.archive.manifest import FOLDER, NAME, Manifest, parse
+from imseek.data.archive.manifest import FOLDER, NAME, Manifest, byte_counter, parse
 from imseek.data.catalog import now
 from imseek.data.system_errors import translate_os_errors
 from imseek.errors import CorruptCollectionError
+from imseek.progress import Task
 
-#: Receives the bytes of files written so far; may raise to cancel.
-ProgressCallback = Callable[[Manifest, int], None]
+PHASE: Final = "backing up"
 
 
-def write(root: Path, work: Path, out: tar_stream.Sink, *, index: bool, tell: ProgressCallback) -> Manifest:
+def write(root: Path, work: Path, out: tar_stream.Sink, *, index: bool, task: Task) -> Manifest:
     """Archive the newest generation of the collection at ``root``; ``work`` is an empty folder.
 
     Every file is verified while it is copied: raises CorruptCollectionError for a damaged one, when part of the archive
-    has already been written. Raises as :func:`open_generation` before that, and whatever ``out`` and ``tell`` raise.
+    has already been written. Raises as :func:`open_generation` before that, Cancelled, and whatever ``out`` raises.
     """
     with ExitStack() as stack:
         with translate_os_errors(root):
             found = stack.enter_context(open_generation(root, work, index=index))
         manifest = _make_manifest(found, index)
-        _write(root, found, manifest, out, tell)
+        _write(root, found, manifest, out, task)
         return manifest
 
 
@@ -60,16 +59,10 @@ def _make_manifest(found: GenerationSnapshot, index: bool) -> Manifest:
 
 
 def _write(
-    root: Path, found: GenerationSnapshot, manifest: Manifest, out: tar_stream.Sink, tell: ProgressCallback
+    root: Path, found: GenerationSnapshot, manifest: Manifest, out: tar_stream.Sink, task: Task
 ) -> None:
-    mtime, done = int(time.time()), 0
-
-    def count(passed: int) -> None:
-        nonlocal done
-        done += passed
-        tell(manifest, done)
-
-    tell(manifest, 0)
+    mtime = int(time.time())
+    count = byte_counter(manifest, task, PHASE)
     first = manifest.sealed()
     parse(first, "the archive")  # Never write what could not be restored.
     out.write(tar_stream.header(NAME, len(first), mtime) + first + tar_stream.padding(len(first)))

@@ -7,12 +7,13 @@ what must follow, and whether there is room for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from imseek.data import durable_files, layout
 from imseek.errors import BackupError, FormatVersionError
+from imseek.progress import Task
 
 FORMAT: Final = 1
 #: Name of the manifest, and the folder of everything else: unpacked by hand, that folder is the collection.
@@ -131,3 +132,21 @@ def _check(entries: Iterable[Entry], archive: str) -> None:
         raise BackupError(f"{archive}: its manifest lists a file twice")
     if lacking := [name for name in REQUIRED if name not in names]:
         raise BackupError(f"{archive}: its manifest lists no {lacking[0]}")
+
+
+def byte_counter(manifest: Manifest, task: Task, phase: str) -> Callable[[int], None]:
+    """Return a function that counts bytes of files as they pass; ``task`` reports them in images, in proportion.
+
+    It raises Cancelled, as this function does.
+    """
+    done = 0
+
+    def count(passed: int) -> None:
+        nonlocal done
+        done += passed
+        task.check()
+        images = manifest.images * done // max(1, manifest.total)
+        task.report(phase, images, manifest.images, bytes_read=done)
+
+    count(0)
+    return count

@@ -11,17 +11,17 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from operator import methodcaller
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 from sqlalchemy import Connection, select, update
 
 from imseek.data import catalog_backups, catalog_checksums, durable_files, judgement_file, layout, model_files
 from imseek.data import schema as t
-from imseek.data.archive.manifest import Manifest
+from imseek.data.archive.manifest import byte_counter
 from imseek.data.archive.tar_stream import ArchiveReader
 from imseek.data.catalog import Catalog, current_of, get_meta, set_meta
 from imseek.data.catalog_check import find_any_fault
@@ -38,14 +38,15 @@ from imseek.errors import (
     StorageError,
     UsageError,
 )
+from imseek.progress import Task
 
-#: Receives the bytes of files read so far; may raise to cancel.
-ProgressCallback = Callable[[Manifest, int], None]
+VERIFYING: Final = "verifying"
+RESTORING: Final = "restoring"
 
 
-def check(tape: ArchiveReader, tell: ProgressCallback) -> None:
-    """Read a whole archive and verify every file against the manifest. Raises BackupError."""
-    count = _progress_counter(tape.manifest, tell)
+def check(tape: ArchiveReader, task: Task) -> None:
+    """Read a whole archive and verify every file against the manifest. Raises BackupError, Cancelled."""
+    count = byte_counter(tape.manifest, task, VERIFYING)
     with open(os.devnull, "wb") as nowhere:
         for _, copy_to in tape.members(count):
             copy_to(nowhere)
@@ -77,9 +78,7 @@ def _is_collection(folder: Path) -> bool:
     return layout.holds_collection([name for name in looked_for if os.path.lexists(folder / name)])
 
 
-def restore(
-    tape: ArchiveReader, folder: Path, *, new_identity: bool, with_undo: bool, tell: ProgressCallback
-) -> Current:
+def restore(tape: ArchiveReader, folder: Path, *, new_identity: bool, with_undo: bool, task: Task) -> Current:
     """Restore the collection in ``tape`` at ``folder``; returns the content of its ``current.json``.
 
     Undo journals are restored only ``with_undo``: they can move the user's files, and the archive's author wrote them.
@@ -95,7 +94,7 @@ def restore(
         with staging_folder(folder.parent, f"restore-{folder.name}") as work:
             root = work / "collection"
             root.mkdir(0o700)
-            _unpack(tape, root, with_undo, tell)
+            _unpack(tape, root, with_undo, task)
             current = _finalise(tape, root, work, new_identity)
             durable_files.sync_folders(Path(inner) for inner, _, _ in os.walk(root))
             check_free(folder)
@@ -112,9 +111,9 @@ def _check_room(tape: ArchiveReader, folder: Path) -> None:
         )
 
 
-def _unpack(tape: ArchiveReader, root: Path, with_undo: bool, tell: ProgressCallback) -> None:
+def _unpack(tape: ArchiveReader, root: Path, with_undo: bool, task: Task) -> None:
     with open(os.devnull, "wb") as nowhere:
-        for entry, copy_to in tape.members(_progress_counter(tape.manifest, tell)):
+        for entry, copy_to in tape.members(byte_counter(tape.manifest, task, RESTORING)):
             if layout.is_journal(entry.path) and not with_undo:
                 copy_to(nowhere)
                 continue
@@ -194,15 +193,3 @@ def _assign_identity(connection: Connection, root: Path, work: Path) -> None:
         durable_files.publish([(staged, root / path)])
         values = {"size": written.size, "sha256": written.sha256}
         connection.execute(update(t.files).where(f.path == path).values(**values))
-
-
-def _progress_counter(manifest: Manifest, tell: ProgressCallback) -> Callable[[int], None]:
-    done = 0
-
-    def count(passed: int) -> None:
-        nonlocal done
-        done += passed
-        tell(manifest, done)
-
-    tell(manifest, 0)
-    return count

@@ -7,9 +7,7 @@ reference), 0). Captions and references are embedded with the prefix "A photo de
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +21,8 @@ from imseek.encoders.base import Encoder
 from imseek.errors import QueryError
 from imseek.explore.captions.caption_pairs import ImageCaptions
 from imseek.explore.space_vectors import Vectors
-from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
+from imseek.progress import Task
+from imseek.types import Float32, SpaceInfo
 
 #: w of the paper, which stretches the scores of its encoder (ViT-B/32) to about 0 to 1.
 WEIGHT: Final = 2.5
@@ -87,14 +86,17 @@ def score_new_captions(
     said: Iterator[tuple[Ids, Sequence[str]]],
     encoder: Encoder,
     prefix: str,
-    tell: Callable[[int], None],
-    stop: threading.Event | None,
+    total: int | None,
+    task: Task,
 ) -> Iterator[tuple[Block, Float32]]:
-    """Embed captions with a prefix and yield their cosines with the images, and their unit vectors (n, dim)."""
+    """Embed captions with a prefix and yield their cosines with the images, and their unit vectors (n, dim).
+
+    ``total`` is the number of captions, if known. Ends early where the task is cancelled.
+    """
     done = 0
     for ids, captions in said:
         for start in range(0, len(captions), _BATCH):
-            if stop is not None and stop.is_set():
+            if task.is_cancelled:
                 return
             part = slice(start, start + _BATCH)
             rows = encoder.encode_texts([add_prefix(prefix, text) for text in captions[part]])
@@ -102,7 +104,7 @@ def score_new_captions(
             scores = cosines(shown.astype(np.float64), rows.astype(np.float64))
             yield Block(ids[part], scores, captions[part]), rows
             done += len(captions[part])
-            tell(done)
+            task.report("captions", done, total)
 
 
 def nearest_references(
@@ -144,17 +146,6 @@ def iter_caption_blocks(said: ImageCaptions, size: int = 4096) -> Iterator[tuple
     """Yield given captions in blocks, like :func:`imseek.explore.captions.caption_pairs.iter_own_captions`."""
     for start in range(0, len(said.texts), size):
         yield said.ids[start : start + size], said.texts[start : start + size]
-
-
-def progress_reporter(progress: ProgressCallback | None, total: int | None) -> Callable[[int], None]:
-    """Make a callback that reports the number of captions done."""
-    started = time.monotonic()
-
-    def tell(done: int) -> None:
-        if progress is not None:
-            progress(Progress("captions", done, total, 0, time.monotonic() - started))
-
-    return tell
 
 
 def merge_scores(parts: Sequence[tuple[Ids, Float32]]) -> tuple[Any, Any]:

@@ -19,11 +19,11 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import unit_rows
 from imseek.explore.clusters.kmeans_clusters import sample_positions
 from imseek.explore.space_vectors import Vectors
+from imseek.progress import Task
 from imseek.types import Float32
 
 NAMING: Final = "naming clusters"
@@ -53,20 +53,20 @@ def name_clusters(
     word_rows: Float32,
     word_mean: Float32,
     seed: int,
-    telling: ProgressReporter,
+    task: Task,
     stands_out: float = MIN_CONTRAST,
 ) -> list[ClusterName]:
     """Choose a name for each cluster, given as positions of images.
 
     ``word_rows`` (w, dim) are unit rows; ``word_mean`` (dim,) is subtracted from them. A single cluster gets no name.
-    Raises InterruptedError.
+    Raises Cancelled.
     """
     k = len(members)
     if k < 2 or not len(words):
         return [ClusterName(None, None)] * k
     each = max(_MIN_IMAGES_PER_CLUSTER, _MAX_IMAGES // k)
     chosen = [mine[sample_positions(len(mine), each, seed + number)] for number, mine in enumerate(members)]
-    means, rows = _centre_rows(vectors, chosen, telling)
+    means, rows = _centre_rows(vectors, chosen, task)
     best, directions = _find_best_words(means, word_rows, word_mean)
     contrast = _contrasts(rows, [len(mine) for mine in chosen], directions)
     shown = [
@@ -78,9 +78,7 @@ def name_clusters(
     ]
 
 
-def _centre_rows(
-    vectors: Vectors, chosen: Sequence[Ids], telling: ProgressReporter
-) -> tuple[Float32, Float32]:
+def _centre_rows(vectors: Vectors, chosen: Sequence[Ids], task: Task) -> tuple[Float32, Float32]:
     """Return the mean (k, dim) of each cluster and all rows (m, dim), cluster by cluster.
 
     Rows are centred by the mean of the cluster means and normalised.
@@ -88,7 +86,7 @@ def _centre_rows(
     rows = np.empty((sum(map(len, chosen)), vectors.dim), np.float32)
     ends = np.cumsum([len(mine) for mine in chosen])
     for number, (mine, end) in enumerate(zip(chosen, ends.tolist(), strict=True)):
-        telling.tell(NAMING, number, len(chosen))
+        task.step(NAMING, number, len(chosen))
         rows[end - len(mine) : end] = vectors.at(mine)
     parts = np.split(rows, ends[:-1])
     rows -= np.mean([part.mean(axis=0) for part in parts], axis=0)

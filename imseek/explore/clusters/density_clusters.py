@@ -12,11 +12,11 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.clusters.kmeans_clusters import FITTING, Fit, sample_positions
 from imseek.explore.space_vectors import Vectors
+from imseek.progress import Task
 from imseek.types import Float32
 
 #: Images that are clustered; the others are assigned to the nearest centre.
@@ -28,11 +28,11 @@ _NEIGHBOURS: Final = 15
 _OUTSIDE_SHARE: Final = 0.05
 
 
-def fit(vectors: Vectors, smallest: int | None, seed: int, telling: ProgressReporter) -> Fit:
+def fit(vectors: Vectors, smallest: int | None, seed: int, task: Task) -> Fit:
     """Find clusters of at least ``smallest`` images, by default max(5, √n / 4) for n clustered images.
 
     Of more than SAMPLE images, only a sample is clustered. The others go to the nearest centre unless they are farther
-    from it than 95 % of its own images. Raises UsageError, MissingExtraError, CorruptCollectionError, InterruptedError.
+    from it than 95 % of its own images. Raises UsageError, MissingExtraError, CorruptCollectionError, Cancelled.
     """
     if smallest is not None and not 2 <= smallest <= SAMPLE:
         raise UsageError(f"a group of {smallest:,} images is none", hint=f"from 2 to {SAMPLE}")
@@ -42,7 +42,7 @@ def fit(vectors: Vectors, smallest: int | None, seed: int, telling: ProgressRepo
     at, rows = at[full], rows[full]
     size = smallest or max(MIN_CLUSTER_SIZE, round(len(rows) ** 0.5 / 4))
     said = f"in groups of {size} at least"
-    telling.tell(FITTING, 0, None)
+    task.step(FITTING, 0, None)
     label = _label_groups(rows, size, seed)
     k = int(label.max(initial=-1)) + 1
     centres = np.zeros((k, vectors.dim), np.float32)

@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.space_vectors import Vectors
 from imseek.explore.unique_vectors import hash_rows
+from imseek.progress import Task
 from imseek.types import ClusterMethod, Float32
 
 FITTING: Final = "finding clusters"
@@ -65,12 +65,12 @@ class Assignment:
     other: Float32
 
 
-def fit(vectors: Vectors, k: int | None, seed: int, telling: ProgressReporter) -> Fit:
+def fit(vectors: Vectors, k: int | None, seed: int, task: Task) -> Fit:
     """Fit spherical k-means; without ``k`` the number is chosen by :func:`choose_cluster_count`. There must be at
     least one image.
 
     Where there are fewer unique vectors than clusters requested, each gets a cluster. Raises UsageError for a k outside
-    1 to the number of images, MissingExtraError, CorruptCollectionError, InterruptedError.
+    1 to the number of images, MissingExtraError, CorruptCollectionError, Cancelled.
     """
     said = "as asked for"
     if k is not None and not 1 <= k <= min(len(vectors), MAX_CLUSTERS):
@@ -80,16 +80,16 @@ def fit(vectors: Vectors, k: int | None, seed: int, telling: ProgressReporter) -
             f"{images} cannot be put into {k:,} clusters", hint=f"-k is 1{f' to {most}' * (most > 1)}"
         )
     if k is None:
-        k, said = choose_cluster_count(vectors, seed, telling)
+        k, said = choose_cluster_count(vectors, seed, task)
     rows = sample_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINING_BYTES // (4 * vectors.dim)), seed)
     differ = len(np.unique(hash_rows(rows)))
     if differ < k:
         k, said = differ, f"{said}, but no more vectors differ"
-    telling.tell(FITTING, 0, None)
+    task.step(FITTING, 0, None)
     return Fit("k-means", kmeans.centres_of(rows, k, seed=seed), None, said)
 
 
-def choose_cluster_count(vectors: Vectors, seed: int, telling: ProgressReporter) -> tuple[int, str]:
+def choose_cluster_count(vectors: Vectors, seed: int, task: Task) -> tuple[int, str]:
     """Choose the number of clusters that is most stable between two halves of a sample, and describe the choice.
 
     Both halves are clustered, and the whole sample is assigned to the centres of each. Where k suits the data, the two
@@ -104,7 +104,7 @@ def choose_cluster_count(vectors: Vectors, seed: int, telling: ProgressReporter)
         return max(1, round((len(vectors) / 2) ** 0.5)), "too few images to choose by: √(n/2)"
     scores = []
     for number, k in enumerate(tried):
-        telling.tell(CHOOSING, number, len(tried))
+        task.step(CHOOSING, number, len(tried))
         scores.append(_stability(rows, k, seed))
     best = next(n for n, score in enumerate(scores) if score >= max(scores) - _TOLERANCE)
     return tried[best], f"the most stable of {', '.join(map(str, tried))} ({scores[best]:.2f})"
@@ -146,7 +146,7 @@ def sample_positions(n: int, most: int, seed: int) -> Ids:
     return chosen
 
 
-def assign(vectors: Vectors, fitted: Fit, telling: ProgressReporter) -> Assignment:
+def assign(vectors: Vectors, fitted: Fit, task: Task) -> Assignment:
     """Assign each image to its nearest centre, in blocks. Memory: 24 bytes for each image."""
     n, k = len(vectors), len(fitted.centres)
     found = Assignment(
@@ -156,7 +156,7 @@ def assign(vectors: Vectors, fitted: Fit, telling: ProgressReporter) -> Assignme
         np.full(n, -1, np.float32),
     )
     for part, rows in vectors.blocks():
-        telling.tell(ASSIGNING, part.start, n)
+        task.step(ASSIGNING, part.start, n)
         if not k:
             continue
         numbers, cosines = kmeans.nearest_centres(rows, fitted.centres)

@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors.base import Ids
 from imseek.explore.clusters.kmeans_clusters import Assignment, sample_positions
 from imseek.explore.space_vectors import Vectors
+from imseek.progress import Task
 from imseek.types import Float32
 
 DESCRIBING: Final = "describing clusters"
@@ -43,12 +43,12 @@ def members_of(label: Ids, k: int) -> list[Ids]:
 
 
 def describe_clusters(
-    vectors: Vectors, found: Assignment, members: Sequence[Ids], seed: int, telling: ProgressReporter
+    vectors: Vectors, found: Assignment, members: Sequence[Ids], seed: int, task: Task
 ) -> list[ClusterStatistics]:
-    """Compute the statistics of each cluster, none of which may be empty. Raises InterruptedError."""
+    """Compute the statistics of each cluster, none of which may be empty. Raises Cancelled."""
     out = []
     for number, mine in enumerate(members):
-        telling.tell(DESCRIBING, number, len(members))
+        task.step(DESCRIBING, number, len(members))
         own, other, beside = found.own[mine], found.other[mine], found.next[mine]
         beside, near, far = beside[beside >= 0], 1 - own[beside >= 0], 1 - other[beside >= 0]
         separation = neighbour = None

@@ -10,7 +10,6 @@ import numpy as np
 
 from imseek.data import models
 from imseek.data.reader import Reader
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.errors import UsageError
 from imseek.explore.clusters import (
@@ -27,6 +26,7 @@ from imseek.explore.clusters.medoids import ClusterStatistics, members_of
 from imseek.explore.score_columns import check_name
 from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
+from imseek.progress import Task
 from imseek.types import AssignReport, Cluster, ClusterMethod, ClusterReport, GroupWord, Place, Shown
 
 
@@ -44,7 +44,7 @@ class ClusterRequest:
     seed: int
 
 
-def find(reader: Reader, wanted: ClusterRequest, telling: ProgressReporter) -> ClusterReport:
+def find(reader: Reader, wanted: ClusterRequest, task: Task) -> ClusterReport:
     """Find clusters and report them; raises like :func:`imseek.clusters.find`."""
     if wanted.save is not None:
         check_name(
@@ -60,11 +60,11 @@ def find(reader: Reader, wanted: ClusterRequest, telling: ProgressReporter) -> C
         if wanted.save is not None:
             raise UsageError("there are no images to put into clusters", hint="index some, or widen --where")
         return _build_report(vectors, wanted, _empty_fit(vectors, wanted), [], None, [], {}, notes)
-    fitted = _fit(vectors, wanted, telling)
-    fitted, found = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, telling))
+    fitted = _fit(vectors, wanted, task)
+    fitted, found = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, task))
     members = members_of(found.label, len(fitted.centres))
-    facts = medoids.describe_clusters(vectors, found, members, wanted.seed, telling)
-    names = _name_clusters(vectors, wanted, members, telling, notes)
+    facts = medoids.describe_clusters(vectors, found, members, wanted.seed, task)
+    names = _name_clusters(vectors, wanted, members, task, notes)
     noise = np.flatnonzero(found.label < 0)
     _add_notes(fitted, found, vectors, notes)
     report = _build_report(
@@ -75,10 +75,10 @@ def find(reader: Reader, wanted: ClusterRequest, telling: ProgressReporter) -> C
     return _save(vectors, wanted, fitted, found, report)
 
 
-def _fit(vectors: Vectors, wanted: ClusterRequest, telling: ProgressReporter) -> Fit:
+def _fit(vectors: Vectors, wanted: ClusterRequest, task: Task) -> Fit:
     if wanted.density:
-        return density_clusters.fit(vectors, wanted.smallest, wanted.seed, telling)
-    return kmeans_clusters.fit(vectors, wanted.k, wanted.seed, telling)
+        return density_clusters.fit(vectors, wanted.smallest, wanted.seed, task)
+    return kmeans_clusters.fit(vectors, wanted.k, wanted.seed, task)
 
 
 def _empty_fit(vectors: Vectors, wanted: ClusterRequest) -> Fit:
@@ -90,7 +90,7 @@ def _name_clusters(
     vectors: Vectors,
     wanted: ClusterRequest,
     members: Sequence[Ids],
-    telling: ProgressReporter,
+    task: Task,
     notes: list[str],
 ) -> list[ClusterName]:
     nobody = [ClusterName(None, None)] * len(members)
@@ -99,10 +99,10 @@ def _name_clusters(
     if len(members) == 1:
         notes.append("no names: one cluster has nothing to stand out from")
         return nobody
-    found = vocabulary.encode_vocabulary(vectors, wanted.words, telling, notes)
+    found = vocabulary.encode_vocabulary(vectors, wanted.words, task, notes)
     if found is None:
         return nobody
-    return cluster_names.name_clusters(vectors, members, wanted.words, *found, wanted.seed, telling)
+    return cluster_names.name_clusters(vectors, members, wanted.words, *found, wanted.seed, task)
 
 
 def word_for(
@@ -110,7 +110,7 @@ def word_for(
     images: Sequence[int],
     words: tuple[str, ...],
     where: str | None,
-    telling: ProgressReporter,
+    task: Task,
 ) -> GroupWord:
     """Find the word that distinguishes a group of images; raises like :func:`imseek.clusters.word_for`."""
     vectors = Vectors(reader, allowed=filter_ids(reader, where))
@@ -120,10 +120,10 @@ def word_for(
     if not len(at) or not len(rest):
         return GroupWord(None, None, "there is nothing to tell them from")
     notes: list[str] = []
-    found = vocabulary.encode_vocabulary(vectors, words, telling, notes)
+    found = vocabulary.encode_vocabulary(vectors, words, task, notes)
     if found is None:
         return GroupWord(None, None, notes[-1])
-    name = cluster_names.name_clusters(vectors, [at, rest], words, *found, 0, telling)[0]
+    name = cluster_names.name_clusters(vectors, [at, rest], words, *found, 0, task)[0]
     return GroupWord(name.text, name.contrast, "" if name.text else "no word stands out")
 
 
@@ -204,7 +204,7 @@ def _save(
     return replace(report, generation=generation, saved=wanted.save)
 
 
-def assign_new_images(reader: Reader, name: str, telling: ProgressReporter) -> AssignReport:
+def assign_new_images(reader: Reader, name: str, task: Task) -> AssignReport:
     """Assign new images to stored clusters; raises like :func:`imseek.clusters.again`."""
     from imseek.data import derived_columns, derived_results
 
@@ -222,7 +222,7 @@ def assign_new_images(reader: Reader, name: str, telling: ProgressReporter) -> A
     if not len(new):
         return AssignReport(name, reader.generation, len(inside))
     some = Vectors(reader, allowed=IdSet(new))
-    found = kmeans_clusters.assign(some, fitted, telling)
+    found = kmeans_clusters.assign(some, fitted, task)
     values = cluster_store.values_of(name, new.tolist(), found, words)
     merged = {column: {**before.get(column, {}), **values.get(column, {})} for column in {**before, **values}}
     generation = derived_results.store(reader.root, merged, model)

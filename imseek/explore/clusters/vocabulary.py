@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from imseek.data.snapshot_progress import ProgressReporter
 from imseek.encoders.prompts import imagenet_classes
 from imseek.errors import EncoderError, MissingExtraError, UnknownEncoderError, UsageError
 from imseek.explore.clusters.cluster_names import vocabulary_mean
 from imseek.explore.labels.class_vectors import class_vectors
 from imseek.explore.space_vectors import Vectors
 from imseek.input_file import read_input
+from imseek.progress import Task
 from imseek.search.cutoff import NEUTRAL_TEXTS
 from imseek.types import Float32
 
@@ -62,18 +62,16 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def encode_vocabulary(
-    vectors: Vectors, words: tuple[str, ...], telling: ProgressReporter, notes: list[str]
+    vectors: Vectors, words: tuple[str, ...], task: Task, notes: list[str]
 ) -> tuple[Float32, Float32] | None:
     """Encode the words as unit rows (w, dim), and return the mean (dim,) to subtract from them.
 
-    None, with a note, where the encoder of the space is unavailable or cannot encode text. Raises InterruptedError.
+    None, with a note, where the encoder of the space is unavailable or cannot encode text. Raises Cancelled.
     """
     root, space = vectors.reader.root, vectors.space
 
     def made(texts: tuple[str, ...]) -> Float32:
-        return class_vectors(
-            root, space, texts, notify=notes.append, progress=telling.progress, stop=telling.stop
-        )
+        return class_vectors(root, space, texts, notify=notes.append, task=task)
 
     try:
         rows = made(words)

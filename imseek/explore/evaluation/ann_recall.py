@@ -6,9 +6,9 @@ collection as it is now: with other queries, after additions and removals, and w
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,8 +28,9 @@ from imseek.explore.evaluation.retrieval import space_of
 from imseek.explore.metrics.bootstrap import interval
 from imseek.explore.space_vectors import Vectors
 from imseek.input_file import map_array, read_input
+from imseek.progress import SILENT, Cancelled, Task
 from imseek.search.generations import Generation, GenerationCache
-from imseek.types import Float32, IndexInfo, Progress, ProgressCallback, SpaceInfo
+from imseek.types import Float32, IndexInfo, SpaceInfo
 from imseek.types.evaluate import NeighbourKind, NeighbourReport
 
 QUERIES: Final = 200
@@ -67,8 +68,7 @@ class _QuerySet:
 def evaluate(
     editions: GenerationCache,
     wanted: RecallRequest,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
     notify: Callable[[str], None] | None = None,
 ) -> NeighbourReport:
     """Evaluate an index; see :func:`imseek.evaluate.ann`."""
@@ -83,20 +83,17 @@ def evaluate(
         raise UsageError(f"a filter of {wanted.filtered:g} leaves {len(allowed)} images, and k is {max(ks)}")
     told = info_of(reader, space.space_id)
     total = sum(len(one.rows) for one in picked) * len(ks)
-    started, found = time.monotonic(), []
+    found: list[NeighbourKind] = []
     done = 0
 
-    def tell(more: int) -> None:
+    def count_query() -> None:
         nonlocal done
-        done += more
-        if progress is not None:
-            progress(Progress("queries", done, total, 0, time.monotonic() - started))
+        done += 1
+        task.report("queries", done, total)
 
-    for one in picked:
-        measured = _measure(index, one, ks, allowed, told, tell, stop)
-        if measured is None:
-            break
-        found.append(measured)
+    with suppress(Cancelled):
+        for one in picked:
+            found.append(_measure(index, one, ks, allowed, told, count_query, task))
     return NeighbourReport(
         encoder=space.encoder,
         space_id=space.space_id,
@@ -162,7 +159,6 @@ def _load_given_queries(
         if not texts:
             raise QueryError("no query is given")
         rows = encode_unique_texts(load_text_encoder(reader.root, space, notify), texts)
-        assert rows is not None
         return rows, "text"
     if given.ndim != 2 or given.shape[1] != space.dim or not len(given):
         raise QueryError(
@@ -201,15 +197,14 @@ def _measure(
     ks: Sequence[int],
     allowed: IdSet | None,
     told: IndexInfo | None,
-    tell: Callable[[int], None],
-    stop: threading.Event | None,
-) -> NeighbourKind | None:
-    """Measure recall and latency for one set of queries; None where ``stop`` was set."""
+    count_query: Callable[[], None],
+    task: Task,
+) -> NeighbourKind:
+    """Measure recall and latency for one set of queries; ``count_query`` is called for each. Raises Cancelled."""
     text, deep = asked.kind == "text", max(ks) + 1  # one more, because a stored row finds itself
     truth = []
     for start in range(0, len(asked.rows), _BATCH):
-        if stop is not None and stop.is_set():
-            return None
+        task.check()
         some = asked.rows[start : start + _BATCH]
         truth += index.search(some, deep, allowed=allowed, text=text, exact=True)
     exact_ms = []
@@ -225,8 +220,7 @@ def _measure(
         index.search(asked.rows[:1], k + 1, allowed=allowed, text=text)  # warm up
         wall, cpu = [], time.process_time()
         for row, own, best, many in zip(asked.rows, asked.own.tolist(), truth, count.tolist(), strict=True):
-            if stop is not None and stop.is_set():
-                return None
+            task.check()
             began = time.perf_counter()
             (answer,) = index.search(row[np.newaxis], many, allowed=allowed, text=text)
             wall.append(1000 * (time.perf_counter() - began))
@@ -234,7 +228,7 @@ def _measure(
             wanted = min(k, len(right))
             good = np.count_nonzero(found >= right[wanted - 1] - _SCORE_TOLERANCE)
             shares[k].append(min(wanted, int(good)) / wanted)
-            tell(1)
+            count_query()
         processor = 1000 * (time.process_time() - cpu) / len(wall)
     stated = None
     if told is not None and allowed is None and not index.exact:

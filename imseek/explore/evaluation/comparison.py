@@ -7,8 +7,6 @@ read once, encoded for all encoders that need them, and kept in a temporary file
 from __future__ import annotations
 
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,6 @@ from imseek.explore.evaluation.encode_texts import (
     check_text_support,
     encode_unique_texts,
     load_text_encoder,
-    ranking_reporter,
 )
 from imseek.explore.evaluation.rank_metrics import choose_ks, resample_count, retrieval_metrics
 from imseek.explore.evaluation.retrieval import no_captions_error
@@ -37,7 +34,8 @@ from imseek.explore.metrics.bootstrap import Values, paired_interval
 from imseek.explore.metrics.retrieval import ArrayRows, Ranks, RelevantItems, Rows, SelectedRows, rank_items
 from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
-from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
+from imseek.progress import SILENT, Cancelled, Task
+from imseek.types import Float32, SpaceInfo
 from imseek.types.evaluate import ComparedSide, CompareReport, RetrievalComparison
 
 #: Maximum number of unreadable images to report.
@@ -68,35 +66,18 @@ class _EncoderSide:
     space: SpaceInfo | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Callbacks:
-    """Callbacks of the caller."""
-
-    progress: ProgressCallback | None
-    stop: threading.Event | None
-    notify: Callable[[str], None] | None
-
-
-class _CancelledError(Exception):
-    """The caller asked to stop."""
-
-    pass
-
-
 def compare(
     reader: Reader,
     other: Reader | None,
     contest: ComparisonRequest,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
     notify: Callable[[str], None] | None = None,
 ) -> CompareReport:
     """Compare two sides; see :func:`imseek.evaluate.compare`. ``other`` is the second of two collections."""
-    working = _Callbacks(progress, stop, notify)
     within = filter_ids(reader, contest.where)
     said = _load_captions(reader, contest, within)
     ids = np.unique(said.ids)
-    a, b = _find_sides(reader, other, contest, working)
+    a, b = _find_sides(reader, other, contest, notify)
     with tempfile.TemporaryDirectory(prefix="imseek-") as folder:
         try:
             if other is not None:
@@ -105,9 +86,9 @@ def compare(
                 rows: list[Rows] = [SelectedRows(shown_a.of, common), SelectedRows(shown_b.of, theirs)]
                 unreadable: tuple[tuple[int, str], ...] = ()
             else:
-                common, rows, unreadable = _load_rows(reader, ids, (a, b), Path(folder), working)
-            return _rank_both_sides(said, common, (a, b), rows, contest, unreadable, working)
-        except _CancelledError:
+                common, rows, unreadable = _load_rows(reader, ids, (a, b), Path(folder), task)
+            return _rank_both_sides(said, common, (a, b), rows, contest, unreadable, task)
+        except Cancelled:
             return CompareReport(a.side, b.side, 0, 0, None, None, said.left_out, interrupted=True)
 
 
@@ -124,41 +105,39 @@ def _load_captions(reader: Reader, contest: ComparisonRequest, within: IdSet | N
 
 
 def _find_sides(
-    reader: Reader, other: Reader | None, contest: ComparisonRequest, working: _Callbacks
+    reader: Reader, other: Reader | None, contest: ComparisonRequest, notify: Callable[[str], None] | None
 ) -> tuple[_EncoderSide, _EncoderSide]:
     if other is not None:
         if other.identity.uuid == reader.identity.uuid:
             raise UsageError("a collection cannot be compared with itself")
-        first, second = (_stored_side(one, one.current.space, working) for one in (reader, other))
+        first, second = (_stored_side(one, one.current.space, notify) for one in (reader, other))
         return first, second
     assert contest.encoders is not None
-    a, b = (_find_side(reader, named, working) for named in contest.encoders)
+    a, b = (_find_side(reader, named, notify) for named in contest.encoders)
     if a.encoder.fingerprint() == b.encoder.fingerprint():
         raise UsageError(f"{a.side.encoder} and {b.side.encoder} are the same encoder: nothing to compare")
     return a, b
 
 
-def _find_side(reader: Reader, named: int | str | None, working: _Callbacks) -> _EncoderSide:
+def _find_side(reader: Reader, named: int | str | None, notify: Callable[[str], None] | None) -> _EncoderSide:
     if named is None:
-        return _stored_side(reader, reader.current.space, working)
+        return _stored_side(reader, reader.current.space, notify)
     reference = registry.canonical(named) if isinstance(named, str) and named != registry.AUTO else named
     for space in reader.current.image_spaces:
         if space.space_id == named or space.encoder == reference:
-            return _stored_side(reader, space, working)
+            return _stored_side(reader, space, notify)
     if isinstance(named, int):
         raise UsageError(f"no space of pictures has the id {named}")
-    encoder = space_compatibility.load_resolved(
-        registry.resolve(named), ("image", "text"), None, working.notify
-    )
+    encoder = space_compatibility.load_resolved(registry.resolve(named), ("image", "text"), None, notify)
     check_text_support(encoder)
     return _EncoderSide(
         ComparedSide(named, encoder.info.reference, str(reader.root), stored=False), encoder, None
     )
 
 
-def _stored_side(reader: Reader, space: SpaceInfo, working: _Callbacks) -> _EncoderSide:
+def _stored_side(reader: Reader, space: SpaceInfo, notify: Callable[[str], None] | None) -> _EncoderSide:
     side = ComparedSide(space.encoder, space.encoder, str(reader.root), stored=True)
-    return _EncoderSide(side, load_text_encoder(reader.root, space, working.notify), space)
+    return _EncoderSide(side, load_text_encoder(reader.root, space, notify), space)
 
 
 def _match_contents(reader: Reader, other: Reader, ids: Ids) -> tuple[Ids, Ids]:
@@ -181,7 +160,7 @@ def _match_contents(reader: Reader, other: Reader, ids: Ids) -> tuple[Ids, Ids]:
 
 
 def _load_rows(
-    reader: Reader, ids: Ids, halves: Sequence[_EncoderSide], folder: Path, working: _Callbacks
+    reader: Reader, ids: Ids, halves: Sequence[_EncoderSide], folder: Path, task: Task
 ) -> tuple[Ids, list[Rows], tuple[tuple[int, str], ...]]:
     """Return the ids whose images both sides have, their rows on each side, and the unreadable images."""
     missing = [half for half in halves if half.space is None]
@@ -190,7 +169,7 @@ def _load_rows(
     unreadable: tuple[tuple[int, str], ...] = ()
     if missing:
         where, held, unreadable = _encode_missing(
-            reader, ids, [half.encoder for half in missing], folder, working
+            reader, ids, [half.encoder for half in missing], folder, task
         )
         made = {id(half): rows for half, rows in zip(missing, held, strict=True)}
     common = ids[where]
@@ -204,29 +183,25 @@ def _load_rows(
 
 
 def _encode_missing(
-    reader: Reader, ids: Ids, encoders: Sequence[Encoder], folder: Path, working: _Callbacks
+    reader: Reader, ids: Ids, encoders: Sequence[Encoder], folder: Path, task: Task
 ) -> tuple[Ids, list[Float32], tuple[tuple[int, str], ...]]:
     """Encode images into files in ``folder``.
 
     Returns positions (m,) in ``ids`` of the readable images, their rows by encoder, and the unreadable ones.
     """
-    started = time.monotonic()
     held = [
         np.memmap(folder / f"{n}.f32", np.float32, "w+", shape=(len(ids), encoder.info.dim))
         for n, encoder in enumerate(encoders)
     ]
     good: list[int] = []
     troubles: list[tuple[int, str]] = []
-    for some in encode_images.encode_stored_images(reader, ids, encoders, working.stop):
+    for some in encode_images.encode_stored_images(reader, ids, encoders, task):
         for array, rows in zip(held, some.rows, strict=True):
             array[len(good) : len(good) + len(some.ids)] = rows
         good += some.ids.tolist()
         troubles += some.troubles
-        if working.progress is not None:
-            seconds = time.monotonic() - started
-            working.progress(Progress("encode", len(good), len(ids), len(troubles), seconds))
-    if working.stop is not None and working.stop.is_set():
-        raise _CancelledError
+        task.report("encode", len(good), len(ids), skipped=len(troubles))
+    task.check()
     return np.searchsorted(ids, np.array(good, np.int64)), [*held], tuple(troubles)
 
 
@@ -237,7 +212,7 @@ def _rank_both_sides(
     rows: Sequence[Rows],
     contest: ComparisonRequest,
     unreadable: tuple[tuple[int, str], ...],
-    working: _Callbacks,
+    task: Task,
 ) -> CompareReport:
     """Rank in both directions on both sides, and compare the metrics."""
     known = np.isin(said.ids, common)
@@ -251,31 +226,11 @@ def _rank_both_sides(
     picture = np.searchsorted(common, said.ids[known])
     forth, back = [], []
     for half, shown in zip(halves, rows, strict=True):
-        words = encode_unique_texts(half.encoder, asked, working.progress, working.stop)
-        if words is None:
-            raise _CancelledError
+        words = encode_unique_texts(half.encoder, asked, task)
         there = RelevantItems.of(np.arange(len(picture)), picture, len(picture))
         again = RelevantItems.of(picture, np.arange(len(picture)), len(common))
-        forth.append(
-            rank_items(
-                ArrayRows(words),
-                shown,
-                there,
-                tell=ranking_reporter(working.progress, len(picture)),
-                stop=working.stop,
-            )
-        )
-        back.append(
-            rank_items(
-                shown,
-                ArrayRows(words),
-                again,
-                tell=ranking_reporter(working.progress, len(common)),
-                stop=working.stop,
-            )
-        )
-        if len(forth[-1].first) < len(picture) or len(back[-1].first) < len(common):
-            raise _CancelledError
+        forth.append(rank_items(ArrayRows(words), shown, there, task=task))
+        back.append(rank_items(shown, ArrayRows(words), again, task=task))
     ks = choose_ks(contest.ks, len(common))
     groups = picture if len(common) < len(picture) else None
     a, b = halves

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +20,7 @@ from imseek.errors import ImseekError, MediaError
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.media.decode import decode
+from imseek.progress import Task
 from imseek.types import Float32
 
 #: Images encoded at once, unless an encoder asks for more.
@@ -32,7 +32,7 @@ _TIMEOUT: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class _ImageTask:
+class _ImageRequest:
     """An image to encode."""
 
     image_id: int
@@ -58,18 +58,18 @@ class EncodedBatch:
 
 
 def encode_stored_images(
-    reader: Reader, ids: Ids, encoders: Sequence[Encoder], stop: threading.Event | None
+    reader: Reader, ids: Ids, encoders: Sequence[Encoder], task: Task
 ) -> Iterator[EncodedBatch]:
     """Encode images in batches, in the order of ``ids``. Rows are rounded to float16, as in a collection.
 
     An image that is missing, has changed, or cannot be decoded is reported in ``troubles``. Failures of an encoder as a
-    whole are raised.
+    whole are raised. Ends early where the task is cancelled.
     """
     draft, batch = shared_draft_size(encoders), max([_BATCH, *(one.info.batch_size for one in encoders)])
     workers = available_cpus()
     with PlaceReader() as places:
 
-        def read(wanted: _ImageTask) -> _PreparedImage:
+        def read(wanted: _ImageRequest) -> _PreparedImage:
             try:
                 return _PreparedImage(wanted.image_id, _prepare_image(wanted, places, encoders, draft))
             except FileNotFoundError:
@@ -77,14 +77,14 @@ def encode_stored_images(
             except (MediaError, OSError) as error:
                 return _PreparedImage(wanted.image_id, trouble=str(getattr(error, "strerror", None) or error))
 
-        reading: OrderedMap[_ImageTask, _PreparedImage] = OrderedMap(
+        reading: OrderedMap[_ImageRequest, _PreparedImage] = OrderedMap(
             read,
             workers=workers,
             lookahead=batch + 2 * workers,
             deadline=_TIMEOUT,
             late=lambda wanted: _PreparedImage(wanted.image_id, trouble="reading and decoding took too long"),
         )
-        found = reading(_iter_tasks(reader, ids, stop))
+        found = reading(_iter_requests(reader, ids, task))
         while some := list(islice(found, batch)):
             good = [one for one in some if one.trouble is None]
             rows = tuple(
@@ -95,18 +95,18 @@ def encode_stored_images(
             yield EncodedBatch(np.array([one.image_id for one in good], np.int64), rows, troubles)
 
 
-def _iter_tasks(reader: Reader, ids: Ids, stop: threading.Event | None) -> Iterator[_ImageTask]:
+def _iter_requests(reader: Reader, ids: Ids, task: Task) -> Iterator[_ImageRequest]:
     for start in range(0, len(ids), _LOOKUP_BATCH):
         some = ids[start : start + _LOOKUP_BATCH].tolist()
         places = reader.indexed_places(some)
         for image_id in some:
-            if stop is not None and stop.is_set():
+            if task.is_cancelled:
                 return
-            yield _ImageTask(image_id, places.get(image_id))
+            yield _ImageRequest(image_id, places.get(image_id))
 
 
 def _prepare_image(
-    wanted: _ImageTask, places: PlaceReader, encoders: Sequence[Encoder], draft: int | None
+    wanted: _ImageRequest, places: PlaceReader, encoders: Sequence[Encoder], draft: int | None
 ) -> tuple[npt.NDArray[Any], ...]:
     if wanted.place is None:
         raise FileNotFoundError

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,8 +11,9 @@ import numpy as np
 from imseek.encoders.base import Encoder
 from imseek.encoders.checks import check_fingerprint
 from imseek.errors import UsageError
+from imseek.progress import SILENT, Task
 from imseek.search.encoder_loader import load_encoder
-from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
+from imseek.types import Float32, SpaceInfo
 
 _BATCH: Final = 256
 
@@ -34,17 +33,6 @@ def load_text_encoder(root: Path, space: SpaceInfo, notify: Callable[[str], None
     return encoder
 
 
-def ranking_reporter(progress: ProgressCallback | None, total: int) -> Callable[[int], None]:
-    """Make a callback that reports the number of queries ranked."""
-    started = time.monotonic()
-
-    def tell(done: int) -> None:
-        if progress is not None:
-            progress(Progress("ranks", done, total, 0, time.monotonic() - started))
-
-    return tell
-
-
 def check_text_support(encoder: Encoder) -> None:
     """Raise UsageError where the encoder does not encode text."""
     if "text" not in encoder.info.modalities:
@@ -57,21 +45,16 @@ def check_text_support(encoder: Encoder) -> None:
 def encode_unique_texts(
     encoder: Encoder,
     texts: Sequence[str],
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
-) -> Float32 | None:
-    """Encode n texts as (n, dim) float32 unit rows, each distinct text once; None where ``stop`` was set."""
-    started = time.monotonic()
+    task: Task = SILENT,
+) -> Float32:
+    """Encode n texts as (n, dim) float32 unit rows, each distinct text once. Raises Cancelled."""
     number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
     wanted = list(number)
     rows = np.zeros((len(wanted), encoder.info.dim), np.float32)
     for start in range(0, len(wanted), _BATCH):
-        if stop is not None and stop.is_set():
-            return None
+        task.check()
         rows[start : start + _BATCH] = encoder.encode_texts(wanted[start : start + _BATCH])
-        if progress is not None:
-            done = min(start + _BATCH, len(wanted))
-            progress(Progress("captions", done, len(wanted), 0, time.monotonic() - started))
+        task.report("captions", min(start + _BATCH, len(wanted)), len(wanted))
     if len(wanted) == len(texts):
         return rows
     found: Float32 = rows[[number[text] for text in texts]]

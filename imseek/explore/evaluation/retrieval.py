@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -14,12 +13,13 @@ from imseek.data.vectors.base import Ids, IdSet
 from imseek.encoders import registry
 from imseek.errors import QueryError, UsageError
 from imseek.explore.captions import caption_pairs
-from imseek.explore.evaluation.encode_texts import encode_unique_texts, load_text_encoder, ranking_reporter
+from imseek.explore.evaluation.encode_texts import encode_unique_texts, load_text_encoder
 from imseek.explore.evaluation.rank_metrics import choose_ks, retrieval_metrics
 from imseek.explore.metrics.retrieval import ArrayRows, RelevantItems, Rows, rank_items
 from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
-from imseek.types import ProgressCallback, SpaceInfo
+from imseek.progress import SILENT, Cancelled, Task
+from imseek.types import SpaceInfo
 from imseek.types.evaluate import RetrievalReport, UnusedCaptions
 
 Among: TypeAlias = Literal["captioned", "all"]
@@ -50,14 +50,16 @@ class CaptionQueries:
 def evaluate(
     reader: Reader,
     wanted: RetrievalRequest,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
     notify: Callable[[str], None] | None = None,
 ) -> RetrievalReport:
     """Evaluate retrieval; see :func:`imseek.evaluate.retrieval`."""
     space = space_of(reader, wanted.space)
     within = filter_ids(reader, wanted.where)
-    found = _load_queries(reader, space, within, wanted, progress, stop, notify)
+    try:
+        found = _load_queries(reader, space, within, wanted, task, notify)
+    except Cancelled:
+        found = None
     ids = np.empty(0, np.int64) if found is None else np.unique(found.ids)
     if wanted.among == "captioned":
         within = IdSet(ids)
@@ -85,14 +87,13 @@ def evaluate(
     owner = pictures.positions(found.ids)
     ks = choose_ks(wanted.ks, min(len(pictures), len(found.ids)) if wanted.ks else len(pictures))
     there = RelevantItems.of(np.arange(len(owner)), owner, len(owner))
-    forth = rank_items(found.rows, pictures, there, tell=ranking_reporter(progress, len(owner)), stop=stop)
     asking, picture = np.unique(owner, return_inverse=True)
-    if len(forth.first) < len(owner):
-        return interrupted
-    shown = pictures if len(asking) == len(pictures) else ArrayRows(pictures.at(asking))
     again = RelevantItems.of(picture, np.arange(len(owner)), len(asking))
-    back = rank_items(shown, found.rows, again, tell=ranking_reporter(progress, len(asking)), stop=stop)
-    if len(back.first) < len(asking):
+    try:
+        forth = rank_items(found.rows, pictures, there, task=task)
+        shown = pictures if len(asking) == len(pictures) else ArrayRows(pictures.at(asking))
+        back = rank_items(shown, found.rows, again, task=task)
+    except Cancelled:
         return interrupted
     several = len(asking) < len(owner)
     return RetrievalReport(
@@ -128,11 +129,10 @@ def _load_queries(
     space: SpaceInfo,
     within: IdSet | None,
     wanted: RetrievalRequest,
-    progress: ProgressCallback | None,
-    stop: threading.Event | None,
+    task: Task,
     notify: Callable[[str], None] | None,
-) -> CaptionQueries | None:
-    """Load and embed the captions; None where ``stop`` was set. Raises QueryError where there are none."""
+) -> CaptionQueries:
+    """Load and embed the captions. Raises Cancelled, QueryError where there are none."""
     embedded = reader.current.caption_space
     if wanted.captions is None and embedded is not None and embedded.fingerprint == space.fingerprint:
         rows = Vectors(reader, embedded, within)
@@ -145,8 +145,8 @@ def _load_queries(
         said, came = caption_pairs.load_captions(reader, wanted.captions, wanted.column, live), "given"
     if not said.texts:
         raise no_captions_error(said.left_out, given=came == "given")
-    made = encode_unique_texts(load_text_encoder(reader.root, space, notify), said.texts, progress, stop)
-    return None if made is None else CaptionQueries(said.ids, ArrayRows(made), came, said.left_out)
+    made = encode_unique_texts(load_text_encoder(reader.root, space, notify), said.texts, task)
+    return CaptionQueries(said.ids, ArrayRows(made), came, said.left_out)
 
 
 def no_captions_error(left_out: UnusedCaptions, *, given: bool) -> QueryError:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -24,8 +22,9 @@ from imseek.encoders.cache import cache_dir
 from imseek.encoders.checks import check_fingerprint, merge_pieces
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError, EncoderUnavailableError, QueryError, UsageError
+from imseek.progress import SILENT, Task
 from imseek.search.encoder_loader import load_encoder
-from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
+from imseek.types import Float32, SpaceInfo
 
 #: Sentences encoded at once.
 BATCH: Final = 2048
@@ -33,8 +32,6 @@ BATCH: Final = 2048
 _CHUNK: Final = 500
 #: Seconds to wait for another process that writes the same file.
 _LOCK_TIMEOUT: Final = 30.0
-#: Minimum interval between progress reports, in seconds.
-_REPORT_INTERVAL: Final = 0.5
 
 
 def class_vectors(
@@ -45,8 +42,7 @@ def class_vectors(
     *,
     runtime: Runtime | None = None,
     notify: Callable[[str], None] | None = None,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> Float32:
     """Encode n class names as (n, dim) float32 unit rows in the space ``space`` of the collection at ``root``.
 
@@ -58,9 +54,7 @@ def class_vectors(
     def sentences(n: int) -> Sequence[str]:
         return fill_templates(templates, (names[n],))
 
-    return sentence_vectors(
-        root, space, len(names), sentences, runtime=runtime, notify=notify, progress=progress, stop=stop
-    )
+    return sentence_vectors(root, space, len(names), sentences, runtime=runtime, notify=notify, task=task)
 
 
 def check_templates(templates: Sequence[str]) -> None:
@@ -87,18 +81,18 @@ def sentence_vectors(
     *,
     runtime: Runtime | None = None,
     notify: Callable[[str], None] | None = None,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
     load: Callable[[SpaceInfo], Encoder] | None = None,
 ) -> Float32:
     """Encode ``count`` classes as (count, dim) float32 unit rows: the mean direction of each class's sentences.
 
     ``sentences`` returns those of class n on demand, so that memory is bounded by the result; their order does not
-    matter. ``stop`` raises InterruptedError; finished vectors stay cached. ``load`` supplies an encoder already in
+    matter. Finished vectors stay cached where the task is cancelled. ``load`` supplies an encoder already in
     memory, and is called only for classes not cached.
 
     Raises EncoderError where the space's encoder does not encode text, EncoderMismatchError where its weights differ
-    from the collection's, QueryError for a class without sentences, and like :func:`imseek.encoders.registry.load`.
+    from the collection's, QueryError for a class without sentences, Cancelled, and like
+    :func:`imseek.encoders.registry.load`.
     """
     rows = np.empty((count, space.dim), np.float32)
     store = _VectorCache(space)
@@ -121,7 +115,7 @@ def sentence_vectors(
             hint="make a collection whose first encoder knows words (`imseek encoders list`)",
         )
     check_fingerprint(encoder, space.encoder, space.fingerprint)
-    made = _SentenceEncoder(encoder, len(missing), progress, stop)
+    made = _SentenceEncoder(encoder, len(missing), task)
     pending: dict[str, list[int]] = {}
     for n in missing:
         pending.setdefault(keys[n], []).append(n)
@@ -152,24 +146,15 @@ def _batches(pending: dict[str, list[int]], sentences: Callable[[int], Sequence[
 class _SentenceEncoder:
     """Encodes sentences, reports progress, and can be stopped."""
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        total: int,
-        progress: ProgressCallback | None,
-        stop: threading.Event | None,
-    ) -> None:
+    def __init__(self, encoder: Encoder, total: int, task: Task) -> None:
         self._encoder = encoder
         self._total = total
         self._done = 0
-        self._progress = progress
-        self._stop = stop
-        self._began = self._told = time.monotonic()
+        self._task = task
 
     def rows(self, some: Sequence[Sequence[str]]) -> Float32:
         """Encode each list of sentences as one row, in batches."""
-        if self._stop is not None and self._stop.is_set():
-            raise InterruptedError
+        self._task.check()
         texts = [text for one in some for text in one]
         counts = [len(one) for one in some]
         if not all(counts):
@@ -178,10 +163,7 @@ class _SentenceEncoder:
             self._encoder.encode_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)
         ]
         self._done += len(some)
-        now = time.monotonic()
-        if self._progress is not None and (now - self._told > _REPORT_INTERVAL or self._done == self._total):
-            self._told = now
-            self._progress(Progress("words", self._done, self._total, 0, now - self._began))
+        self._task.report("words", self._done, self._total)
         return merge_pieces(np.concatenate(encoded), counts)
 
 

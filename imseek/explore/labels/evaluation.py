@@ -13,7 +13,7 @@ from imseek.explore.labels import calibration, top_classes
 from imseek.explore.labels.ground_truth import Truth
 from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.recipe import Recipe
-from imseek.explore.labels.zero_shot import ClassVectors, ProgressReporter
+from imseek.explore.labels.zero_shot import ClassVectors, LabelContext
 from imseek.explore.metrics import bootstrap
 from imseek.explore.metrics import classification as metrics
 from imseek.explore.space_vectors import Vectors
@@ -38,7 +38,7 @@ def evaluate(
     recipe: Recipe,
     scale: Scale,
     prepared: ClassVectors,
-    telling: ProgressReporter,
+    context: LabelContext,
 ) -> LabelEvaluation:
     """Evaluate labels on the images of ``truth``; ``said`` describes its origin."""
     n, classes = len(truth.ids), len(truth.classes)
@@ -47,7 +47,7 @@ def evaluate(
     confidence = np.empty(n, np.float32)
     nll = np.empty(n, np.float64)
     for part in _row_slices(n, len(prepared.rows)):
-        telling.check()
+        context.task.check()
         cosines = _cosines(vectors, truth.ids[part], prepared)
         own = truth.numbers[part]
         ranks[part] = metrics.ranks(cosines, own)
@@ -96,7 +96,7 @@ def learn_temperature(
     recipe: Recipe,
     scale: Scale,
     prepared: ClassVectors,
-    telling: ProgressReporter,
+    context: LabelContext,
 ) -> Calibration:
     """Learn a temperature on half of the images and test it on the rest; with few images, both use all of them.
 
@@ -111,7 +111,7 @@ def learn_temperature(
     (learned, own), (seen, true) = (
         (_cosines(vectors, truth.ids[part], prepared), truth.numbers[part]) for part in map(np.sort, halves)
     )
-    telling.check()
+    context.task.check()
     bias: float | None = None
     notes = []
     before, after = scale, scale

@@ -7,10 +7,8 @@ having an advantage.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -20,11 +18,9 @@ from imseek.explore.labels.class_vectors import fill_templates, sentence_vectors
 from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.policies import Concept, Policy
 from imseek.explore.labels.top_classes import sigmoid
-from imseek.explore.labels.zero_shot import ProgressReporter
+from imseek.explore.labels.zero_shot import LabelContext
 from imseek.explore.space_vectors import BLOCK, Vectors
-from imseek.types import ConceptCount, Float32, Moderation, Progress, SpaceInfo
-
-_REPORT_INTERVAL: Final = 0.5
+from imseek.types import ConceptCount, Float32, Moderation, SpaceInfo
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,24 +51,23 @@ def moderate(
     vectors: Vectors,
     policy: Policy,
     scale: Scale,
-    telling: ProgressReporter,
+    context: LabelContext,
     *,
     cautious: bool,
 ) -> Moderation:
     """Score all of ``vectors``. Memory: the prompts, a block of vectors, and 6 bytes per image and concept.
 
-    Raises like :func:`imseek.explore.labels.class_vectors.sentence_vectors`, InterruptedError where it was stopped.
+    Raises like :func:`imseek.explore.labels.class_vectors.sentence_vectors`, Cancelled where it was stopped.
     """
     sides = [
-        _encode_concept(reader, vectors.space, concept, scale, telling, cautious)
+        _encode_concept(reader, vectors.space, concept, scale, context, cautious)
         for concept in policy.concepts
     ]
     n, c = len(vectors), len(policy.concepts)
     probabilities = np.empty((n, c), np.float32)
     cautions = np.zeros((n, c), np.bool_)
-    began = told = time.monotonic()
     for part, rows in vectors.blocks(BLOCK):
-        telling.check()
+        context.task.check()
         for at, side in enumerate(sides):
             yes, no = side.positive.cosines(rows), side.negative.cosines(rows)
             probabilities[part, at] = sigmoid(
@@ -80,10 +75,7 @@ def moderate(
             )
             if side.written is not None:
                 cautions[part, at] = side.written.cosines(rows).max(axis=1) > yes.max(axis=1)
-        now = time.monotonic()
-        if telling.progress is not None and (now - told > _REPORT_INTERVAL or part.stop == n):
-            told = now
-            telling.progress(Progress("moderating", part.stop, n, 0, now - began))
+        context.task.report("moderating", part.stop, n)
     flagged = probabilities >= np.array([concept.threshold for concept in policy.concepts], np.float32)
     return Moderation(
         image_ids=vectors.ids,
@@ -115,7 +107,7 @@ def _encode_concept(
     space: SpaceInfo,
     concept: Concept,
     scale: Scale,
-    telling: ProgressReporter,
+    context: LabelContext,
     cautious: bool,
 ) -> _ConceptPrompts:
     """Encode the prompts of a concept."""
@@ -126,9 +118,8 @@ def _encode_concept(
             space,
             len(texts),
             lambda n: fill_templates(templates, (texts[n],)),
-            notify=telling.note,
-            progress=telling.progress,
-            stop=telling.stop,
+            notify=context.note,
+            task=context.task,
         )
         return _Prompts(rows, logit_scale.offsets(rows, scale, None))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +16,8 @@ from imseek.explore.labels.class_vectors import class_vectors, sentence_vectors
 from imseek.explore.labels.logit_scale import Scale
 from imseek.explore.labels.recipe import Recipe, check_multi
 from imseek.explore.space_vectors import BLOCK, Vectors
-from imseek.types import Float32, Labels, Progress, ProgressCallback, SpaceInfo
-
-#: Minimum interval between progress reports, in seconds.
-_REPORT_INTERVAL = 0.5
+from imseek.progress import SILENT, Task
+from imseek.types import Float32, Labels, SpaceInfo
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,23 +35,20 @@ class ClassVectors:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ProgressReporter:
-    """Callbacks of the caller: progress, cancellation, notes, and a loaded encoder."""
+class LabelContext:
+    """What work on labels needs besides its data: its task, notes for the user, and how to load an encoder.
 
-    progress: ProgressCallback | None = None
-    stop: threading.Event | None = None
-    notes: list[str] | None = None
+    ``load`` supplies an encoder that is in memory already; None: it is loaded where it is needed.
+    """
+
+    task: Task = SILENT
     load: Callable[[SpaceInfo], Encoder] | None = None
+    notes: list[str] = field(default_factory=list)
 
     def note(self, line: str) -> None:
         """Add a note once."""
-        if self.notes is not None and line not in self.notes:
+        if line not in self.notes:
             self.notes.append(line)
-
-    def check(self) -> None:
-        """Raise InterruptedError if the caller asked to stop."""
-        if self.stop is not None and self.stop.is_set():
-            raise InterruptedError
 
 
 def encode_classes(
@@ -63,7 +56,7 @@ def encode_classes(
     space: SpaceInfo,
     recipe: Recipe,
     scale: Scale,
-    telling: ProgressReporter,
+    context: LabelContext,
     vectors: Vectors | None = None,
     mean: Float32 | None = None,
 ) -> ClassVectors:
@@ -85,13 +78,12 @@ def encode_classes(
         space,
         count + bool(recipe.none),
         sentences,
-        notify=telling.note,
-        progress=telling.progress,
-        stop=telling.stop,
-        load=telling.load,
+        notify=context.note,
+        task=context.task,
+        load=context.load,
     )
     if recipe.centred and mean is None:
-        mean = _mean_vector(vectors if vectors is not None else Vectors(reader, space), telling)
+        mean = _mean_vector(vectors if vectors is not None else Vectors(reader, space), context)
     if not recipe.centred:
         mean = None
     return ClassVectors(rows, logit_scale.offsets(rows, scale, mean), count if recipe.none else None, mean)
@@ -103,12 +95,12 @@ def label_images(
     recipe: Recipe,
     scale: Scale,
     prepared: ClassVectors,
-    telling: ProgressReporter,
+    context: LabelContext,
     ids: Ids | None = None,
 ) -> Labels:
     """Label all of ``vectors``, or those of ``ids`` (m,), ascending.
 
-    Memory: the class vectors, a tile of 32 MiB, and 12 + 8·``top`` bytes per image. Raises InterruptedError where it
+    Memory: the class vectors, a tile of 32 MiB, and 12 + 8·``top`` bytes per image. Raises Cancelled where it
     was stopped.
     """
     ids = vectors.ids if ids is None else ids
@@ -116,12 +108,11 @@ def label_images(
     top = np.empty((len(ids), k), np.int32)
     probabilities = np.empty((len(ids), k), np.float32)
     cautious = (
-        _WritingDetector(reader, vectors.space, recipe, scale, prepared, telling) if recipe.caution else None
+        _WritingDetector(reader, vectors.space, recipe, scale, prepared, context) if recipe.caution else None
     )
     cautions = np.zeros(len(ids), np.bool_)
-    began = told = time.monotonic()
     for start in range(0, len(ids), BLOCK):
-        telling.check()
+        context.task.check()
         part = slice(start, min(start + BLOCK, len(ids)))
         rows = vectors.of(ids[part])
         top[part], probabilities[part] = top_classes.find_top_classes(
@@ -129,10 +120,7 @@ def label_images(
         )
         if cautious is not None:
             cautions[part] = cautious.flags(rows, top[part, 0])
-        now = time.monotonic()
-        if telling.progress is not None and (now - told > _REPORT_INTERVAL or part.stop == len(ids)):
-            told = now
-            telling.progress(Progress("labels", part.stop, len(ids), 0, now - began))
+        context.task.report("labels", part.stop, len(ids))
     if prepared.none is not None:
         top[top == prepared.none] = -1
     given = _count_labels(top, probabilities, recipe)
@@ -162,11 +150,11 @@ def _count_labels(
     return (enough[:, 0] & (top[:, 0] >= 0)).astype(np.int32)
 
 
-def _mean_vector(vectors: Vectors, telling: ProgressReporter) -> Float32:
+def _mean_vector(vectors: Vectors, context: LabelContext) -> Float32:
     """Mean vector (dim,) float32; zeros without any."""
     total = np.zeros(vectors.dim, np.float64)
     for _, rows in vectors.blocks():
-        telling.check()
+        context.task.check()
         total += rows.sum(axis=0, dtype=np.float64)
     return (total / max(1, len(vectors))).astype(np.float32)
 
@@ -181,9 +169,9 @@ class _WritingDetector:
         recipe: Recipe,
         scale: Scale,
         prepared: ClassVectors,
-        telling: ProgressReporter,
+        context: LabelContext,
     ) -> None:
-        self._reader, self._space, self._recipe, self._telling = reader, space, recipe, telling
+        self._reader, self._space, self._recipe, self._context = reader, space, recipe, context
         self._prepared, self._scale = prepared, scale
         # By label: the direction from its class to its written text, and a constant.
         self._written: dict[int, tuple[Float32, float]] = {}
@@ -198,8 +186,8 @@ class _WritingDetector:
             self._space,
             names,
             text_in_image.WRITING_TEMPLATES,
-            notify=self._telling.note,
-            stop=self._telling.stop,
+            notify=self._context.note,
+            task=Task(stop=self._context.task.stop),  # Its few words are no phase of their own.
         )
         offsets = logit_scale.offsets(made, self._scale, self._prepared.mean)
         for n, written, offset in zip(missing, made, offsets.tolist(), strict=True):
@@ -214,4 +202,4 @@ class _WritingDetector:
         return found
 
 
-__all__ = ["ClassVectors", "ProgressReporter", "encode_classes", "label_images"]
+__all__ = ["ClassVectors", "LabelContext", "encode_classes", "label_images"]

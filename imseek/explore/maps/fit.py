@@ -12,11 +12,11 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
 from imseek.data.vectors.base import Ids
 from imseek.explore.maps import neighbours, umap_layout
-from imseek.explore.maps.map_progress import ProgressReporter
 from imseek.explore.maps.map_store import MapPositions, no_positions
 from imseek.explore.maps.pca import Axes, nonzero_rows, principal_axes
 from imseek.explore.maps.transform import place_images
 from imseek.explore.space_vectors import BLOCK, Vectors
+from imseek.progress import Task
 from imseek.types import Float32
 
 #: With fewer images, UMAP has too few neighbours.
@@ -34,16 +34,14 @@ class MapLayout:
     interrupted: bool = False
 
 
-def fit_pca(vectors: Vectors, stages: ProgressReporter) -> MapLayout:
-    """Lay out images by principal components. Raises Stopped."""
-    axes = principal_axes(_iter_rows(vectors, vectors.ids, stages), vectors.dim)
-    return MapLayout(project_images(vectors, vectors.ids, axes, stages, fitted=True), axes)
+def fit_pca(vectors: Vectors, task: Task) -> MapLayout:
+    """Lay out images by principal components. Raises Cancelled."""
+    axes = principal_axes(_iter_rows(vectors, vectors.ids, task), vectors.dim)
+    return MapLayout(project_images(vectors, vectors.ids, axes, task, fitted=True), axes)
 
 
-def project_images(
-    vectors: Vectors, ids: Ids, axes: Axes, stages: ProgressReporter, *, fitted: bool
-) -> MapPositions:
-    """Project images onto axes. Raises Stopped."""
+def project_images(vectors: Vectors, ids: Ids, axes: Axes, task: Task, *, fitted: bool) -> MapPositions:
+    """Project images onto axes. Raises Cancelled."""
     there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK]
@@ -51,8 +49,7 @@ def project_images(
         has = nonzero_rows(rows)
         there.append(part[has])
         coordinates.append(axes.project(rows[has]))
-        stages.tell("placing", start + len(part), len(ids))
-        stages.check()
+        task.step("placing", start + len(part), len(ids))
     all_ids = np.concatenate(there)
     return MapPositions(all_ids, np.concatenate(coordinates), np.full(len(all_ids), fitted))
 
@@ -64,11 +61,11 @@ def fit_umap(
     min_dist: float,
     seed: int,
     sample: int,
-    stages: ProgressReporter,
+    task: Task,
 ) -> MapLayout:
     """Lay out images by UMAP; beyond ``sample``, a sample is laid out and the rest are placed among it.
 
-    Raises Stopped, MissingExtraError.
+    Raises Cancelled, MissingExtraError.
     """
     umap_layout.import_umap()  # Report a missing package before the work starts.
     chosen, notes = vectors.ids, []
@@ -76,8 +73,8 @@ def fit_umap(
         drawn = np.random.default_rng(seed).choice(len(chosen), sample, replace=False)
         chosen = chosen[np.sort(drawn)]
         notes.append(f"{sample:,} of {len(vectors):,} images were laid out, and the others placed among them")
-    axes = principal_axes(_iter_rows(vectors, chosen, stages), vectors.dim)
-    first = project_images(vectors, chosen, axes, stages, fitted=True)
+    axes = principal_axes(_iter_rows(vectors, chosen, task), vectors.dim)
+    first = project_images(vectors, chosen, axes, task, fitted=True)
     n = len(first)
     if n < _MIN_UMAP_IMAGES:
         notes.append(f"so few images ({n}) lie by their principal components")
@@ -92,17 +89,16 @@ def fit_umap(
     for ids, at, apart in neighbours.find_nearest(index, vectors, first.ids, every, k):
         positions[done : done + len(ids)], distances[done : done + len(ids)] = at, apart
         done += len(ids)
-        stages.tell("finding neighbours", done, n)
-        stages.check()
-    coordinates = umap_layout.fit_layout(positions, distances, first.coordinates, min_dist, seed, stages)
+        task.step("finding neighbours", done, n)
+    coordinates = umap_layout.fit_layout(positions, distances, first.coordinates, min_dist, seed, task)
     places = MapPositions(first.ids, coordinates, first.fitted)
     rest = np.setdiff1d(vectors.ids, chosen, assume_unique=True)
-    added, interrupted = place_among(reader, vectors, rest, places, near, stages)
+    added, interrupted = place_among(reader, vectors, rest, places, near, task)
     return MapLayout(places.union(added), None, tuple(notes), interrupted)
 
 
 def place_among(
-    reader: Reader, vectors: Vectors, ids: Ids, anchors: MapPositions, near: int, stages: ProgressReporter
+    reader: Reader, vectors: Vectors, ids: Ids, anchors: MapPositions, near: int, task: Task
 ) -> tuple[MapPositions, bool]:
     """Place images among fixed ``anchors``; return those placed, and whether the work was stopped early.
 
@@ -119,17 +115,16 @@ def place_among(
         there.append(part)
         coordinates.append(place_images(at, apart, anchors.coordinates))
         done += len(part)
-        stages.tell("placing", done, len(ids))
-        if stopped := stages.stopped:
+        task.report("placing", done, len(ids))
+        if stopped := task.is_cancelled:
             break
     all_ids = np.concatenate(there)
     found = MapPositions(all_ids, np.concatenate(coordinates), np.zeros(len(all_ids), np.bool_))
     return found, stopped and done < len(ids)
 
 
-def _iter_rows(vectors: Vectors, ids: Ids, stages: ProgressReporter) -> Iterator[Float32]:
-    """Yield rows in blocks and report progress. Raises Stopped."""
+def _iter_rows(vectors: Vectors, ids: Ids, task: Task) -> Iterator[Float32]:
+    """Yield rows in blocks and report progress. Raises Cancelled."""
     for start in range(0, len(ids), BLOCK):
         yield vectors.of(ids[start : start + BLOCK])
-        stages.tell("reading vectors", min(start + BLOCK, len(ids)), len(ids))
-        stages.check()
+        task.step("reading vectors", min(start + BLOCK, len(ids)), len(ids))

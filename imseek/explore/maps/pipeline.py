@@ -11,12 +11,12 @@ from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.explore.maps import fit, map_store
-from imseek.explore.maps.map_progress import Cancelled, ProgressReporter
 from imseek.explore.maps.map_store import MapPositions
 from imseek.explore.maps.pca import Axes, nonzero_rows
 from imseek.explore.maps.trustworthiness import NEIGHBOURS, SAMPLE, trustworthiness
 from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
+from imseek.progress import Cancelled, Task
 from imseek.types import MapInfo, MapMethod, MapReport
 
 #: Defaults for a new map.
@@ -53,7 +53,7 @@ class Outcome:
     axes: Axes | None = None
 
 
-def lay_out(reader: Reader, wanted: MapRequest, stages: ProgressReporter) -> Outcome:
+def lay_out(reader: Reader, wanted: MapRequest, task: Task) -> Outcome:
     """Compute a map without storing it. Raises UsageError, QueryError, MissingExtraError, StaleGenerationError."""
     model = map_store.check_name(reader, wanted.name)
     if model is not None and wanted.where is None:
@@ -64,7 +64,7 @@ def lay_out(reader: Reader, wanted: MapRequest, stages: ProgressReporter) -> Out
             raise UsageError("no image meets the condition", hint="docs/where.md says what it can be made of")
         raise UsageError("there are no images to lay out", hint="imseek index FOLDER")
     held = map_store.no_positions() if model is None else map_store.read(reader, wanted.name)
-    told = _ReportBuilder(reader, vectors, stages)
+    told = _ReportBuilder(reader, vectors, task)
     if model is None or wanted.refit:
         return _lay_out_anew(reader, vectors, wanted, model, held, told)
     return _place_new_images(reader, vectors, wanted, model, held, told)
@@ -76,7 +76,7 @@ class _ReportBuilder:
 
     reader: Reader
     vectors: Vectors
-    stages: ProgressReporter
+    task: Task
 
     def report(
         self,
@@ -97,7 +97,7 @@ class _ReportBuilder:
             stale=stale,
             interrupted=interrupted,
             notes=notes,
-            seconds=self.stages.seconds,
+            seconds=self.task.seconds,
             generation=self.reader.generation,
         )
 
@@ -115,10 +115,10 @@ def _lay_out_anew(
     info = _plan_map(vectors, wanted, before)
     try:
         if info.neighbours is None or info.min_dist is None:
-            made = fit.fit_pca(vectors, told.stages)
+            made = fit.fit_pca(vectors, told.task)
         else:
             made = fit.fit_umap(
-                reader, vectors, info.neighbours, info.min_dist, info.seed, wanted.sample, told.stages
+                reader, vectors, info.neighbours, info.min_dist, info.seed, wanted.sample, told.task
             )
     except Cancelled:
         return Outcome(told.report(before or info, held, interrupted=True))
@@ -186,7 +186,7 @@ def _place_new_images(
     interrupted = False
     if axes is not None:
         try:
-            added = fit.project_images(vectors, missing, axes, told.stages, fitted=False)
+            added = fit.project_images(vectors, missing, axes, told.task, fitted=False)
         except Cancelled:
             return Outcome(told.report(info, held, interrupted=True))
     else:
@@ -198,7 +198,7 @@ def _place_new_images(
                 hint="--refit lays it out anew",
             )
         near = info.neighbours or DEFAULT_NEIGHBOURS
-        added, interrupted = fit.place_among(reader, vectors, missing, anchors, near, told.stages)
+        added, interrupted = fit.place_among(reader, vectors, missing, anchors, near, told.task)
     if not len(added):
         return Outcome(told.report(info, held, interrupted=interrupted))
     places = held.union(added)

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.errors import MissingExtraError
-from imseek.explore.maps.map_progress import ProgressReporter
 from imseek.explore.maps.neighbours import Int32
+from imseek.progress import Task
 from imseek.types import Float32
 
 PHASE: Final = "laying out"
@@ -38,11 +38,11 @@ def import_umap() -> Any:
 
 
 def fit_layout(
-    positions: Int32, distances: Float32, start: Float32, min_dist: float, seed: int, stages: ProgressReporter
+    positions: Int32, distances: Float32, start: Float32, min_dist: float, seed: int, task: Task
 ) -> Float32:
     """Compute a layout (n, 2) from the neighbours (n, k) of each image, without itself, starting at ``start`` (n, 2).
 
-    The same input and seed give the same map on the same machine. Raises Stopped, MissingExtraError.
+    The same input and seed give the same map on the same machine. Raises Cancelled, MissingExtraError.
     """
     umap = import_umap()
     n, k = positions.shape
@@ -60,7 +60,7 @@ def fit_layout(
         force_approximation_algorithm=True,  # Else precomputed neighbours are ignored below 4,096 images.
         tqdm_kwds={
             "disable": False,
-            "file": _TqdmProgress(stages),
+            "file": _TqdmProgress(task),
             "bar_format": "{n} {total}",
             "leave": False,
         },
@@ -84,18 +84,18 @@ def _initial_positions(start: Float32, seed: int) -> Float32:
 class _TqdmProgress:
     """Receives tqdm's output, the only way to learn that umap-learn has finished an epoch."""
 
-    def __init__(self, stages: ProgressReporter) -> None:
-        self._stages = stages
+    def __init__(self, task: Task) -> None:
+        self._task = task
         self._ended = False
 
     def write(self, text: str) -> None:
-        """Report the progress in a line from tqdm. Raises Stopped."""
+        """Report the progress in a line from tqdm. Raises Cancelled."""
         done, _, total = text.strip("\r\n ").partition(" ")
         if done.isdecimal() and total.strip().isdecimal():
-            self._stages.tell(PHASE, int(done), int(total))
-        if not self._ended and self._stages.stopped:
+            self._task.report(PHASE, int(done), int(total))
+        if not self._ended and self._task.is_cancelled:
             self._ended = True  # tqdm writes once more when it closes.
-            self._stages.check()
+            self._task.check()
 
     def flush(self) -> None:
         """Do nothing; tqdm requires it."""

@@ -10,7 +10,6 @@ vectors have equal scores. In a tie, irrelevant items come first: a tie is never
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -18,6 +17,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from imseek.progress import SILENT, Task
 from imseek.types import Float32
 
 Ints = npt.NDArray[np.int64]
@@ -124,31 +124,25 @@ def rank_items(
     items: Rows | Float32,
     right: RelevantItems,
     *,
-    tell: Callable[[int], None] | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> Ranks:
     """Rank all items for each query.
 
-    Memory: 64 MiB of scores, and the rows of the relevant items of one block of queries. ``tell`` receives the number
-    of queries done. If ``stop`` is set, only the ranks of these queries are returned. Raises ValueError for pairs that
-    do not fit.
+    Memory: 64 MiB of scores, and the rows of the relevant items of one block of queries. Raises ValueError for
+    pairs that do not fit, Cancelled.
     """
     asked = ArrayRows(questions) if isinstance(questions, np.ndarray) else questions
     there = ArrayRows(items) if isinstance(items, np.ndarray) else items
     if len(right) != len(asked) or (len(right.items) and right.items.max() >= len(there)):
         raise ValueError("a pair of a question or an item that is not there")
     first, precision = np.zeros(len(asked), np.int64), np.zeros(len(asked))
-    done = 0
     for part, rows in asked.blocks(QUESTION_BATCH):
-        if stop is not None and stop.is_set():
-            break
+        task.check()
         starts = right.starts[part.start : part.stop + 1]
         mine = right.items[starts[0] : starts[-1]]
         first[part], precision[part] = _rank_block(rows, there, mine, starts - starts[0])
-        done = part.stop
-        if tell is not None:
-            tell(done)
-    return Ranks(first[:done], precision[:done], len(there))
+        task.report("ranks", part.stop, len(asked))
+    return Ranks(first, precision, len(there))
 
 
 def scores(a: Float32, b: Float32) -> Float32:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -21,7 +19,8 @@ from imseek.explore.probes.labels import LabelledImages, Labels, Targets, read_l
 from imseek.explore.probes.probe_store import Probe
 from imseek.explore.probes.training import check_classes, limit_labelled
 from imseek.explore.space_vectors import BLOCK, Vectors
-from imseek.types import Float32, Progress, ProgressCallback
+from imseek.progress import SILENT, Task
+from imseek.types import Float32
 from imseek.types.evaluate import Estimate
 from imseek.types.probes import ClassScore, Confusion, CurvePoint, ProbeEvaluation
 
@@ -86,13 +85,12 @@ def evaluate_labels(
     *,
     words: bool = True,
     seed: int = 0,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> ProbeEvaluation:
     """Train a probe on half of the labelled images and evaluate it on the rest; copies stay in one half.
 
     For each number in ``shots``, further probes are trained on that many images per class of the first half. Raises
-    UsageError where there is nothing to distinguish, InterruptedError.
+    UsageError where there is nothing to distinguish, Cancelled.
     """
     labelled = limit_labelled(read_labels(reader, labels, vectors.ids), seed)
     check_classes(labelled)
@@ -110,7 +108,7 @@ def evaluate_labels(
     notes: tuple[str, ...] = ()
     if words and not labelled.several:
         said, notes = encode_class_names(reader, vectors.space, labelled.classes)
-    task = _Holdout(
+    holdout = _Holdout(
         model_selection.centre_rows(rows, centre),
         labelled.targets,
         len(labelled.classes),
@@ -118,16 +116,13 @@ def evaluate_labels(
         said,
         labels.even,
     )
-    whole, method, temperature = task.learn(first, second, seed)
+    whole, method, temperature = holdout.learn(first, second, seed)
     scored = _score_logits(whole, labelled.targets[second], groups[second], temperature, labelled.classes)
     curve = []
-    began = time.monotonic()
     for number, k in enumerate(shots):
-        if stop is not None and stop.is_set():
-            raise InterruptedError
-        curve.append(task.point(first, second, k, seed))
-        if progress is not None:
-            progress(Progress(PHASE, number + 1, len(shots), 0, time.monotonic() - began))
+        task.check()
+        curve.append(holdout.point(first, second, k, seed))
+        task.report(PHASE, number + 1, len(shots))
     return replace(
         scored,
         method=method,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +13,8 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.explore.probes.probe_store import Probe
 from imseek.explore.space_vectors import Vectors
-from imseek.types import Float32, LabelExamples, Progress, ProgressCallback
+from imseek.progress import SILENT, Task
+from imseek.types import Float32, LabelExamples
 
 PHASE: Final = "labelling"
 #: Separator of names in a column with several classes per image.
@@ -98,23 +97,20 @@ def predict(
     vectors: Vectors,
     probe: Probe,
     threshold: float,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> Predictions | None:
-    """Apply a probe to all of ``vectors``; None where it was stopped."""
+    """Apply a probe to all of ``vectors``; None where it was cancelled."""
     n = len(vectors)
     best = np.empty(n, np.int32)
     chance = np.empty(n, np.float32)
     marks = np.empty((n, len(probe.info.classes)), np.bool_) if probe.info.several else None
-    began = time.monotonic()
     for part, rows in vectors.blocks():
-        if stop is not None and stop.is_set():
+        if task.is_cancelled:
             return None
         found = probe.probabilities(rows)
         best[part] = found.argmax(axis=1)
         chance[part] = found.max(axis=1)
         if marks is not None:
             marks[part] = found >= threshold
-        if progress is not None:
-            progress(Progress(PHASE, part.stop, n, 0, time.monotonic() - began))
+        task.report(PHASE, part.stop, n)
     return Predictions(vectors.ids, best, chance, marks)

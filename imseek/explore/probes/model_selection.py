@@ -7,7 +7,7 @@ held out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -21,9 +21,11 @@ from imseek.explore.probes.cache_model import CacheModel
 from imseek.explore.probes.labels import Targets
 from imseek.explore.probes.linear import Linear
 from imseek.explore.space_vectors import BLOCK, Vectors
+from imseek.progress import SILENT, Task
 from imseek.types import Float32
 from imseek.types.evaluate import Estimate
 
+PHASE: Final = "learning"
 FOLDS: Final = 5
 #: Repeated random folds as (images at most, repetitions): with few images, one draw says little.
 _DRAWS: Final = ((100, 5), (500, 3))
@@ -40,8 +42,6 @@ MAX_CENTRE_SAMPLE: Final = 20_000
 _MIN_LENGTH: Final = 1e-6
 
 Settings: TypeAlias = Mapping[str, float]
-#: Receives the steps done and their total; may raise.
-Step: TypeAlias = Callable[[int, int], None]
 
 
 class Scorer(Protocol):
@@ -114,7 +114,7 @@ def select_model(
     *,
     even: bool = False,
     seed: int = 0,
-    step: Step | None = None,
+    task: Task = SILENT,
 ) -> SelectedModel:
     """Select a linear probe or a cache model by cross-validation, and train it on all n images.
 
@@ -142,7 +142,7 @@ def select_model(
         some = kept[stratified_sample(targets[kept], MAX_VALIDATED, seed)]
         told = targets[some] if targets.ndim == 2 else np.searchsorted(number, targets[some])
         said = None if words is None else words[number]
-        judged = _cross_validate(rows[some], told, len(number), groups[some], said, even, seed, step)
+        judged = _cross_validate(rows[some], told, len(number), groups[some], said, even, seed, task)
     best = min(judged, key=lambda one: one.log_loss or 0.0)
     return SelectedModel(fit_model(best, rows, targets, classes, words, even, seed), judged, notes)
 
@@ -175,12 +175,12 @@ def _cross_validate(
     words: Float32 | None,
     even: bool,
     seed: int,
-    step: Step | None,
+    task: Task,
 ) -> tuple[ValidationResult, ...]:
     """Cross-validate both kinds of probe."""
     folds = list(_iter_fold_draws(targets, groups, seed))
     return (
-        _select_linear(rows, targets, classes, groups, folds, even, step),
+        _select_linear(rows, targets, classes, groups, folds, even, task),
         _select_cache(_cosines(rows), rows, targets, classes, groups, folds, words, even),
     )
 
@@ -255,13 +255,12 @@ def _select_linear(
     groups: Ids,
     folds: list[Ids],
     even: bool,
-    step: Step | None,
+    task: Task,
 ) -> ValidationResult:
     parts: list[list[npt.NDArray[Any]]] = [[] for _ in linear.STRENGTHS]
     held = list(_iter_splits(folds))
     for number, (learned, tested) in enumerate(held):
-        if step is not None:
-            step(number, len(held))
+        task.step(PHASE, number, len(held))
         probes = linear.fit(rows[learned], targets[learned], classes, linear.STRENGTHS, even=even)
         for found, probe in zip(parts, probes, strict=True):
             found.append(probe.logits(rows[tested]))

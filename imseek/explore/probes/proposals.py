@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,7 +16,8 @@ from imseek.explore.probes.labels import LabelledImages, Labels, NoLabels, read_
 from imseek.explore.probes.probe_store import Probe
 from imseek.explore.probes.training import limit_labelled, train_probe
 from imseek.explore.space_vectors import Vectors
-from imseek.types import Float32, Progress, ProgressCallback
+from imseek.progress import SILENT, Task
+from imseek.types import Float32
 from imseek.types.probes import Proposal, Proposals
 
 PHASE: Final = "looking"
@@ -50,10 +49,9 @@ def propose(
     labels: Labels,
     probe: Probe | None,
     n: int,
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
+    task: Task = SILENT,
 ) -> Proposals:
-    """Propose up to n images to label next. Raises UsageError, MissingExtraError, InterruptedError."""
+    """Propose up to n images to label next. Raises UsageError, MissingExtraError, Cancelled."""
     labelled, notes = _read_known_labels(reader, labels, vectors)
     asked = _find_classifier(reader, vectors, labels, labelled, probe)
     known = np.empty(0, np.int64) if labelled is None else labelled.ids
@@ -63,13 +61,10 @@ def propose(
             notes += (f"only {labelled.classes[0]} is labelled: what is like no labelled image comes first",)
     elif len(free):
         margin = np.empty(len(vectors), np.float32)
-        began = time.monotonic()
         for part, rows in vectors.blocks():
-            if stop is not None and stop.is_set():
-                raise InterruptedError
+            task.check()
             margin[part] = active_learning.margins(asked.chances(rows), asked.several)
-            if progress is not None:
-                progress(Progress(PHASE, part.stop, len(vectors), 0, time.monotonic() - began))
+            task.report(PHASE, part.stop, len(vectors))
         free = free[active_learning.select_unsure(margin[free], n)]
     fresh, copies = _drop_copies(
         reader, vectors, known, vectors.ids[_select_typical(vectors, known, free, n)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Final
@@ -17,9 +15,9 @@ from imseek.explore.probes import holdout_groups, model_selection
 from imseek.explore.probes.class_name_vectors import encode_class_names
 from imseek.explore.probes.labels import LabelledImages
 from imseek.explore.space_vectors import Vectors
-from imseek.types import Float32, Progress, ProgressCallback
+from imseek.progress import SILENT, Task
+from imseek.types import Float32
 
-PHASE: Final = "learning"
 #: Maximum number of classes to name in a note.
 _MAX_NAMED: Final = 5
 #: Maximum number of labelled images whose vectors are held in memory; larger sets are sampled.
@@ -39,22 +37,6 @@ def limit_labelled(labelled: LabelledImages, seed: int = 0) -> LabelledImages:
     note = f"{len(labelled):,} images are labelled: a sample of {MAX_LABELLED:,} counts"
     found = labelled.take(model_selection.stratified_sample(labelled.targets, MAX_LABELLED, seed))
     return replace(found, notes=(*labelled.notes, note))
-
-
-class StepReporter:
-    """Reports training progress and checks for cancellation."""
-
-    def __init__(self, progress: ProgressCallback | None, stop: threading.Event | None) -> None:
-        self._progress = progress
-        self._stop = stop
-        self._began = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Report progress. Raises InterruptedError."""
-        if self._stop is not None and self._stop.is_set():
-            raise InterruptedError
-        if self._progress is not None:
-            self._progress(Progress(PHASE, done, total, 0, time.monotonic() - self._began))
 
 
 def check_classes(labelled: LabelledImages) -> None:
@@ -93,10 +75,10 @@ def train_probe(
     *,
     words: bool = True,
     even: bool = True,
-    step: model_selection.Step | None = None,
+    task: Task = SILENT,
 ) -> TrainedProbe:
-    """Train a probe on the labelled images among ``vectors``; ``even`` and ``step`` as for
-    :func:`model_selection.learn`."""
+    """Train a probe on the labelled images among ``vectors``; ``even`` and ``task`` as for
+    :func:`model_selection.select_model`."""
     rows = vectors.of(labelled.ids)
     contents, hashes = holdout_groups.hashes_of(reader, labelled.ids)
     groups = holdout_groups.group_copies(contents, hashes, rows)
@@ -112,7 +94,7 @@ def train_probe(
         groups,
         said,
         even=even,
-        step=step,
+        task=task,
     )
     return TrainedProbe(
         found, centre, contents, (*labelled.notes, *found.notes, *_training_notes(labelled, groups), *notes)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -17,14 +17,13 @@ from imseek.explore.snapshot_session import filter_ids as allowed_of
 from imseek.explore.space_vectors import Vectors
 from imseek.explore.statistics import coverage as covering
 from imseek.explore.statistics.image_ratings import rated_images
+from imseek.progress import Cancelled, Task
 from imseek.search.encoder_loader import shared_space
 from imseek.types import (
     CoverageReport,
     CoverageSide,
     Float32,
     LackingGroup,
-    Progress,
-    ProgressCallback,
     SpaceInfo,
 )
 
@@ -37,8 +36,7 @@ def compare_coverage(
     examples: int,
     expected: float,
     most: int,
-    progress: ProgressCallback | None,
-    stop: threading.Event,
+    task: Task,
 ) -> CoverageReport:
     """Compare two open collections and report both directions.
 
@@ -59,34 +57,27 @@ def compare_coverage(
     at_once = _can_compare_all(sets, most)
     total, before = stages + (sum(map(len, each)) + len(each[0])) * at_once, 0
 
-    def tell(done: int) -> bool:
-        if progress is not None:
-            progress(Progress("comparing", before + done, total, 0, 0.0))
-        return stop.is_set()
-
-    def ending(done: int) -> None:
-        if tell(done):
-            raise InterruptedError
+    def step(done: int) -> None:
+        task.step("comparing", before + done, total)
 
     sides: list[CoverageSide] = []
     nearest: tuple[knn_graph.Nearest | None, knn_graph.Nearest | None] = (None, None)
-    try:
+    with suppress(Cancelled):  # The remaining work then stops at once.
         if at_once:
             for one in sets:
-                one.learn(ending)
+                one.learn(step)
                 before += len(one.vectors)
-            nearest = knn_graph.knn_between(each[0], each[1], 1, ending)
+            nearest = knn_graph.knn_between(each[0], each[1], 1, step)
             before += len(each[0])
-    except InterruptedError:
-        pass  # The remaining work stops at once.
     for n in (0, 1):
         mine, theirs, known = sets[n], sets[1 - n], nearest[n]
         found = None
-        least = math.nan if stop.is_set() else covering.threshold(theirs, expected)
-        if least is not None and not stop.is_set():
-            found = covering.strangeness_to(
-                mine, theirs, asked[n], tell, known and (known[0][:, 0], known[1][:, 0])
-            )
+        least = math.nan if task.is_cancelled else covering.threshold(theirs, expected)
+        if least is not None and not task.is_cancelled:
+            with suppress(Cancelled):
+                found = covering.strangeness_to(
+                    mine, theirs, asked[n], step, known and (known[0][:, 0], known[1][:, 0])
+                )
         sides.append(_build_side(mine.vectors, asked[n], found, least, groups, examples))
         before += 2 * len(asked[n])
     return CoverageReport(
@@ -96,7 +87,7 @@ def compare_coverage(
         b=sides[1],
         mmd=covering.mmd(*each),
         notes=_notes(sides, each),
-        interrupted=stop.is_set(),
+        interrupted=task.is_cancelled,
     )
 
 

@@ -125,22 +125,21 @@ def strangeness_to(
     mine: SetNeighbours,
     theirs: SetNeighbours,
     chosen: Ids,
-    tell: Callable[[int], bool],
+    tell: Callable[[int], None],
     nearest: tuple[Ids, Float32] | None = None,
-) -> tuple[Float32, Float32] | None:
+) -> tuple[Float32, Float32]:
     """Strangeness (n,) of the images at positions ``chosen`` (n,) of one set to another, and the cosine with the
     nearest.
 
-    ``tell`` receives the progress, out of twice n, and returns True to stop: the result is then None. ``nearest``, if
-    known, holds for each image of ``mine`` the position (m,) of its nearest in the other set, and the cosine (m,).
+    ``tell`` receives the progress, out of twice n, and may raise. ``nearest``, if known, holds for each image of
+    ``mine`` the position (m,) of its nearest in the other set, and the cosine (m,).
     """
     vectors = mine.vectors
     around = np.empty((len(chosen), NEIGHBOURS), np.int64)
     for start in range(0, len(chosen), _BLOCK):
         part = slice(start, start + _BLOCK)
         around[part] = mine.own(chosen[part])[0]
-        if tell(min(part.stop, len(chosen))):
-            return None
+        tell(min(part.stop, len(chosen)))
     needed = np.unique(np.concatenate([chosen, around[around >= 0]]))
     alone, cosines = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
     for start in range(0, len(needed), _BLOCK):
@@ -151,8 +150,7 @@ def strangeness_to(
         else:
             places, near = nearest[0][some], nearest[1][some]
         alone[some], cosines[some] = theirs.strangeness(places, near), near
-        if tell(len(chosen) + len(chosen) * (start + len(some)) // len(needed)):
-            return None
+        tell(len(chosen) + len(chosen) * (start + len(some)) // len(needed))
     return _mean_with_neighbours(alone, chosen, around), cosines[chosen]
 
 

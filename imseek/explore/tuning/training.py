@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +12,7 @@ from imseek.encoders.adapters import Adapter
 from imseek.explore.tuning.data_split import Split
 from imseek.explore.tuning.examples import Examples
 from imseek.explore.tuning.retrieval_gain import EvaluationPart, is_helpful, measure_gains
+from imseek.progress import Task
 from imseek.types import Float32
 from imseek.types.tuning import TuneLoss, Tuning
 
@@ -45,17 +44,16 @@ def train_from_examples(
     *,
     loss: TuneLoss,
     seed: int,
-    tell: Callable[[int, int], None],
-    stop: threading.Event,
+    task: Task,
 ) -> TrainedAdapter | None:
-    """Train on one part, stop early by another, and measure on the third. None where ``stop`` was set."""
+    """Train on one part, stop early by another, and measure on the third. None where it was cancelled."""
     validation = EvaluationPart.of(examples, split.groups, split.validation, MAX_IMAGES[0])
     best: AdapterCheckpoint | None = None
     highest, idle = -1.0, 0
     for now in train_adapter(lesson_of(examples, split.train), loss=loss, seed=seed, every=VALIDATE_EVERY):
-        if stop.is_set():
+        if task.is_cancelled:
             return None
-        tell(now.steps, STEPS)
+        task.report("learn", now.steps, STEPS)
         precision = validation.precision(now.adapter)
         if precision > highest:
             best, highest, idle = now, precision, 0

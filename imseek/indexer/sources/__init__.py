@@ -39,7 +39,7 @@ def open_source(
 
     ``below`` limits scans to a part of it, ``names`` are the entries of a list, and ``inside`` are other sources within
     it, which scans skip. ``read_ns`` is when one of its pictures was last read, by the wall clock. ``opener`` opens its
-    files; by default it follows links. Once ``stop`` is set, opening a container raises InterruptedError. Raises
+    files; by default it follows links. Once ``stop`` is set, opening a container raises Cancelled. Raises
     CorruptCollectionError for an unknown kind.
     """
     choose = filter_of(options)

@@ -62,7 +62,7 @@ class Archives:
         opener: FileOpener | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        """Prepare the source. Once ``stop`` is set, ``expand`` raises InterruptedError."""
+        """Prepare the source. Once ``stop`` is set, ``expand`` raises Cancelled."""
         self._root = root
         self._opener = FileOpener(root) if opener is None else opener
         self._stop = stop

@@ -10,6 +10,7 @@ import threading
 from typing import IO, Any, Final, cast
 
 from imseek.indexer.sources.archive_limits import check_skipped, check_unpacked
+from imseek.progress import Cancelled
 
 _GZIP: Final = b"\x1f\x8b\x08"
 _BZIP2: Final = b"BZh"
@@ -27,7 +28,7 @@ _XZ_MEMORY: Final = 512 * 2**20
 
 
 class StreamInput:
-    """The bytes of a tar from its start. Once ``stop`` is set, reading raises InterruptedError.
+    """The bytes of a tar from its start. Once ``stop`` is set, reading raises Cancelled.
 
     Raises MediaError where the archive expands too far, and the errors that :func:`tar_headers.explained` translates.
     """
@@ -90,7 +91,7 @@ class _CompressedFile(io.RawIOBase):
 
     def check_stop(self) -> None:
         if self._stop is not None and self._stop.is_set():
-            raise InterruptedError
+            raise Cancelled
 
 
 def _decompress(packed: _CompressedFile) -> IO[bytes] | _XzFile:

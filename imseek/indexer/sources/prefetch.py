@@ -9,6 +9,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, Final, Generic, TypeVar
 
+from imseek.progress import Cancelled
+
 T = TypeVar("T")
 
 #: Seconds between checks of ``stop``.
@@ -20,7 +22,7 @@ _PATIENCE: Final = 60.0
 class ReadAhead(Generic[T]):
     """An iterator that a thread reads ahead, by up to ``most`` items.
 
-    Once ``stop`` is set, raises InterruptedError without waiting for the thread, which ends by itself.
+    Once ``stop`` is set, raises Cancelled without waiting for the thread, which ends by itself.
     """
 
     def __init__(self, items: Iterator[T], most: int, stop: threading.Event | None = None) -> None:
@@ -54,7 +56,7 @@ class ReadAhead(Generic[T]):
                 return waiting.get(timeout=_TICK)
             except queue.Empty:
                 continue
-        raise InterruptedError
+        raise Cancelled
 
     def _run(self, waiting: queue.Queue[tuple[bool, Any]], given_up: threading.Event) -> None:
         end: tuple[bool, Any] = (False, None)
@@ -81,7 +83,7 @@ class MemoryBudget:
     def charge(self, item: object, size: int) -> None:
         """Wait for room, then charge ``size`` bytes until ``item`` is garbage collected.
 
-        Raises InterruptedError once ``stop`` is set. For one thread at a time.
+        Raises Cancelled once ``stop`` is set. For one thread at a time.
         """
         if not size:
             return
@@ -89,7 +91,7 @@ class MemoryBudget:
         patience = time.monotonic() + _PATIENCE
         while self._held > self._limit and time.monotonic() < patience:
             if self._stop.is_set():
-                raise InterruptedError
+                raise Cancelled
             try:
                 self._held -= self._free.get(timeout=_TICK)
             except queue.Empty:

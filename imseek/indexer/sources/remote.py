@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import ImseekError, MissingExtraError, UsageError
+from imseek.progress import Cancelled
 from imseek.types import display_path
 
 #: Details that show whether a file has changed, under the names of various file systems.
@@ -200,7 +201,7 @@ def _translate_errors() -> Iterator[None]:
     """Translate the diverse errors of file systems to OSErrors with a number."""
     try:
         yield
-    except (ImseekError, InterruptedError):  # the latter is our own and has no number
+    except (ImseekError, Cancelled):  # the latter is our own and has no number
         raise
     except FileNotFoundError as error:
         # fsspec raises this for any answer of a web server, and for no answer.

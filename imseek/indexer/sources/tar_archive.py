@@ -21,6 +21,7 @@ from imseek.indexer.sources.archive_members import (
 from imseek.indexer.sources.decompression import StreamInput
 from imseek.indexer.sources.tar_headers import tar_members, translate_errors
 from imseek.media.sidecar import MAX_BYTES
+from imseek.progress import Cancelled
 from imseek.types import SkipReason
 
 #: The largest picture of a stream, since some are held in memory at once; also the most bytes of one sample.
@@ -66,7 +67,7 @@ class Tar:
 
 
 class _FileInput:
-    """A tar on disk, of which only headers are read. Once ``stop`` is set, reading raises InterruptedError."""
+    """A tar on disk, of which only headers are read. Once ``stop`` is set, reading raises Cancelled."""
 
     def __init__(self, fd: int, stop: threading.Event | None) -> None:
         self._fd = fd
@@ -76,7 +77,7 @@ class _FileInput:
 
     def read(self, size: int) -> bytes:
         if self._stop is not None and self._stop.is_set():
-            raise InterruptedError
+            raise Cancelled
         data = os.pread(self._fd, size, self.position)
         self.position += len(data)
         return data

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from imseek.errors import MediaError
 from imseek.indexer.sources.archive_limits import MemberCount
+from imseek.progress import Cancelled
 from imseek.types import SkipReason
 
 _BLOCK: Final = tarfile.BLOCKSIZE
@@ -169,7 +170,7 @@ def translate_errors() -> Iterator[None]:
     """Translate errors of a damaged tar to MediaError; an OSError of the system passes."""
     try:
         yield
-    except InterruptedError:  # the reader was told to stop; this error has no number
+    except Cancelled:  # the reader was told to stop; this error has no number
         raise
     except (tarfile.ReadError, tarfile.HeaderError, EOFError) as error:
         raise MediaError(SkipReason.TRUNCATED, f"broken or cut tar: {error}") from error

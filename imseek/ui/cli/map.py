@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from imseek.errors import UsageError
+from imseek.progress import Task
 from imseek.showing.words import format_count, printable
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.collection_choice import choose_collection
@@ -17,12 +18,10 @@ from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import StopSignals, progress_bar
 
 if TYPE_CHECKING:
-    import threading
-
     import pyarrow as pa
 
     from imseek.library import ResolvedCollection
-    from imseek.types import MapReport, ProgressCallback
+    from imseek.types import MapReport
 
 #: Default number of thumbnails on a page, and their longer side in pixels.
 _THUMBNAILS: Final = 2_000
@@ -141,7 +140,7 @@ def map_(
                     chosen.path, name, where=where, columns=["path", *([] if colour is None else [colour])]
                 )
                 most = _THUMBNAILS if thumbnails is None else thumbnails
-                _write_page(html, chosen, report, of, colour, most, force, progress, signals.event)
+                _write_page(html, chosen, report, of, colour, most, force, Task(progress, signals.event))
                 written["html"] = html
     if as_json:
         jsonout.print_json(jsonout.map_report(report, chosen, written))
@@ -195,11 +194,9 @@ def _write_page(
     colour: str | None,
     most: int,
     force: bool,
-    progress: ProgressCallback | None,
-    stop: threading.Event,
+    task: Task,
 ) -> None:
     from imseek.maps import representative
-    from imseek.types import Progress
     from imseek.ui.map_page import MOST_POINTS, page
     from imseek.ui.thumbnail_data import thumbnails
 
@@ -217,10 +214,9 @@ def _write_page(
 
         def thumbnail(image_id: int) -> bytes | None:
             nonlocal done
-            if progress is not None:
-                progress(Progress("reading pictures", done, len(pictured), 0, 0.0))
+            task.report("reading pictures", done, len(pictured))
             done += 1
-            return None if stop.is_set() else read(image_id)
+            return None if task.is_cancelled else read(image_id)
 
         file.writelines(
             page(table, report.info, title=title, pictured=pictured, thumbnail=thumbnail, colour=colour)

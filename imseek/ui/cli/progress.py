@@ -6,22 +6,19 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import typer
 
 from imseek.library import PROGRESS_VARIABLE
+from imseek.progress import Progress, ProgressCallback, StopRequest
 from imseek.showing.words import format_size
 from imseek.ui.cli.output import say
-
-if TYPE_CHECKING:
-    import threading
-
-    from imseek.types import Progress, ProgressCallback
 
 
 @contextmanager
@@ -114,8 +111,6 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        from imseek.types import StopRequest  # It imports NumPy, which not every --help should.
-
         self.event = StopRequest()
         self._caught: int | None = None
 

@@ -22,7 +22,11 @@ UNEXPECTED: Final = "something went wrong. The terminal of `imseek ui` says more
 
 
 class Cancelled(BaseException):
-    """Ends a task that was asked to stop; a BaseException, so that no ``except Exception`` takes it for a failure."""
+    """Ends a task of the pages that was asked to stop.
+
+    It is no :class:`imseek.progress.Cancelled` but a BaseException: pages raise it between calls of imseek, where no
+    ``except Exception`` may take it for a failure.
+    """
 
 
 class Task(Generic[T]):
@@ -66,7 +70,7 @@ class Task(Generic[T]):
         return self._ended.wait(seconds)
 
     def result(self) -> T:
-        """Return the result. Raises its :attr:`error`, or Stopped."""
+        """Return the result. Raises its :attr:`error`, or Cancelled."""
         if self.error is not None:
             raise self.error
         if self.stopped:
@@ -78,7 +82,7 @@ class Task(Generic[T]):
         self.progress = progress
 
     def say(self, what: str, share: float | None = None) -> None:
-        """Record the current step, for work that cannot be stopped within it. Raises Stopped if the task was asked to
+        """Record the current step, for work that cannot be stopped within it. Raises Cancelled if the task was asked to
         stop."""
         self.said, self.share = what, share
         if self.stopping:

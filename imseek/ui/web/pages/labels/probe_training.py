@@ -11,6 +11,7 @@ import streamlit as st
 
 from imseek import probes
 from imseek.collection import Collection
+from imseek.progress import Cancelled
 from imseek.showing.words import format_count
 from imseek.types import ProgressCallback
 from imseek.types.probes import ProbeApplyReport, ProbeInfo, ProbeScore
@@ -104,7 +105,7 @@ def _apply_to_all(collection: Collection, title: str, slot: str) -> None:
     def task(progress: ProgressCallback, stop: threading.Event) -> TrainedProbe:
         applied = probes.apply(collection, title, progress=progress, stop=stop)
         if applied.interrupted:
-            raise InterruptedError
+            raise Cancelled
         return TrainedProbe(probes.get(collection, title), applied)
 
     label_tasks.begin(collection.path, slot, "Looking at all pictures", task)
