@@ -154,9 +154,9 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
 def built(segments: Sequence[Any], factory: str, words: Float32, options: argparse.Namespace) -> Any:
     """A snapshot, tuned as imseek tunes it, on ``words``, which are not the queries of the measurement."""
     from imseek.data.vectors.build import LiveRows, build_index
+    from imseek.data.vectors.faiss_snapshot import Snapshot, imbalance
     from imseek.data.vectors.index_metadata import CoveredIds, IndexMetadata, pack_bits
     from imseek.data.vectors.recall_queries import RecallQueries
-    from imseek.data.vectors.snapshot import Snapshot, imbalance
     from imseek.data.vectors.tuning import UNTUNED, query_rows, tune_snapshot
 
     rows = LiveRows(segments)

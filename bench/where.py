@@ -83,7 +83,7 @@ def imports() -> None:
     import duckdb  # noqa: F401
     import pyarrow.dataset  # noqa: F401
 
-    import imseek.search.where.columns
+    import imseek.search.where.column_cache
     import imseek.search.where.compiler  # noqa: F401
 
 

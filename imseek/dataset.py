@@ -29,7 +29,7 @@ from imseek.explore.snapshot_session import filter_ids as allowed_of
 from imseek.explore.snapshot_session import run_with_reader
 from imseek.explore.space_vectors import Vectors
 from imseek.explore.statistics import balance as spreading
-from imseek.explore.statistics import comparison
+from imseek.explore.statistics import coverage_report
 from imseek.explore.statistics import quality as rating
 from imseek.explore.statistics.class_leakage import count_repeats, find_leaks
 from imseek.explore.statistics.coverage import EXPECTED_SHARE, MAX_QUERIED
@@ -324,7 +324,7 @@ def coverage(
     with OpenGeneration(path_of(a)) as first, OpenGeneration(path_of(b)) as second:
         while True:
             try:
-                return comparison.compare_coverage(
+                return coverage_report.compare_coverage(
                     first, second, where, groups, examples, expected, most, task
                 )
             except StaleGenerationError:

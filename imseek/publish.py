@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Final
 
-from imseek.data.milvus import layout, record
+from imseek.data.milvus import layout, publication_record
 from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
-from imseek.data.milvus.record import Lease, Record
+from imseek.data.milvus.publication_record import Lease, Record
 from imseek.data.reader import Reader
 from imseek.errors import CollectionNotFoundError, ImseekError, LockedError, UsageError
 from imseek.explore.snapshot_session import run_with_reader
 from imseek.progress import Task
 from imseek.search.cutoff import SAMPLE as CUTOFF_SAMPLE
 from imseek.search.fuse_terms import SAMPLE, sample_ids
-from imseek.search.milvus.generations import sample_key
+from imseek.search.milvus.publication_cache import sample_key
 from imseek.search.milvus.rows import blocks, columns_of
 from imseek.types import AnyCollection, ProgressCallback
 from imseek.types.publish import PublishReport
@@ -67,7 +67,7 @@ class _Publisher:
         if not self._client.has(layout.about_collection(name)):
             self._client.create(layout.about_collection(name), layout.ABOUT_FIELDS, strong=True)
         before = self._before()
-        left_behind = record.read_lease(self._client) is not None
+        left_behind = publication_record.read_lease(self._client) is not None
         with self._hold_lease() as lease:
             target, left_out = self._target(before)
             anew = before is not None and before.rows != target.rows
@@ -81,7 +81,7 @@ class _Publisher:
             if not self._send(target, lease):
                 lease.completed = False
                 return self._report("interrupted", before, anew, left_out)
-            record.write(self._client, target)
+            publication_record.write(self._client, target)
             if before is not None and anew:
                 with suppress(ImseekError):  # No longer searched; the next change drops it.
                     self._client.drop(before.rows)
@@ -90,7 +90,7 @@ class _Publisher:
     def _before(self) -> Record | None:
         """Read the record of what is published. Raises UsageError if it belongs to another collection."""
         try:
-            found = record.read(self._client)
+            found = publication_record.read(self._client)
         except CollectionNotFoundError:
             return None
         if found.uuid != self._reader.identity.uuid:
@@ -157,14 +157,14 @@ class _Publisher:
     def _placed(self, made: Record, number: int) -> Record:
         """Choose a Milvus collection for the rows: a new one, or one that a killed run began for the same columns."""
         made = made.at(layout.rows_collection(self._client.address.name, number))
-        begun = record.read_begun_shape(self._client)
+        begun = publication_record.read_begun_shape(self._client)
         if self._client.has(made.rows) and begun != made.shape:
             if begun is None:
                 raise UsageError(
                     f"{made.rows} is there already, and not of imseek", hint="publish under another name"
                 )
             self._client.drop(made.rows)
-        record.mark_begun(self._client, made.shape)
+        publication_record.mark_begun(self._client, made.shape)
         if not self._client.has(made.rows):
             self._client.create(made.rows, layout.row_fields(made.spaces, made.columns))
         return made

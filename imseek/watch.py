@@ -17,8 +17,8 @@ from typing import Final, TypeAlias
 from imseek.collection import AnyPath, Collection
 from imseek.data import path_lookup
 from imseek.errors import LockedError, MissingExtraError, UsageError, WatchError
+from imseek.indexer.containing_source import find_source, lies_in_collection, pictures_below
 from imseek.indexer.debounce import PathDebouncer, below, cover
-from imseek.indexer.source_lookup import find_source, lies_in_collection, pictures_below
 from imseek.indexer.sources.files import trouble_at
 from imseek.indexer.sources.filters import looks_like_picture
 from imseek.types import IndexReport, display_path

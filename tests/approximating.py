@@ -9,6 +9,7 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors import Segment
+from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_kinds import make_index
 from imseek.data.vectors.index_metadata import (
     CoveredIds,
@@ -18,7 +19,6 @@ from imseek.data.vectors.index_metadata import (
     pack_bits,
 )
 from imseek.data.vectors.sharded_index import ShardedSnapshot
-from imseek.data.vectors.snapshot import Snapshot
 
 #: Every row is a candidate.
 ALL = TuningResult(SearchEffort(1 << 20, 1 << 20), recall=1.0, queries=0)

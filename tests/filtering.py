@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from imseek.search.where import duckdb_sandbox, vocabulary
+from imseek.search.where import columns_and_functions, duckdb_sandbox
+from imseek.search.where.columns_and_functions import Kind
 from imseek.search.where.compiler import compile_filter
-from imseek.search.where.vocabulary import Kind
 
 COLUMNS = {
     "width": Kind.INT,
@@ -99,10 +99,11 @@ WORDS = {
     ),
     *words("CAST TRY_CAST AS BIGINT HUGEINT DOUBLE VARCHAR DATE TIMESTAMP BOOLEAN INTEGER"),
     *words("suffix isodow regexp_extract parse_filename parse_dirpath hex sin cos radians pow"),
-    *vocabulary.FUNCTIONS,
+    *columns_and_functions.FUNCTIONS,
 }
 LITERALS = re.findall(
-    r"'[^']*'", " ".join(v.sql for v in vocabulary.VIRTUAL.values()).replace("{{", "{").replace("}}", "}")
+    r"'[^']*'",
+    " ".join(v.sql for v in columns_and_functions.VIRTUAL.values()).replace("{{", "{").replace("}}", "}"),
 )
 TOKEN = re.compile(
     r"c[0-9]+|\$[0-9]+|[A-Za-z_]+|[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|\|\||//|<>|<=|>=|[-+*/%(),<>= ]"

@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from imseek.curate.originals import Originals
-from imseek.curate.pixels.calibration import SAMPLE, calibrate, load_thresholds, store_thresholds
 from imseek.curate.pixels.classify import DEFAULTS, Thresholds
+from imseek.curate.pixels.cosine_calibration import SAMPLE, calibrate, load_thresholds, store_thresholds
 from imseek.curate.unique_contents import UniqueContents
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer

@@ -22,8 +22,8 @@ from imseek.data.collection_files import load_array
 from imseek.data.create import add_space
 from imseek.data.models import Model
 from imseek.data.reader import Reader
-from imseek.data.rebuild import SpaceBuild
-from imseek.data.rebuild_rows import Row
+from imseek.data.space_build import SpaceBuild
+from imseek.data.space_build_rows import Row
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.progress import Cancelled, Task
@@ -146,7 +146,7 @@ def switch_space(
 
 
 class _TransformedRows:
-    """Computes rows of one space from those of another (:data:`imseek.data.rebuild.MakeRows`)."""
+    """Computes rows of one space from those of another (:data:`imseek.data.space_build.MakeRows`)."""
 
     def __init__(self, reader: Reader, space_id: int, turn: RowTransform) -> None:
         self._reader = reader

@@ -30,8 +30,8 @@ from imseek.data import (
     job_logs,
     layout,
     model_files,
-    rebuild_rows,
     snapshots,
+    space_build_rows,
 )
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, set_meta
@@ -50,7 +50,7 @@ def purge(writer: Writer) -> PurgeReport:
     and LockedError where another program keeps the catalog's write-ahead log in use.
     """
     removed = _RemovalCounts()
-    rebuild_rows.remove_dead_rows(writer)
+    space_build_rows.remove_dead_rows(writer)
     forgotten = model_files.drop_models_of_dead_images(writer)
     snapshots.drop_stale(writer)
     _remove_unlisted_files(writer, removed)

@@ -32,8 +32,8 @@ from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGener
 from imseek.types import Image, Place
 
 if TYPE_CHECKING:
+    from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.index_metadata import IndexFolder
-    from imseek.data.vectors.snapshot import Snapshot
 
 #: ``died`` of a live row.
 FOREVER = 2**63 - 1

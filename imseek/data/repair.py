@@ -19,11 +19,11 @@ from imseek.data import (
     judgement_file,
     layout,
     model_files,
-    rebuild_rows,
     shard_catalog,
     shard_files,
     snapshot_files,
     snapshots,
+    space_build_rows,
 )
 from imseek.data import schema as t
 from imseek.data.catalog import live, modalities
@@ -179,7 +179,7 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
     elif problem.kind == model_files.KIND:
         ledger.lost.append(f"{problem.file}: {_describe_model_loss(writer, problem.file)}")
         _retire_file(writer, problem.file)
-    elif problem.kind == rebuild_rows.PART:
+    elif problem.kind == space_build_rows.PART:
         _forget_file(writer, problem.file)
         ledger.lost.append(f"{problem.file}: rows of a space that is being built, to be made again")
     elif shard_id is None or not _is_live(writer, shard_id):

@@ -20,6 +20,7 @@ from imseek.data.index_info import IndexPart, IndexSnapshot
 from imseek.data.schema import FOREVER
 from imseek.data.snapshot_build import BuiltIndex, stage, write_array
 from imseek.data.vectors.build import LiveRows
+from imseek.data.vectors.faiss_snapshot import Snapshot, map_index
 from imseek.data.vectors.index_metadata import (
     COVERED_FILE,
     METADATA_FILE,
@@ -30,7 +31,6 @@ from imseek.data.vectors.index_metadata import (
     pack_bits,
 )
 from imseek.data.vectors.recall_queries import RecallQueries
-from imseek.data.vectors.snapshot import Snapshot, map_index
 from imseek.data.vectors.tuning import UNTUNED
 from imseek.data.writer import Writer
 from imseek.types import IndexPolicy, SpaceInfo

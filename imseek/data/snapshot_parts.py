@@ -25,6 +25,7 @@ from imseek.data.snapshot_build import (
 )
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.build import LiveRows, ReportShare, add_rows, train_index
+from imseek.data.vectors.faiss_snapshot import imbalance, load_empty_index
 from imseek.data.vectors.index_kinds import (
     ROWS_PER_LIST,
     cagra_degree,
@@ -34,7 +35,6 @@ from imseek.data.vectors.index_kinds import (
     make_index,
 )
 from imseek.data.vectors.index_metadata import CoveredIds
-from imseek.data.vectors.snapshot import imbalance, load_empty_index
 from imseek.types import SpaceInfo
 
 #: A part with this many rows is not rewritten for new ones; smaller collections have one part.

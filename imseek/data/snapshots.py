@@ -34,11 +34,11 @@ from imseek.data.snapshot_parts import (
 from imseek.data.system_errors import translate_os_errors
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows, ReportShare
+from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_kinds import EXACT_BYTES, choose_factory, code_of, make_index
 from imseek.data.vectors.index_metadata import TRUTH_FILE, IndexFolder
 from imseek.data.vectors.recall_queries import RecallQueries
 from imseek.data.vectors.sharded_index import ShardedSnapshot
-from imseek.data.vectors.snapshot import Snapshot
 from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tune_snapshot
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError, UsageError

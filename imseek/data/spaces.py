@@ -18,7 +18,7 @@ from imseek.data import schema as t
 from imseek.data.catalog import LIVE, live, now
 from imseek.data.collection_files import remove_files
 from imseek.data.create import add_space
-from imseek.data.rebuild_rows import PART
+from imseek.data.space_build_rows import PART
 from imseek.data.summary import KEPT_SINCE, modalities_of
 from imseek.data.writer import Writer
 from imseek.errors import UsageError

@@ -16,8 +16,8 @@ from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live
 from imseek.data.collection_files import load_array, open_file
 from imseek.data.current_file import Current, Shard
-from imseek.data.rebuild_rows import PART, part_dtype
 from imseek.data.snapshot_files import KIND as SNAPSHOT
+from imseek.data.space_build_rows import PART, part_dtype
 from imseek.data.trust import is_trusted
 from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.index_metadata import (

@@ -234,7 +234,7 @@ def describe(parts: Sequence[Part], reference: str) -> list[Repository]:
 
 def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]) -> None:
     """Download the files of ``parts`` that the hub's cache lacks. ``described`` is the result of :func:`describe`."""
-    from imseek.encoders.blobs import DISK_FULL_ERRNOS, client_settings, disk_full_error
+    from imseek.encoders.resumable_download import DISK_FULL_ERRNOS, client_settings, disk_full_error
 
     wanted = [
         (repository, file)
@@ -307,7 +307,7 @@ def _describe_repository(name: str) -> Repository:
 def _fetch(repository: Repository, file: RemoteFile, report: Callable[[int], None]) -> None:
     from huggingface_hub import hf_hub_download
 
-    from imseek.encoders.blobs import fetch_blob
+    from imseek.encoders.resumable_download import fetch_blob
 
     if file.sha256 is not None and cached_path(Part(repository.name, (file.name,))) is None:
         fetch_blob(repository.name, repository.commit, file, report)

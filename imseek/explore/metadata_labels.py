@@ -10,9 +10,9 @@ from imseek.data.places import MEMBER_SEPARATOR, split
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.search.where.columns import ColumnCache, kind_of
+from imseek.search.where.column_cache import ColumnCache, kind_of
+from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL, Kind, Source
 from imseek.search.where.names import ColumnNames
-from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source
 from imseek.types import display_path
 
 #: Images whose paths are read at once.

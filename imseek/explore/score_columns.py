@@ -16,7 +16,7 @@ from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.search.where.vocabulary import ALIASES, VIRTUAL
+from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL
 from imseek.types import Float32
 
 #: Names that filters can refer to.

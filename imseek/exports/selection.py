@@ -16,7 +16,7 @@ from imseek.data.reader import Reader
 from imseek.data.shard_files import to_json_row
 from imseek.data.vectors.base import Float16, Ids, IdSet
 from imseek.explore.space_vectors import Vectors
-from imseek.search.where.columns import ColumnCache
+from imseek.search.where.column_cache import ColumnCache
 from imseek.types import Float32, Place, SpaceInfo, path_json
 
 #: Number of images read and written together.

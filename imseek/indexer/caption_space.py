@@ -9,8 +9,8 @@ from typing import Final
 
 from imseek.data import spaces
 from imseek.data.reader import Reader
-from imseek.data.rebuild import SpaceBuild
-from imseek.data.rebuild_rows import Row
+from imseek.data.space_build import SpaceBuild
+from imseek.data.space_build_rows import Row
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.space_compatibility import space_of
@@ -63,7 +63,7 @@ def embed(
 
 
 class StoredCaptions:
-    """Makes rows of a caption space (:data:`imseek.data.rebuild.MakeRows`); images without a caption get zeros."""
+    """Makes rows of a caption space (:data:`imseek.data.space_build.MakeRows`); images without a caption get zeros."""
 
     def __init__(self, reader: Reader, encode: CaptionEncoder) -> None:
         self._reader = reader

@@ -15,8 +15,8 @@ from imseek.data import sources, spaces
 from imseek.data.content_lookup import same_contents
 from imseek.data.image_places import IndexedPlace
 from imseek.data.reader import Reader
-from imseek.data.rebuild import SpaceBuild
-from imseek.data.rebuild_rows import Row
+from imseek.data.space_build import SpaceBuild
+from imseek.data.space_build_rows import Row
 from imseek.data.spaces import StoredSpace
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
@@ -85,7 +85,7 @@ class _ReadResult:
 
 
 class PictureRows:
-    """Makes rows of an image space (:data:`imseek.data.rebuild.MakeRows`). Each content is read and encoded once.
+    """Makes rows of an image space (:data:`imseek.data.space_build.MakeRows`). Each content is read and encoded once.
 
     ``build`` holds the rows made so far. ``missing`` is by image id, in the order requested.
     """

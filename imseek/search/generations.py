@@ -23,8 +23,8 @@ from imseek.search.fuse_terms import SAMPLE, sample_rows
 from imseek.types import Float32, SpaceInfo
 
 if TYPE_CHECKING:
+    from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.gpu import Placement
-    from imseek.data.vectors.snapshot import Snapshot
 
 #: Seconds that an earlier generation is kept after a newer one has been opened.
 KEEP_SECONDS: Final = 600.0

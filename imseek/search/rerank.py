@@ -29,7 +29,7 @@ import numpy.typing as npt
 from imseek.data.vectors.base import Ids
 from imseek.errors import QueryError
 from imseek.search.diversity import rank_by_mmr
-from imseek.search.hit_groups import GroupPositions, group_positions
+from imseek.search.groups_by_key import GroupPositions, group_positions
 from imseek.search.near_duplicates import find_representatives
 from imseek.search.query import GroupBy, Query
 from imseek.types import Float32

@@ -3,20 +3,6 @@
 from __future__ import annotations
 
 from imseek.progress import Progress, ProgressCallback, StopRequest
-from imseek.types.acts import (
-    Action,
-    AppliedFile,
-    ApplyReport,
-    FileAction,
-    ForeignJournal,
-    Outcome,
-    PlannedFile,
-    PlannedGroup,
-    RefusedFile,
-    UndoInfo,
-    UndoneFile,
-    UndoReport,
-)
 from imseek.types.answers import (
     Hit,
     HitGroup,
@@ -55,6 +41,20 @@ from imseek.types.dataset import (
     QualityList,
     QualityReport,
     RatedImage,
+)
+from imseek.types.duplicate_actions import (
+    Action,
+    AppliedFile,
+    ApplyReport,
+    FileAction,
+    ForeignJournal,
+    Outcome,
+    PlannedFile,
+    PlannedGroup,
+    RefusedFile,
+    UndoInfo,
+    UndoneFile,
+    UndoReport,
 )
 from imseek.types.duplicates import (
     Duplicate,

@@ -600,10 +600,10 @@ def purge_and_renew(stage: Stage) -> None:
 
 def few_rows() -> None:
     """Commits of a re-encoding after three rows each, of batches of two."""
-    from imseek.data import rebuild, rebuild_rows
+    from imseek.data import space_build, space_build_rows
     from imseek.indexer import reencode
 
-    rebuild.COMMIT_ROWS = rebuild_rows.PART_ROWS = 3
+    space_build.COMMIT_ROWS = space_build_rows.PART_ROWS = 3
     reencode.ENCODE_BATCH = 2
 
 
@@ -683,10 +683,10 @@ def drop_space(stage: Stage) -> None:
 
 def embed(stage: Stage) -> None:
     import imseek
-    from imseek.data import rebuild, rebuild_rows
+    from imseek.data import space_build, space_build_rows
     from imseek.indexer import caption_space
 
-    rebuild.COMMIT_ROWS = rebuild_rows.PART_ROWS = 4
+    space_build.COMMIT_ROWS = space_build_rows.PART_ROWS = 4
     caption_space.BATCH = 2  # type: ignore[misc]
     imseek.upkeep.embed_captions(stage.root)
 

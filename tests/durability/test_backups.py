@@ -109,8 +109,9 @@ def test_a_missing_fsync_of_a_restore_is_noticed(servers: list[Server], fast_fol
 
 
 KILLED = """
-import os, signal, sys
+import functools, os, signal, sys
 import imseek, imseek.backup
+from imseek.progress import Task
 from imseek.data import durable_files
 from imseek.data.archive import tar_stream
 left = int(sys.argv[3])
@@ -119,7 +120,7 @@ def count(*_):
     left -= 1
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
-tar_stream.CHUNK, imseek.backup.MIN_INTERVAL = 4096, 0
+tar_stream.CHUNK, imseek.backup.Task = 4096, functools.partial(Task, interval=0)
 publish = durable_files.publish
 durable_files.publish = lambda moves: (count(), publish(moves), count())
 imseek.backup.write(sys.argv[1], sys.argv[2], replace=True, progress=count)

@@ -53,7 +53,7 @@ from imseek.data import (
 )
 from imseek.data.current_file import read_current, read_identity
 from imseek.data.reader import Reader
-from imseek.data.rebuild_rows import part_dtype
+from imseek.data.space_build_rows import part_dtype
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError
 from imseek.types import Problem, VerifyReport

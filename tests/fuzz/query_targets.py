@@ -12,8 +12,8 @@ from imseek.errors import ImseekError, QueryError, UsageError
 from imseek.explore.labels import policies
 from imseek.search import query_json
 from imseek.search import term_parser as terms
+from imseek.search.where.columns_and_functions import Kind
 from imseek.search.where.compiler import compile_filter
-from imseek.search.where.vocabulary import Kind
 
 _COLUMNS: Final = {
     "width": Kind.INT,

@@ -586,7 +586,7 @@ def test_a_build_that_was_stopped_goes_on(
 ) -> None:
     import threading
 
-    monkeypatch.setattr("imseek.data.rebuild.COMMIT_ROWS", 2)
+    monkeypatch.setattr("imseek.data.space_build.COMMIT_ROWS", 2)
     monkeypatch.setattr("imseek.indexer.caption_space.BATCH", 2)
     stop = threading.Event()
     first = upkeep.embed_captions(

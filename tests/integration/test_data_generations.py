@@ -24,7 +24,7 @@ from databases import BOTH_CATALOGS
 from sqlalchemy import select, update
 
 import imseek
-from imseek.data import compaction, content_lookup, layout, rebuild_rows, schema, shard_catalog, sources
+from imseek.data import compaction, content_lookup, layout, schema, shard_catalog, sources, space_build_rows
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.changeset import Changeset, NewImage, Placement
 from imseek.data.commit import commit
@@ -33,8 +33,8 @@ from imseek.data.derived_columns import put_columns
 from imseek.data.file_stat import FileStat
 from imseek.data.logit_scales import read_logit_scale
 from imseek.data.reader import Reader
-from imseek.data.rebuild_rows import PartialRows
 from imseek.data.shard_files import row_of
+from imseek.data.space_build_rows import PartialRows
 from imseek.data.vectors import open_index
 from imseek.data.writer import Writer
 from imseek.errors import (
@@ -708,7 +708,7 @@ def test_a_damaged_part_of_a_space_is_made_again(
     root: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(root, [0, 1, 2, 3])
-    monkeypatch.setattr(rebuild_rows, "PART_ROWS", 1)
+    monkeypatch.setattr(space_build_rows, "PART_ROWS", 1)
     with Writer(root, "test") as writer:
         parts = PartialRows(writer, 0, 64)
         paths = [put_part(writer, parts, ids) for ids in ([0, 2], [1, 3])]
@@ -717,7 +717,7 @@ def test_a_damaged_part_of_a_space_is_made_again(
     data = {"no array": b"no array", "a byte": path.read_bytes()[:-1] + b"?"}.get(damage, b"")
     path.unlink()
     if damage in ("other columns", "another width"):
-        kind = np.float32 if damage == "other columns" else rebuild_rows.part_dtype(32)
+        kind = np.float32 if damage == "other columns" else space_build_rows.part_dtype(32)
         np.save(path, np.zeros(2, kind))
         data = path.read_bytes()
     elif damage != "gone":
@@ -744,13 +744,13 @@ def test_a_damaged_part_of_a_space_is_made_again(
 
 def test_rows_of_dead_images_leave_the_parts_of_a_space(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(root, [0, 1, 2, 3, 4])
-    monkeypatch.setattr(rebuild_rows, "PART_ROWS", 1)
+    monkeypatch.setattr(space_build_rows, "PART_ROWS", 1)
     with Writer(root, "test") as writer:
         parts = PartialRows(writer, 0, 64)
         mixed, dead, living, damaged = (put_part(writer, parts, ids) for ids in ([0, 1], [2], [3], [4]))
         (root / damaged).write_bytes(b"")
         commit(writer, Changeset(gone=[1, 2]))
-        rebuild_rows.remove_dead_rows(writer)
+        space_build_rows.remove_dead_rows(writer)
         parts = PartialRows(writer, 0, 64)
         assert parts.held(np.arange(5)).tolist() == [True, False, False, True, False]
         with writer.catalog.transaction() as connection:

@@ -13,7 +13,7 @@ import pytest
 import imseek
 from imseek.data import compaction
 from imseek.explore.snapshot_session import run_with_reader
-from imseek.search.where import Filters, columns, facets
+from imseek.search.where import Filters, column_cache, facets
 from imseek.search.where.facets import Facet
 from imseek.ui.web.pages.search.filters import Filter
 
@@ -68,13 +68,13 @@ def test_shards_are_looked_at_in_groups(
         for names in (["astronaut.png"], ["chelsea.png", "coffee.png"], ["camera.png"], ["rocket.jpg"]):
             collection.index([photos / name for name in names])
     counts: list[int] = []
-    table = columns.ColumnReader.table
+    table = column_cache.ColumnReader.table
 
-    def counted(self: columns.ColumnReader, shards: list[Any], sources: Any) -> Any:
+    def counted(self: column_cache.ColumnReader, shards: list[Any], sources: Any) -> Any:
         counts.append(sum(shard.rows for shard in shards))
         return table(self, shards, sources)
 
-    monkeypatch.setattr(columns.ColumnReader, "table", counted)
+    monkeypatch.setattr(column_cache.ColumnReader, "table", counted)
     whole = run_with_reader(tmp_path / "c", facets.facets)
     assert set(counts) == {5}
     for together, groups in ((1, [1, 2, 1, 1]), (2, [1, 2, 2]), (3, [3, 2])):

@@ -747,5 +747,5 @@ def test_who_opens_sources() -> None:
         at + "reading",
         "indexer/scan",
         "indexer/executors/worker",
-        "indexer/source_lookup",  # names only
+        "indexer/containing_source",  # names only
     }

@@ -25,7 +25,7 @@ from imseek.ui.cli.jsonout import search as as_json
 from imseek.ui.http.service import Service
 from imseek.ui.http.settings import Settings
 from imseek.ui.web import downloads
-from imseek.ui.web.image_actions import image_action_routes
+from imseek.ui.web.image_routes import image_action_routes
 from imseek.ui.web.selections import SelectionStore, make_selection
 
 

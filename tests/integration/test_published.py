@@ -21,7 +21,7 @@ from PIL import ExifTags, Image
 import imseek
 from imseek import Query, Term
 from imseek.data.derived_columns import put_columns
-from imseek.data.milvus import layout, record
+from imseek.data.milvus import layout, publication_record
 from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
 from imseek.data.writer import Writer
@@ -291,7 +291,7 @@ class Small:
         assert sorted(row[layout.ID] for row in rows) == sorted(hit.image_id for hit in everything)
 
     def rows(self, client: Client) -> str:
-        return record.read(client).rows
+        return publication_record.read(client).rows
 
 
 @pytest.fixture(scope="module")
@@ -340,7 +340,7 @@ def test_only_what_differs_is_sent(small: Small, photo_files: list[Path]) -> Non
 def test_a_publication_that_is_open_takes_up_the_next_one(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imseek.search.milvus.generations.FRESH_SECONDS", -1.0)
+    monkeypatch.setattr("imseek.search.milvus.publication_cache.FRESH_SECONDS", -1.0)
     small.publish()
     with imseek.open(small.address) as published:
         first = published.search(Query((RED,), 3))
@@ -495,8 +495,8 @@ def test_what_is_no_publication(small: Small, tmp_path: Path) -> None:
 def test_records_of_later_layouts_and_damaged_ones(small: Small) -> None:
     small.publish()
     client = Client(parse(small.address))
-    found = record.read(client)
-    record.write(client, replace(found, version=layout.VERSION + 1))
+    found = publication_record.read(client)
+    publication_record.write(client, replace(found, version=layout.VERSION + 1))
     with pytest.raises(FormatVersionError, match="layout 2"):
         imseek.open(small.address)
     with pytest.raises(FormatVersionError):
@@ -549,7 +549,7 @@ def test_a_row_that_was_altered_is_put_right_by_the_next_change(small: Small) ->
 def test_two_at_once(small: Small) -> None:
     small.publish()
     client = Client(parse(small.address))
-    lease = record.Lease(client)
+    lease = publication_record.Lease(client)
     lease.take()
     with pytest.raises(LockedError, match="publishes to"):
         small.publish()
@@ -635,15 +635,15 @@ def test_a_picture_that_is_another_one_by_now(small: Small, photo_files: list[Pa
 def test_another_encoder_and_an_adapted_one_are_refused(small: Small) -> None:
     small.publish()
     client = Client(parse(small.address))
-    found = record.read(client)
+    found = publication_record.read(client)
     other = replace(found.spaces[0], fingerprint="0" * 64)
-    record.write(client, replace(found, spaces=(other,)))
+    publication_record.write(client, replace(found, spaces=(other,)))
     with imseek.open(small.address) as published:
         with pytest.raises(EncoderMismatchError):
             published.search("red")
         assert published.search(1).hits[0].image_id == 1  # Stored rows need no encoder.
     adapted = replace(found.spaces[0], encoder="adapter:mine+fake")
-    record.write(client, replace(found, spaces=(adapted,)))
+    publication_record.write(client, replace(found, spaces=(adapted,)))
     with imseek.open(small.address) as published, pytest.raises(EncoderUnavailableError, match="adapter"):
         published.search("red")
     client.close()

@@ -34,9 +34,9 @@ from imseek.data.commit import commit
 from imseek.data.index_info import policy_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, index_kinds, snapshot_index, tuning
+from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_metadata import COVERED_FILE, INDEX_FILE, METADATA_FILE, TABLE_FILE
 from imseek.data.vectors.inverted_lists import Table
-from imseek.data.vectors.snapshot import Snapshot
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.search.query import Query, Term
@@ -775,7 +775,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from imseek.data.vectors.index_metadata import IndexFolder
-from imseek.data.vectors.snapshot import Snapshot
+from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.errors import CorruptCollectionError
 folder, query = IndexFolder(Path(sys.argv[1]), sys.argv[2]), np.load(sys.argv[3])
 marks = np.full(400, 255, np.uint8)

@@ -10,9 +10,15 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.curate.pixels import calibration
-from imseek.curate.pixels.calibration import MIN_SAMPLE, Encode, calibrate, load_thresholds, store_thresholds
+from imseek.curate.pixels import cosine_calibration
 from imseek.curate.pixels.classify import DEFAULTS
+from imseek.curate.pixels.cosine_calibration import (
+    MIN_SAMPLE,
+    Encode,
+    calibrate,
+    load_thresholds,
+    store_thresholds,
+)
 from imseek.data.writer import Writer
 from imseek.encoders.registry import load
 from imseek.media import decode
@@ -118,5 +124,5 @@ def test_what_pixels_must_show_is_never_that_of_an_earlier_version(
     with Writer(tmp_path / "c", "test") as writer:
         store_thresholds(writer, "abc", replace(DEFAULTS, near_cosine=0.5))
     later = replace(DEFAULTS, agreement=0.75, near_cosine=0.85)
-    monkeypatch.setattr(calibration, "DEFAULTS", later)
+    monkeypatch.setattr(cosine_calibration, "DEFAULTS", later)
     assert load_thresholds(tmp_path / "c", "abc") == replace(later, near_cosine=0.5)

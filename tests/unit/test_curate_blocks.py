@@ -15,7 +15,7 @@ from hypothesis_profiles import examples
 from imseek.curate.candidates import block_pairs
 from imseek.curate.candidates.block_pairs import Block, process_blocks
 from imseek.curate.candidates.cache import PartCache
-from imseek.data.array_cache import Arrays
+from imseek.data.disk_cache import Arrays
 from imseek.progress import Task
 from imseek.types import Progress
 

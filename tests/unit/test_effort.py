@@ -10,8 +10,8 @@ from approximating import snapshot_of
 
 from imseek.data.durable_files import add_checksum, strip_checksum
 from imseek.data.vectors import Segment
+from imseek.data.vectors.faiss_snapshot import Candidates
 from imseek.data.vectors.index_metadata import IndexMetadata, SearchEffort, TuningResult
-from imseek.data.vectors.snapshot import Candidates
 from imseek.data.vectors.snapshot_index import SnapshotIndex
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ from fake_hub import FakeHub, FakeRepository, serving
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.utils import close_session
 
-from imseek.encoders import Transfer, blobs, download_encoder, hub
+from imseek.encoders import Transfer, download_encoder, hub, resumable_download
 from imseek.encoders.hub import Part
 from imseek.errors import EncoderError, EncoderUnavailableError, LicenceError
 
@@ -248,7 +248,9 @@ def test_whatever_a_broken_download_left(left: bytes, server: FakeHub, cache: Pa
 def test_no_room_is_said_before_anything_is_fetched(
     server: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imseek.encoders.blobs.shutil.disk_usage", lambda _: SimpleNamespace(free=5_000_000))
+    monkeypatch.setattr(
+        "imseek.encoders.resumable_download.shutil.disk_usage", lambda _: SimpleNamespace(free=5_000_000)
+    )
     with pytest.raises(EncoderUnavailableError, match=r"the disk is full: .* takes 6 MB in") as caught:
         download_encoder(REFERENCE)
     assert "HF_HUB_CACHE" in (caught.value.hint or "")
@@ -259,21 +261,21 @@ def test_a_disk_that_fills_up_keeps_what_has_come(
     server: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As /dev/full answers: the third write finds no space."""
-    real = blobs._ProgressFile.write
+    real = resumable_download._ProgressFile.write
     writes = []
 
-    def write(self: blobs._ProgressFile, data: bytes) -> int:
+    def write(self: resumable_download._ProgressFile, data: bytes) -> int:
         writes.append(len(data))
         if len(writes) == 3:
             raise OSError(28, "No space left on device")
         return real(self, data)
 
-    monkeypatch.setattr(blobs._ProgressFile, "write", write)
+    monkeypatch.setattr(resumable_download._ProgressFile, "write", write)
     with pytest.raises(EncoderUnavailableError, match="the disk is full"):
         download_encoder(REFERENCE)
     (left,) = cache.rglob("*.incomplete")
     assert left.read_bytes() == WEIGHTS[: 2 << 20]
-    monkeypatch.setattr(blobs._ProgressFile, "write", real)
+    monkeypatch.setattr(resumable_download._ProgressFile, "write", real)
     server.requests.clear()
     assert download_encoder(REFERENCE).path.read_bytes() == WEIGHTS
     assert ranges(server) == [f"bytes={2 << 20}-"]

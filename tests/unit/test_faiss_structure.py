@@ -11,10 +11,10 @@ import faiss
 import numpy as np
 import pytest
 
+from imseek.data.vectors.faiss_snapshot import load_index, map_index
 from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.index_kinds import make_index
 from imseek.data.vectors.index_metadata import IndexFolder
-from imseek.data.vectors.snapshot import load_index, map_index
 from imseek.errors import CorruptCollectionError
 
 DIM = 16

@@ -168,7 +168,7 @@ def test_half_of_the_rows_may_be_dead_or_forbidden_without_the_cpu(
 
     if factory is None:
         monkeypatch.setattr("imseek.data.vectors.faiss_index._scan", never)
-    monkeypatch.setattr("imseek.data.vectors.snapshot.Snapshot._candidates", never)
+    monkeypatch.setattr("imseek.data.vectors.faiss_snapshot.Snapshot._candidates", never)
     snapshot = None if factory is None else snapshot_of(whole, DIM, factory=factory, tuned=FEW)
     found = placed("faiss", halved, snapshot=snapshot).search(asked, 10)
     filtered = placed("faiss", whole, snapshot=snapshot).search(asked, 10, allowed=half + 1)

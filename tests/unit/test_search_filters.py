@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imseek.search.where.columns_and_functions import Kind
 from imseek.search.where.compiler import compile_filter
-from imseek.search.where.vocabulary import Kind
 from imseek.ui.web.pages.search import filters
 from imseek.ui.web.pages.search.filters import TAG, Filter
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from imseek.errors import QueryError
 from imseek.search import rerank
-from imseek.search.hit_groups import group_positions
+from imseek.search.groups_by_key import group_positions
 from imseek.search.query import GroupBy, Query, Term
 from imseek.search.rerank import (
     CandidatePage,

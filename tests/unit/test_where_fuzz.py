@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
 from imseek.errors import QueryError
-from imseek.search.where import duckdb_sandbox, vocabulary
+from imseek.search.where import columns_and_functions, duckdb_sandbox
 from imseek.search.where.compiler import compile_filter
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,8 @@ def connection() -> Iterator[Any]:
 
 
 PIECES = [
-    *COLUMNS, *vocabulary.FUNCTIONS, *vocabulary.VIRTUAL, "tag", "near", "tag('x')", "near(1,2,3)",
+    *COLUMNS, *columns_and_functions.FUNCTIONS, *columns_and_functions.VIRTUAL,
+    "tag", "near", "tag('x')", "near(1,2,3)",
     *words("AND OR NOT IS NULL TRUE FALSE IN LIKE ILIKE BETWEEN CASE WHEN THEN ELSE END CAST TRY_CAST AS INT TEXT"),
     *words("SELECT FROM WHERE UNION ; -- /* */ ( ) [ ] { } , . :: || = <> < > <= >= + - * / // % ? $1 @ ^ ~ -> => :="),
     *words("INTERVAL DATE EXISTS ANY ALL OVER FILTER DISTINCT EXTRACT ESCAPE COLLATE * '"), "\"", "\\", "\0", "\u202e",
@@ -366,7 +367,7 @@ assert "duckdb" not in sys.modules
 def test_every_column_and_function_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "where.md").read_text(encoding="utf-8")
     columns, functions = text.split("## Grammar")[0], text.split("## Functions")[1].split("##")[0]
-    names = {*vocabulary.VIRTUAL, *vocabulary.ALIASES}
+    names = {*columns_and_functions.VIRTUAL, *columns_and_functions.ALIASES}
     assert names == {
         n for row in re.findall(r"^\| (`.*?) \|", columns, re.MULTILINE) for n in re.findall(r"`(\w+)`", row)
     }
@@ -375,10 +376,10 @@ def test_every_column_and_function_is_documented() -> None:
         for row in re.findall(r"^\| (`.*?) \|", functions, re.MULTILINE)
         for name in re.findall(r"`(\w+)\(", row)
     }
-    assert called == {*vocabulary.FUNCTIONS, *vocabulary.IMSEEK_FUNCTIONS}
-    for name in vocabulary.CASTS:
+    assert called == {*columns_and_functions.FUNCTIONS, *columns_and_functions.IMSEEK_FUNCTIONS}
+    for name in columns_and_functions.CASTS:
         assert f"`{name}`" in text
-    for unit in vocabulary.UNITS:
+    for unit in columns_and_functions.UNITS:
         assert f"`'{unit}'`" in functions
 
 

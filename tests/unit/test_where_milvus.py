@@ -14,8 +14,8 @@ from filtering import COLUMNS, ROWS, rows_of
 from imseek.data.milvus import layout
 from imseek.errors import QueryError
 from imseek.search.where import duckdb_sandbox
+from imseek.search.where.columns_and_functions import Kind
 from imseek.search.where.milvus_filter import MilvusColumn, milvus_expression
-from imseek.search.where.vocabulary import Kind
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from imseek.curate.candidates.cache import PartCache, digest
 from imseek.curate.unique_contents import Ids
-from imseek.data.array_cache import Arrays
+from imseek.data.disk_cache import Arrays
 from imseek.progress import Task
 
 _BLOCK_BITS: Final = 14

@@ -13,7 +13,7 @@ from imseek.curate.candidates.block_pairs import Block, concatenate_parts, proce
 from imseek.curate.candidates.cache import PartCache
 from imseek.curate.candidates.hamming import Bits, HammingMatches, MultiIndex, expand_runs, select_nearest
 from imseek.curate.unique_contents import Hashes, Ids, UniqueContents
-from imseek.data.array_cache import Arrays
+from imseek.data.disk_cache import Arrays
 from imseek.encoders.checks import available_cpus
 from imseek.progress import Task
 from imseek.search.near_duplicates import hamming

@@ -10,7 +10,7 @@ import numpy as np
 from imseek.curate.candidates.block_pairs import Block, concatenate_parts, process_blocks
 from imseek.curate.candidates.cache import PartCache
 from imseek.curate.unique_contents import Ids, UniqueContents
-from imseek.data.array_cache import Arrays
+from imseek.data.disk_cache import Arrays
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.range_search import RangeSearch, StoredRows
 from imseek.progress import Task

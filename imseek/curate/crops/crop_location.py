@@ -1,8 +1,8 @@
 """Locate where another picture may lie in a picture, whole or cropped: a quick search before the pixel check.
 
-The part is laid over the picture at a range of scales and all positions (:mod:`imseek.curate.pixels.correlation`), on
-so coarse a grid that it takes a few milliseconds. :mod:`imseek.curate.pixels.registration` judges the result on finer
-grids.
+The part is laid over the picture at a range of scales and all positions (:mod:`imseek.curate.pixels.template_search`),
+on so coarse a grid that it takes a few milliseconds. :mod:`imseek.curate.pixels.registration` judges the result on
+finer grids.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.pixels.correlation import CorrelationSearch
 from imseek.curate.pixels.resampling import Luminance, resize_luminance
+from imseek.curate.pixels.template_search import CorrelationSearch
 
 #: Longer side of the grid, in pixels.
 GRID: Final = 64

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from imseek.curate.candidates.cache import digest
 from imseek.curate.unique_contents import Digests
-from imseek.data.array_cache import CacheFolder
+from imseek.data.disk_cache import CacheFolder
 from imseek.encoders.base import Encoder
 from imseek.encoders.checks import available_cpus
 from imseek.errors import MediaError

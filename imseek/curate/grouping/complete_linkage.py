@@ -1,4 +1,4 @@
-"""Complete linkage of :class:`~imseek.curate.grouping.nodes.Nodes`.
+"""Complete linkage of :class:`~imseek.curate.grouping.content_nodes.Nodes`.
 
 :mod:`imseek.curate.grouping.groups` states what it guarantees.
 """
@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from imseek.curate.grouping.nodes import RANK, Nodes
+from imseek.curate.grouping.content_nodes import RANK, Nodes
 from imseek.progress import SILENT, Task
 from imseek.types import DuplicateKind, DuplicatePair
 

@@ -34,7 +34,7 @@ from imseek.curate.grouping.complete_linkage import (
     Reason,
     preference,
 )
-from imseek.curate.grouping.nodes import KINDS, Nodes
+from imseek.curate.grouping.content_nodes import KINDS, Nodes
 from imseek.progress import SILENT, Task
 from imseek.types import DuplicateKind, DuplicatePair
 

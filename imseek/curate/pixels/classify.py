@@ -6,7 +6,7 @@ searched for inside the other. The few thresholds were chosen on half A of bench
 the share of pairs with that agreement, among the candidates of that half, that are what they are called.
 docs/duplicates.md has the figures for half B.
 
-Only cosines depend on the encoder; :mod:`imseek.curate.pixels.calibration` finds them for others.
+Only cosines depend on the encoder; :mod:`imseek.curate.pixels.cosine_calibration` finds them for others.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Pictures are small luminance images (:mod:`imseek.curate.pixels.luminance_cache`). There are two starting guesses: all
 of the second over all of the first, in the best of the eight orientations; and, if that fails, one inside the other at
-a range of scales (:mod:`imseek.curate.pixels.correlation`). The guess is refined by Gauss-Newton on scale and shift of
-each axis, gain and offset (B. D. Lucas and T. Kanade, 1981), on a coarse grid and then a fine one. The grid is that of
-the coarser picture, so that a thumbnail is not penalised for detail it cannot show.
+a range of scales (:mod:`imseek.curate.pixels.template_search`). The guess is refined by Gauss-Newton on scale and
+shift of each axis, gain and offset (B. D. Lucas and T. Kanade, 1981), on a coarse grid and then a fine one. The grid
+is that of the coarser picture, so that a thumbnail is not penalised for detail it cannot show.
 :mod:`imseek.curate.pixels.agreement` then measures how well the two agree.
 """
 
@@ -16,7 +16,6 @@ from typing import Final
 import numpy as np
 
 from imseek.curate.pixels.agreement import NOISE, Band, TileAgreement, compare_tiles
-from imseek.curate.pixels.correlation import CorrelationSearch
 from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn
 from imseek.curate.pixels.resampling import (
     Fit,
@@ -28,6 +27,7 @@ from imseek.curate.pixels.resampling import (
     shrink_to,
     standardise,
 )
+from imseek.curate.pixels.template_search import CorrelationSearch
 
 #: Side of the squares in which orientations are compared, and of the coarse and fine search grids.
 _SQUARE: Final = 24

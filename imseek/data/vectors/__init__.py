@@ -9,8 +9,8 @@ from imseek.data.vectors.base import IdSet, Matches, Segment, VectorIndex
 from imseek.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
+    from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.gpu import Placement
-    from imseek.data.vectors.snapshot import Snapshot
 
 __all__ = ["IdSet", "Matches", "Segment", "VectorIndex", "open_index", "placement_on"]
 
@@ -38,7 +38,7 @@ def open_index(
     CorruptCollectionError for another width or a live row that is not finite.
     """
     if kind == "memory":
-        from imseek.data.vectors.reference_index import MemoryIndex
+        from imseek.data.vectors.numpy_index import MemoryIndex
 
         return MemoryIndex(segments, dim, like=like)
     if kind == "faiss":

@@ -20,7 +20,7 @@ from imseek.data.vectors.scores import blocks, row_norms, scores_of, unit_rows
 from imseek.types import Float32
 
 if TYPE_CHECKING:
-    from imseek.data.vectors.snapshot import Snapshot
+    from imseek.data.vectors.faiss_snapshot import Snapshot
 
 #: Maximum lists probed, and candidates requested: at first, and at most, where all of them seem to match. With
 #: 4 lists and 128 candidates, all 767 pairs of cosine .9 and more among 100,000 hard vectors are found.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import faiss
 import numpy as np
 
+from imseek.data.vectors.faiss_snapshot import Candidates, NearestLists, Snapshot
 from imseek.data.vectors.index_metadata import (
     Bits,
     CoveredIds,
@@ -24,7 +25,6 @@ from imseek.data.vectors.index_metadata import (
     part_folders,
     read_index_metadata,
 )
-from imseek.data.vectors.snapshot import Candidates, NearestLists, Snapshot
 from imseek.types import Float32
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from imseek.data.vectors.base import Ids, Matches
 from imseek.data.vectors.build import LiveRows, ReportShare
+from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot
 from imseek.data.vectors.index_metadata import (
     RECALL_K,
     Bits,
@@ -28,7 +29,6 @@ from imseek.data.vectors.index_metadata import (
     pack_bits,
 )
 from imseek.data.vectors.scores import row_norms
-from imseek.data.vectors.snapshot import Candidates, Snapshot
 from imseek.data.vectors.snapshot_index import MAX_FILTER_SHARE, SCANNED_SHARE, SnapshotIndex
 from imseek.types import Float32
 

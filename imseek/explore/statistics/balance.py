@@ -13,7 +13,7 @@ from imseek.data.metadata_columns import is_duplicate_mark
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.search.where.column_values import resolve_kinds, values
-from imseek.search.where.vocabulary import Kind
+from imseek.search.where.columns_and_functions import Kind
 
 TAG: Final = "tag"
 

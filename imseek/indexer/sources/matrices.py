@@ -120,7 +120,7 @@ class _ParquetMatrix:
         import pyarrow.parquet as pq
 
         from imseek.indexer.sources.tables.arrow import translate_arrow_errors
-        from imseek.indexer.sources.tables.parquet_pages import check_pages, read_chunks
+        from imseek.indexer.sources.tables.parquet_page_check import check_pages, read_chunks
 
         with (
             open_binary(self._path) as raw,

@@ -9,8 +9,8 @@ from imseek.data.milvus import layout
 from imseek.data.milvus.client import MAX_ROWS, Client
 from imseek.errors import QueryError
 from imseek.search.engine import BaseEngine
-from imseek.search.milvus.generations import PublishedGenerationCache
 from imseek.search.milvus.index import Condition
+from imseek.search.milvus.publication_cache import PublishedGenerationCache
 from imseek.search.milvus.reader import PublishedReader
 from imseek.search.query_vectors import EncoderSource
 
@@ -23,8 +23,8 @@ class PublishedEngine(BaseEngine[PublishedReader]):
 
     def _where(self, reader: PublishedReader, where: str) -> Condition:
         # Imported on the first filter, as for a folder.
+        from imseek.search.where.columns_and_functions import Kind
         from imseek.search.where.milvus_filter import MilvusColumn, milvus_expression
-        from imseek.search.where.vocabulary import Kind
 
         kinds = {
             "int": Kind.INT,
@@ -54,7 +54,7 @@ def _nearby_search(reader: PublishedReader) -> Callable[[float, float, float], l
     """
 
     def nearby(latitude: float, longitude: float, kilometres: float) -> list[int]:
-        from imseek.search.where.vocabulary import EARTH_KM
+        from imseek.search.where.columns_and_functions import EARTH_KM
 
         fields = {column.name: column.field for column in reader.record.columns}
         north, east = fields.get("latitude"), fields.get("longitude")

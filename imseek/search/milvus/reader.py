@@ -16,7 +16,7 @@ from imseek.data.file_stat import UNKNOWN_STAT
 from imseek.data.image_places import IndexedPlace, unknown_place_error
 from imseek.data.milvus import layout
 from imseek.data.milvus.client import Client
-from imseek.data.milvus.record import Record
+from imseek.data.milvus.publication_record import Record
 from imseek.data.places import locate, uri
 from imseek.data.reader import SourceRow
 from imseek.errors import CorruptCollectionError, ImageNotFoundError

@@ -20,7 +20,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import Segment
 from imseek.errors import CorruptCollectionError
 from imseek.search.where import column_values
-from imseek.search.where.vocabulary import Kind
+from imseek.search.where.columns_and_functions import Kind
 from imseek.types import Image, SpaceInfo
 
 Int64 = npt.NDArray[np.int64]

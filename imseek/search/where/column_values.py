@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from imseek.data.reader import Reader
-from imseek.search.where.columns import ColumnCache, kind_of
+from imseek.search.where.column_cache import ColumnCache, kind_of
+from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL, Kind, Source
 from imseek.search.where.names import ColumnNames
-from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source
 
 Int64 = npt.NDArray[np.int64]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, TypeAlias
 
-from imseek.search.where.vocabulary import Kind, Source
+from imseek.search.where.columns_and_functions import Kind, Source
 
 Value: TypeAlias = str | datetime | date
 

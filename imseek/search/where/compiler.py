@@ -16,13 +16,13 @@ from typing import Final, TypeAlias
 from sqlglot import exp
 
 from imseek.errors import QueryError
+from imseek.search.where import columns_and_functions as v
 from imseek.search.where import names as known
-from imseek.search.where import vocabulary as v
+from imseek.search.where.columns_and_functions import NUMBERS, TEXTS, TIMES, Kind, Source
 from imseek.search.where.compiled_filter import CompiledFilter, TypedExpression, Value
 from imseek.search.where.constants import check_pattern, number_sql, parse_number, parse_time
 from imseek.search.where.filter_errors import not_orderable, quote_node, too_large, unsupported_node
 from imseek.search.where.grammar import MAX_NESTING, parse, too_deep
-from imseek.search.where.vocabulary import NUMBERS, TEXTS, TIMES, Kind, Source
 
 #: Maximum length of a filter's SQL in characters. Expressions that DuckDB would repeat are repeated here, and counted.
 MAX_SQL: Final = 65_536

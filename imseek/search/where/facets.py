@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imseek.data.reader import Reader
-from imseek.search.where.columns import ColumnCache, kind_of
+from imseek.search.where.column_cache import ColumnCache, kind_of
+from imseek.search.where.columns_and_functions import NUMBERS, TIMES, Kind, Source
 from imseek.search.where.names import ColumnNames
-from imseek.search.where.vocabulary import NUMBERS, TIMES, Kind, Source
 
 Bound: TypeAlias = "float | date | None"
 

@@ -16,7 +16,7 @@ from imseek.data.reader import Reader
 from imseek.errors import QueryError
 
 if TYPE_CHECKING:
-    from imseek.search.where.columns import ColumnCache
+    from imseek.search.where.column_cache import ColumnCache
 
 #: Shards are evaluated in groups of up to this many rows, to bound memory.
 _ROWS_AT_ONCE: Final = 2**20
@@ -60,7 +60,7 @@ class Filters:
 
     def columns(self, reader: Reader) -> dict[str, str]:
         """Return the columns that filters can name in the reader's generation, with their kinds as text."""
-        from imseek.search.where.columns import kind_of
+        from imseek.search.where.column_cache import kind_of
         from imseek.search.where.names import ColumnNames
 
         with self._lock:
@@ -78,10 +78,10 @@ class Filters:
 
     def _evaluate(self, reader: Reader, where: str) -> npt.NDArray[np.int64]:
         # Imported on the first filter: a search without one loads neither DuckDB nor sqlglot nor Arrow.
-        from imseek.search.where.columns import kind_of
+        from imseek.search.where.column_cache import kind_of
+        from imseek.search.where.columns_and_functions import Source
         from imseek.search.where.compiler import compile_filter
         from imseek.search.where.duckdb_sandbox import connect, evaluate
-        from imseek.search.where.vocabulary import Source
 
         types = self._loader().types(reader)
         compiled = compile_filter(where, {name: kind_of(kind) for name, kind in types.items()})
@@ -103,7 +103,7 @@ class Filters:
         return answer if np.all(answer[1:] > answer[:-1]) else np.sort(answer)
 
     def _loader(self) -> ColumnCache:
-        from imseek.search.where.columns import ColumnCache
+        from imseek.search.where.column_cache import ColumnCache
 
         if self._columns is None:
             self._columns = ColumnCache(self._memory)

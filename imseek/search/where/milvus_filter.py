@@ -18,11 +18,11 @@ from typing import Any, Final, TypeAlias
 from sqlglot import exp
 
 from imseek.errors import QueryError
+from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL, Kind
 from imseek.search.where.compiler import compile_filter
 from imseek.search.where.constants import parse_number, parse_time
 from imseek.search.where.filter_errors import quote_node
 from imseek.search.where.grammar import parse
-from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind
 
 #: Returns the ids of images within a distance in kilometres of a latitude and a longitude.
 NearbySearch: TypeAlias = Callable[[float, float, float], Sequence[int]]

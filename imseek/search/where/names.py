@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.errors import QueryError, did_you_mean
+from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL, Kind, Source, VirtualColumn
 from imseek.search.where.grammar import shorten
-from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source, VirtualColumn
 
 #: SQL that reads a stored column of each kind, wide enough that products of two small numbers do not overflow.
 _READ_SQL: Final[Mapping[Kind, str]] = {

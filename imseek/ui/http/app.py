@@ -18,7 +18,7 @@ import imseek
 from imseek.errors import ImseekError
 from imseek.ui.http import clip_retrieval, problems, routes
 from imseek.ui.http.batching import OverloadedError
-from imseek.ui.http.bodies import Status
+from imseek.ui.http.body_schemas import Status
 from imseek.ui.http.guards import Guard
 from imseek.ui.http.pictures import ThumbnailCache
 from imseek.ui.http.service import Service

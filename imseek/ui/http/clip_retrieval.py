@@ -21,7 +21,7 @@ from imseek.media import Limits, decode
 from imseek.media.thumbnails import jpeg
 from imseek.search.query import Query, Term
 from imseek.types import Hit
-from imseek.ui.http.bodies import Body, json_value
+from imseek.ui.http.body_schemas import Body, json_value
 from imseek.ui.http.problems import problem_responses
 from imseek.ui.http.routes import check_limit, service_of
 from imseek.ui.http.service import ServedCollection

@@ -16,7 +16,7 @@ from imseek.errors import CollectionNotFoundError, JobError, MediaError, UsageEr
 from imseek.search.query import Query, Term
 from imseek.search.query_json import from_json
 from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
-from imseek.ui.http import bodies
+from imseek.ui.http import body_schemas
 from imseek.ui.http.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
 from imseek.ui.http.problems import problem_responses
 from imseek.ui.http.service import MAX_TERMS, ServedCollection, Service
@@ -46,7 +46,7 @@ async def _answer(
     check_size([(query, vectors)])
     result = await served.search(query, vectors=vectors)
     return await asyncio.to_thread(
-        _json_response, bodies.answer, result, served.name, places=_shows_places(service)
+        _json_response, body_schemas.answer, result, served.name, places=_shows_places(service)
     )
 
 
@@ -56,22 +56,22 @@ def _json_response(make: Callable[P, BaseModel], *args: P.args, **named: P.kwarg
 
 
 @router.get("/collections", summary="The collections that are served")
-async def collections(request: Request) -> bodies.Collections:
-    return bodies.Collections(collections=list(service_of(request).names))
+async def collections(request: Request) -> body_schemas.Collections:
+    return body_schemas.Collections(collections=list(service_of(request).names))
 
 
 @router.get("/collections/{name}", summary="What a collection is", responses=problem_responses(404))
-async def collection(request: Request, name: str) -> bodies.CollectionBody:
+async def collection(request: Request, name: str) -> body_schemas.CollectionBody:
     served = service_of(request).get(name)
     info = await asyncio.to_thread(served.collection.info)
     captions = any(summary.space.modality == "text" for summary in info.spaces)
-    return bodies.collection(info, name, captions=captions)
+    return body_schemas.collection(info, name, captions=captions)
 
 
 @router.get(
     "/collections/{name}/search",
     summary="Search by words",
-    response_model=bodies.Answer,
+    response_model=body_schemas.Answer,
     responses=problem_responses(404, 410),
 )
 async def search(
@@ -94,10 +94,10 @@ async def search(
 @router.post(
     "/collections/{name}/search",
     summary="Search by a whole query",
-    response_model=bodies.Answer,
+    response_model=body_schemas.Answer,
     responses=problem_responses(404, 410),
 )
-async def search_query(request: Request, name: str, asked: bodies.Asked) -> Response:
+async def search_query(request: Request, name: str, asked: body_schemas.Asked) -> Response:
     service = service_of(request)
     query = from_json(asked.document(), files=False)
     return await _answer(service, service.get(name), query, vectors=asked.vectors)
@@ -106,10 +106,10 @@ async def search_query(request: Request, name: str, asked: bodies.Asked) -> Resp
 @router.post(
     "/collections/{name}/batch",
     summary="Many queries, answered in order",
-    response_model=bodies.Answers,
+    response_model=body_schemas.Answers,
     responses=problem_responses(404, 410),
 )
-async def batch(request: Request, name: str, asked: bodies.Batch) -> Response:
+async def batch(request: Request, name: str, asked: body_schemas.Batch) -> Response:
     service = service_of(request)
     served = service.get(name)
     queries = [(from_json(one.document(), files=False), one.vectors) for one in asked.queries]
@@ -119,8 +119,8 @@ async def batch(request: Request, name: str, asked: bodies.Batch) -> Response:
     found = await asyncio.gather(*(served.search(query, vectors=vectors) for query, vectors in queries))
     places = _shows_places(service)
 
-    def answers() -> bodies.Answers:
-        return bodies.Answers(answers=[bodies.answer(one, name, places=places) for one in found])
+    def answers() -> body_schemas.Answers:
+        return body_schemas.Answers(answers=[body_schemas.answer(one, name, places=places) for one in found])
 
     return await asyncio.to_thread(_json_response, answers)
 
@@ -128,7 +128,7 @@ async def batch(request: Request, name: str, asked: bodies.Batch) -> Response:
 @router.post(
     "/collections/{name}/similar",
     summary="Search by a picture",
-    response_model=bodies.Answer,
+    response_model=body_schemas.Answer,
     responses=problem_responses(404, 413),
 )
 async def similar(
@@ -149,16 +149,16 @@ async def similar(
     summary="What is known of an image",
     responses=problem_responses(404),
 )
-async def image(request: Request, name: str, image_id: int) -> bodies.ImageBody:
+async def image(request: Request, name: str, image_id: int) -> body_schemas.ImageBody:
     service = service_of(request)
     found = await asyncio.to_thread(service.get(name).collection.get, image_id)
-    return bodies.image(found, places=_shows_places(service))
+    return body_schemas.image(found, places=_shows_places(service))
 
 
 @router.get(
     "/collections/{name}/images/{image_id}/similar",
     summary="What is like an image",
-    response_model=bodies.Answer,
+    response_model=body_schemas.Answer,
     responses=problem_responses(404),
 )
 async def similar_to(request: Request, name: str, image_id: int, limit: Limit = 10) -> Response:
@@ -204,16 +204,16 @@ async def thumbnail(request: Request, name: str, image_id: int, side: Side = DEF
 @router.get("/collections/{name}/jobs", summary="Runs, the newest first", responses=problem_responses(404))
 async def job_list(
     request: Request, name: str, limit: Annotated[int, Parameter(ge=1, le=1000)] = 20
-) -> bodies.Jobs:
+) -> body_schemas.Jobs:
     path = service_of(request).get(name).collection.path
     found = await asyncio.to_thread(jobs.list, path, limit=limit)
-    return bodies.Jobs(jobs=[bodies.job(one) for one in found])
+    return body_schemas.Jobs(jobs=[body_schemas.job(one) for one in found])
 
 
 @router.get("/collections/{name}/jobs/{job_id}", summary="One run", responses=problem_responses(404))
-async def job(request: Request, name: str, job_id: int) -> bodies.JobBody:
+async def job(request: Request, name: str, job_id: int) -> body_schemas.JobBody:
     path = service_of(request).get(name).collection.path
-    return bodies.job(await asyncio.to_thread(jobs.get, path, job_id))
+    return body_schemas.job(await asyncio.to_thread(jobs.get, path, job_id))
 
 
 @router.post(
@@ -222,11 +222,11 @@ async def job(request: Request, name: str, job_id: int) -> bodies.JobBody:
     summary="Bring it in line with its sources",
     responses=problem_responses(401, 403, 404, 409),
 )
-async def start(request: Request, name: str, wanted: bodies.NewJob) -> bodies.JobBody:
+async def start(request: Request, name: str, wanted: body_schemas.NewJob) -> body_schemas.JobBody:
     path = service_of(request).get(name).collection.path
     command = [wanted.command, *(["--rehash"] * wanted.rehash), *(["--retry-failed"] * wanted.retry_failed)]
     try:
-        return bodies.job(await asyncio.to_thread(jobs.start, path, command))
+        return body_schemas.job(await asyncio.to_thread(jobs.start, path, command))
     except (UsageError, MediaError) as error:
         if _shows_places(service_of(request)) or isinstance(error, CollectionNotFoundError):
             raise
@@ -240,9 +240,9 @@ async def start(request: Request, name: str, wanted: bodies.NewJob) -> bodies.Jo
     summary="Ask a run to stop",
     responses=problem_responses(401, 404),
 )
-async def cancel(request: Request, name: str, job_id: int) -> bodies.JobBody:
+async def cancel(request: Request, name: str, job_id: int) -> body_schemas.JobBody:
     path = service_of(request).get(name).collection.path
-    return bodies.job(await asyncio.to_thread(jobs.cancel, path, job_id))
+    return body_schemas.job(await asyncio.to_thread(jobs.cancel, path, job_id))
 
 
 def check_size(queries: Sequence[tuple[Query, bool]]) -> None:

@@ -24,7 +24,7 @@ from imseek.errors import MediaError
 from imseek.indexer.sources.archive_limits import check_unpacked
 from imseek.indexer.sources.tables.arrow_buffers import check_array, check_buffers
 from imseek.indexer.sources.tables.base import Column, Kind, MalformedRow, Row, SheetBase
-from imseek.indexer.sources.tables.parquet_pages import Chunk, check_pages, read_chunks
+from imseek.indexer.sources.tables.parquet_page_check import Chunk, check_pages, read_chunks
 from imseek.types import SkipReason
 
 #: Bytes of rows to convert to Python objects at once.

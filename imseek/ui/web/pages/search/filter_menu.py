@@ -14,8 +14,8 @@ from imseek.collection import Collection
 from imseek.data.current_file import read_current
 from imseek.data.quarantine import live_sources
 from imseek.explore.snapshot_session import run_with_reader
+from imseek.search.where.columns_and_functions import NUMBERS, TIMES, Kind
 from imseek.search.where.facets import Facet, facets
-from imseek.search.where.vocabulary import NUMBERS, TIMES, Kind
 from imseek.types import display_path
 from imseek.ui.web import shell
 from imseek.ui.web.pages.search import filters, page_state

@@ -23,7 +23,7 @@ from imseek.data import schema as t
 from imseek.data.catalog import live
 from imseek.data.collection_files import load_array
 from imseek.data.current_file import Shard
-from imseek.data.rebuild_rows import Ids, PartialRows, Row
+from imseek.data.space_build_rows import Ids, PartialRows, Row
 from imseek.data.writer import Writer
 from imseek.progress import Task
 from imseek.types import SpaceInfo

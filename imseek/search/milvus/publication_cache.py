@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from imseek.data.milvus import record
+from imseek.data.milvus import publication_record
 from imseek.data.milvus.client import Client
 from imseek.errors import CollectionNotFoundError, QueryError
 from imseek.search.fuse_terms import SAMPLE
@@ -56,7 +56,8 @@ def sample_key(space: SpaceInfo, most: int) -> str:
 
 
 class PublishedGenerationCache:
-    """Opens the newest publication. Thread-safe. Raises what :func:`imseek.data.milvus.record.read` raises."""
+    """Opens the newest publication. Thread-safe. Raises what :func:`imseek.data.milvus.publication_record.read`
+    raises."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -68,9 +69,9 @@ class PublishedGenerationCache:
         """Return the newest publication. Raises CollectionNotFoundError if it is gone or has been replaced."""
         with self._lock:
             if time.monotonic() - self._seen > FRESH_SECONDS:
-                if record.read_stamp(self._client) != self._seal:
+                if publication_record.read_stamp(self._client) != self._seal:
                     self._take()
-                self._pending = record.read_lease(self._client) is not None
+                self._pending = publication_record.read_lease(self._client) is not None
                 self._seen = time.monotonic()
             return self._newest
 
@@ -101,8 +102,8 @@ class PublishedGenerationCache:
         self._client.close()
 
     def _take(self) -> None:
-        seal = record.read_stamp(self._client)
-        found = record.read(self._client)
+        seal = publication_record.read_stamp(self._client)
+        found = publication_record.read(self._client)
         newest: PublishedGeneration | None = getattr(self, "_newest", None)
         if newest is not None and newest.reader.record.uuid != found.uuid:
             raise CollectionNotFoundError(
@@ -110,4 +111,4 @@ class PublishedGenerationCache:
             )
         self._newest = PublishedGeneration(PublishedReader(self._client, found))
         self._seal, self._seen = seal, time.monotonic()
-        self._pending = record.read_lease(self._client) is not None
+        self._pending = publication_record.read_lease(self._client) is not None

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from imseek.data import metadata_columns, shard_files
 from imseek.data.current_file import Shard
 from imseek.data.reader import Reader, SourceRow
-from imseek.search.where.vocabulary import Kind, Source
+from imseek.search.where.columns_and_functions import Kind, Source
 
 Int64 = npt.NDArray[np.int64]
 
