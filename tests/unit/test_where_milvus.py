@@ -252,3 +252,17 @@ def test_filters_put_together_at_random(connection: Any, chance: random.Random) 
     for _ in range(200):
         where = made(4)
         assert rows_in_milvus(where) == rows_of(connection, where, ROWS, 4), where
+
+
+@pytest.mark.parametrize(
+    ("where", "expression"),
+    [
+        ("width = 9223372036854775807", "(width is not null and width == 9223372036854775807)"),
+        ("width = 9223372036854775808", "image_id < 0"),
+        ("width < 9223372036854775808", "(width is not null and image_id >= 0)"),
+        ("width = 1.5", "image_id < 0"),
+        ("image_id > 1", "(image_id > 1)"),
+    ],
+)
+def test_constants_at_the_ends_of_64_bits(where: str, expression: str) -> None:
+    assert written(where) == expression
