@@ -737,14 +737,14 @@ def importers(*names: str) -> set[str]:
 def test_who_opens_sources() -> None:
     """Scanning and indexing read what is there now; everybody else goes through ``PlaceReader``, which compares."""
     at = "indexer/sources/"
-    kinds = {at + name for name in ("archive", "folder", "imagefolder", "listed", "table", "vectors")}
+    kinds = {at + name for name in ("archive", "folder", "imagefolder", "file_list", "table", "vectors")}
     assert importers("read_file", "FileOpener") == kinds | {
         at + "__init__",
-        at + "reading",
+        at + "place_reader",
         "indexer/imported_vectors",  # evidence for vectors, before they are indexed
     }
     assert importers("open_source") == {
-        at + "reading",
+        at + "place_reader",
         "indexer/scan",
         "indexer/executors/worker",
         "indexer/containing_source",  # names only

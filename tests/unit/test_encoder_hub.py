@@ -194,7 +194,7 @@ def test_two_processes_fetch_once(server: FakeHub, cache: Path, monkeypatch: pyt
     monkeypatch.setattr(handler, "_describe", together)
     script = (
         "from imseek.encoders import hub; "
-        f"print(hub.ensure({REFERENCE!r}, [hub.Part({PART.repository!r}, {PART.names!r})]))"
+        f"print(hub.ensure_cached({REFERENCE!r}, [hub.Part({PART.repository!r}, {PART.names!r})]))"
     )
     environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "0"}
     processes = [
