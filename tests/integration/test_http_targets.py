@@ -32,7 +32,9 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     with imseek.create(folder / "photos", encoder="fake", captions=True) as collection:
         collection.index(names=[folder / NAME, folder / "drawing.svg"])
     collections = [("photos", str(folder / "photos"))]
-    with launched(tmp_path_factory.mktemp("log"), patience={"HEAD_SECONDS": 1.0}, collections=collections) as running:
+    with launched(
+        tmp_path_factory.mktemp("log"), patience={"HEAD_SECONDS": 1.0}, collections=collections
+    ) as running:
         yield running
 
 

@@ -41,6 +41,7 @@ from imseek.errors import ContentChangedError, ImageNotFoundError, ImseekError, 
 from imseek.explore.evaluation.encode_images import encode_stored_images
 from imseek.indexer.sources import files, place_reader
 from imseek.indexer.sources.place_reader import PlaceReader
+from imseek.progress import SILENT
 from imseek.types import ExportOptions, SourceOptions
 from imseek.ui.desktop import viewable_file
 from imseek.ui.http.app import make_app
@@ -286,7 +287,7 @@ def _by_reencoding(stand: Stand, out: Path) -> Left:
 def _by_evaluating(stand: Stand, out: Path) -> Left:
     with closing(Reader(stand.root)) as reader:
         (made,) = encode_stored_images(
-            reader, np.array([0]), [registry.load("fake", modalities=("image",))], None
+            reader, np.array([0]), [registry.load("fake", modalities=("image",))], SILENT
         )
     return Left((stand.original,) * len(made.ids), " ".join(why for _, why in made.troubles))
 
