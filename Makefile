@@ -108,7 +108,7 @@ coverage: installed ## an hour: all tests, and which lines and branches of the p
 	  --cov --cov-report= --deselect tests/bench $(addprefix --deselect tests/unit/,$(UNMEASURED)) \
 	  --deselect tests/e2e/test_cli_imports.py --deselect tests/e2e/test_cli_encoders.py::TestList \
 	  --deselect tests/hostile/inputs/test_inputs.py::test_no_lie_does_harm
-	@COVERAGE_FILE=$(VENV)/coverage/data $(BIN)/coverage report --fail-under=92 | tail -1
+	@COVERAGE_FILE=$(VENV)/coverage/data $(BIN)/coverage report --format=total --fail-under=92
 	@COVERAGE_FILE=$(VENV)/coverage/data $(BIN)/coverage report --include='imseek/data/*' --fail-under=97
 
 # `.venv/bin/mutmut browse` shows those that no test noticed. MUTANTS names some: 'imseek.search.where.*'.

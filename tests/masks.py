@@ -1,4 +1,4 @@
-"""What differs in each run or on each machine, taken out of answers that are compared with snapshots."""
+"""Snapshots in files of their own, and what differs in each run or on each machine taken out of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ WORDS = (
 )
 
 
-class JsonFile(SingleFileSnapshotExtension):
-    """One file of JSON for each answer."""
+class TextFile(SingleFileSnapshotExtension):
+    """One file of text for each snapshot."""
+
+    file_extension = "txt"
+    _write_mode = WriteMode.TEXT
+
+
+class JsonFile(TextFile):
+    """One file of JSON for each snapshot."""
 
     file_extension = "json"
-    _write_mode = WriteMode.TEXT
 
 
 def mask(answer: Any, paths: dict[str, str]) -> str:

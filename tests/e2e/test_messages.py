@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from masks import WORDS, TextFile
 from typer.core import TyperGroup
 
 from imseek.ui.cli.app import command
@@ -92,22 +92,16 @@ LINES: dict[str, tuple[str, ...]] = {
 #: What is different in each run, and what stands for it.
 CHANGING = (
     (re.compile(r"\b\d+([.,]\d+)? ?(ms|s|seconds?)\b"), "SECONDS"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?([+-]\d\d:\d\d|Z)?"), "TIME"),
-    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
+    *WORDS,
     (re.compile(r"--page \S+"), "--page PAGE"),
     (re.compile(r"[ \t]+$", re.MULTILINE), ""),
     (re.compile(r"(?<=\S) {2,}"), "  "),  # columns are as wide as paths
 )
 
 
-class _Text(SingleFileSnapshotExtension):
-    file_extension = "txt"
-    _write_mode = WriteMode.TEXT
-
-
 @pytest.fixture
 def words(snapshot: Any) -> Any:
-    return snapshot.use_extension(_Text)
+    return snapshot.use_extension(TextFile)
 
 
 @pytest.mark.parametrize("name", LINES, ids=lambda name: name.replace(" ", "-"))

@@ -16,7 +16,7 @@ from imseek.data import writer_wait
 from imseek.data.writer import Writer
 from imseek.errors import StorageError, UsageError
 from imseek.types import Judgement, Progress
-from imseek.ui.web.background import Task
+from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates import decision_store as module
 from imseek.ui.web.pages.duplicates.decision_store import DecisionStore
 from imseek.ui.web.pages.duplicates.decisions import Decision
@@ -203,12 +203,12 @@ class TestKept:
 
 class TestTask:
     def test_it_tells_how_far_it_is_and_stops_when_asked(self) -> None:
-        def work(task: Task[str]) -> str:
+        def work(task: BackgroundTask[str]) -> str:
             task.tell(Progress("looking", 1, 2, 0, 0.0))
             assert task.stop_asked.wait(20)
             return "stopped"
 
-        task = Task("test", work)
+        task = BackgroundTask("test", work)
         until(lambda: task.progress is not None)
         assert task.running
         assert not task.wait(0)
@@ -218,10 +218,10 @@ class TestTask:
         assert task.error is None
 
     def test_it_raises_where_it_is_asked_what_it_came_to(self) -> None:
-        def work(_: Task[Judgement]) -> Judgement:
+        def work(_: BackgroundTask[Judgement]) -> Judgement:
             raise UsageError("no")
 
-        task = Task("test", work)
+        task = BackgroundTask("test", work)
         assert task.wait(20)
         assert task.error is not None
         with pytest.raises(UsageError, match="no"):

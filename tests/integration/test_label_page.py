@@ -17,7 +17,7 @@ from imseek.explore.space_vectors import Vectors
 
 AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed").AppTest
 from imseek.ui.web import app_state  # noqa: E402 - they need Streamlit
-from imseek.ui.web.background import Task  # noqa: E402
+from imseek.ui.web.background import BackgroundTask  # noqa: E402
 from imseek.ui.web.components.labeller import SKIP  # noqa: E402
 from imseek.ui.web.pages.labels import batches, label_sets, label_tasks  # noqa: E402
 
@@ -54,7 +54,7 @@ def said(test: Any) -> str:
     return "\n".join(one.value for one in test.text)
 
 
-def ended(root: Path, slot: str) -> Task[Any]:
+def ended(root: Path, slot: str) -> BackgroundTask[Any]:
     task = label_tasks.find(root, slot)
     assert task is not None
     assert task.wait(30)

@@ -56,7 +56,8 @@ patience = given.pop("patience")
 if (keep := patience.pop("KEEP_ALIVE", None)) is not None:
     server.uvicorn.Config = functools.partial(server.uvicorn.Config, timeout_keep_alive=keep)
 for name, value in patience.items():
-    getattr(connections, name), setattr(connections, name, value)
+    assert hasattr(connections, name)
+    setattr(connections, name, value)
 slow, search_many = given.pop("slow"), Collection.search_many
 def counted(self, queries, **named):
     tell(searched=len(queries))

@@ -17,7 +17,7 @@ from imseek import jobs, library
 from imseek.errors import CollectionExistsError, EncoderUnavailableError, ImseekError, UnknownEncoderError
 from imseek.types import Failure
 from imseek.ui.web import background
-from imseek.ui.web.background import Task
+from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.folders import list_folder, start_folder
 from imseek.ui.web.pages.collections import create_task, descriptions, logs, overview, sources
 
@@ -334,7 +334,7 @@ def test_work_can_be_stopped_and_is_one_of_a_kind() -> None:
 
     go = threading.Event()
 
-    def wait(work: Task[Any]) -> None:
+    def wait(work: BackgroundTask[Any]) -> None:
         while True:
             work.say("waiting", 0.5)
             go.wait(0.01)
@@ -349,7 +349,7 @@ def test_work_can_be_stopped_and_is_one_of_a_kind() -> None:
 
 
 def test_mistakes_in_work_are_told_on_the_page_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    def fail(work: Task[Any]) -> None:
+    def fail(work: BackgroundTask[Any]) -> None:
         raise ZeroDivisionError("of two pictures")
 
     work = background.start("test", "y", fail)

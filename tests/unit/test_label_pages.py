@@ -17,7 +17,7 @@ from imseek.types import LabelExamples, Place, Progress, SavedLabels, TagCount
 from imseek.types.evaluate import Estimate
 from imseek.types.probes import ProbeApplyReport, ProbeInfo, ProbeScore
 from imseek.ui.web import search_state
-from imseek.ui.web.background import Task
+from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.labels import (
     example_rows,
     label_options,
@@ -237,7 +237,7 @@ def test_shelves_leave_out_what_no_picture_has(monkeypatch: pytest.MonkeyPatch) 
 
 
 class TestWorking:
-    def wait(self, root: Path, slot: str) -> Task[Any]:
+    def wait(self, root: Path, slot: str) -> BackgroundTask[Any]:
         task = label_tasks.find(root, slot)
         assert task is not None
         assert task.wait(20)

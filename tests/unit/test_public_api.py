@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from masks import TextFile
 
 import imseek
 
@@ -57,11 +57,6 @@ def test_every_error_is_drawn_in_the_tree() -> None:
         assert error.__name__ in (errors.__doc__ or "")
 
 
-class _Text(SingleFileSnapshotExtension):
-    file_extension = "txt"
-    _write_mode = WriteMode.TEXT
-
-
 def test_signatures(snapshot: Any) -> None:
     """Names, parameters, defaults and fields that programs may use. After a change that is meant, and has an alias:
     ``pytest tests/unit/test_public_api.py --snapshot-update``."""
@@ -74,7 +69,7 @@ def test_signatures(snapshot: Any) -> None:
                     lines += _describe(f"{name}.{inner}", function)
         else:
             lines += _describe(name, value)
-    assert "\n".join(lines) + "\n" == snapshot.use_extension(_Text)
+    assert "\n".join(lines) + "\n" == snapshot.use_extension(TextFile)
 
 
 def _describe(name: str, value: Any) -> list[str]:

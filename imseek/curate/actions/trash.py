@@ -62,7 +62,7 @@ def _find_without_record(path: bytes) -> list[bytes]:
 
 
 def _sync(place: bytes) -> None:
-    """Make a file in the trash and its record durable, as far as possible."""
+    """Make a file in the trash and its record durable where the system allows it."""
     folder, name = os.path.split(place)
     info = os.path.join(os.path.dirname(folder), b"info")
     for path in (os.path.join(info, name + _INFO_SUFFIX), info, folder):

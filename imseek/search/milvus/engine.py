@@ -99,7 +99,7 @@ def _half_width(latitude: float, angle: float) -> float | None:
 def _haversine(up: float, right: float, one: float, other: float) -> float:
     """Return the haversine of the angle between two points, whose differences and latitudes are in degrees.
 
-    See ``NEAR`` in the vocabulary of filters.
+    See :data:`imseek.search.where.columns_and_functions.NEAR_SQL`.
     """
     cosines = math.cos(math.radians(one)) * math.cos(math.radians(other))
     return math.sin(math.radians(up) / 2) ** 2 + cosines * math.sin(math.radians(right) / 2) ** 2

@@ -29,14 +29,14 @@ class Cancelled(BaseException):
     """
 
 
-class Task(Generic[T]):
+class BackgroundTask(Generic[T]):
     """A task that starts at once in a thread of its own.
 
     ``work`` receives the task, to report progress (:meth:`tell`, :meth:`say`) and to see whether it should stop
     (:attr:`stop_asked`). Afterwards the task is ``stopped``, failed (``error`` is set), or done (:meth:`result`).
     """
 
-    def __init__(self, name: str, work: Callable[[Task[T]], T]) -> None:
+    def __init__(self, name: str, work: Callable[[BackgroundTask[T]], T]) -> None:
         self.name = name
         self.began = time.monotonic()
         self.stop_asked = threading.Event()
@@ -103,31 +103,33 @@ class Task(Generic[T]):
 
 
 # Kept by process, not by session: a reloaded page finds its tasks.
-_tasks: dict[tuple[str, Hashable], Task[Any]] = {}
+_tasks: dict[tuple[str, Hashable], BackgroundTask[Any]] = {}
 _lock = threading.Lock()
 
 
-def start(kind: str, about: Hashable, work: Callable[[Task[T]], T], name: str = "") -> Task[T]:
+def start(
+    kind: str, about: Hashable, work: Callable[[BackgroundTask[T]], T], name: str = ""
+) -> BackgroundTask[T]:
     """Start a task, or return the running one of the same kind and subject. An ended one is replaced."""
     with _lock:
         before = _tasks.get((kind, about))
         if before is not None and before.running:
             return before
-        task = _tasks[kind, about] = Task(name or kind, work)
+        task = _tasks[kind, about] = BackgroundTask(name or kind, work)
         return task
 
 
-def find(kind: str, about: Hashable) -> Task[Any] | None:
+def find(kind: str, about: Hashable) -> BackgroundTask[Any] | None:
     """Return the running or ended task of that kind and subject."""
     return _tasks.get((kind, about))
 
 
-def of_kind(kind: str) -> dict[Any, Task[Any]]:
+def of_kind(kind: str) -> dict[Any, BackgroundTask[Any]]:
     """Return tasks by subject, oldest first."""
     return {about: task for (a_kind, about), task in list(_tasks.items()) if a_kind == kind}
 
 
-def forget(task: Task[Any]) -> None:
+def forget(task: BackgroundTask[Any]) -> None:
     """Remove a task once it has ended."""
     with _lock:
         for key, one in list(_tasks.items()):

@@ -11,7 +11,7 @@ from imseek import library
 from imseek.errors import ImseekError, MissingExtraError
 from imseek.ui.web import background, shell
 from imseek.ui.web.app_state import current_app
-from imseek.ui.web.background import Task
+from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.components.folders import folders
 from imseek.ui.web.pages.collections import create_task, run_status
 
@@ -125,7 +125,7 @@ def show_progress() -> bool:
 
 
 @st.fragment(run_every=0.5)
-def _progress(work: Task[Any]) -> None:
+def _progress(work: BackgroundTask[Any]) -> None:
     if not work.running:
         st.rerun()
     with st.container(border=True):
@@ -138,7 +138,7 @@ def _progress(work: Task[Any]) -> None:
         st.caption("A download that is stopped goes on from there the next time.")
 
 
-def _finish(work: Task[Any]) -> None:
+def _finish(work: BackgroundTask[Any]) -> None:
     """Handle a task that has ended: show its error, or go on to the new collection."""
     from imseek.ui.web.pages.collections import close_form
 

@@ -14,7 +14,7 @@ from imseek.errors import CollectionExistsError, UsageError
 from imseek.showing.words import format_size
 from imseek.types import IndexReport, SourceOptions
 from imseek.ui.web import background
-from imseek.ui.web.background import Task
+from imseek.ui.web.background import BackgroundTask
 
 #: Kind of background task; its subject is the collection's name.
 KIND: Final = "create"
@@ -102,7 +102,7 @@ def encoder_choices() -> tuple[EncoderChoice, ...]:
 
 def start(
     wanted: CollectionRequest, environ: Mapping[str, str], runtime: imseek.Runtime | None = None
-) -> Task[Any]:
+) -> BackgroundTask[Any]:
     """Make a collection in the background; ``runtime`` says how vectors are computed.
 
     The result of the task is the job that indexes, None if nothing is to be indexed. Raises UsageError for an invalid
@@ -112,7 +112,7 @@ def start(
     if os.path.lexists(path):
         raise CollectionExistsError(f"there is already a {wanted.name!r}", hint="choose another name")
 
-    def make(work: Task[Any]) -> jobs.Job | None:
+    def make(work: BackgroundTask[Any]) -> jobs.Job | None:
         from imseek.encoders.hub import Transfer, report_downloads
 
         def fetched(now: Transfer) -> None:

@@ -12,7 +12,7 @@ from imseek.library import NamedCollection
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types import CollectionInfo, RepairReport, VerifyReport
 from imseek.ui.web import background, shell
-from imseek.ui.web.background import Task
+from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.collections import run_status
 
 _VERIFY = "verify"
@@ -100,24 +100,24 @@ def _check(named: NamedCollection, busy: bool) -> None:
         st.text("Reads every file of the collection and compares it with what is recorded. Changes nothing.")
 
 
-def _verify(work: Task[Any], named: NamedCollection) -> VerifyReport:
+def _verify(work: BackgroundTask[Any], named: NamedCollection) -> VerifyReport:
     work.say("Reading all files")
     return upkeep.verify(named.path)
 
 
-def _repair(work: Task[Any], named: NamedCollection) -> RepairReport:
+def _repair(work: BackgroundTask[Any], named: NamedCollection) -> RepairReport:
     work.say("Mending what can be mended")
     return upkeep.repair(named.path)
 
 
 @st.fragment(run_every=0.5)
-def _show_running(work: Task[Any]) -> None:
+def _show_running(work: BackgroundTask[Any]) -> None:
     if not work.running:
         st.rerun()
     st.text(f"{work.said} …")
 
 
-def _show_outcome(named: NamedCollection, kind: str, work: Task[Any]) -> None:
+def _show_outcome(named: NamedCollection, kind: str, work: BackgroundTask[Any]) -> None:
     with st.container(border=True):
         if work.error is not None:
             shell.show_error(work.error)

@@ -13,7 +13,7 @@ from imseek.types import CollectionInfo, SourceInfo, display_path
 from imseek.ui.cli.index import plan_summary
 from imseek.ui.web import background, shell
 from imseek.ui.web.app_state import current_app
-from imseek.ui.web.background import Task
+from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.components.folders import folders
 from imseek.ui.web.pages.collections import create_task, run_status
 from imseek.ui.web.plain_text import capitalise
@@ -128,7 +128,7 @@ def _add(named: NamedCollection, busy: bool) -> None:
 
 
 def _start_plan(named: NamedCollection, wanted: create_task.IndexRequest) -> None:
-    def look(work: Task[Any]) -> list[str]:
+    def look(work: BackgroundTask[Any]) -> list[str]:
         work.say(f"Looking at what lies in {', '.join(wanted.paths)}")
         return plan_lines(current_app().open(named.name), wanted)
 
@@ -145,13 +145,13 @@ def plan_lines(collection: Collection, wanted: create_task.IndexRequest) -> list
 
 
 @st.fragment(run_every=0.5)
-def _show_planning(work: Task[Any]) -> None:
+def _show_planning(work: BackgroundTask[Any]) -> None:
     if not work.running:
         st.rerun()
     st.text(work.said)
 
 
-def _plan(work: Task[Any]) -> None:
+def _plan(work: BackgroundTask[Any]) -> None:
     if work.running:
         _show_planning(work)
         return

@@ -13,7 +13,7 @@ from imseek.showing.words import format_count, format_duration, format_size
 from imseek.types import DuplicateKind, DuplicateReport, KeepRule, Progress
 from imseek.ui.duplicates_page import KIND_LABELS
 from imseek.ui.web import shell
-from imseek.ui.web.background import Task
+from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace
 from imseek.ui.web.plain_text import escape_markdown, one_line
 
@@ -167,7 +167,9 @@ def _again(of: Workspace, said: str, label: str) -> None:
             start_search(of, of.asked)
 
 
-def show_task(task_of: Callable[[], Task[Any] | None], doing: str, key: str, stopping: str = "") -> None:
+def show_task(
+    task_of: Callable[[], BackgroundTask[Any] | None], doing: str, key: str, stopping: str = ""
+) -> None:
     """Show the progress of a task with a stop button of this ``key``; the page is drawn again when it has ended.
 
     ``stopping`` is shown once the task was asked to stop.
@@ -175,7 +177,9 @@ def show_task(task_of: Callable[[], Task[Any] | None], doing: str, key: str, sto
     st.fragment(_show_task, run_every=0.5)(task_of, doing, key, stopping)
 
 
-def _show_task(task_of: Callable[[], Task[Any] | None], doing: str, key: str, stopping: str) -> None:
+def _show_task(
+    task_of: Callable[[], BackgroundTask[Any] | None], doing: str, key: str, stopping: str
+) -> None:
     task = task_of()
     if task is None or not task.running:
         st.rerun()

@@ -28,7 +28,7 @@ from imseek.types import (
     UndoReport,
 )
 from imseek.ui.web.app_state import current_app
-from imseek.ui.web.background import Task
+from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.decision_store import DecisionStore
 from imseek.ui.web.pages.duplicates.decisions import apply_decisions
 
@@ -91,12 +91,12 @@ class Workspace:
         self.root = root
         self.kept = DecisionStore(root, kept, self._judged)
         self.asked = FindOptions.of(self.kept.settings)
-        self.finding: Task[DuplicateReport] | None = None
+        self.finding: BackgroundTask[DuplicateReport] | None = None
         self.report: DuplicateReport | None = None
-        self.checking: Task[ApplyReport] | None = None
+        self.checking: BackgroundTask[ApplyReport] | None = None
         self.planned: Plan | None = None
-        self.applying: Task[ApplyReport] | None = None
-        self.recalling: Task[UndoReport] | None = None
+        self.applying: BackgroundTask[ApplyReport] | None = None
+        self.recalling: BackgroundTask[UndoReport] | None = None
         self._seen = -1
         self._against = ""
         self._moving = False
@@ -109,7 +109,7 @@ class Workspace:
         asked.check()
         against = _path_of(asked.against)
 
-        def work(task: Task[DuplicateReport]) -> DuplicateReport:
+        def work(task: BackgroundTask[DuplicateReport]) -> DuplicateReport:
             return duplicates.find(
                 self.root,
                 kinds=asked.kinds,
@@ -129,7 +129,7 @@ class Workspace:
             self.asked = asked
             self.kept.save_settings(asked.to_json())
             self.planned = self.checking = None
-            self.finding = Task("looking for duplicates", work)
+            self.finding = BackgroundTask("looking for duplicates", work)
 
     def follow(self) -> None:
         """Repeat the search after files were moved; most of it is cached, so it is quick."""
@@ -211,7 +211,7 @@ class Workspace:
         if self.checking is not None:
             self.checking.stop()
         self.planned = plan
-        checking = self.checking = Task(
+        checking = self.checking = BackgroundTask(
             "checking files",
             lambda task: duplicates.apply(self.root, plan, progress=task.tell, stop=task.stop_asked),
         )
@@ -222,7 +222,7 @@ class Workspace:
         with self._beginning:
             if self.is_moving_files:
                 return
-            task = self.applying = Task(
+            task = self.applying = BackgroundTask(
                 "acting on files",
                 lambda task: duplicates.apply(
                     self.root, plan, dry_run=False, progress=task.tell, stop=task.stop_asked
@@ -237,7 +237,7 @@ class Workspace:
         with self._beginning:
             if self.is_moving_files:
                 return
-            task = self.recalling = Task(
+            task = self.recalling = BackgroundTask(
                 "bringing files back",
                 lambda task: duplicates.undo(
                     self.root, undo_id, dry_run=False, progress=task.tell, stop=task.stop_asked

@@ -11,7 +11,7 @@ import streamlit as st
 
 from imseek.types import ProgressCallback
 from imseek.ui.web import background, shell
-from imseek.ui.web.background import Task
+from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.plain_text import one_line
 
 #: Takes a progress callback and an event that asks it to stop. If stopped, it raises InterruptedError or returns None.
@@ -21,12 +21,12 @@ _KIND: Final = "labels"
 _PHASES = {"words": "Reading class names", "labels": "Labelling", "labelling": "Looking at pictures"}
 
 
-def begin(root: Path, slot: str, what: str, work: Work) -> Task[Any]:
+def begin(root: Path, slot: str, what: str, work: Work) -> BackgroundTask[Any]:
     """Start a task, unless one is running in the same ``slot`` of the collection; returns the running task."""
     return background.start(_KIND, (root, slot), lambda task: work(task.tell, task.stop_asked), what)
 
 
-def find(root: Path, slot: str) -> Task[Any] | None:
+def find(root: Path, slot: str) -> BackgroundTask[Any] | None:
     return background.find(_KIND, (root, slot))
 
 
@@ -55,7 +55,7 @@ def outcome(root: Path, slot: str) -> Any:
     return None
 
 
-def describe_progress(task: Task[Any]) -> tuple[float | None, str]:
+def describe_progress(task: BackgroundTask[Any]) -> tuple[float | None, str]:
     """Return the progress of a task from 0 to 1 (None if unknown), and a line that describes it."""
     progress = task.progress
     if progress is None:
@@ -78,7 +78,7 @@ def show_running(root: Path) -> None:
 
 
 @st.fragment(run_every=1.0)
-def _show_task(task: Task[Any], slot: str) -> None:
+def _show_task(task: BackgroundTask[Any], slot: str) -> None:
     if not task.running:
         st.rerun()
     share, line = describe_progress(task)
