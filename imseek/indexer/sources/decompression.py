@@ -30,7 +30,8 @@ _XZ_MEMORY: Final = 512 * 2**20
 class StreamInput:
     """The bytes of a tar from its start. Once ``stop`` is set, reading raises Cancelled.
 
-    Raises MediaError where the archive expands too far, and the errors that :func:`tar_headers.translate_errors` translates.
+    Raises MediaError where the archive expands too far, and the errors that :func:`tar_headers.translate_errors`
+    translates.
     """
 
     def __init__(self, file: IO[bytes], stop: threading.Event | None = None) -> None:
