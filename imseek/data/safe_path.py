@@ -6,6 +6,7 @@ nor a folder that is swapped for a link at the last moment, leads out of the fol
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -119,9 +120,15 @@ def enter_parent(base: bytes | str, parts: Sequence[bytes], *, make: bool = Fals
 def open_regular(entry: FolderEntry) -> int:
     """Open a regular file for reading; the caller closes the descriptor.
 
-    Raises OSError (ELOOP for a link), and ChangingError for any other kind of file, such as a pipe, which would block.
+    Raises OSError (ELOOP for a link), and ChangingError for any other kind of file, such as a pipe, which would block,
+    or a socket.
     """
-    fd = os.open(entry.name, READ_FLAGS, dir_fd=entry.folder)
+    try:
+        fd = os.open(entry.name, READ_FLAGS, dir_fd=entry.folder)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # A socket, or a device without a driver: no file either.
+            raise ChangingError("it is not a regular file") from error
+        raise
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise ChangingError("it is not a regular file")

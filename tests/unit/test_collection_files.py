@@ -7,8 +7,10 @@ import errno
 import io
 import os
 import pickle
+import socket
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,12 @@ def pipe(root: Path, outside: Path) -> None:
     os.mkfifo(root / "dead/000000.1.npy")
 
 
+def unix_socket(root: Path, outside: Path) -> None:
+    (root / "dead/000000.1.npy").unlink()
+    with socket.socket(socket.AF_UNIX) as made, chdir(root / "dead"):  # A path of a socket must be short.
+        made.bind("000000.1.npy")
+
+
 def folder(root: Path, outside: Path) -> None:
     (root / "dead/000000.1.npy").unlink()
     (root / "dead/000000.1.npy").mkdir()
@@ -70,7 +78,7 @@ def device(root: Path, outside: Path) -> None:
     (root / "dead/000000.1.npy").symlink_to("/dev/zero")
 
 
-LIES = [link_file, link_folder, pipe, folder, device]
+LIES = [link_file, link_folder, pipe, unix_socket, folder, device]
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
