@@ -33,8 +33,8 @@ class JsonFile(TextFile):
 
 
 def mask(answer: Any, paths: dict[str, str]) -> str:
-    """The answer as indented JSON, with the values of ``KEYS`` as the names of their types and ``paths`` replaced."""
-    text = json.dumps(_mask(answer), indent=1, ensure_ascii=False)
+    """The answer as indented JSON, keys in order; types stand for the values of ``KEYS``, names for ``paths``."""
+    text = json.dumps(_mask(answer), indent=1, ensure_ascii=False, sort_keys=True)
     for path, name in paths.items():
         text = text.replace(path, name)
     for pattern, word in WORDS:

@@ -6,10 +6,12 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from imseek.types.json_members import Count, FilePath, Json
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 
@@ -94,14 +96,18 @@ class Place:
     them.
     """
 
-    source_id: int
-    path: bytes
+    source_id: Count
+    path: FilePath
     uri: str = ""
 
     @property
     def display(self) -> str:
         """The path as printable text, with undecodable and control characters escaped."""
         return display_path(self.path)
+
+
+#: The place of an image: its members stand beside the image's own in JSON, null where the place is not known.
+ImagePlace: TypeAlias = Annotated[Place | None, Json(inline=True)]
 
 
 def display_path(path: bytes) -> str:

@@ -11,12 +11,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import jsonschema
 import pytest
+from answers import validate
 from PIL import Image
 from templates import Templates
 
@@ -35,8 +34,7 @@ class Outcome:
     def json(self, schema: str) -> Any:
         """The object on stdout (for ``error``, on stderr), once it agrees with the schema of that name."""
         document = json.loads(self.err if schema == "error" else self.out)
-        text = resources.files("imseek.ui").joinpath("schemas", f"{schema}.json").read_text()
-        jsonschema.validate(document, json.loads(text), cls=jsonschema.Draft202012Validator)
+        validate(document, schema)
         return document
 
 

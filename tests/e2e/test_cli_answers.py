@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
+from answers import validate
 from PIL import Image
 
 from imseek.search import cutoff
@@ -37,8 +36,7 @@ def lines(schema_of: Any, text: str) -> list[dict[str, Any]]:
     for line in text.splitlines():
         document = json.loads(line)
         name = "error" if "error" in document else "search"
-        schema = json.loads(resources.files("imseek.ui").joinpath("schemas", f"{name}.json").read_text())
-        jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
+        validate(document, name)
         found.append(document)
     return found
 

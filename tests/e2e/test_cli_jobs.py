@@ -12,12 +12,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
+from answers import validate
 from PIL import Image
 
 import imseek
@@ -122,8 +121,7 @@ class Watching:
     def report(self) -> Any:
         """The next object, once it agrees with the schema."""
         document = json.loads(self.line())
-        text = resources.files("imseek.ui").joinpath("schemas", "index.json").read_text()
-        jsonschema.validate(document, json.loads(text), cls=jsonschema.Draft202012Validator)
+        validate(document, "index")
         return document
 
     def end(self, number: int) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from answers import validate
 
 from imseek.errors import QueryError
 from imseek.library import ResolvedCollection
@@ -44,8 +45,7 @@ def printed(capsys: pytest.CaptureFixture[str], schema: str, body: dict[str, Any
     """What ``print_json`` printed, once it agrees with the schema."""
     jsonout.print_json(body)
     document = json.loads(capsys.readouterr().out)
-    text = resources.files("imseek.ui").joinpath("schemas", f"{schema}.json").read_text()
-    jsonschema.validate(document, json.loads(text), cls=jsonschema.Draft202012Validator)
+    validate(document, schema)
     return document
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,15 +15,17 @@ from imseek import library
 from imseek.errors import MediaError, UsageError
 from imseek.input_file import open_input
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import jsonout
+from imseek.types.json_members import Count
+from imseek.types.tags import Tag, TagCount
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_image, parse_images
 from imseek.ui.cli.output import say, table
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.tags import AnyImage
-    from imseek.types import Tag, TagCount, TagReport
+    from imseek.types import TagReport
 
 app = typer.Typer(
     help="Give tags to images, rename them, take them away, list them.",
@@ -35,6 +38,25 @@ _MAX_MISSING: Final = 10
 #: Accepted names of a table's image column.
 _IDS: Final = ("image_id", "id")
 _PATHS: Final = ("path", "file", "uri")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTags:
+    """The tags of an image."""
+
+    image_id: Count
+    tags: tuple[Tag, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TagList:
+    """All tags, or those of the images that were named."""
+
+    tags: tuple[TagCount, ...]
+    """All tags, where no images were named."""
+    images: tuple[ImageTags, ...]
+    """The images that were named."""
+
 
 TagArgument = Annotated[str, typer.Argument(metavar="TAG", help="One word or more.")]
 ImagesArgument = Annotated[
@@ -144,7 +166,8 @@ def list_(
     if images:
         found = tags.of(chosen.path, listed)
         if as_json:
-            jsonout.print_json(_image_tags_json(found, chosen))
+            images_tags = tuple(ImageTags(image_id, tuple(have)) for image_id, have in found.items())
+            print_answer(TagList((), images_tags), chosen)
         else:
             rows = [
                 (str(image_id), ", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)")
@@ -154,7 +177,7 @@ def list_(
         return
     counts = tags.counts(chosen.path)
     if as_json:
-        jsonout.print_json(_counts_json(counts, chosen))
+        print_answer(TagList(counts, ()), chosen)
     elif counts:
         lines = [
             (
@@ -173,16 +196,7 @@ def _print_report(
     report: TagReport, chosen: library.ResolvedCollection, as_json: bool, done: str, rest: str
 ) -> None:
     if as_json:
-        jsonout.print_json(
-            {
-                "collection": jsonout.collection(chosen),
-                "named": report.named,
-                "changed": report.changed,
-                "unchanged": report.unchanged,
-                "generation": report.generation,
-                "missing": [printable(one) for one in report.missing],
-            }
-        )
+        print_answer(report, chosen)
         return
     line = f"{done} {format_count(report.changed, 'image')}"
     print(line + (f"; {report.unchanged:,} {rest}" if report.unchanged else ""))
@@ -228,20 +242,6 @@ def _parse_image(cell: Any, is_id: bool, path: Path, number: int) -> AnyImage:
     return found
 
 
-def _image_tags_json(found: dict[int, tuple[Tag, ...]], chosen: library.ResolvedCollection) -> dict[str, Any]:
-    return {
-        "collection": jsonout.collection(chosen),
-        "tags": [],
-        "images": [
-            {
-                "image_id": image_id,
-                "tags": [{"tag": one.tag, "provenance": one.provenance} for one in have],
-            }
-            for image_id, have in found.items()
-        ],
-    }
-
-
 def count_givers(by: Mapping[str, int]) -> list[tuple[str, int]]:
     """Count the images that a tag has from each provenance, the most first.
 
@@ -252,11 +252,3 @@ def count_givers(by: Mapping[str, int]) -> list[tuple[str, int]]:
         words = provenance.startswith(("zero-shot ", "moderation "))
         found[provenance.rpartition(": ")[0] if words and ": " in provenance else provenance] += images
     return found.most_common()
-
-
-def _counts_json(counts: tuple[TagCount, ...], chosen: library.ResolvedCollection) -> dict[str, Any]:
-    return {
-        "collection": jsonout.collection(chosen),
-        "tags": [{"tag": one.tag, "images": one.images, "by": dict(one.by)} for one in counts],
-        "images": [],
-    }

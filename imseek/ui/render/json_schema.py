@@ -1,0 +1,204 @@
+"""JSON Schemas of results, made from their dataclasses by the rules of imseek/ui/render/result_json.py.
+
+JSON Schema, draft 2020-12.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
+from enum import Enum
+from functools import cache
+from pathlib import PurePath
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from imseek.types.json_members import Json
+from imseek.ui.render.result_json import SCHEMA, Member, form_of, is_union, members_of
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_PLAIN: Final = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_PATH: Final = {
+    "path": {"type": "string", "description": "The path; escaped where its bytes are not UTF-8."},
+    "path_b64": {
+        "type": "string",
+        "contentEncoding": "base64",
+        "description": "The exact bytes, only where they are not UTF-8.",
+    },
+}
+
+
+def schema_of(answer: Any, title: str) -> dict[str, Any]:
+    """Return the JSON Schema of an answer, a dataclass or ``Answer[...]``, as ``print_json`` writes it."""
+    shared: dict[str, Any] = {}
+    body = _Schemas(shared).object_of(answer)
+    properties = {"schema": {"const": SCHEMA}, **body.pop("properties")}
+    required = ["schema", *body.pop("required")]
+    whole = {"$schema": DIALECT, "title": title, **body, "properties": properties, "required": required}
+    return {**whole, "$defs": dict(sorted(shared.items()))} if shared else whole
+
+
+class _Schemas:
+    """Schemas of types; those of dataclasses are collected in ``shared`` and referred to by name."""
+
+    def __init__(self, shared: dict[str, Any]) -> None:
+        self._shared = shared
+
+    def object_of(self, hint: Any) -> dict[str, Any]:
+        """Return the schema of a dataclass or of a path."""
+        if _is_path(hint):
+            return _closed(dict(_PATH), ["path"])
+        properties: dict[str, Any] = {}
+        required: list[str] = []
+        for member, kind in _typed_members(hint):
+            inner, nullable = _without_none(kind)
+            if not member.how.inline:
+                properties[member.name] = self._member(member, kind, _docs_of(hint).get(member.attribute))
+                required += [] if member.how.omit_none else [member.name]
+                continue
+            body = self.object_of(inner)
+            members = body["properties"]
+            properties.update({k: _nullable(v) for k, v in members.items()} if nullable else members)
+            required += body["required"]
+        return _closed(properties, required)
+
+    def _member(self, member: Member, kind: Any, doc: str | None) -> dict[str, Any]:
+        if member.how.omit_none:
+            kind, _ = _without_none(kind)
+        if member.how.key is not None:
+            row = self.object_of(typing.get_args(_without_none(kind)[0])[1])
+            key = self.of(typing.get_args(_without_none(kind)[0])[0])
+            row = _closed({member.how.key: key, **row["properties"]}, [member.how.key, *row["required"]])
+            schema: dict[str, Any] = {"type": "array", "items": row}
+            schema = _nullable(schema) if _without_none(kind)[1] else schema
+        else:
+            schema = self.of(kind, member.how)
+        return schema if doc is None else {**schema, "description": doc}
+
+    def of(self, hint: Any, how: Json | None = None) -> dict[str, Any]:
+        """Return the schema of a type."""
+        how = form_of(hint) if how is None else how
+        inner, nullable = _without_none(hint)
+        schema = self._not_null(inner, how)
+        return _nullable(schema) if nullable or (how.nan_null and inner is float) else schema
+
+    def _not_null(self, hint: Any, how: Json) -> dict[str, Any]:
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if is_union(hint):
+            return {"anyOf": [self.of(one) for one in arguments]}
+        if origin is Literal:
+            return {"enum": list(arguments)}
+        if isinstance(hint, type) and issubclass(hint, Enum):
+            return {"enum": [str(one) for one in hint]}
+        if _is_path(hint):
+            return self.object_of(hint)
+        if is_dataclass(origin or hint):
+            return self._reference(hint)
+        if hint in _PLAIN:
+            bounds = {"minimum": how.minimum, "maximum": how.maximum}
+            return {"type": _PLAIN[hint], **{k: v for k, v in bounds.items() if v is not None}}
+        if origin is tuple and arguments[-1] is not Ellipsis:
+            items = [self.of(one) for one in arguments]
+            return {"type": "array", "prefixItems": items, "minItems": len(items), "items": False}
+        if getattr(origin or hint, "__module__", "").partition(".")[0] == "numpy":
+            return {"type": "array"}
+        if isinstance(origin, type) and issubclass(origin, Mapping):
+            value = self.of(arguments[1])
+            return {"type": "object", "additionalProperties": value} if value else {"type": "object"}
+        if isinstance(origin, type) and issubclass(origin, Iterable):
+            return {"type": "array", "items": self.of(arguments[0])}
+        if hint is Any or hint is object:
+            return {}
+        raise TypeError(f"no JSON Schema for {hint!r}")
+
+    def _reference(self, hint: Any) -> dict[str, Any]:
+        cls = typing.get_origin(hint) or hint
+        name = cls.__name__.removeprefix("_")
+        if name not in self._shared:
+            self._shared[name] = {}  # Of a type that contains itself.
+            self._shared[name] = {"description": _summary(cls), **self.object_of(hint)}
+        return {"$ref": f"#/$defs/{name}"}
+
+
+def _typed_members(hint: Any) -> Iterable[tuple[Member, Any]]:
+    """Yield the members of a dataclass with their types; type variables have the values that ``hint`` gives them."""
+    cls = typing.get_origin(hint) or hint
+    values = dict(zip(getattr(cls, "__parameters__", ()), typing.get_args(hint), strict=False))
+    for member in members_of(cls):
+        kind = _bare(member.hint)
+        yield member, values.get(kind, kind) if isinstance(kind, TypeVar) else member.hint
+
+
+def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _is_path(hint: Any) -> bool:
+    hint = _bare(hint)
+    return isinstance(hint, type) and (hint is bytes or issubclass(hint, PurePath))
+
+
+def _bare(hint: Any) -> Any:
+    return _bare(hint.__origin__) if typing.get_origin(hint) is Annotated else hint
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    """Return a type without ``Annotated`` and ``None``, and whether it had ``None``."""
+    hint = _bare(hint)
+    if not is_union(hint):
+        return hint, False
+    inner = [one for one in typing.get_args(hint) if one is not types.NoneType]
+    kept = inner[0] if len(inner) == 1 else typing.Union[tuple(inner)]  # noqa: UP007
+    return _bare(kept), len(inner) < len(typing.get_args(hint))
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that allows null too."""
+    description = {k: v for k, v in schema.items() if k == "description"}
+    schema = {k: v for k, v in schema.items() if k != "description"}
+    match schema:
+        case {}:
+            found: dict[str, Any] = {}
+        case {"type": "null"}:
+            found = schema
+        case {"type": str() as kind}:
+            found = {**schema, "type": [kind, "null"]}
+        case {"type": list()}:
+            found = schema
+        case {"enum": values}:
+            found = {"enum": [*values, None]}
+        case {"anyOf": choices}:
+            found = {"anyOf": [*choices, {"type": "null"}]}
+        case _:
+            found = {"anyOf": [schema, {"type": "null"}]}
+    return {**found, **description}
+
+
+@cache
+def _docs_of(hint: Any) -> Mapping[str, str]:
+    """Return the docstrings of the fields and properties of a class, of its bases too."""
+    found: dict[str, str] = {}
+    bases: tuple[Any, ...] = (typing.get_origin(hint) or hint).__mro__
+    for cls in filter(is_dataclass, reversed(bases)):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+        assert isinstance(definition, ast.ClassDef)
+        for statement, after in zip(definition.body, [*definition.body[1:], None], strict=True):
+            match statement, after:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = " ".join(text.split())
+                case ast.FunctionDef(name=name), _ if doc := ast.get_docstring(statement):
+                    found[name] = " ".join(doc.partition("\n\n")[0].split())
+    return found
+
+
+def _summary(cls: type) -> str:
+    return " ".join((inspect.getdoc(cls) or "").partition("\n\n")[0].split())

@@ -1,0 +1,182 @@
+"""Results as JSON: one rule for all dataclasses (imseek/types/json_members.py).
+
+A search prints JSON, so nothing here may cost an import that a search does not need.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import PurePath
+from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
+
+from imseek.showing.words import printable
+from imseek.types.json_members import MEMBER, FilePath, Json, Printable
+from imseek.types.pictures import path_json
+
+SCHEMA: Final = 1
+AS_IT_IS: Final = Json()
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a JSON object, and the attribute that it comes from."""
+
+    attribute: str
+    hint: Any
+    how: Json
+
+    @property
+    def name(self) -> str:
+        return self.how.name or self.attribute
+
+
+class HasPath(Protocol):
+    """A collection, by name and path."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str | os.PathLike[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionName:
+    """A collection that a command is about."""
+
+    name: Printable
+    """Its name in the library, or its path."""
+    path: FilePath
+    uuid: Annotated[str | None, Json(omit_none=True)] = None
+
+    @classmethod
+    def of(cls, chosen: HasPath, uuid: str | None = None) -> CollectionName:
+        return cls(chosen.name, os.fsencode(chosen.path), uuid)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Result]):
+    """A result of a command about one collection."""
+
+    collection: CollectionName
+    result: Annotated[Result, Json(inline=True)]
+
+
+def print_answer(result: Any, chosen: HasPath, uuid: str | None = None) -> None:
+    """Print the result of a command about the collection ``chosen`` as JSON."""
+    print_json(Answer(CollectionName.of(chosen, uuid), result))
+
+
+def print_json(result: Any, *, line: bool = False) -> None:
+    """Print a result on stdout as one JSON object, in ASCII for any terminal; ``line`` keeps it on one line."""
+    body = result if isinstance(result, Mapping) else to_json(result)
+    text = json.dumps({"schema": SCHEMA, **body}, indent=None if line else 1, allow_nan=False)
+    print(text, file=sys.stdout, flush=line)
+
+
+def to_json(result: Any) -> dict[str, Any]:
+    """Convert a result, a dataclass, to a JSON object."""
+    body: dict[str, Any] = {}
+    for member in members_of(type(result)):
+        value = getattr(result, member.attribute)
+        if value is None and member.how.omit_none:
+            continue
+        if member.how.key is not None and value is not None:
+            body[member.name] = [{member.how.key: key, **to_json(one)} for key, one in value.items()]
+        elif not member.how.inline:
+            body[member.name] = plain(value, member.how)
+        else:
+            body.update(dict.fromkeys(names_of(member.hint)) if value is None else plain(value, member.how))
+    return body
+
+
+@cache
+def members_of(cls: Any) -> tuple[Member, ...]:
+    """Return the JSON members of a dataclass: its fields, then its marked properties."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    found = [Member(field.name, hints[field.name], form_of(hints[field.name])) for field in fields(cls)]
+    for name in dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base)):
+        getter = getattr(getattr(cls, name, None), "fget", None)
+        if (how := getattr(getter, MEMBER, None)) is not None:
+            hint = typing.get_type_hints(getter, include_extras=True)["return"]
+            found.append(Member(name, hint, merge_forms((how, form_of(hint)))))
+    return tuple(member for member in found if not member.how.hidden)
+
+
+def names_of(hint: Any) -> list[str]:
+    """Return the names of members that objects of a type always have."""
+    hint = strip(hint)
+    if hint is bytes or (isinstance(hint, type) and issubclass(hint, PurePath)):
+        return ["path"]
+    return [
+        name
+        for member in members_of(hint)
+        if not member.how.omit_none
+        for name in (names_of(member.hint) if member.how.inline else [member.name])
+    ]
+
+
+def form_of(hint: Any) -> Json:
+    """Return the JSON form that a type states, for itself or for the elements of a container."""
+    if typing.get_origin(hint) is Annotated:
+        stated = [one for one in hint.__metadata__ if isinstance(one, Json)]
+        return merge_forms([*stated, form_of(hint.__origin__)])
+    form = merge_forms(form_of(one) for one in typing.get_args(hint))
+    return form if is_union(hint) else Json(digits=form.digits, printable=form.printable)
+
+
+def merge_forms(forms: Iterable[Json]) -> Json:
+    """Join what several forms state; the first counts."""
+    stated: dict[str, Any] = {}
+    for form in forms:
+        for field in fields(form):
+            value = getattr(form, field.name)
+            if value is not field.default:
+                stated.setdefault(field.name, value)
+    return Json(**stated)
+
+
+def is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def strip(hint: Any) -> Any:
+    """Return a type without ``Annotated`` and ``None``."""
+    if typing.get_origin(hint) is Annotated:
+        return strip(hint.__origin__)
+    if is_union(hint):
+        inner = [one for one in typing.get_args(hint) if one is not type(None)]
+        return strip(inner[0]) if len(inner) == 1 else hint
+    return hint
+
+
+def plain(value: Any, how: Json = AS_IT_IS) -> Any:
+    """Convert any value by what it is: paths and results to objects, NumPy's values to Python's."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, bytes | PurePath):
+        return path_json(os.fsencode(value))
+    if is_dataclass(value):
+        return to_json(value)
+    if isinstance(value, str):
+        return printable(value) if how.printable else str(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(member, how) for name, member in value.items()}
+    if hasattr(value, "tolist"):  # An array, or one of its elements.
+        value = value.tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(member, how) for member in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return value if how.digits is None else round(value, how.digits)
+    return value if isinstance(value, int) else str(value)
