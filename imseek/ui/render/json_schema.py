@@ -188,7 +188,7 @@ def _docs_of(hint: Any) -> Mapping[str, str]:
     """Return the docstrings of the fields and properties of a class, of its bases too."""
     found: dict[str, str] = {}
     bases: tuple[Any, ...] = (typing.get_origin(hint) or hint).__mro__
-    for cls in filter(is_dataclass, reversed(bases)):
+    for cls in reversed([base for base in bases if "__dataclass_fields__" in vars(base)]):
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
         assert isinstance(definition, ast.ClassDef)
         for statement, after in zip(definition.body, [*definition.body[1:], None], strict=True):

@@ -86,7 +86,8 @@ def print_json(result: Any, *, line: bool = False) -> None:
 def to_json(result: Any) -> dict[str, Any]:
     """Convert a result, a dataclass, to a JSON object."""
     body: dict[str, Any] = {}
-    for member in members_of(type(result)):
+    kind: Any = type(result)
+    for member in members_of(kind):
         value = getattr(result, member.attribute)
         if value is None and member.how.omit_none:
             continue
