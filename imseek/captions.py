@@ -15,6 +15,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 
@@ -40,34 +41,47 @@ from imseek.explore.score_columns import save_scores
 from imseek.explore.snapshot_session import filter_ids, run_with_reader
 from imseek.explore.space_vectors import Vectors
 from imseek.progress import Task
-from imseek.types import AnyCollection, Float32, Place, ProgressCallback, path_of
+from imseek.types import AnyCollection, Float32, ProgressCallback, path_of
 from imseek.types.evaluate import UnusedCaptions
+from imseek.types.json_members import Count, Json, json_member
+from imseek.types.pictures import ImagePlace
+
+Measure: TypeAlias = Literal["cosine", "clipscore", "refclipscore"]
+CaptionScore: TypeAlias = Annotated[float, Json(digits=6, minimum=-1, maximum=2.5)]
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """An image and its caption; ``score`` is the cosine of their vectors, in [-1, 1]."""
+    """An image and its caption."""
 
-    image_id: int
-    score: float
+    image_id: Count
+    score: CaptionScore
+    """By the measure: the cosine of their vectors in [-1, 1], CLIPScore or RefCLIPScore."""
     caption: str
-    place: Place | None
+    place: ImagePlace
 
 
 @dataclass(frozen=True, slots=True)
 class AgreementSummary:
-    """Totals of :func:`agreement`, and the captions that agree least with their pictures.
+    """Totals of :func:`agreement`, and the captions that agree least with their pictures."""
 
-    ``images`` counts live images, ``captions`` those whose caption is embedded. ``median`` is over all scores, None
-    without any; ``worst`` is ordered, the worst first.
-    """
-
-    images: int
-    captions: int
-    median: float | None
+    images: Count
+    """Number of live images."""
+    captions: Count
+    """Number of captions that are embedded."""
+    median: CaptionScore | None
+    """Over all scores; null without any."""
     worst: tuple[Agreement, ...]
+    """The worst first."""
     encoder: str
-    generation: int
+    """That of captions and pictures."""
+    generation: Count
+
+    @property
+    @json_member()
+    def measure(self) -> Measure:
+        """What scores are."""
+        return "cosine"
 
 
 def agreement(collection: AnyCollection) -> Iterator[Agreement]:
@@ -92,45 +106,64 @@ def summary(collection: AnyCollection, *, limit: int = 10) -> AgreementSummary:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaptionScores:
-    """Scores of captions: ``ids`` int64 (n,), ascending, and ``scores`` float32 (n,), one per caption.
+    """Scores of captions, one per caption: an image with several appears several times."""
 
-    An image with several captions appears several times. ``measure`` is ``"cosine"``, ``"clipscore"`` or
-    ``"refclipscore"``; ``prefix``, unless empty, was put before each caption. ``images`` counts the live images
-    considered. ``interrupted`` means that ``stop`` was set and some scores are missing.
-    """
-
-    measure: str
+    measure: Measure
+    """What scores are."""
     prefix: str
+    """What was put before each caption, unless it is empty."""
     encoder: str
-    generation: int
-    images: int
-    ids: Ids
-    scores: Float32
+    """That of captions and pictures."""
+    generation: Count
+    images: Count
+    """Number of live images considered."""
+    ids: Annotated[Ids, Json(hidden=True)]
+    """int64 (n,), ascending."""
+    scores: Annotated[Float32, Json(hidden=True)]
+    """float32 (n,)."""
     left_out: UnusedCaptions
-    interrupted: bool = False
-    #: The n scored captions if the caller gave them; None if they are stored in the collection.
-    texts: tuple[str, ...] | None = None
+    interrupted: Annotated[bool, Json(hidden=True)] = False
+    """Whether ``stop`` was set and some scores are missing."""
+    texts: Annotated[tuple[str, ...] | None, Json(hidden=True)] = None
+    """The n scored captions if the caller gave them; None if they are stored in the collection."""
 
     @property
-    def median(self) -> float | None:
+    @json_member()
+    def captions(self) -> Count:
+        """Number of captions that have a score."""
+        return len(self.ids)
+
+    @property
+    @json_member()
+    def median(self) -> CaptionScore | None:
+        """Over all scores; null without any."""
         return float(np.median(self.scores)) if len(self.scores) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kept:
-    """The pairs that a filter keeps: ``ids`` int64 (m,), ascending, and ``scores`` float32 (m,).
+    """The pairs that a filter keeps."""
 
-    ``captions`` counts the captions before filtering. ``threshold`` is the lowest score within the top ``share``, and
-    ``share_kept`` the number of captions in it, before the basic filter.
-    """
-
-    ids: Ids
-    scores: Float32
-    captions: int
+    ids: Annotated[Ids, Json(hidden=True)]
+    """int64 (m,), ascending."""
+    scores: Annotated[Float32, Json(hidden=True)]
+    """float32 (m,)."""
+    captions: Annotated[int, Json(hidden=True)]
+    """Number of captions before filtering."""
     share: float
-    share_kept: int
-    threshold: float
+    """The best share that was asked for."""
+    share_kept: Annotated[Count, Json(name="in_share")]
+    """Number of captions in the best share, before the basic filter."""
+    threshold: CaptionScore
+    """The lowest score within the best share."""
     basic: bool
+    """Whether the basic filter was applied."""
+
+    @property
+    @json_member()
+    def images(self) -> Count:
+        """Number of pairs that are kept, after all filters."""
+        return len(self.ids)
 
 
 def cosines(
@@ -257,7 +290,7 @@ class _ScoreRequest:
 
 def _score_collection(
     collection: AnyCollection,
-    measure: str,
+    measure: Measure,
     asked: _ScoreRequest,
     task: Task,
     notify: Callable[[str], None] | None,
@@ -267,7 +300,7 @@ def _score_collection(
 
 def _score_snapshot(
     reader: Reader,
-    measure: str,
+    measure: Measure,
     asked: _ScoreRequest,
     task: Task,
     notify: Callable[[str], None] | None,

@@ -26,13 +26,13 @@ from imseek.explore.captions.caption_pairs import CaptionSource
 from imseek.explore.evaluation import ann_recall as neighbours
 from imseek.explore.evaluation import comparison
 from imseek.explore.evaluation import retrieval as retrieving
-from imseek.explore.evaluation.retrieval import Among, RetrievalRequest
+from imseek.explore.evaluation.retrieval import RetrievalRequest
 from imseek.explore.score_columns import save_scores
 from imseek.explore.snapshot_session import run_with_reader
 from imseek.progress import Task
 from imseek.search.generations import GenerationCache
 from imseek.types import AnyCollection, ProgressCallback, path_of
-from imseek.types.evaluate import CompareReport, NeighbourReport, RetrievalReport
+from imseek.types.evaluate import Among, CompareReport, NeighbourReport, RetrievalReport
 
 
 def retrieval(

@@ -10,7 +10,7 @@ import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
 from imseek.progress import SILENT, Task
 from imseek.types import Float32, SpaceInfo
+from imseek.types.json_members import Count, Json, json_member
 
+Version: TypeAlias = Literal[1, 2]
 WEIGHTS_HINT: Final = (
     "the weights are files of the GitHub projects christophschuhmann/improved-aesthetic-predictor (version 2) and "
     "LAION-AI/aesthetic-predictor (version 1)"
@@ -47,7 +49,7 @@ class Predictor:
     """
 
     layers: tuple[tuple[Float32, Float32], ...]
-    version: int
+    version: Version
     model: str
 
     @property
@@ -65,17 +67,25 @@ class Predictor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AestheticScores:
-    """Aesthetic scores of images: ``ids`` int64 (n,), ascending, and ``scores`` float32 (n,).
+    """Aesthetic scores of images."""
 
-    ``version`` is that of the predictor. ``interrupted`` is True where ``stop`` was set and some scores are missing.
-    """
-
-    ids: Ids
-    scores: Float32
-    version: int
+    ids: Annotated[Ids, Json(hidden=True)]
+    """int64 (n,), ascending."""
+    scores: Annotated[Float32, Json(hidden=True)]
+    """float32 (n,)."""
+    version: Version
+    """That of the predictor; 2 is improved-aesthetic-predictor."""
     encoder: str
-    generation: int
-    interrupted: bool = False
+    """That of the pictures."""
+    generation: Count
+    interrupted: Annotated[bool, Json(hidden=True)] = False
+    """Whether ``stop`` was set and some scores are missing."""
+
+    @property
+    @json_member()
+    def images(self) -> Count:
+        """Number of images that have a score."""
+        return len(self.ids)
 
     def best(self, count: int) -> list[tuple[int, float]]:
         """Return the ``count`` highest-scoring images as (id, score); ties are broken by the lower id."""

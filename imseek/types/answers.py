@@ -6,29 +6,31 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Annotated, Any, Protocol, TypeAlias
 
-from imseek.types.pictures import Float32, Place
+from imseek.types.json_members import Cosine, Count, Json, Share, json_member
+from imseek.types.pictures import Float32, ImagePlace
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One search result: an image and its score in [-1, 1].
-
-    The score is the cosine to the query, or, in several spaces, the weighted mean of cosines (:class:`SpaceShare`).
-    ``duplicates`` are ids of near-duplicates collapsed into this hit. ``group`` is the name of its group where hits are
-    grouped. ``vector``, if requested, is (dim,) float32 of norm 1: the image's vector in the first space that answered,
-    or that of its caption.
-    """
+    """One search result: an image and its score."""
 
     collection: str
-    image_id: int
-    score: float
-    place: Place | None
+    """UUID of the collection."""
+    image_id: Count
+    score: Cosine
+    """The cosine to the query; in several spaces, the mean of the cosines by their weights."""
+    place: ImagePlace
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    duplicates: tuple[int, ...] = ()
-    group: str | None = None
-    vector: Float32 | None = field(default=None, compare=False, repr=False)
+    duplicates: tuple[Count, ...] = ()
+    """With ``--collapse``: ids of the near-duplicates that this image stands for."""
+    group: Annotated[str | None, Json(hidden=True)] = None
+    """Name of its group, where hits are grouped."""
+    vector: Annotated[Float32 | None, Json(digits=8, minimum=-1, maximum=1, omit_none=True)] = field(
+        default=None, compare=False, repr=False
+    )
+    """With ``--vectors``: float32 (dim,) of norm 1, the image's in the first space that answered, or its caption's."""
 
     @property
     def path(self) -> str | None:
@@ -43,35 +45,40 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class HitGroup:
-    """Hits from one folder (its path), day (``2024-05-31``) or source (its path); ``name`` is None where it is unknown.
-
-    ``hits`` are the first of them; ``size`` counts all among the candidates.
-    """
+    """Hits from one folder, day or source."""
 
     name: str | None
-    size: int
-    hits: tuple[Hit, ...]
+    """Path of the folder or source, or the day (``2024-05-31``); null where it is unknown."""
+    size: Annotated[int, Json(minimum=1)]
+    """Number of hits that it has among the candidates."""
+    hits: Annotated[tuple[Hit, ...], Json(hidden=True)]
+    """The first of them."""
+
+    @property
+    @json_member(Json(name="hits", minimum=1))
+    def shown(self) -> int:
+        """Number of its hits that are shown."""
+        return len(self.hits)
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceShare:
-    """A space that answered a query, with its weight in the score.
+    """A space that answered a query."""
 
-    The score is the weighted sum of cosines. Weights are positive and add up to 1.
-    """
-
-    space_id: int
+    space_id: Count
     encoder: str
-    weight: float
+    weight: Share
+    """Of its cosine in the score, which is the weighted sum of cosines. Weights are positive and add up to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """A collection that answered a query: its UUID, its generation, and how many images were compared."""
+    """A collection that answered a query."""
 
-    collection: str
-    generation: int
-    images: int
+    collection: Annotated[str, Json(name="uuid")]
+    generation: Count
+    images: Annotated[Count, Json(name="searched")]
+    """Number of images that were compared with the query."""
 
 
 #: Reads the bytes of an image by the UUID of its collection, its id, and a size in pixels. For a large image, a smaller
@@ -96,30 +103,31 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits in the requested order (best first by default), all from one generation of a collection.
-
-    ``searched`` counts the live images compared with the query. ``encoder`` is that of the first space. ``notes`` are
-    lines to show to the user (a text cut into pieces, a basic encoder). ``spaces`` are those that answered.
-
-    ``next_page`` is the token for ``Query.page``, None after the last hit. ``cut`` counts images removed by a cutoff,
-    None without one. ``approximate`` is True where an approximate index chose the candidates; scores are exact either
-    way. ``groups`` holds grouped hits. ``collections`` are those that answered; with several, ``generation`` is that of
-    the first and ``searched`` covers all. ``pictures`` gives access to the images, None where it is unknown; a result
-    that has it displays them in notebooks.
-    """
+    """Hits in the requested order (best first by default), all from one generation of each collection."""
 
     hits: tuple[Hit, ...]
-    generation: int
-    searched: int
+    generation: Count
+    """That of the first collection."""
+    searched: Count
+    """Number of live images, of all collections, that were compared with the query."""
     encoder: str
+    """That of the first space."""
     notes: tuple[str, ...] = ()
+    """Lines to show to the user: a text was cut into pieces, an encoder is a basic one."""
     spaces: tuple[SpaceShare, ...] = ()
+    """Those that answered."""
     next_page: str | None = None
-    cut: int | None = None
+    """What ``--page`` (``Query.page``) takes for the hits after these; null after the last."""
+    cut: Count | None = None
+    """Number of images that the cutoff removed; null without one."""
     approximate: bool = False
+    """Whether an approximate index chose the candidates. Scores are exact all the same."""
     groups: tuple[HitGroup, ...] = ()
-    collections: tuple[Searched, ...] = ()
-    pictures: Pictures | None = field(default=None, compare=False, repr=False)
+    """With ``--group-by``: the groups of ``hits``, which come one group after the other."""
+    collections: Annotated[tuple[Searched, ...], Json(hidden=True)] = ()
+    """Those that answered."""
+    pictures: Annotated[Pictures | None, Json(hidden=True)] = field(default=None, compare=False, repr=False)
+    """Access to the images, None where it is unknown; a result that has it displays them in notebooks."""
 
     def __len__(self) -> int:
         return len(self.hits)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from imseek.types.pictures import Place
+from imseek.types.json_members import Count, Score
+from imseek.types.pictures import ImagePlace
 
 ClusterMethod: TypeAlias = Literal["k-means", "density"]
 #: *knn*: mean distance to the nearest neighbours. *lof*: how much sparser the image's surroundings are than those of
@@ -18,11 +19,12 @@ SampleMethod: TypeAlias = Literal["k-centre", "facility", "random"]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An image of a cluster or sample, or an outlier. The meaning of ``score`` depends on the report."""
+    """An image of a cluster or sample, or an outlier."""
 
-    image_id: int
-    score: float
-    place: Place | None
+    image_id: Count
+    score: Score
+    """Its meaning depends on the list that the image is in."""
+    place: ImagePlace
 
 
 @dataclass(frozen=True, slots=True)

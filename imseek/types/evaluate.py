@@ -4,106 +4,126 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+from imseek.types.json_members import Count, Json, Printable, Score, json_member
+
+Milliseconds: TypeAlias = Annotated[float, Json(digits=3, minimum=0)]
+#: Origin of captions: embedded before; those of the collection, embedded for this; given.
+CaptionOrigin: TypeAlias = Literal["space", "metadata", "given"]
+Among: TypeAlias = Literal["captioned", "all"]
+QueryKind: TypeAlias = Literal["image", "text"]
+QueryOrigin: TypeAlias = Literal["stored", "captions", "made from pictures", "given"]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """An estimate with its confidence interval, usually at 95 %."""
 
-    value: float
-    low: float
-    high: float
+    value: Score
+    low: Score
+    high: Score
+
+
+#: Estimates by k, the number of first results that they are about.
+ByK: TypeAlias = Annotated[Mapping[Annotated[int, Json(minimum=1)], Estimate], Json(key="k")]
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalMetrics:
-    """Retrieval quality of ``questions`` queries over ``items``, with 95 % intervals.
+    """Retrieval quality, with 95 % intervals.
 
-    ``recall`` is R@k by k: the share of queries with a relevant item among the first k, as in CLIP_benchmark. Ranks
-    start at 1 and are those of the best relevant item; in a tie, irrelevant items come first.
-    ``mean_average_precision`` covers all relevant items of a query; with one, it is the mean of 1 / rank.
+    Ranks start at 1 and are those of the best relevant item; in a tie, irrelevant items come first.
     """
 
-    questions: int
-    items: int
-    recall: Mapping[int, Estimate]
+    questions: Count
+    """Number of queries."""
+    items: Count
+    """Number of items that were ranked for each query."""
+    recall: ByK
+    """R@k: the share of queries with a relevant item among the first k, as in CLIP_benchmark."""
     median_rank: Estimate
     mean_rank: Estimate
     mean_average_precision: Estimate
+    """Over all relevant items of a query; with one, it is the mean of 1 / rank."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnusedCaptions:
-    """Captions that could not be used.
+    """Captions that could not be used."""
 
-    ``unknown`` rows matched no image in scope, or several; ``names`` are the first of them. ``empty`` rows had no
-    caption; ``unreferenced`` captions had no reference.
-    """
-
-    unknown: int = 0
-    empty: int = 0
-    unreferenced: int = 0
-    names: tuple[str, ...] = ()
+    unknown: Count = 0
+    """Number of rows that matched no image in scope, or several."""
+    empty: Count = 0
+    """Number of rows without a caption."""
+    unreferenced: Count = 0
+    """Number of captions without a reference."""
+    names: tuple[Printable, ...] = ()
+    """What the first unknown rows name."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalReport:
-    """Result of a retrieval evaluation.
-
-    ``captions_from`` is ``"space"`` (already embedded), ``"metadata"`` (the collection's own, embedded for this run) or
-    ``"given"``. ``interrupted`` is True where ``stop`` was set; metrics that do not cover all queries are then None.
-    """
+    """Result of a retrieval evaluation."""
 
     encoder: str
-    space_id: int
-    generation: int
-    images: int
-    captions: int
-    captions_from: str
-    among: str
+    """That of captions and pictures."""
+    space_id: Count
+    generation: Count
+    images: Count
+    """Number of images that were ranked."""
+    captions: Count
+    """Number of captions that were queries."""
+    captions_from: CaptionOrigin
+    """``space``: embedded before; ``metadata``: the collection's own, embedded for this; ``given``: the caller's."""
+    among: Among
+    """Which images were ranked: those with a caption, or all."""
     text_to_image: RetrievalMetrics | None
     image_to_text: RetrievalMetrics | None
     left_out: UnusedCaptions = UnusedCaptions()
     interrupted: bool = False
+    """Whether it was stopped; metrics that do not cover all queries are then null."""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NeighbourKind:
-    """Quality and speed of an index for one ``kind`` of queries, ``"image"`` or ``"text"``.
+    """Quality and speed of an index for one kind of queries.
 
-    ``came`` is their origin: ``"stored"``, ``"captions"``, ``"made from pictures"`` or ``"given"``. ``recall`` by k is
-    the share of the exact k best that was found; equal scores count as found. ``stated`` is the recall@10 measured when
-    the index was built, None with a filter or an exact index. Milliseconds are wall time per query, run one by one, at
-    the largest k; ``cpu_ms`` is mean processor time per query.
+    Milliseconds are per query, run one by one, at the largest k.
     """
 
-    kind: str
-    came: str
-    queries: int
-    recall: Mapping[int, Estimate]
+    kind: QueryKind
+    """What the queries were searched as."""
+    came: QueryOrigin
+    """Where the queries came from."""
+    queries: Count
+    recall: ByK
+    """The share of the exact k best that was found; equal scores count as found."""
     stated: float | None
-    median_ms: float
-    p99_ms: float
-    cpu_ms: float
-    exact_ms: float
+    """The recall@10 measured when the index was built; null with a filter or an exact index."""
+    median_ms: Milliseconds
+    """Median of wall time."""
+    p99_ms: Milliseconds
+    """99th percentile of wall time."""
+    cpu_ms: Milliseconds
+    """Mean processor time."""
+    exact_ms: Milliseconds
+    """Median wall time of an exact search."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeighbourReport:
-    """Evaluation of an approximate index.
-
-    ``index`` is the FAISS factory string, None where the space is searched exactly. ``filtered`` is the share of images
-    that a random filter kept.
-    """
+    """Evaluation of an approximate index."""
 
     encoder: str
-    space_id: int
-    generation: int
-    images: int
+    space_id: Count
+    generation: Count
+    images: Count
     index: str | None
+    """FAISS factory string; null where the space is searched exactly."""
     filtered: float | None
+    """The share of images that a random filter kept; null without one."""
     kinds: tuple[NeighbourKind, ...]
     interrupted: bool = False
     notes: tuple[str, ...] = ()
@@ -111,26 +131,28 @@ class NeighbourReport:
 
 @dataclass(frozen=True, slots=True)
 class ComparedSide:
-    """One side of a comparison: vectors of ``encoder``, stored in a collection or computed for this run."""
+    """One side of a comparison: vectors of an encoder."""
 
-    name: str
+    name: Annotated[str, Json(hidden=True)]
     encoder: str
-    collection: str
+    collection: Annotated[str, Json(hidden=True)]
     stored: bool
+    """Whether the vectors of pictures are stored in a collection; else they were computed for this."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalComparison:
     """Retrieval quality of both sides for the same queries.
 
-    Differences are ``b`` − ``a`` with 95 % intervals of a paired bootstrap, which resamples the same queries on both
-    sides.
+    Differences have 95 % intervals of a paired bootstrap, which resamples the same queries on both sides.
     """
 
     a: RetrievalMetrics
     b: RetrievalMetrics
-    recall: Mapping[int, Estimate]
+    recall: ByK
+    """R@k of ``b`` less that of ``a``."""
     mean_average_precision: Estimate
+    """That of ``b`` less that of ``a``."""
 
 
 Better: TypeAlias = Literal["a", "b"]
@@ -143,26 +165,27 @@ def better_side(difference: Estimate) -> Better | None:
 
 @dataclass(frozen=True, slots=True)
 class CompareReport:
-    """Comparison of two encoders or collections.
-
-    ``images`` and ``captions`` are those that both sides have. ``unreadable`` images could not be encoded and are left
-    out of both; ``reasons`` gives the first errors.
-    """
+    """Comparison of two encoders or collections."""
 
     a: ComparedSide
     b: ComparedSide
-    images: int
-    captions: int
+    images: Count
+    """Number of images that both sides have."""
+    captions: Count
+    """Number of captions that both sides have."""
     text_to_image: RetrievalComparison | None
     image_to_text: RetrievalComparison | None
     left_out: UnusedCaptions = UnusedCaptions()
-    unreadable: int = 0
-    reasons: tuple[str, ...] = ()
+    unreadable: Count = 0
+    """Number of images that could not be read and encoded, and are left out of both sides."""
+    reasons: tuple[Printable, ...] = ()
+    """Errors of the first of them."""
     interrupted: bool = False
 
     @property
+    @json_member()
     def verdict(self) -> Better | None:
-        """The better side by mean average precision of text → image, None where no difference is shown.
+        """The better side by mean average precision of text → image; null where no difference is shown.
 
         The metric is fixed in advance because it uses all ranks; with one caption per image it is the mean of 1 / rank.
         """

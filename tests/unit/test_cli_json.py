@@ -33,6 +33,8 @@ from imseek.types import (
     VerifyReport,
 )
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.search import SearchAnswer
+from imseek.ui.render.result_json import ErrorAnswer, print_json
 
 CHOSEN = ResolvedCollection(Path("/library/scans"), "scans", "--collection")
 LATIN1 = "/p/caf\xe9.jpg".encode("latin-1")
@@ -41,9 +43,9 @@ FILES = {path.name for path in resources.files("imseek.ui").joinpath("schemas").
 SCHEMAS = sorted(FILES - REQUESTS)
 
 
-def printed(capsys: pytest.CaptureFixture[str], schema: str, body: dict[str, Any]) -> Any:
+def printed(capsys: pytest.CaptureFixture[str], schema: str, body: Any) -> Any:
     """What ``print_json`` printed, once it agrees with the schema."""
-    jsonout.print_json(body)
+    print_json(body)
     document = json.loads(capsys.readouterr().out)
     validate(document, schema)
     return document
@@ -69,9 +71,8 @@ def test_search(capsys: pytest.CaptureFixture[str]) -> None:
         Hit("uuid", 8, -1.0, None),
     )
     spaces = (SpaceShare(0, "fake", 2 / 3), SpaceShare(1, "fake:32", 1 / 3))
-    document = printed(
-        capsys, "search", jsonout.search(SearchResult(hits, 3, 2, "fake", ("a note",), spaces), CHOSEN)
-    )
+    result = SearchResult(hits, 3, 2, "fake", ("a note",), spaces)
+    document = printed(capsys, "search", SearchAnswer.of(result, [CHOSEN]))
     assert [share["weight"] for share in document["spaces"]] == [0.666667, 0.333333]
     first, second = document["hits"]
     assert first["path"] == r"/p/caf\xe9.jpg"
@@ -105,7 +106,7 @@ def test_search_with_everything_that_shaping_adds(capsys: pytest.CaptureFixture[
         collections=(Searched("one", 3, 10), Searched("two", 8, 20)),
     )
     other = ResolvedCollection(Path("/library/more"), "more", "--collection")
-    document = printed(capsys, "search", jsonout.search(result, CHOSEN, other, line=12))
+    document = printed(capsys, "search", SearchAnswer.of(result, [CHOSEN, other], line=12))
     assert document["line"] == 12
     assert (document["next_page"], document["cut"], document["approximate"]) == ("AQEA", 4, True)
     assert document["groups"] == [
@@ -121,7 +122,7 @@ def test_search_with_everything_that_shaping_adds(capsys: pytest.CaptureFixture[
 
 
 def test_a_query_of_many_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
-    document = printed(capsys, "error", jsonout.failed(QueryError("no", hint="yes"), 3))
+    document = printed(capsys, "error", ErrorAnswer.of(QueryError("no", hint="yes"), 3))
     assert document == {
         "schema": 1,
         "line": 3,
@@ -194,7 +195,7 @@ def test_verify_and_repair(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_output_is_ascii_whatever_the_file_names(capsys: pytest.CaptureFixture[str]) -> None:
     hit = Hit("uuid", 1, 0.5, Place(1, "/p/写真\n.jpg".encode()))
-    jsonout.print_json(jsonout.search(SearchResult((hit,), 1, 1, "fake"), CHOSEN))
+    print_json(SearchAnswer.of(SearchResult((hit,), 1, 1, "fake"), [CHOSEN]))
     text = capsys.readouterr().out
     assert text.isascii()
     assert json.loads(text)["hits"][0]["path"] == "/p/写真\n.jpg"

@@ -31,7 +31,7 @@ from imseek.input_file import map_array, read_input
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.search.generations import Generation, GenerationCache
 from imseek.types import Float32, IndexInfo, SpaceInfo
-from imseek.types.evaluate import NeighbourKind, NeighbourReport
+from imseek.types.evaluate import NeighbourKind, NeighbourReport, QueryKind, QueryOrigin
 
 QUERIES: Final = 200
 #: Scores closer than this belong to equal rows: float32 products depend on the order of summation.
@@ -52,15 +52,15 @@ class RecallRequest:
     ks: Sequence[int] = (RECALL_K,)
     filtered: float | None = None
     given: Path | Sequence[str] | npt.NDArray[Any] | None = None
-    given_kind: str = "text"
+    given_kind: QueryKind = "text"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _QuerySet:
     """A set of queries: (n, dim) unit rows; ``own`` (n,) are the ids of the images they belong to, -1 for none."""
 
-    kind: str
-    came: str
+    kind: QueryKind
+    came: QueryOrigin
     rows: Float32
     own: Ids
 
@@ -150,7 +150,7 @@ def _draw_ids(vectors: Vectors, count: int) -> Ids:
 
 def _load_given_queries(
     reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
-) -> tuple[Float32, str]:
+) -> tuple[Float32, QueryKind]:
     given: Any = wanted.given
     if isinstance(given, Path):
         given = _read_queries(given)

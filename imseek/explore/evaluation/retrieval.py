@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -20,9 +19,7 @@ from imseek.explore.snapshot_session import filter_ids
 from imseek.explore.space_vectors import Vectors
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.types import SpaceInfo
-from imseek.types.evaluate import RetrievalReport, UnusedCaptions
-
-Among: TypeAlias = Literal["captioned", "all"]
+from imseek.types.evaluate import Among, CaptionOrigin, RetrievalReport, UnusedCaptions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +40,7 @@ class CaptionQueries:
 
     ids: Ids
     rows: Rows
-    came: str
+    came: CaptionOrigin
     left_out: UnusedCaptions = caption_pairs.ALL_USED
 
 
@@ -65,7 +62,7 @@ def evaluate(
         within = IdSet(ids)
     pictures = Vectors(reader, space, within)
 
-    def report(captions: int, came: str, left_out: UnusedCaptions) -> RetrievalReport:
+    def report(captions: int, came: CaptionOrigin, left_out: UnusedCaptions) -> RetrievalReport:
         return RetrievalReport(
             encoder=space.encoder,
             space_id=space.space_id,
@@ -138,6 +135,7 @@ def _load_queries(
         rows = Vectors(reader, embedded, within)
         if len(rows):
             return CaptionQueries(rows.ids, rows, "space")
+    came: CaptionOrigin
     if wanted.captions is None:
         said, came = caption_pairs.read_own_captions(reader, space, within), "metadata"
     else:

@@ -9,11 +9,11 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count
-from imseek.ui.cli import evaljson, jsonout
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import print_answer
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +45,8 @@ def aesthetic(
     CLIP."""
     from imseek import evaluate
     from imseek.explore import snapshot_session
+    from imseek.types import Shown
+    from imseek.ui.cli.score_answers import ScoredPictures
 
     if weights is None:
         from imseek.explore.aesthetic import WEIGHTS_HINT
@@ -60,18 +62,19 @@ def aesthetic(
         return signals.exit_code
     if save is not None:
         evaluate.save(chosen.path, found, save)
-    best = found.best(limit)
-    places = snapshot_session.find_places(chosen.path, [image_id for image_id, _ in best])
+    ranked = found.best(limit)
+    places = snapshot_session.find_places(chosen.path, [image_id for image_id, _ in ranked])
+    best = tuple(Shown(image_id, score, places.get(image_id)) for image_id, score in ranked)
     if as_json:
-        jsonout.print_json(evaljson.aesthetic(found, best, places, chosen, save))
+        print_answer(ScoredPictures(found, best, save), chosen)
         return 0
     print(
         f"{format_count(len(found.ids), 'image')} scored by LAION's predictor, version "
         f"{found.version} ({found.encoder})"
     )
     rows = [
-        (f"{score:.3f}", places[i].display if i in places else f"(image {i}: place unknown)")
-        for i, score in best
+        (f"{one.score:.3f}", one.place.display if one.place else f"(image {one.image_id}: place unknown)")
+        for one in best
     ]
     if rows:
         print(table(("score", "image"), rows, right=(0,)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,15 +10,17 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
-from imseek.ui.cli import evaljson, jsonout, pairs_file
+from imseek.ui.cli import pairs_file
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import left_out_lines
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.captions import Agreement, AgreementSummary, CaptionScores, Kept
+    from imseek.captions import Agreement, AgreementSummary
+    from imseek.ui.cli.score_answers import ScoredCaptions
 
 _WIDTH: Final = 60
 _MEASURE_NAMES: Final = {"cosine": "cosine", "clipscore": "CLIPScore", "refclipscore": "RefCLIPScore"}
@@ -34,17 +35,6 @@ def register(app: typer.Typer) -> None:
             "imseek captions --keep 30% --basic --export kept.parquet",
         ),
     )(run)
-
-
-@dataclass(frozen=True, slots=True)
-class _CaptionResult:
-    """Results: the ``kept`` pairs, the file they were ``exported`` to, and the column scores were ``saved`` as."""
-
-    found: CaptionScores
-    worst: Sequence[Agreement]
-    kept: Kept | None
-    exported: Path | None
-    saved: str | None
 
 
 def run(
@@ -119,11 +109,12 @@ def run(
         pairs_file.check(export, force=force)
     chosen = choose_collection(collection, quiet=as_json)
     from imseek import captions as api
+    from imseek.ui.cli.score_answers import ScoredCaptions
 
     if not (score or references or where or keep or save):
         found = api.summary(chosen.path, limit=limit)
         if as_json:
-            jsonout.print_json(jsonout.agreement(found, chosen))
+            print_answer(found, chosen)
         else:
             print("\n".join(_agreement_lines(found)))
         return 0
@@ -146,9 +137,9 @@ def run(
         pairs_file.write(export, api.pairs(chosen.path, kept), force=force)
     if save is not None:
         api.save(chosen.path, scores, save)
-    done = _CaptionResult(scores, api.worst(chosen.path, scores, limit=limit), kept, export, save)
+    done = ScoredCaptions(scores, api.worst(chosen.path, scores, limit=limit), kept, export, save)
     if as_json:
-        jsonout.print_json(evaljson.caption_scores(done.found, done.worst, done.kept, chosen, export, save))
+        print_answer(done, chosen)
     else:
         print("\n".join(_lines(done)))
         if export is not None:
@@ -169,8 +160,8 @@ def parse_share(said: str) -> float:
     return share
 
 
-def _lines(done: _CaptionResult) -> list[str]:
-    found = done.found
+def _lines(done: ScoredCaptions) -> list[str]:
+    found = done.scores
     lines = [f"{format_count(len(found.ids), 'caption')} of {format_count(found.images, 'image')}"]
     if found.median is not None:
         lines[0] += f"; median {_MEASURE_NAMES[found.measure]} {found.median:.3f} ({found.encoder})"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.showing.words import format_count
-from imseek.ui.cli import evaljson, evaluate_ann, evaluate_compare, evaluate_zeroshot, jsonout
+from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_zeroshot
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
@@ -20,6 +20,7 @@ from imseek.ui.cli.evaluate_shared import (
 )
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.types.evaluate import RetrievalReport
@@ -81,7 +82,7 @@ def retrieval(
             notify=say,
         )
     if as_json:
-        jsonout.print_json(evaljson.retrieval(report, chosen))
+        print_answer(report, chosen)
     else:
         print("\n".join(_lines(report)))
         for note in report.notes:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.showing.words import format_count
-from imseek.ui.cli import evaljson, jsonout
 from imseek.ui.cli.captions import parse_share
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.evaluate_shared import format_interval, parse_space
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.types.evaluate import NeighbourReport
@@ -83,7 +83,7 @@ def ann(
             notify=say,
         )
     if as_json:
-        jsonout.print_json(evaljson.ann(report, chosen))
+        print_answer(report, chosen)
     else:
         print("\n".join(_lines(report)))
         for note in report.notes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import evaljson, jsonout
+from imseek.types.evaluate import CompareReport, Estimate, RetrievalComparison, better_side
+from imseek.types.json_members import Json
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
@@ -22,9 +24,16 @@ from imseek.ui.cli.evaluate_shared import (
 )
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import CollectionName, print_answer
 
-if TYPE_CHECKING:
-    from imseek.types.evaluate import CompareReport, Estimate, RetrievalComparison
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A comparison of two encoders, or of two collections."""
+
+    against: CollectionName | None
+    """The other collection, where two are compared."""
+    report: Annotated[CompareReport, Json(inline=True)]
 
 
 def register(app: typer.Typer) -> None:
@@ -93,7 +102,7 @@ def compare(
             notify=say,
         )
     if as_json:
-        jsonout.print_json(evaljson.compare(report, chosen, other))
+        print_answer(Comparison(None if other is None else CollectionName.of(other), report), chosen)
     elif not report.interrupted:
         print("\n".join(_lines(report)))
     if report.interrupted:
@@ -131,8 +140,6 @@ def _differences(compared: RetrievalComparison) -> str:
 
 
 def _better_side(difference: Estimate) -> str:
-    from imseek.types.evaluate import better_side
-
     which = better_side(difference)
     return "no difference shown" if which is None else f"{which.upper()} is better"
 

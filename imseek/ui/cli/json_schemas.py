@@ -9,13 +9,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from imseek.captions import AgreementSummary
+from imseek.types.evaluate import NeighbourReport, RetrievalReport
 from imseek.types.tags import TagReport
-from imseek.ui.cli import tag
+from imseek.ui.cli import evaluate_compare, search, tag
+from imseek.ui.cli.score_answers import ScoredCaptions, ScoredPictures
 from imseek.ui.render.json_schema import schema_of
-from imseek.ui.render.result_json import Answer
+from imseek.ui.render.result_json import Answer, ErrorAnswer
 
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
+    "aesthetic": Answer[ScoredPictures],
+    "captions": Answer[AgreementSummary | ScoredCaptions],
+    "error": ErrorAnswer,
+    "evaluate-ann": Answer[NeighbourReport],
+    "evaluate-compare": Answer[evaluate_compare.Comparison],
+    "evaluate-retrieval": Answer[RetrievalReport],
+    "search": search.SearchAnswer,
     "tag": Answer[TagReport],
     "tags": Answer[tag.TagList],
 }

@@ -15,21 +15,17 @@ from imseek.showing.words import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imseek.captions import Agreement, AgreementSummary
-    from imseek.errors import ImseekError
     from imseek.jobs import Job
     from imseek.library import ResolvedCollection
     from imseek.types import (
         CollectionInfo,
         Failure,
-        Hit,
         IndexReport,
         MapReport,
         Place,
         Problem,
         ReencodeReport,
         RepairReport,
-        SearchResult,
         SourceInfo,
         SpaceInfo,
         VerifyReport,
@@ -57,66 +53,6 @@ class Chosen(Protocol):
 
 def collection(chosen: Chosen) -> dict[str, Any]:
     return {"name": printable(chosen.name), **path(os.fsencode(chosen.path))}
-
-
-def search(result: SearchResult, *chosen: Chosen, line: int | None = None) -> dict[str, Any]:
-    """Return a search result as JSON.
-
-    ``chosen`` lists the collections searched; ``line`` is the query's line number in a file.
-    """
-    body = {
-        "collection": collection(chosen[0]),
-        "encoder": result.encoder,
-        "generation": result.generation,
-        "searched": result.searched,
-        "spaces": [{**asdict(share), "weight": round(share.weight, 6)} for share in result.spaces],
-        "notes": list(result.notes),
-        "approximate": result.approximate,
-        "cut": result.cut,
-        "next_page": result.next_page,
-        "collections": [
-            {
-                "uuid": one.collection,
-                **collection(where),
-                "generation": one.generation,
-                "searched": one.images,
-            }
-            for one, where in zip(result.collections, chosen, strict=False)
-        ],
-        "groups": [
-            {"name": group.name, "size": group.size, "hits": len(group.hits)} for group in result.groups
-        ],
-        "hits": [_hit(hit) for hit in result.hits],
-    }
-    return body if line is None else {"line": line, **body}
-
-
-def failed(error: ImseekError, line: int) -> dict[str, Any]:
-    """Return the error of the query on a line of a file, in place of its result."""
-    kind = type(error).__name__
-    return {"line": line, "error": {"type": kind, "message": str(error), "hint": error.hint}}
-
-
-def agreement(found: AgreementSummary, chosen: ResolvedCollection) -> dict[str, Any]:
-    return {
-        "collection": collection(chosen),
-        "measure": "cosine",
-        "encoder": found.encoder,
-        "generation": found.generation,
-        "images": found.images,
-        "captions": found.captions,
-        "median": None if found.median is None else round(found.median, 6),
-        "worst": [agreeing(row) for row in found.worst],
-    }
-
-
-def agreeing(row: Agreement) -> dict[str, Any]:
-    return {
-        "image_id": row.image_id,
-        "score": round(row.score, 6),
-        "caption": row.caption,
-        **placed(row.place),
-    }
 
 
 def map_report(report: MapReport, chosen: ResolvedCollection, written: Mapping[str, Path]) -> dict[str, Any]:
@@ -325,20 +261,6 @@ def reencoded(report: ReencodeReport) -> dict[str, Any]:
     )
     facts = {name: getattr(report, name) for name in (*names, "seconds", "generation")}
     return {**facts, "missing": missing, "notes": list(report.notes)}
-
-
-def _hit(hit: Hit) -> dict[str, Any]:
-    body = {
-        "collection": hit.collection,
-        "image_id": hit.image_id,
-        "score": round(hit.score, 6),
-        **placed(hit.place),
-        "duplicates": list(hit.duplicates),
-        "metadata": plain(hit.metadata),
-    }
-    if hit.vector is not None:
-        body["vector"] = [round(number, 8) for number in hit.vector.tolist()]
-    return body
 
 
 def placed(place: Place | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import BinaryIO, Protocol
 from imseek import library
 from imseek.errors import UsageError
 from imseek.showing.words import printable
-from imseek.ui.cli.jsonout import SCHEMA
+from imseek.ui.render.result_json import ErrorAnswer, ErrorText, print_json
 
 
 def say(line: str) -> None:
@@ -78,8 +77,7 @@ def stdout_bytes() -> BinaryIO:
 def report_error(kind: str, message: str, hint: str | None, *, as_json: bool) -> None:
     """Print ``imseek: message`` and a hint line, or one JSON object with ``as_json``."""
     if as_json:
-        error = {"type": kind, "message": message, "hint": hint}
-        say(json.dumps({"schema": SCHEMA, "error": error}))
+        print_json(ErrorAnswer(ErrorText(kind, message, hint)), line=True, file=sys.stderr)
         return
     say(f"imseek: {printable(message)}")
     if hint:

@@ -49,9 +49,11 @@ class _Schemas:
         self._shared = shared
 
     def object_of(self, hint: Any) -> dict[str, Any]:
-        """Return the schema of a dataclass or of a path."""
+        """Return the schema of a dataclass, of one of several, or of a path."""
         if _is_path(hint):
             return _closed(dict(_PATH), ["path"])
+        if is_union(hint):
+            return _join([self.object_of(one) for one in typing.get_args(hint)])
         properties: dict[str, Any] = {}
         required: list[str] = []
         for member, kind in _typed_members(hint):
@@ -105,7 +107,7 @@ class _Schemas:
             items = [self.of(one) for one in arguments]
             return {"type": "array", "prefixItems": items, "minItems": len(items), "items": False}
         if getattr(origin or hint, "__module__", "").partition(".")[0] == "numpy":
-            return {"type": "array"}
+            return {"type": "array", "items": self._not_null(float, how)}
         if isinstance(origin, type) and issubclass(origin, Mapping):
             value = self.of(arguments[1])
             return {"type": "object", "additionalProperties": value} if value else {"type": "object"}
@@ -142,6 +144,13 @@ def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     }
 
 
+def _join(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the schema of an object that is one of several: it has the members that all of them require."""
+    properties = {name: member for one in objects for name, member in one["properties"].items()}
+    required = [name for name in properties if all(name in one["required"] for one in objects)]
+    return _closed(properties, required)
+
+
 def _is_path(hint: Any) -> bool:
     hint = _bare(hint)
     return isinstance(hint, type) and (hint is bytes or issubclass(hint, PurePath))
@@ -166,7 +175,7 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     description = {k: v for k, v in schema.items() if k == "description"}
     schema = {k: v for k, v in schema.items() if k != "description"}
     match schema:
-        case {}:
+        case _ if not schema:
             found: dict[str, Any] = {}
         case {"type": "null"}:
             found = schema

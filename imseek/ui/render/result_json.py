@@ -15,11 +15,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import PurePath
-from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Protocol, TextIO, TypeVar
 
 from imseek.showing.words import printable
 from imseek.types.json_members import MEMBER, FilePath, Json, Printable
 from imseek.types.pictures import path_json
+
+if TYPE_CHECKING:
+    from imseek.errors import ImseekError
 
 SCHEMA: Final = 1
 AS_IT_IS: Final = Json()
@@ -71,16 +74,43 @@ class Answer(Generic[Result]):
     result: Annotated[Result, Json(inline=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorText:
+    """An error, and what to do about it."""
+
+    type: str
+    """Class of the error (imseek/errors.py)."""
+    message: str
+    hint: str | None
+    """What to do next."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """An error in place of an answer: on stderr, or on stdout for one query of many."""
+
+    error: ErrorText
+    line: Annotated[int | None, Json(minimum=1, omit_none=True)] = None
+    """Of ``--queries``: the number of the line that held the query."""
+
+    @classmethod
+    def of(cls, error: ImseekError, line: int) -> ErrorAnswer:
+        return cls(ErrorText(type(error).__name__, str(error), error.hint), line)
+
+
 def print_answer(result: Any, chosen: HasPath, uuid: str | None = None) -> None:
     """Print the result of a command about the collection ``chosen`` as JSON."""
     print_json(Answer(CollectionName.of(chosen, uuid), result))
 
 
-def print_json(result: Any, *, line: bool = False) -> None:
-    """Print a result on stdout as one JSON object, in ASCII for any terminal; ``line`` keeps it on one line."""
+def print_json(result: Any, *, line: bool = False, file: TextIO | None = None) -> None:
+    """Print a result as one JSON object, in ASCII for any terminal, on stdout or another file.
+
+    ``line`` keeps it on one line.
+    """
     body = result if isinstance(result, Mapping) else to_json(result)
     text = json.dumps({"schema": SCHEMA, **body}, indent=None if line else 1, allow_nan=False)
-    print(text, file=sys.stdout, flush=line)
+    print(text, file=file or sys.stdout, flush=line)
 
 
 def to_json(result: Any) -> dict[str, Any]:
@@ -162,22 +192,22 @@ def strip(hint: Any) -> Any:
 
 def plain(value: Any, how: Json = AS_IT_IS) -> Any:
     """Convert any value by what it is: paths and results to objects, NumPy's values to Python's."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, bytes | PurePath):
-        return path_json(os.fsencode(value))
-    if is_dataclass(value):
-        return to_json(value)
-    if isinstance(value, str):
-        return printable(value) if how.printable else str(value)
-    if isinstance(value, Mapping):
-        return {str(name): plain(member, how) for name, member in value.items()}
     if hasattr(value, "tolist"):  # An array, or one of its elements.
         value = value.tolist()
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(member, how) for member in value]
+    if value is None or isinstance(value, int):
+        return value
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
         return value if how.digits is None else round(value, how.digits)
-    return value if isinstance(value, int) else str(value)
+    if isinstance(value, str):
+        return printable(value) if how.printable else str(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(member, how) for member in value]
+    if isinstance(value, bytes | PurePath):
+        return path_json(os.fsencode(value))
+    if is_dataclass(value):
+        return to_json(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(member, how) for name, member in value.items()}
+    return str(value)
