@@ -23,7 +23,7 @@ from imseek.explore.snapshot_session import run_with_reader
 from imseek.progress import Task
 from imseek.types import AnyCollection, ProgressCallback, ReencodeReport, SpaceInfo, path_of
 from imseek.types.adapters import ADAPTER, adapter_of, adapter_reference
-from imseek.types.tuning import Retrieval, TuneGain, TuneLoss, TuneReport, TuneSource, Tuning
+from imseek.types.tuning import Retrieval, TuneGain, TuneLoss, TuneOutcome, TuneReport, TuneSource, Tuning
 
 if TYPE_CHECKING:
     from imseek.data.writer import Writer
@@ -94,6 +94,7 @@ def tune(
             if space is not None:
                 notes = _caption_notes(writer, learned.space) + _renew_indexes(writer, task)
     taught = learned.taught
+    outcome: TuneOutcome
     if taught is not None and not taught.helps:
         outcome = "refused"
     elif space is not None:

@@ -9,15 +9,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from imseek.types.duplicate_actions import ApplyReport, UndoReport
 from imseek.types.tags import TagReport
-from imseek.ui.cli import tag
+from imseek.ui.cli import apply, duplicates, judge, tag, tune
 from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import Answer
 
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
+    "apply": Answer[ApplyReport],
+    "duplicates": Answer[duplicates.DuplicatesAnswer],
+    "judge": Answer[judge.JudgementList],
     "tag": Answer[TagReport],
     "tags": Answer[tag.TagList],
+    "tune": Answer[tune.TuneAnswer],
+    "undo": Answer[UndoReport],
+    "undo-list": Answer[apply.UndoList],
 }
 
 

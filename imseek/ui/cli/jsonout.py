@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         SpaceInfo,
         VerifyReport,
     )
-    from imseek.types.tuning import TuneReport
 
 SCHEMA = 1
 
@@ -296,10 +295,6 @@ def maintained(done: Mapping[str, Any]) -> dict[str, Any]:
     reports = done.get("index")
     found["index"] = None if reports is None else [asdict(report) for report in reports]
     return found
-
-
-def tuned(report: TuneReport) -> dict[str, Any]:
-    return {**asdict(report), "seconds": round(report.seconds, 3)}
 
 
 def reencoded(report: ReencodeReport) -> dict[str, Any]:
