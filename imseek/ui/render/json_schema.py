@@ -107,8 +107,10 @@ class _Schemas:
         if getattr(origin or hint, "__module__", "").partition(".")[0] == "numpy":
             return {"type": "array"}
         if isinstance(origin, type) and issubclass(origin, Mapping):
-            value = self.of(arguments[1])
-            return {"type": "object", "additionalProperties": value} if value else {"type": "object"}
+            key, value = map(self.of, arguments)
+            names = {"propertyNames": key} if "enum" in key else {}
+            values = {"additionalProperties": value} if value else {}
+            return {"type": "object", **names, **values}
         if isinstance(origin, type) and issubclass(origin, Iterable):
             return {"type": "array", "items": self.of(arguments[0])}
         if hint is Any or hint is object:
@@ -166,7 +168,7 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     description = {k: v for k, v in schema.items() if k == "description"}
     schema = {k: v for k, v in schema.items() if k != "description"}
     match schema:
-        case {}:
+        case _ if not schema:
             found: dict[str, Any] = {}
         case {"type": "null"}:
             found = schema
