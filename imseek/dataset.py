@@ -13,7 +13,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import numpy as np
 
@@ -46,6 +46,7 @@ from imseek.types import (
     LeakCount,
     LeakGroup,
     LeakImage,
+    LeakKind,
     LeakReport,
     ProgressCallback,
     QualityKind,
@@ -280,7 +281,7 @@ def leakage_against(
     counts = (LeakCount(mine, theirs, kinds["exact"], kinds["same"]),) if kinds else ()
     groups = tuple(
         LeakGroup(
-            group.kind,
+            cast(LeakKind, group.kind),
             (
                 *(LeakImage(mine, one.image_id, one.place) for one in group.others),
                 LeakImage(theirs, group.keeper.image_id, group.keeper.place),

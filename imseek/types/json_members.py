@@ -44,6 +44,8 @@ class Json:
 Count: TypeAlias = Annotated[int, Json(minimum=0)]
 #: A similarity, a probability or another score.
 Score: TypeAlias = Annotated[float, Json(digits=6)]
+#: A cosine of two vectors.
+Cosine: TypeAlias = Annotated[float, Json(digits=6, minimum=-1, maximum=1)]
 #: A probability or a share.
 Share: TypeAlias = Annotated[float, Json(digits=6, minimum=0, maximum=1)]
 Seconds: TypeAlias = Annotated[float, Json(digits=3, minimum=0)]

@@ -9,17 +9,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from imseek.types.clusters import AssignReport, OutlierReport, SampleReport
+from imseek.types.dataset import Balance, LeakReport
 from imseek.types.duplicate_actions import ApplyReport, UndoReport
 from imseek.types.tags import TagReport
-from imseek.ui.cli import apply, duplicates, judge, tag, tune
+from imseek.ui.cli import apply, clusters, coverage, dataset, duplicates, judge, report, tag, tune
+from imseek.ui.cli.map import MapAnswer
 from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import Answer
 
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
     "apply": Answer[ApplyReport],
+    "clusters": Answer[clusters.ClusterAnswer],
+    "clusters-again": Answer[AssignReport],
+    "coverage": coverage.CoverageAnswer,
+    "dataset-balance": Answer[Balance],
+    "dataset-leakage": Answer[LeakReport],
+    "dataset-quality": Answer[dataset.QualityAnswer],
     "duplicates": Answer[duplicates.DuplicatesAnswer],
     "judge": Answer[judge.JudgementList],
+    "map": Answer[MapAnswer],
+    "outliers": Answer[OutlierReport],
+    "report": Answer[report.WrittenReport],
+    "sample": Answer[SampleReport],
     "tag": Answer[TagReport],
     "tags": Answer[tag.TagList],
     "tune": Answer[tune.TuneAnswer],

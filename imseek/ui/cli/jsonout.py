@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from imseek.showing.words import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from imseek.captions import Agreement, AgreementSummary
     from imseek.errors import ImseekError
     from imseek.jobs import Job
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
         Failure,
         Hit,
         IndexReport,
-        MapReport,
         Place,
         Problem,
         ReencodeReport,
@@ -115,25 +112,6 @@ def agreeing(row: Agreement) -> dict[str, Any]:
         "score": round(row.score, 6),
         "caption": row.caption,
         **placed(row.place),
-    }
-
-
-def map_report(report: MapReport, chosen: ResolvedCollection, written: Mapping[str, Path]) -> dict[str, Any]:
-    info = asdict(report.info)
-    return {
-        "collection": collection(chosen),
-        "generation": report.generation,
-        "map": info,
-        "columns": [f"{info['name']}_x", f"{info['name']}_y", f"{info['name']}_fitted"],
-        "images": report.images,
-        "laid_out": report.laid_out,
-        "placed": report.placed,
-        "missing": report.missing,
-        "stale": report.stale,
-        "interrupted": report.interrupted,
-        "notes": list(report.notes),
-        "seconds": round(report.seconds, 3),
-        "written": {what: path(os.fsencode(file)) for what, file in written.items()},
     }
 
 
