@@ -166,7 +166,7 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     description = {k: v for k, v in schema.items() if k == "description"}
     schema = {k: v for k, v in schema.items() if k != "description"}
     match schema:
-        case {}:
+        case _ if not schema:
             found: dict[str, Any] = {}
         case {"type": "null"}:
             found = schema
