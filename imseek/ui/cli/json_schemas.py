@@ -9,13 +9,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from imseek.types.labels import LabelEvaluation
+from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.types.tags import TagReport
-from imseek.ui.cli import tag
+from imseek.ui.cli import label, moderate, probe, tag
 from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import Answer
 
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
+    "evaluate-zeroshot": Answer[LabelEvaluation],
+    "label": Answer[label.LabelAnswer],
+    "label-forget": Answer[label.ForgetAnswer],
+    "moderate": Answer[moderate.ModerateAnswer],
+    "probe": Answer[probe.ProbeAnswer],
+    "probe-apply": Answer[ProbeApplyReport],
+    "probe-evaluate": Answer[ProbeEvaluation],
+    "probe-propose": Answer[Proposals],
+    "probes": Answer[probe.ProbeList],
     "tag": Answer[TagReport],
     "tags": Answer[tag.TagList],
 }
