@@ -16,6 +16,7 @@ from imseek.errors import QueryError
 from imseek.library import ResolvedCollection
 from imseek.types import (
     CollectionInfo,
+    Estimate,
     Failure,
     Hit,
     HitGroup,
@@ -32,7 +33,9 @@ from imseek.types import (
     SpaceSummary,
     VerifyReport,
 )
+from imseek.types.probes import ClassScore, CurvePoint, ProbeEvaluation
 from imseek.ui.cli import jsonout
+from imseek.ui.render.result_json import print_answer
 
 CHOSEN = ResolvedCollection(Path("/library/scans"), "scans", "--collection")
 LATIN1 = "/p/caf\xe9.jpg".encode("latin-1")
@@ -190,6 +193,18 @@ def test_verify_and_repair(capsys: pytest.CaptureFixture[str]) -> None:
     repaired = RepairReport(("a from b",), ("c",), VerifyReport((), 4, 5))
     document = printed(capsys, "repair", {**where, **jsonout.repaired(repaired)})
     assert document["after"]["ok"] is True
+
+
+def test_figures_of_a_probe_that_are_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = Estimate(0.123456789, float("nan"), float("nan"))
+    classes = (ClassScore("red", 0, None, None),)
+    points = (CurvePoint(1, 2, unknown, unknown),)
+    found = ProbeEvaluation(None, "linear", "tags", 2, 1, 0, (), unknown, unknown, 0.5, classes, (), points)
+    print_answer(found, CHOSEN)
+    document = json.loads(capsys.readouterr().out)
+    validate(document, "probe-evaluate")
+    assert document["per_class"] == {"value": 0.123457, "low": None, "high": None}
+    assert document["classes"] == [{"name": "red", "tested": 0, "accuracy": None, "precision": None}]
 
 
 def test_output_is_ascii_whatever_the_file_names(capsys: pytest.CaptureFixture[str]) -> None:

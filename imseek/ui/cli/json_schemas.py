@@ -12,8 +12,23 @@ from typing import Any, Final
 from imseek.types.clusters import AssignReport, OutlierReport, SampleReport
 from imseek.types.dataset import Balance, LeakReport
 from imseek.types.duplicate_actions import ApplyReport, UndoReport
+from imseek.types.labels import LabelEvaluation
+from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.types.tags import TagReport
-from imseek.ui.cli import apply, clusters, coverage, dataset, duplicates, judge, report, tag, tune
+from imseek.ui.cli import (
+    apply,
+    clusters,
+    coverage,
+    dataset,
+    duplicates,
+    judge,
+    label,
+    moderate,
+    probe,
+    report,
+    tag,
+    tune,
+)
 from imseek.ui.cli.map import MapAnswer
 from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import Answer
@@ -28,9 +43,18 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "dataset-leakage": Answer[LeakReport],
     "dataset-quality": Answer[dataset.QualityAnswer],
     "duplicates": Answer[duplicates.DuplicatesAnswer],
+    "evaluate-zeroshot": Answer[LabelEvaluation],
     "judge": Answer[judge.JudgementList],
+    "label": Answer[label.LabelAnswer],
+    "label-forget": Answer[label.ForgetAnswer],
     "map": Answer[MapAnswer],
+    "moderate": Answer[moderate.ModerateAnswer],
     "outliers": Answer[OutlierReport],
+    "probe": Answer[probe.ProbeAnswer],
+    "probe-apply": Answer[ProbeApplyReport],
+    "probe-evaluate": Answer[ProbeEvaluation],
+    "probe-propose": Answer[Proposals],
+    "probes": Answer[probe.ProbeList],
     "report": Answer[report.WrittenReport],
     "sample": Answer[SampleReport],
     "tag": Answer[TagReport],
