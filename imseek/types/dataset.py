@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from imseek.types.duplicates import DuplicateKind
+from imseek.types.json_members import Count, Seconds
 from imseek.types.pictures import Place
 
 #: *blurred*: no sharp edge; *dark*: hardly any light; *bright*: largely overexposed; *empty*: almost no content.
@@ -52,18 +53,18 @@ class QualityReport:
 
 @dataclass(frozen=True, slots=True)
 class MeasureReport:
-    """The result of measuring images.
+    """The result of measuring images."""
 
-    Of ``images`` live images, ``missing`` had no measures; ``measured`` of these now have, ``unreadable`` could not be
-    read.
-    """
-
-    images: int
-    missing: int
-    measured: int
-    unreadable: int
-    seconds: float
-    generation: int
+    images: Count
+    """Live images."""
+    missing: Count
+    """Those without measures before."""
+    measured: Count
+    """Those that have measures now."""
+    unreadable: Count
+    """Those that could not be read, or have changed."""
+    seconds: Seconds
+    generation: Count
     interrupted: bool = False
 
 

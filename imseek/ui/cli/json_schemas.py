@@ -10,14 +10,27 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.types.tags import TagReport
-from imseek.ui.cli import tag
+from imseek.types.upkeep import RepairReport, VerifyReport
+from imseek.ui.cli import collection, doctor, index, info, job_answers, maintain, source, tag
 from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import Answer
 
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
+    "collections": collection.CollectionList,
+    "doctor": doctor.DoctorReport,
+    "index": Answer[index.IndexRun],
+    "info": Answer[info.Overview],
+    "job": Answer[job_answers.JobAnswer],
+    "jobs": Answer[job_answers.JobList],
+    "maintain": Answer[maintain.Maintenance],
+    "repair": Answer[RepairReport],
+    "sources": Answer[source.SourceList],
     "tag": Answer[TagReport],
     "tags": Answer[tag.TagList],
+    "trust": Answer[collection.TrustReport],
+    "trusted": collection.TrustList,
+    "verify": Answer[VerifyReport],
 }
 
 
