@@ -24,6 +24,7 @@ from imseek.progress import Task
 from imseek.types import AnyCollection, ProgressCallback, ReencodeReport, SpaceInfo, path_of
 from imseek.types.adapters import ADAPTER, adapter_of, adapter_reference
 from imseek.types.tuning import Retrieval, TuneGain, TuneLoss, TuneOutcome, TuneReport, TuneSource, Tuning
+from imseek.types.upkeep import ReencodeOutcome
 
 if TYPE_CHECKING:
     from imseek.data.writer import Writer
@@ -214,7 +215,7 @@ def use(
             )
         done = adapter_spaces.switch_space(writer, wanted[0], space, adapter, task)
         notes = (_caption_notes(writer, space) + _renew_indexes(writer, task)) if done else ()
-        outcome = "switched" if done else "interrupted"
+        outcome: ReencodeOutcome = "switched" if done else "interrupted"
         return _switch_report(writer, wanted[0], space, outcome, started, notes)
 
 
@@ -345,7 +346,7 @@ def _switch_report(
     writer: Writer,
     space: SpaceInfo,
     replaced: SpaceInfo | None,
-    outcome: str,
+    outcome: ReencodeOutcome,
     started: float,
     notes: tuple[str, ...],
 ) -> ReencodeReport:

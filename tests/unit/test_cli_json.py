@@ -35,7 +35,9 @@ from imseek.types import (
 )
 from imseek.types.probes import ClassScore, CurvePoint, ProbeEvaluation
 from imseek.ui.cli import jsonout
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli.index import IndexRun
+from imseek.ui.cli.info import Overview
+from imseek.ui.render.result_json import Answer, CollectionName, print_answer, to_json
 
 CHOSEN = ResolvedCollection(Path("/library/scans"), "scans", "--collection")
 LATIN1 = "/p/caf\xe9.jpg".encode("latin-1")
@@ -50,6 +52,11 @@ def printed(capsys: pytest.CaptureFixture[str], schema: str, body: dict[str, Any
     document = json.loads(capsys.readouterr().out)
     validate(document, schema)
     return document
+
+
+def answered(result: Any) -> dict[str, Any]:
+    """The result of a command about the collection ``CHOSEN``."""
+    return to_json(Answer(CollectionName.of(CHOSEN), result))
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -151,7 +158,7 @@ def test_index(capsys: pytest.CaptureFixture[str]) -> None:
         failures=(Failure(1, LATIN1, "truncated", "it ends early"),),
         spaces=(SpaceRun(0, "fake", "bf16"),),
     )
-    document = printed(capsys, "index", jsonout.index(report, CHOSEN))
+    document = printed(capsys, "index", answered(IndexRun(report)))
     assert (document["added"], document["skipped"], document["seconds"]) == (2, 1, 0.124)
     assert document["failures"][0]["path_b64"] == "L3AvY2Fm6S5qcGc="
     assert document["created"] is False
@@ -177,7 +184,7 @@ def test_info(capsys: pytest.CaptureFixture[str], failures: bool) -> None:
         index="exact",
         spaces=(SpaceSummary(space, None, ("fp32", "bf16")),),
     )
-    document = printed(capsys, "info", jsonout.info(found, CHOSEN, failures=failures))
+    document = printed(capsys, "info", answered(Overview(found, found.failures if failures else None)))
     assert ("failures" in document) is failures
     assert document["sources"][0]["present"] is False
     assert document["spaces"] == [
@@ -187,11 +194,10 @@ def test_info(capsys: pytest.CaptureFixture[str], failures: bool) -> None:
 
 def test_verify_and_repair(capsys: pytest.CaptureFixture[str]) -> None:
     verified = VerifyReport((Problem("missing", "metadata/0.parquet", "gone", repairable=True),), 4, 5)
-    where = {"collection": jsonout.collection(CHOSEN)}
-    document = printed(capsys, "verify", {**where, **jsonout.verified(verified)})
+    document = printed(capsys, "verify", answered(verified))
     assert document["ok"] is False
     repaired = RepairReport(("a from b",), ("c",), VerifyReport((), 4, 5))
-    document = printed(capsys, "repair", {**where, **jsonout.repaired(repaired)})
+    document = printed(capsys, "repair", answered(repaired))
     assert document["after"]["ok"] is True
 
 

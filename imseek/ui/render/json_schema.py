@@ -96,6 +96,9 @@ class _Schemas:
             return {"enum": [str(one) for one in hint]}
         if _is_path(hint):
             return self.object_of(hint)
+        if typing.is_typeddict(hint):
+            members = typing.get_type_hints(hint, include_extras=True)
+            return {"type": "object", "properties": {name: self.of(kind) for name, kind in members.items()}}
         if is_dataclass(origin or hint):
             return self._reference(hint)
         if hint in _PLAIN:
