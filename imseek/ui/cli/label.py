@@ -15,6 +15,7 @@ from imseek.types.labels import ForgetReport, LabelCount, Labels, Moderation
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.optional_values import NONE_DEFAULT
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
 
 #: The value of ``--none`` without a sentence.
-_DEFAULT: Final = "default"
 #: Labels counted in the table.
 _MAX_LABELS: Final = 30
 _WIDTH: Final = 40
@@ -252,22 +252,7 @@ def label(
 def none_sentences(none: Sequence[str] | None) -> bool | list[str]:
     if not none:
         return False
-    return True if list(none) == [_DEFAULT] else [text for text in none if text != _DEFAULT]
-
-
-def with_none_default(arguments: Sequence[str]) -> list[str]:
-    """Insert a value after a ``--none`` without one: Typer has no options with optional values."""
-    if list(arguments[:1]) != ["label"] and list(arguments[:2]) != ["evaluate", "zeroshot"]:
-        return list(arguments)
-    out: list[str] = []
-    ended = False
-    for at, argument in enumerate(arguments):
-        out.append(argument)
-        ended = ended or argument == "--"
-        following = arguments[at + 1] if at + 1 < len(arguments) else "-"
-        if argument == "--none" and following.startswith("-") and not ended:
-            out.append(_DEFAULT)
-    return out
+    return True if list(none) == [NONE_DEFAULT] else [text for text in none if text != NONE_DEFAULT]
 
 
 def _answer(found: Labels, chosen: ResolvedCollection, name: str | None, limit: int) -> LabelAnswer:
