@@ -9,13 +9,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from imseek.encoders.catalogue import EncoderList
+from imseek.encoders.download import DownloadResult
+from imseek.encoders.encoder_check import EncoderCheck
+from imseek.types.exports import ExportReport
+from imseek.types.publish import PublishReport
 from imseek.types.tags import TagReport
-from imseek.ui.cli import tag
+from imseek.ui.cli import backup, tag
 from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import Answer
 
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
+    "backup": backup.BackupAnswer,
+    "encoders": EncoderList,
+    "encoders-check": EncoderCheck,
+    "encoders-get": DownloadResult,
+    "export": Answer[ExportReport],
+    "publish": Answer[PublishReport],
+    "restore": Answer[backup.RestoreAnswer],
     "tag": Answer[TagReport],
     "tags": Answer[tag.TagList],
 }
