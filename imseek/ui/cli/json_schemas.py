@@ -33,13 +33,44 @@ ANSWERS: Final[Mapping[str, Any]] = {
 }
 
 
+#: Commands of the answers that are not called as theirs.
+_COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "clusters-again": ("clusters --again NAME",),
+    "collections": ("collection list",),
+    "encoders": ("encoders list",),
+    "error": (),
+    "index": ("index", "watch"),
+    "job": ("jobs cancel", "index --background"),
+    "jobs": ("jobs list",),
+    "label-forget": ("label --forget NAME",),
+    "probe": ("probe fit", "probe show"),
+    "probes": ("probe list",),
+    "repair": ("collection repair",),
+    "search": ("search", "similar"),
+    "sources": ("source list",),
+    "tag": ("tag add", "tag remove", "tag rename"),
+    "tags": ("tag list",),
+    "trust": ("collection trust",),
+    "trusted": ("collection trust --list",),
+    "undo-list": ("undo --list",),
+    "verify": ("collection verify",),
+}
+
+
+def commands_of(name: str) -> tuple[str, ...]:
+    """Return the commands that give the answer of a schema; none for errors."""
+    return _COMMANDS.get(name, (name.replace("-", " "),))
+
+
 @cache
 def schemas() -> Mapping[str, dict[str, Any]]:
     """Return the schemas of all answers by name."""
-    return {
-        name: schema_of(answer, f"Answer of `imseek {name}` with `--json`")
-        for name, answer in ANSWERS.items()
-    }
+    return {name: schema_of(answer, _title(name)) for name, answer in ANSWERS.items()}
+
+
+def _title(name: str) -> str:
+    found = " and ".join(f"`imseek {words} --json`" for words in commands_of(name))
+    return f"Answer of {found}" if found else f"Any {name} with `--json`"
 
 
 def write_schemas(folder: Path) -> None:
