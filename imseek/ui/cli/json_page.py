@@ -39,7 +39,7 @@ def page() -> str:
     for schema in answers.values():
         for name, found in schema.get("$defs", {}).items():
             if shared.setdefault(name, found) != found:
-                raise ValueError(f"two different objects are called {name}")
+                raise ValueError(f"two different objects are called {name}: rename a class")
     parts = [_HEAD]
     for name in sorted(answers, key=_heading):
         parts.append(
@@ -98,7 +98,7 @@ def _type(schema: Schema) -> str:
         case {"type": [*kinds]}:
             return " or ".join(_type({**schema, "type": kind}) for kind in kinds)
         case {"type": "array", "prefixItems": items}:
-            return f"list of {', '.join(map(_type, items))}"
+            return f"[{', '.join(map(_type, items))}]"
         case {"type": "array", "items": item}:
             return f"list of {_plural(_type(item))}"
         case {"type": "array"}:
@@ -133,9 +133,11 @@ def _is_path(schema: Schema) -> bool:
 
 def _linked(text: str, shared: Iterable[str]) -> str:
     """Return a description as it stands in a table; names of objects lead to them."""
-    text = re.sub(
-        r"`(\w+)`", lambda code: f"[{code[0]}](#{code[1].lower()})" if code[1] in shared else code[0], text
-    )
+
+    def link(code: re.Match[str]) -> str:
+        return f"[{code[0]}](#{code[1].lower()})" if code[1] in shared else code[0]
+
+    text = re.sub(r"`(?:[\w.]+\.)?(\w+)`", link, text)
     return text.replace("|", r"\|")
 
 
