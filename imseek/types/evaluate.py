@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+from imseek.types.json_members import Json, Score
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An estimate with its confidence interval, usually at 95 %."""
+    """An estimate with its confidence interval, usually at 95 %.
 
-    value: float
-    low: float
-    high: float
+    Each number may be NaN, where a resample has no image of a class that it needs.
+    """
+
+    value: Annotated[Score, Json(nan_null=True)]
+    low: Annotated[Score, Json(nan_null=True)]
+    high: Annotated[Score, Json(nan_null=True)]
 
 
 @dataclass(frozen=True, slots=True)

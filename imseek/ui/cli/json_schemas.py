@@ -12,24 +12,89 @@ from typing import Any, Final
 from imseek.encoders.catalogue import EncoderList
 from imseek.encoders.download import DownloadResult
 from imseek.encoders.encoder_check import EncoderCheck
+from imseek.types.clusters import AssignReport, OutlierReport, SampleReport
+from imseek.types.dataset import Balance, LeakReport
+from imseek.types.duplicate_actions import ApplyReport, UndoReport
 from imseek.types.exports import ExportReport
+from imseek.types.labels import LabelEvaluation
+from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.types.publish import PublishReport
 from imseek.types.tags import TagReport
-from imseek.ui.cli import backup, tag
+from imseek.types.upkeep import RepairReport, VerifyReport
+from imseek.ui.cli import (
+    apply,
+    backup,
+    clusters,
+    collection,
+    coverage,
+    dataset,
+    doctor,
+    duplicates,
+    index,
+    info,
+    job_answers,
+    judge,
+    label,
+    maintain,
+    moderate,
+    probe,
+    report,
+    source,
+    tag,
+    tune,
+)
+from imseek.ui.cli.map import MapAnswer
 from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import Answer
 
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
+    "apply": Answer[ApplyReport],
     "backup": backup.BackupAnswer,
+    "clusters": Answer[clusters.ClusterAnswer],
+    "clusters-again": Answer[AssignReport],
+    "collections": collection.CollectionList,
+    "coverage": coverage.CoverageAnswer,
+    "dataset-balance": Answer[Balance],
+    "dataset-leakage": Answer[LeakReport],
+    "dataset-quality": Answer[dataset.QualityAnswer],
+    "doctor": doctor.DoctorReport,
+    "duplicates": Answer[duplicates.DuplicatesAnswer],
     "encoders": EncoderList,
     "encoders-check": EncoderCheck,
     "encoders-get": DownloadResult,
+    "evaluate-zeroshot": Answer[LabelEvaluation],
     "export": Answer[ExportReport],
+    "index": Answer[index.IndexRun],
+    "info": Answer[info.Overview],
+    "job": Answer[job_answers.JobAnswer],
+    "jobs": Answer[job_answers.JobList],
+    "judge": Answer[judge.JudgementList],
+    "label": Answer[label.LabelAnswer],
+    "label-forget": Answer[label.ForgetAnswer],
+    "maintain": Answer[maintain.Maintenance],
+    "map": Answer[MapAnswer],
+    "moderate": Answer[moderate.ModerateAnswer],
+    "outliers": Answer[OutlierReport],
+    "probe": Answer[probe.ProbeAnswer],
+    "probe-apply": Answer[ProbeApplyReport],
+    "probe-evaluate": Answer[ProbeEvaluation],
+    "probe-propose": Answer[Proposals],
+    "probes": Answer[probe.ProbeList],
     "publish": Answer[PublishReport],
+    "repair": Answer[RepairReport],
+    "report": Answer[report.WrittenReport],
     "restore": Answer[backup.RestoreAnswer],
+    "sample": Answer[SampleReport],
+    "sources": Answer[source.SourceList],
     "tag": Answer[TagReport],
     "tags": Answer[tag.TagList],
+    "trust": Answer[collection.TrustReport],
+    "trusted": collection.TrustList,
+    "tune": Answer[tune.TuneAnswer],
+    "undo": Answer[UndoReport],
+    "undo-list": Answer[apply.UndoList],
+    "verify": Answer[VerifyReport],
 }
 
 

@@ -103,10 +103,13 @@ class _Schemas:
             return {"enum": [str(one) for one in hint]}
         if _is_path(hint):
             return self.object_of(hint)
+        if typing.is_typeddict(hint):
+            members = typing.get_type_hints(hint, include_extras=True)
+            return {"type": "object", "properties": {name: self.of(kind) for name, kind in members.items()}}
         if is_dataclass(origin or hint):
             return self._reference(hint)
         if hint in _PLAIN:
-            bounds = {"minimum": how.minimum, "maximum": how.maximum}
+            bounds = {"minimum": how.minimum, "maximum": how.maximum, "pattern": how.pattern}
             return {"type": _PLAIN[hint], **{k: v for k, v in bounds.items() if v is not None}}
         if origin is tuple and arguments[-1] is not Ellipsis:
             items = [self.of(one) for one in arguments]
@@ -114,8 +117,10 @@ class _Schemas:
         if getattr(origin or hint, "__module__", "").partition(".")[0] == "numpy":
             return {"type": "array"}
         if isinstance(origin, type) and issubclass(origin, Mapping):
-            value = self.of(arguments[1])
-            return {"type": "object", "additionalProperties": value} if value else {"type": "object"}
+            key, value = map(self.of, arguments)
+            names = {"propertyNames": key} if "enum" in key else {}
+            values = {"additionalProperties": value} if value else {}
+            return {"type": "object", **names, **values}
         if isinstance(origin, type) and issubclass(origin, Iterable):
             return {"type": "array", "items": self.of(arguments[0])}
         if hint is Any or hint is object:
