@@ -160,7 +160,7 @@ class ClassScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Confusion:
+class ProbeConfusion:
     """Number of images of a class that were predicted as another."""
 
     truth: str
@@ -207,7 +207,7 @@ class ProbeEvaluation:
     ece: Score
     """Expected calibration error."""
     classes: tuple[ClassScore, ...]
-    confusions: tuple[Confusion, ...]
+    confusions: tuple[ProbeConfusion, ...]
     """The most frequent first."""
     curve: tuple[CurvePoint, ...] = ()
     notes: tuple[str, ...] = ()

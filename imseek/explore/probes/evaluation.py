@@ -22,7 +22,7 @@ from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.progress import SILENT, Task
 from imseek.types import Float32
 from imseek.types.evaluate import Estimate
-from imseek.types.probes import ClassScore, Confusion, CurvePoint, ProbeEvaluation, ProbeMethod
+from imseek.types.probes import ClassScore, CurvePoint, ProbeConfusion, ProbeEvaluation, ProbeMethod
 
 PHASE: Final = "evaluating"
 #: Random draws for each point of a learning curve.
@@ -253,7 +253,7 @@ def _score_logits(
     """Compute the metrics of an evaluation from logits."""
     chances = calibration.probabilities(logits, temperature, targets.ndim == 2)
     accuracy, per_class = _accuracy_intervals(logits, np.arange(len(targets)), targets, groups, len(names))
-    confusions: tuple[Confusion, ...] = ()
+    confusions: tuple[ProbeConfusion, ...] = ()
     if targets.ndim == 2:
         marks, given = targets, logits > 0
     else:
@@ -261,7 +261,7 @@ def _score_logits(
         numbers = np.arange(len(names))
         marks, given = targets[:, None] == numbers, predicted[:, None] == numbers
         confusions = tuple(
-            Confusion(names[one.truth], names[one.predicted], one.count)
+            ProbeConfusion(names[one.truth], names[one.predicted], one.count)
             for one in classification.confusions(targets, predicted, _CONFUSIONS)
         )
     tested, called, hits = marks.sum(axis=0), given.sum(axis=0), (marks & given).sum(axis=0)

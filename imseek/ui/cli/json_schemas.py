@@ -9,15 +9,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from imseek.encoders.catalogue import EncoderList
+from imseek.encoders.download import DownloadResult
+from imseek.encoders.encoder_check import EncoderCheck
 from imseek.types.clusters import AssignReport, OutlierReport, SampleReport
 from imseek.types.dataset import Balance, LeakReport
 from imseek.types.duplicate_actions import ApplyReport, UndoReport
+from imseek.types.exports import ExportReport
 from imseek.types.labels import LabelEvaluation
 from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, Proposals
+from imseek.types.publish import PublishReport
 from imseek.types.tags import TagReport
 from imseek.types.upkeep import RepairReport, VerifyReport
 from imseek.ui.cli import (
     apply,
+    backup,
     clusters,
     collection,
     coverage,
@@ -44,6 +50,7 @@ from imseek.ui.render.result_json import Answer
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
     "apply": Answer[ApplyReport],
+    "backup": backup.BackupAnswer,
     "clusters": Answer[clusters.ClusterAnswer],
     "clusters-again": Answer[AssignReport],
     "collections": collection.CollectionList,
@@ -53,7 +60,11 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "dataset-quality": Answer[dataset.QualityAnswer],
     "doctor": doctor.DoctorReport,
     "duplicates": Answer[duplicates.DuplicatesAnswer],
+    "encoders": EncoderList,
+    "encoders-check": EncoderCheck,
+    "encoders-get": DownloadResult,
     "evaluate-zeroshot": Answer[LabelEvaluation],
+    "export": Answer[ExportReport],
     "index": Answer[index.IndexRun],
     "info": Answer[info.Overview],
     "job": Answer[job_answers.JobAnswer],
@@ -70,8 +81,10 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "probe-evaluate": Answer[ProbeEvaluation],
     "probe-propose": Answer[Proposals],
     "probes": Answer[probe.ProbeList],
+    "publish": Answer[PublishReport],
     "repair": Answer[RepairReport],
     "report": Answer[report.WrittenReport],
+    "restore": Answer[backup.RestoreAnswer],
     "sample": Answer[SampleReport],
     "sources": Answer[source.SourceList],
     "tag": Answer[TagReport],
@@ -85,13 +98,44 @@ ANSWERS: Final[Mapping[str, Any]] = {
 }
 
 
+#: Commands of the answers that are not called as theirs.
+_COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "clusters-again": ("clusters --again NAME",),
+    "collections": ("collection list",),
+    "encoders": ("encoders list",),
+    "error": (),
+    "index": ("index", "watch"),
+    "job": ("jobs cancel", "index --background"),
+    "jobs": ("jobs list",),
+    "label-forget": ("label --forget NAME",),
+    "probe": ("probe fit", "probe show"),
+    "probes": ("probe list",),
+    "repair": ("collection repair",),
+    "search": ("search", "similar"),
+    "sources": ("source list",),
+    "tag": ("tag add", "tag remove", "tag rename"),
+    "tags": ("tag list",),
+    "trust": ("collection trust",),
+    "trusted": ("collection trust --list",),
+    "undo-list": ("undo --list",),
+    "verify": ("collection verify",),
+}
+
+
+def commands_of(name: str) -> tuple[str, ...]:
+    """Return the commands that give the answer of a schema; none for errors."""
+    return _COMMANDS.get(name, (name.replace("-", " "),))
+
+
 @cache
 def schemas() -> Mapping[str, dict[str, Any]]:
     """Return the schemas of all answers by name."""
-    return {
-        name: schema_of(answer, f"Answer of `imseek {name}` with `--json`")
-        for name, answer in ANSWERS.items()
-    }
+    return {name: schema_of(answer, _title(name)) for name, answer in ANSWERS.items()}
+
+
+def _title(name: str) -> str:
+    found = " and ".join(f"`imseek {words} --json`" for words in commands_of(name))
+    return f"Answer of {found}" if found else f"Any {name} with `--json`"
 
 
 def write_schemas(folder: Path) -> None:

@@ -20,8 +20,8 @@ _HEAD = """\
 
 Generated from `--help` by `make cli-docs`; a test holds it current.
 
-Results go to stdout, everything else to stderr. With `--json` a result is one object with `"schema": 1`
-(schemas in `imseek/ui/schemas/`), and an error is one object on stderr. Exit codes:
+Results go to stdout, everything else to stderr. With `--json` a result is one object ([json.md](json.md)), and an
+error is one object on stderr. Exit codes:
 
 | code | meaning |
 |---|---|
