@@ -27,8 +27,8 @@ PYTEST := $(BIN)/pytest -W error -n 2 --dist worksteal
 # Linters and tests beside each other: all run to their end, and one that fails fails the whole. Its name comes last.
 TOGETHER = @$(MAKE) --no-print-directory --keep-going --jobs=3
 
-.PHONY: help demo check test test-long test-counterparts test-lowest test-python fuzz release cli-docs catalogue \
-  encoder-docs page-pictures debian installed test-durations coverage mutations $(CHECKED) check-wheel \
+.PHONY: help demo check test test-long test-counterparts test-lowest test-python fuzz release cli-docs json-docs \
+  catalogue encoder-docs page-pictures debian installed test-durations coverage mutations $(CHECKED) check-wheel \
   pytest-check pytest-test pytest-long
 .DELETE_ON_ERROR:
 
@@ -137,6 +137,10 @@ debian:
 
 cli-docs: $(VENV)/.installed-test ## write docs/cli.md from the commands' --help
 	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md
+
+json-docs: $(VENV)/.installed-test ## write docs/json.md and docs/schemas from the types of results
+	$(BIN)/python -P -m imseek.ui.cli.json_schemas docs/schemas
+	$(BIN)/python -P -m imseek.ui.cli.json_page docs/json.md
 
 # Minutes: every architecture is built, without numbers. Then `make encoder-docs`.
 catalogue: $(VENV)/.installed-test ## write what open_clip, timm and transformers know into encoders/catalogue/weights.json

@@ -35,7 +35,7 @@ from quality import find_stamps, half_of, stamp_names
 
 import imseek
 from imseek.data.vectors import IdSet
-from imseek.explore.open_generation import OpenGeneration
+from imseek.explore.snapshot_session import SnapshotSession
 from imseek.explore.space_vectors import Vectors
 from imseek.explore.statistics.coverage import SetNeighbours, strangeness_to, threshold
 from imseek.explore.statistics.quality import flags_of
@@ -335,11 +335,11 @@ def coverage(options: argparse.Namespace) -> None:
                 recorder.add_row("coverage", folders=len(table), level=depth, rule=rule, **shares)
 
 
-def collected(half: str, stamps: Path, work: Path, stack: ExitStack) -> OpenGeneration:
+def collected(half: str, stamps: Path, work: Path, stack: ExitStack) -> SnapshotSession:
     files = [stamps / name for name in stamp_names(stamps) if half_of(name) == half]
     with imseek.create(work / half, encoder="builtin") as made:
         made.index(files)
-    return stack.enter_context(OpenGeneration(work / half))
+    return stack.enter_context(SnapshotSession(work / half))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import numpy as np
 
@@ -22,11 +22,10 @@ from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
 from imseek.duplicates import find as find_duplicates
-from imseek.errors import StaleGenerationError, UsageError
-from imseek.explore.open_generation import OpenGeneration
+from imseek.errors import UsageError
 from imseek.explore.score_columns import check_name
+from imseek.explore.snapshot_session import SnapshotSession, run_with_reader
 from imseek.explore.snapshot_session import filter_ids as allowed_of
-from imseek.explore.snapshot_session import run_with_reader
 from imseek.explore.space_vectors import Vectors
 from imseek.explore.statistics import balance as spreading
 from imseek.explore.statistics import coverage_report
@@ -37,6 +36,7 @@ from imseek.explore.statistics.image_ratings import rated_images
 from imseek.explore.statistics.splits import parts_of
 from imseek.progress import Task
 from imseek.search.encoder_loader import load_encoder
+from imseek.search.generations import retry_if_stale
 from imseek.types import (
     AnyCollection,
     Balance,
@@ -46,6 +46,7 @@ from imseek.types import (
     LeakCount,
     LeakGroup,
     LeakImage,
+    LeakKind,
     LeakReport,
     ProgressCallback,
     QualityKind,
@@ -202,14 +203,14 @@ def balance(
 
     if not duplicates:
         return run_with_reader(collection, lambda reader: work(reader, None, ()))
-    with OpenGeneration(path_of(collection)) as opened:
+    with SnapshotSession(collection) as session:
 
         def both(reader: Reader) -> Balance:
-            found = _find_related(opened, reader, where, looks, Task(progress, stop, interval=0))
+            found = _find_related(session, reader, where, looks, Task(progress, stop, interval=0))
             left = ("interrupted: there may be more duplicates",) if found.interrupted else ()
             return work(reader, found.repeats(), found.notes + left)
 
-        return opened.reading(both)
+        return session.run(both)
 
 
 def leakage(
@@ -227,7 +228,7 @@ def leakage(
     :func:`leakage_against`. At most ``looks`` pairs of pictures are compared; hash and vector decide the rest. Raises
     UsageError unless there are two parts, QueryError.
     """
-    with OpenGeneration(path_of(collection)) as opened:
+    with SnapshotSession(collection) as session:
 
         def work(reader: Reader) -> LeakReport:
             allowed = allowed_of(reader, where)
@@ -241,7 +242,7 @@ def leakage(
                     + (f" only ({next(iter(sizes))})" if sizes else ""),
                     hint="a leak takes two: a column such as folder, or folders that hold images (--folders A,B)",
                 )
-            found = _find_related(opened, reader, where, looks, Task(progress, stop, interval=0))
+            found = _find_related(session, reader, where, looks, Task(progress, stop, interval=0))
             leaks = find_leaks(found.repeats(), class_of)
             places = reader.places([i for _, ids in leaks.groups for i in ids])
             return LeakReport(
@@ -257,7 +258,7 @@ def leakage(
                 interrupted=found.interrupted,
             )
 
-        return opened.reading(work)
+        return session.run(work)
 
 
 def leakage_against(
@@ -280,7 +281,7 @@ def leakage_against(
     counts = (LeakCount(mine, theirs, kinds["exact"], kinds["same"]),) if kinds else ()
     groups = tuple(
         LeakGroup(
-            group.kind,
+            cast(LeakKind, group.kind),
             (
                 *(LeakImage(mine, one.image_id, one.place) for one in group.others),
                 LeakImage(theirs, group.keeper.image_id, group.keeper.place),
@@ -321,15 +322,14 @@ def coverage(
     if not 0 < expected < 1:
         raise UsageError(f"the expected share lies between 0 and 1, not at {expected:g}")
     task = Task(progress, stop)
-    with OpenGeneration(path_of(a)) as first, OpenGeneration(path_of(b)) as second:
-        while True:
-            try:
-                return coverage_report.compare_coverage(
-                    first, second, where, groups, examples, expected, most, task
-                )
-            except StaleGenerationError:
-                if not (first.renew() | second.renew()):
-                    raise
+    with SnapshotSession(a) as first, SnapshotSession(b) as second:
+        return retry_if_stale(
+            lambda: coverage_report.compare_coverage(
+                first, second, where, groups, examples, expected, most, task
+            ),
+            first,
+            second,
+        )
 
 
 def _check_kinds(kinds: Iterable[QualityKind]) -> tuple[QualityKind, ...]:
@@ -351,7 +351,7 @@ def _flagged_ids(
 
 
 def _find_related(
-    opened: OpenGeneration,
+    session: SnapshotSession,
     reader: Reader,
     where: str | None,
     looks: int,
@@ -359,8 +359,8 @@ def _find_related(
 ) -> RelatedPairs:
     return find_related(
         reader,
-        opened.index,
-        lambda space: load_encoder(opened.root, space, ("image",)),
+        session.index,
+        lambda space: load_encoder(session.root, space, ("image",)),
         ("exact", "same"),
         allowed=allowed_of(reader, where),
         where=where or "",

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
@@ -25,14 +24,12 @@ from imseek.curate.pipeline import DuplicatesRequest
 from imseek.data import judgements as stored
 from imseek.data.content_lookup import HashLookup
 from imseek.data.durable_files import digest_of_file
-from imseek.data.vectors import IdSet
-from imseek.errors import StaleGenerationError, UsageError
-from imseek.explore.snapshot_session import run_with_reader
+from imseek.errors import UsageError
+from imseek.explore.snapshot_session import SnapshotSession, filter_ids, run_with_reader
 from imseek.input_file import open_input
 from imseek.progress import Task
 from imseek.search.encoder_loader import load_encoder
-from imseek.search.generations import GenerationCache
-from imseek.search.where import Filters
+from imseek.search.generations import retry_if_stale
 from imseek.types import (
     Action,
     AnyCollection,
@@ -103,38 +100,33 @@ def find(
         raise UsageError("pictures inside pictures are looked for within one collection only")
     # Each part that is done is kept, so each is reported.
     task = Task(progress, stop, interval=0)
-    root, theirs = path_of(collection), None if against is None else path_of(against)
+    root = path_of(collection)
 
     def load(space: SpaceInfo) -> Encoder:
         return load_encoder(root, space, ("image",))
 
     with ExitStack() as stack:
-        editions = GenerationCache(root, "faiss")
-        stack.callback(editions.close)
-        others = None if theirs is None else GenerationCache(theirs, "faiss")
-        if others is not None:
-            stack.callback(others.close)
-        while True:
-            edition, other = editions.newest(), None if others is None else others.newest()
-            reader = edition.reader
-            if other is not None and other.reader.identity.uuid == reader.identity.uuid:
-                raise UsageError("a collection cannot be compared with itself", hint="leave out --against")
-            try:
-                allowed = None if where is None else IdSet(Filters().ids(reader, where))
-                asked = DuplicatesRequest(
-                    wanted, keep, Folders.of(prefer), Folders.of(protect), allowed, where or "", looks
-                )
-                index = partial(editions.index, edition)
-                if others is None or other is None:
-                    return pipeline.find(reader, index, load, asked, task)
-                there = partial(others.index, other)
-                return overlap_groups.find(reader, index, other.reader, there, load, asked, task)
-            except StaleGenerationError:  # A writer has removed files meanwhile.
-                renewed = editions.renew() != reader.generation
-                if others is not None and other is not None:
-                    renewed |= others.renew() != other.reader.generation
-                if not renewed:
-                    raise
+        here = stack.enter_context(SnapshotSession(collection))
+        there = None if against is None else stack.enter_context(SnapshotSession(against))
+        if there is not None and there.reader.identity.uuid == here.reader.identity.uuid:
+            raise UsageError("a collection cannot be compared with itself", hint="leave out --against")
+
+        def work() -> DuplicateReport:
+            reader = here.reader
+            request = DuplicatesRequest(
+                wanted,
+                keep,
+                Folders.of(prefer),
+                Folders.of(protect),
+                filter_ids(reader, where),
+                where or "",
+                looks,
+            )
+            if there is None:
+                return pipeline.find(reader, here.index, load, request, task)
+            return overlap_groups.find(reader, here.index, there.reader, there.index, load, request, task)
+
+        return retry_if_stale(work, *(one for one in (here, there) if one is not None))
 
 
 def judge(

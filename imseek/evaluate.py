@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 import numpy.typing as npt
 
 from imseek.data.reader import Reader
-from imseek.errors import StaleGenerationError, UsageError
+from imseek.errors import UsageError
 from imseek.explore import aesthetic
 from imseek.explore.aesthetic import AestheticScores
 from imseek.explore.captions.caption_pairs import CaptionSource
@@ -28,9 +28,8 @@ from imseek.explore.evaluation import comparison
 from imseek.explore.evaluation import retrieval as retrieving
 from imseek.explore.evaluation.retrieval import RetrievalRequest
 from imseek.explore.score_columns import save_scores
-from imseek.explore.snapshot_session import run_with_reader
+from imseek.explore.snapshot_session import SnapshotSession, run_with_reader
 from imseek.progress import Task
-from imseek.search.generations import GenerationCache
 from imseek.types import AnyCollection, ProgressCallback, path_of
 from imseek.types.evaluate import Among, CompareReport, NeighbourReport, RetrievalReport
 
@@ -97,17 +96,9 @@ def ann(
     if given_kind not in ("text", "image"):
         raise UsageError(f"{given_kind!r} is no kind of query", hint="text or image")
     wanted = neighbours.RecallRequest(space, queries, tuple(ks), filtered, given, given_kind)
-    editions = GenerationCache(path_of(collection), "faiss")
-    try:
-        while True:
-            generation = editions.newest().reader.generation
-            try:
-                return neighbours.evaluate(editions, wanted, Task(progress, stop), notify)
-            except StaleGenerationError:  # A writer has removed files meanwhile.
-                if editions.renew() == generation:
-                    raise
-    finally:
-        editions.close()
+    task = Task(progress, stop)
+    with SnapshotSession(collection) as session:
+        return session.run(lambda reader: neighbours.evaluate(session, wanted, task, notify))
 
 
 def compare(

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from imseek import errors
 from imseek.data import job_logs, runs
@@ -26,6 +26,7 @@ from imseek.data.lock import host, process_start_time
 from imseek.data.trust import check_trusted
 from imseek.errors import ImseekError, JobError, JobNotFoundError, LockedError, UsageError
 from imseek.library import COLLECTION_VARIABLE, PROGRESS_VARIABLE
+from imseek.types.json_members import Json
 
 RUNNING: Final = runs.RUNNING
 DONE: Final = "done"
@@ -41,26 +42,27 @@ _TAIL_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A snapshot of a run of a collection.
+    """A snapshot of a run of a collection."""
 
-    ``kind`` is the command. ``state`` is ``running``, ``done``, ``failed`` or ``interrupted``: stopped (``exit_code``
-    is 130 or 143) or dead before its end (no ``exit_code``). ``exit_code`` is that of the run; the command may still
-    exit with 3 if a run that is ``done`` did not meet the request. ``started`` and ``ended`` are ISO 8601 (UTC).
-    ``progress`` has ``phase``, ``done``, ``total`` (None until known), ``skipped`` and ``seconds``, as of the last
-    commit; it is empty at first, and for commands that report none. ``log`` is the process's output, None unless it
-    runs in the background.
-    """
-
-    run_id: int
+    run_id: Annotated[int, Json(name="job_id", minimum=1)]
     kind: str
-    state: str
+    """The command."""
+    state: runs.State
+    """``interrupted``: it was stopped (``exit_code`` is 130 or 143), or died before its end (no ``exit_code``)."""
     pid: int
     host: str
     started: str
+    """ISO 8601 (UTC)."""
     ended: str | None
+    """ISO 8601 (UTC)."""
     exit_code: int | None
-    progress: Mapping[str, Any]
+    """That of the run, null while there is none; the command may still exit with 3 if a run that is ``done`` did not
+    meet the request."""
+    progress: runs.RunProgress
+    """How far it is, as of the last commit, with ``total`` null until known; empty at first, and for commands that
+    report none. More members may come."""
     log: Path | None
+    """What the process has written; null unless it runs in the background."""
 
 
 def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Job:
@@ -282,7 +284,7 @@ def _row(root: Path, run_id: int) -> runs.RunRow:
     raise JobNotFoundError(f"no job {run_id} in {root}", hint="`imseek jobs` shows those there are")
 
 
-def _state(row: runs.RunRow) -> str:
+def _state(row: runs.RunRow) -> runs.State:
     """Return the state; a run recorded as running whose process is dead counts as interrupted.
 
     The next writer records that.

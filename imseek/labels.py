@@ -311,11 +311,13 @@ def evaluate(
         )
         learned = None
         if save_temperature is not None:
-            learned = evaluation.learn_temperature(vectors, known, recipe, scale, prepared, context)
+            learned = evaluation.learn_temperature(
+                save_temperature, vectors, known, recipe, scale, prepared, context
+            )
             made = Scale(learned.factor, learned.bias, f"temperature {save_temperature!r}", scale.flat)
             record = {**logit_scale.scale_facts(made, space), "multi": multi, "images": learned.images}
             generation = label_store.store_model(root, save_temperature, logit_scale.KIND, record)
-            learned = replace(learned, name=save_temperature, generation=generation)
+            learned = replace(learned, generation=generation)
             if learning:
                 scale = made
         found = evaluation.evaluate(vectors, known, truth, recipe, scale, prepared, context)

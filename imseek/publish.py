@@ -25,7 +25,7 @@ from imseek.search.fuse_terms import SAMPLE, sample_ids
 from imseek.search.milvus.publication_cache import sample_key
 from imseek.search.milvus.rows import blocks, columns_of
 from imseek.types import AnyCollection, ProgressCallback
-from imseek.types.publish import PublishReport
+from imseek.types.publish import PublishOutcome, PublishReport
 
 #: Seconds between renewals of the lease.
 _RENEW_SECONDS: Final = 20.0
@@ -205,7 +205,7 @@ class _Publisher:
         self._task.report("publishing", done, self._reader.current.images)
 
     def _report(
-        self, outcome: str, before: Record | None, anew: bool, left_out: tuple[str, ...]
+        self, outcome: PublishOutcome, before: Record | None, anew: bool, left_out: tuple[str, ...]
     ) -> PublishReport:
         current = self._reader.current
         return PublishReport(

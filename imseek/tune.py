@@ -23,7 +23,8 @@ from imseek.explore.snapshot_session import run_with_reader
 from imseek.progress import Task
 from imseek.types import AnyCollection, ProgressCallback, ReencodeReport, SpaceInfo, path_of
 from imseek.types.adapters import ADAPTER, adapter_of, adapter_reference
-from imseek.types.tuning import Retrieval, TuneGain, TuneLoss, TuneReport, TuneSource, Tuning
+from imseek.types.tuning import Retrieval, TuneGain, TuneLoss, TuneOutcome, TuneReport, TuneSource, Tuning
+from imseek.types.upkeep import ReencodeOutcome
 
 if TYPE_CHECKING:
     from imseek.data.writer import Writer
@@ -94,6 +95,7 @@ def tune(
             if space is not None:
                 notes = _caption_notes(writer, learned.space) + _renew_indexes(writer, task)
     taught = learned.taught
+    outcome: TuneOutcome
     if taught is not None and not taught.helps:
         outcome = "refused"
     elif space is not None:
@@ -213,7 +215,7 @@ def use(
             )
         done = adapter_spaces.switch_space(writer, wanted[0], space, adapter, task)
         notes = (_caption_notes(writer, space) + _renew_indexes(writer, task)) if done else ()
-        outcome = "switched" if done else "interrupted"
+        outcome: ReencodeOutcome = "switched" if done else "interrupted"
         return _switch_report(writer, wanted[0], space, outcome, started, notes)
 
 
@@ -344,7 +346,7 @@ def _switch_report(
     writer: Writer,
     space: SpaceInfo,
     replaced: SpaceInfo | None,
-    outcome: str,
+    outcome: ReencodeOutcome,
     started: float,
     notes: tuple[str, ...],
 ) -> ReencodeReport:

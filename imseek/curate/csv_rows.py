@@ -7,11 +7,11 @@ from typing import Any, Final, Protocol
 
 from imseek.types import Duplicate, DuplicateGroup, DuplicateReport, path_json
 
-#: Stored columns of an image, under the names used in every report.
-IMAGE_COLUMNS: Final = ("content_hash", "width", "height", "bytes", "format", "taken_at")
+#: Attributes of an image that are columns by the same name.
+_IMAGE_COLUMNS: Final = ("content_hash", "width", "height", "bytes", "format", "taken_at")
 COLUMNS: Final = (
     *("group", "kind", "keep", "reason", "collection", "image_id", "path", "path_b64", "uri"),
-    *IMAGE_COLUMNS,
+    *_IMAGE_COLUMNS,
     *("pair_kind", "confidence", "cosine", "distance", "correlation", "orientation", "judged"),
 )
 
@@ -36,11 +36,6 @@ def write_csv(report: DuplicateReport, file: Writable) -> None:
             rows.writerow({"group": number, **_row(group, member)})
 
 
-def image_columns(member: Duplicate) -> dict[str, Any]:
-    """Return the :data:`IMAGE_COLUMNS` of an image."""
-    return {name: getattr(member, name) for name in IMAGE_COLUMNS}
-
-
 def _row(group: DuplicateGroup, member: Duplicate) -> dict[str, Any]:
     place, pair = member.place, member.pair
     row: dict[str, Any] = {
@@ -50,7 +45,7 @@ def _row(group: DuplicateGroup, member: Duplicate) -> dict[str, Any]:
         "collection": member.collection,
         "image_id": member.image_id,
         **({} if place is None else {**path_json(place.path), "uri": place.uri}),
-        **image_columns(member),
+        **{name: getattr(member, name) for name in _IMAGE_COLUMNS},
     }
     if pair is not None:
         row |= {

@@ -67,7 +67,7 @@ def find(
         )
     said = (*judgements.read(reader.root), *judgements.read(other.root))
     pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said, wanted.kinds)
-    counted: dict[str, int] = dict.fromkeys(wanted.kinds, 0)
+    counted: dict[DuplicateKind, int] = dict.fromkeys(wanted.kinds, 0)
     for pair in pairs:
         counted[pair.kind] += 1
     return DuplicateReport(

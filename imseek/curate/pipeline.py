@@ -116,8 +116,8 @@ def _confirm_nothing(a: int, b: int) -> DuplicatePair | None:
 
 def _count_pairs(
     pairs: Sequence[DuplicatePair], contents: UniqueContents, kinds: Sequence[DuplicateKind]
-) -> dict[str, int]:
-    counts: dict[str, int] = dict.fromkeys(kinds, 0)
+) -> dict[DuplicateKind, int]:
+    counts: dict[DuplicateKind, int] = dict.fromkeys(kinds, 0)
     for pair in pairs:
         counts[pair.kind] += 1
     if "exact" in counts:

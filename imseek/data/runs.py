@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict, cast
 
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.json_object import JsonObject
 from imseek.data.lock import may_be_alive
 from imseek.errors import StorageError
+from imseek.types.json_members import Count, Json
 
 #: A LIMIT that limits nothing, in any SQL dialect.
 _NO_LIMIT = 2**63 - 1
@@ -27,8 +28,19 @@ _PROGRESS: Final[Mapping[str, Callable[[JsonObject, str], Any]]] = {
     "seconds": partial(JsonObject.number, least=0, most=1e12),
 }
 
-RUNNING = "running"
-INTERRUPTED = "interrupted"
+State: TypeAlias = Literal["running", "done", "failed", "interrupted"]
+RUNNING: Final = "running"
+INTERRUPTED: Final = "interrupted"
+
+
+class RunProgress(TypedDict, total=False):
+    """How far a run is."""
+
+    phase: str
+    done: Count
+    total: Count | None
+    skipped: Count
+    seconds: Annotated[float, Json(minimum=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +59,9 @@ class RunRow:
     pid_started: int | None
     started: str
     ended: str | None
-    state: str
+    state: State
     exit_code: int | None
-    progress: Mapping[str, Any]
+    progress: RunProgress
 
     @property
     def may_be_alive(self) -> bool:
@@ -102,7 +114,7 @@ def _row(columns: Mapping[str, Any]) -> RunRow:
     )
 
 
-def _progress(text: str) -> dict[str, Any]:
+def _progress(text: str) -> RunProgress:
     """Parse a run's recorded progress; members of another type, as of a later imseek, are left out."""
     found = parse_json_object(text)
     progress: dict[str, Any] = {}
@@ -110,7 +122,7 @@ def _progress(text: str) -> dict[str, Any]:
         with suppress(ValueError):
             if name in found:
                 progress[name] = None if found[name] is None else read(JsonObject(found), name)
-    return progress
+    return cast(RunProgress, progress)
 
 
 def parse_json_object(text: str) -> dict[str, Any]:

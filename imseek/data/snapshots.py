@@ -49,6 +49,7 @@ from imseek.types import (
     IndexPolicy,
     SpaceInfo,
 )
+from imseek.types.upkeep import BuildOutcome
 
 #: Limits of the rows added since the last build, which every search scans: a number, or a share of all rows if that is
 #: more. For collections of several parts, also at most what would be scanned without an index.
@@ -190,7 +191,7 @@ def drop_stale(writer: Writer) -> None:
 class _RenewalPlan:
     """What is due for a space: ``outcome`` as in :class:`BuildReport`, and the kind of index to build."""
 
-    outcome: str
+    outcome: BuildOutcome
     factory: str = ""
 
 
@@ -266,7 +267,7 @@ class _IndexBuild:
         self.began = time.monotonic()
         self.large = len(rows) > snapshot_parts.PART_ROWS
 
-    def run(self) -> str:
+    def run(self) -> BuildOutcome:
         """Run the build; return "built" or "extended"."""
         if self.plan.outcome == "extended" and self.found is not None:
             try:

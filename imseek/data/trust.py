@@ -38,9 +38,10 @@ _temporary_roots: Final[set[str]] = set()
 
 @dataclass(frozen=True, slots=True)
 class TrustRecord:
-    """A trusted collection: its path, without links, and its uuid."""
+    """A trusted collection."""
 
     path: str
+    """Without links."""
     uuid: str
 
 

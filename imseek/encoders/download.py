@@ -5,37 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from imseek.encoders import catalogue, hub, licences
 from imseek.encoders.hub import Part, TransferCallback
 from imseek.errors import UnknownEncoderError
+from imseek.types.json_members import Count, Json
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A proposed download.
-
-    ``licence`` is an SPDX id, ``restricted`` or ``not verified``; ``licence_name`` is its name. ``bytes`` and ``files``
-    count everything the encoder needs, ``missing`` the bytes still to download.
-    """
+    """A proposed download."""
 
     reference: str
     repository: str
     commit: str
     licence: str
+    """An SPDX id, ``restricted`` or ``not verified``."""
     licence_name: str | None
-    files: int
-    bytes: int
-    missing: int
+    """The name of the licence on the repository's card."""
+    files: Annotated[int, Json(minimum=1)]
+    """Number of files that the encoder needs."""
+    bytes: Count
+    """Total size of these files."""
+    missing: Count
+    """Bytes still to download."""
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadResult:
-    """Result of a download. ``path`` is the weights file; ``offer`` is None where everything was already cached."""
+    """Result of a download."""
 
     reference: str
-    path: Path
-    offer: Offer | None
+    path: Annotated[Path, Json(inline=True)]
+    """The file with the weights."""
+    offer: Annotated[Offer | None, Json(name="fetched")]
+    """What was downloaded; None where everything was already cached."""
 
 
 def download_encoder(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from imseek.encoders.registry import load
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError
 from imseek.types import Float32, Pixels
+from imseek.types.json_members import Json, Score, Seconds, json_member
 
 PICTURE_COUNT: Final = 24
 TEXTS: Final = (
@@ -36,35 +37,54 @@ _MIN_SECONDS: Final = 1.0  # minimum time to measure each tower
 
 @dataclass(frozen=True, slots=True)
 class TowerStatistics:
-    """Statistics of one tower's n unit rows for the test set.
+    """Statistics of one tower's n unit rows for the test set."""
 
-    ``cosine_min``, ``cosine_mean`` and ``cosine_max`` are over all pairs of different inputs; ``per_second`` is the
-    number of inputs per second, including the preparation of pictures, after an uncounted first run.
-    """
-
-    count: int
-    norm_min: float
-    norm_max: float
-    cosine_min: float
-    cosine_mean: float
-    cosine_max: float
-    per_second: float
+    count: Annotated[int, Json(minimum=1)]
+    """Number of rows."""
+    norm_min: Score
+    """Length of the shortest row; 1 but for rounding."""
+    norm_max: Score
+    cosine_min: Score
+    """The smallest cosine of two different inputs."""
+    cosine_mean: Score
+    """Mean over all pairs of different inputs."""
+    cosine_max: Score
+    per_second: Annotated[Score, Json(minimum=0)]
+    """Inputs per second, including the preparation of pictures, after an uncounted first run."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderCheck:
-    """Result of a check, with ``problems`` empty for a sound encoder.
+    """Result of a check."""
 
-    ``load_seconds`` runs from the reference to the fingerprint.
-    """
-
-    info: EncoderInfo
+    info: Annotated[EncoderInfo, Json(hidden=True)]
     fingerprint: str
+    """Hex sha256 over the weights and the preparation of pictures; equal means comparable vectors."""
     precision: str
-    load_seconds: float
+    """The precision in which pictures were encoded."""
+    load_seconds: Seconds
+    """From the reference to the fingerprint."""
     images: TowerStatistics
     texts: TowerStatistics | None
+    """None for an encoder of images only."""
     problems: tuple[str, ...]
+    """Empty for a sound encoder."""
+
+    @property
+    @json_member()
+    def reference(self) -> str:
+        return self.info.reference
+
+    @property
+    @json_member()
+    def revision(self) -> str | None:
+        return self.info.revision
+
+    @property
+    @json_member(Json(minimum=1))
+    def dim(self) -> int:
+        """Numbers in a vector."""
+        return self.info.dim
 
 
 def check_encoder(

@@ -16,7 +16,7 @@ from imseek.encoders.base import Encoder
 from imseek.encoders.space_compatibility import space_of
 from imseek.indexer.captions import BATCH, CaptionEncoder
 from imseek.progress import Task
-from imseek.types import CaptionReport
+from imseek.types.upkeep import CaptionOutcome, CaptionReport
 
 PHASE: Final = "captions"
 
@@ -34,7 +34,8 @@ def embed(
     current = writer.current()
     before, first = current.caption_space, current.space
     encode = CaptionEncoder(encoder)
-    outcome, space = "already", before
+    outcome: CaptionOutcome = "already"
+    space = before
     if before is None or before.fingerprint != first.fingerprint:
         space = spaces.prepare_space(writer, {**space_of(encoder, first.note), "modality": "text"})
         build = SpaceBuild(writer, space)

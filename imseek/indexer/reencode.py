@@ -34,6 +34,7 @@ from imseek.types import (
     SkipReason,
     SpaceRun,
 )
+from imseek.types.upkeep import ReencodeOutcome
 
 #: Default batch size, if the encoder asks for no larger one.
 ENCODE_BATCH = 32
@@ -258,7 +259,7 @@ def reencode(
 
     task.report(PHASE, before, build.total)
     whole = build.run(rows, task, PHASE, lambda: len(rows.missing))
-    outcome = "interrupted"
+    outcome: ReencodeOutcome = "interrupted"
     if whole:
         lost = tuple(rows.missing.values())
         bearable = order.allow_missing or _is_acceptable(lost, build.total, spaces.unsearched_images(writer))
@@ -272,7 +273,7 @@ def reencode(
 
 
 def _report(
-    outcome: str,
+    outcome: ReencodeOutcome,
     build: SpaceBuild,
     rows: PictureRows,
     replaced: StoredSpace | None,
@@ -308,7 +309,7 @@ def _is_acceptable(missing: Sequence[MissingPicture], total: int, resting: Set[i
     return few and all(picture.settled for picture in lost)
 
 
-def _missing_notes(outcome: str, missing: int) -> tuple[str, ...]:
+def _missing_notes(outcome: ReencodeOutcome, missing: int) -> tuple[str, ...]:
     if not missing or outcome == "interrupted":
         return ()
     number, them = (f"{missing:,} pictures", "them") if missing > 1 else ("1 picture", "it")

@@ -20,10 +20,10 @@ from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import top_k
 from imseek.encoders.base import Encoder
-from imseek.errors import ExpiredPageError, StaleGenerationError
 from imseek.search.backend import AllowedImages, Generation, GenerationCache, GenerationReader, StoredT
 from imseek.search.calibration import CalibrationSamples
 from imseek.search.generations import GenerationCache as FolderEditions
+from imseek.search.generations import retry_if_stale
 from imseek.search.prepared import PreparedQuery, RankedCandidates, Window, answering_spaces, page_of
 from imseek.search.query import By, Query
 from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
@@ -99,22 +99,8 @@ class BaseEngine(ABC, Generic[StoredT]):
         return self.retry_if_stale(lambda: question(self.reader))
 
     def retry_if_stale(self, ask: Callable[[], T]) -> T:
-        """Call ``ask`` and repeat it with a newer generation if a writer has deleted files of the current one.
-
-        A page token of a deleted generation raises ExpiredPageError: its ranking cannot be continued in another
-        generation.
-        """
-        failed = -1
-        while True:
-            try:
-                return ask()
-            except ExpiredPageError:
-                raise
-            except StaleGenerationError:
-                newest = self._editions.renew()
-                if newest == failed:
-                    raise
-                failed = newest
+        """Call ``ask``, and again on a newer generation if a purge removed files of the current one."""
+        return retry_if_stale(ask, self._editions)
 
     def image_encoders(self) -> dict[int, Encoder]:
         """Return the encoder of each image space by space id, checked against the space.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from imseek.data.current_file import read_current, read_generation_stamp
 from imseek.data.index_info import policy_of
@@ -25,6 +26,8 @@ from imseek.types import Float32, SpaceInfo
 if TYPE_CHECKING:
     from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.gpu import Placement
+
+T = TypeVar("T")
 
 #: Seconds that an earlier generation is kept after a newer one has been opened.
 KEEP_SECONDS: Final = 600.0
@@ -57,6 +60,31 @@ class Generation:
             rows = sample_rows(self.reader.segments(space.space_id), most)
             self.samples[key] = rows.reshape(-1, space.dim)
         return self.samples[key]
+
+
+class Renewable(Protocol):
+    """A collection that is held open."""
+
+    def renew(self) -> int: ...
+
+
+def retry_if_stale(work: Callable[[], T], *opened: Renewable) -> T:
+    """Call ``work``, and again on newer generations of what it has ``opened`` if a purge removed files of theirs.
+
+    A page token of a deleted generation raises ExpiredPageError: its ranking cannot be continued in another
+    generation. Raises StaleGenerationError if the newest generations fail too.
+    """
+    failed: list[int] = []
+    while True:
+        try:
+            return work()
+        except ExpiredPageError:
+            raise
+        except StaleGenerationError:
+            newest = [one.renew() for one in opened]
+            if newest == failed:
+                raise
+            failed = newest
 
 
 class GenerationCache:

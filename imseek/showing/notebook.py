@@ -69,10 +69,7 @@ def _sections(
 ) -> tuple[str, list[Section]]:
     uuid = collection.uuid
     if isinstance(what, SampleReport):
-        tiles = [
-            _tile(uuid, image, f"for {weight:,}")
-            for image, weight in zip(what.chosen, what.weights, strict=True)
-        ]
+        tiles = [_tile(uuid, one.image, f"for {one.weight:,}") for one in what.sample]
         return f"{len(tiles):,} of {what.images:,} images, by {what.method}", [_section(None, tiles)]
     if isinstance(what, OutlierReport):
         tiles = [_tile(uuid, image, f"{image.score:.3f}") for image in what.outliers]

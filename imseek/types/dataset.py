@@ -4,186 +4,212 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from imseek.types.duplicates import DuplicateKind
-from imseek.types.pictures import Place
+from imseek.types.json_members import Cosine, Count, Json, Score, Seconds, Share, json_member
+from imseek.types.pictures import ImagePlace
 
 #: *blurred*: no sharp edge; *dark*: hardly any light; *bright*: largely overexposed; *empty*: almost no content.
 QualityKind: TypeAlias = Literal["blurred", "dark", "bright", "empty"]
+#: *exact*: the same bytes; *same*: the same picture.
+LeakKind: TypeAlias = Literal["exact", "same"]
+#: A share with all its digits.
+ExactShare: TypeAlias = Annotated[float, Json(minimum=0, maximum=1)]
 
 
 @dataclass(frozen=True, slots=True)
 class RatedImage:
-    """An image in a list with the values it is listed for: stored measures by name, or a cosine."""
+    """An image in a list with the values it is listed for."""
 
-    image_id: int
-    place: Place | None
+    image_id: Count
+    place: ImagePlace
     values: Mapping[str, float]
+    """Stored measures by name, or a cosine."""
 
 
 @dataclass(frozen=True, slots=True)
 class QualityList:
-    """Images with one quality problem.
-
-    ``rule`` is the condition in ``--where`` syntax; ``count`` is the number of matches; ``worst`` are the first, worst
-    first.
-    """
+    """Images with one quality problem."""
 
     kind: QualityKind
     rule: str
-    count: int
+    """The condition in ``--where`` syntax."""
+    count: Count
+    """Number of images that meet it."""
     worst: tuple[RatedImage, ...]
+    """The first of them, worst first."""
 
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """Quality lists of ``images`` images.
+    """Quality lists of a collection."""
 
-    ``unknown`` images have no measures. ``saved`` names the stored columns, if any.
-    """
-
-    images: int
-    unknown: int
+    images: Count
+    """Number of images that were checked."""
+    unknown: Count
+    """Number of images without measures."""
     lists: tuple[QualityList, ...]
-    generation: int
-    saved: str | None = None
+    generation: Count
+    """The generation that was read."""
+    saved: Annotated[str | None, Json(hidden=True)] = None
+    """The name of the stored columns, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureReport:
-    """The result of measuring images.
+    """The result of measuring images."""
 
-    Of ``images`` live images, ``missing`` had no measures; ``measured`` of these now have, ``unreadable`` could not be
-    read.
-    """
-
-    images: int
-    missing: int
-    measured: int
-    unreadable: int
-    seconds: float
-    generation: int
+    images: Count
+    """Number of live images."""
+    missing: Count
+    """Images that had no measures."""
+    measured: Count
+    """Those of them that have some now."""
+    unreadable: Count
+    """Those of them that could not be read, or have changed."""
+    seconds: Seconds
+    generation: Count
     interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """Size of a class, with its ``share`` of all images.
-
-    ``duplicates`` counts images with an equal or near-equal one in the same class, None where this was not checked.
-    """
+    """The size of a class."""
 
     name: str
-    count: int
-    share: float
-    duplicates: int | None = None
+    count: Count
+    share: ExactShare
+    """Its share of all images."""
+    duplicates: Count | None = None
+    """Number of images with an equal or near-equal one in the same class; null where this was not checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Classes, largest first; ``without`` counts images in no class. An image with several tags is in several classes.
-
-    ``effective`` is the exponential of the entropy of class shares (Hill number of order 1): the number of equally
-    large classes with the same diversity. ``ratio`` is the largest class size over the smallest; None without classes.
-    """
+    """Classes of images and how evenly they are spread. An image with several tags is in several classes."""
 
     by: str
-    images: int
-    without: int
-    classes: tuple[ClassCount, ...]
-    effective: float | None
-    ratio: float | None
-    generation: int
+    """``tag``, ``folder`` or the name of another column."""
+    images: Count
+    """Number of images that were counted."""
+    without: Count
+    """Number of images in no class."""
+    classes: Annotated[tuple[ClassCount, ...], Json(name="counts")]
+    """Classes, largest first."""
+    effective: Annotated[float | None, Json(minimum=1)]
+    """The number of equally large classes with the same diversity, the exponential of the entropy of class shares
+    (Hill number of order 1); null without classes."""
+    ratio: Annotated[float | None, Json(minimum=1)]
+    """The largest class size over the smallest; null without classes."""
+    generation: Count
+    """The generation that was read."""
     notes: tuple[str, ...] = ()
+
+    @property
+    @json_member(Json(name="classes"))
+    def class_count(self) -> Count:
+        """Number of classes."""
+        return len(self.classes)
 
 
 @dataclass(frozen=True, slots=True)
 class LeakImage:
-    """An image of a leak; ``split`` is the part it belongs to."""
+    """An image of a leak."""
 
     split: str
-    image_id: int
-    place: Place | None
+    """The part that it belongs to."""
+    image_id: Count
+    place: ImagePlace
 
 
 @dataclass(frozen=True, slots=True)
 class LeakGroup:
-    """Images from several parts connected by duplicate pairs; ``kind`` is the loosest of the pairs."""
+    """Images from several parts connected by duplicate pairs."""
 
-    kind: DuplicateKind
+    kind: LeakKind
+    """The loosest of the pairs."""
     images: tuple[LeakImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LeakCount:
-    """How many images of ``split`` have a duplicate in ``other``: the same bytes (``exact``), or else the same image
-    (``same``)."""
+    """How many images of one part have a duplicate in another."""
 
     split: str
     other: str
-    exact: int
-    same: int
+    exact: Count
+    """Images of ``split`` whose bytes are in ``other``."""
+    same: Count
+    """Images of ``split`` of which only the picture is."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeakReport:
-    """Duplicates shared between parts. ``splits``: images per part. ``without``: images in no part."""
+    """Duplicates shared between parts."""
 
-    splits: Mapping[str, int]
-    without: int
+    splits: Mapping[str, Count]
+    """Number of images by part."""
+    without: Count
+    """Number of images in no part."""
     counts: tuple[LeakCount, ...]
     groups: tuple[LeakGroup, ...]
-    generation: int
+    """The largest group first; those against another collection as ``imseek duplicates`` orders them."""
+    generation: Count
+    """The generation that was read."""
     notes: tuple[str, ...] = ()
     interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LackingGroup:
-    """A group of similar images: their number, and examples, most typical first."""
+    """A group of similar images that the other collection lacks."""
 
-    count: int
+    count: Count
+    """Number of images."""
     images: tuple[RatedImage, ...]
+    """Examples, most typical first."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoverageSide:
-    """What one collection has that the other lacks.
+    """What one collection has that the other lacks."""
 
-    Of its ``images``, ``asked`` were compared (a sample if there are many), and ``lacking`` of these exceed
-    ``threshold`` (:mod:`imseek.explore.statistics.coverage`), None where the other collection is too small for one.
-    ``nearest`` is the median cosine of an image to its nearest in the other.
-    """
-
-    uuid: str
-    images: int
-    asked: int
-    generation: int
-    threshold: float | None
-    lacking: int
-    nearest: float | None
+    uuid: Annotated[str, Json(hidden=True)]
+    images: Count
+    asked: Count
+    """Number of images that were compared; a sample if there are many."""
+    generation: Count
+    """The generation that was read."""
+    threshold: Score | None
+    """How strange to the other collection an image has to be (docs/dataset.md); null where that is too small to
+    tell."""
+    lacking: Count
+    """Number of compared images that the other collection lacks."""
+    nearest: Cosine | None
+    """The median cosine of an image to its nearest in the other collection."""
     groups: tuple[LackingGroup, ...]
+    """Groups of lacking images, largest first."""
 
     @property
-    def share(self) -> float:
+    @json_member()
+    def share(self) -> Share:
         """The lacking share of the compared images."""
         return self.lacking / self.asked if self.asked else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class CoverageReport:
-    """Differences between two collections.
-
-    ``a``: what the first has that the second lacks; ``b``: the reverse. ``expected`` is the share that would be listed
-    if both were drawn from the same distribution. ``mmd`` is the distance between the two distributions
-    (docs/dataset.md).
-    """
+    """Differences between two collections."""
 
     encoder: str
-    expected: float
-    a: CoverageSide
-    b: CoverageSide
+    """The encoder of the vectors."""
+    expected: ExactShare
+    """The share that would be listed if both were drawn from the same distribution."""
+    a: Annotated[CoverageSide, Json(hidden=True)]
+    """What the first has that the second lacks."""
+    b: Annotated[CoverageSide, Json(hidden=True)]
+    """What the second has that the first lacks."""
     mmd: float | None
+    """The distance between the two distributions, 1000 × MMD² (docs/dataset.md); null with fewer than two images."""
     notes: tuple[str, ...] = field(default=())
     interrupted: bool = False

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from imseek.types.json_members import ContentHash, Count, FilePath, json_member
+
 #: An action on a file. *tag*: only tag its image. *quarantine*: move it to a folder that is never scanned. *trash*:
 #: move it to the desktop's trash. *hard-link*, *reflink*: the file stays, and shares the keeper's bytes.
 Action: TypeAlias = Literal["tag", "quarantine", "trash", "hard-link", "reflink"]
@@ -15,21 +17,24 @@ FileAction: TypeAlias = Literal["keep", Action]
 #: The result for a file. *would*: dry run, nothing done yet. *done*. *already*: nothing to do. *left*: the file was
 #: left alone, with a reason.
 Outcome: TypeAlias = Literal["would", "done", "already", "left"]
+#: A path in bytes; classes with a field named ``bytes`` cannot say it otherwise.
+_Path: TypeAlias = bytes
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file of a plan: absolute path, hexadecimal sha256, and size.
+    """A file of a plan."""
 
-    ``collection`` is the UUID of the collection that a keeper belongs to, None for this one.
-    """
-
-    image_id: int
-    path: bytes
-    content_hash: str
-    bytes: int
+    image_id: Count
+    path: FilePath
+    """Absolute path."""
+    content_hash: ContentHash
+    """Hexadecimal sha256."""
+    bytes: Count
+    """Size."""
     action: FileAction
     collection: str | None = None
+    """UUID of the collection that a keeper belongs to, None for this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,113 +49,122 @@ class PlannedGroup:
 
 @dataclass(frozen=True, slots=True)
 class RefusedFile:
-    """A duplicate that a plan leaves out, with the reason. ``path`` is empty where it is unknown."""
+    """A duplicate that a plan leaves out, with the reason."""
 
-    image_id: int
-    path: bytes
+    image_id: Count
+    path: FilePath
+    """Empty where it is unknown."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class AppliedFile:
-    """The result for one file. ``to`` is its new path if it moved; ``reason`` says why it was left alone."""
+    """The result for one file."""
 
-    image_id: int
-    path: bytes
-    action: FileAction
+    image_id: Count
+    path: FilePath
+    action: Action
     outcome: Outcome
-    to: bytes | None = None
+    """would: in a dry run; already: nothing to do; left: left alone, with a reason."""
+    to: _Path | None = None
+    """Its new path if it moved."""
     reason: str = ""
-    bytes: int = 0
+    """Why it was left alone."""
+    bytes: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyReport:
-    """The result of applying a plan, or of a ``dry_run``.
-
-    ``undo_id`` reverts it; None where nothing was done. ``freed`` counts bytes of processed files that have no other
-    hard link: they become free at once, or when the quarantine or trash is emptied. If ``interrupted``, the same call
-    resumes.
-    """
+    """The result of applying a plan."""
 
     dry_run: bool
+    """Whether it only tells what would be done."""
     undo_id: str | None
-    generation: int
+    """Id of the undo that reverts it; null where nothing was done."""
+    generation: Count
     files: tuple[AppliedFile, ...]
-    freed: int = 0
+    freed: Count = 0
+    """Bytes of processed files that have no other hard link: free at once, or once quarantine or trash is emptied."""
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+    """Whether it stopped before the end; the same call resumes."""
 
     @property
-    def counts(self) -> Mapping[str, int]:
+    @json_member()
+    def counts(self) -> Mapping[Outcome, Count]:
         """Number of files by outcome."""
         return _counts(self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class UndoneFile:
-    """The result of restoring one file to ``path``. ``reason`` says why it was left alone."""
+    """The result of restoring one file."""
 
-    image_id: int
-    path: bytes
+    image_id: Count
+    path: FilePath
+    """Where it was before."""
     action: Action
+    """The action that is undone."""
     outcome: Outcome
+    """would: in a dry run; already: nothing to do; left: left alone, with a reason."""
     reason: str = ""
+    """Why it was left alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class UndoReport:
-    """The result of an undo, or of a ``dry_run``. If ``interrupted``, the same call resumes.
-
-    ``damaged_lines`` of the journal were unreadable: the files they concern stay where they are.
-    """
+    """The result of an undo."""
 
     dry_run: bool
+    """Whether it only tells what would be done."""
     undo_id: str
-    generation: int
+    generation: Count
     files: tuple[UndoneFile, ...]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
-    damaged_lines: int = 0
+    """Whether it stopped before the end; the same call resumes."""
+    damaged_lines: Count = 0
+    """Unreadable lines of the journal: the files they concern stay where they are."""
 
     @property
-    def counts(self) -> Mapping[str, int]:
+    @json_member()
+    def counts(self) -> Mapping[Outcome, Count]:
         """Number of files by outcome."""
         return _counts(self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class UndoInfo:
-    """A recorded change that may be undone.
-
-    ``state`` is ``unfinished`` (it was cut short; the same plan resumes it), ``done``, ``undone``, or ``partly`` (some
-    files could not be restored). Times are ISO 8601 in UTC. ``actions`` counts files by action; ``bytes`` are those of
-    the files that can be restored.
-    """
+    """A recorded change that may be undone."""
 
     undo_id: str
     created: str
+    """ISO 8601 in UTC."""
     state: Literal["unfinished", "done", "undone", "partly"]
-    actions: Mapping[str, int] = field(default_factory=dict)
-    bytes: int = 0
+    """unfinished: it was cut short, and the same plan resumes it; partly: some files could not be restored."""
+    actions: Mapping[Action, Count] = field(default_factory=dict)
+    """Number of files by action."""
+    bytes: Count = 0
+    """Size of the files that can be restored."""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignJournal:
-    """A journal written by another user, another machine or an earlier imseek, which the user has to approve.
-
-    ``actions`` counts the files it would restore by their original action, from the folders ``sources`` into the
-    folders ``targets``. ``created`` (ISO 8601) is as stated in the journal, ``digest`` the sha256 of its file.
-    """
+    """A journal written by another user, another machine or an earlier imseek, which the user has to approve."""
 
     undo_id: str
     created: str
-    actions: Mapping[str, int]
+    """ISO 8601, as stated in the journal."""
+    actions: Mapping[Action, int]
+    """Number of files it would restore, by their original action."""
     sources: tuple[bytes, ...]
+    """Folders that it would restore files from."""
     targets: tuple[bytes, ...]
+    """Folders that it would restore files into."""
     digest: str
+    """Hexadecimal sha256 of its file."""
 
 
-def _counts(files: tuple[AppliedFile, ...] | tuple[UndoneFile, ...]) -> dict[str, int]:
-    return dict(Counter(file.outcome for file in files))
+def _counts(files: tuple[AppliedFile, ...] | tuple[UndoneFile, ...]) -> dict[Outcome, int]:
+    return dict(Counter[Outcome](file.outcome for file in files))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from imseek.types.pictures import Place
+from imseek.types.json_members import ContentHash, Count, Json, Score, Share, json_member
+from imseek.types.pictures import ImagePlace
 
 #: Strictest first. *exact*: the same bytes. *same*: one image re-encoded, resized, recoloured, rotated, or slightly
 #: cropped. *inside*: one is a crop of the other. *scene*: two photos of one scene.
@@ -19,66 +20,82 @@ KeepRule: TypeAlias = Literal["best", "largest", "oldest", "newest", "path-prior
 
 @dataclass(frozen=True, slots=True)
 class DuplicatePair:
-    """Two images that are duplicates; ``a`` < ``b`` in one collection, or ``b`` belongs to the other collection.
+    """Two images that are duplicates.
 
-    ``confidence`` is the measured share of such pairs that truly are of this ``kind`` (docs/duplicates.md). ``cosine``
-    compares their vectors. ``distance`` is the number of differing bits (of 64) of their perceptual hashes, the least
-    over all orientations; ``orientation`` says how ``b`` is turned ("" if it is not). ``correlation`` compares their
-    pixels after alignment. None: unknown or not computed. ``judged`` is True where a person has decided.
+    Values that are unknown or were not computed are None.
     """
 
-    a: int
-    b: int
+    a: Count
+    """The lower id; of two collections, the id in the first."""
+    b: Count
     kind: DuplicateKind
-    confidence: float
-    cosine: float | None = None
-    distance: int | None = None
-    correlation: float | None = None
+    confidence: Share
+    """Measured share of such pairs that truly are of this kind (docs/duplicates.md)."""
+    cosine: Score | None = None
+    """Cosine of their vectors."""
+    distance: Annotated[int | None, Json(minimum=0, maximum=64)] = None
+    """Number of differing bits of their perceptual hashes, the least over all orientations."""
+    correlation: Score | None = None
+    """Correlation of their pixels after alignment."""
     orientation: str = ""
+    """How b is turned; empty if it is not."""
     judged: bool = False
+    """Whether a person has decided."""
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateContents:
-    """Duplicate contents: ``images`` of each content by their lowest id, and pairs of contents, by that id, with their
-    kind."""
+    """Contents that are duplicates of each other."""
 
     images: Mapping[int, Sequence[int]]
+    """The images of each content, by their lowest id."""
     pairs: Sequence[tuple[int, int, DuplicateKind]]
+    """Pairs of contents, by that id, with their kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """An image of a duplicate group.
-
-    ``content_hash`` is the hexadecimal sha256 and ``bytes`` the size of the file; ``width`` and ``height`` are upright
-    pixels. ``pair`` relates it to the keeper, None for the keeper itself. ``protected`` images lie in a protected
-    folder.
-    """
+    """An image of a duplicate group."""
 
     collection: str
-    image_id: int
-    place: Place | None
-    content_hash: str
-    width: int
-    height: int
-    bytes: int
+    """UUID of its collection."""
+    image_id: Count
+    place: ImagePlace
+    content_hash: ContentHash
+    """Hexadecimal sha256 of the file."""
+    width: Count
+    """Pixels, upright."""
+    height: Count
+    bytes: Count
+    """Size of the file."""
     format: str
     taken_at: str | None = None
+    """ISO 8601 as the camera wrote it."""
     pair: DuplicatePair | None = None
-    protected: bool = False
+    """Its relation to the keeper; null for the keeper itself."""
+    protected: Annotated[bool, Json(hidden=True)] = False
+    """Whether it lies in a protected folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedImage:
+    """An image of a duplicate group, with what is proposed for it."""
+
+    keep: bool
+    """Whether it is to stay."""
+    image: Annotated[Duplicate, Json(inline=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateGroup:
-    """Images that are all duplicates of each other, the keeper first.
-
-    ``kind`` is the loosest of their pairs; ``reason`` says why the keeper was chosen.
-    """
+    """Images that are all duplicates of each other."""
 
     kind: DuplicateKind
-    members: tuple[Duplicate, ...]
+    """The loosest kind of their pairs."""
+    members: Annotated[tuple[Duplicate, ...], Json(hidden=True)]
+    """The images, the keeper first."""
     reason: str
+    """Why the keeper was chosen."""
 
     @property
     def keeper(self) -> Duplicate:
@@ -100,42 +117,55 @@ class DuplicateGroup:
         """Tell whether a member must be kept."""
         return member is self.keeper or member.protected or self.kind == "inside"
 
+    @property
+    @json_member(Json(name="members"))
+    def _proposal(self) -> tuple[ProposedImage, ...]:
+        """The images, the keeper first."""
+        return tuple(ProposedImage(self.keeps(member), member) for member in self.members)
+
 
 @dataclass(frozen=True, slots=True)
 class DuplicateReport:
-    """Duplicate groups, by kind and then by reclaimable bytes, most first.
+    """The duplicates in a collection, or those of its images that another collection has."""
 
-    ``pairs`` counts pairs by kind; ``judged`` counts pairs left out because a person called them different. ``against``
-    is the UUID of the other collection, if any. If ``interrupted``, the next call resumes.
-    """
-
-    collection: str
-    generation: int
-    searched: int
+    collection: Annotated[str, Json(hidden=True)]
+    """UUID of the collection."""
+    generation: Count
+    searched: Count
+    """Number of images that were compared."""
     groups: tuple[DuplicateGroup, ...]
-    pairs: Mapping[str, int] = field(default_factory=dict)
-    judged: int = 0
+    """By kind and then by reclaimable bytes, most first."""
+    pairs: Mapping[DuplicateKind, Count] = field(default_factory=dict)
+    """Number of pairs by kind."""
+    judged: Count = 0
+    """Number of pairs left out because a person called them different."""
     notes: tuple[str, ...] = ()
-    against: str | None = None
+    against: Annotated[str | None, Json(hidden=True)] = None
+    """UUID of the other collection, if any."""
     interrupted: bool = False
+    """Whether it stopped before the end; the same call resumes."""
 
     @property
-    def surplus(self) -> int:
+    @json_member()
+    def surplus(self) -> Count:
         """Number of images that may be removed."""
         return sum(len(group.surplus) for group in self.groups)
 
     @property
-    def bytes(self) -> int:
+    @json_member()
+    def bytes(self) -> Count:
         """Total size of the files that may be removed."""
         return sum(member.bytes for group in self.groups for member in group.surplus)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A person's decision on two contents: hexadecimal sha256, ``a`` < ``b``; ``decided_at`` is ISO 8601 in UTC."""
+    """A person's decision on two contents."""
 
-    a: str
-    b: str
+    a: ContentHash
+    """Hexadecimal sha256 of the file; the lower of the two."""
+    b: ContentHash
     verdict: Verdict
     provenance: str
     decided_at: str
+    """ISO 8601 in UTC."""

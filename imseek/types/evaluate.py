@@ -18,11 +18,14 @@ QueryOrigin: TypeAlias = Literal["stored", "captions", "made from pictures", "gi
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An estimate with its confidence interval, usually at 95 %."""
+    """An estimate with its confidence interval, usually at 95 %.
 
-    value: Score
-    low: Score
-    high: Score
+    Each number may be NaN, where a resample has no image of a class that it needs.
+    """
+
+    value: Annotated[Score, Json(nan_null=True)]
+    low: Annotated[Score, Json(nan_null=True)]
+    high: Annotated[Score, Json(nan_null=True)]
 
 
 #: Estimates by k, the number of first results that they are about.
@@ -179,7 +182,7 @@ class CompareReport:
     unreadable: Count = 0
     """Number of images that could not be read and encoded, and are left out of both sides."""
     reasons: tuple[Printable, ...] = ()
-    """Errors of the first of them."""
+    """Why the first of them could not be."""
     interrupted: bool = False
 
     @property

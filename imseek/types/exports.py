@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
+from imseek.types.json_members import Count, Json, json_member
 from imseek.types.pictures import Place
 
 ExportFormat: TypeAlias = Literal[
     "clip-retrieval", "csv", "faiss", "fiftyone", "imagefolder", "jsonl", "parquet", "projector", "webdataset"
 ]
+#: In a class that has a field ``bytes``, that name is no type.
+PathBytes: TypeAlias = bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +40,45 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class SkippedPicture:
-    """An image that could not be read for an export.
+    """An image that could not be read for an export."""
 
-    ``reason`` is a code of :class:`SkipReason`, ``content_changed`` (its place holds another image now) or
-    ``no_place``; ``place`` is None where there is none.
-    """
-
-    image_id: int
-    place: Place | None
+    image_id: Count
+    place: Annotated[Place | None, Json(hidden=True)]
+    """None where there is none."""
     reason: str
+    """A code of :class:`SkipReason`, ``content_changed`` (its place holds another image now) or ``no_place``."""
     message: str
+    """The reason in words."""
+
+    @property
+    @json_member()
+    def path(self) -> Annotated[bytes | None, Json(inline=True, omit_none=True)]:
+        """The path of its place."""
+        return None if self.place is None else self.place.path
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """The result of an export.
+    """The result of an export."""
 
-    ``images`` of ``generation`` were written to ``target`` (a path of bytes; ``-`` for a stream), in ``files`` files of
-    ``bytes`` bytes in total; ``linked`` files are hard links to the collection's own. ``encoder`` made the vectors, if
-    the format has any. ``skipped`` images could not be read, in formats that hold images. They are not counted in
-    ``images``, except for ``projector``, where they remain as points without an image.
-    """
-
-    collection: str
-    generation: int
+    collection: Annotated[str, Json(hidden=True)]
+    """UUID of the collection."""
+    generation: Count
+    """The generation that was exported."""
     format: ExportFormat
-    target: bytes
-    images: int
-    files: int
-    bytes: int
-    linked: int = 0
+    target: PathBytes
+    """The file or folder; ``-`` for a stream."""
+    images: Count
+    """Images in the export. Those of ``skipped`` are not counted, except for ``projector``, where they remain as points
+    without an image."""
+    files: Count
+    """Number of files that were written."""
+    bytes: Count
+    """Total size of the files."""
+    linked: Count = 0
+    """Files that are hard links to the collection's own."""
     encoder: str | None = None
+    """The encoder that made the vectors, if the format has any."""
     skipped: tuple[SkippedPicture, ...] = ()
+    """Images that could not be read, in formats that hold images."""
     notes: tuple[str, ...] = ()

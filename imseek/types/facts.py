@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from imseek.types.json_members import Count, FilePath, Json, json_member
 from imseek.types.runs import Failure
 
 
@@ -11,22 +13,23 @@ from imseek.types.runs import Failure
 class SourceInfo:
     """A source of a collection, with its counts of images and failures."""
 
-    source_id: int
+    source_id: Count
     kind: str
-    path: bytes
-    images: int
-    failures: int
+    path: FilePath
+    images: Count
+    failures: Count
     present: bool
+    """False where the folder or file is not there now."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceInfo:
     """A set of vectors: its encoder, and the fingerprint of the encoder's weights."""
 
-    space_id: int
-    encoder: str
+    space_id: Annotated[int, Json(hidden=True)]
+    encoder: Annotated[str, Json(name="reference")]
     fingerprint: str
-    dim: int
+    dim: Annotated[int, Json(minimum=1)]
     modality: str
     quality: str
     note: str | None = None
@@ -34,101 +37,119 @@ class SpaceInfo:
 
 @dataclass(frozen=True, slots=True)
 class SpaceSummary:
-    """A space with its entries in the catalog.
+    """A space with its entries in the catalog."""
 
-    ``modalities`` are those the encoder accepts, None where they are not recorded (old collections, rebuilt catalogs).
-    ``precisions`` are those of the vectors, in the order of the runs; early versions did not record them.
-    """
-
-    space: SpaceInfo
+    space: Annotated[SpaceInfo, Json(inline=True)]
     modalities: tuple[str, ...] | None
+    """What its encoder accepts; null where that is not recorded (old collections, rebuilt catalogs)."""
     precisions: tuple[str, ...]
+    """Those of the vectors, in the order of the runs; early versions did not record them."""
+
+    @property
+    @json_member()
+    def space_id(self) -> Count:
+        return self.space.space_id
 
 
 @dataclass(frozen=True, slots=True)
 class IndexPolicy:
-    """A collection's policy for vector indexes.
-
-    ``kind`` is ``"auto"`` (scan small collections, else choose an index that fits into ``memory`` bytes, None: a
-    quarter of the machine's), ``"none"`` (always scan), or a FAISS factory string. ``recall`` is the target recall@10
-    for image and text queries. With ``renew``, indexing runs rebuild the index when too much has been added since.
-    """
+    """A collection's policy for vector indexes."""
 
     kind: str = "auto"
+    """``auto`` (scan small collections, else choose an index that fits into ``memory``), ``none`` (always scan), or a
+    FAISS factory string."""
     memory: int | None = None
+    """Bytes; null: a quarter of the machine's."""
     recall: float = 0.99
+    """Target recall@10 of queries by image and by text."""
     renew: bool = True
+    """Whether indexing runs rebuild the index when too much has been added since."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """The approximate index of a space.
+    """The approximate index of a space, and what was measured when it was built."""
 
-    ``kind`` is its FAISS factory string. ``tail`` counts live images added since, which are scanned; ``dead`` counts
-    removed images still in it. It is searched as one, whatever the number of ``parts``. Recall@10 was measured at build
-    time on ``queries`` image vectors and as many text-like ones (``texts`` describes them), with ``image_probe`` and
-    ``text_probe`` lists or graph nodes visited.
-    """
-
-    space_id: int
+    space_id: Count
     kind: str
-    rows: int
-    tail: int
-    dead: int
-    bytes: int
+    """FAISS factory string."""
+    rows: Count
+    tail: Count
+    """Live images added since, which are scanned."""
+    dead: Count
+    """Removed images that are still in it."""
+    bytes: Count
     built: str
+    """ISO 8601."""
     seconds: float
+    """How long the build took."""
     target: float
-    image_recall: float
-    text_recall: float
-    image_probe: int
-    text_probe: int
-    queries: int
+    """The recall@10 that it was tuned to."""
+    image_recall: Annotated[float, Json(minimum=0, maximum=1)]
+    """Recall@10 of held-out image vectors."""
+    text_recall: Annotated[float, Json(minimum=0, maximum=1)]
+    """Recall@10 of text-like queries."""
+    image_probe: Count
+    """Lists or graph nodes that a query by image visits."""
+    text_probe: Count
+    """Lists or graph nodes that a query by text visits."""
+    queries: Count
+    """Number of image vectors, and of text-like queries, that recall was measured on."""
     texts: str
-    parts: int = 1
+    """Description of the text-like queries."""
+    parts: Annotated[int, Json(minimum=1)] = 1
+    """Number of FAISS indexes that are searched as one."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherSpace:
-    """A space that is not in use.
+    """A space that is not in use."""
 
-    ``state`` is ``"building"`` (`maintain --reencode` resumes it) or ``"kept"`` (replaced at ``since``, ISO 8601).
-    ``images`` counts images with a vector in it; ``bytes`` is the size of its files.
-    """
-
-    space: SpaceInfo
-    state: str
-    images: int
-    bytes: int
+    space: Annotated[SpaceInfo, Json(inline=True)]
+    state: Literal["building", "kept"]
+    """``building``: `maintain --reencode` resumes it; ``kept``: another has taken its place."""
+    images: Count
+    """Images with a vector in it."""
+    bytes: Count
+    """Size of its files."""
     since: str | None = None
+    """When another took its place (ISO 8601)."""
+
+    @property
+    @json_member()
+    def space_id(self) -> Count:
+        return self.space.space_id
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """An overview of a collection.
+    """An overview of a collection."""
 
-    ``encoder`` is the first of ``spaces``, which text and vector queries search. ``other_spaces`` are not in use: under
-    construction, or kept after a switch. ``indexes`` are the approximate ones; spaces without one are scanned.
-    ``policy`` decides which are built. ``catalog`` is the URL of the catalog's database, None where the catalog is a
-    file.
-    """
-
-    path: str
+    path: Annotated[str, Json(hidden=True)]
     uuid: str
-    format: int
+    format: Count
     created: str
-    generation: int
-    images: int
-    dead_rows: int
-    shards: int
-    bytes_on_disk: int
+    """ISO 8601."""
+    generation: Count
+    images: Count
+    dead_rows: Count
+    shards: Count
+    bytes_on_disk: Count
     encoder: SpaceInfo
+    """The first of ``spaces``, which text and vector queries search."""
     sources: tuple[SourceInfo, ...]
-    failures: tuple[Failure, ...]
+    failures: Annotated[tuple[Failure, ...], Json(hidden=True)]
     index: str
+    """Description of ``indexes``."""
     writer: str | None = None
+    """The process that holds the writer lock."""
     spaces: tuple[SpaceSummary, ...] = ()
+    """The spaces in use; pictures are compared in all of modality ``image``."""
     other_spaces: tuple[OtherSpace, ...] = ()
+    """Spaces that are not searched: under construction, or kept after a switch."""
     indexes: tuple[IndexInfo, ...] = ()
-    policy: IndexPolicy = IndexPolicy()
-    catalog: str | None = None
+    """The approximate indexes; spaces without one are scanned."""
+    policy: Annotated[IndexPolicy, Json(name="index_policy")] = IndexPolicy()
+    """How indexes are built from now on."""
+    catalog: Annotated[str | None, Json(omit_none=True)] = None
+    """URL of the database that has the catalog; only where the catalog is not a file."""

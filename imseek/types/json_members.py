@@ -24,6 +24,8 @@ class Json:
     """Decimal places of numbers, those in arrays, lists and mappings too."""
     minimum: float | None = None
     maximum: float | None = None
+    pattern: str | None = None
+    """Regular expression that strings meet."""
     inline: bool = False
     """The members of the value take the place of the field; they are null where there is no value."""
     hidden: bool = False
@@ -49,6 +51,8 @@ Share: TypeAlias = Annotated[float, Json(digits=6, minimum=0, maximum=1)]
 Seconds: TypeAlias = Annotated[float, Json(digits=3, minimum=0)]
 #: Text from files and file names.
 Printable: TypeAlias = Annotated[str, Json(printable=True)]
+#: The sha256 of a file in hexadecimal.
+ContentHash: TypeAlias = Annotated[str, Json(pattern="^[0-9a-f]{64}$")]
 #: A path of a file: ``path``, and ``path_b64`` beside it where its bytes are not UTF-8.
 FilePath: TypeAlias = Annotated[bytes, Json(inline=True)]
 

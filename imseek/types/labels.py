@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.types.evaluate import Estimate
+from imseek.types.json_members import Count, Json, Score, Share, json_member
 from imseek.types.pictures import Float32
+
+_HIDDEN: Final = Json(hidden=True)
+#: The number that cosines are multiplied by.
+_Factor: TypeAlias = Annotated[float, Json(minimum=0)]
+#: A measure before and after a change, NaN where it is not known.
+_BeforeAfter: TypeAlias = tuple[Annotated[Score, Json(nan_null=True)], Annotated[Score, Json(nan_null=True)]]
+#: A share that is stated in full.
+_ExactShare: TypeAlias = Annotated[float, Json(minimum=0, maximum=1)]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelCount:
-    """Number of images with a label (None: none of the classes), and the mean probability."""
+    """Number of images with a label."""
 
     label: str | None
-    images: int
-    probability: float
+    """None for none of the classes."""
+    images: Count
+    probability: Share
+    """The mean over these images."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelExamples:
-    """Images with a label (None: none of the classes): their number, mean probability, and examples.
+    """Images with a label: their number, and examples.
 
-    The mean is 0 without images. Examples are pairs of id and probability: the ``surest``, most probable first, and the
-    ``unsurest``, least probable first. No image is in both. Probabilities are rounded to six decimals.
+    Examples are pairs of id and probability; no image is in both lists. Probabilities are rounded to six decimals.
     """
 
     label: str | None
+    """None for none of the classes."""
     images: int
     probability: float
+    """Mean probability, 0 without images."""
     surest: tuple[tuple[int, float], ...]
+    """The most probable first."""
     unsurest: tuple[tuple[int, float], ...]
+    """The least probable first."""
 
     @classmethod
     def of(
@@ -56,29 +70,33 @@ class LabelExamples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """Labels of n images, in the order of ``image_ids`` (n,), ascending.
+    """Labels of n images."""
 
-    ``top`` (n, k) holds the most probable classes, best first, as indexes into ``classes``, -1 for none of them, with
-    ``probabilities`` (n, k) float32. The first ``given`` (n,) of each row are the image's labels; 0 where none is
-    probable enough or the best is none of the classes. ``cautions`` (n,) bool marks images more similar to written text
-    naming the class than to the class, None where this was not requested. Cosines were multiplied by ``factor``;
-    ``factor_source`` says where it comes from.
+    image_ids: Annotated[npt.NDArray[np.int64], _HIDDEN]
+    """The images (n,), ascending."""
+    classes: Annotated[tuple[str, ...], _HIDDEN]
+    top: Annotated[npt.NDArray[np.int32], _HIDDEN]
+    """The most probable classes (n, k), best first, as indexes into ``classes``, -1 for none of them."""
+    probabilities: Annotated[Float32, _HIDDEN]
+    """Probabilities (n, k) of the classes in ``top``."""
+    given: Annotated[npt.NDArray[np.int32], _HIDDEN]
+    """How many of the first classes in ``top`` are labels of the image (n,).
+
+    0 where none is probable enough or the best is none of the classes.
     """
-
-    image_ids: npt.NDArray[np.int64]
-    classes: tuple[str, ...]
-    top: npt.NDArray[np.int32]
-    probabilities: Float32
-    given: npt.NDArray[np.int32]
-    cautions: npt.NDArray[np.bool_] | None
+    cautions: Annotated[npt.NDArray[np.bool_] | None, _HIDDEN]
+    """Images (n,) more similar to written text naming the class than to the class, None where not requested."""
     multi: bool
-    factor: float
+    """Each class is decided by itself, so an image may have any number of labels."""
+    factor: _Factor
+    """The number that cosines were multiplied by."""
     factor_source: str
     encoder: str
-    generation: int
-    #: Generation in which the labels were stored under a name.
-    stored: int | None = None
-    tagged: int = 0
+    """The encoder of the space in which words and images were compared."""
+    generation: Count
+    stored: Annotated[int | None, _HIDDEN] = None
+    """Generation in which the labels were stored under a name."""
+    tagged: Annotated[int, _HIDDEN] = 0
     notes: tuple[str, ...] = field(default_factory=tuple)
 
     def label(self, at: int) -> str | None:
@@ -122,23 +140,18 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelPreview:
-    """``labels`` of evenly spaced images among the ``of`` that :func:`imseek.labels.label` would label.
-
-    With ``multi_known``, the encoder or a learned temperature allows independent probabilities for each class.
-    """
+    """Labels of evenly spaced images among those that :func:`imseek.labels.label` would label."""
 
     labels: Labels
     of: int
+    """Number of images that would be labelled."""
     multi_known: bool
+    """The encoder or a learned temperature allows independent probabilities for each class."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedLabels:
-    """Stored zero-shot labels and their recipe.
-
-    ``current`` is True where the collection still has the ``encoder`` they were made with; otherwise they cannot be
-    continued. ``columns`` and ``tags`` say how they are stored.
-    """
+    """Stored zero-shot labels and their recipe."""
 
     name: str
     classes: tuple[str, ...]
@@ -152,76 +165,101 @@ class SavedLabels:
     factor_source: str
     encoder: str
     current: bool
+    """The collection still has the encoder they were made with; otherwise they cannot be continued."""
     columns: bool
+    """They are stored as columns."""
     tags: bool
+    """They are stored as tags."""
     created: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClassAccuracy:
-    """The share of the ``images`` of a class that were labelled correctly."""
+    """The share of the images of a class that were labelled correctly."""
 
-    name: str
-    images: int
-    accuracy: float
+    name: Annotated[str, Json(name="class")]
+    images: Count
+    accuracy: _ExactShare
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Number of images of the class ``truth`` that were labelled ``label`` (None: none of the classes)."""
+    """Number of images of a class that were labelled as another."""
 
-    truth: str
+    truth: Annotated[str, Json(name="class")]
     label: str | None
-    images: int
+    """None for none of the classes."""
+    images: Count
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A learned temperature and its effect.
+    """A learned temperature and its effect."""
 
-    Cosines are multiplied by ``factor``; ``bias`` is added for a sigmoid. Mean negative log-likelihood (``nll``) and
-    expected calibration error (``ece``) are given for the encoder's own factor and the learned one. ``held_out`` is
-    True where they were measured on images not used for learning.
-    """
-
-    name: str | None
-    factor: float
+    name: str
+    factor: _Factor
+    """The number that cosines are multiplied by."""
     bias: float | None
-    images: int
+    """Added for a sigmoid."""
+    images: Count
+    """Number of images that it was learned from."""
     held_out: bool
-    nll_before: float
-    nll_after: float
-    ece_before: float
-    ece_after: float
-    generation: int | None
+    """The measures are of images not used for learning."""
+    nll_before: Annotated[float, _HIDDEN]
+    nll_after: Annotated[float, _HIDDEN]
+    ece_before: Annotated[float, _HIDDEN]
+    ece_after: Annotated[float, _HIDDEN]
+    generation: Count
     notes: tuple[str, ...] = ()
+
+    @property
+    @json_member()
+    def negative_log_likelihood(self) -> _BeforeAfter:
+        """The mean with the encoder's own factor, where that is known, and with the learned one."""
+        return self.nll_before, self.nll_after
+
+    @property
+    @json_member()
+    def calibration_error(self) -> _BeforeAfter:
+        """The expected one with the encoder's own factor, where that is known, and with the learned one."""
+        return self.ece_before, self.ece_after
 
 
 @dataclass(frozen=True, slots=True)
 class LabelEvaluation:
-    """Accuracy of zero-shot labels over the ``images`` whose true class is known.
+    """Accuracy of zero-shot labels, as shares with 95 % bootstrap intervals over images."""
 
-    ``top1``, ``top5`` and ``mean_per_class`` are shares with 95 % bootstrap intervals over images; ``ece`` is the
-    expected calibration error (15 bins), ``nll`` the mean negative log-likelihood. ``per_class`` is in the order of the
-    classes, without those that have no image; ``confusions`` is sorted by frequency.
-    """
-
-    images: int
-    classes: tuple[str, ...]
+    images: Count
+    """Number of images whose true class is known."""
+    classes: Annotated[tuple[str, ...], _HIDDEN]
     truth: str
+    """Where the true classes are from."""
     top1: Estimate
     top5: Estimate
     mean_per_class: Estimate
-    ece: float
-    nll: float
+    ece: Annotated[Share, Json(name="calibration_error")]
+    """Expected calibration error, of 15 bins."""
+    nll: Annotated[Score, Json(name="negative_log_likelihood", minimum=0)]
+    """Mean negative log-likelihood."""
     per_class: tuple[ClassAccuracy, ...]
+    """In the order of the classes, without those that have no image."""
     confusions: tuple[Confusion, ...]
-    factor: float
+    """The most frequent first."""
+    factor: _Factor
+    """The number that cosines were multiplied by."""
     factor_source: str
     encoder: str
-    generation: int
-    calibration: Calibration | None = None
+    """The encoder of the space in which words and images were compared."""
+    generation: Count
+    calibration: Annotated[Calibration | None, Json(name="temperature")] = None
+    """The temperature that was learned and stored, None where this was not requested."""
     notes: tuple[str, ...] = ()
+
+    @property
+    @json_member(Json(name="classes"))
+    def class_count(self) -> Count:
+        """Number of classes."""
+        return len(self.classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,39 +267,45 @@ class ConceptCount:
     """A concept of a policy with its threshold and the number of images that reach it."""
 
     name: str
-    threshold: float
-    images: int
+    threshold: _ExactShare
+    images: Count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moderation:
-    """Probabilities of a policy's concepts for n images: ``probabilities`` (n, concepts) float32.
+    """Probabilities of a policy's concepts for n images."""
 
-    ``flagged`` (n, concepts) bool marks those at or above the concept's threshold. ``cautions`` (n, concepts) bool
-    marks flagged ones that are more similar to written text naming the concept, None where this was not requested.
-    """
-
-    image_ids: npt.NDArray[np.int64]
+    image_ids: Annotated[npt.NDArray[np.int64], _HIDDEN]
     policy: str
+    """The policy's name."""
     concepts: tuple[ConceptCount, ...]
-    probabilities: Float32
-    flagged: npt.NDArray[np.bool_]
-    cautions: npt.NDArray[np.bool_] | None
-    factor: float
+    probabilities: Annotated[Float32, _HIDDEN]
+    """Probabilities (n, concepts)."""
+    flagged: Annotated[npt.NDArray[np.bool_], _HIDDEN]
+    """Those (n, concepts) at or above the concept's threshold."""
+    cautions: Annotated[npt.NDArray[np.bool_] | None, _HIDDEN]
+    """Flagged ones (n, concepts) more similar to written text naming the concept, None where not requested."""
+    factor: _Factor
+    """The number that cosines were multiplied by."""
     factor_source: str
     encoder: str
-    generation: int
-    stored: int | None = None
-    tagged: int = 0
+    """The encoder of the space in which words and images were compared."""
+    generation: Count
+    stored: Annotated[int | None, _HIDDEN] = None
+    """Generation in which the flags were stored under a name."""
+    tagged: Annotated[int, _HIDDEN] = 0
     notes: tuple[str, ...] = ()
+
+
+RecordKind: TypeAlias = Literal["labels", "policy", "temperature"]
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetReport:
-    """A deleted record: its ``kind`` (``labels``, ``policy`` or ``temperature``), and the number of tags deleted with
-    it."""
+    """A deleted record."""
 
     name: str
-    kind: str
-    tags: int
-    generation: int
+    kind: RecordKind
+    tags: Count
+    """Number of tags deleted with it."""
+    generation: Count

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.types.json_members import Count, FilePath, Json
+from imseek.types.json_members import ContentHash, Count, FilePath, Json
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 
@@ -91,14 +91,14 @@ class ImageFacts:
 class Place:
     """The location of an image: a path in bytes, since file names may not be valid text, and a URI.
 
-    Inside an archive the path is ``/a/b.zip!/c.jpg`` and the URI ``zip://c.jpg::file:///a/b.zip``; a table row is
-    ``file:///a/b.parquet#row=7``; for an image on the web both are its URL. :meth:`imseek.Collection.read` opens all of
-    them.
+    Inside an archive the path is ``/a/b.zip!/c.jpg``; for an image on the web it is its URL.
+    :meth:`imseek.Collection.read` opens all of them.
     """
 
     source_id: Count
     path: FilePath
     uri: str = ""
+    """``file:///a/b.jpg``; inside an archive ``zip://c.jpg::file:///a/b.zip``, in a table ``file:///a/b.parquet#row=7``."""
 
     @property
     def display(self) -> str:
@@ -126,14 +126,12 @@ def path_json(path: bytes) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image of a collection, at one place.
+    """An image of a collection, at one place."""
 
-    ``place`` is None where it was lost and not yet found again (after a repair). ``metadata`` holds intrinsic facts,
-    the typed ``extra`` columns and the derived columns, by name.
-    """
-
-    image_id: int
-    place: Place | None
-    content_hash: str
+    image_id: Count
+    place: ImagePlace
+    """None where it was lost and not yet found again (after a repair)."""
+    content_hash: ContentHash
     metadata: Mapping[str, Any]
+    """Intrinsic facts, the typed ``extra`` columns and the derived columns, by name."""
     tags: tuple[str, ...] = ()

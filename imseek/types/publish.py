@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from imseek.types.json_members import Count, Seconds
+
+PublishOutcome: TypeAlias = Literal["published", "already", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
 class PublishReport:
-    """The result of publishing a collection to Milvus.
-
-    ``outcome`` is ``"published"``, ``"already"`` (this generation was there) or ``"interrupted"`` (the same call
-    resumes). Of ``images`` live images, ``sent`` rows were written, the others were unchanged; ``removed`` rows
-    belonged to images no longer live. ``anew`` is True where all rows were rewritten because columns or encoders had
-    changed. Text or tags of ``shortened`` images exceeded Milvus's limits; ``left_out`` are columns without a field
-    there. ``generation`` is the one published, ``before`` the previous one (None: none).
-    """
+    """The result of publishing a collection to Milvus."""
 
     address: str
-    outcome: str
+    """Where it is published, as ``--server`` takes it."""
+    outcome: PublishOutcome
+    """``already``: this generation was there; ``interrupted``: the same call resumes."""
     uuid: str
-    images: int
-    sent: int
-    removed: int
-    generation: int
-    before: int | None
+    """UUID of the collection."""
+    images: Count
+    """Live images of the generation."""
+    sent: Count
+    """Rows that were written; the others were unchanged."""
+    removed: Count
+    """Rows of images no longer live."""
+    generation: Count
+    """The generation that was published."""
+    before: Count | None
+    """The generation that was published before; None: none."""
     anew: bool
-    shortened: int
+    """True where all rows were rewritten because columns or encoders had changed."""
+    shortened: Count
+    """Images whose text or tags exceeded Milvus's limits."""
     left_out: tuple[str, ...]
-    seconds: float
+    """Columns without a field in Milvus."""
+    seconds: Seconds

@@ -16,21 +16,18 @@ Counts = Sequence[tuple[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class ValueDistribution:
-    """Distribution of values: ``counts`` of images in the intervals between ``edges`` (one more), the last edge
-    included."""
+    """The distribution of a value over images."""
 
     edges: Sequence[float]
+    """Edges of the intervals, one more than there are intervals."""
     counts: Sequence[int]
+    """Number of images in each interval; the last edge is in the last one."""
     median: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionStatistics:
-    """Statistics of the live images.
-
-    Formats, cameras and years; image size (megapixels) and file size (bytes, with the total); brightness (mean
-    luminance, 0 … 1); tags. ``having`` counts images that have a date, a camera, a position, a caption, a tag.
-    """
+    """Statistics of the live images."""
 
     images: int
     formats: Counts
@@ -38,10 +35,13 @@ class CollectionStatistics:
     years: Counts
     megapixels: ValueDistribution
     bytes: ValueDistribution
+    """File sizes."""
     total_bytes: int
     light: ValueDistribution
+    """Mean luminance, 0 … 1."""
     tags: Counts
     having: Mapping[str, int]
+    """Number of images that have a date, a camera, a position, a caption, a tag."""
 
 
 @dataclass(frozen=True, slots=True)

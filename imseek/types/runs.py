@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from imseek.types.json_members import ContentHash, Count, FilePath, Seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A file that could not be indexed, with the reason. It is retried only when the file changes."""
 
-    source_id: int
-    path: bytes
+    source_id: Count
+    path: FilePath
     reason: str
+    """A stable code (:class:`imseek.types.SkipReason`)."""
     message: str
 
 
@@ -24,56 +27,61 @@ KnownReason: TypeAlias = Literal["known_here", "known_elsewhere"]
 class KnownPicture:
     """An image that was skipped on request (``skip_known``) because its content is already stored.
 
-    ``collection`` is the folder of the collection that has it as ``image_id``; None: stored by this very run.
-    ``content_hash`` is hexadecimal sha256. It is not a failure, and nothing is recorded about it.
+    It is not a failure, and nothing is recorded about it.
     """
 
-    source_id: int
-    path: bytes
-    content_hash: str
+    source_id: Count
+    path: FilePath
+    content_hash: ContentHash
+    """Hexadecimal sha256 of the file."""
     reason: KnownReason
+    """Whether this collection has the content, or another one."""
     collection: bytes
-    image_id: int | None
+    """The folder of the collection that has the content."""
+    image_id: Count | None
+    """The image there that has this content; null: stored by this very run."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceRun:
     """The encoder and precision used for one space in a run."""
 
-    space_id: int
+    space_id: Count
     encoder: str
     precision: str
 
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """The result of one indexing run. All counts except ``seen`` cover completed commits.
+    """The result of one indexing run. All counts except ``seen`` cover completed commits."""
 
-    ``encoder`` and ``precision`` are those of the first of ``spaces``. ``known`` counts ``known_pictures``, which were
-    skipped on request and are not counted in ``skipped``.
-    """
-
-    seen: int
-    unchanged: int
-    added: int
-    changed: int
-    moved: int
-    copied: int
-    removed: int
-    skipped: int
-    live: int
-    bytes_read: int
-    files_opened: int
-    seconds: float
-    generation: int
+    seen: Count
+    unchanged: Count
+    added: Count
+    changed: Count
+    moved: Count
+    copied: Count
+    removed: Count
+    skipped: Count
+    live: Count
+    """Images in the collection now."""
+    bytes_read: Count
+    files_opened: Count
+    seconds: Seconds
+    generation: Count
     encoder: str
+    """That of the first of ``spaces``."""
     precision: str = "fp32"
+    """That of the first of ``spaces``."""
     interrupted: bool = False
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     spaces: tuple[SpaceRun, ...] = ()
-    known: int = 0
+    """What encoded new pictures, the first space first."""
+    known: Count = 0
+    """Number of ``known_pictures``, which do not count as ``skipped``."""
     known_pictures: tuple[KnownPicture, ...] = ()
+    """Pictures that were skipped on request (``--skip-known``), because their content is stored already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,89 +3,103 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from imseek.types.evaluate import Estimate
+from imseek.types.json_members import Count, Json, Seconds
 
 TuneSource: TypeAlias = Literal["captions", "tags", "judgements"]
 TuneLoss: TypeAlias = Literal["infonce", "sigmoid"]
+#: What was searched for, and in what.
+TuneDirection: TypeAlias = Literal["text to image", "image to text", "image to image"]
+#: *switched*: the new space is searched. *refused*: no improvement. *tried*: an improvement, but no change was
+#: requested. *interrupted*: nothing changed.
+TuneOutcome: TypeAlias = Literal["switched", "refused", "tried", "interrupted"]
+#: A share with all its digits.
+_Share: TypeAlias = Annotated[float, Json(minimum=0, maximum=1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """Retrieval quality of ``questions`` queries over ``items``.
+    """Retrieval quality of queries over items."""
 
-    R@1, R@5, R@10, the median rank of the first relevant item, and the mean average precision.
-    """
-
-    questions: int
-    items: int
-    r1: float
-    r5: float
-    r10: float
-    median_rank: float
-    precision: float
+    questions: Count
+    """Number of queries."""
+    items: Count
+    r1: _Share
+    """R@1, the share of queries with a relevant item in the first place."""
+    r5: _Share
+    r10: _Share
+    median_rank: Annotated[float, Json(minimum=1)]
+    """Median rank of the first relevant item."""
+    precision: _Share
+    """Mean average precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class TuneGain:
-    """Held-out quality ``before`` and ``after`` tuning in one ``direction``.
+    """Held-out quality before and after tuning in one direction."""
 
-    The direction is ``"text to image"``, ``"image to text"`` or ``"image to image"``. ``r1`` and ``precision`` are
-    differences with 95 % intervals of paired bootstraps.
-    """
-
-    direction: str
+    direction: TuneDirection
     before: Retrieval
+    """With the vectors of the encoder."""
     after: Retrieval
+    """With those of the adapter."""
     r1: Estimate
+    """Difference of R@1, with the 95 % interval of a paired bootstrap."""
     precision: Estimate
+    """Difference of the mean average precision, with the 95 % interval of a paired bootstrap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """An adapter's training, and its effect on unseen images.
+    """An adapter's training, and its effect on unseen images."""
 
-    Training was best after ``steps`` steps; the share ``strength`` of the residual of rank ``rank`` was kept. ``scale``
-    multiplied the cosines in the loss at that point. ``moved`` is the mean cosine of held-out vectors with their
-    originals. ``gain`` is the change of average precision, averaged over all directions with equal weight, with a 99 %
-    interval; it decides whether the adapter ``helps``.
-    """
-
-    steps: int
-    rank: int
-    strength: float
+    steps: Count
+    """Number of steps after which it was best on the validation images."""
+    rank: Count
+    """Rank of the residual."""
+    strength: _Share
+    """Share of the residual that was kept."""
     scale: float
-    moved: float
+    """Factor of the cosines in the loss in the end."""
+    moved: Annotated[float, Json(minimum=-1, maximum=1)]
+    """Mean cosine of held-out vectors with their originals."""
     gains: tuple[TuneGain, ...]
     gain: Estimate
+    """Difference of the average precision over all directions with equal weight, with a 99 % interval: it decides."""
     helps: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TuneReport:
-    """The result of ``tune``.
+    """The result of ``tune``."""
 
-    ``outcome`` is ``"switched"`` (the space ``space_id`` is searched from ``generation`` on, and ``replaced`` is kept),
-    ``"refused"`` (no improvement), ``"tried"`` (an improvement, but no change was requested), or ``"interrupted"``
-    (nothing changed; ``taught`` is None if it was not yet measured). ``train``, ``validation`` and ``held_out`` count
-    the images for training, early stopping and evaluation, with ``pairs`` pairs in all.
-    """
-
-    outcome: str
+    outcome: TuneOutcome
+    """switched: the new space is searched from this generation on; refused: no improvement; tried: an improvement, but
+    no change was requested; interrupted: nothing changed."""
     name: str
+    """Name of the adapter."""
     encoder: str
+    """Encoder whose vectors it was trained on."""
     source: TuneSource
     loss: TuneLoss
-    seed: int
-    pairs: int
-    train: int
-    validation: int
-    held_out: int
+    seed: Count
+    pairs: Count
+    """Number of pairs in all."""
+    train: Count
+    """Images for training."""
+    validation: Count
+    """Images for early stopping."""
+    held_out: Count
+    """Images for the evaluation."""
     taught: Tuning | None
-    space_id: int | None
-    replaced: int | None
-    images: int
-    seconds: float
-    generation: int
+    """Null if it was interrupted before the evaluation."""
+    space_id: Count | None
+    """The new space; null where there is none."""
+    replaced: Count | None
+    """The space in use before, which is kept."""
+    images: Count
+    seconds: Seconds
+    generation: Count
     notes: tuple[str, ...] = ()

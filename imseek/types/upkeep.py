@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
 
 from imseek.types.facts import IndexInfo
-from imseek.types.pictures import Place
+from imseek.types.json_members import Count, Json, Seconds, json_member
+from imseek.types.pictures import ImagePlace
+
+BuildOutcome: TypeAlias = Literal["built", "extended", "current", "scan", "dropped", "interrupted"]
+ReencodeOutcome: TypeAlias = Literal["switched", "already", "interrupted", "refused"]
+CaptionOutcome: TypeAlias = Literal["switched", "already", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """The result of building the index of a space.
+    """The result of building the index of a space."""
 
-    ``outcome`` is ``"built"`` (from scratch), ``"extended"`` (the lists were kept and new rows added), ``"current"``
-    (nothing due), ``"scan"`` (too few vectors for an index), ``"dropped"`` (by policy), or ``"interrupted"`` (the
-    previous index stays in use). ``index`` is the one now in use.
-    """
-
-    space_id: int
-    outcome: str
+    space_id: Count
+    outcome: BuildOutcome
+    """``built`` (from scratch), ``extended`` (the lists were kept and new rows added), ``current`` (nothing due),
+    ``scan`` (too few vectors for an index), ``dropped`` (by policy), or ``interrupted`` (the previous index stays in
+    use)."""
     seconds: float
-    generation: int
+    generation: Count
     index: IndexInfo | None = None
+    """The index now in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +58,12 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem found by ``verify``. ``kind`` is a stable code; ``file`` is relative to the collection."""
+    """A problem found by ``verify``."""
 
     kind: str
+    """A stable code."""
     file: str
+    """Relative to the collection."""
     message: str
     repairable: bool
 
@@ -66,10 +73,11 @@ class VerifyReport:
     """The result of ``verify``: problems, and how much was checked."""
 
     problems: tuple[Problem, ...]
-    files_checked: int
-    bytes_checked: int
+    files_checked: Count
+    bytes_checked: Count
 
     @property
+    @json_member()
     def ok(self) -> bool:
         """True where no problem was found."""
         return not self.problems
@@ -77,122 +85,128 @@ class VerifyReport:
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """The result of ``repair``: one line for each restored fact with its origin, and one for each lost fact."""
+    """The result of ``repair``."""
 
     restored: tuple[str, ...]
+    """A line for each restored fact, with its origin."""
     lost: tuple[str, ...]
+    """A line for each lost fact."""
     after: VerifyReport
 
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """The result of ``merge``.
+    """The result of ``merge``."""
 
-    ``removed`` counts files no longer used, which any writer deletes; ``notes`` describe effects on approximate
-    indexes.
-    """
-
-    merges: int
-    shards_before: int
-    shards: int
-    removed: int
+    merges: Count
+    """How many times shards were merged."""
+    shards_before: Count
+    shards: Count
+    """Shards now."""
+    removed: Count
+    """Deleted files that nothing used any more; any writer deletes such files."""
     notes: tuple[str, ...] = ()
+    """Effects on approximate indexes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeReport:
     """The result of ``purge``. Whatever the counts, nothing of the removed images remains when it returns.
 
-    ``images`` counts fully erased images, ``records`` rows removed from the catalog, ``shards`` those rewritten,
-    ``files`` and ``bytes`` the deleted files. After an interrupted purge, the next one does not count its findings
-    again.
+    After an interrupted purge, the next one does not count its findings again.
     """
 
-    images: int
-    records: int
-    shards: int
-    files: int
-    bytes: int
+    images: Count
+    """Fully erased images."""
+    records: Count
+    """Rows removed from the catalog."""
+    shards: Count
+    """Rewritten shards."""
+    files: Count
+    """Deleted files."""
+    bytes: Count
+    """Size of the deleted files."""
     notes: tuple[str, ...] = ()
+    """Effects on approximate indexes."""
 
 
 @dataclass(frozen=True, slots=True)
 class MissingPicture:
-    """An image that could not be re-encoded.
+    """An image that could not be re-encoded."""
 
-    ``place`` is None where there is none. ``reason`` is a code of :class:`SkipReason`, ``content_changed`` or
-    ``no_place``. ``settled`` is True where the next ``index`` removes or replaces the image whatever the encoder,
-    because its file is gone from a present source or holds another image.
-    """
-
-    image_id: int
-    place: Place | None
+    image_id: Count
+    place: ImagePlace
     reason: str
+    """A code of :class:`SkipReason`, ``content_changed`` or ``no_place``."""
     message: str
-    settled: bool
+    settled: Annotated[bool, Json(hidden=True)]
+    """True where the next ``index`` removes or replaces the image whatever the encoder, because its file is gone from a
+    present source or holds another image."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReencodeReport:
-    """The result of ``reencode``.
+    """The result of ``reencode``."""
 
-    ``outcome`` is ``"switched"`` (the space is in use from ``generation`` on), ``"already"`` (it was before),
-    ``"interrupted"`` (the same call resumes), or ``"refused"`` (too many images are ``missing``; what was built is
-    kept). ``space_id`` is the new space, ``replaced`` the old one, which is kept; None where the space was added.
-
-    Of ``images`` images, ``encoded`` were encoded in this run, ``copied`` share the content of another, and ``before``
-    had a vector already.
-    """
-
-    outcome: str
-    space_id: int
+    outcome: ReencodeOutcome
+    """``switched`` (the space is in use from ``generation`` on), ``already`` (it was before), ``interrupted`` (the same
+    call resumes), or ``refused`` (too many images are ``missing``; what was built is kept)."""
+    space_id: Count
+    """The new space."""
     encoder: str
-    replaced: int | None
-    images: int
-    before: int
-    encoded: int
-    copied: int
+    replaced: Count | None
+    """The old space, which is kept; null where the space was added."""
+    images: Count
+    before: Count
+    """Images that had a vector already."""
+    encoded: Count
+    """Images encoded in this run."""
+    copied: Count
+    """Images that share the content of another."""
     missing: tuple[MissingPicture, ...]
-    seconds: float
-    generation: int
+    """Images that could not be read."""
+    seconds: Seconds
+    generation: Count
     precision: str
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionReport:
-    """The result of ``embed_captions``.
+    """The result of ``embed_captions``."""
 
-    ``outcome`` is ``"switched"`` (captions are searched in the space ``space_id`` from ``generation`` on),
-    ``"already"`` (they were before), or ``"interrupted"`` (the same call resumes). Of ``images`` live images,
-    ``captions`` have an embedded caption; ``encoded`` counts the distinct texts encoded in this run.
-    """
-
-    outcome: str
-    space_id: int
+    outcome: CaptionOutcome
+    """``switched`` (captions are searched in this space from ``generation`` on), ``already`` (they were before), or
+    ``interrupted`` (the same call resumes)."""
+    space_id: Count
     encoder: str
-    images: int
-    captions: int
-    encoded: int
-    seconds: float
-    generation: int
+    images: Count
+    """Live images."""
+    captions: Count
+    """Those with an embedded caption."""
+    encoded: Count
+    """Distinct texts encoded in this run."""
+    seconds: Seconds
+    generation: Count
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogReport:
-    """The new location of a catalog (``sqlite``, or the URL of a database), and the number of rows copied there."""
+    """The new location of a catalog."""
 
     catalog: str
-    rows: int
+    """``sqlite``, or the URL of a database."""
+    rows: Count
+    """Number of rows copied there."""
 
 
 @dataclass(frozen=True, slots=True)
 class DropReport:
     """A dropped space, and its files that are no longer used; they are deleted over time, or by a purge."""
 
-    space_id: int
+    space_id: Count
     encoder: str
-    files: int
-    bytes: int
-    generation: int
+    files: Count
+    bytes: Count
+    generation: Count

@@ -21,9 +21,9 @@ from templates import Templates
 
 import imseek
 from imseek.errors import LockedError
-from imseek.ui.cli.jsonout import search as as_json
 from imseek.ui.http.service import Service
 from imseek.ui.http.settings import Settings
+from imseek.ui.render.result_json import to_json
 from imseek.ui.web import downloads
 from imseek.ui.web.image_routes import image_action_routes
 from imseek.ui.web.selections import SelectionStore, make_selection
@@ -290,7 +290,7 @@ def test_tables_hold_what_json_holds(asked: Asked, root: Path) -> None:
     with imseek.open(root) as collection:
         result = collection.search("red", limit=3)
         imseek.tags.add(root, "boat", [result[0].image_id])
-        expected = as_json(result, _Named("photos", root))["hits"]
+        expected = to_json(result)["hits"]
         uuid = collection.uuid
     ids = [hit.image_id for hit in result]
     table = pq.read_table(io.BytesIO(asked.taken("pictures.parquet", *ids, hits=result.hits).content))
@@ -307,11 +307,6 @@ def test_tables_hold_what_json_holds(asked: Asked, root: Path) -> None:
     assert [int(line["image_id"]) for line in lines] == ids
     assert [float(line["score"]) for line in lines] == [hit["score"] for hit in expected]
     assert lines[0]["tags"] == '["boat"]'
-
-
-class _Named:
-    def __init__(self, name: str, path: Path) -> None:
-        self.name, self.path = name, path
 
 
 def test_a_caption_is_no_formula(tmp_path: Path, photos: Path) -> None:

@@ -16,6 +16,7 @@ from imseek.errors import QueryError
 from imseek.library import ResolvedCollection
 from imseek.types import (
     CollectionInfo,
+    Estimate,
     Failure,
     Hit,
     HitGroup,
@@ -32,9 +33,18 @@ from imseek.types import (
     SpaceSummary,
     VerifyReport,
 )
-from imseek.ui.cli import jsonout
+from imseek.types.probes import ClassScore, CurvePoint, ProbeEvaluation
+from imseek.ui.cli.index import IndexRun
+from imseek.ui.cli.info import Overview
 from imseek.ui.cli.search import SearchAnswer
-from imseek.ui.render.result_json import ErrorAnswer, print_json
+from imseek.ui.render.result_json import (
+    Answer,
+    CollectionName,
+    ErrorAnswer,
+    print_answer,
+    print_json,
+    to_json,
+)
 
 CHOSEN = ResolvedCollection(Path("/library/scans"), "scans", "--collection")
 LATIN1 = "/p/caf\xe9.jpg".encode("latin-1")
@@ -49,6 +59,11 @@ def printed(capsys: pytest.CaptureFixture[str], schema: str, body: Any) -> Any:
     document = json.loads(capsys.readouterr().out)
     validate(document, schema)
     return document
+
+
+def answered(result: Any) -> dict[str, Any]:
+    """The result of a command about the collection ``CHOSEN``."""
+    return to_json(Answer(CollectionName.of(CHOSEN), result))
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -149,7 +164,7 @@ def test_index(capsys: pytest.CaptureFixture[str]) -> None:
         failures=(Failure(1, LATIN1, "truncated", "it ends early"),),
         spaces=(SpaceRun(0, "fake", "bf16"),),
     )
-    document = printed(capsys, "index", jsonout.index(report, CHOSEN))
+    document = printed(capsys, "index", answered(IndexRun(report)))
     assert (document["added"], document["skipped"], document["seconds"]) == (2, 1, 0.124)
     assert document["failures"][0]["path_b64"] == "L3AvY2Fm6S5qcGc="
     assert document["created"] is False
@@ -175,7 +190,7 @@ def test_info(capsys: pytest.CaptureFixture[str], failures: bool) -> None:
         index="exact",
         spaces=(SpaceSummary(space, None, ("fp32", "bf16")),),
     )
-    document = printed(capsys, "info", jsonout.info(found, CHOSEN, failures=failures))
+    document = printed(capsys, "info", answered(Overview(found, found.failures if failures else None)))
     assert ("failures" in document) is failures
     assert document["sources"][0]["present"] is False
     assert document["spaces"] == [
@@ -185,12 +200,23 @@ def test_info(capsys: pytest.CaptureFixture[str], failures: bool) -> None:
 
 def test_verify_and_repair(capsys: pytest.CaptureFixture[str]) -> None:
     verified = VerifyReport((Problem("missing", "metadata/0.parquet", "gone", repairable=True),), 4, 5)
-    where = {"collection": jsonout.collection(CHOSEN)}
-    document = printed(capsys, "verify", {**where, **jsonout.verified(verified)})
+    document = printed(capsys, "verify", answered(verified))
     assert document["ok"] is False
     repaired = RepairReport(("a from b",), ("c",), VerifyReport((), 4, 5))
-    document = printed(capsys, "repair", {**where, **jsonout.repaired(repaired)})
+    document = printed(capsys, "repair", answered(repaired))
     assert document["after"]["ok"] is True
+
+
+def test_figures_of_a_probe_that_are_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = Estimate(0.123456789, float("nan"), float("nan"))
+    classes = (ClassScore("red", 0, None, None),)
+    points = (CurvePoint(1, 2, unknown, unknown),)
+    found = ProbeEvaluation(None, "linear", "tags", 2, 1, 0, (), unknown, unknown, 0.5, classes, (), points)
+    print_answer(found, CHOSEN)
+    document = json.loads(capsys.readouterr().out)
+    validate(document, "probe-evaluate")
+    assert document["per_class"] == {"value": 0.123457, "low": None, "high": None}
+    assert document["classes"] == [{"name": "red", "tested": 0, "accuracy": None, "precision": None}]
 
 
 def test_output_is_ascii_whatever_the_file_names(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from imseek.types import Failure, IndexReport
 from imseek.ui.cli import output
 from imseek.ui.cli.app import main
 from imseek.ui.cli.index import summary
-from imseek.ui.cli.search import with_open_default
+from imseek.ui.cli.optional_values import insert_values
 
 
 def report(**changes: object) -> IndexReport:
@@ -104,7 +104,7 @@ class TestSummary:
     ],
 )
 def test_open_without_a_number_is_the_first_hit(given: list[str], parsed: list[str]) -> None:
-    assert with_open_default(given) == parsed
+    assert insert_values(given) == parsed
 
 
 class TestUsageErrors:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from imseek._version import __version__
-from imseek.ui.cli.app import app, main
+from imseek.ui.cli.app import command, main
 from imseek.ui.cli.reference import WIDTH, commands, reference
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = list(commands(app))
+COMMANDS = list(commands(command()))
 
 
 def test_the_commands_of_the_design_are_there() -> None:

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from imseek.types import Cluster, ClusterReport, OutlierReport, Place, SampleReport, Shown
-from imseek.ui.cli import clusterjson
+from imseek.ui.cli import clusters, outliers, sample
 from imseek.ui.clusters_page import page, totals
 
 pytestmark = pytest.mark.slow
@@ -85,13 +85,13 @@ def rows_of(write: object, found: object) -> list[dict[str, str]]:
 
 def test_csv_has_exact_paths() -> None:
     strange = shown(4, b"/p/caf\xe9\n.jpg")
-    (row,) = rows_of(clusterjson.write_clusters, report(cluster(1, name="a, b", medoids=(strange,))))
+    (row,) = rows_of(clusters.write_csv, report(cluster(1, name="a, b", medoids=(strange,))))
     assert (row["cluster"], row["name"], row["size"], row["cohesion"]) == ("1", "a, b", "3", "0.8")
     assert row["path_b64"] == "L3AvY2Fm6QouanBn"
     lost = Shown(5, 0.25, None)
     odd = OutlierReport("uuid", 7, "fake", "knn", 9, 9, 8, (lost,), 0.1, copies={5: 2})
-    (row,) = rows_of(clusterjson.write_outliers, odd)
+    (row,) = rows_of(outliers.write_csv, odd)
     assert (row["score"], row["copies"], row["image_id"], row["path"]) == ("0.25", "2", "5", "")
     some = SampleReport("uuid", 7, "fake", "random", 9, (lost,), (9,), 0.5, 0.2)
-    (row,) = rows_of(clusterjson.write_sample, some)
+    (row,) = rows_of(sample.write_csv, some)
     assert (row["weight"], row["image_id"]) == ("9", "5")

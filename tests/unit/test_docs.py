@@ -22,8 +22,8 @@ from name_check import Instance, NameCheck
 from typer import TyperException
 
 import imseek
-from imseek.ui.cli import label, search
 from imseek.ui.cli.app import command
+from imseek.ui.cli.optional_values import insert_values
 
 #: What may be the language of a block; text is what nobody can run.
 LANGUAGES = {"", "console", "json", "mermaid", "python", "sql", "text", "yaml"}
@@ -158,7 +158,7 @@ def options(words: tuple[str, ...]) -> set[str]:
 
 def refusal(arguments: Sequence[str]) -> str | None:
     """What the command line has against arguments, up to where the command itself would begin."""
-    arguments = label.with_none_default(search.with_open_default(list(arguments)))
+    arguments = insert_values(arguments)
     current: Any = command()
     name: str | None = "imseek"
     parent = None

@@ -44,6 +44,7 @@ from imseek.data.writer import Writer
 from imseek.data.writer_wait import open_writer
 from imseek.progress import Task
 from imseek.types import (
+    Action,
     AppliedFile,
     ApplyReport,
     Outcome,
@@ -320,7 +321,8 @@ class _Run:
 
 def _acted_file(item: PlanItem, outcome: Outcome, to: bytes | None = None, reason: str = "") -> AppliedFile:
     file = item.file
-    return AppliedFile(file.image_id, file.path, file.action, outcome, to, reason, file.bytes)
+    action = cast(Action, file.action)
+    return AppliedFile(file.image_id, file.path, action, outcome, to, reason, file.bytes)
 
 
 def _batches(items: Sequence[PlanItem]) -> Iterator[Sequence[PlanItem]]:

@@ -43,7 +43,7 @@ from imseek.errors import (
     UnsafePathError,
     UsageError,
 )
-from imseek.types import UndoInfo
+from imseek.types import Action, UndoInfo
 
 #: Longest line in bytes. Ours hold a few extended attributes and captions of at most 64 KiB each.
 _MAX_LINE: Final = 1 << 24
@@ -156,7 +156,7 @@ class Journal:
         return "done" if self.ended and "meant" not in states else "unfinished"
 
     def info(self) -> UndoInfo:
-        counts = dict(Counter[str](i.action for n, i in self.intents.items() if self.states[n] != "left"))
+        counts = dict(Counter[Action](i.action for n, i in self.intents.items() if self.states[n] != "left"))
         held = sum(i.size for n, i in self.intents.items() if self.states[n] in AWAY_STATES)
         return UndoInfo(self.undo_id, self.begin.created, self.state, counts, held, tuple(self._notes()))
 

@@ -52,9 +52,12 @@ class PlanContent:
     action: Action
     groups: tuple[PlannedGroup, ...]
     to: bytes | None = None
+    """The quarantine folder, or None for the default one of each file system."""
     tag: str = TAG
     protect: tuple[bytes, ...] = ()
+    """Folders in which no file is touched."""
     refused: tuple[RefusedFile, ...] = ()
+    """Duplicates that cannot be acted on, with the reason."""
 
 
 _Kind = TypeVar("_Kind", bound=PlanContent)

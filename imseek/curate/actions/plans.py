@@ -48,11 +48,7 @@ MOVE_ACTIONS: Final = frozenset({"quarantine", "trash"})
 
 @dataclass(frozen=True, slots=True)
 class Plan(plan_file.PlanContent):
-    """Planned actions, group by group. ``refused`` lists duplicates that cannot be acted on, with the reason.
-
-    ``to`` is the quarantine folder, or None for the default one of each file system; files in the ``protect`` folders
-    are not touched. Paths are absolute.
-    """
+    """Planned actions, group by group. Paths are absolute."""
 
     @property
     def files(self) -> tuple[PlannedFile, ...]:

@@ -43,7 +43,7 @@ from imseek.data.writer import Writer
 from imseek.data.writer_wait import open_writer
 from imseek.errors import CorruptCollectionError, UntrustedJournalError, UsageError
 from imseek.progress import Task
-from imseek.types import ForeignJournal, Outcome, ProgressCallback, UndoneFile, UndoReport
+from imseek.types import Action, ForeignJournal, Outcome, ProgressCallback, UndoneFile, UndoReport
 
 #: States of files that undo handles. A file that was gone may have come back.
 _UNDOABLE_STATES: Final = AWAY_STATES | {"gone"}
@@ -108,7 +108,7 @@ def _describe(root: Path, journal: Journal) -> ForeignJournal:
     return ForeignJournal(
         journal.undo_id,
         journal.begin.created,
-        dict(Counter[str](intent.action for intent in intents)),
+        dict(Counter[Action](intent.action for intent in intents)),
         tuple(sorted(sources)),
         tuple(sorted(targets)),
         journal.digest,

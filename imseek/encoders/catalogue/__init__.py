@@ -11,11 +11,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal, TypeAlias
 
 from imseek.encoders import hub, licences
 from imseek.encoders.hub import Part
 from imseek.encoders.presets import PRESETS, Preset
+from imseek.types.json_members import Json, json_member
+
+Positive: TypeAlias = Annotated[int, Json(minimum=1)]
+Speed: TypeAlias = Literal["fastest", "fast", "medium", "slow", "slowest"]
 
 DATA: Final = Path(__file__).with_name("weights.json")
 
@@ -24,39 +28,45 @@ OPEN_CLIP_FILES: Final = ("open_clip_model.safetensors", "open_clip_pytorch_mode
 FILES: Final = ("model.safetensors", "pytorch_model.bin")
 
 # Upper bounds in 10⁹ operations per picture. Half of them are within a factor of two of `default` (11.5).
-_SPEEDS: Final = ((6, "fastest"), (24, "fast"), (96, "medium"), (384, "slow"))
+_SPEEDS: Final[tuple[tuple[int, Speed], ...]] = ((6, "fastest"), (24, "fast"), (96, "medium"), (384, "slow"))
 _OPEN_CLIP: Final = "open_clip"  # open_clip's own tokenizer, which its package holds
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An encoder with trained weights.
-
-    ``repository`` is the hub repository of the weights and ``files`` their names there, in order of preference.
-    ``tokenizer`` is ``open_clip`` or the repository that has it. ``gflops`` are 10⁹ multiplications and additions for
-    one picture, and for one text of full length. ``download_bytes`` is the size of the weights in float32. ``licence``
-    is an SPDX id, ``restricted`` or ``not verified``; ``licence_name`` gives details. Fields about text are None for an
-    encoder without a text tower.
-    """
+    """An encoder with trained weights."""
 
     reference: str
+    """What ``--encoder`` takes."""
     family: str
     repository: str
-    files: tuple[str, ...]
-    dim: int
-    image_size: int
-    context_length: int | None
+    """The hub repository of the weights."""
+    files: Annotated[tuple[str, ...], Json(hidden=True)]
+    """Names of the weights there, in order of preference."""
+    dim: Positive
+    """Numbers in a vector."""
+    image_size: Positive
+    """Pixels of a side."""
+    context_length: Positive | None
+    """Tokens of the longest text that is encoded in one piece; None, as all about text, without a text tower."""
     tokenizer: str | None
+    """``open_clip``, or the repository that has it."""
     languages: str | None
-    image_parameters: int
-    text_parameters: int | None
-    image_gflops: float
-    text_gflops: float | None
+    image_parameters: Positive
+    text_parameters: Positive | None
+    image_gflops: Annotated[float, Json(minimum=0)]
+    """10⁹ multiplications and additions for one picture."""
+    text_gflops: Annotated[float | None, Json(minimum=0)]
+    """The same for one text of full length."""
     licence: str
+    """An SPDX id, ``restricted`` or ``not verified``."""
     licence_name: str | None
-    download_bytes: int
+    """More about the licence."""
+    download_bytes: Positive
+    """Size of the weights in float32."""
 
     @property
+    @json_member()
     def any_use(self) -> bool:
         """Whether the licence is verified and allows any use; other weights require accepting their licence."""
         return self.licence not in (licences.RESTRICTED, licences.NOT_VERIFIED)
@@ -67,12 +77,20 @@ class Entry:
         return next((preset for preset in PRESETS.values() if preset.reference == self.reference), None)
 
     @property
-    def modalities(self) -> tuple[str, ...]:
+    @json_member(Json(name="preset"))
+    def preset_name(self) -> str | None:
+        """The short name that stands for this encoder, if any."""
+        return None if self.preset is None else self.preset.name
+
+    @property
+    @json_member()
+    def modalities(self) -> tuple[Literal["image", "text"], ...]:
         return ("image",) if self.context_length is None else ("image", "text")
 
     @property
-    def speed(self) -> str:
-        """How fast pictures are encoded: ``fastest``, ``fast``, ``medium``, ``slow`` or ``slowest``."""
+    @json_member()
+    def speed(self) -> Speed:
+        """How fast pictures are encoded."""
         return next((name for bound, name in _SPEEDS if self.image_gflops < bound), "slowest")
 
     @property
@@ -81,9 +99,17 @@ class Entry:
         return parts_of(self.reference, self.repository, self.files, self.tokenizer)
 
     @property
+    @json_member(Json(name="cached"))
     def is_cached(self) -> bool:
         """Whether the weights are in the hub's cache."""
         return hub.cached_path(self.parts[0]) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderList:
+    """Encoders of the catalogue."""
+
+    encoders: tuple[Entry, ...]
 
 
 def parts_of(

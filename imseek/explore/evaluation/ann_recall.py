@@ -26,10 +26,10 @@ from imseek.errors import QueryError, UsageError
 from imseek.explore.evaluation.encode_texts import encode_unique_texts, load_text_encoder
 from imseek.explore.evaluation.retrieval import space_of
 from imseek.explore.metrics.bootstrap import interval
+from imseek.explore.snapshot_session import SnapshotSession
 from imseek.explore.space_vectors import Vectors
 from imseek.input_file import map_array, read_input
 from imseek.progress import SILENT, Cancelled, Task
-from imseek.search.generations import Generation, GenerationCache
 from imseek.types import Float32, IndexInfo, SpaceInfo
 from imseek.types.evaluate import NeighbourKind, NeighbourReport, QueryKind, QueryOrigin
 
@@ -66,16 +66,15 @@ class _QuerySet:
 
 
 def evaluate(
-    editions: GenerationCache,
+    session: SnapshotSession,
     wanted: RecallRequest,
     task: Task = SILENT,
     notify: Callable[[str], None] | None = None,
 ) -> NeighbourReport:
     """Evaluate an index; see :func:`imseek.evaluate.ann`."""
-    edition = editions.newest()
-    reader = edition.reader
+    reader = session.reader
     space = space_of(reader, wanted.space)
-    index = editions.index(edition, space)
+    index = session.index(space)
     ks = _check_request(wanted, len(index))
     picked = list(_iter_query_sets(reader, space, wanted, notify))
     allowed = _draw_filter(index, wanted.filtered)
@@ -103,7 +102,7 @@ def evaluate(
         filtered=wanted.filtered,
         kinds=tuple(found),
         interrupted=len(found) < len(picked),
-        notes=_notes(edition, space, index),
+        notes=_notes(session, space, index),
     )
 
 
@@ -246,8 +245,8 @@ def _measure(
     )
 
 
-def _notes(edition: Generation, space: SpaceInfo, index: VectorIndex) -> tuple[str, ...]:
-    damaged = edition.notes.get(space.space_id)
+def _notes(session: SnapshotSession, space: SpaceInfo, index: VectorIndex) -> tuple[str, ...]:
+    damaged = session.damage_note(space)
     if damaged is not None:
         return (damaged,)
     return ("there is no approximate index: every search is exact",) if index.exact else ()

@@ -91,6 +91,7 @@ def evaluate(
 
 
 def learn_temperature(
+    name: str,
     vectors: Vectors,
     truth: Truth,
     recipe: Recipe,
@@ -133,7 +134,7 @@ def learn_temperature(
     known = not recipe.multi or before.bias is not None
     nan = float("nan")
     return Calibration(
-        name=None,
+        name=name,
         factor=factor,
         bias=bias,
         images=len(learned),
@@ -142,7 +143,7 @@ def learn_temperature(
         nll_after=_mean_nll(seen, true, after, recipe),
         ece_before=_calibration_error(seen, true, before, recipe) if known else nan,
         ece_after=_calibration_error(seen, true, after, recipe),
-        generation=None,
+        generation=vectors.reader.generation,
         notes=tuple(notes),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from imseek.data.reader import Reader
 from imseek.explore.labels.recipe import KIND, Recipe
 from imseek.explore.score_columns import kind_of
 from imseek.types import ForgetReport, Labels, Moderation, SavedLabels
+from imseek.types.labels import RecordKind
 
 
 def store(
@@ -171,4 +172,4 @@ def forget(root: Path, model: Model, prefix: str | None) -> ForgetReport:
     generation, tags = derived_results.forget(
         root, model.name, "forget", prefix=prefix, columns_too=prefix is not None
     )
-    return ForgetReport(model.name, model.kind, tags, generation)
+    return ForgetReport(model.name, cast(RecordKind, model.kind), tags, generation)

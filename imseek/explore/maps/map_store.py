@@ -17,6 +17,7 @@ from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore.maps.pca import Axes
 from imseek.types import Float32, MapInfo
+from imseek.types.maps import map_columns
 
 KIND: Final = "map"
 NAME: Final = "map"
@@ -54,11 +55,6 @@ def no_positions() -> MapPositions:
     return MapPositions(np.empty(0, np.int64), np.empty((0, 2), np.float32), np.empty(0, np.bool_))
 
 
-def columns_of(name: str) -> tuple[str, str, str]:
-    """Names of a map's columns."""
-    return f"{name}_x", f"{name}_y", f"{name}_fitted"
-
-
 def check_name(reader: Reader, name: str) -> Model | None:
     """Return the model of a map, None where there is none yet. Raises UsageError where no map can have that name."""
     models.check_name(name)
@@ -72,7 +68,7 @@ def check_name(reader: Reader, name: str) -> Model | None:
             f"{name} is the name of something else ({found.kind})", hint="choose another with --name"
         )
     if found is None:
-        mine = set(columns_of(name))
+        mine = set(map_columns(name))
         for shard in reader.current.shards:
             for file in metadata_columns.files_of(shard):
                 if taken := sorted(mine & set(metadata_columns.schema_of(reader, file))):
@@ -84,7 +80,7 @@ def check_name(reader: Reader, name: str) -> Model | None:
 
 def read(reader: Reader, name: str) -> MapPositions:
     """Read all positions, including those of images not live now, which may return."""
-    x, y, fitted = columns_of(name)
+    x, y, fitted = map_columns(name)
     parts: list[tuple[Ids, Float32, npt.NDArray[np.bool_]]] = []
     for shard in reader.current.shards:
         if (file := shard.columns.get(name)) is None:
@@ -119,7 +115,7 @@ def store(root: Path, info: MapInfo, places: MapPositions, axes: Axes | None) ->
     ids = places.ids.tolist()
     x, y = (dict(zip(ids, places.coordinates[:, n].tolist(), strict=True)) for n in (0, 1))
     values: dict[str, Mapping[int, Any]] = dict(
-        zip(columns_of(info.name), (x, y, dict(zip(ids, places.fitted.tolist(), strict=True))), strict=True)
+        zip(map_columns(info.name), (x, y, dict(zip(ids, places.fitted.tolist(), strict=True))), strict=True)
     )
     known = {key: value for key, value in asdict(info).items() if key not in ("name", "created")}
     arrays = {} if axes is None else {"mean": axes.mean, "axes": axes.axes}

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.explore.probes.labels import Targets
 from imseek.types import Float32
+from imseek.types.probes import ProbeMethod
 
 #: Candidate values of the sharpness β.
 SHARPNESSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -43,7 +44,7 @@ class CacheModel:
     weight: float
     pivot: float
 
-    name = "cache"
+    name: ClassVar[ProbeMethod] = "cache"
 
     def logits(self, rows: Float32) -> Float32:
         """Compute logits: (m, dim) unit rows → (m, classes) float32."""

@@ -22,7 +22,7 @@ from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.progress import SILENT, Task
 from imseek.types import Float32
 from imseek.types.evaluate import Estimate
-from imseek.types.probes import ClassScore, Confusion, CurvePoint, ProbeEvaluation
+from imseek.types.probes import ClassScore, CurvePoint, ProbeConfusion, ProbeEvaluation, ProbeMethod
 
 PHASE: Final = "evaluating"
 #: Random draws for each point of a learning curve.
@@ -64,11 +64,11 @@ def evaluate_probe(
     groups = holdout_groups.group_copies(
         [contents[i] for i in at.tolist()], hashes[at], vectors.of(tested.ids)
     )
-    scored = _score_logits(rows, tested.targets, groups, probe.info.temperature, tested.classes)
+    info = probe.info
+    scored = _score_logits(rows, tested.targets, groups, info.temperature, tested.classes, info.method)
     return replace(
         scored,
-        probe=probe.info.name,
-        method=probe.info.method,
+        probe=info.name,
         truth=truth.shown(),
         learned=len(probe.learned),
         left_out=int(seen.sum()),
@@ -117,7 +117,9 @@ def evaluate_labels(
         labels.even,
     )
     whole, method, temperature = holdout.learn(first, second, seed)
-    scored = _score_logits(whole, labelled.targets[second], groups[second], temperature, labelled.classes)
+    scored = _score_logits(
+        whole, labelled.targets[second], groups[second], temperature, labelled.classes, method
+    )
     curve = []
     for number, k in enumerate(shots):
         task.check()
@@ -125,7 +127,6 @@ def evaluate_labels(
         task.report(PHASE, number + 1, len(shots))
     return replace(
         scored,
-        method=method,
         truth=labels.shown(),
         learned=len(first),
         curve=tuple(curve),
@@ -144,7 +145,7 @@ class _Holdout:
     words: Float32 | None
     even: bool
 
-    def learn(self, at: Ids, tested: Ids, seed: int) -> tuple[Float32, str, float]:
+    def learn(self, at: Ids, tested: Ids, seed: int) -> tuple[Float32, ProbeMethod, float]:
         """Train on some rows; return logits of the tested rows, the method, and the temperature."""
         found = model_selection.select_model(
             self.rows[at],
@@ -242,12 +243,17 @@ def _accuracy_intervals(
 
 
 def _score_logits(
-    logits: Numbers, targets: Targets, groups: Ids, temperature: float, names: Sequence[str]
+    logits: Numbers,
+    targets: Targets,
+    groups: Ids,
+    temperature: float,
+    names: Sequence[str],
+    method: ProbeMethod,
 ) -> ProbeEvaluation:
     """Compute the metrics of an evaluation from logits."""
     chances = calibration.probabilities(logits, temperature, targets.ndim == 2)
     accuracy, per_class = _accuracy_intervals(logits, np.arange(len(targets)), targets, groups, len(names))
-    confusions: tuple[Confusion, ...] = ()
+    confusions: tuple[ProbeConfusion, ...] = ()
     if targets.ndim == 2:
         marks, given = targets, logits > 0
     else:
@@ -255,13 +261,13 @@ def _score_logits(
         numbers = np.arange(len(names))
         marks, given = targets[:, None] == numbers, predicted[:, None] == numbers
         confusions = tuple(
-            Confusion(names[one.truth], names[one.predicted], one.count)
+            ProbeConfusion(names[one.truth], names[one.predicted], one.count)
             for one in classification.confusions(targets, predicted, _CONFUSIONS)
         )
     tested, called, hits = marks.sum(axis=0), given.sum(axis=0), (marks & given).sum(axis=0)
     return ProbeEvaluation(
         probe=None,
-        method="",
+        method=method,
         truth="",
         learned=0,
         tested=len(targets),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.explore.probes.labels import Targets
 from imseek.types import Float32
+from imseek.types.probes import ProbeMethod
 
 #: Candidate strengths, strongest first: λ of mean loss + λ/2·‖w‖².
 STRENGTHS: Final = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(0, -6.1, -0.5))
@@ -31,7 +32,7 @@ class Linear:
     weights: Float32
     bias: Float32
 
-    name = "linear"
+    name: ClassVar[ProbeMethod] = "linear"
 
     def logits(self, rows: Float32) -> Float32:
         """Compute logits: (m, dim) unit rows → (m, classes) float32."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from imseek.explore.space_vectors import BLOCK, Vectors
 from imseek.progress import SILENT, Task
 from imseek.types import Float32
 from imseek.types.evaluate import Estimate
+from imseek.types.probes import ProbeMethod
 
 PHASE: Final = "learning"
 FOLDS: Final = 5
@@ -47,7 +48,7 @@ Settings: TypeAlias = Mapping[str, float]
 class Scorer(Protocol):
     """Anything that computes class logits."""
 
-    name: str
+    name: ClassVar[ProbeMethod]
 
     def logits(self, rows: Float32) -> Float32: ...
     def arrays(self) -> dict[str, npt.NDArray[Any]]: ...

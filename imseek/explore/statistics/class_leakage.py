@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from imseek.types import DuplicateContents, DuplicateKind
+from imseek.types import DuplicateContents, LeakKind
 
 
 def count_repeats(repeats: DuplicateContents, classes: Mapping[int, Collection[str]]) -> Counter[str]:
@@ -33,7 +33,7 @@ class Leaks:
     """
 
     counts: Mapping[tuple[str, str], tuple[int, int]]
-    groups: Sequence[tuple[DuplicateKind, Sequence[int]]]
+    groups: Sequence[tuple[LeakKind, Sequence[int]]]
 
 
 def find_leaks(repeats: DuplicateContents, class_of: Mapping[int, str]) -> Leaks:
@@ -57,7 +57,7 @@ def find_leaks(repeats: DuplicateContents, class_of: Mapping[int, str]) -> Leaks
     for content in of:
         if len(of[content]) > 1 or content in loose:
             tied.setdefault(_find_root(root, content), []).append(content)
-    groups: list[tuple[DuplicateKind, Sequence[int]]] = []
+    groups: list[tuple[LeakKind, Sequence[int]]] = []
     for contents in tied.values():
         images = [i for content in contents for i in repeats.images[content] if i in class_of]
         groups.append(("same" if len(contents) > 1 else "exact", sorted(images)))

@@ -12,7 +12,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore import knn_graph
-from imseek.explore.open_generation import OpenGeneration
+from imseek.explore.snapshot_session import SnapshotSession
 from imseek.explore.snapshot_session import filter_ids as allowed_of
 from imseek.explore.space_vectors import Vectors
 from imseek.explore.statistics import coverage as covering
@@ -29,8 +29,8 @@ from imseek.types import (
 
 
 def compare_coverage(
-    first: OpenGeneration,
-    second: OpenGeneration,
+    first: SnapshotSession,
+    second: SnapshotSession,
     where: str | None,
     groups: int,
     examples: int,

@@ -15,10 +15,10 @@ from imseek.explore.metrics.retrieval import Ranks, RelevantItems, rank_items
 from imseek.explore.tuning.examples import Examples
 from imseek.types import Float32
 from imseek.types.evaluate import Estimate
-from imseek.types.tuning import Retrieval, TuneGain
+from imseek.types.tuning import Retrieval, TuneDirection, TuneGain
 
-TEXT_DIRECTIONS: Final = ("text to image", "image to text")
-IMAGE_DIRECTIONS: Final = ("image to image",)
+TEXT_DIRECTIONS: Final[tuple[TuneDirection, ...]] = ("text to image", "image to text")
+IMAGE_DIRECTIONS: Final[tuple[TuneDirection, ...]] = ("image to image",)
 #: Level of the interval that decides. At 95 %, one useless adapter in forty would pass, and users can try several
 #: seeds.
 DECISION_LEVEL: Final = 0.99
@@ -55,7 +55,7 @@ class EvaluationPart:
         return cls(examples.images[chosen], examples.words[texts], pairs, (own, groups[chosen]))
 
     @property
-    def directions(self) -> tuple[str, ...]:
+    def directions(self) -> tuple[TuneDirection, ...]:
         return IMAGE_DIRECTIONS if self.words is None else TEXT_DIRECTIONS
 
     def ranked(self, adapter: Adapter | None) -> tuple[Ranks, ...]:

@@ -10,62 +10,140 @@ Exit codes:
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, cast
 
 import typer
+import typer.core
 import typer.main
 
 from imseek._version import __version__
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError, UntrustedServerError
-from imseek.ui.cli import (
-    aesthetic,
-    apply,
-    backup,
-    browse,
-    captions,
-    clusters,
-    collection,
-    consent,
-    coverage,
-    dataset,
-    demo,
-    doctor,
-    duplicates,
-    encoders,
-    evaluate,
-    export,
-    extract,
-    index,
-    info,
-    jobs,
-    judge,
-    label,
-    maintain,
-    map,  # noqa: A004 - the command is called so
-    moderate,
-    outliers,
-    probe,
-    publish,
-    report,
-    sample,
-    search,
-    serve,
-    source,
-    tag,
-    tune,
-    ui,
-    watch,
-)
+from imseek.ui.cli import consent
 from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.optional_values import insert_values
 from imseek.ui.cli.output import report_error
+
+#: The commands as `imseek --help` shows them, each with the module of imseek/ui/cli that declares it.
+SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Find": {
+        "search": "search",
+        "similar": "search",
+        "browse": "browse",
+        "captions": "captions",
+        "extract": "extract",
+    },
+    "Sort out": {
+        "duplicates": "duplicates",
+        "judge": "judge",
+        "apply": "apply",
+        "undo": "apply",
+        "tag": "tag",
+    },
+    "Explore": {
+        "map": "map",
+        "clusters": "clusters",
+        "outliers": "outliers",
+        "sample": "sample",
+        "coverage": "coverage",
+        "dataset": "dataset",
+        "report": "report",
+    },
+    "Label": {
+        "label": "label",
+        "moderate": "moderate",
+        "aesthetic": "aesthetic",
+        "probe": "probe",
+        "evaluate": "evaluate",
+        "tune": "tune",
+    },
+    "Bring in and out": {
+        "index": "index",
+        "watch": "watch",
+        "source": "source",
+        "export": "export",
+        "publish": "publish",
+        "backup": "backup",
+        "restore": "backup",
+    },
+    "Serve": {"ui": "ui", "serve": "serve"},
+    "Look after": {
+        "info": "info",
+        "maintain": "maintain",
+        "collection": "collection",
+        "jobs": "jobs",
+        "encoders": "encoders",
+        "doctor": "doctor",
+        "demo": "demo",
+    },
+}
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name, each imported on first use: a search pays for no other command."""
+
+    def __init__(self) -> None:
+        self._modules = {name: module for section in SECTIONS.values() for name, module in section.items()}
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            path = f"imseek.ui.cli.{self._modules[name]}"
+            module = importlib.import_module(path)  # noqa: TID251 - a module of this package, named above
+            group = typer.Typer(rich_markup_mode=None)
+            if hasattr(module, "register"):
+                module.register(group)
+            else:
+                group.add_typer(module.app, name=name)
+            group.callback()(_no_options)
+            self._loaded.update(typer.main.get_group(group).commands)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._loaded[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+def _no_options() -> None:
+    """Stand for a group that has no options of its own."""
+
+
+class _Sections(typer.core.TyperGroup):
+    """The command `imseek`: its help lists the commands in sections."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        longest = max(map(len, self.commands))
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                limit = formatter.width - 6 - longest
+                formatter.write_dl(
+                    [(name.ljust(longest), self.commands[name].get_short_help_str(limit)) for name in names]
+                )
+
 
 app = typer.Typer(
     name="imseek",
+    cls=_Sections,
     help="Search your own images by words or by another image.",
     epilog=examples(
         "imseek demo",
@@ -76,47 +154,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-# Finding
-index.register(app)
-search.register(app)
-app.add_typer(tag.app, name="tag")
-captions.register(app)
-browse.register(app)
-extract.register(app)
-export.register(app)
-# Duplicates
-duplicates.register(app)
-judge.register(app)
-apply.register(app)
-# Exploring
-map.register(app)
-clusters.register(app)
-outliers.register(app)
-sample.register(app)
-coverage.register(app)
-report.register(app)
-app.add_typer(dataset.app, name="dataset")
-# Labelling
-label.register(app)
-moderate.register(app)
-aesthetic.register(app)
-app.add_typer(probe.app, name="probe")
-app.add_typer(evaluate.app, name="evaluate")
-# Maintaining
-info.register(app)
-maintain.register(app)
-backup.register(app)
-tune.register(app)
-watch.register(app)
-app.add_typer(collection.app, name="collection")
-app.add_typer(source.app, name="source")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(encoders.app, name="encoders")
-serve.register(app)
-publish.register(app)
-ui.register(app)
-doctor.register(app)
-demo.register(app)
 
 
 def _print_version(value: bool) -> None:
@@ -138,9 +175,9 @@ def _root(
 
 
 @cache
-def command() -> Callable[..., Any]:
-    """Return the command with all its subcommands; cached, because building it takes 50 ms."""
-    return typer.main.get_command(app)
+def command() -> typer.core.TyperGroup:
+    """Return the command `imseek`."""
+    return cast(typer.core.TyperGroup, typer.main.get_command(app))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -192,7 +229,7 @@ def _run(arguments: Sequence[str], as_json: bool) -> int | None:
     while True:
         try:
             code: int | None = command()(
-                args=label.with_none_default(search.with_open_default(list(arguments))),
+                args=insert_values(arguments),
                 obj=arguments,
                 prog_name="imseek",
                 standalone_mode=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
@@ -13,15 +14,17 @@ import typer
 from imseek import library
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
-from imseek.ui.cli import consent, dupjson, jsonout
+from imseek.types import UndoInfo
+from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
-    from imseek.types import AppliedFile, ApplyReport, ForeignJournal, UndoInfo, UndoneFile, UndoReport
+    from imseek.types import AppliedFile, ApplyReport, ForeignJournal, Outcome, UndoneFile, UndoReport
 
 YesOption: TypeAlias = Annotated[
     bool, typer.Option("--yes", "-y", help="Do it. Without, only what would be done is shown.")
@@ -41,6 +44,14 @@ _ACTION_LABELS: Final[Mapping[str, str]] = {
     "hard-link": "replaced by a hard link",
     "reflink": "replaced by a reflink",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class UndoList:
+    """What was done and can be undone."""
+
+    undoable: tuple[UndoInfo, ...]
+    """The newest first."""
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +81,7 @@ def apply(
     with StopSignals() as signals, progress_bar() as progress:
         report = duplicates.apply(chosen.path, read, dry_run=not yes, progress=progress, stop=signals.event)
     if as_json:
-        jsonout.print_json(dupjson.applied(report, chosen))
+        print_answer(report, chosen)
     else:
         print("\n".join(_apply_lines(report, limit)))
         _say_end(report, "what was done is kept and can be undone")
@@ -106,7 +117,7 @@ def undo(
     if listed:
         known = duplicates.undoable(chosen.path)
         if as_json:
-            jsonout.print_json(dupjson.undoable(known, chosen))
+            print_answer(UndoList(known), chosen)
         else:
             print(_journal_table(known))
         return 0
@@ -125,7 +136,7 @@ def undo(
             stop=signals.event,
         )
     if as_json:
-        jsonout.print_json(dupjson.undone(report, chosen))
+        print_answer(report, chosen)
     else:
         print("\n".join(_undo_lines(report, limit)))
         _say_end(report, "what was brought back stays")
@@ -234,8 +245,8 @@ def _undo_lines(report: UndoReport, limit: int) -> list[str]:
     ]
 
 
-def _rest_lines(counts: Mapping[str, int]) -> list[str]:
-    said = (("already", "as it should be already"), ("left", "left alone"))
+def _rest_lines(counts: Mapping[Outcome, int]) -> list[str]:
+    said: tuple[tuple[Outcome, str], ...] = (("already", "as it should be already"), ("left", "left alone"))
     return [
         f"{format_count(counts[outcome], 'file')} {words}" for outcome, words in said if counts.get(outcome)
     ]

@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict
-from typing import IO, TYPE_CHECKING, Annotated, Any, TypeAlias
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from imseek import library
 from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import format_count, format_size, printable
-from imseek.ui.cli import jsonout
+from imseek.types.backup import BackupReport, RestoreReport
+from imseek.types.json_members import Json
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
 from imseek.ui.cli.output import say, say_collection, stdout_bytes
 from imseek.ui.cli.progress import stoppable
+from imseek.ui.render.result_json import CollectionName, print_answer, print_json
 
 if TYPE_CHECKING:
-    from imseek.library import NamedCollection, ResolvedCollection
-    from imseek.types import BackupInfo, BackupReport, RestoreReport
+    from imseek.library import NamedCollection
+    from imseek.types import BackupInfo
 
 ArchiveArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="ARCHIVE", help="A file, a URL (s3://…), or - for a pipe.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupAnswer:
+    """An archive that was written or verified."""
+
+    collection: CollectionName | None
+    """Null with ``--verify``."""
+    archive: bytes
+    """The file, or the URL."""
+    report: Annotated[BackupReport, Json(inline=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreAnswer:
+    """A collection restored from an archive."""
+
+    report: Annotated[RestoreReport, Json(inline=True)]
+    notes: tuple[str, ...]
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +92,7 @@ def backup(
         with stoppable("interrupted: not all was read") as (progress, stop):
             report = imseek.backup.verify(_source(archive), progress=progress, stop=stop)
         if as_json:
-            jsonout.print_json(_backup_json(report, archive, None))
+            print_json(BackupAnswer(None, os.fsencode(archive), report))
             return
         print(f"sound: {_describe_backup(report.backup)}: {format_size(report.size)}")
         return
@@ -84,7 +105,7 @@ def backup(
             chosen.path, target, index=not no_index, replace=force, progress=progress, stop=stop
         )
     if as_json:
-        jsonout.print_json(_backup_json(report, archive, chosen))
+        print_json(BackupAnswer(CollectionName.of(chosen), os.fsencode(archive), report))
         return
     line = (
         f"backed up {_describe_backup(report.backup)}: {format_size(report.size)} in {report.seconds:.1f} s"
@@ -152,7 +173,7 @@ def restore(
             f"it is searched and not written to until you trust it; if you know who made it: {trust_command(new.name)}"
         )
     if as_json:
-        jsonout.print_json(_restore_json(report, new, notes))
+        print_answer(RestoreAnswer(report, tuple(notes)), new, uuid=report.uuid)
         return
     named = "" if new.name == str(new.path) else f"as {printable(new.name)} "
     print(f"restored {_describe_backup(report.backup)} {named}in {printable(str(new.path))}")
@@ -165,27 +186,6 @@ def _describe_backup(info: BackupInfo) -> str:
     return (
         f"{format_count(info.images, 'image')} as of {info.committed} (generation {info.generation}{without})"
     )
-
-
-def _backup_json(report: BackupReport, archive: str, chosen: ResolvedCollection | None) -> dict[str, Any]:
-    """Return the report as JSON. ``chosen`` is None if an archive was only verified."""
-    return {
-        "collection": None if chosen is None else jsonout.collection(chosen),
-        "archive": jsonout.path(os.fsencode(archive)),
-        "backup": asdict(report.backup),
-        "size": report.size,
-        "seconds": round(report.seconds, 3),
-    }
-
-
-def _restore_json(report: RestoreReport, new: NamedCollection, notes: list[str]) -> dict[str, Any]:
-    return {
-        "collection": {**jsonout.collection(new), "uuid": report.uuid},
-        "backup": asdict(report.backup),
-        "seconds": round(report.seconds, 3),
-        "journals_left_out": report.journals_left_out,
-        "notes": notes,
-    }
 
 
 def _target(archive: str, as_json: bool) -> str | IO[bytes]:

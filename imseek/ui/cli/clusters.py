@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO, TypeAlias
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import clusterjson, jsonout
+from imseek.types.clusters import ClusterReport
+from imseek.types.json_members import Json
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
-from imseek.ui.cli.output_files import check_new, new_file, stream_of
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
 from imseek.ui.cli.progress import stoppable
+from imseek.ui.render.result_json import print_answer, to_json
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
-    from imseek.types import AssignReport, Cluster, ClusterReport, Shown
+    from imseek.types import AssignReport, Cluster, Shown
 
 _INTERRUPTED = "interrupted: nothing was stored"
+_FACTS: Final = ("name", "size", "cohesion", "separation", "neighbour", "contrast")
+_COLUMNS: Final = ("cluster", *_FACTS, *IMAGE_COLUMNS)
+FileKind: TypeAlias = Literal["csv", "html"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAnswer:
+    """Clusters, and the files that they were written to."""
+
+    report: Annotated[ClusterReport, Json(inline=True)]
+    written: Mapping[FileKind, Path]
+    """Files that were written, by kind."""
 
 
 def register(app: typer.Typer) -> None:
@@ -116,7 +132,8 @@ def clusters(
         )
     written = _write(report, chosen, csv, html, force=force)
     if as_json:
-        jsonout.print_json(clusterjson.clusters(report, chosen, written))
+        absolute = {what: path.absolute() for what, path in written.items()}
+        print_answer(ClusterAnswer(report, absolute), chosen, uuid=report.collection)
         return 0
     # Output for other programs must be alone on stdout.
     show = say if 1 in (stream_of(path) for path in written.values()) else print
@@ -130,7 +147,7 @@ def clusters(
 
 def _print_assigned(report: AssignReport, chosen: ResolvedCollection, *, as_json: bool) -> int:
     if as_json:
-        jsonout.print_json(clusterjson.assigned(report, chosen))
+        print_answer(report, chosen)
         return 0
     outside = report.added.get(0, 0)
     print(
@@ -142,12 +159,12 @@ def _print_assigned(report: AssignReport, chosen: ResolvedCollection, *, as_json
 
 def _write(
     report: ClusterReport, chosen: ResolvedCollection, csv: Path | None, html: Path | None, *, force: bool
-) -> dict[str, Path]:
+) -> dict[FileKind, Path]:
     """Write the requested files; returns them by kind."""
-    written = {}
+    written: dict[FileKind, Path] = {}
     if csv is not None:
         with new_file(csv, force=force) as file:
-            clusterjson.write_clusters(report, file)
+            write_csv(report, file)
         written["csv"] = csv
     if html is not None:
         from imseek.ui.clusters_page import page
@@ -159,6 +176,13 @@ def _write(
             file.writelines(page(report, thumbnail, title=f"Clusters in {chosen.name}"))
         written["html"] = html
     return written
+
+
+def write_csv(report: ClusterReport, file: TextIO) -> None:
+    """Write one row per cluster, with its most central image; images in no cluster are cluster 0."""
+    every = [*report.clusters, *([] if report.noise is None else [report.noise])]
+    rows = ({"cluster": one.number, **to_json(one.medoids[0]), **to_json(one)} for one in every)
+    write_rows(_COLUMNS, rows, file)
 
 
 def _lines(report: ClusterReport, limit: int) -> list[str]:

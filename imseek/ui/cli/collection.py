@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 import typer
 
 import imseek
 from imseek import library
+from imseek.data.trust import TrustRecord
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError, UsageError
 from imseek.library import NamedCollection, ResolvedCollection
 from imseek.showing.words import format_count, format_size, printable
-from imseek.ui.cli import jsonout
+from imseek.types.json_members import Count, FilePath, Printable
+from imseek.types.upkeep import Problem
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import JsonOption, current_folder, examples
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.index import AlsoOption, CaptionsOption, encoder_lines
 from imseek.ui.cli.output import say, say_collection, table
+from imseek.ui.render.result_json import print_answer, print_json
 
 app = typer.Typer(
     help="List, make, rename, delete, check and repair collections.",
@@ -31,16 +35,48 @@ NameArgument: TypeAlias = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class ListedCollection:
+    """A named collection."""
+
+    name: Printable
+    path: FilePath
+    images: Count | None
+    problem: str | None
+    """Why it does not open."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionList:
+    """The named collections."""
+
+    collections: tuple[ListedCollection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustReport:
+    """Whether a collection is trusted."""
+
+    trusted: bool
+    """Whether it is trusted now."""
+    problems: tuple[Problem, ...] = ()
+    """What verifying it found; empty with ``--forget``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustList:
+    """The trusted collections."""
+
+    trusted: tuple[TrustRecord, ...]
+
+
 @app.command("list", epilog=examples("imseek collection list"))
 def list_(as_json: JsonOption = False) -> None:
     """List the named collections."""
     found = [(named, _image_count(named)) for named in library.list_collections(os.environ)]
     if as_json:
-        body = [
-            {**jsonout.collection(named), "images": images, "problem": problem}
-            for named, (images, problem) in found
-        ]
-        jsonout.print_json({"collections": body})
+        listed = (ListedCollection(named.name, os.fsencode(named.path), *state) for named, state in found)
+        print_json(CollectionList(tuple(listed)))
         return
     if not found:
         say("no collection yet: `imseek index FOLDER` makes one")
@@ -127,7 +163,7 @@ def verify(collection: NameArgument = None, as_json: JsonOption = False) -> int:
     chosen = _find_for_maintenance(collection, quiet=as_json)
     report = upkeep.verify(chosen.path)
     if as_json:
-        jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.verified(report)})
+        print_answer(report, chosen)
         return 0 if report.ok else 1
     for problem in report.problems:
         print(f"{problem.kind}  {printable(problem.file)}: {printable(problem.message)}")
@@ -162,7 +198,7 @@ def trust(
             )
         found = upkeep.trusted_collections()
         if as_json:
-            jsonout.print_json({"trusted": [{"path": one.path, "uuid": one.uuid} for one in found]})
+            print_json(TrustList(found))
         else:
             print("\n".join(printable(one.path) for one in found) or "none yet")
         return 0
@@ -174,8 +210,7 @@ def trust(
     problems = upkeep.trust(chosen.path, force=force).problems
     trusted = upkeep.is_trusted(chosen.path)
     if as_json:
-        body = {"collection": jsonout.collection(chosen), "trusted": trusted}
-        jsonout.print_json({**body, "problems": jsonout.problems(problems)})
+        print_answer(TrustReport(trusted, problems), chosen)
     else:
         for problem in problems:
             print(f"{problem.kind}  {printable(problem.file)}: {printable(problem.message)}")
@@ -193,8 +228,7 @@ def _forget_trust(given: str | None, as_json: bool) -> int:
     upkeep.distrust(chosen.path)
     trusted = chosen.path.is_dir() and upkeep.is_trusted(chosen.path)
     if as_json:
-        body = {"collection": jsonout.collection(chosen), "trusted": trusted, "problems": []}
-        jsonout.print_json(body)
+        print_answer(TrustReport(trusted), chosen)
         return int(trusted)
     print(f"{printable(chosen.name)} is {'trusted' if trusted else 'not trusted'}")
     if trusted:
@@ -226,7 +260,7 @@ def repair(collection: NameArgument = None, as_json: JsonOption = False) -> int:
     chosen = _find_for_maintenance(collection, quiet=as_json)
     report = upkeep.repair(chosen.path)
     if as_json:
-        jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.repaired(report)})
+        print_answer(report, chosen)
         return 0 if report.after.ok else 1
     for line in report.restored:
         print(f"restored  {printable(line)}")

@@ -24,11 +24,11 @@ WhereOption: TypeAlias = Annotated[
     str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
 ]
 JsonOption: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object instead of text (imseek/ui/schemas).")
+    bool, typer.Option("--json", help="Print one JSON object instead of text (docs/json.md).")
 ]
 JsonLinesOption: TypeAlias = Annotated[
     bool,
-    typer.Option("--json", help="Print JSON Lines instead of text: one object per run (imseek/ui/schemas)."),
+    typer.Option("--json", help="Print JSON Lines instead of text: one object per run (docs/json.md)."),
 ]
 
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import datasetjson, jsonout
+from imseek.types.dataset import CoverageReport, CoverageSide
+from imseek.types.json_members import Json
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import JsonOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import Answer, CollectionName, print_json
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
-    from imseek.types import CoverageReport, CoverageSide
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageAnswer:
+    """Differences between two collections, with their names."""
+
+    report: Annotated[CoverageReport, Json(inline=True)]
+    a: Answer[CoverageSide]
+    """What the first has that the second lacks."""
+    b: Answer[CoverageSide]
+    """What the second has that the first lacks."""
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +76,8 @@ def coverage(
         with new_file(html, force=force) as file:
             write(file, report, both)
     if as_json:
-        jsonout.print_json(datasetjson.coverage(report, *both))
+        first, second = map(CollectionName.of, both)
+        print_json(CoverageAnswer(report, Answer(first, report.a), Answer(second, report.b)))
     else:
         print("\n".join(lines(report, both)))
         for note in report.notes:

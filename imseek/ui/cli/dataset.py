@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
-from imseek.ui.cli import datasetjson, jsonout
+from imseek.types.dataset import QualityKind, QualityReport
+from imseek.types.json_members import Count, Json
 from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.types import Balance, LeakReport, Place, QualityKind, QualityReport
+    from imseek.types import Balance, LeakReport, Place
 
 app = typer.Typer(
     help="What a collection is made of, as a set of data.",
@@ -29,6 +33,18 @@ app = typer.Typer(
 _WIDTH = 60
 #: Images shown per group.
 _MEMBERS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class QualityAnswer:
+    """Quality lists, and what was stored of them."""
+
+    report: Annotated[QualityReport, Json(inline=True)]
+    tagged: Annotated[Mapping[QualityKind, Count] | None, Json(omit_none=True)] = None
+    """With ``--tag``: number of images that have each tag now."""
+    saved: Annotated[Mapping[str, Count] | None, Json(omit_none=True)] = None
+    """With ``--save``: number of images by column that is true of them."""
+
 
 WhereOption = Annotated[
     str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
@@ -78,16 +94,16 @@ def quality(
     kinds: list[QualityKind] = [kind for kind in dataset.KINDS if wanted[kind] or not any(wanted.values())]
     chosen = choose_collection(collection, quiet=as_json)
     report = dataset.quality(chosen.path, kinds=kinds, where=where, limit=limit)
-    stored: dict[str, Any] = {}
+    tagged = saved = None
     if tag:
-        stored["tagged"] = dataset.tag_quality(chosen.path, kinds=kinds, where=where)
+        tagged = dataset.tag_quality(chosen.path, kinds=kinds, where=where)
     if save is not None:
-        stored["saved"] = {
+        saved = {
             f"{save}_{kind}": n
             for kind, n in dataset.save_quality(chosen.path, save, kinds=kinds, where=where).items()
         }
     if as_json:
-        jsonout.print_json(datasetjson.quality(report, chosen, stored))
+        print_answer(QualityAnswer(report, tagged, saved), chosen)
         return
     print("\n".join(quality_lines(report)))
     if report.unknown:
@@ -96,10 +112,10 @@ def quality(
             "`imseek maintain --measure` "
             "opens them once"
         )
-    if tag:
-        say("tagged: " + ", ".join(f"{n:,} {kind}" for kind, n in stored["tagged"].items()))
-    if save is not None:
-        say("saved: " + ", ".join(f"{name} ({n:,} true)" for name, n in stored["saved"].items()))
+    if tagged is not None:
+        say("tagged: " + ", ".join(f"{n:,} {kind}" for kind, n in tagged.items()))
+    if saved is not None:
+        say("saved: " + ", ".join(f"{name} ({n:,} true)" for name, n in saved.items()))
 
 
 def quality_lines(report: QualityReport) -> list[str]:
@@ -170,7 +186,7 @@ def balance(
             stop=signals.event,
         )
     if as_json:
-        jsonout.print_json(datasetjson.balance(found, chosen))
+        print_answer(found, chosen)
     else:
         print("\n".join(balance_lines(found, limit)))
         for note in found.notes:
@@ -283,7 +299,7 @@ def leakage(
                 stop=signals.event,
             )
     if as_json:
-        jsonout.print_json(datasetjson.leakage(report, chosen))
+        print_answer(report, chosen)
     else:
         print("\n".join(leak_lines(report, limit)))
         for note in report.notes:

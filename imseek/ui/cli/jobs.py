@@ -9,10 +9,10 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import jsonout
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.jobs import Job
@@ -51,12 +51,12 @@ def list_(
 ) -> None:
     """List the runs of a collection, the newest first: in the background, in a terminal, or long ended."""
     import imseek.jobs
+    from imseek.ui.cli.job_answers import JobList
 
     chosen = choose_collection(collection, quiet=as_json)
     found = imseek.jobs.list(chosen.path, limit=limit)
     if as_json:
-        body = {"collection": jsonout.collection(chosen), "jobs": [jsonout.job(job) for job in found]}
-        jsonout.print_json(body)
+        print_answer(JobList(found), chosen)
     elif found:
         print(_table(found))
     else:
@@ -71,11 +71,12 @@ def cancel(
 ) -> None:
     """Ask a run to stop, as Ctrl-C would: `index` and `watch` commit what is under way first."""
     import imseek.jobs
+    from imseek.ui.cli.job_answers import JobAnswer
 
     chosen = choose_collection(collection, quiet=as_json)
     job = imseek.jobs.cancel(chosen.path, job_id)
     if as_json:
-        jsonout.print_json({"collection": jsonout.collection(chosen), "job": jsonout.job(job)})
+        print_answer(JobAnswer(job), chosen)
     else:
         print(f"job {job.run_id} ({job.kind}, process {job.pid}) was asked to stop")
 

@@ -10,9 +10,44 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.captions import AgreementSummary
+from imseek.encoders.catalogue import EncoderList
+from imseek.encoders.download import DownloadResult
+from imseek.encoders.encoder_check import EncoderCheck
+from imseek.types.clusters import AssignReport, OutlierReport, SampleReport
+from imseek.types.dataset import Balance, LeakReport
+from imseek.types.duplicate_actions import ApplyReport, UndoReport
 from imseek.types.evaluate import NeighbourReport, RetrievalReport
+from imseek.types.exports import ExportReport
+from imseek.types.labels import LabelEvaluation
+from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, Proposals
+from imseek.types.publish import PublishReport
 from imseek.types.tags import TagReport
-from imseek.ui.cli import evaluate_compare, search, tag
+from imseek.types.upkeep import RepairReport, VerifyReport
+from imseek.ui.cli import (
+    apply,
+    backup,
+    clusters,
+    collection,
+    coverage,
+    dataset,
+    doctor,
+    duplicates,
+    evaluate_compare,
+    index,
+    info,
+    job_answers,
+    judge,
+    label,
+    maintain,
+    moderate,
+    probe,
+    report,
+    search,
+    source,
+    tag,
+    tune,
+)
+from imseek.ui.cli.map import MapAnswer
 from imseek.ui.cli.score_answers import ScoredCaptions, ScoredPictures
 from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import Answer, ErrorAnswer
@@ -20,24 +55,99 @@ from imseek.ui.render.result_json import Answer, ErrorAnswer
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
     "aesthetic": Answer[ScoredPictures],
+    "apply": Answer[ApplyReport],
+    "backup": backup.BackupAnswer,
     "captions": Answer[AgreementSummary | ScoredCaptions],
+    "clusters": Answer[clusters.ClusterAnswer],
+    "clusters-again": Answer[AssignReport],
+    "collections": collection.CollectionList,
+    "coverage": coverage.CoverageAnswer,
+    "dataset-balance": Answer[Balance],
+    "dataset-leakage": Answer[LeakReport],
+    "dataset-quality": Answer[dataset.QualityAnswer],
+    "doctor": doctor.DoctorReport,
+    "duplicates": Answer[duplicates.DuplicatesAnswer],
+    "encoders": EncoderList,
+    "encoders-check": EncoderCheck,
+    "encoders-get": DownloadResult,
     "error": ErrorAnswer,
     "evaluate-ann": Answer[NeighbourReport],
     "evaluate-compare": Answer[evaluate_compare.Comparison],
     "evaluate-retrieval": Answer[RetrievalReport],
+    "evaluate-zeroshot": Answer[LabelEvaluation],
+    "export": Answer[ExportReport],
+    "index": Answer[index.IndexRun],
+    "info": Answer[info.Overview],
+    "job": Answer[job_answers.JobAnswer],
+    "jobs": Answer[job_answers.JobList],
+    "judge": Answer[judge.JudgementList],
+    "label": Answer[label.LabelAnswer],
+    "label-forget": Answer[label.ForgetAnswer],
+    "maintain": Answer[maintain.Maintenance],
+    "map": Answer[MapAnswer],
+    "moderate": Answer[moderate.ModerateAnswer],
+    "outliers": Answer[OutlierReport],
+    "probe": Answer[probe.ProbeAnswer],
+    "probe-apply": Answer[ProbeApplyReport],
+    "probe-evaluate": Answer[ProbeEvaluation],
+    "probe-propose": Answer[Proposals],
+    "probes": Answer[probe.ProbeList],
+    "publish": Answer[PublishReport],
+    "repair": Answer[RepairReport],
+    "report": Answer[report.WrittenReport],
+    "restore": Answer[backup.RestoreAnswer],
+    "sample": Answer[SampleReport],
     "search": search.SearchAnswer,
+    "sources": Answer[source.SourceList],
     "tag": Answer[TagReport],
     "tags": Answer[tag.TagList],
+    "trust": Answer[collection.TrustReport],
+    "trusted": collection.TrustList,
+    "tune": Answer[tune.TuneAnswer],
+    "undo": Answer[UndoReport],
+    "undo-list": Answer[apply.UndoList],
+    "verify": Answer[VerifyReport],
 }
+
+
+#: Commands of the answers that are not called as theirs.
+_COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "clusters-again": ("clusters --again NAME",),
+    "collections": ("collection list",),
+    "encoders": ("encoders list",),
+    "error": (),
+    "index": ("index", "watch"),
+    "job": ("jobs cancel", "index --background"),
+    "jobs": ("jobs list",),
+    "label-forget": ("label --forget NAME",),
+    "probe": ("probe fit", "probe show"),
+    "probes": ("probe list",),
+    "repair": ("collection repair",),
+    "search": ("search", "similar"),
+    "sources": ("source list",),
+    "tag": ("tag add", "tag remove", "tag rename"),
+    "tags": ("tag list",),
+    "trust": ("collection trust",),
+    "trusted": ("collection trust --list",),
+    "undo-list": ("undo --list",),
+    "verify": ("collection verify",),
+}
+
+
+def commands_of(name: str) -> tuple[str, ...]:
+    """Return the commands that give the answer of a schema; none for errors."""
+    return _COMMANDS.get(name, (name.replace("-", " "),))
 
 
 @cache
 def schemas() -> Mapping[str, dict[str, Any]]:
     """Return the schemas of all answers by name."""
-    return {
-        name: schema_of(answer, f"Answer of `imseek {name}` with `--json`")
-        for name, answer in ANSWERS.items()
-    }
+    return {name: schema_of(answer, _title(name)) for name, answer in ANSWERS.items()}
+
+
+def _title(name: str) -> str:
+    found = " and ".join(f"`imseek {words} --json`" for words in commands_of(name))
+    return f"Answer of {found}" if found else f"Any {name} with `--json`"
 
 
 def write_schemas(folder: Path) -> None:

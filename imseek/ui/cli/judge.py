@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from imseek.errors import UsageError
-from imseek.ui.cli import dupjson, jsonout
+from imseek.types import Judgement
+from imseek.types.json_members import Count, Json
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_image
 from imseek.ui.cli.output import say, table
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.types import Judgement, Verdict
+    from imseek.types import Verdict
 
 #: Pictures judged at once, all pairs of them.
 _MAX_IMAGES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedContents:
+    """A judgement, and the images that it is about."""
+
+    judgement: Annotated[Judgement, Json(inline=True)]
+    images_a: tuple[Count, ...]
+    """Images that have the content now."""
+    images_b: tuple[Count, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementList:
+    """Judgements that were made or taken back, or all."""
+
+    forgotten: bool
+    """Whether these do not hold any more (``--forget``)."""
+    judgements: tuple[JudgedContents, ...]
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +91,10 @@ def judge(
         found = duplicates.judge(chosen.path, [parse_image(image) for image in images], verdict)
     holders = duplicates.images_of(chosen.path, {content for one in found for content in (one.a, one.b)})
     if as_json:
-        jsonout.print_json(dupjson.judged(found, holders, chosen, forgotten=forget))
+        judged = (
+            JudgedContents(one, tuple(holders.get(one.a, ())), tuple(holders.get(one.b, ()))) for one in found
+        )
+        print_answer(JudgementList(forget, tuple(judged)), chosen)
         return
     print(_lines(chosen.path, found, holders, forgotten=forget))
     if images and not all(holders.values()):

@@ -3,27 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
-from imseek.ui.cli import jsonout, labeljson
+from imseek.types.json_members import Count, Json, Share
+from imseek.types.labels import ForgetReport, LabelCount, Labels, Moderation
+from imseek.types.pictures import ImagePlace
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.optional_values import NONE_DEFAULT
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import stoppable
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
-    from imseek.types import Labels
 
 #: The value of ``--none`` without a sentence.
-_DEFAULT: Final = "default"
 #: Labels counted in the table.
 _MAX_LABELS: Final = 30
 _WIDTH: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """The name under which a result was stored."""
+
+    name: str
+    generation: Count
+    tags: Count
+    """Number of tags that were given."""
+
+    @classmethod
+    def of(cls, found: Labels | Moderation, name: str | None) -> StoredResult | None:
+        return None if found.stored is None or name is None else cls(name, found.stored, found.tagged)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassProbability:
+    """A class and the probability that an image is of it."""
+
+    label: Annotated[str | None, Json(name="class")]
+    """Null for none of the classes."""
+    probability: Share
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLabels:
+    """The labels of an image."""
+
+    image_id: Count
+    place: ImagePlace
+    labels: tuple[str, ...]
+    caution: bool | None
+    """Writing in the picture may have caused them; null where this was not requested."""
+    top: tuple[ClassProbability, ...]
+    """The most probable classes, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelAnswer:
+    """Labels as ``imseek label`` shows them."""
+
+    found: Annotated[Labels, Json(inline=True)]
+    images: Count
+    """Number of images that were labelled."""
+    classes: Count
+    counts: tuple[LabelCount, ...]
+    """Images by label, the most frequent first."""
+    cautions: Count | None
+    """Number of images whose labels writing may have caused; null where this was not requested."""
+    stored: StoredResult | None
+    """Null where nothing was stored."""
+    labels: tuple[ImageLabels, ...]
+    """The first images by id, as many as ``--limit``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetAnswer:
+    """What ``--forget`` deleted."""
+
+    forgotten: ForgetReport
+
 
 ClassesOption = Annotated[
     str | None,
@@ -142,7 +207,7 @@ def label(
     if forget is not None:
         gone = labels.forget(chosen.path, forget)
         if as_json:
-            jsonout.print_json(labeljson.forgotten(gone, chosen))
+            print_answer(ForgetAnswer(gone), chosen)
         else:
             print(f"forgotten: {gone.name} ({gone.kind}), {format_count(gone.tags, 'tag')}")
         return 0
@@ -173,7 +238,7 @@ def label(
             )
     name = again or save or (labels.NAME if tag else None)
     if as_json:
-        jsonout.print_json(labeljson.label(found, chosen, name, limit))
+        print_answer(_answer(found, chosen, name, limit), chosen)
         return 0
     for note in found.notes:
         say(printable(note))
@@ -187,22 +252,40 @@ def label(
 def none_sentences(none: Sequence[str] | None) -> bool | list[str]:
     if not none:
         return False
-    return True if list(none) == [_DEFAULT] else [text for text in none if text != _DEFAULT]
+    return True if list(none) == [NONE_DEFAULT] else [text for text in none if text != NONE_DEFAULT]
 
 
-def with_none_default(arguments: Sequence[str]) -> list[str]:
-    """Insert a value after a ``--none`` without one: Typer has no options with optional values."""
-    if list(arguments[:1]) != ["label"] and list(arguments[:2]) != ["evaluate", "zeroshot"]:
-        return list(arguments)
-    out: list[str] = []
-    ended = False
-    for at, argument in enumerate(arguments):
-        out.append(argument)
-        ended = ended or argument == "--"
-        following = arguments[at + 1] if at + 1 < len(arguments) else "-"
-        if argument == "--none" and following.startswith("-") and not ended:
-            out.append(_DEFAULT)
-    return out
+def _answer(found: Labels, chosen: ResolvedCollection, name: str | None, limit: int) -> LabelAnswer:
+    from imseek.explore import snapshot_session
+
+    ids = found.image_ids[:limit].tolist()
+    places = snapshot_session.find_places(chosen.path, ids)
+    return LabelAnswer(
+        found,
+        images=len(found.image_ids),
+        classes=len(found.classes),
+        counts=found.counts(),
+        cautions=None if found.cautions is None else int(found.cautions.sum()),
+        stored=StoredResult.of(found, name),
+        labels=tuple(
+            ImageLabels(
+                image_id,
+                places.get(image_id),
+                found.labels(at),
+                None if found.cautions is None else bool(found.cautions[at]),
+                _top(found, at),
+            )
+            for at, image_id in enumerate(ids)
+        ),
+    )
+
+
+def _top(found: Labels, at: int) -> tuple[ClassProbability, ...]:
+    """Return the most probable classes of an image, best first."""
+    return tuple(
+        ClassProbability(None if number < 0 else found.classes[number], probability)
+        for number, probability in zip(found.top[at].tolist(), found.probabilities[at].tolist(), strict=True)
+    )
 
 
 def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
@@ -247,10 +330,8 @@ def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
 def _classes(found: Labels, at: int) -> str:
     """Format the classes of an image, labels first, others in brackets."""
     parts = []
-    for n, (number, share) in enumerate(
-        zip(found.top[at].tolist(), found.probabilities[at].tolist(), strict=True)
-    ):
-        text = f"{shorten(_name(None if number < 0 else found.classes[number]), _WIDTH)} {share:.2f}"
+    for n, one in enumerate(_top(found, at)):
+        text = f"{shorten(_name(one.label), _WIDTH)} {one.probability:.2f}"
         parts.append(text if n < found.given[at] else f"({text})")
     return ", ".join(parts[:5])
 

@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 import imseek
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
-from imseek.ui.cli import index_build, jsonout
+from imseek.types.dataset import MeasureReport
+from imseek.types.json_members import Json
+from imseek.types.upkeep import (
+    BuildReport,
+    CaptionReport,
+    CatalogReport,
+    DropReport,
+    MergeReport,
+    PurgeReport,
+    ReencodeReport,
+)
+from imseek.ui.cli import index_build
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.types import (
-        CaptionReport,
-        CatalogReport,
-        DropReport,
-        MeasureReport,
-        MergeReport,
-        PurgeReport,
-        ReencodeReport,
-    )
 
 _MAX_MISSING: Final = 20
+
+
+@dataclass(slots=True)
+class Maintenance:
+    """What was done; null for tasks that were not requested."""
+
+    merge: MergeReport | None = None
+    purge: PurgeReport | None = None
+    captions: CaptionReport | None = None
+    measured: MeasureReport | None = None
+    reencode: ReencodeReport | None = None
+    dropped: DropReport | None = None
+    index: tuple[BuildReport, ...] | None = None
+    """A report for each space."""
+    catalog: Annotated[CatalogReport | None, Json(omit_none=True)] = None
+    """Only where it was to be moved."""
 
 
 def register(app: typer.Typer) -> None:
@@ -121,39 +141,39 @@ def maintain(
     chosen = choose_collection(collection, quiet=as_json)
     if drop_space is not None:
         _check_space(chosen.path, drop_space)  # before minutes of other work
-    done: dict[str, Any] = {}
+    done = Maintenance()
     code = 0
     if catalog is not None:
-        done["catalog"] = upkeep.move_catalog(chosen.path, catalog)
-        _print_lines([_catalog_line(done["catalog"])], as_json)
+        done.catalog = upkeep.move_catalog(chosen.path, catalog)
+        _print_lines([_catalog_line(done.catalog)], as_json)
     reference = add_space if reencode is None else reencode
     if reference is not None:
         add = add_space is not None
-        done["reencode"], code = _reencode(chosen.path, reference, space, add, allow_missing, runtime)
-        _print_lines(reencode_lines(done["reencode"]), as_json)
+        done.reencode, code = _reencode(chosen.path, reference, space, add, allow_missing, runtime)
+        _print_lines(reencode_lines(done.reencode), as_json)
     if drop_space is not None and not code:
-        done["dropped"] = upkeep.drop_space(chosen.path, drop_space)
-        _print_lines([_drop_line(done["dropped"])], as_json)
+        done.dropped = upkeep.drop_space(chosen.path, drop_space)
+        _print_lines([_drop_line(done.dropped)], as_json)
     if captions and not code:
-        done["captions"], code = _embed(chosen.path, runtime)
-        _print_lines(_caption_lines(done["captions"]), as_json)
+        done.captions, code = _embed(chosen.path, runtime)
+        _print_lines(_caption_lines(done.captions), as_json)
     if measure and not code:
-        done["measured"], code = _measure(chosen.path)
-        _print_lines([_measured_line(done["measured"])], as_json)
+        done.measured, code = _measure(chosen.path)
+        _print_lines([_measured_line(done.measured)], as_json)
     if index is not None and not code:
-        done["index"], code = index_build.build(chosen.path, index, memory, recall, renew)
-        _print_lines(index_build.build_lines(done["index"]), as_json)
+        done.index, code = index_build.build(chosen.path, index, memory, recall, renew)
+        _print_lines(index_build.build_lines(done.index), as_json)
     named = (drop_space, reference, index, catalog)
     asked = purge or captions or measure or any(option is not None for option in named)
     if (merge or not asked) and not code:
-        done["merge"], code = _merge(chosen.path)
-        _print_lines(_merge_lines(done["merge"]), as_json)
+        done.merge, code = _merge(chosen.path)
+        _print_lines(_merge_lines(done.merge), as_json)
     if purge and not code:
         with StopSignals() as signals, progress_bar() as progress:
-            done["purge"] = upkeep.purge(chosen.path, progress=progress, stop=signals.event)
-        _print_lines([_purge_line(done["purge"]), *map(printable, done["purge"].notes)], as_json)
+            done.purge = upkeep.purge(chosen.path, progress=progress, stop=signals.event)
+        _print_lines([_purge_line(done.purge), *map(printable, done.purge.notes)], as_json)
     if as_json:
-        jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.maintained(done)})
+        print_answer(done, chosen)
     return code
 
 

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.progress import Task
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import jsonout
+from imseek.types.json_members import Json
+from imseek.types.maps import MapReport
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from imseek.library import ResolvedCollection
-    from imseek.types import MapReport
 
 #: Default number of thumbnails on a page, and their longer side in pixels.
 _THUMBNAILS: Final = 2_000
 _SIDE: Final = 112
+FileKind: TypeAlias = Literal["html", "parquet"]
+
+
+@dataclass(frozen=True, slots=True)
+class MapAnswer:
+    """A map, and the files that it was written to."""
+
+    report: Annotated[MapReport, Json(inline=True)]
+    written: Mapping[FileKind, Path]
+    """Files that were written, by kind."""
 
 
 def register(app: typer.Typer) -> None:
@@ -128,7 +141,7 @@ def map_(
             progress=progress,
             stop=signals.event,
         )
-        written: dict[str, Path] = {}
+        written: dict[FileKind, Path] = {}
         if report.images > report.missing and not report.interrupted:
             if parquet is not None:
                 _write_parquet(
@@ -143,7 +156,7 @@ def map_(
                 _write_page(html, chosen, report, of, colour, most, force, Task(progress, signals.event))
                 written["html"] = html
     if as_json:
-        jsonout.print_json(jsonout.map_report(report, chosen, written))
+        print_answer(MapAnswer(report, written), chosen)
     else:
         show = say if 1 in (stream_of(path) for path in written.values()) else print
         show("\n".join(_lines(report)))

@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import jsonout, labeljson
+from imseek.types.json_members import Count, Json, Share
+from imseek.types.labels import Moderation
+from imseek.types.pictures import ImagePlace
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.label import TemperatureOption, WhereOption
+from imseek.ui.cli.label import StoredResult, TemperatureOption, WhereOption
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import stoppable
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
-    from imseek.types import Moderation
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptProbability:
+    """A concept of the policy, and the probability that an image shows it."""
+
+    concept: str
+    probability: Share
+    flagged: bool
+    caution: bool | None
+    """Writing in the picture may have caused it; null where this was not requested."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlaggedImage:
+    """A flagged image with all concepts of the policy."""
+
+    image_id: Count
+    place: ImagePlace
+    concepts: tuple[ConceptProbability, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModerateAnswer:
+    """Flags as ``imseek moderate`` shows them."""
+
+    found: Annotated[Moderation, Json(inline=True)]
+    images: Count
+    """Number of images that were looked at."""
+    flagged: Count
+    """Number of images with a flagged concept."""
+    stored: StoredResult | None
+    """Null where nothing was stored."""
+    hits: tuple[FlaggedImage, ...]
+    """Flagged images, the most certain first, as many as ``--limit``."""
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +107,7 @@ def moderate(
         )
     name = save or (labels.MODERATION if tag else None)
     if as_json:
-        jsonout.print_json(labeljson.moderation(found, chosen, name, limit))
+        print_answer(_answer(found, chosen, name, limit), chosen)
         return 0
     for note in found.notes:
         say(printable(note))
@@ -78,6 +116,45 @@ def moderate(
         what = format_count(found.tagged, "tag") if tag else "columns"
         say(f"stored as {name} ({what}); run it again after indexing")
     return 0
+
+
+def _answer(found: Moderation, chosen: ResolvedCollection, name: str | None, limit: int) -> ModerateAnswer:
+    from imseek.explore import snapshot_session
+
+    order = _flagged_first(found)
+    ids = found.image_ids[order[:limit]].tolist()
+    places = snapshot_session.find_places(chosen.path, ids)
+    return ModerateAnswer(
+        found,
+        images=len(found.image_ids),
+        flagged=len(order),
+        stored=StoredResult.of(found, name),
+        hits=tuple(
+            FlaggedImage(
+                image_id,
+                places.get(image_id),
+                tuple(
+                    ConceptProbability(
+                        concept.name,
+                        float(found.probabilities[at, n]),
+                        bool(found.flagged[at, n]),
+                        None if found.cautions is None else bool(found.cautions[at, n]),
+                    )
+                    for n, concept in enumerate(found.concepts)
+                ),
+            )
+            for at, image_id in zip(order, ids, strict=False)
+        ),
+    )
+
+
+def _flagged_first(found: Moderation) -> list[int]:
+    """Return the positions of flagged images, the most certain first."""
+    import numpy as np
+
+    sure = np.where(found.flagged, found.probabilities, -1).max(axis=1, initial=-1)
+    order = np.argsort(-sure, kind="stable")
+    return [int(at) for at in order[: int((sure >= 0).sum())]]
 
 
 def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[str]:
@@ -90,7 +167,7 @@ def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[st
             right=(1,),
         )
     ]
-    flagged = labeljson.flagged_first(found)
+    flagged = _flagged_first(found)
     if flagged and limit:
         places = snapshot_session.find_places(chosen.path, found.image_ids[flagged[:limit]].tolist())
         rows = []

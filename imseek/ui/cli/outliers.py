@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
 
 import typer
 
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import clusterjson, jsonout
 from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
-from imseek.ui.cli.output_files import check_new, new_file, stream_of
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
 from imseek.ui.cli.progress import stoppable
+from imseek.ui.render.result_json import print_answer, to_json
 
 if TYPE_CHECKING:
     from imseek.types import OutlierReport
+
+_COLUMNS: Final = ("score", "copies", *IMAGE_COLUMNS)
 
 
 def register(app: typer.Typer) -> None:
@@ -80,9 +82,9 @@ def outliers(
         )
     if csv is not None:
         with new_file(csv, force=force) as file:
-            clusterjson.write_outliers(report, file)
+            write_csv(report, file)
     if as_json:
-        jsonout.print_json(clusterjson.outliers(report, chosen))
+        print_answer(report, chosen, uuid=report.collection)
         return 0
     show = say if csv is not None and stream_of(csv) == 1 else print
     show("\n".join(_lines(report)))
@@ -93,18 +95,22 @@ def outliers(
     return 0
 
 
+def write_csv(report: OutlierReport, file: TextIO) -> None:
+    """Write one row per outlier."""
+    write_rows(_COLUMNS, map(to_json, report.with_copies), file)
+
+
 def _lines(report: OutlierReport) -> list[str]:
     out = []
     if report.outliers:
-        copies = report.copies
         rows = [
             (
-                f"{image.score:.3f}",
-                str(copies.get(image.image_id, "")),
-                str(image.image_id),
-                place_of(image),
+                f"{one.image.score:.3f}",
+                str(one.copies or ""),
+                str(one.image.image_id),
+                place_of(one.image),
             )
-            for image in report.outliers
+            for one in report.with_copies
         ]
         out.append(table(("score", "copies", "id", "image"), rows, right=(0, 1, 2)))
     what = {

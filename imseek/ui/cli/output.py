@@ -12,7 +12,6 @@ from typing import BinaryIO, Protocol
 from imseek import library
 from imseek.errors import UsageError
 from imseek.showing.words import printable
-from imseek.ui.render.result_json import ErrorAnswer, ErrorText, print_json
 
 
 def say(line: str) -> None:
@@ -77,6 +76,8 @@ def stdout_bytes() -> BinaryIO:
 def report_error(kind: str, message: str, hint: str | None, *, as_json: bool) -> None:
     """Print ``imseek: message`` and a hint line, or one JSON object with ``as_json``."""
     if as_json:
+        from imseek.ui.render.result_json import ErrorAnswer, ErrorText, print_json
+
         print_json(ErrorAnswer(ErrorText(kind, message, hint)), line=True, file=sys.stderr)
         return
     say(f"imseek: {printable(message)}")

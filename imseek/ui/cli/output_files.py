@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 from imseek.errors import ImseekError, UsageError
 
+#: Columns of CSV files that name an image.
+IMAGE_COLUMNS: Final = ("image_id", "path", "path_b64", "uri")
 _STREAMS: Final = {"stdout": 1, "stderr": 2}
 
 
@@ -70,6 +73,13 @@ def new_path(path: Path, *, force: bool) -> Iterator[Path]:
         raise ImseekError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         made.unlink(missing_ok=True)
+
+
+def write_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], file: TextIO) -> None:
+    """Write these columns of rows as CSV (RFC 4180); unknown values are empty."""
+    writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def stream_of(path: Path) -> int | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import jsonout, probejson, probetext
+from imseek.types.probes import ProbeInfo
+from imseek.ui.cli import probetext
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
@@ -27,6 +29,7 @@ from imseek.ui.cli.probeflags import (
     parse_shots,
 )
 from imseek.ui.cli.progress import StopSignals, progress_bar, stoppable
+from imseek.ui.render.result_json import print_answer
 
 app = typer.Typer(
     help="Learn classes from a few labelled images, and label the others.",
@@ -37,6 +40,20 @@ app = typer.Typer(
     ),
     rich_markup_mode=None,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """A probe."""
+
+    probe: ProbeInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeList:
+    """All probes of a collection."""
+
+    probes: tuple[ProbeInfo, ...]
 
 
 @app.command(epilog=examples("imseek probe fit pets --tags cat,dog", "imseek probe fit sharp --binary sharp"))
@@ -75,7 +92,7 @@ def fit(
             stop=stop,
         )
     if as_json:
-        jsonout.print_json(probejson.probe(found, chosen))
+        print_answer(ProbeAnswer(found), chosen)
         return 0
     print("\n".join(probetext.probe_lines(found)))
     say(
@@ -122,7 +139,7 @@ def apply(
             stop=signals.event,
         )
     if as_json:
-        jsonout.print_json(probejson.applied(found, chosen))
+        print_answer(found, chosen)
     elif not found.interrupted:
         print("\n".join(probetext.applied_lines(found)))
     if found.interrupted:
@@ -167,7 +184,7 @@ def propose(
             stop=stop,
         )
     if as_json:
-        jsonout.print_json(probejson.proposed(found, chosen))
+        print_answer(found, chosen)
     else:
         print("\n".join(probetext.proposal_lines(found)))
     return 0
@@ -222,7 +239,7 @@ def evaluate(
             stop=stop,
         )
     if as_json:
-        jsonout.print_json(probejson.evaluated(found, chosen))
+        print_answer(found, chosen)
     else:
         print("\n".join(probetext.evaluation_lines(found)))
     return 0
@@ -236,7 +253,7 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
     chosen = choose_collection(collection, quiet=as_json)
     found = probes.list_(chosen.path)
     if as_json:
-        jsonout.print_json(probejson.probes(found, chosen))
+        print_answer(ProbeList(found), chosen)
     elif found:
         rows = [
             (
@@ -262,7 +279,7 @@ def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonO
     chosen = choose_collection(collection, quiet=as_json)
     found = probes.get(chosen.path, name)
     if as_json:
-        jsonout.print_json(probejson.probe(found, chosen))
+        print_answer(ProbeAnswer(found), chosen)
     else:
         print("\n".join(probetext.probe_lines(found)))
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import jsonout
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.types.publish import PublishReport
@@ -59,16 +57,11 @@ def publish(
     with StopSignals() as stop, progress_bar() as progress:
         report = to_milvus(chosen.path, address, progress=progress, stop=stop.event)
     if as_json:
-        jsonout.print_json(_json(report, chosen))
+        print_answer(report, chosen)
     else:
         for line in _lines(report):
             say(line) if line.startswith("note") else print(line)
     return stop.exit_code if report.outcome == "interrupted" else 0
-
-
-def _json(report: PublishReport, chosen: library.ResolvedCollection) -> dict[str, Any]:
-    found = {"collection": jsonout.collection(chosen), **asdict(report), "left_out": list(report.left_out)}
-    return {**found, "seconds": round(report.seconds, 3)}
 
 
 def _lines(report: PublishReport) -> list[str]:

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import typer
+from typer.core import TyperGroup
 
-from imseek.ui.cli.app import app, main
+from imseek.ui.cli.app import command, main
 
 WIDTH = "100"
 
@@ -20,8 +20,8 @@ _HEAD = """\
 
 Generated from `--help` by `make cli-docs`; a test holds it current.
 
-Results go to stdout, everything else to stderr. With `--json` a result is one object with `"schema": 1`
-(schemas in `imseek/ui/schemas/`), and an error is one object on stderr. Exit codes:
+Results go to stdout, everything else to stderr. With `--json` a result is one object ([json.md](json.md)), and an
+error is one object on stderr. Exit codes:
 
 | code | meaning |
 |---|---|
@@ -49,22 +49,20 @@ Environment variables:
 def reference() -> str:
     """Render docs/cli.md: the help of every command, as wide as the variable COLUMNS says."""
     sections = [_HEAD]
-    for words in commands(app):
+    for words in commands(command()):
         title = " ".join(["imseek", *words])
         sections.append(f"## {title}\n\n```text\n{_help(words)}\n```\n")
     return "\n".join(sections)
 
 
-def commands(group: typer.Typer, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def commands(group: TyperGroup, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Yield the words of every command in ``group``, the group itself first."""
     yield prefix
-    for command in group.registered_commands:
-        assert command.callback is not None
-        yield (*prefix, command.name or command.callback.__name__)
-    for sub in group.registered_groups:
-        assert sub.typer_instance is not None
-        assert sub.name is not None
-        yield from commands(sub.typer_instance, (*prefix, sub.name))
+    for name, found in group.commands.items():
+        if isinstance(found, TyperGroup):
+            yield from commands(found, (*prefix, name))
+        else:
+            yield (*prefix, name)
 
 
 def _help(words: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -11,12 +12,13 @@ import typer
 
 from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import printable
-from imseek.ui.cli import jsonout
+from imseek.types.json_members import Count
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,6 +31,20 @@ _MARKDOWN = (".md", ".markdown")
 _HTML = (".html", ".htm")
 #: Longer side of thumbnails, in pixels.
 _THUMBNAIL_SIDE = 224
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """A report that was written."""
+
+    written: Path
+    """The file."""
+    images: Count
+    """Number of images in the collection."""
+    generation: Count
+    """The generation that was read."""
+    notes: tuple[str, ...]
+    interrupted: bool
 
 
 def register(app: typer.Typer) -> None:
@@ -88,15 +104,15 @@ def report(
         )
     _write(file, found, chosen, markdown=markdown, force=force)
     if as_json:
-        jsonout.print_json(
-            {
-                "collection": jsonout.collection(chosen),
-                "written": jsonout.path(os.fsencode(file.absolute())),
-                "images": found.contents.images,
-                "generation": found.info.generation,
-                "notes": list(found.notes),
-                "interrupted": found.interrupted,
-            }
+        print_answer(
+            WrittenReport(
+                file.absolute(),
+                found.contents.images,
+                found.info.generation,
+                found.notes,
+                found.interrupted,
+            ),
+            chosen,
         )
     else:
         for note in found.notes:

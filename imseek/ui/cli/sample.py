@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import clusterjson, jsonout
 from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
-from imseek.ui.cli.output_files import check_new, new_file, stream_of
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
 from imseek.ui.cli.progress import stoppable
+from imseek.ui.render.result_json import print_answer, to_json
 
 if TYPE_CHECKING:
     from imseek.types import SampleReport
+
+_COLUMNS: Final = ("weight", "score", *IMAGE_COLUMNS)
 
 
 def register(app: typer.Typer) -> None:
@@ -83,9 +85,9 @@ def sample(
         )
     if csv is not None:
         with new_file(csv, force=force) as file:
-            clusterjson.write_sample(report, file)
+            write_csv(report, file)
     if as_json:
-        jsonout.print_json(clusterjson.sample(report, chosen))
+        print_answer(report, chosen, uuid=report.collection)
         return 0
     if paths:
         _print_paths(report)
@@ -107,12 +109,22 @@ def _print_paths(report: SampleReport) -> None:
         say(f"{format_count(missing, 'image')} left out: place unknown")
 
 
+def write_csv(report: SampleReport, file: TextIO) -> None:
+    """Write one row per image of the sample."""
+    write_rows(_COLUMNS, map(to_json, report.sample), file)
+
+
 def _lines(report: SampleReport) -> list[str]:
     out = []
     if report.chosen:
         rows = [
-            (f"{weight:,}", f"{image.score:.3f}", str(image.image_id), place_of(image))
-            for image, weight in zip(report.chosen, report.weights, strict=True)
+            (
+                f"{one.weight:,}",
+                f"{one.image.score:.3f}",
+                str(one.image.image_id),
+                place_of(one.image),
+            )
+            for one in report.sample
         ]
         out.append(table(("stands for", "distance", "id", "image"), rows, right=(0, 1, 2)))
     line = f"{format_count(len(report.chosen), 'image')} of {report.images:,}, by {report.method}"

@@ -115,17 +115,6 @@ def similar(
     return _run_search([], asking.also_like(image), output, collection, server, runtime)
 
 
-def with_open_default(arguments: Sequence[str]) -> list[str]:
-    """Insert 1 after an ``--open`` without a number: Typer has no options with optional values."""
-    out = list(arguments)
-    end = out.index("--") if "--" in out else len(out)
-    if "--open" in out[:end]:
-        at = out.index("--open") + 1
-        if at == len(out) or not out[at].isdecimal():
-            out.insert(at, "1")
-    return out
-
-
 @dataclass(frozen=True, slots=True)
 class ServerCollection:
     """A collection on a server, with the fields of :class:`imseek.library.ResolvedCollection`."""

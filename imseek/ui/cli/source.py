@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,12 @@ import typer
 
 import imseek
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import jsonout
+from imseek.types.facts import SourceInfo
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.info import sources_table
 from imseek.ui.cli.output import say
+from imseek.ui.render.result_json import print_answer
 
 app = typer.Typer(
     help="List, remove and relocate the sources of a collection.",
@@ -24,6 +26,13 @@ app = typer.Typer(
 SourceArgument = Annotated[int, typer.Argument(metavar="SOURCE", help="Its number in `imseek source list`.")]
 
 
+@dataclass(frozen=True, slots=True)
+class SourceList:
+    """The sources of a collection."""
+
+    sources: tuple[SourceInfo, ...]
+
+
 @app.command("list", epilog=examples("imseek source list"))
 def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> None:
     """List where the images come from."""
@@ -31,8 +40,7 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
     with imseek.open(chosen.path) as opened:
         sources = opened.info().sources
     if as_json:
-        body = {"collection": jsonout.collection(chosen), "sources": [jsonout.source(s) for s in sources]}
-        jsonout.print_json(body)
+        print_answer(SourceList(sources), chosen)
     elif sources:
         print(sources_table(sources))
     else:

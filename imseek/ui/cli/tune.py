@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,18 +10,29 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import jsonout
+from imseek.types import ReencodeReport
+from imseek.types.tuning import TuneReport
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.types import ReencodeReport
     from imseek.types.evaluate import Estimate
-    from imseek.types.tuning import TuneReport, Tuning
+    from imseek.types.tuning import Tuning
+
+
+@dataclass(frozen=True, slots=True)
+class TuneAnswer:
+    """What was learned, or which space is searched from now on."""
+
+    tune: TuneReport | None
+    """Null with ``--back`` and ``--use``."""
+    switch: ReencodeReport | None
+    """What ``--back`` or ``--use`` did."""
 
 
 def register(app: typer.Typer) -> None:
@@ -78,14 +90,14 @@ def tune(
     chosen = choose_collection(collection, quiet=as_json)
     if back or use is not None:
         report, code = _switch(chosen.path, use, allow_missing, runtime)
-        body: dict[str, Any] = {"tune": None, "switch": jsonout.reencoded(report)}
+        answer = TuneAnswer(None, report)
         lines = _switch_lines(report)
     else:
         tuned, code = _tune(chosen.path, source, loss, name, seed, dry_run, runtime)
-        body = {"tune": jsonout.tuned(tuned), "switch": None}
+        answer = TuneAnswer(tuned, None)
         lines = tune_lines(tuned)
     if as_json:
-        jsonout.print_json({"collection": jsonout.collection(chosen), **body})
+        print_answer(answer, chosen)
     else:
         print("\n".join(lines))
     return code

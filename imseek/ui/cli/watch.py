@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli import jsonout
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples
 from imseek.ui.cli.flag_groups import with_groups
+from imseek.ui.cli.index import IndexRun
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
+from imseek.ui.render.result_json import Answer, CollectionName, print_json
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -69,7 +70,7 @@ def watch(
 
     def tell(report: IndexReport) -> None:
         if as_json:
-            jsonout.print_json(jsonout.index(report, chosen), line=True)
+            print_json(Answer(CollectionName.of(chosen), IndexRun(report)), line=True)
             return
         print(f"{time.strftime('%H:%M:%S')} {_summary_line(report)}", flush=True)
         for failure in report.failures:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import base64
+from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imseek.jobs import Job
-from imseek.types import CollectionInfo, Hit, Image, Place, SearchResult, path_json
+from imseek.types import CollectionInfo, Image, SearchResult
+from imseek.ui.render.result_json import to_json
 
 #: Maximum number of members of an object, and of elements of a list.
 MEMBERS: Final = 64
@@ -190,48 +191,16 @@ class Status(BaseModel):
 
 
 def answer(result: SearchResult, name: str, *, places: bool) -> Answer:
-    return Answer(
-        schema=1,
-        collection=name,
-        encoder=result.encoder,
-        generation=result.generation,
-        searched=result.searched,
-        approximate=result.approximate,
-        cut=result.cut,
-        next_page=result.next_page,
-        uuid=result.collections[0].collection,
-        notes=list(result.notes),
-        spaces=[
-            SpaceBody(space_id=one.space_id, encoder=one.encoder, weight=one.weight) for one in result.spaces
-        ],
-        groups=[
-            GroupBody(name=one.name if places else None, size=one.size, hits=len(one.hits))
-            for one in result.groups
-        ],
-        hits=[_hit(hit, name, places) for hit in result.hits],
-    )
-
-
-def _hit(hit: Hit, name: str, places: bool) -> HitBody:
-    at = f"/collections/{quote(name, safe='')}/images/{hit.image_id}"
-    return HitBody(
-        image_id=hit.image_id,
-        score=round(hit.score, 6),
-        **place_members(hit.place if places else None),
-        metadata=json_value(hit.metadata),
-        duplicates=list(hit.duplicates),
-        group=hit.group if places else None,
-        image=f"{at}/file",
-        thumbnail=f"{at}/thumbnail",
-        vector=None if hit.vector is None else [round(number, 8) for number in hit.vector.tolist()],
-    )
-
-
-def place_members(place: Place | None) -> dict[str, Any]:
-    """Return the JSON members for the place of an image."""
-    if place is None:
-        return {"source_id": None, "uri": None, "path": None}
-    return {"source_id": place.source_id, "uri": place.uri, **path_json(place.path)}
+    if not places:
+        hits = tuple(replace(hit, place=None, group=None) for hit in result.hits)
+        groups = tuple(replace(group, name=None) for group in result.groups)
+        result = replace(result, hits=hits, groups=groups)
+    body = to_json(result)
+    body["spaces"] = [asdict(one) for one in result.spaces]  # weights with all digits
+    for hit, row in zip(result.hits, body["hits"], strict=True):
+        at = f"/collections/{quote(name, safe='')}/images/{hit.image_id}"
+        row |= {"group": hit.group, "image": f"{at}/file", "thumbnail": f"{at}/thumbnail"}
+    return Answer(schema=1, collection=name, uuid=result.collections[0].collection, **body)
 
 
 def collection(info: CollectionInfo, name: str, *, captions: bool) -> CollectionBody:
@@ -251,31 +220,8 @@ def collection(info: CollectionInfo, name: str, *, captions: bool) -> Collection
 
 
 def image(found: Image, *, places: bool) -> ImageBody:
-    return ImageBody(
-        image_id=found.image_id,
-        content_hash=found.content_hash,
-        **place_members(found.place if places else None),
-        metadata=json_value(found.metadata),
-        tags=list(found.tags),
-    )
+    return ImageBody(**to_json(found if places else replace(found, place=None)))
 
 
 def job(found: Job) -> JobBody:
-    return JobBody(
-        job_id=found.run_id,
-        kind=found.kind,
-        state=found.state,
-        started=found.started,
-        ended=found.ended,
-        exit_code=found.exit_code,
-        progress=json_value(found.progress),
-    )
-
-
-def json_value(value: Any) -> Any:
-    """Convert metadata to JSON values, bytes to base64."""
-    from imseek.ui.cli.jsonout import plain as as_json
-
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    return as_json(value)
+    return JobBody(**to_json(found))

@@ -21,11 +21,12 @@ from imseek.media import Limits, decode
 from imseek.media.thumbnails import jpeg
 from imseek.search.query import Query, Term
 from imseek.types import Hit
-from imseek.ui.http.body_schemas import Body, json_value
+from imseek.ui.http.body_schemas import Body
 from imseek.ui.http.problems import problem_responses
 from imseek.ui.http.routes import check_limit, service_of
 from imseek.ui.http.service import ServedCollection
 from imseek.ui.http.settings import is_loopback
+from imseek.ui.render.result_json import plain
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -121,7 +122,7 @@ async def metadata(request: Request) -> list[dict[str, Any]]:
         for image_id in asked.ids:
             if (image := images.get(image_id)) is None:
                 continue
-            told = json_value(image.metadata)
+            told = plain(image.metadata)
             if places and image.place is not None:
                 told["image_path"] = image.place.display
             found.append({"id": image_id, "metadata": told})
@@ -164,7 +165,7 @@ def _item_metadata(hit: Hit, places: bool) -> dict[str, Any]:
     }
     if places and hit.place is not None:
         told["image_path"] = hit.place.display
-    return json_value(told)  # type: ignore[no-any-return]
+    return plain(told)  # type: ignore[no-any-return]
 
 
 async def _picture(served: ServedCollection, hit: Hit) -> str | None:

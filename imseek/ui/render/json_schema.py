@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 import types
 import typing
@@ -22,6 +23,7 @@ from imseek.ui.render.result_json import SCHEMA, Member, form_of, is_union, memb
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _PLAIN: Final = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_VALUES: Final = {"None": "null", "True": "true", "False": "false"}
 _PATH: Final = {
     "path": {"type": "string", "description": "The path; escaped where its bytes are not UTF-8."},
     "path_b64": {
@@ -47,6 +49,7 @@ class _Schemas:
 
     def __init__(self, shared: dict[str, Any]) -> None:
         self._shared = shared
+        self._types: dict[str, Any] = {}
 
     def object_of(self, hint: Any) -> dict[str, Any]:
         """Return the schema of a dataclass, of one of several, or of a path."""
@@ -58,14 +61,19 @@ class _Schemas:
         required: list[str] = []
         for member, kind in _typed_members(hint):
             inner, nullable = _without_none(kind)
+            doc, optional = _docs_of(hint).get(member.attribute), member.how.omit_none
             if not member.how.inline:
-                properties[member.name] = self._member(member, kind, _docs_of(hint).get(member.attribute))
-                required += [] if member.how.omit_none else [member.name]
+                properties[member.name] = self._member(member, kind, doc)
+                required += [] if optional else [member.name]
                 continue
             body = self.object_of(inner)
             members = body["properties"]
-            properties.update({k: _nullable(v) for k, v in members.items()} if nullable else members)
-            required += body["required"]
+            if doc is not None and _is_path(inner):
+                members["path"] = {**members["path"], "description": doc}
+            nullable = nullable and not optional
+            null = body["required"] if nullable else []
+            properties.update({k: _nullable(v) if k in null else v for k, v in members.items()})
+            required += [] if optional else body["required"]
         return _closed(properties, required)
 
     def _member(self, member: Member, kind: Any, doc: str | None) -> dict[str, Any]:
@@ -98,19 +106,25 @@ class _Schemas:
             return {"enum": [str(one) for one in hint]}
         if _is_path(hint):
             return self.object_of(hint)
+        if typing.is_typeddict(hint):
+            members = typing.get_type_hints(hint, include_extras=True)
+            return {"type": "object", "properties": {name: self.of(kind) for name, kind in members.items()}}
         if is_dataclass(origin or hint):
             return self._reference(hint)
         if hint in _PLAIN:
-            bounds = {"minimum": how.minimum, "maximum": how.maximum}
+            bounds = {"minimum": how.minimum, "maximum": how.maximum, "pattern": how.pattern}
             return {"type": _PLAIN[hint], **{k: v for k, v in bounds.items() if v is not None}}
         if origin is tuple and arguments[-1] is not Ellipsis:
             items = [self.of(one) for one in arguments]
             return {"type": "array", "prefixItems": items, "minItems": len(items), "items": False}
         if getattr(origin or hint, "__module__", "").partition(".")[0] == "numpy":
-            return {"type": "array", "items": self._not_null(float, how)}
+            number = self._not_null(float, how)  # With bounds it is an array of one dimension.
+            return {"type": "array", "items": number} if len(number) > 1 else {"type": "array"}
         if isinstance(origin, type) and issubclass(origin, Mapping):
-            value = self.of(arguments[1])
-            return {"type": "object", "additionalProperties": value} if value else {"type": "object"}
+            key, value = map(self.of, arguments)
+            names = {"propertyNames": key} if "enum" in key else {}
+            values = {"additionalProperties": value} if value else {}
+            return {"type": "object", **names, **values}
         if isinstance(origin, type) and issubclass(origin, Iterable):
             return {"type": "array", "items": self.of(arguments[0])}
         if hint is Any or hint is object:
@@ -120,6 +134,8 @@ class _Schemas:
     def _reference(self, hint: Any) -> dict[str, Any]:
         cls = typing.get_origin(hint) or hint
         name = cls.__name__.removeprefix("_")
+        if self._types.setdefault(name, hint) != hint:
+            raise TypeError(f"two types are called {name}: {hint!r} and {self._types[name]!r}")
         if name not in self._shared:
             self._shared[name] = {}  # Of a type that contains itself.
             self._shared[name] = {"description": _summary(cls), **self.object_of(hint)}
@@ -184,7 +200,9 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
         case {"type": list()}:
             found = schema
         case {"enum": values}:
-            found = {"enum": [*values, None]}
+            found = {"enum": list(dict.fromkeys([*values, None]))}
+        case {"anyOf": choices} if {"type": "null"} in choices:
+            found = schema
         case {"anyOf": choices}:
             found = {"anyOf": [*choices, {"type": "null"}]}
         case _:
@@ -203,11 +221,18 @@ def _docs_of(hint: Any) -> Mapping[str, str]:
         for statement, after in zip(definition.body, [*definition.body[1:], None], strict=True):
             match statement, after:
                 case ast.AnnAssign(target=ast.Name(name)), ast.Expr(value=ast.Constant(value=str(text))):
-                    found[name] = " ".join(text.split())
+                    found[name] = _prose(text)
                 case ast.FunctionDef(name=name), _ if doc := ast.get_docstring(statement):
-                    found[name] = " ".join(doc.partition("\n\n")[0].split())
+                    found[name] = _prose(doc)
     return found
 
 
 def _summary(cls: type) -> str:
-    return " ".join((inspect.getdoc(cls) or "").partition("\n\n")[0].split())
+    return _prose(inspect.getdoc(cls) or "")
+
+
+def _prose(doc: str) -> str:
+    """Return the first paragraph of a docstring with code and values as Markdown and JSON write them."""
+    text = " ".join(doc.partition("\n\n")[0].split())
+    text = re.sub(r"(?::\w+:)?`{1,2}~?([^`]+)`{1,2}", r"`\1`", text)
+    return re.sub(r"\b(None(?! of)|True|False)\b", lambda found: _VALUES[found[1]], text)

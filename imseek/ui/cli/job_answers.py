@@ -1,0 +1,22 @@
+"""Answers about the runs of a collection, apart from their commands: what reads runs imports SQLite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imseek.jobs import Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobAnswer:
+    """One run of a collection."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobList:
+    """Runs of a collection."""
+
+    jobs: tuple[Job, ...]
+    """The newest first."""
