@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+#: File systems stamp times as coarsely as this.
+RACY_NS: Final = 2_000_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
     """Stat fields of a file that indicate whether its content may have changed.
 
-    ``checked_ns`` is the wall clock when the content was last hashed. A file modified less than two seconds before that
+    ``checked_ns`` is the wall clock when the content was last hashed. A file modified less than RACY_NS before that
     may have changed again without a new time stamp ("racy", as in git's index).
     """
 
@@ -22,7 +25,7 @@ class FileStat:
 
     def same_as(self, other: FileStat) -> bool:
         """Whether ``other``, seen later, proves the same content without opening the file."""
-        racy = max(self.mtime_ns, self.ctime_ns) > self.checked_ns - 2_000_000_000
+        racy = max(self.mtime_ns, self.ctime_ns) > self.checked_ns - RACY_NS
         return not racy and self.same_file(other)
 
     def same_file(self, other: FileStat) -> bool:

@@ -16,6 +16,8 @@ from masks import JsonFile, mask
 from PIL import Image
 from probing import COLOURS, album, draw
 
+from imseek.data import file_stat
+
 #: The schema of the answer and the command. One that ends with `error` answers on stderr.
 LINES = (
     ("index", "index album --encoder fake --captions"),
@@ -99,6 +101,7 @@ def test_json(
     cli: Callable[..., Any], tmp_path: Path, snapshot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMSEEK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(file_stat, "RACY_NS", 0)  # Otherwise a run reads again what was written just before.
     snapshot = snapshot.use_extension(JsonFile)
     _draw_album(Path("album"))
     draw(Path("more"), "red", 99)

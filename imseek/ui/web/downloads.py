@@ -10,13 +10,16 @@ import time
 import unicodedata
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types import Image
-from imseek.ui.cli.jsonout import placed, plain
+from imseek.types.json_members import Score
+from imseek.types.pictures import ImagePlace
+from imseek.ui.render.result_json import plain, to_json
 from imseek.ui.web.image_details import kind_of
 from imseek.ui.web.selections import ImageSelection
 
@@ -183,17 +186,25 @@ def paths(collection: Collection, ids: Sequence[int]) -> Iterator[str]:
                 yield image.place.display + "\n"
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of a table of images; columns of the metadata follow."""
+
+    image_id: int
+    score: Score | None
+    collection: str
+    place: ImagePlace
+    duplicates: tuple[int, ...]
+    tags: tuple[str, ...]
+    content_hash: str
+
+
 def _row(collection: Collection, choice: ImageSelection, image: Image) -> dict[str, Any]:
     hit = choice.found.get(image.image_id)
-    row: dict[str, Any] = {
-        "image_id": image.image_id,
-        "score": None if hit is None else round(hit[0], 6),
-        "collection": collection.uuid,
-        **placed(image.place),
-        "duplicates": [] if hit is None else list(hit[1]),
-        "tags": list(image.tags),
-        "content_hash": image.content_hash,
-    }
+    score, duplicates = (None, ()) if hit is None else (hit[0], tuple(hit[1]))
+    row = to_json(
+        _Row(image.image_id, score, collection.uuid, image.place, duplicates, image.tags, image.content_hash)
+    )
     for name, value in image.metadata.items():
         row[f"extra_{name}" if name in row else name] = plain(value)
     return row
