@@ -1,6 +1,6 @@
 """Queries as JSON, for lines of ``imseek search --queries`` and for requests over a network.
 
-The schema is imseek/ui/schemas/query.json. Nothing is guessed: a string in ``text`` or ``not`` is always text; a
+The schema is docs/schemas/query.json. Nothing is guessed: a string in ``text`` or ``not`` is always text; a
 string in ``like`` is a URL if it starts like one, otherwise a path (or ``file://`` URI). Anything else is an object
 that names its type.
 """

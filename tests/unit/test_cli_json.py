@@ -1,13 +1,11 @@
-"""The JSON forms of results, against the committed schemas: shapes that real runs seldom produce."""
+"""The JSON forms of results, against their schemas: shapes that real runs seldom produce."""
 
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 from answers import validate
@@ -48,9 +46,6 @@ from imseek.ui.render.result_json import (
 
 CHOSEN = ResolvedCollection(Path("/library/scans"), "scans", "--collection")
 LATIN1 = "/p/caf\xe9.jpg".encode("latin-1")
-REQUESTS = {"query.json"}  # tested in test_query_json.py
-FILES = {path.name for path in resources.files("imseek.ui").joinpath("schemas").iterdir()}
-SCHEMAS = sorted(FILES - REQUESTS)
 
 
 def printed(capsys: pytest.CaptureFixture[str], schema: str, body: Any) -> Any:
@@ -64,14 +59,6 @@ def printed(capsys: pytest.CaptureFixture[str], schema: str, body: Any) -> Any:
 def answered(result: Any) -> dict[str, Any]:
     """The result of a command about the collection ``CHOSEN``."""
     return to_json(Answer(CollectionName.of(CHOSEN), result))
-
-
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_schemas_are_sound_and_state_version_1(name: str) -> None:
-    schema = json.loads(resources.files("imseek.ui").joinpath("schemas", name).read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["properties"]["schema"] == {"const": 1}
-    assert "schema" in schema["required"]
 
 
 def test_search(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,9 @@ def test_answers_are_sorted_and_those_of_all_commands() -> None:
 
 def test_docs_schemas_are_current(tmp_path: Path) -> None:
     write_schemas(tmp_path)
-    assert contents(ROOT / "docs" / "schemas") == contents(tmp_path), "run `make json-docs`"
+    committed = contents(ROOT / "docs" / "schemas")
+    del committed["query.json"]  # tests/unit/test_query_json.py
+    assert committed == contents(tmp_path), "run `make json-docs`"
 
 
 def test_schemas_of_no_answer_are_removed(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import base64
 import json
 from collections import Counter
 from dataclasses import fields, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from imseek.errors import QueryError
 from imseek.search.query import Query, Term
 from imseek.search.query_json import from_json, read_line, to_json
 
-SCHEMA = json.loads(resources.files("imseek.ui").joinpath("schemas", "query.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/query.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 FULL = {
