@@ -74,7 +74,7 @@ def compressed(root: Path) -> None:
 def run(home: Path, count: int, rounds: int) -> None:
     root, ours, theirs, again = (home / name for name in ("collection", "ours.tar", "theirs.tar", "again"))
     big.make(root, count)
-    imseek.upkeep.build_index(root, IndexPolicy())
+    imseek.maintenance.build_index(root, IndexPolicy())
     ways: dict[str, Callable[[], object]] = {
         "tar -c, sync": lambda: shell(PACK, root, theirs),
         "sha256sum of all files, tar -c, sync": lambda: shell(f"{SUMS} && {PACK}", root, theirs),

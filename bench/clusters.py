@@ -49,12 +49,13 @@ from quality import brackets, find_stamps, half_of, stamp_names
 from stamps import _images, _kind
 
 from imseek import clusters as public
+from imseek.analysis.unique_vectors import find_unique_vectors
+from imseek.clusters import cluster_names, density_clusters, kmeans_clusters
+from imseek.clusters import outlier_scores as outliers
+from imseek.clusters import representative_sample as sampling
+from imseek.clusters.medoids import members_of
 from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors, imagenet_classes
-from imseek.explore import outliers, sampling
-from imseek.explore.clusters import cluster_names, density_clusters, kmeans_clusters
-from imseek.explore.clusters.medoids import members_of
-from imseek.explore.unique_vectors import find_unique_vectors
 from imseek.progress import Task
 
 QUIET = Task()
@@ -62,7 +63,7 @@ Array = np.ndarray
 
 
 class Held:
-    """Unit rows (n, dim) in memory, read as :class:`imseek.explore.space_vectors.Vectors` are."""
+    """Unit rows (n, dim) in memory, read as :class:`imseek.analysis.space_vectors.Vectors` are."""
 
     def __init__(self, rows: Array) -> None:
         rows = rows.astype(np.float16).astype(np.float32)

@@ -36,7 +36,7 @@ from imseek.encoders import load
 from imseek.encoders.checks import unit_rows
 from imseek.search.fuse_terms import fuse_terms
 from imseek.search.query import NOT_WEIGHT
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 NEUTRAL = (
     "a photo",

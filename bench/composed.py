@@ -13,7 +13,7 @@ import numpy as np
 from quality import half_of
 
 from imseek.media import decode
-from imseek.types import Pixels
+from imseek.types.arrays import Pixels
 
 #: Words for folders; a stamp belongs to each folder above it.
 CLASSES = {

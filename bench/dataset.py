@@ -34,14 +34,14 @@ from PIL import Image, ImageFilter
 from quality import find_stamps, half_of, stamp_names
 
 import imseek
+from imseek.analysis.snapshot_session import SnapshotSession
+from imseek.analysis.space_vectors import Vectors
 from imseek.data.vectors import IdSet
-from imseek.explore.snapshot_session import SnapshotSession
-from imseek.explore.space_vectors import Vectors
-from imseek.explore.statistics.coverage import SetNeighbours, strangeness_to, threshold
-from imseek.explore.statistics.quality import flags_of
+from imseek.dataset.coverage_measures import SetNeighbours, strangeness_to, threshold
+from imseek.dataset.quality_flags import flags_of
 from imseek.media import decode
 from imseek.media.measures import SIDE
-from imseek.types import Luma
+from imseek.types.pictures import Luma
 
 PARTS = ("quality", "cost", "coverage")
 RESAMPLES = 2000

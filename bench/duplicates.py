@@ -7,7 +7,7 @@ known ways of altering each (`duplicating/ways.py`), other shots of the same sce
 not the same: siblings of a class, pages of one layout, charts on the same axes, blank pictures. It is halved by a hash
 of the name. Asked about are all pairs of which one is as it came. A pair is *same* if one was made of the other by one
 of the ways; other shots and other pictures are not. Every threshold was chosen on half A, ours in
-imseek.curate.pixels.classify and each peer's here, the one of the greatest F1; half B is for reporting.
+imseek.duplicates.pixels.classify and each peer's here, the one of the greatest F1; half B is for reporting.
 
 Peers run in an environment of their own: `python3.11 -m venv pid && pid/bin/pip install imagededup imagehash`.
 imagededup's CNN needs weights from the web; where they cannot be had, "cosine alone" stands for it: the
@@ -32,10 +32,18 @@ from duplicating.made import Made, make
 from duplicating.ways import BEYOND, WAYS
 from quality import find_stamps
 
-from imseek.curate.candidates.phash_pairs import distances
-from imseek.curate.pixels.classify import INSIDE, SAME, SCENE, UNKNOWN, ClassifiedPairs, Thresholds, classify
-from imseek.curate.pixels.luminance_cache import LuminanceCache
-from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.duplicates.candidates.phash_pairs import distances
+from imseek.duplicates.pixels.classify import (
+    INSIDE,
+    SAME,
+    SCENE,
+    UNKNOWN,
+    ClassifiedPairs,
+    Thresholds,
+    classify,
+)
+from imseek.duplicates.pixels.luminance_cache import LuminanceCache
+from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.encoders.cache import cache_dir
 from imseek.search.near_duplicates import hamming
 
@@ -271,7 +279,7 @@ def main() -> None:
 
 def calibration(asked: dict[str, Asked], pairs: dict[str, ClassifiedPairs], made: dict[str, Made]) -> None:
     """Of pairs by kind and by what speaks for them: how many, and the share of them that are what they are called, on
-    half A, from which the confidences in imseek.curate.pixels.classify are, and on half B."""
+    half A, from which the confidences in imseek.duplicates.pixels.classify are, and on half B."""
     print("\n| kind | | A | right | B | right |\n|---|---|---|---|---|---|")
     truth = {half: _truth(asked[half], pairs[half]) for half in "AB"}
 

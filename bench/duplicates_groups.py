@@ -21,8 +21,8 @@ from itertools import combinations
 
 import recorder
 
-from imseek.curate.grouping.groups import Reach, group_pairs
-from imseek.types import DuplicatePair
+from imseek.duplicates.grouping.groups import Reach, group_pairs
+from imseek.duplicates.results import DuplicatePair
 
 Confirm = Callable[[int, int], DuplicatePair | None]
 REACH = {"same": Reach(distance=16, cosine=0.9)}

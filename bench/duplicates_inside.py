@@ -4,7 +4,7 @@
 
 Collages of two to nine cells, screenshots with bars, lists and words around a picture, and crops of 60 to 15 % of the
 area, made of Tux Paint stamps and photographs of scikit-image and scikit-learn (inside_set.py), beside 80 stamps of
-which nothing is made. They are indexed as files with the built-in encoder, and searched by imseek.curate.crops.
+which nothing is made. They are indexed as files with the built-in encoder, and searched by imseek.duplicates.crops.
 
 Recall is the share of pairs (a picture, one that lies in it) that are found, by kind; a crop of what is in a collage or
 screenshot lies in that too. Of a picture that a collage has cut to the shape of its cell, at least 55 % is to be seen.
@@ -27,11 +27,11 @@ from inside_set import Made, made, relation
 from quality import find_stamps
 
 import imseek
-from imseek.curate import unique_contents
-from imseek.curate.crops import crop_search
-from imseek.curate.crops.tile_vectors import TILES, TileEncoder, TileStore
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
+from imseek.duplicates import unique_contents
+from imseek.duplicates.crops import crop_search
+from imseek.duplicates.crops.tile_vectors import TILES, TileEncoder, TileStore
 from imseek.encoders import load
 from imseek.search.candidate_metadata import unit_rows
 

@@ -33,14 +33,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import big
 
-from imseek import upkeep
-from imseek.curate import unique_contents
-from imseek.curate.candidates import hamming, pair_candidates
-from imseek.curate.pixels.orientations import turn_hashes
+from imseek import maintenance as upkeep
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
-from imseek.progress import Task
-from imseek.types import IndexPolicy, Progress
+from imseek.duplicates import unique_contents
+from imseek.duplicates.candidates import hamming, pair_candidates
+from imseek.duplicates.pixels.orientations import turn_hashes
+from imseek.progress import Progress, Task
+from imseek.types.facts import IndexPolicy
 
 Ids = npt.NDArray[np.int64]
 

@@ -29,11 +29,12 @@ from quality import find_stamps, half_of, stamp_names
 
 import imseek
 from imseek import captions, evaluate
+from imseek.captions import pair_filters
 from imseek.encoders import load
-from imseek.explore.captions import pair_filters
-from imseek.explore.metrics.bootstrap import interval
-from imseek.explore.metrics.retrieval import RelevantItems, rank_items
-from imseek.types.evaluate import Estimate, RetrievalComparison, RetrievalMetrics
+from imseek.evaluate.results import RetrievalComparison, RetrievalMetrics
+from imseek.metrics.bootstrap import interval
+from imseek.metrics.estimate import Estimate
+from imseek.metrics.retrieval import RelevantItems, rank_items
 
 PARTS = ("retrieval", "compare", "mismatch", "ann", "scale")
 
@@ -246,8 +247,8 @@ def timed(name: str, work: object) -> None:
 
 
 def places(made: imseek.Collection) -> dict[int, str]:
+    from imseek.analysis.space_vectors import Vectors
     from imseek.data.reader import Reader
-    from imseek.explore.space_vectors import Vectors
 
     reader = Reader(made.path)
     return {i: place.path.decode() for i, place in reader.places(Vectors(reader).ids.tolist()).items()}

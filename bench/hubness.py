@@ -30,7 +30,7 @@ from stamps import Half, read_half
 from imseek.encoders import load
 from imseek.encoders.checks import unit_rows
 from imseek.search.hubness import BANK_NEIGHBOURS, BANK_TEXTS, WEIGHT, correct_scores, hub_bias
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 Array = np.ndarray
 #: Images (n, dim), questions (q, dim), bank (b, dim), parameters → (q, n) scores.

@@ -37,11 +37,11 @@ from stamps import _images
 
 from imseek.encoders import load, prompts
 from imseek.encoders.checks import merge_pieces
-from imseek.explore.labels import calibration, logit_scale, text_in_image
-from imseek.explore.labels.classes import BACKGROUND, TEMPLATES
-from imseek.explore.metrics import bootstrap
-from imseek.explore.metrics import classification as metrics
-from imseek.types import Float32
+from imseek.labels import calibration, logit_scale, text_in_image
+from imseek.labels.classes import BACKGROUND, TEMPLATES
+from imseek.metrics import bootstrap
+from imseek.metrics import classification as metrics
+from imseek.types.arrays import Float32
 
 #: More words for a folder than its name, from the names of folders below.
 WORDS = {

@@ -35,13 +35,13 @@ import recorder
 sys.path.insert(0, str(Path(__file__).parent))
 
 from imseek.data.vectors import IdSet, Segment, open_index
-from imseek.explore.maps import neighbours, umap_layout
-from imseek.explore.maps.pca import principal_axes
-from imseek.explore.maps.pipeline import DEFAULT_NEIGHBOURS, MIN_DIST
-from imseek.explore.maps.transform import neighbour_weights, place_images
-from imseek.explore.maps.trustworthiness import NEIGHBOURS
-from imseek.progress import Task
-from imseek.types import Float32, Progress
+from imseek.maps import neighbours, umap_layout
+from imseek.maps.pca import principal_axes
+from imseek.maps.pipeline import DEFAULT_NEIGHBOURS, MIN_DIST
+from imseek.maps.transform import neighbour_weights, place_images
+from imseek.maps.trustworthiness import NEIGHBOURS
+from imseek.progress import Progress, Task
+from imseek.types.arrays import Float32
 
 QUIET = Task(None, None)
 
@@ -248,8 +248,8 @@ def work(spec: dict[str, Any]) -> None:
 def cost(count: int, sample: int, work_in: Path, indexed: bool) -> None:
     import big
 
-    from imseek import upkeep
-    from imseek.types import IndexPolicy
+    from imseek import maintenance as upkeep
+    from imseek.types.facts import IndexPolicy
 
     root = work_in / f"maps-{count}"
     if not root.exists():

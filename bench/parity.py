@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from parity import align, dinov2, families, standins
 
 from imseek.encoders import Encoder, Runtime, catalogue, load
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 TOLERANCE = 1e-5
 PICTURES = [skimage.data.astronaut(), skimage.data.chelsea()[:, :300], skimage.data.rocket()]

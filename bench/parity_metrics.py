@@ -30,9 +30,9 @@ import torch
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from metric_vectors import CASES, KS, captioned_vectors, class_vectors, unit
 
-from imseek.explore.metrics import classification
-from imseek.explore.metrics.retrieval import RelevantItems, rank_items
-from imseek.types import Float32
+from imseek.metrics import classification
+from imseek.metrics.retrieval import RelevantItems, rank_items
+from imseek.types.arrays import Float32
 
 
 def main() -> int:

@@ -37,10 +37,10 @@ K = 10
 
 
 def build(options: argparse.Namespace) -> dict[str, Any]:
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
     from imseek.data import snapshot_parts
     from imseek.data.vectors import tuning
-    from imseek.types import IndexPolicy
+    from imseek.types.facts import IndexPolicy
 
     snapshot_parts.count_parts = lambda *_: options.parts
     tuning.QUERIES = options.tuned

@@ -46,7 +46,7 @@ from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import TorchImages
 from imseek.media import decode
 from imseek.media.resize import resize
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 DRAFT_GATE = 0.999
 TORCHVISION = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

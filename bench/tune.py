@@ -26,13 +26,13 @@ from stamps import Half, read_half
 
 from imseek.encoders import adapter_training
 from imseek.encoders.adapters import Adapter
-from imseek.explore.metrics import bootstrap
-from imseek.explore.metrics.retrieval import Ranks, RelevantItems, rank_items
-from imseek.explore.tuning import data_split, training
-from imseek.explore.tuning.examples import Examples
-from imseek.explore.tuning.retrieval_gain import EvaluationPart
+from imseek.metrics import bootstrap
+from imseek.metrics.retrieval import Ranks, RelevantItems, rank_items
 from imseek.progress import Task
-from imseek.types import Float32
+from imseek.tune import data_split, training
+from imseek.tune.examples import Examples
+from imseek.tune.retrieval_gain import EvaluationPart
+from imseek.types.arrays import Float32
 
 Turn = Callable[[Float32], Float32]
 

@@ -24,16 +24,10 @@ from imseek.data.streams import write_all
 from imseek.data.system_errors import system_error, translate_os_errors
 from imseek.errors import UsageError
 from imseek.input_file import open_stream
-from imseek.progress import Task
-from imseek.types import (
-    AnyCollection,
-    BackupInfo,
-    BackupReport,
-    ProgressCallback,
-    RestoreReport,
-    display_path,
-    path_of,
-)
+from imseek.progress import ProgressCallback, Task
+from imseek.types.backup import BackupInfo, BackupReport, RestoreReport
+from imseek.types.collections import AnyCollection, path_of
+from imseek.types.pictures import display_path
 
 if TYPE_CHECKING:
     from imseek.data.archive.manifest import Manifest
@@ -114,7 +108,7 @@ def restore(
     backed up, with its uuid; ``new_identity`` gives it a uuid of its own, so that both can exist side by side. Journals
     of files that were put away are left out unless ``with_undo`` is true. That excludes ``new_identity``, because only
     one collection may bring the files back. Pass ``trust`` if you know who made the archive; otherwise the collection
-    can be searched but not written to until :func:`imseek.upkeep.trust`.
+    can be searched but not written to until :func:`imseek.maintenance.trust`.
 
     Raises CollectionExistsError if the folder is not empty, BackupError, FormatVersionError, UsageError,
     MissingExtraError (URLs), InterruptedError if ``stop`` was set, and StorageError if the disk is full.

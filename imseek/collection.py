@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
-from imseek.curate.current_originals import CurrentOriginals
+from imseek.analysis.current_originals import CurrentOriginals
 from imseek.data.diagnosis import diagnose
 from imseek.data.milvus.address import is_address
 from imseek.data.places import is_url
@@ -21,21 +21,17 @@ from imseek.encoders import registry, space_compatibility
 from imseek.encoders.checks import check_encodes_text
 from imseek.encoders.runtime import Runtime
 from imseek.errors import UsageError
+from imseek.progress import ProgressCallback
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.engine import Engine
 from imseek.search.query import By, Question, as_query
 from imseek.search.result_pages import HitOptions
 from imseek.showing.pictures import FolderPictures
-from imseek.types import (
-    CollectionInfo,
-    Image,
-    IndexReport,
-    ProgressCallback,
-    Ray,
-    SearchResult,
-    SourceOptions,
-    SpaceInfo,
-)
+from imseek.types.answers import SearchResult
+from imseek.types.executors import Ray
+from imseek.types.facts import CollectionInfo, SpaceInfo
+from imseek.types.pictures import Image
+from imseek.types.runs import IndexReport, SourceOptions
 
 if TYPE_CHECKING:
     from imseek.data.writer import Writer

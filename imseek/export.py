@@ -20,6 +20,7 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
+from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.collection import Collection
 from imseek.collection import open as open_collection
 from imseek.data.places import is_url
@@ -28,23 +29,17 @@ from imseek.data.streams import write_all
 from imseek.data.system_errors import translate_os_errors
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.errors import ImageNotFoundError, UsageError
-from imseek.explore.snapshot_session import filter_ids, run_with_reader
 from imseek.exports import output_target
 from imseek.exports.base import ExportJob, Format, WriteResult
 from imseek.exports.formats import FORMATS, check_options, format_of
+from imseek.exports.results import ExportOptions, ExportReport
 from imseek.exports.selection import Selection, live_ids
-from imseek.progress import Task
+from imseek.progress import ProgressCallback, Task
 from imseek.search.query import Query, Question, as_query
-from imseek.types import (
-    AnyCollection,
-    ExportOptions,
-    ExportReport,
-    Float32,
-    ProgressCallback,
-    SpaceInfo,
-    display_path,
-    path_of,
-)
+from imseek.types.arrays import Float32
+from imseek.types.collections import AnyCollection, path_of
+from imseek.types.facts import SpaceInfo
+from imseek.types.pictures import display_path
 
 #: Descriptions of all formats, by name.
 KINDS: Final = {name: one.summary for name, one in FORMATS.items()}

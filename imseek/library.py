@@ -175,8 +175,8 @@ def delete(path: Path, name: str) -> None:
     target. Raises UsageError if the folder holds other files, or if files put away would become hard to restore;
     CollectionNotFoundError, LockedError while a writer is active, StorageError if a server does not answer, OSError.
     """
-    from imseek.curate.actions import journal
     from imseek.data.trust import distrust
+    from imseek.duplicates.actions import journal
 
     link, path = path, path.resolve()
     if not is_collection(path):

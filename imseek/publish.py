@@ -12,19 +12,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Final
 
+from imseek.analysis.snapshot_session import run_with_reader
 from imseek.data.milvus import layout, publication_record
 from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
 from imseek.data.milvus.publication_record import Lease, Record
 from imseek.data.reader import Reader
 from imseek.errors import CollectionNotFoundError, ImseekError, LockedError, UsageError
-from imseek.explore.snapshot_session import run_with_reader
-from imseek.progress import Task
+from imseek.progress import ProgressCallback, Task
 from imseek.search.cutoff import SAMPLE as CUTOFF_SAMPLE
 from imseek.search.fuse_terms import SAMPLE, sample_ids
 from imseek.search.milvus.publication_cache import sample_key
 from imseek.search.milvus.rows import blocks, columns_of
-from imseek.types import AnyCollection, ProgressCallback
+from imseek.types.collections import AnyCollection
 from imseek.types.publish import PublishOutcome, PublishReport
 
 #: Seconds between renewals of the lease.

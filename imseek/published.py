@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from imseek.curate.current_originals import CurrentOriginals
+from imseek.analysis.current_originals import CurrentOriginals
 from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
 from imseek.encoders import registry
@@ -19,9 +19,10 @@ from imseek.search.milvus.engine import PublishedEngine
 from imseek.search.query import By, Question, as_query
 from imseek.search.result_pages import HitOptions
 from imseek.showing.pictures import OTHER_COLLECTION
-from imseek.types import CollectionInfo, Image, ReadPicture, SearchResult, SkipReason, SpaceInfo
 from imseek.types.adapters import adapter_of
-from imseek.types.facts import SpaceSummary
+from imseek.types.answers import ReadPicture, SearchResult
+from imseek.types.facts import CollectionInfo, SpaceInfo, SpaceSummary
+from imseek.types.pictures import Image, SkipReason
 
 if TYPE_CHECKING:
     from imseek.encoders.base import Encoder

@@ -35,17 +35,9 @@ from imseek.search.query_json import to_json
 from imseek.search.response_parser import hit_of, image_of
 from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
 from imseek.showing.pictures import OTHER_COLLECTION
-from imseek.types import (
-    CollectionInfo,
-    HitGroup,
-    Image,
-    ReadPicture,
-    Searched,
-    SearchResult,
-    SkipReason,
-    SpaceInfo,
-    SpaceShare,
-)
+from imseek.types.answers import HitGroup, ReadPicture, Searched, SearchResult, SpaceShare
+from imseek.types.facts import CollectionInfo, SpaceInfo
+from imseek.types.pictures import Image, SkipReason
 
 TOKEN_VARIABLE: Final = "IMSEEK_TOKEN"  # noqa: S105 - the name of a variable
 #: Seconds to wait for the server.

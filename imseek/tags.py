@@ -17,12 +17,13 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from imseek.analysis.snapshot_session import run_with_reader
 from imseek.data import image_refs, tag_reader
 from imseek.data.reader import Reader
 from imseek.errors import ImageNotFoundError, UsageError
-from imseek.explore.snapshot_session import run_with_reader
 from imseek.search.where import Filters
-from imseek.types import AnyCollection, Tag, TagCount, TagReport, path_of
+from imseek.types.collections import AnyCollection, path_of
+from imseek.types.tags import Tag, TagCount, TagReport
 
 #: An image: its id or its place (a file, a URL, ``a.zip!/b.jpg``).
 AnyImage: TypeAlias = int | np.integer[Any] | str | bytes | os.PathLike[str]

@@ -11,16 +11,16 @@ import numpy.typing as npt
 from approximating import snapshot_of
 from snapshotting import STAT, clustered, collection_of, remove
 
-from imseek.curate import unique_contents
-from imseek.curate.candidates import pair_candidates
-from imseek.curate.candidates.pair_candidates import CandidateLimits, Candidates, CandidateSide
 from imseek.data.changeset import Changeset, NewImage
 from imseek.data.commit import commit
 from imseek.data.reader import Reader
 from imseek.data.shard_files import row_of
 from imseek.data.vectors import IdSet, open_index
 from imseek.data.writer import Writer
-from imseek.types import ImageFacts
+from imseek.duplicates import unique_contents
+from imseek.duplicates.candidates import pair_candidates
+from imseek.duplicates.candidates.pair_candidates import CandidateLimits, Candidates, CandidateSide
+from imseek.types.pictures import ImageFacts
 
 Rows = npt.NDArray[np.float32]
 Pairs = dict[tuple[int, int], tuple[int, float]]

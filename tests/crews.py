@@ -15,7 +15,7 @@ from typing import Any
 
 from imseek.indexer.executors.ray_cluster import answer_of
 from imseek.indexer.executors.worker import Setup, Worker
-from imseek.types import Ray
+from imseek.types.executors import Ray
 
 
 class WorkerDiedError(Exception):

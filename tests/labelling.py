@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 import imseek
+from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
-from imseek.explore.space_vectors import Vectors
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 SHADES = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 KS = (1, 5, 10, 50)
 #: Pictures, dimensions, how noisy captions and classes are, seed.

@@ -19,7 +19,7 @@ from imseek.data.reader import Reader
 from imseek.data.shard_files import row_of
 from imseek.data.vectors import Matches, VectorIndex, open_index
 from imseek.data.writer import Writer
-from imseek.types import ImageFacts
+from imseek.types.pictures import ImageFacts
 
 Rows = npt.NDArray[np.float32]
 

@@ -27,8 +27,9 @@ from imseek.data.space_build_rows import Row
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.progress import Cancelled, Task
-from imseek.types import Float32, SpaceInfo
 from imseek.types.adapters import adapter_of, adapter_reference
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
 
 Rows: TypeAlias = npt.NDArray[np.float16]
 #: Maps stored rows (n, dim) to float32 rows (n, dim).

@@ -25,7 +25,7 @@ from imseek.data.places import MEMBER_SEPARATOR
 from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import LockedError
-from imseek.types import SpaceInfo
+from imseek.types.facts import SpaceInfo
 
 LIVE = "live"
 #: Images whose file cannot currently be decoded: not searched, but kept with id and tags until the file is readable

@@ -19,7 +19,7 @@ from imseek.data.collection_files import read_file
 from imseek.data.json_object import JsonObject, check_integer
 from imseek.data.system_errors import system_error
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
-from imseek.types import SpaceInfo
+from imseek.types.facts import SpaceInfo
 
 #: Highest accepted dimension of a vector and row count of a shard.
 MAX_DIM: Final = 1 << 16

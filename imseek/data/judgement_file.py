@@ -24,7 +24,7 @@ from imseek.data.json_object import JsonObject
 from imseek.data.shard_catalog import Folders, StagedFile
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError
-from imseek.types import Judgement
+from imseek.types.judgements import Judgement
 
 KIND: Final = "judgements"
 

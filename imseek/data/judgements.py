@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from imseek.data.catalog_file import connect_read_only
 from imseek.errors import UsageError
-from imseek.types import Judgement, Verdict
+from imseek.types.judgements import Judgement, Verdict
 
 if TYPE_CHECKING:
     from imseek.data.writer import Writer

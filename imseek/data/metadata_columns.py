@@ -14,7 +14,7 @@ from imseek.data.catalog_file import ReadConnection, connect_read_only
 from imseek.data.current_file import Shard
 from imseek.data.places import locate
 from imseek.data.reader import Reader, SourceRow, chunks
-from imseek.types import display_path
+from imseek.types.pictures import display_path
 
 Int64 = npt.NDArray[np.int64]
 

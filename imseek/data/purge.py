@@ -40,7 +40,7 @@ from imseek.data.current_file import Shard
 from imseek.data.reader import PURGED
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer, find_listed_files
-from imseek.types import PurgeReport
+from imseek.types.upkeep import PurgeReport
 
 
 def purge(writer: Writer) -> PurgeReport:

@@ -29,7 +29,7 @@ from imseek.data.trust import check_trusted, is_trusted
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError
-from imseek.types import Image, Place
+from imseek.types.pictures import Image, Place
 
 if TYPE_CHECKING:
     from imseek.data.vectors.faiss_snapshot import Snapshot

@@ -46,7 +46,7 @@ from imseek.data.trust import check_trusted, complete_record
 from imseek.data.verify import STRANGE, examine, verify
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError
-from imseek.types import Problem, RepairReport
+from imseek.types.upkeep import Problem, RepairReport
 
 
 def repair(root: Path) -> RepairReport:

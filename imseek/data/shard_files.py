@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from imseek.data import durable_files, layout
 from imseek.data.collection_files import damaged_file_error, open_file
 from imseek.data.parquet_file import may_unpack, open_table
-from imseek.types import ImageFacts
+from imseek.types.pictures import ImageFacts
 
 #: Rows per Parquet row group: reading ten hits in a shard of a million rows decodes at most ten groups.
 ROW_GROUP = 4096

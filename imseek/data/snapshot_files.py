@@ -33,7 +33,7 @@ from imseek.data.vectors.index_metadata import (
 from imseek.data.vectors.recall_queries import RecallQueries
 from imseek.data.vectors.tuning import UNTUNED
 from imseek.data.writer import Writer
-from imseek.types import IndexPolicy, SpaceInfo
+from imseek.types.facts import IndexPolicy, SpaceInfo
 
 #: Kind of a snapshot's files in the catalog.
 KIND: Final = "snapshot"

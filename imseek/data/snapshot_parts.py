@@ -35,7 +35,7 @@ from imseek.data.vectors.index_kinds import (
     make_index,
 )
 from imseek.data.vectors.index_metadata import CoveredIds
-from imseek.types import SpaceInfo
+from imseek.types.facts import SpaceInfo
 
 #: A part with this many rows is not rewritten for new ones; smaller collections have one part.
 PART_ROWS = 1 << 20

@@ -43,13 +43,9 @@ from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tune_snapsh
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError, UsageError
 from imseek.progress import Cancelled, Task
-from imseek.types import (
-    BuildReport,
-    Float32,
-    IndexPolicy,
-    SpaceInfo,
-)
-from imseek.types.upkeep import BuildOutcome
+from imseek.types.arrays import Float32
+from imseek.types.facts import IndexPolicy, SpaceInfo
+from imseek.types.upkeep import BuildOutcome, BuildReport
 
 #: Limits of the rows added since the last build, which every search scans: a number, or a share of all rows if that is
 #: more. For collections of several parts, also at most what would be scanned without an index.

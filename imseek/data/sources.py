@@ -18,7 +18,7 @@ from imseek.data.places import base_folder, container_suffix, is_url, join, join
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
 from imseek.errors import SourceNotFoundError, UsageError
-from imseek.types import display_path
+from imseek.types.pictures import display_path
 
 
 def absolute_root(root: Path, source: Source) -> bytes:

@@ -26,7 +26,7 @@ from imseek.data.current_file import Shard
 from imseek.data.space_build_rows import Ids, PartialRows, Row
 from imseek.data.writer import Writer
 from imseek.progress import Task
-from imseek.types import SpaceInfo
+from imseek.types.facts import SpaceInfo
 
 COMMIT_ROWS = 4096
 COMMIT_SECONDS = 10.0

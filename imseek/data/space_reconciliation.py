@@ -18,7 +18,7 @@ from imseek.data.collection_files import is_file, load_array
 from imseek.data.create import add_space
 from imseek.data.current_file import Current
 from imseek.data.shard_catalog import Folders
-from imseek.types import SpaceInfo
+from imseek.types.facts import SpaceInfo
 
 
 def record_space(connection: Connection, space: SpaceInfo, position: int) -> None:

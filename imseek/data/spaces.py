@@ -22,8 +22,9 @@ from imseek.data.space_build_rows import PART
 from imseek.data.summary import KEPT_SINCE, modalities_of
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
-from imseek.types import DropReport, SpaceInfo
 from imseek.types.adapters import adapter_of
+from imseek.types.facts import SpaceInfo
+from imseek.types.upkeep import DropReport
 
 
 @dataclass(frozen=True, slots=True)

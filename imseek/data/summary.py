@@ -16,9 +16,8 @@ from imseek.data.lock import is_locked
 from imseek.data.places import base_folder, is_url, join_root, locate
 from imseek.data.reader import Reader
 from imseek.data.runs import parse_json_object, running_writer
-from imseek.types import (
+from imseek.types.facts import (
     CollectionInfo,
-    Failure,
     IndexInfo,
     IndexPolicy,
     OtherSpace,
@@ -26,6 +25,7 @@ from imseek.types import (
     SpaceInfo,
     SpaceSummary,
 )
+from imseek.types.runs import Failure
 
 #: Key in ``facts`` of a space formerly in use: the time when it was replaced.
 KEPT_SINCE = "kept_since"

@@ -19,7 +19,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -29,20 +29,12 @@ from imseek.data.system_errors import translate_os_errors
 from imseek.data.user_home import private_file, read_private, write_private
 from imseek.errors import CorruptCollectionError, ImseekError, StorageError, UntrustedCollectionError
 from imseek.home import home, make_home
+from imseek.types.upkeep import TrustRecord
 
 FOLDERS_VARIABLE: Final = "IMSEEK_TRUSTED_FOLDERS"
 _RECORDS: Final = "trusted"
 #: Collections that this process trusts for now, by their paths without links.
 _temporary_roots: Final[set[str]] = set()
-
-
-@dataclass(frozen=True, slots=True)
-class TrustRecord:
-    """A trusted collection."""
-
-    path: str
-    """Without links."""
-    uuid: str
 
 
 def is_trusted(root: Path) -> bool:

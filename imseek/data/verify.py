@@ -33,7 +33,7 @@ from imseek.data.runs import read_runs
 from imseek.data.verify_contents import find_content_problems
 from imseek.data.writer import find_listed_files
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, UnsafePathError
-from imseek.types import Problem, VerifyReport
+from imseek.types.upkeep import Problem, VerifyReport
 
 #: Kind of problem for entries that are neither files nor folders made by imseek.
 STRANGE: Final = "strange"

@@ -30,7 +30,8 @@ from imseek.data.vectors.index_metadata import (
     read_index_metadata,
 )
 from imseek.errors import CorruptCollectionError
-from imseek.types import Problem, SpaceInfo
+from imseek.types.facts import SpaceInfo
+from imseek.types.upkeep import Problem
 
 #: What NumPy, Arrow and the system raise for damaged bytes.
 _DAMAGE: Final = (OSError, ValueError, KeyError, pa.ArrowException, CorruptCollectionError)

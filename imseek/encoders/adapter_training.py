@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.encoders.adapters import Adapter
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
     import torch

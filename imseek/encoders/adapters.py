@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.encoders.base import Encoder, EncoderInfo
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)

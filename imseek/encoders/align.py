@@ -27,7 +27,7 @@ from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import LazyModel, wrong_weights
 from imseek.errors import EncoderError, EncoderUnavailableError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 __all__ = ["AlignEncoder"]
 

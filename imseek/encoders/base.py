@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 
 @dataclass(frozen=True, slots=True)

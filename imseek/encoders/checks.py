@@ -10,7 +10,7 @@ import numpy as np
 
 from imseek.encoders.base import Encoder
 from imseek.errors import EncoderError, EncoderMismatchError, QueryError, UsageError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 # Shorter rows have no meaningful direction.
 _SMALLEST_NORM = 1e-12

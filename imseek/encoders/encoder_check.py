@@ -13,7 +13,7 @@ from imseek.encoders.base import Encoder, EncoderInfo
 from imseek.encoders.registry import load
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 from imseek.types.json_members import Json, Score, Seconds, json_member
 
 PICTURE_COUNT: Final = 24

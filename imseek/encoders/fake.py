@@ -16,7 +16,7 @@ import numpy as np
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.checks import check_modality, check_texts, unit_rows
 from imseek.errors import UsageError
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 DEFAULT_DIM: Final = 64
 

@@ -21,7 +21,7 @@ from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import with_normalisation
 from imseek.errors import EncoderError
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 if TYPE_CHECKING:
     import torch

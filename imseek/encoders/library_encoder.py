@@ -7,7 +7,7 @@ from imseek.encoders.checks import check_modality
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.weights import LazyModel
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 
 class LibraryEncoder:

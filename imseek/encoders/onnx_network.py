@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imseek.errors import EncoderError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from imseek.encoders.cache import cache_dir, write_atomically
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 #: Pictures to compare before the verdict.
 PICTURES_TO_COMPARE: Final = 16

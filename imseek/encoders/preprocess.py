@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from imseek.types import Pixels
+from imseek.types.arrays import Pixels
 
 # Longer strips are cut to their middle first: resampled whole to a short side of 224, one row of 60,000 pixels would
 # become 13 million pixels wide, for a crop that keeps 224 of them.

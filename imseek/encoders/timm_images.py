@@ -23,7 +23,7 @@ from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import MISMATCH_ERRORS, LazyModel, check_position_embeddings, wrong_weights
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 __all__ = ["TimmEncoder"]
 

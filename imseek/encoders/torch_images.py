@@ -14,7 +14,7 @@ from imseek.encoders.device import Plan
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
+from imseek.exports.results import ExportFormat, ExportOptions, SkippedPicture
 from imseek.exports.selection import Selection
 from imseek.progress import Task
-from imseek.types import ExportFormat, ExportOptions, SkippedPicture
 
 #: Progress phase shared by all formats.
 WRITING: Final = "writing images"

@@ -20,16 +20,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imseek.analysis.space_vectors import Vectors
 from imseek.data import layout
 from imseek.data.collection_files import path_of
 from imseek.data.current_file import Shard
 from imseek.data.places import is_url
 from imseek.data.vectors.base import Ids, IdSet
-from imseek.explore.space_vectors import Vectors
 from imseek.exports.arrow import schema_of, table_of
 from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.selection import BLOCK, Selection
-from imseek.types import Float32, SpaceInfo
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
 
 #: Rows of a file that is not a shard's; the default of clip-retrieval.
 ROWS: Final = 1_000_000

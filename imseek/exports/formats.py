@@ -12,8 +12,8 @@ from imseek.exports.clip_retrieval import write_clip_retrieval
 from imseek.exports.faiss_file import write_faiss
 from imseek.exports.image_formats import IMAGE_FORMATS
 from imseek.exports.parquet import write_parquet
+from imseek.exports.results import ExportOptions
 from imseek.exports.tabular import write_csv, write_jsonl
-from imseek.types import ExportOptions
 
 _ALL: Final = (
     Format(

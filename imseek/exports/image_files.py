@@ -10,12 +10,13 @@ from imseek.data.file_stat import FileStat
 from imseek.data.image_places import IndexedPlace
 from imseek.errors import CONTENT_CHANGED, ContentChangedError, ImseekError, MediaError
 from imseek.exports.base import ExportJob
+from imseek.exports.results import SkippedPicture
 from imseek.exports.selection import Block
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.reencode import NO_PLACE
 from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.media.formats import ending_of
-from imseek.types import Place, SkippedPicture, SkipReason
+from imseek.types.pictures import Place, SkipReason
 
 #: An image as a JSON object.
 Row: TypeAlias = dict[str, Any]

@@ -14,8 +14,9 @@ import numpy as np
 
 from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.image_files import Picture, PictureReader, Row, rows_of
+from imseek.exports.results import SkippedPicture
 from imseek.media.sprite import Sprite, columns_of, make_tile
-from imseek.types import Float32, Pixels, SkippedPicture
+from imseek.types.arrays import Float32, Pixels
 
 _VECTORS: Final = "vectors.tsv"
 _METADATA: Final = "metadata.tsv"

@@ -11,13 +11,15 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from imseek.analysis.space_vectors import Vectors
 from imseek.data.column_reader import ColumnReader
 from imseek.data.reader import Reader
 from imseek.data.shard_files import to_json_row
 from imseek.data.vectors.base import Float16, Ids, IdSet
-from imseek.explore.space_vectors import Vectors
 from imseek.search.where.column_cache import ColumnCache
-from imseek.types import Float32, Place, SpaceInfo, path_json
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
+from imseek.types.pictures import Place, path_json
 
 #: Number of images read and written together.
 BLOCK: Final = 4096

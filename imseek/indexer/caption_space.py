@@ -28,7 +28,7 @@ def embed(
 ) -> CaptionReport:
     """Build the caption space and switch to it. ``encoder`` is that of the first space.
 
-    See :func:`imseek.upkeep.embed_captions`.
+    See :func:`imseek.maintenance.embed_captions`.
     """
     started = time.monotonic()
     current = writer.current()

@@ -1,4 +1,4 @@
-"""Encodes captions as rows of the text space, for indexing and for :func:`imseek.upkeep.embed_captions`.
+"""Encodes captions as rows of the text space, for indexing and for :func:`imseek.maintenance.embed_captions`.
 
 A row is the float16 vector of the caption, or zeros if there is no caption or the encoder fails on it; the run's
 notes report failures.

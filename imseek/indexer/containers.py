@@ -20,7 +20,7 @@ from imseek.indexer.scan import (
 )
 from imseek.indexer.sources.base import UnreachableEntry
 from imseek.progress import Cancelled
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 
 @dataclass(slots=True)

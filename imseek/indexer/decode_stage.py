@@ -18,7 +18,7 @@ from imseek.indexer.scan import RETRIED_REASONS, Candidate, SkippedEntry
 from imseek.indexer.skip_known import KnownContent, KnownContents
 from imseek.indexer.sources.base import Content, FoundImage, ImportedVector, Scalar
 from imseek.media.decode import DEFAULT_LIMITS, Limits, decode
-from imseek.types import ImageFacts, SkipReason
+from imseek.types.pictures import ImageFacts, SkipReason
 
 T = TypeVar("T")
 

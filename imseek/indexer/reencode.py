@@ -27,14 +27,9 @@ from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.media.decode import decode
 from imseek.progress import Task
-from imseek.types import (
-    MissingPicture,
-    Place,
-    ReencodeReport,
-    SkipReason,
-    SpaceRun,
-)
-from imseek.types.upkeep import ReencodeOutcome
+from imseek.types.pictures import Place, SkipReason
+from imseek.types.runs import SpaceRun
+from imseek.types.upkeep import MissingPicture, ReencodeOutcome, ReencodeReport
 
 #: Default batch size, if the encoder asks for no larger one.
 ENCODE_BATCH = 32
@@ -243,7 +238,7 @@ def reencode(
     order: ReencodeRequest,
     task: Task,
 ) -> ReencodeReport:
-    """Build a space with ``encoder`` and switch to it. See :func:`imseek.upkeep.reencode`."""
+    """Build a space with ``encoder`` and switch to it. See :func:`imseek.maintenance.reencode`."""
     started = time.monotonic()
     stored = spaces.list_spaces(writer)
     replaced = None if order.add else space_changes.space_to_replace(stored, order.replaces)

@@ -18,7 +18,7 @@ from imseek.indexer.source_selection import LIST_KIND, Target
 from imseek.indexer.sources import filter_of, open_source
 from imseek.indexer.sources.base import Container, FoundImage, Source, UnreachableEntry
 from imseek.indexer.sources.files import is_empty
-from imseek.types import SkipReason, display_path
+from imseek.types.pictures import SkipReason, display_path
 
 #: Reasons that may not recur: such files are retried in each run, even if unchanged.
 RETRIED_REASONS: Final = frozenset(

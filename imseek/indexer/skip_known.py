@@ -14,7 +14,7 @@ from typing import NamedTuple
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.content_lookup import HashLookup, lost_contents
 from imseek.data.current_file import read_identity
-from imseek.types import KnownReason
+from imseek.types.runs import KnownReason
 
 
 class KnownContent(NamedTuple):

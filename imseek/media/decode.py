@@ -7,7 +7,8 @@ from typing import Final
 
 from imseek.errors import MediaError
 from imseek.media.formats import FORMATS_HINT, is_readable, needs_extra, needs_sandbox, sniff
-from imseek.types import ImageFacts, Pixels, SkipReason
+from imseek.types.arrays import Pixels
+from imseek.types.pictures import ImageFacts, SkipReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from imseek._version import __version__
 from imseek.errors import MediaError
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 USER_AGENT: Final = f"imseek/{__version__} (+https://github.com/imseek/imseek)"
 

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from imseek.errors import MediaError
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 #: The first versions without known holes. libheif 1.22.0 to 1.23.1 can run code from a picture (CVE-2026-84383), and up
 #: to 1.23.5 each version fixed more (GHSA-v8qw-hwjv-44hw and others); libde265 1.1.3 is the version those were found

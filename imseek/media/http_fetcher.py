@@ -26,7 +26,7 @@ from typing import Any, Final, TypeAlias
 
 from imseek.errors import MediaError, MissingExtraError, UsageError
 from imseek.media.fetcher import DEFAULT_FETCH_LIMITS, USER_AGENT, FetchLimits, FetchResult
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 try:
     import httpx

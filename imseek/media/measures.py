@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from imseek.types import Luma
+from imseek.types.pictures import Luma
 
 #: Longer side in pixels of the measured picture: the size of a small print or thumbnail. So a 12-megapixel photograph
 #: counts as blurred if that is visible without enlarging it.

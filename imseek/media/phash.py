@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from imseek.types import Pixels
+from imseek.types.arrays import Pixels
 
 _SIDE: Final = 32  # luminance is reduced to _SIDE x _SIDE
 _LOW: Final = 8  # and the _LOW x _LOW lowest frequencies are kept

@@ -33,7 +33,8 @@ from imseek.media.measures import measure
 from imseek.media.phash import hash_of
 from imseek.media.raw import largest_jpeg
 from imseek.media.svg import render
-from imseek.types import ImageFacts, Pixels, SkipReason
+from imseek.types.arrays import Pixels
+from imseek.types.pictures import ImageFacts, SkipReason
 
 # Module and class of each format's plugin.
 _PLUGINS: Final = {

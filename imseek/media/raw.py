@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from imseek.errors import MediaError
 from imseek.media.isobmff import boxes
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 #: Canon's box inside ``moov`` with the camera's metadata.
 _CANON_UUID: Final = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")

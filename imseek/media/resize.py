@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Resampling
 
-from imseek.types import Pixels
+from imseek.types.arrays import Pixels
 
 _FILTERS: Final = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR}
 

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from PIL import Image, ImageDraw, ImageFont
 
 from imseek.media.thumbnails import fit
-from imseek.types import Pixels
+from imseek.types.arrays import Pixels
 
 _Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

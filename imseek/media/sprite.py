@@ -8,7 +8,7 @@ from typing import Final
 from PIL import Image
 
 from imseek.media.thumbnails import fit
-from imseek.types import Pixels
+from imseek.types.arrays import Pixels
 
 _PAPER: Final = "#ffffff"
 _MISSING: Final = "#b8b8b6"

@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 from imseek.errors import MediaError
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 SIDE: Final = 1024  # pixels of the longer side
 MEMORY: Final = 1024 * 2**20  # bytes of address space for drawing

@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from imseek.types import Pixels
+from imseek.types.arrays import Pixels
 
 
 def fit(pixels: Pixels, width: int, height: int | None = None) -> Image.Image:

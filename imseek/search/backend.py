@@ -12,7 +12,9 @@ from imseek.data.current_file import Current, Identity
 from imseek.data.image_places import IndexedPlace
 from imseek.data.reader import SourceRow
 from imseek.data.vectors import Matches
-from imseek.types import Float32, Image, Place, SpaceInfo
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
+from imseek.types.pictures import Image, Place
 
 
 class GenerationReader(Protocol):

@@ -22,7 +22,8 @@ from imseek.search.near_duplicates import SAME_COSINE
 from imseek.search.prepared import PreparedQuery
 from imseek.search.query_vectors import QueryEncoder, QueryVectors
 from imseek.search.rerank import CandidateSet
-from imseek.types import Float32, SpaceInfo
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
 
 
 class CalibrationSamples:

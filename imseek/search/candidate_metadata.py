@@ -14,7 +14,9 @@ from imseek.data.vectors import scores
 from imseek.search.backend import GenerationReader
 from imseek.search.query import GroupBy
 from imseek.search.rerank import CandidateMetadata, CandidateSet
-from imseek.types import Float32, SpaceInfo, display_path
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
+from imseek.types.pictures import display_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 
 from imseek.errors import UsageError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 #: Texts without specific content, for the ``neutral`` scores.
 NEUTRAL_TEXTS: Final = ("a photo", "a picture")

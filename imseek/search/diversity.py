@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 Positions = npt.NDArray[np.int64]
 

@@ -12,8 +12,8 @@ from imseek.encoders import registry
 from imseek.encoders.base import Encoder
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CorruptCollectionError
-from imseek.types import SpaceInfo
 from imseek.types.adapters import ADAPTER, adapter_of
+from imseek.types.facts import SpaceInfo
 
 
 def load_encoder(

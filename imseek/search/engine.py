@@ -33,7 +33,8 @@ from imseek.search.score_images import score_images
 from imseek.search.space_fusion import search_batch
 from imseek.search.stable_order import rank_images
 from imseek.search.where import Filters
-from imseek.types import Float32, SearchResult
+from imseek.types.answers import SearchResult
+from imseek.types.arrays import Float32
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError, UsageError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 

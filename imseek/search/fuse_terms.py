@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Ids, Segment
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 

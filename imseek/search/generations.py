@@ -21,7 +21,8 @@ from imseek.errors import (
     UntrustedCollectionError,
 )
 from imseek.search.fuse_terms import SAMPLE, sample_rows
-from imseek.types import Float32, SpaceInfo
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.data.vectors.faiss_snapshot import Snapshot

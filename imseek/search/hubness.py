@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from imseek.errors import UsageError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 #: Common words: the bank for text queries. For picture queries, a sample of stored images is used.
 BANK_TEXTS: Final = (

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 Positions = npt.NDArray[np.int64]
 

@@ -16,7 +16,8 @@ from imseek.search.query_vectors import QueryVectors
 from imseek.search.rerank import MAX_CANDIDATES, CandidateSet, needs_all_candidates
 from imseek.search.space_fusion import SpaceQuery, search_spaces
 from imseek.search.stable_order import APPROXIMATE_DEPTH
-from imseek.types import Float32, SpaceInfo
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
 
 #: The largest depth that fits into the four bytes of a token.
 _DEEPEST = 2**32 - 1

@@ -19,7 +19,9 @@ from imseek.input_file import read_input
 from imseek.search.backend import GenerationReader
 from imseek.search.fuse_terms import MIN_NORM, Float64, fuse_terms
 from imseek.search.query import Query, Term
-from imseek.types import Float32, SkipReason, SpaceInfo, display_path
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
+from imseek.types.pictures import SkipReason, display_path
 
 if TYPE_CHECKING:
     from imseek.media.fetcher import FetchLimits

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from imseek.types import Hit, Image, Place
+from imseek.types.answers import Hit
+from imseek.types.pictures import Image, Place
 
 
 def image_of(found: Mapping[str, Any]) -> Image:

@@ -12,7 +12,7 @@ from imseek.data.vectors.base import Ids
 from imseek.data.vectors.range_search import StoredRows
 from imseek.data.vectors.scores import row_norms, scores_of
 from imseek.search.prepared import PreparedQuery
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 _BLOCK: Final = 8192
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Final, Protocol, runtime_checkable
 
 from imseek.search.query import By, Question
-from imseek.types import CollectionInfo, Image, SearchResult
+from imseek.types.answers import SearchResult
+from imseek.types.facts import CollectionInfo
+from imseek.types.pictures import Image
 
 #: Maximum hits in one server response, over all its queries; a hit with its vector counts as ``VECTOR_COST`` hits.
 MAX_HITS_PER_RESPONSE: Final = 100_000

@@ -20,7 +20,7 @@ from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import top_k
 from imseek.errors import QueryError
 from imseek.search.backend import AllowedImages, Index, max_search_depth
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 #: The first lists have ``_GROWTH`` times ``k`` rows plus ``_FIRST``; each next one is ``_GROWTH`` times as long.
 _GROWTH = 8

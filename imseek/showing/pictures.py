@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from imseek.errors import ContentChangedError, ImseekError, MediaError
-from imseek.types import Pixels, Place, ReadPicture, SearchResult, SkipReason
+from imseek.types.answers import ReadPicture, SearchResult
+from imseek.types.arrays import Pixels
+from imseek.types.pictures import Place, SkipReason
 
 OTHER_COLLECTION: Final = "the picture is of another collection"
 
@@ -25,7 +27,7 @@ class FolderPictures:
     @contextmanager
     def opened(self) -> Iterator[ReadPicture]:
         """Yield a thread-safe function that takes UUID, id and side, and returns the picture as indexed."""
-        from imseek.curate.originals import Originals
+        from imseek.analysis.originals import Originals
         from imseek.data.reader import Reader
 
         lock, known = threading.Lock(), dict[str, Originals]()

@@ -8,7 +8,7 @@ import os
 
 def printable(text: str) -> str:
     """Return ``text``, which may contain any file name, as one line without control characters."""
-    from imseek.types import display_path
+    from imseek.types.pictures import display_path
 
     try:
         return display_path(os.fsencode(text))

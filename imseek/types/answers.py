@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeAlias
 
+from imseek.types.arrays import Float32
 from imseek.types.json_members import Cosine, Count, Json, Share, json_member
-from imseek.types.pictures import Float32, ImagePlace
+from imseek.types.pictures import ImagePlace
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from imseek.types.json_members import ContentHash, Count, FilePath, Json
-
-Float32: TypeAlias = npt.NDArray[np.float32]
-
-
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 class SkipReason(StrEnum):

@@ -210,3 +210,29 @@ class DropReport:
     files: Count
     bytes: Count
     generation: Count
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureReport:
+    """The result of measuring images."""
+
+    images: Count
+    """Number of live images."""
+    missing: Count
+    """Images that had no measures."""
+    measured: Count
+    """Those of them that have some now."""
+    unreadable: Count
+    """Those of them that could not be read, or have changed."""
+    seconds: Seconds
+    generation: Count
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRecord:
+    """A trusted collection."""
+
+    path: str
+    """Without links."""
+    uuid: str

@@ -11,8 +11,9 @@ from functools import partial
 from html import escape
 from typing import Final
 
+from imseek.clusters.results import Cluster, ClusterReport, Shown
 from imseek.showing.words import format_count
-from imseek.types import Cluster, ClusterReport, Place, Shown, display_path
+from imseek.types.pictures import Place, display_path
 from imseek.ui.page_frame import escape_text, head
 from imseek.ui.thumbnail_data import EmbeddedThumbnails
 

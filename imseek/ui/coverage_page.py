@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
+from imseek.dataset.results import CoverageReport, CoverageSide
 from imseek.showing.words import format_count
-from imseek.types import CoverageReport, CoverageSide
 from imseek.ui.page_frame import bar, card, escape_text, head
 from imseek.ui.thumbnail_data import EmbeddedThumbnails, thumbnails
 

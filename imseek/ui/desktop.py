@@ -12,7 +12,7 @@ from imseek.errors import ImseekError
 
 if TYPE_CHECKING:
     from imseek.search.searchable import Searchable
-    from imseek.types import Image
+    from imseek.types.pictures import Image
 
 #: Only files with these extensions are opened directly: the system goes by the extension, and `a.html` may begin like a
 #: picture.

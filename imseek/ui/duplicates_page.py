@@ -12,8 +12,9 @@ from functools import partial
 from html import escape
 from typing import Final, TypeAlias
 
+from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
 from imseek.showing.words import format_count, format_size
-from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, display_path
+from imseek.types.pictures import display_path
 from imseek.ui.page_frame import escape_text, head, link_picture
 from imseek.ui.thumbnail_data import EmbeddedThumbnails
 

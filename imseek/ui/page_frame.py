@@ -6,7 +6,7 @@ from html import escape
 from typing import Final
 
 from imseek.showing.words import printable
-from imseek.types import Place
+from imseek.types.pictures import Place
 
 
 def escape_text(text: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from imseek.report.results import CollectionReport
 from imseek.showing.words import printable
-from imseek.types import CollectionReport
 from imseek.ui.report_sections import Block, Histogram, Pictures, Table, Text, facts, sections
 
 #: Characters that Markdown or HTML would interpret as markup.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from imseek.types import CollectionReport
+from imseek.report.results import CollectionReport
 from imseek.ui.page_frame import bar, card, escape_text, head
 from imseek.ui.report_sections import Block, Histogram, Pictures, Section, Table, Text, facts, sections
 from imseek.ui.thumbnail_data import EmbeddedThumbnails

@@ -6,18 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from imseek.clusters.results import Shown
+from imseek.dataset.results import QualityReport, RatedImage
+from imseek.report.results import CollectionReport, CollectionStatistics, Counts, ValueDistribution
 from imseek.showing.words import format_count, format_size
-from imseek.types import (
-    CollectionReport,
-    CollectionStatistics,
-    Counts,
-    Place,
-    QualityReport,
-    RatedImage,
-    Shown,
-    SourceInfo,
-    ValueDistribution,
-)
+from imseek.types.facts import SourceInfo
+from imseek.types.pictures import Place
 from imseek.ui.duplicates_page import KIND_LABELS, totals
 
 #: Limits: table rows, duplicate groups, images per group, examples of a failure.
@@ -159,7 +153,7 @@ def _pictures(held: CollectionStatistics) -> Iterator[Block]:
 
 
 def _sources(sources: Sequence[SourceInfo]) -> Table:
-    from imseek.types import display_path
+    from imseek.types.pictures import display_path
 
     rows = [
         (
@@ -285,7 +279,7 @@ def _duplicates(report: CollectionReport) -> Iterator[Block]:
 
 
 def _failures(report: CollectionReport) -> Iterator[Block]:
-    from imseek.types import display_path
+    from imseek.types.pictures import display_path
 
     by_reason: dict[str, list[tuple[bytes, str]]] = {}
     for failure in report.info.failures:

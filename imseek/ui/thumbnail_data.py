@@ -23,7 +23,7 @@ def thumbnails(
     Pictures are read from their places while the context is open; places of ``image_ids`` are looked up in advance.
     Raises CollectionNotFoundError, and in use StaleGenerationError if a purge has changed the collection since.
     """
-    from imseek.curate.originals import Originals
+    from imseek.analysis.originals import Originals
     from imseek.data.reader import Reader
     from imseek.errors import MediaError
     from imseek.media import decode, thumbnail

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import imseek
-from imseek.curate.actions import plans
-from imseek.curate.actions.apply import apply
-from imseek.curate.actions.plans import Plan
 from imseek.data import layout
 from imseek.data.reader import Reader
-from imseek.types import ApplyReport, Duplicate, DuplicateGroup, DuplicateReport
+from imseek.duplicates.action_results import ApplyReport
+from imseek.duplicates.actions import plans
+from imseek.duplicates.actions.apply import apply
+from imseek.duplicates.actions.plans import Plan
+from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateReport
 
 
 def report_of(root: Path, groups: Sequence[Sequence[Path]], kind: str = "exact") -> DuplicateReport:

@@ -422,7 +422,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "PYTHONPATH": str(ROOT), "IMSEEK_BENCH_RESULTS": str(root.parent)},
         check=True,
     )
-    imseek.upkeep.build_index(root, imseek.IndexPolicy(kind="IVF16,SQ8"))
+    imseek.maintenance.build_index(root, imseek.IndexPolicy(kind="IVF16,SQ8"))
     return root
 
 

@@ -25,7 +25,8 @@ from crews import InProcess, children_of, listening, worker_processes
 from sourcing.cases import CASES, Case, Picture, draw, opens_pictures
 
 import imseek
-from imseek.types import IndexReport, Progress
+from imseek.progress import Progress
+from imseek.types.runs import IndexReport
 
 EXECUTORS = ("in process", "ray")
 #: Kinds of sources that stand for the others: read by workers, sent to them, and sent as rows.

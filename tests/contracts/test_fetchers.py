@@ -35,7 +35,7 @@ from imseek.errors import MediaError, UsageError
 from imseek.media import http_fetcher
 from imseek.media.fetcher import FakeFetcher, Fetcher, FetchLimits, FetchResult
 from imseek.media.http_fetcher import HttpFetcher
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 PICTURE = b"\x89PNG the bytes of a picture"
 PUBLIC = "93.184.216.34"

@@ -188,7 +188,7 @@ def heir(home: str, way: str, disk: str, steps: Sequence[str]) -> list[str]:
     _set_up(case)
     facts = json.loads((case.home / "facts.json").read_text())
     all_are_there(case, facts)
-    kinds = [problem.kind for problem in imseek.upkeep.verify(case.root).problems]
+    kinds = [problem.kind for problem in imseek.maintenance.verify(case.root).problems]
     assert set(kinds) <= PASSING, kinds
     for step in steps:
         STEPS[step](case)
@@ -252,7 +252,7 @@ def restored(case: Case, facts: dict[str, Any]) -> None:
     """All is as it was before, with ids and tags, and nothing of ours lies about."""
     import imseek
 
-    assert imseek.upkeep.verify(case.root).ok
+    assert imseek.maintenance.verify(case.root).ok
     now = facts_of(case)
     for what, before in facts.items():
         assert now[what] == before, what
@@ -300,7 +300,7 @@ def _set_up(case: Case) -> None:
 def _plan(case: Case) -> None:
     from acting import report_of
 
-    from imseek.curate.actions import plans
+    from imseek.duplicates.actions import plans
 
     file = case.home / "plan.json"
     if file.exists():
@@ -314,8 +314,8 @@ def _plan(case: Case) -> None:
 
 
 def apply(case: Case) -> None:
-    from imseek.curate.actions import apply as applying
-    from imseek.curate.actions.plans import Plan
+    from imseek.duplicates.actions import apply as applying
+    from imseek.duplicates.actions.plans import Plan
 
     applying.BATCH = 4
     report = applying.apply(case.root, Plan.load(case.home / "plan.json"), dry_run=False)
@@ -324,7 +324,7 @@ def apply(case: Case) -> None:
 
 def undo(case: Case) -> None:
     """Until there is nothing more to undo."""
-    from imseek.curate.actions import undo as undoing
+    from imseek.duplicates.actions import undo as undoing
     from imseek.errors import UsageError
 
     undoing.BATCH = 4

@@ -107,7 +107,7 @@ def write(home: Path, seconds: float, pictures: int, seed: int) -> None:
         wanted = sorted((digest(str(path)), content) for path, content in keeper.there.items())
         assert sorted(zip(truth.places.tolist(), truth.contents.tolist(), strict=True)) == wanted
 
-    purge, tidy = partial(imseek.upkeep.purge, root), partial(imseek.upkeep.merge, root)
+    purge, tidy = partial(imseek.maintenance.purge, root), partial(imseek.maintenance.merge, root)
     named = {"stir": stir, "remove": remove, "index": index, "purge": purge, "merge": tidy}
     turns = ("stir", "stir", "remove", "purge", "index", "stir", "merge", "stir", "purge")
     index()

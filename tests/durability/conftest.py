@@ -11,7 +11,7 @@ import pytest
 
 from durability.damages import build, collection
 from durability.forks import Server
-from imseek.upkeep import verify
+from imseek.maintenance import verify
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def few_files(name: str, home: str, spare: int) -> dict[str, Any] | None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, hard))
     try:
         if name == "verify":
-            assert imseek.upkeep.verify(stage.root).ok
+            assert imseek.maintenance.verify(stage.root).ok
         elif name == "search":
             with imseek.open(stage.root) as collection:
                 assert len(collection.search(np.ones(64), limit=100).hits) == 11

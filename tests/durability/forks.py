@@ -82,27 +82,6 @@ def import_everything() -> None:
     import sqlalchemy.dialects.sqlite  # noqa: F401
     from PIL import Image, ImageOps  # noqa: F401
 
-    import imseek.collection
-    import imseek.curate.actions.quarantine_recovery
-    import imseek.curate.actions.undo
-    import imseek.data.derived_columns
-    import imseek.data.judgements
-    import imseek.data.purge
-    import imseek.data.repair
-    import imseek.data.sources
-    import imseek.data.vectors.faiss_index
-    import imseek.encoders.fake
-    import imseek.encoders.hub
-    import imseek.indexer.caption_space
-    import imseek.indexer.dry_run
-    import imseek.indexer.pipeline
-    import imseek.indexer.reencode
-    import imseek.indexer.sources.archive
-    import imseek.media.exif
-    import imseek.media.phash
-    import imseek.media.pillow
-    import imseek.upkeep  # noqa: F401
-
     Image.preinit()
 
 

@@ -235,7 +235,7 @@ def _problems(root: Path) -> set[str]:
 
     if not (root / "collection.json").exists():
         return set()
-    return {problem.kind for problem in imseek.upkeep.verify(root).problems}
+    return {problem.kind for problem in imseek.maintenance.verify(root).problems}
 
 
 def expect(facts: dict[str, Any], known: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from PIL.ExifTags import GPS, IFD, Base
 from sqlalchemy import Connection, insert, update
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.data import judgements, layout, schema, shard_catalog
 from imseek.data.derived_columns import put_columns
 from imseek.data.reader import FOREVER, Reader

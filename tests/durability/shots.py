@@ -204,7 +204,7 @@ def survey(name: str, home: Path, witness: Witness) -> Counter[str]:
     if not (stage.root / "collection.json").exists():
         assert acknowledged < 0, "the collection is lost"
         return Counter()
-    kinds = {problem.kind for problem in imseek.upkeep.verify(stage.root).problems}
+    kinds = {problem.kind for problem in imseek.maintenance.verify(stage.root).problems}
     if name.startswith("repair"):
         if kinds & {"catalog", "vectors"}:
             return Counter()  # It was damaged before.

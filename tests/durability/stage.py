@@ -191,7 +191,7 @@ def build_some(stage: Stage, encoder: str, rows: int) -> None:
     few_rows()
     make = PictureRows.__call__
     PictureRows.__call__ = lambda self, ids: make(self, itertools.islice(ids, rows))  # type: ignore[method-assign]
-    assert imseek.upkeep.reencode(stage.root, encoder).outcome == "interrupted"
+    assert imseek.maintenance.reencode(stage.root, encoder).outcome == "interrupted"
     PictureRows.__call__ = make  # type: ignore[method-assign]
 
 
@@ -203,7 +203,7 @@ def with_a_hole(stage: Stage) -> None:
     half_built(stage)
     (stage.photos / "08.png").unlink()
     few, reencode.FEW_MISSING = reencode.FEW_MISSING, 0
-    assert imseek.upkeep.reencode(stage.root, SECOND).outcome == "refused"
+    assert imseek.maintenance.reencode(stage.root, SECOND).outcome == "refused"
     reencode.FEW_MISSING = few
 
 
@@ -558,7 +558,7 @@ def index_archives(stage: Stage) -> None:
 def purge(stage: Stage) -> None:
     import imseek
 
-    stage.reports += imseek.upkeep.purge(stage.root).notes
+    stage.reports += imseek.maintenance.purge(stage.root).notes
 
 
 def small_index() -> None:
@@ -572,10 +572,10 @@ def small_index() -> None:
 
 def build_index(stage: Stage) -> None:
     import imseek
-    from imseek.types import IndexPolicy
+    from imseek.types.facts import IndexPolicy
 
     small_index()
-    imseek.upkeep.build_index(stage.root, IndexPolicy(kind="IVF2,SQ8"))
+    imseek.maintenance.build_index(stage.root, IndexPolicy(kind="IVF2,SQ8"))
 
 
 def index_and_renew(stage: Stage) -> None:
@@ -611,7 +611,7 @@ def run_reencode(stage: Stage) -> None:
     import imseek
 
     few_rows()
-    imseek.upkeep.reencode(stage.root, SECOND)
+    imseek.maintenance.reencode(stage.root, SECOND)
 
 
 def run_tune(stage: Stage) -> None:
@@ -640,9 +640,9 @@ def learned(root: Path, *_: Any) -> Any:
     from imseek import tune
     from imseek.data.current_file import read_current
     from imseek.encoders.adapters import Adapter
-    from imseek.explore.tuning.training import TrainedAdapter
-    from imseek.types.evaluate import Estimate
-    from imseek.types.tuning import Tuning
+    from imseek.metrics.estimate import Estimate
+    from imseek.tune.results import Tuning
+    from imseek.tune.training import TrainedAdapter
 
     space = read_current(root).space
     down = np.linspace(-1, 1, 2 * space.dim, dtype=np.float32).reshape(space.dim, 2)
@@ -678,7 +678,7 @@ def drop_space(stage: Stage) -> None:
     from imseek.errors import UsageError
 
     with suppress(UsageError):  # It is gone already.
-        imseek.upkeep.drop_space(stage.root, 0)
+        imseek.maintenance.drop_space(stage.root, 0)
 
 
 def embed(stage: Stage) -> None:
@@ -688,13 +688,13 @@ def embed(stage: Stage) -> None:
 
     space_build.COMMIT_ROWS = space_build_rows.PART_ROWS = 4
     caption_space.BATCH = 2  # type: ignore[misc]
-    imseek.upkeep.embed_captions(stage.root)
+    imseek.maintenance.embed_captions(stage.root)
 
 
 def repair(stage: Stage) -> None:
     import imseek
 
-    imseek.upkeep.repair(stage.root)
+    imseek.maintenance.repair(stage.root)
 
 
 def unmeasured(stage: Stage) -> None:
@@ -718,10 +718,10 @@ def unmeasured(stage: Stage) -> None:
 
 def measure(stage: Stage) -> None:
     import imseek
-    from imseek.curate import missing_measures
+    from imseek.maintenance import missing_measures
 
     missing_measures._COMMIT_IMAGES = 4
-    imseek.upkeep.measure(stage.root)
+    imseek.maintenance.measure(stage.root)
 
 
 SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = {
@@ -819,7 +819,7 @@ def look(stage: Stage) -> list[str]:
 
     if not (stage.root / "collection.json").exists():
         return []
-    report = imseek.upkeep.verify(stage.root)
+    report = imseek.maintenance.verify(stage.root)
     with imseek.open(stage.root) as collection:
         if not {"vectors", "catalog"} & {problem.kind for problem in report.problems}:
             hits = collection.search(ones(stage), limit=1000).hits
@@ -845,7 +845,7 @@ def check(stage: Stage, *, removed: bool) -> None:
     import imseek
     from imseek.data.reader import Reader
 
-    report = imseek.upkeep.verify(stage.root)
+    report = imseek.maintenance.verify(stage.root)
     assert report.ok, report.problems
     reader = Reader(stage.root)
     ids = live_ids(reader)

@@ -65,7 +65,7 @@ def test_each_is_one_generation_of_a_collection_that_never_rests(tmp_path: Path)
     for target, info in taken:
         folder = target.with_suffix("")
         imseek.backup.restore(target, folder)
-        report = imseek.upkeep.verify(folder)
+        report = imseek.maintenance.verify(folder)
         assert report.ok, report.problems
         assert read_current(folder).generation == info.generation
         compare(folder, truths[info.generation], vectors)

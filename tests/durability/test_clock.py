@@ -77,7 +77,7 @@ def test_retired_files_wait_an_hour_whatever_the_clock_said(
         clock(minutes * 60)
         run_a_writer(stage)
         assert [path.exists() for path in old] == [there] * len(old)
-    assert imseek.upkeep.verify(stage.root).ok
+    assert imseek.maintenance.verify(stage.root).ok
 
 
 def test_readers_go_on_where_the_clock_jumps_ahead(stage: Stage, clock: Callable[[float], None]) -> None:
@@ -139,7 +139,7 @@ def test_a_clock_that_jumps_all_the_time(
             assert sorted(Path(os.fsdecode(place.path)).name for place in places.values()) == sorted(names)
             generations = sorted(generation_of(stage.root / name) for name in layout.BACKUPS)
             assert generations[1] == reader.generation > generations[0]
-    assert imseek.upkeep.verify(stage.root).ok
+    assert imseek.maintenance.verify(stage.root).ok
 
 
 def test_two_damaged_catalogs_of_one_second_are_both_kept(
@@ -148,7 +148,7 @@ def test_two_damaged_catalogs_of_one_second_are_both_kept(
     monkeypatch.setattr(time, "strftime", lambda _: "20260101T000000")
     for damage in (b"first", b"second"):
         (stage.root / layout.CATALOG).write_bytes(damage)
-        assert imseek.upkeep.repair(stage.root).after.ok
+        assert imseek.maintenance.repair(stage.root).after.ok
     kept = sorted(stage.root.glob(f"{layout.CATALOG}.damaged.*"))
     assert [path.read_bytes() for path in kept] == [b"first", b"second"]
     assert all(layout.is_ours(path.name) for path in kept)

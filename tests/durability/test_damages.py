@@ -96,7 +96,7 @@ def test_damage(
     DAMAGES[damage](target, chance)
     harmed = _harmed(root, target, damage)
 
-    problems = imseek.upkeep.verify(root).problems
+    problems = imseek.maintenance.verify(root).problems
     # A sound record of another generation: which of the two is wrong cannot be told.
     expected = {layout.CATALOG} if (kind, damage) == ("checksums", "an older version") else harmed
     assert expected <= {problem.file for problem in problems}, problems
@@ -113,7 +113,7 @@ def _harmed(root: Path, target: Target, damage: str) -> set[str]:
 def _repair_and_compare(home: Path, before: State, kind: str, harmed: set[str]) -> None:
     """Everything is as before but what can only be lost, and that is named; pictures of lost rows come back."""
     root = collection(home)
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok, report.after.problems
     after = State.of(root)
     lost_files = {
@@ -140,7 +140,7 @@ def _repair_and_compare(home: Path, before: State, kind: str, harmed: set[str]) 
     assert after.columns == columns
 
     index(home)
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     again = State.of(root)
     assert (again.images, again.others, again.columns) == (before.images, before.others, columns)
     # A suspended image has no picture to make its row from again, nor has one whose file is put away: they wait.
@@ -175,15 +175,15 @@ def test_two_damages(pair: tuple[str, str], n: int, home: Path, stranger: Path, 
         if target.path.exists():  # Both may be of one kind.
             DAMAGES[damage](target, chance)
             harmed |= _harmed(root, target, damage)
-    report = imseek.upkeep.verify(root)
+    report = imseek.maintenance.verify(root)
     assert not report.ok
     if not set(pair) & {"catalog", "checksums"}:
         assert harmed <= {problem.file for problem in report.problems}, report.problems
     if ("checksums" in pair and set(pair) & CATALOGS) or set(pair) == {"catalog", "newer backup"}:
-        mended = imseek.upkeep.repair(root)
+        mended = imseek.maintenance.repair(root)
         assert mended.after.ok, mended.after.problems
         index(home)
-        assert imseek.upkeep.verify(root).ok
+        assert imseek.maintenance.verify(root).ok
         assert State.of(root).rows.items() >= {i: before.rows[i] for i in before.found}.items()
     else:
         _repair_and_compare(home, before, "checksums" if "checksums" in pair else pair[0], harmed)
@@ -200,6 +200,6 @@ def test_the_lock_holds_nothing(home: Path, before: State) -> None:
     for name in (layout.CACHE, layout.STAGING):
         (root / name).mkdir()
         (root / name / "left.tmp").write_bytes(b"damaged")
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     index(home)
     assert State.of(root) == before

@@ -139,6 +139,6 @@ def test_what_is_there_can_be_read_while_the_disk_is_full(fast_folder: Path, kil
             with pytest.raises(imseek.errors.StorageError) as refused:
                 collection.index()
             assert "free some space" in str(refused.value.hint)
-        assert {problem.kind for problem in imseek.upkeep.verify(stage.root).problems} <= PASSING
+        assert {problem.kind for problem in imseek.maintenance.verify(stage.root).problems} <= PASSING
         shared = stage.root / "catalog.sqlite-shm"
         assert not shared.exists() or shared.stat().st_size < 32_768, "there was no room for it"

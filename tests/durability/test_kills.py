@@ -103,7 +103,7 @@ def test_twenty_kills_while_indexing_300_images(fast_folder: Path) -> None:
             lines += process.stdout.readlines()
         assert process.returncode == -signal.SIGKILL
         acknowledged += sum(int(line) for line in lines if line.endswith("\n"))
-        problems = imseek.upkeep.verify(stage.root).problems
+        problems = imseek.maintenance.verify(stage.root).problems
         assert {problem.kind for problem in problems} <= PASSING, problems
         with imseek.open(stage.root) as collection:
             assert collection.info().images >= acknowledged

@@ -104,7 +104,7 @@ def test_no_folder_for_temporary_files(stage: Stage) -> None:
         line = [sys.executable, "-W", "error", "-m", "imseek", *command, "-c", str(stage.root)]
         done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    assert imseek.upkeep.verify(stage.root).ok
+    assert imseek.maintenance.verify(stage.root).ok
 
 
 def test_the_current_folder_is_gone(stage: Stage, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_the_current_folder_is_gone(stage: Stage, tmp_path: Path) -> None:
         assert done.returncode in ((0, 2) if exit_code is None else (exit_code,))
         if done.returncode:
             assert "imseek: the current folder is gone" in done.stderr
-    assert imseek.upkeep.verify(stage.root).ok
+    assert imseek.maintenance.verify(stage.root).ok
 
 
 def after_that(stage: Stage, root: Path) -> None:
@@ -196,8 +196,8 @@ def test_a_folder_of_the_collection_is_removed_under_a_writer(stage: Stage) -> N
         shutil.rmtree(stage.root / "metadata")
     draw(stage.photos / "new.png", 500)
     stage.index()
-    assert {"metadata", "ids"} <= {problem.kind for problem in imseek.upkeep.verify(stage.root).problems}
-    assert imseek.upkeep.repair(stage.root).after.ok
+    assert {"metadata", "ids"} <= {problem.kind for problem in imseek.maintenance.verify(stage.root).problems}
+    assert imseek.maintenance.repair(stage.root).after.ok
     stage.index()
     with imseek.open(stage.root) as collection:
         assert len(collection.search(np.ones(64), limit=100).hits) == images + 1

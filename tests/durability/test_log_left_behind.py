@@ -53,7 +53,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory, original: Path) -> Path:
 
 def test_a_log_left_behind_is_read(killed: Path, tmp_path: Path) -> None:
     home = shutil.copytree(killed, tmp_path / "home")
-    assert imseek.upkeep.verify(collection(home)).ok
+    assert imseek.maintenance.verify(collection(home)).ok
     assert {f"{n}.png" for n in range(20, 26)} <= set(State.of(collection(home)).images)
 
 
@@ -68,19 +68,19 @@ def test_damage_to_a_log_left_behind(killed: Path, tmp_path: Path, kind: str) ->
     damage(kind, root / WAL, other=tmp_path / WAL)
     (root / f"{layout.CATALOG}-shm").unlink(missing_ok=True)
 
-    assert "catalog" in [problem.kind for problem in imseek.upkeep.verify(root).problems]
+    assert "catalog" in [problem.kind for problem in imseek.maintenance.verify(root).problems]
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     with pytest.raises(CorruptCollectionError) as refusal, Writer(root, "test"):
         pytest.fail("a writer goes on without what was committed")
     assert "collection repair" in str(refusal.value.hint)
     assert (root / layout.CURRENT).read_bytes() == before[root / layout.CURRENT]
 
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     assert any("without their places" in line for line in report.restored)
     assert searched(root) == expected.searched, "every acknowledged image is found again at once"
     index(home)
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     assert State.of(root) == expected, "and, once its folder was scanned, at its place"
 
 
@@ -88,7 +88,7 @@ def test_what_follows_a_log_left_behind_is_passed_over(killed: Path, tmp_path: P
     home = shutil.copytree(killed, tmp_path / "home")
     expected = State.of(collection(shutil.copytree(killed, tmp_path / "whole")))
     damage("appended to", collection(home) / WAL)
-    assert imseek.upkeep.verify(collection(home)).ok
+    assert imseek.maintenance.verify(collection(home)).ok
     index(home)
     assert searched(collection(home)) == expected.searched
 
@@ -100,7 +100,7 @@ def test_a_log_left_behind_by_a_damaged_catalog(killed: Path, tmp_path: Path, ki
     home = shutil.copytree(killed, tmp_path / "home")
     root = collection(home)
     damage(kind, root / layout.CATALOG)
-    assert imseek.upkeep.repair(root).after.ok
+    assert imseek.maintenance.repair(root).after.ok
     # SQLite itself deletes the log of an empty file as soon as that is opened.
     assert kind == "emptied" or list(root.glob(f"{WAL}.damaged.*")), "kept beside"
     assert searched(root) == expected.searched

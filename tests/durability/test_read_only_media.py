@@ -63,13 +63,13 @@ def test_a_collection_on_a_read_only_disk(stage: Stage, left: str) -> None:
         assert len(hits) == collection.info().images == images
         assert all(hit.place is not None and Path(os.fsdecode(hit.place.path)).exists() for hit in hits)
         assert collection.get(hits[0].image_id).metadata["width"] == 8
-    assert imseek.upkeep.verify(stage.root).problems == ()
+    assert imseek.maintenance.verify(stage.root).problems == ()
     for write in (Stage.index, remove_source, merged, columns):
         with pytest.raises(ReadOnlyError, match="cannot be written") as error:
             write(stage)
         assert error.value.exit_code == 1
     with pytest.raises(ReadOnlyError, match="cannot be written"):
-        imseek.upkeep.purge(stage.root)
+        imseek.maintenance.purge(stage.root)
     with pytest.raises(ReadOnlyError, match="Read-only file system"):
         imseek.create(stage.photos / "new", encoder="fake")
 
@@ -78,9 +78,9 @@ def test_a_damaged_collection_on_a_read_only_disk(stage: Stage) -> None:
     """It is verified; mending it has to wait."""
     (stage.root / layout.vectors(0, 1)).write_bytes(b"")
     remount(stage.photos.parent.parent, "ro")
-    assert [problem.kind for problem in imseek.upkeep.verify(stage.root).problems] == ["vectors"]
+    assert [problem.kind for problem in imseek.maintenance.verify(stage.root).problems] == ["vectors"]
     with pytest.raises(ReadOnlyError, match="cannot be written"):
-        imseek.upkeep.repair(stage.root)
+        imseek.maintenance.repair(stage.root)
 
 
 def test_pictures_on_a_read_only_disk(prepared: Callable[[str], Path], fast_folder: Path) -> None:

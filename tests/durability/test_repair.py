@@ -56,7 +56,7 @@ from imseek.data.reader import Reader
 from imseek.data.space_build_rows import part_dtype
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError
-from imseek.types import Problem, VerifyReport
+from imseek.types.upkeep import Problem, VerifyReport
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def home(tmp_path: Path, original: Path) -> Path:
 
 
 def test_nothing_to_repair(home: Path) -> None:
-    report = imseek.upkeep.repair(collection(home))
+    report = imseek.maintenance.repair(collection(home))
     assert report.after.ok
     assert (report.restored, report.lost) == ((), ())
 
@@ -95,7 +95,7 @@ def test_every_flipped_bit_of_the_catalog_is_found(home: Path, chance: random.Ra
         damaged = bytearray(data)
         damaged[place] ^= 1 << chance.randrange(8)
         (root / layout.CATALOG).write_bytes(damaged)
-        problems = imseek.upkeep.verify(root).problems
+        problems = imseek.maintenance.verify(root).problems
         assert [problem.kind for problem in problems if problem.file == layout.CATALOG] == ["catalog"], (
             f"byte {place}"
         )
@@ -118,7 +118,7 @@ def test_the_catalog_and_its_backups_are_lost(home: Path) -> None:
     before, generation = State.of(root), Reader(root).generation
     next_id = Reader(root).current.next_image_id
     lose(root, layout.CATALOG, *layout.BACKUPS)
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     assert any("tags" in line for line in report.lost)
     assert searched(root) == before.searched
@@ -127,7 +127,7 @@ def test_the_catalog_and_its_backups_are_lost(home: Path) -> None:
     (home / PUT_AWAY).rename(photos(home) / QUARANTINED)
     index(home)
     after = State.of(root)
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     # The quarantined one was not known from any file that is left, and was indexed anew. Neither was the suspended
     # one, which has no picture.
     kept = {name: i for name, (i, *_) in before.images.items() if name not in (QUARANTINED, SUSPENDED)}
@@ -142,7 +142,7 @@ def test_an_old_current_json_does_not_hide_the_newer_backup(home: Path) -> None:
     before = State.of(root)
     shutil.copyfile(home / "older" / layout.CURRENT, root / layout.CURRENT)
     lose(root, layout.CATALOG)
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert (report.after.ok, report.lost) == (True, ())
     assert State.of(root) == before
 
@@ -151,7 +151,7 @@ def test_the_identity_and_the_catalog_are_lost(home: Path) -> None:
     root = collection(home)
     before, uuid = State.of(root), Reader(root).identity.uuid
     lose(root, layout.CATALOG, layout.COLLECTION)
-    assert imseek.upkeep.repair(root).lost == ()
+    assert imseek.maintenance.repair(root).lost == ()
     assert State.of(root) == before
     assert Reader(root).identity.uuid == uuid
 
@@ -161,7 +161,7 @@ def test_nothing_says_which_encoder(home: Path) -> None:
     lose(root, layout.CATALOG, layout.CURRENT, *layout.BACKUPS)
     before = sorted(path for path in root.rglob("*") if path.is_file() and path.name != layout.LOCK)
     with pytest.raises(CorruptCollectionError, match="which encoder"):
-        imseek.upkeep.repair(root)
+        imseek.maintenance.repair(root)
     after = [path for path in root.rglob("*") if path.is_file() and path.name != layout.LOCK]
     assert sorted(p for p in after if layout.STAGING not in p.parts) == before
 
@@ -183,7 +183,7 @@ def test_merged_after_the_backup_that_is_left(home: Path) -> None:
     for name, data in kept.items():
         (root / name).write_bytes(data)
     lose(root, layout.CATALOG, layout.CHECKSUMS)
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok, report.after.problems
     assert State.of(root) == before
 
@@ -200,7 +200,7 @@ def test_removed_and_added_after_the_backup_that_is_left(home: Path) -> None:
     for name, data in kept.items():
         (root / name).write_bytes(data)
     lose(root, layout.CATALOG, layout.CHECKSUMS)
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     assert searched(root) == before.searched, "the one that was removed stays removed"
     index(home)
@@ -223,7 +223,7 @@ def test_every_file_that_can_be_derived_is_lost(home: Path) -> None:
         *listed["dead"],
         *layout.BACKUPS,
     )
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert (report.after.ok, report.lost) == (True, ())
     assert State.of(root) == before
 
@@ -242,7 +242,7 @@ def test_damaged_here_and_there(home: Path, chance: random.Random) -> None:
     ):
         flip_bit(Target(root / name, root, None), chance)
     flip_bit(Target(root / layout.CATALOG, root, None), chance)
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     assert {listed["vectors"][1], listed["metadata"][2], listed["column"][0]} == {
         line.split(":")[0] for line in report.lost
@@ -263,12 +263,12 @@ def test_a_stray_file_is_an_orphan(home: Path) -> None:
     root = collection(home)
     (root / "metadata/000099.parquet").write_bytes(b"what is this?")
     (root / "spaces/0/img_emb/notes.txt").write_text("mine")
-    problems = imseek.upkeep.verify(root).problems
+    problems = imseek.maintenance.verify(root).problems
     assert {(p.kind, p.file) for p in problems} == {
         ("orphan", "metadata/000099.parquet"),
         ("orphan", "spaces/0/img_emb/notes.txt"),
     }
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     assert len(report.restored) == 2
 
@@ -280,8 +280,8 @@ def test_a_later_format_is_left_alone(home: Path) -> None:
     lose(root, layout.CHECKSUMS)
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and "-" not in path.name}
     for refused in (
-        imseek.upkeep.verify,
-        imseek.upkeep.repair,
+        imseek.maintenance.verify,
+        imseek.maintenance.repair,
         lambda path: Writer(path, "test").__enter__(),
     ):
         with pytest.raises(imseek.errors.FormatVersionError, match="version 3"):
@@ -293,10 +293,10 @@ def test_a_later_format_is_left_alone(home: Path) -> None:
 def test_verify_does_not_judge_unfinished_work(home: Path) -> None:
     root = collection(home)
     with Writer(root, "test"):
-        for refused in (imseek.upkeep.verify, imseek.upkeep.repair):
+        for refused in (imseek.maintenance.verify, imseek.maintenance.repair):
             with pytest.raises(imseek.errors.LockedError, match=str(os.getpid())):
                 refused(root)
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_a_damaged_shard_is_not_merged(home: Path) -> None:
@@ -309,11 +309,11 @@ def test_a_damaged_shard_is_not_merged(home: Path) -> None:
     with pytest.raises(CorruptCollectionError, match=r"000001\.npy"), Writer(root, "test") as writer:
         merge(writer, writer.current().shards)
     assert Reader(root).generation == generation
-    assert imseek.upkeep.repair(root).after.ok
+    assert imseek.maintenance.repair(root).after.ok
 
 
 def test_no_collection(tmp_path: Path) -> None:
-    for refused in (imseek.upkeep.verify, imseek.upkeep.repair):
+    for refused in (imseek.maintenance.verify, imseek.maintenance.repair):
         with pytest.raises(imseek.errors.CollectionNotFoundError):
             refused(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -337,13 +337,13 @@ def test_what_cannot_be_read_now_is_not_given_up(
         return real(entry)
 
     monkeypatch.setattr(safe_path, "open_regular", refuse)
-    problems = imseek.upkeep.verify(root).problems
+    problems = imseek.maintenance.verify(root).problems
     assert [p.repairable for p in problems if p.file == name] == [False]
     with pytest.raises(imseek.errors.StorageError, match="cannot be read"):
-        imseek.upkeep.repair(root)
+        imseek.maintenance.repair(root)
     monkeypatch.undo()
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
-    assert imseek.upkeep.repair(root).lost == ()
+    assert imseek.maintenance.repair(root).lost == ()
 
 
 # -- shards that the catalog does not know -------------------------------------------------------------------
@@ -367,7 +367,7 @@ def test_a_shard_whose_table_is_broken_is_not_taken_up(home: Path, lie: str) -> 
         table = table.set_column(at, pa.field(column, kind), pa.array(values, kind))
         pq.write_table(table, root / name)
     lose(root, layout.CATALOG, *layout.BACKUPS)
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok, report.after.problems
     assert any(name in line and "removed" in line for line in report.restored)
     assert searched(root) == {i: row for i, row in before.searched.items() if shard_of(before, i) != 2}
@@ -388,9 +388,9 @@ def test_a_disk_that_fails_now_does_not_end_a_shard(home: Path, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(shard_files, "load_table", fail)
         with pytest.raises(imseek.errors.StorageError, match="Input/output"):
-            imseek.upkeep.repair(root)
+            imseek.maintenance.repair(root)
     assert not (root / layout.CATALOG).exists()
-    assert imseek.upkeep.repair(root).after.ok
+    assert imseek.maintenance.repair(root).after.ok
     assert searched(root) == before.searched
 
 
@@ -404,7 +404,7 @@ def test_derived_columns_of_a_shard_are_taken_up_one_by_one(home: Path) -> None:
     table = pq.read_table(root / columns[2])
     ids = pa.array([i + 1 for i in table.column("image_id").to_pylist()], pa.int64())
     pq.write_table(table.set_column(0, table.schema.field(0), ids), root / columns[2])
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     assert searched(root) == before.searched
     # The suspended image is in no file that is left.
@@ -445,8 +445,8 @@ def test_without_current_json_the_newest_list_of_dead_rows_counts(
         with monkeypatch.context() as patch:
             patch.setattr(orphan_shards, "load_array", fail)
             with pytest.raises(imseek.errors.StorageError, match="Input/output"):
-                imseek.upkeep.repair(root)
-    report = imseek.upkeep.repair(root)
+                imseek.maintenance.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok, report.after.problems
     assert searched(root) == ({**before, removed: every[removed]} if list_of_dead == "damaged" else before)
 
@@ -464,9 +464,9 @@ def test_a_sealed_file_of_another_collection_is_found_by_its_uuid(
     root, other = collection(home), templates.empty(tmp_path / "other")
     before, uuid = State.of(root), Reader(root).identity.uuid
     shutil.copyfile(other / name, root / name)
-    problems = imseek.upkeep.verify(root).problems
+    problems = imseek.maintenance.verify(root).problems
     assert (kind, name, "it belongs to another collection") in [(p.kind, p.file, p.message) for p in problems]
-    assert imseek.upkeep.repair(root).after.ok
+    assert imseek.maintenance.repair(root).after.ok
     assert State.of(root) == before
     assert Reader(root).identity.uuid == uuid
 
@@ -478,9 +478,9 @@ def test_the_catalog_of_another_collection_is_found_by_its_uuid(
     before = State.of(root)
     shutil.copyfile(other / layout.CATALOG, root / layout.CATALOG)
     lose(root, layout.CHECKSUMS)  # Else its checksum would tell.
-    problems = imseek.upkeep.verify(root).problems
+    problems = imseek.maintenance.verify(root).problems
     assert [p.message for p in problems if p.kind == "catalog"] == ["it belongs to another collection"]
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert (report.after.ok, report.lost) == (True, ())
     assert State.of(root) == before
 
@@ -491,9 +491,9 @@ def test_bytes_behind_the_catalog_are_found_without_its_checksum(home: Path) -> 
     with (root / layout.CATALOG).open("ab") as file:
         file.write(bytes(4096))
     lose(root, layout.CHECKSUMS)
-    problems = imseek.upkeep.verify(root).problems
+    problems = imseek.maintenance.verify(root).problems
     assert [p.message for p in problems if p.kind == "catalog"] == ["there is something after its last page"]
-    assert imseek.upkeep.repair(root).after.ok
+    assert imseek.maintenance.repair(root).after.ok
     assert State.of(root) == before
 
 
@@ -517,7 +517,7 @@ def tell_catalog(root: Path, *statements: str) -> None:
 
 
 def problem_of(root: Path, kind: str) -> tuple[str, str]:
-    (found,) = ((p.file, p.message) for p in imseek.upkeep.verify(root).problems if p.kind == kind)
+    (found,) = ((p.file, p.message) for p in imseek.maintenance.verify(root).problems if p.kind == kind)
     return found
 
 
@@ -530,7 +530,7 @@ def test_images_whose_shard_is_gone_are_encoded_again(home: Path) -> None:
         "DELETE FROM files WHERE shard_id = 2",
     )
     assert problem_of(root, "images") == (layout.CATALOG, "3 images lie in shards that are gone")
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     assert any("vectors and metadata of 3 images" in line for line in report.lost)
     index(home)
@@ -546,7 +546,7 @@ def test_images_that_are_not_in_their_shard_are_found(home: Path) -> None:
     tell_catalog(root, f"UPDATE images SET shard_id = 0 WHERE image_id = {image}")
     message = "1 images that the catalog has in it are not"
     assert problem_of(root, "metadata") == (layout.metadata(0), message)
-    assert imseek.upkeep.repair(root).after.ok
+    assert imseek.maintenance.repair(root).after.ok
     index(home)
     assert State.of(root).searched == before.searched
 
@@ -568,7 +568,7 @@ def test_vectors_that_cannot_be_those_of_their_shard_are_found(home: Path, lie: 
     np.save(path, rows[:2] if lie == "a row less" else rows)
     tell_catalog(root)
     assert problem_of(root, "vectors") == (layout.vectors(0, 2), message)
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     index(home)
     after = State.of(root)
@@ -599,7 +599,7 @@ def test_a_part_of_a_space_that_is_no_part_is_given_up(home: Path, content: Any,
     file, said = problem_of(root, "part")
     assert file == path
     assert message in said
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     assert report.lost == (f"{path}: rows of a space that is being built, to be made again",)
     assert not (root / path).exists()
@@ -625,7 +625,7 @@ def test_what_a_writer_changed_meanwhile_is_looked_at_again(
         return VerifyReport((Problem("orphan", "x", "of the moment", repairable=True),), 0, 0)
 
     monkeypatch.setattr(verify, "examine", look)
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     assert calls == [root, root]
 
 
@@ -644,7 +644,7 @@ def test_a_file_whose_end_cannot_be_read_is_not_given_up(home: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(collection_files, "digest_of_file", fail)
         with pytest.raises(imseek.errors.StorageError, match=rf"{name} cannot be read .*it was not given up"):
-            imseek.upkeep.repair(root)
+            imseek.maintenance.repair(root)
     assert (root / name).exists()
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert (report.after.ok, report.lost) == (True, ())

@@ -145,13 +145,13 @@ def test_a_network_folder_is_read_and_not_written(
         for write in (
             collection.index,
             lambda: collection.remove_source(1),
-            lambda: imseek.upkeep.merge(stage.root),
-            lambda: imseek.upkeep.purge(stage.root),
+            lambda: imseek.maintenance.merge(stage.root),
+            lambda: imseek.maintenance.purge(stage.root),
         ):
             with pytest.raises(ReadOnlyError, match=rf"network file system \({kind}\)") as error:
                 write()
             assert "local disk" in str(error.value.hint)
     with pytest.raises(ReadOnlyError, match="network file system"):
         imseek.create(stage.photos / "new", encoder="fake")
-    assert imseek.upkeep.verify(stage.root).ok
+    assert imseek.maintenance.verify(stage.root).ok
     assert read_current(stage.root) == before == Reader(stage.root).current

@@ -24,7 +24,8 @@ from durability.forks import Server
 from durability.recipes import format_1
 from durability.recipes.drawing import draw
 from durability.upgrades import FUTURE, LATER, state_of
-from imseek import dataset, upkeep
+from imseek import dataset
+from imseek import maintenance as upkeep
 from imseek.data import layout, migrations
 from imseek.data.catalog import Catalog
 from imseek.data.catalog_backups import generation_of
@@ -70,7 +71,7 @@ def test_format_1_is_read_before_any_writer_has_come(home: Path) -> None:
     root = format_1.collection(home)
     before = contents(root)
     assert_facts(format_1.facts(home), RECORDED)
-    report = imseek.upkeep.verify(root)
+    report = imseek.maintenance.verify(root)
     assert (report.problems, report.files_checked) == ((), 17)
     assert contents(root) == before
 
@@ -113,7 +114,7 @@ def test_format_1_is_indexed_further(home: Path) -> None:
         report = opened.index()
     # Two pictures wait for their vectors since the repair.
     assert (report.added, report.moved, report.removed, report.changed) == (3, 0, 0, 0)
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     found = format_1.facts(home)
     for name, hits in RECORDED["hits"].items():
         scores = dict(found["hits"][name])
@@ -133,7 +134,7 @@ def test_format_1_is_repaired_from_its_backup(home: Path, names: list[str]) -> N
     root = format_1.collection(home)
     for name in names:
         (root / name).unlink()
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     # Without current.json, nothing says that the backup is of the last generation.
     assert (report.after.ok, len(report.lost)) == (True, len(names) - 1)
     assert_facts(format_1.facts(home), without(RECORDED, "generation"))
@@ -207,10 +208,10 @@ def _look_and_go_on(home: Path, version: int, last: dict[str, Any], monkeypatch:
             write(home)
     with monkeypatch.context() as patch:
         patch.setattr(migrations, "MIGRATIONS", FUTURE)
-        problems = imseek.upkeep.verify(root).problems
+        problems = imseek.maintenance.verify(root).problems
         assert {problem.kind for problem in problems} <= {"orphan", "current"}, problems
         write(home)
-        assert imseek.upkeep.verify(root).ok
+        assert imseek.maintenance.verify(root).ok
     assert state_of(home) == last
     assert_facts(format_1.facts(home), RECORDED)
 
@@ -228,7 +229,7 @@ def test_an_older_imseek_reads_and_does_not_write(home: Path, monkeypatch: pytes
         write(home)
     before = contents(root)
     assert_facts(format_1.facts(home), RECORDED)
-    for refused in (imseek.upkeep.verify, imseek.upkeep.repair, lambda _: write(home)):
+    for refused in (imseek.maintenance.verify, imseek.maintenance.repair, lambda _: write(home)):
         with pytest.raises(FormatVersionError, match=f"version {len(FUTURE)}"):
             refused(root)
     assert contents(root) == before
@@ -261,7 +262,7 @@ def test_backups_of_the_older_version_are_restored_and_migrated(home: Path) -> N
     older = min(layout.BACKUPS, key=lambda name: generation_of(root / name))
     for name in {layout.CATALOG, *layout.BACKUPS} - {older}:
         (root / name).unlink()
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     found = state_of(home)
     assert (found["version"], found["schema"]) == (migrated["version"], migrated["schema"])
@@ -284,6 +285,6 @@ def test_a_migration_that_fails_leaves_the_version_before_it(
         assert_facts(format_1.facts(home), RECORDED)
     monkeypatch.setattr(migrations, "MIGRATIONS", FUTURE)
     write(home)
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     assert (state_of(home)["version"], state_of(home)["rows"]["notes"]) == (len(FUTURE), ["(0, '{}')"])
     assert_facts(format_1.facts(home), RECORDED)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from imseek.explore import aesthetic
+from imseek import aesthetic
 
 
 @pytest.fixture

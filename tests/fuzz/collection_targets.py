@@ -14,8 +14,6 @@ import numpy as np
 
 from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
-from imseek.curate.actions import journal, journal_records
-from imseek.curate.actions.journal import Journal
 from imseek.data import catalog_checksums, collection_files, durable_files, layout
 from imseek.data.archive import manifest
 from imseek.data.catalog_checksums import Checksums
@@ -31,8 +29,10 @@ from imseek.data.current_file import (
 from imseek.data.durable_files import FileDigest
 from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.index_metadata import IndexMetadata, SearchEffort, TuningResult
+from imseek.duplicates.actions import journal, journal_records
+from imseek.duplicates.actions.journal import Journal
 from imseek.errors import BackupError, CollectionNotFoundError, CorruptCollectionError, FormatVersionError
-from imseek.types import SpaceInfo
+from imseek.types.facts import SpaceInfo
 
 UUID: Final = "01234567-89ab-4cde-8f01-23456789abcd"
 TIME: Final = "2026-11-28T04:05:06+00:00"

@@ -9,7 +9,7 @@ from typing import Any, Final
 from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
 from imseek.errors import ImseekError, QueryError, UsageError
-from imseek.explore.labels import policies
+from imseek.labels import policies
 from imseek.search import query_json
 from imseek.search import term_parser as terms
 from imseek.search.where.columns_and_functions import Kind

@@ -19,7 +19,7 @@ MODULES: Final = (
     "imseek.export",
     "imseek.report",
     "imseek.ui.http.app",
-    "imseek.upkeep",
+    "imseek.maintenance",
     "starlette.testclient",
 )
 

@@ -32,7 +32,7 @@ def make(root: str, photos: str, out: str) -> int:
     from imseek.data.reader import Reader
     from imseek.data.vectors import tuning
     from imseek.data.writer import Writer
-    from imseek.types import IndexPolicy
+    from imseek.types.facts import IndexPolicy
 
     collection, pictures, files = Path(root), Path(photos), Path(out)
     _paint(pictures)
@@ -68,7 +68,7 @@ def make(root: str, photos: str, out: str) -> int:
     _command("duplicates", "--inside")
 
     snapshots.MAX_TAIL_ROWS, tuning.QUERIES, snapshot_parts.PART_ROWS = 2, 4, 9
-    imseek.upkeep.build_index(collection, IndexPolicy(kind="IVF2,PQ4x4fs"))
+    imseek.maintenance.build_index(collection, IndexPolicy(kind="IVF2,PQ4x4fs"))
     build_some(SimpleNamespace(root=collection), "fake:32", 6)  # type: ignore[arg-type]
     fd, log = job_logs.create_log(collection)
     os.write(fd, b'{"progress": {"phase": "encode", "done": 1}}\nimseek: it failed\n')

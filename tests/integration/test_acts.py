@@ -21,11 +21,11 @@ from acting import (
 
 import imseek
 from imseek import duplicates
-from imseek.curate.actions import journal, plans
-from imseek.curate.actions.apply import apply
-from imseek.curate.actions.undo import undo
 from imseek.data import file_copies, layout, tags
 from imseek.data.writer import Writer
+from imseek.duplicates.actions import journal, plans
+from imseek.duplicates.actions.apply import apply
+from imseek.duplicates.actions.undo import undo
 from imseek.errors import UsageError
 
 
@@ -72,7 +72,7 @@ def test_there_and_back(
     assert [one.state for one in journal.list_undo_infos(root)] == ["undone"]
     with pytest.raises(UsageError, match="nothing was done"):
         undo(root)
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_a_reflink_is_refused_where_the_file_system_has_none(
@@ -221,8 +221,8 @@ def test_several_batches_and_groups_with_one_keeper_that_goes_elsewhere(
     photos: Path, collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one group keeps no other gives away, and no file is in a plan twice."""
-    monkeypatch.setattr("imseek.curate.actions.apply.BATCH", 2)
-    monkeypatch.setattr("imseek.curate.actions.undo.BATCH", 2)
+    monkeypatch.setattr("imseek.duplicates.actions.apply.BATCH", 2)
+    monkeypatch.setattr("imseek.duplicates.actions.undo.BATCH", 2)
     made = copies(photos, photos / "coffee.png", [f"{n}.png" for n in range(5)])
     collection.index([photos])
     before = state(photos)

@@ -18,8 +18,8 @@ from acting import (
 )
 
 import imseek
-from imseek.curate.actions.undo import undo
 from imseek.data import file_copies, file_moves, layout, safe_path
+from imseek.duplicates.actions.undo import undo
 from imseek.errors import PlanError
 
 

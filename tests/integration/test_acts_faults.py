@@ -20,11 +20,11 @@ from acting import (
 )
 
 import imseek
-from imseek.curate.actions import execute, journal
-from imseek.curate.actions.apply import apply
-from imseek.curate.actions.undo import undo
 from imseek.data import durable_files, file_moves, layout, safe_path
 from imseek.data.writer import Writer
+from imseek.duplicates.actions import execute, journal
+from imseek.duplicates.actions.apply import apply
+from imseek.duplicates.actions.undo import undo
 from imseek.errors import LockedError, StorageError, UsageError
 from imseek.ui.cli import main
 
@@ -259,7 +259,7 @@ def test_an_older_file_in_the_trash_is_not_ours(
     (trash / "info" / "a.png.trashinfo").write_text(info)
     plan = planned(collection, twins, "trash")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imseek.curate.actions.execute.execute_intent", interrupt)
+        patch.setattr("imseek.duplicates.actions.execute.execute_intent", interrupt)
         with pytest.raises(KeyboardInterrupt):
             done(collection, plan)
     before = state(photos)

@@ -18,12 +18,13 @@ from acting import done, foreign, planned, state
 from acting.foreign import UNDO_ID, Record, b64
 
 import imseek
-from imseek import duplicates, upkeep
-from imseek.curate.actions import journal
-from imseek.curate.actions.undo import undo
+from imseek import duplicates
+from imseek import maintenance as upkeep
 from imseek.data import layout, safe_path
+from imseek.duplicates.action_results import UndoReport
+from imseek.duplicates.actions import journal
+from imseek.duplicates.actions.undo import undo
 from imseek.errors import ImseekError, StorageError
-from imseek.types import UndoReport
 
 PAYLOAD = b"[Desktop Entry]\nExec=touch /tmp/owned\n"
 
@@ -221,7 +222,7 @@ def test_what_is_shown_is_what_is_agreed_to(root: Path, home: Path, away: Path, 
 def test_changed_while_it_waits_for_the_lock(
     root: Path, home: Path, away: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imseek.curate.actions import undo as undoing
+    from imseek.duplicates.actions import undo as undoing
 
     shutil.copyfile(photos / "chelsea.png", away / "cat.png")
     foreign.write(root, [foreign.intent(home, "cat.png", away / "cat.png", away)])
@@ -372,9 +373,9 @@ def test_a_catalog_from_before_is_still_told_what_is_put_away(
     collection: imseek.Collection, photos: Path, twins: list[Path]
 ) -> None:
     """A home that was lost: `repair` knows from the journal which images are put away. No file is touched for it."""
-    from imseek.curate.actions import quarantine_recovery
     from imseek.data.quarantine import QuarantineChange, apply_change
     from imseek.data.writer import Writer
+    from imseek.duplicates.actions import quarantine_recovery
 
     report = done(collection, planned(collection, twins))
     foreign.unsign(journal.find(collection.path, str(report.undo_id)).file)
@@ -417,7 +418,7 @@ def test_empty_folders_are_removed_without_following_links(tmp_path: Path) -> No
 
 def test_records_of_a_trash_are_read_with_care(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trash at the top of a disk that somebody else has filled: pipes, links and endless files in it."""
-    from imseek.curate.actions import trash
+    from imseek.duplicates.actions import trash
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     info, files = tmp_path / "share/Trash/info", tmp_path / "share/Trash/files"

@@ -11,12 +11,12 @@ import pytest
 from acting import copies, done, ids_by_path, planned, reasons, state, unchanged
 
 import imseek
-from imseek.curate.actions import journal as journals
-from imseek.curate.actions import quarantine_recovery
-from imseek.curate.actions.plan_items import IntentBuilder
-from imseek.curate.actions.plans import Plan
-from imseek.curate.actions.undo import undo
 from imseek.data import file_moves, quarantine, safe_path
+from imseek.duplicates.actions import journal as journals
+from imseek.duplicates.actions import quarantine_recovery
+from imseek.duplicates.actions.plan_items import IntentBuilder
+from imseek.duplicates.actions.plans import Plan
+from imseek.duplicates.actions.undo import undo
 
 
 class Killed(BaseException):

@@ -22,10 +22,10 @@ from acting import (
 )
 
 import imseek
-from imseek.curate.actions import journal
-from imseek.curate.actions.plans import Plan
-from imseek.curate.actions.undo import undo
 from imseek.data import layout
+from imseek.duplicates.actions import journal
+from imseek.duplicates.actions.plans import Plan
+from imseek.duplicates.actions.undo import undo
 from imseek.errors import PlanError, StorageError, UsageError
 
 

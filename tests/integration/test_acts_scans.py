@@ -20,10 +20,10 @@ from acting import (
 )
 
 import imseek
-from imseek.curate.actions.apply import apply
-from imseek.curate.actions.undo import undo
 from imseek.data import tags
 from imseek.data.writer import Writer
+from imseek.duplicates.actions.apply import apply
+from imseek.duplicates.actions.undo import undo
 from imseek.errors import PlanError
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from acting import ids_by_path, planned, state
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek import watch as watching
-from imseek.curate.actions import journal
-from imseek.curate.actions.apply import apply
-from imseek.curate.actions.undo import undo
 from imseek.data import layout
-from imseek.types import IndexReport
+from imseek.duplicates.actions import journal
+from imseek.duplicates.actions.apply import apply
+from imseek.duplicates.actions.undo import undo
+from imseek.types.runs import IndexReport
 
 
 def test_a_catalog_from_before_is_told_what_is_put_away(

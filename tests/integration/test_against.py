@@ -14,13 +14,14 @@ from PIL import Image
 from templates import Templates
 
 import imseek
-from imseek.curate import collection_overlap, unique_contents
-from imseek.curate.pixels import classify
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
+from imseek.duplicates import cross_collection_pairs as collection_overlap
+from imseek.duplicates import unique_contents
+from imseek.duplicates.pixels import classify
+from imseek.duplicates.results import DuplicateKind
 from imseek.progress import Task
 from imseek.search.encoder_loader import shared_space
-from imseek.types import DuplicateKind
 
 KINDS: tuple[DuplicateKind, ...] = ("exact", "same", "scene")
 

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import Query, Term, upkeep
+from imseek import Query, Term
+from imseek import maintenance as upkeep
 from imseek.data.reader import Reader
 from imseek.errors import (
     ExpiredPageError,
@@ -217,7 +218,7 @@ class TestPages:
         (photos / "coffee.png").unlink()
         collection.index()
         assert collection.search("a cat").searched == 7
-        imseek.upkeep.purge(collection.path)
+        imseek.maintenance.purge(collection.path)
         with pytest.raises(ExpiredPageError, match="of generation 2, and the collection is at 4") as caught:
             collection.search(words("a cat", limit=3, page=first.next_page))
         assert caught.value.hint == "ask for the first page again"

@@ -19,7 +19,7 @@ from imseek.encoders import registry
 from imseek.errors import MediaError, QueryError
 from imseek.media import http_fetcher
 from imseek.search import fuse_terms
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 Float64 = npt.NDArray[np.float64]
 

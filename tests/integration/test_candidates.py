@@ -12,12 +12,12 @@ from PIL import Image
 from snapshotting import clustered, collection_of
 
 import imseek
-from imseek.curate import unique_contents
-from imseek.curate.candidates import block_pairs, pair_candidates
-from imseek.curate.candidates.pair_candidates import CandidateLimits, CandidateSide
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index, range_search
 from imseek.data.vectors.index_metadata import SearchEffort, TuningResult
+from imseek.duplicates import unique_contents
+from imseek.duplicates.candidates import block_pairs, pair_candidates
+from imseek.duplicates.candidates.pair_candidates import CandidateLimits, CandidateSide
 
 
 @pytest.fixture

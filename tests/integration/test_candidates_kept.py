@@ -11,13 +11,12 @@ import pytest
 from comparing import by_comparing, by_ids, check, library_at, put, side, units_of
 from snapshotting import remove
 
-from imseek import upkeep
-from imseek.curate import unique_contents
-from imseek.curate.candidates import block_pairs, pair_candidates, phash_pairs
-from imseek.curate.candidates.pair_candidates import CandidateLimits
+from imseek import maintenance as upkeep
 from imseek.data.vectors import IdSet, range_search
-from imseek.progress import Task
-from imseek.types import Progress
+from imseek.duplicates import unique_contents
+from imseek.duplicates.candidates import block_pairs, pair_candidates, phash_pairs
+from imseek.duplicates.candidates.pair_candidates import CandidateLimits
+from imseek.progress import Progress, Task
 
 
 @pytest.fixture

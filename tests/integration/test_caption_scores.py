@@ -12,10 +12,11 @@ from PIL import Image
 from templates import Templates
 
 import imseek
-from imseek import captions, upkeep
+from imseek import captions
+from imseek import maintenance as upkeep
+from imseek.captions import pair_filters, scores
 from imseek.encoders import registry
 from imseek.errors import QueryError, UsageError
-from imseek.explore.captions import pair_filters, scores
 
 ENCODER = "fake:64"
 #: Name → colour, size, caption.

@@ -15,7 +15,7 @@ from PIL import Image
 from templates import Templates
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.captions import agreement, summary
 from imseek.data import layout
 from imseek.data.current_file import read_current
@@ -25,7 +25,8 @@ from imseek.encoders import registry
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import CorruptCollectionError, EncoderMismatchError, QueryError, UsageError
 from imseek.media.decode import decode
-from imseek.types import Float32, SpaceShare
+from imseek.types.answers import SpaceShare
+from imseek.types.arrays import Float32
 
 ENCODER = "fake:64"
 DESCRIPTION = 0x010E

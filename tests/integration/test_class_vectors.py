@@ -15,10 +15,10 @@ from imseek.data.reader import Reader
 from imseek.encoders import load, prompts
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import EncoderError, EncoderMismatchError, QueryError, UsageError
-from imseek.explore.labels import class_vectors as module
-from imseek.explore.labels.class_vectors import class_vectors
-from imseek.progress import Task
-from imseek.types import Progress, SpaceInfo
+from imseek.labels import class_vectors as module
+from imseek.labels.class_vectors import class_vectors
+from imseek.progress import Progress, Task
+from imseek.types.facts import SpaceInfo
 
 TEMPLATES = ("a photo of a {}", "a drawing of a {}")
 

@@ -14,7 +14,11 @@ from snapshotting import clustered, collection_of
 from templates import Templates
 
 import imseek
-from imseek import clusters, upkeep
+from imseek import clusters
+from imseek import maintenance as upkeep
+from imseek.analysis.score_columns import save_scores
+from imseek.analysis.space_vectors import Vectors
+from imseek.clusters.results import ClusterReport
 from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import (
@@ -23,9 +27,6 @@ from imseek.errors import (
     QueryError,
     UsageError,
 )
-from imseek.explore.score_columns import save_scores
-from imseek.explore.space_vectors import Vectors
-from imseek.types import ClusterReport
 
 COLOURS = ("red", "lime", "blue")
 
@@ -84,7 +85,7 @@ def test_each_colour_is_a_cluster_with_its_name(root: Path) -> None:
 
 
 def test_names_are_those_of_the_colours(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.explore.clusters.cluster_names.name_clusters.__defaults__", (1.0,))
+    monkeypatch.setattr("imseek.clusters.cluster_names.name_clusters.__defaults__", (1.0,))
     report = clusters.find(root, k=3, names=["red", "blue", "yellow", "black", "white"], save="kinds")
     assert report.clusters[0].name == "red"
     assert report.clusters[2].name == "blue"
@@ -289,7 +290,7 @@ def test_an_encoder_without_words_gives_no_names(root: Path, monkeypatch: pytest
         def info(self) -> EncoderInfo:
             return replace(super().info, modalities=("image",))
 
-    monkeypatch.setattr("imseek.explore.labels.class_vectors.load_encoder", lambda *args, **more: Wordless())
+    monkeypatch.setattr("imseek.labels.class_vectors.load_encoder", lambda *args, **more: Wordless())
     report = clusters.find(root, k=3, names=["a word that no cache has"])
     assert [one.name for one in report.clusters] == [None] * 3
     assert len(report.notes) == 1
@@ -314,8 +315,8 @@ def test_a_missing_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -
 
     for module in ("umap", "sklearn.ensemble", "sklearn.metrics"):
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr("imseek.explore.clusters.kmeans_clusters._CANDIDATE_COUNTS", (2, 3))
-    monkeypatch.setattr("imseek.explore.clusters.kmeans_clusters._MIN_IMAGES_PER_CLUSTER", 1)
+    monkeypatch.setattr("imseek.clusters.kmeans_clusters._CANDIDATE_COUNTS", (2, 3))
+    monkeypatch.setattr("imseek.clusters.kmeans_clusters._MIN_IMAGES_PER_CLUSTER", 1)
     for ask in (
         lambda: clusters.find(root),
         lambda: clusters.find(root, density=True, smallest=3),
@@ -402,10 +403,10 @@ class TestOutliers:
         rows[7] = -rows[7]
         root = collection_of(tmp_path / "made", rows)
         if cells:
-            monkeypatch.setattr("imseek.explore.outliers.MAX_EXACT", 100)
-            monkeypatch.setattr("imseek.explore.outliers._CELL_SIZE", 100)
-            monkeypatch.setattr("imseek.explore.outliers._CELLS_SEARCHED", 3)
-            monkeypatch.setattr("imseek.explore.outliers._BATCH", 64)
+            monkeypatch.setattr("imseek.clusters.outlier_scores.MAX_EXACT", 100)
+            monkeypatch.setattr("imseek.clusters.outlier_scores._CELL_SIZE", 100)
+            monkeypatch.setattr("imseek.clusters.outlier_scores._CELLS_SEARCHED", 3)
+            monkeypatch.setattr("imseek.clusters.outlier_scores._BATCH", 64)
         found = clusters.outliers(root, limit=30)
         stored_rows = rows.astype(np.float16).astype(np.float32)
         stored_rows /= np.linalg.norm(stored_rows, axis=1, keepdims=True)
@@ -427,7 +428,7 @@ class TestOutliers:
             ("_FIRST_VERIFIED", 1),
             ("_MAX_VERIFIED", 1),
         ):
-            monkeypatch.setattr(f"imseek.explore.outliers.{name}", value)
+            monkeypatch.setattr(f"imseek.clusters.outlier_scores.{name}", value)
         found = clusters.outliers(root, limit=50)
         assert found.notes == ("there may be others as far from everything: not all were compared with all",)
         assert clusters.outliers(root, method="lof").notes == (

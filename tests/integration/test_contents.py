@@ -11,8 +11,8 @@ import pytest
 from comparing import contents_of, put
 from snapshotting import clustered, collection_of, remove
 
-from imseek.curate.unique_contents import group_by_content
 from imseek.data.vectors import IdSet
+from imseek.duplicates.unique_contents import group_by_content
 
 
 def test_one_image_stands_for_equal_bytes(tmp_path: Path) -> None:

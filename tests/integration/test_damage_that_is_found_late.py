@@ -16,7 +16,7 @@ from imseek.data.catalog_check import find_any_fault
 from imseek.data.diagnosis import diagnose
 from imseek.data.index_info import policy_of
 from imseek.errors import CorruptCollectionError
-from imseek.types import IndexPolicy
+from imseek.types.facts import IndexPolicy
 from imseek.ui.cli import main
 
 
@@ -82,9 +82,9 @@ def test_a_file_that_is_written_in_place_has_one_name(root: Path, tmp_path: Path
         ids = [hit.image_id for hit in collection.search("red")]
     with pytest.raises(CorruptCollectionError, match="a hard link to a file that has another name"):
         imseek.tags.add(root, "new", ids)
-    (problem,) = imseek.upkeep.verify(root).problems
+    (problem,) = imseek.maintenance.verify(root).problems
     assert (problem.kind, problem.file) == ("strange", name)
-    assert imseek.upkeep.repair(root).after.ok
+    assert imseek.maintenance.repair(root).after.ok
     imseek.tags.add(root, "new", ids)
     assert other.read_bytes() == before
 

@@ -21,7 +21,7 @@ from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.shard_files import row_of
 from imseek.data.writer import Writer
-from imseek.types import ImageFacts
+from imseek.types.pictures import ImageFacts
 
 pytestmark = BOTH_CATALOGS
 

@@ -45,7 +45,7 @@ from imseek.errors import (
     StorageError,
     UsageError,
 )
-from imseek.types import ImageFacts
+from imseek.types.pictures import ImageFacts
 
 STAT = FileStat(10, 1, 2, 3, 4)
 
@@ -228,7 +228,7 @@ def test_searching_before_is_as_searching_after(root: Path) -> None:
     assert expected["metadata"][1]["label"] == "cat"
     assert expected["metadata"][7]["sharp"] == 3.5
     assert "sharp" not in expected["metadata"][10]
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_extra_columns_of_unlike_types_do_not_stop_merging(root: Path) -> None:
@@ -297,7 +297,7 @@ def test_quarantined_rows_are_kept(root: Path) -> None:
         lookup.close()
     merge_all(root)
     assert answers(Reader(root))["ids"] == [1]
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     with Writer(root, "test") as writer:
         quarantine(writer, [0, 2, 3], "live")
     after = answers(Reader(root))
@@ -333,7 +333,7 @@ def test_every_space_is_merged(root: Path) -> None:
     assert (reader.vector(2, 1) == second[2]).all()
     assert (reader.vector(2, 0) == image(2).vectors[0]).all()
     assert reader.current.space.space_id == 0
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_merging_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +385,7 @@ def test_columns_are_replaced_as_a_whole(root: Path) -> None:
     assert "dull" not in found[0]
     assert found[2]["label"] == "dog", "another set is left alone"
     assert first.metadata([0, 1, 2]) == expected
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 @pytest.mark.parametrize("name", ["", "UPPER", "../x", "1st", "a b", "a" * 65, "é"])
@@ -475,9 +475,9 @@ def test_a_folder_whose_name_is_no_text(collection: imseek.Collection, tmp_path:
         commit(writer, Changeset(gone=[0]))
     found = answers(Reader(odd))
     assert (found["ids"], found["places"]) == ([1], {1: b"/photos\xfe/1.png"})
-    assert imseek.upkeep.verify(odd).ok
+    assert imseek.maintenance.verify(odd).ok
     (odd / layout.CATALOG).unlink()
-    assert imseek.upkeep.repair(odd).after.ok
+    assert imseek.maintenance.repair(odd).after.ok
 
 
 # -- read-only -----------------------------------------------------------------------------------------------
@@ -488,7 +488,7 @@ from imseek.errors import ReadOnlyError
 def read(path):
     with imseek.open(path) as collection:
         print(sorted(hit.image_id for hit in collection.search(np.ones(64))), collection.info().images)
-        print(len(imseek.upkeep.verify(path).problems))
+        print(len(imseek.maintenance.verify(path).problems))
         try:
             collection.index([path])
         except ReadOnlyError as error:
@@ -739,7 +739,7 @@ def test_a_damaged_part_of_a_space_is_made_again(
         assert not path.exists()
         parts.fill(np.arange(4), found)
         assert found[:, 0].tolist() == [1, 2, 3, 4]
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_rows_of_dead_images_leave_the_parts_of_a_space(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from imseek.data.commit import commit
 from imseek.data.file_stat import FileStat
 from imseek.data.shard_files import row_of
 from imseek.data.writer import Writer
-from imseek.types import ImageFacts
+from imseek.types.pictures import ImageFacts
 
 STAT = FileStat(10, 1, 2, 3, 4)
 #: Around `a/b` in the order of bytes; NUL stands before a member of a container.

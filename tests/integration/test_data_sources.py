@@ -20,7 +20,7 @@ from imseek.data.reader import Reader
 from imseek.data.shard_files import row_of
 from imseek.data.writer import Writer
 from imseek.errors import SourceNotFoundError, UsageError
-from imseek.types import ImageFacts
+from imseek.types.pictures import ImageFacts
 
 STAT = FileStat(10, 1, 2, 3, 4)
 
@@ -67,7 +67,7 @@ def test_all_images_of_a_source_go_with_it(root: Path) -> None:
         assert [source.source_id for source in writer.catalog.sources()] == [2]
     assert alive(root) == [2, 3]
     assert places(root) == {2: b"/b/2.png", 3: b"/b/3.png"}
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     with closing(sqlite3.connect(root / layout.CATALOG)) as connection:
         assert connection.execute("SELECT COUNT(*) FROM failures").fetchone() == (0,)
 

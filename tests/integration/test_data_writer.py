@@ -31,7 +31,7 @@ from imseek.data.reader import Reader
 from imseek.data.shard_files import row_of
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, LockedError, StorageError
-from imseek.types import ImageFacts
+from imseek.types.pictures import ImageFacts
 
 STAT = FileStat(10, 1, 2, 3, 4)
 
@@ -271,7 +271,7 @@ def test_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> 
     assert ids(root) == [0]
     with Writer(root, "test") as writer:
         commit(writer, Changeset(new=[image(1)]))
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     assert len(ids(root)) == 2
 
 
@@ -331,10 +331,10 @@ def test_a_current_file_behind_is_brought_up(root: Path) -> None:
     with Writer(root, "test") as writer:
         commit(writer, Changeset(new=[image(0)]))
     (root / layout.CURRENT).write_bytes(behind)
-    assert [p.kind for p in imseek.upkeep.verify(root).problems] == ["current"]
+    assert [p.kind for p in imseek.maintenance.verify(root).problems] == ["current"]
     with Writer(root, "test"):
         assert ids(root) == [0]
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_a_catalog_behind_is_not_taken_up(root: Path) -> None:
@@ -348,7 +348,7 @@ def test_a_catalog_behind_is_not_taken_up(root: Path) -> None:
     with pytest.raises(CorruptCollectionError, match=r"generation 1, but current\.json at 2"):
         Writer(root, "test").__enter__()
     assert (root / layout.CURRENT).read_bytes() == before
-    assert imseek.upkeep.repair(root).after.ok
+    assert imseek.maintenance.repair(root).after.ok
     assert ids(root) == [0]
 
 
@@ -393,7 +393,7 @@ def test_retired_files_wait_for_readers(root: Path, monkeypatch: pytest.MonkeyPa
     with Writer(root, "test"):
         assert there() == set()
     assert rows(root, "SELECT COUNT(*) FROM files") == [(0,)]
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_a_clock_set_back_does_not_keep_files_for_ever(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -467,7 +467,7 @@ def test_a_backup_that_fails_leaves_the_older_one(root: Path, monkeypatch: pytes
     assert ids(root) == [0, 1], "what was committed is there"
     with Writer(root, "test"):
         pass
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_the_catalog_is_recorded_as_it_was_left(root: Path) -> None:

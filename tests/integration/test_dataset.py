@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 import imseek
-from imseek import dataset, upkeep
+from imseek import dataset
+from imseek import maintenance as upkeep
 from imseek.data import derived_columns, shard_files
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
@@ -209,7 +210,7 @@ class TestMeasuringLater:
     def test_what_is_added_goes_beside_what_is_there(
         self, collection: imseek.Collection, altered: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("imseek.curate.missing_measures._COMMIT_IMAGES", 3)
+        monkeypatch.setattr("imseek.maintenance.missing_measures._COMMIT_IMAGES", 3)
         with monkeypatch.context() as early:
             forget_measures(early)
             collection.index([altered])

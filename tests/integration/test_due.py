@@ -8,9 +8,9 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError
-from imseek.types import IndexPolicy
+from imseek.types.facts import IndexPolicy
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ from templates import Templates
 
 import imseek
 from imseek import duplicates
-from imseek.curate import collection_overlap
-from imseek.curate.pixels.classify import Thresholds
 from imseek.data.judgements import make_judgement, record, withdraw
 from imseek.data.writer import Writer
+from imseek.duplicates import cross_collection_pairs as collection_overlap
+from imseek.duplicates.pixels.classify import Thresholds
+from imseek.duplicates.results import DuplicatePair, DuplicateReport
 from imseek.errors import ImageNotFoundError, UsageError
-from imseek.types import DuplicatePair, DuplicateReport, Progress
+from imseek.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +171,7 @@ class TestThresholds:
         The sample is all 24 pictures, crops too: it gives .87 where .80 was chosen. By .80 all eight crops are found,
         by .87 not those of the astronaut and the rocket, by .99 only that of the camera.
         """
-        from imseek.curate import thresholds
+        from imseek.duplicates import thresholds
 
         used: list[Thresholds] = []
         real = thresholds.calibrate
@@ -341,7 +342,7 @@ class TestLookedAtOnce:
     @pytest.fixture
     def opened(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         """The ids of pictures that are read."""
-        from imseek.curate.originals import Originals
+        from imseek.analysis.originals import Originals
 
         read: list[int] = []
         real = Originals.read
@@ -376,7 +377,7 @@ class TestLookedAtOnce:
 
     def test_a_new_picture_is_compared_and_nothing_is_forgotten(self, own, opened, monkeypatch) -> None:
         collection, folder = own
-        monkeypatch.setattr("imseek.curate.pixels.verdict_cache._RUN_BITS", 0)  # A run for each picture.
+        monkeypatch.setattr("imseek.duplicates.pixels.verdict_cache._RUN_BITS", 0)  # A run for each picture.
         duplicates.find(collection)
         assert len(set(opened)) >= 5
         opened.clear()
@@ -404,7 +405,7 @@ class TestLookedAtOnce:
 
     def test_stopped_in_the_middle_it_goes_on(self, own, opened, monkeypatch) -> None:
         collection, _ = own
-        monkeypatch.setattr("imseek.curate.pixels.verdict_cache._RUN_BITS", 0)  # A run for each picture.
+        monkeypatch.setattr("imseek.duplicates.pixels.verdict_cache._RUN_BITS", 0)  # A run for each picture.
         whole = duplicates.find(collection)
         all_of_them = len(opened)
         shutil.rmtree(collection.path / "cache" / "duplicates")

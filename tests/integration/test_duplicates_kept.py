@@ -15,7 +15,8 @@ from imseek import duplicates
 from imseek.data import writer_wait
 from imseek.data.writer import Writer
 from imseek.errors import StorageError, UsageError
-from imseek.types import Judgement, Progress
+from imseek.progress import Progress
+from imseek.types.judgements import Judgement
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates import decision_store as module
 from imseek.ui.web.pages.duplicates.decision_store import DecisionStore

@@ -16,7 +16,7 @@ import imseek
 from imseek import duplicates, library
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
-from imseek.types import Progress
+from imseek.progress import Progress
 
 pytest.importorskip("streamlit", reason="the extra ui is not installed")
 

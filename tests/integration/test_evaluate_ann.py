@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from snapshotting import clustered, collection_of, index_of, remove
 
-from imseek import evaluate, upkeep
+from imseek import evaluate
+from imseek import maintenance as upkeep
+from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors import tuning
 from imseek.encoders import registry
 from imseek.errors import EncoderMismatchError, QueryError, UsageError
-from imseek.explore.space_vectors import Vectors
-from imseek.types import IndexPolicy
+from imseek.types.facts import IndexPolicy
 
 ROWS = 2000
 

@@ -11,11 +11,12 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import evaluate, upkeep
+from imseek import evaluate
+from imseek import maintenance as upkeep
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import QueryError, UsageError
-from imseek.explore.evaluation import encode_images
-from imseek.types.evaluate import Estimate, better_side
+from imseek.evaluate import encode_images
+from imseek.metrics.estimate import Estimate, better_side
 
 CAPTIONS = {
     "astronaut.png": ["a woman in orange", "white and red and black"],

@@ -14,7 +14,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.encoders import registry
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import QueryError, UsageError

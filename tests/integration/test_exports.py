@@ -14,7 +14,8 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import export, tags, upkeep
+from imseek import export, tags
+from imseek import maintenance as upkeep
 from imseek.errors import (
     ImageNotFoundError,
     QueryError,
@@ -22,8 +23,8 @@ from imseek.errors import (
     StorageError,
     UsageError,
 )
+from imseek.exports.results import ExportOptions
 from imseek.exports.selection import Block
-from imseek.types import ExportOptions
 
 pytestmark = pytest.mark.full_size
 

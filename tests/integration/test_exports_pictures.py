@@ -25,7 +25,8 @@ import imseek.media
 from imseek import export, tags
 from imseek.data.reader import Reader
 from imseek.errors import CorruptCollectionError, StorageError, UsageError
-from imseek.types import ExportOptions, SourceOptions
+from imseek.exports.results import ExportOptions
+from imseek.types.runs import SourceOptions
 
 pytestmark = pytest.mark.full_size
 

@@ -17,7 +17,7 @@ import imseek
 from imseek import export, tags
 from imseek.data.reader import Reader
 from imseek.errors import StorageError, UsageError
-from imseek.types import ExportOptions
+from imseek.exports.results import ExportOptions
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search.where import Filters, duckdb_sandbox
 from imseek.search.where import filters as where_filters
-from imseek.types import Image as Known
+from imseek.types.pictures import Image as Known
 
 PLACES = {"oslo": (59.913, 10.752), "sydney": (-33.857, 151.215), "suva": (-18.13, 178.44)}
 

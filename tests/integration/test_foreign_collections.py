@@ -22,11 +22,13 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import library, tags, upkeep
+from imseek import library, tags
+from imseek import maintenance as upkeep
 from imseek.data import durable_files, layout, trust
 from imseek.data.catalog import Catalog
 from imseek.data.current_file import read_current
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
+from imseek.types.upkeep import TrustRecord
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -501,7 +503,7 @@ def test_records_begin_all_at_once(root: Path, tmp_path: Path, monkeypatch: pyte
         shutil.copytree(root, path)
     use_home(monkeypatch, home)
 
-    def killed(record: trust.TrustRecord, *folder: Any) -> None:
+    def killed(record: TrustRecord, *folder: Any) -> None:
         written.append(record.path)
         if len(written) == 2:
             raise KeyboardInterrupt

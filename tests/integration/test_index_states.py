@@ -14,14 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis_profiles import examples
 from snapshotting import STAT, Rows, clustered, collection_of, index_of, new_images, same
 
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.data import compaction, snapshot_parts, snapshots
 from imseek.data.changeset import Changeset, Placement
 from imseek.data.commit import commit
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches, VectorIndex, open_index, snapshot_index, tuning
 from imseek.data.writer import Writer
-from imseek.types import IndexPolicy
+from imseek.types.facts import IndexPolicy
 
 DIM = 8
 #: Every row is among the candidates that count, and codes keep the order of scores but for rounding.

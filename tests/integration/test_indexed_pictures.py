@@ -33,16 +33,18 @@ from starlette.testclient import TestClient
 from templates import Templates
 
 import imseek
-from imseek import export, upkeep
-from imseek.curate.originals import Originals
+from imseek import export
+from imseek import maintenance as upkeep
+from imseek.analysis.originals import Originals
 from imseek.data.reader import Reader
 from imseek.encoders import registry
 from imseek.errors import ContentChangedError, ImageNotFoundError, ImseekError, MediaError
-from imseek.explore.evaluation.encode_images import encode_stored_images
+from imseek.evaluate.encode_images import encode_stored_images
+from imseek.exports.results import ExportOptions
 from imseek.indexer.sources import files, place_reader
 from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.progress import SILENT
-from imseek.types import ExportOptions, SourceOptions
+from imseek.types.runs import SourceOptions
 from imseek.ui.desktop import viewable_file
 from imseek.ui.http.app import make_app
 from imseek.ui.http.picture_routes import picture_routes

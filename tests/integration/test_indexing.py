@@ -16,7 +16,8 @@ import pytest
 
 import imseek
 from imseek.data.reader import Reader
-from imseek.types import Progress, SkipReason
+from imseek.progress import Progress
+from imseek.types.pictures import SkipReason
 
 Clock = Callable[[float], None]
 
@@ -345,7 +346,7 @@ def test_a_picture_broken_for_a_while_keeps_its_id_and_tags(
         assert (report.live, report.skipped, report.removed) == (7, 1, 0)
         assert "coffee.png" not in ids_by_name(collection), "what is broken is not found"
         assert collection.index().generation == report.generation
-    assert imseek.upkeep.verify(collection.path).ok
+    assert imseek.maintenance.verify(collection.path).ok
     (photos / "coffee.png").write_bytes(good)
     report = collection.index()
     assert (report.live, report.added) == (8, 0)
@@ -369,7 +370,7 @@ def test_a_broken_picture_may_turn_up_elsewhere_change_or_go(
     (photos / "rocket.jpg").unlink()
     report = collection.index()
     assert (report.changed, report.removed, report.live) == (1, 1, 7)
-    assert imseek.upkeep.verify(collection.path).ok
+    assert imseek.maintenance.verify(collection.path).ok
 
 
 def test_a_picture_that_cannot_be_read_for_now_stays(
@@ -690,7 +691,7 @@ def test_what_is_encoded_again_after_a_repair_has_not_changed(
     collection.index([photos])
     before = ids_by_name(collection)
     (collection.path / layout.vectors(0, 0)).unlink()
-    imseek.upkeep.repair(collection.path)
+    imseek.maintenance.repair(collection.path)
     report = collection.index()
     assert (report.added, report.changed, report.removed, report.live) == (8, 0, 0, 8)
     assert ids_by_name(collection) == before

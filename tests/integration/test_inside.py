@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek.curate import unique_contents
-from imseek.curate.crops import crop_search
-from imseek.curate.crops.tile_vectors import (
+from imseek.data.reader import Reader
+from imseek.data.vectors import open_index
+from imseek.duplicates import unique_contents
+from imseek.duplicates.crops import crop_search
+from imseek.duplicates.crops.tile_vectors import (
     BLOCK,
     TILES,
     TileEncoder,
@@ -23,8 +25,6 @@ from imseek.curate.crops.tile_vectors import (
     grid_tiles,
     overlapping_tiles,
 )
-from imseek.data.reader import Reader
-from imseek.data.vectors import open_index
 from imseek.encoders import load
 from imseek.encoders.fake import FakeEncoder
 from imseek.progress import Task

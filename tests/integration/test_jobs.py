@@ -17,7 +17,8 @@ from clocks import Clock
 from PIL import Image
 
 import imseek
-from imseek import jobs, upkeep
+from imseek import jobs
+from imseek import maintenance as upkeep
 from imseek.data import job_logs, layout, lock, writer
 from imseek.data.writer import Writer
 from imseek.errors import (
@@ -28,7 +29,7 @@ from imseek.errors import (
     UntrustedCollectionError,
     UsageError,
 )
-from imseek.types import StopRequest
+from imseek.progress import StopRequest
 
 
 @pytest.fixture

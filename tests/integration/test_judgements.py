@@ -14,13 +14,13 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.data import catalog_backups, durable_files, judgement_file, layout
 from imseek.data.judgements import make_judgement, read, record, withdraw
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
-from imseek.types import Judgement
+from imseek.types.judgements import Judgement
 
 A, B, C = (letter * 64 for letter in "abc")
 AT = "2026-01-02T03:04:05+00:00"

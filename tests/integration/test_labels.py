@@ -18,6 +18,7 @@ from scipy.special import expit, softmax
 
 import imseek
 from imseek import labels
+from imseek.analysis.space_vectors import Vectors
 from imseek.data import models, tags
 from imseek.data.derived_columns import put_columns
 from imseek.data.reader import Reader
@@ -25,10 +26,9 @@ from imseek.data.writer import Writer
 from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors
 from imseek.errors import UsageError
-from imseek.explore.labels.classes import BACKGROUND, TEMPLATES
-from imseek.explore.labels.text_in_image import WRITING_TEMPLATES
-from imseek.explore.probes import labels as labelled
-from imseek.explore.space_vectors import Vectors
+from imseek.labels.classes import BACKGROUND, TEMPLATES
+from imseek.labels.text_in_image import WRITING_TEMPLATES
+from imseek.probes import labels as labelled
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ class TestPreviews:
 
     def test_the_encoder_that_a_collection_has_is_asked_once(self, root: Path, monkeypatch: Any) -> None:
         from imseek import collection as collections
-        from imseek.explore.labels import class_vectors
+        from imseek.labels import class_vectors
 
         monkeypatch.setattr(class_vectors, "load_encoder", None)
         loaded = []

@@ -10,7 +10,7 @@ from templates import Templates
 
 from imseek import labels
 from imseek.data.reader import Reader
-from imseek.types import Labels
+from imseek.labels.results import Labels
 
 CLASSES = ["cat", "coffee", "rocket", "motorcycle", "flower", "building"]
 

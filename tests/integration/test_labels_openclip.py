@@ -15,10 +15,10 @@ import torch
 
 import imseek
 from imseek import labels
+from imseek.analysis.space_vectors import Vectors
 from imseek.data.logit_scales import read_logit_scale
 from imseek.data.reader import Reader
-from imseek.explore.space_vectors import Vectors
-from imseek.types import Labels
+from imseek.labels.results import Labels
 
 SCALE, BIAS = 12.5, -3.25
 CLASSES = ["cat", "coffee", "rocket"]

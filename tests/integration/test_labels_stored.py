@@ -12,17 +12,18 @@ from labelling import COLOURS, column, found_by, paint
 from PIL import Image
 
 import imseek
-from imseek import labels, probes, upkeep
+from imseek import labels, probes
+from imseek import maintenance as upkeep
 from imseek import tags as given
+from imseek.analysis.space_vectors import Vectors
 from imseek.data import models, tags
 from imseek.data.reader import Reader
 from imseek.data.tag_reader import is_manual
 from imseek.data.writer import Writer
 from imseek.encoders import load
 from imseek.errors import QueryError, UsageError
-from imseek.explore.labels import class_vectors as module
-from imseek.explore.labels.classes import TEMPLATES
-from imseek.explore.space_vectors import Vectors
+from imseek.labels import class_vectors as module
+from imseek.labels.classes import TEMPLATES
 
 
 @pytest.fixture

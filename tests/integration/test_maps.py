@@ -10,7 +10,8 @@ from mapping import painted, places
 from PIL import Image
 
 import imseek
-from imseek import maps, upkeep
+from imseek import maintenance as upkeep
+from imseek import maps
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.search.where import Filters

@@ -14,7 +14,7 @@ from PIL import Image
 import imseek
 from imseek import maps
 from imseek.errors import MissingExtraError, QueryError, UsageError
-from imseek.explore.maps import neighbours
+from imseek.maps import neighbours
 from imseek.ui.demo import photographs
 
 

@@ -11,14 +11,14 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
+from imseek.analysis.snapshot_session import filter_ids, run_with_reader
+from imseek.analysis.space_vectors import Vectors
 from imseek.data import derived_results, durable_files, layout, model_files, models
 from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
-from imseek.explore.snapshot_session import filter_ids, run_with_reader
-from imseek.explore.space_vectors import Vectors
 
 pytestmark = pytest.mark.full_size
 

@@ -17,7 +17,7 @@ from sourcing.archives import tar_of, zip_of
 from sourcing.tables import parquet
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.errors import ContentChangedError, UsageError
 from imseek.indexer.sources import remote
 

@@ -98,8 +98,12 @@ def test_photos_are_found_as_with_sqlite(
         )
         (photos / "camera.png").unlink()
         assert [one.index().removed for one in (collection, beside)] == [1, 1]
-        assert imseek.upkeep.purge(collection.path).images == imseek.upkeep.purge(beside.path).images == 1
-    assert imseek.upkeep.verify(collection.path).ok
+        assert (
+            imseek.maintenance.purge(collection.path).images
+            == imseek.maintenance.purge(beside.path).images
+            == 1
+        )
+    assert imseek.maintenance.verify(collection.path).ok
 
 
 def test_no_sql_library_is_loaded_for_a_catalog_in_a_file(tmp_path: Path) -> None:
@@ -157,7 +161,7 @@ def test_a_second_writer_is_refused_and_told_of_the_first(root: Path, other: Any
     assert lock.is_locked(root)
     assert imseek.open(root).info().writer.startswith(f"`the other`, process {other.pid}")
     with pytest.raises(LockedError):
-        imseek.upkeep.verify(root)
+        imseek.maintenance.verify(root)
     other.communicate()
     assert not lock.is_locked(root)
     with Writer(root, "second") as writer:
@@ -219,7 +223,7 @@ def test_a_writer_that_is_cut_off_in_the_middle_of_a_change_loses_that_one(
         # Nobody else has written meanwhile: it takes the lock again and goes on.
         add(writer, b"next")
     assert roots(root) == [b"/kept", b"/next"]
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_a_commit_of_which_nobody_hears_is_whole(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +243,7 @@ def test_a_commit_of_which_nobody_hears_is_whole(root: Path, monkeypatch: pytest
         assert read_current(root).generation == writer.generation == 1
         add(writer, b"next")
     assert roots(root) == [b"/perhaps", b"/next"]
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_what_a_fenced_writer_publishes_late_takes_no_name_of_the_next_one(
@@ -386,7 +390,7 @@ def test_one_that_was_written_by_hand_is_not_repeated(root: Path, catalog: str, 
     with pytest.raises(CorruptCollectionError, match="does not say where") as trouble:
         imseek.open(root)
     assert "sesame" not in f"{trouble.value} {trouble.value.hint}"
-    imseek.upkeep.move_catalog(root, catalog)
+    imseek.maintenance.move_catalog(root, catalog)
     assert imseek.open(root).info().images == 0
 
 
@@ -456,12 +460,12 @@ def test_a_session_that_is_ended_while_a_catalog_moves(
     copied = catalog_moves.copy_rows
     monkeypatch.setattr(catalog_moves, "copy_rows", ended)
     with pytest.raises(StorageError, match="terminat") as trouble:
-        imseek.upkeep.move_catalog(root, "sqlite")
+        imseek.maintenance.move_catalog(root, "sqlite")
     assert "try again" in str(trouble.value.hint)
     monkeypatch.setattr(catalog_moves, "copy_rows", copied)
     assert imseek.open(root).info().images == 0
-    imseek.upkeep.move_catalog(root, "sqlite")
-    assert imseek.upkeep.verify(root).ok
+    imseek.maintenance.move_catalog(root, "sqlite")
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_a_catalog_that_is_gone_is_not_made_anew(root: Path, postgres: Server) -> None:
@@ -469,7 +473,7 @@ def test_a_catalog_that_is_gone_is_not_made_anew(root: Path, postgres: Server) -
     with pytest.raises(CorruptCollectionError, match="does not exist") as trouble:
         imseek.open(root)
     assert "pg_restore" in str(trouble.value.hint)
-    for touch in (lambda: Writer(root, "test").__enter__(), lambda: imseek.upkeep.repair(root)):
+    for touch in (lambda: Writer(root, "test").__enter__(), lambda: imseek.maintenance.repair(root)):
         with pytest.raises(CorruptCollectionError, match=r"pg_restore|does not exist|there is no catalog"):
             touch()
     assert not (root / layout.CATALOG).exists()
@@ -498,15 +502,15 @@ def test_a_catalog_moves_to_a_server_and_back(tmp_path: Path, catalog: str, phot
             ("sqlite", layout.CATALOG, layout.ADDRESS),
             (catalog, layout.ADDRESS, layout.CATALOG),
         ):
-            report = imseek.upkeep.move_catalog(root, to)
+            report = imseek.maintenance.move_catalog(root, to)
             assert (report.catalog, report.rows > 20) == (to, True)
             assert ((root / there).exists(), (root / gone).exists()) == (True, False)
-            assert imseek.upkeep.verify(root).ok
+            assert imseek.maintenance.verify(root).ok
             assert reader.search("red", limit=8).hits == before.hits
             assert reader.get(1).tags == ("kept",)
             assert collection.index().unchanged == 8
     assert read_identity(root).format == 2
-    assert imseek.upkeep.move_catalog(root, catalog).rows == 0, "the URL that it has already"
+    assert imseek.maintenance.move_catalog(root, catalog).rows == 0, "the URL that it has already"
 
 
 KILLED = """
@@ -542,7 +546,7 @@ def test_a_move_that_is_killed_has_happened_or_not(
     command = [sys.executable, "-W", "error", "-c", KILLED, root, to, module, name]
     assert subprocess.run(command, check=False).returncode == 9
     assert roots(root) == [b"/kept"]
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
     with Writer(root, "test") as writer:
         add(writer, b"next")
     if (
@@ -550,14 +554,14 @@ def test_a_move_that_is_killed_has_happened_or_not(
     ):  # It has not happened: it is done again, over what is left in the database.
         if not back:
             postgres.admin(f'DROP SCHEMA "{Address(uuid, catalog).schema}" CASCADE', "shared")
-        imseek.upkeep.move_catalog(root, to)
+        imseek.maintenance.move_catalog(root, to)
     elif name in ("write_identity", "_remove_file_catalog"):
-        imseek.upkeep.move_catalog(root, to)
+        imseek.maintenance.move_catalog(root, to)
     assert layout.has_server_catalog(root) != back
     assert roots(root) == [b"/kept", b"/next"]
     assert read_identity(root).format == (1 if back else 2)
     assert (root / layout.CATALOG).exists() == back
-    assert imseek.upkeep.verify(root).ok
+    assert imseek.maintenance.verify(root).ok
 
 
 def test_a_copy_of_a_collection_does_not_take_the_catalog_of_the_first(tmp_path: Path, catalog: str) -> None:
@@ -565,12 +569,12 @@ def test_a_copy_of_a_collection_does_not_take_the_catalog_of_the_first(tmp_path:
 
     imseek.create(tmp_path / "one", encoder="fake").close()
     shutil.copytree(tmp_path / "one", tmp_path / "two")
-    imseek.upkeep.move_catalog(tmp_path / "one", catalog)
+    imseek.maintenance.move_catalog(tmp_path / "one", catalog)
     with pytest.raises(UsageError, match="is there already") as refusal:
-        imseek.upkeep.move_catalog(tmp_path / "two", catalog)
+        imseek.maintenance.move_catalog(tmp_path / "two", catalog)
     assert "DROP SCHEMA" in str(refusal.value.hint)
-    assert imseek.upkeep.verify(tmp_path / "one").ok
-    assert imseek.upkeep.verify(tmp_path / "two").ok
+    assert imseek.maintenance.verify(tmp_path / "one").ok
+    assert imseek.maintenance.verify(tmp_path / "two").ok
 
 
 def test_who_has_lost_the_address_is_told_it_again(root: Path, catalog: str) -> None:
@@ -578,9 +582,9 @@ def test_who_has_lost_the_address_is_told_it_again(root: Path, catalog: str) -> 
     with pytest.raises(CorruptCollectionError):
         imseek.open(root)
     with pytest.raises(CorruptCollectionError, match="but where") as trouble:
-        imseek.upkeep.repair(root)
+        imseek.maintenance.repair(root)
     assert trouble.value.hint == "imseek maintain --catalog URL"
-    imseek.upkeep.move_catalog(root, catalog)
+    imseek.maintenance.move_catalog(root, catalog)
     assert imseek.open(root).info().images == 0
 
 
@@ -589,9 +593,9 @@ def test_verify_and_repair(root: Path, collection: imseek.Collection, photos: Pa
     (damaged,) = root.glob("spaces/0/img_emb/*.npy")
     damaged.write_bytes(damaged.read_bytes()[:-1])
     (root / layout.COLLECTION).write_bytes(b"{}")
-    found = imseek.upkeep.verify(root)
+    found = imseek.maintenance.verify(root)
     assert sorted(problem.kind for problem in found.problems) == ["identity", "vectors"]
-    report = imseek.upkeep.repair(root)
+    report = imseek.maintenance.repair(root)
     assert report.after.ok
     assert report.restored == ("collection.json from the catalog",)
     with imseek.open(root) as mended:
@@ -618,7 +622,7 @@ def test_a_network_file_system_will_do(
     with pytest.raises(ReadOnlyError, match=r"docs/postgres\.md|network file system"):
         imseek.create(tmp_path / "third", encoder="fake")
     with pytest.raises(ReadOnlyError, match="network file system"):
-        imseek.upkeep.move_catalog(root, "sqlite")
+        imseek.maintenance.move_catalog(root, "sqlite")
 
 
 def test_a_server_that_never_answers_is_given_up(

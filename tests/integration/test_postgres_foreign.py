@@ -14,7 +14,8 @@ from databases.impostor import CHALLENGES, Impostor, listening, name_server
 from templates import Templates
 
 import imseek
-from imseek import library, upkeep
+from imseek import library
+from imseek import maintenance as upkeep
 from imseek.data import layout
 from imseek.data.current_file import read_current, read_identity
 from imseek.data.lock import lock_of
@@ -29,7 +30,7 @@ from imseek.errors import (
     UntrustedServerError,
     UsageError,
 )
-from imseek.types import Problem, VerifyReport
+from imseek.types.upkeep import Problem, VerifyReport
 
 pytest.importorskip("psycopg", reason="psycopg is missing (the extra postgres)")
 

@@ -13,12 +13,13 @@ from probing import COLOURS, album, draw
 from templates import Templates
 
 import imseek
-from imseek import probes, tags, upkeep
+from imseek import maintenance as upkeep
+from imseek import probes, tags
+from imseek.analysis.snapshot_session import filter_ids
+from imseek.analysis.space_vectors import Vectors
 from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import EncoderMismatchError, MissingExtraError, UsageError
-from imseek.explore.snapshot_session import filter_ids
-from imseek.explore.space_vectors import Vectors
 from imseek.probes import Labels
 
 
@@ -274,7 +275,7 @@ class TestRefused:
         assert probes.list_(root) == ()
 
     def test_of_too_many_labelled_images_a_sample_counts(self, root, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.explore.probes.training.MAX_LABELLED", 12)
+        monkeypatch.setattr("imseek.probes.training.MAX_LABELLED", 12)
         found = probes.fit(root, "colours", "folder")
         assert found.counts == (4, 4, 4)
         assert "24 images are labelled: a sample of 12 counts" in found.notes
@@ -401,7 +402,7 @@ class TestApplying:
         assert (seen[0].done, seen[-1].done) == (5, 24)  # those between are reported now and then
 
     def test_stopped_it_stores_nothing(self, root) -> None:
-        from imseek.types import StopRequest
+        from imseek.progress import StopRequest
 
         tagged(root)
         probes.fit(root, "colours")

@@ -44,7 +44,7 @@ from imseek.errors import (
 from imseek.publish import to_milvus
 from imseek.published import PublishedCollection
 from imseek.search.where import Filters
-from imseek.types import SearchResult
+from imseek.types.answers import SearchResult
 
 pytest.importorskip("pymilvus")
 pytest.importorskip("milvus_lite")
@@ -360,7 +360,7 @@ def test_other_columns_and_other_encoders_are_written_beside_the_old_rows(small:
     report = small.publish()
     assert (report.anew, report.sent) == (True, 8)
     small.check()
-    imseek.upkeep.reencode(small.root, "fake:32")
+    imseek.maintenance.reencode(small.root, "fake:32")
     assert small.publish().anew
     small.check()
     with imseek.open(small.address) as published:

@@ -29,7 +29,9 @@ from durability.purging import (
 from sqlalchemy import Engine, event, update
 
 import imseek
-from imseek import tags, upkeep
+from imseek import maintenance as upkeep
+from imseek import tags
+from imseek.analysis import snapshot_session
 from imseek.data import catalog, judgements, layout, schema
 from imseek.data.derived_columns import put_columns
 from imseek.data.lock import WriterLock
@@ -42,9 +44,8 @@ from imseek.errors import (
     ReadOnlyError,
     StaleGenerationError,
 )
-from imseek.explore import snapshot_session
 from imseek.search.query import as_query
-from imseek.types import IndexPolicy
+from imseek.types.facts import IndexPolicy
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,7 +11,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 

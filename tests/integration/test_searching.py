@@ -17,7 +17,7 @@ import imseek
 from imseek.data import layout
 from imseek.data.reader import Reader
 from imseek.encoders import registry
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 
 def brute_force(path: Path, query: Float32) -> list[tuple[int, float]]:

@@ -22,9 +22,9 @@ import imseek
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.search.query import Query, Term
 from imseek.showing import grid
-from imseek.showing.notebook import Grid
 from imseek.showing.sheet import title_of
-from imseek.types import SearchResult
+from imseek.types.answers import SearchResult
+from imseek.ui.notebook import Grid
 
 
 class Page(HTMLParser):

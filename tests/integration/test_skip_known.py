@@ -21,7 +21,7 @@ from imseek.data.catalog import LIVE
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.errors import CollectionNotFoundError, UsageError
-from imseek.types import IndexReport
+from imseek.types.runs import IndexReport
 
 Clock = Callable[[float], None]
 

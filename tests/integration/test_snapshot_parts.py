@@ -13,7 +13,7 @@ import pytest
 from snapshotting import add, check_scores, clustered, collection_of, ids_of, index_of, recall, remove, same
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.data import compaction, snapshot_parts, snapshots
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, index_kinds, tuning
@@ -22,7 +22,8 @@ from imseek.data.vectors.range_search import RangeSearch
 from imseek.data.vectors.recall_queries import RecallQueries
 from imseek.data.vectors.sharded_index import ShardedSnapshot
 from imseek.search.query import Query, Term
-from imseek.types import BuildReport, IndexInfo, IndexPolicy
+from imseek.types.facts import IndexInfo, IndexPolicy
+from imseek.types.upkeep import BuildReport
 from imseek.ui.cli import main
 
 QUERIES = clustered(40, 77)

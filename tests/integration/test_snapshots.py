@@ -27,7 +27,7 @@ from snapshotting import (
 )
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.data import compaction, snapshots
 from imseek.data.changeset import Changeset, Placement
 from imseek.data.commit import commit
@@ -40,7 +40,8 @@ from imseek.data.vectors.inverted_lists import Table
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.search.query import Query, Term
-from imseek.types import BuildReport, IndexInfo, IndexPolicy
+from imseek.types.facts import IndexInfo, IndexPolicy
+from imseek.types.upkeep import BuildReport
 
 ROWS = 3000
 #: Lists, rotated bits, graphs, exact codes, products, transforms above exact codes, kinds that take no filter.

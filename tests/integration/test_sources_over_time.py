@@ -134,7 +134,7 @@ def test_vectors_stay_with_the_encoder_that_made_them(collection: imseek.Collect
     for seed in range(3):
         put(names[seed], draw(seed))
     put(tmp_path / "pictures/9.png", draw(9))
-    report = imseek.upkeep.reencode(collection.path, "fake:32", allow_missing=True)
+    report = imseek.maintenance.reencode(collection.path, "fake:32", allow_missing=True)
     assert (report.outcome, len(report.missing)) == ("switched", 1)
     with imseek.open(collection.path) as again:
         indexed = again.index([tmp_path / "pictures"])
@@ -143,4 +143,4 @@ def test_vectors_stay_with_the_encoder_that_made_them(collection: imseek.Collect
         assert (everything.live, everything.removed) == (4, 0)
         assert any("kept as it is" in note for note in everything.notes)
         assert len(again.search(np.ones(32), limit=10)) == 4
-    assert imseek.upkeep.verify(collection.path).ok
+    assert imseek.maintenance.verify(collection.path).ok

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import upkeep
+from imseek import maintenance as upkeep
 from imseek.data import layout
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
@@ -30,7 +30,9 @@ from imseek.errors import (
     UsageError,
 )
 from imseek.media.decode import decode
-from imseek.types import Float32, SkipReason, SpaceShare
+from imseek.types.answers import SpaceShare
+from imseek.types.arrays import Float32
+from imseek.types.pictures import SkipReason
 
 FIRST, SECOND = "fake:64", "fake:32"
 Clock = Callable[[float], None]

@@ -9,11 +9,11 @@ import pytest
 
 import imseek
 from imseek import tags
+from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.errors import ImageNotFoundError, LockedError, UsageError
-from imseek.explore.space_vectors import Vectors
-from imseek.types import Tag
+from imseek.types.tags import Tag
 
 
 @pytest.fixture

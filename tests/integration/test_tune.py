@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import tune, upkeep
+from imseek import maintenance as upkeep
+from imseek import tune
 from imseek.data import judgements, model_files, models, tags
 from imseek.data.models import Model
 from imseek.data.reader import Reader
@@ -23,9 +24,9 @@ from imseek.errors import (
     UnknownEncoderError,
     UsageError,
 )
-from imseek.explore.tuning import data_split, examples
+from imseek.progress import StopRequest
 from imseek.search.encoder_loader import load_encoder
-from imseek.types import StopRequest
+from imseek.tune import data_split, examples
 
 #: What the pictures of a colour are called here: words that the fake encoder does not know.
 NAMES = {

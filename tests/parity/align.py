@@ -12,7 +12,7 @@ from transformers import AlignConfig, AlignModel, AlignProcessor, AutoTokenizer,
 from transformers.models.efficientnet.image_processing_pil_efficientnet import EfficientNetImageProcessorPil
 from transformers.utils import logging
 
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 from parity import standins
 
 #: The processor of the published weights, as transformers' conversion script wrote it.

@@ -10,7 +10,7 @@ import timm
 import torch
 from PIL import Image
 
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 from parity import standins
 
 MODEL: Final = "vit_small_patch14_dinov2.lvd142m"

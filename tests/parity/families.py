@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from timm.models import register_model
 
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 from parity import standins
 
 _WIDTH = 64

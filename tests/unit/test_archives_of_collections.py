@@ -93,7 +93,7 @@ def test_a_backup_is_a_tar_that_anybody_can_unpack(archive: bytes, tmp_path: Pat
         "collection/catalog.sqlite",
     ]
     assert "collection/spaces/0/img_emb/000000.npy" in names
-    assert imseek.upkeep.verify(tmp_path / "collection").ok
+    assert imseek.maintenance.verify(tmp_path / "collection").ok
     with imseek.open(tmp_path / "collection") as collection:
         (hit,) = collection.search("red", limit=1)
         assert hit.path.endswith("red.png")

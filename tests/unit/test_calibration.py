@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.curate.pixels import cosine_calibration
-from imseek.curate.pixels.classify import DEFAULTS
-from imseek.curate.pixels.cosine_calibration import (
+from imseek.data.writer import Writer
+from imseek.duplicates.pixels import cosine_calibration
+from imseek.duplicates.pixels.classify import DEFAULTS
+from imseek.duplicates.pixels.cosine_calibration import (
     MIN_SAMPLE,
     Encode,
     calibrate,
     load_thresholds,
     store_thresholds,
 )
-from imseek.data.writer import Writer
 from imseek.encoders.registry import load
 from imseek.media import decode
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +92,8 @@ def test_for_builtin_it_comes_near_what_was_chosen_for_it(photo_files: list[Path
 
 def test_a_sample_of_eight_is_a_rough_one(sample: list[Pixels], builtin: Encode) -> None:
     """Sixteen crops of whole photographs, made small. Measured: near .861, fine and scene .926; with twelve other seeds
-    near .843 to .927, fine .918 to .956. What so few say is used, but not stored (:mod:`imseek.curate.thresholds`)."""
+    near .843 to .927, fine .918 to .956. What so few say is used, but not stored
+    (:mod:`imseek.duplicates.thresholds`)."""
     found = calibrate(sample, builtin)
     assert found.near_cosine == pytest.approx(DEFAULTS.near_cosine, abs=0.13)
     assert found.fine_cosine == pytest.approx(DEFAULTS.fine_cosine, abs=0.06)

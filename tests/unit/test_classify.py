@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.curate.candidates.phash_pairs import distances
-from imseek.curate.pixels.classify import (
+from imseek.duplicates.candidates.phash_pairs import distances
+from imseek.duplicates.pixels.classify import (
     DEFAULTS,
     INSIDE,
     SAME,
@@ -21,8 +21,8 @@ from imseek.curate.pixels.classify import (
     judge,
     judge_unread,
 )
-from imseek.curate.pixels.luminance_cache import SmallLuminance, to_luminance
-from imseek.curate.pixels.orientations import ORIENTATIONS, turn, turn_hashes
+from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
+from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn, turn_hashes
 from imseek.media import decode, perceptual_hash
 from imseek.progress import Progress, Task
 

@@ -12,29 +12,16 @@ from answers import validate
 
 from imseek.errors import QueryError
 from imseek.library import ResolvedCollection
-from imseek.types import (
-    CollectionInfo,
-    Estimate,
-    Failure,
-    Hit,
-    HitGroup,
-    IndexReport,
-    Place,
-    Problem,
-    RepairReport,
-    Searched,
-    SearchResult,
-    SourceInfo,
-    SpaceInfo,
-    SpaceRun,
-    SpaceShare,
-    SpaceSummary,
-    VerifyReport,
-)
-from imseek.types.probes import ClassScore, CurvePoint, ProbeEvaluation
+from imseek.metrics.estimate import Estimate
+from imseek.probes.results import ClassScore, CurvePoint, ProbeEvaluation
+from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.facts import CollectionInfo, SourceInfo, SpaceInfo, SpaceSummary
+from imseek.types.pictures import Place
+from imseek.types.runs import Failure, IndexReport, SpaceRun
+from imseek.types.upkeep import Problem, RepairReport, VerifyReport
 from imseek.ui.cli.index import IndexRun
 from imseek.ui.cli.info import Overview
-from imseek.ui.cli.search import SearchAnswer
+from imseek.ui.cli.search_answer import SearchAnswer
 from imseek.ui.render.result_json import (
     Answer,
     CollectionName,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from holding import Held
 
+from imseek.clusters import cluster_names, vocabulary
+from imseek.clusters.cluster_names import ClusterName
 from imseek.errors import UsageError
-from imseek.explore.clusters import cluster_names, vocabulary
-from imseek.explore.clusters.cluster_names import ClusterName
 from imseek.progress import Task
 
 QUIET = Task()

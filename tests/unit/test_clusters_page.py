@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from imseek.types import Cluster, ClusterReport, OutlierReport, Place, SampleReport, Shown
+from imseek.clusters.results import Cluster, ClusterReport, OutlierReport, SampleReport, Shown
+from imseek.types.pictures import Place
 from imseek.ui.cli import clusters, outliers, sample
 from imseek.ui.clusters_page import page, totals
 

@@ -15,7 +15,7 @@ import pytest
 import imseek
 from imseek import jobs, library
 from imseek.errors import CollectionExistsError, EncoderUnavailableError, ImseekError, UnknownEncoderError
-from imseek.types import Failure
+from imseek.types.runs import Failure
 from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.folders import list_folder, start_folder

@@ -19,7 +19,7 @@ from imseek.encoders.registry import load
 from imseek.errors import EncoderMismatchError, ExecutorError, ImseekError, MissingExtraError, UsageError
 from imseek.indexer.executors import ray_cluster, ray_executor
 from imseek.indexer.executors.staging import Manifest, StagedError, Staging
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 pytestmark = pytest.mark.slow
 

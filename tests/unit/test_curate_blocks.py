@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
-from imseek.curate.candidates import block_pairs
-from imseek.curate.candidates.block_pairs import Block, process_blocks
-from imseek.curate.candidates.cache import PartCache
 from imseek.data.disk_cache import Arrays
-from imseek.progress import Task
-from imseek.types import Progress
+from imseek.duplicates.candidates import block_pairs
+from imseek.duplicates.candidates.block_pairs import Block, process_blocks
+from imseek.duplicates.candidates.cache import PartCache
+from imseek.progress import Progress, Task
 
 PAIRS = (np.int64, np.int64)
 

@@ -25,7 +25,7 @@ from imseek.search.cutoff import (
     neutral_scores,
     sample_scores,
 )
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 
 def floats(*values: float) -> Float32:

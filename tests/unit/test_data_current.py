@@ -35,7 +35,7 @@ def test_a_later_format_is_refused(root: Path, name: str) -> None:
     assert refusal.value.hint == "update imseek"
     with pytest.raises(FormatVersionError), Writer(root, "test"):
         pytest.fail("a later format was written")
-    for care in (imseek.upkeep.verify, imseek.upkeep.repair):
+    for care in (imseek.maintenance.verify, imseek.maintenance.repair):
         with pytest.raises(FormatVersionError):
             care(root)
 

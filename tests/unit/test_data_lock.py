@@ -246,7 +246,7 @@ def test_two_that_make_the_same_collection(tmp_path: Path) -> None:
     assert sorted(process.returncode for process in made) == [0, 1, 1, 1]
     for error in filter(None, errors):
         assert "CollectionExistsError" in error or "LockedError" in error
-    assert imseek.upkeep.verify(tmp_path / "new").ok
+    assert imseek.maintenance.verify(tmp_path / "new").ok
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a folder"])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from imseek.data import shard_files
 from imseek.data.collection_files import DamagedFileError
-from imseek.types import ImageFacts
+from imseek.types.pictures import ImageFacts
 
 
 def store(path: Path, rows: list[dict[str, Any]]) -> Path:

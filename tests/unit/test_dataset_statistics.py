@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from imseek.explore.statistics import balance, overview
-from imseek.explore.statistics import coverage as covering
-from imseek.explore.statistics.class_leakage import count_repeats, find_leaks
-from imseek.explore.statistics.quality import KINDS, flag_images
-from imseek.types import DuplicateContents
+from imseek.dataset import class_balance as balance
+from imseek.dataset import coverage_measures as covering
+from imseek.dataset.class_leakage import count_repeats, find_leaks
+from imseek.dataset.quality_flags import KINDS, flag_images
+from imseek.duplicates.results import DuplicateContents
+from imseek.report import overview
 
 
 class TestBalance:

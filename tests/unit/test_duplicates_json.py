@@ -10,17 +10,10 @@ import jsonschema
 import pytest
 from answers import validate
 
+from imseek.duplicates.action_results import AppliedFile, ApplyReport, RefusedFile
+from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
 from imseek.library import ResolvedCollection
-from imseek.types import (
-    AppliedFile,
-    ApplyReport,
-    Duplicate,
-    DuplicateGroup,
-    DuplicatePair,
-    DuplicateReport,
-    Place,
-    RefusedFile,
-)
+from imseek.types.pictures import Place
 from imseek.ui.cli.duplicates import DuplicatesAnswer, PlanSummary
 from imseek.ui.render.result_json import CollectionName, print_answer
 

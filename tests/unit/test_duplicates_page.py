@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, Place
+from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
+from imseek.types.pictures import Place
 from imseek.ui.duplicates_page import PageLimits, page, percent, totals
 
 pytestmark = pytest.mark.slow

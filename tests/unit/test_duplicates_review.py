@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from imseek.types import Duplicate, DuplicateGroup, DuplicateKind, DuplicatePair, DuplicateReport, Place
+from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind, DuplicatePair, DuplicateReport
+from imseek.types.pictures import Place
 from imseek.ui.web.pages.duplicates import group_view
 from imseek.ui.web.pages.duplicates.decisions import (
     CHOSEN,

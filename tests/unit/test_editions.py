@@ -86,7 +86,7 @@ def test_not_where_a_merge_has_written_much_anew(
     first.paged = True
     for n in range(7):  # the eighth shard brings a merge
         new_generation(collection, photos, f"{n}.png")
-    imseek.upkeep.merge(root)
+    imseek.maintenance.merge(root)
     (merged,) = held.newest().reader.current.shards
     assert merged.shard_id > 0, "all is written anew"
     monkeypatch.setattr(generations, "MAX_OWN_BYTES", before.segments[0].rows.nbytes)

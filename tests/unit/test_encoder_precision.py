@@ -33,7 +33,7 @@ from imseek.encoders.torch_images import TorchImages
 from imseek.errors import EncoderError
 from imseek.media import decode
 from imseek.media.resize import resize
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 pytestmark = pytest.mark.slow
 

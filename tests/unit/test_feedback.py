@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from imseek.encoders.checks import unit_rows
 from imseek.errors import QueryError, UsageError
 from imseek.search.feedback import LESS, MORE, refine
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 NONE = np.zeros((0, 3), np.float32)
 X, Y, Z = np.eye(3, dtype=np.float32)

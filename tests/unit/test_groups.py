@@ -13,9 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
-from imseek.curate.grouping.groups import Group, Grouping, Reach, group_pairs
+from imseek.duplicates.grouping.groups import Group, Grouping, Reach, group_pairs
+from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.progress import Task
-from imseek.types import DuplicateKind, DuplicatePair
 
 
 def pair(

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
-from imseek.curate.candidates import hamming
-from imseek.curate.candidates.hamming import MultiIndex, bit_changes, select_nearest
-from imseek.curate.unique_contents import Hashes
+from imseek.duplicates.candidates import hamming
+from imseek.duplicates.candidates.hamming import MultiIndex, bit_changes, select_nearest
+from imseek.duplicates.unique_contents import Hashes
 from imseek.search.near_duplicates import count_bits
 
 

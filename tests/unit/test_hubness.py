@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from imseek.encoders.checks import unit_rows
 from imseek.errors import UsageError
 from imseek.search.hubness import BANK_TEXTS, correct_scores, hub_bias
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 
 def rows(seed: int, count: int, dim: int = 16) -> Float32:

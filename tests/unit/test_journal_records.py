@@ -12,11 +12,11 @@ from acting import foreign
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.curate.actions import journal as journals
-from imseek.curate.actions import journal_records, signature
-from imseek.curate.actions.journal_records import Begin, CopyInode, End, Intent, Note, TrashLocation
-from imseek.curate.actions.signature import Signer
 from imseek.data import layout
+from imseek.duplicates.actions import journal as journals
+from imseek.duplicates.actions import journal_records, signature
+from imseek.duplicates.actions.journal_records import Begin, CopyInode, End, Intent, Note, TrashLocation
+from imseek.duplicates.actions.signature import Signer
 from imseek.errors import FormatVersionError, StorageError, UnsafePathError, UsageError
 
 INTENT = foreign.intent(Path("/photos"), "album/a.png", Path("/photos/q/album/a.png"), Path("/photos/q"))

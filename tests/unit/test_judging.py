@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imseek.curate.grouping.pair_judgements import PairJudgements, match_judgements
-from imseek.curate.unique_contents import UniqueContents, group_by_content
-from imseek.types import DuplicatePair, Judgement
+from imseek.duplicates.grouping.apply_judgements import PairJudgements, match_judgements
+from imseek.duplicates.results import DuplicatePair
+from imseek.duplicates.unique_contents import UniqueContents, group_by_content
+from imseek.types.judgements import Judgement
 
 ONE, TWO, THREE, GONE = (bytes([n]) * 32 for n in (1, 2, 3, 4))
 

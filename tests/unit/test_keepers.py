@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
-from imseek.curate.grouping.keepers import RULES, Folders, choose_keeper, richness
+from imseek.duplicates.grouping.keepers import RULES, Folders, choose_keeper, richness
+from imseek.duplicates.results import Duplicate
 from imseek.errors import UsageError
-from imseek.types import Duplicate, Place
+from imseek.types.pictures import Place
 
 
 def one(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from holding import Held, blobs
 
+from imseek.clusters import kmeans_clusters
 from imseek.data.vectors import kmeans
 from imseek.errors import MissingExtraError, UsageError
-from imseek.explore.clusters import kmeans_clusters
 from imseek.progress import Task
 
 QUIET = Task()
@@ -89,7 +89,7 @@ def test_a_row_of_zeros_is_in_no_cluster() -> None:
 
 @pytest.mark.slow
 def test_density_finds_groups_and_leaves_out_what_lies_between() -> None:
-    from imseek.explore.clusters import density_clusters
+    from imseek.clusters import density_clusters
 
     rows, kinds = blobs([40, 40, 40], dim=32)
     noise = np.random.default_rng(5).normal(size=(6, 32))
@@ -105,7 +105,7 @@ def test_density_finds_groups_and_leaves_out_what_lies_between() -> None:
 
 
 def test_density_of_more_images_than_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    from imseek.explore.clusters import density_clusters
+    from imseek.clusters import density_clusters
 
     monkeypatch.setattr(density_clusters, "SAMPLE", 90)
     rows, kinds = blobs([60, 60, 60], dim=32)
@@ -120,7 +120,7 @@ def test_density_of_more_images_than_are_looked_at(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("n", [0, 1, 2, 9])
 def test_too_few_images_for_density(n: int) -> None:
-    from imseek.explore.clusters import density_clusters
+    from imseek.clusters import density_clusters
 
     held = Held(np.random.default_rng(0).normal(size=(n, 8)))
     fitted = density_clusters.fit(held, None, 0, QUIET)
@@ -130,7 +130,7 @@ def test_too_few_images_for_density(n: int) -> None:
 
 @pytest.mark.parametrize("smallest", [0, 1, -3, 10_001])
 def test_smallest_groups_that_make_no_sense(smallest: int) -> None:
-    from imseek.explore.clusters import density_clusters
+    from imseek.clusters import density_clusters
 
     with pytest.raises(UsageError, match="is none"):
         density_clusters.fit(Held(np.eye(30)), smallest, 0, QUIET)

@@ -8,7 +8,7 @@ import pytest
 
 from imseek.encoders import prompts
 from imseek.errors import UsageError
-from imseek.explore.labels import classes
+from imseek.labels import classes
 
 
 def _file(tmp_path: Path, text: str) -> Path:

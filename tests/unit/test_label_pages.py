@@ -9,13 +9,16 @@ import pytest
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 from imseek import labels
+from imseek.analysis import snapshot_session
 from imseek.errors import UsageError
-from imseek.explore import snapshot_session
-from imseek.explore.labels.classes import Classes
+from imseek.labels.classes import Classes
+from imseek.labels.results import LabelExamples, SavedLabels
+from imseek.metrics.estimate import Estimate
 from imseek.probes import Labels
-from imseek.types import LabelExamples, Place, Progress, SavedLabels, TagCount
-from imseek.types.evaluate import Estimate
-from imseek.types.probes import ProbeApplyReport, ProbeInfo, ProbeScore
+from imseek.probes.results import ProbeApplyReport, ProbeInfo, ProbeScore
+from imseek.progress import Progress
+from imseek.types.pictures import Place
+from imseek.types.tags import TagCount
 from imseek.ui.web import search_state
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.labels import (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from imseek.errors import MissingExtraError, UsageError
-from imseek.explore.labels import policies
-from imseek.explore.labels.classes import BACKGROUND
+from imseek.labels import policies
+from imseek.labels.classes import BACKGROUND
 
 GOOD = """\
 # What we do not want on the noticeboard.

@@ -7,8 +7,8 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from imseek.explore.labels import calibration, top_classes
-from imseek.explore.labels.logit_scale import Scale
+from imseek.labels import calibration, top_classes
+from imseek.labels.logit_scale import Scale
 
 
 def _unit(rng: np.random.Generator, n: int, dim: int = 32) -> np.ndarray:

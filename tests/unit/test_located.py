@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.curate.crops import crop_search
-from imseek.curate.crops.crop_location import CropLocator, count_corner_squares
-from imseek.curate.pixels.luminance_cache import to_luminance
-from imseek.curate.pixels.resampling import Luminance, resize_luminance
+from imseek.duplicates.crops import crop_search
+from imseek.duplicates.crops.crop_location import CropLocator, count_corner_squares
+from imseek.duplicates.pixels.luminance_cache import to_luminance
+from imseek.duplicates.pixels.resampling import Luminance, resize_luminance
 from imseek.media import decode
 
 pytestmark = pytest.mark.slow

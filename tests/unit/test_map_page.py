@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imseek.types import MapInfo
+from imseek.maps.results import MapInfo
 from imseek.ui.map_page import page
 from imseek.ui.map_page.colouring import CLASSES, NONE, OTHERS, SCALE, colour_by_column
 

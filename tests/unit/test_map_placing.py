@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imseek.explore.maps.pca import nonzero_rows, principal_axes
-from imseek.explore.maps.representatives import choose_representatives
-from imseek.explore.maps.transform import neighbour_weights, place_images
-from imseek.explore.maps.trustworthiness import trustworthiness
+from imseek.maps.pca import nonzero_rows, principal_axes
+from imseek.maps.representatives import choose_representatives
+from imseek.maps.transform import neighbour_weights, place_images
+from imseek.maps.trustworthiness import trustworthiness
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ class TestPrincipal:
 class TestWeights:
     def test_as_umap(self, rows) -> None:
         """Those with which umap-learn's transform begins."""
-        from imseek.explore.maps.umap_layout import import_umap
+        from imseek.maps.umap_layout import import_umap
 
         umap = import_umap().umap_
         distances = np.maximum(1 - rows[100:] @ rows[:100].T, 0)

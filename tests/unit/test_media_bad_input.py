@@ -20,7 +20,7 @@ from imseek.errors import MediaError
 from imseek.media import bounds, pillow
 from imseek.media.decode import Limits, decode
 from imseek.media.pillow import _quiet
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 pytestmark = pytest.mark.slow
 

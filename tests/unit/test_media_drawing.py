@@ -11,7 +11,7 @@ from PIL import Image, ImageFont
 
 from imseek.media import Cell, Row, contact_sheet, thumbnail
 from imseek.media.sheet import _shorten, _wrap
-from imseek.types import Pixels
+from imseek.types.arrays import Pixels
 
 FONT = ImageFont.load_default(13)
 

@@ -22,7 +22,7 @@ from imseek.media.decode import Limits, decode
 from imseek.media.formats import sniff
 from imseek.media.sandbox import worker
 from imseek.media.sandbox.kinds import DRAWINGS
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from imseek.explore.statistics.quality import flags_of
+from imseek.dataset.quality_flags import flags_of
 from imseek.media import decode
 from imseek.media.measures import SIDE, measure
-from imseek.types import Luma
+from imseek.types.pictures import Luma
 
 
 def grey(levels: np.ndarray) -> Image.Image:

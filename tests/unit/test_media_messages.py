@@ -16,7 +16,7 @@ import pytest
 from imseek.errors import MediaError
 from imseek.media.sandbox import messages
 from imseek.media.sandbox.messages import AnswerError, Channel, Request
-from imseek.types import ImageFacts, Luma
+from imseek.types.pictures import ImageFacts, Luma
 
 REQUEST = Request("HEIC", None, 10_000, True)
 LUMA = Luma(0.5, 0.1, 0.0, 0.0, 0.2, None)

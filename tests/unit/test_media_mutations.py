@@ -15,7 +15,7 @@ from mutations import mutant, seeds
 from imseek.errors import MediaError
 from imseek.media.decode import decode
 from imseek.media.formats import sniff
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from scipy.fft import dctn
 
 from imseek.media.phash import hamming_distance, perceptual_hash
-from imseek.types import Pixels
+from imseek.types.arrays import Pixels
 
 # ImageHash 4.3.2: int(str(imagehash.phash(Image.open(name).convert("RGB"))), 16). Its 64 bits equalled ours on
 # all of the 30 pictures of scikit-image and scikit-learn; these are PNGs, the same behind every decoder.

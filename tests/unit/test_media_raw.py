@@ -15,7 +15,7 @@ from imseek.media.decode import decode
 from imseek.media.formats import sniff
 from imseek.media.isobmff import boxes, ends_early
 from imseek.media.raw import largest_jpeg
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 SUBFILE, PHOTOMETRIC, DESCRIPTION, MAKE, MODEL, ORIENTATION, XMP, DNG = (
     254,

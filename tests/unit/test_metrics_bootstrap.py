@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imseek.explore.metrics import bootstrap
+from imseek.metrics import bootstrap
 
 
 @pytest.mark.parametrize(("figure", "plain"), [(bootstrap.mean, np.mean), (bootstrap.median, np.median)])

@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 from imseek.errors import UsageError
-from imseek.explore.metrics import classification as c
+from imseek.metrics import classification as c
 
 
 @pytest.fixture

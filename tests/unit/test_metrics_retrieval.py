@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from imseek.explore.metrics import retrieval
-from imseek.explore.metrics.retrieval import RelevantItems, rank_items
+from imseek.metrics import retrieval
+from imseek.metrics.retrieval import RelevantItems, rank_items
 from imseek.progress import Cancelled, Task
 
 

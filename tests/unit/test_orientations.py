@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.curate.candidates.phash_pairs import distances
-from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn, turn_hashes
+from imseek.duplicates.candidates.phash_pairs import distances
+from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn, turn_hashes
 from imseek.media import decode, hamming_distance, perceptual_hash
 
 CODES = range(len(ORIENTATIONS))

@@ -9,9 +9,9 @@ import pytest
 from holding import Held
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
-from imseek.explore import outliers
-from imseek.explore.outliers import NeighbourGraph
-from imseek.explore.unique_vectors import find_unique_vectors, hash_rows
+from imseek.analysis.unique_vectors import find_unique_vectors, hash_rows
+from imseek.clusters import outlier_scores as outliers
+from imseek.clusters.outlier_scores import NeighbourGraph
 from imseek.progress import Task
 
 

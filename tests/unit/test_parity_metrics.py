@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from metric_vectors import CASES, KS, captioned_vectors, class_vectors, unit
 
-from imseek.explore.metrics import classification
-from imseek.explore.metrics.retrieval import RelevantItems, average_precision, rank_items
+from imseek.metrics import classification
+from imseek.metrics.retrieval import RelevantItems, average_precision, rank_items
 
 #: What clip-benchmark 1.6.2 says, by case.
 THEIRS = {

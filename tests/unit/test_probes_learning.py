@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imseek.explore.probes import (
-    active_learning,
-    cache_model,
-    calibration,
-    holdout_groups,
-    linear,
-    model_selection,
-)
-from imseek.explore.probes.inference import LazyMapping
+from imseek.probes import active_learning, cache_model, calibration, holdout_groups, linear, model_selection
+from imseek.probes.inference import LazyMapping
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imseek.analysis import knn_graph
+from imseek.analysis.space_vectors import Vectors
 from imseek.data.vectors import open_index
 from imseek.data.vectors.base import Segment
-from imseek.explore import knn_graph
-from imseek.explore.space_vectors import Vectors
-from imseek.explore.statistics import coverage as covering
+from imseek.dataset import coverage_measures as covering
 
 
 def made(n: int, seed: int, zeros: int = 0) -> tuple[Any, Any]:

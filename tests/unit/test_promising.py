@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imseek.curate.candidates.candidate_limit import select_most_promising
+from imseek.duplicates.candidates.candidate_limit import select_most_promising
 
 DISTANCE = np.array([64, 3, 64, 8, 64, 20, 0], np.uint8)
 COSINE = np.array([0.99, 0.1, np.nan, 0.95, 0.8, 0.9, 0.2], np.float32)

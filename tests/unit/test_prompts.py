@@ -17,7 +17,7 @@ from open_clip import zero_shot_metadata
 
 from imseek.encoders import load, prompts
 from imseek.errors import EncoderError, UsageError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.curate.pixels.luminance_cache import SIDE, LuminanceCache, to_luminance
-from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn
-from imseek.curate.pixels.registration import best_orientation, register_inside, register_whole, swap_sides
-from imseek.curate.pixels.resampling import Luminance
+from imseek.duplicates.pixels.luminance_cache import SIDE, LuminanceCache, to_luminance
+from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn
+from imseek.duplicates.pixels.registration import (
+    best_orientation,
+    register_inside,
+    register_whole,
+    swap_sides,
+)
+from imseek.duplicates.pixels.resampling import Luminance
 from imseek.media import decode
 from imseek.media.resize import resize
 

@@ -8,8 +8,8 @@ from holding import Held, blobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.explore import sampling
-from imseek.explore.unique_vectors import find_unique_vectors
+from imseek.analysis.unique_vectors import find_unique_vectors
+from imseek.clusters import representative_sample as sampling
 from imseek.progress import Task
 
 QUIET = Task()

@@ -23,7 +23,7 @@ from imseek.errors import (
     StorageError,
     UsageError,
 )
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 #: Seconds allowed for a request, and for one that writes, during which Milvus Lite may sort all its data.
 TIMEOUT: Final = 60.0

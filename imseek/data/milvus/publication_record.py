@@ -23,7 +23,7 @@ from imseek.errors import (
     FormatVersionError,
     LockedError,
 )
-from imseek.types import SpaceInfo
+from imseek.types.facts import SpaceInfo
 
 _NOW: Final = "now"
 _LEASE: Final = "lease"

@@ -26,7 +26,7 @@ from imseek.data.postgres.rows import copy_rows
 from imseek.data.recovery_evidence import catalog_damage, catalog_lag, gather_evidence
 from imseek.data.trust import check_trusted
 from imseek.errors import CorruptCollectionError, ImseekError, UsageError
-from imseek.types import CatalogReport
+from imseek.types.upkeep import CatalogReport
 
 #: The target that means the catalog file in the folder, instead of a URL.
 FILE = "sqlite"

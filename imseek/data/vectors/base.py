@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import CorruptCollectionError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Float16: TypeAlias = npt.NDArray[np.float16]

@@ -17,7 +17,7 @@ from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverte
 from imseek.data.vectors.memory_maps import release
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import CorruptCollectionError, UsageError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 #: Iterations of k-means for the lists' centres (Lloyd 1982); more change recall by less than its error.
 ITERATIONS = 8

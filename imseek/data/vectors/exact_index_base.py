@@ -13,7 +13,7 @@ import numpy as np
 from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.scores import blocks, row_norms, unit_queries
 from imseek.errors import CorruptCollectionError, QueryError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,7 +28,7 @@ from imseek.data.vectors.exact_index_base import ExactIndex, SearchScope, Segmen
 from imseek.data.vectors.fp16 import make_flat_index, wrap_flat_index
 from imseek.data.vectors.memory_maps import release
 from imseek.data.vectors.scores import blocks, cosines, scores_of, top_k
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement

@@ -26,7 +26,7 @@ from imseek.data.vectors.index_metadata import (
     read_index_metadata,
     test_bits,
 )
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement

@@ -30,7 +30,7 @@ import numpy as np
 from imseek.data.vectors.base import Bools, Float16, Ids
 from imseek.data.vectors.fp16 import wrap_flat_index
 from imseek.data.vectors.index_kinds import list_count, search_parameters, unwrap_index
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 #: Queries before an index is copied to a GPU.
 MIN_QUERIES: Final = 32

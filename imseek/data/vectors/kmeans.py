@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import MissingExtraError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 

@@ -9,7 +9,7 @@ import numpy as np
 from imseek.data.vectors.base import Matches, Segment
 from imseek.data.vectors.exact_index_base import ExactIndex, SearchScope, SegmentData, segment_norms
 from imseek.data.vectors.scores import blocks, cosines, top_k
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 
 class MemoryIndex(ExactIndex[SegmentData]):

@@ -17,7 +17,7 @@ from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Segment, Vector
 from imseek.data.vectors.memory_maps import ResidencyLimiter, release
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import blocks, row_norms, scores_of, unit_rows
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
     from imseek.data.vectors.faiss_snapshot import Snapshot

@@ -25,7 +25,7 @@ from imseek.data.vectors.tuning import (
     text_like_queries,
     with_neighbours,
 )
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 _KINDS: Final = ("image", "text")
 _NAMES: Final = (

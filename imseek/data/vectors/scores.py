@@ -17,7 +17,7 @@ import numpy as np
 
 from imseek.data.vectors.base import Float16, Ids, Matches
 from imseek.errors import QueryError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 # How far the norm of a unit query may be from 1: a stored float16 row passes, an unnormalised vector does not.
 UNIT_TOLERANCE = 1e-3

@@ -25,7 +25,7 @@ from imseek.data.vectors.index_metadata import (
     part_folders,
     read_index_metadata,
 )
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement

@@ -23,7 +23,7 @@ from imseek.data.vectors.memory_maps import ResidencyLimiter
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import top_k, unit_queries
 from imseek.errors import CorruptCollectionError, QueryError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement

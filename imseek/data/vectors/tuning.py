@@ -30,7 +30,7 @@ from imseek.data.vectors.index_metadata import (
 )
 from imseek.data.vectors.scores import row_norms
 from imseek.data.vectors.snapshot_index import MAX_FILTER_SHARE, SCANNED_SHARE, SnapshotIndex
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 

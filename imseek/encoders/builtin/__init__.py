@@ -21,7 +21,7 @@ from imseek.encoders.checks import available_cpus, check_modality, check_picture
 from imseek.encoders.device import check_cpu_fp32
 from imseek.encoders.onnx_network import Network
 from imseek.encoders.runtime import Runtime
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 __all__ = ["BuiltinEncoder"]
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 # The eleven basic colour terms of English (Berlin & Kay 1969) with their CSS values, sRGB.
 COLOURS: Final = MappingProxyType(

@@ -17,7 +17,7 @@ import numpy as np
 
 from imseek.encoders.builtin.colour import COLOURS, colour_shares, named_colours
 from imseek.encoders.checks import unit_rows
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 CLASS_COUNT: Final = 1000
 DIM: Final = CLASS_COUNT + len(COLOURS)

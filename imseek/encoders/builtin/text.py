@@ -11,7 +11,7 @@ import numpy as np
 from imseek.encoders.builtin.weights import TOKENIZER
 from imseek.encoders.checks import merge_pieces
 from imseek.encoders.onnx_network import Network
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 CONTEXT_LENGTH: Final = 256  # tokens, including the start and end tokens
 _BATCH: Final = 64

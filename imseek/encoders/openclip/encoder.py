@@ -15,7 +15,7 @@ from imseek.encoders.openclip.source import locate
 from imseek.encoders.openclip.text import TextTower
 from imseek.encoders.openclip.weights import Weights
 from imseek.encoders.runtime import Runtime
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 
 class OpenClipEncoder(LibraryEncoder):

@@ -27,7 +27,7 @@ from imseek.encoders.openclip.source import tokenizer as tokenizer_of
 from imseek.encoders.openclip.text import OnnxText, TextTower
 from imseek.encoders.openclip.tokens import Ids
 from imseek.errors import EncoderError
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 _TOLERANCE: Final = 1e-5
 

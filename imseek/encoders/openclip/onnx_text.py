@@ -22,7 +22,7 @@ from imseek.encoders.openclip import tokens
 from imseek.encoders.openclip.text import OnnxText, TextTower
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError
-from imseek.types import Float32, Pixels
+from imseek.types.arrays import Float32, Pixels
 
 # Increase it when the code that writes the files changes; files with another number are ignored.
 _REVISION: Final = 1

@@ -12,7 +12,7 @@ from imseek.encoders import chunking
 from imseek.encoders.checks import check_texts, merge_pieces
 from imseek.encoders.onnx_network import Network
 from imseek.encoders.openclip.tokens import Ids, Tokenizer
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 #: (n, context) ids → (n, dim) unit rows
 Encode: TypeAlias = Callable[[Ids], Float32]

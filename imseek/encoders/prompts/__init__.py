@@ -19,7 +19,7 @@ from imseek.encoders.base import Encoder
 from imseek.encoders.checks import merge_pieces
 from imseek.encoders.prompts import imagenet
 from imseek.errors import UsageError, did_you_mean
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 
 __all__ = ["class_vectors", "imagenet_classes", "names", "templates"]
 

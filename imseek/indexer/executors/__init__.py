@@ -11,7 +11,7 @@ from imseek.data.writer import Writer
 from imseek.encoders.runtime import Runtime
 from imseek.indexer.executors.base import Executor, Plan
 from imseek.indexer.executors.thread_executor import ThreadExecutor
-from imseek.types import Ray
+from imseek.types.executors import Ray
 
 
 def executor_of(options: Ray | None, runtime: Runtime | None, writer: Writer, plan: Plan) -> Executor:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from imseek._version import __version__
 from imseek.errors import ExecutorError, ImseekError, MissingExtraError, UsageError
 from imseek.indexer.executors.worker import Setup
-from imseek.types import Ray
+from imseek.types.executors import Ray
 
 #: Object store of our own cluster in bytes: shards are small.
 OBJECT_STORE: Final = 256 * 2**20

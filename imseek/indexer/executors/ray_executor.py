@@ -47,7 +47,8 @@ from imseek.indexer.executors.work_units import (
     split_into_units,
 )
 from imseek.indexer.executors.worker import Hello, Setup
-from imseek.types import Ray, SkipReason
+from imseek.types.executors import Ray
+from imseek.types.pictures import SkipReason
 
 #: Pieces assigned to a worker at once: it reads the next one while it encodes.
 PIECES_PER_WORKER: Final = 2

@@ -42,7 +42,7 @@ from imseek.indexer.sources import open_source
 from imseek.indexer.sources.base import Content, Source
 from imseek.indexer.sources.files import trouble_at
 from imseek.media.decode import Limits
-from imseek.types import display_path
+from imseek.types.pictures import display_path
 
 T = TypeVar("T")
 R = TypeVar("R")

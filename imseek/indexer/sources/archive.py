@@ -31,7 +31,7 @@ from imseek.indexer.sources.prefetch import MemoryBudget, ReadAhead
 from imseek.indexer.sources.tar_archive import Tar, TarStream
 from imseek.indexer.sources.zip_archive import Zip
 from imseek.media.sidecar import read_sidecar
-from imseek.types import SkipReason, display_path
+from imseek.types.pictures import SkipReason, display_path
 
 #: Pictures of a stream to read ahead.
 _READ_AHEAD = 16

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from imseek.errors import MediaError
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 #: Largest expansion ratio: three times that of pages of plain text, and a fifth of deflate's maximum.
 MAX_RATIO: Final = 200

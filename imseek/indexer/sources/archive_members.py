@@ -11,7 +11,7 @@ from imseek.errors import MediaError
 from imseek.indexer.sources.archive_limits import MAX_NAME
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 #: Endings of texts that lie beside a picture under its name.
 SIDECAR_ENDINGS: Final = (b".txt", b".json")

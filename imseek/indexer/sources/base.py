@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
-from imseek.types import ImageFacts, SkipReason
+from imseek.types.pictures import ImageFacts, SkipReason
 
 Scalar: TypeAlias = str | int | float | bool | None
 

@@ -14,7 +14,7 @@ from imseek.data.places import container_suffix, is_url
 from imseek.errors import StorageError, UsageError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.filters import looks_like_picture
-from imseek.types import display_path
+from imseek.types.pictures import display_path
 
 ZIPS: Final = frozenset((b".zip", b".cbz"))
 ARCHIVES: Final = ZIPS | frozenset(b".tar .tgz .tbz2 .txz".split())

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from imseek.data.shard_files import INTRINSIC_SCHEMA
 from imseek.errors import MediaError
 from imseek.indexer.sources.files import open_binary
-from imseek.types import ImageFacts, Luma
+from imseek.types.pictures import ImageFacts, Luma
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage,
 from imseek.indexer.sources.files import FileOpener, find_file, read_file, trouble_at, with_sidecars
 from imseek.indexer.sources.folder import NO_SIDECARS, quarantine_of
 from imseek.indexer.sources.web import FETCH_THREADS, WEB_STAT, WebReader
-from imseek.types import SkipReason, display_path
+from imseek.types.pictures import SkipReason, display_path
 
 
 class FileList:

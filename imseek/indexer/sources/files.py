@@ -18,7 +18,7 @@ from imseek.indexer.sources.base import MISSING, Content, FoundImage
 from imseek.indexer.sources.filters import looks_like_picture
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES, read_sidecar
-from imseek.types import SkipReason, display_path
+from imseek.types.pictures import SkipReason, display_path
 
 #: Error numbers of a path that does not exist; any other error leaves that open.
 GONE_ERRNOS: Final = frozenset({errno.ENOENT, errno.ENOTDIR})

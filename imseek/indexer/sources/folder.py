@@ -19,7 +19,7 @@ from imseek.indexer.sources.files import (
     with_sidecars,
 )
 from imseek.indexer.sources.filters import Filter, looks_like_picture
-from imseek.types import SkipReason, display_path
+from imseek.types.pictures import SkipReason, display_path
 
 #: ``where`` of a picture in a folder without any texts, so that none is searched for.
 NO_SIDECARS: Final = "no texts"

@@ -21,7 +21,7 @@ from imseek.indexer.sources.folder import Folder, place_in
 from imseek.indexer.sources.table import format_caption
 from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import Kind, MalformedRow, Sheet
-from imseek.types import display_path
+from imseek.types.pictures import display_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources.encoder_claims import claim_of
 from imseek.indexer.sources.files import open_binary
 from imseek.input_file import map_array
-from imseek.types import SkipReason, display_path
+from imseek.types.pictures import SkipReason, display_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -24,7 +24,7 @@ from imseek.indexer.sources import open_source, options_of
 from imseek.indexer.sources.base import Content, Source
 from imseek.indexer.sources.files import GONE_ERRNOS, FileOpener
 from imseek.media.formats import sniff
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 #: Error numbers for a link on the way to a file (or a file in the place of a folder).
 _LINK_ERRNOS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})

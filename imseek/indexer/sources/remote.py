@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import ImseekError, MissingExtraError, UsageError
 from imseek.progress import Cancelled
-from imseek.types import display_path
+from imseek.types.pictures import display_path
 
 #: Details that show whether a file has changed, under the names of various file systems.
 _VERSION_FIELDS: Final = (

@@ -22,7 +22,7 @@ from imseek.indexer.sources.decompression import StreamInput
 from imseek.indexer.sources.tar_headers import tar_members, translate_errors
 from imseek.media.sidecar import MAX_BYTES
 from imseek.progress import Cancelled
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 #: The largest picture of a stream, since some are held in memory at once; also the most bytes of one sample.
 MAX_STREAMED_BYTES: Final = 64 * 2**20

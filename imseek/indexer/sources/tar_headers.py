@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from imseek.errors import MediaError
 from imseek.indexer.sources.archive_limits import MemberCount
 from imseek.progress import Cancelled
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 _BLOCK: Final = tarfile.BLOCKSIZE
 _END_BLOCK: Final = bytes(_BLOCK)

@@ -25,7 +25,7 @@ from imseek.indexer.sources.archive_members import (
     too_large_error,
 )
 from imseek.media.decode import DEFAULT_LIMITS
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 #: Errors of `zipfile` and the codecs for damage, besides OSError without a number.
 _DAMAGE_ERRORS: Final = (

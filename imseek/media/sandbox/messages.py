@@ -27,7 +27,8 @@ import numpy as np
 
 from imseek.errors import MediaError
 from imseek.media.sanitise import tidy
-from imseek.types import ImageFacts, Luma, Pixels, SkipReason
+from imseek.types.arrays import Pixels
+from imseek.types.pictures import ImageFacts, Luma, SkipReason
 
 SIZE, FACTS, ERROR = 1, 2, 3
 PROCEED: Final = b"\1"

@@ -15,7 +15,8 @@ from imseek.media.sandbox.confinement import LANDLOCK, NAMESPACES, SECCOMP
 from imseek.media.sandbox.kinds import KINDS, Kind, kind_of
 from imseek.media.sandbox.messages import Request
 from imseek.media.sandbox.worker import Worker, WorkerError
-from imseek.types import ImageFacts, Pixels, SkipReason
+from imseek.types.arrays import Pixels
+from imseek.types.pictures import ImageFacts, SkipReason
 
 __all__ = ["KINDS", "Survey", "WorkerError", "close", "is_confined", "read", "survey"]
 

@@ -29,7 +29,8 @@ from imseek.media.sandbox.messages import (
     Channel,
     Request,
 )
-from imseek.types import ImageFacts, Pixels, SkipReason
+from imseek.types.arrays import Pixels
+from imseek.types.pictures import ImageFacts, SkipReason
 
 #: Seconds for a worker to start: a busy machine may need long for 0.2 s of processor time.
 START_SECONDS: Final = 60.0

@@ -19,7 +19,8 @@ from imseek.data.vectors import Matches
 from imseek.data.vectors.scores import cosines, row_norms, top_k, unit_queries
 from imseek.errors import QueryError
 from imseek.search.milvus.reader import PublishedReader
-from imseek.types import Float32, SpaceInfo
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
 
 #: Extra rows to fetch: at least this many, or one in eight.
 _MIN_EXTRA: Final = 6

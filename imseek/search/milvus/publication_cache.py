@@ -16,7 +16,8 @@ from imseek.search.fuse_terms import SAMPLE
 from imseek.search.generations import expired_page_error
 from imseek.search.milvus.index import PublishedIndex
 from imseek.search.milvus.reader import PublishedReader
-from imseek.types import Float32, SpaceInfo
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
 
 #: Seconds after a check during which a publication counts as the newest.
 FRESH_SECONDS: Final = 1.0

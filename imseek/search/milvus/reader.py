@@ -20,7 +20,9 @@ from imseek.data.milvus.publication_record import Record
 from imseek.data.places import locate, uri
 from imseek.data.reader import SourceRow
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
-from imseek.types import Float32, Image, Place, SpaceInfo
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
+from imseek.types.pictures import Image, Place
 
 #: Maximum number of cached documents.
 _MAX_CACHED: Final = 20_000

@@ -44,12 +44,12 @@ def aesthetic(
     """Score pictures by one of LAION's aesthetic predictors, about 1 to 10, the best first. For vectors of OpenAI's
     CLIP."""
     from imseek import evaluate
-    from imseek.explore import snapshot_session
-    from imseek.types import Shown
+    from imseek.analysis import snapshot_session
+    from imseek.clusters.results import Shown
     from imseek.ui.cli.score_answers import ScoredPictures
 
     if weights is None:
-        from imseek.explore.aesthetic import WEIGHTS_HINT
+        from imseek.aesthetic import WEIGHTS_HINT
 
         raise UsageError("no weights: --weights FILE", hint=WEIGHTS_HINT)
     chosen = choose_collection(collection, quiet=as_json)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, NamedTuple, cast
 
 import typer
 import typer.core
@@ -29,57 +29,68 @@ from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.optional_values import insert_values
 from imseek.ui.cli.output import report_error
 
-#: The commands as `imseek --help` shows them, each with the module of imseek/ui/cli that declares it.
-SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+
+class _Command(NamedTuple):
+    """A command: the module of imseek/ui/cli that declares it, and its line in `imseek --help`."""
+
+    module: str
+    summary: str
+
+
+#: The commands as `imseek --help` shows them. Its lines stand here since help must not import forty modules.
+SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
     "Find": {
-        "search": "search",
-        "similar": "search",
-        "browse": "browse",
-        "captions": "captions",
-        "extract": "extract",
+        "search": _Command("search", "Find pictures by words, by other pictures, or by both."),
+        "similar": _Command("search", "Find pictures that look like a picture."),
+        "browse": _Command("browse", "Search and look at pictures in the terminal."),
+        "captions": _Command("captions", "Find captions that do not fit their pictures."),
+        "extract": _Command("extract", "Write a picture out of an archive or a table."),
     },
     "Sort out": {
-        "duplicates": "duplicates",
-        "judge": "judge",
-        "apply": "apply",
-        "undo": "apply",
-        "tag": "tag",
+        "duplicates": _Command("duplicates", "Find duplicates, and choose which to keep."),
+        "judge": _Command("judge", "Say that pictures are duplicates, or are not."),
+        "apply": _Command("apply", "Set duplicates aside as a plan says."),
+        "undo": _Command("apply", "Bring back what `apply` moved or replaced."),
+        "tag": _Command("tag", "Tag pictures; rename, remove and list tags."),
     },
     "Explore": {
-        "map": "map",
-        "clusters": "clusters",
-        "outliers": "outliers",
-        "sample": "sample",
-        "coverage": "coverage",
-        "dataset": "dataset",
-        "report": "report",
+        "map": _Command("map", "Lay pictures out on a plane, like beside like."),
+        "clusters": _Command("clusters", "Group similar pictures, and name the groups."),
+        "outliers": _Command("outliers", "List the pictures that are unlike all others."),
+        "sample": _Command("sample", "Choose a few pictures that represent all."),
+        "coverage": _Command("coverage", "Compare collections: what one has and the other lacks."),
+        "dataset": _Command("dataset", "Check a dataset: quality, balance, leakage."),
+        "report": _Command("report", "Write a page that sums up a collection."),
     },
     "Label": {
-        "label": "label",
-        "moderate": "moderate",
-        "aesthetic": "aesthetic",
-        "probe": "probe",
-        "evaluate": "evaluate",
-        "tune": "tune",
+        "label": _Command("label", "Label pictures with classes, by words alone."),
+        "moderate": _Command("moderate", "Flag pictures by a policy that you write."),
+        "aesthetic": _Command("aesthetic", "Score how pleasing pictures are."),
+        "probe": _Command("probe", "Learn classes from a few labelled pictures."),
+        "evaluate": _Command("evaluate", "Measure how good search, labels and indexes are."),
+        "tune": _Command("tune", "Adapt search to a collection by its captions or tags."),
     },
     "Bring in and out": {
-        "index": "index",
-        "watch": "watch",
-        "source": "source",
-        "export": "export",
-        "publish": "publish",
-        "backup": "backup",
-        "restore": "backup",
+        "index": _Command("index", "Index pictures."),
+        "watch": _Command("watch", "Index folders as they change."),
+        "source": _Command("source", "List, remove and relocate sources of pictures."),
+        "export": _Command("export", "Export pictures, metadata and vectors to other tools."),
+        "publish": _Command("publish", "Publish a collection to Milvus."),
+        "backup": _Command("backup", "Back a collection up to one archive."),
+        "restore": _Command("backup", "Restore a collection from an archive."),
     },
-    "Serve": {"ui": "ui", "serve": "serve"},
+    "Serve": {
+        "ui": _Command("ui", "Search, sort out and explore in a browser."),
+        "serve": _Command("serve", "Serve collections over HTTP."),
+    },
     "Look after": {
-        "info": "info",
-        "maintain": "maintain",
-        "collection": "collection",
-        "jobs": "jobs",
-        "encoders": "encoders",
-        "doctor": "doctor",
-        "demo": "demo",
+        "info": _Command("info", "Show what a collection holds."),
+        "maintain": _Command("maintain", "Tidy a collection, or change its encoders."),
+        "collection": _Command("collection", "List, create, rename, verify and repair collections."),
+        "jobs": _Command("jobs", "List the runs of a collection, and stop one."),
+        "encoders": _Command("encoders", "List encoders, download one, check one."),
+        "doctor": _Command("doctor", "Check the installation and the collection."),
+        "demo": _Command("demo", "Index and search the photographs of scikit-image."),
     },
 }
 
@@ -88,12 +99,12 @@ class _Commands(MutableMapping[str, Any]):
     """The commands by name, each imported on first use: a search pays for no other command."""
 
     def __init__(self) -> None:
-        self._modules = {name: module for section in SECTIONS.values() for name, module in section.items()}
+        self._declared = {name: one for section in SECTIONS.values() for name, one in section.items()}
         self._loaded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
-            path = f"imseek.ui.cli.{self._modules[name]}"
+            path = f"imseek.ui.cli.{self._declared[name].module}"
             module = importlib.import_module(path)  # noqa: TID251 - a module of this package, named above
             group = typer.Typer(rich_markup_mode=None)
             if hasattr(module, "register"):
@@ -111,10 +122,10 @@ class _Commands(MutableMapping[str, Any]):
         del self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
+        return iter(self._declared)
 
     def __len__(self) -> int:
-        return len(self._modules)
+        return len(self._declared)
 
 
 def _no_options() -> None:
@@ -133,12 +144,9 @@ class _Sections(typer.core.TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         longest = max(map(len, self.commands))
-        for title, names in SECTIONS.items():
+        for title, commands in SECTIONS.items():
             with formatter.section(title):
-                limit = formatter.width - 6 - longest
-                formatter.write_dl(
-                    [(name.ljust(longest), self.commands[name].get_short_help_str(limit)) for name in names]
-                )
+                formatter.write_dl([(name.ljust(longest), one.summary) for name, one in commands.items()])
 
 
 app = typer.Typer(
@@ -255,7 +263,7 @@ def _allow_server(error: UntrustedServerError) -> None:
 
 
 def _trust(error: UntrustedCollectionError) -> None:
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
     from imseek.data.trust import trust_command
 
     consent.ask([str(error)], "Do you know who made it, and trust it from now on?")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from imseek import library
+from imseek.duplicates.action_results import UndoInfo
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
-from imseek.types import UndoInfo
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
@@ -23,8 +23,15 @@ from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
+    from imseek.duplicates.action_results import (
+        AppliedFile,
+        ApplyReport,
+        ForeignJournal,
+        Outcome,
+        UndoneFile,
+        UndoReport,
+    )
     from imseek.library import ResolvedCollection
-    from imseek.types import AppliedFile, ApplyReport, ForeignJournal, Outcome, UndoneFile, UndoReport
 
 YesOption: TypeAlias = Annotated[
     bool, typer.Option("--yes", "-y", help="Do it. Without, only what would be done is shown.")
@@ -158,7 +165,7 @@ def _journal_facts(journal: ForeignJournal) -> list[str]:
 
 
 def _folder_lines(what: str, folders: Sequence[bytes]) -> list[str]:
-    from imseek.types import display_path
+    from imseek.types.pictures import display_path
 
     shown = [f"  {display_path(folder)}" for folder in folders[:_MAX_FOLDERS]]
     more = [f"  and {len(folders) - _MAX_FOLDERS:,} more folders"] if len(folders) > _MAX_FOLDERS else []
@@ -256,7 +263,7 @@ def _file_lines(
     files: Sequence[AppliedFile] | Sequence[UndoneFile], limit: int, action: str = "action"
 ) -> list[str]:
     """Format files as lines, those left alone first, because they need attention."""
-    from imseek.types import display_path
+    from imseek.types.pictures import display_path
 
     ordered: list[AppliedFile | UndoneFile] = sorted(files, key=lambda file: file.outcome != "left")
     rows = []

@@ -22,7 +22,7 @@ from imseek.ui.render.result_json import CollectionName, print_answer, print_jso
 
 if TYPE_CHECKING:
     from imseek.library import NamedCollection
-    from imseek.types import BackupInfo
+    from imseek.types.backup import BackupInfo
 
 ArchiveArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="ARCHIVE", help="A file, a URL (s3://…), or - for a pipe.")
@@ -165,7 +165,7 @@ def restore(
         notes.append(
             f"{left} left out: `imseek restore --with-undo` takes them, if you trust who made the archive"
         )
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
     from imseek.data.trust import trust_command
 
     if not upkeep.is_trusted(new.path):

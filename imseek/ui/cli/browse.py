@@ -22,7 +22,7 @@ from imseek.ui.cli.viewer import open_in_viewer
 
 if TYPE_CHECKING:
     from imseek.search.searchable import Searchable
-    from imseek.types import Hit
+    from imseek.types.answers import Hit
 
 
 def register(app: typer.Typer) -> None:

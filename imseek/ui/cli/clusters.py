@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO, TypeAlias
 
 import typer
 
+from imseek.clusters.results import ClusterReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.types.clusters import ClusterReport
 from imseek.types.json_members import Json
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
@@ -21,8 +21,8 @@ from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer, to_json
 
 if TYPE_CHECKING:
+    from imseek.clusters.results import AssignReport, Cluster, Shown
     from imseek.library import ResolvedCollection
-    from imseek.types import AssignReport, Cluster, Shown
 
 _INTERRUPTED = "interrupted: nothing was stored"
 _FACTS: Final = ("name", "size", "cohesion", "separation", "neighbour", "contrast")

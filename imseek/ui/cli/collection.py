@@ -10,12 +10,11 @@ import typer
 
 import imseek
 from imseek import library
-from imseek.data.trust import TrustRecord
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError, UsageError
 from imseek.library import NamedCollection, ResolvedCollection
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_members import Count, FilePath, Printable
-from imseek.types.upkeep import Problem
+from imseek.types.upkeep import Problem, TrustRecord
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import JsonOption, current_folder, examples
 from imseek.ui.cli.download_progress import download_bar
@@ -158,7 +157,7 @@ def delete(
 @app.command(epilog=examples("imseek collection verify", "imseek collection verify holidays --json"))
 def verify(collection: NameArgument = None, as_json: JsonOption = False) -> int:
     """Check every file of a collection against its checksum. Exits with 1 if there is a problem."""
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     chosen = _find_for_maintenance(collection, quiet=as_json)
     report = upkeep.verify(chosen.path)
@@ -189,7 +188,7 @@ def trust(
     What imseek makes on this machine is trusted already. Every file is checked first. Exits with 1 where one is not as
     it should be.
     """
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     if listing:
         if collection is not None or forget or force:
@@ -222,7 +221,7 @@ def trust(
 
 def _forget_trust(given: str | None, as_json: bool) -> int:
     """Withdraw trust in a collection, which may be gone: whatever appears in its place must not be trusted."""
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     chosen = _find_missing_trusted(given) or _find_for_maintenance(given, quiet=as_json)
     upkeep.distrust(chosen.path)
@@ -238,7 +237,7 @@ def _forget_trust(given: str | None, as_json: bool) -> int:
 
 def _find_missing_trusted(given: str | None) -> ResolvedCollection | None:
     """Find a trusted collection whose folder is gone."""
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     if given is None:
         return None
@@ -255,7 +254,7 @@ def _find_missing_trusted(given: str | None) -> ResolvedCollection | None:
 @app.command(epilog=examples("imseek collection repair holidays"))
 def repair(collection: NameArgument = None, as_json: JsonOption = False) -> int:
     """Mend a collection. Says what was taken from where and what is lost. Exits with 1 if problems remain."""
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     chosen = _find_for_maintenance(collection, quiet=as_json)
     report = upkeep.repair(chosen.path)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imseek.dataset.results import CoverageReport, CoverageSide
 from imseek.showing.words import format_count, printable
-from imseek.types.dataset import CoverageReport, CoverageSide
 from imseek.types.json_members import Json
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import JsonOption, examples

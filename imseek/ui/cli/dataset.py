@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imseek.dataset.results import QualityKind, QualityReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
-from imseek.types.dataset import QualityKind, QualityReport
 from imseek.types.json_members import Count, Json
 from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
@@ -20,7 +20,8 @@ from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.types import Balance, LeakReport, Place
+    from imseek.dataset.results import Balance, LeakReport
+    from imseek.types.pictures import Place
 
 app = typer.Typer(
     help="What a collection is made of, as a set of data.",

@@ -200,7 +200,7 @@ def _builtin_encoder() -> Check:
 
 
 def _collection(given: str | None) -> Iterator[Check]:
-    from imseek.types import display_path
+    from imseek.types.pictures import display_path
 
     try:
         chosen = resolve_collection(given)

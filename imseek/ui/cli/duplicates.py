@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast, ge
 
 import typer
 
+from imseek.duplicates.action_results import Action, RefusedFile
+from imseek.duplicates.results import DuplicateReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
-from imseek.types import Action, DuplicateReport, RefusedFile
 from imseek.types.json_members import Count, Json
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
@@ -23,9 +24,9 @@ from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.render.result_json import CollectionName, print_answer
 
 if TYPE_CHECKING:
-    from imseek.curate.actions.plans import Plan
+    from imseek.duplicates.actions.plans import Plan
+    from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind
     from imseek.library import ResolvedCollection
-    from imseek.types import Duplicate, DuplicateGroup, DuplicateKind
     from imseek.ui.duplicates_page import Thumbnail
 
 _KINDS: Final = ("exact", "same")
@@ -251,7 +252,7 @@ def _check_folders(named: Sequence[str]) -> None:
 
 def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     """Describe what the plan would do, and the first files that it leaves alone."""
-    from imseek.curate.actions.plans import LINK_ACTIONS
+    from imseek.duplicates.actions.plans import LINK_ACTIONS
 
     out = [f"plan: {plan.action} {format_count(len(plan.files), 'file')}, {format_size(plan.bytes)}"]
     if plan.refused:
@@ -300,7 +301,7 @@ class _ReportFiles:
             plan.save(self.plan)
             written["plan"] = self.plan
         if self.csv is not None:
-            from imseek.curate.csv_rows import write_csv
+            from imseek.duplicates.csv_rows import write_csv
 
             with new_file(self.csv, force=self.force) as file:
                 write_csv(report, file)

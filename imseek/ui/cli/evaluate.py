@@ -23,7 +23,7 @@ from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.types.evaluate import RetrievalReport
+    from imseek.evaluate.results import RetrievalReport
 
 app = typer.Typer(
     help="Measure how good search is, by captions, by labels, and against exact search. Nothing is stored.",

@@ -17,7 +17,7 @@ from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.types.evaluate import NeighbourReport
+    from imseek.evaluate.results import NeighbourReport
 
 
 def register(app: typer.Typer) -> None:

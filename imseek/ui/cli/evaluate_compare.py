@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from imseek.errors import UsageError
+from imseek.evaluate.results import CompareReport, RetrievalComparison
+from imseek.metrics.estimate import Estimate, better_side
 from imseek.showing.words import format_count, printable
-from imseek.types.evaluate import CompareReport, Estimate, RetrievalComparison, better_side
 from imseek.types.json_members import Json
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples

@@ -12,7 +12,9 @@ from imseek.showing.words import format_count, printable
 from imseek.ui.cli.output import table
 
 if TYPE_CHECKING:
-    from imseek.types.evaluate import Estimate, RetrievalMetrics, UnusedCaptions
+    from imseek.captions.results import UnusedCaptions
+    from imseek.evaluate.results import RetrievalMetrics
+    from imseek.metrics.estimate import Estimate
 
 CaptionsOption: TypeAlias = Annotated[
     Path | None,

@@ -25,8 +25,8 @@ from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.types import Calibration, LabelEvaluation
-    from imseek.types.evaluate import Estimate
+    from imseek.labels.results import Calibration, LabelEvaluation
+    from imseek.metrics.estimate import Estimate
 
 _WIDTH: Final = 30
 

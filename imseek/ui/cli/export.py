@@ -24,8 +24,8 @@ from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Runtime
+    from imseek.exports.results import ExportOptions, ExportReport
     from imseek.search.query import Query
-    from imseek.types import ExportOptions, ExportReport
 
 #: Flags of `imseek search` that select images.
 _TERMS: Final = ("like", "unlike", "vector", "more", "less")
@@ -115,7 +115,7 @@ _OPTIONS: Final = {
 
 
 def _make_options(values: dict[str, Any]) -> ExportOptions:
-    from imseek.types import ExportOptions
+    from imseek.exports.results import ExportOptions
 
     shard_size = values["shard_size"]
     return ExportOptions(**{**values, "shard_size": None if shard_size is None else parse_size(shard_size)})

@@ -11,7 +11,7 @@ from imseek.ui.cli.output import say, table
 
 if TYPE_CHECKING:
     from imseek.search.query import By
-    from imseek.types import Hit, SearchResult
+    from imseek.types.answers import Hit, SearchResult
 
 _CAPTION_WIDTH = 60
 

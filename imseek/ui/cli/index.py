@@ -34,7 +34,8 @@ from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Collection, Ray, Runtime, SourceOptions
-    from imseek.types import CollectionInfo, Failure
+    from imseek.types.facts import CollectionInfo
+    from imseek.types.runs import Failure
     from imseek.ui.cli.skip_known_flags import SkipKnown
 
 AlsoOption: TypeAlias = Annotated[
@@ -292,7 +293,7 @@ def _note_lines(report: IndexReport) -> list[str]:
 
 
 def failures_table(failures: tuple[Failure, ...]) -> str:
-    from imseek.types import display_path
+    from imseek.types.pictures import display_path
 
     rows = [(str(f.reason), f"{display_path(f.path)}: {printable(f.message)}") for f in failures]
     return table(("reason", "file"), rows)

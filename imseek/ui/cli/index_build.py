@@ -16,7 +16,8 @@ from imseek.showing.words import format_size, printable
 from imseek.ui.cli.progress import StopSignals, progress_bar
 
 if TYPE_CHECKING:
-    from imseek.types import BuildReport, IndexInfo, IndexPolicy
+    from imseek.types.facts import IndexInfo, IndexPolicy
+    from imseek.types.upkeep import BuildReport
 
 IndexOption: TypeAlias = Annotated[
     str | None,
@@ -68,7 +69,7 @@ def build(
     path: Path, kind: str | None, memory: str | None, recall: float | None, renew: bool | None
 ) -> tuple[tuple[BuildReport, ...], int]:
     """Build the indexes until done or stopped by a signal; also returns the exit code. None keeps a setting."""
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     with imseek.open(path) as opened:
         policy = opened.info().policy

@@ -21,7 +21,7 @@ from imseek.ui.cli.output import table
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.types import OtherSpace, SourceInfo, SpaceSummary
+    from imseek.types.facts import OtherSpace, SourceInfo, SpaceSummary
 
 _MODALITY_LABELS = {"text": "words", "image": "pictures"}
 
@@ -61,7 +61,7 @@ def info(
 
 
 def sources_table(sources: Sequence[SourceInfo]) -> str:
-    from imseek.types import display_path
+    from imseek.types.pictures import display_path
 
     rows = [
         (
@@ -101,7 +101,7 @@ def _other_space_fact(other: OtherSpace) -> str:
 
 
 def _lines(found: CollectionInfo) -> list[str]:
-    from imseek.types import IndexPolicy
+    from imseek.types.facts import IndexPolicy
 
     failures = sum(s.failures for s in found.sources)
     facts = [

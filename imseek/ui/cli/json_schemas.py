@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.captions import AgreementSummary
+from imseek.clusters.results import AssignReport, OutlierReport, SampleReport
+from imseek.dataset.results import Balance, LeakReport
+from imseek.duplicates.action_results import ApplyReport, UndoReport
 from imseek.encoders.catalogue import EncoderList
 from imseek.encoders.download import DownloadResult
 from imseek.encoders.encoder_check import EncoderCheck
-from imseek.types.clusters import AssignReport, OutlierReport, SampleReport
-from imseek.types.dataset import Balance, LeakReport
-from imseek.types.duplicate_actions import ApplyReport, UndoReport
-from imseek.types.evaluate import NeighbourReport, RetrievalReport
-from imseek.types.exports import ExportReport
-from imseek.types.labels import LabelEvaluation
-from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, Proposals
+from imseek.evaluate.results import NeighbourReport, RetrievalReport
+from imseek.exports.results import ExportReport
+from imseek.labels.results import LabelEvaluation
+from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.types.publish import PublishReport
 from imseek.types.tags import TagReport
 from imseek.types.upkeep import RepairReport, VerifyReport
@@ -42,7 +42,7 @@ from imseek.ui.cli import (
     moderate,
     probe,
     report,
-    search,
+    search_answer,
     source,
     tag,
     tune,
@@ -97,7 +97,7 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "report": Answer[report.WrittenReport],
     "restore": Answer[backup.RestoreAnswer],
     "sample": Answer[SampleReport],
-    "search": search.SearchAnswer,
+    "search": search_answer.SearchAnswer,
     "sources": Answer[source.SourceList],
     "tag": Answer[TagReport],
     "tags": Answer[tag.TagList],

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.errors import UsageError
-from imseek.types import Judgement
 from imseek.types.json_members import Count, Json
+from imseek.types.judgements import Judgement
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_image
@@ -19,7 +19,7 @@ from imseek.ui.cli.output import say, table
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.types import Verdict
+    from imseek.types.judgements import Verdict
 
 #: Pictures judged at once, all pairs of them.
 _MAX_IMAGES: Final = 100
@@ -105,7 +105,7 @@ def _lines(
     root: Path, found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], *, forgotten: bool
 ) -> str:
     """Format judgements as a table; each content is shown by its first image."""
-    from imseek.explore import snapshot_session
+    from imseek.analysis import snapshot_session
 
     if not found:
         return "nothing was said of them" if forgotten else "no judgements yet"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.errors import UsageError
+from imseek.labels.results import ForgetReport, LabelCount, Labels, Moderation
 from imseek.showing.words import format_count, printable, shorten
 from imseek.types.json_members import Count, Json, Share
-from imseek.types.labels import ForgetReport, LabelCount, Labels, Moderation
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
@@ -256,7 +256,7 @@ def none_sentences(none: Sequence[str] | None) -> bool | list[str]:
 
 
 def _answer(found: Labels, chosen: ResolvedCollection, name: str | None, limit: int) -> LabelAnswer:
-    from imseek.explore import snapshot_session
+    from imseek.analysis import snapshot_session
 
     ids = found.image_ids[:limit].tolist()
     places = snapshot_session.find_places(chosen.path, ids)
@@ -289,7 +289,7 @@ def _top(found: Labels, at: int) -> tuple[ClassProbability, ...]:
 
 
 def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
-    from imseek.explore import snapshot_session
+    from imseek.analysis import snapshot_session
 
     counts = found.counts()
     out = [

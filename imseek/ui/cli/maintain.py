@@ -11,13 +11,13 @@ import typer
 import imseek
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
-from imseek.types.dataset import MeasureReport
 from imseek.types.json_members import Json
 from imseek.types.upkeep import (
     BuildReport,
     CaptionReport,
     CatalogReport,
     DropReport,
+    MeasureReport,
     MergeReport,
     PurgeReport,
     ReencodeReport,
@@ -129,7 +129,7 @@ def maintain(
     runtime: Runtime,
 ) -> int:
     """Tidy a collection, or change its encoders. Without an option, do what is due: merge, clear away, index."""
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     if index is None and (memory, recall, renew) != (None, None, None):
         raise UsageError("--memory, --recall and --renew go with --index")
@@ -198,7 +198,7 @@ def _reencode(
     path: Path, reference: str, space: int | None, add: bool, allow_missing: bool, runtime: Runtime
 ) -> tuple[ReencodeReport, int]:
     """Re-encode every picture until done or stopped by a signal; also returns the exit code."""
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     with StopSignals() as signals, progress_bar() as progress:
         report = upkeep.reencode(
@@ -258,7 +258,7 @@ def _drop_line(report: DropReport) -> str:
 
 def _embed(path: Path, runtime: Runtime) -> tuple[CaptionReport, int]:
     """Embed captions until done or stopped by a signal; also returns the exit code."""
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     with StopSignals() as signals, progress_bar() as progress:
         report = upkeep.embed_captions(
@@ -277,7 +277,7 @@ def _caption_lines(report: CaptionReport) -> list[str]:
 
 
 def _measure(path: Path) -> tuple[MeasureReport, int]:
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     with StopSignals() as signals, progress_bar() as progress:
         report = upkeep.measure(path, progress=progress, stop=signals.event)
@@ -294,7 +294,7 @@ def _measured_line(report: MeasureReport) -> str:
 
 
 def _merge(path: Path) -> tuple[MergeReport, int]:
-    from imseek import upkeep
+    from imseek import maintenance as upkeep
 
     with StopSignals() as signals, progress_bar() as progress:
         report = upkeep.merge(path, progress=progress, stop=signals.event)

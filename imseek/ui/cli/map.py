@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 import typer
 
 from imseek.errors import UsageError
+from imseek.maps.results import MapReport
 from imseek.progress import Task
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
-from imseek.types.maps import MapReport
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say

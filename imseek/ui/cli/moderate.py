@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imseek.labels.results import Moderation
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Count, Json, Share
-from imseek.types.labels import Moderation
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
@@ -119,7 +119,7 @@ def moderate(
 
 
 def _answer(found: Moderation, chosen: ResolvedCollection, name: str | None, limit: int) -> ModerateAnswer:
-    from imseek.explore import snapshot_session
+    from imseek.analysis import snapshot_session
 
     order = _flagged_first(found)
     ids = found.image_ids[order[:limit]].tolist()
@@ -158,7 +158,7 @@ def _flagged_first(found: Moderation) -> list[int]:
 
 
 def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[str]:
-    from imseek.explore import snapshot_session
+    from imseek.analysis import snapshot_session
 
     out = [
         table(

@@ -17,7 +17,7 @@ from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer, to_json
 
 if TYPE_CHECKING:
-    from imseek.types import OutlierReport
+    from imseek.clusters.results import OutlierReport
 
 _COLUMNS: Final = ("score", "copies", *IMAGE_COLUMNS)
 

@@ -20,7 +20,7 @@ from imseek.ui.cli.output_files import check_new, new_path
 
 if TYPE_CHECKING:
     from imseek.search.query import Query
-    from imseek.types import SearchResult
+    from imseek.types.answers import SearchResult
 
 #: Default and Typer annotation of each flag, by name.
 FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from imseek.errors import UsageError
+from imseek.probes.results import ProbeInfo
 from imseek.showing.words import format_count, printable
-from imseek.types.probes import ProbeInfo
 from imseek.ui.cli import probetext
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples

@@ -8,9 +8,9 @@ from imseek.showing.words import format_count, printable
 from imseek.ui.cli.output import table
 
 if TYPE_CHECKING:
-    from imseek.types import Place
-    from imseek.types.evaluate import Estimate
-    from imseek.types.probes import ProbeApplyReport, ProbeEvaluation, ProbeInfo, Proposals
+    from imseek.metrics.estimate import Estimate
+    from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, ProbeInfo, Proposals
+    from imseek.types.pictures import Place
 
 #: Rows per table.
 _ROWS: Final = 20

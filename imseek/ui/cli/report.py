@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from imseek.library import ResolvedCollection
     from imseek.report import Part
-    from imseek.types import CollectionReport
+    from imseek.report.results import CollectionReport
 
 _MARKDOWN = (".md", ".markdown")
 _HTML = (".html", ".htm")

@@ -19,7 +19,7 @@ from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer, to_json
 
 if TYPE_CHECKING:
-    from imseek.types import SampleReport
+    from imseek.clusters.results import SampleReport
 
 _COLUMNS: Final = ("weight", "score", *IMAGE_COLUMNS)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from imseek.aesthetic import AestheticScores
 from imseek.captions import Agreement, CaptionScores, Kept
-from imseek.explore.aesthetic import AestheticScores
-from imseek.types import Shown
+from imseek.clusters.results import Shown
 from imseek.types.json_members import Json
 
 

@@ -13,8 +13,6 @@ import typer
 import imseek
 from imseek.errors import ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
 from imseek.showing.words import printable
-from imseek.types.answers import Searched, SearchResult
-from imseek.types.json_members import Json
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.flag_groups import with_groups
@@ -23,7 +21,7 @@ from imseek.ui.cli.output_flags import OUTPUT_FLAGS, OutputOptions
 from imseek.ui.cli.query_flags import QUERY_FLAGS, QueryOptions
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.viewer import open_in_viewer
-from imseek.ui.render.result_json import CollectionName, ErrorAnswer, HasPath, print_json
+from imseek.ui.render.result_json import ErrorAnswer, print_json
 
 if TYPE_CHECKING:
     from imseek import RemoteCollection, Runtime
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from imseek.published import PublishedCollection
     from imseek.search.query import Cutoff, Query
     from imseek.search.searchable import Searchable
+    from imseek.types.answers import SearchResult
 
 CollectionsOption: TypeAlias = Annotated[
     list[str] | None,
@@ -124,34 +123,6 @@ class ServerCollection:
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class SearchedCollection:
-    """A collection that answered a query."""
-
-    collection: Annotated[CollectionName, Json(inline=True)]
-    searched: Annotated[Searched, Json(inline=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class SearchAnswer:
-    """An answer to a query."""
-
-    line: Annotated[int | None, Json(minimum=1, omit_none=True)]
-    """Of ``--queries``: the number of the line that held the query."""
-    collection: CollectionName
-    """The first of ``collections``."""
-    result: Annotated[SearchResult, Json(inline=True)]
-    collections: tuple[SearchedCollection, ...]
-    """Those that answered. ``generation`` is that of the first; ``searched`` counts the images of all."""
-
-    @classmethod
-    def of(cls, result: SearchResult, chosen: Sequence[HasPath], line: int | None = None) -> SearchAnswer:
-        """Make the answer of the collections that were searched."""
-        names = [CollectionName.of(one) for one in chosen]
-        collections = map(SearchedCollection, names, result.collections)
-        return cls(line, names[0], result, tuple(collections))
-
-
 def _run_search(
     texts: list[str],
     asking: QueryOptions,
@@ -192,6 +163,8 @@ def _run_search(
         metadata = output.as_json or asking.by == "caption"
         result = _search(opened, query, metadata=metadata, vectors=output.vectors)
         if output.as_json:
+            from imseek.ui.cli.search_answer import SearchAnswer
+
             print_json(SearchAnswer.of(result, chosen))
         else:
             names = {one.uuid: where.name for one, where in zip(opened, chosen, strict=True)}
@@ -239,6 +212,8 @@ def _print_lines(
     vectors: bool,
 ) -> int:
     """Print one line per query, in order: its answer or its error."""
+    from imseek.ui.cli.search_answer import SearchAnswer
+
     code = 0
     for start in range(0, len(queries), _BATCH_SIZE):
         part = queries[start : start + _BATCH_SIZE]

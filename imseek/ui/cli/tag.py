@@ -25,7 +25,7 @@ from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.tags import AnyImage
-    from imseek.types import TagReport
+    from imseek.types.tags import TagReport
 
 app = typer.Typer(
     help="Give tags to images, rename them, take them away, list them.",

@@ -10,8 +10,8 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.types import ReencodeReport
-from imseek.types.tuning import TuneReport
+from imseek.tune.results import TuneReport
+from imseek.types.upkeep import ReencodeReport
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
@@ -21,8 +21,8 @@ from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.types.evaluate import Estimate
-    from imseek.types.tuning import Tuning
+    from imseek.metrics.estimate import Estimate
+    from imseek.tune.results import Tuning
 
 
 @dataclass(frozen=True, slots=True)

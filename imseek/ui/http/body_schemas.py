@@ -9,7 +9,9 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imseek.jobs import Job
-from imseek.types import CollectionInfo, Image, SearchResult
+from imseek.types.answers import SearchResult
+from imseek.types.facts import CollectionInfo
+from imseek.types.pictures import Image
 from imseek.ui.render.result_json import to_json
 
 #: Maximum number of members of an object, and of elements of a list.

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from imseek.errors import MediaError
 from imseek.media import Limits, decode, thumbnail
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 from imseek.ui.http.service import ServedCollection
 
 #: Media types of the formats that can be indexed.

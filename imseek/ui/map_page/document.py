@@ -18,8 +18,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from imseek.maps.results import MapInfo
 from imseek.showing.words import format_count, printable, shorten
-from imseek.types import Float32, MapInfo
+from imseek.types.arrays import Float32
 from imseek.ui.map_page.colouring import Colouring, colour_by_column, encode_array, single_colour
 
 #: Maximum number of points in a page; larger maps are sampled.

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from imseek.search.query import By, Query, Term
 from imseek.search.term_parser import parse
-from imseek.types import Hit, SearchResult
+from imseek.types.answers import Hit, SearchResult
 
 #: Hits per page.
 PAGE: Final = 60
@@ -109,7 +109,7 @@ class Window:
 
 def facts_of(hit: Hit, most: int = 40) -> list[tuple[str, str]]:
     """Return name and text of what is known about a hit: score, place, and metadata that is not empty."""
-    from imseek.types import display_path
+    from imseek.types.pictures import display_path
 
     facts = [("score", f"{hit.score:.4f}"), ("id", str(hit.image_id))]
     if hit.place is not None:

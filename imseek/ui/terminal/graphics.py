@@ -17,7 +17,7 @@ from imseek.ui.terminal.capabilities import GraphicsProtocol
 if TYPE_CHECKING:
     from rich.segment import Segment
 
-    from imseek.types import Pixels
+    from imseek.types.arrays import Pixels
 
 _CHUNK = 4096
 

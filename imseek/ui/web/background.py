@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final, Generic, TypeVar
 
 from imseek.errors import ImseekError
-from imseek.types import Progress
+from imseek.progress import Progress
 
 T = TypeVar("T")
 _log = logging.getLogger("imseek.ui")

@@ -11,7 +11,8 @@ from imseek import tags
 from imseek.collection import Collection
 from imseek.data.places import MEMBER_SEPARATOR, is_url
 from imseek.showing.words import format_size, printable
-from imseek.types import Image, Place, SourceInfo, display_path
+from imseek.types.facts import SourceInfo
+from imseek.types.pictures import Image, Place, display_path
 from imseek.ui.web.plain_text import one_line
 
 #: Formats that every current browser shows without conversion.

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from imseek.showing.words import shorten
-from imseek.types import Place
+from imseek.types.pictures import Place
 
 #: A backslash escapes any ASCII punctuation: https://spec.commonmark.org/0.31.2/#backslash-escapes
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")

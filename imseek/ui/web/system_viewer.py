@@ -9,7 +9,7 @@ import typer
 
 from imseek.collection import Collection
 from imseek.errors import ImseekError
-from imseek.types import Image
+from imseek.types.pictures import Image
 from imseek.ui.desktop import viewable_file
 
 

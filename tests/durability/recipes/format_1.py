@@ -153,7 +153,7 @@ class _Recipe:
         """Two images wait to be encoded again."""
         path = self.root / layout.vectors(0, self._shard("pair0.png"))
         path.write_bytes(path.read_bytes()[:-1])
-        assert imseek.upkeep.repair(self.root).after.ok
+        assert imseek.maintenance.repair(self.root).after.ok
 
     def _index(self, *paths: Path) -> None:
         self.clock.pass_seconds(60)

@@ -20,7 +20,7 @@ from imseek.errors import MediaError
 from imseek.indexer.sources import archive_limits
 from imseek.indexer.sources.matrices import open_matrix
 from imseek.indexer.sources.tables import open_sheet
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import IO, Final
 from imseek.data.places import container_suffix
 from imseek.errors import MediaError
 from imseek.indexer.sources.tables.base import Sheet, check_column_count
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 _PARQUET: Final = b"PAR1"
 _ARROW: Final = (b"ARROW1", b"\xff\xff\xff\xff")

@@ -25,7 +25,7 @@ from imseek.indexer.sources.archive_limits import check_unpacked
 from imseek.indexer.sources.tables.arrow_buffers import check_array, check_buffers
 from imseek.indexer.sources.tables.base import Column, Kind, MalformedRow, Row, SheetBase
 from imseek.indexer.sources.tables.parquet_page_check import Chunk, check_pages, read_chunks
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 #: Bytes of rows to convert to Python objects at once.
 _SLICE_BYTES: Final = 8 << 20

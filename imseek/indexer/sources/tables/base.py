@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias
 
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Scalar
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 Row: TypeAlias = Mapping[str, Any]
 

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Scalar
 from imseek.indexer.sources.tables.base import Column, Kind, MalformedRow, Row, SheetBase, check_column_count
-from imseek.types import SkipReason
+from imseek.types.pictures import SkipReason
 
 #: Lines of JSON that define the columns.
 _SAMPLE_ROWS: Final = 100

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from imseek import jobs, upkeep
+from imseek import jobs
+from imseek import maintenance as upkeep
 from imseek.library import NamedCollection
 from imseek.showing.words import format_size, printable
-from imseek.types import CollectionInfo, display_path
+from imseek.types.facts import CollectionInfo
+from imseek.types.pictures import display_path
 from imseek.ui.cli.index_build import index_facts, policy_line
 from imseek.ui.web import shell
 from imseek.ui.web.pages.collections import create_task, descriptions, run_status

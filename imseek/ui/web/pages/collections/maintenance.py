@@ -7,10 +7,12 @@ from typing import Any, cast
 
 import streamlit as st
 
-from imseek import library, upkeep
+from imseek import library
+from imseek import maintenance as upkeep
 from imseek.library import NamedCollection
 from imseek.showing.words import format_count, format_size, printable
-from imseek.types import CollectionInfo, RepairReport, VerifyReport
+from imseek.types.facts import CollectionInfo
+from imseek.types.upkeep import RepairReport, VerifyReport
 from imseek.ui.web import background, shell
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.collections import run_status

@@ -9,7 +9,8 @@ import streamlit as st
 from imseek.collection import Collection
 from imseek.library import NamedCollection
 from imseek.showing.words import format_count
-from imseek.types import CollectionInfo, SourceInfo, display_path
+from imseek.types.facts import CollectionInfo, SourceInfo
+from imseek.types.pictures import display_path
 from imseek.ui.cli.index import plan_summary
 from imseek.ui.web import background, shell
 from imseek.ui.web.app_state import current_app

@@ -9,11 +9,13 @@ from typing import Any, Final
 import streamlit as st
 
 from imseek import duplicates
-from imseek.curate.actions import plan_file
-from imseek.curate.actions.plans import Plan
+from imseek.duplicates.action_results import Action, AppliedFile, ApplyReport
+from imseek.duplicates.actions import plan_file
+from imseek.duplicates.actions.plans import Plan
+from imseek.duplicates.results import DuplicateKind, DuplicateReport
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count, format_size
-from imseek.types import Action, AppliedFile, ApplyReport, DuplicateKind, DuplicateReport, display_path
+from imseek.types.pictures import display_path
 from imseek.ui.duplicates_page import KIND_LABELS
 from imseek.ui.web import shell
 from imseek.ui.web.pages.duplicates import search_form, undo_list

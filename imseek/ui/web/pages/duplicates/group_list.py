@@ -8,9 +8,9 @@ from typing import Final
 
 import streamlit as st
 
+from imseek.duplicates.results import DuplicateGroup, DuplicateReport
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count, format_size
-from imseek.types import DuplicateGroup, DuplicateReport
 from imseek.ui.duplicates_page import KIND_LABELS
 from imseek.ui.web import app_state, shell
 from imseek.ui.web.components.grid import Card, grid

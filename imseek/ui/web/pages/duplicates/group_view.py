@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair
 from imseek.showing.words import format_count, format_size
-from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, display_path
+from imseek.types.pictures import display_path
 from imseek.ui.duplicates_page import KIND_LABELS, percent
 from imseek.ui.web import app_state
 from imseek.ui.web.image_details import BROWSER_FORMATS
@@ -18,7 +19,7 @@ MAX_SHOWN: Final = 60
 _SIDES: Final = ((4, 640), (12, 384), (MAX_SHOWN, 256))
 
 #: CSS matrices (a, b, c, d), y down, that turn the first picture into the second, by names of
-#: :data:`imseek.curate.pixels.orientations.ORIENTATIONS`.
+#: :data:`imseek.duplicates.pixels.orientations.ORIENTATIONS`.
 _TURNS: Final[dict[str, tuple[int, int, int, int]]] = {
     "": (1, 0, 0, 1),
     "mirrored": (-1, 0, 0, 1),

@@ -8,10 +8,11 @@ from typing import Final
 import streamlit as st
 
 from imseek import duplicates
+from imseek.analysis import snapshot_session
 from imseek.errors import ImseekError
-from imseek.explore import snapshot_session
 from imseek.showing.words import format_count
-from imseek.types import Judgement, Place
+from imseek.types.judgements import Judgement
+from imseek.types.pictures import Place
 from imseek.ui.web import app_state, shell
 from imseek.ui.web.components.grid import Card, grid
 from imseek.ui.web.pages.duplicates.workspace import Workspace

@@ -8,9 +8,10 @@ from typing import Any, Final
 import streamlit as st
 
 from imseek import duplicates
+from imseek.duplicates.results import DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import ImseekError
+from imseek.progress import Progress
 from imseek.showing.words import format_count, format_duration, format_size
-from imseek.types import DuplicateKind, DuplicateReport, KeepRule, Progress
 from imseek.ui.duplicates_page import KIND_LABELS
 from imseek.ui.web import shell
 from imseek.ui.web.background import BackgroundTask

@@ -7,9 +7,10 @@ from typing import Final
 import streamlit as st
 
 from imseek import duplicates
+from imseek.duplicates.action_results import UndoInfo, UndoReport
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count, format_size
-from imseek.types import UndoInfo, UndoReport, display_path
+from imseek.types.pictures import display_path
 from imseek.ui.web import shell
 from imseek.ui.web.pages.duplicates import search_form
 from imseek.ui.web.pages.duplicates.workspace import Workspace

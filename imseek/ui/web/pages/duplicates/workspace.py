@@ -14,19 +14,13 @@ from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 from imseek import duplicates
-from imseek.curate.actions.plans import Plan
-from imseek.curate.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.data.current_file import read_current, read_identity
+from imseek.duplicates.action_results import Action, ApplyReport, UndoReport
+from imseek.duplicates.actions.plans import Plan
+from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
+from imseek.duplicates.results import DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import ImseekError, UsageError
 from imseek.home import home
-from imseek.types import (
-    Action,
-    ApplyReport,
-    DuplicateKind,
-    DuplicateReport,
-    KeepRule,
-    UndoReport,
-)
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.decision_store import DecisionStore

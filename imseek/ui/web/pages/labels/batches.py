@@ -10,8 +10,8 @@ from imseek import probes, tags
 from imseek.collection import Collection
 from imseek.data.current_file import read_current
 from imseek.errors import ImseekError
+from imseek.probes.results import ProbeInfo, Proposal
 from imseek.search.query import Query, Term
-from imseek.types.probes import ProbeInfo, Proposal
 from imseek.ui.web import search_state
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.labeller import SKIP

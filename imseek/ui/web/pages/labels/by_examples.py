@@ -9,7 +9,7 @@ import streamlit as st
 from imseek import probes, tags
 from imseek.collection import Collection
 from imseek.errors import ImseekError, UsageError
-from imseek.types.probes import ProbeInfo
+from imseek.probes.results import ProbeInfo
 from imseek.ui.web import app_state, shell
 from imseek.ui.web.components.labeller import ClassChoice, given_keys, labeller
 from imseek.ui.web.pages.labels import batches, label_sets, probe_training

@@ -12,10 +12,11 @@ from imseek import labels, tags
 from imseek.collection import Collection
 from imseek.encoders import prompts
 from imseek.errors import ImseekError
-from imseek.explore.labels import logit_scale
-from imseek.explore.labels.classes import Classes
+from imseek.labels import logit_scale
+from imseek.labels.classes import Classes
+from imseek.labels.results import LabelPreview
+from imseek.progress import ProgressCallback
 from imseek.showing.words import format_count
-from imseek.types import LabelPreview, ProgressCallback
 from imseek.ui.web import app_state, shell
 from imseek.ui.web.components.lines import MAX_CHARACTERS, lines
 from imseek.ui.web.components.shelves import shelves

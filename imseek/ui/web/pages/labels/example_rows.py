@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from imseek.explore import snapshot_session
+from imseek.analysis import snapshot_session
+from imseek.labels.results import LabelExamples
 from imseek.showing.words import format_count
-from imseek.types import LabelExamples, Place
+from imseek.types.pictures import Place
 from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.shelves import Row, Shelf

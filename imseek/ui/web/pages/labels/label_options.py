@@ -10,8 +10,8 @@ from typing import Any, Final
 from imseek import labels
 from imseek.encoders import prompts
 from imseek.errors import UsageError
-from imseek.explore.labels.classes import Classes
-from imseek.types import SavedLabels
+from imseek.labels.classes import Classes
+from imseek.labels.results import SavedLabels
 from imseek.ui.web.plain_text import capitalise
 
 #: Number of images in the preview.

@@ -8,10 +8,10 @@ from typing import Final
 
 from imseek.data.tag_reader import is_manual
 from imseek.errors import UsageError
-from imseek.explore.labels.classes import normalise_name
+from imseek.labels.classes import normalise_name
 from imseek.probes import Labels
-from imseek.types import TagCount
-from imseek.types.probes import ProbeInfo
+from imseek.probes.results import ProbeInfo
+from imseek.types.tags import TagCount
 from imseek.ui.web.components.labeller import NONE, SKIP
 from imseek.ui.web.pages.labels.example_rows import column_name
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import streamlit as st
 
-from imseek.types import ProgressCallback
+from imseek.progress import ProgressCallback
 from imseek.ui.web import background, shell
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.plain_text import one_line

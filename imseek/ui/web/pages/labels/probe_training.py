@@ -11,10 +11,9 @@ import streamlit as st
 
 from imseek import probes
 from imseek.collection import Collection
-from imseek.progress import Cancelled
+from imseek.probes.results import ProbeApplyReport, ProbeInfo, ProbeScore
+from imseek.progress import Cancelled, ProgressCallback
 from imseek.showing.words import format_count
-from imseek.types import ProgressCallback
-from imseek.types.probes import ProbeApplyReport, ProbeInfo, ProbeScore
 from imseek.ui.web import app_state, shell
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.pages.labels import example_rows, label_sets, label_tasks, saved_labels

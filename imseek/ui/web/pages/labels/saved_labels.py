@@ -11,7 +11,8 @@ import streamlit as st
 
 from imseek import labels
 from imseek.collection import Collection
-from imseek.types import ProgressCallback, SavedLabels
+from imseek.labels.results import SavedLabels
+from imseek.progress import ProgressCallback
 from imseek.ui.web import search_state, shell
 from imseek.ui.web.pages.labels import label_tasks
 from imseek.ui.web.pages.labels.label_options import SaveResult, as_text, saved_line

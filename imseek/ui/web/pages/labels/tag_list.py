@@ -11,7 +11,7 @@ from imseek import tags
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count
-from imseek.types import TagCount, TagReport
+from imseek.types.tags import TagCount, TagReport
 from imseek.ui.cli.tag import count_givers
 from imseek.ui.web import search_state, shell
 from imseek.ui.web.plain_text import one_line

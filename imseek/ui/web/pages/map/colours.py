@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from imseek import clusters, maps, tags
 from imseek.collection import Collection
 from imseek.data.vectors.base import Ids
-from imseek.types import Float32, display_path
+from imseek.types.arrays import Float32
+from imseek.types.pictures import display_path
 from imseek.ui.map_page.colouring import Colouring, colour_by_column, single_colour
 from imseek.ui.web.components.scatter import ColourData
 from imseek.ui.web.components.scatter import store_colours as sent_colours

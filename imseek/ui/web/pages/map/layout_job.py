@@ -13,7 +13,7 @@ import streamlit as st
 
 from imseek import jobs
 from imseek.errors import ImseekError, MissingExtraError
-from imseek.explore.maps.pipeline import MAX_FITTED
+from imseek.maps.pipeline import MAX_FITTED
 from imseek.showing.words import format_duration
 from imseek.ui.web import shell
 from imseek.ui.web.plain_text import capitalise

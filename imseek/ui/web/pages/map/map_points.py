@@ -12,7 +12,7 @@ import numpy as np
 from imseek import maps
 from imseek.data.current_file import read_current
 from imseek.data.vectors.base import Ids
-from imseek.types import Float32
+from imseek.types.arrays import Float32
 from imseek.ui.map_page.document import scale_to_square
 from imseek.ui.web.components.scatter import PointData, store_points
 

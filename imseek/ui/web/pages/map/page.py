@@ -9,7 +9,8 @@ import streamlit as st
 from imseek import maps
 from imseek.collection import Collection
 from imseek.errors import ImseekError
-from imseek.types import CollectionInfo, MapInfo
+from imseek.maps.results import MapInfo
+from imseek.types.facts import CollectionInfo
 from imseek.ui.web import app_state, blobs, shell
 from imseek.ui.web.components.scatter import ColourData, Lasso, scatter
 from imseek.ui.web.pages.map import colours, layout_job, map_points, selection

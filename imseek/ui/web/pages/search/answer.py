@@ -10,7 +10,7 @@ import streamlit as st
 from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
 from imseek.showing.words import format_count
-from imseek.types import Hit, SearchResult
+from imseek.types.answers import Hit, SearchResult
 from imseek.ui.web import shell
 from imseek.ui.web.pages.search import page_state
 from imseek.ui.web.parts import results

@@ -10,13 +10,13 @@ from typing import Final
 import streamlit as st
 
 from imseek import tags
+from imseek.analysis.snapshot_session import run_with_reader
 from imseek.collection import Collection
 from imseek.data.current_file import read_current
 from imseek.data.quarantine import live_sources
-from imseek.explore.snapshot_session import run_with_reader
 from imseek.search.where.columns_and_functions import NUMBERS, TIMES, Kind
 from imseek.search.where.facets import Facet, facets
-from imseek.types import display_path
+from imseek.types.pictures import display_path
 from imseek.ui.web import shell
 from imseek.ui.web.pages.search import filters, page_state
 from imseek.ui.web.pages.search.filters import Filter

@@ -14,14 +14,15 @@ import numpy as np
 import streamlit as st
 
 from imseek import tags
+from imseek.analysis.snapshot_session import run_with_reader
 from imseek.collection import Collection
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.errors import ImseekError
-from imseek.explore.snapshot_session import run_with_reader
 from imseek.search.where import Filters
 from imseek.showing.words import format_count
-from imseek.types import Hit, TagCount
+from imseek.types.answers import Hit
+from imseek.types.tags import TagCount
 from imseek.ui.web import search_state, shell
 from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import filters, page_state

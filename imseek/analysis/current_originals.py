@@ -1,0 +1,47 @@
+"""Read the original pictures of a collection's newest generation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imseek.errors import MediaError
+from imseek.types.pictures import SkipReason
+
+if TYPE_CHECKING:
+    from imseek.data.image_places import IndexedPlace
+    from imseek.indexer.sources.place_reader import IndexedPicture
+    from imseek.search.engine import BaseEngine
+
+
+class CurrentOriginals:
+    """Reads original pictures of a collection that is open for search. Thread-safe.
+
+    Reads one at a time; use :class:`imseek.analysis.originals.Originals` for many pictures of one generation.
+    """
+
+    def __init__(self, searching: BaseEngine[Any]) -> None:
+        self._searching = searching
+
+    def place(self, image_id: int) -> IndexedPlace:
+        """Return where an image is and what was indexed there.
+
+        Raises ImageNotFoundError if the image is not live or its place is unknown.
+        """
+        found: IndexedPlace = self._searching.read(lambda reader: reader.indexed_place(image_id))
+        return found
+
+    def load(self, image_id: int) -> IndexedPicture:
+        """Return the picture of an image.
+
+        Raises ImageNotFoundError, ContentChangedError if something else is at its place now, MediaError if it cannot be
+        read, and MissingExtraError.
+        """
+        from imseek.indexer.sources.place_reader import PlaceReader
+
+        place = self.place(image_id)
+        try:
+            with PlaceReader() as places:
+                return places.load(place)
+        except OSError as error:
+            message = f"it cannot be read: {error.strerror or error}"
+            raise MediaError(SkipReason.UNREADABLE, message) from error

@@ -1,0 +1,100 @@
+"""Derived columns: check that a name is free, and store scores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.data import derived_columns as stored_columns
+from imseek.data import metadata_columns as stored_facts
+from imseek.data import models
+from imseek.data.models import Model
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import UsageError
+from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL
+from imseek.types.arrays import Float32
+
+#: Names that filters can refer to.
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+#: Longest name in characters; suffixes for further columns still fit.
+MAX_NAME_LENGTH: Final = 41
+#: Kind of a record of columns that a probe stored under another name than its own. In the collection it is "labels",
+#: like that of zero-shot labels.
+BY_PROBE: Final = "a probe's labels"
+#: Column sets that belong to other commands.
+_RESERVED: Final = {
+    stored_columns.MEASURED: "`imseek maintain --measure`",
+    stored_columns.INHERITED: "what keepers of duplicates inherit",
+}
+_KIND_PHRASES: Final = {
+    "probe": "a probe",
+    "policy": "a policy",
+    "adapter": "an adapter",
+    "map": "a map",
+    "temperature": "a temperature",
+}
+
+
+def kind_of(model: Model) -> str:
+    """Return the kind of a model; labels stored by a probe have a kind of their own."""
+    return BY_PROBE if model.kind == "labels" and "probe" in model.facts else model.kind
+
+
+def check_name(
+    reader: Reader,
+    name: str,
+    kind: str,
+    columns: Sequence[str],
+    *,
+    replace: bool = False,
+    longest: int = MAX_NAME_LENGTH,
+) -> None:
+    """Check before long work that ``columns`` can be stored as a set called ``name``.
+
+    ``kind`` is that of the record (:func:`kind_of`). With ``replace``, an existing record of the same kind may be
+    replaced. Raises UsageError for a name that is invalid or already taken: by another record, another column, or a
+    term of filters.
+    """
+    if not _NAME.fullmatch(name) or len(name) > longest:
+        raise UsageError(
+            f"{name!r} cannot be a name of columns",
+            hint=f"lower-case letters, digits and _, a letter first, {longest} at most",
+        )
+    if name in _RESERVED:
+        raise UsageError(f"{name!r} is the column set of {_RESERVED[name]}", hint="choose another name")
+    known = models.find(reader.root, name)
+    if known is not None and kind_of(known) != kind:
+        what = _KIND_PHRASES.get(known.kind, kind_of(known))
+        raise UsageError(f"{name!r} is the name of {what} already", hint="choose another name")
+    if known is not None and not replace:
+        raise UsageError(f"there are {kind} {name!r} already", hint="choose another name, or add --force")
+    if known_to_filters := sorted(set(columns) & {*VIRTUAL, *ALIASES}):
+        raise UsageError(
+            f"{known_to_filters[0]!r} is what filters call something else", hint="choose another name"
+        )
+    for shard in reader.current.shards:
+        mine = shard.columns.get(name)  # Without a record (lost, then repaired), they may be replaced.
+        for file in stored_facts.files_of(shard):
+            taken = set() if file == mine else set(columns) & set(stored_facts.schema_of(reader, file))
+            if taken:
+                raise UsageError(f"there is a column {min(taken)!r} already", hint="choose another name")
+
+
+def save_scores(root: Path, name: str, ids: Ids, scores: Float32, kind: str, facts: Mapping[str, Any]) -> int:
+    """Store (n,) scores of images as the column ``name``, replace earlier scores, and return the generation.
+
+    Memory: about 100 bytes for each image. Raises UsageError for a name that is invalid or taken and for repeated ids,
+    LockedError, ReadOnlyError, StorageError.
+    """
+    from imseek.data.derived_results import store
+
+    if len(np.unique(ids)) < len(ids):
+        raise UsageError("an image has several scores, and a column holds one")
+    check_name(Reader(root), name, kind, (name,), replace=True)
+    values = dict(zip(ids.tolist(), scores.astype(np.float64).tolist(), strict=True))
+    return store(root, {name: values}, Model(name, kind, dict(facts)))

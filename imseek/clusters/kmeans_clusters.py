@@ -1,0 +1,201 @@
+"""K-means clusters: fit centres on a bounded sample, then assign every image to the nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.analysis.space_vectors import Vectors
+from imseek.analysis.unique_vectors import hash_rows
+from imseek.clusters.results import ClusterMethod
+from imseek.data.vectors import kmeans
+from imseek.data.vectors.base import Ids
+from imseek.errors import MissingExtraError, UsageError
+from imseek.progress import Task
+from imseek.types.arrays import Float32
+
+FITTING: Final = "finding clusters"
+ASSIGNING: Final = "assigning images"
+CHOOSING: Final = "choosing the number of clusters"
+
+MAX_CLUSTERS: Final = 10_000
+#: Size of the training sample as float32.
+TRAINING_BYTES: Final = 128 << 20
+#: Rows read at once.
+_READ_BATCH: Final = 4096
+#: Minimum rows per centre, where there are enough images.
+_ROWS_PER_CENTRE: Final = 16
+#: Candidate numbers of clusters, about √2 apart, used while each cluster would have this many images.
+_CANDIDATE_COUNTS: Final = (6, 8, 11, 16, 23, 32, 45, 64)
+_MIN_IMAGES_PER_CLUSTER: Final = 5
+#: Sample size for choosing the number, number of random halvings, and the gain required of a larger number.
+_SELECTION_SAMPLE: Final = 8192
+_HALVINGS: Final = 5
+_TOLERANCE: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """Fitted clusters.
+
+    ``centres`` (k, dim) are float32 unit rows. ``least`` (k,) float32 is the minimum cosine to belong to a cluster;
+    None: no minimum. ``fixed`` holds positions (m,) of images whose cluster is known, and that cluster (m,), -1 for
+    none. ``chosen`` says how k was chosen.
+    """
+
+    method: ClusterMethod
+    centres: Float32
+    least: Float32 | None
+    chosen: str
+    fixed: tuple[Ids, Ids] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assignment:
+    """The cluster of each image (n,).
+
+    ``label`` counts from 0, -1 for none. ``own`` is the cosine to its centre, or to the nearest where it has none.
+    ``next`` is the nearest other cluster, -1 where there is none, and ``other`` the cosine to it.
+    """
+
+    label: Ids
+    own: Float32
+    next: Ids
+    other: Float32
+
+
+def fit(vectors: Vectors, k: int | None, seed: int, task: Task) -> Fit:
+    """Fit spherical k-means; without ``k`` the number is chosen by :func:`choose_cluster_count`. There must be at
+    least one image.
+
+    Where there are fewer unique vectors than clusters requested, each gets a cluster. Raises UsageError for a k outside
+    1 to the number of images, MissingExtraError, CorruptCollectionError, Cancelled.
+    """
+    said = "as asked for"
+    if k is not None and not 1 <= k <= min(len(vectors), MAX_CLUSTERS):
+        most = min(len(vectors), MAX_CLUSTERS)
+        images = f"{len(vectors):,} image{'s' * (len(vectors) != 1)}"
+        raise UsageError(
+            f"{images} cannot be put into {k:,} clusters", hint=f"-k is 1{f' to {most}' * (most > 1)}"
+        )
+    if k is None:
+        k, said = choose_cluster_count(vectors, seed, task)
+    rows = sample_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINING_BYTES // (4 * vectors.dim)), seed)
+    differ = len(np.unique(hash_rows(rows)))
+    if differ < k:
+        k, said = differ, f"{said}, but no more vectors differ"
+    task.step(FITTING, 0, None)
+    return Fit("k-means", kmeans.centres_of(rows, k, seed=seed), None, said)
+
+
+def choose_cluster_count(vectors: Vectors, seed: int, task: Task) -> tuple[int, str]:
+    """Choose the number of clusters that is most stable between two halves of a sample, and describe the choice.
+
+    Both halves are clustered, and the whole sample is assigned to the centres of each. Where k suits the data, the two
+    agree (Lange et al. 2004, *Stability-based validation of clustering solutions*), as measured by mutual information
+    adjusted for chance (Vinh et al. 2010). The smallest of nearly equal candidates wins. With too few images: √(n/2).
+    Raises MissingExtraError.
+    """
+    rows = sample_rows(vectors, _SELECTION_SAMPLE, seed)
+    differ = len(np.unique(hash_rows(rows)))
+    tried = [k for k in _CANDIDATE_COUNTS if _MIN_IMAGES_PER_CLUSTER * 2 * k <= differ]
+    if not tried:
+        return max(1, round((len(vectors) / 2) ** 0.5)), "too few images to choose by: √(n/2)"
+    scores = []
+    for number, k in enumerate(tried):
+        task.step(CHOOSING, number, len(tried))
+        scores.append(_stability(rows, k, seed))
+    best = next(n for n, score in enumerate(scores) if score >= max(scores) - _TOLERANCE)
+    return tried[best], f"the most stable of {', '.join(map(str, tried))} ({scores[best]:.2f})"
+
+
+def _stability(rows: Float32, k: int, seed: int) -> float:
+    """Mean agreement of the two clusterings over several random halvings."""
+    try:
+        from sklearn.metrics import adjusted_mutual_info_score
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("scikit-learn", "explore") from error
+    random = np.random.default_rng(seed)
+    agreed = []
+    for _ in range(_HALVINGS):
+        halves = np.array_split(random.permutation(len(rows)), 2)
+        a, b = (
+            kmeans.nearest_centres(rows, kmeans.centres_of(rows[half], k, seed=seed + side), 1)[0][:, 0]
+            for side, half in enumerate(halves)
+        )
+        agreed.append(adjusted_mutual_info_score(a, b))
+    return float(np.mean(agreed))
+
+
+def sample_rows(vectors: Vectors, most: int, seed: int) -> Float32:
+    """Return rows of at most ``most`` random images, in order, without rows of zeros. Raises CorruptCollectionError."""
+    at = sample_positions(len(vectors), most, seed)
+    rows = np.empty((len(at), vectors.dim), np.float32)
+    for start in range(0, len(at), _READ_BATCH):
+        rows[start : start + _READ_BATCH] = vectors.at(at[start : start + _READ_BATCH])
+    full = rows.any(axis=1)
+    return rows if full.all() else rows[full]
+
+
+def sample_positions(n: int, most: int, seed: int) -> Ids:
+    """Draw at most ``most`` of the numbers below ``n``, ascending."""
+    if n <= most:
+        return np.arange(n)
+    chosen: Ids = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+    return chosen
+
+
+def assign(vectors: Vectors, fitted: Fit, task: Task) -> Assignment:
+    """Assign each image to its nearest centre, in blocks. Memory: 24 bytes for each image."""
+    n, k = len(vectors), len(fitted.centres)
+    found = Assignment(
+        np.full(n, -1, np.int64),
+        np.zeros(n, np.float32),
+        np.full(n, -1, np.int64),
+        np.full(n, -1, np.float32),
+    )
+    for part, rows in vectors.blocks():
+        task.step(ASSIGNING, part.start, n)
+        if not k:
+            continue
+        numbers, cosines = kmeans.nearest_centres(rows, fitted.centres)
+        mine = numbers[:, 0].copy()
+        if fitted.least is not None:
+            mine[cosines[:, 0] < fitted.least[mine]] = -1
+        mine[~rows.any(axis=1)] = -1
+        found.label[part], found.own[part] = mine, cosines[:, 0]
+        if k > 1:
+            found.next[part], found.other[part] = numbers[:, 1], cosines[:, 1]
+    if fitted.fixed is not None and k:
+        _apply_fixed_labels(vectors, fitted, found)
+    return found
+
+
+def _apply_fixed_labels(vectors: Vectors, fitted: Fit, found: Assignment) -> None:
+    """Assign images with a known cluster to it, even if another centre is nearer."""
+    assert fitted.fixed is not None
+    for start in range(0, len(fitted.fixed[0]), _READ_BATCH):
+        at, label = (part[start : start + _READ_BATCH] for part in fitted.fixed)
+        cosines = vectors.at(at) @ fitted.centres.T
+        here = np.arange(len(at))
+        known = label >= 0
+        own = np.where(known, label, cosines.argmax(axis=1))
+        found.label[at], found.own[at] = label, cosines[here, own]
+        if len(fitted.centres) > 1:
+            cosines[here, own] = -2
+            found.next[at] = cosines.argmax(axis=1)
+            found.other[at] = cosines.max(axis=1)
+
+
+def order_by_size(fitted: Fit, found: Assignment) -> tuple[Fit, Assignment]:
+    """Sort clusters by size, largest first, and drop empty ones."""
+    sizes = np.bincount(found.label[found.label >= 0], minlength=len(fitted.centres))
+    order = np.lexsort((np.arange(len(sizes)), -sizes))
+    kept = order[sizes[order] > 0]
+    to = np.full(len(sizes) + 1, -1, np.int64)  # The last entry maps -1 to -1.
+    to[kept] = np.arange(len(kept))
+    least = None if fitted.least is None else fitted.least[kept]
+    same = Fit(fitted.method, fitted.centres[kept], least, fitted.chosen)
+    return same, Assignment(to[found.label], found.own, to[found.next], found.other)

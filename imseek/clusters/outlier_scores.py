@@ -1,0 +1,305 @@
+"""Outliers by distance to the nearest neighbours, by local density (LOF), or by isolation forest.
+
+Copies share a vector and are counted once, so that an outlier that exists twice is still found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.analysis.score_columns import check_name
+from imseek.analysis.snapshot_session import filter_ids
+from imseek.analysis.space_vectors import Vectors
+from imseek.analysis.unique_vectors import UniqueVectors, find_unique_vectors, hash_rows
+from imseek.clusters import kmeans_clusters
+from imseek.clusters.kmeans_clusters import sample_positions
+from imseek.clusters.medoids import members_of
+from imseek.clusters.results import OutlierMethod, OutlierReport, Shown
+from imseek.data.models import Model
+from imseek.data.reader import Reader
+from imseek.data.vectors import kmeans
+from imseek.data.vectors.base import Ids
+from imseek.errors import MissingExtraError, UsageError
+from imseek.progress import Task
+from imseek.types.arrays import Float32
+
+KIND: Final = "outliers"
+NEIGHBOURS_PHASE: Final = "looking for neighbours"
+VERIFYING_PHASE: Final = "comparing the farthest with all"
+ISOLATION_PHASE: Final = "cutting at random"
+NEIGHBOURS: Final = 10
+MAX_NEIGHBOURS: Final = 100
+#: Up to this many contents, every pair is compared.
+MAX_EXACT: Final = 32_768
+#: Approximate size of a k-means cell, and number of cells searched for each image: its own and the nearest ones.
+_CELL_SIZE: Final = 1000
+_CELLS_SEARCHED: Final = 8
+#: How many of the largest distances are verified against all contents: at first, and at most.
+_FIRST_VERIFIED: Final = 512
+_MAX_VERIFIED: Final = 4096
+#: Rows compared at once.
+_BATCH: Final = 4096
+#: Trees, images per tree (Liu et al. 2008), and images from which these are drawn.
+_TREES: Final = 200
+_PER_TREE: Final = 256
+_FOREST_SAMPLE: Final = 16_384
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NeighbourGraph:
+    """The nearest neighbours of m contents, nearest first.
+
+    ``near`` (m, k) int64 holds positions, -1 where there are fewer; ``distance`` (m, k) float32 holds 1 − cosine.
+    """
+
+    near: Ids
+    distance: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class OutlierRequest:
+    """The arguments of :func:`imseek.clusters.outliers`."""
+
+    method: OutlierMethod
+    limit: int
+    k: int
+    where: str | None
+    save: str | None
+    replace: bool
+    seed: int
+
+
+def find_outliers(reader: Reader, asked: OutlierRequest, task: Task) -> OutlierReport:
+    """Find outliers and report them; raises like :func:`imseek.clusters.outliers`."""
+    if asked.save is not None:
+        check_name(reader, asked.save, KIND, (asked.save,), replace=asked.replace)
+    vectors = Vectors(reader, allowed=filter_ids(reader, asked.where))
+    if asked.save is not None and not len(vectors):
+        raise UsageError("there are no images to look at", hint="index some, or widen --where")
+    differ = find_unique_vectors(vectors, task)
+    notes: list[str] = []
+    k = min(asked.k, max(0, len(differ.first) - 1))
+    if 0 < k < asked.k:
+        notes.append(f"only {len(differ.first):,} contents differ: each has {k} neighbours")
+    if k == 0:
+        notes.append("fewer than two contents: none is farther from the others than another")
+        scores = np.zeros(0)
+    elif asked.method == "isolation":
+        scores = isolation_scores(vectors, differ, asked.seed, task)
+    else:
+        graph = find_neighbours(vectors, differ, k, asked.seed, task)
+        if asked.method == "knn":
+            scores, known = verify_largest(vectors, differ, graph, asked.limit, task)
+            if not known:
+                notes.append("there may be others as far from everything: not all were compared with all")
+        else:
+            scores = local_outlier_factors(graph)
+            if len(differ.first) > MAX_EXACT:
+                notes.append("neighbours were looked for among the nearest cells: a few may have been missed")
+    report = _build_report(vectors, differ, asked, k, scores, notes)
+    return report if asked.save is None else _save(vectors, differ, asked, scores, report)
+
+
+def find_neighbours(vectors: Vectors, differ: UniqueVectors, k: int, seed: int, task: Task) -> NeighbourGraph:
+    """Find the ``k`` nearest other contents of each content.
+
+    Exact up to EACH_WITH_EACH contents. Larger sets are split by k-means into cells of about a thousand, and each
+    content is compared with its own cell and the nearest cells. A closer neighbour in another cell is missed, so
+    distances are never too small. Memory: 12 · k bytes for each content, plus 200 MB.
+    """
+    m = len(differ.first)
+    best = _TopNeighbours(m, k)
+    for at, others in _iter_cells(vectors, differ, seed, task):
+        for start in range(0, len(at), _BATCH):
+            mine = at[start : start + _BATCH]
+            best.look(vectors, differ.first, mine, others)
+            task.step(NEIGHBOURS_PHASE, best.done, m)
+    return NeighbourGraph(best.near, np.maximum(0, 1 - best.cosine))
+
+
+def _iter_cells(vectors: Vectors, differ: UniqueVectors, seed: int, task: Task) -> Iterator[tuple[Ids, Ids]]:
+    """Yield, for each cell, the numbers of its contents and those of the contents to compare them with."""
+    m = len(differ.first)
+    if m <= MAX_EXACT:
+        yield np.arange(m), np.arange(m)
+        return
+    task.step(kmeans_clusters.FITTING, 0, None)
+    count = m // _CELL_SIZE
+    rows = kmeans_clusters.sample_rows(vectors, kmeans_clusters.TRAINING_BYTES // (4 * vectors.dim), seed)
+    centres = kmeans.centres_of(rows, min(count, len(np.unique(hash_rows(rows)))), seed=seed)
+    label = np.empty(m, np.int64)
+    for start in range(0, m, _BATCH):
+        task.step(kmeans_clusters.ASSIGNING, start, m)
+        part = slice(start, start + _BATCH)
+        label[part] = kmeans.nearest_centres(vectors.at(differ.first[part]), centres, 1)[0][:, 0]
+    members = members_of(label, len(centres))
+    beside = np.argsort(-(centres @ centres.T), axis=1)[:, :_CELLS_SEARCHED]
+    for at, near in zip(members, beside.tolist(), strict=True):
+        if len(at):
+            yield at, np.sort(np.concatenate([members[n] for n in near]))
+
+
+class _TopNeighbours:
+    """The nearest contents found so far: ``near`` (m, k) numbers, -1 for none, and ``cosine`` (m, k), NaN for none.
+
+    Each row is sorted by descending cosine.
+    """
+
+    def __init__(self, m: int, k: int) -> None:
+        self.near = np.full((m, k), -1, np.int64)
+        self.cosine = np.full((m, k), np.nan, np.float32)
+        self.done = 0
+
+    def look(self, vectors: Vectors, first: Ids, mine: Ids, others: Ids) -> None:
+        """Compare all of ``mine`` with all of ``others``; both are indexes into ``first``, the positions of the
+        contents."""
+        k = self.near.shape[1]
+        rows = vectors.at(first[mine])
+        near, cosine = np.full((len(mine), k), -1, np.int64), np.full((len(mine), k), -2, np.float32)
+        for start in range(0, len(others), _BATCH):
+            theirs = others[start : start + _BATCH]
+            # One more than needed: each content is its own nearest neighbour.
+            number, product = kmeans.nearest_centres(rows, vectors.at(first[theirs]), k + 1)
+            found = theirs[number]
+            product = np.where(found == mine[:, np.newaxis], np.float32(-2), product)
+            near, cosine = np.hstack([near, found]), np.hstack([cosine, product])
+            order = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
+            near = np.take_along_axis(near, order, axis=1)
+            cosine = np.take_along_axis(cosine, order, axis=1)
+        known = cosine > -2
+        self.near[mine] = np.where(known, near, -1)
+        self.cosine[mine] = np.where(known, cosine, np.nan)
+        self.done += len(mine)
+
+
+def verify_largest(
+    vectors: Vectors, differ: UniqueVectors, graph: NeighbourGraph, limit: int, task: Task
+) -> tuple[Floats, bool]:
+    """Return mean distances (m,), exact for the largest, and whether the ``limit`` largest are certain.
+
+    Approximate distances are never too small. The largest are certain once no remaining one exceeds them.
+    """
+    scores = mean_distances(graph)
+    m, k = graph.near.shape
+    if m <= MAX_EXACT or not limit:
+        return scores, True
+    best, order = _TopNeighbours(m, k), np.argsort(-scores, kind="stable")
+    done, wanted = 0, max(_FIRST_VERIFIED, limit)
+    while True:
+        upto = min(wanted, m)
+        for start in range(done, upto, _BATCH):
+            task.step(VERIFYING_PHASE, start, upto)
+            best.look(vectors, differ.first, order[start : min(start + _BATCH, upto)], np.arange(m))
+        done, mine = upto, order[:upto]
+        exact = mean_distances(NeighbourGraph(best.near[mine], np.maximum(0, 1 - best.cosine[mine])))
+        known = bool(upto == m or np.sort(exact)[-min(limit, upto)] >= scores[order[upto]])
+        if known or upto >= _MAX_VERIFIED:
+            scores[mine] = exact
+            return scores, known
+        wanted *= 4
+
+
+def mean_distances(graph: NeighbourGraph) -> Floats:
+    """Mean distance to the k nearest neighbours (m,) (Angiulli and Pizzuti 2002); 2 where no neighbour was found."""
+    known = graph.near >= 0
+    counts = known.sum(axis=1)
+    sums = np.where(known, graph.distance, 0).sum(axis=1, dtype=np.float64)
+    means: Floats = np.divide(sums, counts, out=np.full(len(sums), 2.0), where=counts > 0)
+    return means
+
+
+def local_outlier_factors(graph: NeighbourGraph) -> Floats:
+    """Local outlier factors (m,): the density around the k nearest neighbours over that around the image itself.
+
+    About 1 inside a cluster, at most 2⁶⁴ (Breunig et al. 2000, *LOF*, definitions 5 to 7).
+    """
+    known = graph.near >= 0
+    counts = np.maximum(known.sum(axis=1), 1)
+    reach = np.where(known, graph.distance, -np.inf).max(axis=1)  # The distance to the k-th nearest.
+    at = np.where(known, graph.near, 0)
+    reachable = np.where(known, np.maximum(reach[at], graph.distance), 0).sum(axis=1, dtype=np.float64)
+    density = counts / np.maximum(reachable, 1e-10)
+    factor: Floats = np.where(known, density[at], 0).sum(axis=1) / counts / density
+    factor[~known.any(axis=1)] = 2.0**64
+    return factor
+
+
+def isolation_scores(vectors: Vectors, differ: UniqueVectors, seed: int, task: Task) -> Floats:
+    """Anomaly scores (m,) of an isolation forest, in (0, 1), 0.5 for a typical image (Liu, Ting and Zhou 2008).
+
+    Raises MissingExtraError.
+    """
+    try:
+        from sklearn.ensemble import IsolationForest
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("scikit-learn", "explore") from error
+    m = len(differ.first)
+    task.step(ISOLATION_PHASE, 0, m)
+    drawn = vectors.at(differ.first[sample_positions(m, _FOREST_SAMPLE, seed)])
+    forest = IsolationForest(
+        n_estimators=_TREES, max_samples=min(_PER_TREE, len(drawn)), random_state=seed
+    ).fit(drawn)
+    scores = np.empty(m)
+    for start in range(0, m, _BATCH):
+        task.step(ISOLATION_PHASE, start, m)
+        scores[start : start + _BATCH] = -forest.score_samples(
+            vectors.at(differ.first[start : start + _BATCH])
+        )
+    return scores
+
+
+def _build_report(
+    vectors: Vectors, differ: UniqueVectors, asked: OutlierRequest, k: int, scores: Floats, notes: list[str]
+) -> OutlierReport:
+    order = np.lexsort((differ.first[: len(scores)], -scores))[: asked.limit]
+    ids = vectors.ids[differ.first[order]].tolist()
+    places = vectors.reader.places(ids)
+    copies = differ.copies()[order].tolist() if len(order) else []
+    reader = vectors.reader
+    return OutlierReport(
+        collection=reader.identity.uuid,
+        generation=reader.generation,
+        encoder=vectors.space.encoder,
+        method=asked.method,
+        images=len(vectors),
+        contents=len(differ.first),
+        neighbours=0 if asked.method == "isolation" else k,
+        outliers=tuple(
+            Shown(i, score, places.get(i)) for i, score in zip(ids, scores[order].tolist(), strict=True)
+        ),
+        typical=float(np.median(scores)) if len(scores) else None,
+        copies={i: more for i, more in zip(ids, copies, strict=True) if more},
+        notes=tuple(notes),
+    )
+
+
+def _save(
+    vectors: Vectors, differ: UniqueVectors, asked: OutlierRequest, scores: Floats, report: OutlierReport
+) -> OutlierReport:
+    """Store the scores as a derived column and return the report with its name and generation."""
+    from imseek.data import derived_results
+
+    assert asked.save is not None
+    if not len(scores):
+        raise UsageError("there is nothing to store: fewer than two contents")
+    known = differ.group >= 0
+    ids, mine = vectors.ids[known].tolist(), scores[differ.group[known]].round(6).tolist()
+    facts: dict[str, Any] = {
+        "method": asked.method,
+        "neighbours": report.neighbours,
+        "where": asked.where,
+        "seed": asked.seed,
+        "encoder": vectors.space.encoder,
+        "fingerprint": vectors.space.fingerprint,
+        "typical": report.typical,
+    }
+    values = {asked.save: dict(zip(ids, mine, strict=True))}
+    generation = derived_results.store(vectors.reader.root, values, Model(asked.save, KIND, facts))
+    return replace(report, generation=generation, saved=asked.save)

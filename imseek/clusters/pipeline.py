@@ -1,0 +1,232 @@
+"""The steps of ``imseek clusters``: fit, assign, describe, name, store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from imseek.analysis.score_columns import check_name
+from imseek.analysis.snapshot_session import filter_ids
+from imseek.analysis.space_vectors import Vectors
+from imseek.clusters import (
+    cluster_names,
+    cluster_store,
+    density_clusters,
+    kmeans_clusters,
+    medoids,
+    vocabulary,
+)
+from imseek.clusters.cluster_names import ClusterName
+from imseek.clusters.kmeans_clusters import Assignment, Fit
+from imseek.clusters.medoids import ClusterStatistics, members_of
+from imseek.clusters.results import AssignReport, Cluster, ClusterMethod, ClusterReport, GroupWord, Shown
+from imseek.data import models
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids, IdSet
+from imseek.errors import UsageError
+from imseek.progress import Task
+from imseek.types.pictures import Place
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRequest:
+    """The arguments of :func:`imseek.clusters.find`; ``words`` is the vocabulary, empty for no names."""
+
+    k: int | None
+    density: bool
+    smallest: int | None
+    where: str | None
+    words: tuple[str, ...]
+    save: str | None
+    replace: bool
+    seed: int
+
+
+def find(reader: Reader, wanted: ClusterRequest, task: Task) -> ClusterReport:
+    """Find clusters and report them; raises like :func:`imseek.clusters.find`."""
+    if wanted.save is not None:
+        check_name(
+            reader,
+            wanted.save,
+            cluster_store.KIND,
+            cluster_store.columns_of(wanted.save),
+            replace=wanted.replace,
+        )
+    vectors = Vectors(reader, allowed=filter_ids(reader, wanted.where))
+    notes: list[str] = []
+    if not len(vectors):
+        if wanted.save is not None:
+            raise UsageError("there are no images to put into clusters", hint="index some, or widen --where")
+        return _build_report(vectors, wanted, _empty_fit(vectors, wanted), [], None, [], {}, notes)
+    fitted = _fit(vectors, wanted, task)
+    fitted, found = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, task))
+    members = members_of(found.label, len(fitted.centres))
+    facts = medoids.describe_clusters(vectors, found, members, wanted.seed, task)
+    names = _name_clusters(vectors, wanted, members, task, notes)
+    noise = np.flatnonzero(found.label < 0)
+    _add_notes(fitted, found, vectors, notes)
+    report = _build_report(
+        vectors, wanted, fitted, facts, noise, names, _find_places(vectors, facts, noise), notes, found
+    )
+    if wanted.save is None:
+        return report
+    return _save(vectors, wanted, fitted, found, report)
+
+
+def _fit(vectors: Vectors, wanted: ClusterRequest, task: Task) -> Fit:
+    if wanted.density:
+        return density_clusters.fit(vectors, wanted.smallest, wanted.seed, task)
+    return kmeans_clusters.fit(vectors, wanted.k, wanted.seed, task)
+
+
+def _empty_fit(vectors: Vectors, wanted: ClusterRequest) -> Fit:
+    method: ClusterMethod = "density" if wanted.density else "k-means"
+    return Fit(method, np.zeros((0, vectors.dim), np.float32), None, "there are no images")
+
+
+def _name_clusters(
+    vectors: Vectors,
+    wanted: ClusterRequest,
+    members: Sequence[Ids],
+    task: Task,
+    notes: list[str],
+) -> list[ClusterName]:
+    nobody = [ClusterName(None, None)] * len(members)
+    if not wanted.words or not members:
+        return nobody
+    if len(members) == 1:
+        notes.append("no names: one cluster has nothing to stand out from")
+        return nobody
+    found = vocabulary.encode_vocabulary(vectors, wanted.words, task, notes)
+    if found is None:
+        return nobody
+    return cluster_names.name_clusters(vectors, members, wanted.words, *found, wanted.seed, task)
+
+
+def word_for(
+    reader: Reader,
+    images: Sequence[int],
+    words: tuple[str, ...],
+    where: str | None,
+    task: Task,
+) -> GroupWord:
+    """Find the word that distinguishes a group of images; raises like :func:`imseek.clusters.word_for`."""
+    vectors = Vectors(reader, allowed=filter_ids(reader, where))
+    at = vectors.positions(np.unique(np.array(images, np.int64)))
+    at = at[at >= 0]
+    rest = np.setdiff1d(np.arange(len(vectors)), at, assume_unique=True)
+    if not len(at) or not len(rest):
+        return GroupWord(None, None, "there is nothing to tell them from")
+    notes: list[str] = []
+    found = vocabulary.encode_vocabulary(vectors, words, task, notes)
+    if found is None:
+        return GroupWord(None, None, notes[-1])
+    name = cluster_names.name_clusters(vectors, [at, rest], words, *found, 0, task)[0]
+    return GroupWord(name.text, name.contrast, "" if name.text else "no word stands out")
+
+
+def _add_notes(fitted: Fit, found: Assignment, vectors: Vectors, notes: list[str]) -> None:
+    if fitted.method == "density" and not len(fitted.centres):
+        notes.append("no group is dense enough: fewer images each (--smallest), or k-means (-k)")
+    if fitted.method == "density" and len(vectors) > density_clusters.SAMPLE:
+        notes.append(
+            f"density was looked for among {density_clusters.SAMPLE:,} images; the others went to the nearest centre"
+        )
+
+
+def _find_places(vectors: Vectors, facts: Sequence[ClusterStatistics], noise: Ids) -> dict[int, Place]:
+    shown = [one.medoids for one in facts] + [noise[: medoids.MEDOID_COUNT]]
+    ids = vectors.ids[np.concatenate(shown).astype(np.int64)]
+    return vectors.reader.places(ids.tolist())
+
+
+def _build_report(
+    vectors: Vectors,
+    wanted: ClusterRequest,
+    fitted: Fit,
+    facts: Sequence[ClusterStatistics],
+    noise: Ids | None,
+    names: Sequence[ClusterName],
+    places: dict[int, Place],
+    notes: Sequence[str],
+    found: Assignment | None = None,
+) -> ClusterReport:
+    def shown(at: Ids) -> tuple[Shown, ...]:
+        assert found is not None
+        ids, own = vectors.ids[at].tolist(), found.own[at].tolist()
+        return tuple(Shown(i, score, places.get(i)) for i, score in zip(ids, own, strict=True))
+
+    clusters = tuple(
+        Cluster(
+            number,
+            one.size,
+            one.cohesion,
+            one.separation,
+            None if one.neighbour is None else one.neighbour + 1,
+            shown(one.medoids),
+            name.text,
+            name.contrast,
+        )
+        for number, (one, name) in enumerate(zip(facts, names, strict=True), start=1)
+    )
+    outside = None
+    if noise is not None and len(noise):
+        outside = Cluster(0, len(noise), None, None, None, shown(noise[: medoids.MEDOID_COUNT]))
+    reader = vectors.reader
+    return ClusterReport(
+        reader.identity.uuid,
+        reader.generation,
+        vectors.space.encoder,
+        fitted.method,
+        len(vectors),
+        clusters,
+        outside,
+        fitted.chosen,
+        None,
+        tuple(notes),
+    )
+
+
+def _save(
+    vectors: Vectors, wanted: ClusterRequest, fitted: Fit, found: Assignment, report: ClusterReport
+) -> ClusterReport:
+    """Store the clusters and return the report with their name and generation."""
+    from imseek.data import derived_results
+
+    assert wanted.save is not None
+    words = [cluster.name for cluster in report.clusters]
+    facts: dict[str, Any] = {"where": wanted.where, "seed": wanted.seed, "images": report.images}
+    model = cluster_store.model_of(wanted.save, vectors, fitted, words, facts)
+    values = cluster_store.values_of(wanted.save, vectors.ids.tolist(), found, words)
+    generation = derived_results.store(vectors.reader.root, values, model)
+    return replace(report, generation=generation, saved=wanted.save)
+
+
+def assign_new_images(reader: Reader, name: str, task: Task) -> AssignReport:
+    """Assign new images to stored clusters; raises like :func:`imseek.clusters.again`."""
+    from imseek.data import derived_columns, derived_results
+
+    model = models.find(reader.root, name)
+    if model is None:
+        known = [one.name for one in models.of_kind(reader.root, cluster_store.KIND)]
+        hint = f"there are: {', '.join(known)}" if known else "imseek clusters --save NAME stores some"
+        raise UsageError(f"no clusters are stored as {name!r}", hint=hint)
+    fitted, words = cluster_store.fit_of(model, reader.current.space, reader.root)
+    before = derived_columns.read_columns(reader, name)
+    number, _, _ = cluster_store.columns_of(name)
+    inside = Vectors(reader, allowed=filter_ids(reader, model.facts["where"]))
+    had = before.get(number, {})
+    new = np.array([i for i in inside.ids.tolist() if i not in had], np.int64)
+    if not len(new):
+        return AssignReport(name, reader.generation, len(inside))
+    some = Vectors(reader, allowed=IdSet(new))
+    found = kmeans_clusters.assign(some, fitted, task)
+    values = cluster_store.values_of(name, new.tolist(), found, words)
+    merged = {column: {**before.get(column, {}), **values.get(column, {})} for column in {**before, **values}}
+    generation = derived_results.store(reader.root, merged, model)
+    numbers, counts = np.unique(found.label + 1, return_counts=True)
+    added = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    return AssignReport(name, generation, len(inside), added)

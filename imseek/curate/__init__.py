@@ -1,1 +1,0 @@
-"""Find and clean up duplicates: candidates, pairs, groups, judgements, plans and undo."""

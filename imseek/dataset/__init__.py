@@ -1,0 +1,367 @@
+"""Analyse a collection as a data set: ``quality``, ``balance``, ``leakage`` and ``coverage``.
+
+Everything comes from stored values; pictures are opened only to confirm duplicates, as far as ``looks`` allows.
+
+>>> report = imseek.dataset.quality("photos.imseek")      # doctest: +SKIP
+>>> [(one.kind, one.count) for one in report.lists]       # doctest: +SKIP
+[('blurred', 12), ('dark', 3), ('bright', 0), ('empty', 1)]
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeVar, cast
+
+import numpy as np
+
+from imseek.analysis.score_columns import check_name
+from imseek.analysis.snapshot_session import SnapshotSession, run_with_reader
+from imseek.analysis.snapshot_session import filter_ids as allowed_of
+from imseek.analysis.space_vectors import Vectors
+from imseek.data.current_file import read_current
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import IdSet
+from imseek.dataset import class_balance as spreading
+from imseek.dataset import coverage_report
+from imseek.dataset import quality_flags as rating
+from imseek.dataset.class_leakage import count_repeats, find_leaks
+from imseek.dataset.coverage_measures import EXPECTED_SHARE, MAX_QUERIED
+from imseek.dataset.image_ratings import rated_images
+from imseek.dataset.results import (
+    Balance,
+    ClassCount,
+    CoverageReport,
+    LeakCount,
+    LeakGroup,
+    LeakImage,
+    LeakKind,
+    LeakReport,
+    QualityKind,
+    QualityList,
+    QualityReport,
+)
+from imseek.dataset.splits import parts_of
+from imseek.duplicates import find as find_duplicates
+from imseek.duplicates.related_pairs import RelatedPairs, find_related
+from imseek.duplicates.results import DuplicateContents
+from imseek.errors import UsageError
+from imseek.progress import ProgressCallback, Task
+from imseek.search.encoder_loader import load_encoder
+from imseek.search.generations import retry_if_stale
+from imseek.types.collections import AnyCollection, path_of
+
+T = TypeVar("T")
+
+KINDS: Final = rating.KINDS
+#: The rule for each quality list, in the syntax of ``--where``.
+RULES: Final = rating.RULES
+#: Default number of images per class, group or list.
+LIMIT: Final = 20
+
+
+def quality(
+    collection: AnyCollection,
+    *,
+    kinds: Iterable[QualityKind] = KINDS,
+    where: str | None = None,
+    limit: int = LIMIT,
+) -> QualityReport:
+    """List pictures that are blurred, dark, overexposed (``bright``) or near-empty, by measures made at indexing.
+
+    Each list holds the ``limit`` worst images; an image may be in several. Images indexed by an early version have no
+    measures and count as ``unknown``: :func:`imseek.maintenance.measure` adds them. :data:`RULES` gives the criteria.
+    Raises UsageError (an unknown kind), QueryError, CollectionNotFoundError, CorruptCollectionError.
+    """
+    wanted = _check_kinds(kinds)
+
+    def work(reader: Reader) -> QualityReport:
+        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
+        flagged = rating.flag_images(measures)
+        lists = []
+        for kind in wanted:
+            at = np.flatnonzero(flagged[kind])
+            name, sign = rating.ORDER[kind]
+            worst = at[np.lexsort((ids[at], -sign * measures[name][at]))][:limit]
+            shown = [
+                (
+                    int(ids[n]),
+                    {f"luma_{m}": float(v[n]) for m, v in measures.items() if not np.isnan(v[n])},
+                )
+                for n in worst.tolist()
+            ]
+            lists.append(QualityList(kind, rating.RULES[kind], len(at), rated_images(reader, shown)))
+        unknown = int(np.isnan(measures["mean"]).sum())
+        return QualityReport(len(ids), unknown, tuple(lists), reader.generation)
+
+    return run_with_reader(collection, work)
+
+
+def tag_quality(
+    collection: AnyCollection, *, kinds: Iterable[QualityKind] = KINDS, where: str | None = None
+) -> dict[QualityKind, int]:
+    """Tag the images of each quality list with its kind, the rule as provenance. Returns how many images match.
+
+    Existing tags stay. Raises as :func:`quality`, LockedError and ReadOnlyError.
+    """
+    from imseek.data import tags
+    from imseek.data.writer_wait import open_writer
+
+    lists = _flagged_ids(collection, _check_kinds(kinds), where)
+    given = {
+        (image_id, str(kind)): f"quality: {rating.RULES[kind]}"
+        for kind, ids in lists.items()
+        for image_id in ids
+    }
+    if given:
+        with open_writer(path_of(collection), "dataset quality --tag") as writer:
+            tags.put(writer, given)
+    return {kind: len(ids) for kind, ids in lists.items()}
+
+
+def save_quality(
+    collection: AnyCollection, name: str, *, kinds: Iterable[QualityKind] = KINDS, where: str | None = None
+) -> dict[QualityKind, int]:
+    """Store a boolean derived column ``<name>_<kind>`` for each kind; null where nothing was measured.
+
+    Returns how many values are true. Replaces an earlier set of that name. Raises as :func:`quality`, UsageError for a
+    name that is invalid or taken by something else, LockedError and ReadOnlyError.
+    """
+    from imseek.data.derived_results import store
+    from imseek.data.models import Model
+
+    wanted = _check_kinds(kinds)
+
+    def work(reader: Reader) -> dict[str, dict[int, bool]]:
+        check_name(reader, name, "quality", [f"{name}_{kind}" for kind in wanted], replace=True)
+        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
+        known = ~np.isnan(measures["mean"])
+        flagged = rating.flag_images(measures)
+        return {
+            f"{name}_{kind}": dict(zip(ids[known].tolist(), flagged[kind][known].tolist(), strict=True))
+            for kind in wanted
+        }
+
+    values = run_with_reader(collection, work)
+    facts = {"rules": {kind: rating.RULES[kind] for kind in wanted}, "where": where}
+    store(path_of(collection), values, Model(name, "quality", facts))
+    return {kind: sum(values[f"{name}_{kind}"].values()) for kind in wanted}
+
+
+def balance(
+    collection: AnyCollection,
+    by: str = "tag",
+    *,
+    where: str | None = None,
+    duplicates: bool = False,
+    looks: int = 0,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Balance:
+    """Count the images of each class: ``by`` tag, ``folder``, or any other column that filters accept.
+
+    With ``duplicates``, also counts the images of each class that have an exact or near duplicate in it, opening at
+    most ``looks`` pictures (:func:`imseek.duplicates.find`). Raises QueryError for an unknown column.
+    """
+
+    def work(reader: Reader, repeats: DuplicateContents | None, notes: tuple[str, ...]) -> Balance:
+        allowed = allowed_of(reader, where)
+        found = spreading.ClassMembership(reader, by, allowed)
+        images = reader.current.images if allowed is None else len(Vectors(reader, None, allowed))
+        sizes = found.sizes()
+        repeated: Mapping[str, int] | None = None
+        if repeats is not None:
+            concerned = IdSet([i for ids in repeats.images.values() for i in ids])
+            mine = np.flatnonzero(concerned.marks(found.ids))
+            classes: dict[int, list[str]] = {}
+            for n in mine.tolist():
+                classes.setdefault(int(found.ids[n]), []).append(found.names[found.number[n]])
+            repeated = count_repeats(repeats, classes)
+        order = sorted(range(len(sizes)), key=lambda n: (-sizes[n], found.names[n]))
+        return Balance(
+            by=by,
+            images=images,
+            without=images - len(np.unique(found.ids)),
+            classes=tuple(
+                ClassCount(
+                    found.names[n],
+                    int(sizes[n]),
+                    float(sizes[n]) / images,
+                    None if repeated is None else repeated[found.names[n]],
+                )
+                for n in order
+            ),
+            effective=spreading.effective_class_count(sizes.tolist()),
+            ratio=spreading.imbalance_ratio(sizes.tolist()),
+            generation=reader.generation,
+            notes=notes,
+        )
+
+    if not duplicates:
+        return run_with_reader(collection, lambda reader: work(reader, None, ()))
+    with SnapshotSession(collection) as session:
+
+        def both(reader: Reader) -> Balance:
+            found = _find_related(session, reader, where, looks, Task(progress, stop, interval=0))
+            left = ("interrupted: there may be more duplicates",) if found.interrupted else ()
+            return work(reader, found.repeats(), found.notes + left)
+
+        return session.run(both)
+
+
+def leakage(
+    collection: AnyCollection,
+    split: str | Mapping[str, Sequence[str | os.PathLike[str]]],
+    *,
+    where: str | None = None,
+    looks: int = 10_000,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> LeakReport:
+    """Find images of one part of a collection that also occur in another: the same bytes, or the same picture.
+
+    ``split`` is a column that assigns images to parts, or the folders of each part. For two collections, see
+    :func:`leakage_against`. At most ``looks`` pairs of pictures are compared; hash and vector decide the rest. Raises
+    UsageError unless there are two parts, QueryError.
+    """
+    with SnapshotSession(collection) as session:
+
+        def work(reader: Reader) -> LeakReport:
+            allowed = allowed_of(reader, where)
+            class_of, images = parts_of(reader, split, allowed)
+            sizes: dict[str, int] = {}
+            for name in class_of.values():
+                sizes[name] = sizes.get(name, 0) + 1
+            if len(sizes) < 2:
+                raise UsageError(
+                    f"images are in {len(sizes)} part{'s' * (len(sizes) != 1)}"
+                    + (f" only ({next(iter(sizes))})" if sizes else ""),
+                    hint="a leak takes two: a column such as folder, or folders that hold images (--folders A,B)",
+                )
+            found = _find_related(session, reader, where, looks, Task(progress, stop, interval=0))
+            leaks = find_leaks(found.repeats(), class_of)
+            places = reader.places([i for _, ids in leaks.groups for i in ids])
+            return LeakReport(
+                splits=dict(sorted(sizes.items())),
+                without=images - len(class_of),
+                counts=tuple(LeakCount(*pair, *counts) for pair, counts in leaks.counts.items()),
+                groups=tuple(
+                    LeakGroup(kind, tuple(LeakImage(class_of[i], i, places.get(i)) for i in ids))
+                    for kind, ids in leaks.groups
+                ),
+                generation=reader.generation,
+                notes=found.notes,
+                interrupted=found.interrupted,
+            )
+
+        return session.run(work)
+
+
+def leakage_against(
+    collection: AnyCollection,
+    other: AnyCollection,
+    *,
+    names: tuple[str, str] = ("this", "other"),
+    where: str | None = None,
+    looks: int = 10_000,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> LeakReport:
+    """Find images of ``collection`` that also occur in ``other``; ``names`` name the two parts. See :func:`leakage`.
+
+    Each group holds images of the collection and the image of the other that most surely equals them.
+    """
+    found = find_duplicates(collection, against=other, where=where, looks=looks, progress=progress, stop=stop)
+    mine, theirs = names
+    kinds = Counter(member.pair.kind for group in found.groups for member in group.others if member.pair)
+    counts = (LeakCount(mine, theirs, kinds["exact"], kinds["same"]),) if kinds else ()
+    groups = tuple(
+        LeakGroup(
+            cast(LeakKind, group.kind),
+            (
+                *(LeakImage(mine, one.image_id, one.place) for one in group.others),
+                LeakImage(theirs, group.keeper.image_id, group.keeper.place),
+            ),
+        )
+        for group in found.groups
+    )
+    return LeakReport(
+        splits={mine: found.searched, theirs: read_current(path_of(other)).images},
+        without=0,
+        counts=counts,
+        groups=groups,
+        generation=found.generation,
+        notes=found.notes,
+        interrupted=found.interrupted,
+    )
+
+
+def coverage(
+    a: AnyCollection,
+    b: AnyCollection,
+    *,
+    where: str | None = None,
+    groups: int = LIMIT,
+    examples: int = 6,
+    expected: float = EXPECTED_SHARE,
+    most: int = MAX_QUERIED,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> CoverageReport:
+    """Find what collection ``a`` has that ``b`` lacks, and the reverse, by the vectors of an encoder that both share.
+
+    An image is lacking if it and its neighbours lie farther from the other collection than all but the share
+    ``expected`` of that collection's own images (docs/dataset.md). Lacking images are clustered into at most ``groups``
+    groups, each with ``examples``. Larger collections are sampled to ``most`` images. ``where`` applies to both. Raises
+    UsageError if both are the same collection or share no encoder; QueryError, CollectionNotFoundError.
+    """
+    if not 0 < expected < 1:
+        raise UsageError(f"the expected share lies between 0 and 1, not at {expected:g}")
+    task = Task(progress, stop)
+    with SnapshotSession(a) as first, SnapshotSession(b) as second:
+        return retry_if_stale(
+            lambda: coverage_report.compare_coverage(
+                first, second, where, groups, examples, expected, most, task
+            ),
+            first,
+            second,
+        )
+
+
+def _check_kinds(kinds: Iterable[QualityKind]) -> tuple[QualityKind, ...]:
+    wanted = tuple(dict.fromkeys(kinds))
+    if unknown := [kind for kind in wanted if kind not in KINDS]:
+        raise UsageError(f"{unknown[0]!r} is no kind of quality", hint=f"one of {', '.join(KINDS)}")
+    return wanted
+
+
+def _flagged_ids(
+    collection: AnyCollection, kinds: Sequence[QualityKind], where: str | None
+) -> dict[QualityKind, list[int]]:
+    def work(reader: Reader) -> dict[QualityKind, list[int]]:
+        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
+        flagged = rating.flag_images(measures)
+        return {kind: ids[flagged[kind]].tolist() for kind in kinds}
+
+    return run_with_reader(collection, work)
+
+
+def _find_related(
+    session: SnapshotSession,
+    reader: Reader,
+    where: str | None,
+    looks: int,
+    task: Task,
+) -> RelatedPairs:
+    return find_related(
+        reader,
+        session.index,
+        lambda space: load_encoder(session.root, space, ("image",)),
+        ("exact", "same"),
+        allowed=allowed_of(reader, where),
+        where=where or "",
+        looks=looks,
+        task=task,
+    )

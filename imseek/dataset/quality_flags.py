@@ -1,0 +1,66 @@
+"""Blurred, dark, overexposed or empty images, by their stored measures.
+
+Thresholds were chosen on half A of photographs, drawings and pages, original and altered: bench/dataset.py,
+docs/dataset.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Final, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.reader import Reader
+from imseek.data.shard_files import LUMA_COLUMNS
+from imseek.data.vectors.base import Bools, Ids, IdSet
+from imseek.dataset.results import QualityKind
+from imseek.search.where.column_values import numbers
+from imseek.types.pictures import Luma
+
+KINDS: Final[tuple[QualityKind, ...]] = get_args(QualityKind)
+#: By kind: the filter condition (docs/where.md), and the measure and sign that order a list, worst first.
+RULES: Final[Mapping[QualityKind, str]] = {
+    "blurred": "luma_blur >= 0.7 AND (luma_edges > 0.002 OR luma_sd > 0.08)",
+    "dark": "luma_mean <= 0.2",
+    "bright": "luma_bright >= 0.15 AND luma_mean >= 0.6",
+    "empty": "luma_edges <= 0.002 AND luma_sd <= 0.08",
+}
+ORDER: Final[Mapping[QualityKind, tuple[str, int]]] = {
+    "blurred": ("blur", 1),
+    "dark": ("mean", -1),
+    "bright": ("bright", 1),
+    "empty": ("sd", -1),
+}
+NAMES: Final = tuple(name.removeprefix("luma_") for name in LUMA_COLUMNS.names)
+
+Measures: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
+
+
+def flag_images(of: Measures) -> dict[QualityKind, Bools]:
+    """Evaluate :data:`RULES` on arrays (n,), by kind. NaN meets no rule."""
+    empty = (of["edges"] <= 0.002) & (of["sd"] <= 0.08)
+    return {
+        "blurred": (of["blur"] >= 0.7) & ~empty,
+        "dark": of["mean"] <= 0.2,
+        "bright": (of["bright"] >= 0.15) & (of["mean"] >= 0.6),
+        "empty": empty,
+    }
+
+
+def flags_of(luma: Luma) -> tuple[QualityKind, ...]:
+    """Return the kinds that apply to one image."""
+    values = {name: np.nan if value is None else value for name, value in asdict(luma).items()}
+    found = flag_images({name: np.array([value]) for name, value in values.items()})
+    return tuple(kind for kind, mask in found.items() if mask[0])
+
+
+def read_measures(reader: Reader, allowed: IdSet | None = None) -> tuple[Ids, Measures]:
+    """Return the ids (n,) of live images, ascending, and their measures, NaN where there are none."""
+    ids, rows = numbers(reader, LUMA_COLUMNS.names)
+    if allowed is not None:
+        kept = allowed.marks(ids)
+        ids, rows = ids[kept], rows[:, kept]
+    return ids, dict(zip(NAMES, rows, strict=True))

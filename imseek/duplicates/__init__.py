@@ -1,0 +1,308 @@
+"""Find duplicate pictures, judge them, and plan, apply and undo actions on them.
+
+>>> report = imseek.duplicates.find("photos.imseek")      # doctest: +SKIP
+>>> for group in report.groups:
+...     print(group.keeper.place, [other.place for other in group.others], group.reason)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, get_args
+
+from imseek.analysis.snapshot_session import SnapshotSession, filter_ids, run_with_reader
+from imseek.data import judgements as stored
+from imseek.data.content_lookup import HashLookup
+from imseek.data.durable_files import digest_of_file
+from imseek.duplicates import cross_collection_groups as overlap_groups
+from imseek.duplicates import pipeline
+from imseek.duplicates.action_results import Action, ApplyReport, ForeignJournal, UndoInfo, UndoReport
+from imseek.duplicates.actions import plan_file, plans
+from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
+from imseek.duplicates.grouping.keepers import RULES, AnyPath, Folders
+from imseek.duplicates.pipeline import DuplicatesRequest
+from imseek.duplicates.results import DuplicateKind, DuplicateReport, KeepRule
+from imseek.errors import UsageError
+from imseek.input_file import open_input
+from imseek.progress import ProgressCallback, Task
+from imseek.search.encoder_loader import load_encoder
+from imseek.search.generations import retry_if_stale
+from imseek.types.collections import AnyCollection, path_of
+from imseek.types.facts import SpaceInfo
+from imseek.types.judgements import Judgement, Verdict
+
+if TYPE_CHECKING:
+    from imseek.encoders.base import Encoder
+
+
+KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
+#: The default tag of the action `tag`.
+TAG: Final = plan_file.TAG
+#: The author recorded with judgements made by `judge`.
+PERSON: Final = "person"
+
+
+def find(
+    collection: AnyCollection,
+    *,
+    kinds: Iterable[DuplicateKind] = ("exact", "same"),
+    keep: KeepRule = "best",
+    prefer: Sequence[AnyPath] = (),
+    protect: Sequence[AnyPath] = (),
+    against: AnyCollection | None = None,
+    where: str | None = None,
+    looks: int = DEFAULT_LOOKS,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> DuplicateReport:
+    """Find groups of duplicate images, each with the image proposed to be kept. Changes nothing.
+
+    ``kinds`` selects the kinds of pairs. ``keep`` is the rule that chooses the keeper of a group, among images below a
+    ``protect`` folder if there are any; with ``path-priority``, the first ``prefer`` folder that holds an image
+    decides. ``where`` restricts the images (docs/where.md). At most ``looks`` candidates, the most promising, are
+    compared by pixels; hash and vector decide the rest.
+
+    With ``against``, groups hold the images of this collection that the other one has too; the other's image is the
+    keeper whatever the rule.
+
+    Raises UsageError, QueryError (``where``), CollectionNotFoundError, CorruptCollectionError.
+    """
+    wanted = tuple(dict.fromkeys(kinds))
+    if unknown := [kind for kind in wanted if kind not in KINDS]:
+        raise UsageError(f"{unknown[0]!r} is no kind of duplicate", hint=f"one of {', '.join(KINDS)}")
+    if not wanted:
+        raise UsageError("no kind of duplicate to look for", hint=f"one of {', '.join(KINDS)}")
+    if looks < 0:
+        raise UsageError(f"so many pairs cannot be looked at: {looks}")
+    if keep not in RULES:
+        raise UsageError(f"{keep!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
+    if keep == "path-priority" and not prefer:
+        raise UsageError(
+            "path-priority needs to know which folders come first", hint="prefer (--prefer) names them"
+        )
+    if "inside" in wanted and against is not None:
+        raise UsageError("pictures inside pictures are looked for within one collection only")
+    # Each part that is done is kept, so each is reported.
+    task = Task(progress, stop, interval=0)
+    root = path_of(collection)
+
+    def load(space: SpaceInfo) -> Encoder:
+        return load_encoder(root, space, ("image",))
+
+    with ExitStack() as stack:
+        here = stack.enter_context(SnapshotSession(collection))
+        there = None if against is None else stack.enter_context(SnapshotSession(against))
+        if there is not None and there.reader.identity.uuid == here.reader.identity.uuid:
+            raise UsageError("a collection cannot be compared with itself", hint="leave out --against")
+
+        def work() -> DuplicateReport:
+            reader = here.reader
+            request = DuplicatesRequest(
+                wanted,
+                keep,
+                Folders.of(prefer),
+                Folders.of(protect),
+                filter_ids(reader, where),
+                where or "",
+                looks,
+            )
+            if there is None:
+                return pipeline.find(reader, here.index, load, request, task)
+            return overlap_groups.find(reader, here.index, there.reader, there.index, load, request, task)
+
+        return retry_if_stale(work, *(one for one in (here, there) if one is not None))
+
+
+def judge(
+    collection: AnyCollection, images: Sequence[int | AnyPath], verdict: Verdict
+) -> tuple[Judgement, ...]:
+    """Record that each pair of these pictures is the ``"same"`` or ``"different"``, permanently.
+
+    Images are ids, or files that need not be indexed: judgements are about contents. A new judgement replaces an
+    earlier one on the same pair. Returns the judgements now in force, by content. Raises UsageError (fewer than two
+    contents, no such file), ImageNotFoundError, LockedError.
+    """
+    from imseek.data.writer_wait import open_writer
+
+    root = path_of(collection)
+    pairs = list(combinations(_contents_of(root, images), 2))
+    made = [stored.make_judgement(a, b, verdict, PERSON) for a, b in pairs]
+    with open_writer(root, "judge") as writer:
+        stored.record(writer, made)
+    return _judgements_of(root, pairs)
+
+
+def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[Judgement, ...]:
+    """Withdraw and return the judgements on each pair of these pictures. Raises as :func:`judge`."""
+    from imseek.data.writer_wait import open_writer
+
+    root = path_of(collection)
+    pairs = list(combinations(_contents_of(root, images), 2))
+    before = _judgements_of(root, pairs)
+    if before:
+        with open_writer(root, "judge --forget") as writer:
+            stored.withdraw(writer, pairs)
+    return before
+
+
+def rejudge(
+    collection: AnyCollection, wanted: Mapping[tuple[str, str], Verdict | None]
+) -> dict[tuple[str, str], Verdict | None]:
+    """Set the verdicts on pairs of contents (hexadecimal sha256), or withdraw them (None), in one commit.
+
+    Returns the previous verdicts; passing those back reverts this call. Contents need not be in the collection any
+    more. Raises UsageError (an invalid hash, the same content twice), LockedError, ReadOnlyError.
+    """
+    from imseek.data import judgement_file
+    from imseek.data.writer_wait import open_writer
+
+    root = path_of(collection)
+    # A dummy verdict validates the pair and puts its lower hash first.
+    asked = {
+        (one.a, one.b): None if verdict is None else one
+        for (a, b), verdict in wanted.items()
+        for one in (stored.make_judgement(a, b, verdict or "same", PERSON),)
+    }
+    if not asked:
+        return {}
+    with open_writer(root, "judge") as writer:
+        said = {(one.a, one.b): one.verdict for one in stored.read(root)}
+        judgement_file.update_judgements(writer, asked)
+    return {pair: said.get(pair) for pair in asked}
+
+
+def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:
+    """Return all judgements, the latest first."""
+    found = stored.read(path_of(collection))
+    return tuple(sorted(found, key=lambda one: one.decided_at, reverse=True))
+
+
+def _judgements_of(root: Path, pairs: Iterable[tuple[str, str]]) -> tuple[Judgement, ...]:
+    wanted = set(pairs)
+    return tuple(one for one in stored.read(root) if (one.a, one.b) in wanted)
+
+
+def images_of(collection: AnyCollection, contents: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Map each content (hexadecimal sha256) to the ids of its live images, ascending."""
+    lookup = HashLookup(path_of(collection))
+    try:
+        return {content: tuple(lookup.find_all(bytes.fromhex(content))) for content in contents}
+    finally:
+        lookup.close()
+
+
+def plan(
+    collection: AnyCollection,
+    report: DuplicateReport,
+    action: Action,
+    *,
+    to: AnyPath | None = None,
+    tag: str = TAG,
+    protect: Sequence[AnyPath] = (),
+) -> plans.Plan:
+    """Plan an action on all images of a report except the keepers. Touches no file; :func:`apply` does.
+
+    ``action`` is ``"tag"`` (with ``tag``), ``"quarantine"`` (move to the folder ``to``, by default one on the same file
+    system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a ``protect`` folder, given here or for the
+    report, is touched. Groups of kind *inside* are left out. Raises UsageError.
+    """
+    if action not in get_args(Action):
+        raise UsageError(
+            f"{action!r} is nothing that can be done", hint=f"one of {', '.join(get_args(Action))}"
+        )
+    # A picture and its crop are both kept: neither replaces the other.
+    report = replace(report, groups=tuple(group for group in report.groups if group.kind != "inside"))
+    return plans.make_plan(report, action, root=path_of(collection), to=to, tag=tag, protect=protect)
+
+
+def load_plan(path: str | os.PathLike[str]) -> plans.Plan:
+    """Load a plan written by ``plan(…).save(path)``, perhaps edited since. Raises PlanError, which names the entry."""
+    return plans.Plan.load(path)
+
+
+def apply(
+    collection: AnyCollection,
+    plan: plans.Plan,
+    *,
+    dry_run: bool = True,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> ApplyReport:
+    """Carry out a plan, or with ``dry_run`` check every file and report what would be done.
+
+    Each file and its keeper are read again before the file is touched; files that have changed or gone are left alone
+    and reported. :func:`undo` reverts everything. After an interruption, repeat the call to continue; ``stop`` ends it
+    between two files. Raises PlanError for an untrustworthy plan before touching anything; LockedError, ReadOnlyError,
+    StorageError.
+    """
+    from imseek.duplicates.actions import apply as applying
+
+    return applying.apply(path_of(collection), plan, dry_run, progress, stop)
+
+
+def undo(
+    collection: AnyCollection,
+    undo_id: str | None = None,
+    *,
+    dry_run: bool = True,
+    trust_journal: bool | Callable[[ForeignJournal], bool] = False,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> UndoReport:
+    """Revert the last :func:`apply`, or the one with an id; with ``dry_run``, report what would be reverted.
+
+    Files that cannot be restored now are left alone and reported; repeat the call to retry. A journal written by
+    another user, another machine or an earlier imseek moves nothing unless ``trust_journal`` is true, or returns true
+    when called with a description of the journal. Raises UsageError if there is nothing to undo, UntrustedJournalError,
+    LockedError, ReadOnlyError, StorageError.
+    """
+    from imseek.duplicates.actions import undo as undoing
+
+    trust = trust_journal if callable(trust_journal) else lambda _: bool(trust_journal)
+    return undoing.undo(path_of(collection), undo_id, dry_run, progress, stop, trust=trust)
+
+
+def foreign_journal(collection: AnyCollection, undo_id: str | None = None) -> ForeignJournal | None:
+    """Describe the journal for which :func:`undo` with this id needs ``trust_journal``; None if it does not.
+
+    Raises UsageError if there is nothing to undo, StorageError.
+    """
+    from imseek.duplicates.actions import undo as undoing
+
+    return undoing.foreign_journal(path_of(collection), undo_id)
+
+
+def undoable(collection: AnyCollection) -> tuple[UndoInfo, ...]:
+    """List the actions that can be undone, the newest first."""
+    from imseek.duplicates.actions import journal
+
+    return journal.list_undo_infos(path_of(collection))
+
+
+def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
+    """Return the hexadecimal sha256 of two or more distinct contents, ascending."""
+    if isinstance(images, str | bytes | os.PathLike):
+        raise UsageError(f"images are a list, not {images!r}")
+    ids = [image for image in images if isinstance(image, int)]
+    found = run_with_reader(root, lambda reader: {reader.image(one).content_hash for one in ids})
+    for image in images:
+        if isinstance(image, int):
+            continue
+        path = os.fsdecode(image)
+        try:
+            with open_input(path) as file:
+                found.add(digest_of_file(file).sha256)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(found) < 2:
+        raise UsageError(
+            "a judgement is of two contents, and these are the same file",
+            hint="images of the same bytes need none",
+        )
+    return sorted(found)

@@ -1,0 +1,66 @@
+"""Mark images as quarantined in a catalog that was restored from a backup older than their quarantine.
+
+Otherwise the next scan would consider their files gone, and drop their ids and tags.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from imseek.data import durable_files, quarantine, safe_path
+from imseek.data.catalog import LIVE
+from imseek.data.quarantine import QuarantineChange, live_sources, look_up_images
+from imseek.data.writer import Writer
+from imseek.duplicates.actions import journal as journals
+from imseek.duplicates.actions.execute import open_existing_parent
+from imseek.duplicates.actions.journal_records import AWAY_STATES
+from imseek.duplicates.actions.plans import MOVE_ACTIONS
+from imseek.duplicates.actions.precheck import LeftAloneError, translate_errors
+from imseek.duplicates.actions.revert import find_moved_file
+from imseek.duplicates.actions.undo_bounds import UndoBounds
+
+
+def recover_quarantine(root: Path) -> int:
+    """Quarantine live images whose files are where the journals say they were put, and no longer at their places.
+
+    Returns the number of images. Raises as :class:`Writer`.
+    """
+    found = journals.load_journals(root)
+    if not any(AWAY_STATES & set(journal.states.values()) for journal in found):
+        return 0
+    with Writer(root, "recall") as writer:
+        bounds = UndoBounds(root, live_sources(root))
+        away = set()
+        for journal in found:
+            mine = [
+                i
+                for n, i in journal.intents.items()
+                if journal.states[n] in AWAY_STATES and i.action in MOVE_ACTIONS
+            ]
+            held = look_up_images(root, [intent.image_id for intent in mine])
+            for recorded in mine:
+                image = held.get(recorded.image_id)
+                if image is None or image.state != LIVE or image.content_hash.hex() != recorded.content_hash:
+                    continue
+                try:
+                    intent, spot = bounds.locate(journal, recorded)
+                    with translate_errors(), open_existing_parent(spot) as at:
+                        gone = at is None or safe_path.stat_entry(at) is None
+                except LeftAloneError:
+                    continue
+                kept = find_moved_file(journal, intent)
+                if gone and kept is not None and os.path.lexists(kept.full):
+                    away.add(intent.image_id)
+        quarantine.apply_change(writer, QuarantineChange(put_away=sorted(away)))
+    return len(away)
+
+
+def remove_undone_journals(root: Path) -> int:
+    """Delete the journals of undone plans, which name files that may be gone by now; return how many.
+
+    Journals with damaged lines are kept: they may be the only trace of a file that was put away.
+    """
+    found = journals.load_journals(root)
+    whole = (one for one in found if one.is_whole and not one.damaged)
+    return durable_files.remove_files(one.file for one in whole if one.state == "undone")

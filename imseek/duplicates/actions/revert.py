@@ -1,0 +1,251 @@
+"""Bring one file back to its place, wherever its action or an earlier attempt to undo it stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from imseek.data import file_copies, file_moves, layout, safe_path
+from imseek.data.safe_path import Content, FolderEntry, SafePath
+from imseek.duplicates.actions import trash
+from imseek.duplicates.actions.execute import (
+    move,
+    open_existing_parent,
+    partial_name,
+    replacement_entries,
+    target_of,
+)
+from imseek.duplicates.actions.journal import Journal
+from imseek.duplicates.actions.journal_records import Intent, State
+from imseek.duplicates.actions.plans import LINK_ACTIONS
+from imseek.duplicates.actions.precheck import (
+    CHANGED,
+    LeftAloneError,
+    check_picture,
+    check_writable,
+    translate_errors,
+)
+from imseek.duplicates.actions.undo_bounds import has_quarantine_marker, is_filled_folder, quarantine_folder
+from imseek.types.pictures import display_path
+
+#: Loads the recorded inodes of copies on demand, see :func:`imseek.duplicates.actions.journal.copied_inodes`.
+LoadCopiedInodes: TypeAlias = Callable[[], Mapping[tuple[int, bytes], Set[int]]]
+
+NOT_FOUND = "it is neither at its place nor where it was put"
+
+
+class GoneError(LeftAloneError):
+    """A file cannot be brought back, now or later. ``other`` says that another file is at its place."""
+
+    def __init__(self, reason: str, *, other: bool = False) -> None:
+        super().__init__(reason)
+        self.other = other
+
+
+@dataclass(frozen=True, slots=True)
+class RevertResult:
+    """Result of reverting one file: whether it had to be brought back, and a note about it."""
+
+    moved: bool
+    note: str = ""
+
+
+def revert_file(
+    journal: Journal,
+    intent: Intent,
+    spot: SafePath,
+    before: State,
+    copied: LoadCopiedInodes,
+    unsynced: safe_path.UnsyncedFolders,
+    *,
+    dry_run: bool,
+) -> RevertResult:
+    """Bring a file back. ``before`` is its state before this attempt; ``copied`` returns the copies in all journals.
+
+    The result is durable once ``unsynced`` has been synced.
+
+    Raises LeftAloneError, GoneError and StorageError.
+    """
+    if intent.action == "tag":
+        return RevertResult(True)
+    with translate_errors():
+        if intent.action in LINK_ACTIONS:
+            return _separate_from_keeper(journal, intent, spot, dry_run)
+        kept = find_moved_file(journal, intent)
+        with open_existing_parent(kept) as there, open_existing_parent(spot) as here:
+            back = _compare_places(journal, intent, before, copied, spot, (kept, there, here), dry_run)
+            if back is not None:
+                if intent.action == "trash" and not dry_run:
+                    place = journal.trashed.get(intent.n)
+                    if place is None or not os.path.lexists(place):
+                        trash.remove_records(intent.full, place)
+                return back
+        _move_back(journal, intent, kept, spot, unsynced, dry_run)
+    return RevertResult(True)
+
+
+def remove_empty_quarantine(intent: Intent) -> None:
+    """Remove the quarantine folders of a file that are empty now, except the marked folder itself."""
+    if intent.action == "quarantine" and has_quarantine_marker(intent):
+        folder = quarantine_folder(intent)
+        safe_path.remove_empty_folders(folder, os.path.dirname(intent.to[len(folder) + 1 :]))
+
+
+def _check_mounted(intent: Intent, spot: SafePath) -> None:
+    """Raise LeftAloneError if a file may still exist on a disk that is not mounted now."""
+    if not is_filled_folder(spot.base):
+        raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
+    if intent.action == "quarantine" and not has_quarantine_marker(intent):
+        folder = quarantine_folder(intent)
+        if not is_filled_folder(folder):
+            raise LeftAloneError(f"{display_path(folder)} is not there, perhaps not mounted")
+        raise LeftAloneError(
+            f"{display_path(folder)} is no quarantine: there is no file {layout.QUARANTINE_MARKER} in it"
+        )
+
+
+def find_moved_file(journal: Journal, intent: Intent) -> SafePath | None:
+    """Return where a file was put, or None if unknown; it may no longer be there."""
+    if intent.action == "quarantine":
+        return target_of(intent) if has_quarantine_marker(intent) else None
+    place = journal.trashed.get(intent.n)
+    if place is None or not trash.is_trash_path(place) or not os.path.lexists(place):
+        place = trash.find(intent.full, bytes.fromhex(intent.content_hash))
+    return None if place is None else SafePath.of(place)
+
+
+def _compare_places(
+    journal: Journal,
+    intent: Intent,
+    before: State,
+    copied: LoadCopiedInodes,
+    spot: SafePath,
+    places: tuple[SafePath | None, FolderEntry | None, FolderEntry | None],
+    dry_run: bool,
+) -> RevertResult | None:
+    """Return the result if the file need not be moved back, or None if it must be.
+
+    Handles a file that is at its place already, or is missing where it was put.
+    """
+    kept, there, here = places
+    if there is not None and not dry_run:
+        file_moves.unlink_durably(FolderEntry(there.folder, partial_name(journal, intent)))
+    held = None if there is None else safe_path.stat_entry(there)
+    lies = None if here is None else safe_path.stat_entry(here)
+    sha256 = bytes.fromhex(intent.content_hash)
+    same = here is not None and lies is not None and _has_digest(here, sha256)
+    if held is None or there is None or kept is None:
+        if same:
+            return RevertResult(False)
+        _check_mounted(intent, spot)
+        raise GoneError(
+            NOT_FOUND if lies is None else f"{NOT_FOUND}: another file lies there", other=lies is not None
+        )
+    if lies is None:
+        return None
+    if not same:
+        raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
+    ours = intent.action == "quarantine" or intent.n in journal.trashed
+    if safe_path.is_same_inode(held, lies) or (
+        ours and _is_own_copy(journal, intent, before, copied, held, lies) and _has_digest(there, sha256)
+    ):
+        # Half moved: a second name of the file, or a copy on another disk whose original was not removed yet.
+        if not dry_run:
+            if here is not None:
+                safe_path.sync_entries(here)
+            file_moves.unlink_durably(there)
+        return RevertResult(True)
+    return RevertResult(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
+
+
+def _is_own_copy(
+    journal: Journal,
+    intent: Intent,
+    before: State,
+    copied: LoadCopiedInodes,
+    held: os.stat_result,
+    lies: os.stat_result,
+) -> bool:
+    """Return whether one of two files with the same bytes is a copy that we made of the other."""
+    if held.st_mtime_ns != intent.mtime_ns or lies.st_mtime_ns != intent.mtime_ns:
+        return False
+    copies = journal.copies.get(intent.n, set())
+    if held.st_ino not in copies | {intent.inode}:
+        return False  # Another file was put there, perhaps from another collection.
+    if before == "meant" and lies.st_ino == intent.inode:
+        return True
+    if before not in ("meant", "returning") or (lies.st_mode ^ intent.mode) & file_copies.PICTURE_MODES:
+        return False
+    # A half-moved file may have been put away and brought back since, under another journal.
+    return lies.st_ino in copies or lies.st_ino in copied().get((intent.source_id, intent.path), ())
+
+
+def _has_digest(at: FolderEntry, sha256: bytes) -> bool:
+    with suppress(OSError, safe_path.ChangingError):
+        return safe_path.read_content(at).sha256 == sha256
+    return False
+
+
+def _move_back(
+    journal: Journal,
+    intent: Intent,
+    kept: SafePath | None,
+    spot: SafePath,
+    unsynced: safe_path.UnsyncedFolders,
+    dry_run: bool,
+) -> None:
+    assert kept is not None
+    if not os.path.isdir(spot.base):
+        raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
+    with safe_path.open_parent(kept) as there:
+        content = _read_unchanged(there, intent, kept)
+        check_picture(there)
+        check_writable(there)
+        if dry_run:
+            return
+        with safe_path.open_parent(spot, make=True) as here:
+            move(journal, intent, there, here, content, unsynced)
+            file_copies.restore_mode_and_mtime(here, intent.mode, intent.mtime_ns)
+    if intent.action == "trash":
+        trash.remove_records(intent.full, kept.full)
+
+
+def _read_unchanged(at: FolderEntry, intent: Intent, kept: SafePath) -> Content:
+    content = safe_path.read_content(at)
+    if content.sha256.hex() != intent.content_hash:
+        raise LeftAloneError(f"it has changed where it was put: {display_path(kept.full)}")
+    return content
+
+
+def _separate_from_keeper(journal: Journal, intent: Intent, spot: SafePath, dry_run: bool) -> RevertResult:
+    """Replace a link to the keeper by a separate file with its former mode and mtime."""
+    with open_existing_parent(spot) as at:
+        if at is None or safe_path.stat_entry(at) is None:
+            _check_mounted(intent, spot)
+            raise GoneError("it is not there any more")
+        new, old = replacement_entries(journal, intent, at)
+        if not dry_run:
+            file_moves.finish_replace(at, new, old, bytes.fromhex(intent.content_hash))
+        content = safe_path.read_content(at)
+        if content.sha256.hex() != intent.content_hash:
+            raise LeftAloneError(CHANGED.replace("the plan was made", "it was linked"))
+        if content.info.st_ino == intent.inode and content.info.st_dev == intent.device:
+            return RevertResult(False)  # It was never replaced.
+        check_picture(at)
+        check_writable(at)
+        if dry_run:
+            return RevertResult(True)
+        try:
+            file_copies.write_copy(at, new)
+            file_copies.restore_attributes(new, intent.owner, intent.attributes)
+            file_copies.restore_mode_and_mtime(new, intent.mode, intent.mtime_ns)
+            if safe_path.read_content(new).sha256 != content.sha256:
+                raise LeftAloneError("its copy is not what was read before")
+        except BaseException:
+            file_moves.unlink_durably(new)
+            raise
+        file_moves.replace(at, new, old, content)
+    return RevertResult(True)

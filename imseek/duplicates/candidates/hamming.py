@@ -1,0 +1,190 @@
+"""Find near perceptual hashes without comparing each with every other.
+
+Multi-index hashing (M. Norouzi, A. Punjani, D. J. Fleet, "Fast exact search in Hamming space with multi-index hashing",
+TPAMI 2014): if two 64-bit hashes differ in at most r bits, then at least one of their four 16-bit parts differs in at
+most t bits of that part, where the four t add up to r - 3. (Otherwise each part would differ in at least t + 1 bits, r
++ 1 in total.) So every hash is looked up under the few values that its parts can have, in tables of all hashes by part,
+and only the hits are compared.
+
+Works on arrays: for each way to change a part, all queries at once. FAISS's multi-index hashing works query by query;
+bench/duplicates_scale.py compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.duplicates.unique_contents import Hashes, Ids
+from imseek.search.near_duplicates import count_bits
+
+Int32: TypeAlias = npt.NDArray[np.int32]
+Integers: TypeAlias = npt.NDArray[np.integer[Any]]
+Bits: TypeAlias = npt.NDArray[np.uint8]
+
+_PARTS: Final = 4
+_WIDTH: Final = 16
+_VALUES: Final = 1 << _WIDTH
+#: Number of bits set in each value of a part.
+_BIT_COUNTS: Final = count_bits(np.arange(_VALUES, dtype=np.uint64))
+#: Number of comparisons held in memory at the same time, 32 bytes each.
+_BATCH: Final = 1 << 20
+#: A query is compared with at most this many hashes that share one value of a part. Random hashes would reach it
+#: only at a hundred million; thousands of nearly blank pages do.
+MAX_BUCKET: Final = 2048
+#: A query stops once it has this many times the number of near hashes to keep. Those that agree best in one part
+#: come first, so the nearest are likely, but not certain, to be among them.
+_OVERSAMPLING: Final = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HammingMatches:
+    """Matches: ``query`` (m,) and ``found`` (m,) int64 positions in queries and table, ``distance`` (m,) uint8 in bits.
+
+    Each pair occurs once. ``cut`` (q,) marks the queries for which a limit left something out.
+    """
+
+    query: Ids
+    found: Ids
+    distance: Bits
+    cut: npt.NDArray[np.bool_]
+
+
+class MultiIndex:
+    """Multi-index of distinct hashes (n,). Memory: 56 bytes per hash and 1 MB."""
+
+    def __init__(self, hashes: Hashes) -> None:
+        self.hashes = hashes
+        self._parts = [_Part(hashes, part) for part in range(_PARTS)]
+
+    def near(self, queries: Hashes, radius: int, most: int) -> HammingMatches:
+        """For each of ``queries`` (q,), find the hashes within ``radius`` bits (0 to 31), at most the ``most`` nearest.
+
+        Ties go to the first hashes. Exact, unless a query has four times as many matches as ``most``. Memory: 32 bytes
+        for each of a million comparisons at a time, and 32 for each query times ``most``.
+        """
+        if not 0 <= radius < 32:
+            raise ValueError(f"a radius of 0 to 31 bits, not {radius}")
+        cut = np.zeros(len(queries), np.bool_)
+        pairs, waiting = [np.empty(0, np.int64)], 0
+        for part, within in zip(self._parts, _part_radii(radius), strict=True):
+            if within < 0 or not len(self.hashes):
+                continue
+            for found in part.pairs(queries, within, radius, _OVERSAMPLING * most, cut):
+                pairs.append(found)
+                waiting += len(found)
+                if waiting > _BATCH + 4 * most * len(queries):
+                    pairs, waiting = [self._best(queries, pairs, most, cut)], 0
+        query, at = np.divmod(self._best(queries, pairs, most, cut), max(1, len(self.hashes)))
+        return HammingMatches(query, at, count_bits(queries[query] ^ self.hashes[at]), cut)
+
+    def _best(self, queries: Hashes, pairs: list[Ids], most: int, cut: npt.NDArray[np.bool_]) -> Ids:
+        """Remove repeated pairs (each encoded as one number), and keep the nearest ``most`` of each query."""
+        found = np.unique(np.concatenate(pairs))
+        query, at = np.divmod(found, max(1, len(self.hashes)))
+        return found[select_nearest(query, at, count_bits(queries[query] ^ self.hashes[at]), most, cut)]
+
+
+class _Part:
+    """Table of all hashes by one of their parts."""
+
+    def __init__(self, hashes: Hashes, part: int) -> None:
+        self._shift = np.uint64(part * _WIDTH)
+        values = self._values(hashes)
+        order = np.argsort(values, kind="stable")  # a radix sort for 16 bits
+        self._order: Int32 = order.astype(np.int32)
+        self._hashes = hashes[order]
+        self._starts: Int32 = np.searchsorted(values[order], np.arange(_VALUES + 1)).astype(np.int32)
+
+    def _values(self, hashes: Hashes) -> npt.NDArray[np.uint16]:
+        return (hashes >> self._shift).astype(np.uint16)
+
+    def pairs(
+        self, queries: Hashes, within: int, radius: int, enough: int, cut: npt.NDArray[np.bool_]
+    ) -> Iterator[Ids]:
+        """Yield pairs that differ in at most ``within`` bits of this part and ``radius`` in total.
+
+        A pair is encoded as the position of the query times the number of hashes, plus the position of the hash. A
+        query stops at ``enough`` pairs. ``cut`` is set for such queries, and for those that met an overfull bucket.
+        """
+        total = np.int64(len(self._order))
+        order = np.argsort(self._values(queries), kind="stable")  # neighbouring queries read the same buckets
+        values, asked = self._values(queries)[order], queries[order]
+        hits = np.zeros(len(order), np.int64)
+        for change in bit_changes(within):
+            looked = values ^ change
+            starts, sizes = self._starts[looked], self._starts[looked.astype(np.int32) + 1]
+            sizes = sizes - starts
+            crowded = sizes > MAX_BUCKET
+            if crowded.any():
+                cut[order[crowded]] = True
+                sizes = np.minimum(sizes, MAX_BUCKET)
+            for rows in _batch_rows(sizes):
+                of, at = expand_runs(starts[rows], sizes[rows])
+                of += rows.start
+                near = np.flatnonzero(count_bits(asked[of] ^ self._hashes[at]) <= radius)
+                if near.size:
+                    counts = np.bincount(of[near], minlength=len(hits))
+                    if counts.max() > enough:
+                        near = near[_ranks_in_groups(of[near], counts) < enough]
+                    hits += counts
+                    yield order[of[near]] * total + self._order[at[near]]
+            if (full := hits >= enough).any():
+                cut[order[full]] = True
+                order, values, asked, hits = order[~full], values[~full], asked[~full], hits[~full]
+
+
+def _part_radii(radius: int) -> list[int]:
+    """Return the search radius of each part in bits; -1 for a part that need not be searched."""
+    spare = radius - _PARTS + 1
+    if spare < 0:
+        return [0] * (radius + 1) + [-1] * (_PARTS - radius - 1)
+    return [spare // _PARTS + (part < spare % _PARTS) for part in range(_PARTS)]
+
+
+def bit_changes(within: int) -> npt.NDArray[np.uint16]:
+    """Return all 16-bit numbers with at most ``within`` bits set, fewest bits first."""
+    order = np.argsort(_BIT_COUNTS, kind="stable")
+    return order[: np.count_nonzero(within >= _BIT_COUNTS)].astype(np.uint16)
+
+
+def expand_runs(starts: Integers, sizes: Integers) -> tuple[Ids, Ids]:
+    """Expand runs given by ``starts`` (n,) and ``sizes``: return the run number and the position of every member."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    at = np.arange(int(ends[-1]) if len(ends) else 0)
+    at += np.repeat(starts - (ends - sizes), sizes)
+    return of, at
+
+
+def _batch_rows(sizes: Int32) -> Iterator[slice]:
+    """Split rows of these sizes into slices of about ``_BATCH`` elements in total."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    start = 0
+    while start < len(sizes):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _BATCH, "right")))
+        yield slice(start, stop)
+        start = stop
+
+
+def select_nearest(query: Ids, found: Ids, distance: Bits, most: int, cut: npt.NDArray[np.bool_]) -> Ids:
+    """Return the rows to keep so that each query has at most ``most`` pairs, nearest first; ties go to the first.
+
+    Pairs ascend by query. ``cut`` is set for queries that have more.
+    """
+    counts = np.bincount(query, minlength=len(cut))
+    if not len(query) or counts.max() <= most:
+        return np.arange(len(query))
+    cut |= counts > most
+    order = np.lexsort((found, distance, query))
+    return np.sort(order[_ranks_in_groups(query[order], counts) < most])
+
+
+def _ranks_in_groups(groups: Ids, counts: Ids) -> Ids:
+    """Return the rank of each member within its group, from 0; members are in group order, ``counts`` per group."""
+    return np.arange(len(groups)) - (np.cumsum(counts) - counts)[groups]

@@ -1,0 +1,211 @@
+"""Find candidate pairs of contents: those with near perceptual hashes, and those with near vectors.
+
+Only proposed pairs are examined further, and each content contributes a bounded number of pairs, so time and memory
+grow with the number of contents, not its square. Finished parts are cached in the collection: an interrupted call
+resumes there, and after a few new images only those are compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.reader import Reader
+from imseek.data.vectors import VectorIndex
+from imseek.data.vectors.range_search import StoredRows
+from imseek.duplicates.candidates.cache import PartCache, digest
+from imseek.duplicates.candidates.hamming import Bits
+from imseek.duplicates.candidates.phash_pairs import Turn, distances, find_phash_pairs, keep_orientation
+from imseek.duplicates.candidates.phash_pairs import describe_cuts as notes_on_hashes
+from imseek.duplicates.candidates.vector_pairs import find_vector_pairs
+from imseek.duplicates.unique_contents import Ids, UniqueContents
+from imseek.progress import SILENT, Cancelled, Task
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
+
+PHASE: Final = "measuring pairs"
+
+#: Number of contents from which an exhaustive comparison of all vectors (without a snapshot) is worth a note.
+_MANY_CONTENTS: Final = 200_000
+_PAIR_BATCH: Final = 1 << 16
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateLimits:
+    """Limits for candidates.
+
+    Hashes may differ in at most ``radius`` of 64 bits; vectors need a cosine of at least ``cosine``. One content
+    contributes at most ``alike`` pairs by hash and ``neighbours`` by vector, the nearest ones.
+    """
+
+    radius: int = 10
+    cosine: float = 0.9
+    alike: int = 32
+    neighbours: int = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CandidateSide:
+    """Contents of one collection and the index of the space to compare them in.
+
+    ``index`` is None if vectors are not to be compared because the other collection has another encoder. ``name`` is
+    the collection's UUID; ``notes`` are passed on.
+    """
+
+    name: str
+    contents: UniqueContents
+    space: SpaceInfo
+    index: VectorIndex | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Distinct pairs in order: int64 positions ``a`` and ``b`` (m,) in the contents of the two sides.
+
+    Within one side, ``a`` < ``b``. ``distance`` (m,) uint8 is the number of bits in which the hash of ``b`` differs
+    from that of ``a`` turned by the code ``orientation`` (m,) uint8, the minimum over all codes
+    (:mod:`imseek.duplicates.pixels.orientations`); 255 if a hash is unknown. ``cosine`` (m,) float32 is that of the
+    stored rows, NaN if vectors are not compared. Both are exact, whatever proposed the pair. ``notes`` say what was
+    left out. If ``interrupted``, there are no pairs yet.
+    """
+
+    a: Ids
+    b: Ids
+    distance: Bits
+    orientation: Bits
+    cosine: Float32
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+
+def side_of(reader: Reader, contents: UniqueContents, index: VectorIndex | None) -> CandidateSide:
+    """Return the contents of a generation in its first image space, to which ``index`` must belong."""
+    space, *more = reader.current.image_spaces
+    notes = (
+        (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
+    )
+    return CandidateSide(reader.identity.uuid, contents, space, index, notes if index is not None else ())
+
+
+def find(
+    one: CandidateSide,
+    other: CandidateSide | None = None,
+    *,
+    reach: CandidateLimits = CandidateLimits(),
+    turn: Turn = keep_orientation,
+    turns: int = 1,
+    keep: Path | None = None,
+    scope: str = "",
+    task: Task = SILENT,
+) -> Candidates:
+    """Find the candidates within a collection, or between ``one`` and ``other``.
+
+    ``turn`` and ``turns`` say how hashes are turned (:func:`imseek.duplicates.pixels.orientations.turn_hashes`, 8).
+    ``keep`` is the folder of the collection whose cache holds finished parts; ``scope`` names what ``one`` is limited
+    to, if anything. Vectors are those of the first image space. A content with hash 0 is proposed by its vector only;
+    one with an all-zero vector is not proposed at all.
+
+    Memory, at most: 250 bytes per image, 100 per pair (at most twice ``alike`` plus ``neighbours`` pairs per content),
+    and 300 MB (bench/duplicates_scale.py).
+    """
+    vectors = one.index is not None and (other is None or other.index is not None)
+    asked = digest(
+        astuple(reach), turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name
+    )
+    kept = PartCache(keep, asked)
+    try:
+        return _find(one, other, reach, turn, turns, kept, task)
+    except Cancelled:
+        nothing = np.empty(0, np.int64)
+        bits = np.empty(0, np.uint8)
+        return Candidates(nothing, nothing, bits, bits, np.empty(0, np.float32), interrupted=True)
+
+
+def _find(
+    one: CandidateSide,
+    other: CandidateSide | None,
+    reach: CandidateLimits,
+    turn: Turn,
+    turns: int,
+    kept: PartCache,
+    task: Task,
+) -> Candidates:
+    two = other or one
+    # Results of a block depend on all of the other side: one more image there, and everything is compared again.
+    against = (
+        "" if other is None else digest(other.contents.ids, other.contents.hashes, other.space.fingerprint)
+    )
+    alike = find_phash_pairs(
+        one.contents,
+        None if other is None else (other.contents, against),
+        reach.radius,
+        reach.alike,
+        turn,
+        turns,
+        kept,
+        task,
+    )
+    said = [*dict.fromkeys(one.notes + two.notes), *notes_on_hashes(alike, reach.alike)]
+    width = max(1, len(two.contents))
+    keys = alike.a * width + alike.b
+    cosine: Float32 | None = None
+    if one.index is not None and two.index is not None:
+        near = find_vector_pairs(
+            one.index,
+            one.contents,
+            None if other is None else (two.index, two.contents, against),
+            reach.cosine,
+            reach.neighbours,
+            kept,
+            task,
+        )
+        if near.cut:
+            said.append(
+                f"{near.cut:,} pictures have vectors near those of more than {reach.neighbours} others: "
+                f"of these pairs only the nearest were looked at"
+            )
+        if two.index.exact and len(one.contents) > _MANY_CONTENTS:
+            said.append(
+                "every vector was compared with each: `imseek maintain --index auto` makes this faster"
+            )
+        theirs = near.a * width + near.b
+        keys = np.union1d(keys, theirs)
+        cosine = np.full(len(keys), np.nan, np.float32)
+        cosine[np.searchsorted(keys, theirs)] = near.cosine
+    a, b = np.divmod(keys, width)
+    if cosine is not None:
+        live = _fill_cosines(cosine, one, two, a, b, task)
+        a, b, cosine = a[live], b[live], cosine[live]
+    apart, codes = distances(one.contents.phashes[a], two.contents.phashes[b], turn, turns)
+    if cosine is None:
+        cosine = np.full(len(a), np.nan, np.float32)
+    return Candidates(a, b, apart, codes, cosine, tuple(said))
+
+
+def _fill_cosines(
+    cosine: Float32, one: CandidateSide, two: CandidateSide, a: Ids, b: Ids, task: Task
+) -> Bools:
+    """Fill in unknown cosines (m,) in place. Return False for pairs without one, as one of their rows is all zeros."""
+    assert one.index is not None
+    assert two.index is not None
+    rows = StoredRows(one.index.segments, one.index.dim)
+    others = rows if two is one else StoredRows(two.index.segments, two.index.dim)
+    missing = np.flatnonzero(np.isnan(cosine))
+    for start in range(0, len(missing), _PAIR_BATCH):
+        task.step(PHASE, start, len(missing))
+        part = missing[start : start + _PAIR_BATCH]
+        cosine[part] = rows.cosines(one.contents.ids[a[part]], others, two.contents.ids[b[part]])
+    rows.release()
+    others.release()
+    task.step(PHASE, len(missing), len(missing))
+    return ~np.isnan(cosine)

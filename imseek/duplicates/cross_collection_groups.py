@@ -1,0 +1,148 @@
+"""Group this collection's images that another collection has too; the other's image is the keeper."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from imseek.analysis.originals import Originals
+from imseek.data import judgements
+from imseek.data.reader import Reader
+from imseek.duplicates import cross_collection_pairs as collection_overlap
+from imseek.duplicates.grouping.groups import KINDS
+from imseek.duplicates.grouping.keepers import Folders
+from imseek.duplicates.pair_reports import scope_of
+from imseek.duplicates.pipeline import DuplicatesRequest, OpenIndex, members_of, report_order
+from imseek.duplicates.pixels.classify import DEFAULTS
+from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind, DuplicatePair, DuplicateReport
+from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds
+from imseek.duplicates.unique_contents import UniqueContents, load_contents
+from imseek.progress import SILENT, Task
+from imseek.search.encoder_loader import shared_space
+from imseek.types.judgements import Judgement
+
+#: Why the images of the other collection are kept.
+REASON = "the other collection has it"
+
+
+def find(
+    reader: Reader,
+    open_index: OpenIndex,
+    other: Reader,
+    open_other: OpenIndex,
+    load: LoadEncoder,
+    wanted: DuplicatesRequest,
+    task: Task = SILENT,
+) -> DuplicateReport:
+    """Build a group for each content that ``other`` has too: its most certain match there, and the images of this
+    collection.
+
+    Raises StaleGenerationError and CorruptCollectionError.
+    """
+    contents, theirs = load_contents(reader, wanted.allowed), load_contents(other)
+    shared = shared_space(reader, other) if set(wanted.kinds) - {"exact"} else None
+    limits, notes = DEFAULTS, tuple[str, ...]()
+    with ExitStack() as stack:
+        mine = collection_overlap.OverlapSide(reader, contents, stack.enter_context(Originals(reader)).read)
+        there = collection_overlap.OverlapSide(other, theirs, stack.enter_context(Originals(other)).read)
+        if shared is not None:
+            limits, notes = resolve_thresholds(reader, shared[0], contents, load, task)
+            mine = replace(mine, space=shared[0], index=open_index(shared[0]))
+            there = replace(there, space=shared[1], index=open_other(shared[1]))
+        found = collection_overlap.find(
+            mine,
+            there,
+            wanted.kinds,
+            thresholds=limits,
+            where=scope_of(wanted.where),
+            looks=wanted.looks,
+            task=task,
+        )
+    said = (*judgements.read(reader.root), *judgements.read(other.root))
+    pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said, wanted.kinds)
+    counted: dict[DuplicateKind, int] = dict.fromkeys(wanted.kinds, 0)
+    for pair in pairs:
+        counted[pair.kind] += 1
+    return DuplicateReport(
+        collection=reader.identity.uuid,
+        generation=reader.generation,
+        searched=contents.images,
+        groups=_build_groups(reader, other, contents, _best_pairs(pairs), wanted.protect),
+        pairs=counted,
+        judged=left_out,
+        notes=notes + found.notes,
+        against=other.identity.uuid,
+        interrupted=found.interrupted,
+    )
+
+
+def _apply_judgements(
+    pairs: Sequence[DuplicatePair],
+    mine: UniqueContents,
+    theirs: UniqueContents,
+    said: Iterable[Judgement],
+    kinds: Collection[DuplicateKind],
+) -> tuple[list[DuplicatePair], int]:
+    """Drop the pairs judged different in either collection, and return the rest with the number dropped.
+
+    Pairs judged the same become of that kind if it is one of ``kinds``.
+    """
+    verdicts = {(one.a, one.b): one.verdict for one in said}
+    if not verdicts:
+        return list(pairs), 0
+    kept, left_out = [], 0
+    for pair in pairs:
+        a, b = sorted((_hash(mine, pair.a), _hash(theirs, pair.b)))
+        verdict = verdicts.get((a, b))
+        if verdict == "different":
+            left_out += 1
+        elif verdict == "same" and "same" in kinds:
+            kept.append(replace(pair, kind="same", confidence=1.0, judged=True))
+        else:
+            kept.append(pair)
+    return kept, left_out
+
+
+def _hash(contents: UniqueContents, image_id: int) -> str:
+    at = int(contents.ids.searchsorted(image_id))
+    return bytes(contents.hashes[at]).hex()
+
+
+def _best_pairs(pairs: Iterable[DuplicatePair]) -> Mapping[int, DuplicatePair]:
+    """Return the most certain pair of each content of this collection."""
+    best: dict[int, DuplicatePair] = {}
+
+    def rank(pair: DuplicatePair) -> tuple[object, ...]:
+        return KINDS.index(pair.kind), -pair.confidence, -(pair.cosine or 0.0), pair.b
+
+    for pair in pairs:
+        if pair.a not in best or rank(pair) < rank(best[pair.a]):
+            best[pair.a] = pair
+    return best
+
+
+def _build_groups(
+    reader: Reader,
+    other: Reader,
+    contents: UniqueContents,
+    best: Mapping[int, DuplicatePair],
+    protect: Folders,
+) -> tuple[DuplicateGroup, ...]:
+    copies = {a: contents.copies[a].tolist() if a in contents.copies else [a] for a in best}
+    members, _ = members_of(reader, [i for ids in copies.values() for i in ids], protect)
+    keepers, _ = members_of(other, sorted({pair.b for pair in best.values()}))
+    groups = [
+        DuplicateGroup(
+            pair.kind,
+            (keepers[pair.b], *(replace(members[i], pair=replace(pair, a=i)) for i in copies[a])),
+            _reason(keepers[pair.b], members[a]),
+        )
+        for a, pair in best.items()
+    ]
+    return tuple(sorted(groups, key=report_order))
+
+
+def _reason(theirs: Duplicate, mine: Duplicate) -> str:
+    fewer = theirs.width * theirs.height < mine.width * mine.height
+    return f"{REASON}, with fewer pixels" if fewer else REASON

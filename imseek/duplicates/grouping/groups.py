@@ -1,0 +1,184 @@
+"""Group pairs without chaining: if A is like B and B like C, but A not like C, they do not form a group of three.
+
+Complete linkage (Sørensen 1948): starting with the most certain pairs, two groups are merged if every image of one is a
+duplicate of every image of the other. For pairs that were not given, a callback is asked, once each.
+
+The items grouped are contents. All images of one content stay together, as do contents that a person has judged the
+same: what is like one of them is like all. Contents judged different are never in one group, even if both are like a
+third.
+
+Kinds nest. Groups of *same* pictures are made first, from pairs of that kind alone. Pairs of kind *scene* then merge
+whole groups into groups of kind *scene*. So an image is in one group, and a looser kind never splits a stricter group.
+*inside* does not join: tiles of one collage have nothing in common. So each such pair outside a group forms a separate
+group of two images, which can be in other groups too.
+
+**What is asked about large groups.** n images without given pairs would need n²/2 questions. Merging two groups asks at
+most ``ask``. If more pairs are missing, the triangle inequality is used: Hamming distance obeys it, and so does the
+angle between vectors. Two images within half of a kind's limits of a third are within those limits of each other. Every
+group has a leader, the member with the most pairs; a smaller group joins a large one if all of its members are within
+half the limits of the leader, and are pairs of those members that are not. That is one question per joining image, so
+O(n log n) in all. Each two contents of a group thus satisfy one of three guarantees: a given pair; a confirmed pair; or
+both within half the limits of a third member. If none can be had, the groups stay apart, and a :class:`Split` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from imseek.duplicates.grouping.complete_linkage import Confirm, Linkage, Reach, Reason, preference
+from imseek.duplicates.grouping.content_nodes import KINDS, Nodes
+from imseek.duplicates.results import DuplicateKind, DuplicatePair
+from imseek.progress import SILENT, Task
+
+__all__ = ["ASK", "KINDS", "Confirm", "Group", "Grouping", "Reach", "Split", "group_pairs"]
+
+#: Largest number of pairs asked for when two groups are to be merged.
+ASK: Final = 64
+
+_INVERSE_TURNS: Final = {"rotated 90": "rotated 270", "rotated 270": "rotated 90"}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Ids of images, ascending, and the loosest ``kind`` of the pairs that joined them.
+
+    *exact* if all have one content, *same*, *scene*, or *inside* for a picture and a crop of it.
+    """
+
+    kind: DuplicateKind
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A pair whose images are in no group together, and the reason.
+
+    ``reason``: ``"different"``: a person judged ``lacking`` different; ``"no pair"``: ``lacking``, one of each group,
+    are not a pair of a suitable kind; ``"too many"``: more pairs were missing than may be asked for, ``lacking`` among
+    them; ``"shown"``: ``lacking`` is the one pair shown of all *inside* pairs between the same two groups.
+    """
+
+    pair: DuplicatePair
+    lacking: tuple[int, int]
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Groups and splits.
+
+    ``groups`` has those of kind *exact*, *same* and *scene* by lowest id, with each image in at most one, followed by
+    the *inside* pairs. ``asked`` counts callback calls. If ``interrupted``, unasked questions have joined nothing.
+    """
+
+    groups: tuple[Group, ...]
+    splits: tuple[Split, ...]
+    asked: int
+    interrupted: bool
+    _nodes: Nodes = field(repr=False)
+    _linkage: Linkage = field(repr=False)
+
+    def pair(self, a: int, b: int) -> DuplicatePair | None:
+        """Return how two images are related; None if they share no group and nothing else is known.
+
+        For two members of a large group that were never compared, the answer follows from a third one near both: the
+        looser kind, and the confidence that both pairs with it are right (at least p + q - 1). Measures of contents
+        that a person judged the same may be those of either.
+        """
+        a, b = min(a, b), max(a, b)
+        one, other = self._nodes.content_of(a), self._nodes.content_of(b)
+        if one == other:
+            return DuplicatePair(a, b, "exact", 1.0, cosine=1.0, distance=0, correlation=1.0)
+        u, v = self._nodes.node_of(one), self._nodes.node_of(other)
+        if min(u, v) < 0:
+            return None
+        if u == v:
+            found = self._nodes.judged(one, other)
+            return (
+                DuplicatePair(a, b, "same", 1.0, judged=True)
+                if found is None
+                else self._seen(found, a, b, one)
+            )
+        found = self._linkage.known.get((min(u, v), max(u, v)))
+        if found is None:
+            return self._around(a, b, u, v)
+        first = found.a if self._nodes.node_of(self._nodes.content_of(found.a)) == u else found.b
+        return self._seen(found, a, b, self._nodes.content_of(first))
+
+    def _seen(self, found: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
+        """Return a pair as that of the images ``a`` and ``b``, where ``first`` is the content of ``a``."""
+        turned = self._nodes.content_of(found.a) != first
+        orientation = (
+            _INVERSE_TURNS.get(found.orientation, found.orientation) if turned else found.orientation
+        )
+        return replace(found, a=a, b=b, orientation=orientation)
+
+    def _around(self, a: int, b: int, u: int, v: int) -> DuplicatePair | None:
+        linkage = self._linkage
+        if linkage.group[u] != linkage.group[v]:
+            return None
+        for third in (linkage.around.get(node) for node in (u, v)):
+            if third is not None and third not in (u, v):
+                one, other = (linkage.known.get((min(third, node), max(third, node))) for node in (u, v))
+                if one is not None and other is not None:
+                    kind = max(one.kind, other.kind, key=KINDS.index)
+                    return DuplicatePair(a, b, kind, max(0.0, one.confidence + other.confidence - 1))
+        return None
+
+
+def group_pairs(
+    pairs: Iterable[DuplicatePair],
+    copies: Mapping[int, Sequence[int]],
+    confirm: Confirm,
+    different: Collection[frozenset[int]] = (),
+    *,
+    reach: Mapping[DuplicateKind, Reach] | None = None,
+    ask: int = ASK,
+    task: Task = SILENT,
+) -> Grouping:
+    """Group pairs. The order of the input does not matter.
+
+    ``pairs`` are of images of different contents; ``judged`` ones of kind *same* join their contents unconditionally.
+    ``copies`` maps one image of each content with several to all of them. ``different`` holds sets of two images that a
+    person judged different. ``reach`` has the limits of the kinds *same* and *scene*, for large groups (see the
+    module); a kind without limits needs all pairs. ``task`` reports the processed pairs,
+    once per kind; after it is cancelled, nothing more is asked.
+
+    Memory is linear in pairs, copies and questions. A contradiction (A same as B, B same as C, A different from C) is
+    resolved by dropping the *same* that comes last by ids.
+    """
+    given = list(pairs)
+    nodes = Nodes(given, copies, different)
+    linkage = Linkage(nodes, confirm, reach or {}, ask, task)
+    linkage.join(given)
+    inside, splits = _collect_splits(given, nodes, linkage)
+    groups = [Group(linkage.kind[g], _images(nodes, linkage.members[g])) for g in linkage.members]
+    groups = sorted((group for group in groups if len(group.members) > 1), key=lambda group: group.members)
+    return Grouping(tuple(groups + inside), tuple(splits), linkage.asked, linkage.interrupted, nodes, linkage)
+
+
+def _images(nodes: Nodes, members: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(image for node in members for image in nodes.images(node)))
+
+
+def _collect_splits(
+    pairs: Iterable[DuplicatePair], nodes: Nodes, linkage: Linkage
+) -> tuple[list[Group], list[Split]]:
+    """Return a group per remaining *inside* pair, and the splits for all other pairs between groups."""
+    shown: dict[tuple[int, int], DuplicatePair] = {}
+    splits = []
+    for pair in sorted(pairs, key=preference):
+        u, v = nodes.nodes_of(pair)
+        g, h = sorted((linkage.group[u], linkage.group[v]))
+        if g == h:
+            continue
+        if pair.kind != "inside":
+            splits.append(Split(pair, *linkage.failed[u, v]))
+        elif (judged := nodes.called_different(u, v)) is not None:
+            splits.append(Split(pair, judged, "different"))
+        elif (other := shown.setdefault((g, h), pair)) is not pair:
+            splits.append(Split(pair, (other.a, other.b), "shown"))
+    inside = [Group("inside", (min(pair.a, pair.b), max(pair.a, pair.b))) for pair in shown.values()]
+    return sorted(inside, key=lambda group: group.members), splits

@@ -1,0 +1,179 @@
+"""Find the duplicate pairs of one collection: hashes and vectors propose candidates, pixels decide."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from imseek.analysis.originals import Originals
+from imseek.data.reader import Reader
+from imseek.data.vectors import VectorIndex
+from imseek.data.vectors.range_search import StoredRows
+from imseek.duplicates.candidates import pair_candidates
+from imseek.duplicates.candidates.cache import PartCache, digest
+from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
+from imseek.duplicates.candidates.phash_pairs import distances
+from imseek.duplicates.crops import crop_search
+from imseek.duplicates.crops.tile_vectors import TileEncoder, TileStore
+from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
+from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Thresholds, classify
+from imseek.duplicates.pixels.luminance_cache import LuminanceCache
+from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.duplicates.pixels.verdict_cache import classify_cached, load_nothing
+from imseek.duplicates.results import DuplicateKind, DuplicatePair
+from imseek.duplicates.unique_contents import UniqueContents
+from imseek.encoders.base import Encoder
+from imseek.progress import SILENT, Task
+from imseek.search.candidate_metadata import unit_rows
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonResult:
+    """Pairs, each by the first images of two contents. ``notes`` say what was left out or is less certain."""
+
+    pairs: list[DuplicatePair]
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def merged_with(self, more: ComparisonResult) -> ComparisonResult:
+        """Return both results as one."""
+        return ComparisonResult(
+            self.pairs + more.pairs, self.notes + more.notes, self.interrupted or more.interrupted
+        )
+
+
+class PairComparer:
+    """Compares the contents of one generation. Enter it as a context manager: it opens the original pictures."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        contents: UniqueContents,
+        index: VectorIndex,
+        kinds: Collection[DuplicateKind],
+        thresholds: Thresholds = DEFAULTS,
+        looks: int = DEFAULT_LOOKS,
+    ) -> None:
+        """``index`` is the index of the first image space; only pairs of the given ``kinds`` are returned. If there are
+        more than ``looks`` candidates, only the most promising are compared by pixels."""
+        self._reader, self._contents, self._index = reader, contents, index
+        self._kinds, self._thresholds, self._looks_at_most = frozenset(kinds), thresholds, looks
+        self._originals = Originals(reader)
+        self._looks = LuminanceCache(lambda position: self._originals.read(int(contents.ids[position])))
+        self._rows: StoredRows | None = None
+        #: Keys of all candidates, ascending: those that did not become pairs need not be compared again.
+        self._proposed = np.empty(0, np.int64)
+        self._asked = 0
+
+    def __enter__(self) -> Self:
+        self._originals.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._originals.__exit__(kind, error, trace)
+
+    def find(self, where: str = "", task: Task = SILENT) -> ComparisonResult:
+        """Find all pairs. ``where`` names the condition that selected the contents."""
+        proposed = pair_candidates.find(
+            pair_candidates.side_of(self._reader, self._contents, self._index),
+            reach=reach_of(self._thresholds, len(self._contents)),
+            turn=turn_hashes,
+            turns=len(ORIENTATIONS),
+            keep=self._reader.root,
+            scope=scope_of(where),
+            task=task,
+        )
+        if proposed.interrupted:
+            return ComparisonResult([], proposed.notes, interrupted=True)
+        self._proposed = proposed.a * len(self._contents) + proposed.b
+        contents = self._contents
+        found = classify_cached(
+            proposed.a,
+            proposed.b,
+            np.minimum(proposed.distance, np.uint8(UNKNOWN)),
+            proposed.orientation,
+            proposed.cosine,
+            self._looks,
+            self._thresholds,
+            contents.ids[proposed.a],
+            (contents.hashes[proposed.a], contents.hashes[proposed.b]),
+            PartCache(self._reader.root, digest("looked", where)),
+            task,
+            self._looks_at_most,
+        )
+        return ComparisonResult(self._told(found), proposed.notes + found.notes, found.interrupted)
+
+    def find_inside(
+        self,
+        encoder: Encoder,
+        known: Iterable[DuplicatePair],
+        task: Task = SILENT,
+    ) -> ComparisonResult:
+        """Find pairs of a picture and a crop of it, except pairs already ``known`` to be related.
+
+        ``encoder`` is the encoder of the space; it encodes tiles of every picture, which are cached.
+        """
+        space = self._reader.current.image_spaces[0]
+
+        def read(position: int) -> bytes | None:
+            return self._originals.read(int(self._contents.ids[position]))
+
+        tiler = TileEncoder(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, read)
+        found = crop_search.find(
+            self._contents.ids,
+            self._contents.hashes,
+            lambda ids: unit_rows(self._reader, ids, space),
+            self._index,
+            tiler,
+            read,
+            keep=self._reader.root,
+            task=task,
+        )
+        related = {(pair.a, pair.b) for pair in known}
+        pairs: dict[tuple[int, int], DuplicatePair] = {}
+        for one in found.pairs:
+            a, b = sorted((int(self._contents.ids[one.whole]), int(self._contents.ids[one.part])))
+            if (a, b) not in related:
+                pairs[a, b] = DuplicatePair(
+                    a,
+                    b,
+                    "inside",
+                    crop_search.CONFIDENCE,
+                    cosine=cosine_of(one.cosine),
+                    correlation=cosine_of(one.correlation),
+                )
+        lost = f"nothing was looked for in pictures that cannot be read: {found.missing:,}"
+        return ComparisonResult(list(pairs.values()), (lost,) if found.missing else (), found.interrupted)
+
+    def confirm(self, a: int, b: int) -> DuplicatePair | None:
+        """Return the pair of two images that have no pair yet, or None if they are not duplicates.
+
+        ``a`` < ``b`` are the first images of their contents. After ``looks`` calls, pictures are no longer read.
+        """
+        ids = np.array([a]), np.array([b])
+        one, other = (self._contents.positions(image) for image in ids)
+        key = int(one[0]) * len(self._contents) + int(other[0])
+        at = int(np.searchsorted(self._proposed, key))
+        if at < len(self._proposed) and self._proposed[at] == key:
+            return None
+        if self._rows is None:
+            self._rows = StoredRows(self._index.segments, self._index.dim)
+        self._asked += 1
+        look = self._looks if self._asked <= self._looks_at_most else load_nothing
+        hashes = self._contents.phashes
+        apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
+        cosine = self._rows.cosines(ids[0], self._rows, ids[1])
+        known = np.minimum(apart, np.uint8(UNKNOWN))
+        near = (one, other, known, codes, cosine, look)
+        # Both are duplicates of other members of their groups: compare the pixels at any hash distance.
+        pairs = self._told(classify(*near, thresholds=replace(self._thresholds, near_bits=UNKNOWN)))
+        return pairs[0] if pairs else None
+
+    def _told(self, found: ClassifiedPairs) -> list[DuplicatePair]:
+        return to_duplicate_pairs(found, self._contents.ids, self._kinds)

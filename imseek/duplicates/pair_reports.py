@@ -1,0 +1,60 @@
+"""Shared by comparisons within and between collections: candidate limits, and conversion to reported pairs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from typing import Final
+
+import numpy as np
+
+from imseek.duplicates.candidates.pair_candidates import CandidateLimits
+from imseek.duplicates.pixels.classify import KINDS, UNKNOWN, ClassifiedPairs, Thresholds
+from imseek.duplicates.pixels.orientations import ORIENTATIONS
+from imseek.duplicates.results import DuplicateKind, DuplicatePair
+from imseek.duplicates.unique_contents import Ids
+
+#: Candidates per content by vector; ``FEWER_NEIGHBOURS`` above ``MANY_CONTENTS`` contents, most of which would not be
+#: compared by pixels.
+NEIGHBOURS: Final = 32
+FEWER_NEIGHBOURS: Final = 8
+MANY_CONTENTS: Final = 100_000
+
+
+def reach_of(thresholds: Thresholds, contents: int) -> CandidateLimits:
+    """Return the candidate limits for this number of contents."""
+    nearest = NEIGHBOURS if contents <= MANY_CONTENTS else FEWER_NEIGHBOURS
+    return CandidateLimits(thresholds.near_bits, thresholds.near_cosine, neighbours=nearest)
+
+
+def scope_of(where: str) -> str:
+    """Return a digest of a condition for cache names, or "" if there is none."""
+    return hashlib.sha256(where.encode()).hexdigest() if where else ""
+
+
+def to_duplicate_pairs(
+    found: ClassifiedPairs, ids: Ids, kinds: Collection[DuplicateKind]
+) -> list[DuplicatePair]:
+    """Convert found pairs of the given ``kinds`` to DuplicatePairs, in order. ``ids`` maps positions to image ids."""
+    pairs = []
+    for n in range(len(found.a)):
+        kind = KINDS[found.kind[n]]
+        if kind is not None and kind in kinds:
+            pairs.append(
+                DuplicatePair(
+                    int(ids[found.a[n]]),
+                    int(ids[found.b[n]]),
+                    kind,
+                    confidence=round(float(found.confidence[n]), 6),
+                    cosine=cosine_of(found.cosine[n]),
+                    distance=int(found.distance[n]) if found.distance[n] < UNKNOWN else None,
+                    correlation=cosine_of(found.correlation[n]),
+                    orientation=ORIENTATIONS[found.orientation[n]],
+                )
+            )
+    return pairs
+
+
+def cosine_of(value: float | np.float32) -> float | None:
+    """Clamp a cosine or correlation to [-1, 1], which rounding may have left; None for NaN."""
+    return None if np.isnan(value) else max(-1.0, min(1.0, float(value)))

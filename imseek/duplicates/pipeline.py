@@ -1,0 +1,189 @@
+"""Find groups of duplicates in one generation: contents → candidates → pairs → groups with a keeper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from imseek.data import judgements
+from imseek.data.metadata_columns import tags_of
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet, VectorIndex
+from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
+from imseek.duplicates.grouping.apply_judgements import match_judgements
+from imseek.duplicates.grouping.complete_linkage import Reach
+from imseek.duplicates.grouping.groups import KINDS, Confirm, Group, Grouping, group_pairs
+from imseek.duplicates.grouping.keepers import Folders, choose_keeper, richness
+from imseek.duplicates.pair_comparison import ComparisonResult, PairComparer
+from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
+from imseek.duplicates.results import (
+    Duplicate,
+    DuplicateGroup,
+    DuplicateKind,
+    DuplicatePair,
+    DuplicateReport,
+    KeepRule,
+)
+from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds
+from imseek.duplicates.unique_contents import UniqueContents, load_contents
+from imseek.progress import SILENT, Task
+from imseek.types.facts import SpaceInfo
+
+#: Opens the index of a space in the current generation.
+OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
+
+
+#: The reason given for groups in which both images are kept.
+PART_REASON: Final = "one is part of the other, so both stay"
+NO_FOLDERS: Final = Folders()
+#: Images whose metadata is held in memory at the same time.
+_BATCH_IMAGES: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatesRequest:
+    """Options of a duplicate search; see :func:`imseek.duplicates.find`. ``where`` is the condition behind
+    ``allowed``."""
+
+    kinds: Sequence[DuplicateKind]
+    keep: KeepRule = "best"
+    prefer: Folders = NO_FOLDERS
+    protect: Folders = NO_FOLDERS
+    allowed: IdSet | None = None
+    where: str = ""
+    looks: int = DEFAULT_LOOKS
+
+
+def find(
+    reader: Reader,
+    open_index: OpenIndex,
+    load: LoadEncoder,
+    wanted: DuplicatesRequest,
+    task: Task = SILENT,
+) -> DuplicateReport:
+    """Find the groups of duplicates in one generation. ``load`` loads an encoder whose thresholds are unknown.
+
+    Raises StaleGenerationError and CorruptCollectionError.
+    """
+    contents = load_contents(reader, wanted.allowed)
+    said = match_judgements(judgements.read(reader.root), contents)
+    copies = contents.copies if "exact" in wanted.kinds else {}
+    alike = {first: ids.tolist() for first, ids in copies.items()}
+    compared = ComparisonResult([])
+    notes: tuple[str, ...] = ()
+    with ExitStack() as stack:
+        confirm: Confirm = _confirm_nothing
+        limits = DEFAULTS
+        if set(wanted.kinds) - {"exact"} and len(contents) > 1:
+            space = reader.current.image_spaces[0]
+            index = open_index(space)
+            limits, notes = resolve_thresholds(reader, space, contents, load, task)
+            comparing = stack.enter_context(
+                PairComparer(reader, contents, index, wanted.kinds, limits, wanted.looks)
+            )
+            compared = comparing.find(wanted.where, task)
+            confirm = comparing.confirm
+            if "inside" in wanted.kinds and not compared.interrupted:
+                insides = comparing.find_inside(load(space), compared.pairs, task)
+                compared = compared.merged_with(insides)
+        pairs, left_out = said.settled(compared.pairs, wanted.kinds)
+        made = group_pairs(pairs, alike, confirm, said.different, reach=_reach_by_kind(limits), task=task)
+    return DuplicateReport(
+        collection=reader.identity.uuid,
+        generation=reader.generation,
+        searched=contents.images,
+        groups=_choose_keepers(reader, made, wanted),
+        pairs=_count_pairs(pairs, contents, wanted.kinds),
+        judged=left_out,
+        notes=notes + compared.notes,
+        interrupted=compared.interrupted or made.interrupted,
+    )
+
+
+def _reach_by_kind(limits: Thresholds) -> Mapping[DuplicateKind, Reach]:
+    """Return how near two pictures must be to a third to count as duplicates without being compared; see groups."""
+    same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
+    return {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
+
+
+def _confirm_nothing(a: int, b: int) -> DuplicatePair | None:
+    """Confirm no pair; used when only equal contents are grouped."""
+    del a, b
+    return None
+
+
+def _count_pairs(
+    pairs: Sequence[DuplicatePair], contents: UniqueContents, kinds: Sequence[DuplicateKind]
+) -> dict[DuplicateKind, int]:
+    counts: dict[DuplicateKind, int] = dict.fromkeys(kinds, 0)
+    for pair in pairs:
+        counts[pair.kind] += 1
+    if "exact" in counts:
+        sizes = (len(ids) for ids in contents.copies.values())
+        counts["exact"] = sum(size * (size - 1) // 2 for size in sizes)
+    return counts
+
+
+def _choose_keepers(reader: Reader, made: Grouping, wanted: DuplicatesRequest) -> tuple[DuplicateGroup, ...]:
+    """Choose the keeper of each group, and return the groups in report order."""
+    groups: list[DuplicateGroup] = []
+    for some in _batches(made.groups):
+        ids = sorted({i for group in some for i in group.members})
+        members, rich = members_of(reader, ids, wanted.protect)
+
+        def known(one: Duplicate, rich: dict[int, int] = rich) -> int:
+            return rich[one.image_id]
+
+        for group in some:
+            of_group = [members[i] for i in group.members]
+            chosen = choose_keeper(of_group, wanted.keep, wanted.prefer, wanted.protect, richness=known)
+            first, *others = chosen.members
+            related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
+            reason = PART_REASON if group.kind == "inside" else chosen.reason
+            groups.append(DuplicateGroup(group.kind, (first, *related), reason))
+    return tuple(sorted(groups, key=report_order))
+
+
+def report_order(group: DuplicateGroup) -> tuple[int, int, int]:
+    """Sort key: by kind, then by the bytes that removing the others frees, most first."""
+    freed = sum(member.bytes for member in group.others if not member.protected)
+    return KINDS.index(group.kind), -freed, group.others[0].image_id
+
+
+def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+    """Yield the groups in order, in batches of at least ``_BATCH_IMAGES`` images."""
+    some: list[Group] = []
+    held = 0
+    for group in groups:
+        some.append(group)
+        held += len(group.members)
+        if held >= _BATCH_IMAGES:
+            yield some
+            some, held = [], 0
+    yield some
+
+
+def members_of(
+    reader: Reader, ids: Sequence[int], protect: Folders = NO_FOLDERS
+) -> tuple[dict[int, Duplicate], dict[int, int]]:
+    """Return the images by id, and the amount of metadata known about each."""
+    facts, places = reader.metadata(ids), reader.places(ids)
+    tags = tags_of(reader, ids)
+    found = {}
+    for image_id in ids:
+        row, place = facts[image_id], places.get(image_id)
+        found[image_id] = Duplicate(
+            collection=reader.identity.uuid,
+            image_id=image_id,
+            place=place,
+            content_hash=row["content_hash"],
+            width=row["width"],
+            height=row["height"],
+            bytes=row["bytes"],
+            format=row["format"],
+            taken_at=row.get("taken_at"),
+            protected=place is not None and protect.hold(place.path),
+        )
+    return found, {i: richness(facts[i], tags.get(i, ())) for i in ids}

@@ -1,0 +1,68 @@
+"""Search for one picture in another at several sizes and all positions, by normalised cross-correlation.
+
+J. P. Lewis, "Fast Normalized Cross-Correlation", 1995: numerators by FFT, denominators from window sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imseek.duplicates.pixels.resampling import Luminance, resize_luminance, standardise
+from imseek.types.arrays import Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The highest ``correlation`` of a part of ``height`` by ``width`` pixels, and the position of its upper left
+    corner."""
+
+    correlation: float
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class CorrelationSearch:
+    """A picture (h, w) to search for others in; work common to all searches is done once.
+
+    Windows that vary by less than ``noise`` grey levels (standard deviation) correlate with nothing.
+    """
+
+    def __init__(self, picture: Luminance, noise: float) -> None:
+        centred = picture - picture.mean()
+        self._shape: tuple[int, ...] = centred.shape
+        self._noise = noise
+        self._spectrum = np.fft.rfft2(centred)
+        self._sums, self._squares = _integral_image(centred), _integral_image(centred * centred)
+
+    def peaks(self, part: Luminance, sizes: Sequence[tuple[int, int]]) -> Iterator[Peak]:
+        """Yield the best position of ``part`` at each of ``sizes`` (height, width), none larger than the picture."""
+        height, width = self._shape
+        templates = np.zeros((len(sizes), height, width), np.float32)
+        for n, (h, w) in enumerate(sizes):
+            templates[n, :h, :w] = standardise(resize_luminance(part, h, w))
+        numerators = np.fft.irfft2(np.conj(np.fft.rfft2(templates)) * self._spectrum, s=(height, width))
+        for n, (h, w) in enumerate(sizes):
+            field = numerators[n, : height - h + 1, : width - w + 1] / self._norms(h, w)
+            top, left = np.unravel_index(int(field.argmax()), field.shape)
+            yield Peak(float(field[top, left]), int(top), int(left), h, w)
+
+    def _norms(self, h: int, w: int) -> Float32:
+        area = h * w
+        variance = _window_sums(self._squares, h, w) - _window_sums(self._sums, h, w) ** 2 / area
+        norms: Float32 = np.sqrt(np.maximum(variance, area * self._noise**2))
+        return norms
+
+
+def _integral_image(picture: Float32) -> np.ndarray:
+    """Return the integral image, (h + 1, w + 1) float64."""
+    return np.pad(picture.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+
+def _window_sums(sums: np.ndarray, h: int, w: int) -> np.ndarray:
+    """Return the sums over all windows of h by w, from an integral image."""
+    return np.asarray(sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w])

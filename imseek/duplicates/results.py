@@ -1,0 +1,156 @@
+"""Duplicates: pairs, groups, and the choice of a keeper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeAlias
+
+from imseek.types.json_members import ContentHash, Count, Json, Score, Share, json_member
+from imseek.types.pictures import ImagePlace
+
+#: Strictest first. *exact*: the same bytes. *same*: one image re-encoded, resized, recoloured, rotated, or slightly
+#: cropped. *inside*: one is a crop of the other. *scene*: two photos of one scene.
+DuplicateKind: TypeAlias = Literal["exact", "same", "inside", "scene"]
+#: Rule that chooses the keeper of a group.
+KeepRule: TypeAlias = Literal["best", "largest", "oldest", "newest", "path-priority"]
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatePair:
+    """Two images that are duplicates.
+
+    Values that are unknown or were not computed are None.
+    """
+
+    a: Count
+    """The lower id; of two collections, the id in the first."""
+    b: Count
+    kind: DuplicateKind
+    confidence: Share
+    """Measured share of such pairs that truly are of this kind (docs/duplicates.md)."""
+    cosine: Score | None = None
+    """Cosine of their vectors."""
+    distance: Annotated[int | None, Json(minimum=0, maximum=64)] = None
+    """Number of differing bits of their perceptual hashes, the least over all orientations."""
+    correlation: Score | None = None
+    """Correlation of their pixels after alignment."""
+    orientation: str = ""
+    """How b is turned; empty if it is not."""
+    judged: bool = False
+    """Whether a person has decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateContents:
+    """Contents that are duplicates of each other."""
+
+    images: Mapping[int, Sequence[int]]
+    """The images of each content, by their lowest id."""
+    pairs: Sequence[tuple[int, int, DuplicateKind]]
+    """Pairs of contents, by that id, with their kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """An image of a duplicate group."""
+
+    collection: str
+    """UUID of its collection."""
+    image_id: Count
+    place: ImagePlace
+    content_hash: ContentHash
+    """Hexadecimal sha256 of the file."""
+    width: Count
+    """Pixels, upright."""
+    height: Count
+    bytes: Count
+    """Size of the file."""
+    format: str
+    taken_at: str | None = None
+    """ISO 8601 as the camera wrote it."""
+    pair: DuplicatePair | None = None
+    """Its relation to the keeper; null for the keeper itself."""
+    protected: Annotated[bool, Json(hidden=True)] = False
+    """Whether it lies in a protected folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedImage:
+    """An image of a duplicate group, with what is proposed for it."""
+
+    keep: bool
+    """Whether it is to stay."""
+    image: Annotated[Duplicate, Json(inline=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Images that are all duplicates of each other."""
+
+    kind: DuplicateKind
+    """The loosest kind of their pairs."""
+    members: Annotated[tuple[Duplicate, ...], Json(hidden=True)]
+    """The images, the keeper first."""
+    reason: str
+    """Why the keeper was chosen."""
+
+    @property
+    def keeper(self) -> Duplicate:
+        """The image to keep."""
+        return self.members[0]
+
+    @property
+    def others(self) -> tuple[Duplicate, ...]:
+        """All images but the keeper."""
+        return self.members[1:]
+
+    @property
+    def surplus(self) -> tuple[Duplicate, ...]:
+        """Images that may be removed: not protected, and not in a group of crops, where neither image replaces the
+        other."""
+        return tuple(other for other in self.others if not self.keeps(other))
+
+    def keeps(self, member: Duplicate) -> bool:
+        """Tell whether a member must be kept."""
+        return member is self.keeper or member.protected or self.kind == "inside"
+
+    @property
+    @json_member(Json(name="members"))
+    def _proposal(self) -> tuple[ProposedImage, ...]:
+        """The images, the keeper first."""
+        return tuple(ProposedImage(self.keeps(member), member) for member in self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateReport:
+    """The duplicates in a collection, or those of its images that another collection has."""
+
+    collection: Annotated[str, Json(hidden=True)]
+    """UUID of the collection."""
+    generation: Count
+    searched: Count
+    """Number of images that were compared."""
+    groups: tuple[DuplicateGroup, ...]
+    """By kind and then by reclaimable bytes, most first."""
+    pairs: Mapping[DuplicateKind, Count] = field(default_factory=dict)
+    """Number of pairs by kind."""
+    judged: Count = 0
+    """Number of pairs left out because a person called them different."""
+    notes: tuple[str, ...] = ()
+    against: Annotated[str | None, Json(hidden=True)] = None
+    """UUID of the other collection, if any."""
+    interrupted: bool = False
+    """Whether it stopped before the end; the same call resumes."""
+
+    @property
+    @json_member()
+    def surplus(self) -> Count:
+        """Number of images that may be removed."""
+        return sum(len(group.surplus) for group in self.groups)
+
+    @property
+    @json_member()
+    def bytes(self) -> Count:
+        """Total size of the files that may be removed."""
+        return sum(member.bytes for group in self.groups for member in group.surplus)

@@ -1,0 +1,172 @@
+"""Evaluate search quality with captions as ground truth, and compare encoders and indexes.
+
+>>> report = imseek.evaluate.retrieval("photos.imseek")      # doctest: +SKIP
+>>> report.text_to_image.recall[10]
+Estimate(value=0.474, low=0.42, high=0.529)
+
+R@k is CLIP_benchmark's ``image_retrieval_recall@k`` (text to image) and ``text_retrieval_recall@k``;
+`bench/parity_metrics.py` compares the two implementations. Nothing is stored in the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy.typing as npt
+
+from imseek import aesthetic
+from imseek.aesthetic import AestheticScores
+from imseek.analysis.score_columns import save_scores
+from imseek.analysis.snapshot_session import SnapshotSession, run_with_reader
+from imseek.captions.caption_pairs import CaptionSource
+from imseek.data.reader import Reader
+from imseek.errors import UsageError
+from imseek.evaluate import ann_recall as neighbours
+from imseek.evaluate import comparison
+from imseek.evaluate import retrieval_evaluation as retrieving
+from imseek.evaluate.results import Among, CompareReport, NeighbourReport, RetrievalReport
+from imseek.evaluate.retrieval_evaluation import RetrievalRequest
+from imseek.progress import ProgressCallback, Task
+from imseek.types.collections import AnyCollection, path_of
+
+
+def retrieval(
+    collection: AnyCollection,
+    *,
+    captions: CaptionSource | None = None,
+    caption_column: str | None = None,
+    space: int | str | None = None,
+    where: str | None = None,
+    among: Among = "captioned",
+    ks: Sequence[int] | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> RetrievalReport:
+    """Search each picture by its captions, and each caption by its picture, and report recall and ranks.
+
+    ``captions`` is a table (CSV, JSON Lines, Parquet) that names images by ``image_id`` or path, or captions by image
+    id. None uses the collection's captions: their stored vectors, or else they are embedded for this call. Ranks are
+    among the images with a caption, or with ``among="all"`` among all that meet ``where``. ``ks`` are the k of R@k
+    (default 1, 5 and 10). Intervals are 95 % bootstrap intervals over queries; captions of one image are drawn
+    together.
+
+    Memory: 12 bytes per image, and 4 · dim bytes per caption embedded for this call. Raises UsageError (an unreadable
+    table, an encoder without a text tower, k above the number ranked), QueryError (no captions, ``where``), whatever
+    loading an encoder raises, CollectionNotFoundError, CorruptCollectionError.
+    """
+    if among not in get_args(Among):
+        raise UsageError(f"{among!r} is nothing to rank among", hint=f"one of {', '.join(get_args(Among))}")
+    wanted = RetrievalRequest(captions, caption_column, space, where, among, ks)
+    return run_with_reader(
+        collection, lambda reader: retrieving.evaluate(reader, wanted, Task(progress, stop), notify)
+    )
+
+
+def ann(
+    collection: AnyCollection,
+    *,
+    space: int | str | None = None,
+    queries: int = neighbours.QUERIES,
+    ks: Sequence[int] = (10,),
+    filtered: float | None = None,
+    given: str | os.PathLike[str] | Sequence[str] | npt.NDArray[Any] | None = None,
+    given_kind: Literal["text", "image"] = "text",
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> NeighbourReport:
+    """Measure the recall and the query time of a space's approximate index against exact search, by kind of query.
+
+    Queries are stored rows, which must find their neighbours but not themselves, and text-like queries: captions if
+    they are embedded, otherwise rows shifted across the gap between text and images. ``given`` replaces them: vectors
+    (n, dim), a ``.npy`` file of vectors (``given_kind`` says how they are searched), texts, or a file with one text a
+    line. ``filtered`` admits a random share of the images. Intervals are 95 % bootstrap intervals over queries.
+
+    Raises UsageError (k above the number of images, an unreadable file), QueryError (vectors of another dimension),
+    whatever loading an encoder raises if texts are given, CollectionNotFoundError, CorruptCollectionError,
+    MissingExtraError (FAISS).
+    """
+    if isinstance(given, str | os.PathLike):
+        given = Path(given).expanduser()
+    if given_kind not in ("text", "image"):
+        raise UsageError(f"{given_kind!r} is no kind of query", hint="text or image")
+    wanted = neighbours.RecallRequest(space, queries, tuple(ks), filtered, given, given_kind)
+    task = Task(progress, stop)
+    with SnapshotSession(collection) as session:
+        return session.run(lambda reader: neighbours.evaluate(session, wanted, task, notify))
+
+
+def compare(
+    collection: AnyCollection,
+    *,
+    encoders: tuple[int | str | None, int | str | None] | None = None,
+    against: AnyCollection | None = None,
+    captions: CaptionSource | None = None,
+    caption_column: str | None = None,
+    where: str | None = None,
+    ks: Sequence[int] | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> CompareReport:
+    """Compare two encoders on the same pictures and captions: the difference in R@k and average precision.
+
+    Differences are second minus first, with 95 % intervals of a paired bootstrap. ``report.verdict`` names the better
+    one, or is None if no difference is shown. ``encoders`` are space ids, references, or None for the first space.
+    Vectors come from a space of the collection if there is one; otherwise its pictures are decoded once and encoded for
+    this call, and nothing is stored. ``against`` compares with another collection instead, by the first space of each,
+    on the pictures that both have (by content). Captions are as for :func:`retrieval`; both encoders embed them.
+
+    Memory: 4 · dim bytes per caption; new vectors are kept in a temporary file. Raises UsageError, QueryError, whatever
+    loading an encoder raises, CollectionNotFoundError, CorruptCollectionError.
+    """
+    if (encoders is None) == (against is None):
+        raise UsageError("two encoders, or another collection, are what can be compared")
+    if encoders is not None and len(encoders) != 2:
+        raise UsageError(f"two encoders are compared, not {len(encoders)}")
+    contest = comparison.ComparisonRequest(encoders, captions, caption_column, where, ks)
+
+    def work(reader: Reader, other: Reader | None) -> CompareReport:
+        return comparison.compare(reader, other, contest, Task(progress, stop), notify)
+
+    if against is None:
+        return run_with_reader(collection, lambda reader: work(reader, None))
+    return run_with_reader(
+        collection, lambda reader: run_with_reader(against, lambda other: work(reader, other))
+    )
+
+
+def aesthetic_scores(
+    collection: AnyCollection,
+    weights: str | os.PathLike[str],
+    *,
+    where: str | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> AestheticScores:
+    """Predict how much people like each picture with a LAION aesthetic predictor, about 1 to 10.
+
+    ``weights`` is a file from christophschuhmann/improved-aesthetic-predictor or LAION-AI/aesthetic-predictor. The
+    pictures must be encoded with OpenAI's ViT-L/14 (or, for version 1, ViT-B/32 or ViT-B/16). Memory: 17 bytes per
+    image. Raises UsageError for another network or a collection with other vectors, UntrustedWeightsError for a file
+    that could run code, EncoderError for a damaged one, QueryError (``where``), CollectionNotFoundError,
+    CorruptCollectionError.
+    """
+    predictor = aesthetic.load(Path(weights).expanduser())
+    return run_with_reader(
+        collection, lambda reader: aesthetic.score(reader, predictor, where, Task(progress, stop))
+    )
+
+
+def save(collection: AnyCollection, found: AestheticScores, name: str) -> int:
+    """Store scores as the derived column ``name``, for filters (``--where``) and hits; returns the generation.
+
+    Raises UsageError for an invalid name, LockedError, ReadOnlyError, StorageError.
+    """
+    facts = {"version": found.version, "encoder": found.encoder, "generation": found.generation}
+    return save_scores(path_of(collection), name, found.ids, found.scores, "aesthetic", facts)

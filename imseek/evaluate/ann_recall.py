@@ -1,0 +1,253 @@
+"""Recall and speed of a space's approximate index, compared with exact search.
+
+The index was measured when it was built (``imseek info``), on rows held out from training. This evaluates it on the
+collection as it is now: with other queries, after additions and removals, and with the user's own texts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.analysis.snapshot_session import SnapshotSession
+from imseek.analysis.space_vectors import Vectors
+from imseek.captions.encode_texts import encode_unique_texts, load_text_encoder
+from imseek.data.index_info import info_of
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet, VectorIndex
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.index_metadata import RECALL_K
+from imseek.data.vectors.tuning import text_like_queries
+from imseek.errors import QueryError, UsageError
+from imseek.evaluate.results import NeighbourKind, NeighbourReport, QueryKind, QueryOrigin
+from imseek.evaluate.retrieval_evaluation import space_of
+from imseek.input_file import map_array, read_input
+from imseek.metrics.bootstrap import interval
+from imseek.progress import SILENT, Cancelled, Task
+from imseek.types.arrays import Float32
+from imseek.types.facts import IndexInfo, SpaceInfo
+
+QUERIES: Final = 200
+#: Scores closer than this belong to equal rows: float32 products depend on the order of summation.
+_SCORE_TOLERANCE: Final = 1e-6
+#: Queries whose exact search is timed, one by one.
+_TIMED_QUERIES: Final = 10
+#: Queries searched exactly at once.
+_BATCH: Final = 50
+_SEED: Final = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecallRequest:
+    """What to evaluate. ``given`` are unit rows (n, dim), texts, or the path of a file of either."""
+
+    space: int | str | None = None
+    queries: int = QUERIES
+    ks: Sequence[int] = (RECALL_K,)
+    filtered: float | None = None
+    given: Path | Sequence[str] | npt.NDArray[Any] | None = None
+    given_kind: QueryKind = "text"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _QuerySet:
+    """A set of queries: (n, dim) unit rows; ``own`` (n,) are the ids of the images they belong to, -1 for none."""
+
+    kind: QueryKind
+    came: QueryOrigin
+    rows: Float32
+    own: Ids
+
+
+def evaluate(
+    session: SnapshotSession,
+    wanted: RecallRequest,
+    task: Task = SILENT,
+    notify: Callable[[str], None] | None = None,
+) -> NeighbourReport:
+    """Evaluate an index; see :func:`imseek.evaluate.ann`."""
+    reader = session.reader
+    space = space_of(reader, wanted.space)
+    index = session.index(space)
+    ks = _check_request(wanted, len(index))
+    picked = list(_iter_query_sets(reader, space, wanted, notify))
+    allowed = _draw_filter(index, wanted.filtered)
+    if allowed is not None and len(allowed) < max(ks):
+        raise UsageError(f"a filter of {wanted.filtered:g} leaves {len(allowed)} images, and k is {max(ks)}")
+    told = info_of(reader, space.space_id)
+    total = sum(len(one.rows) for one in picked) * len(ks)
+    found: list[NeighbourKind] = []
+    done = 0
+
+    def count_query() -> None:
+        nonlocal done
+        done += 1
+        task.report("queries", done, total)
+
+    with suppress(Cancelled):
+        for one in picked:
+            found.append(_measure(index, one, ks, allowed, told, count_query, task))
+    return NeighbourReport(
+        encoder=space.encoder,
+        space_id=space.space_id,
+        generation=reader.generation,
+        images=len(index),
+        index=None if told is None or index.exact else told.kind,
+        filtered=wanted.filtered,
+        kinds=tuple(found),
+        interrupted=len(found) < len(picked),
+        notes=_notes(session, space, index),
+    )
+
+
+def _check_request(wanted: RecallRequest, images: int) -> tuple[int, ...]:
+    if images < 2:
+        raise UsageError(f"{images} images have no neighbours")
+    if wanted.queries < 1:
+        raise UsageError(f"so many queries cannot be asked: {wanted.queries}")
+    if not wanted.ks or not all(1 <= k < images for k in wanted.ks):
+        raise UsageError(f"k lies between 1 and {images - 1}, one less than there are images")
+    if wanted.filtered is not None and not 0 < wanted.filtered <= 1:
+        raise UsageError(f"{wanted.filtered} is no share", hint="above 0, and 1 at the most")
+    return tuple(sorted(set(wanted.ks)))
+
+
+def _iter_query_sets(
+    reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
+) -> Iterator[_QuerySet]:
+    if wanted.given is not None:
+        rows, kind = _load_given_queries(reader, space, wanted, notify)
+        yield _QuerySet(kind, "given", rows, np.full(len(rows), -1, np.int64))
+        return
+    vectors = Vectors(reader, space)
+    drawn = _draw_ids(vectors, wanted.queries)
+    rows = vectors.of(drawn)
+    asking = rows.any(axis=1)
+    yield _QuerySet("image", "stored", rows[asking], drawn[asking])
+    captions = reader.current.caption_space
+    if captions is not None and captions.fingerprint == space.fingerprint:
+        said = Vectors(reader, captions)
+        if len(said):
+            some = said.of(_draw_ids(said, wanted.queries))
+            yield _QuerySet("text", "captions", some, np.full(len(some), -1, np.int64))
+            return
+    made = text_like_queries(rows[asking], seed=_SEED)
+    yield _QuerySet("text", "made from pictures", made, np.full(len(made), -1, np.int64))
+
+
+def _draw_ids(vectors: Vectors, count: int) -> Ids:
+    """Draw random ids, ascending, always the same."""
+    chosen = np.random.default_rng(_SEED).choice(len(vectors), min(count, len(vectors)), replace=False)
+    return vectors.ids[np.sort(chosen)]
+
+
+def _load_given_queries(
+    reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
+) -> tuple[Float32, QueryKind]:
+    given: Any = wanted.given
+    if isinstance(given, Path):
+        given = _read_queries(given)
+    if not isinstance(given, np.ndarray):
+        texts = [text.strip() for text in given if text.strip()]
+        if not texts:
+            raise QueryError("no query is given")
+        rows = encode_unique_texts(load_text_encoder(reader.root, space, notify), texts)
+        return rows, "text"
+    if given.ndim != 2 or given.shape[1] != space.dim or not len(given):
+        raise QueryError(
+            f"queries of shape {given.shape}, and vectors of {space.encoder} have {space.dim} numbers"
+        )
+    wide = given.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    if not np.isfinite(wide).all() or not norms.all():
+        raise QueryError("a query is all zeros, or not finite")
+    return (wide / norms).astype(np.float32), wanted.given_kind
+
+
+def _read_queries(path: Path) -> Any:
+    try:
+        if path.suffix == ".npy":
+            return map_array(path)
+        return read_input(path).decode("utf-8").splitlines()
+    except (OSError, ValueError, EOFError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UsageError(
+            f"{path} cannot be read: {why}", hint="vectors as .npy, or a text a line in UTF-8"
+        ) from error
+
+
+def _draw_filter(index: VectorIndex, share: float | None) -> IdSet | None:
+    """Draw a random share of the live images."""
+    if share is None:
+        return None
+    live = np.concatenate([segment.ids[segment.searchable()] for segment in index.segments])
+    return IdSet(live[np.random.default_rng(_SEED).random(len(live)) < share])
+
+
+def _measure(
+    index: VectorIndex,
+    asked: _QuerySet,
+    ks: Sequence[int],
+    allowed: IdSet | None,
+    told: IndexInfo | None,
+    count_query: Callable[[], None],
+    task: Task,
+) -> NeighbourKind:
+    """Measure recall and latency for one set of queries; ``count_query`` is called for each. Raises Cancelled."""
+    text, deep = asked.kind == "text", max(ks) + 1  # one more, because a stored row finds itself
+    truth = []
+    for start in range(0, len(asked.rows), _BATCH):
+        task.check()
+        some = asked.rows[start : start + _BATCH]
+        truth += index.search(some, deep, allowed=allowed, text=text, exact=True)
+    exact_ms = []
+    for row in asked.rows[:_TIMED_QUERIES]:
+        began = time.perf_counter()
+        index.search(row[np.newaxis], deep, allowed=allowed, text=text, exact=True)
+        exact_ms.append(1000 * (time.perf_counter() - began))
+    shares: dict[int, list[float]] = {}
+    wall: list[float] = []
+    processor = 0.0
+    for k in ks:  # separately, because a larger k examines more candidates
+        count, shares[k] = k + (asked.own >= 0), []
+        index.search(asked.rows[:1], k + 1, allowed=allowed, text=text)  # warm up
+        wall, cpu = [], time.process_time()
+        for row, own, best, many in zip(asked.rows, asked.own.tolist(), truth, count.tolist(), strict=True):
+            task.check()
+            began = time.perf_counter()
+            (answer,) = index.search(row[np.newaxis], many, allowed=allowed, text=text)
+            wall.append(1000 * (time.perf_counter() - began))
+            right, found = best.scores[best.ids != own], answer.scores[answer.ids != own]
+            wanted = min(k, len(right))
+            good = np.count_nonzero(found >= right[wanted - 1] - _SCORE_TOLERANCE)
+            shares[k].append(min(wanted, int(good)) / wanted)
+            count_query()
+        processor = 1000 * (time.process_time() - cpu) / len(wall)
+    stated = None
+    if told is not None and allowed is None and not index.exact:
+        stated = told.text_recall if text else told.image_recall
+    return NeighbourKind(
+        kind=asked.kind,
+        came=asked.came,
+        queries=len(asked.rows),
+        recall={k: interval(np.array(shares[k])) for k in ks},
+        stated=stated,
+        median_ms=float(np.median(wall)),
+        p99_ms=float(np.percentile(wall, 99)),
+        cpu_ms=processor,
+        exact_ms=float(np.median(exact_ms)),
+    )
+
+
+def _notes(session: SnapshotSession, space: SpaceInfo, index: VectorIndex) -> tuple[str, ...]:
+    damaged = session.damage_note(space)
+    if damaged is not None:
+        return (damaged,)
+    return ("there is no approximate index: every search is exact",) if index.exact else ()

@@ -1,0 +1,125 @@
+"""Temporary image vectors: read and decode images once, and encode them with several encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.image_places import IndexedPlace
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.scores import unit_rows
+from imseek.encoders.base import Encoder, shared_draft_size
+from imseek.encoders.checks import available_cpus
+from imseek.errors import ImseekError, MediaError
+from imseek.indexer.ordered_map import OrderedMap
+from imseek.indexer.sources.place_reader import PlaceReader
+from imseek.media.decode import decode
+from imseek.progress import Task
+from imseek.types.arrays import Float32
+
+#: Images encoded at once, unless an encoder asks for more.
+_BATCH: Final = 32
+#: Ids whose places are looked up at once.
+_LOOKUP_BATCH: Final = 500
+#: Time limit for reading and decoding an image, in seconds.
+_TIMEOUT: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _ImageRequest:
+    """An image to encode."""
+
+    image_id: int
+    place: IndexedPlace | None
+
+
+@dataclass(frozen=True, slots=True)
+class _PreparedImage:
+    """An image ``prepared`` for each encoder, or the ``trouble`` that prevented it."""
+
+    image_id: int
+    prepared: tuple[npt.NDArray[Any], ...] = ()
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedBatch:
+    """A batch: ``ids`` (m,), the unit rows (m, dim) of each encoder, and ``troubles`` as (id, reason)."""
+
+    ids: Ids
+    rows: tuple[Float32, ...]
+    troubles: tuple[tuple[int, str], ...]
+
+
+def encode_stored_images(
+    reader: Reader, ids: Ids, encoders: Sequence[Encoder], task: Task
+) -> Iterator[EncodedBatch]:
+    """Encode images in batches, in the order of ``ids``. Rows are rounded to float16, as in a collection.
+
+    An image that is missing, has changed, or cannot be decoded is reported in ``troubles``. Failures of an encoder as a
+    whole are raised. Ends early where the task is cancelled.
+    """
+    draft, batch = shared_draft_size(encoders), max([_BATCH, *(one.info.batch_size for one in encoders)])
+    workers = available_cpus()
+    with PlaceReader() as places:
+
+        def read(wanted: _ImageRequest) -> _PreparedImage:
+            try:
+                return _PreparedImage(wanted.image_id, _prepare_image(wanted, places, encoders, draft))
+            except FileNotFoundError:
+                return _PreparedImage(wanted.image_id, trouble="it is not there any more")
+            except (MediaError, OSError) as error:
+                return _PreparedImage(wanted.image_id, trouble=str(getattr(error, "strerror", None) or error))
+
+        reading: OrderedMap[_ImageRequest, _PreparedImage] = OrderedMap(
+            read,
+            workers=workers,
+            lookahead=batch + 2 * workers,
+            deadline=_TIMEOUT,
+            late=lambda wanted: _PreparedImage(wanted.image_id, trouble="reading and decoding took too long"),
+        )
+        found = reading(_iter_requests(reader, ids, task))
+        while some := list(islice(found, batch)):
+            good = [one for one in some if one.trouble is None]
+            rows = tuple(
+                _encode_batch(encoder, [one.prepared[n] for one in good])
+                for n, encoder in enumerate(encoders)
+            )
+            troubles = tuple((one.image_id, one.trouble) for one in some if one.trouble is not None)
+            yield EncodedBatch(np.array([one.image_id for one in good], np.int64), rows, troubles)
+
+
+def _iter_requests(reader: Reader, ids: Ids, task: Task) -> Iterator[_ImageRequest]:
+    for start in range(0, len(ids), _LOOKUP_BATCH):
+        some = ids[start : start + _LOOKUP_BATCH].tolist()
+        places = reader.indexed_places(some)
+        for image_id in some:
+            if task.is_cancelled:
+                return
+            yield _ImageRequest(image_id, places.get(image_id))
+
+
+def _prepare_image(
+    wanted: _ImageRequest, places: PlaceReader, encoders: Sequence[Encoder], draft: int | None
+) -> tuple[npt.NDArray[Any], ...]:
+    if wanted.place is None:
+        raise FileNotFoundError
+    pixels = decode(places.load(wanted.place).data, min_side=draft).pixels
+    try:
+        return tuple(encoder.prepare(pixels) for encoder in encoders)
+    except (ImseekError, OSError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _encode_batch(encoder: Encoder, prepared: list[npt.NDArray[Any]]) -> Float32:
+    if not prepared:
+        return np.zeros((0, encoder.info.dim), np.float32)
+    return unit_rows(encoder.encode_images(np.stack(prepared)).astype(np.float16))

@@ -1,1 +1,0 @@
-"""Captions: their images, their fit, and filters for training pairs."""

@@ -1,1 +1,0 @@
-"""Clusters of similar images: fit, describe, name, store."""

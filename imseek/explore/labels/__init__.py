@@ -1,1 +1,0 @@
-"""Zero-shot labels: classes and templates, vectors, probabilities, policies, calibration."""

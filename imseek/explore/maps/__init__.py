@@ -1,1 +1,0 @@
-"""Maps: two-dimensional layouts of images by their vectors."""

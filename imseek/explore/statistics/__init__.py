@@ -1,1 +1,0 @@
-"""A collection as a dataset: image quality, class balance, leakage between splits, coverage."""

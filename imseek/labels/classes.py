@@ -1,0 +1,180 @@
+"""Parse classes and templates as users write them."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from imseek.encoders import prompts
+from imseek.errors import UsageError, did_you_mean
+from imseek.input_file import read_input
+from imseek.labels.class_vectors import check_templates, fill_templates
+
+IMAGENET: Final = "imagenet"
+#: Maximum size of a file of classes, templates or concepts.
+MAX_BYTES: Final = 16 * 2**20
+#: Default templates.
+TEMPLATES: Final = ("a photo of a {}",)
+#: Default description of an image of none of the classes.
+BACKGROUND: Final = ("a photo", "a picture", "an image of something else")
+_FORMAT_HINT: Final = "a line is `name`, or `name: word, another word`; # begins a comment"
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Classes: ``names`` are the labels; ``words`` fill the templates, the name itself or other words for it."""
+
+    names: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def sentences(self, n: int, templates: Sequence[str]) -> list[str]:
+        """Build the sentences of class ``n``."""
+        return fill_templates(templates, self.words[n])
+
+
+def normalise_name(name: str) -> str:
+    """Normalise a name for comparison: case, spacing and Unicode form do not matter."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def classes_from_names(names: Iterable[str]) -> Classes:
+    """Build classes from names. Raises UsageError for an empty name, and for two that are the same."""
+    found = [name.strip() for name in names]
+    return _build_classes(found, [(name,) for name in found], [f"class {n + 1}" for n in range(len(found))])
+
+
+def imagenet() -> Classes:
+    """The 1,000 classes of ImageNet, without the second of each pair with the same name ("sunglasses", "missile")."""
+    names = tuple(dict.fromkeys(prompts.imagenet_classes()))
+    return Classes(names, tuple((name,) for name in names))
+
+
+def parse_classes(given: str) -> Classes:
+    """Parse ``imagenet``, a file, or comma-separated names. Raises UsageError."""
+    if given.strip() == IMAGENET:
+        return imagenet()
+    path = Path(given).expanduser()
+    if _is_file(path) or ("," not in given and (os.sep in given or path.suffix == ".txt")):
+        return read_classes(path)
+    return classes_from_names([part for part in given.split(",") if part.strip()])
+
+
+def read_classes(path: Path) -> Classes:
+    """Read classes from a file, one a line. Raises UsageError, with the line."""
+    return parse_class_lines(read_text_file(path), f"{path}, line")
+
+
+def parse_class_lines(text: str, place: str = "line") -> Classes:
+    """Parse classes, one a line: ``name``, or ``name: word, word``. Raises UsageError, with ``place`` and line
+    number."""
+    names: list[str] = []
+    words: list[tuple[str, ...]] = []
+    lines: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, separator, rest = line.partition(": ")
+        if not separator and line.endswith(":"):
+            name, separator = line[:-1], ":"
+        given = tuple(part.strip() for part in rest.split(",") if part.strip())
+        if separator and not given:
+            raise UsageError(f"{place} {number}: {name!r} has no words after the colon", hint=_FORMAT_HINT)
+        names.append(name.strip())
+        words.append(given or (name.strip(),))
+        lines.append(f"{place} {number}")
+    if not names:
+        where = place.removesuffix(", line")
+        raise UsageError("no classes yet" if where == "line" else f"no classes in {where}", hint=_FORMAT_HINT)
+    return _build_classes(names, words, lines)
+
+
+def resolve_templates(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Resolve templates: a sequence, a string for :func:`read_templates`, or None for the default. Raises
+    UsageError."""
+    if given is None:
+        return TEMPLATES
+    if isinstance(given, str):
+        return read_templates(given)
+    check_templates(given)
+    return tuple(given)
+
+
+def background_sentences(given: bool | str | Sequence[str]) -> tuple[str, ...]:
+    """Resolve the sentences for an image of none of the classes; True: the defaults, False: none. Raises UsageError."""
+    if given is True:
+        return BACKGROUND
+    if given is False:
+        return ()
+    found = (given,) if isinstance(given, str) else tuple(given)
+    if not found or not all(text.strip() for text in found):
+        raise UsageError("what none of the classes looks like is empty", hint='--none "a photo"')
+    return found
+
+
+def read_templates(given: str) -> tuple[str, ...]:
+    """Read a sentence with ``{}``, a named set (:func:`imseek.encoders.prompts.names`), or a file with one sentence a
+    line.
+
+    Raises UsageError.
+    """
+    if "{}" in given and not _is_file(Path(given)):
+        return (given,)
+    path = Path(given).expanduser()
+    if given in prompts.names():
+        return prompts.templates(given)
+    if _is_file(path) or os.sep in given:
+        lines = [line.strip() for line in read_text_file(path).splitlines()]
+        found = tuple(line for line in lines if line and not line.startswith("#"))
+        if not found:
+            raise UsageError(f"no templates in {path}", hint="a sentence a line, with {} for the class name")
+        check_templates(found)
+        return found
+    if not given.strip():
+        check_templates(())
+    raise UsageError(
+        f"{given!r} is no set of templates, no file and no sentence with {{}}",
+        hint=did_you_mean(given, prompts.names(), "sets"),
+    )
+
+
+def read_text_file(path: Path) -> str:
+    """Read a UTF-8 file. Raises UsageError."""
+    try:
+        return read_input(path, most=MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8 text") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _build_classes(names: Sequence[str], words: Sequence[tuple[str, ...]], places: Sequence[str]) -> Classes:
+    """Build classes and check that names are present and unique. Raises UsageError."""
+    if not names:
+        raise UsageError("there are no classes", hint="name two at least: --classes cat,dog")
+    seen: dict[str, int] = {}
+    for n, name in enumerate(names):
+        if not name:
+            raise UsageError(f"{places[n]}: a class without a name", hint=_FORMAT_HINT)
+        first = seen.setdefault(normalise_name(name), n)
+        if first != n:
+            raise UsageError(
+                f"two classes are called {name!r} ({places[first]} and {places[n]})",
+                hint="give each class one name; more words for it follow a colon in a file: "
+                "`cat: cat, kitten`",
+            )
+    return Classes(tuple(names), tuple(words))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # A long list of names is not a valid path.
+        return False

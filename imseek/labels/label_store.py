@@ -1,0 +1,174 @@
+"""Stored labels: derived columns, tags and the recipe, in one commit."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from imseek.analysis.score_columns import kind_of
+from imseek.data import models
+from imseek.data.current_file import read_current
+from imseek.data.models import Model
+from imseek.data.reader import Reader
+from imseek.labels.recipe import KIND, Recipe
+from imseek.labels.results import ForgetReport, Labels, Moderation, RecordKind, SavedLabels
+
+
+def store(
+    root: Path,
+    name: str,
+    kind: str,
+    values: Mapping[str, Mapping[int, Any]],
+    tags: Mapping[tuple[int, str], str] | None,
+    prefix: str,
+    record: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    *,
+    replace: bool = True,
+) -> tuple[int, int]:
+    """Store columns, tags and a record; return the generation and the number of tags added.
+
+    Raises LockedError, ReadOnlyError, StorageError.
+    """
+    from imseek.data import derived_results, label_tags
+
+    counted: list[int] = [0]
+    # Without ``tags``, those of an earlier run are removed: its labels no longer hold.
+    change = label_tags.tags_change(
+        prefix, tags or {}, replace=replace, told=lambda number: counted.__setitem__(0, number)
+    )
+    generation = derived_results.store(root, values, Model(name, kind, record, arrays), also=[change])
+    return generation, counted[0]
+
+
+def store_model(root: Path, name: str, kind: str, record: Mapping[str, Any]) -> int:
+    """Store a record alone and return the generation. Raises LockedError, ReadOnlyError, StorageError."""
+    from imseek.data import model_files
+    from imseek.data.writer_wait import open_writer
+
+    with open_writer(root, kind) as writer:
+        return model_files.put(writer, Model(name, kind, record))
+
+
+def last_id(reader: Reader) -> int:
+    """Return the highest image id; images added later have higher ones."""
+    return max(
+        (int(reader.shard_ids(shard)[-1]) for shard in reader.current.shards if shard.rows), default=-1
+    )
+
+
+def prefix_of(name: str) -> str:
+    """Prefix of the provenance of tags given by labels."""
+    return f"zero-shot {name}: "
+
+
+def flag_prefix_of(name: str) -> str:
+    """Prefix of the provenance of tags given by a policy."""
+    return f"moderation {name}: "
+
+
+def list_saved_labels(root: Path) -> tuple[SavedLabels, ...]:
+    """List stored zero-shot labels, by name."""
+    own = read_current(root).space.fingerprint
+    found = []
+    for model in models.of_kind(root, KIND):
+        if kind_of(model) == KIND:
+            recipe, scale = Recipe.of(model.facts)
+            found.append(
+                SavedLabels(
+                    name=model.name,
+                    classes=recipe.classes.names,
+                    words=recipe.classes.words,
+                    templates=recipe.templates,
+                    none=recipe.none,
+                    multi=recipe.multi,
+                    threshold=recipe.threshold,
+                    centred=recipe.centred,
+                    where=recipe.where,
+                    factor_source=scale.source,
+                    encoder=model.facts["encoder"],
+                    current=model.facts["fingerprint"] == own,
+                    columns=model.facts["columns"],
+                    tags=model.facts["tags"],
+                    created=model.created,
+                )
+            )
+    return tuple(found)
+
+
+def columns_of(name: str, recipe: Recipe) -> list[str]:
+    """Names of the columns of a set of labels."""
+    found = [name, f"{name}_score"]
+    if recipe.multi:
+        found.append(f"{name}_all")
+    if recipe.caution:
+        found.append(f"{name}_caution")
+    return found
+
+
+def values_of(name: str, found: Labels, recipe: Recipe) -> dict[str, dict[int, Any]]:
+    """Build the column values of labels, by image id."""
+    ids = found.image_ids.tolist()
+    at = range(len(ids))
+    values: dict[str, dict[int, Any]] = {
+        name: dict(zip(ids, map(found.label, at), strict=True)),
+        f"{name}_score": dict(zip(ids, found.probabilities[:, 0].astype(float).tolist(), strict=True)),
+    }
+    if recipe.multi:
+        joined = (", ".join(found.labels(n)) or None for n in at)
+        values[f"{name}_all"] = dict(zip(ids, joined, strict=True))
+    if found.cautions is not None:
+        values[f"{name}_caution"] = dict(zip(ids, found.cautions.tolist(), strict=True))
+    return values
+
+
+def tags_of(name: str, found: Labels) -> dict[tuple[int, str], str]:
+    """Build the tags of labels, with their provenance."""
+    given: dict[tuple[int, str], str] = {}
+    for at in np.flatnonzero(found.given).tolist():
+        image_id = int(found.image_ids[at])
+        doubt = ", perhaps writing" if found.cautions is not None and found.cautions[at] else ""
+        for label_, probability in zip(found.labels(at), found.probabilities[at].tolist(), strict=False):
+            given[image_id, label_] = f"{prefix_of(name)}{probability:.3f}{doubt}"
+    return given
+
+
+def flagged_values(name: str, found: Moderation) -> dict[str, dict[int, Any]]:
+    """Build the column values of a policy's flags, by image id."""
+    ids = found.image_ids.tolist()
+    names = [concept.name for concept in found.concepts]
+    rows: list[list[bool]] = found.flagged.tolist()
+    flagged = [", ".join(itertools.compress(names, row)) or None for row in rows]
+    values: dict[str, dict[int, Any]] = {name: dict(zip(ids, flagged, strict=True))}
+    for at, concept in enumerate(names):
+        shares = found.probabilities[:, at].astype(float).tolist()
+        values[f"{name}_{concept}"] = dict(zip(ids, shares, strict=True))
+    if found.cautions is not None:
+        doubts = (bool(row.any()) for row in found.cautions)
+        values[f"{name}_caution"] = dict(zip(ids, doubts, strict=True))
+    return values
+
+
+def flagged_tags(prefix: str, found: Moderation) -> dict[tuple[int, str], str]:
+    """Build the tags of a policy's flags, with their provenance."""
+    given: dict[tuple[int, str], str] = {}
+    for at, concept in np.argwhere(found.flagged).tolist():
+        doubt = ", perhaps writing" if found.cautions is not None and found.cautions[at, concept] else ""
+        tag = found.concepts[concept].name
+        given[int(found.image_ids[at]), tag] = f"{prefix}{found.probabilities[at, concept]:.3f}{doubt}"
+    return given
+
+
+def forget(root: Path, model: Model, prefix: str | None) -> ForgetReport:
+    """Delete a record, and, with the ``prefix`` of its tags, its columns and tags. Raises LockedError,
+    ReadOnlyError."""
+    from imseek.data import derived_results
+
+    generation, tags = derived_results.forget(
+        root, model.name, "forget", prefix=prefix, columns_too=prefix is not None
+    )
+    return ForgetReport(model.name, cast(RecordKind, model.kind), tags, generation)

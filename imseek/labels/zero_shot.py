@@ -1,0 +1,207 @@
+"""Zero-shot labels: which of the given classes each image belongs to, from stored vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.analysis.space_vectors import BLOCK, Vectors
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.encoders.base import Encoder
+from imseek.labels import logit_scale, text_in_image, top_classes
+from imseek.labels.class_vectors import class_vectors, sentence_vectors
+from imseek.labels.logit_scale import Scale
+from imseek.labels.recipe import Recipe, check_multi
+from imseek.labels.results import Labels
+from imseek.progress import SILENT, Task
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassVectors:
+    """Class vectors (c, dim) with offsets.
+
+    ``none`` is the index of the last row where it stands for none of the classes. ``mean`` is the mean image vector, if
+    used.
+    """
+
+    rows: Float32
+    offsets: Float32
+    none: int | None
+    mean: Float32 | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelContext:
+    """What work on labels needs besides its data: its task, notes for the user, and how to load an encoder.
+
+    ``load`` supplies an encoder that is in memory already; None: it is loaded where it is needed.
+    """
+
+    task: Task = SILENT
+    load: Callable[[SpaceInfo], Encoder] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, line: str) -> None:
+        """Add a note once."""
+        if line not in self.notes:
+            self.notes.append(line)
+
+
+def encode_classes(
+    reader: Reader,
+    space: SpaceInfo,
+    recipe: Recipe,
+    scale: Scale,
+    context: LabelContext,
+    vectors: Vectors | None = None,
+    mean: Float32 | None = None,
+) -> ClassVectors:
+    """Encode the classes of a recipe. ``mean`` is the mean image vector if known; otherwise it is that of ``vectors``.
+
+    Raises like :func:`imseek.labels.class_vectors.sentence_vectors`.
+    """
+    if recipe.multi:
+        check_multi(scale, space.encoder)
+    count = len(recipe.classes)
+
+    def sentences(n: int) -> list[str]:
+        if n < count:
+            return recipe.classes.sentences(n, recipe.templates)
+        return list(recipe.none)
+
+    rows = sentence_vectors(
+        reader.root,
+        space,
+        count + bool(recipe.none),
+        sentences,
+        notify=context.note,
+        task=context.task,
+        load=context.load,
+    )
+    if recipe.centred and mean is None:
+        mean = _mean_vector(vectors if vectors is not None else Vectors(reader, space), context)
+    if not recipe.centred:
+        mean = None
+    return ClassVectors(rows, logit_scale.offsets(rows, scale, mean), count if recipe.none else None, mean)
+
+
+def label_images(
+    reader: Reader,
+    vectors: Vectors,
+    recipe: Recipe,
+    scale: Scale,
+    prepared: ClassVectors,
+    context: LabelContext,
+    ids: Ids | None = None,
+) -> Labels:
+    """Label all of ``vectors``, or those of ``ids`` (m,), ascending.
+
+    Memory: the class vectors, a tile of 32 MiB, and 12 + 8·``top`` bytes per image. Raises Cancelled where it
+    was stopped.
+    """
+    ids = vectors.ids if ids is None else ids
+    k = min(recipe.top, len(prepared.rows))
+    top = np.empty((len(ids), k), np.int32)
+    probabilities = np.empty((len(ids), k), np.float32)
+    cautious = (
+        _WritingDetector(reader, vectors.space, recipe, scale, prepared, context) if recipe.caution else None
+    )
+    cautions = np.zeros(len(ids), np.bool_)
+    for start in range(0, len(ids), BLOCK):
+        context.task.check()
+        part = slice(start, min(start + BLOCK, len(ids)))
+        rows = vectors.of(ids[part])
+        top[part], probabilities[part] = top_classes.find_top_classes(
+            rows, prepared.rows, prepared.offsets, scale, k, multi=recipe.multi
+        )
+        if cautious is not None:
+            cautions[part] = cautious.flags(rows, top[part, 0])
+        context.task.report("labels", part.stop, len(ids))
+    if prepared.none is not None:
+        top[top == prepared.none] = -1
+    given = _count_labels(top, probabilities, recipe)
+    return Labels(
+        image_ids=ids,
+        classes=recipe.classes.names,
+        top=top,
+        probabilities=probabilities,
+        given=given,
+        cautions=cautions & (given > 0) if recipe.caution else None,
+        multi=recipe.multi,
+        factor=scale.factor,
+        factor_source=scale.source,
+        encoder=vectors.space.encoder,
+        generation=reader.generation,
+    )
+
+
+def _count_labels(
+    top: npt.NDArray[np.int32], probabilities: Float32, recipe: Recipe
+) -> npt.NDArray[np.int32]:
+    """Count the labels of each image (n,): the first of its top classes."""
+    enough = probabilities >= (recipe.threshold or 0)
+    if recipe.multi:
+        counts: npt.NDArray[np.int32] = enough.sum(axis=1, dtype=np.int32)
+        return counts
+    return (enough[:, 0] & (top[:, 0] >= 0)).astype(np.int32)
+
+
+def _mean_vector(vectors: Vectors, context: LabelContext) -> Float32:
+    """Mean vector (dim,) float32; zeros without any."""
+    total = np.zeros(vectors.dim, np.float64)
+    for _, rows in vectors.blocks():
+        context.task.check()
+        total += rows.sum(axis=0, dtype=np.float64)
+    return (total / max(1, len(vectors))).astype(np.float32)
+
+
+class _WritingDetector:
+    """Compares images with written text naming their label; encodes texts only for labels that occur."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        space: SpaceInfo,
+        recipe: Recipe,
+        scale: Scale,
+        prepared: ClassVectors,
+        context: LabelContext,
+    ) -> None:
+        self._reader, self._space, self._recipe, self._context = reader, space, recipe, context
+        self._prepared, self._scale = prepared, scale
+        # By label: the direction from its class to its written text, and a constant.
+        self._written: dict[int, tuple[Float32, float]] = {}
+
+    def flags(self, rows: Float32, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """Tell which images (m,) are more similar to written text naming their class than to the class."""
+        there = np.unique(numbers).tolist()
+        missing = [n for n in there if n not in self._written and n != self._prepared.none]
+        names = [self._recipe.classes.names[n] for n in missing]
+        made = class_vectors(
+            self._reader.root,
+            self._space,
+            names,
+            text_in_image.WRITING_TEMPLATES,
+            notify=self._context.note,
+            task=Task(stop=self._context.task.stop),  # Its few words are no phase of their own.
+        )
+        offsets = logit_scale.offsets(made, self._scale, self._prepared.mean)
+        for n, written, offset in zip(missing, made, offsets.tolist(), strict=True):
+            constant = offset - float(self._prepared.offsets[n])
+            self._written[n] = written - self._prepared.rows[n], constant
+        found = np.zeros(len(rows), np.bool_)
+        for n in there:
+            if n != self._prepared.none:
+                mine = numbers == n
+                direction, constant = self._written[n]
+                found[mine] = rows[mine] @ direction + constant > 0
+        return found
+
+
+__all__ = ["ClassVectors", "LabelContext", "encode_classes", "label_images"]

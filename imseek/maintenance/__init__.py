@@ -1,0 +1,404 @@
+"""Verify, repair and maintain collections. :func:`verify` and :func:`repair` also accept damaged ones."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imseek.data.system_errors import translate_os_errors
+from imseek.errors import ImseekError, UsageError
+from imseek.progress import ProgressCallback
+from imseek.types.facts import IndexPolicy
+from imseek.types.upkeep import (
+    BuildReport,
+    CaptionReport,
+    CatalogReport,
+    DiskUse,
+    DropReport,
+    Due,
+    MeasureReport,
+    MergeReport,
+    PurgeReport,
+    ReencodeReport,
+    RepairReport,
+    VerifyReport,
+)
+
+if TYPE_CHECKING:
+    from imseek.encoders.runtime import Runtime
+    from imseek.types.upkeep import TrustRecord
+
+
+def verify(path: str | os.PathLike[str]) -> VerifyReport:
+    """Read every file of a collection and compare it with what is recorded. Changes nothing.
+
+    Raises CollectionNotFoundError, FormatVersionError for a newer format, LockedError while a writer is active.
+    """
+    from imseek.data.verify import verify as verify_files
+
+    root = Path(path).expanduser().absolute()
+    with translate_os_errors(root):
+        return verify_files(root)
+
+
+def is_trusted(path: str | os.PathLike[str]) -> bool:
+    """Whether the user trusts a collection (docs/security.md). Collections that imseek made here are trusted.
+
+    Raises CollectionNotFoundError, FormatVersionError.
+    """
+    from imseek.data import trust as trusting
+
+    return trusting.is_trusted(Path(path).expanduser().absolute())
+
+
+def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
+    """Trust a collection that someone else made, after checking all its files.
+
+    From then on it may be written to, its approximate index is used, and its encoder may come from the source it names.
+    If there is a problem, neither the collection nor its catalog's server is trusted, unless ``force`` is true; the
+    report lists the problems. Raises as :func:`verify`, and StorageError if the trust cannot be recorded.
+    """
+    from imseek.data import layout
+    from imseek.data import trust as trusting
+
+    root = Path(path).expanduser().absolute()
+    with ExitStack() as undo:
+        if layout.has_server_catalog(root):
+            from imseek.data.postgres.address import read_address
+            from imseek.data.postgres.allowed_servers import allow_server, disallow_server
+
+            address = read_address(root)
+            if allow_server(address):
+                undo.callback(disallow_server, address)
+        report = verify(root)
+        if report.ok or force:
+            trusting.trust(root, damaged=force)
+            undo.pop_all()
+    return report
+
+
+def trusted_collections() -> tuple[TrustRecord, ...]:
+    """List the collections that the user trusts, by path."""
+    from imseek.data import trust as trusting
+
+    return trusting.trusted_collections()
+
+
+def distrust(path: str | os.PathLike[str]) -> None:
+    """Withdraw trust in a collection and in the server of its catalog. Raises StorageError."""
+    from imseek.data import layout
+    from imseek.data import trust as trusting
+
+    root = Path(path).expanduser().absolute()
+    trusting.distrust(root)
+    if layout.has_server_catalog(root):
+        from imseek.data.postgres.address import read_address
+        from imseek.data.postgres.allowed_servers import disallow_server
+
+        address = None
+        with suppress(ImseekError):  # It may be damaged or gone.
+            address = read_address(root)
+        if address is not None:
+            disallow_server(address)
+
+
+def repair(path: str | os.PathLike[str]) -> RepairReport:
+    """Repair a collection from shards, backups and the catalog; the report lists what is lost.
+
+    The next ``index`` re-encodes images whose vector is lost, under their old ids. Images whose files were put away are
+    not treated as removed (:mod:`imseek.duplicates.actions.undo`). Raises CollectionNotFoundError, LockedError,
+    ReadOnlyError.
+    """
+    from imseek.data.repair import repair as repair_files
+    from imseek.duplicates.actions.quarantine_recovery import recover_quarantine
+
+    root = Path(path).expanduser().absolute()
+    with translate_os_errors(root):
+        report = repair_files(root)
+        if report.after.ok and (recalled := recover_quarantine(root)):
+            line = f"{recalled} images as put away: their files are where `imseek undo` finds them"
+            return replace(report, restored=(*report.restored, line), after=verify(root))
+        return report
+
+
+def due(path: str | os.PathLike[str]) -> Due:
+    """Report the work that :func:`merge`, :func:`purge` and :func:`measure` would do now. Changes nothing.
+
+    Opens no picture. Raises as :func:`imseek.open`.
+    """
+    from imseek.analysis.snapshot_session import run_with_reader
+    from imseek.data import compaction as merging
+    from imseek.data import snapshots
+    from imseek.data.index_info import policy_of
+    from imseek.data.reader import Reader
+    from imseek.maintenance.missing_measures import count_unmeasured
+
+    root = Path(path).expanduser().absolute()
+
+    def look(reader: Reader) -> Due:
+        shards = reader.current.shards
+        return Due(
+            merge=bool(merging.find_due_shards(shards)),
+            index=tuple(snapshots.pending_builds(reader, policy_of(root))),
+            dead=sum(shard.dead_rows for shard in shards),
+            unmeasured=count_unmeasured(reader),
+        )
+
+    with translate_os_errors(root):
+        return run_with_reader(root, look)
+
+
+def disk_use(path: str | os.PathLike[str]) -> tuple[DiskUse, ...]:
+    """Report the disk usage of a collection by purpose, the largest first. Opens no file.
+
+    Raises CollectionNotFoundError.
+    """
+    from imseek.data import disk_usage
+    from imseek.data.current_file import read_identity
+
+    root = Path(path).expanduser().absolute()
+    read_identity(root)
+    return disk_usage.disk_use(root)
+
+
+def merge(
+    path: str | os.PathLike[str],
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> MergeReport:
+    """Merge small shards, delete unused files, and renew outdated approximate indexes.
+
+    Indexing does the same as it goes. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
+    CorruptCollectionError if a file of the collection is damaged.
+    """
+    from imseek.data import snapshots
+    from imseek.data.compaction import merge_due
+    from imseek.data.writer import Writer
+
+    root = Path(path).expanduser().absolute()
+    with (
+        translate_os_errors(root),
+        Writer(root, "maintain --merge") as writer,
+    ):
+        before = len(writer.current().shards)
+        merges = merge_due(writer)
+        notes = snapshots.renew_due(writer, writer.begin_task(progress, stop))
+        return MergeReport(merges, before, len(writer.current().shards), writer.swept, notes)
+
+
+def purge(
+    path: str | os.PathLike[str],
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> PurgeReport:
+    """Remove all remains of deleted images from a collection: from shards, indexes, catalog, backups and cache.
+
+    This covers vectors, metadata, places and tags of images that were removed or have changed. Images still in a source
+    are kept: run ``index`` first if files were deleted. Judgements stay, because they refer to contents. Records of
+    file actions are deleted once undone. Searches continue meanwhile. An approximate index that held such an image is
+    dropped, and rebuilt at the end.
+
+    Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError if a file of the collection
+    is damaged.
+    """
+    from imseek.data import snapshots
+    from imseek.data.purge import purge as purge_files
+    from imseek.data.writer import Writer
+    from imseek.duplicates.actions.quarantine_recovery import remove_undone_journals
+
+    root = Path(path).expanduser().absolute()
+    with (
+        translate_os_errors(root),
+        Writer(root, "maintain --purge") as writer,
+    ):
+        remove_undone_journals(root)
+        report = purge_files(writer)
+        return replace(
+            report, notes=report.notes + snapshots.renew_due(writer, writer.begin_task(progress, stop))
+        )
+
+
+def measure(
+    path: str | os.PathLike[str],
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> MeasureReport:
+    """Measure the quality (``luma_…``, docs/dataset.md) of pictures indexed before indexing did so.
+
+    Opens those pictures but encodes nothing. After an interruption, the next call continues. Pictures that are
+    unreadable or have changed stay unmeasured. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
+    CorruptCollectionError if a file of the collection is damaged.
+    """
+    from imseek.data.writer import Writer
+    from imseek.maintenance.missing_measures import measure as measure_pictures
+
+    root = Path(path).expanduser().absolute()
+    with (
+        translate_os_errors(root),
+        Writer(root, "maintain --measure") as writer,
+    ):
+        return measure_pictures(writer, writer.begin_task(progress, stop))
+
+
+def build_index(
+    path: str | os.PathLike[str],
+    policy: IndexPolicy | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> tuple[BuildReport, ...]:
+    """Rebuild the approximate indexes, and store ``policy`` for later builds (None: keep the current one).
+
+    Returns one report per space. Searches use the old indexes meanwhile, and see the new ones as one generation. A
+    killed or stopped (``stop``) run leaves the old ones in place. Raises UsageError for an infeasible policy,
+    CollectionNotFoundError, LockedError, ReadOnlyError, StorageError if the disk is full or fails, and
+    CorruptCollectionError if a file of the collection is damaged.
+    """
+    from imseek.data import snapshots
+    from imseek.data.writer import Writer
+
+    root = Path(path).expanduser().absolute()
+    with (
+        translate_os_errors(root),
+        Writer(root, "maintain --index") as writer,
+        snapshots.try_policy(writer, policy),
+    ):
+        return tuple(snapshots.renew(writer, writer.begin_task(progress, stop), force=True))
+
+
+def reencode(
+    path: str | os.PathLike[str],
+    reference: str,
+    *,
+    space: int | None = None,
+    add: bool = False,
+    allow_missing: bool = False,
+    runtime: Runtime | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> ReencodeReport:
+    """Encode every picture again with the encoder ``reference``, then search the new vectors.
+
+    The new space replaces the first image space, or the one with the id ``space``; with ``add`` it is appended instead.
+    Searches use the old spaces meanwhile, and see the switch as one generation. The old space is kept until
+    :func:`drop_space`; re-encoding with its encoder reuses it and encodes only what it lacks. If killed, stopped
+    (``stop``) or refused, the same call continues from what was built; if the switch was already made, the report says
+    so.
+
+    Pictures that are unreadable or have changed get no vector in the new space. The switch is made if these are few and
+    the next ``index`` would remove them anyway, or with ``allow_missing``: they cannot be found until ``index`` has
+    read them again, and keep their ids. Otherwise the outcome is ``"refused"``.
+
+    ``runtime`` and ``notify`` are as for :func:`imseek.open`. Raises UsageError if the spaces are incompatible (see
+    :func:`imseek.create`), whatever loading an encoder raises, CollectionNotFoundError, LockedError, ReadOnlyError,
+    StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is damaged.
+    """
+    from imseek.data import snapshots
+    from imseek.data.current_file import read_current
+    from imseek.data.writer import Writer
+    from imseek.encoders import registry, space_compatibility
+    from imseek.indexer import reencode as runner
+
+    if add and space is not None:
+        raise UsageError("a space is added behind all others: `add` and `space` exclude each other")
+    root = Path(path).expanduser().absolute()
+    first = not add and space in (None, read_current(root).space.space_id)
+    resolution = registry.resolve(reference)
+    encoder = space_compatibility.load_resolved(
+        resolution, ("image", "text") if first else ("image",), runtime, notify
+    )
+    order = runner.ReencodeRequest(
+        space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing
+    )
+    kind = "maintain --add-space" if add else "maintain --reencode"
+    with (
+        translate_os_errors(root),
+        Writer(root, kind) as writer,
+    ):
+        task = writer.begin_task(progress, stop)
+        report = runner.reencode(writer, encoder, order, task)
+        if report.outcome != "switched":
+            return report
+        notes = report.notes + snapshots.renew_due(writer, task)
+        return replace(report, notes=notes, generation=writer.generation)
+
+
+def embed_captions(
+    path: str | os.PathLike[str],
+    *,
+    runtime: Runtime | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> CaptionReport:
+    """Embed the collection's captions with the encoder of its first space. No picture is opened.
+
+    From then on captions are searchable (``by="caption"``), and ``index`` embeds those of new images. A caption space
+    of another encoder, left from before a re-encoding, is replaced. If killed or stopped (``stop``), the same call
+    continues from what was built.
+
+    ``runtime`` and ``notify`` are as for :func:`imseek.open`. Raises UsageError if that encoder has no text tower,
+    EncoderMismatchError for other weights, whatever loading an encoder raises, CollectionNotFoundError, LockedError,
+    ReadOnlyError, StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is
+    damaged.
+    """
+    from imseek.data import snapshots
+    from imseek.data.writer import Writer
+    from imseek.encoders import checks
+    from imseek.indexer import caption_space
+    from imseek.search.encoder_loader import load_encoder
+
+    root = Path(path).expanduser().absolute()
+    with translate_os_errors(root), Writer(root, "maintain --captions") as writer:
+        space = writer.current().space
+        encoder = load_encoder(root, space, ("text",), runtime, notify)
+        checks.check_encodes_text(encoder)
+        checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
+        task = writer.begin_task(progress, stop)
+        report = caption_space.embed(writer, encoder, task)
+        if report.outcome != "switched":
+            return report
+        notes = report.notes + snapshots.renew_due(writer, task)
+        return replace(report, notes=notes, generation=writer.generation)
+
+
+def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:
+    """Drop a space from a collection: one kept after a switch, an unfinished one, or one of several in use.
+
+    Its files are deleted by :func:`merge` or ``index`` after an hour at the earliest, or at once by :func:`purge`.
+    Raises UsageError if there is no such space or the remaining ones could not answer queries, CollectionNotFoundError,
+    LockedError, ReadOnlyError, and CorruptCollectionError.
+    """
+    from imseek.data import spaces
+    from imseek.data.writer import Writer
+    from imseek.indexer.space_changes import check_drop
+
+    root = Path(path).expanduser().absolute()
+    with translate_os_errors(root), Writer(root, "maintain --drop-space") as writer:
+        spaces.find(writer, space_id)
+        check_drop(spaces.list_spaces(writer), space_id)
+        return spaces.drop(writer, space_id)
+
+
+def move_catalog(path: str | os.PathLike[str], to: str) -> CatalogReport:
+    """Move the catalog to the PostgreSQL database at the URL ``to``, or with ``sqlite`` back into the folder.
+
+    A database lets several hosts share the collection (docs/postgres.md). If the catalog is already in a database, a
+    URL only records its new address, and nothing is copied. Raises UsageError for an unacceptable URL,
+    CollectionNotFoundError, UntrustedCollectionError, LockedError, ReadOnlyError, CorruptCollectionError if the catalog
+    is damaged or missing, StorageError, and MissingExtraError.
+    """
+    from imseek.data.postgres import catalog_moves
+
+    root = Path(path).expanduser().absolute()
+    with translate_os_errors(root):
+        return catalog_moves.move(root, to)

@@ -1,0 +1,142 @@
+"""Measure pictures (:class:`imseek.types.Luma`) that were indexed before indexing measured them.
+
+The pictures are decoded but not encoded. The measures become a set of derived columns of the same names.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import astuple
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.analysis.originals import Originals
+from imseek.data import shard_files
+from imseek.data.derived_columns import MEASURED, Floats, Ids, measures_change
+from imseek.data.reader import Reader
+from imseek.data.writer import Writer
+from imseek.encoders.checks import available_cpus
+from imseek.errors import MediaError
+from imseek.indexer.ordered_map import OrderedMap
+from imseek.media import decode
+from imseek.progress import Task
+from imseek.search.where.column_values import numbers
+from imseek.types.pictures import Luma
+from imseek.types.upkeep import MeasureReport
+
+PHASE: Final = "measuring"
+NAMES: Final = tuple(shard_files.LUMA_COLUMNS.names)
+#: Minimum side of decoded pictures, in pixels: the size that the most demanding encoders need.
+_SIDE: Final = 448
+#: Pictures or seconds between commits; each commit writes the whole set.
+_COMMIT_IMAGES: Final = 4096
+_COMMIT_SECONDS: Final = 60.0
+#: Time limit for one picture, in seconds.
+_DEADLINE: Final = 60.0
+#: Number of pictures whose places are looked up together.
+_LOOKUP_BATCH: Final = 1024
+
+
+def count_unmeasured(reader: Reader) -> int:
+    """Count the live images without measures."""
+    _, values = numbers(reader, NAMES[:1])
+    return int(np.isnan(values[0]).sum())
+
+
+def measure(writer: Writer, task: Task) -> MeasureReport:
+    """Measure the images without measures."""
+    started = time.monotonic()
+    with closing(Reader(writer.root)) as reader:
+        ids, values = numbers(reader, NAMES)
+        missing = ids[np.isnan(values[0])]
+        known = _MeasureTable(*_load_measures(reader))
+        done = unreadable = waiting = 0
+        committed = time.monotonic()
+        task.report(PHASE, 0, len(missing))
+        for image_id, luma in _measure_images(reader, missing, task):
+            if luma is None:
+                unreadable += 1
+            else:
+                known.add(image_id, luma)
+                done += 1
+                waiting += 1
+            if waiting >= _COMMIT_IMAGES or (waiting and time.monotonic() - committed > _COMMIT_SECONDS):
+                known.store(writer)
+                waiting, committed = 0, time.monotonic()
+                task.report(PHASE, done, len(missing), skipped=unreadable)
+        if waiting:
+            known.store(writer)
+        task.report(PHASE, done, len(missing), skipped=unreadable)
+    return MeasureReport(
+        images=len(ids),
+        missing=len(missing),
+        measured=done,
+        unreadable=unreadable,
+        seconds=time.monotonic() - started,
+        generation=writer.current().generation,
+        interrupted=task.is_cancelled and done + unreadable < len(missing),
+    )
+
+
+class _MeasureTable:
+    """The derived columns under construction: ids (n,) in ascending order and values (measures, n)."""
+
+    def __init__(self, ids: Ids, values: npt.NDArray[np.float64]) -> None:
+        self._ids, self._values = ids, values
+        self._new: list[tuple[int, tuple[float, ...]]] = []
+
+    def add(self, image_id: int, luma: Luma) -> None:
+        self._new.append((image_id, tuple(np.nan if v is None else v for v in astuple(luma))))
+
+    def store(self, writer: Writer) -> None:
+        new = np.array([image_id for image_id, _ in self._new], np.int64)
+        values = np.array([row for _, row in self._new], np.float64).reshape(-1, len(NAMES)).T
+        ids = np.concatenate([self._ids, new])
+        ids, last = np.unique(ids[::-1], return_index=True)
+        self._values = np.concatenate([self._values, values], axis=1)[:, ::-1][:, last]
+        self._ids, self._new = ids, []
+        columns: dict[str, Floats] = dict(zip(NAMES, self._values, strict=True))
+        writer.apply(measures_change(writer, ids, columns))
+
+
+def _load_measures(reader: Reader) -> tuple[Ids, npt.NDArray[np.float64]]:
+    """Return the ids and values of the stored set."""
+    ids: list[Ids] = [np.empty(0, np.int64)]
+    values = [np.empty((len(NAMES), 0))]
+    for shard in reader.current.shards:
+        if (path := shard.columns.get(MEASURED)) is not None:
+            table = reader.load(path, shard_files.read_table)
+            ids.append(table.column("image_id").to_numpy())
+            values.append(np.stack([table.column(name).cast("float64").to_numpy() for name in NAMES]))
+    everything = np.concatenate(ids)
+    order = np.argsort(everything, kind="stable")
+    return everything[order], np.concatenate(values, axis=1)[:, order]
+
+
+def _measure_images(reader: Reader, missing: Ids, task: Task) -> Iterator[tuple[int, Luma | None]]:
+    workers = available_cpus()
+    for start in range(0, len(missing), _LOOKUP_BATCH):
+        ids = missing[start : start + _LOOKUP_BATCH].tolist()
+        with Originals(reader, ids) as originals:
+
+            def look(image_id: int, originals: Originals = originals) -> Luma | None:
+                # Also None if another picture is there now, which the next `index` will notice.
+                picture = originals.find(image_id)
+                if picture is None or not picture.is_verified:
+                    return None
+                try:
+                    return decode(picture.data, min_side=_SIDE).facts.luma
+                except MediaError:
+                    return None
+
+            each: OrderedMap[int, Luma | None] = OrderedMap(
+                look, workers=workers, lookahead=4 * workers, deadline=_DEADLINE, late=lambda _: None
+            )
+            for image_id, luma in zip(ids, each(ids), strict=True):
+                if task.is_cancelled:
+                    return
+                yield image_id, luma

@@ -1,0 +1,130 @@
+"""Map layouts: by UMAP, by principal components, or among images already laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.analysis.space_vectors import BLOCK, Vectors
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet
+from imseek.data.vectors.base import Ids
+from imseek.maps import neighbours, umap_layout
+from imseek.maps.map_store import MapPositions, no_positions
+from imseek.maps.pca import Axes, nonzero_rows, principal_axes
+from imseek.maps.transform import place_images
+from imseek.progress import Task
+from imseek.types.arrays import Float32
+
+#: With fewer images, UMAP has too few neighbours.
+_MIN_UMAP_IMAGES: Final = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapLayout:
+    """A map layout. ``axes`` are set where later images are projected. ``interrupted``: some images were not yet
+    placed."""
+
+    places: MapPositions
+    axes: Axes | None
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+
+def fit_pca(vectors: Vectors, task: Task) -> MapLayout:
+    """Lay out images by principal components. Raises Cancelled."""
+    axes = principal_axes(_iter_rows(vectors, vectors.ids, task), vectors.dim)
+    return MapLayout(project_images(vectors, vectors.ids, axes, task, fitted=True), axes)
+
+
+def project_images(vectors: Vectors, ids: Ids, axes: Axes, task: Task, *, fitted: bool) -> MapPositions:
+    """Project images onto axes. Raises Cancelled."""
+    there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
+    for start in range(0, len(ids), BLOCK):
+        part = ids[start : start + BLOCK]
+        rows = vectors.of(part)
+        has = nonzero_rows(rows)
+        there.append(part[has])
+        coordinates.append(axes.project(rows[has]))
+        task.step("placing", start + len(part), len(ids))
+    all_ids = np.concatenate(there)
+    return MapPositions(all_ids, np.concatenate(coordinates), np.full(len(all_ids), fitted))
+
+
+def fit_umap(
+    reader: Reader,
+    vectors: Vectors,
+    near: int,
+    min_dist: float,
+    seed: int,
+    sample: int,
+    task: Task,
+) -> MapLayout:
+    """Lay out images by UMAP; beyond ``sample``, a sample is laid out and the rest are placed among it.
+
+    Raises Cancelled, MissingExtraError.
+    """
+    umap_layout.import_umap()  # Report a missing package before the work starts.
+    chosen, notes = vectors.ids, []
+    if len(chosen) > sample:
+        drawn = np.random.default_rng(seed).choice(len(chosen), sample, replace=False)
+        chosen = chosen[np.sort(drawn)]
+        notes.append(f"{sample:,} of {len(vectors):,} images were laid out, and the others placed among them")
+    axes = principal_axes(_iter_rows(vectors, chosen, task), vectors.dim)
+    first = project_images(vectors, chosen, axes, task, fitted=True)
+    n = len(first)
+    if n < _MIN_UMAP_IMAGES:
+        notes.append(f"so few images ({n}) lie by their principal components")
+        return MapLayout(first, None, tuple(notes))
+    k = min(near, n - 1) - 1  # An image counts among its own neighbours, as in umap-learn.
+    if n <= near:
+        notes.append(f"{n - 1} neighbours instead of {near}: there are only {n} images")
+    positions, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    every = IdSet(first.ids)
+    index = neighbours.index_of(reader, vectors, every)
+    done = 0
+    for ids, at, apart in neighbours.find_nearest(index, vectors, first.ids, every, k):
+        positions[done : done + len(ids)], distances[done : done + len(ids)] = at, apart
+        done += len(ids)
+        task.step("finding neighbours", done, n)
+    coordinates = umap_layout.fit_layout(positions, distances, first.coordinates, min_dist, seed, task)
+    places = MapPositions(first.ids, coordinates, first.fitted)
+    rest = np.setdiff1d(vectors.ids, chosen, assume_unique=True)
+    added, interrupted = place_among(reader, vectors, rest, places, near, task)
+    return MapLayout(places.union(added), None, tuple(notes), interrupted)
+
+
+def place_among(
+    reader: Reader, vectors: Vectors, ids: Ids, anchors: MapPositions, near: int, task: Task
+) -> tuple[MapPositions, bool]:
+    """Place images among fixed ``anchors``; return those placed, and whether the work was stopped early.
+
+    An image's position does not depend on the others placed with it.
+    """
+    if not len(ids):
+        return no_positions(), False
+    there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
+    others = IdSet(anchors.ids)
+    index = neighbours.index_of(reader, vectors, others)
+    k = min(near, len(anchors))
+    done, stopped = 0, False
+    for part, at, apart in neighbours.find_nearest(index, vectors, ids, others, k):
+        there.append(part)
+        coordinates.append(place_images(at, apart, anchors.coordinates))
+        done += len(part)
+        task.report("placing", done, len(ids))
+        if stopped := task.is_cancelled:
+            break
+    all_ids = np.concatenate(there)
+    found = MapPositions(all_ids, np.concatenate(coordinates), np.zeros(len(all_ids), np.bool_))
+    return found, stopped and done < len(ids)
+
+
+def _iter_rows(vectors: Vectors, ids: Ids, task: Task) -> Iterator[Float32]:
+    """Yield rows in blocks and report progress. Raises Cancelled."""
+    for start in range(0, len(ids), BLOCK):
+        yield vectors.of(ids[start : start + BLOCK])
+        task.step("reading vectors", min(start + BLOCK, len(ids)), len(ids))

@@ -1,0 +1,247 @@
+"""Lay out a map, or place new images on an existing one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from imseek.analysis.snapshot_session import filter_ids
+from imseek.analysis.space_vectors import Vectors
+from imseek.data.models import Model
+from imseek.data.reader import Reader
+from imseek.errors import UsageError
+from imseek.maps import fit, map_store
+from imseek.maps.map_store import MapPositions
+from imseek.maps.pca import Axes, nonzero_rows
+from imseek.maps.results import MapInfo, MapMethod, MapReport
+from imseek.maps.trustworthiness import NEIGHBOURS, SAMPLE, trustworthiness
+from imseek.progress import Cancelled, Task
+
+#: Defaults for a new map.
+METHOD: Final[MapMethod] = "umap"
+DEFAULT_NEIGHBOURS: Final = 15
+MIN_DIST: Final = 0.1
+SEED: Final = 0
+#: Maximum number of images for UMAP; larger sets are sampled, and the rest are placed.
+MAX_FITTED: Final = 100_000
+#: Share of images placed since the layout at which a new layout is recommended.
+_REFIT_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class MapRequest:
+    """The caller's request; None stands for the map's present value, or for the default."""
+
+    name: str
+    method: MapMethod | None
+    refit: bool
+    neighbours: int | None
+    min_dist: float | None
+    seed: int | None
+    where: str | None
+    sample: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """The map as it is now, and what to store: nothing where ``places`` is None."""
+
+    report: MapReport
+    places: MapPositions | None = None
+    axes: Axes | None = None
+
+
+def lay_out(reader: Reader, wanted: MapRequest, task: Task) -> Outcome:
+    """Compute a map without storing it. Raises UsageError, QueryError, MissingExtraError, StaleGenerationError."""
+    model = map_store.check_name(reader, wanted.name)
+    if model is not None and wanted.where is None:
+        wanted = replace(wanted, where=map_store.info_of(model).where)
+    vectors = Vectors(reader, allowed=filter_ids(reader, wanted.where))
+    if not len(vectors):
+        if wanted.where is not None and reader.current.images:
+            raise UsageError("no image meets the condition", hint="docs/where.md says what it can be made of")
+        raise UsageError("there are no images to lay out", hint="imseek index FOLDER")
+    held = map_store.no_positions() if model is None else map_store.read(reader, wanted.name)
+    told = _ReportBuilder(reader, vectors, task)
+    if model is None or wanted.refit:
+        return _lay_out_anew(reader, vectors, wanted, model, held, told)
+    return _place_new_images(reader, vectors, wanted, model, held, told)
+
+
+@dataclass(frozen=True, slots=True)
+class _ReportBuilder:
+    """Builds reports."""
+
+    reader: Reader
+    vectors: Vectors
+    task: Task
+
+    def report(
+        self,
+        info: MapInfo,
+        places: MapPositions,
+        *notes: str,
+        laid_out: int = 0,
+        placed: int = 0,
+        stale: bool = False,
+        interrupted: bool = False,
+    ) -> MapReport:
+        return MapReport(
+            info=info,
+            images=len(self.vectors),
+            laid_out=laid_out,
+            placed=placed,
+            missing=int((~places.has(self.vectors.ids)).sum()),
+            stale=stale,
+            interrupted=interrupted,
+            notes=notes,
+            seconds=self.task.seconds,
+            generation=self.reader.generation,
+        )
+
+
+def _lay_out_anew(
+    reader: Reader,
+    vectors: Vectors,
+    wanted: MapRequest,
+    model: Model | None,
+    held: MapPositions,
+    told: _ReportBuilder,
+) -> Outcome:
+    """Lay out the whole map."""
+    before = None if model is None else map_store.info_of(model)
+    info = _plan_map(vectors, wanted, before)
+    try:
+        if info.neighbours is None or info.min_dist is None:
+            made = fit.fit_pca(vectors, told.task)
+        else:
+            made = fit.fit_umap(
+                reader, vectors, info.neighbours, info.min_dist, info.seed, wanted.sample, told.task
+            )
+    except Cancelled:
+        return Outcome(told.report(before or info, held, interrupted=True))
+    info = _measure_map(info, reader, made.places)
+    report = told.report(
+        info,
+        made.places,
+        *made.notes,
+        laid_out=info.fitted,
+        placed=info.placed,
+        interrupted=made.interrupted,
+    )
+    return Outcome(report, made.places, made.axes)
+
+
+def _plan_map(vectors: Vectors, wanted: MapRequest, before: MapInfo | None) -> MapInfo:
+    """Return the intended parameters: requested values, else those of the existing map, else defaults."""
+
+    def chosen(name: str, usual: object) -> object:
+        asked = getattr(wanted, name)
+        was = None if before is None else getattr(before, name)
+        return next((one for one in (asked, was) if one is not None), usual)
+
+    is_umap = chosen("method", METHOD) == "umap"
+    known_facts = {
+        "method": chosen("method", METHOD),
+        "seed": chosen("seed", SEED),
+        "neighbours": chosen("neighbours", DEFAULT_NEIGHBOURS) if is_umap else None,
+        "min_dist": chosen("min_dist", MIN_DIST) if is_umap else None,
+    }
+    return MapInfo(
+        name=wanted.name,
+        encoder=vectors.space.encoder,
+        fingerprint=vectors.space.fingerprint,
+        where=wanted.where,
+        fitted=0,
+        placed=0,
+        trustworthiness=None,
+        trust_neighbours=NEIGHBOURS,
+        trust_sample=0,
+        created="",
+        **known_facts,  # type: ignore[arg-type]
+    )
+
+
+def _place_new_images(
+    reader: Reader,
+    vectors: Vectors,
+    wanted: MapRequest,
+    model: Model,
+    held: MapPositions,
+    told: _ReportBuilder,
+) -> Outcome:
+    """Place images that have no position yet."""
+    info = map_store.info_of(model)
+    _check_same(wanted, info)
+    if info.fingerprint != vectors.space.fingerprint:
+        note = f"it is stale: made of vectors of {info.encoder}, where the collection has those of "
+        note += f"{vectors.space.encoder}; --refit lays it out anew"
+        return Outcome(told.report(info, held, note, stale=True))
+    missing = vectors.ids[~held.has(vectors.ids)]
+    if not len(missing):
+        return Outcome(told.report(info, held))
+    axes = map_store.axes_of(model)
+    interrupted = False
+    if axes is not None:
+        try:
+            added = fit.project_images(vectors, missing, axes, told.task, fitted=False)
+        except Cancelled:
+            return Outcome(told.report(info, held, interrupted=True))
+    else:
+        live = Vectors(reader)
+        anchors = held.only(held.fitted & (live.positions(held.ids) >= 0))
+        if not len(anchors):
+            raise UsageError(
+                f"none of the images that the map {info.name} was laid out with is left",
+                hint="--refit lays it out anew",
+            )
+        near = info.neighbours or DEFAULT_NEIGHBOURS
+        added, interrupted = fit.place_among(reader, vectors, missing, anchors, near, told.task)
+    if not len(added):
+        return Outcome(told.report(info, held, interrupted=interrupted))
+    places = held.union(added)
+    info = _measure_map(info, reader, places)
+    notes = []
+    if info.placed > _REFIT_SHARE * (info.placed + info.fitted) and info.fitted < wanted.sample:
+        notes.append(
+            f"{info.placed:,} images were placed among {info.fitted:,}: --refit lays out all of them"
+        )
+    report = told.report(info, places, *notes, placed=len(added), interrupted=interrupted)
+    return Outcome(report, places, axes)
+
+
+def _check_same(wanted: MapRequest, info: MapInfo) -> None:
+    """Raise UsageError where the request contradicts the existing map."""
+    for what in ("method", "neighbours", "min_dist", "seed"):
+        asked, has = getattr(wanted, what), getattr(info, what)
+        if asked is not None and asked != has and (has is not None or what == "method"):
+            raise UsageError(
+                f"the map {info.name} was laid out with {what.replace('_', '-')} {has}, not {asked}",
+                hint="--refit lays it out anew; --name makes another one",
+            )
+
+
+def _measure_map(info: MapInfo, reader: Reader, places: MapPositions) -> MapInfo:
+    """Update the counts and the trustworthiness, over live images."""
+    live = Vectors(reader)
+    here = places.only(live.positions(places.ids) >= 0)
+    fitted = int(here.fitted.sum())
+    size = min(SAMPLE, len(here))
+    drawn = np.sort(np.random.default_rng(info.seed).choice(len(here), size, replace=False))
+    sample = here.only(np.isin(np.arange(len(here)), drawn))
+    near = min(NEIGHBOURS, (size - 1) // 2)
+    trust = None
+    if near > 0:
+        rows = live.of(sample.ids)
+        assert nonzero_rows(rows).all()
+        trust = round(trustworthiness(rows, sample.coordinates, near), 6)
+    return replace(
+        info,
+        fitted=fitted,
+        placed=len(here) - fitted,
+        trustworthiness=trust,
+        trust_neighbours=near,
+        trust_sample=size,
+    )

@@ -1,0 +1,211 @@
+"""Retrieval metrics: the rank of each query's first relevant item, and its average precision.
+
+*R@k* is the share of queries with a relevant item among the first k, as in CLIP_benchmark, even where a query has
+several (the five captions of an image). *Average precision* is the mean, over a query's relevant items, of the
+precision at each; with one relevant item it is 1 / rank.
+
+A score is the float64 dot product of unit rows, rounded to float32. It therefore does not depend on blocking, and equal
+vectors have equal scores. In a tie, irrelevant items come first: a tie is never a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.progress import SILENT, Task
+from imseek.types.arrays import Float32
+
+Ints = npt.NDArray[np.int64]
+
+#: Queries and items per block: 64 MiB of scores.
+QUESTION_BATCH: Final = 1024
+ITEM_BATCH: Final = 8192
+
+
+class Rows(Protocol):
+    """(n, dim) unit float32 rows, not necessarily in memory, such as :class:`imseek.analysis.space_vectors.Vectors`."""
+
+    def __len__(self) -> int: ...
+
+    def blocks(self, size: int = ...) -> Iterator[tuple[slice, Float32]]: ...
+
+    def at(self, positions: Ints) -> Float32: ...
+
+
+class ArrayRows:
+    """Rows held in memory."""
+
+    def __init__(self, rows: Float32) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def blocks(self, size: int = ITEM_BATCH) -> Iterator[tuple[slice, Float32]]:
+        for start in range(0, len(self._rows), size):
+            part = slice(start, min(start + size, len(self._rows)))
+            yield part, self._rows[part]
+
+    def at(self, positions: Ints) -> Float32:
+        found: Float32 = self._rows[positions]
+        return found
+
+
+class SelectedRows:
+    """A selection of rows in its own order: those that ``get`` returns for ``keys`` (n,)."""
+
+    def __init__(self, get: Callable[[Ints], Float32], keys: Ints) -> None:
+        self._get = get
+        self._keys = keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def blocks(self, size: int = ITEM_BATCH) -> Iterator[tuple[slice, Float32]]:
+        for start in range(0, len(self._keys), size):
+            part = slice(start, min(start + size, len(self._keys)))
+            yield part, self._get(self._keys[part])
+
+    def at(self, positions: Ints) -> Float32:
+        return self._get(self._keys[positions])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RelevantItems:
+    """Relevant items of each query: ``items[starts[q]:starts[q + 1]]`` for query q."""
+
+    starts: Ints
+    items: Ints
+
+    @classmethod
+    def of(cls, questions: npt.ArrayLike, items: npt.ArrayLike, count: int) -> RelevantItems:
+        """Build from (p,) queries and (p,) items, both positions, of ``count`` queries; repeated pairs count once.
+
+        Raises ValueError where a query has no relevant item, or a position is out of range.
+        """
+        pairs = np.stack([np.asarray(questions, np.int64), np.asarray(items, np.int64)], axis=1)
+        pairs = np.unique(pairs.reshape(-1, 2), axis=0)
+        if len(pairs) and (pairs.min() < 0 or pairs[-1, 0] >= count):
+            raise ValueError("a pair of a question or an item that is not there")
+        many = np.bincount(pairs[:, 0], minlength=count)
+        if not many.all():
+            raise ValueError("a question without a right item")
+        return cls(np.concatenate([[0], np.cumsum(many)]).astype(np.int64), np.ascontiguousarray(pairs[:, 1]))
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.starts) - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranks:
+    """Ranks of each query.
+
+    ``first`` (n,) int64 is the rank of its best relevant item, from 1; ``precision`` (n,) float64 its average
+    precision. ``items`` is the number of items ranked.
+    """
+
+    first: Ints
+    precision: npt.NDArray[np.float64]
+    items: int
+
+    def hits(self, k: int) -> npt.NDArray[np.float64]:
+        """1 where a relevant item is among the first ``k``, else 0 (n,). The mean is R@k."""
+        return (self.first <= k).astype(np.float64)
+
+
+def rank_items(
+    questions: Rows | Float32,
+    items: Rows | Float32,
+    right: RelevantItems,
+    *,
+    task: Task = SILENT,
+) -> Ranks:
+    """Rank all items for each query.
+
+    Memory: 64 MiB of scores, and the rows of the relevant items of one block of queries. Raises ValueError for
+    pairs that do not fit, Cancelled.
+    """
+    asked = ArrayRows(questions) if isinstance(questions, np.ndarray) else questions
+    there = ArrayRows(items) if isinstance(items, np.ndarray) else items
+    if len(right) != len(asked) or (len(right.items) and right.items.max() >= len(there)):
+        raise ValueError("a pair of a question or an item that is not there")
+    first, precision = np.zeros(len(asked), np.int64), np.zeros(len(asked))
+    for part, rows in asked.blocks(QUESTION_BATCH):
+        task.check()
+        starts = right.starts[part.start : part.stop + 1]
+        mine = right.items[starts[0] : starts[-1]]
+        first[part], precision[part] = _rank_block(rows, there, mine, starts - starts[0])
+        task.report("ranks", part.stop, len(asked))
+    return Ranks(first, precision, len(there))
+
+
+def scores(a: Float32, b: Float32) -> Float32:
+    """All scores of (n, dim) and (m, dim) unit rows → (n, m), as defined above."""
+    found: Float32 = (a.astype(np.float64) @ b.T.astype(np.float64)).astype(np.float32)
+    return found
+
+
+def pair_scores(a: Float32, b: Float32) -> Float32:
+    """Row-wise scores of (n, dim) and (n, dim) unit rows → (n,)."""
+    found: Float32 = np.einsum("nd,nd->n", a, b, dtype=np.float64, casting="safe").astype(np.float32)
+    return found
+
+
+def _rank_block(rows: Float32, there: Rows, mine: Ints, starts: Ints) -> tuple[Any, Any]:
+    """Ranks and average precisions of queries whose relevant items are ``mine[starts[q]:starts[q + 1]]``."""
+    many = np.diff(starts)
+    owner = np.repeat(np.arange(len(rows)), many)
+    good = np.concatenate(
+        [
+            pair_scores(rows[owner[at : at + ITEM_BATCH]], there.at(mine[at : at + ITEM_BATCH]))
+            for at in range(0, len(mine), ITEM_BATCH)
+        ]
+    )
+    order = np.lexsort((-good, owner))  # best first within each query
+    good, place = good[order], np.arange(len(mine)) - starts[owner] + 1
+    reached = np.zeros(len(mine), np.int64)
+    for _, block in there.blocks(ITEM_BATCH):
+        found = scores(rows, block)
+        for nth in range(int(many.max())):
+            has = np.flatnonzero(many > nth)
+            at = starts[has] + nth
+            chosen = found if len(has) == len(rows) else found[has]
+            reached[at] += (chosen >= good[at, None]).sum(axis=1)
+    # Items that reach the score of a relevant item, minus the relevant ones among them, are irrelevant and come before
+    # it.
+    ahead = np.maximum(reached - _count_reaching(good, starts, many), 0)
+    precision = np.add.reduceat(place / (place + ahead), starts[:-1]) / many
+    return 1 + ahead[starts[:-1]], precision
+
+
+def _count_reaching(good: Float32, starts: Ints, many: Ints) -> Ints:
+    """Count, for each relevant item (p,), those of the same query with at least its score.
+
+    ``good`` descends within each query.
+    """
+    total = len(good)
+    last = np.ones(total, bool)  # last of a run of equal scores
+    last[:-1] = good[:-1] != good[1:]
+    last[starts[1:] - 1] = True
+    ends = np.flatnonzero(last)
+    until = ends[np.searchsorted(ends, np.arange(total))]
+    return until - np.repeat(starts[:-1], many) + 1
+
+
+def average_precision(values: Sequence[float] | npt.NDArray[Any], right: npt.ArrayLike) -> float:
+    """Average precision of one ranking by (n,) scores, higher is better, and (n,) bool relevance.
+
+    In a tie, irrelevant items come first. Raises ValueError where nothing is relevant.
+    """
+    ordered, good = np.asarray(values), np.asarray(right, bool)
+    truth = good[np.lexsort((good, -ordered))]
+    if not truth.any():
+        raise ValueError("nothing is right")
+    at = np.flatnonzero(truth) + 1
+    return float((np.arange(1, len(at) + 1) / at).mean())

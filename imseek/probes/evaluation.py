@@ -1,0 +1,289 @@
+"""Evaluate a probe on images that it was not trained on, nor on copies of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.analysis.space_vectors import BLOCK, Vectors
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import UsageError
+from imseek.metrics import bootstrap, classification
+from imseek.metrics.estimate import Estimate
+from imseek.probes import calibration, holdout_groups, model_selection
+from imseek.probes.class_name_vectors import encode_class_names
+from imseek.probes.labels import LabelledImages, Labels, Targets, read_labels
+from imseek.probes.probe_store import Probe
+from imseek.probes.results import ClassScore, CurvePoint, ProbeConfusion, ProbeEvaluation, ProbeMethod
+from imseek.probes.training import check_classes, limit_labelled
+from imseek.progress import SILENT, Task
+from imseek.types.arrays import Float32
+
+PHASE: Final = "evaluating"
+#: Random draws for each point of a learning curve.
+DRAWS: Final = 5
+_RESAMPLES: Final = 1000
+_CONFUSIONS: Final = 20
+
+Numbers = npt.NDArray[Any]
+
+
+def evaluate_probe(
+    reader: Reader, vectors: Vectors, probe: Probe, truth: Labels, searchable: Ids
+) -> ProbeEvaluation:
+    """Evaluate a stored probe on images of known class. Raises UsageError where none is left."""
+    known, left = _map_to_probe_classes(reader, probe, truth, searchable)
+    known = limit_labelled(known)
+    contents, hashes = holdout_groups.hashes_of(reader, known.ids)
+    digests = np.frombuffer(b"".join(contents), np.dtype("<i8")).reshape(-1, 4)
+    seen = np.isin(known.ids, probe.learned) | _rows_among(digests, probe.contents)
+    there = probe.learned[vectors.positions(probe.learned) >= 0]
+    if len(there) and not seen.all():
+        rest = np.flatnonzero(~seen)
+        learned_contents, learned_hashes = holdout_groups.hashes_of(reader, there)
+        like = holdout_groups.find_copies(
+            (learned_contents, learned_hashes, vectors.of(there)),
+            ([contents[i] for i in rest.tolist()], hashes[rest], vectors.of(known.ids[rest])),
+        )
+        seen[rest[like]] = True
+    at = np.flatnonzero(~seen)
+    if not len(at):
+        raise UsageError(
+            f"{probe.info.name} has learned from all {len(seen):,} images with a truth, or from copies of them",
+            hint="label others, or leave out the name: then a part is held out and another probe learns from the rest",
+        )
+    tested = known.take(at)
+    rows = np.concatenate(
+        [probe.logits(vectors.of(tested.ids[i : i + BLOCK])) for i in range(0, len(tested), BLOCK)]
+    )
+    groups = holdout_groups.group_copies(
+        [contents[i] for i in at.tolist()], hashes[at], vectors.of(tested.ids)
+    )
+    info = probe.info
+    scored = _score_logits(rows, tested.targets, groups, info.temperature, tested.classes, info.method)
+    return replace(
+        scored,
+        probe=info.name,
+        truth=truth.shown(),
+        learned=len(probe.learned),
+        left_out=int(seen.sum()),
+        unknown=left,
+        notes=known.notes,
+    )
+
+
+def evaluate_labels(
+    reader: Reader,
+    vectors: Vectors,
+    labels: Labels,
+    shots: Sequence[int],
+    *,
+    words: bool = True,
+    seed: int = 0,
+    task: Task = SILENT,
+) -> ProbeEvaluation:
+    """Train a probe on half of the labelled images and evaluate it on the rest; copies stay in one half.
+
+    For each number in ``shots``, further probes are trained on that many images per class of the first half. Raises
+    UsageError where there is nothing to distinguish, Cancelled.
+    """
+    labelled = limit_labelled(read_labels(reader, labels, vectors.ids), seed)
+    check_classes(labelled)
+    rows = vectors.of(labelled.ids)
+    contents, hashes = holdout_groups.hashes_of(reader, labelled.ids)
+    groups = holdout_groups.group_copies(contents, hashes, rows)
+    half = model_selection.assign_folds(labelled.targets, groups, 2, seed)
+    first, second = np.flatnonzero(half != 0), np.flatnonzero(half == 0)
+    if not len(second):
+        raise UsageError(
+            "no class has two different images: there is nothing to hold out", hint="label more images"
+        )
+    centre = model_selection.centre_of(vectors)
+    said: Float32 | None = None
+    notes: tuple[str, ...] = ()
+    if words and not labelled.several:
+        said, notes = encode_class_names(reader, vectors.space, labelled.classes)
+    holdout = _Holdout(
+        model_selection.centre_rows(rows, centre),
+        labelled.targets,
+        len(labelled.classes),
+        groups,
+        said,
+        labels.even,
+    )
+    whole, method, temperature = holdout.learn(first, second, seed)
+    scored = _score_logits(
+        whole, labelled.targets[second], groups[second], temperature, labelled.classes, method
+    )
+    curve = []
+    for number, k in enumerate(shots):
+        task.check()
+        curve.append(holdout.point(first, second, k, seed))
+        task.report(PHASE, number + 1, len(shots))
+    return replace(
+        scored,
+        truth=labels.shown(),
+        learned=len(first),
+        curve=tuple(curve),
+        notes=(*labelled.notes, *notes),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Holdout:
+    """The labelled images of an evaluation, with their classes and groups."""
+
+    rows: Float32
+    targets: Targets
+    classes: int
+    groups: Ids
+    words: Float32 | None
+    even: bool
+
+    def learn(self, at: Ids, tested: Ids, seed: int) -> tuple[Float32, ProbeMethod, float]:
+        """Train on some rows; return logits of the tested rows, the method, and the temperature."""
+        found = model_selection.select_model(
+            self.rows[at],
+            self.targets[at],
+            self.classes,
+            self.groups[at],
+            self.words,
+            even=self.even,
+            seed=seed,
+        )
+        return found.scorer.logits(self.rows[tested]), found.scorer.name, found.best.temperature
+
+    def point(self, first: Ids, second: Ids, shots: int, seed: int) -> CurvePoint:
+        """Compute a point of the learning curve."""
+        kinds = model_selection.strata(self.targets)
+        logits, at, learned = [], [], 0
+        for draw in range(DRAWS):
+            generator = np.random.default_rng((seed, draw))
+            some: list[int] = []
+            for kind in range(self.classes + 1):
+                mine = generator.permutation(first[kinds[first] == kind])
+                _, one = np.unique(self.groups[mine], return_index=True)
+                some += mine[np.sort(one)][:shots].tolist()
+            found, _, _ = self.learn(np.sort(np.array(some)), second, seed)
+            logits.append(found)
+            at.append(second)
+            learned = len(some)
+        scored = _accuracy_intervals(
+            np.concatenate(logits), np.concatenate(at), self.targets, self.groups, self.classes
+        )
+        return CurvePoint(shots, learned, *scored)
+
+
+def _map_to_probe_classes(
+    reader: Reader, probe: Probe, truth: Labels, searchable: Ids
+) -> tuple[LabelledImages, tuple[str, ...]]:
+    """Map labels to a probe's class numbers; also return the classes it does not know."""
+    info = probe.info
+    number = {name: n for n, name in enumerate(info.classes)}
+    if info.several and truth.kind == "tags":
+        found = read_labels(reader, replace(probe.labels, names=info.classes), searchable)
+        return found, ()
+    found = read_labels(reader, truth, searchable)
+    unknown = tuple(name for name in found.classes if name not in number)
+    if info.several:
+        marks = np.zeros((len(found), len(info.classes)), np.bool_)
+        for n, name in enumerate(found.classes):
+            if name in number:
+                marks[found.targets == n, number[name]] = True
+        return replace(found, classes=info.classes, targets=marks), ()
+    of = np.array([number.get(name, -1) for name in found.classes])[found.targets]
+    kept = found.take(np.flatnonzero(of >= 0))
+    if not len(kept):
+        raise UsageError(
+            f"{truth.shown()} and the probe {info.name} have no class in common",
+            hint=f"the probe knows {', '.join(info.classes[:20])}; the truth has {', '.join(found.classes[:20])}",
+        )
+    return replace(kept, classes=info.classes, targets=of[of >= 0]), unknown
+
+
+def _rows_among(digests: Ids, known: Ids) -> npt.NDArray[np.bool_]:
+    """Tell which rows of (m, 4) are among those of (k, 4)."""
+    there = {row.tobytes() for row in np.ascontiguousarray(known, np.int64)}
+    return np.array([row.tobytes() in there for row in np.ascontiguousarray(digests, np.int64)], np.bool_)
+
+
+# -- figures -------------------------------------------------------------------------------------------
+
+
+def _accuracy_intervals(
+    logits: Numbers, at: Ids, targets: Targets, groups: Ids, classes: int
+) -> tuple[Estimate, Estimate]:
+    """Top-1 and mean per-class accuracy with intervals; images of one group are resampled together."""
+    truth = targets[at]
+    together = np.unique(groups[at], return_inverse=True)[1]
+    right = calibration.correctness(logits, truth)
+    whole = bootstrap.interval(right, groups=together, resamples=_RESAMPLES)
+    if truth.ndim == 2:
+        hits = ((logits > 0) == truth).astype(np.float64)
+
+        def balanced(values: Numbers, weights: Numbers) -> float:
+            yes, no = truth * weights[:, None], ~truth * weights[:, None]
+            rates = [(side * hits).sum(axis=0) / np.maximum(side.sum(axis=0), 1) for side in (yes, no)]
+            both = (yes.sum(axis=0) > 0) & (no.sum(axis=0) > 0)
+            return float(np.mean((rates[0] + rates[1])[both] / 2)) if both.any() else float("nan")
+
+    else:
+
+        def balanced(values: Numbers, weights: Numbers) -> float:
+            total = np.bincount(truth, weights, classes)
+            there = total > 0
+            return float(np.mean(np.bincount(truth, weights * values, classes)[there] / total[there]))
+
+    return whole, bootstrap.interval(right, balanced, groups=together, resamples=_RESAMPLES)
+
+
+def _score_logits(
+    logits: Numbers,
+    targets: Targets,
+    groups: Ids,
+    temperature: float,
+    names: Sequence[str],
+    method: ProbeMethod,
+) -> ProbeEvaluation:
+    """Compute the metrics of an evaluation from logits."""
+    chances = calibration.probabilities(logits, temperature, targets.ndim == 2)
+    accuracy, per_class = _accuracy_intervals(logits, np.arange(len(targets)), targets, groups, len(names))
+    confusions: tuple[ProbeConfusion, ...] = ()
+    if targets.ndim == 2:
+        marks, given = targets, logits > 0
+    else:
+        predicted = logits.argmax(axis=1)
+        numbers = np.arange(len(names))
+        marks, given = targets[:, None] == numbers, predicted[:, None] == numbers
+        confusions = tuple(
+            ProbeConfusion(names[one.truth], names[one.predicted], one.count)
+            for one in classification.confusions(targets, predicted, _CONFUSIONS)
+        )
+    tested, called, hits = marks.sum(axis=0), given.sum(axis=0), (marks & given).sum(axis=0)
+    return ProbeEvaluation(
+        probe=None,
+        method=method,
+        truth="",
+        learned=0,
+        tested=len(targets),
+        left_out=0,
+        unknown=(),
+        accuracy=accuracy,
+        per_class=per_class,
+        ece=calibration.calibration_error(chances, targets),
+        classes=tuple(
+            ClassScore(
+                name,
+                int(tested[n]),
+                float(hits[n] / tested[n]) if tested[n] else None,
+                float(hits[n] / called[n]) if called[n] else None,
+            )
+            for n, name in enumerate(names)
+        ),
+        confusions=confusions,
+    )

@@ -1,0 +1,377 @@
+"""Choose between probes, and their settings, by cross-validation over labelled images.
+
+Images of one group (:mod:`imseek.probes.holdout_groups`) are held out together. Each class is distributed over
+the folds separately: of two images of a class, one always remains for training. A class with a single group is never
+held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.analysis.space_vectors import BLOCK, Vectors
+from imseek.data.vectors.base import Ids
+from imseek.metrics import bootstrap
+from imseek.metrics.estimate import Estimate
+from imseek.probes import cache_model, calibration, linear
+from imseek.probes.cache_model import CacheModel
+from imseek.probes.labels import Targets
+from imseek.probes.linear import Linear
+from imseek.probes.results import ProbeMethod
+from imseek.progress import SILENT, Task
+from imseek.types.arrays import Float32
+
+PHASE: Final = "learning"
+FOLDS: Final = 5
+#: Repeated random folds as (images at most, repetitions): with few images, one draw says little.
+_DRAWS: Final = ((100, 5), (500, 3))
+#: Settings are chosen on a sample of this size, stratified by class; the final model learns from all images.
+MAX_VALIDATED: Final = 4000
+#: Settings used where nothing can be held out. They did well on half A of the stamps of bench/probes.py, with one and
+#: two images per class.
+DEFAULT_STRENGTH: Final = 0.1
+DEFAULT_SHARPNESS: Final = 4.0
+DEFAULT_WORD_WEIGHT: Final = 3.0
+
+#: Sample size for the mean vector of a collection.
+MAX_CENTRE_SAMPLE: Final = 20_000
+_MIN_LENGTH: Final = 1e-6
+
+Settings: TypeAlias = Mapping[str, float]
+
+
+class Scorer(Protocol):
+    """Anything that computes class logits."""
+
+    name: ClassVar[ProbeMethod]
+
+    def logits(self, rows: Float32) -> Float32: ...
+    def arrays(self) -> dict[str, npt.NDArray[Any]]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValidationResult:
+    """A kind of probe with its best settings and cross-validated scores, None where nothing could be held out.
+
+    ``ece`` is that of probabilities whose temperature was fitted on the other folds.
+    """
+
+    method: str
+    settings: Settings
+    temperature: float
+    accuracy: Estimate | None = None
+    log_loss: float | None = None
+    ece: float | None = None
+    tested: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SelectedModel:
+    """The selected model, trained on all images, and the validation results of each kind."""
+
+    scorer: Linear | CacheModel
+    judged: tuple[ValidationResult, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> ValidationResult:
+        """The validation result of the selected kind."""
+        return next(one for one in self.judged if one.method == self.scorer.name)
+
+
+def centre_of(vectors: Vectors) -> Float32:
+    """Mean vector (dim,) of a collection, from an evenly spaced sample."""
+    at = np.unique(
+        np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), MAX_CENTRE_SAMPLE)).astype(np.int64)
+    )
+    total = np.zeros(vectors.dim)
+    for start in range(0, len(at), BLOCK):
+        total += vectors.at(at[start : start + BLOCK]).sum(axis=0, dtype=np.float64)
+    return (total / max(1, len(at))).astype(np.float32)
+
+
+def centre_rows(rows: Float32, centre: Float32) -> Float32:
+    """Subtract ``centre`` from (m, dim) unit rows and normalise again (Wang et al. 2019, SimpleShot's CL2N).
+
+    What all images have in common distinguishes none. A row practically equal to the centre becomes zeros.
+    """
+    moved = rows - centre
+    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+    found: Float32 = np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > _MIN_LENGTH)
+    return found
+
+
+def select_model(
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    words: Float32 | None = None,
+    *,
+    even: bool = False,
+    seed: int = 0,
+    task: Task = SILENT,
+) -> SelectedModel:
+    """Select a linear probe or a cache model by cross-validation, and train it on all n images.
+
+    ``rows`` (n, dim) and ``words`` (classes, dim), the class names, are :func:`centre_rows`. Deterministic. ``even``:
+    classes are weighted equally whatever their size; ignored where an image may have several.
+    """
+    even = even and targets.ndim == 1
+    kept, number = _find_holdable(targets, classes, groups)
+    notes: tuple[str, ...] = ()
+    if len(number) < 1 + (targets.ndim == 1):
+        notes = (
+            "too few classes have two different images: nothing could be held out, and nothing was measured",
+        )
+        pivot = cache_model.pivot_of(_cosines(rows[stratified_sample(targets, MAX_VALIDATED, seed)]))
+        usual = {
+            "sharpness": DEFAULT_SHARPNESS,
+            "weight": 0.0 if words is None else DEFAULT_WORD_WEIGHT,
+            "pivot": pivot,
+        }
+        judged: tuple[ValidationResult, ...] = (
+            ValidationResult("cache", usual, 1.0),
+            ValidationResult("linear", {"strength": DEFAULT_STRENGTH}, 1.0),
+        )
+    else:
+        some = kept[stratified_sample(targets[kept], MAX_VALIDATED, seed)]
+        told = targets[some] if targets.ndim == 2 else np.searchsorted(number, targets[some])
+        said = None if words is None else words[number]
+        judged = _cross_validate(rows[some], told, len(number), groups[some], said, even, seed, task)
+    best = min(judged, key=lambda one: one.log_loss or 0.0)
+    return SelectedModel(fit_model(best, rows, targets, classes, words, even, seed), judged, notes)
+
+
+def _find_holdable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Ids]:
+    """Return positions of the images, and the classes, that can be held out: classes with at least two groups.
+
+    Other classes could only be wrong answers, and settings that never predict them would be favoured.
+    """
+    if targets.ndim == 2:
+        kinds = strata(targets)
+        pairs = np.unique(np.stack([kinds, groups]), axis=1)[0]
+        there = np.bincount(pairs).max(initial=0) > 1
+        return np.arange(len(targets)), np.arange(classes) if there else np.empty(0, np.int64)
+    pairs = np.unique(np.stack([targets, groups]), axis=1)[0]
+    number = np.flatnonzero(np.bincount(pairs, minlength=classes) > 1)
+    return np.flatnonzero(np.isin(targets, number)), number
+
+
+def _cosines(rows: Float32) -> Float32:
+    found: Float32 = rows @ rows.T
+    return found
+
+
+def _cross_validate(
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    words: Float32 | None,
+    even: bool,
+    seed: int,
+    task: Task,
+) -> tuple[ValidationResult, ...]:
+    """Cross-validate both kinds of probe."""
+    folds = list(_iter_fold_draws(targets, groups, seed))
+    return (
+        _select_linear(rows, targets, classes, groups, folds, even, task),
+        _select_cache(_cosines(rows), rows, targets, classes, groups, folds, words, even),
+    )
+
+
+def fit_model(
+    best: ValidationResult,
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    words: Float32 | None,
+    even: bool,
+    seed: int,
+) -> Linear | CacheModel:
+    """Train the chosen kind on all images."""
+    if best.method == "linear":
+        (found,) = linear.fit(rows, targets, classes, [best.settings["strength"]], even=even)
+        return found
+    keys = stratified_sample(targets, cache_model.MAX_KEYS, seed, evenly=True)
+    return cache_model.build_cache_model(rows[keys], targets[keys], classes, words, **best.settings)
+
+
+# -- judging -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _HeldOutLogits:
+    """Predictions of one setting for held-out images: logits and targets, with the image, fold and weight of each
+    row."""
+
+    logits: npt.NDArray[Any]
+    targets: Targets
+    image: Ids
+    fold: Ids
+    weights: npt.NDArray[np.float64]
+
+    def loss(self) -> float:
+        """Log loss at the best temperature, by which settings are chosen.
+
+        Accuracy is coarse with few held-out images, and flatters the best of many settings.
+        """
+        temperature = calibration.temperature_of(self.logits, self.targets, self.weights)
+        each = calibration.losses(self.logits, self.targets, temperature)
+        return float(np.average(each, weights=self.weights))
+
+    def judged(self, method: str, settings: Settings, groups: Ids) -> ValidationResult:
+        """Compute the validation result of this setting."""
+        temperature = calibration.temperature_of(self.logits, self.targets, self.weights)
+        chances = np.empty(self.logits.shape, np.float32)
+        for fold in np.unique(self.fold):
+            mine = self.fold == fold
+            # With a single fold, use its own.
+            other = ~mine if (~mine).any() else mine
+            own = calibration.temperature_of(self.logits[other], self.targets[other], self.weights[other])
+            chances[mine] = calibration.probabilities(self.logits[mine], own, self.targets.ndim == 2)
+        together = np.unique(groups[self.image], return_inverse=True)[1]
+        right = calibration.correctness(self.logits, self.targets)
+        return ValidationResult(
+            method,
+            settings,
+            temperature,
+            bootstrap.interval(right, groups=together, resamples=1000),
+            self.loss(),
+            calibration.calibration_error(chances, self.targets),
+            len(np.unique(self.image)),
+        )
+
+
+def _select_linear(
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    folds: list[Ids],
+    even: bool,
+    task: Task,
+) -> ValidationResult:
+    parts: list[list[npt.NDArray[Any]]] = [[] for _ in linear.STRENGTHS]
+    held = list(_iter_splits(folds))
+    for number, (learned, tested) in enumerate(held):
+        task.step(PHASE, number, len(held))
+        probes = linear.fit(rows[learned], targets[learned], classes, linear.STRENGTHS, even=even)
+        for found, probe in zip(parts, probes, strict=True):
+            found.append(probe.logits(rows[tested]))
+    each = [_collect_held_out(found, targets, held, even) for found in parts]
+    best = int(np.argmin([one.loss() for one in each]))
+    return each[best].judged("linear", {"strength": linear.STRENGTHS[best]}, groups)
+
+
+def _select_cache(
+    cosines: Float32,
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    folds: list[Ids],
+    words: Float32 | None,
+    even: bool,
+) -> ValidationResult:
+    pivot = cache_model.pivot_of(cosines)
+    said = None if words is None else rows @ words.T
+    held = list(_iter_splits(folds))
+    values = [cache_model.class_shares(targets[learned], classes) for learned, _ in held]
+    best: tuple[float, _HeldOutLogits, Settings] | None = None
+    for sharpness in cache_model.SHARPNESSES:
+        near = cache_model.affinities(cosines, sharpness, pivot)
+        alone = [
+            near[np.ix_(tested, learned)] @ value
+            for (learned, tested), value in zip(held, values, strict=True)
+        ]
+        for weight in cache_model.WORD_WEIGHTS if said is not None else (0.0,):
+            parts = alone
+            if said is not None and weight:
+                parts = [
+                    one + np.float32(weight) * said[tested]
+                    for one, (_, tested) in zip(alone, held, strict=True)
+                ]
+            found = _collect_held_out(parts, targets, held, even)
+            loss = found.loss()
+            if best is None or loss < best[0]:
+                best = loss, found, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
+    assert best is not None
+    return best[1].judged("cache", best[2], groups)
+
+
+def _collect_held_out(
+    parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids, Ids]], even: bool
+) -> _HeldOutLogits:
+    image = np.concatenate([tested for _, tested in held])
+    fold = np.concatenate([np.full(len(tested), n) for n, (_, tested) in enumerate(held)])
+    told = targets[image]
+    weights = 1 / np.bincount(told)[told] if even else np.ones(len(told))
+    return _HeldOutLogits(np.concatenate(parts), told, image, fold, weights)
+
+
+def _iter_splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:
+    """Yield the positions to train on, and those held out."""
+    for fold in draws:
+        for number in range(int(fold.max()) + 1):
+            if (tested := np.flatnonzero(fold == number)).size:
+                yield np.flatnonzero(fold != number), tested
+
+
+# -- folds and samples ---------------------------------------------------------------------------------
+
+
+def strata(targets: Targets) -> Ids:
+    """Return one class for each image (n,): the rarest it has, or an extra class for none."""
+    if targets.ndim == 1:
+        return targets
+    rare = np.where(targets, targets.sum(axis=0), len(targets) + 1)
+    found: Ids = np.where(targets.any(axis=1), rare.argmin(axis=1), targets.shape[1]).astype(np.int64)
+    return found
+
+
+def assign_folds(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
+    """Return the fold in which each image is held out (n,), -1 for none where its class has no other group."""
+    generator = np.random.default_rng(seed)
+    kinds = strata(targets)
+    _, first = np.unique(groups, return_index=True)
+    of_group = kinds[first]
+    fold = np.full(len(first), -1, np.int64)
+    for kind in np.unique(of_group):
+        mine = generator.permutation(np.flatnonzero(of_group == kind))
+        if len(mine) > 1:
+            # All classes start with the same fold: each loses equally many, so that holding out makes none rarer.
+            fold[mine] = np.arange(len(mine)) % folds
+    found: Ids = fold[groups]
+    return found
+
+
+def _iter_fold_draws(targets: Targets, groups: Ids, seed: int) -> Iterator[Ids]:
+    """Yield several random assignments of folds."""
+    groups = np.unique(groups, return_inverse=True)[1]
+    times = next((times for most, times in _DRAWS if len(targets) <= most), 1)
+    for n in range(times):
+        yield assign_folds(targets, groups, FOLDS, seed + n)
+
+
+def stratified_sample(targets: Targets, most: int, seed: int, *, evenly: bool = False) -> Ids:
+    """Draw positions, ascending, of at most ``most`` images, stratified by class.
+
+    Classes are represented by size, or (``evenly``) equally.
+    """
+    if len(targets) <= most:
+        return np.arange(len(targets))
+    kinds = strata(targets)
+    order = np.random.default_rng(seed).permutation(len(targets))
+    turn = np.empty(len(targets), np.float64)
+    for kind in np.unique(kinds):
+        mine = order[kinds[order] == kind]
+        turn[mine] = np.arange(len(mine)) / (1 if evenly else len(mine))
+    found: Ids = np.sort(order[np.argsort(turn[order], kind="stable")][:most])
+    return found

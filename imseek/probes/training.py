@@ -1,0 +1,128 @@
+"""Train a probe from labelled images of a collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Final
+
+import numpy as np
+
+from imseek.analysis.space_vectors import Vectors
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import MissingExtraError, UsageError
+from imseek.probes import holdout_groups, model_selection
+from imseek.probes.class_name_vectors import encode_class_names
+from imseek.probes.labels import LabelledImages
+from imseek.progress import SILENT, Task
+from imseek.types.arrays import Float32
+
+#: Maximum number of classes to name in a note.
+_MAX_NAMED: Final = 5
+#: Maximum number of labelled images whose vectors are held in memory; larger sets are sampled.
+MAX_LABELLED: Final = 50_000
+
+
+def check_installed() -> None:
+    """Raise MissingExtraError where scikit-learn (which brings SciPy) is missing."""
+    if find_spec("sklearn") is None:
+        raise MissingExtraError("scikit-learn", "explore")
+
+
+def limit_labelled(labelled: LabelledImages, seed: int = 0) -> LabelledImages:
+    """Limit the labelled images to what fits in memory, stratified by class, with a note."""
+    if len(labelled) <= MAX_LABELLED:
+        return labelled
+    note = f"{len(labelled):,} images are labelled: a sample of {MAX_LABELLED:,} counts"
+    found = labelled.take(model_selection.stratified_sample(labelled.targets, MAX_LABELLED, seed))
+    return replace(found, notes=(*labelled.notes, note))
+
+
+def check_classes(labelled: LabelledImages) -> None:
+    """Raise UsageError where the labels distinguish nothing."""
+    classes = labelled.classes
+    if labelled.several:
+        for name, count in zip(classes, labelled.counts(), strict=True):
+            if count in (0, len(labelled)):
+                what = "no image" if count == 0 else "every labelled image"
+                raise UsageError(
+                    f"{what} has the tag {name!r}: there is nothing to tell it from",
+                    hint="tag some images otherwise, or name a tag for those that lack it (--negatives TAG)",
+                )
+    elif len(classes) < 2:
+        raise UsageError(
+            f"only one class is labelled, {classes[0]!r} ({len(labelled):,}): there is nothing to tell it from",
+            hint="label a second one (imseek probe propose shows where it may be), or --binary TAG against others",
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedProbe:
+    """A trained model for rows minus ``centre`` (dim,), the ``contents`` of its training images, and notes for the
+    user."""
+
+    learned: model_selection.SelectedModel
+    centre: Float32
+    contents: list[bytes]
+    notes: tuple[str, ...]
+
+
+def train_probe(
+    reader: Reader,
+    vectors: Vectors,
+    labelled: LabelledImages,
+    *,
+    words: bool = True,
+    even: bool = True,
+    task: Task = SILENT,
+) -> TrainedProbe:
+    """Train a probe on the labelled images among ``vectors``; ``even`` and ``task`` as for
+    :func:`model_selection.select_model`."""
+    rows = vectors.of(labelled.ids)
+    contents, hashes = holdout_groups.hashes_of(reader, labelled.ids)
+    groups = holdout_groups.group_copies(contents, hashes, rows)
+    centre = model_selection.centre_of(vectors)
+    said: Float32 | None = None
+    notes: tuple[str, ...] = ()
+    if words and not labelled.several:
+        said, notes = encode_class_names(reader, vectors.space, labelled.classes)
+    found = model_selection.select_model(
+        model_selection.centre_rows(rows, centre),
+        labelled.targets,
+        len(labelled.classes),
+        groups,
+        said,
+        even=even,
+        task=task,
+    )
+    return TrainedProbe(
+        found, centre, contents, (*labelled.notes, *found.notes, *_training_notes(labelled, groups), *notes)
+    )
+
+
+def _training_notes(labelled: LabelledImages, groups: Ids) -> list[str]:
+    """Describe problems of the labels: copies, classes with one image, contradictions."""
+    kinds = model_selection.strata(labelled.targets)
+    said = []
+    if copies := len(groups) - len(np.unique(groups)):
+        said.append(f"{copies:,} of the labelled images are copies or near-duplicates of others")
+    if not labelled.several:
+        single = [
+            name
+            for number, name in enumerate(labelled.classes)
+            if len(np.unique(groups[kinds == number])) == 1
+        ]
+        if single:
+            more = f" and {len(single) - _MAX_NAMED:,} more" if len(single) > _MAX_NAMED else ""
+            said.append(
+                "only one image (or copies of one) is labelled "
+                f"{', '.join(single[:_MAX_NAMED])}{more}: never held out, "
+                "so not measured"
+            )
+        pairs = np.unique(np.stack([groups, kinds]), axis=1)[0]
+        numbers, times = np.unique(pairs, return_counts=True)
+        if (times > 1).any():
+            both = [str(i) for i in labelled.ids[np.isin(groups, numbers[times > 1])][:6].tolist()]
+            said.append(f"copies or near-duplicates have different labels: images {', '.join(both)} …")
+    return said

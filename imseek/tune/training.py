@@ -1,0 +1,100 @@
+"""Train an adapter on examples and evaluate it on held-out data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.encoders.adapter_training import AdapterCheckpoint, TrainingData, train_adapter
+from imseek.encoders.adapters import Adapter
+from imseek.progress import Task
+from imseek.tune.data_split import Split
+from imseek.tune.examples import Examples
+from imseek.tune.results import TuneLoss, Tuning
+from imseek.tune.retrieval_gain import EvaluationPart, is_helpful, measure_gains
+from imseek.types.arrays import Float32
+
+#: Maximum steps, steps between validations, and validations without improvement before training ends.
+STEPS: Final = 600
+VALIDATE_EVERY: Final = 10
+PATIENCE: Final = 12
+#: Shares of the residual to try.
+STRENGTHS: Final = (0.5, 0.75, 1.0)
+#: Maximum images for validation and for the held-out evaluation.
+MAX_IMAGES: Final = (1000, 5000)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedAdapter:
+    """A trained adapter, with its training record."""
+
+    adapter: Adapter
+    facts: Tuning
+
+    @property
+    def helps(self) -> bool:
+        return self.facts.helps
+
+
+def train_from_examples(
+    examples: Examples,
+    split: Split,
+    *,
+    loss: TuneLoss,
+    seed: int,
+    task: Task,
+) -> TrainedAdapter | None:
+    """Train on one part, stop early by another, and measure on the third. None where it was cancelled."""
+    validation = EvaluationPart.of(examples, split.groups, split.validation, MAX_IMAGES[0])
+    best: AdapterCheckpoint | None = None
+    highest, idle = -1.0, 0
+    for now in train_adapter(lesson_of(examples, split.train), loss=loss, seed=seed, every=VALIDATE_EVERY):
+        if task.is_cancelled:
+            return None
+        task.report("learn", now.steps, STEPS)
+        precision = validation.precision(now.adapter)
+        if precision > highest:
+            best, highest, idle = now, precision, 0
+        else:
+            idle += 1
+        if now.steps >= STEPS or idle > PATIENCE:
+            break
+    assert best is not None
+    tried = [(validation.precision(_scale_adapter(best.adapter, share)), share) for share in STRENGTHS]
+    strength = max(tried)[1]
+    adapter = _scale_adapter(best.adapter, strength)
+    judges = EvaluationPart.of(examples, split.groups, split.held_out, MAX_IMAGES[1])
+    each, both = measure_gains(judges, adapter, seed)
+    moved = float(_cosines(judges.images, adapter(judges.images)).mean())
+    rank = adapter.down.shape[1]
+    found = Tuning(best.steps, rank, strength, best.scale, moved, each, both, is_helpful(each, both))
+    return TrainedAdapter(adapter, found)
+
+
+def lesson_of(examples: Examples, train: np.ndarray[tuple[int], np.dtype[np.int64]]) -> TrainingData:
+    """Build the training data from the part ``train`` of the examples."""
+    place = np.full(len(examples.ids), -1, np.int64)
+    place[train] = np.arange(len(train))
+    mine = examples.pairs[place[examples.pairs[:, 1]] >= 0]
+    left = mine[:, 0]
+    if examples.words is None:
+        mine = mine[place[left] >= 0]
+        left = place[mine[:, 0]]
+    apart = place[np.unique(examples.apart)]
+    return TrainingData(
+        images=np.ascontiguousarray(examples.images[train]),
+        words=examples.words,
+        pairs=np.stack([left, place[mine[:, 1]]], axis=1),
+        others=apart[apart >= 0],
+    )
+
+
+def _scale_adapter(adapter: Adapter, share: float) -> Adapter:
+    return Adapter(adapter.down, (share * adapter.up).astype(np.float32))
+
+
+def _cosines(a: Float32, b: Float32) -> Float32:
+    found: Float32 = (a * b).sum(axis=1)
+    return found
