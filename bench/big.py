@@ -33,15 +33,17 @@ import recorder
 from sqlalchemy import Connection
 
 import imseek
-from imseek.data import layout, shard_catalog, shard_files
-from imseek.data.catalog import LIVE
-from imseek.data.changeset import Changeset, NewImage
-from imseek.data.commit import commit
-from imseek.data.file_stat import FileStat
+from imseek.data import layout
+from imseek.data.catalog import shard_catalog
+from imseek.data.catalog.catalog import LIVE
+from imseek.data.catalog.changeset import Changeset, NewImage
+from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.sources import add
 from imseek.data.reader import Reader
-from imseek.data.schema import FOREVER
-from imseek.data.sources import add
-from imseek.data.writer import Writer
+from imseek.data.shards import shard_files
+from imseek.data.user_files.file_stat import FileStat
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -38,8 +38,7 @@ K = 10
 
 def build(options: argparse.Namespace) -> dict[str, Any]:
     from imseek import maintenance as upkeep
-    from imseek.data import snapshot_parts
-    from imseek.data.vectors import tuning
+    from imseek.data.vectors import snapshot_parts, tuning
     from imseek.types.facts import IndexPolicy
 
     snapshot_parts.count_parts = lambda *_: options.parts
@@ -54,9 +53,8 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
     """Adds rows as one shard, and renews the index as a run does at its end."""
     import big
 
-    from imseek.data import snapshots
-    from imseek.data.vectors import tuning
-    from imseek.data.writer import Writer
+    from imseek.data.vectors import snapshots, tuning
+    from imseek.data.writing.writer import Writer
     from imseek.progress import Task
 
     tuning.QUERIES = options.tuned

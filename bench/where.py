@@ -27,9 +27,10 @@ import pyarrow as pa
 import recorder
 
 import imseek
-from imseek.data import layout, shard_files
+from imseek.data import layout
 from imseek.data.current_file import Current, Shard, encode_record, read_current
 from imseek.data.reader import FOREVER, Reader
+from imseek.data.shards import shard_files
 from imseek.search.where import Filters
 
 SHARD = 1_000_000

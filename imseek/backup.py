@@ -19,9 +19,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
-from imseek.data.places import is_url
-from imseek.data.streams import write_all
-from imseek.data.system_errors import system_error, translate_os_errors
+from imseek.data.catalog.places import is_url
+from imseek.data.files.streams import write_all
+from imseek.data.files.system_errors import system_error, translate_os_errors
 from imseek.errors import UsageError
 from imseek.input_file import open_stream
 from imseek.progress import ProgressCallback, Task
@@ -138,8 +138,8 @@ def restore(
 
 def _write_archive(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sink], None]) -> None:
     """Open the target of an archive of ``root``, and let ``fill`` write to it, with an empty folder to work in."""
-    from imseek.data import durable_files
-    from imseek.data.staging import staging_folder
+    from imseek.data.files import durable_files
+    from imseek.data.files.staging import staging_folder
     from imseek.indexer.sources import remote
 
     if not isinstance(archive, str | os.PathLike):

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 from imseek.analysis.current_originals import CurrentOriginals
-from imseek.data.diagnosis import diagnose
+from imseek.data.catalog.places import is_url
 from imseek.data.milvus.address import is_address
-from imseek.data.places import is_url
+from imseek.data.repair.diagnosis import diagnose
 from imseek.data.summary import summarise
 from imseek.encoders import registry, space_compatibility
 from imseek.encoders.checks import check_encodes_text
@@ -34,7 +34,7 @@ from imseek.types.pictures import Image
 from imseek.types.runs import IndexReport, SourceOptions
 
 if TYPE_CHECKING:
-    from imseek.data.writer import Writer
+    from imseek.data.writing.writer import Writer
     from imseek.encoders.base import Encoder
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -69,7 +69,7 @@ def create(
     server does not answer, and UsageError if two spaces would have the same encoder, or if ``encoder`` has no text
     tower although ``captions`` is set or an encoder in ``also`` has one.
     """
-    from imseek.data.create import create as create_files
+    from imseek.data.writing.create import create as create_files
 
     if isinstance(also, str):
         raise UsageError(f"also is a list of references, not {also!r}")
@@ -302,7 +302,7 @@ class Collection:
         ReadOnlyError, EncoderMismatchError, ExecutorError (workers are unavailable or do not match), and StorageError
         if the disk is full or fails; commits made before remain.
         """
-        from imseek.data import snapshots
+        from imseek.data.vectors import snapshots
         from imseek.indexer.dry_run import DRY_RUN_NOTE, plan
         from imseek.indexer.pipeline import IndexOptions, index
         from imseek.indexer.scan import ScanSettings
@@ -344,7 +344,7 @@ class Collection:
 
         Raises SourceNotFoundError, LockedError.
         """
-        from imseek.data import sources
+        from imseek.data.catalog import sources
 
         with self._writer("source remove") as writer:
             return sources.remove(writer, source_id)
@@ -354,13 +354,13 @@ class Collection:
 
         Returns the number of images. Raises SourceNotFoundError, UsageError, LockedError.
         """
-        from imseek.data import sources
+        from imseek.data.catalog import sources
 
         with self._writer("source relocate") as writer:
             return sources.relocate(writer, source_id, _absolute_path(path))
 
     def _writer(self, kind: str) -> Writer:
-        from imseek.data.writer import Writer
+        from imseek.data.writing.writer import Writer
 
         return Writer(self.path, kind)
 

@@ -211,8 +211,8 @@ def delete(path: Path, name: str) -> None:
 def _drop_catalog(folder: Path) -> None:
     """Drop the collection's catalog if it is on a server."""
     if layout.has_server_catalog(folder):
-        from imseek.data.postgres.address import read_address
-        from imseek.data.postgres.catalog import drop_schema
+        from imseek.data.catalog.postgres.address import read_address
+        from imseek.data.catalog.postgres.catalog import drop_schema
 
         drop_schema(read_address(folder))
 
@@ -258,8 +258,8 @@ def _move(source: Path, name: str, target: Path) -> None:
         raise _no_collection(name)
     if target.exists():
         raise CollectionExistsError(f"there is already a {target.name!r}", hint="choose another name")
-    from imseek.data import durable_files
-    from imseek.data.lock import lock_of
+    from imseek.data.files import durable_files
+    from imseek.data.writing.lock import lock_of
 
     lock = lock_of(source)
     lock.acquire()

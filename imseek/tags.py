@@ -18,7 +18,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from imseek.analysis.snapshot_session import run_with_reader
-from imseek.data import image_refs, tag_reader
+from imseek.data import image_refs
+from imseek.data.catalog import tag_reader
 from imseek.data.reader import Reader
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.search.where import Filters
@@ -64,8 +65,8 @@ def add_all(
     Unknown images are listed in the report; with ``strict`` they raise ImageNotFoundError instead, and nothing is
     changed. Raises as :func:`add`.
     """
-    from imseek.data import tags as stored
-    from imseek.data.writer_wait import open_writer
+    from imseek.data.catalog import tags as stored
+    from imseek.data.writing.writer_wait import open_writer
 
     _check_text("a provenance", provenance)
     root = path_of(collection)
@@ -91,8 +92,8 @@ def remove(
 
     Raises as :func:`add`, and UsageError for a tag that no image has.
     """
-    from imseek.data import tags as stored
-    from imseek.data.writer_wait import open_writer
+    from imseek.data.catalog import tags as stored
+    from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
     tag_reader.check_known(root, [tag])
@@ -121,8 +122,8 @@ def choose(
     ``changed`` counts tags added and removed. Waits at most ``patience`` seconds (default 30) for another writer.
     Raises UsageError for a choice that is not ``among`` them, and as :func:`add`.
     """
-    from imseek.data import tags as stored
-    from imseek.data.writer_wait import open_writer
+    from imseek.data.catalog import tags as stored
+    from imseek.data.writing.writer_wait import open_writer
 
     _check_text("a provenance", provenance)
     root = path_of(collection)
@@ -149,8 +150,8 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
     Images that have both tags keep the existing one unchanged. Raises UsageError (a tag that no image has, an invalid
     name), LockedError.
     """
-    from imseek.data import tags as stored
-    from imseek.data.writer_wait import open_writer
+    from imseek.data.catalog import tags as stored
+    from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
     to = to.strip()

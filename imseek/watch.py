@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Final, TypeAlias
 
 from imseek.collection import AnyPath, Collection
-from imseek.data import path_lookup
+from imseek.data.catalog import path_lookup
 from imseek.errors import LockedError, MissingExtraError, UsageError, WatchError
 from imseek.indexer.containing_source import find_source, lies_in_collection, pictures_below
 from imseek.indexer.debounce import PathDebouncer, below, cover

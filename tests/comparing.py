@@ -11,12 +11,12 @@ import numpy.typing as npt
 from approximating import snapshot_of
 from snapshotting import STAT, clustered, collection_of, remove
 
-from imseek.data.changeset import Changeset, NewImage
-from imseek.data.commit import commit
+from imseek.data.catalog.changeset import Changeset, NewImage
 from imseek.data.reader import Reader
-from imseek.data.shard_files import row_of
+from imseek.data.shards.shard_files import row_of
 from imseek.data.vectors import IdSet, open_index
-from imseek.data.writer import Writer
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 from imseek.duplicates import unique_contents
 from imseek.duplicates.candidates import pair_candidates
 from imseek.duplicates.candidates.pair_candidates import CandidateLimits, Candidates, CandidateSide

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 import imseek
-from imseek.data import sources
-from imseek.data.changeset import Changeset, NewImage
-from imseek.data.commit import commit
-from imseek.data.file_stat import FileStat
+from imseek.data.catalog import sources
+from imseek.data.catalog.changeset import Changeset, NewImage
 from imseek.data.reader import Reader
-from imseek.data.shard_files import row_of
+from imseek.data.shards.shard_files import row_of
+from imseek.data.user_files.file_stat import FileStat
 from imseek.data.vectors import Matches, VectorIndex, open_index
-from imseek.data.writer import Writer
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 from imseek.types.pictures import ImageFacts
 
 Rows = npt.NDArray[np.float32]

@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import imseek
-from imseek.data import catalog_checksums, layout
+from imseek.data import layout
+from imseek.data.catalog import catalog_checksums
 
 
 class Templates:

@@ -8,7 +8,7 @@ from imseek.errors import MediaError
 from imseek.types.pictures import SkipReason
 
 if TYPE_CHECKING:
-    from imseek.data.image_places import IndexedPlace
+    from imseek.data.user_files.image_places import IndexedPlace
     from imseek.indexer.sources.place_reader import IndexedPicture
     from imseek.search.engine import BaseEngine
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from imseek.data import derived_columns as stored_columns
-from imseek.data import metadata_columns as stored_facts
-from imseek.data import models
-from imseek.data.models import Model
+from imseek.data.catalog import models
+from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
+from imseek.data.shards import derived_columns as stored_columns
+from imseek.data.shards import metadata_columns as stored_facts
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL
@@ -91,7 +91,7 @@ def save_scores(root: Path, name: str, ids: Ids, scores: Float32, kind: str, fac
     Memory: about 100 bytes for each image. Raises UsageError for a name that is invalid or taken and for repeated ids,
     LockedError, ReadOnlyError, StorageError.
     """
-    from imseek.data.derived_results import store
+    from imseek.data.shards.derived_results import store
 
     if len(np.unique(ids)) < len(ids):
         raise UsageError("an image has several scores, and a column holds one")

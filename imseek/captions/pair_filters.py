@@ -11,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data import layout, shard_files
+from imseek.data import layout
 from imseek.data.current_file import Shard
 from imseek.data.reader import Reader
+from imseek.data.shards import shard_files
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.types.arrays import Float32

@@ -30,7 +30,7 @@ from imseek.clusters.results import (
     SampleReport,
 )
 from imseek.clusters.vocabulary import IMAGENET, read_vocabulary
-from imseek.data import models
+from imseek.data.catalog import models
 from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task
 from imseek.types.collections import AnyCollection, path_of

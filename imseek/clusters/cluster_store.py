@@ -10,7 +10,7 @@ import numpy as np
 
 from imseek.analysis.space_vectors import Vectors
 from imseek.clusters.kmeans_clusters import Assignment, Fit
-from imseek.data.models import Model
+from imseek.data.catalog.models import Model
 from imseek.errors import UsageError
 from imseek.types.arrays import Float32
 from imseek.types.facts import SpaceInfo

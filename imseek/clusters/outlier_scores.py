@@ -20,7 +20,7 @@ from imseek.clusters import kmeans_clusters
 from imseek.clusters.kmeans_clusters import sample_positions
 from imseek.clusters.medoids import members_of
 from imseek.clusters.results import OutlierMethod, OutlierReport, Shown
-from imseek.data.models import Model
+from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
@@ -284,7 +284,7 @@ def _save(
     vectors: Vectors, differ: UniqueVectors, asked: OutlierRequest, scores: Floats, report: OutlierReport
 ) -> OutlierReport:
     """Store the scores as a derived column and return the report with its name and generation."""
-    from imseek.data import derived_results
+    from imseek.data.shards import derived_results
 
     assert asked.save is not None
     if not len(scores):

@@ -23,7 +23,7 @@ from imseek.clusters.cluster_names import ClusterName
 from imseek.clusters.kmeans_clusters import Assignment, Fit
 from imseek.clusters.medoids import ClusterStatistics, members_of
 from imseek.clusters.results import AssignReport, Cluster, ClusterMethod, ClusterReport, GroupWord, Shown
-from imseek.data import models
+from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.errors import UsageError
@@ -194,7 +194,7 @@ def _save(
     vectors: Vectors, wanted: ClusterRequest, fitted: Fit, found: Assignment, report: ClusterReport
 ) -> ClusterReport:
     """Store the clusters and return the report with their name and generation."""
-    from imseek.data import derived_results
+    from imseek.data.shards import derived_results
 
     assert wanted.save is not None
     words = [cluster.name for cluster in report.clusters]
@@ -207,7 +207,7 @@ def _save(
 
 def assign_new_images(reader: Reader, name: str, task: Task) -> AssignReport:
     """Assign new images to stored clusters; raises like :func:`imseek.clusters.again`."""
-    from imseek.data import derived_columns, derived_results
+    from imseek.data.shards import derived_columns, derived_results
 
     model = models.find(reader.root, name)
     if model is None:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from imseek.data import durable_files, layout
-from imseek.data.collection_files import read_file
-from imseek.data.json_object import JsonObject, check_integer
-from imseek.data.system_errors import system_error
+from imseek.data import layout
+from imseek.data.files import durable_files
+from imseek.data.files.collection_files import read_file
+from imseek.data.files.json_object import JsonObject, check_integer
+from imseek.data.files.system_errors import system_error
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
 from imseek.types.facts import SpaceInfo
 
@@ -110,7 +111,7 @@ def uuid_text(found: JsonObject) -> str:
 def read_current(root: Path) -> Current:
     """Read ``current.json``. Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
     if layout.has_server_catalog(root):
-        from imseek.data.postgres import catalog_reader
+        from imseek.data.catalog.postgres import catalog_reader
 
         return parse_current(root, catalog_reader.read_current_document(root))
     return parse_current(root, read_checksummed(root, layout.CURRENT))
@@ -192,7 +193,7 @@ def read_generation_stamp(root: Path) -> tuple[int | str, ...] | None:
     Raises StorageError where the catalog is on a server that does not answer.
     """
     if layout.has_server_catalog(root):
-        from imseek.data.postgres import catalog_reader
+        from imseek.data.catalog.postgres import catalog_reader
 
         return catalog_reader.read_generation_stamp(root)
     try:

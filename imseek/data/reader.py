@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.catalog_file import CachedConnection, ReadConnection, connect_read_only
-from imseek.data.collection_files import open_file, read_array, stat_file
+from imseek.data.catalog.catalog_file import CachedConnection, ReadConnection, connect_read_only
+from imseek.data.catalog.places import base_folder, is_url, join_root, locate, uri
 from imseek.data.current_file import Current, Identity, Shard, read_current, read_identity
-from imseek.data.diagnosis import note_opened
-from imseek.data.image_places import IndexedPlace, read_place_rows, unknown_place_error
-from imseek.data.places import base_folder, is_url, join_root, locate, uri
-from imseek.data.system_errors import system_error
+from imseek.data.files.collection_files import open_file, read_array, stat_file
+from imseek.data.files.system_errors import system_error
+from imseek.data.repair.diagnosis import note_opened
 from imseek.data.trust import check_trusted, is_trusted
+from imseek.data.user_files.image_places import IndexedPlace, read_place_rows, unknown_place_error
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError
@@ -296,7 +296,7 @@ class Reader:
 
     def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Return intrinsic, extra and derived columns of images, by id; nulls are left out."""
-        from imseek.data.shard_files import to_json_row
+        from imseek.data.shards.shard_files import to_json_row
 
         wanted: dict[int, tuple[Shard, list[int]]] = {}
         for shard, row in self._locate(image_ids):
@@ -322,7 +322,7 @@ class Reader:
         """Raise ValueError where a table does not match its file name; checked once per file."""
         if name in self._checked or not name.endswith(".parquet"):
             return
-        from imseek.data.shard_files import check_table
+        from imseek.data.shards.shard_files import check_table
 
         shard_id = layout.shard_of(name)
         rows = next((shard.rows for shard in self.current.shards if shard.shard_id == shard_id), None)
@@ -331,7 +331,7 @@ class Reader:
 
     def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
         """Yield an intrinsic text column of all rows of a shard, as stored, a few thousand rows at a time."""
-        from imseek.data.shard_files import read_texts
+        from imseek.data.shards.shard_files import read_texts
 
         name = layout.metadata(shard.shard_id)
         with self._reading(name), open_file(self.root, name) as file:
@@ -454,7 +454,7 @@ class Reader:
     def _rows(
         self, name: str, rows: Sequence[int], columns: Sequence[str] | None = None
     ) -> list[dict[str, Any]]:
-        from imseek.data.shard_files import read_rows
+        from imseek.data.shards.shard_files import read_rows
 
         return self.load(name, partial(read_rows, rows=rows, columns=columns))
 

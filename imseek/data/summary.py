@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from imseek.data.catalog_file import address_of, connect_read_only
+from imseek.data.catalog.catalog_file import address_of, connect_read_only
+from imseek.data.catalog.places import base_folder, is_url, join_root, locate
+from imseek.data.catalog.runs import parse_json_object, running_writer
 from imseek.data.current_file import Current
-from imseek.data.disk_usage import sizes_of
-from imseek.data.index_info import index_infos, policy_of
-from imseek.data.json_object import JsonObject
-from imseek.data.lock import is_locked
-from imseek.data.places import base_folder, is_url, join_root, locate
+from imseek.data.files.disk_usage import sizes_of
+from imseek.data.files.json_object import JsonObject
 from imseek.data.reader import Reader
-from imseek.data.runs import parse_json_object, running_writer
+from imseek.data.vectors.index_info import index_infos, policy_of
+from imseek.data.writing.lock import is_locked
 from imseek.types.facts import (
     CollectionInfo,
     IndexInfo,

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data.current_file import read_identity
-from imseek.data.json_object import JsonObject
-from imseek.data.system_errors import translate_os_errors
-from imseek.data.user_home import private_file, read_private, write_private
+from imseek.data.files.json_object import JsonObject
+from imseek.data.files.system_errors import translate_os_errors
+from imseek.data.files.user_home import private_file, read_private, write_private
 from imseek.errors import CorruptCollectionError, ImseekError, StorageError, UntrustedCollectionError
 from imseek.home import home, make_home
 from imseek.types.upkeep import TrustRecord

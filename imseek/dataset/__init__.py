@@ -106,8 +106,8 @@ def tag_quality(
 
     Existing tags stay. Raises as :func:`quality`, LockedError and ReadOnlyError.
     """
-    from imseek.data import tags
-    from imseek.data.writer_wait import open_writer
+    from imseek.data.catalog import tags
+    from imseek.data.writing.writer_wait import open_writer
 
     lists = _flagged_ids(collection, _check_kinds(kinds), where)
     given = {
@@ -129,8 +129,8 @@ def save_quality(
     Returns how many values are true. Replaces an earlier set of that name. Raises as :func:`quality`, UsageError for a
     name that is invalid or taken by something else, LockedError and ReadOnlyError.
     """
-    from imseek.data.derived_results import store
-    from imseek.data.models import Model
+    from imseek.data.catalog.models import Model
+    from imseek.data.shards.derived_results import store
 
     wanted = _check_kinds(kinds)
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from imseek.data.catalog_file import connect_read_only
-from imseek.data.metadata_columns import is_duplicate_mark
+from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.reader import Reader
+from imseek.data.shards.metadata_columns import is_duplicate_mark
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.search.where.column_values import resolve_kinds, values
 from imseek.search.where.columns_and_functions import Kind

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.reader import Reader
-from imseek.data.shard_files import LUMA_COLUMNS
+from imseek.data.shards.shard_files import LUMA_COLUMNS
 from imseek.data.vectors.base import Bools, Ids, IdSet
 from imseek.dataset.results import QualityKind
 from imseek.search.where.column_values import numbers

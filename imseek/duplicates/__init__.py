@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from imseek.analysis.snapshot_session import SnapshotSession, filter_ids, run_with_reader
-from imseek.data import judgements as stored
-from imseek.data.content_lookup import HashLookup
-from imseek.data.durable_files import digest_of_file
+from imseek.data.catalog import judgements as stored
+from imseek.data.catalog.content_lookup import HashLookup
+from imseek.data.files.durable_files import digest_of_file
 from imseek.duplicates import cross_collection_groups as overlap_groups
 from imseek.duplicates import pipeline
 from imseek.duplicates.action_results import Action, ApplyReport, ForeignJournal, UndoInfo, UndoReport
@@ -128,7 +128,7 @@ def judge(
     earlier one on the same pair. Returns the judgements now in force, by content. Raises UsageError (fewer than two
     contents, no such file), ImageNotFoundError, LockedError.
     """
-    from imseek.data.writer_wait import open_writer
+    from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
@@ -140,7 +140,7 @@ def judge(
 
 def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[Judgement, ...]:
     """Withdraw and return the judgements on each pair of these pictures. Raises as :func:`judge`."""
-    from imseek.data.writer_wait import open_writer
+    from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
@@ -159,8 +159,8 @@ def rejudge(
     Returns the previous verdicts; passing those back reverts this call. Contents need not be in the collection any
     more. Raises UsageError (an invalid hash, the same content twice), LockedError, ReadOnlyError.
     """
-    from imseek.data import judgement_file
-    from imseek.data.writer_wait import open_writer
+    from imseek.data.catalog import judgement_file
+    from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
     # A dummy verdict validates the pair and puts its lower hash first.

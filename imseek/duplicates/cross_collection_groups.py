@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from imseek.analysis.originals import Originals
-from imseek.data import judgements
+from imseek.data.catalog import judgements
 from imseek.data.reader import Reader
 from imseek.duplicates import cross_collection_pairs as collection_overlap
 from imseek.duplicates.grouping.groups import KINDS

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from imseek.data import judgements
-from imseek.data.metadata_columns import tags_of
+from imseek.data.catalog import judgements
 from imseek.data.reader import Reader
+from imseek.data.shards.metadata_columns import tags_of
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.grouping.apply_judgements import match_judgements

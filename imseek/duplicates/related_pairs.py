@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imseek.data import judgements
+from imseek.data.catalog import judgements
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
 from imseek.duplicates.grouping.apply_judgements import match_judgements

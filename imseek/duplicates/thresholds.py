@@ -10,7 +10,7 @@ import numpy as np
 
 from imseek.analysis.originals import Originals
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.duplicates.pixels.cosine_calibration import SAMPLE, calibrate, load_thresholds, store_thresholds
 from imseek.duplicates.unique_contents import UniqueContents

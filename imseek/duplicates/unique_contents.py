@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.layout import metadata
-from imseek.data.metadata_columns import columns_of
 from imseek.data.reader import Reader
+from imseek.data.shards.metadata_columns import columns_of
 from imseek.data.vectors import IdSet
 
 if TYPE_CHECKING:

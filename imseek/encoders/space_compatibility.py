@@ -64,7 +64,7 @@ def load_resolved(
 
 
 def space_of(encoder: Encoder, note: str | None) -> dict[str, Any]:
-    """Describe a space for :func:`imseek.data.create.create`."""
+    """Describe a space for :func:`imseek.data.writing.create.create`."""
     info = encoder.info
     return {
         "encoder": info.reference,

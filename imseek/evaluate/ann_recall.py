@@ -19,10 +19,10 @@ import numpy.typing as npt
 from imseek.analysis.snapshot_session import SnapshotSession
 from imseek.analysis.space_vectors import Vectors
 from imseek.captions.encode_texts import encode_unique_texts, load_text_encoder
-from imseek.data.index_info import info_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.base import Ids
+from imseek.data.vectors.index_info import info_of
 from imseek.data.vectors.index_metadata import RECALL_K
 from imseek.data.vectors.tuning import text_like_queries
 from imseek.errors import QueryError, UsageError

@@ -19,7 +19,7 @@ from imseek.analysis.space_vectors import Vectors
 from imseek.captions import caption_pairs
 from imseek.captions.caption_pairs import ImageCaptions
 from imseek.captions.encode_texts import check_text_support, encode_unique_texts, load_text_encoder
-from imseek.data.content_lookup import HashLookup, same_contents
+from imseek.data.catalog.content_lookup import HashLookup, same_contents
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.encoders import registry, space_compatibility

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.image_places import IndexedPlace
 from imseek.data.reader import Reader
+from imseek.data.user_files.image_places import IndexedPlace
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import unit_rows
 from imseek.encoders.base import Encoder, shared_draft_size

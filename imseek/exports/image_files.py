@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from imseek.data.file_stat import FileStat
-from imseek.data.image_places import IndexedPlace
+from imseek.data.user_files.file_stat import FileStat
+from imseek.data.user_files.image_places import IndexedPlace
 from imseek.errors import CONTENT_CHANGED, ContentChangedError, ImseekError, MediaError
 from imseek.exports.base import ExportJob
 from imseek.exports.results import SkippedPicture

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from imseek.data import durable_files
-from imseek.data.staging import staging_folder
-from imseek.data.system_errors import translate_os_errors
+from imseek.data.files import durable_files
+from imseek.data.files.staging import staging_folder
+from imseek.data.files.system_errors import translate_os_errors
 from imseek.errors import UsageError
 
 #: File in every exported folder that describes the export. Folders without it are never replaced.

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from imseek.analysis.space_vectors import Vectors
-from imseek.data.column_reader import ColumnReader
 from imseek.data.reader import Reader
-from imseek.data.shard_files import to_json_row
+from imseek.data.shards.column_reader import ColumnReader
+from imseek.data.shards.shard_files import to_json_row
 from imseek.data.vectors.base import Float16, Ids, IdSet
 from imseek.search.where.column_cache import ColumnCache
 from imseek.types.arrays import Float32

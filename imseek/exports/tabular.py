@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from imseek.data.shard_files import to_json_row
+from imseek.data.shards.shard_files import to_json_row
 from imseek.exports.base import ExportJob, WriteResult
 
 #: Characters that start a formula in spreadsheets, even after white space.

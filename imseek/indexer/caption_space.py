@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from imseek.data import spaces
+from imseek.data.catalog import spaces
 from imseek.data.reader import Reader
-from imseek.data.space_build import SpaceBuild
-from imseek.data.space_build_rows import Row
-from imseek.data.writer import Writer
+from imseek.data.writing.space_build import SpaceBuild
+from imseek.data.writing.space_build_rows import Row
+from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.space_compatibility import space_of
 from imseek.indexer.captions import BATCH, CaptionEncoder
@@ -64,7 +64,8 @@ def embed(
 
 
 class StoredCaptions:
-    """Makes rows of a caption space (:data:`imseek.data.space_build.MakeRows`); images without a caption get zeros."""
+    """Makes rows of a caption space (:data:`imseek.data.writing.space_build.MakeRows`); images without a caption get
+    zeros."""
 
     def __init__(self, reader: Reader, encode: CaptionEncoder) -> None:
         self._reader = reader

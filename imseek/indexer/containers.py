@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from imseek.data.catalog import Catalog
-from imseek.data.file_stat import UNKNOWN_STAT, FileStat
+from imseek.data.catalog.catalog import Catalog
+from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError
 from imseek.indexer.moves import MissingImage
 from imseek.indexer.scan import (

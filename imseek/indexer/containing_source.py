@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from imseek.data import layout
-from imseek.data.path_lookup import LocalSource
-from imseek.data.places import CONTAINER_KINDS
+from imseek.data.catalog.path_lookup import LocalSource
+from imseek.data.catalog.places import CONTAINER_KINDS
 from imseek.indexer.debounce import below
 from imseek.indexer.sources import filter_of, open_source, options_of
 from imseek.indexer.sources.base import FoundImage

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.file_stat import FileStat
+from imseek.data.user_files.file_stat import FileStat
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.errors import ImseekError, MediaError
 from imseek.indexer.containers import ContainerResult

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.indexer.containers import ContainerResult, expand
 from imseek.indexer.scan import Candidate, ScanSettings, scan
 from imseek.indexer.source_selection import Target

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from imseek.data.changeset import NewImage
+from imseek.data.catalog.changeset import NewImage
 from imseek.data.reader import Reader
-from imseek.data.shard_files import row_of
-from imseek.data.writer import Writer
+from imseek.data.shards.shard_files import row_of
+from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer.captions import CaptionRows
 from imseek.indexer.decode_stage import LoadedPicture, Picture, Vectors, encode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from imseek.data.shard_files import INTRINSIC_SCHEMA, LUMA_COLUMNS, extra_name
+from imseek.data.shards.shard_files import INTRINSIC_SCHEMA, LUMA_COLUMNS, extra_name
 from imseek.errors import UsageError
 from imseek.indexer.sources.base import Scalar
 

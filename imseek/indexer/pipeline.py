@@ -15,14 +15,14 @@ from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
-from imseek.data.catalog import KnownPlace
-from imseek.data.changeset import Changeset, NewImage, Placement, ScannedContainer
-from imseek.data.commit import commit
-from imseek.data.compaction import merge_due
-from imseek.data.content_lookup import HashLookup
-from imseek.data.file_stat import UNKNOWN_STAT
-from imseek.data.places import MEMBER_SEPARATOR, locate, split
-from imseek.data.writer import Writer
+from imseek.data.catalog.catalog import KnownPlace
+from imseek.data.catalog.changeset import Changeset, NewImage, Placement, ScannedContainer
+from imseek.data.catalog.content_lookup import HashLookup
+from imseek.data.catalog.places import MEMBER_SEPARATOR, locate, split
+from imseek.data.shards.compaction import merge_due
+from imseek.data.user_files.file_stat import UNKNOWN_STAT
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.runtime import Runtime
 from imseek.indexer import imported_vectors

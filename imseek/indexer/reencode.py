@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy.typing as npt
 
-from imseek.data import sources, spaces
-from imseek.data.content_lookup import same_contents
-from imseek.data.image_places import IndexedPlace
+from imseek.data.catalog import sources, spaces
+from imseek.data.catalog.content_lookup import same_contents
+from imseek.data.catalog.spaces import StoredSpace
 from imseek.data.reader import Reader
-from imseek.data.space_build import SpaceBuild
-from imseek.data.space_build_rows import Row
-from imseek.data.spaces import StoredSpace
-from imseek.data.writer import Writer
+from imseek.data.user_files.image_places import IndexedPlace
+from imseek.data.writing.space_build import SpaceBuild
+from imseek.data.writing.space_build_rows import Row
+from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.errors import CONTENT_CHANGED, ImseekError, MediaError
 from imseek.indexer import space_changes
@@ -81,7 +81,8 @@ class _ReadResult:
 
 
 class PictureRows:
-    """Makes rows of an image space (:data:`imseek.data.space_build.MakeRows`). Each content is read and encoded once.
+    """Makes rows of an image space (:data:`imseek.data.writing.space_build.MakeRows`). Each content is read and encoded
+    once.
 
     ``build`` holds the rows made so far. ``missing`` is by image id, in the order requested.
     """
@@ -220,7 +221,7 @@ class PictureRows:
 
 @dataclass(frozen=True, slots=True)
 class ReencodeRequest:
-    """What to build: ``space`` as for :func:`imseek.data.create.create`.
+    """What to build: ``space`` as for :func:`imseek.data.writing.create.create`.
 
     It replaces the space ``replaces`` (default: the first), or comes last with ``add``. ``allow_missing`` switches
     even if many pictures are missing.

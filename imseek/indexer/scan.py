@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from imseek.data import places
-from imseek.data import sources as catalog_sources
-from imseek.data.catalog import Catalog, KnownFailure, KnownPlace
-from imseek.data.changeset import FailedFile
-from imseek.data.file_stat import FileStat
+from imseek.data.catalog import places
+from imseek.data.catalog import sources as catalog_sources
+from imseek.data.catalog.catalog import Catalog, KnownFailure, KnownPlace
+from imseek.data.catalog.changeset import FailedFile
+from imseek.data.user_files.file_stat import FileStat
 from imseek.indexer.moves import MissingImage
 from imseek.indexer.source_selection import LIST_KIND, Target
 from imseek.indexer.sources import filter_of, open_source

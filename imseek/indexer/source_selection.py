@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from imseek.data import places
-from imseek.data import sources as catalog_sources
-from imseek.data.catalog import Source as CatalogSource
-from imseek.data.writer import Writer
+from imseek.data.catalog import places
+from imseek.data.catalog import sources as catalog_sources
+from imseek.data.catalog.catalog import Source as CatalogSource
+from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
 from imseek.indexer.sources import KINDS, check_source, detect, filter_of, options_of
 from imseek.indexer.sources.files import GONE_ERRNOS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imseek.data.spaces import StoredSpace
+from imseek.data.catalog.spaces import StoredSpace
 from imseek.encoders.base import Encoder
 from imseek.encoders.space_compatibility import SpaceEncoder, check_compatible
 from imseek.errors import UsageError

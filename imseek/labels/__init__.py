@@ -23,9 +23,9 @@ from imseek.analysis.score_columns import check_name, kind_of
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.analysis.space_vectors import Vectors
 from imseek.collection import Collection
-from imseek.data import derived_columns as stored_columns
-from imseek.data import models
+from imseek.data.catalog import models
 from imseek.data.reader import Reader
+from imseek.data.shards import derived_columns as stored_columns
 from imseek.errors import UsageError
 from imseek.labels import classes as wording
 from imseek.labels import evaluation, label_store, logit_scale, moderation, policies, zero_shot

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from imseek.analysis import metadata_labels
-from imseek.data import models, tag_reader
+from imseek.data.catalog import models, tag_reader
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError

@@ -10,9 +10,9 @@ from typing import Any, cast
 import numpy as np
 
 from imseek.analysis.score_columns import kind_of
-from imseek.data import models
+from imseek.data.catalog import models
+from imseek.data.catalog.models import Model
 from imseek.data.current_file import read_current
-from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.labels.recipe import KIND, Recipe
 from imseek.labels.results import ForgetReport, Labels, Moderation, RecordKind, SavedLabels
@@ -34,7 +34,8 @@ def store(
 
     Raises LockedError, ReadOnlyError, StorageError.
     """
-    from imseek.data import derived_results, label_tags
+    from imseek.data.catalog import label_tags
+    from imseek.data.shards import derived_results
 
     counted: list[int] = [0]
     # Without ``tags``, those of an earlier run are removed: its labels no longer hold.
@@ -47,8 +48,8 @@ def store(
 
 def store_model(root: Path, name: str, kind: str, record: Mapping[str, Any]) -> int:
     """Store a record alone and return the generation. Raises LockedError, ReadOnlyError, StorageError."""
-    from imseek.data import model_files
-    from imseek.data.writer_wait import open_writer
+    from imseek.data.catalog import model_files
+    from imseek.data.writing.writer_wait import open_writer
 
     with open_writer(root, kind) as writer:
         return model_files.put(writer, Model(name, kind, record))
@@ -166,7 +167,7 @@ def flagged_tags(prefix: str, found: Moderation) -> dict[tuple[int, str], str]:
 def forget(root: Path, model: Model, prefix: str | None) -> ForgetReport:
     """Delete a record, and, with the ``prefix`` of its tags, its columns and tags. Raises LockedError,
     ReadOnlyError."""
-    from imseek.data import derived_results
+    from imseek.data.shards import derived_results
 
     generation, tags = derived_results.forget(
         root, model.name, "forget", prefix=prefix, columns_too=prefix is not None

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from imseek.data import models
+from imseek.data.catalog import models
+from imseek.data.catalog.logit_scales import read_logit_scale
 from imseek.data.current_file import read_current
-from imseek.data.logit_scales import read_logit_scale
 from imseek.errors import UsageError
 from imseek.types.adapters import adapter_of
 from imseek.types.arrays import Float32

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imseek.data.system_errors import translate_os_errors
+from imseek.data.files.system_errors import translate_os_errors
 from imseek.errors import ImseekError, UsageError
 from imseek.progress import ProgressCallback
 from imseek.types.facts import IndexPolicy
@@ -39,7 +39,7 @@ def verify(path: str | os.PathLike[str]) -> VerifyReport:
 
     Raises CollectionNotFoundError, FormatVersionError for a newer format, LockedError while a writer is active.
     """
-    from imseek.data.verify import verify as verify_files
+    from imseek.data.repair.verify import verify as verify_files
 
     root = Path(path).expanduser().absolute()
     with translate_os_errors(root):
@@ -69,8 +69,8 @@ def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
     root = Path(path).expanduser().absolute()
     with ExitStack() as undo:
         if layout.has_server_catalog(root):
-            from imseek.data.postgres.address import read_address
-            from imseek.data.postgres.allowed_servers import allow_server, disallow_server
+            from imseek.data.catalog.postgres.address import read_address
+            from imseek.data.catalog.postgres.allowed_servers import allow_server, disallow_server
 
             address = read_address(root)
             if allow_server(address):
@@ -97,8 +97,8 @@ def distrust(path: str | os.PathLike[str]) -> None:
     root = Path(path).expanduser().absolute()
     trusting.distrust(root)
     if layout.has_server_catalog(root):
-        from imseek.data.postgres.address import read_address
-        from imseek.data.postgres.allowed_servers import disallow_server
+        from imseek.data.catalog.postgres.address import read_address
+        from imseek.data.catalog.postgres.allowed_servers import disallow_server
 
         address = None
         with suppress(ImseekError):  # It may be damaged or gone.
@@ -114,7 +114,7 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
     not treated as removed (:mod:`imseek.duplicates.actions.undo`). Raises CollectionNotFoundError, LockedError,
     ReadOnlyError.
     """
-    from imseek.data.repair import repair as repair_files
+    from imseek.data.repair.repair import repair as repair_files
     from imseek.duplicates.actions.quarantine_recovery import recover_quarantine
 
     root = Path(path).expanduser().absolute()
@@ -132,10 +132,10 @@ def due(path: str | os.PathLike[str]) -> Due:
     Opens no picture. Raises as :func:`imseek.open`.
     """
     from imseek.analysis.snapshot_session import run_with_reader
-    from imseek.data import compaction as merging
-    from imseek.data import snapshots
-    from imseek.data.index_info import policy_of
     from imseek.data.reader import Reader
+    from imseek.data.shards import compaction as merging
+    from imseek.data.vectors import snapshots
+    from imseek.data.vectors.index_info import policy_of
     from imseek.maintenance.missing_measures import count_unmeasured
 
     root = Path(path).expanduser().absolute()
@@ -158,8 +158,8 @@ def disk_use(path: str | os.PathLike[str]) -> tuple[DiskUse, ...]:
 
     Raises CollectionNotFoundError.
     """
-    from imseek.data import disk_usage
     from imseek.data.current_file import read_identity
+    from imseek.data.files import disk_usage
 
     root = Path(path).expanduser().absolute()
     read_identity(root)
@@ -177,9 +177,9 @@ def merge(
     Indexing does the same as it goes. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
     CorruptCollectionError if a file of the collection is damaged.
     """
-    from imseek.data import snapshots
-    from imseek.data.compaction import merge_due
-    from imseek.data.writer import Writer
+    from imseek.data.shards.compaction import merge_due
+    from imseek.data.vectors import snapshots
+    from imseek.data.writing.writer import Writer
 
     root = Path(path).expanduser().absolute()
     with (
@@ -208,9 +208,9 @@ def purge(
     Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError if a file of the collection
     is damaged.
     """
-    from imseek.data import snapshots
-    from imseek.data.purge import purge as purge_files
-    from imseek.data.writer import Writer
+    from imseek.data.vectors import snapshots
+    from imseek.data.writing.purge import purge as purge_files
+    from imseek.data.writing.writer import Writer
     from imseek.duplicates.actions.quarantine_recovery import remove_undone_journals
 
     root = Path(path).expanduser().absolute()
@@ -237,7 +237,7 @@ def measure(
     unreadable or have changed stay unmeasured. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
     CorruptCollectionError if a file of the collection is damaged.
     """
-    from imseek.data.writer import Writer
+    from imseek.data.writing.writer import Writer
     from imseek.maintenance.missing_measures import measure as measure_pictures
 
     root = Path(path).expanduser().absolute()
@@ -262,8 +262,8 @@ def build_index(
     CollectionNotFoundError, LockedError, ReadOnlyError, StorageError if the disk is full or fails, and
     CorruptCollectionError if a file of the collection is damaged.
     """
-    from imseek.data import snapshots
-    from imseek.data.writer import Writer
+    from imseek.data.vectors import snapshots
+    from imseek.data.writing.writer import Writer
 
     root = Path(path).expanduser().absolute()
     with (
@@ -302,9 +302,9 @@ def reencode(
     :func:`imseek.create`), whatever loading an encoder raises, CollectionNotFoundError, LockedError, ReadOnlyError,
     StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is damaged.
     """
-    from imseek.data import snapshots
     from imseek.data.current_file import read_current
-    from imseek.data.writer import Writer
+    from imseek.data.vectors import snapshots
+    from imseek.data.writing.writer import Writer
     from imseek.encoders import registry, space_compatibility
     from imseek.indexer import reencode as runner
 
@@ -351,8 +351,8 @@ def embed_captions(
     ReadOnlyError, StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is
     damaged.
     """
-    from imseek.data import snapshots
-    from imseek.data.writer import Writer
+    from imseek.data.vectors import snapshots
+    from imseek.data.writing.writer import Writer
     from imseek.encoders import checks
     from imseek.indexer import caption_space
     from imseek.search.encoder_loader import load_encoder
@@ -378,8 +378,8 @@ def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:
     Raises UsageError if there is no such space or the remaining ones could not answer queries, CollectionNotFoundError,
     LockedError, ReadOnlyError, and CorruptCollectionError.
     """
-    from imseek.data import spaces
-    from imseek.data.writer import Writer
+    from imseek.data.catalog import spaces
+    from imseek.data.writing.writer import Writer
     from imseek.indexer.space_changes import check_drop
 
     root = Path(path).expanduser().absolute()
@@ -397,7 +397,7 @@ def move_catalog(path: str | os.PathLike[str], to: str) -> CatalogReport:
     CollectionNotFoundError, UntrustedCollectionError, LockedError, ReadOnlyError, CorruptCollectionError if the catalog
     is damaged or missing, StorageError, and MissingExtraError.
     """
-    from imseek.data.postgres import catalog_moves
+    from imseek.data.catalog.postgres import catalog_moves
 
     root = Path(path).expanduser().absolute()
     with translate_os_errors(root):

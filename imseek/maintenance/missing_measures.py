@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.analysis.originals import Originals
-from imseek.data import shard_files
-from imseek.data.derived_columns import MEASURED, Floats, Ids, measures_change
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.shards import shard_files
+from imseek.data.shards.derived_columns import MEASURED, Floats, Ids, measures_change
+from imseek.data.writing.writer import Writer
 from imseek.encoders.checks import available_cpus
 from imseek.errors import MediaError
 from imseek.indexer.ordered_map import OrderedMap

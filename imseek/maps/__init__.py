@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from imseek.analysis.snapshot_session import run_with_reader
-from imseek.data import models
+from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.maps import map_store, map_table, pipeline

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from imseek.analysis.snapshot_session import filter_ids
 from imseek.analysis.space_vectors import Vectors
-from imseek.data import models
+from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError

@@ -9,7 +9,7 @@ import numpy as np
 
 from imseek.analysis.snapshot_session import filter_ids
 from imseek.analysis.space_vectors import Vectors
-from imseek.data.models import Model
+from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.maps import fit, map_store

@@ -19,7 +19,7 @@ import numpy as np
 
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.analysis.space_vectors import Vectors
-from imseek.data import models
+from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.probes import evaluation, inference, predictions, probe_store, proposals, training
@@ -63,8 +63,8 @@ def fit(
     Raises UsageError (fewer than two classes, an image with two classes, a name that is taken …), QueryError,
     MissingExtraError, LockedError, and InterruptedError if stopped: nothing is stored then.
     """
-    from imseek.data import model_files
-    from imseek.data.writer_wait import open_writer
+    from imseek.data.catalog import model_files
+    from imseek.data.writing.writer_wait import open_writer
 
     wanted = Labels.parse(labels) if isinstance(labels, str) else labels
     root = path_of(collection)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.analysis import metadata_labels
-from imseek.data import tag_reader
+from imseek.data.catalog import tag_reader
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError

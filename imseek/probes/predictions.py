@@ -8,10 +8,11 @@ from typing import Final
 import numpy as np
 
 from imseek.analysis.score_columns import BY_PROBE, check_name
-from imseek.data import derived_results, tag_reader, tags
-from imseek.data.models import Model
+from imseek.data.catalog import tag_reader, tags
+from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
-from imseek.data.writer_wait import open_writer
+from imseek.data.shards import derived_results
+from imseek.data.writing.writer_wait import open_writer
 from imseek.probes.inference import Predictions
 from imseek.probes.probe_store import KIND, Probe
 

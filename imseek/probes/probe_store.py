@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data import models
-from imseek.data.models import Model
+from imseek.data.catalog import models
+from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import CorruptCollectionError, EncoderMismatchError, UsageError, did_you_mean

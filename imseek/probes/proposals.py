@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from imseek.analysis.space_vectors import Vectors
-from imseek.data import tag_reader
+from imseek.data.catalog import tag_reader
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError

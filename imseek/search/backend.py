@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.current_file import Current, Identity
-from imseek.data.image_places import IndexedPlace
 from imseek.data.reader import SourceRow
+from imseek.data.user_files.image_places import IndexedPlace
 from imseek.data.vectors import Matches
 from imseek.types.arrays import Float32
 from imseek.types.facts import SpaceInfo

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.places import folder, locate
+from imseek.data.catalog.places import folder, locate
 from imseek.data.vectors import scores
 from imseek.search.backend import GenerationReader
 from imseek.search.query import GroupBy

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from imseek.data.current_file import read_current, read_generation_stamp
-from imseek.data.index_info import policy_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index, placement_on
+from imseek.data.vectors.index_info import policy_of
 from imseek.errors import (
     CollectionNotFoundError,
     CorruptCollectionError,

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from imseek.analysis.snapshot_session import run_with_reader
 from imseek.data.current_file import read_current
+from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
-from imseek.data.system_errors import translate_os_errors
 from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task
 from imseek.tune.results import Retrieval, TuneGain, TuneLoss, TuneOutcome, TuneReport, TuneSource, Tuning
@@ -28,7 +28,7 @@ from imseek.types.facts import SpaceInfo
 from imseek.types.upkeep import ReencodeOutcome, ReencodeReport
 
 if TYPE_CHECKING:
-    from imseek.data.writer import Writer
+    from imseek.data.writing.writer import Writer
     from imseek.encoders.base import Encoder
     from imseek.encoders.runtime import Runtime
     from imseek.tune.data_split import Split
@@ -68,7 +68,7 @@ def tune(
     an encoder raises, CollectionNotFoundError, LockedError, ReadOnlyError, StorageError if the disk is full or fails,
     and CorruptCollectionError.
     """
-    from imseek.data import adapter_spaces
+    from imseek.data.writing import adapter_spaces
 
     if loss not in get_args(TuneLoss):
         raise UsageError(f"{loss!r} is no loss", hint=f"one of {', '.join(get_args(TuneLoss))}")
@@ -142,7 +142,7 @@ def back(
     UsageError if the first space is not tuned.
     """
     from imseek import maintenance as upkeep
-    from imseek.data import adapter_spaces
+    from imseek.data.writing import adapter_spaces
     from imseek.encoders import checks
     from imseek.search.encoder_loader import load_encoder
 
@@ -189,7 +189,8 @@ def use(
     or another encoder's vectors are searched, CollectionNotFoundError, CorruptCollectionError, LockedError,
     ReadOnlyError, StorageError.
     """
-    from imseek.data import adapter_spaces, models, spaces
+    from imseek.data.catalog import models, spaces
+    from imseek.data.writing import adapter_spaces
     from imseek.encoders.adapters import Adapter
 
     root = path_of(collection)
@@ -291,8 +292,8 @@ def _store(
     facts: Mapping[str, Any],
     task: Task,
 ) -> SpaceInfo | None:
-    from imseek.data import adapter_spaces
-    from imseek.data.models import Model
+    from imseek.data.catalog.models import Model
+    from imseek.data.writing import adapter_spaces
 
     space, adapter = learned.space, taught.adapter
     known = {**facts, "encoder": space.encoder, "fingerprint": space.fingerprint}
@@ -331,14 +332,14 @@ def _caption_notes(writer: Writer, replaced: SpaceInfo) -> tuple[str, ...]:
 def _open_run(
     root: Path, kind: str, progress: ProgressCallback | None, stop: threading.Event | None
 ) -> Iterator[tuple[Writer, Task]]:
-    from imseek.data.writer import Writer
+    from imseek.data.writing.writer import Writer
 
     with translate_os_errors(root), Writer(root, kind) as writer:
         yield writer, writer.begin_task(progress, stop)
 
 
 def _renew_indexes(writer: Writer, task: Task) -> tuple[str, ...]:
-    from imseek.data import snapshots
+    from imseek.data.vectors import snapshots
 
     return snapshots.renew_due(writer, task)
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.analysis.space_vectors import Vectors
-from imseek.data import judgements, tag_reader
-from imseek.data.content_lookup import HashLookup
+from imseek.data.catalog import judgements, tag_reader
+from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import unit_rows

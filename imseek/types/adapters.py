@@ -1,7 +1,7 @@
 """References to encoders with an adapter: ``adapter:NAME+REFERENCE``.
 
-The adapter is the model NAME of the collection (:mod:`imseek.data.models`), over vectors of the encoder REFERENCE.
-Versions of imseek without adapters refuse such references.
+The adapter is the model NAME of the collection (:mod:`imseek.data.catalog.models`), over vectors of the encoder
+REFERENCE. Versions of imseek without adapters refuse such references.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from browsing import Visit
 from playwright.sync_api import expect
 
 import imseek
-from imseek.data.lock import WriterLock
+from imseek.data.writing.lock import WriterLock
 
 SLOW = 60_000  # ms: a process of imseek starts for each job
 
@@ -103,7 +103,7 @@ def test_what_others_do_is_seen(visit: Visit, trips: Path) -> None:
 RUN = """
 import sys, time
 from pathlib import Path
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 with Writer(Path(sys.argv[1]), "index") as writer:
     while True:
         writer.note_progress({"phase": "index", "done": 3, "total": 9, "skipped": 1, "seconds": 1.0, "bytes": 0})

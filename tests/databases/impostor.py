@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from imseek.data import durable_files, layout
+from imseek.data import layout
+from imseek.data.files import durable_files
 
 #: By name, what a server may ask for: the payload of a message `R`.
 CHALLENGES: Final = {

@@ -57,8 +57,8 @@ class Case:
 def prepare(home: str) -> None:
     """Three groups of three, and two pictures on their own; some have tags, and texts beside them."""
     import imseek
-    from imseek.data import tags
-    from imseek.data.writer import Writer
+    from imseek.data.catalog import tags
+    from imseek.data.writing.writer import Writer
 
     case = Case(home, "", home)
     for group in range(GROUPS):
@@ -130,7 +130,8 @@ class Operations:
     def install(self) -> None:
         from sqlalchemy import Engine, event
 
-        from imseek.data import durable_files, file_copies, file_moves
+        from imseek.data.files import durable_files
+        from imseek.data.user_files import file_copies, file_moves
 
         for name in ("rename", "replace", "unlink", "mkdir", "rmdir", "link", "fsync", "utime", "fchmod"):
             setattr(os, name, self._before(name, getattr(os, name)))
@@ -275,7 +276,7 @@ def _set_up(case: Case) -> None:
     import send2trash
     import send2trash.plat_other as linux
 
-    from imseek.data import file_copies, file_moves
+    from imseek.data.user_files import file_copies, file_moves
 
     send2trash.send2trash = linux.send2trash
     os.environ["HOME"], os.environ["XDG_DATA_HOME"] = str(case.home), str(case.trash)

@@ -72,7 +72,8 @@ def write(home: Path, seconds: float, pictures: int, seed: int) -> None:
     After ``seconds`` it ends anyway.
     """
     import imseek
-    from imseek.data import compaction, writer
+    from imseek.data.shards import compaction
+    from imseek.data.writing import writer
     from imseek.indexer import encode_stage, pipeline
 
     pipeline.COMMIT_IMAGES, encode_stage.ENCODE_BATCH, compaction.FACTOR = 64, 32, 4

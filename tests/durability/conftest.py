@@ -75,7 +75,8 @@ def duplicated(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(autouse=True)
 def _sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What scenarios change in the modules of imseek for their own process is put back in this one."""
-    from imseek.data import compaction, writer
+    from imseek.data.shards import compaction
+    from imseek.data.writing import writer
     from imseek.indexer import encode_stage, pipeline
 
     for module, name in (

@@ -15,12 +15,13 @@ from sqlalchemy import Connection, insert, update
 
 import imseek
 from durability.stage import draw
-from imseek.data import judgements, layout, schema, shard_catalog
-from imseek.data.catalog_backups import generation_of
-from imseek.data.catalog_file import connect_read_only
-from imseek.data.derived_columns import put_columns
+from imseek.data import layout
+from imseek.data.catalog import judgements, schema, shard_catalog
+from imseek.data.catalog.catalog_backups import generation_of
+from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.shards.derived_columns import put_columns
+from imseek.data.writing.writer import Writer
 
 ALIVE = f"died = {schema.FOREVER}"
 IMAGES = 12
@@ -72,7 +73,7 @@ def _stored(
     root: Path,
 ) -> tuple[dict[int, tuple[bytes, dict[str, Any]]], dict[int, float], frozenset[int]]:
     """What shards and columns hold of living images."""
-    from imseek.data.shard_files import load_table
+    from imseek.data.shards.shard_files import load_table
 
     reader = Reader(root)
     with connect_read_only(root) as connection:

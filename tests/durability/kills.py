@@ -25,7 +25,7 @@ class Operations:
     def install(self) -> None:
         from sqlalchemy import Engine, event
 
-        from imseek.data.catalog import Catalog
+        from imseek.data.catalog.catalog import Catalog
 
         for name in self.NAMES:
             setattr(os, name, self._recorded(name, getattr(os, name)))

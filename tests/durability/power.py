@@ -254,7 +254,8 @@ def _live(segment: Any) -> list[int]:
 
 def survive(name: str, home: str, acknowledged: int | None, returned: bool, damaged: list[str]) -> None:
     """What comes after a power cut: open, search, verify, go on, verify."""
-    from imseek.data import catalog_checksums, layout
+    from imseek.data import layout
+    from imseek.data.catalog import catalog_checksums
     from imseek.errors import ImseekError
 
     stage = Stage(Path(home))
@@ -287,7 +288,7 @@ def survive(name: str, home: str, acknowledged: int | None, returned: bool, dama
 def main(name: str, home: str) -> None:
     """Perform a scenario and write down each acknowledged generation; this is what gets recorded."""
     from imseek.data.current_file import read_current
-    from imseek.data.writer import Writer
+    from imseek.data.writing.writer import Writer
 
     stage = Stage(Path(home))
     acknowledgements = os.open(Path(home) / "acknowledged", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -25,10 +25,11 @@ from sqlalchemy import Connection, insert, update
 
 import imseek
 from imseek import maintenance as upkeep
-from imseek.data import judgements, layout, schema, shard_catalog
-from imseek.data.derived_columns import put_columns
+from imseek.data import layout
+from imseek.data.catalog import judgements, schema, shard_catalog
 from imseek.data.reader import FOREVER, Reader
-from imseek.data.writer import Writer
+from imseek.data.shards.derived_columns import put_columns
+from imseek.data.writing.writer import Writer
 
 STAYS = ("keep0", "keep1", "keep2", "moves", "changes", "leaves", "quarantined", "suspended")
 GOES = ("gone0", "gone1")

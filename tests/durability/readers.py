@@ -323,7 +323,8 @@ class ReaderProcess:
 
 
 def read(home: Path, number: int, seed: int, answers: int) -> None:
-    from imseek.data import catalog_file, reader
+    from imseek.data import reader
+    from imseek.data.catalog import catalog_file
 
     open_catalog, stale = catalog_file.open_catalog, reader.Reader._stale
 

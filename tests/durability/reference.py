@@ -56,7 +56,7 @@ class Recorder:
         self.generations = 0
 
     def install(self) -> None:
-        from imseek.data import writer
+        from imseek.data.writing import writer
 
         write_current = writer.write_current
 

@@ -95,7 +95,7 @@ def command_victim(name: str, home: Path) -> int:
 def run_command(name: str, home: Path, arguments: Sequence[str]) -> int:
     """The command line, with a witness and the small commits of the scenarios."""
     from imseek.__main__ import main
-    from imseek.data import writer
+    from imseek.data.writing import writer
 
     Witness(home).install()
     small(merging=name != "index")

@@ -46,7 +46,7 @@ class Stage:
 
 def small(*, merging: bool = True) -> None:
     """Commits of four images, merged by twos."""
-    from imseek.data import compaction
+    from imseek.data.shards import compaction
     from imseek.indexer import encode_stage, pipeline
 
     pipeline.COMMIT_IMAGES = 4
@@ -84,10 +84,10 @@ def noted(stage: Stage) -> None:
     """Every image has a tag of its own, and neighbours have been judged: what only the catalog knows."""
     from sqlalchemy import Connection, insert, select
 
-    from imseek.data import judgements
-    from imseek.data import schema as t
-    from imseek.data.catalog import live
-    from imseek.data.writer import Writer
+    from imseek.data.catalog import judgements
+    from imseek.data.catalog import schema as t
+    from imseek.data.catalog.catalog import live
+    from imseek.data.writing.writer import Writer
 
     def change(connection: Connection, generation: int) -> None:
         i = t.images.c
@@ -226,7 +226,7 @@ def without_a_catalog_since_a_switch(stage: Stage) -> None:
 def killed_at_its_end(run: Callable[[Stage], None], stage: Stage) -> None:
     """A run dies after its last commit, and then the catalog is damaged."""
     if (pid := os.fork()) == 0:
-        from imseek.data.writer import Writer
+        from imseek.data.writing.writer import Writer
 
         Writer._end = lambda writer, *outcome: os._exit(0)  # type: ignore[method-assign]
         run(stage)
@@ -442,8 +442,8 @@ def relocate(stage: Stage) -> None:
 
 
 def merged(stage: Stage) -> None:
-    from imseek.data.compaction import merge_due
-    from imseek.data.writer import Writer
+    from imseek.data.shards.compaction import merge_due
+    from imseek.data.writing.writer import Writer
 
     small()
     with Writer(stage.root, "merge") as writer:
@@ -451,9 +451,9 @@ def merged(stage: Stage) -> None:
 
 
 def columns(stage: Stage) -> None:
-    from imseek.data.derived_columns import put_columns
     from imseek.data.reader import Reader
-    from imseek.data.writer import Writer
+    from imseek.data.shards.derived_columns import put_columns
+    from imseek.data.writing.writer import Writer
 
     ids = live_ids(Reader(stage.root))
     with Writer(stage.root, "columns") as writer:
@@ -480,9 +480,9 @@ def tag(stage: Stage) -> None:
 def learn_and_forget(stage: Stage) -> None:
     """A model with columns and tags, all gone again in one commit."""
     from imseek import tags
-    from imseek.data import derived_results
-    from imseek.data.models import Model
+    from imseek.data.catalog.models import Model
     from imseek.data.reader import Reader
+    from imseek.data.shards import derived_results
 
     ids = live_ids(Reader(stage.root))
     tags.add(stage.root, "kind", ids, provenance="probe kinds")
@@ -501,9 +501,9 @@ def save_scores(stage: Stage) -> None:
 
 def judge(stage: Stage) -> None:
     """What was said of the first two pairs is withdrawn, of the last two it is turned round, and one is new."""
-    from imseek.data import judgements
-    from imseek.data.catalog_file import connect_read_only
-    from imseek.data.writer import Writer
+    from imseek.data.catalog import judgements
+    from imseek.data.catalog.catalog_file import connect_read_only
+    from imseek.data.writing.writer import Writer
 
     with connect_read_only(stage.root) as connection:
         rows = connection.execute("SELECT DISTINCT content_hash FROM images WHERE died = 9223372036854775807")
@@ -540,7 +540,7 @@ def restore(stage: Stage) -> None:
 
 
 def sweep(stage: Stage) -> None:
-    from imseek.data import writer
+    from imseek.data.writing import writer
 
     writer.GRACE_SECONDS = -1.0
     with writer.Writer(stage.root, "sweep"):
@@ -563,8 +563,7 @@ def purge(stage: Stage) -> None:
 
 def small_index() -> None:
     """Snapshots of a few rows, and renewed when a few have come."""
-    from imseek.data import snapshots
-    from imseek.data.vectors import tuning
+    from imseek.data.vectors import snapshots, tuning
 
     snapshots.MAX_TAIL_ROWS = 2
     tuning.QUERIES = 4
@@ -586,7 +585,7 @@ def index_and_renew(stage: Stage) -> None:
 
 def index_and_grow(stage: Stage) -> None:
     """What has come goes into a part of its own, beside the one that is there."""
-    from imseek.data import snapshot_parts
+    from imseek.data.vectors import snapshot_parts
 
     snapshot_parts.PART_ROWS = 5
     snapshot_parts.DEAD_SHARE = 0.5
@@ -600,7 +599,7 @@ def purge_and_renew(stage: Stage) -> None:
 
 def few_rows() -> None:
     """Commits of a re-encoding after three rows each, of batches of two."""
-    from imseek.data import space_build, space_build_rows
+    from imseek.data.writing import space_build, space_build_rows
     from imseek.indexer import reencode
 
     space_build.COMMIT_ROWS = space_build_rows.PART_ROWS = 3
@@ -617,7 +616,7 @@ def run_reencode(stage: Stage) -> None:
 def run_tune(stage: Stage) -> None:
     """With an adapter that was learned elsewhere: what is written is looked at here."""
     from imseek import tune
-    from imseek.data import adapter_spaces
+    from imseek.data.writing import adapter_spaces
     from imseek.errors import UsageError
 
     adapter_spaces.BLOCK = 3  # type: ignore[misc]
@@ -630,7 +629,7 @@ def run_tune(stage: Stage) -> None:
 
 def tidied(stage: Stage) -> None:
     """A writer has come."""
-    from imseek.data.writer import Writer
+    from imseek.data.writing.writer import Writer
 
     with Writer(stage.root, "tidy"):
         pass
@@ -666,7 +665,7 @@ def run_back(stage: Stage) -> None:
 
 def run_use(stage: Stage) -> None:
     from imseek import tune
-    from imseek.data import adapter_spaces
+    from imseek.data.writing import adapter_spaces
 
     few_rows()
     adapter_spaces.BLOCK = 3  # type: ignore[misc]
@@ -683,7 +682,7 @@ def drop_space(stage: Stage) -> None:
 
 def embed(stage: Stage) -> None:
     import imseek
-    from imseek.data import space_build, space_build_rows
+    from imseek.data.writing import space_build, space_build_rows
     from imseek.indexer import caption_space
 
     space_build.COMMIT_ROWS = space_build_rows.PART_ROWS = 4
@@ -699,7 +698,7 @@ def repair(stage: Stage) -> None:
 
 def unmeasured(stage: Stage) -> None:
     """Three shards of an early version, which did not measure pictures, and one that holds measures."""
-    from imseek.data.shard_files import LUMA_COLUMNS
+    from imseek.data.shards.shard_files import LUMA_COLUMNS
     from imseek.indexer import encode_stage
 
     measuring = encode_stage.row_of
@@ -918,6 +917,6 @@ def flip(path: Path) -> None:
 
 
 def generation_of(path: Path) -> int:
-    from imseek.data.catalog_backups import generation_of
+    from imseek.data.catalog.catalog_backups import generation_of
 
     return generation_of(path)

@@ -17,10 +17,10 @@ import pytest
 import imseek
 from durability.stage import Stage, draw, live_ids
 from imseek.data import layout
-from imseek.data.catalog_backups import generation_of
-from imseek.data.compaction import merge
+from imseek.data.catalog.catalog_backups import generation_of
 from imseek.data.reader import Reader
-from imseek.data.writer import GRACE_SECONDS, Writer
+from imseek.data.shards.compaction import merge
+from imseek.data.writing.writer import GRACE_SECONDS, Writer
 
 YEARS = 10 * 365.25 * 86_400
 HOUR = 3600.0

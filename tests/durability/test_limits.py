@@ -18,10 +18,11 @@ import imseek
 from durability.faults import sample
 from durability.forks import Server
 from durability.stage import PASSING, Stage, draw, go_on, look
-from imseek.data import catalog_backups, layout, sources
-from imseek.data.changeset import Changeset
-from imseek.data.commit import commit
-from imseek.data.writer import Writer
+from imseek.data import layout
+from imseek.data.catalog import catalog_backups, sources
+from imseek.data.catalog.changeset import Changeset
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError
 
 #: Of descriptors, from too few for the catalog to enough for everything.

@@ -18,7 +18,7 @@ import imseek
 from durability.damages import DAMAGES, State, collection, damage, index, photos, searched
 from durability.stage import draw
 from imseek.data import layout
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError
 
 WAL = f"{layout.CATALOG}-wal"

@@ -21,9 +21,9 @@ import imseek
 from durability.readers import run, waits
 from durability.reference import Answer, Looked, Summary, Truth, compare
 from durability.stage import draw
-from imseek.data import shard_files
-from imseek.data.catalog_backups import generation_of
-from imseek.data.writer import Writer
+from imseek.data.catalog.catalog_backups import generation_of
+from imseek.data.shards import shard_files
+from imseek.data.writing.writer import Writer
 
 #: Three pictures in the plane of the first two axes, and a query along the first.
 ROWS = np.zeros((3, 64), np.float16)

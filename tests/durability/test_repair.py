@@ -41,20 +41,16 @@ from durability.damages import (
     shard_of,
 )
 from durability.stage import draw
-from imseek.data import (
-    catalog_checksums,
-    collection_files,
-    layout,
-    orphan_shards,
-    safe_path,
-    schema,
-    shard_files,
-    verify,
-)
+from imseek.data import layout
+from imseek.data.catalog import catalog_checksums, schema
 from imseek.data.current_file import read_current, read_identity
+from imseek.data.files import collection_files
 from imseek.data.reader import Reader
-from imseek.data.space_build_rows import part_dtype
-from imseek.data.writer import Writer
+from imseek.data.repair import orphan_shards, verify
+from imseek.data.shards import shard_files
+from imseek.data.user_files import safe_path
+from imseek.data.writing.space_build_rows import part_dtype
+from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError
 from imseek.types.upkeep import Problem, VerifyReport
 
@@ -168,7 +164,7 @@ def test_nothing_says_which_encoder(home: Path) -> None:
 
 def test_merged_after_the_backup_that_is_left(home: Path) -> None:
     """The old shards are gone, the merged one is known to current.json only: it holds every vector."""
-    from imseek.data.compaction import merge
+    from imseek.data.shards.compaction import merge
 
     root = collection(home)
     before = State.of(root)
@@ -176,7 +172,7 @@ def test_merged_after_the_backup_that_is_left(home: Path) -> None:
     with Writer(root, "test") as writer:
         merge(writer, writer.current().shards)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imseek.data.writer.GRACE_SECONDS", -1.0)
+        patch.setattr("imseek.data.writing.writer.GRACE_SECONDS", -1.0)
         with Writer(root, "test"):
             pass
     assert len(list((root / layout.METADATA).glob("*.parquet"))) == 1
@@ -301,7 +297,7 @@ def test_verify_does_not_judge_unfinished_work(home: Path) -> None:
 
 def test_a_damaged_shard_is_not_merged(home: Path) -> None:
     """A fresh checksum would vouch for the damage for ever."""
-    from imseek.data.compaction import merge
+    from imseek.data.shards.compaction import merge
 
     root = collection(home)
     damage("a bit flipped", root / paths_of(root)["vectors"][1])

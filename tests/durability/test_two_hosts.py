@@ -13,14 +13,16 @@ import pytest
 
 import imseek
 from durability.stage import Stage, check, draw, small
-from imseek.data import layout, lock, sources
-from imseek.data.catalog_checksums import read
-from imseek.data.changeset import Changeset
-from imseek.data.commit import commit
+from imseek.data import layout
+from imseek.data.catalog import sources
+from imseek.data.catalog.catalog_checksums import read
+from imseek.data.catalog.changeset import Changeset
 from imseek.data.current_file import read_current
-from imseek.data.lock import WriterLock
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.writing import lock
+from imseek.data.writing.commit import commit
+from imseek.data.writing.lock import WriterLock
+from imseek.data.writing.writer import Writer
 from imseek.errors import LockedError, ReadOnlyError
 
 
@@ -38,8 +40,8 @@ def on(host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         self._taken = (self._root / layout.LOCK).stat()
 
     with monkeypatch.context() as patch:
-        patch.setattr("imseek.data.writer.host", lambda: host)
-        patch.setattr("imseek.data.writer.boot_id", lambda: f"start of {host}")
+        patch.setattr("imseek.data.writing.writer.host", lambda: host)
+        patch.setattr("imseek.data.writing.writer.boot_id", lambda: f"start of {host}")
         patch.setattr(WriterLock, "acquire", acquire)
         yield
 

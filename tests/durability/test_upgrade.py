@@ -26,12 +26,13 @@ from durability.recipes.drawing import draw
 from durability.upgrades import FUTURE, LATER, state_of
 from imseek import dataset
 from imseek import maintenance as upkeep
-from imseek.data import layout, migrations
-from imseek.data.catalog import Catalog
-from imseek.data.catalog_backups import generation_of
+from imseek.data import layout
+from imseek.data.catalog import migrations
+from imseek.data.catalog.catalog import Catalog
+from imseek.data.catalog.catalog_backups import generation_of
 from imseek.data.current_file import read_current
-from imseek.data.shard_files import LUMA_COLUMNS
-from imseek.data.writer import Writer
+from imseek.data.shards.shard_files import LUMA_COLUMNS
+from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, FormatVersionError, StorageError
 
 RECORDED = json.loads(format_1.FACTS.read_text())

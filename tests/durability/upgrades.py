@@ -7,8 +7,8 @@ from typing import Any
 
 from durability.kills import Operations
 from durability.recipes import format_1
-from imseek.data import migrations
-from imseek.data.catalog_file import connect_read_only
+from imseek.data.catalog import migrations
+from imseek.data.catalog.catalog_file import connect_read_only
 
 #: A table made anew with its rows, as SQLite needs it for anything but a new column; and facts that move to another.
 LATER = (
@@ -66,7 +66,7 @@ def victim(home: str, die_before: int | None) -> int:
 
 def write(home: str) -> None:
     """A writer of that time comes and goes."""
-    from imseek.data.writer import Writer
+    from imseek.data.writing.writer import Writer
 
     migrations.MIGRATIONS = FUTURE
     with Writer(format_1.collection(Path(home)), "upgrade"):

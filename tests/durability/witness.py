@@ -55,9 +55,10 @@ class Witness:
         """In the victim: hook into what it calls."""
         from sqlalchemy.engine.default import DefaultDialect
 
-        from imseek.data import catalog_backups, durable_files
-        from imseek.data.catalog import Catalog
-        from imseek.data.writer import Writer
+        from imseek.data.catalog import catalog_backups
+        from imseek.data.catalog.catalog import Catalog
+        from imseek.data.files import durable_files
+        from imseek.data.writing.writer import Writer
 
         apply, transaction = Writer.apply, Catalog.transaction
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imseek.data import shard_files
+from imseek.data.shards import shard_files
 
 
 @pytest.fixture

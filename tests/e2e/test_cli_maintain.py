@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imseek.data import compaction
-from imseek.data.lock import WriterLock
+from imseek.data.shards import compaction
+from imseek.data.writing.lock import WriterLock
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ class TestDue:
 
     def test_unused_files_are_cleared_away(self, cli, in_pieces, monkeypatch) -> None:
         cli("maintain")
-        monkeypatch.setattr("imseek.data.writer.GRACE_SECONDS", -1.0)
+        monkeypatch.setattr("imseek.data.writing.writer.GRACE_SECONDS", -1.0)
         assert cli("maintain").out == "removed 9 files that nothing uses any more\n"
 
 

@@ -11,7 +11,7 @@ from databases import Server
 from PIL import Image
 
 from imseek import jobs
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 
 
 @pytest.fixture

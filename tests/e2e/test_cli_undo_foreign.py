@@ -15,8 +15,9 @@ import pytest
 from acting import foreign
 from acting.foreign import UNDO_ID, b64
 
-from imseek.data import durable_files, layout
+from imseek.data import layout
 from imseek.data.archive import manifest
+from imseek.data.files import durable_files
 
 PAYLOAD = b"[Desktop Entry]\nExec=touch /tmp/owned\n"
 

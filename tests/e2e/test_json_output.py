@@ -16,7 +16,7 @@ from masks import JsonFile, mask
 from PIL import Image
 from probing import COLOURS, album, draw
 
-from imseek.data import file_stat
+from imseek.data.user_files import file_stat
 
 #: The schema of the answer and the command. One that ends with `error` answers on stderr.
 LINES = (

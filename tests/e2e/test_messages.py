@@ -16,7 +16,7 @@ import pytest
 from masks import WORDS, TextFile
 from typer.core import TyperGroup
 
-from imseek.data import file_stat
+from imseek.data.user_files import file_stat
 from imseek.ui.cli.app import command
 
 #: By command: arguments that it is given, in this order, over a collection of three pictures. Every command is here.

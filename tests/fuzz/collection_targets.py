@@ -14,9 +14,10 @@ import numpy as np
 
 from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
-from imseek.data import catalog_checksums, collection_files, durable_files, layout
+from imseek.data import layout
 from imseek.data.archive import manifest
-from imseek.data.catalog_checksums import Checksums
+from imseek.data.catalog import catalog_checksums
+from imseek.data.catalog.catalog_checksums import Checksums
 from imseek.data.current_file import (
     Current,
     Identity,
@@ -26,7 +27,8 @@ from imseek.data.current_file import (
     read_current,
     read_identity,
 )
-from imseek.data.durable_files import FileDigest
+from imseek.data.files import collection_files, durable_files
+from imseek.data.files.durable_files import FileDigest
 from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.index_metadata import IndexMetadata, SearchEffort, TuningResult
 from imseek.duplicates.actions import journal, journal_records

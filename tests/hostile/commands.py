@@ -241,7 +241,8 @@ BY_NAME: Final = {command.name: command for command in COMMANDS}
 
 def run(name: str, folders: dict[str, str], call: int | None = None) -> int:
     """Run a command, or one ``call`` of it. The exit code is the first that is not documented, else the last."""
-    from imseek.data import compaction, snapshots
+    from imseek.data.shards import compaction
+    from imseek.data.vectors import snapshots
     from imseek.ui.cli import main
 
     compaction.FACTOR, snapshots.MAX_TAIL_ROWS = 2, 2  # So few images would neither be merged nor indexed.

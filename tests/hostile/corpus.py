@@ -20,7 +20,8 @@ from hostile.lies import Lie, Tell
 from hostile.records import address_lies, journal_lies, log_lies, name_lies
 from hostile.sample import kinds
 from hostile.tables import table_lies
-from imseek.data import durable_files, layout
+from imseek.data import layout
+from imseek.data.files import durable_files
 
 #: Files that a sound collection need not have, by their kinds; lies put something there.
 ABSENT: Final = {

@@ -10,7 +10,8 @@ from typing import Any, Final, TypeAlias
 
 from hostile.forge import Document, Forge
 from hostile.lies import Lie, Tell, gather
-from imseek.data import durable_files, layout
+from imseek.data import layout
+from imseek.data.files import durable_files
 
 Key: TypeAlias = tuple[str | int, ...]
 Value: TypeAlias = Callable[[Forge], Any]

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from hostile.arena import Arena
-from imseek.data import catalog_checksums, durable_files, layout
-from imseek.data.durable_files import FileDigest
+from imseek.data import layout
+from imseek.data.catalog import catalog_checksums
+from imseek.data.files import durable_files
+from imseek.data.files.durable_files import FileDigest
 from imseek.data.vectors.index_metadata import METADATA_FILE
 
 Document: TypeAlias = dict[str, Any]
@@ -114,9 +116,9 @@ class Forge:
 
     def follow(self) -> None:
         """Write ``current.json`` from the catalog, as a writer would, where that can be done."""
-        from imseek.data.catalog import current_of
+        from imseek.data.catalog.catalog import current_of
         from imseek.data.current_file import encode_record
-        from imseek.data.verify import frozen_catalog
+        from imseek.data.repair.verify import frozen_catalog
 
         try:
             with frozen_catalog(self.root) as connection:

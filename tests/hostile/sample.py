@@ -27,11 +27,13 @@ def make(root: str, photos: str, out: str) -> int:
     import numpy as np
 
     import imseek
-    from imseek.data import compaction, job_logs, judgements, snapshot_parts, snapshots
-    from imseek.data.derived_columns import put_columns
+    from imseek.data.catalog import judgements
     from imseek.data.reader import Reader
-    from imseek.data.vectors import tuning
-    from imseek.data.writer import Writer
+    from imseek.data.shards import compaction
+    from imseek.data.shards.derived_columns import put_columns
+    from imseek.data.vectors import snapshot_parts, snapshots, tuning
+    from imseek.data.writing import job_logs
+    from imseek.data.writing.writer import Writer
     from imseek.types.facts import IndexPolicy
 
     collection, pictures, files = Path(root), Path(photos), Path(out)

@@ -21,8 +21,10 @@ from acting import (
 
 import imseek
 from imseek import duplicates
-from imseek.data import file_copies, layout, tags
-from imseek.data.writer import Writer
+from imseek.data import layout
+from imseek.data.catalog import tags
+from imseek.data.user_files import file_copies
+from imseek.data.writing.writer import Writer
 from imseek.duplicates.actions import journal, plans
 from imseek.duplicates.actions.apply import apply
 from imseek.duplicates.actions.undo import undo

@@ -18,7 +18,8 @@ from acting import (
 )
 
 import imseek
-from imseek.data import file_copies, file_moves, layout, safe_path
+from imseek.data import layout
+from imseek.data.user_files import file_copies, file_moves, safe_path
 from imseek.duplicates.actions.undo import undo
 from imseek.errors import PlanError
 

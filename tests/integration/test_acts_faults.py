@@ -20,8 +20,10 @@ from acting import (
 )
 
 import imseek
-from imseek.data import durable_files, file_moves, layout, safe_path
-from imseek.data.writer import Writer
+from imseek.data import layout
+from imseek.data.files import durable_files
+from imseek.data.user_files import file_moves, safe_path
+from imseek.data.writing.writer import Writer
 from imseek.duplicates.actions import execute, journal
 from imseek.duplicates.actions.apply import apply
 from imseek.duplicates.actions.undo import undo
@@ -32,7 +34,7 @@ from imseek.ui.cli import main
 def test_it_waits_for_another_writer(
     collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imseek.data import writer_wait
+    from imseek.data.writing import writer_wait
 
     plan = planned(collection, twins)
     with Writer(collection.path, "other"):

@@ -20,7 +20,8 @@ from acting.foreign import UNDO_ID, Record, b64
 import imseek
 from imseek import duplicates
 from imseek import maintenance as upkeep
-from imseek.data import layout, safe_path
+from imseek.data import layout
+from imseek.data.user_files import safe_path
 from imseek.duplicates.action_results import UndoReport
 from imseek.duplicates.actions import journal
 from imseek.duplicates.actions.undo import undo
@@ -373,8 +374,8 @@ def test_a_catalog_from_before_is_still_told_what_is_put_away(
     collection: imseek.Collection, photos: Path, twins: list[Path]
 ) -> None:
     """A home that was lost: `repair` knows from the journal which images are put away. No file is touched for it."""
-    from imseek.data.quarantine import QuarantineChange, apply_change
-    from imseek.data.writer import Writer
+    from imseek.data.catalog.quarantine import QuarantineChange, apply_change
+    from imseek.data.writing.writer import Writer
     from imseek.duplicates.actions import quarantine_recovery
 
     report = done(collection, planned(collection, twins))

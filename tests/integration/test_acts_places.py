@@ -11,7 +11,8 @@ import pytest
 from acting import copies, done, ids_by_path, planned, reasons, state, unchanged
 
 import imseek
-from imseek.data import file_moves, quarantine, safe_path
+from imseek.data.catalog import quarantine
+from imseek.data.user_files import file_moves, safe_path
 from imseek.duplicates.actions import journal as journals
 from imseek.duplicates.actions import quarantine_recovery
 from imseek.duplicates.actions.plan_items import IntentBuilder
@@ -238,7 +239,7 @@ def test_names_that_the_other_disk_cannot_hold(
         return real(at)
 
     with monkeypatch.context() as patched:
-        patched.setattr("imseek.data.safe_path.stat_entry", look)
+        patched.setattr("imseek.data.user_files.safe_path.stat_entry", look)
         patched.setattr(file_moves, "rename_noreplace", lambda _, at: look(at))
         assert reasons(done(collection, plan)) == {"a.png": "File name too long"}
     assert str(twins[1]) in ids_by_path(collection.path)

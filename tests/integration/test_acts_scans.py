@@ -20,8 +20,8 @@ from acting import (
 )
 
 import imseek
-from imseek.data import tags
-from imseek.data.writer import Writer
+from imseek.data.catalog import tags
+from imseek.data.writing.writer import Writer
 from imseek.duplicates.actions.apply import apply
 from imseek.duplicates.actions.undo import undo
 from imseek.errors import PlanError

@@ -95,7 +95,7 @@ def test_version_1_and_saving(indexed: imseek.Collection, tmp_path: Path) -> Non
     assert {i: s for i, s in stored.items() if s is not None} == pytest.approx(
         dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
     )
-    from imseek.data import models
+    from imseek.data.catalog import models
 
     model = models.find(indexed.path, "aesthetic")
     assert model is not None

@@ -29,11 +29,12 @@ from snapshotting import add, clustered, collection_of
 import imseek
 from imseek import IndexPolicy, duplicates
 from imseek import maintenance as upkeep
-from imseek.data import judgements, layout, model_files, models
-from imseek.data.catalog_backups import generation_of
-from imseek.data.catalog_file import connect_read_only
+from imseek.data import layout
+from imseek.data.catalog import judgements, model_files, models
+from imseek.data.catalog.catalog_backups import generation_of
+from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.current_file import read_current, read_identity
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.duplicates.actions.apply import apply
 from imseek.duplicates.actions.undo import undo
 from imseek.errors import (

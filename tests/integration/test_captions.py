@@ -20,7 +20,7 @@ from imseek.captions import agreement, summary
 from imseek.data import layout
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.encoders import registry
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import CorruptCollectionError, EncoderMismatchError, QueryError, UsageError
@@ -400,9 +400,9 @@ def test_agreement_reads_a_group_of_rows_at_a_time(
     indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = [*agreement(indexed)]
-    monkeypatch.setattr("imseek.data.shard_files.ROW_GROUP", 2)
+    monkeypatch.setattr("imseek.data.shards.shard_files.ROW_GROUP", 2)
     with Writer(indexed.path, "test") as writer:
-        from imseek.data.compaction import merge
+        from imseek.data.shards.compaction import merge
 
         merge(writer, writer.current().shards)
     assert [*agreement(indexed)] == whole
@@ -587,7 +587,7 @@ def test_a_build_that_was_stopped_goes_on(
 ) -> None:
     import threading
 
-    monkeypatch.setattr("imseek.data.space_build.COMMIT_ROWS", 2)
+    monkeypatch.setattr("imseek.data.writing.space_build.COMMIT_ROWS", 2)
     monkeypatch.setattr("imseek.indexer.caption_space.BATCH", 2)
     stop = threading.Event()
     first = upkeep.embed_captions(

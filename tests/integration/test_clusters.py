@@ -19,7 +19,7 @@ from imseek import maintenance as upkeep
 from imseek.analysis.score_columns import save_scores
 from imseek.analysis.space_vectors import Vectors
 from imseek.clusters.results import ClusterReport
-from imseek.data import models
+from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.errors import (
     CorruptCollectionError,

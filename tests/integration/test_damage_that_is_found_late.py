@@ -12,9 +12,9 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek.data.catalog_check import find_any_fault
-from imseek.data.diagnosis import diagnose
-from imseek.data.index_info import policy_of
+from imseek.data.catalog.catalog_check import find_any_fault
+from imseek.data.repair.diagnosis import diagnose
+from imseek.data.vectors.index_info import policy_of
 from imseek.errors import CorruptCollectionError
 from imseek.types.facts import IndexPolicy
 from imseek.ui.cli import main
@@ -160,5 +160,5 @@ def test_a_collection_that_cannot_be_looked_at_is_passed_over(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("imseek.data.catalog_check.find_any_fault", refuse)
+    monkeypatch.setattr("imseek.data.catalog.catalog_check.find_any_fault", refuse)
     assert diagnose(KeyError("x"), root) is None

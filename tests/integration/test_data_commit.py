@@ -13,14 +13,14 @@ from databases import BOTH_CATALOGS
 from sqlalchemy import event, select
 
 import imseek
-from imseek.data import schema as t
-from imseek.data import sources
-from imseek.data.catalog import live
-from imseek.data.changeset import Changeset, FailedFile, NewImage, Placement
-from imseek.data.commit import commit
-from imseek.data.file_stat import FileStat
-from imseek.data.shard_files import row_of
-from imseek.data.writer import Writer
+from imseek.data.catalog import schema as t
+from imseek.data.catalog import sources
+from imseek.data.catalog.catalog import live
+from imseek.data.catalog.changeset import Changeset, FailedFile, NewImage, Placement
+from imseek.data.shards.shard_files import row_of
+from imseek.data.user_files.file_stat import FileStat
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 from imseek.types.pictures import ImageFacts
 
 pytestmark = BOTH_CATALOGS

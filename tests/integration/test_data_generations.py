@@ -24,19 +24,22 @@ from databases import BOTH_CATALOGS
 from sqlalchemy import select, update
 
 import imseek
-from imseek.data import compaction, content_lookup, layout, schema, shard_catalog, sources, space_build_rows
-from imseek.data.catalog_file import connect_read_only
-from imseek.data.changeset import Changeset, NewImage, Placement
-from imseek.data.commit import commit
-from imseek.data.content_lookup import HashLookup
-from imseek.data.derived_columns import put_columns
-from imseek.data.file_stat import FileStat
-from imseek.data.logit_scales import read_logit_scale
+from imseek.data import layout
+from imseek.data.catalog import content_lookup, schema, shard_catalog, sources
+from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.changeset import Changeset, NewImage, Placement
+from imseek.data.catalog.content_lookup import HashLookup
+from imseek.data.catalog.logit_scales import read_logit_scale
 from imseek.data.reader import Reader
-from imseek.data.shard_files import row_of
-from imseek.data.space_build_rows import PartialRows
+from imseek.data.shards import compaction
+from imseek.data.shards.derived_columns import put_columns
+from imseek.data.shards.shard_files import row_of
+from imseek.data.user_files.file_stat import FileStat
 from imseek.data.vectors import open_index
-from imseek.data.writer import Writer
+from imseek.data.writing import space_build_rows
+from imseek.data.writing.commit import commit
+from imseek.data.writing.space_build_rows import PartialRows
+from imseek.data.writing.writer import Writer
 from imseek.errors import (
     CorruptCollectionError,
     ImageNotFoundError,
@@ -102,7 +105,7 @@ def answers(reader: Reader) -> dict[str, Any]:
 
 def sweep(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("imseek.data.writer.GRACE_SECONDS", -1.0)
+        patch.setattr("imseek.data.writing.writer.GRACE_SECONDS", -1.0)
         with Writer(root, "test"):
             pass
 

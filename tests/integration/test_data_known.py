@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.data import image_refs, path_lookup, sources
-from imseek.data.changeset import Changeset, FailedFile, NewImage
-from imseek.data.commit import commit
-from imseek.data.file_stat import FileStat
-from imseek.data.shard_files import row_of
-from imseek.data.writer import Writer
+from imseek.data import image_refs
+from imseek.data.catalog import path_lookup, sources
+from imseek.data.catalog.changeset import Changeset, FailedFile, NewImage
+from imseek.data.shards.shard_files import row_of
+from imseek.data.user_files.file_stat import FileStat
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 from imseek.types.pictures import ImageFacts
 
 STAT = FileStat(10, 1, 2, 3, 4)

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.data import layout, sources
-from imseek.data.changeset import Changeset, FailedFile, NewImage
-from imseek.data.commit import commit
-from imseek.data.file_stat import FileStat
+from imseek.data import layout
+from imseek.data.catalog import sources
+from imseek.data.catalog.changeset import Changeset, FailedFile, NewImage
 from imseek.data.reader import Reader
-from imseek.data.shard_files import row_of
-from imseek.data.writer import Writer
+from imseek.data.shards.shard_files import row_of
+from imseek.data.user_files.file_stat import FileStat
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 from imseek.errors import SourceNotFoundError, UsageError
 from imseek.types.pictures import ImageFacts
 

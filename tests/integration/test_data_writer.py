@@ -19,17 +19,19 @@ import pytest
 from databases import BOTH_CATALOGS
 
 import imseek
-from imseek.data import catalog_backups, catalog_checksums, durable_files, layout, sources
-from imseek.data import shard_catalog as data_files
-from imseek.data.catalog_checksums import digest_catalog, read
-from imseek.data.catalog_file import connect_read_only
-from imseek.data.changeset import Changeset, FailedFile, NewImage, Placement
-from imseek.data.commit import commit
+from imseek.data import layout
+from imseek.data.catalog import catalog_backups, catalog_checksums, sources
+from imseek.data.catalog import shard_catalog as data_files
+from imseek.data.catalog.catalog_checksums import digest_catalog, read
+from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.changeset import Changeset, FailedFile, NewImage, Placement
 from imseek.data.current_file import read_current
-from imseek.data.file_stat import FileStat
+from imseek.data.files import durable_files
 from imseek.data.reader import Reader
-from imseek.data.shard_files import row_of
-from imseek.data.writer import Writer
+from imseek.data.shards.shard_files import row_of
+from imseek.data.user_files.file_stat import FileStat
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, LockedError, StorageError
 from imseek.types.pictures import ImageFacts
 
@@ -101,8 +103,8 @@ def test_ids_ascend_and_unused_ones_go_back(root: Path) -> None:
 
 @BOTH_CATALOGS
 def test_a_lease_that_runs_out_is_continued(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.data.writer._LEASE_IDS", 4)
-    monkeypatch.setattr("imseek.data.writer._LEASE_SHARDS", 2)
+    monkeypatch.setattr("imseek.data.writing.writer._LEASE_IDS", 4)
+    monkeypatch.setattr("imseek.data.writing.writer._LEASE_SHARDS", 2)
     with Writer(root, "test") as writer:
         taken = [i for count in (3, 3, 1, 9, 2) for i in writer.take_ids(count)]
         assert taken == list(range(18))
@@ -112,7 +114,7 @@ def test_a_lease_that_runs_out_is_continued(root: Path, monkeypatch: pytest.Monk
 KILLED = """
 import os, sys
 from pathlib import Path
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 writer = Writer(Path(sys.argv[1]), "victim").__enter__()
 print(*writer.take_ids(5), writer.take_shard(), flush=True)
 os._exit(0)
@@ -362,7 +364,7 @@ def test_the_catalog_of_another_collection_is_not_taken_up(root: Path, tmp_path:
 
 
 def grace(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]) -> None:
-    monkeypatch.setattr("imseek.data.shard_catalog.time.time", clock)
+    monkeypatch.setattr("imseek.data.catalog.shard_catalog.time.time", clock)
 
 
 @BOTH_CATALOGS

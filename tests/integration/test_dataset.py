@@ -14,9 +14,9 @@ from PIL import Image, ImageFilter
 import imseek
 from imseek import dataset
 from imseek import maintenance as upkeep
-from imseek.data import derived_columns, shard_files
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.shards import derived_columns, shard_files
+from imseek.data.writing.writer import Writer
 from imseek.errors import QueryError, UsageError
 from imseek.search.where import Filters
 
@@ -180,7 +180,7 @@ class TestMeasuringLater:
     def test_shards_of_both_kinds_merge(
         self, collection: imseek.Collection, altered: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("imseek.data.compaction.FACTOR", 2)
+        monkeypatch.setattr("imseek.data.shards.compaction.FACTOR", 2)
         with monkeypatch.context() as early:
             forget_measures(early)
             collection.index([altered / "below"])

@@ -14,8 +14,8 @@ from templates import Templates
 
 import imseek
 from imseek import duplicates
-from imseek.data.judgements import make_judgement, record, withdraw
-from imseek.data.writer import Writer
+from imseek.data.catalog.judgements import make_judgement, record, withdraw
+from imseek.data.writing.writer import Writer
 from imseek.duplicates import cross_collection_pairs as collection_overlap
 from imseek.duplicates.pixels.classify import Thresholds
 from imseek.duplicates.results import DuplicatePair, DuplicateReport

@@ -12,8 +12,8 @@ import pytest
 
 import imseek
 from imseek import duplicates
-from imseek.data import writer_wait
-from imseek.data.writer import Writer
+from imseek.data.writing import writer_wait
+from imseek.data.writing.writer import Writer
 from imseek.errors import StorageError, UsageError
 from imseek.progress import Progress
 from imseek.types.judgements import Judgement

@@ -14,7 +14,7 @@ import pytest
 
 import imseek
 from imseek import duplicates, library
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
 from imseek.progress import Progress
 
@@ -197,7 +197,7 @@ def test_files_that_have_changed_are_left_alone_with_the_reason(
 
 
 def test_a_writer_at_work_is_named(place: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.data.writer_wait.DEFAULT_TIMEOUT", 0.05)
+    monkeypatch.setattr("imseek.data.writing.writer_wait.DEFAULT_TIMEOUT", 0.05)
     of = open_workspace(place)
     app = find(page(), of)
     app.session_state["duplicates-view"] = "Clear up"

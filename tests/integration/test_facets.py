@@ -12,7 +12,7 @@ import pytest
 
 import imseek
 from imseek.analysis.snapshot_session import run_with_reader
-from imseek.data import compaction
+from imseek.data.shards import compaction
 from imseek.search.where import Filters, column_cache, facets
 from imseek.search.where.facets import Facet
 from imseek.ui.web.pages.search.filters import Filter

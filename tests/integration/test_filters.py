@@ -21,11 +21,12 @@ from sourcing.tables import csv_lines
 from sqlalchemy import insert, update
 
 import imseek
-from imseek.data import metadata_columns, schema
-from imseek.data.catalog import set_meta
-from imseek.data.derived_columns import put_columns
+from imseek.data.catalog import schema
+from imseek.data.catalog.catalog import set_meta
 from imseek.data.reader import PURGED, Reader
-from imseek.data.writer import Writer
+from imseek.data.shards import metadata_columns
+from imseek.data.shards.derived_columns import put_columns
+from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search.where import Filters, duckdb_sandbox
 from imseek.search.where import filters as where_filters
@@ -306,7 +307,7 @@ def test_shards_are_asked_in_groups_and_share_the_time(
 def test_quarantined_images_are_left_out(
     collection: imseek.Collection, pictures: Path, filters: Filters
 ) -> None:
-    from imseek.data import shard_catalog
+    from imseek.data.catalog import shard_catalog
 
     collection.index([pictures])
     with Writer(collection.path, "test") as writer:

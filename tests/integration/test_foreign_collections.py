@@ -24,9 +24,10 @@ from PIL import Image
 import imseek
 from imseek import library, tags
 from imseek import maintenance as upkeep
-from imseek.data import durable_files, layout, trust
-from imseek.data.catalog import Catalog
+from imseek.data import layout, trust
+from imseek.data.catalog.catalog import Catalog
 from imseek.data.current_file import read_current
+from imseek.data.files import durable_files
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
 from imseek.types.upkeep import TrustRecord
 
@@ -179,7 +180,7 @@ def test_a_view_without_an_end_is_not_asked(root: Path) -> None:
 
 def test_a_query_without_an_end_is_ended(root: Path) -> None:
     """Whatever it is that makes a query endless: it may take no more steps than one on a catalog of this size can."""
-    from imseek.data.catalog_file import connect_file
+    from imseek.data.catalog.catalog_file import connect_file
 
     began = time.process_time()
     with pytest.raises(CorruptCollectionError, match="far more steps"), connect_file(root) as connection:

@@ -15,12 +15,21 @@ from hypothesis_profiles import examples
 from snapshotting import STAT, Rows, clustered, collection_of, index_of, new_images, same
 
 from imseek import maintenance as upkeep
-from imseek.data import compaction, snapshot_parts, snapshots
-from imseek.data.changeset import Changeset, Placement
-from imseek.data.commit import commit
+from imseek.data.catalog.changeset import Changeset, Placement
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, Matches, VectorIndex, open_index, snapshot_index, tuning
-from imseek.data.writer import Writer
+from imseek.data.shards import compaction
+from imseek.data.vectors import (
+    IdSet,
+    Matches,
+    VectorIndex,
+    open_index,
+    snapshot_index,
+    snapshot_parts,
+    snapshots,
+    tuning,
+)
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 from imseek.types.facts import IndexPolicy
 
 DIM = 8

@@ -321,8 +321,8 @@ def test_bad_files_are_recorded_with_reasons_and_tried_again_when_they_change(
 def tag(collection: imseek.Collection, image_id: int, name: str) -> None:
     from sqlalchemy import insert
 
-    from imseek.data import schema
-    from imseek.data.writer import Writer
+    from imseek.data.catalog import schema
+    from imseek.data.writing.writer import Writer
 
     values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": schema.FOREVER}
     with Writer(collection.path, "test") as writer:

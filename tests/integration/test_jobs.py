@@ -19,8 +19,9 @@ from PIL import Image
 import imseek
 from imseek import jobs
 from imseek import maintenance as upkeep
-from imseek.data import job_logs, layout, lock, writer
-from imseek.data.writer import Writer
+from imseek.data import layout
+from imseek.data.writing import job_logs, lock, writer
+from imseek.data.writing.writer import Writer
 from imseek.errors import (
     CollectionNotFoundError,
     JobError,

@@ -15,10 +15,12 @@ from templates import Templates
 
 import imseek
 from imseek import maintenance as upkeep
-from imseek.data import catalog_backups, durable_files, judgement_file, layout
-from imseek.data.judgements import make_judgement, read, record, withdraw
+from imseek.data import layout
+from imseek.data.catalog import catalog_backups, judgement_file
+from imseek.data.catalog.judgements import make_judgement, read, record, withdraw
+from imseek.data.files import durable_files
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
 from imseek.types.judgements import Judgement
 
@@ -332,7 +334,7 @@ def test_what_was_never_committed_is_swept(root: Path, monkeypatch: pytest.Monke
         raise OSError("broken off")
 
     with Writer(root, "judge") as writer:
-        monkeypatch.setattr("imseek.data.writer.current_of", die)
+        monkeypatch.setattr("imseek.data.writing.writer.current_of", die)
         with pytest.raises(OSError, match="broken off"):
             record(writer, [make_judgement(A, C, "same", "test", AT)])
         monkeypatch.undo()

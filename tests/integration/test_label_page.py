@@ -13,7 +13,7 @@ import imseek
 from imseek import labels, probes, tags
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 
 AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed").AppTest
 from imseek.ui.web import app_state  # noqa: E402 - they need Streamlit

@@ -19,10 +19,10 @@ from scipy.special import expit, softmax
 import imseek
 from imseek import labels
 from imseek.analysis.space_vectors import Vectors
-from imseek.data import models, tags
-from imseek.data.derived_columns import put_columns
+from imseek.data.catalog import models, tags
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.shards.derived_columns import put_columns
+from imseek.data.writing.writer import Writer
 from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors
 from imseek.errors import UsageError

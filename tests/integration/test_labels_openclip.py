@@ -16,7 +16,7 @@ import torch
 import imseek
 from imseek import labels
 from imseek.analysis.space_vectors import Vectors
-from imseek.data.logit_scales import read_logit_scale
+from imseek.data.catalog.logit_scales import read_logit_scale
 from imseek.data.reader import Reader
 from imseek.labels.results import Labels
 

@@ -16,10 +16,10 @@ from imseek import labels, probes
 from imseek import maintenance as upkeep
 from imseek import tags as given
 from imseek.analysis.space_vectors import Vectors
-from imseek.data import models, tags
+from imseek.data.catalog import models, tags
+from imseek.data.catalog.tag_reader import is_manual
 from imseek.data.reader import Reader
-from imseek.data.tag_reader import is_manual
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.encoders import load
 from imseek.errors import QueryError, UsageError
 from imseek.labels import class_vectors as module

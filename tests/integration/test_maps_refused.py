@@ -156,8 +156,8 @@ class TestRefused:
         assert caught.value.hint
 
     def test_names_that_are_taken(self, root) -> None:
-        from imseek.data import derived_results
-        from imseek.data.models import Model
+        from imseek.data.catalog.models import Model
+        from imseek.data.shards import derived_results
 
         derived_results.store(root, {"other": {0: "a"}}, Model("kinds", "labels"))
         with pytest.raises(UsageError, match=r"kinds is the name of something else \(labels\)"):

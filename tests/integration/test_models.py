@@ -14,10 +14,13 @@ import imseek
 from imseek import maintenance as upkeep
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.analysis.space_vectors import Vectors
-from imseek.data import derived_results, durable_files, layout, model_files, models
-from imseek.data.models import Model
+from imseek.data import layout
+from imseek.data.catalog import model_files, models
+from imseek.data.catalog.models import Model
+from imseek.data.files import durable_files
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.shards import derived_results
+from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
 
 pytestmark = pytest.mark.full_size

@@ -190,9 +190,9 @@ def test_what_is_no_json_is_refused(asked: Asked, body: bytes, kind: str) -> Non
 
 
 def test_another_writer_is_told(asked: Asked, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from imseek.data.writer import Writer
+    from imseek.data.writing.writer import Writer
 
-    monkeypatch.setattr("imseek.data.writer_wait.DEFAULT_TIMEOUT", 0.0)
+    monkeypatch.setattr("imseek.data.writing.writer_wait.DEFAULT_TIMEOUT", 0.0)
     with Writer(root, "test"):
         answer = asked.tag(tag="boat", add=True, ids=[next(iter(_ids(root).values()))])
     assert answer.status_code == 409

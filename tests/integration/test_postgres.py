@@ -20,12 +20,14 @@ from databases import Server
 
 import imseek
 from imseek import library
-from imseek.data import layout, lock, sources
-from imseek.data.catalog_file import connect_read_only
+from imseek.data import layout
+from imseek.data.catalog import sources
+from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.postgres.address import Address, read_address, write_address
+from imseek.data.catalog.postgres.allowed_servers import allow_server
 from imseek.data.current_file import read_current, read_identity
-from imseek.data.postgres.address import Address, read_address, write_address
-from imseek.data.postgres.allowed_servers import allow_server
-from imseek.data.writer import Writer
+from imseek.data.writing import lock
+from imseek.data.writing.writer import Writer
 from imseek.errors import (
     CorruptCollectionError,
     FormatVersionError,
@@ -110,7 +112,7 @@ def test_no_sql_library_is_loaded_for_a_catalog_in_a_file(tmp_path: Path) -> Non
     imseek.create(tmp_path / "plain", encoder="fake").close()
     program = (
         "import sys, imseek; c = imseek.open(sys.argv[1]); c.search('red'); "
-        "print([name for name in ('psycopg', 'sqlalchemy', 'imseek.data.postgres') if name in sys.modules])"
+        "print([name for name in ('psycopg', 'sqlalchemy', 'imseek.data.catalog.postgres') if name in sys.modules])"
     )
     said = subprocess.run(
         [sys.executable, "-c", program, tmp_path / "plain"], capture_output=True, check=True
@@ -133,7 +135,7 @@ WRITES = """
 import sys
 from pathlib import Path
 from imseek.data import sources
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 with Writer(Path(sys.argv[1]), "the other") as writer:
     sources.add(writer, "folder", b"/acknowledged")
     print(writer.generation, flush=True)
@@ -451,7 +453,7 @@ def test_a_session_that_is_ended_while_a_backup_copies_the_catalog(
 def test_a_session_that_is_ended_while_a_catalog_moves(
     root: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imseek.data.postgres import catalog_moves
+    from imseek.data.catalog.postgres import catalog_moves
 
     def ended(*given: Any) -> int:
         assert postgres.end_sessions() > 0
@@ -517,7 +519,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from imseek.data import durable_files
-from imseek.data.postgres import catalog_moves
+from imseek.data.catalog.postgres import catalog_moves
 root, to, module, name = sys.argv[1:]
 setattr({"moves": catalog_moves, "durable": durable_files}[module], name, lambda *_, **__: os._exit(9))
 catalog_moves.move(Path(root), to)

@@ -17,11 +17,11 @@ import imseek
 from imseek import library
 from imseek import maintenance as upkeep
 from imseek.data import layout
+from imseek.data.catalog.postgres import allowed_servers, connection
+from imseek.data.catalog.postgres.address import Address, read_address
+from imseek.data.catalog.postgres.allowed_servers import allow_server, check_server, disallow_server
 from imseek.data.current_file import read_current, read_identity
-from imseek.data.lock import lock_of
-from imseek.data.postgres import allowed_servers, connection
-from imseek.data.postgres.address import Address, read_address
-from imseek.data.postgres.allowed_servers import allow_server, check_server, disallow_server
+from imseek.data.writing.lock import lock_of
 from imseek.errors import (
     CorruptCollectionError,
     ImseekError,
@@ -317,7 +317,7 @@ def test_a_url_says_which_server_and_no_more(
     "said", ["sslmode=verify-full", "sslrootcert=system", "connect_timeout=3", "keepalives_idle=9"]
 )
 def test_what_says_how_safely_and_how_patiently_may_be_said(said: str) -> None:
-    from imseek.data.postgres.address import check_url
+    from imseek.data.catalog.postgres.address import check_url
 
     assert check_url(f"postgresql://me@db.example/pictures?{said}").endswith(said)
 

@@ -17,7 +17,7 @@ from imseek import maintenance as upkeep
 from imseek import probes, tags
 from imseek.analysis.snapshot_session import filter_ids
 from imseek.analysis.space_vectors import Vectors
-from imseek.data import models
+from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.errors import EncoderMismatchError, MissingExtraError, UsageError
 from imseek.probes import Labels

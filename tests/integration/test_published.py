@@ -20,11 +20,11 @@ from PIL import ExifTags, Image
 
 import imseek
 from imseek import Query, Term
-from imseek.data.derived_columns import put_columns
 from imseek.data.milvus import layout, publication_record
 from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
-from imseek.data.writer import Writer
+from imseek.data.shards.derived_columns import put_columns
+from imseek.data.writing.writer import Writer
 from imseek.errors import (
     CollectionNotFoundError,
     ContentChangedError,

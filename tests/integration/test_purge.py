@@ -32,11 +32,12 @@ import imseek
 from imseek import maintenance as upkeep
 from imseek import tags
 from imseek.analysis import snapshot_session
-from imseek.data import catalog, judgements, layout, schema
-from imseek.data.derived_columns import put_columns
-from imseek.data.lock import WriterLock
+from imseek.data import layout
+from imseek.data.catalog import catalog, judgements, schema
 from imseek.data.reader import FOREVER, Reader
-from imseek.data.writer import Writer
+from imseek.data.shards.derived_columns import put_columns
+from imseek.data.writing.lock import WriterLock
+from imseek.data.writing.writer import Writer
 from imseek.errors import (
     CollectionNotFoundError,
     CorruptCollectionError,
@@ -123,11 +124,11 @@ def test_a_second_purge_has_nothing_to_do(case: Case) -> None:
 
 
 STEPS = {
-    "rewriting": "imseek.data.purge.compaction.merge",
-    "forgetting": "imseek.data.purge._delete_history",
-    "removing": "imseek.data.purge._remove_unlisted_files",
-    "scrubbing": "imseek.data.catalog.Catalog.scrub",
-    "backing up": "imseek.data.writer.Writer.renew_backup",
+    "rewriting": "imseek.data.writing.purge.compaction.merge",
+    "forgetting": "imseek.data.writing.purge._delete_history",
+    "removing": "imseek.data.writing.purge._remove_unlisted_files",
+    "scrubbing": "imseek.data.catalog.catalog.Catalog.scrub",
+    "backing up": "imseek.data.writing.writer.Writer.renew_backup",
 }
 
 
@@ -379,7 +380,7 @@ def test_a_program_that_holds_the_log_is_named_and_waited_for_next_time(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(sqlite3.connect(case.root / layout.CATALOG, isolation_level=None)) as other:
-        monkeypatch.setattr("imseek.data.catalog.BUSY_SECONDS", 0.1)
+        monkeypatch.setattr("imseek.data.catalog.catalog.BUSY_SECONDS", 0.1)
         other.execute("BEGIN")
         other.execute("SELECT COUNT(*) FROM images").fetchone()
         with pytest.raises(LockedError, match="being read by another program"):
@@ -396,7 +397,7 @@ def test_merging_reports_what_it_did(case: Case, monkeypatch: pytest.MonkeyPatch
     with imseek.open(case.root) as collection:
         for n in range(8):
             draw(case.home / "stays" / f"new{n}.png", f"new{n}")
-            monkeypatch.setattr("imseek.data.compaction.FACTOR", 1000)
+            monkeypatch.setattr("imseek.data.shards.compaction.FACTOR", 1000)
             collection.index()
     monkeypatch.undo()
     before = remaining(case.root)["answers"]
@@ -405,7 +406,7 @@ def test_merging_reports_what_it_did(case: Case, monkeypatch: pytest.MonkeyPatch
     assert (report.merges, report.shards_before, report.removed) == (1, shards, 0)
     assert report.shards == len(Reader(case.root).current.shards) == shards - 7
     assert remaining(case.root)["answers"] == before
-    monkeypatch.setattr("imseek.data.writer.GRACE_SECONDS", -1.0)
+    monkeypatch.setattr("imseek.data.writing.writer.GRACE_SECONDS", -1.0)
     again = upkeep.merge(case.root)
     assert (again.merges, again.shards) == (0, report.shards)
     assert again.removed > 3 * 8

@@ -10,7 +10,7 @@ import pytest
 
 import imseek
 from imseek import clusters, jobs, maps, tags
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.errors import LockedError, QueryError, UsageError
 from imseek.search.query import Query, Term
 

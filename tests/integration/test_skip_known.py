@@ -16,10 +16,10 @@ from sqlalchemy import update
 from templates import Templates
 
 import imseek
-from imseek.data import schema, shard_catalog
-from imseek.data.catalog import LIVE
+from imseek.data.catalog import schema, shard_catalog
+from imseek.data.catalog.catalog import LIVE
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.errors import CollectionNotFoundError, UsageError
 from imseek.types.runs import IndexReport
 

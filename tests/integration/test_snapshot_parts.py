@@ -14,9 +14,9 @@ from snapshotting import add, check_scores, clustered, collection_of, ids_of, in
 
 import imseek
 from imseek import maintenance as upkeep
-from imseek.data import compaction, snapshot_parts, snapshots
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, index_kinds, tuning
+from imseek.data.shards import compaction
+from imseek.data.vectors import IdSet, index_kinds, snapshot_parts, snapshots, tuning
 from imseek.data.vectors.build import LiveRows
 from imseek.data.vectors.range_search import RangeSearch
 from imseek.data.vectors.recall_queries import RecallQueries

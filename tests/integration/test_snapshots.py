@@ -28,16 +28,16 @@ from snapshotting import (
 
 import imseek
 from imseek import maintenance as upkeep
-from imseek.data import compaction, snapshots
-from imseek.data.changeset import Changeset, Placement
-from imseek.data.commit import commit
-from imseek.data.index_info import policy_of
+from imseek.data.catalog.changeset import Changeset, Placement
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, index_kinds, snapshot_index, tuning
+from imseek.data.shards import compaction
+from imseek.data.vectors import IdSet, index_kinds, snapshot_index, snapshots, tuning
 from imseek.data.vectors.faiss_snapshot import Snapshot
+from imseek.data.vectors.index_info import policy_of
 from imseek.data.vectors.index_metadata import COVERED_FILE, INDEX_FILE, METADATA_FILE, TABLE_FILE
 from imseek.data.vectors.inverted_lists import Table
-from imseek.data.writer import Writer
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.search.query import Query, Term
 from imseek.types.facts import IndexInfo, IndexPolicy

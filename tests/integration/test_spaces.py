@@ -19,7 +19,7 @@ from imseek import maintenance as upkeep
 from imseek.data import layout
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.encoders import registry
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import (

@@ -20,9 +20,9 @@ from sourcing.web import WebServer
 from sqlalchemy import insert
 
 import imseek
-from imseek.data import schema
-from imseek.data.catalog import Source as CatalogSource
-from imseek.data.writer import Writer
+from imseek.data.catalog import schema
+from imseek.data.catalog.catalog import Source as CatalogSource
+from imseek.data.writing.writer import Writer
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.decode_stage import LoadedPicture, Loader

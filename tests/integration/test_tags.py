@@ -11,7 +11,7 @@ import imseek
 from imseek import tags
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.errors import ImageNotFoundError, LockedError, UsageError
 from imseek.types.tags import Tag
 

@@ -12,10 +12,10 @@ from PIL import Image
 import imseek
 from imseek import maintenance as upkeep
 from imseek import tune
-from imseek.data import judgements, model_files, models, tags
-from imseek.data.models import Model
+from imseek.data.catalog import judgements, model_files, models, tags
+from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.encoders.adapters import Adapter
 from imseek.errors import (
     CorruptCollectionError,
@@ -339,7 +339,7 @@ def test_stopped_nothing_has_happened(root: Path, monkeypatch: pytest.MonkeyPatc
     report = tune.tune(root, source="tags", stop=stop, progress=lambda now: stop.set())
     assert (report.outcome, report.taught) == ("interrupted", None)
     stop = StopRequest()
-    monkeypatch.setattr("imseek.data.adapter_spaces.BLOCK", 8)
+    monkeypatch.setattr("imseek.data.writing.adapter_spaces.BLOCK", 8)
     late = tune.tune(
         root, source="tags", stop=stop, progress=lambda now: stop.set() if now.phase == "vectors" else None
     )

@@ -17,7 +17,7 @@ from PIL import Image
 
 import imseek
 from imseek import watch as watching
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.errors import MissingExtraError, UsageError, WatchError
 from imseek.types.runs import IndexReport
 

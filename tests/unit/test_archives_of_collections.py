@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.data import durable_files
 from imseek.data.archive import manifest, restore, tar_stream
+from imseek.data.files import durable_files
 from imseek.errors import BackupError, CollectionExistsError, FormatVersionError, StorageError, UsageError
 
 

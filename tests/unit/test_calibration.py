@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.duplicates.pixels import cosine_calibration
 from imseek.duplicates.pixels.classify import DEFAULTS
 from imseek.duplicates.pixels.cosine_calibration import (

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import imseek.data
-from imseek.data import collection_files as files
-from imseek.data import safe_path
+from imseek.data.files import collection_files as files
+from imseek.data.user_files import safe_path
 from imseek.errors import CorruptCollectionError, UnsafePathError
 
 #: Nobody waits at the other end of a pipe.
@@ -298,46 +298,46 @@ def test_new_files_are_for_those_who_may_read_the_folder(root: Path, umask: int,
 
 #: Where a module of imseek.data may do what is otherwise for `collection_files` alone, and why.
 ALLOWED = {
-    ("catalog_backups.py", "connect"): "a copy of the catalog in staging, which has just been made",
-    ("catalog_file.py", "connect"): "it has looked at the files before",
-    ("migrations.py", "connect"): "in memory",
-    ("verify.py", "connect"): "in memory",
-    ("durable_files.py", "rmtree"): "of staging; it follows no link",
-    ("collection_files.py", "rmtree"): "through a descriptor",
+    ("catalog/catalog_backups.py", "connect"): "a copy of the catalog in staging, which has just been made",
+    ("catalog/catalog_file.py", "connect"): "it has looked at the files before",
+    ("catalog/migrations.py", "connect"): "in memory",
+    ("repair/verify.py", "connect"): "in memory",
+    ("files/durable_files.py", "rmtree"): "of staging; it follows no link",
+    ("files/collection_files.py", "rmtree"): "through a descriptor",
     ("archive/restore.py", "open"): "the null device",
     ("archive/restore.py", "iterdir"): "of a folder that is still to become a collection",
     ("archive/restore.py", "walk"): "of a folder that has just been made",
     ("archive/restore.py", "read_bytes"): "of a folder that has just been made",
     ("archive/generation_snapshot.py", "open"): "a copy of the catalog, which has just been made",
-    ("create.py", "iterdir"): "of a folder that is still to become a collection",
-    ("disk_usage.py", "scandir"): "names at the top, with no link followed",
-    ("catalog_check.py", "connect"): "a copy in memory",
-    ("snapshot_build.py", "open"): "what has just been written",
-    ("durable_files.py", "open"): "what has just been written, or is about to be",
-    ("durable_files.py", "unlink"): "of names that imseek has just given",
-    ("durable_files.py", "rglob"): "of a folder that has just been made",
-    ("lock.py", "open"): "the lock, with no link followed",
-    ("lock.py", "read_bytes"): "what Linux says of processes and file systems",
-    ("lock.py", "read_text"): "what Linux says of the machine",
-    ("memory_limit.py", "open"): "what Linux says of the machine",
-    ("purge.py", "listdir"): "names at the top",
-    ("repair.py", "listdir"): "names at the top",
-    ("catalog_recovery.py", "glob"): "names at the top",
+    ("writing/create.py", "iterdir"): "of a folder that is still to become a collection",
+    ("files/disk_usage.py", "scandir"): "names at the top, with no link followed",
+    ("catalog/catalog_check.py", "connect"): "a copy in memory",
+    ("vectors/snapshot_build.py", "open"): "what has just been written",
+    ("files/durable_files.py", "open"): "what has just been written, or is about to be",
+    ("files/durable_files.py", "unlink"): "of names that imseek has just given",
+    ("files/durable_files.py", "rglob"): "of a folder that has just been made",
+    ("writing/lock.py", "open"): "the lock, with no link followed",
+    ("writing/lock.py", "read_bytes"): "what Linux says of processes and file systems",
+    ("writing/lock.py", "read_text"): "what Linux says of the machine",
+    ("files/memory_limit.py", "open"): "what Linux says of the machine",
+    ("writing/purge.py", "listdir"): "names at the top",
+    ("repair/repair.py", "listdir"): "names at the top",
+    ("repair/catalog_recovery.py", "glob"): "names at the top",
     ("trust.py", "iterdir"): "the user's home",
-    ("user_home.py", "open"): "the user's home, with no link followed",
+    ("files/user_home.py", "open"): "the user's home, with no link followed",
     ("trust.py", "unlink"): "the user's home",
     ("vectors/memory_maps.py", "open"): "what Linux says of the process",
-    ("staging.py", "open"): "folders beside, with no link followed",
-    ("staging.py", "iterdir"): "folders beside",
-    ("file_copies.py", "open"): "files of users, by an open folder",
-    ("file_moves.py", "unlink"): "files of users, by an open folder",
-    ("safe_path.py", "open"): "it is what the rest relies on",
-    ("collection_files.py", "open"): "it is what the rest relies on",
-    ("collection_files.py", "scandir"): "it is what the rest relies on",
-    ("collection_files.py", "memmap"): "of a file that is open",
+    ("files/staging.py", "open"): "folders beside, with no link followed",
+    ("files/staging.py", "iterdir"): "folders beside",
+    ("user_files/file_copies.py", "open"): "files of users, by an open folder",
+    ("user_files/file_moves.py", "unlink"): "files of users, by an open folder",
+    ("user_files/safe_path.py", "open"): "it is what the rest relies on",
+    ("files/collection_files.py", "open"): "it is what the rest relies on",
+    ("files/collection_files.py", "scandir"): "it is what the rest relies on",
+    ("files/collection_files.py", "memmap"): "of a file that is open",
     ("vectors/faiss_snapshot.py", "read_index"): "of a file that is open",
-    ("collection_files.py", "unlink"): "it is what the rest relies on",
-    ("catalog_file.py", "open"): "a catalog that is not there yet, with no link followed",
+    ("files/collection_files.py", "unlink"): "it is what the rest relies on",
+    ("catalog/catalog_file.py", "open"): "a catalog that is not there yet, with no link followed",
 }
 FORBIDDEN = frozenset(
     {

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import imseek
-from imseek.data import durable_files, layout
+from imseek.data import layout
 from imseek.data.current_file import read_current, read_identity
+from imseek.data.files import durable_files
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
 
 

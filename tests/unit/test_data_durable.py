@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data import durable_files
-from imseek.data.streams import write_all
+from imseek.data.files import durable_files
+from imseek.data.files.streams import write_all
 from imseek.errors import StorageError
 
 #: A call as (what, path); the paths of fsyncs are those that the file descriptors stand for.

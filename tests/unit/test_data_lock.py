@@ -15,9 +15,10 @@ import pytest
 from clocks import Clock
 
 import imseek
-from imseek.data import layout, lock
-from imseek.data.lock import WriterLock, file_system, is_locked
-from imseek.data.writer import Writer
+from imseek.data import layout
+from imseek.data.writing import lock
+from imseek.data.writing.lock import WriterLock, file_system, is_locked
+from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
 
 MOUNTS = (
@@ -110,7 +111,7 @@ def test_the_second_writer_is_told_of_the_first(collection: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 with Writer(Path(sys.argv[1]), "index"):
     print("locked", flush=True)
     sys.stdin.read()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data.compaction import FACTOR, MAX_ROWS, find_due_shards, tier
 from imseek.data.current_file import Shard
+from imseek.data.shards.compaction import FACTOR, MAX_ROWS, find_due_shards, tier
 
 
 def shard(number: int, rows: int, dead: int = 0, spaces: tuple[int, ...] = (0,)) -> Shard:

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data import shard_files
-from imseek.data.collection_files import DamagedFileError
+from imseek.data.files.collection_files import DamagedFileError
+from imseek.data.shards import shard_files
 from imseek.types.pictures import ImageFacts
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from approximating import snapshot_of
 
-from imseek.data.durable_files import add_checksum, strip_checksum
+from imseek.data.files.durable_files import add_checksum, strip_checksum
 from imseek.data.vectors import Segment
 from imseek.data.vectors.faiss_snapshot import Candidates
 from imseek.data.vectors.index_metadata import IndexMetadata, SearchEffort, TuningResult

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from imseek.data import file_copies, file_moves
-from imseek.data.safe_path import ChangingError, FolderEntry, UnsyncedFolders, read_content
+from imseek.data.user_files import file_copies, file_moves
+from imseek.data.user_files.safe_path import ChangingError, FolderEntry, UnsyncedFolders, read_content
 
 ONE, OTHER = b"one picture", b"another one"
 

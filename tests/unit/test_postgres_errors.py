@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imseek.data.postgres.errors import is_programming_error, storage_error
+from imseek.data.catalog.postgres.errors import is_programming_error, storage_error
 from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
 
 

@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.data import snapshot_build
-from imseek.data.vectors import Segment, memory_maps, open_index
+from imseek.data.vectors import Segment, memory_maps, open_index, snapshot_build
 from imseek.data.vectors.build import LiveRows
 from imseek.data.vectors.index_kinds import choose_factory, code_of, list_count
 from imseek.data.vectors.scores import zero_rows

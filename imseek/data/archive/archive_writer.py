@@ -11,8 +11,8 @@ from imseek._version import __version__
 from imseek.data.archive import tar_stream
 from imseek.data.archive.generation_snapshot import GenerationSnapshot, open_generation
 from imseek.data.archive.manifest import FOLDER, NAME, Manifest, byte_counter, parse
-from imseek.data.catalog import now
-from imseek.data.system_errors import translate_os_errors
+from imseek.data.catalog.catalog import now
+from imseek.data.files.system_errors import translate_os_errors
 from imseek.errors import CorruptCollectionError
 from imseek.progress import Task
 

@@ -22,17 +22,20 @@ from typing import Any, BinaryIO, Final
 
 from sqlalchemy import Connection, delete, select, update
 
-from imseek.data import catalog_backups, catalog_checksums, durable_files, layout, snapshot_files
-from imseek.data import schema as t
+from imseek.data import layout
 from imseek.data.archive.manifest import Entry
-from imseek.data.catalog import Catalog, current_of, get_meta, live, now
-from imseek.data.catalog_checksums import Checksums
-from imseek.data.catalog_file import open_catalog
-from imseek.data.collection_files import find_files, open_file
+from imseek.data.catalog import catalog_backups, catalog_checksums
+from imseek.data.catalog import schema as t
+from imseek.data.catalog.catalog import Catalog, current_of, get_meta, live, now
+from imseek.data.catalog.catalog_checksums import Checksums
+from imseek.data.catalog.catalog_file import open_catalog
+from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.sqlite_errors import storage_error
 from imseek.data.current_file import Current, Identity, encode_record, read_identity
-from imseek.data.diagnosis import note_opened
-from imseek.data.schema import FOREVER
-from imseek.data.sqlite_errors import storage_error
+from imseek.data.files import durable_files
+from imseek.data.files.collection_files import find_files, open_file
+from imseek.data.repair.diagnosis import note_opened
+from imseek.data.vectors import snapshot_files
 from imseek.errors import CorruptCollectionError, StaleGenerationError
 
 #: Generations to try before giving up on a fast writer, and seconds between the attempts.
@@ -125,8 +128,8 @@ def _open_from_server(
     root: Path, work: Path, uuid: str, index: bool, stack: ExitStack
 ) -> dict[str, BinaryIO]:
     """As :func:`_open_files`, for a catalog on a server: copy its rows, as of one moment, into a catalog file."""
-    from imseek.data.postgres.catalog import connect_repeatable_read
-    from imseek.data.postgres.rows import copy_rows
+    from imseek.data.catalog.postgres.catalog import connect_repeatable_read
+    from imseek.data.catalog.postgres.rows import copy_rows
 
     with connect_repeatable_read(root) as connection, closing(Catalog(work)) as target:
         if get_meta(connection, "uuid") != uuid:

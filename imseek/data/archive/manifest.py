@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from imseek.data import durable_files, layout
+from imseek.data import layout
+from imseek.data.files import durable_files
 from imseek.errors import BackupError, FormatVersionError
 from imseek.progress import Task
 

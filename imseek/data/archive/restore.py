@@ -19,18 +19,20 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, select, update
 
-from imseek.data import catalog_backups, catalog_checksums, durable_files, judgement_file, layout, model_files
-from imseek.data import schema as t
+from imseek.data import layout
 from imseek.data.archive.manifest import byte_counter
 from imseek.data.archive.tar_stream import ArchiveReader
-from imseek.data.catalog import Catalog, current_of, get_meta, set_meta
-from imseek.data.catalog_check import find_any_fault
-from imseek.data.catalog_checksums import Checksums
-from imseek.data.catalog_file import open_catalog
+from imseek.data.catalog import catalog_backups, catalog_checksums, judgement_file, model_files
+from imseek.data.catalog import schema as t
+from imseek.data.catalog.catalog import Catalog, current_of, get_meta, set_meta
+from imseek.data.catalog.catalog_check import find_any_fault
+from imseek.data.catalog.catalog_checksums import Checksums
+from imseek.data.catalog.catalog_file import open_catalog
+from imseek.data.catalog.migrations import check_version
 from imseek.data.current_file import Current, Identity, encode_record
-from imseek.data.migrations import check_version
-from imseek.data.staging import staging_folder
-from imseek.data.system_errors import translate_os_errors
+from imseek.data.files import durable_files
+from imseek.data.files.staging import staging_folder
+from imseek.data.files.system_errors import translate_os_errors
 from imseek.errors import (
     BackupError,
     CollectionExistsError,

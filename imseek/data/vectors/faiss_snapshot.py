@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import faiss
 import numpy as np
 
-from imseek.data.collection_files import path_of
+from imseek.data.files.collection_files import path_of
 from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.faiss_structure import check_structure

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from imseek.data.collection_files import read_arrays
+from imseek.data.files.collection_files import read_arrays
 from imseek.data.vectors import tuning
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows

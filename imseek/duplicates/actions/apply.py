@@ -18,15 +18,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, cast
 
-from imseek.data import metadata_columns, quarantine, safe_path
-from imseek.data.changeset import Changeset
-from imseek.data.commit import commit
+from imseek.data.catalog import quarantine
+from imseek.data.catalog.changeset import Changeset
+from imseek.data.catalog.quarantine import QuarantineChange, live_sources, look_up_images
 from imseek.data.current_file import read_current
-from imseek.data.quarantine import QuarantineChange, live_sources, look_up_images
+from imseek.data.files.system_errors import translate_os_errors as durably
 from imseek.data.reader import Reader
-from imseek.data.system_errors import translate_os_errors as durably
-from imseek.data.writer import Writer
-from imseek.data.writer_wait import open_writer
+from imseek.data.shards import metadata_columns
+from imseek.data.user_files import safe_path
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
+from imseek.data.writing.writer_wait import open_writer
 from imseek.duplicates.action_results import Action, AppliedFile, ApplyReport, Outcome
 from imseek.duplicates.actions import execute, metadata_transfer
 from imseek.duplicates.actions import journal as journals

@@ -9,9 +9,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from imseek.data import durable_files, file_copies, file_moves, layout, safe_path
-from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
-from imseek.data.system_errors import translate_os_errors as durably
+from imseek.data import layout
+from imseek.data.files import durable_files
+from imseek.data.files.system_errors import translate_os_errors as durably
+from imseek.data.user_files import file_copies, file_moves, safe_path
+from imseek.data.user_files.safe_path import ChangingError, Content, FolderEntry, SafePath
 from imseek.duplicates.actions import trash
 from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import Intent

@@ -20,10 +20,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from imseek.data import durable_files, layout, safe_path
+from imseek.data import layout
 from imseek.data.current_file import read_identity
-from imseek.data.safe_path import ChangingError, SafePath
-from imseek.data.system_errors import system_error, translate_os_errors
+from imseek.data.files import durable_files
+from imseek.data.files.system_errors import system_error, translate_os_errors
+from imseek.data.user_files import safe_path
+from imseek.data.user_files.safe_path import ChangingError, SafePath
 from imseek.duplicates.action_results import Action, UndoInfo
 from imseek.duplicates.actions import journal_records
 from imseek.duplicates.actions.journal_records import (

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final
 
-from imseek.data import derived_columns, shard_files, tags
-from imseek.data.metadata_columns import DUPLICATES_PREFIX, is_duplicate_mark
-from imseek.data.quarantine import QuarantineChange
+from imseek.data.catalog import tags
+from imseek.data.catalog.quarantine import QuarantineChange
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.shards import derived_columns, shard_files
+from imseek.data.shards.metadata_columns import DUPLICATES_PREFIX, is_duplicate_mark
+from imseek.data.writing.writer import Writer
 from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import AWAY_STATES, Intent
 

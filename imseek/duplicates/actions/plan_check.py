@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from imseek.data.catalog.places import is_url
+from imseek.data.catalog.quarantine import LiveSource, find_past_places, live_sources
+from imseek.data.catalog.sources import contains
 from imseek.data.current_file import read_current
-from imseek.data.places import is_url
-from imseek.data.quarantine import LiveSource, find_past_places, live_sources
-from imseek.data.sources import contains
 from imseek.duplicates.actions.plans import FILE_SOURCE_KINDS, Plan, check_quarantine_folder
 from imseek.errors import PlanError
 from imseek.types.pictures import display_path

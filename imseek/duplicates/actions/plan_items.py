@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-from imseek.data import file_copies, safe_path
-from imseek.data.writer import Writer
+from imseek.data.user_files import file_copies, safe_path
+from imseek.data.writing.writer import Writer
 from imseek.duplicates.action_results import Action, PlannedFile
 from imseek.duplicates.actions import execute
 from imseek.duplicates.actions import journal as journals

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data import layout
-from imseek.data.catalog import LIVE, now
+from imseek.data.catalog.catalog import LIVE, now
+from imseek.data.catalog.places import MEMBER_SEPARATOR, file_uri, is_url, join
+from imseek.data.catalog.quarantine import CatalogImage, LiveSource, live_sources, look_up_images
+from imseek.data.catalog.sources import contains
 from imseek.data.current_file import read_current
-from imseek.data.places import MEMBER_SEPARATOR, file_uri, is_url, join
-from imseek.data.quarantine import CatalogImage, LiveSource, live_sources, look_up_images
-from imseek.data.sources import contains
-from imseek.data.system_errors import translate_os_errors
+from imseek.data.files.system_errors import translate_os_errors
 from imseek.duplicates.action_results import Action, PlannedFile, PlannedGroup, RefusedFile
 from imseek.duplicates.actions import plan_file
 from imseek.duplicates.actions.plan_file import TAG

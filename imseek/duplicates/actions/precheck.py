@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from imseek.data import layout, safe_path
-from imseek.data.catalog import LIVE, QUARANTINED
-from imseek.data.changeset import Placement
-from imseek.data.file_stat import FileStat
-from imseek.data.quarantine import CatalogImage, LiveSource
-from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
+from imseek.data import layout
+from imseek.data.catalog.catalog import LIVE, QUARANTINED
+from imseek.data.catalog.changeset import Placement
+from imseek.data.catalog.quarantine import CatalogImage, LiveSource
+from imseek.data.user_files import safe_path
+from imseek.data.user_files.file_stat import FileStat
+from imseek.data.user_files.safe_path import ChangingError, Content, FolderEntry, SafePath
 from imseek.duplicates.action_results import PlannedFile
 from imseek.duplicates.actions.journal_records import Intent
 from imseek.duplicates.actions.plans import LINK_ACTIONS, locate_file

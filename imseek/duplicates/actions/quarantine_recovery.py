@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from imseek.data import durable_files, quarantine, safe_path
-from imseek.data.catalog import LIVE
-from imseek.data.quarantine import QuarantineChange, live_sources, look_up_images
-from imseek.data.writer import Writer
+from imseek.data.catalog import quarantine
+from imseek.data.catalog.catalog import LIVE
+from imseek.data.catalog.quarantine import QuarantineChange, live_sources, look_up_images
+from imseek.data.files import durable_files
+from imseek.data.user_files import safe_path
+from imseek.data.writing.writer import Writer
 from imseek.duplicates.actions import journal as journals
 from imseek.duplicates.actions.execute import open_existing_parent
 from imseek.duplicates.actions.journal_records import AWAY_STATES

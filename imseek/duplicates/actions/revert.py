@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from imseek.data import file_copies, file_moves, layout, safe_path
-from imseek.data.safe_path import Content, FolderEntry, SafePath
+from imseek.data import layout
+from imseek.data.user_files import file_copies, file_moves, safe_path
+from imseek.data.user_files.safe_path import Content, FolderEntry, SafePath
 from imseek.duplicates.actions import trash
 from imseek.duplicates.actions.execute import (
     move,

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from imseek.data import user_home
+from imseek.data.files import user_home
 
 #: Name of the key file in imseek's home.
 KEY_FILE: Final = "journal.key"

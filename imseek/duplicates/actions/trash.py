@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from imseek.data import safe_path
-from imseek.data.safe_path import ChangingError, SafePath
+from imseek.data.user_files import safe_path
+from imseek.data.user_files.safe_path import ChangingError, SafePath
 
 _INFO_SUFFIX: Final = b".trashinfo"
 #: Number of bytes read of a record; a path has at most 4,096 bytes before quoting.

@@ -17,15 +17,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from imseek.data import quarantine, safe_path
-from imseek.data.changeset import Changeset, Placement
-from imseek.data.commit import commit
+from imseek.data.catalog import quarantine
+from imseek.data.catalog.changeset import Changeset, Placement
+from imseek.data.catalog.quarantine import CatalogImage, live_sources, look_up_images, occupants
 from imseek.data.current_file import read_current
-from imseek.data.quarantine import CatalogImage, live_sources, look_up_images, occupants
-from imseek.data.system_errors import translate_os_errors
+from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.trust import check_trusted
-from imseek.data.writer import Writer
-from imseek.data.writer_wait import open_writer
+from imseek.data.user_files import safe_path
+from imseek.data.writing.commit import commit
+from imseek.data.writing.writer import Writer
+from imseek.data.writing.writer_wait import open_writer
 from imseek.duplicates.action_results import Action, ForeignJournal, Outcome, UndoneFile, UndoReport
 from imseek.duplicates.actions import journal as journals
 from imseek.duplicates.actions import metadata_transfer

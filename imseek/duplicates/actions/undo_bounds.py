@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data import layout
-from imseek.data.places import is_url
-from imseek.data.quarantine import LiveSource, find_past_places
-from imseek.data.safe_path import SafePath
-from imseek.data.sources import contains
+from imseek.data.catalog.places import is_url
+from imseek.data.catalog.quarantine import LiveSource, find_past_places
+from imseek.data.catalog.sources import contains
+from imseek.data.user_files.safe_path import SafePath
 from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import Intent
 from imseek.duplicates.actions.plans import FILE_SOURCE_KINDS

@@ -16,9 +16,9 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data.catalog import set_meta
-from imseek.data.catalog_file import connect_read_only
-from imseek.data.writer import Writer
+from imseek.data.catalog.catalog import set_meta
+from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.writing.writer import Writer
 from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.types.arrays import Float32, Pixels
 

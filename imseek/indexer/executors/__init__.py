@@ -7,7 +7,7 @@ moved or copied, assigns ids and commits.
 from __future__ import annotations
 
 from imseek.data.current_file import read_identity
-from imseek.data.writer import Writer
+from imseek.data.writing.writer import Writer
 from imseek.encoders.runtime import Runtime
 from imseek.indexer.executors.base import Executor, Plan
 from imseek.indexer.executors.thread_executor import ThreadExecutor

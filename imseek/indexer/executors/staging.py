@@ -2,7 +2,7 @@
 
 Some stores cannot rename, so a file gets its final name at once. It is valid only if its length and checksum match
 those that its writer has reported. Nothing here needs to be durable: lost rows are made again, and the run's own
-files are written by :mod:`imseek.data.durable_files`.
+files are written by :mod:`imseek.data.files.durable_files`.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from imseek.data.file_stat import FileStat
-from imseek.data.places import MEMBER_SEPARATOR
+from imseek.data.catalog.places import MEMBER_SEPARATOR
+from imseek.data.user_files.file_stat import FileStat
 from imseek.indexer.decode_stage import FailedPicture, Loader, LookupResult, Trouble, read
 from imseek.indexer.executors.base import Item, Result
 from imseek.indexer.executors.staging import Manifest

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from imseek.data.places import is_url
+from imseek.data.catalog.places import is_url
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.indexer.sources.base import Source
 from imseek.indexer.sources.filters import Filter

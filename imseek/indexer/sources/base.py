@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.file_stat import UNKNOWN_STAT, FileStat
+from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.types.pictures import ImageFacts, SkipReason
 
 Scalar: TypeAlias = str | int | float | bool | None

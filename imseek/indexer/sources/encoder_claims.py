@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final, TypeVar
 
-from imseek.data.shard_files import INTRINSIC_SCHEMA
+from imseek.data.shards.shard_files import INTRINSIC_SCHEMA
 from imseek.errors import MediaError
 from imseek.indexer.sources.files import open_binary
 from imseek.types.pictures import ImageFacts, Luma

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from imseek.data.file_stat import UNKNOWN_STAT
-from imseek.data.places import is_url
+from imseek.data.catalog.places import is_url
+from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage, UnreachableEntry
 from imseek.indexer.sources.files import FileOpener, find_file, read_file, trouble_at, with_sidecars

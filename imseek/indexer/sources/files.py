@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
-from imseek.data import safe_path
-from imseek.data.file_stat import FileStat
-from imseek.data.places import is_url, join
-from imseek.data.safe_path import SafePath
+from imseek.data.catalog.places import is_url, join
+from imseek.data.user_files import safe_path
+from imseek.data.user_files.file_stat import FileStat
+from imseek.data.user_files.safe_path import SafePath
 from imseek.errors import MediaError, UnsafePathError
 from imseek.indexer.sources.base import MISSING, Content, FoundImage
 from imseek.indexer.sources.filters import looks_like_picture

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from imseek.data import layout
-from imseek.data.file_stat import UNKNOWN_STAT
+from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage, UnreachableEntry
 from imseek.indexer.sources.files import (
     GONE_ERRNOS,

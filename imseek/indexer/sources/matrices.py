@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.places import container_suffix
+from imseek.data.catalog.places import container_suffix
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources.encoder_claims import claim_of
 from imseek.indexer.sources.files import open_binary
@@ -116,7 +116,7 @@ class _ParquetMatrix:
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
-        """Open the file after checking its pages, without pyarrow's threads: see imseek/data/shard_files.py."""
+        """Open the file after checking its pages, without pyarrow's threads: see imseek/data/shards/shard_files.py."""
         import pyarrow.parquet as pq
 
         from imseek.indexer.sources.tables.arrow import translate_arrow_errors

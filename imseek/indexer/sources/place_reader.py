@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from imseek.data.file_stat import UNKNOWN_STAT, FileStat
-from imseek.data.image_places import IndexedPlace
-from imseek.data.places import is_url
+from imseek.data.catalog.places import is_url
 from imseek.data.reader import SourceRow
+from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
+from imseek.data.user_files.image_places import IndexedPlace
 from imseek.errors import CONTENT_CHANGED, ContentChangedError, MediaError, UnsafePathError
 from imseek.indexer.sources import open_source, options_of
 from imseek.indexer.sources.base import Content, Source

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import IO, Any, Final
 
-from imseek.data.file_stat import UNKNOWN_STAT, FileStat
+from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import ImseekError, MissingExtraError, UsageError
 from imseek.progress import Cancelled
 from imseek.types.pictures import display_path

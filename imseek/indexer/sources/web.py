@@ -6,7 +6,7 @@ import os
 import threading
 from typing import Final
 
-from imseek.data.file_stat import FileStat
+from imseek.data.user_files.file_stat import FileStat
 from imseek.indexer.sources.base import Content, FoundImage
 from imseek.media.fetcher import Fetcher
 

@@ -11,14 +11,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from imseek.data.catalog.places import locate, uri
 from imseek.data.current_file import Current, Identity
-from imseek.data.file_stat import UNKNOWN_STAT
-from imseek.data.image_places import IndexedPlace, unknown_place_error
 from imseek.data.milvus import layout
 from imseek.data.milvus.client import Client
 from imseek.data.milvus.publication_record import Record
-from imseek.data.places import locate, uri
 from imseek.data.reader import SourceRow
+from imseek.data.user_files.file_stat import UNKNOWN_STAT
+from imseek.data.user_files.image_places import IndexedPlace, unknown_place_error
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
 from imseek.types.arrays import Float32
 from imseek.types.facts import SpaceInfo

@@ -218,12 +218,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         report_error("Abort", "stopped: nothing was changed", None, as_json=as_json)
         return 1
     except OSError as error:
-        from imseek.data.system_errors import hint_of
+        from imseek.data.files.system_errors import hint_of
 
         report_error(type(error).__name__, str(error), hint_of(error), as_json=as_json)
         return 1
     except Exception as error:
-        from imseek.data.diagnosis import diagnose
+        from imseek.data.repair.diagnosis import diagnose
 
         if (damage := diagnose(error)) is None:
             raise
@@ -254,8 +254,8 @@ def _run(arguments: Sequence[str], as_json: bool) -> int | None:
 
 
 def _allow_server(error: UntrustedServerError) -> None:
-    from imseek.data.postgres.address import Address
-    from imseek.data.postgres.allowed_servers import allow_server
+    from imseek.data.catalog.postgres.address import Address
+    from imseek.data.catalog.postgres.allowed_servers import allow_server
 
     question = "Connect to it, now and from now on, and log in there if it asks for that?"
     consent.ask([str(error)], question)

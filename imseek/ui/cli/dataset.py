@@ -88,7 +88,7 @@ def quality(
     if tag and save is not None:
         raise UsageError("--tag and --save exclude each other")
     if save is not None:
-        from imseek.data.models import check_name
+        from imseek.data.catalog.models import check_name
 
         check_name(save)
     wanted = {"blurred": blurred, "dark": dark, "bright": bright, "empty": empty}

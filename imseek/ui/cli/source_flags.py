@@ -127,7 +127,7 @@ def with_named_encoder(
     If ``paths`` hold such vectors, that is the encoder named by the user, or else by the file. Raises UsageError if
     neither names one, or if other sources are given as well.
     """
-    from imseek.data.places import is_url
+    from imseek.data.catalog.places import is_url
     from imseek.indexer.sources import detect
 
     told = None if source is None else source.kind or (source.vector_column and "vectors")
@@ -199,7 +199,7 @@ def split_stdin(paths: list[str]) -> tuple[list[str], bool]:
 
 def check_paths(paths: list[str]) -> None:
     """Raise UsageError for a local path that does not exist."""
-    from imseek.data.places import is_url
+    from imseek.data.catalog.places import is_url
 
     for path in paths:
         if not is_url(os.fsencode(path)) and not os.path.lexists(Path(path).expanduser()):

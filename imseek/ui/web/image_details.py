@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from imseek import tags
 from imseek.collection import Collection
-from imseek.data.places import MEMBER_SEPARATOR, is_url
+from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
 from imseek.showing.words import format_size, printable
 from imseek.types.facts import SourceInfo
 from imseek.types.pictures import Image, Place, display_path

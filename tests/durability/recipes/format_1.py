@@ -25,13 +25,14 @@ from sqlalchemy import Connection, insert, update
 
 import imseek
 from durability.recipes.drawing import EXIF, draw
-from imseek.data import layout, schema, shard_catalog
-from imseek.data.catalog_file import connect_read_only
-from imseek.data.compaction import merge
-from imseek.data.derived_columns import put_columns
-from imseek.data.file_stat import FileStat
+from imseek.data import layout
+from imseek.data.catalog import schema, shard_catalog
+from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.reader import Reader
-from imseek.data.writer import Writer
+from imseek.data.shards.compaction import merge
+from imseek.data.shards.derived_columns import put_columns
+from imseek.data.user_files.file_stat import FileStat
+from imseek.data.writing.writer import Writer
 
 ARCHIVE = Path(__file__).with_name("format_1.tar.xz")
 FACTS = Path(__file__).with_name("format_1.json")
@@ -216,7 +217,7 @@ def fixed(clock: Clock) -> Iterator[None]:
         for module in ("sources.folder", "sources.files"):
             stack.enter_context(patch(f"imseek.indexer.{module}.file_stat", clock.stat))
         for name, value in {"host": "recipe", "boot_id": "1"}.items():
-            stack.enter_context(patch(f"imseek.data.writer.{name}", lambda value=value: value))
+            stack.enter_context(patch(f"imseek.data.writing.writer.{name}", lambda value=value: value))
         yield
 
 

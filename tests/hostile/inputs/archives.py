@@ -14,8 +14,8 @@ from typing import Any
 from hostile.inputs import bombs
 from hostile.inputs.bombs import END, PIECE, ZipEntry, header, member, packed
 from hostile.inputs.place import Input, Kind, Make, Place
-from imseek.data import durable_files
 from imseek.data.archive import manifest
+from imseek.data.files import durable_files
 
 _INDEX = ("index FILE -c COLLECTION", "export OUT/all.jsonl -c COLLECTION")
 

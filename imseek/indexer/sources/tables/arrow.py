@@ -1,6 +1,6 @@
 """Read Parquet and Arrow IPC (files and streams), a few rows at a time.
 
-Without pyarrow's threads, which its prefetching uses too: see imseek/data/shard_files.py.
+Without pyarrow's threads, which its prefetching uses too: see imseek/data/shards/shard_files.py.
 """
 
 from __future__ import annotations

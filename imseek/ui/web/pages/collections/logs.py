@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from imseek.data import safe_path
+from imseek.data.user_files import safe_path
 from imseek.showing.words import printable
 
 #: Maximum bytes shown of a log, from its end.

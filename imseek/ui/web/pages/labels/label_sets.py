@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from imseek.data.tag_reader import is_manual
+from imseek.data.catalog.tag_reader import is_manual
 from imseek.errors import UsageError
 from imseek.labels.classes import normalise_name
 from imseek.probes import Labels

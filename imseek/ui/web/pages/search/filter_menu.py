@@ -12,8 +12,8 @@ import streamlit as st
 from imseek import tags
 from imseek.analysis.snapshot_session import run_with_reader
 from imseek.collection import Collection
+from imseek.data.catalog.quarantine import live_sources
 from imseek.data.current_file import read_current
-from imseek.data.quarantine import live_sources
 from imseek.search.where.columns_and_functions import NUMBERS, TIMES, Kind
 from imseek.search.where.facets import Facet, facets
 from imseek.types.pictures import display_path

@@ -1,0 +1,353 @@
+"""Open the catalog's SQLite file, for reading without SQLAlchemy or for a writer.
+
+A catalog may come from someone else. So three things are checked before it is queried or written: it and the files that
+SQLite keeps beside it are regular files; there is no rollback journal (which could make SQLite delete a file that it
+names); and each statement of its schema is one that imseek writes. That excludes triggers, views, virtual tables and
+computed columns, which could run foreign code. The cost of a query is bounded by the size of the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from imseek.data import layout
+from imseek.data.catalog.sqlite_errors import storage_error
+from imseek.data.files.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions
+from imseek.errors import CorruptCollectionError, ImseekError
+
+#: SQLite's errors where it cannot create the file through which it shares memory with writers.
+_NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN)
+
+#: Maximum bytes of one value in a catalog. SQLite's default is a thousand million.
+_MAX_VALUE = 1 << 26
+#: Virtual-machine steps allowed to one statement: a minimum, plus some per byte of the catalog. Reading and sorting all
+#: of it takes about two steps a byte; SQLite runs some fifty million a second.
+_STEPS, _STEPS_PER_BYTE = 50_000_000, 20
+#: Steps between two checks of the budget.
+_STRIDE = 1_000_000
+
+
+class _StatementBudget:
+    """Interrupts a statement that takes more steps than a catalog of its size can need.
+
+    The size is that of the catalog at ``path`` plus its log, measured again when exceeded: a writer starts with an
+    empty catalog and may add millions of rows before it reads them all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._budget = self._allowed()
+        self._used = 0
+
+    def restart(self) -> None:
+        self._used = 0
+
+    def is_over(self) -> bool:
+        """Called by SQLite every ``_STRIDE`` steps; True ends the statement."""
+        self._used += 1
+        if self._used > self._budget:  # The file may have grown.
+            self._budget = self._allowed()
+        return self._used > self._budget
+
+    def _allowed(self) -> int:
+        size = 0
+        for name in (self._path, f"{self._path}-wal"):
+            with suppress(OSError):
+                size += os.stat(name, follow_symlinks=False).st_size
+        return (_STEPS + _STEPS_PER_BYTE * size) // _STRIDE
+
+
+class CatalogCursor(sqlite3.Cursor):
+    """A cursor that gives each statement its own step budget."""
+
+    connection: CatalogConnection
+
+    def execute(self, query: str, values: Any = (), /) -> CatalogCursor:
+        self.connection.meter.restart()
+        return super().execute(query, values)
+
+    def executemany(self, query: str, values: Any, /) -> CatalogCursor:
+        self.connection.meter.restart()
+        return super().executemany(query, values)
+
+
+class CatalogConnection(sqlite3.Connection):
+    """A connection to a possibly hostile catalog, made by :func:`open_catalog` or :func:`open_for_writing`."""
+
+    meter: _StatementBudget
+
+    def guard(self, path: Path) -> None:
+        """Limit the cost of statements and the size of values on the catalog at ``path``."""
+        self.meter = _StatementBudget(path)
+        self.set_progress_handler(self.meter.is_over, _STRIDE)
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
+        # The base class bypasses the meter, which counts queries only.
+        super().execute("PRAGMA trusted_schema = OFF")
+
+    def cursor(self, factory: Any = CatalogCursor) -> Any:
+        return super().cursor(factory)
+
+
+class QueryResult(Protocol):
+    """The result of a query, as cursors provide it."""
+
+    @property
+    def description(self) -> Any: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchmany(self, size: int = ..., /) -> list[Any]: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class ReadConnection(Protocol):
+    """A connection for reading: one of :mod:`sqlite3`, or one to a server that accepts the same SQL."""
+
+    def execute(self, query: str, values: Any = ..., /) -> QueryResult: ...
+
+    def close(self) -> None: ...
+
+
+def address_of(root: Path) -> str | None:
+    """Return the URL of the database that holds the catalog, None where it is a file."""
+    if not layout.has_server_catalog(root):
+        return None
+    from imseek.data.catalog.postgres.address import read_address
+
+    return read_address(root).url
+
+
+@contextmanager
+def connect_read_only(root: Path) -> Iterator[ReadConnection]:
+    """Open a read-only connection to the catalog for queries in the body of the ``with``.
+
+    Raises CorruptCollectionError where SQLite cannot read it, LockedError or StorageError where it cannot be read now,
+    and FormatVersionError where a later imseek changed what the query needs.
+    """
+    if layout.has_server_catalog(root):
+        from imseek.data.catalog.postgres import catalog_reader
+
+        with catalog_reader.borrow_connection(root) as asked:
+            yield asked
+        return
+    with connect_file(root) as connection:
+        yield connection
+
+
+@contextmanager
+def connect_file(root: Path) -> Iterator[sqlite3.Connection]:
+    """As :func:`connect_read_only`, for queries that need SQLite itself."""
+    path = root / layout.CATALOG
+    with _translate_errors(path), closing(open_catalog(path)) as connection:
+        yield connection
+
+
+def open_for_reading(root: Path) -> ReadConnection:
+    """Open a connection for reading by one thread at a time. The caller closes it; :func:`translate_errors` translates
+    errors."""
+    if layout.has_server_catalog(root):
+        from imseek.data.catalog.postgres import catalog_reader
+
+        return catalog_reader.open_connection(root)
+    return open_catalog(root / layout.CATALOG)
+
+
+def translate_errors(root: Path) -> AbstractContextManager[None]:
+    """Context manager that translates the catalog's errors into ours; raises as :func:`connect_read_only`."""
+    if layout.has_server_catalog(root):
+        from imseek.data.catalog.postgres import catalog_reader
+
+        return catalog_reader.translate_errors(root)
+    return _translate_errors(root / layout.CATALOG)
+
+
+@contextmanager
+def _translate_errors(path: Path) -> Iterator[None]:
+    """Context manager that translates SQLite's errors into ours."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+            # The file is sound, but does not fit the query. Imported here: the read path has no SQLAlchemy.
+            from imseek.data.catalog.migrations import check_version
+
+            check_version(path)
+        raise storage_error(error, path) from error
+
+
+def open_catalog(path: Path) -> CatalogConnection:
+    """Open a catalog, or a copy of one, for reading by one thread at a time.
+
+    Raises CorruptCollectionError where :func:`check_files` rejects it or its schema is not one that imseek makes.
+
+    Where SQLite cannot create the files that it shares with writers, because the folder is read-only or the disk is
+    full, there is no writer either. Then the catalog is opened immutable, which ignores a write-ahead log. So where a
+    dead writer left a log with content, SQLite is instead given exclusive access, and keeps the log's index in memory.
+    """
+    check_files(path)
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connect = partial(_connect, path, uri=True)
+    wal, shared = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
+    folded = not wal.exists() or wal.stat().st_size == 0
+    if os.access(path.parent, os.W_OK) or (shared.exists() and not folded):
+        connection = connect(uri)
+        try:
+            return _check_or_close(connection, path)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) not in _NO_SHARED_MEMORY:
+                raise
+    if folded:
+        return _check_or_close(connect(f"{uri}&immutable=1"), path)
+    connection = connect(f"{uri}&vfs=unix-none")
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return _check_or_close(connection, path)
+
+
+def open_for_writing(path: Path, timeout: float) -> CatalogConnection:
+    """Open a writer's connection, in WAL mode with ``synchronous=FULL``; creates a missing catalog.
+
+    Raises as :func:`open_catalog`, and FormatVersionError for a catalog of a later imseek.
+    """
+    check_files(path)
+    _create_empty(path)
+    connection = _check_or_close(_connect(path, path, timeout=timeout), path, writing=True)
+    connection.isolation_level = None
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def check_files(path: Path) -> None:
+    """Reject a catalog that has a rollback journal, or where it or a companion is not a regular file.
+
+    Raises CorruptCollectionError. A catalog uses a write-ahead log. The last bytes of a rollback journal may name a
+    file that SQLite deletes after playing the journal back (sqlite.org/fileformat2.html, "The Rollback Journal").
+    """
+    for ending in ("", "-journal", "-wal", "-shm"):
+        try:
+            info = os.lstat(f"{path}{ending}")
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:
+            return
+        if not stat.S_ISREG(info.st_mode):
+            raise foreign_file_error(path.parent, path.name + ending, kind_of(info))
+        if ending in ("-wal", "-shm") and info.st_nlink > 1:
+            raise foreign_file_error(path.parent, path.name + ending, HARD_LINK)  # Readers write to them too.
+        if ending == "-journal" and info.st_size:
+            raise CorruptCollectionError(
+                f"{path}{ending} lies beside the catalog, which never has a rollback journal",
+                hint=f"imseek collection repair {path.parent}",
+            )
+
+
+def _create_empty(path: Path) -> None:
+    """Create a missing catalog as an empty file with the permissions of its folder; SQLite would apply the umask."""
+    with suppress(FileExistsError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(path, flags, 0o600)
+        try:
+            os.fchmod(fd, permissions(path.parent))
+        finally:
+            os.close(fd)
+
+
+def _connect(
+    path: Path, database: str | Path, *, uri: bool = False, timeout: float = 10
+) -> CatalogConnection:
+    connection = sqlite3.connect(
+        database, timeout=timeout, uri=uri, check_same_thread=False, factory=CatalogConnection
+    )
+    try:
+        connection.guard(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_or_close(connection: CatalogConnection, path: Path, *, writing: bool = False) -> CatalogConnection:
+    """Return the connection if its schema is one of imseek's; otherwise close it and raise."""
+    from imseek.data.catalog.migrations import check_schema
+
+    try:
+        check_schema(connection, path, writing=writing)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, UnicodeDecodeError):  # SQLite's message holds invalid bytes of the file.
+            raise sqlite3.DatabaseError("malformed database schema") from error
+        raise
+    return connection
+
+
+class CachedConnection:
+    """A reusable read-only connection, for one thread at a time.
+
+    It keeps no transaction open, so it never blocks a writer. It reconnects where the catalog file was replaced (by a
+    repair) or the process forked. In a read-only folder SQLite treats the file as immutable, so such a connection is
+    not reused.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / layout.CATALOG
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._key: tuple[int, ...] = ()
+
+    @contextmanager
+    def reading(self) -> Iterator[ReadConnection]:
+        """Lend the connection for queries in the body of the ``with``. Raises as :func:`connect_read_only`."""
+        # Connections to a server come from a shared pool.
+        if layout.has_server_catalog(self._path.parent) or not os.access(self._path.parent, os.W_OK):
+            with connect_read_only(self._path.parent) as connection:
+                yield connection
+            return
+        with self._lock:
+            key = self._look()
+            if self._connection is None or key != self._key:
+                self._let_go()
+                with _translate_errors(self._path):
+                    self._connection, self._key = open_catalog(self._path), key
+            try:
+                with _translate_errors(self._path):
+                    yield self._connection
+            except ImseekError:
+                self._let_go()
+                raise
+
+    def close(self) -> None:
+        with self._lock:
+            self._let_go()
+
+    def __del__(self) -> None:
+        # Many readers are dropped without being closed, and Python's connections are in reference cycles: they would
+        # keep SQLite's files open until the garbage collector runs.
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._connection is not None and self._key[:1] == (os.getpid(),):
+            with suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _look(self) -> tuple[int, ...]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return (os.getpid(),)
+        return os.getpid(), found.st_dev, found.st_ino

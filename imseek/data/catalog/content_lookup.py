@@ -1,0 +1,97 @@
+"""Find images by content hash in the current catalog, even during an indexing run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from imseek.data.catalog.catalog_file import (
+    ReadConnection,
+    connect_read_only,
+    open_for_reading,
+    translate_errors,
+)
+from imseek.data.reader import FOREVER, chunks
+from imseek.errors import StorageError
+
+
+class HashLookup:
+    """Finds live images by content hash. Sees each commit as it is made. Thread-safe.
+
+    With ``kept`` it also finds quarantined images and those whose vector was lost.
+    """
+
+    def __init__(self, root: Path, *, kept: bool = False) -> None:
+        self._root = root
+        self._which = (
+            "state IN ('live', 'quarantined')" if kept else "shard_id IS NOT NULL AND state = 'live'"
+        )
+        self._lock = threading.Lock()
+        self._connection: ReadConnection | None = None
+        self._closed = False
+
+    def find(self, content_hash: bytes) -> int | None:
+        """Return the lowest id of a searchable image (or any ``kept`` one) with this sha256, or None.
+
+        Also None once closed: a worker may still process a file when its run has failed. Raises StorageError.
+        """
+        found = self._ask(content_hash, 1)
+        return found[0] if found else None
+
+    def find_all(self, content_hash: bytes) -> list[int]:
+        """Return all matching ids, ascending. Raises StorageError."""
+        return self._ask(content_hash, FOREVER)
+
+    def _ask(self, content_hash: bytes, limit: int) -> list[int]:
+        query = (
+            "SELECT image_id FROM images WHERE content_hash = ? AND died = ? "  # noqa: S608 - one of two constants
+            f"AND {self._which} ORDER BY image_id LIMIT ?"
+        )
+        with self._lock:  # Also held for closing: SQLite crashes if that overlaps a query.
+            if self._closed:
+                return []
+            try:
+                with translate_errors(self._root):
+                    if self._connection is None:
+                        self._connection = open_for_reading(self._root)
+                    rows = self._connection.execute(query, (content_hash, FOREVER, limit)).fetchall()
+            except StorageError:
+                if self._connection is not None:
+                    self._connection.close()  # A server may have restarted: the next query reconnects.
+                    self._connection = None
+                raise
+        return [int(image_id) for (image_id,) in rows]
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+
+
+def lost_contents(root: Path) -> frozenset[bytes]:
+    """Return the current sha256 of live images whose vector was lost and must be encoded again."""
+    query = "SELECT DISTINCT content_hash FROM images WHERE died = ? AND shard_id IS NULL"
+    with connect_read_only(root) as connection:
+        return frozenset(content_hash for (content_hash,) in connection.execute(query, (FOREVER,)))
+
+
+def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes, list[int]]]:
+    """Map each live image to its sha256 and the ids of all live images with that content, ascending, as of now."""
+    contents: dict[int, bytes] = {}
+    alike: dict[bytes, list[int]] = {}
+    live = f"died = {FOREVER}"
+    with connect_read_only(root) as connection:
+        for chunk in chunks(image_ids):
+            marks = ",".join("?" * len(chunk))
+            of_these = f"SELECT content_hash FROM images WHERE {live} AND image_id IN ({marks})"  # noqa: S608
+            query = (
+                f"SELECT image_id, content_hash FROM images WHERE {live} AND content_hash IN ({of_these}) "  # noqa: S608
+            )
+            found = connection.execute(f"{query} ORDER BY image_id", chunk).fetchall()
+            for image_id, content_hash in found:
+                if image_id not in contents:  # Else already seen in an earlier chunk.
+                    contents[image_id] = content_hash
+                    alike.setdefault(content_hash, []).append(image_id)
+    return {image_id: (contents[image_id], alike[contents[image_id]]) for image_id in image_ids}

@@ -1,0 +1,241 @@
+"""The catalog's schema as an append-only list of migrations. A released migration is never edited: add another.
+
+Each migration runs in one transaction together with the row that records it, so a catalog is always at the version that
+its table ``migrations`` states. ``schema.py`` describes the result for queries; a test compares the two.
+
+Readers use this module to compare a catalog's schema with the expected one; only writers import SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from imseek.data.catalog.catalog_file import open_catalog
+from imseek.data.catalog.sqlite_errors import storage_error
+from imseek.errors import CorruptCollectionError, FormatVersionError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+#: Rows of ``sqlite_master``: type, name, table and statement. An index that SQLite creates itself has no statement.
+Schema: TypeAlias = frozenset[tuple[str, str, str, str | None]]
+
+# {int} is a 64-bit integer and {blob} a byte string in the database's dialect. `died` is the generation from
+# which a row is no longer live. Live rows have 9223372036854775807, so that one comparison is enough.
+_0001_FOUNDATION = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE sources (
+    source_id {int} PRIMARY KEY, kind TEXT NOT NULL, root {blob} NOT NULL, relative {int} NOT NULL,
+    options TEXT NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE TABLE spaces (
+    space_id {int} PRIMARY KEY, encoder TEXT NOT NULL, revision TEXT, fingerprint TEXT NOT NULL,
+    dim {int} NOT NULL, modality TEXT NOT NULL, adapter TEXT, quality TEXT NOT NULL, note TEXT,
+    logit_scale FLOAT, preprocessing TEXT NOT NULL, facts TEXT NOT NULL,
+    is_current {int} NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE TABLE shards (
+    shard_id {int} PRIMARY KEY, row_count {int} NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE TABLE files (
+    path TEXT PRIMARY KEY, kind TEXT NOT NULL, shard_id {int}, space_id {int}, name TEXT,
+    row_count {int} NOT NULL, size {int} NOT NULL, sha256 TEXT NOT NULL,
+    born {int} NOT NULL, died {int} NOT NULL, retired_at FLOAT);
+CREATE INDEX files_by_shard ON files (shard_id);
+CREATE INDEX files_by_death ON files (died);
+CREATE TABLE snapshots (
+    snapshot_id {int} PRIMARY KEY, space_id {int} NOT NULL, folder TEXT NOT NULL, factory TEXT NOT NULL,
+    facts TEXT NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE TABLE images (
+    image_id {int} PRIMARY KEY, content_hash {blob} NOT NULL, shard_id {int}, state TEXT NOT NULL,
+    born {int} NOT NULL, died {int} NOT NULL);
+CREATE INDEX images_by_hash ON images (content_hash);
+CREATE INDEX images_by_shard ON images (shard_id, died);
+CREATE TABLE places (
+    place_id {int} PRIMARY KEY, image_id {int} NOT NULL, source_id {int} NOT NULL, path {blob} NOT NULL,
+    size {int} NOT NULL, mtime_ns {int} NOT NULL, ctime_ns {int} NOT NULL, inode {int} NOT NULL,
+    checked_ns {int} NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE INDEX places_by_image ON places (image_id);
+CREATE INDEX places_by_path ON places (source_id, path);
+CREATE TABLE failures (
+    source_id {int} NOT NULL, path {blob} NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL,
+    size {int} NOT NULL, mtime_ns {int} NOT NULL, ctime_ns {int} NOT NULL, inode {int} NOT NULL,
+    checked_ns {int} NOT NULL, run_id {int} NOT NULL, PRIMARY KEY (source_id, path));
+CREATE TABLE runs (
+    run_id {int} PRIMARY KEY, kind TEXT NOT NULL, pid {int} NOT NULL, host TEXT NOT NULL, boot_id TEXT NOT NULL,
+    started_at TEXT NOT NULL, ended_at TEXT, state TEXT NOT NULL, detail TEXT NOT NULL,
+    ids_from {int} NOT NULL, ids_to {int} NOT NULL, shards_from {int} NOT NULL, shards_to {int} NOT NULL);
+CREATE TABLE tags (
+    image_id {int} NOT NULL, tag TEXT NOT NULL, provenance TEXT NOT NULL,
+    born {int} NOT NULL, died {int} NOT NULL, PRIMARY KEY (image_id, tag, born));
+CREATE TABLE judgements (
+    hash_a {blob} NOT NULL, hash_b {blob} NOT NULL, verdict TEXT NOT NULL, provenance TEXT NOT NULL,
+    decided_at TEXT NOT NULL, PRIMARY KEY (hash_a, hash_b))
+"""
+
+# Containers are archives and tables that were read to the end, with their stat at that time. `position` orders the
+# spaces of one modality. A run records its progress and exit code; `pid_started` (clock ticks since boot)
+# distinguishes its process from a later one with the same number.
+_0002_CONTAINERS_AND_JOBS = """
+CREATE TABLE containers (
+    source_id {int} NOT NULL, path {blob} NOT NULL, size {int} NOT NULL, mtime_ns {int} NOT NULL,
+    ctime_ns {int} NOT NULL, inode {int} NOT NULL, checked_ns {int} NOT NULL, PRIMARY KEY (source_id, path));
+ALTER TABLE spaces ADD COLUMN position {int} NOT NULL DEFAULT 0;
+UPDATE spaces SET position = space_id;
+ALTER TABLE runs ADD COLUMN pid_started {int};
+ALTER TABLE runs ADD COLUMN progress TEXT NOT NULL DEFAULT '{{}}';
+ALTER TABLE runs ADD COLUMN exit_code {int}
+"""
+
+_MIGRATIONS_TABLE = (
+    "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
+)
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("foundation", _0001_FOUNDATION),
+    ("containers and jobs", _0002_CONTAINERS_AND_JOBS),
+)
+
+
+def migrate(engine: Engine) -> int:
+    """Bring a catalog to the newest version; return how many migrations ran.
+
+    Raises FormatVersionError where the catalog records migrations that this imseek does not know.
+    """
+    from sqlalchemy import text
+
+    before = count_applied(engine)
+    refuse_newer_version(before)
+    for version, (name, script) in enumerate(MIGRATIONS[before:], start=before + 1):
+        with engine.begin() as connection:
+            if version == 1:
+                connection.execute(text(_for_connection(connection, _MIGRATIONS_TABLE)))
+            for statement in script.split(";"):
+                connection.execute(text(_for_connection(connection, statement)))
+            connection.execute(
+                text("INSERT INTO migrations (version, name, applied_at) VALUES (:version, :name, :at)"),
+                {"version": version, "name": name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
+            )
+    return len(MIGRATIONS) - before
+
+
+def migrate_connection(connection: sqlite3.Connection) -> None:
+    """Migrate a catalog in memory, as :func:`migrate` does."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    migrate(create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool))
+
+
+def check_version(path: Path) -> None:
+    """Raise FormatVersionError for a SQLite catalog written by a later imseek, before anything is written."""
+    try:
+        with closing(open_catalog(path)) as connection:
+            refuse_newer_version(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        raise storage_error(error, path) from error
+
+
+def refuse_newer_version(version: int) -> None:
+    """Raise FormatVersionError for a catalog with more migrations than this imseek knows."""
+    if version > len(MIGRATIONS):
+        raise FormatVersionError(
+            f"the catalog is at version {version}; this imseek knows up to {len(MIGRATIONS)}",
+            hint="update imseek",
+        )
+
+
+def count_applied(engine: Engine) -> int:
+    """Return how many migrations a catalog has had; 0 for an empty database."""
+    from sqlalchemy import inspect, text
+
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("migrations"):
+            return 0
+        return int(connection.execute(text("SELECT COUNT(*) FROM migrations")).scalar_one())
+
+
+def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -> None:
+    """Raise CorruptCollectionError where a catalog's schema differs, statement by statement, from that of the
+    migrations.
+
+    A catalog of a later imseek may be read while queries fit it: then only plain tables and indexes are checked for.
+    With ``writing`` it raises FormatVersionError.
+    """
+    found: Schema = frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+    known = Schema()
+    if _migrations_row() in found:
+        count = int(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
+        if count <= len(MIGRATIONS):
+            known = _expected_schema(tuple(MIGRATIONS[:count]))
+        elif writing:
+            refuse_newer_version(count)
+        else:
+            known = frozenset(row for row in found if _is_plain(row))
+    if found == known:
+        return
+    latest = _expected_schema(tuple(MIGRATIONS))
+    strange, missing = (sorted(rows, key=str) for rows in (found - latest, latest - found))
+    what = (
+        f"has {_describe_row(strange[0])}"
+        if strange
+        else f"lacks {_describe_row(missing[0])}"
+        if missing
+        else "is mixed up"
+    )
+    raise CorruptCollectionError(
+        f"{path} {what}: imseek did not make it so", hint=f"imseek collection repair {path.parent}"
+    )
+
+
+def _describe_row(row: tuple[str, str, str, str | None]) -> str:
+    # A file that somebody has edited may have bytes or numbers where SQLite writes text.
+    kind = "virtual table" if str(row[3]).upper().startswith("CREATE VIRTUAL") else str(row[0])
+    return f"the {kind} {row[1]!r}"
+
+
+def _is_plain(row: tuple[str, str, str, str | None]) -> bool:
+    """Whether a row of ``sqlite_master`` is an ordinary table or index, whatever its type column claims."""
+    starts = ("CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX ")
+    return (
+        str(row[3]).startswith(starts) if row[3] is not None else str(row[1]).startswith("sqlite_autoindex_")
+    )
+
+
+@cache
+def _expected_schema(migrations: tuple[tuple[str, str], ...]) -> Schema:
+    """Return the schema that these migrations create in SQLite."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in _statements(migrations):
+            connection.execute(statement)
+        return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+
+
+@cache
+def _migrations_row() -> tuple[str, str, str, str | None]:
+    return "table", "migrations", "migrations", _in_dialect(_MIGRATIONS_TABLE, "sqlite")
+
+
+def _statements(migrations: tuple[tuple[str, str], ...]) -> Iterator[str]:
+    if migrations:
+        yield _in_dialect(_MIGRATIONS_TABLE, "sqlite")
+    for _, script in migrations:
+        for statement in script.split(";"):
+            yield _in_dialect(statement, "sqlite")
+
+
+def _for_connection(connection: Connection, statement: str) -> str:
+    return _in_dialect(statement, connection.dialect.name)
+
+
+def _in_dialect(statement: str, dialect: str) -> str:
+    """Fill in the column types of a statement for a database dialect."""
+    # INTEGER, not BIGINT: in SQLite only an INTEGER PRIMARY KEY is an alias of the row id.
+    names = {"sqlite": ("INTEGER", "BLOB"), "postgresql": ("BIGINT", "BYTEA")}
+    integer, blob = names[dialect]
+    if dialect == "postgresql":  # Order text by its bytes, as SQLite does.
+        statement = statement.replace(" TEXT", ' TEXT COLLATE "C"')
+    return statement.format(int=integer, blob=blob)

@@ -1,0 +1,168 @@
+"""Store models (:mod:`imseek.data.catalog.models`) in files that the catalog lists.
+
+``models/<name>.<generation>.json`` carries its checksum, so ``verify`` notices any change. A new model replaces the one
+of the same name, whose file is retired.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from operator import methodcaller
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from imseek.data import layout
+from imseek.data.catalog import schema as t
+from imseek.data.catalog import shard_catalog
+from imseek.data.catalog.catalog import get_meta, live, now
+from imseek.data.catalog.model_schemas import check_facts
+from imseek.data.catalog.models import KIND, Model, check_name, encode_array, find, load, names
+from imseek.data.catalog.shard_catalog import Folders, StagedFile
+from imseek.data.files import durable_files
+from imseek.data.files.collection_files import digest, find_files
+from imseek.data.writing.writer import Change, Writer
+from imseek.errors import CorruptCollectionError, UsageError
+
+__all__ = [
+    "KIND",
+    "adopt_models",
+    "drop",
+    "drop_models_of_dead_images",
+    "drop_unused",
+    "prepare_put",
+    "put",
+    "retire",
+]
+
+
+def put(writer: Writer, model: Model) -> int:
+    """Store a model, replacing one of the same name; return the generation."""
+    return writer.apply(prepare_put(writer, model))
+
+
+def prepare_put(writer: Writer, model: Model) -> Change:
+    """Return the change by which :func:`put` stores a model, for use in a larger change.
+
+    Raises UsageError, also when applied, for the name of an adapter in use; TypeError or ValueError for content that
+    cannot be stored.
+    """
+    check_name(model.name)
+    facts = json.loads(json.dumps(dict(model.facts)))  # Turns tuples into lists, as storing will.
+    check_facts(model.kind, facts)
+    content = {
+        "name": model.name,
+        "kind": model.kind,
+        "created": now(),
+        "facts": facts,
+        "arrays": {name: encode_array(array) for name, array in model.arrays.items()},
+    }
+
+    def change(connection: Connection, generation: int) -> None:
+        retire(connection, generation, model.name)
+        document = {
+            "format": layout.FORMAT,
+            "uuid": get_meta(connection, "uuid"),
+            "generation": generation,
+            **content,
+        }
+        path = layout.model(model.name, generation)
+        staged = writer.staging / path.replace("/", "_")
+        written = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
+        file = StagedFile(staged, path, KIND, len(model.arrays), written, name=model.name)
+        shard_catalog.publish(writer, connection, generation, None, [file])
+
+    return change
+
+
+def drop(writer: Writer, name: str) -> int:
+    """Remove a model if there is one of this name; return the generation.
+
+    Raises UsageError for an adapter that a space uses.
+    """
+    return writer.apply(lambda connection, generation: retire(connection, generation, name))
+
+
+def drop_models_of_dead_images(writer: Writer) -> tuple[str, ...]:
+    """Drop models that may contain data of dead images: their array ``learned`` lists such an id. Return their names.
+
+    Damaged models are left to ``repair``.
+    """
+    dropped = []
+    for name in names(writer.root):
+        with suppress(CorruptCollectionError):
+            model = find(writer.root, name)
+            learned = [] if model is None else np.unique(model.arrays.get("learned", [])).tolist()
+            if len(_select_live_ids(writer, learned)) < len(learned):
+                drop(writer, name)
+                dropped.append(name)
+    return tuple(dropped)
+
+
+def _select_live_ids(writer: Writer, ids: Sequence[int]) -> list[int]:
+    i = t.images.c
+    found: list[int] = []
+    with writer.catalog.transaction() as connection:
+        for chunk in shard_catalog.chunks(ids):
+            query = select(i.image_id).where(i.image_id.in_(chunk), live(t.images))
+            found += connection.execute(query).scalars()
+    return found
+
+
+def drop_unused(connection: Connection, generation: int, name: str) -> None:
+    """Remove an adapter that no space uses any more, as part of the change that dropped a space."""
+    if _find_using_space(connection, name) is None:
+        _retire(connection, generation, name)
+
+
+def adopt_models(connection: Connection, folders: Folders, generation: int) -> tuple[str, ...]:
+    """Add to a catalog being restored the sound models on disk that are newer than its own; return their names."""
+    uuid = get_meta(connection, "uuid")
+    f = t.files.c
+    known = {
+        row.name: layout.parse(row.path)
+        for row in connection.execute(select(f.name, f.path).where(live(t.files), f.kind == KIND))
+    }
+    listed = set(connection.execute(select(f.path).where(f.kind == KIND)).scalars())
+    newest: dict[str, tuple[int, str]] = {}
+    for path in find_files(folders.root, layout.MODELS).files:
+        file = layout.parse(path)
+        if file is None or file.name is None or file.generation is None or path in listed:
+            continue
+        name, born = file.name, file.generation
+        try:
+            load(folders.root, path, uuid)
+        except CorruptCollectionError:
+            continue
+        before = known.get(name)
+        if (before is None or (before.generation or 0) < born) and newest.get(name, (-1, ""))[0] < born:
+            newest[name] = (born, path)
+    for name, (_, found) in newest.items():
+        _retire(connection, generation, name)
+        staged = StagedFile(folders.root / found, found, KIND, 0, digest(folders.root, found), name=name)
+        shard_catalog.publish(folders, connection, generation, None, [staged])
+    return tuple(sorted(newest))
+
+
+def retire(connection: Connection, generation: int, name: str) -> None:
+    """Retire a model's file, as part of a larger change. Raises UsageError as :func:`drop`."""
+    if (space_id := _find_using_space(connection, name)) is not None:
+        raise UsageError(
+            f"{name} is the adapter of space {space_id}, which needs it",
+            hint="take another name; `imseek maintain --drop-space` gives up a space with its adapter",
+        )
+    _retire(connection, generation, name)
+
+
+def _find_using_space(connection: Connection, name: str) -> int | None:
+    """Return the id of a space, in use or kept, that uses the adapter of this name; None if there is none."""
+    s = t.spaces.c
+    mine = select(s.space_id).where(live(t.spaces), s.adapter == name).order_by(s.space_id)
+    found: int | None = connection.execute(mine).scalar()
+    return found
+
+
+def _retire(connection: Connection, generation: int, name: str) -> None:
+    shard_catalog.retire_files(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))

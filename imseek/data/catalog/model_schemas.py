@@ -1,0 +1,148 @@
+"""Check the facts of a model against the schema of its kind when it is loaded, so that its users need not.
+
+A model may come from somebody else. A fact that is present must have the right type; code that needs a missing fact
+reports it. Unknown kinds and facts, as of a later imseek, pass unchecked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, TypeAlias
+
+from imseek.data.files.json_object import JsonObject, check_number, check_text
+
+#: Reads a member of an object; raises ValueError where it has another type.
+ReadMember: TypeAlias = Callable[[JsonObject, str], object]
+
+
+def _check_names(found: JsonObject, name: str) -> object:
+    """Read a list of texts, some of which may be null."""
+    return [check_text(one, name) for one in found.items(name) if one is not None]
+
+
+def _check_text_lists(found: JsonObject, name: str) -> object:
+    return [JsonObject({name: one}).texts(name) for one in found.items(name)]
+
+
+def _check_settings(found: JsonObject, name: str) -> object:
+    """Read an object of numbers and texts."""
+    settings = found.object(name)
+    values = {one: settings.get(one) for one in settings}
+    return [check_number(value, one) for one, value in values.items() if not isinstance(value, str | None)]
+
+
+def _optional(read: ReadMember) -> ReadMember:
+    """Return a reader of a member that may be null."""
+    return lambda found, name: None if found.get(name) is None else read(found, name)
+
+
+def _object(members: Mapping[str, ReadMember]) -> ReadMember:
+    return lambda found, name: _check(found.object(name), members)
+
+
+def _objects(members: Mapping[str, ReadMember]) -> ReadMember:
+    return lambda found, name: [_check(JsonObject(one), members) for one in found.items(name)]
+
+
+def _check(found: JsonObject, members: Mapping[str, ReadMember]) -> object:
+    return [members[name](found, name) for name in found if name in members]
+
+
+_TEXT, _TEXTS, _BOOL = JsonObject.text, JsonObject.texts, JsonObject.truth
+_INT, _NUMBER = JsonObject.whole, JsonObject.number
+_ESTIMATE: Final[Mapping[str, ReadMember]] = {"value": _NUMBER, "low": _NUMBER, "high": _NUMBER}
+_SCORE: Final[Mapping[str, ReadMember]] = {
+    "method": _TEXT,
+    "settings": _check_settings,
+    "accuracy": _optional(_object(_ESTIMATE)),
+    "log_loss": _optional(_NUMBER),
+    "ece": _optional(_NUMBER),
+    "tested": _INT,
+}
+_LABELS: Final[Mapping[str, ReadMember]] = {
+    "kind": _TEXT,
+    "names": _TEXTS,
+    "several": _BOOL,
+    "negatives": _optional(_TEXT),
+}
+#: Facts of every kind that belongs to one encoder.
+_ENCODER_FACTS: Final[Mapping[str, ReadMember]] = {"encoder": _TEXT, "fingerprint": _TEXT}
+_SCALE: Final[Mapping[str, ReadMember]] = {
+    **_ENCODER_FACTS,
+    "factor": _NUMBER,
+    "bias": _optional(_NUMBER),
+    "flat": _NUMBER,
+}
+
+_FACTS_BY_KIND: Final[Mapping[str, Mapping[str, ReadMember]]] = {
+    "adapter": _ENCODER_FACTS,
+    "probe": {
+        **_ENCODER_FACTS,
+        "method": _TEXT,
+        "settings": _check_settings,
+        "temperature": _NUMBER,
+        "classes": _TEXTS,
+        "counts": JsonObject.wholes,
+        "labels": _object(_LABELS),
+        "where": _optional(_TEXT),
+        "dim": _INT,
+        "scores": _objects(_SCORE),
+        "notes": _TEXTS,
+    },
+    "labels": {
+        **_SCALE,
+        "classes": _TEXTS,
+        "words": _check_text_lists,
+        "templates": _TEXTS,
+        "none": _TEXTS,
+        "multi": _BOOL,
+        "top": _INT,
+        "threshold": _optional(_NUMBER),
+        "centred": _BOOL,
+        "caution": _BOOL,
+        "where": _optional(_TEXT),
+        "factor_source": _TEXT,
+        "columns": _BOOL,
+        "tags": _BOOL,
+        "last_image_id": partial(JsonObject.whole, least=-1),
+    },
+    "temperature": _SCALE,
+    "clusters": {
+        **_ENCODER_FACTS,
+        "method": _TEXT,
+        "chosen": _TEXT,
+        "names": _check_names,
+        "where": _optional(_TEXT),
+    },
+    "map": {
+        **_ENCODER_FACTS,
+        "method": _TEXT,
+        "seed": _INT,
+        "neighbours": _optional(_INT),
+        "min_dist": _optional(_NUMBER),
+        "where": _optional(_TEXT),
+        "fitted": _INT,
+        "placed": _INT,
+        "trustworthiness": _optional(_NUMBER),
+        "trust_neighbours": _INT,
+        "trust_sample": _INT,
+    },
+}
+#: Facts of labels that a probe assigned; they are stored under the kind "labels" too.
+_PROBE_LABEL_FACTS: Final[Mapping[str, ReadMember]] = {
+    **_ENCODER_FACTS,
+    "probe": _TEXT,
+    "probe_created": _TEXT,
+    "where": _optional(_TEXT),
+    "threshold": _optional(_NUMBER),
+    "classes": _TEXTS,
+}
+
+
+def check_facts(kind: str, facts: object) -> None:
+    """Raise ValueError, naming the fact, where a fact of a model of this kind has the wrong type."""
+    found = JsonObject(facts)
+    _check(
+        found, _PROBE_LABEL_FACTS if kind == "labels" and "probe" in found else _FACTS_BY_KIND.get(kind, {})
+    )

@@ -1,0 +1,93 @@
+"""The list of database servers that this user has allowed. No other server is ever contacted.
+
+A collection names its own server, and may come from anyone. So an address counts only once the user has named it, by
+creating a collection there or moving a catalog to it, or has confirmed it. The list is in imseek's home
+(``servers.json``, mode 0600): for each collection uuid, every parameter of the URL. If one changes, be it the host or
+how the connection is secured, it is another server.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from imseek.data.catalog.postgres.address import Address
+from imseek.data.files import user_home
+from imseek.errors import StorageError, UntrustedServerError
+
+#: File name of the list, in imseek's home.
+LIST_FILE: Final = "servers.json"
+_FORMAT: Final = 1
+
+
+def check_server(address: Address) -> None:
+    """Raise UntrustedServerError, with a hint how to allow it, for a server that is not on the list; StorageError."""
+    if _entry(address) in _read():
+        return
+    named = "this collection" if address.root is None else str(address.root)
+    where = "PATH" if address.root is None else shlex.quote(str(address.root))
+    raise UntrustedServerError(
+        f"the catalog of {named} is on a server that you have not allowed: {address.url}",
+        uuid=address.uuid,
+        url=address.url,
+        hint=f"if you know it: imseek collection trust {where}",
+    )
+
+
+def allow_server(address: Address) -> bool:
+    """Allow a server for this collection; returns whether it was new on the list. Raises StorageError."""
+    with user_home.hold_lock(LIST_FILE):
+        listed = _read()
+        if (entry := _entry(address)) in listed:
+            return False
+        _write([*listed, entry])
+        return True
+
+
+def disallow_server(address: Address) -> None:
+    """Remove a server from this collection's list, if it is there. Raises StorageError."""
+    with user_home.hold_lock(LIST_FILE):
+        listed = _read()
+        if (entry := _entry(address)) in listed:
+            _write([one for one in listed if one != entry])
+
+
+@contextmanager
+def allow_or_revoke(address: Address) -> Iterator[None]:
+    """Allow a server that the user just named; undo that where the body fails. Raises StorageError."""
+    is_new = allow_server(address)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            disallow_server(address)
+        raise
+
+
+def _entry(address: Address) -> dict[str, Any]:
+    return {"uuid": address.uuid, "parameters": address.parameters}
+
+
+def _read() -> list[dict[str, Any]]:
+    data = user_home.read_private(LIST_FILE)
+    if data is None:
+        return []
+    try:
+        document = json.loads(data)
+        listed = document["servers"] if document["format"] == _FORMAT else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise StorageError(
+            f"{user_home.private_file(LIST_FILE)} is damaged, or of a later imseek: no server is allowed",
+            hint="update imseek; or remove the file, and allow your servers again",
+        )
+    return listed
+
+
+def _write(listed: list[dict[str, Any]]) -> None:
+    document = {"format": _FORMAT, "servers": listed}
+    user_home.write_private(LIST_FILE, json.dumps(document, indent=1, sort_keys=True).encode() + b"\n")

@@ -1,0 +1,181 @@
+"""Read a catalog on PostgreSQL with the same SQL as one in SQLite.
+
+A few connections stay open for reuse, since most queries take less time than a new session. An idle connection holds no
+transaction, and one that its server has closed is not reused.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imseek.data import layout
+from imseek.data.catalog.postgres.address import Address, read_address
+from imseek.data.catalog.postgres.connection import connect, driver, is_alive
+from imseek.data.catalog.postgres.errors import is_programming_error, storage_error
+from imseek.data.current_file import parse_checksummed
+from imseek.errors import CorruptCollectionError
+
+if TYPE_CHECKING:
+    import psycopg
+
+#: Name in ``meta`` of the document that a SQLite collection has in ``current.json``.
+CURRENT = "current"
+
+#: Maximum idle connections, over all catalogs: a server allows a hundred or so for all clients.
+_MAX_IDLE = 4
+
+
+class PostgresConnection:
+    """A connection with the ``execute`` of :mod:`sqlite3`."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self.connection = connection
+
+    def execute(self, query: str, values: Sequence[Any] | Mapping[str, Any] = (), /) -> Any:
+        return self.connection.execute(_to_psycopg_sql(query).encode(), values)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@lru_cache(maxsize=256)
+def _to_psycopg_sql(query: str) -> str:
+    """Convert ``?`` and ``:name`` to psycopg's placeholders. No query of ours has either in a literal."""
+    query = query.replace("%", "%%").replace("?", "%s")
+    return re.sub(r"(?<![:\w]):([a-z_]\w*)", r"%(\1)s", query)
+
+
+class _ConnectionPool:
+    """Idle connections of this process, the most recently used last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._open: list[tuple[Address, psycopg.Connection[tuple[Any, ...]]]] = []
+        atexit.register(self.close)
+
+    def take(self, address: Address) -> psycopg.Connection[tuple[Any, ...]]:
+        with self._lock:
+            self._forget_parent_connections()
+            for n in reversed(range(len(self._open))):
+                if self._open[n][0] == address:
+                    _, connection = self._open.pop(n)
+                    if is_alive(connection):
+                        return connection
+                    connection.close()
+        return connect(address)
+
+    def give_back(self, address: Address, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        with self._lock:
+            self._forget_parent_connections()
+            self._open.append((address, connection))
+            if len(self._open) > _MAX_IDLE:
+                self._open.pop(0)[1].close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._forget_parent_connections()
+            for _, connection in self._open:
+                connection.close()
+            self._open.clear()
+
+    def _forget_parent_connections(self) -> None:
+        """Drop connections inherited from a parent process: psycopg does not close those."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._open.clear()
+
+
+@cache
+def _connection_pool() -> _ConnectionPool:
+    return _ConnectionPool()
+
+
+@contextmanager
+def borrow_connection(root: Path) -> Iterator[PostgresConnection]:
+    """Borrow a read-only connection to the catalog of the collection at ``root`` for the body of the ``with``.
+
+    Each query sees what is committed when it begins. Raises CorruptCollectionError, FormatVersionError, StorageError,
+    MissingExtraError.
+    """
+    address = read_address(root)
+    waiting = _connection_pool()
+    connection = waiting.take(address)
+    try:
+        with translate_errors(root):
+            yield PostgresConnection(connection)
+    except BaseException:
+        connection.close()
+        raise
+    waiting.give_back(address, connection)
+
+
+def open_connection(root: Path) -> PostgresConnection:
+    """Open a connection as :func:`borrow_connection` does, which the caller closes."""
+    return PostgresConnection(connect(read_address(root)))
+
+
+@contextmanager
+def translate_errors(root: Path) -> Iterator[None]:
+    """Context manager that translates psycopg's errors into ours."""
+    try:
+        yield
+    except driver().Error as error:
+        if is_programming_error(error):
+            raise
+        where = read_address(root)
+        trouble = storage_error(error, str(where))
+        if isinstance(trouble, CorruptCollectionError):
+            check_version(where)
+        raise trouble from error
+
+
+def check_version(address: Address) -> None:
+    """Raise FormatVersionError for a catalog of a later imseek. Imports SQLAlchemy."""
+    from imseek.data.catalog.migrations import refuse_newer_version
+
+    connection = connect(address)
+    try:
+        found = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()
+    except driver().Error:
+        return  # There is no such table.
+    finally:
+        connection.close()
+    refuse_newer_version(0 if found is None else found[0])
+
+
+def read_current_document(root: Path) -> dict[str, Any]:
+    """Read the ``current.json`` document of the newest generation. Raises as :func:`borrow_connection`."""
+    return parse_checksummed(root, f"{layout.ADDRESS} (its catalog)", _meta(root, CURRENT).encode())
+
+
+def read_generation_stamp(root: Path) -> tuple[int | str, ...]:
+    """Return a stamp that differs between generations and collections. Raises as :func:`borrow_connection`."""
+    return read_address(root).uuid, int(_meta(root, "generation"))
+
+
+def _meta(root: Path, name: str) -> str:
+    with borrow_connection(root) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise CorruptCollectionError(f"the catalog at {read_address(root)} has no {name}")
+    return str(row[0])
+
+
+def is_locked(root: Path) -> bool:
+    """Whether a writer is active now, on any host. Raises as :func:`borrow_connection`."""
+    query = (
+        "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        "AND ((classid::bigint << 32) | objid::bigint) = ?"
+    )
+    with borrow_connection(root) as connection:
+        return connection.execute(query, (read_address(root).key,)).fetchone() is not None

@@ -1,0 +1,66 @@
+"""Translate PostgreSQL's errors into ours. libpq repeats no password in them."""
+
+from __future__ import annotations
+
+from imseek.data.files.system_errors import FREE_SPACE
+from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
+
+#: SQLSTATE codes or their classes (first two characters): PostgreSQL's documentation, appendix A.
+_BUSY = ("55P03", "40001", "40P01")  # lock_not_available, serialization_failure, deadlock_detected
+_READ_ONLY = ("25006", "42501")  # read_only_sql_transaction, insufficient_privilege
+_MISSING = ("3F000", "42P01", "42703")  # no such schema, table, column
+_FULL = ("53100",)  # disk_full
+_DAMAGED = ("XX001", "XX002")  # data_corrupted, index_corrupted
+_DISCONNECTED = ("57P", "08")  # the server stops or starts, a connection breaks
+_PROGRAMMING = ("22", "23", "42")  # invalid data, constraints, invalid SQL
+
+
+#: libpq's message for an authentication method that ``require_auth`` forbids.
+_AUTH_REFUSED = "authentication method requirement"
+
+
+def is_programming_error(error: BaseException) -> bool:
+    """Whether an error is a bug of ours, and not a fault of the server or the user."""
+    state = getattr(error, "sqlstate", None) or ""
+    return state.startswith(_PROGRAMMING) and state not in (*_READ_ONLY, *_MISSING)
+
+
+def storage_error(error: BaseException, where: str, *, writing: bool = False) -> StorageError:
+    """Translate a psycopg error for the user; ``where`` names the catalog."""
+    said = f"the catalog at {where}: {_first_line(error)}"
+    state = getattr(error, "sqlstate", None) or ""
+    if state in _BUSY:
+        return LockedError(said, hint="another program holds on to the catalog; try again")
+    if state in _READ_ONLY and writing:
+        return ReadOnlyError(said, hint="searching it works; indexing needs a role that may write")
+    if state in _READ_ONLY:
+        return ReadOnlyError(
+            said, hint="GRANT USAGE ON SCHEMA, and SELECT ON ALL TABLES IN SCHEMA, to this role"
+        )
+    if state in _MISSING:
+        hint = (
+            "is it another database? Else bring it back with pg_restore: it is in no file of the collection"
+        )
+        return CorruptCollectionError(said, hint=hint)
+    if state in _FULL:
+        return StorageError(said, hint=f"on the server: {FREE_SPACE}")
+    if state in _DAMAGED:
+        return CorruptCollectionError(said, hint="the server's data are damaged: pg_amcheck, pg_restore")
+    if not state and _AUTH_REFUSED in said:  # Refused by us, see ``connection``.
+        hint = (
+            "passwords are told by SCRAM only: set password_encryption and pg_hba.conf of the server to scram-sha-256; "
+            "PGREQUIREAUTH allows other ways"
+        )
+        return StorageError(said, hint=hint)
+    if not state:  # From libpq: the connection failed or was lost.
+        hint = "is the server there? Passwords come from PGPASSWORD, ~/.pgpass or a service file"
+        return StorageError(said, hint=hint)
+    if state.startswith(_DISCONNECTED):
+        return StorageError(said, hint="the connection broke off; what was committed is safe: try again")
+    return StorageError(said)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # If several addresses were tried, the last lines have the result of each.
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,134 @@
+"""Read the catalog's records of runs without SQLAlchemy: who wrote, how far the run is, how it ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict, cast
+
+from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.files.json_object import JsonObject
+from imseek.data.writing.lock import may_be_alive
+from imseek.errors import StorageError
+from imseek.types.json_members import Count, Json
+
+#: A LIMIT that limits nothing, in any SQL dialect.
+_NO_LIMIT = 2**63 - 1
+
+#: Members of a run's progress and their parsers.
+_PROGRESS: Final[Mapping[str, Callable[[JsonObject, str], Any]]] = {
+    "phase": JsonObject.text,
+    "done": JsonObject.whole,
+    "total": JsonObject.whole,
+    "skipped": JsonObject.whole,
+    "seconds": partial(JsonObject.number, least=0, most=1e12),
+}
+
+State: TypeAlias = Literal["running", "done", "failed", "interrupted"]
+RUNNING: Final = "running"
+INTERRUPTED: Final = "interrupted"
+
+
+class RunProgress(TypedDict, total=False):
+    """How far a run is."""
+
+    phase: str
+    done: Count
+    total: Count | None
+    skipped: Count
+    seconds: Annotated[float, Json(minimum=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A row of ``runs``. ``pid_started`` is in clock ticks since boot (see
+    :func:`imseek.data.writing.lock.process_start_time`).
+
+    ``state`` is as recorded: the process of a ``running`` one may have died since.
+    """
+
+    run_id: int
+    kind: str
+    pid: int
+    host: str
+    boot_id: str
+    pid_started: int | None
+    started: str
+    ended: str | None
+    state: State
+    exit_code: int | None
+    progress: RunProgress
+
+    @property
+    def may_be_alive(self) -> bool:
+        """Whether the run's process may still be running."""
+        return may_be_alive(self.pid, self.host, self.boot_id, self.pid_started)
+
+
+def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None) -> list[RunRow]:
+    """Return runs of a collection, newest first: all, at most ``limit``, or only the one of ``run_id``.
+
+    Raises as :func:`imseek.data.catalog.catalog_file.connect_read_only`.
+    """
+    # All existing columns: a catalog that no writer has migrated yet lacks the later ones.
+    query, values = "SELECT * FROM runs", []
+    if run_id is not None:
+        query, values = f"{query} WHERE run_id = ?", [run_id]
+    query = f"{query} ORDER BY run_id DESC LIMIT ?"
+    with connect_read_only(root) as connection:
+        found = connection.execute(query, (*values, _NO_LIMIT if limit is None else limit))
+        names = [column[0] for column in found.description]
+        return [_row(dict(zip(names, row, strict=True))) for row in found]
+
+
+def running_writer(root: Path) -> str | None:
+    """Describe the writer that the catalog records as running; None where there is none, or it is known to be dead."""
+    try:
+        rows = read_runs(root, limit=1)
+    except StorageError:
+        return None
+    # There is one writer at a time, and the next one closes any run still recorded as running.
+    if not rows or rows[0].state != RUNNING or not rows[0].may_be_alive:
+        return None
+    row = rows[0]
+    return f"`{row.kind}`, process {row.pid} on {row.host}, started {row.started}"
+
+
+def _row(columns: Mapping[str, Any]) -> RunRow:
+    return RunRow(
+        run_id=columns["run_id"],
+        kind=columns["kind"],
+        pid=columns["pid"],
+        host=columns["host"],
+        boot_id=columns["boot_id"],
+        pid_started=columns.get("pid_started"),
+        started=columns["started_at"],
+        ended=columns["ended_at"],
+        state=columns["state"],
+        exit_code=columns.get("exit_code"),
+        progress=_progress(columns.get("progress", "{}")),
+    )
+
+
+def _progress(text: str) -> RunProgress:
+    """Parse a run's recorded progress; members of another type, as of a later imseek, are left out."""
+    found = parse_json_object(text)
+    progress: dict[str, Any] = {}
+    for name, read in _PROGRESS.items():
+        with suppress(ValueError):
+            if name in found:
+                progress[name] = None if found[name] is None else read(JsonObject(found), name)
+    return cast(RunProgress, progress)
+
+
+def parse_json_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object of the catalog; return an empty one where a later imseek stores something else there."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

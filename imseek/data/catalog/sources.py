@@ -1,0 +1,183 @@
+"""Add, remove and relocate sources in the catalog. The user's own files are never touched."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from imseek.data.catalog import schema as t
+from imseek.data.catalog import shard_catalog
+from imseek.data.catalog.catalog import Source, live
+from imseek.data.catalog.places import base_folder, container_suffix, is_url, join, join_root, split
+from imseek.data.catalog.schema import FOREVER
+from imseek.data.current_file import read_identity
+from imseek.data.writing.writer import Writer
+from imseek.errors import SourceNotFoundError, UsageError
+from imseek.types.pictures import display_path
+
+
+def absolute_root(root: Path, source: Source) -> bytes:
+    """Return the current location of a source."""
+    return join_root(base_folder(root), source.root, int(source.relative))
+
+
+def find(writer: Writer, source_id: int) -> Source:
+    """Return a source. Raises SourceNotFoundError, which names the existing ones."""
+    found = writer.catalog.sources()
+    for source in found:
+        if source.source_id == source_id:
+            return source
+    known = ", ".join(str(s.source_id) for s in found) or "none"
+    raise SourceNotFoundError(f"no source {source_id} in this collection (there are: {known})")
+
+
+def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | None = None) -> Source:
+    """Record a source at the absolute path or URL ``path``; stored relative where the collection lies beside it."""
+    root, relative = _stored_root(writer.root, path)
+    settings = json.dumps(options or {}, sort_keys=True)
+    made: list[Source] = []
+
+    def change(connection: Connection, generation: int) -> None:
+        last = connection.execute(select(func.coalesce(func.max(t.sources.c.source_id), 0))).scalar_one()
+        made.append(Source(int(last) + 1, kind, root, relative, settings))
+        connection.execute(
+            insert(t.sources).values(
+                source_id=made[0].source_id,
+                kind=kind,
+                root=root,
+                relative=int(relative),
+                options=settings,
+                born=generation,
+                died=FOREVER,
+            )
+        )
+
+    writer.apply(change)
+    return made[0]
+
+
+def set_options(writer: Writer, source_id: int, options: Mapping[str, Any]) -> None:
+    """Set the options with which a source is scanned from now on."""
+
+    def change(connection: Connection, _generation: int) -> None:
+        values = {"options": json.dumps(options, sort_keys=True)}
+        connection.execute(update(t.sources).where(t.sources.c.source_id == source_id).values(values))
+
+    writer.apply(change)
+
+
+def remove(writer: Writer, source_id: int) -> int:
+    """Remove a source and its images from the collection; return the number of images."""
+    find(writer, source_id)
+    # An interrupted run may have ended an image's place before recording the new one: it goes with its source.
+    gone = [
+        image_id
+        for image_id, _, _, last in writer.catalog.missing_images(quarantined=True)
+        if last == source_id
+    ]
+
+    def change(connection: Connection, generation: int) -> None:
+        query = select(t.places.c.image_id).where(t.places.c.source_id == source_id, live(t.places))
+        gone.extend(connection.execute(query).scalars())
+        for shard_id in sorted(shard_catalog.mark_dead(connection, generation, sorted(gone))):
+            shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
+        _end_source(connection, generation, source_id)
+
+    writer.apply(change)
+    return len(gone)
+
+
+def relocate(writer: Writer, source_id: int, path: bytes) -> int:
+    """Record that a source's folder has moved to the absolute path ``path``: its images keep their ids.
+
+    Returns the number of images. Raises UsageError where ``path`` cannot be the folder that moved.
+    """
+    source = find(writer, source_id)
+    _check_new_root(writer, source, path)
+    root, relative = _stored_root(writer.root, path)
+    count: list[int] = []
+
+    def change(connection: Connection, _generation: int) -> None:
+        # Updated in place, without history: nothing is left at the old location.
+        connection.execute(
+            update(t.sources)
+            .where(t.sources.c.source_id == source_id)
+            .values(root=root, relative=int(relative))
+        )
+        query = select(func.count()).where(t.places.c.source_id == source_id, live(t.places))
+        count.append(int(connection.execute(query).scalar_one()))
+
+    writer.apply(change)
+    return count[0]
+
+
+def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
+    """Raise UsageError unless the source can have moved there: a mistake would lose its images at the next run."""
+    shown = display_path(path)
+    if not source.root or is_url(source.root):
+        raise UsageError(f"source {source.source_id} lies in no folder that could have moved")
+    if not os.path.exists(path):
+        raise UsageError(f"no such path: {shown}")
+    if os.path.isdir(path) != _is_folder(writer, source):
+        raise UsageError(f"source {source.source_id} is a {source.kind}; {shown} is not")
+    recorded = writer.catalog.known_containers(source.source_id).get(b"")
+    if recorded is not None:
+        alike = container_suffix(path) == container_suffix(absolute_root(writer.root, source))
+        if not alike or (source.kind != "vectors" and recorded.size not in (os.stat(path).st_size, -1)):
+            raise UsageError(
+                f"{shown} is not the {source.kind} that source {source.source_id} was: another kind or size"
+            )
+    known = writer.catalog.known_places(source.source_id)
+    if known and not any(os.path.exists(join(path, split(place)[0])) for place in known):
+        raise UsageError(
+            f"none of the {len(known)} images of source {source.source_id} is in {shown}",
+            hint="to take in another folder: imseek index FOLDER",
+        )
+    for other in writer.catalog.sources():
+        if other.source_id == source.source_id:
+            continue
+        # One source may lie inside the other, but no image may belong to both.
+        root = absolute_root(writer.root, other)
+        if contains(path, root):
+            outer, inner = known, os.path.relpath(root, path)
+        elif contains(root, path):
+            outer, inner = writer.catalog.known_places(other.source_id), os.path.relpath(path, root)
+        else:
+            continue
+        if root == path or any(contains(inner, place) for place in outer):
+            raise UsageError(f"{shown} overlaps source {other.source_id}")
+
+
+def _is_folder(writer: Writer, source: Source) -> bool:
+    """Whether a source is (or was, before it moved) a folder, not a single file."""
+    if source.kind in ("folder", "file"):
+        return source.kind == "folder"
+    # If the source is a file, paths of its members are empty before the first separator.
+    known = writer.catalog.known_containers(source.source_id)
+    return any(known) if known else os.path.isdir(absolute_root(writer.root, source))
+
+
+def contains(outer: bytes, inner: bytes) -> bool:
+    """Whether ``inner`` is ``outer`` or lies inside it (by name; links are not followed)."""
+    return inner == outer or inner.startswith(outer.rstrip(b"/") + b"/")
+
+
+def _end_source(connection: Connection, generation: int, source_id: int) -> None:
+    connection.execute(update(t.sources).where(t.sources.c.source_id == source_id).values(died=generation))
+    for table in (t.failures, t.containers):
+        connection.execute(delete(table).where(table.c.source_id == source_id))
+
+
+def _stored_root(root: Path, path: bytes) -> tuple[bytes, bool]:
+    if is_url(path):
+        return path, False
+    base = base_folder(root)
+    if read_identity(root).places == "relative" and contains(base, path):
+        relative = os.path.relpath(path, base)
+        return (b"" if relative == b"." else relative), True
+    return path, False

@@ -1,0 +1,41 @@
+"""Translate SQLite's errors into imseek's."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from imseek.data.files.system_errors import FREE_SPACE, MORE_FILES
+from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
+
+
+def storage_error(error: BaseException | None, catalog: Path, *, writing: bool = False) -> StorageError:
+    """Translate an error of SQLite on ``catalog``. Errors not known to be harmless mean damage.
+
+    ``writing`` is for connections that create a file.
+    """
+    said = f"{catalog}: {error}"
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    match code & 0xFF:  # The low byte is the primary code, the rest refines it.
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return LockedError(said, hint="another program has the catalog open for writing")
+        case sqlite3.SQLITE_READONLY:
+            return ReadOnlyError(said, hint="searching it works; indexing does not")
+        case sqlite3.SQLITE_FULL:
+            return StorageError(said, hint=FREE_SPACE)
+        case sqlite3.SQLITE_IOERR if code == sqlite3.SQLITE_IOERR_SHMSIZE:
+            return StorageError(said, hint=FREE_SPACE)
+        case sqlite3.SQLITE_IOERR:
+            hint = "the disk may be full or failing; what was committed is safe"
+            return StorageError(said, hint=hint)
+        case sqlite3.SQLITE_INTERRUPT:
+            return CorruptCollectionError(
+                f"{catalog}: a query took far more steps than one on a catalog of its size",
+                hint=f"imseek collection repair {catalog.parent}",
+            )
+        case sqlite3.SQLITE_NOMEM:
+            return StorageError(said)
+        case sqlite3.SQLITE_CANTOPEN if writing or catalog.exists():
+            return StorageError(said, hint=f"no right to read it, no space left, or {MORE_FILES}")
+        case _:
+            return CorruptCollectionError(said, hint=f"imseek collection repair {catalog.parent}")

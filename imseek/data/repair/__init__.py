@@ -1,0 +1,1 @@
+"""Verification of a collection, and its repair from whatever is left."""

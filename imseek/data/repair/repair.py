@@ -1,0 +1,318 @@
+"""Repair a collection: restore what shards, columns, backups and the catalog allow, and list the rest as lost.
+
+Order: the identity and the catalog as a whole, then single files, then the checksums and ``current.json``. Images whose
+vector is lost keep id, place and tags, and the next ``index`` encodes them again; images whose place is lost are
+recognised by content when it scans their folder. An interrupted repair is harmless: every step leaves a collection that
+can be repaired again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, select, update
+
+from imseek.data import layout
+from imseek.data.catalog import judgement_file, model_files, shard_catalog
+from imseek.data.catalog import schema as t
+from imseek.data.catalog.catalog import live, modalities
+from imseek.data.files.collection_files import (
+    HARD_LINK,
+    break_hard_link,
+    digest,
+    find_files,
+    find_strange_at_top,
+    open_file,
+    publish,
+    remove_files,
+    sync_folders,
+)
+from imseek.data.repair.catalog_recovery import RecoveryLog, restore
+from imseek.data.repair.verify import STRANGE, examine, verify
+from imseek.data.shards import shard_files
+from imseek.data.trust import check_trusted, complete_record
+from imseek.data.user_files.file_stat import UNKNOWN_STAT
+from imseek.data.vectors import snapshot_files, snapshots
+from imseek.data.writing import space_build_rows
+from imseek.data.writing.commit import stat_values
+from imseek.data.writing.lock import lock_of
+from imseek.data.writing.writer import Writer
+from imseek.errors import CorruptCollectionError, StorageError
+from imseek.types.upkeep import Problem, RepairReport
+
+
+def repair(root: Path) -> RepairReport:
+    """Repair the collection at ``root``.
+
+    Raises CollectionNotFoundError, FormatVersionError, LockedError, ReadOnlyError; CorruptCollectionError where not
+    even the encoder of the vectors can be determined; and StorageError, with nothing changed, where a file exists but
+    cannot be read.
+    """
+    check_trusted(root, "repairing it")
+    ledger = RecoveryLog()
+    before = verify(root)
+    if any(problem.kind == STRANGE for problem in before.problems):
+        _remove_strange(root, before.problems, ledger)
+        before = verify(root)
+    if before.ok:
+        return RepairReport(tuple(ledger.restored), (), before)
+    _check_readable(root)
+    _refuse_hopeless(before.problems)
+    lock = lock_of(root)
+    lock.acquire()
+    try:
+        restore(root, ledger)
+    finally:
+        lock.release()
+    complete_record(root)
+    with Writer(root, "collection repair") as writer:
+        # Twice: repairs of the first pass let the second one see more.
+        for _ in range(2):
+            problems = examine(root).problems
+            _refuse_unreadable(root, problems)
+            for problem in sorted(problems, key=_repair_position):
+                _repair_problem(writer, problem, ledger)
+    for name, origin in ((layout.CURRENT, "the catalog"), (layout.CHECKSUMS, "the files")):
+        if any(problem.file == name for problem in before.problems):
+            ledger.restored.append(f"{name} from {origin}")
+    return RepairReport(tuple(ledger.restored), tuple(ledger.lost), verify(root))
+
+
+def _refuse_hopeless(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        if not problem.repairable and problem.kind in ("identity", "catalog"):
+            raise CorruptCollectionError(
+                f"{problem.file}: {problem.message}",
+                hint="imseek maintain --catalog URL, with the URL of the database where its catalog is",
+            )
+
+
+def _remove_strange(root: Path, problems: Sequence[Problem], ledger: RecoveryLog) -> None:
+    """Remove links, pipes and the like from a collection, but nothing that they lead to.
+
+    A catalog with a second hard link is copied: its content belongs to the collection.
+    """
+    found = [problem for problem in problems if problem.kind == STRANGE]
+    for problem in found:
+        if not problem.repairable:
+            raise CorruptCollectionError(
+                f"{root / problem.file}: {problem.message}", hint="move it away, then repair again"
+            )
+    top = find_strange_at_top(root)
+    copied = {layout.CATALOG, f"{layout.CATALOG}-wal"} & {name for name in top if top[name] == HARD_LINK}
+    removed = [problem for problem in found if problem.file not in copied]
+    remove_files(root, (problem.file for problem in removed), durable=True)
+    for name in copied:  # Last: staging, where copies are made, may have been a link.
+        break_hard_link(root, name)
+    ledger.restored += [f"{name} copied: it was {HARD_LINK}" for name in sorted(copied)]
+    ledger.restored += [f"{problem.file} removed: {problem.message}" for problem in removed]
+
+
+def _check_readable(root: Path) -> None:
+    """Raise StorageError for a file that cannot be read now: giving it up would discard sound content."""
+    try:
+        names = [name for name in os.listdir(root) if name in layout.TOP_FILES]
+        for name in (*names, *find_files(root, *layout.FOLDERS).files):
+            with open_file(root, name) as file:
+                file.read(1)
+    except OSError as error:
+        raise _unreadable(str(root / os.fsdecode(error.filename or b"")), str(error.strerror)) from error
+
+
+def _refuse_unreadable(root: Path, problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        if problem.kind == "unreadable":
+            raise _unreadable(str(root / problem.file), problem.message)
+
+
+def _unreadable(path: str, message: str) -> StorageError:
+    return StorageError(
+        f"{path} cannot be read ({message}): it was not given up",
+        hint="make it readable and repair again; if it is lost for good, delete it first",
+    )
+
+
+#: Order of repairs: rows come before the lists of dead rows, and backups come last.
+_REPAIR_ORDER = (
+    "images",
+    "metadata",
+    "vectors",
+    "ids",
+    "dead",
+    "column",
+    "snapshot",
+    "judgements",
+    "model",
+    "orphan",
+    "backup",
+)
+
+
+def _repair_position(problem: Problem) -> int:
+    return _REPAIR_ORDER.index(problem.kind) if problem.kind in _REPAIR_ORDER else len(_REPAIR_ORDER)
+
+
+def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> None:
+    shard_id = layout.shard_of(problem.file)
+    if problem.kind == "orphan":
+        remove_files(writer.root, [problem.file], durable=True)
+        ledger.restored.append(f"{problem.file} removed: it was no part of the collection")
+    elif problem.kind == "backup":
+        writer.renew_backup(problem.file)
+        ledger.restored.append(f"{problem.file} from the catalog")
+    elif problem.kind == "images":
+        gone = t.images.c.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards)))
+        _retire_damaged_shards(writer, gone, (), problem.file, ledger)
+    elif problem.kind == snapshot_files.KIND:
+        _drop_snapshot(writer, problem.file, ledger)
+    elif problem.kind == judgement_file.KIND:
+        judgement_file.rewrite(writer)
+        ledger.restored.append(f"{problem.file} from the catalog")
+    elif problem.kind == model_files.KIND:
+        ledger.lost.append(f"{problem.file}: {_describe_model_loss(writer, problem.file)}")
+        _retire_file(writer, problem.file)
+    elif problem.kind == space_build_rows.PART:
+        _forget_file(writer, problem.file)
+        ledger.lost.append(f"{problem.file}: rows of a space that is being built, to be made again")
+    elif shard_id is None or not _is_live(writer, shard_id):
+        return  # Another repair removed it, or every writer recreates it from the catalog.
+    elif problem.kind == "dead":
+        writer.apply(
+            lambda connection, generation: shard_catalog.write_dead_rows(
+                writer, connection, generation, shard_id
+            )
+        )
+        ledger.restored.append(f"the dead rows of shard {shard_id} from the catalog")
+    elif problem.kind == "ids" and _rewrite_ids(writer, shard_id):
+        ledger.restored.append(f"{problem.file} from the metadata")
+    elif problem.kind == "vectors" and _holds_captions(writer, problem.file):
+        _reset_caption_space(writer, problem.file, ledger)
+    elif problem.kind == "column":
+        _retire_file(writer, problem.file)
+        ledger.lost.append(f"{problem.file}: derived values, to be computed again")
+    elif problem.kind == "vectors" and (space := _unused_space(writer, problem.file)) is not None:
+        _forget_file(writer, problem.file)
+        ledger.lost.append(
+            f"{problem.file}: vectors of a space that is not in use; `imseek maintain --reencode {space}` makes "
+            "them again"
+        )
+    else:
+        _retire_damaged_shards(writer, t.images.c.shard_id == shard_id, (shard_id,), problem.file, ledger)
+
+
+def _describe_model_loss(writer: Writer, file: str) -> str:
+    """Describe what the loss of a model means."""
+    listed = layout.parse(file)
+    s = t.spaces.c
+    query = select(s.space_id).where(live(t.spaces), s.adapter == (listed and listed.name))
+    with writer.catalog.transaction() as connection:
+        users = connection.execute(query).scalars().all()
+    if not users:
+        return "what was learned under that name, to be learned again"
+    return f"the adapter of space {users[0]}, whose vectors nothing can be asked by now; `imseek tune --back`"
+
+
+def _retire_file(writer: Writer, file: str) -> None:
+    condition = t.files.c.path == file
+    writer.apply(lambda connection, generation: shard_catalog.retire_files(connection, generation, condition))
+
+
+def _drop_snapshot(writer: Writer, file: str, ledger: RecoveryLog) -> None:
+    """Drop the approximate index that a file belongs to, or its part, unless that has happened already."""
+    space_id = _space_of(file)
+    if space_id is not None and str(space_id) in writer.current().snapshots:
+        what = snapshots.drop_file(writer, space_id, file)
+        if what:
+            ledger.lost.append(f"{file}: {what} of space {space_id}; `imseek maintain` builds it again")
+
+
+def _space_of(file: str) -> int | None:
+    listed = layout.parse(file)
+    return None if listed is None else listed.space_id
+
+
+def _is_live(writer: Writer, shard_id: int) -> bool:
+    return any(shard.shard_id == shard_id for shard in writer.current().shards)
+
+
+def _holds_captions(writer: Writer, file: str) -> bool:
+    with writer.catalog.transaction() as connection:
+        return modalities(connection).get(_space_of(file) or 0) == "text"
+
+
+def _reset_caption_space(writer: Writer, file: str, ledger: RecoveryLog) -> None:
+    """Give up a file with vectors of captions, which can be made again without the pictures.
+
+    Its space goes from in use to being built, so that no search silently misses captions.
+    """
+
+    def change(connection: Connection, generation: int) -> None:
+        s = t.spaces.c
+        connection.execute(update(t.spaces).where(s.space_id == _space_of(file)).values(is_current=0))
+        shard_catalog.forget_files(connection, [file])
+
+    writer.apply(change)
+    remove_files(writer.root, [file])
+    ledger.lost.append(f"{file}: vectors of captions; `imseek maintain --captions` makes them again")
+
+
+def _unused_space(writer: Writer, path: str) -> str | None:
+    """Return the encoder of a vector file's space if that is being built or kept beside those in use, else None."""
+    query = (
+        select(t.spaces.c.encoder)
+        .join(t.files, t.files.c.space_id == t.spaces.c.space_id)
+        .where(t.files.c.path == path, t.spaces.c.is_current == 0)
+    )
+    with writer.catalog.transaction() as connection:
+        found: str | None = connection.execute(query).scalar()
+    return found
+
+
+def _forget_file(writer: Writer, path: str) -> None:
+    """Give up a file that no reader uses. Its name is free at once: building the space writes it again."""
+    writer.apply(lambda connection, generation: shard_catalog.forget_files(connection, [path]))
+    remove_files(writer.root, [path], durable=True)
+
+
+def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
+    """Recreate the ids file from the metadata; return whether the metadata was intact."""
+    path = layout.metadata(shard_id)
+    with writer.catalog.transaction() as connection:
+        recorded = connection.execute(
+            select(t.files.c.size, t.files.c.sha256).where(t.files.c.path == path)
+        ).first()
+    try:
+        if recorded is None or digest(writer.root, path, recorded.size).sha256 != recorded.sha256:
+            return False
+    except (OSError, CorruptCollectionError):
+        return False
+    ids = shard_files.load_table(writer.root, path, ["image_id"]).column("image_id").to_numpy()
+    staged = shard_catalog.stage(writer, layout.ids(shard_id), "ids", np.asarray(ids, np.int64))
+    sync_folders(writer.root, publish(writer.root, [(staged.staged, staged.path)]))
+    return True
+
+
+def _retire_damaged_shards(
+    writer: Writer, which: ColumnElement[bool], shard_ids: Sequence[int], file: str, ledger: RecoveryLog
+) -> None:
+    """Retire shards with a damaged file: their images live on without a vector and will be encoded again."""
+    lost: list[int] = []
+
+    def change(connection: Connection, generation: int) -> None:
+        lost.extend(connection.execute(select(t.images.c.image_id).where(which, live(t.images))).scalars())
+        for chunk in shard_catalog.chunks(lost):
+            connection.execute(update(t.images).where(t.images.c.image_id.in_(chunk)).values(shard_id=None))
+            connection.execute(
+                update(t.places)
+                .where(t.places.c.image_id.in_(chunk), live(t.places))
+                .values(stat_values(UNKNOWN_STAT))
+            )
+        shard_catalog.retire_shards(connection, generation, shard_ids)
+
+    writer.apply(change)
+    ledger.lost.append(
+        f"{file}: vectors and metadata of {len(lost)} images; `imseek index` makes them again under their ids"
+    )

@@ -1,0 +1,205 @@
+"""Compare every file of a collection with its record in the catalog. Reads all bytes, changes nothing."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, create_engine, select
+from sqlalchemy.pool import StaticPool
+
+from imseek.data import layout
+from imseek.data.catalog import schema as t
+from imseek.data.catalog.catalog import current_of, get_meta
+from imseek.data.catalog.catalog_file import connect_file
+from imseek.data.catalog.migrations import migrate_connection
+from imseek.data.catalog.runs import read_runs
+from imseek.data.current_file import read_identity
+from imseek.data.files import durable_files
+from imseek.data.files.collection_files import (
+    A_FOLDER,
+    HARD_LINK,
+    TOO_DEEP,
+    digest,
+    find_files,
+    find_strange_at_top,
+)
+from imseek.data.repair.recovery_evidence import (
+    backup_fault,
+    catalog_damage,
+    catalog_lag,
+    gather_evidence,
+)
+from imseek.data.repair.verify_contents import find_content_problems
+from imseek.data.writing.lock import is_locked, locked_error
+from imseek.data.writing.writer import find_listed_files
+from imseek.errors import CollectionNotFoundError, CorruptCollectionError, UnsafePathError
+from imseek.types.upkeep import Problem, VerifyReport
+
+#: Kind of problem for entries that are neither files nor folders made by imseek.
+STRANGE: Final = "strange"
+
+
+@dataclass(slots=True)
+class _Findings:
+    """How much has been read, and the paths of damaged or missing files."""
+
+    files: int = 0
+    bytes: int = 0
+    bad: set[str] = field(default_factory=set)
+
+
+def verify(root: Path) -> VerifyReport:
+    """Verify the collection at ``root``.
+
+    Raises CollectionNotFoundError for no collection, FormatVersionError for a later format, and LockedError while a
+    writer is active: its unfinished files would look like damage.
+    """
+    while True:
+        before = _stamp(root)
+        if is_locked(root):
+            raise locked_error(root)
+        report = examine(root)
+        if report.ok or (not is_locked(root) and _stamp(root) == before):
+            return report
+
+
+def examine(root: Path) -> VerifyReport:
+    """Verify as :func:`verify` does, for callers that know that nobody else writes."""
+    seen = _Findings()
+    problems = list(_problems(root, seen))
+    return VerifyReport(tuple(problems), seen.files, seen.bytes)
+
+
+def _stamp(root: Path) -> tuple[int, ...] | None:
+    """Return a stamp that differs before and after any run: each gets a new number and rewrites the checksums."""
+    if layout.has_server_catalog(root):
+        return tuple(run.run_id for run in read_runs(root, limit=1))
+    try:
+        found = (root / layout.CHECKSUMS).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
+    strange = find_strange(root)
+    for path, kind in strange.items():
+        message = f"it is {kind}" if kind == HARD_LINK else f"it is {kind}: imseek did not make that"
+        yield Problem(STRANGE, path, message, repairable=kind not in (A_FOLDER, TOO_DEEP))
+    if strange:
+        return
+    if layout.has_server_catalog(root):
+        yield from _problems_elsewhere(root, seen)
+        return
+    evidence = gather_evidence(root)
+    for kind, name in (("identity", layout.COLLECTION), ("checksums", layout.CHECKSUMS)):
+        if name in evidence.faults:
+            yield Problem(kind, name, evidence.faults[name], repairable=True)
+    for name in layout.BACKUPS:
+        if (fault := backup_fault(root, name, evidence)) is not None:
+            yield Problem("backup", name, fault, repairable=True)
+    if (fault := catalog_damage(root, evidence) or catalog_lag(root, evidence)) is not None:
+        yield Problem("catalog", layout.CATALOG, fault, repairable=True)
+        return
+    with frozen_catalog(root) as connection:
+        yield from _check_files(root, connection, seen)
+        current = current_of(connection)
+        if layout.CURRENT in evidence.faults:
+            yield Problem("current", layout.CURRENT, evidence.faults[layout.CURRENT], repairable=True)
+        elif evidence.current is not None and evidence.current != current:
+            message = f"says generation {evidence.current.generation}, the catalog {current.generation}"
+            yield Problem("current", layout.CURRENT, message, repairable=True)
+        yield from find_content_problems(root, connection, current, seen.bad)
+
+
+def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
+    """Find problems as :func:`_problems` does, where the catalog is on a server, which vouches for its pages."""
+    from imseek.data.catalog.postgres.address import read_address
+
+    uuid = read_address(root).uuid
+    try:
+        stated = read_identity(root).uuid
+    except (CollectionNotFoundError, CorruptCollectionError) as error:
+        yield Problem("identity", layout.COLLECTION, str(error), repairable=True)
+    else:
+        if stated != uuid:
+            foreign = "one of the two belongs to another collection"
+            yield Problem(
+                "identity", layout.COLLECTION, f"{foreign}: it, or {layout.ADDRESS}", repairable=False
+            )
+    with frozen_catalog(root) as connection:
+        if get_meta(connection, "uuid") != uuid:
+            message = "the catalog belongs to another collection"
+            yield Problem("catalog", layout.ADDRESS, message, repairable=False)
+            return
+        yield from _check_files(root, connection, seen)
+        yield from find_content_problems(root, connection, current_of(connection), seen.bad)
+
+
+def find_strange(root: Path) -> dict[str, str]:
+    """Return links, pipes and the like among a collection's files, and files in place of folders, by path.
+
+    The value describes each. Raises OSError.
+    """
+    if not root.is_dir():
+        return {}
+    return {**find_strange_at_top(root), **find_files(root, *layout.FOLDERS).strange}
+
+
+@contextmanager
+def frozen_catalog(root: Path) -> Iterator[Connection]:
+    """Connect to the catalog as of one moment; for a SQLite file, to a copy in memory.
+
+    Writers need not wait, and nothing can be changed.
+    """
+    if layout.has_server_catalog(root):
+        from imseek.data.catalog.postgres.catalog import connect_repeatable_read
+
+        with connect_repeatable_read(root) as connection:
+            yield connection
+        return
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
+        with connect_file(root) as source:
+            source.backup(copy)
+        migrate_connection(copy)  # Check an older catalog in the schema that a writer would migrate it to.
+        engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
+        with engine.connect() as connection:
+            yield connection
+
+
+def _check_files(root: Path, connection: Connection, seen: _Findings) -> Iterator[Problem]:
+    """Check that every live file exists with its size and checksum, and that there are no other files."""
+    listed = set()
+    for file in connection.execute(select(t.files).order_by(t.files.c.path)):
+        listed.add(file.path)
+        if file.died != t.FOREVER:
+            continue
+        try:
+            found = digest(root, file.path, file.size)
+        except (CorruptCollectionError, UnsafePathError) as error:
+            seen.bad.add(file.path)
+            yield Problem(file.kind, file.path, str(error), repairable=True)
+            continue
+        except OSError as error:
+            seen.bad.add(file.path)
+            # Missing permission or a failing disk says nothing about the content of the file.
+            gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+            message = f"cannot be read: {error.strerror}"
+            yield Problem(file.kind if gone else "unreadable", file.path, message, repairable=gone)
+            continue
+        seen.files += 1
+        seen.bytes += found.size
+        if found != durable_files.FileDigest(file.size, file.sha256):
+            seen.bad.add(file.path)
+            differs = found.size != file.size
+            message = f"{found.size} bytes instead of {file.size}" if differs else "its checksum differs"
+            yield Problem(file.kind, file.path, message, repairable=True)
+    for path in find_listed_files(root).files:
+        if path not in listed:
+            yield Problem("orphan", path, "no part of the collection", repairable=True)

@@ -1,0 +1,157 @@
+"""Copy and clone users' files, including their times, modes and extended attributes.
+
+System errors are raised unchanged (OSError).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from imseek.data.user_files.safe_path import BLOCK, READ_FLAGS, FolderEntry
+
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Prefix of extended attributes that users set freely (xattr(7)).
+_USER_PREFIX: Final = "user."
+#: Mode bits that are restored to an image file: never executable, set-uid, set-gid or sticky.
+PICTURE_MODES: Final = 0o666
+#: Linux: the ioctl by which one file shares the blocks of another.
+_FICLONE: Final = 0x40049409
+
+
+def write_copy(source: FolderEntry, target: FolderEntry) -> None:
+    """Copy bytes, times, mode and attributes into a new file, durable except for its name. Raises OSError."""
+    reading = os.open(source.name, READ_FLAGS, dir_fd=source.folder)
+    try:
+        info = os.fstat(reading)
+        writing = os.open(target.name, _NEW, 0o600, dir_fd=target.folder)
+        try:
+            while block := os.read(reading, BLOCK):
+                _write(writing, block)
+            _copy_attributes(reading, writing)
+            set_mode_and_times(
+                writing, info.st_mode, info.st_mtime_ns, info.st_atime_ns, (info.st_uid, info.st_gid)
+            )
+            os.fsync(writing)
+            # Drop the page cache where possible, so that reading it back reads the disk.
+            if hasattr(os, "posix_fadvise"):
+                with suppress(OSError):
+                    os.posix_fadvise(writing, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def write_clone(source: FolderEntry, target: FolderEntry) -> None:
+    """Create a file that shares the blocks of another. Raises OSError where the file system cannot do that."""
+    reading = os.open(source.name, READ_FLAGS, dir_fd=source.folder)
+    try:
+        writing = os.open(target.name, _NEW, 0o600, dir_fd=target.folder)
+        try:
+            fcntl.ioctl(writing, _FICLONE, reading)
+            os.fsync(writing)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def _write(fd: int, block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _copy_attributes(reading: int, writing: int) -> None:
+    """Copy extended attributes that the target's file system accepts."""
+    if not hasattr(os, "listxattr"):
+        return
+    with suppress(OSError):
+        for name in filter(_is_ordinary, os.listxattr(reading)):
+            with suppress(OSError):
+                os.setxattr(writing, name, os.getxattr(reading, name))
+
+
+def _is_ordinary(name: str) -> bool:
+    """Whether the owner of a file can set this extended attribute: user attributes and access lists.
+
+    ``security.*`` (capabilities, labels) and ``trusted.*`` belong to the system, which assigns its own to a new file.
+    """
+    return name.startswith(_USER_PREFIX) or name == "system.posix_acl_access"
+
+
+def set_mode_and_times(
+    fd: int, mode: int, mtime_ns: int, atime_ns: int | None = None, owner: tuple[int, int] | None = None
+) -> None:
+    """Set mode and times of an open file, never set-uid and the like, and its owner if permitted. Raises OSError."""
+    if owner is not None:
+        with suppress(OSError):
+            os.fchown(fd, *owner)
+    os.fchmod(fd, mode & 0o777)
+    os.utime(fd, ns=(mtime_ns if atime_ns is None else atime_ns, mtime_ns))
+
+
+def read_attributes(at: FolderEntry) -> dict[str, bytes]:
+    """Read the ``user.*`` extended attributes of a regular file, empty where unsupported. Raises OSError."""
+    if not hasattr(os, "listxattr"):
+        return {}
+    fd = os.open(at.name, READ_FLAGS, dir_fd=at.folder)
+    try:
+        return {name: os.getxattr(fd, name) for name in _user_attributes(fd)}
+    except OSError:
+        return {}  # The file system has none.
+    finally:
+        os.close(fd)
+
+
+def _user_attributes(fd: int) -> set[str]:
+    return {name for name in os.listxattr(fd) if name.startswith(_USER_PREFIX)}
+
+
+def restore_attributes(at: FolderEntry, owner: tuple[int, int], wanted: Mapping[str, bytes]) -> None:
+    """Restore the owner and extended attributes of a recreated regular file where permitted.
+
+    Only ``user.*`` attributes are restored; others are not the user's to set. The owner only where it is the owner of
+    the file's folder or the current user: a journal must not make a privileged user give files to anyone.
+    """
+    fd = os.open(at.name, READ_FLAGS, dir_fd=at.folder)
+    try:
+        if owner[0] in (os.fstat(at.folder).st_uid, os.geteuid()):
+            with suppress(OSError):
+                os.fchown(fd, *owner)
+        if not hasattr(os, "listxattr"):
+            return
+        with suppress(OSError):
+            for name in _user_attributes(fd) - set(wanted):
+                with suppress(OSError):
+                    os.removexattr(fd, name)
+        for name, value in wanted.items():
+            if name.startswith(_USER_PREFIX):
+                with suppress(OSError):
+                    os.setxattr(fd, name, value)
+    finally:
+        os.close(fd)
+
+
+def restore_mode_and_mtime(at: FolderEntry, mode: int, mtime_ns: int) -> None:
+    """Restore the mtime of a regular file, and its read and write permissions.
+
+    It is never made executable, set-uid or the like, and loses such bits where the file system has modes. Raises
+    OSError.
+    """
+    fd = os.open(at.name, READ_FLAGS, dir_fd=at.folder)
+    try:
+        info = os.fstat(fd)
+        if stat.S_IMODE(info.st_mode) == mode & PICTURE_MODES and info.st_mtime_ns == mtime_ns:
+            return
+        with suppress(PermissionError):  # The file system has no modes.
+            os.fchmod(fd, mode & PICTURE_MODES)
+        os.utime(fd, ns=(info.st_atime_ns, mtime_ns))
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,135 @@
+"""Describe a collection's approximate indexes without opening them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.index_policy import POLICY, parse_policy
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.index_metadata import (
+    CoveredIds,
+    IndexFolder,
+    IndexMetadata,
+    pack_bits,
+    part_folders,
+    read_index_metadata,
+)
+from imseek.errors import CorruptCollectionError
+from imseek.types.facts import IndexInfo, IndexPolicy
+
+
+def policy_of(root: Path) -> IndexPolicy:
+    """Read a collection's index policy. Raises CorruptCollectionError where it is not one that imseek writes."""
+    with connect_read_only(root) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE name = ?", (POLICY,)).fetchone()
+    try:
+        return IndexPolicy() if row is None else parse_policy(row[0])
+    except (ValueError, TypeError) as error:
+        raise CorruptCollectionError(
+            f"the catalog of {root} has a damaged {POLICY}: {error}", hint=f"imseek collection repair {root}"
+        ) from error
+
+
+def index_infos(reader: Reader) -> tuple[IndexInfo, ...]:
+    """Describe the indexes of the spaces in use that have a sound snapshot, in the order of the spaces."""
+    found = [info_of(reader, space.space_id) for space in reader.current.spaces]
+    return tuple(info for info in found if info is not None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexPart:
+    """An index on disk; ``name`` is its folder among those of its space. ``live`` counts its rows that are not dead."""
+
+    name: str
+    facts: IndexMetadata
+    covered: CoveredIds
+    live: int
+
+    @property
+    def rows(self) -> int:
+        return self.facts.rows
+
+    @property
+    def dead(self) -> int:
+        return self.rows - self.live
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexSnapshot:
+    """A snapshot on disk and its parts, which is the snapshot itself where there is only one.
+
+    ``live`` (n,) are the ids of all live rows of the space, ascending.
+    """
+
+    folder: IndexFolder
+    facts: IndexMetadata
+    parts: tuple[IndexPart, ...]
+    live: Ids
+
+    @property
+    def tail(self) -> int:
+        """Number of live rows that no part covers."""
+        return len(self.live) - sum(part.live for part in self.parts)
+
+
+def read_index_snapshot(reader: Reader, space_id: int, *, but: str = "") -> IndexSnapshot | None:
+    """Read the snapshot of a space; None where it has none or a damaged one, and is scanned instead.
+
+    The part named ``but``, which may be damaged, is left out.
+    """
+    folder = reader.snapshot_folder(space_id)
+    if folder is None:
+        return None
+    try:
+        facts = read_index_metadata(folder)
+        found = [
+            (one, read_index_metadata(one))
+            for one in part_folders(folder, facts)
+            if one.last != but or one == folder
+        ]
+        covered = [CoveredIds.read(one, of_part.rows) for one, of_part in found]
+    except (CorruptCollectionError, FileNotFoundError):
+        return None
+    live = np.concatenate(
+        [np.empty(0, np.int64), *(s.ids[s.searchable()] for s in reader.segments(space_id))]
+    )
+    # Ids far beyond those covered need no bit.
+    known = live[live < 8 * max((len(one.marks) for one in covered), default=0)]
+    marks = pack_bits(known, int(known.max(initial=0)) // 8 * 8 + 8)
+    parts = [
+        IndexPart(one.last, of_part, has, has.both(marks))
+        for (one, of_part), has in zip(found, covered, strict=True)
+    ]
+    return IndexSnapshot(folder, facts, tuple(parts), np.sort(live))
+
+
+def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
+    """Describe the index of a space; None where it has none or a damaged one, and is scanned instead."""
+    found = read_index_snapshot(reader, space_id)
+    if found is None:
+        return None
+    facts = found.facts
+    of_parts = sum(sum(part.facts.sizes.values()) for part in found.parts)
+    return IndexInfo(
+        space_id=space_id,
+        kind=facts.factory,
+        rows=facts.rows,
+        tail=found.tail,
+        dead=sum(part.dead for part in found.parts),
+        bytes=of_parts + (sum(facts.sizes.values()) if facts.parts else 0),
+        built=facts.built,
+        seconds=facts.seconds,
+        target=facts.target,
+        image_recall=facts.image.recall,
+        text_recall=facts.text.recall,
+        image_probe=facts.image.effort.probe,
+        text_probe=facts.text.effort.probe,
+        queries=facts.image.queries,
+        texts=facts.texts,
+        parts=len(found.parts),
+    )

@@ -1,0 +1,185 @@
+"""Write the parts of a snapshot into folders of staging, and publish them in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from operator import methodcaller
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from sqlalchemy import Connection, func, insert, not_, or_, select, update
+
+from imseek.data import layout
+from imseek.data.catalog import schema as t
+from imseek.data.catalog import shard_catalog
+from imseek.data.catalog.catalog import live
+from imseek.data.catalog.schema import FOREVER
+from imseek.data.files import durable_files
+from imseek.data.vectors.build import LiveRows
+from imseek.data.vectors.faiss_snapshot import Snapshot, map_index
+from imseek.data.vectors.index_info import IndexPart, IndexSnapshot
+from imseek.data.vectors.index_metadata import (
+    COVERED_FILE,
+    METADATA_FILE,
+    TRUTH_FILE,
+    CoveredIds,
+    IndexFolder,
+    IndexMetadata,
+    pack_bits,
+)
+from imseek.data.vectors.recall_queries import RecallQueries
+from imseek.data.vectors.snapshot_build import BuiltIndex, stage, write_array
+from imseek.data.vectors.tuning import UNTUNED
+from imseek.data.writing.writer import Writer
+from imseek.types.facts import IndexPolicy, SpaceInfo
+
+#: Kind of a snapshot's files in the catalog.
+KIND: Final = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedPart:
+    """A part written to a folder of staging, except its metadata, which names other parts."""
+
+    folder: IndexFolder
+    facts: IndexMetadata
+    written: dict[str, durable_files.FileDigest]
+
+
+def stage_part(
+    folder: IndexFolder, made: BuiltIndex, rows: LiveRows, space: SpaceInfo, policy: IndexPolicy, memory: int
+) -> StagedPart:
+    """Write the index of ``rows`` and of the part that it extends. Reads every row once more.
+
+    Raises CorruptCollectionError where a row has NaN or infinity.
+    """
+    lo, hi = rows.norm_range()
+    ids = np.sort(rows.ids())
+    if made.before is not None:  # A suspended image in it may come back.
+        lo, hi = min(lo, made.before.facts.lo), max(hi, made.before.facts.hi)
+        ids = np.union1d(ids, made.before.covered.ids())
+    durable_files.recreate_folder(folder.path)
+    count = int(made.index.ntotal)
+    written = stage(made.index, folder.path)
+    marks = pack_bits(ids, int(ids.max()) // 8 * 8 + 8)
+    written[COVERED_FILE] = durable_files.stage(folder.path / COVERED_FILE, partial(write_array, marks))
+    facts = IndexMetadata(
+        factory=made.factory,
+        dim=space.dim,
+        rows=count,
+        trained=made.trained,
+        imbalance=made.imbalance,
+        lo=lo,
+        hi=hi,
+        target=policy.recall,
+        memory=memory,
+        built=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=0.0,
+        image=UNTUNED,
+        text=UNTUNED,
+        texts="",
+        sizes={name: found.size for name, found in written.items()},
+        layout=made.layout,
+    )
+    return StagedPart(folder, facts, written)
+
+
+def open_staged(part: StagedPart) -> Snapshot:
+    """Map a staged part as it will be searched."""
+    return Snapshot(map_index(part.folder), CoveredIds.read(part.folder, part.facts.rows), part.facts)
+
+
+def publish(
+    writer: Writer,
+    space: SpaceInfo,
+    facts: IndexMetadata,
+    stay: Sequence[IndexPart],
+    made: Sequence[StagedPart] = (),
+    truth: RecallQueries | None = None,
+) -> int:
+    """Make parts that stay and new ones the snapshot of a space, with these facts and the measured queries' answers.
+
+    A single part without such answers is the snapshot itself. Returns the generation.
+    """
+    whole = writer.staging / f"index-{space.space_id}"
+
+    def change(connection: Connection, generation: int) -> None:
+        retire(connection, generation, space.space_id, [part.name for part in stay])
+        final = layout.snapshot(space.space_id, generation)
+        if not stay and len(made) == 1 and truth is None:
+            (one,) = made
+            sealed = replace(facts, parts=(), layout="", sizes=one.facts.sizes)
+            moved = _staged_files(
+                one.folder.path,
+                {**one.written, METADATA_FILE: _stage_metadata(one.folder.path, sealed)},
+                final,
+                sealed,
+            )
+        else:
+            moved = []
+            new = [Path(layout.snapshot_part(space.space_id, generation, n)) for n in range(1, len(made) + 1)]
+            for n, (one, folder) in enumerate(zip(made, new, strict=True)):
+                # Parts built together share the lists of the first.
+                sealed = replace(one.facts, layout=one.facts.layout or (new[0].name if n else ""))
+                moved += _staged_files(
+                    one.folder.path,
+                    {**one.written, METADATA_FILE: _stage_metadata(one.folder.path, sealed)},
+                    str(folder),
+                    sealed,
+                )
+            names = [*(part.name for part in stay), *(folder.name for folder in new)]
+            durable_files.recreate_folder(whole)
+            written: dict[str, durable_files.FileDigest] = {}
+            if truth is not None:
+                written[TRUTH_FILE] = durable_files.stage(whole / TRUTH_FILE, truth.write)
+            sizes = {name: found.size for name, found in written.items()}
+            sealed = replace(facts, parts=tuple(names), layout="", sizes=sizes)
+            moved += _staged_files(
+                whole, {**written, METADATA_FILE: _stage_metadata(whole, sealed)}, final, sealed
+            )
+        moved = [replace(one, space_id=space.space_id) for one in moved]
+        shard_catalog.publish(writer, connection, generation, None, moved)
+        last = connection.execute(select(func.coalesce(func.max(t.snapshots.c.snapshot_id), 0))).scalar_one()
+        row = {"snapshot_id": last + 1, "space_id": space.space_id, "folder": final, "factory": facts.factory}
+        connection.execute(insert(t.snapshots).values(**row, facts="{}", born=generation, died=FOREVER))
+
+    return writer.apply(change)
+
+
+def keep_parts(writer: Writer, space: SpaceInfo, found: IndexSnapshot, parts: Sequence[IndexPart]) -> int:
+    """Reduce the snapshot of a space to these parts; rows of the others are scanned. Return the generation.
+
+    Search parameters stay: what was measured holds for fewer parts, too. The answers it was measured by are dropped.
+    """
+    return publish(writer, space, replace(found.facts, rows=sum(part.rows for part in parts)), parts)
+
+
+def retire(connection: Connection, generation: int, space_id: int, but: Sequence[str] = ()) -> None:
+    """Retire the snapshot of a space, except its parts in the folders ``but``."""
+    ours = (t.files.c.kind == KIND) & (t.files.c.space_id == space_id)
+    if but:
+        folders = [f"{layout.index_folder(space_id)}/{name}/" for name in but]
+        ours &= not_(or_(*(t.files.c.path.startswith(folder, autoescape=True) for folder in folders)))
+    shard_catalog.retire_files(connection, generation, ours)
+    connection.execute(
+        update(t.snapshots)
+        .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
+        .values(died=generation)
+    )
+
+
+def _stage_metadata(folder: Path, facts: IndexMetadata) -> durable_files.FileDigest:
+    return durable_files.stage(folder / METADATA_FILE, methodcaller("write", facts.sealed()))
+
+
+def _staged_files(
+    staged: Path, written: dict[str, durable_files.FileDigest], final: str, facts: IndexMetadata
+) -> list[shard_catalog.StagedFile]:
+    return [
+        shard_catalog.StagedFile(staged / name, f"{final}/{name}", KIND, facts.rows, found)
+        for name, found in written.items()
+    ]

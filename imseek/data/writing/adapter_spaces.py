@@ -1,0 +1,173 @@
+"""Create a vector space by applying an adapter to the vectors of another space, and switch between the two.
+
+No picture is read. On first use, the vectors, the adapter and the switch are one commit: a process killed before it
+changes nothing. The base space is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, func, select
+
+from imseek.data import layout
+from imseek.data.catalog import model_files, models, shard_catalog, spaces
+from imseek.data.catalog import schema as t
+from imseek.data.catalog.models import Model
+from imseek.data.files.collection_files import load_array
+from imseek.data.reader import Reader
+from imseek.data.shards import shard_files
+from imseek.data.writing.create import add_space
+from imseek.data.writing.space_build import SpaceBuild
+from imseek.data.writing.space_build_rows import Row
+from imseek.data.writing.writer import Writer
+from imseek.errors import CorruptCollectionError, UsageError
+from imseek.progress import Cancelled, Task
+from imseek.types.adapters import adapter_of, adapter_reference
+from imseek.types.arrays import Float32
+from imseek.types.facts import SpaceInfo
+
+Rows: TypeAlias = npt.NDArray[np.float16]
+#: Maps stored rows (n, dim) to float32 rows (n, dim).
+RowTransform: TypeAlias = Callable[[Rows], Float32]
+
+#: Rows per batch: 32 MiB of float64 at 1,024 dimensions.
+BLOCK: Final = 4096
+PHASE: Final = "vectors"
+
+
+def check_name(root: Path, name: str) -> None:
+    """Check the name of a new adapter. Raises UsageError where it is invalid or already taken."""
+    models.check_name(name)
+    if name in models.names(root):
+        raise UsageError(f"{name!r} is the name of a model of this collection already", hint="--name OTHER")
+
+
+def create_adapted_space(
+    writer: Writer,
+    base: SpaceInfo,
+    model: Model,
+    fingerprint: str,
+    turn: RowTransform,
+    task: Task,
+) -> SpaceInfo | None:
+    """Apply the adapter ``model`` to every row of ``base`` and make the result the space in use. ``base`` is kept.
+
+    One commit, in bounded memory; ``turn`` maps the rows. Returns None where the task was cancelled before the commit:
+    nothing has changed then. Raises UsageError where the model's name was taken meanwhile, CorruptCollectionError where
+    a vector file is damaged.
+    """
+    found = [shard.shard_id for shard in writer.current().shards]
+    with writer.catalog.transaction() as connection:
+        shard_catalog.check_intact(connection, writer, found, kind="vectors")
+        row = connection.execute(select(t.spaces).where(t.spaces.c.space_id == base.space_id)).one()
+        space_id = int(connection.execute(select(func.max(t.spaces.c.space_id))).scalar_one()) + 1
+    staged: dict[int, shard_catalog.StagedFile] = {}
+    done, images = 0, writer.current().images
+
+    def blocks(stored: Rows) -> Iterator[Rows]:
+        nonlocal done
+        for start in range(0, len(stored), BLOCK):
+            task.check()
+            yield turn(np.array(stored[start : start + BLOCK])).astype(np.float16)
+            done += min(BLOCK, len(stored) - start)
+            task.report(PHASE, min(done, images), images)
+
+    try:
+        for shard_id in found:
+            stored = load_array(writer.root, layout.vectors(base.space_id, shard_id, base.modality))
+            content = shard_files.MatrixBlocks(len(stored), base.dim, blocks(stored))
+            target = layout.vectors(space_id, shard_id, base.modality)
+            staged[shard_id] = shard_catalog.stage(writer, target, "vectors", content, space_id=space_id)
+    except Cancelled:
+        return None
+    columns = ("revision", "dim", "modality", "quality", "note", "logit_scale")
+    space = {
+        **{name: getattr(row, name) for name in columns},
+        "encoder": adapter_reference(model.name, base.encoder),
+        "fingerprint": fingerprint,
+        "preprocessing": json.loads(row.preprocessing),
+        "facts": json.loads(row.facts),
+    }
+    keep = model_files.prepare_put(writer, model)
+
+    def change(connection: Connection, generation: int) -> None:
+        keep(connection, generation)
+        add_space(connection, space_id, {**space, "is_current": 0, "born": generation})
+        for shard_id, file in staged.items():
+            shard_catalog.publish(writer, connection, generation, shard_id, [file])
+        spaces.put_in_use(connection, space_id, base.space_id)
+
+    writer.apply(change)
+    return spaces.find(writer, space_id).info
+
+
+def find_base_space(writer: Writer, space: SpaceInfo) -> SpaceInfo | None:
+    """Find the kept base space of an adapted space, even if its adapter is damaged. None where there is none."""
+    named = adapter_of(space.encoder)
+    if named is None:
+        return None
+    try:
+        model = models.find(writer.root, named[0])
+    except CorruptCollectionError:
+        model = None
+    for one in spaces.list_spaces(writer):
+        same = one.info.modality == space.modality and one.info.encoder == named[1]
+        known = model is None or one.info.fingerprint == model.facts.get("fingerprint")
+        if same and known and not one.is_current:
+            return one.info
+    return None
+
+
+def switch_space(
+    writer: Writer,
+    kept: SpaceInfo,
+    replaces: SpaceInfo,
+    turn: RowTransform | None,
+    task: Task,
+) -> bool:
+    """Put the kept space back in use instead of ``replaces``. ``turn`` computes its missing rows from that space.
+
+    Returns False where rows are missing and ``turn`` is None, or where the task was cancelled; finished rows are kept,
+    and a later call continues.
+    """
+    build = SpaceBuild(writer, kept)
+    if build.done < build.total:
+        if turn is None:
+            return False
+        make_rows = _TransformedRows(Reader(writer.root), replaces.space_id, turn)
+        if not build.run(make_rows, task, PHASE):
+            return False
+    build.switch(replaces.space_id)
+    return True
+
+
+class _TransformedRows:
+    """Computes rows of one space from those of another (:data:`imseek.data.writing.space_build.MakeRows`)."""
+
+    def __init__(self, reader: Reader, space_id: int, turn: RowTransform) -> None:
+        self._reader = reader
+        self._space_id = space_id
+        self._turn = turn
+
+    def __call__(self, ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
+        while chunk := list(islice(ids, BLOCK)):
+            held = self._stored(chunk)
+            yield from ((image_id, held.get(image_id)) for image_id in chunk)
+
+    def _stored(self, ids: list[int]) -> dict[int, Row]:
+        """Read and transform rows by id, including those of images that are not searchable. The last shard wins."""
+        wanted = np.array(ids, np.int64)
+        found: dict[int, Row] = {}
+        for segment in self._reader.segments(self._space_id):
+            at = np.flatnonzero(np.isin(segment.ids, wanted, assume_unique=True))
+            if len(at):
+                rows = self._turn(np.array(segment.rows[at])).astype(np.float16)
+                found.update(zip(segment.ids[at].tolist(), rows, strict=True))
+        return found

@@ -1,0 +1,252 @@
+"""Commit one changeset as one generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+
+from imseek.data import layout
+from imseek.data.catalog import schema as t
+from imseek.data.catalog import shard_catalog
+from imseek.data.catalog.catalog import LIVE, QUARANTINED, SUSPENDED, live, modalities
+from imseek.data.catalog.changeset import Changeset, NewImage
+from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.tag_reader import is_from_model
+from imseek.data.shards import shard_files
+from imseek.data.user_files.file_stat import FileStat
+from imseek.data.writing.writer import Writer
+
+#: Stat columns, named after the fields.
+_STAT = tuple(field.name for field in fields(FileStat))
+
+
+def commit(writer: Writer, batch: Changeset) -> int:
+    """Make a changeset durable; returns the generation.
+
+    The changeset is acknowledged when this returns. An empty one changes nothing. A process killed before that leaves
+    all of it or nothing.
+    """
+    if not batch:
+        return writer.generation
+    new = _assign_ids(writer, batch.new)
+    shard_id = writer.take_shard() if new else None
+
+    def change(connection: Connection, generation: int) -> None:
+        if shard_id is not None:
+            _store_shard(writer, connection, generation, shard_id, new)
+        # Old places end before new ones begin at the same path.
+        _end_places(connection, generation, batch)
+        _carry_tags(connection, generation, new)
+        _add_images(connection, generation, shard_id, new)
+        touched = shard_catalog.change_state(connection, batch.suspended, LIVE, SUSPENDED)
+        for state in (SUSPENDED, QUARANTINED):  # A quarantined file may have been restored by hand.
+            touched |= shard_catalog.change_state(connection, _ids_seen_again(batch), state, LIVE)
+        touched |= shard_catalog.mark_dead(connection, generation, sorted(set(batch.gone)))
+        if shard_id is not None and any(image.image_id is not None for _, image in new):
+            # A returning image may be quarantined: its row must not be searched.
+            touched.add(shard_id)
+        for shard in sorted(touched):
+            shard_catalog.write_dead_rows(writer, connection, generation, shard)
+        _add_places(connection, generation, [(image_id, n) for image_id, n in new])
+        _add_places(connection, generation, [(p.image_id, p) for p in batch.moved])
+        _note_checks(connection, batch)
+        _note_failures(writer, connection, batch)
+        _note_containers(connection, batch)
+
+    return writer.apply(change)
+
+
+def _ids_seen_again(batch: Changeset) -> list[int]:
+    """Ids of images that were stored before and whose content was read again in this changeset."""
+    again = [placing.image_id for placing in (*batch.checked, *batch.moved)]
+    return again + [image.image_id for image in batch.new if image.image_id is not None]
+
+
+def _assign_ids(writer: Writer, new: list[NewImage]) -> list[tuple[int, NewImage]]:
+    """Assign ids to new images, in ascending order: the row order of a shard."""
+    fresh = iter(writer.take_ids(sum(image.image_id is None for image in new)))
+    return sorted(
+        ((next(fresh) if image.image_id is None else image.image_id, image) for image in new),
+        key=lambda pair: pair[0],
+    )
+
+
+def _store_shard(
+    writer: Writer,
+    connection: Connection,
+    generation: int,
+    shard_id: int,
+    new: list[tuple[int, NewImage]],
+) -> None:
+    table = shard_files.table_of([{**image.metadata, "image_id": image_id} for image_id, image in new])
+    ids = np.array([image_id for image_id, _ in new], np.int64)
+    staged = [
+        shard_catalog.stage(writer, layout.metadata(shard_id), "metadata", table),
+        shard_catalog.stage(writer, layout.ids(shard_id), "ids", ids),
+    ]
+    of = modalities(connection)
+    for space_id in sorted(new[0][1].vectors):
+        rows = np.stack([image.vectors[space_id] for _, image in new]).astype(np.float16, copy=False)
+        dim = connection.execute(select(t.spaces.c.dim).where(t.spaces.c.space_id == space_id)).scalar_one()
+        if rows.shape[1] != dim:  # A bug that would break every search.
+            raise ValueError(f"vectors of width {rows.shape[1]} for space {space_id} of width {dim}")
+        path = layout.vectors(space_id, shard_id, of[space_id])
+        staged.append(shard_catalog.stage(writer, path, "vectors", rows, space_id=space_id))
+    shard_catalog.add_shard(writer, connection, generation, shard_id, len(new), staged)
+
+
+def _end_places(connection: Connection, generation: int, batch: Changeset) -> None:
+    """End the old places of moved images, and the places that something else now occupies."""
+    resettled = [p.image_id for p in batch.moved]
+    resettled += [p.image_id for p in batch.new if p.image_id is not None]
+    for chunk in shard_catalog.chunks(resettled):
+        connection.execute(
+            update(t.places).where(t.places.c.image_id.in_(chunk), live(t.places)).values(died=generation)
+        )
+    taken = [(p.source_id, p.path) for p in batch.moved if p.replaces is not None]
+    taken += [(p.source_id, p.path) for p in batch.new if p.replaces is not None]
+    if taken:
+        connection.execute(
+            update(t.places).where(_matches_place(t.places), live(t.places)).values(died=generation),
+            _place_parameters(taken),
+        )
+
+
+def _add_images(
+    connection: Connection, generation: int, shard_id: int | None, new: list[tuple[int, NewImage]]
+) -> None:
+    fresh: list[dict[str, Any]] = []
+    back: list[dict[str, Any]] = []
+    for image_id, image in new:
+        if image.image_id is None:
+            fresh.append(
+                {
+                    "image_id": image_id,
+                    "content_hash": image.content_hash,
+                    "shard_id": shard_id,
+                    "state": LIVE,
+                    "born": generation,
+                    "died": FOREVER,
+                }
+            )
+        else:
+            back.append({"of_image": image_id})
+    if fresh:
+        connection.execute(insert(t.images), fresh)
+    if back:
+        of_image = t.images.c.image_id == bindparam("of_image")
+        connection.execute(update(t.images).where(of_image).values(shard_id=shard_id), back)
+
+
+def _add_places(connection: Connection, generation: int, placed: list[tuple[int, Any]]) -> None:
+    if not placed:
+        return
+    last = connection.execute(select(func.coalesce(func.max(t.places.c.place_id), 0))).scalar_one()
+    connection.execute(
+        insert(t.places),
+        [
+            {
+                "place_id": last + n,
+                "image_id": image_id,
+                "source_id": placing.source_id,
+                "path": placing.path,
+                **stat_values(placing.stat),
+                "born": generation,
+                "died": FOREVER,
+            }
+            for n, (image_id, placing) in enumerate(placed, start=1)
+        ],
+    )
+
+
+def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, NewImage]]) -> None:
+    """Copy the tags of an image whose content changed to its new id, noting that in their provenance.
+
+    Tags that a model assigned are not copied: they described another picture.
+    """
+    heirs = {
+        image.replaces: image_id
+        for image_id, image in new
+        if image.inherits and image.replaces not in (None, image_id)
+    }
+    for chunk in shard_catalog.chunks(sorted(heirs)):
+        found = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()
+        tags = [tag for tag in found if not is_from_model(tag.provenance or "")]
+        if tags:
+            connection.execute(
+                insert(t.tags),
+                [
+                    {
+                        "image_id": heirs[tag.image_id],
+                        "tag": tag.tag,
+                        "provenance": f"carried over from {tag.image_id}: {tag.provenance}",
+                        "born": generation,
+                        "died": FOREVER,
+                    }
+                    for tag in tags
+                ],
+            )
+
+
+def _note_checks(connection: Connection, batch: Changeset) -> None:
+    """Update the stat of places whose content was read and is unchanged."""
+    rows = [{"of_image": p.image_id, **stat_values(p.stat)} for p in batch.checked]
+    if rows:
+        of_image = t.places.c.image_id == bindparam("of_image")
+        stat: dict[str, Any] = {name: bindparam(name) for name in _STAT}
+        connection.execute(update(t.places).where(of_image, live(t.places)).values(stat), rows)
+
+
+def _note_failures(writer: Writer, connection: Connection, batch: Changeset) -> None:
+    cleared = {*batch.cleared, *((f.source_id, f.path) for f in batch.failed)}
+    if cleared:
+        connection.execute(delete(t.failures).where(_matches_place(t.failures)), _place_parameters(cleared))
+    if batch.failed:
+        connection.execute(
+            insert(t.failures),
+            [
+                {
+                    "source_id": f.source_id,
+                    "path": f.path,
+                    "reason": f.reason,
+                    "message": f.message,
+                    **stat_values(f.stat),
+                    "run_id": writer.run_id,
+                }
+                for f in batch.failed
+            ],
+        )
+
+
+def _note_containers(connection: Connection, batch: Changeset) -> None:
+    last = {(c.source_id, c.path): c.stat for c in batch.containers}
+    if ended := [*batch.emptied, *last]:
+        connection.execute(delete(t.containers).where(_matches_place(t.containers)), _place_parameters(ended))
+    rows = [{"source_id": i, "path": path, **stat_values(stat)} for (i, path), stat in last.items()]
+    if rows:
+        connection.execute(insert(t.containers), rows)
+
+
+def stat_values(stat: FileStat) -> dict[str, int]:
+    """Values of the stat columns of ``places``, ``failures`` and ``containers``.
+
+    A database's integers are signed 64-bit. Larger values (a time after 2262, which file systems allow) are capped:
+    such a file never compares as unchanged, so every scan reads it again.
+    """
+    return {name: max(-(2**63), min(getattr(stat, name), 2**63 - 1)) for name in _STAT}
+
+
+# One statement with many parameter rows is compiled once: ten times as fast as a statement per place.
+
+
+def _matches_place(table: Any) -> Any:
+    """SQL condition: the row's place is that bound by :func:`_place_parameters`."""
+    return and_(table.c.source_id == bindparam("at_source"), table.c.path == bindparam("at_path"))
+
+
+def _place_parameters(places: Iterable[tuple[int, bytes]]) -> list[dict[str, Any]]:
+    return [{"at_source": source_id, "at_path": path} for source_id, path in places]

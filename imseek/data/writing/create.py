@@ -1,0 +1,197 @@
+"""Create a new, empty collection."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, insert
+
+from imseek.data import layout
+from imseek.data.catalog import catalog_checksums
+from imseek.data.catalog import schema as t
+from imseek.data.catalog.catalog import Catalog, current_of, now, set_meta
+from imseek.data.catalog.catalog_checksums import Checksums
+from imseek.data.catalog.schema import FOREVER
+from imseek.data.current_file import Identity, encode_record, write_identity
+from imseek.data.files import durable_files
+from imseek.data.files.system_errors import translate_os_errors
+from imseek.data.trust import FOLDERS_VARIABLE, is_trusted, trust
+from imseek.data.writing.lock import WriterLock
+from imseek.errors import CollectionExistsError, ImseekError, StorageError
+from imseek.types.adapters import adapter_of
+
+if TYPE_CHECKING:
+    from imseek.data.catalog.postgres.address import Address
+
+#: Files that an interrupted creation may leave, removed under the lock.
+_UNFINISHED = (
+    layout.CATALOG,
+    *layout.CATALOG_COMPANIONS,
+    layout.CHECKSUMS,
+    layout.CURRENT,
+    layout.ADDRESS,
+)
+_OWN_NAMES = {*_UNFINISHED, layout.STAGING, layout.LOCK}
+
+
+def create(
+    root: Path,
+    spaces: Sequence[Mapping[str, Any]],
+    *,
+    relative_places: bool = False,
+    catalog: str | None = None,
+) -> Identity:
+    """Create a collection at ``root`` with these spaces, the default first; returns its identity.
+
+    Each space has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing and facts; the caption
+    space has modality ``text``. The identity is written last: a folder without it is no collection, and creating it
+    again starts over. ``catalog`` is the URL of a PostgreSQL database to hold the catalog; a killed creation leaves an
+    empty schema there. Raises CollectionExistsError for a folder that holds a collection or other files, LockedError
+    where another process is creating one, UsageError for a URL that must not be recorded, MissingExtraError, and
+    StorageError.
+    """
+    if catalog is not None:
+        from imseek.data.catalog.postgres.address import check_url
+
+        catalog = check_url(catalog)
+    with translate_os_errors(root):
+        _check_free(root)
+    durable_files.make_folder(root, 0o700)
+    lock = WriterLock(root, any_file_system=catalog is not None)
+    lock.acquire()
+    try:
+        _check_free(root)  # Again: another process may have created it before we had the lock.
+        durable_files.sync_above(root)  # Another process may have created them without an fsync.
+        durable_files.discard_files(root / name for name in _UNFINISHED)
+        places = "relative" if relative_places else "absolute"
+        if catalog is not None:
+            made = _create_on_server(root, spaces, places, catalog)
+        else:
+            made = _create(root, spaces, places)
+        _trust_new(root)
+        return made
+    finally:
+        lock.release()
+
+
+def _trust_new(root: Path) -> None:
+    """Trust a collection just created. Raises StorageError where that must be recorded but cannot be."""
+    try:
+        trust(root)
+    except StorageError as error:
+        if not is_trusted(root):
+            raise StorageError(
+                f"{root} was made, but it cannot be remembered that it is yours: {error}",
+                hint=f"set IMSEEK_HOME to a folder that can be written, or name it in {FOLDERS_VARIABLE}",
+            ) from error
+
+
+def _check_free(root: Path) -> None:
+    if (root / layout.COLLECTION).exists():
+        raise CollectionExistsError(f"there is a collection at {root} already")
+    if root.exists() and not root.is_dir():
+        raise CollectionExistsError(f"{root} is a file", hint="name a folder of its own")
+    strangers = sorted({path.name for path in root.iterdir()} - _OWN_NAMES) if root.exists() else []
+    if strangers:
+        rest = all(layout.is_ours(name) for name in strangers)
+        hint = f"imseek collection repair {root}" if rest else "name a folder of its own"
+        what = "holds the rest of a collection" if rest else "is not empty"
+        raise CollectionExistsError(f"{root} {what} ({', '.join(strangers[:3])})", hint=hint)
+
+
+def _create_on_server(root: Path, spaces: Sequence[Mapping[str, Any]], places: str, url: str) -> Identity:
+    from imseek.data.catalog.postgres.address import Address
+    from imseek.data.catalog.postgres.allowed_servers import allow_or_revoke
+
+    identity = Identity(str(uuid.uuid4()), now(), places, layout.FORMAT_SERVER_CATALOG)
+    address = Address(identity.uuid, url, root)
+    with allow_or_revoke(address):  # The user has named it.
+        _fill_on_server(root, identity, address, spaces)
+    return identity
+
+
+def _fill_on_server(
+    root: Path, identity: Identity, address: Address, spaces: Sequence[Mapping[str, Any]]
+) -> None:
+    from imseek.data.catalog.postgres import catalog as there
+    from imseek.data.catalog.postgres.address import write_address
+
+    staging = root / layout.STAGING
+    there.make_schema(address)
+    try:
+        durable_files.recreate_folder(staging)
+        catalog = there.PostgresCatalog(root, address, fresh=True)
+        try:
+            with catalog.transaction() as connection:
+                _fill(connection, identity, spaces)
+                catalog.state(connection, current_of(connection))
+        finally:
+            catalog.close()
+        write_address(root, address, staging)
+        write_identity(root, identity, staging)
+    except BaseException:
+        with suppress(ImseekError):
+            there.drop_schema(address)
+        raise
+
+
+def _create(root: Path, spaces: Sequence[Mapping[str, Any]], places: str) -> Identity:
+    staging = root / layout.STAGING
+    durable_files.recreate_folder(staging)
+    identity = Identity(uuid=str(uuid.uuid4()), created=now(), places=places)
+    catalog = Catalog(root)
+    try:
+        with catalog.transaction() as connection:
+            _fill(connection, identity, spaces)
+            current = current_of(connection)
+    finally:
+        catalog.close()
+    ended = Checksums(identity.uuid, {layout.CATALOG: catalog_checksums.digest_catalog(root)})
+    contents = {
+        root / layout.CHECKSUMS: catalog_checksums.encode_checksums(ended),
+        root / layout.CURRENT: encode_record(current),
+    }
+    durable_files.write_files(contents, staging=staging)
+    write_identity(root, identity, staging)
+    return identity
+
+
+def _fill(connection: Connection, identity: Identity, spaces: Sequence[Mapping[str, Any]]) -> None:
+    insert_meta(connection, identity)
+    for space_id, space in enumerate(spaces):
+        add_space(connection, space_id, space)
+
+
+def insert_meta(connection: Connection, identity: Identity, generation: int = 0) -> None:
+    """Insert the first rows of a catalog's ``meta`` table."""
+    values = {
+        "uuid": identity.uuid,
+        "created": identity.created,
+        "places": identity.places,
+        "generation": generation,
+        "committed": now(),
+        "next_image_id": 0,
+        "next_shard_id": 0,
+    }
+    for name, value in values.items():
+        set_meta(connection, name, value)
+
+
+def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -> None:
+    """Insert a row for a space; ``space`` is as for :func:`create` and may name further columns."""
+    usual = {
+        "space_id": space_id,
+        "modality": "image",
+        "adapter": None if (named := adapter_of(space["encoder"])) is None else named[0],
+        "position": space_id,
+        "is_current": 1,
+        "born": 0,
+        "died": FOREVER,
+    }
+    documents = {name: json.dumps(space[name], sort_keys=True) for name in ("preprocessing", "facts")}
+    connection.execute(insert(t.spaces).values({**usual, **space, **documents}))

@@ -1,0 +1,126 @@
+"""Purge: erase the bytes of deleted images from shards, catalog, backups and cache.
+
+Steps, in order:
+1. Remove rows of dead images from the parts of spaces being built.
+2. Drop models that learned from such images.
+3. Drop approximate indexes that contain some; the command rebuilds them afterwards.
+4. Unlink every file that no live row of the catalog names.
+5. Rewrite shards with dead rows without them, one by one, and unlink the old ones.
+6. Delete the catalog's history.
+7. Fsync the folders, so that no file comes back.
+8. Rewrite the catalog and copy it over both backups.
+
+An interrupted purge leaves a sound collection, and the next one starts over: nothing records that bytes are gone, so
+nothing can claim it wrongly.
+
+Kept are quarantined, suspended and missing images, and judgements, which concern contents, even ones that may return.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from imseek.data import layout
+from imseek.data.catalog import model_files
+from imseek.data.catalog import schema as t
+from imseek.data.catalog.catalog import get_meta, live, set_meta
+from imseek.data.catalog.schema import FOREVER
+from imseek.data.current_file import Shard
+from imseek.data.files import collection_files, durable_files
+from imseek.data.files.collection_files import find_files, refuse_strange
+from imseek.data.reader import PURGED
+from imseek.data.shards import compaction
+from imseek.data.vectors import snapshots
+from imseek.data.writing import job_logs, space_build_rows
+from imseek.data.writing.writer import Writer, find_listed_files
+from imseek.types.upkeep import PurgeReport
+
+
+def purge(writer: Writer) -> PurgeReport:
+    """Remove all remains of what has died. Once this returns, a power cut brings none of it back.
+
+    Open readers move on to the newest generation. Raises CorruptCollectionError where a shard to rewrite is damaged,
+    and LockedError where another program keeps the catalog's write-ahead log in use.
+    """
+    removed = _RemovalCounts()
+    space_build_rows.remove_dead_rows(writer)
+    forgotten = model_files.drop_models_of_dead_images(writer)
+    snapshots.drop_stale(writer)
+    _remove_unlisted_files(writer, removed)
+    stale = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
+    for shard in stale:
+        compaction.merge(writer, [shard])
+        _remove_unlisted_files(writer, removed)  # After each shard: people purge when space is short.
+    with writer.transaction() as connection:
+        images, records = _delete_history(connection)
+    # Sweeps of retired files, by this run or an earlier one, do not fsync their folders.
+    everywhere = find_files(writer.root, *layout.FOLDERS).folders
+    collection_files.sync_folders(writer.root, ("", *everywhere))
+    durable_files.remove_tree(writer.root / layout.CACHE)  # Only empty folders are left in it.
+    writer.catalog.scrub()
+    for name in layout.BACKUPS:
+        writer.renew_backup(name)
+    notes = tuple(f"{name} had learned from images that have gone: it is gone too" for name in forgotten)
+    if writer.catalog.is_shared:
+        notes += (
+            "the tables of the catalog are written anew; the log and the backups of its server are not ours",
+        )
+    return PurgeReport(images, records, len(stale), removed.files, removed.bytes, notes)
+
+
+@dataclass(slots=True)
+class _RemovalCounts:
+    files: int = 0
+    bytes: int = 0
+
+
+def _remove_unlisted_files(writer: Writer, removed: _RemovalCounts) -> None:
+    """Unlink every file that no live row names, and files set aside, cached, or left in staging."""
+    root = writer.root
+    there = find_listed_files(root).files  # Before the catalog is read, as in a writer's sweep.
+    with writer.transaction() as connection:
+        named = set(connection.execute(select(t.files.c.path).where(live(t.files))).scalars())
+    unnamed = [path for path in there if path not in named]
+    unnamed += [name for name in os.listdir(root) if layout.is_set_aside(name)]
+    found = find_files(root, layout.CACHE, layout.STAGING)
+    refuse_strange(root, found.strange)
+    unnamed += found.files
+    unnamed += job_logs.find_ended_logs(root)  # Logs name files that may be gone now.
+    stats = (collection_files.stat_file(root, path) for path in unnamed)
+    removed.bytes += sum(one.st_size for one in stats if one is not None)
+    removed.files += collection_files.remove_files(root, unnamed)
+
+
+def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
+    """Whether a shard has rows whose image has died or lies in another shard now."""
+    i = t.images.c
+    query = select(func.count()).where(i.shard_id == shard.shard_id, live(t.images))
+    with writer.catalog.transaction() as connection:
+        return int(connection.execute(query).scalar_one()) < shard.rows
+
+
+def _delete_history(connection: Connection) -> tuple[int, int]:
+    """Delete the catalog's history. Return how many rows of images, and how many rows in all, were deleted."""
+    p, s = t.places.c, t.sources.c
+    images = connection.execute(delete(t.images).where(t.images.c.died != FOREVER)).rowcount
+    # Keep the last place of a live image without a place: it says to which source the image belongs.
+    last = (
+        select(func.max(p.place_id)).where(p.image_id.in_(select(t.images.c.image_id))).group_by(p.image_id)
+    )
+    statements = [
+        delete(t.places).where(p.died != FOREVER, p.place_id.not_in(last)),
+        *(delete(table).where(table.c.died != FOREVER) for table in (t.tags, t.shards, t.snapshots, t.files)),
+        *(
+            delete(table).where(table.c.source_id.not_in(select(s.source_id).where(live(t.sources))))
+            for table in (t.failures, t.containers)
+        ),
+        # A source keeps its number, which is never reused.
+        update(t.sources).where(s.died != FOREVER, s.root != b"").values(root=b"", options="{}"),
+    ]
+    records = images + sum(connection.execute(statement).rowcount for statement in statements)
+    # Readers must not mistake a deleted row for one that never existed.
+    set_meta(connection, PURGED, get_meta(connection, "generation"))
+    return images, records

@@ -1,0 +1,232 @@
+"""Build the vectors of a space beside those in use, then switch to it.
+
+A function (:data:`MakeRows`) makes the rows of given image ids, from re-read pictures or anything else. Rows are
+committed every 4,096 rows or ten seconds: as the vector file of each shard whose rows are complete, else in parts. So
+an interrupted build resumes where it stopped, and no vector file ever lacks the row of a live image of its shard.
+Searches see nothing of it before the switch, which is one commit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, func, select, update
+
+from imseek.data import layout
+from imseek.data.catalog import schema as t
+from imseek.data.catalog import shard_catalog, spaces
+from imseek.data.catalog.catalog import live
+from imseek.data.current_file import Shard
+from imseek.data.files.collection_files import load_array
+from imseek.data.shards import shard_files
+from imseek.data.writing.space_build_rows import Ids, PartialRows, Row
+from imseek.data.writing.writer import Writer
+from imseek.progress import Task
+from imseek.types.facts import SpaceInfo
+
+COMMIT_ROWS = 4096
+COMMIT_SECONDS = 10.0
+_BLOCK_ROWS = 16_384
+
+#: Takes image ids and yields each, in order, with its (dim,) float16 unit row, or None where it cannot be made.
+#: It may read some ids ahead and may end early.
+MakeRows: TypeAlias = Callable[[Iterator[int]], Iterator[tuple[int, Row | None]]]
+
+
+@dataclass(slots=True)
+class _OpenShard:
+    """A shard in progress: ``left`` rows are still to come; ``whole`` is False once a row could not be made."""
+
+    shard: Shard
+    left: int
+    whole: bool = True
+
+
+class SpaceBuild:
+    """The build of one space, by the writer that has the lock."""
+
+    def __init__(self, writer: Writer, space: SpaceInfo) -> None:
+        self.space = space
+        self._writer = writer
+        self._parts = PartialRows(writer, space.space_id, space.dim)
+        found = writer.current().shards
+        self._lacking = [shard for shard in found if space.space_id not in shard.spaces]
+        self._written = {s.shard_id for s in found if space.space_id in s.spaces}
+        self._buffer: dict[int, Row] = {}
+        self._complete: list[Shard] = []
+        self._committed_at = time.monotonic()
+        with writer.catalog.transaction() as connection:
+            i = t.images.c
+            stored = select(func.count()).where(live(t.images), i.shard_id.is_not(None))
+            #: Images that have a row in every space in use.
+            self.total = int(connection.execute(stored).scalar_one())
+        missing = sum(int((~self._parts.held(self._living(shard))).sum()) for shard in self._lacking)
+        #: How many of them have a committed row in this space.
+        self.done = self.total - missing
+
+    @property
+    def generation(self) -> int:
+        return self._writer.generation
+
+    def held(self, image_id: int) -> Row | None:
+        """Return the (dim,) row of an image in this space, from a file or not yet committed; None if it has none."""
+        if image_id in self._buffer:
+            return self._buffer[image_id]
+        ids = np.array([image_id])
+        if self._parts.held(ids)[0]:
+            rows = np.empty((1, self.space.dim), np.float16)
+            self._parts.fill(ids, rows)
+            held: Row = rows[0]
+            return held
+        with self._writer.catalog.transaction() as connection:
+            i = t.images.c
+            query = select(i.shard_id).where(i.image_id == image_id, live(t.images))
+            shard_id = connection.execute(query).scalar()
+        if shard_id not in self._written:
+            return None
+        at = int(np.searchsorted(self._load(layout.ids(shard_id)), image_id))
+        row: Row = np.array(self._load(self._path(shard_id))[at], np.float16)
+        return row
+
+    def run(self, make: MakeRows, task: Task, phase: str, skipped: Callable[[], int] = lambda: 0) -> bool:
+        """Make the missing rows; return True where the build went through all of them, made or not.
+
+        Cancelling the task ends it after the rows in progress have been committed. After each commit, the task reports
+        :attr:`done` of :attr:`total` as ``phase``, and how many were ``skipped`` so far. Raises CorruptCollectionError
+        where the ids of a shard are damaged.
+        """
+        opened: deque[_OpenShard] = deque()
+        asked_all = False
+
+        def wanted() -> Iterator[int]:
+            nonlocal asked_all
+            for shard in self._lacking:
+                with self._writer.catalog.transaction() as connection:
+                    shard_catalog.check_intact(connection, self._writer, [shard.shard_id], kind="ids")
+                living = self._living(shard)
+                ids = living[~self._parts.held(living)]
+                opened.append(_OpenShard(shard, len(ids)))
+                for image_id in ids.tolist():
+                    if task.is_cancelled:
+                        return
+                    yield image_id
+            asked_all = True
+
+        for image_id, row in make(wanted()):
+            self._close(opened)
+            opened[0].left -= 1
+            if row is None:
+                opened[0].whole = False
+            else:
+                self._buffer[image_id] = row
+            due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
+            if due or len(self._buffer) >= COMMIT_ROWS:
+                self._close(opened)
+                self._flush()
+                task.report(phase, self.done, self.total, skipped=skipped())
+        self._close(opened)
+        self._flush()
+        task.report(phase, self.done, self.total, skipped=skipped())
+        return asked_all and not opened
+
+    def ids_without_row(self) -> list[int]:
+        """Return ids of images in shards that have no row in this space. Not to be called during :meth:`run`."""
+        lost = [living[~self._parts.held(living)] for living in map(self._living, self._lacking)]
+        return [int(image_id) for ids in lost for image_id in ids]
+
+    def switch(self, replaces: int | None) -> int:
+        """Put the space in use, beside the others or in place of another, which is kept; return the generation.
+
+        Images without a row in it lose their vectors; the next ``index`` makes them again, under the same ids.
+        """
+        lost = self.ids_without_row()
+        staged = {}
+        for shard in self._lacking:
+            if not np.isin(self._living(shard), lost).all():
+                staged[shard.shard_id] = self._stage(shard)
+        parts = self._parts.plan_removal()
+
+        def change(connection: Connection, generation: int) -> None:
+            for shard_id, file in staged.items():
+                shard_catalog.publish(self._writer, connection, generation, shard_id, [file])
+            touched: set[int] = set()
+            for chunk in shard_catalog.chunks(lost):
+                ids = t.images.c.image_id.in_(chunk)
+                touched.update(connection.execute(select(t.images.c.shard_id).where(ids)).scalars())
+                connection.execute(update(t.images).where(ids).values(shard_id=None))
+            for shard_id in sorted(touched):
+                shard_catalog.write_dead_rows(self._writer, connection, generation, shard_id)
+            spaces.put_in_use(connection, self.space.space_id, replaces)
+            parts.apply(self._writer, connection, generation)
+
+        generation = self._writer.apply(change)
+        self._parts.done(parts)
+        return generation
+
+    def _close(self, opened: deque[_OpenShard]) -> None:
+        """Move on past shards with no rows to come; those with a gap wait for the switch or another build."""
+        while opened and not opened[0].left:
+            last = opened.popleft()
+            if last.whole:
+                self._complete.append(last.shard)
+
+    def _flush(self) -> None:
+        """Commit the files of complete shards, and all other rows in a part."""
+        staged = {shard.shard_id: self._stage(shard) for shard in self._complete}
+        finished = np.concatenate([np.empty(0, np.int64), *map(self._living, self._complete)])
+        complete = set(finished.tolist())
+        rest = {image_id: row for image_id, row in self._buffer.items() if image_id not in complete}
+        parts = self._parts.plan(rest, finished)
+        self._committed_at = time.monotonic()
+        if not staged and not parts:
+            return
+
+        def change(connection: Connection, generation: int) -> None:
+            for shard_id, file in staged.items():
+                shard_catalog.publish(self._writer, connection, generation, shard_id, [file])
+            parts.apply(self._writer, connection, generation)
+
+        self._writer.apply(change)
+        self._parts.done(parts)
+        self._written |= set(staged)
+        self._lacking = [shard for shard in self._lacking if shard.shard_id not in staged]
+        self.done += len(self._buffer)
+        self._buffer.clear()
+        self._complete.clear()
+
+    def _stage(self, shard: Shard) -> shard_catalog.StagedFile:
+        """Stage the vector file of a shard, with rows of zeros for images that have left the shard or leave it now."""
+        ids = self._load(layout.ids(shard.shard_id))
+
+        def blocks() -> Iterator[npt.NDArray[np.float16]]:
+            for start in range(0, len(ids), _BLOCK_ROWS):
+                block = np.array(ids[start : start + _BLOCK_ROWS])
+                rows = np.zeros((len(block), self.space.dim), np.float16)
+                self._parts.fill(block, rows)
+                for n, image_id in enumerate(block.tolist()) if self._buffer else ():
+                    if image_id in self._buffer:
+                        rows[n] = self._buffer[image_id]
+                yield rows
+
+        content = shard_files.MatrixBlocks(len(ids), self.space.dim, blocks())
+        path = self._path(shard.shard_id)
+        return shard_catalog.stage(self._writer, path, "vectors", content, space_id=self.space.space_id)
+
+    def _living(self, shard: Shard) -> Ids:
+        """Return the ids of a shard's live images, ascending, including suspended and quarantined ones."""
+        i = t.images.c
+        query = select(i.image_id).where(i.shard_id == shard.shard_id, live(t.images)).order_by(i.image_id)
+        with self._writer.catalog.transaction() as connection:
+            return np.array(connection.execute(query).scalars().all(), np.int64)
+
+    def _path(self, shard_id: int) -> str:
+        return layout.vectors(self.space.space_id, shard_id, self.space.modality)
+
+    def _load(self, name: str) -> npt.NDArray[Any]:
+        return load_array(self._writer.root, name)

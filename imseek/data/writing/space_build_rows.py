@@ -1,0 +1,187 @@
+"""Store finished rows of a space being built, by image id, until the vector files of their shards can be written.
+
+A shard's vector file is written once, when all its rows are there. A shard may have a million rows, and some pictures
+may not be readable today. Until then, rows lie in parts: ``spaces/<n>/parts/<number>.npy``, arrays of (image id,
+vector). Parts are keyed by image id, not by shard, so merging and repairing shards does not affect them. Readers never
+open them: they are unlinked as soon as they are not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, select
+
+from imseek.data import layout
+from imseek.data.catalog import schema as t
+from imseek.data.catalog import shard_catalog
+from imseek.data.catalog.catalog import live
+from imseek.data.catalog.shard_catalog import StagedFile
+from imseek.data.files.collection_files import digest, load_array, remove_files
+from imseek.data.files.durable_files import FileDigest
+from imseek.data.writing.writer import Writer
+from imseek.errors import CorruptCollectionError
+
+#: Kind of parts in the catalog.
+PART = "part"
+#: A part with fewer rows is merged into the next one.
+PART_ROWS = 4096
+
+Ids: TypeAlias = npt.NDArray[np.int64]
+Row: TypeAlias = npt.NDArray[np.float16]
+Rows: TypeAlias = npt.NDArray[np.float16]
+
+
+def part_dtype(dim: int) -> np.dtype[Any]:
+    """Return the dtype of a part's rows."""
+    return np.dtype([("image_id", "<i8"), ("vector", "<f2", (dim,))])
+
+
+class PartialRows:
+    """The parts of one space. A damaged part is skipped and removed by the next change: its rows are made again."""
+
+    def __init__(self, writer: Writer, space_id: int, dim: int) -> None:
+        self._writer = writer
+        self._space_id = space_id
+        self._dim = dim
+        self._ids: dict[str, Ids] = {}
+        self._damaged: list[str] = []
+        with writer.catalog.transaction() as connection:
+            mine = live(t.files) & (t.files.c.kind == PART) & (t.files.c.space_id == space_id)
+            recorded = connection.execute(select(t.files).where(mine).order_by(t.files.c.path)).all()
+        for file in recorded:
+            found = _read(writer, file.path, FileDigest(file.size, file.sha256), dim)
+            if found is None:
+                self._damaged.append(file.path)
+            else:
+                self._ids[file.path] = np.array(found["image_id"])
+        self._index()
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def held(self, ids: Ids) -> npt.NDArray[np.bool_]:
+        """Return which of these ids have a row here."""
+        return np.isin(ids, self._sorted)
+
+    def fill(self, ids: Ids, rows: Rows) -> None:
+        """Copy the stored rows of ``ids`` (n,) into ``rows`` (n, dim); other rows stay as they are."""
+        if not len(self._sorted):
+            return
+        at = np.searchsorted(self._sorted, ids)
+        at[at == len(self._sorted)] = 0
+        mine = np.flatnonzero(self._sorted[at] == ids)
+        at = at[mine]
+        paths = list(self._ids)
+        for n in np.unique(self._part_of[at]).tolist():
+            here = self._part_of[at] == n
+            part = load_array(self._writer.root, paths[n])
+            rows[mine[here]] = part["vector"][self._row_of[at[here]]]
+
+    def plan(self, new: Mapping[int, Row], finished: Ids) -> PartsChange:
+        """Stage a part with ``new`` rows; rows of ``finished`` ids are not needed any more.
+
+        While the last part is small, it is merged with the new rows, so that a slow encoder, which commits few rows at
+        a time, does not leave thousands of files.
+        """
+        gone = [*self._damaged, *(path for path, ids in self._ids.items() if np.isin(ids, finished).all())]
+        if not new:
+            return PartsChange((), tuple(gone), None)
+        kept = np.empty(0, part_dtype(self._dim))
+        last = next(reversed(self._ids), None)
+        if last is not None and last not in gone and len(self._ids[last]) < PART_ROWS:
+            kept = load_array(self._writer.root, last, mapped=False)
+            kept = kept[~np.isin(kept["image_id"], [*finished, *new])]
+            gone.append(last)
+        made = np.empty(len(kept) + len(new), part_dtype(self._dim))
+        made[: len(kept)] = kept
+        made["image_id"][len(kept) :] = np.fromiter(new, np.int64)
+        made["vector"][len(kept) :] = np.stack(list(new.values()))
+        made = made[np.argsort(made["image_id"])]
+        path = layout.part(self._space_id, self._writer.take_shard())
+        staged = shard_catalog.stage(self._writer, path, PART, made, space_id=self._space_id)
+        return PartsChange((staged,), tuple(gone), made["image_id"].astype(np.int64))
+
+    def plan_removal(self) -> PartsChange:
+        """Return a change that removes all parts."""
+        return PartsChange((), (*self._damaged, *self._ids), None)
+
+    def done(self, change: PartsChange) -> None:
+        """Update the index after a change has been committed, and unlink the removed parts."""
+        remove_files(self._writer.root, change.gone)
+        self._damaged.clear()
+        for path in change.gone:
+            self._ids.pop(path, None)
+        for staged in change.staged:
+            assert change.ids is not None
+            self._ids[staged.path] = change.ids
+        self._index()
+
+    def _index(self) -> None:
+        sizes = [len(ids) for ids in self._ids.values()]
+        ids = np.concatenate([np.empty(0, np.int64), *self._ids.values()])
+        order = np.argsort(ids, kind="stable")
+        self._sorted = ids[order]
+        self._part_of = np.repeat(np.arange(len(sizes)), sizes)[order]
+        self._row_of = np.concatenate([np.empty(0, np.int64), *map(np.arange, sizes)])[order]
+
+
+@dataclass(frozen=True, slots=True)
+class PartsChange:
+    """At most one part to publish, with its ``ids``, and the paths of parts to remove."""
+
+    staged: tuple[StagedFile, ...]
+    gone: tuple[str, ...]
+    ids: Ids | None
+
+    def __bool__(self) -> bool:
+        return bool(self.staged or self.gone)
+
+    def apply(self, folders: shard_catalog.Folders, connection: Connection, generation: int) -> None:
+        """Record the change in the catalog. Unlink the removed files afterwards; after a crash, a sweep does."""
+        shard_catalog.forget_files(connection, self.gone)
+        if self.staged:
+            shard_catalog.publish(folders, connection, generation, None, self.staged)
+
+
+def remove_dead_rows(writer: Writer) -> None:
+    """Remove rows of dead images from all parts. The catalog no longer names the old files: unlink them."""
+    p, i = t.files.c, t.images.c
+    with writer.catalog.transaction() as connection:
+        recorded = connection.execute(
+            select(t.files).where(live(t.files), p.kind == PART).order_by(p.path)
+        ).all()
+        if not recorded:
+            return
+        alive = connection.execute(select(i.image_id).where(live(t.images))).scalars().all()
+    living = np.array(alive, np.int64)
+    staged, gone = [], []
+    for file in recorded:
+        rows = _read(writer, file.path, FileDigest(file.size, file.sha256))
+        kept = None if rows is None else np.isin(rows["image_id"], living)
+        if rows is not None and kept is not None and kept.all():
+            continue
+        gone.append(file.path)
+        if rows is not None and kept is not None and kept.any():
+            path = layout.part(file.space_id, writer.take_shard())
+            staged.append(shard_catalog.stage(writer, path, PART, rows[kept], space_id=file.space_id))
+    if gone:
+        change = PartsChange(tuple(staged), tuple(gone), None)
+        writer.apply(lambda connection, generation: change.apply(writer, connection, generation))
+
+
+def _read(writer: Writer, path: str, written: FileDigest, dim: int | None = None) -> npt.NDArray[Any] | None:
+    """Read a part, of ``dim`` dimensions if given; return None where it is damaged or missing."""
+    try:
+        if digest(writer.root, path, written.size) != written:
+            return None
+        found = load_array(writer.root, path)
+    except (FileNotFoundError, CorruptCollectionError, ValueError):
+        return None
+    if found.ndim != 1 or found.dtype.names != ("image_id", "vector"):
+        return None
+    return found if dim is None or found.dtype == part_dtype(dim) else None

@@ -1,0 +1,384 @@
+"""The only writer of a collection: it holds a lock, leases ids to its run, and makes atomic changes.
+
+A change makes its files durable, then commits the catalog transaction, then rewrites ``current.json``. A crash before
+the commit leaves unreferenced files, which the next writer sweeps; a crash after it leaves a ``current.json`` one
+generation behind, which the next writer rewrites. A catalog on a server stores the content of ``current.json`` itself:
+if two writers both believed that they had the lock, the later one could not stop the earlier one from writing a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from imseek.data import layout
+from imseek.data.catalog import catalog_backups, catalog_checksums
+from imseek.data.catalog import schema as t
+from imseek.data.catalog.catalog import Catalog, current_of, get_meta, now, set_meta
+from imseek.data.catalog.catalog_check import check_catalog
+from imseek.data.catalog.migrations import check_version
+from imseek.data.catalog.schema import FOREVER
+from imseek.data.current_file import Current, read_current, read_identity, write_current
+from imseek.data.files import collection_files, durable_files
+from imseek.data.files.collection_files import FoundFiles, find_files, find_strange_at_top, refuse_strange
+from imseek.data.files.system_errors import translate_os_errors
+from imseek.data.repair.diagnosis import note_opened
+from imseek.data.trust import check_trusted
+from imseek.data.writing.lock import boot_id, host, lock_of, process_start_time
+from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError
+from imseek.progress import SILENT, Progress, ProgressCallback, StopRequest, Task
+
+#: Retired files are kept for this long for readers that still have an older generation open.
+GRACE_SECONDS = 3600.0
+#: Between commits, the progress of a run is written at most this often.
+PROGRESS_SECONDS = 2.0
+_LEASE_IDS = 16_384
+_LEASE_SHARDS = 64
+
+#: A change receives the transaction's connection and the number of the generation it makes.
+Change = Callable[[Connection, int], None]
+
+
+class Writer:
+    """Context manager: entering takes the lock and repairs what a crashed writer left; leaving ends the run.
+
+    ``kind`` names the command, for users who meet the lock. ``swept`` is how many unused files were removed on
+    entering. Callers may set ``detail``, which later generations store in the run's record. Raises
+    CollectionNotFoundError, UntrustedCollectionError or ReadOnlyError when constructed, and LockedError,
+    FormatVersionError or CorruptCollectionError on entry.
+    """
+
+    def __init__(self, root: Path, kind: str) -> None:
+        self.root = root
+        self.kind = kind
+        self.staging = root / layout.STAGING
+        self.unsynced: set[str] = set()
+        self.detail: Mapping[str, Any] = {}
+        self._task = SILENT
+        self._progress: Mapping[str, Any] = {}
+        self._progress_due = time.monotonic() + PROGRESS_SECONDS
+        self._uuid = read_identity(root).uuid
+        note_opened(root)
+        check_trusted(root, "writing to it")
+        self._lock = lock_of(root)
+        self._next_id = self._ids_to = 0
+        self._next_shard = self._shards_to = 0
+
+    def __enter__(self) -> Writer:
+        refuse_strange(self.root, find_strange_at_top(self.root))
+        self._lock.acquire()
+        with translate_os_errors(self.root), ExitStack() as undo:
+            undo.callback(self._lock.release)
+            refuse_strange(self.root, find_listed_files(self.root).strange)
+            self.catalog = self._on_server() if layout.has_server_catalog(self.root) else self._in_file()
+            undo.callback(self.catalog.close)
+            self._recover(self._uuid)
+            undo.pop_all()
+        return self
+
+    def _in_file(self) -> Catalog:
+        if not (self.root / layout.CATALOG).exists():
+            raise self._corrupt(f"{self.root / layout.CATALOG} is missing")
+        check_version(self.root / layout.CATALOG)
+        durable_files.recreate_folder(self.staging)
+        self._checksums = catalog_checksums.verify_and_revoke(self.root, self.staging, self._uuid)
+        return Catalog(self.root)
+
+    def _on_server(self) -> Catalog:
+        from imseek.data.catalog.postgres.catalog import PostgresCatalog
+
+        catalog = PostgresCatalog(self.root)
+        durable_files.recreate_folder(self.staging)
+        return catalog
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with ExitStack() as last:
+            last.callback(self._lock.release)
+            last.callback(self.catalog.close)
+            try:
+                with translate_os_errors(self.root):
+                    self._end(*_outcome(error, self._task))
+            except Exception as trouble:
+                if error is None:
+                    raise
+                if isinstance(error, StorageError) and isinstance(trouble, LockedError):
+                    raise  # The writer that took over has also removed the files that this one misses.
+                # Most likely the same cause (a full disk), which the first error explains better.
+                error.add_note(f"after that, the run could not be ended: {trouble}")
+
+    def apply(self, change: Change) -> int:
+        """Run ``change`` as one generation, which is durable when this returns; return its number.
+
+        Names of published files are made durable before the catalog records them.
+        """
+        self.unsynced.clear()
+        with translate_os_errors(self.root), self.transaction() as connection:
+            generation = int(get_meta(connection, "generation")) + 1
+            change(connection, generation)
+            self._record_progress(connection)
+            if self.detail:
+                detail = json.dumps(self.detail, sort_keys=True)
+                connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values(detail=detail))
+            set_meta(connection, "generation", generation)
+            set_meta(connection, "committed", now())
+            current = current_of(connection)
+            self.catalog.state(connection, current)
+            collection_files.sync_folders(self.root, self.unsynced)
+        if not self.catalog.is_shared:
+            write_current(self.root, current, self.staging)
+        return generation
+
+    def begin_task(self, progress: ProgressCallback | None, stop: threading.Event | None) -> Task:
+        """Return the task of the run, which reports to ``progress``, and to other processes through the run's record.
+
+        Where ``stop`` was set, the run ends as interrupted unless it fails.
+        """
+
+        def report(now: Progress) -> None:
+            self.note_progress({**asdict(now), "seconds": round(now.seconds, 3)})
+            if progress is not None:
+                progress(now)
+
+        # Every report counts: what is committed with the next generation is the last of them.
+        self._task = Task(report, stop, interval=0)
+        return self._task
+
+    def note_progress(self, progress: Mapping[str, Any]) -> None:
+        """Publish the progress of the run: with the next commit, or by itself every ``PROGRESS_SECONDS``.
+
+        Call it from the writing thread, as often as you like, but never within a change. What ``progress`` counts must
+        have been committed. Raises as :meth:`transaction`.
+        """
+        self._progress = progress
+        if time.monotonic() < self._progress_due:
+            return
+        with translate_os_errors(self.root), self.transaction() as connection:
+            self._record_progress(connection)
+        self._progress_due = time.monotonic() + PROGRESS_SECONDS
+
+    def _record_progress(self, connection: Connection) -> None:
+        if self._progress:
+            progress = json.dumps(self._progress, sort_keys=True)
+            connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values(progress=progress))
+
+    def renew_backup(self, name: str) -> None:
+        """Replace a backup by a copy of the present catalog. Does nothing for a catalog on a server."""
+        if self.catalog.is_shared:
+            return
+        # Remove the recorded checksum first: if the copy fails half-way, it no longer describes the backup.
+        self._checksums = catalog_checksums.revoke(self.root, self.staging, self._checksums, name)
+        catalog_backups.back_up(self.root, self.staging, self.root / name)
+        self._checksums = self._checksums.having(name, collection_files.digest(self.root, name))
+        self._backed_up = self.generation
+
+    @property
+    def generation(self) -> int:
+        with self.catalog.transaction() as connection:
+            return int(get_meta(connection, "generation"))
+
+    def current(self) -> Current:
+        with self.catalog.transaction() as connection:
+            return current_of(connection)
+
+    # -- leases ----------------------------------------------------------------------------------------
+
+    def take_ids(self, count: int) -> range:
+        """Return ``count`` image ids that no other image has or will have."""
+        if self._next_id + count > self._ids_to:
+            self._ids_to = self._lease("next_image_id", max(count, _LEASE_IDS))
+        taken = range(self._next_id, self._next_id + count)
+        self._next_id += count
+        return taken
+
+    def take_shard(self) -> int:
+        if self._next_shard == self._shards_to:
+            self._shards_to = self._lease("next_shard_id", _LEASE_SHARDS)
+        self._next_shard += 1
+        return self._next_shard - 1
+
+    def _lease(self, name: str, count: int) -> int:
+        # Only one writer leases at a time, so a longer lease always continues the previous one.
+        with self.transaction() as connection:
+            end = int(get_meta(connection, name)) + count
+            set_meta(connection, name, end)
+            column = {"next_image_id": "ids_to", "next_shard_id": "shards_to"}[name]
+            connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values({column: end}))
+        return end
+
+    # -- the run ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction, if this writer still has the collection. Raises LockedError if it has not.
+
+        The lock alone would do, except on file systems that grant it on two hosts, or if a server has ended the
+        session. The later writer then ends the earlier one's run, which is noticed here, and the earlier one changes
+        nothing more.
+        """
+        with self.catalog.transaction() as connection:
+            self._lock.check()
+            state = select(t.runs.c.state).where(t.runs.c.run_id == self.run_id)
+            if connection.execute(state).scalar() != "running":
+                raise LockedError(
+                    f"{self.root} was taken over by another writer; what was committed before is safe",
+                    hint="try again when it has ended"
+                    if self.catalog.is_shared
+                    else "a collection is written on one host at a time: keep it on a local disk",
+                )
+            yield connection
+
+    def _recover(self, uuid: str) -> None:
+        stated = None if self.catalog.is_shared else _try_read_current(self.root, uuid)
+        with self.catalog.transaction() as connection:
+            check_catalog(connection, self.root)
+            if get_meta(connection, "uuid") != uuid:
+                raise self._corrupt(f"the catalog in {self.root} belongs to another collection")
+            generation = int(get_meta(connection, "generation"))
+            if stated is not None and stated.generation > generation:
+                # Commits write the catalog first, so it has lost some; going on would lose their images.
+                raise self._corrupt(
+                    f"the catalog in {self.root} is at generation {generation}, "
+                    f"but {layout.CURRENT} at {stated.generation}"
+                )
+            # We have the lock, so any run recorded as running has crashed.
+            dead = connection.execute(
+                update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
+            )
+            if dead.rowcount and self.catalog.is_shared:
+                # Or it does not know yet that it lost the lock, and is about to publish files with the number of the
+                # next generation. Skip that number, so that our files have other names.
+                set_meta(connection, "generation", generation + 1)
+            last = select(t.runs.c.state).order_by(t.runs.c.run_id.desc()).limit(1)
+            if connection.execute(last).scalar() != "done":
+                # The run may have stopped between creating a folder and its fsync, which nobody would repeat.
+                collection_files.sync_folders(self.root, ("", *find_listed_files(self.root).folders))
+            self._begin(connection)
+            current = current_of(connection)
+            self.catalog.state(connection, current)
+        self._backed_up = current.generation
+        if stated != current and not self.catalog.is_shared:
+            write_current(self.root, current, self.staging)
+        self._sweep()
+
+    def _begin(self, connection: Connection) -> None:
+        self.run_id = (
+            int(connection.execute(select(func.coalesce(func.max(t.runs.c.run_id), 0))).scalar_one()) + 1
+        )
+        self._next_id = self._ids_to = int(get_meta(connection, "next_image_id"))
+        # Files of shards unknown to a restored catalog must not be overwritten.
+        there = [layout.shard_of(path) for path in find_listed_files(self.root).files]
+        first = max((shard_id + 1 for shard_id in there if shard_id is not None), default=0)
+        self._next_shard = self._shards_to = max(first, int(get_meta(connection, "next_shard_id")))
+        set_meta(connection, "next_shard_id", self._next_shard)
+        connection.execute(
+            insert(t.runs).values(
+                run_id=self.run_id,
+                kind=self.kind,
+                pid=os.getpid(),
+                host=host(),
+                boot_id=boot_id(),
+                pid_started=process_start_time(os.getpid()),
+                started_at=now(),
+                state="running",
+                detail="{}",
+                progress="{}",
+                ids_from=self._next_id,
+                ids_to=self._ids_to,
+                shards_from=self._next_shard,
+                shards_to=self._shards_to,
+            )
+        )
+
+    def _end(self, state: str, exit_code: int) -> None:
+        changed = self.generation > self._backed_up
+        self._end_run(state, exit_code)
+        if not self.catalog.is_shared:
+            if changed:
+                self.renew_backup(catalog_backups.next_target(self.root).name)
+            catalog_checksums.record_catalog(self.root, self.staging, self._checksums)
+        durable_files.remove_tree(self.staging)
+
+    def _end_run(self, state: str, exit_code: int) -> None:
+        with self.transaction() as connection:
+            self._record_progress(connection)
+            leased = {"ids_to": self._next_id, "shards_to": self._next_shard}
+            connection.execute(
+                update(t.runs)
+                .where(t.runs.c.run_id == self.run_id)
+                .values(state=state, exit_code=exit_code, ended_at=now(), **leased)
+            )
+            # Return unused leases, so that ids stay dense.
+            set_meta(connection, "next_image_id", self._next_id)
+            set_meta(connection, "next_shard_id", self._next_shard)
+
+    def _corrupt(self, message: str) -> CorruptCollectionError:
+        return CorruptCollectionError(message, hint=f"imseek collection repair {self.root}")
+
+    def _sweep(self) -> None:
+        """Remove retired files whose grace time is over, and files left by interrupted commits."""
+        at = time.time()
+        # Listed before the catalog is read, so that files published meanwhile by a later writer are not included.
+        there = find_listed_files(self.root).files
+        with self.transaction() as connection:
+            # A time in the future means that the clock was set back: count from now instead.
+            connection.execute(update(t.files).where(t.files.c.retired_at > at).values(retired_at=at))
+            due = (t.files.c.died != FOREVER) & (t.files.c.retired_at < at - GRACE_SECONDS)
+            old = connection.execute(select(t.files.c.path).where(due)).scalars().all()
+            self.swept = collection_files.remove_files(self.root, old)
+            connection.execute(delete(t.files).where(due))
+            listed = set(connection.execute(select(t.files.c.path)).scalars())
+            leases = connection.execute(select(t.runs.c.shards_from, t.runs.c.shards_to)).all()
+        orphans = [path for path in there if path not in listed]
+        # A shard id that no known run leased comes from a lost catalog: `repair` adopts it.
+        self.swept += collection_files.remove_files(
+            self.root, (path for path in orphans if _may_sweep(path, leases))
+        )
+
+
+def _may_sweep(path: str, leases: Sequence[Any]) -> bool:
+    """Whether an orphan was left by an interrupted commit of a run with one of these leases of shard ids."""
+    listed = layout.parse(path)
+    if listed is None:  # Not one of our names: `verify` reports it.
+        return False
+    if listed.shard_id is None:
+        return True
+    return any(start <= listed.shard_id < end for start, end in leases)
+
+
+def _outcome(error: BaseException | None, task: Task) -> tuple[str, int]:
+    """Return the state and exit code that a run ends with."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 130
+    if error is not None:
+        return "failed", error.exit_code if isinstance(error, ImseekError) else 1
+    if task.is_cancelled:
+        stop = task.stop
+        return "interrupted", (stop if isinstance(stop, StopRequest) else StopRequest).exit_code
+    return "done", 0
+
+
+def find_listed_files(root: Path) -> FoundFiles:
+    """Return all entries of the folders whose files the catalog lists. Raises StorageError."""
+    with translate_os_errors(root):
+        return find_files(root, *layout.LISTED_FOLDERS)
+
+
+def _try_read_current(root: Path, uuid: str) -> Current | None:
+    """Return the content of ``current.json``; None where it is damaged, as it can be rewritten from the catalog."""
+    try:
+        current = read_current(root)
+    except CorruptCollectionError:
+        return None
+    return current if current.uuid == uuid else None
