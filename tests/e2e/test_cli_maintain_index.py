@@ -131,7 +131,8 @@ class TestThePolicy:
             Image.new("RGB", (9, 9), "lime" if name == "three" else "grey").save(noise / f"{name}.png")
         outcome = cli("index")
         assert outcome.code == 0
-        assert "vector index extended in 0 s: IVF2,SQ8 of 44 images, recall@10 " in outcome.out + outcome.err
+        said = r"vector index extended in \d+ s: IVF2,SQ8 of 44 images, recall@10 "
+        assert re.search(said, outcome.out + outcome.err)
 
 
 class TestRefusals:
@@ -213,7 +214,7 @@ class TestInterrupted:
         assert (report["outcome"], report["index"]) == ("interrupted", None)
         again = cli("maintain")
         assert again.code == 0
-        assert again.out.startswith("vector index built in 0 s: Flat of 40 images")
+        assert re.match(r"vector index built in \d+ s: Flat of 40 images", again.out)
 
 
 class TestDamaged:
