@@ -163,10 +163,11 @@ class Collection:
         #: Keyed by the requested fingerprint and the loaded modalities.
         self._encoders = dict(_loaded or {})
         self._lock = threading.Lock()
-        self._engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
-        self.uuid = self._engine.reader.identity.uuid
+        #: Answers queries; for features that search by themselves.
+        self.engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
+        self.uuid = self.engine.reader.identity.uuid
         #: Reads pictures, with their formats and digests.
-        self.originals = CurrentOriginals(self._engine)
+        self.originals = CurrentOriginals(self.engine)
         #: Reads pictures for results that display themselves and for `imseek.show`.
         self.pictures = FolderPictures({self.uuid: path})
 
@@ -184,7 +185,7 @@ class Collection:
     def close(self) -> None:
         """Free the encoders and the vectors. The collection must not be used afterwards."""
         self._encoders.clear()
-        self._engine.close()
+        self.engine.close()
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -210,7 +211,7 @@ class Collection:
         Raises QueryError, MediaError (unreadable picture bytes), ImageNotFoundError, EncoderMismatchError,
         MissingExtraError, and ExpiredPageError if the page's generation is no longer searched.
         """
-        found = self._engine.search(as_query(query, limit, by), HitOptions(metadata, vectors))
+        found = self.engine.search(as_query(query, limit, by), HitOptions(metadata, vectors))
         return replace(found, pictures=self.pictures)
 
     def search_many(
@@ -228,16 +229,16 @@ class Collection:
         index. Arguments and errors are those of :meth:`search`; the first query that fails raises.
         """
         asked = [as_query(query, limit, by) for query in queries]
-        found = self._engine.search_many(asked, HitOptions(metadata, vectors))
+        found = self.engine.search_many(asked, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:
         """Return everything known about one image. Raises ImageNotFoundError."""
-        return self._engine.read(lambda reader: reader.image(image_id))
+        return self.engine.read(lambda reader: reader.image(image_id))
 
     def get_many(self, image_ids: Sequence[int]) -> dict[int, Image]:
         """Return everything known about many images, by id in the given order; unknown ids are left out."""
-        return self._engine.read(lambda reader: reader.images(image_ids))
+        return self.engine.read(lambda reader: reader.images(image_ids))
 
     def read(self, image_id: int) -> bytes:
         """Read the original bytes of a picture: a file, an archive member, a table cell, or a download.
@@ -249,7 +250,7 @@ class Collection:
 
     def info(self) -> CollectionInfo:
         """Return counts, sources, failures and encoders."""
-        return self._engine.read(summarise)
+        return self.engine.read(summarise)
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -325,11 +326,11 @@ class Collection:
                 follow_symlinks=follow_symlinks,
             )
             if dry_run:
-                encoder = self._engine.reader.current.space.encoder
+                encoder = self.engine.reader.current.space.encoder
                 planned = plan(writer, wanted, settings, encoder, stop)
                 return replace(planned, notes=(*planned.notes, DRY_RUN_NOTE)) if known else planned
-            encoders = self._engine.image_encoders()
-            captions = self._engine.caption_encoders()
+            encoders = self.engine.image_encoders()
+            captions = self.engine.caption_encoders()
             limits = Limits(untrusted=untrusted)
             options = IndexOptions(settings, limit, known, executor, self._runtime, limits)
             task = writer.begin_task(progress, stop)
@@ -364,20 +365,6 @@ class Collection:
 
         return Writer(self.path, kind)
 
-    def _borrow_encoders(self, other: Collection) -> None:
-        """Share the encoders that another collection has loaded."""
-        with other._lock:
-            theirs = dict(other._encoders)
-        with self._lock:
-            self._encoders = {**theirs, **self._encoders}
-
-    def _text_encoder(self, space: SpaceInfo | None = None) -> Encoder:
-        """Load a space's encoder for text, by default that of the first space; it is cached and shared with searches.
-
-        It may lack a text tower: see ``info.modalities``. Raises as :func:`open`, and EncoderUnavailableError.
-        """
-        return self._encoder(self._engine.reader.current.space if space is None else space, ("text",))
-
     def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
         with self._lock:
             for (fingerprint, loaded), encoder in self._encoders.items():
@@ -386,6 +373,22 @@ class Collection:
             encoder = load_encoder(self.path, space, modalities, self._runtime, self._notify)
             self._encoders[space.fingerprint, modalities] = encoder
             return encoder
+
+
+def share_encoders(first: Collection, other: Collection) -> None:
+    """Let a collection use the encoders that another has loaded, so that none is loaded twice."""
+    with first._lock:
+        loaded = dict(first._encoders)
+    with other._lock:
+        other._encoders = {**loaded, **other._encoders}
+
+
+def text_encoder(collection: Collection, space: SpaceInfo | None = None) -> Encoder:
+    """Load the encoder of a space for text, by default of the first space; it is cached and shared with searches.
+
+    It may lack a text tower: see ``info.modalities``. Raises as :func:`open`, and EncoderUnavailableError.
+    """
+    return collection._encoder(collection.engine.reader.current.space if space is None else space, ("text",))
 
 
 def _absolute_path(path: AnyPath) -> bytes:

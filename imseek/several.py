@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import reduce
 from typing import Final
 
-from imseek.collection import Collection
+from imseek.collection import Collection, share_encoders
 from imseek.errors import QueryError, UsageError
 from imseek.search.engine import Engine
 from imseek.search.prepared import Window, answering_spaces, page_of
@@ -55,17 +55,17 @@ def search_all(
 
     def ask() -> SearchResult:
         _check_encoders(collections, asked)
-        head = first._engine.prepare(asked, window, generation=generations[0])
-        prepared = [(first._engine, head)]
+        head = first.engine.prepare(asked, window, generation=generations[0])
+        prepared = [(first.engine, head)]
         for collection, generation in zip(others, generations[1:], strict=True):
-            collection._borrow_encoders(first)
-            engine = collection._engine
+            share_encoders(first, collection)
+            engine = collection.engine
             made = engine.prepare(asked, window, generation=generation, composed=head.composed)
             prepared.append((engine, made))
         found = [engine.find([one])[0] for engine, one in prepared]
         return build_result(found, digest, HitOptions(metadata, vectors))
 
-    found = reduce(_retry_if_purged, (collection._engine for collection in collections), ask)()
+    found = reduce(_retry_if_purged, (collection.engine for collection in collections), ask)()
     return replace(found, pictures=FolderPictures({one.uuid: one.path for one in collections}))
 
 
@@ -84,7 +84,7 @@ def _check_no_image_ids(query: Query, collections: int) -> None:
 def _check_encoders(collections: Sequence[Collection], query: Query) -> None:
     """Raise UsageError if the scores of two collections are not comparable."""
     first, *others = collections
-    spaces = [answering_spaces(one._engine.reader.current, query) for one in (first, *others)]
+    spaces = [answering_spaces(one.engine.reader.current, query) for one in (first, *others)]
     for collection, theirs in zip(others, spaces[1:], strict=True):
         if [space.fingerprint for space in theirs] != [space.fingerprint for space in spaces[0]]:
             ours, other = (" and ".join(space.encoder for space in one) for one in (spaces[0], theirs))

@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -22,7 +23,7 @@ import numpy as np
 from imseek.analysis.score_columns import check_name, kind_of
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.analysis.space_vectors import Vectors
-from imseek.collection import Collection
+from imseek.collection import Collection, text_encoder
 from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_columns as stored_columns
@@ -184,7 +185,7 @@ def preview(
     def work(reader: Reader) -> LabelPreview:
         space = reader.current.space
         scale = logit_scale.resolve_scale(collection.path, space, temperature)
-        context = LabelContext(load=collection._text_encoder)
+        context = LabelContext(load=partial(text_encoder, collection))
         vectors = Vectors(reader, space, filter_ids(reader, where))
         n = len(vectors)
         ids = vectors.ids if n <= images else vectors.ids[np.linspace(0, n - 1, images).astype(np.int64)]

@@ -150,7 +150,7 @@ def scores(collection: Collection, query: Question, image_ids: npt.ArrayLike, *,
     and so on) are ignored. Exact, in one pass over their vectors. Raises as a search.
     """
     ids = np.asarray(image_ids, np.int64).reshape(-1)
-    return collection._engine.scores(as_query(query, 1, by), ids)
+    return collection.engine.scores(as_query(query, 1, by), ids)
 
 
 def columns(collection: AnyCollection) -> dict[str, str]:

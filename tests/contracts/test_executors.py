@@ -91,7 +91,7 @@ def check_same(one: Mapping[int, Stored], other: Mapping[int, Stored]) -> None:
 def content_of(collection: imseek.Collection) -> dict[int, Stored]:
     """Everything that is stored of each image, by id: its vector in each space, place, metadata."""
     spaces = collection.info().spaces
-    reader = collection._engine.reader
+    reader = collection.engine.reader
     hits = collection.search(np.ones(64), limit=10_000, metadata=False)
     found = {}
     for image_id, image in collection.get_many([hit.image_id for hit in hits]).items():

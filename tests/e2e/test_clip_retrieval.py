@@ -12,6 +12,7 @@ from clip_retrieving import PYTHON, Service, serving
 
 import imseek
 from imseek import export
+from imseek.collection import text_encoder
 from imseek.data.reader import Reader
 
 
@@ -85,7 +86,7 @@ def test_the_same_images_in_the_same_order(exported, service) -> None:
 def test_words_and_captions(exported, service) -> None:
     with imseek.open(exported / "made") as collection:
         for words in ("a cat", "a cup of coffee", "a rocket"):
-            vector = collection._text_encoder().encode_texts([words])[0]
+            vector = text_encoder(collection).encode_texts([words])[0]
             for by in ("image", "caption"):
                 hits = collection.search(
                     imseek.Query((imseek.Term(text=words),), limit=31, by=by, exact=True)

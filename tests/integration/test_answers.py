@@ -656,8 +656,8 @@ class TestSeveral:
     def test_files_that_go_meanwhile(self, two: list[imseek.Collection], tmp_path: Path) -> None:
         """A purge takes the files of an opened collection away at once: it is searched in its newest generation."""
         with imseek.open(two[0].path) as a, imseek.open(two[1].path) as b:
-            b._engine._editions.newest()
-            real, calls = b._engine.find, []
+            b.engine._editions.newest()
+            real, calls = b.engine.find, []
 
             def find(asked: Any) -> Any:
                 calls.append(asked[0].reader.generation)
@@ -667,7 +667,7 @@ class TestSeveral:
                     raise StaleGenerationError("gone")
                 return real(asked)
 
-            b._engine.find = find  # type: ignore[method-assign]
+            b.engine.find = find  # type: ignore[method-assign]
             result = imseek.search_all([a, b], "a cat", limit=100)
             assert calls[1] > calls[0]
             assert (len(result), [one.images for one in result.collections]) == (8, [4, 4])

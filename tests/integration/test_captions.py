@@ -325,7 +325,7 @@ def test_pictures_stored_images_and_vectors_too(indexed: imseek.Collection, pict
 def test_only_the_space_that_is_asked_is_opened(indexed: imseek.Collection, pictures: Path) -> None:
     with imseek.open(indexed.path) as opened:
         opened.search(pictures / "red.png", by="caption")
-        assert {*opened._engine._editions.newest().indexes} == {TEXT}
+        assert {*opened.engine._editions.newest().indexes} == {TEXT}
         opened.search(pictures / "red.png")
         assert len(opened._encoders) == 1, "one encoder serves both spaces"
 
@@ -355,7 +355,7 @@ def test_new_generations_are_seen(indexed: imseek.Collection, pictures: Path) ->
         indexed.index()
         assert_answer(reader.search("red", by="caption", limit=50), expected(indexed, words("red")[0]))
         assert reader.search("red", by="caption").searched == 5
-        assert reader._engine.reader.count_without_caption(TEXT) == 2
+        assert reader.engine.reader.count_without_caption(TEXT) == 2
 
 
 def test_other_weights(indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:

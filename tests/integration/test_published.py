@@ -238,7 +238,7 @@ def test_filters_find_what_they_find_in_the_collection(
     query = Query((RED,), 30, where=where)
     one = collection.search(query)
     check_same(one, published.search(query))
-    expected = Filters().ids(collection._engine.reader, where).tolist()
+    expected = Filters().ids(collection.engine.reader, where).tolist()
     assert sorted(hit.image_id for hit in published.search(query)) == expected
 
 

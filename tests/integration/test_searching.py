@@ -183,7 +183,7 @@ def test_files_swept_under_a_reader_make_it_take_a_new_generation(
 ) -> None:
     collection.index([photos])
     with imseek.open(collection.path) as reader:
-        stale = reader._engine.reader  # takes up the generation, opens no file
+        stale = reader.engine.reader  # takes up the generation, opens no file
         (photos / "coffee.png").unlink()
         collection.index()
         for name in (layout.ids(0), layout.vectors(0, 0)):

@@ -79,9 +79,9 @@ class ExactIndex(ABC, Generic[P]):
         return self._live
 
     def count(self, allowed: IdSet) -> int:
-        return sum(scope.count for scope in self._scopes(allowed))
+        return sum(scope.count for scope in self.search_scopes(allowed))
 
-    def _scopes(self, allowed: IdSet | None) -> tuple[SearchScope[P], ...]:
+    def search_scopes(self, allowed: IdSet | None) -> tuple[SearchScope[P], ...]:
         """Return the scopes to search; for a set of ids, which is used again and again, they are computed once."""
         if allowed is not None and (held := self._known.get(allowed)) is not None:
             return held
@@ -109,7 +109,7 @@ class ExactIndex(ABC, Generic[P]):
             raise QueryError(f"at least one result must be asked for, not {k}")
         if allowed is not None and not isinstance(allowed, IdSet):
             allowed = IdSet(allowed)
-        scopes = self._scopes(allowed)
+        scopes = self.search_scopes(allowed)
         k = min(k, sum(scope.count for scope in scopes))
         if k == 0:
             nothing = Matches(np.empty(0, np.int64), np.empty(0, np.float32))

@@ -137,7 +137,7 @@ def exact_top_k(
 
     With an index ``beside`` them, which has none of these rows, its ``allowed`` rows are ranked together with them.
     """
-    scopes = [] if beside is None else list(beside._scopes(allowed))
+    scopes = [] if beside is None else list(beside.search_scopes(allowed))
     if count := len(segment.ids):
         part = _FlatSegment(segment, None, wrap_flat_index(segment.rows), segment.rows, *norm_range)
         scopes.append(SearchScope(part, np.ones(count, np.bool_), count))

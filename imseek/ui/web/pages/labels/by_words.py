@@ -9,7 +9,7 @@ from typing import Final
 import streamlit as st
 
 from imseek import labels, tags
-from imseek.collection import Collection
+from imseek.collection import Collection, text_encoder
 from imseek.encoders import prompts
 from imseek.errors import ImseekError
 from imseek.labels import logit_scale
@@ -74,7 +74,7 @@ def show(name: str, collection: Collection) -> None:
 def _why_no_text(collection: Collection) -> str | None:
     """Return why the encoder cannot read words, None if it can."""
     try:
-        encoder = collection._text_encoder()
+        encoder = text_encoder(collection)
     except ImseekError as error:
         return str(error)
     return (
