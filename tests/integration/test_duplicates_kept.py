@@ -43,7 +43,8 @@ def until(reached: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def stored(kept: DecisionStore) -> None:
-    until(lambda: not kept.waiting and not kept.storing)
+    until(lambda: not kept.storing)
+    assert not kept.waiting, repr(kept.trouble)
 
 
 def said(root: Path) -> dict[tuple[str, str], str]:
