@@ -19,7 +19,8 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlencode
 
 from imseek.errors import QueryError
-from imseek.search.query import NOT_WEIGHT, By, GroupBy, Query, Sort, Term
+from imseek.search.query import NOT_WEIGHT, Query, Term
+from imseek.search.query_options import By, GroupBy, Sort
 from imseek.search.term_parser import split_weight
 
 #: Words; an image of the collection, by its id; an uploaded picture, by its SHA-256.
