@@ -87,21 +87,7 @@ class _Terms:
 class Query(QueryOptions, _Terms):
     """A search query: terms, at least one of them positive, and options that shape the answer of ``limit`` hits.
 
-    docs/queries.md explains how terms are combined and what scores mean.
-
-    ``by`` says what the query is compared with. ``"caption"`` compares it with the captions of images that have one,
-    in the caption space; text, pictures and stored images (by their pictures) can all be used.
-
-    - ``where``: only images whose metadata satisfies this condition (docs/where.md).
-    - ``min_score``: no hits below it. ``cutoff="auto"``: no hits beyond the end of relevance.
-    - ``more``, ``less``: ids of stored images that the user marked as right or wrong; they refine the terms.
-    - ``hubness``: correct the scores of images that are near to everything.
-    - ``sort``: best first, or newest first. ``group_by``: group hits by folder, day or source; ``limit`` then counts
-      groups, each with at most ``per_group`` hits.
-    - ``diversity``: 0 (none) to 1; above 0, hits similar to earlier ones are moved back (maximal marginal relevance).
-      ``collapse``: near-duplicates count as one hit.
-    - ``page``: the token of an answer to this query; returns the next hits.
-    - ``exact``: use no approximate index, whatever it costs.
+    docs/queries.md explains how terms are combined and what scores mean, :class:`QueryOptions` what the options do.
 
     Raises QueryError.
     """

@@ -61,23 +61,32 @@ class QueryOptions:
             separator=" or by ",
         ),
     ] = "image"
+    """``"caption"`` compares with the captions of images that have one, in the caption space; text, pictures and stored
+    images (by their pictures) can all be used."""
     where: Annotated[str | None, Option("Only images that meet this (docs/where.md).", metavar="EXPR")] = None
+    """A condition on their metadata."""
     min_score: Annotated[float | None, Option("Only hits of this score or more.", metavar="S")] = None
     cutoff: Annotated[Cutoff | None, Option("End the list where relevance ends, or not.")] = None
+    """``"auto"`` gives no hits beyond the end of relevance."""
     sort: Annotated[Sort, Option("The best first, or the newest first among the hits.")] = "score"
     group_by: Annotated[
         GroupBy | None, Option("Gather the hits of one folder, day or source; `limit` counts these.")
     ] = None
+    """Each group has at most ``per_group`` hits."""
     per_group: Annotated[int, Option("How many hits of each group.", metavar="N", minimum=1)] = 3
     diversity: Annotated[
         float,
         Option("Above 0: hits that resemble earlier ones come later.", metavar="F", minimum=0, maximum=1),
     ] = 0.0
+    """Maximal marginal relevance."""
     collapse: Annotated[bool, Option("Show near-duplicates as one hit.")] = False
     page: Annotated[str | None, Option("The hits after those of an earlier answer.", metavar="TOKEN")] = None
+    """The token of an answer to this query."""
     more: Annotated[tuple[ImageId, ...], Option("A hit that was right.", metavar="ID")] = ()
+    """Ids of stored images that the user marked as right; these and ``less`` refine the terms."""
     less: Annotated[tuple[ImageId, ...], Option("A hit that was wrong.", metavar="ID")] = ()
     hubness: Annotated[bool, Option("Push back images that are near everything.")] = False
+    """Their scores are corrected."""
     exact: Annotated[bool, Option("Look at every vector, through no approximate index.")] = False
 
     def __post_init__(self) -> None:
