@@ -63,6 +63,7 @@ def test_which_terms_show_something() -> None:
         ({"page": " "}, "page is a str"),
         ({"min_score": float("nan")}, "min_score is a finite number"),
         ({"min_score": "0.3"}, "min_score is a finite number"),
+        ({"min_score": 10**400}, "min_score is a finite number"),
         ({"cutoff": "none"}, "cutoff is one of None, auto, not 'none'"),
         ({"sort": "size"}, "sort is one of score, date, not 'size'"),
         ({"sort": None}, "sort is one of score, date"),
