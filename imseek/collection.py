@@ -24,7 +24,8 @@ from imseek.errors import UsageError
 from imseek.progress import ProgressCallback
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.engine import Engine
-from imseek.search.query import By, Question, as_query
+from imseek.search.query import Question, as_query
+from imseek.search.query_options import By
 from imseek.search.result_pages import HitOptions
 from imseek.showing.pictures import FolderPictures
 from imseek.types.answers import SearchResult

@@ -16,7 +16,8 @@ from imseek.encoders import registry
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderUnavailableError, MediaError
 from imseek.search.milvus.engine import PublishedEngine
-from imseek.search.query import By, Question, as_query
+from imseek.search.query import Question, as_query
+from imseek.search.query_options import By
 from imseek.search.result_pages import HitOptions
 from imseek.showing.pictures import OTHER_COLLECTION
 from imseek.types.adapters import adapter_of

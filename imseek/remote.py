@@ -30,8 +30,9 @@ from imseek.errors import (
     UsageError,
 )
 from imseek.input_file import read_input
-from imseek.search.query import By, Query, Question, as_query
+from imseek.search.query import Query, Question, as_query
 from imseek.search.query_json import to_json
+from imseek.search.query_options import By
 from imseek.search.response_parser import hit_of, image_of
 from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
 from imseek.showing.pictures import OTHER_COLLECTION

@@ -11,7 +11,8 @@ from imseek.collection import Collection, share_encoders
 from imseek.errors import QueryError, UsageError
 from imseek.search.engine import Engine
 from imseek.search.prepared import Window, answering_spaces, page_of
-from imseek.search.query import By, Query, Question, as_query
+from imseek.search.query import Query, Question, as_query
+from imseek.search.query_options import By
 from imseek.search.result_pages import HitOptions, build_result
 from imseek.showing.pictures import FolderPictures
 from imseek.types.answers import SearchResult

@@ -24,7 +24,8 @@ from imseek.maps.pipeline import MAX_FITTED, MapRequest
 from imseek.maps.representatives import choose_representatives
 from imseek.maps.results import MapInfo, MapMethod, MapReport
 from imseek.progress import ProgressCallback, Task
-from imseek.search.query import By, Question, as_query
+from imseek.search.query import Question, as_query
+from imseek.search.query_options import By
 from imseek.search.where.column_values import list_columns as known_columns
 from imseek.types.arrays import Float32
 from imseek.types.collections import AnyCollection, path_of

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from imseek.data.catalog.places import folder, locate
 from imseek.data.vectors import scores
 from imseek.search.backend import GenerationReader
-from imseek.search.query import GroupBy
+from imseek.search.query_options import GroupBy
 from imseek.search.rerank import CandidateMetadata, CandidateSet
 from imseek.types.arrays import Float32
 from imseek.types.facts import SpaceInfo

@@ -25,7 +25,8 @@ from imseek.search.calibration import CalibrationSamples
 from imseek.search.generations import GenerationCache as FolderEditions
 from imseek.search.generations import retry_if_stale
 from imseek.search.prepared import PreparedQuery, RankedCandidates, Window, answering_spaces, page_of
-from imseek.search.query import By, Query
+from imseek.search.query import Query
+from imseek.search.query_options import By
 from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
 from imseek.search.rerank import CandidateSet, check_query, run_collection_stages
 from imseek.search.result_pages import HitOptions, build_result

@@ -1,6 +1,7 @@
 """Queries and their terms as immutable values, shared by the command line, the library and the servers.
 
-``term_parser`` parses terms as users type them; ``query_json`` reads and writes whole queries as JSON.
+``term_parser`` parses terms as users type them; ``query_json`` reads and writes whole queries as JSON;
+``query_options`` has the options.
 """
 
 from __future__ import annotations
@@ -11,21 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError
-
-#: What a query's terms are compared with: images, or the captions of those images that have one.
-By: TypeAlias = Literal["image", "caption"]
-#: Where the hits end, besides ``limit``: at the end of relevance, or nowhere else.
-Cutoff: TypeAlias = Literal["auto"]
-#: Order of the hits: best first, or newest first.
-Sort: TypeAlias = Literal["score", "date"]
-#: What hits are grouped by.
-GroupBy: TypeAlias = Literal["folder", "day", "source"]
+from imseek.search.query_options import By, QueryOptions, values_of
 
 #: Absolute weight of terms after ``--not`` or in ``not`` of a JSON query, where it works better than 1
 #: (docs/decisions/0015-fusion.md). An explicit weight is multiplied by it.
@@ -36,11 +29,6 @@ _KINDS: Final[tuple[tuple[str, type | tuple[type, ...], str], ...]] = (
     ("picture", (Path, bytes), "a Path, or the bytes of a file"),
     ("url", str, "a str"),
     ("image_id", Integral, "an int"),
-)
-_CHOICES: Final[tuple[tuple[str, tuple[str | None, ...]], ...]] = (
-    ("cutoff", (None, *get_args(Cutoff))),
-    ("sort", get_args(Sort)),
-    ("group_by", (None, *get_args(GroupBy))),
 )
 _URL: Final = re.compile(r"https?://[^\s/][^\x00-\x1f\x7f]*", re.IGNORECASE)
 
@@ -87,45 +75,22 @@ class Term:
         return self.picture is not None or self.url is not None or self.image_id is not None
 
 
+@dataclass(frozen=True)
+class _Terms:
+    """The first field of a query; those that it inherits from :class:`QueryOptions` come after it."""
+
+    __slots__ = ()  # Query, which has a second base, makes the slot.
+    terms: tuple[Term, ...]
+
+
 @dataclass(frozen=True, slots=True)
-class Query:
+class Query(QueryOptions, _Terms):
     """A search query: terms, at least one of them positive, and options that shape the answer of ``limit`` hits.
 
-    docs/queries.md explains how terms are combined and what scores mean.
-
-    ``by`` says what the query is compared with. ``"caption"`` compares it with the captions of images that have one,
-    in the caption space; text, pictures and stored images (by their pictures) can all be used.
-
-    - ``where``: only images whose metadata satisfies this condition (docs/where.md).
-    - ``min_score``: no hits below it. ``cutoff="auto"``: no hits beyond the end of relevance.
-    - ``more``, ``less``: ids of stored images that the user marked as right or wrong; they refine the terms.
-    - ``hubness``: correct the scores of images that are near to everything.
-    - ``sort``: best first, or newest first. ``group_by``: group hits by folder, day or source; ``limit`` then counts
-      groups, each with at most ``per_group`` hits.
-    - ``diversity``: 0 (none) to 1; above 0, hits similar to earlier ones are moved back (maximal marginal relevance).
-      ``collapse``: near-duplicates count as one hit.
-    - ``page``: the token of an answer to this query; returns the next hits.
-    - ``exact``: use no approximate index, whatever it costs.
+    docs/queries.md explains how terms are combined and what scores mean, :class:`QueryOptions` what the options do.
 
     Raises QueryError.
     """
-
-    terms: tuple[Term, ...]
-    limit: int = 10
-    by: By = "image"
-    where: str | None = None
-    min_score: float | None = None
-    cutoff: Cutoff | None = None
-    sort: Sort = "score"
-    group_by: GroupBy | None = None
-    per_group: int = 3
-    diversity: float = 0.0
-    collapse: bool = False
-    page: str | None = None
-    more: tuple[int, ...] = ()
-    less: tuple[int, ...] = ()
-    hubness: bool = False
-    exact: bool = False
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -135,49 +100,12 @@ class Query:
             raise QueryError(
                 "a query of negative terms only has nothing to look for", hint="add what to find"
             )
-        if not _is_whole(self.limit) or self.limit < 1:
-            raise QueryError("limit must be at least 1")
-        if not _is_whole(self.per_group) or self.per_group < 1:
-            raise QueryError("per_group must be at least 1")
-        if self.by not in get_args(By):
-            raise QueryError(f"a query is compared by {' or by '.join(get_args(By))}, not by {self.by}")
-        for name, allowed in _CHOICES:
-            if (value := getattr(self, name)) not in allowed:
-                words = ", ".join(str(one) for one in allowed)
-                raise QueryError(f"{name} is one of {words}, not {value!r}")
-        for name in ("where", "page"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or not value.strip()):
-                raise QueryError(f"{name} is a str that is not empty, or None")
-        if self.min_score is not None and not _is_number(self.min_score):
-            raise QueryError("min_score is a finite number")
-        if not _is_number(self.diversity) or not 0 <= self.diversity <= 1:
-            raise QueryError("diversity is a number from 0 to 1")
-        for name in ("collapse", "hubness", "exact"):
-            if not isinstance(getattr(self, name), bool):
-                raise QueryError(f"{name} is True or False")
-        for name in ("more", "less"):
-            object.__setattr__(self, name, _ids(name, getattr(self, name)))
-        if both := sorted(set(self.more) & set(self.less)):
-            raise QueryError(f"image {both[0]} is in more and in less")
+        QueryOptions.__post_init__(self)
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _ids(name: str, values: Iterable[object]) -> tuple[int, ...]:
-    """Check a list of ids and drop repeated ones, in order. Raises QueryError."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise QueryError(f"{name} holds ids of images")
-    ids = list(values)
-    if not all(_is_whole(one) and 0 <= one < 1 << 63 for one in ids):  # type: ignore[operator]
-        raise QueryError(f"{name} holds ids of images, which are whole numbers from 0, below 2 ** 63")
-    return tuple(dict.fromkeys(int(one) for one in ids))  # type: ignore[call-overload]
+def make_query(terms: Iterable[Term], options: QueryOptions) -> Query:
+    """Return a query of terms and options. Raises QueryError."""
+    return Query(tuple(terms), **values_of(options))
 
 
 #: What :meth:`imseek.Collection.search` accepts: text, a picture, a stored image's id, a vector, or a Query.

@@ -11,7 +11,7 @@ import base64
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,43 +19,28 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError
-from imseek.search.query import NOT_WEIGHT, Query, Term
+from imseek.search.query import NOT_WEIGHT, Query, Term, make_query
+from imseek.search.query_options import QueryOptions, option_fields, values_of
 from imseek.search.term_parser import FILE_URI, path_of_uri
 
 #: Members of a term object; exactly one is present, besides ``weight``.
 _KINDS: Final = ("text", "path", "url", "image_id", "vector", "picture")
 #: Members that hold terms.
 _LISTS: Final = ("text", "like", "not")
-#: Members that map to fields of :class:`Query`, with their JSON types.
-_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
-    "limit": (int,),
-    "by": (str,),
-    "where": (str, type(None)),
-    "min_score": (int, float, type(None)),
-    "cutoff": (str, type(None)),
-    "sort": (str,),
-    "group_by": (str, type(None)),
-    "per_group": (int,),
-    "diversity": (int, float),
-    "collapse": (bool,),
-    "page": (str, type(None)),
-    "more": (list,),
-    "less": (list,),
-    "hubness": (bool,),
-    "exact": (bool,),
-}
+#: JSON types of options by their type in Python.
+_JSON_TYPES: Final[Mapping[type, tuple[type, ...]]] = {float: (int, float), tuple: (list,)}
 _EXCERPT: Final = 80  # characters
 
 
-def from_json(document: object, *, files: bool, defaults: Mapping[str, Any] | None = None) -> Query:
+def from_json(document: object, *, files: bool, defaults: QueryOptions | None = None) -> Query:
     """Build a query from a decoded JSON document.
 
-    ``files`` allows paths on this machine; pass True only for documents from this machine's user. ``defaults`` are
-    values of :class:`Query` fields for missing members. Raises QueryError.
+    ``files`` allows paths on this machine; pass True only for documents from this machine's user. ``defaults``
+    stand for missing members. Raises QueryError.
     """
     if not isinstance(document, dict):
         raise QueryError("a query as JSON is an object")
-    known = {"schema", *_LISTS, *_FIELDS}
+    known = {"schema", *_LISTS, *option_fields()}
     if unknown := sorted(set(document) - known):
         raise QueryError(f"a query has no member {unknown[0]!r}", hint=", ".join(sorted(known)))
     if document.get("schema", 1) != 1:
@@ -63,14 +48,14 @@ def from_json(document: object, *, files: bool, defaults: Mapping[str, Any] | No
     terms = [_term(one, "text", files) for one in _as_list(document.get("text", []))]
     terms += [_term(one, "like", files) for one in _as_list(document.get("like", []))]
     terms += [_term(one, "not", files) for one in _as_list(document.get("not", []))]
-    values = dict(defaults or {})
-    for name, types in _FIELDS.items():
+    values: dict[str, Any] = {}
+    for name, one in option_fields().items():
         if name in document:
-            value = document[name]
-            if type(value) not in types:
+            value = values[name] = document[name]
+            known_types = _JSON_TYPES.get(one.kind, (one.kind,))
+            if type(value) not in known_types and not (value is None and one.nullable):
                 raise QueryError(f"{name} of a query cannot be {_excerpt(value)}")
-            values[name] = tuple(value) if isinstance(value, list) else value
-    return Query(tuple(terms), **values)
+    return make_query(terms, replace(defaults or QueryOptions(), **values))
 
 
 def to_json(query: Query) -> dict[str, Any]:
@@ -85,17 +70,16 @@ def to_json(query: Query) -> dict[str, Any]:
         name = "not" if term.weight < 0 else "text" if term.text is not None else "like"
         lists[name].append(_write_term(term, name))
     document.update({name: terms for name, terms in lists.items() if terms})
-    for one in fields(Query):
-        value = getattr(query, one.name)
-        if one.name in _FIELDS and one.default is not MISSING and value != one.default:
-            document[one.name] = list(value) if isinstance(value, tuple) else value
+    for name, value in values_of(query).items():
+        if value != option_fields()[name].default:
+            document[name] = list(value) if isinstance(value, tuple) else value
     return document
 
 
-def read_line(line: str, *, files: bool, defaults: Mapping[str, Any] | None = None) -> Query:
+def read_line(line: str, *, files: bool, defaults: QueryOptions | None = None) -> Query:
     """Parse a line of ``--queries``: a JSON object, otherwise text. Raises QueryError."""
     if not line.lstrip().startswith("{"):
-        return Query((Term(text=line.strip()),), **(defaults or {}))
+        return make_query([Term(text=line.strip())], defaults or QueryOptions())
     try:
         document = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

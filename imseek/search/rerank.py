@@ -31,7 +31,8 @@ from imseek.errors import QueryError
 from imseek.search.diversity import rank_by_mmr
 from imseek.search.groups_by_key import GroupPositions, group_positions
 from imseek.search.near_duplicates import find_representatives
-from imseek.search.query import GroupBy, Query
+from imseek.search.query import Query
+from imseek.search.query_options import GroupBy
 from imseek.types.arrays import Float32
 
 #: Number of best candidates that the stages use, and how many of them diversity reorders.

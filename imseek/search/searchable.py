@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol, runtime_checkable
 
-from imseek.search.query import By, Question
+from imseek.search.query import Question
+from imseek.search.query_options import By
 from imseek.types.answers import SearchResult
 from imseek.types.facts import CollectionInfo
 from imseek.types.pictures import Image

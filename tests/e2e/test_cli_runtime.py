@@ -15,7 +15,8 @@ from imseek.encoders import device
 from imseek.encoders.device import Machine
 from imseek.encoders.precision_check import PICTURES_TO_COMPARE
 from imseek.encoders.runtime import PRECISIONS
-from imseek.ui.cli.runtime import FLAGS
+from imseek.ui.cli.flag_groups import flags_of
+from imseek.ui.cli.runtime import RuntimeFlags
 
 TINY = {
     "embed_dim": 24,
@@ -48,9 +49,10 @@ def encoder(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def test_the_flags_are_the_fields_of_a_runtime_with_its_defaults() -> None:
-    flags = {name: default for name, (default, _) in FLAGS.items()}
-    assert flags | {"keep_verdict": True} == asdict(imseek.Runtime())  # that one is for programs
-    (option,) = get_args(FLAGS["precision"][1])[1:]
+    assert asdict(RuntimeFlags()) | {"keep_verdict": True} == asdict(
+        imseek.Runtime()
+    )  # that one is for programs
+    (option,) = get_args(flags_of(RuntimeFlags)["precision"].annotation)[1:]
     assert all(name in option.help for name in PRECISIONS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from imseek.errors import QueryError
 from imseek.search.query import Query, Term, as_query
+from imseek.search.query_options import option_fields
 
 RED = Term(text="red")
 
@@ -61,6 +63,7 @@ def test_which_terms_show_something() -> None:
         ({"page": " "}, "page is a str"),
         ({"min_score": float("nan")}, "min_score is a finite number"),
         ({"min_score": "0.3"}, "min_score is a finite number"),
+        ({"min_score": 10**400}, "min_score is a finite number"),
         ({"cutoff": "none"}, "cutoff is one of None, auto, not 'none'"),
         ({"sort": "size"}, "sort is one of score, date, not 'size'"),
         ({"sort": None}, "sort is one of score, date"),
@@ -94,3 +97,11 @@ def test_ids_are_kept_once_in_their_order_as_int() -> None:
 def test_a_string_is_words_for_the_library_whatever_it_looks_like() -> None:
     for words in ("https://example.org/a.jpg", "2:red", "./a.jpg", "id:4"):
         assert as_query(words, 3).terms == (Term(text=words),)
+
+
+def test_the_docs_have_every_option_and_its_flag() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "queries.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `-")]
+    shown = set(re.findall(r"--?([\w-]+)", " ".join(rows)))
+    for name, one in option_fields().items():
+        assert shown & {name.replace("_", "-"), (one.option.short or "")[1:]}, name

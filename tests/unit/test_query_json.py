@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imseek.errors import QueryError
-from imseek.search.query import Query, Term
+from imseek.search.query import Query, Term, make_query
 from imseek.search.query_json import from_json, read_line, to_json
+from imseek.search.query_options import QueryOptions
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/query.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -98,10 +99,10 @@ def test_a_vector() -> None:
 
 
 def test_what_is_not_told_is_as_the_defaults_say() -> None:
-    defaults = {"limit": 3, "where": "width > 1", "sort": "date"}
+    defaults = QueryOptions(limit=3, where="width > 1", sort="date")
     query = from_json({"text": "red", "where": None, "limit": 4}, files=True, defaults=defaults)
     assert (query.limit, query.where, query.sort) == (4, None, "date")
-    assert read_line("2:red\r", files=True, defaults=defaults) == Query((Term(text="2:red"),), **defaults)
+    assert read_line("2:red\r", files=True, defaults=defaults) == make_query([Term(text="2:red")], defaults)
 
 
 # Each is refused by the schema too, but for what only the reader can tell.

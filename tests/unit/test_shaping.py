@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from imseek.errors import QueryError
 from imseek.search import rerank
 from imseek.search.groups_by_key import group_positions
-from imseek.search.query import GroupBy, Query, Term
+from imseek.search.query import Query, Term
+from imseek.search.query_options import GroupBy
 from imseek.search.rerank import (
     CandidatePage,
     CandidateSet,

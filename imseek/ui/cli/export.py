@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, Literal
 
 import typer
 
@@ -14,11 +15,11 @@ from imseek.input_file import read_input
 from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.flag_groups import FlagGroup, with_groups
+from imseek.ui.cli.flag_groups import flag_group, with_groups
 from imseek.ui.cli.index_build import parse_size
 from imseek.ui.cli.output import say, say_collection, stdout_bytes
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.query_flags import FLAGS, QueryOptions
+from imseek.ui.cli.query_flags import QueryFlags, query_flags
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.render.result_json import print_answer
 
@@ -28,97 +29,78 @@ if TYPE_CHECKING:
     from imseek.search.query import Query
 
 #: Flags of `imseek search` that select images.
-_TERMS: Final = ("like", "unlike", "vector", "more", "less")
-_QUERY_FLAGS: Final = (*_TERMS, "by", "where", "min_score", "cutoff", "exact")
+_QUERY_FLAGS: Final = (
+    *("like", "unlike", "vector", "more", "less"),
+    *("by", "where", "min_score", "cutoff", "exact"),
+)
 #: Unreadable pictures named in a message.
 _MAX_SKIPPED: Final = 10
 
-_OPTIONS: Final = {
-    "half": (
-        False,
-        Annotated[
-            bool,
-            typer.Option("--half", help="Of faiss: float16, at half the size; scores off by up to 0.001."),
-        ],
-    ),
-    "copy": (
-        False,
-        Annotated[
-            bool,
-            typer.Option(
-                "--copy", help="Of clip-retrieval: copy vectors, rather than link the collection's files."
-            ),
-        ],
-    ),
-    "spreadsheet": (
-        False,
-        Annotated[
-            bool,
-            typer.Option(
-                "--spreadsheet", help="Of csv: have a spreadsheet take texts as texts, and not as formulas."
-            ),
-        ],
-    ),
-    "link": (
-        None,
-        Annotated[
-            Literal["hard", "symbolic"] | None,
-            typer.Option("--link", help="Of imagefolder, fiftyone: link to pictures that are files."),
-        ],
-    ),
-    "classes": (
-        None,
-        Annotated[
-            str | None,
-            typer.Option(
-                "--classes",
-                metavar="COLUMN",
-                help="Of imagefolder: a folder for each value of it, or of tags.",
-            ),
-        ],
-    ),
-    "shard_images": (
-        None,
-        Annotated[
-            int | None,
-            typer.Option(
-                "--shard-images",
-                metavar="N",
-                min=1,
-                help="Of webdataset: pictures in a tar (default: 10000).",
-            ),
-        ],
-    ),
-    "shard_size": (
-        None,
-        Annotated[
-            str | None,
-            typer.Option(
-                "--shard-size",
-                metavar="SIZE",
-                help="Of webdataset: the most that a tar takes (default: 1GB).",
-            ),
-        ],
-    ),
-    "ending": (
-        None,
-        Annotated[
-            str | None,
-            typer.Option(
-                "--ending",
-                metavar="ENDING",
-                help="Of webdataset: name all pictures so, for readers of one kind; their bytes stay.",
-            ),
-        ],
-    ),
-}
 
+@dataclass(frozen=True, slots=True)
+class ExportFlags:
+    """Flags of single formats, by the field of :class:`imseek.ExportOptions` that each sets."""
 
-def _make_options(values: dict[str, Any]) -> ExportOptions:
-    from imseek.exports.results import ExportOptions
+    half: Annotated[
+        bool,
+        typer.Option("--half", help="Of faiss: float16, at half the size; scores off by up to 0.001."),
+    ] = False
+    copy: Annotated[
+        bool,
+        typer.Option(
+            "--copy", help="Of clip-retrieval: copy vectors, rather than link the collection's files."
+        ),
+    ] = False
+    spreadsheet: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet", help="Of csv: have a spreadsheet take texts as texts, and not as formulas."
+        ),
+    ] = False
+    link: Annotated[
+        Literal["hard", "symbolic"] | None,
+        typer.Option("--link", help="Of imagefolder, fiftyone: link to pictures that are files."),
+    ] = None
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            metavar="COLUMN",
+            help="Of imagefolder: a folder for each value of it, or of tags.",
+        ),
+    ] = None
+    shard_images: Annotated[
+        int | None,
+        typer.Option(
+            "--shard-images",
+            metavar="N",
+            min=1,
+            help="Of webdataset: pictures in a tar (default: 10000).",
+        ),
+    ] = None
+    shard_size: Annotated[
+        str | None,
+        typer.Option(
+            "--shard-size",
+            metavar="SIZE",
+            help="Of webdataset: the most that a tar takes (default: 1GB).",
+        ),
+    ] = None
+    ending: Annotated[
+        str | None,
+        typer.Option(
+            "--ending",
+            metavar="ENDING",
+            help="Of webdataset: name all pictures so, for readers of one kind; their bytes stay.",
+        ),
+    ] = None
 
-    shard_size = values["shard_size"]
-    return ExportOptions(**{**values, "shard_size": None if shard_size is None else parse_size(shard_size)})
+    def options(self) -> ExportOptions:
+        """Return the options. Raises UsageError for a size that is none."""
+        from imseek.exports.results import ExportOptions
+
+        size = None if self.shard_size is None else parse_size(self.shard_size)
+        return ExportOptions(**{**asdict(self), "shard_size": size})
 
 
 def register(app: typer.Typer) -> None:
@@ -135,8 +117,8 @@ def register(app: typer.Typer) -> None:
 
 
 @with_groups(
-    asking=FlagGroup({name: FLAGS[name] for name in _QUERY_FLAGS}, lambda values: values),
-    options=FlagGroup(_OPTIONS, _make_options),
+    asking=query_flags(*_QUERY_FLAGS),
+    options=flag_group(ExportFlags, ExportFlags.options),
     runtime=runtime_flags("device", "precision"),
 )
 def export(
@@ -180,13 +162,13 @@ def export(
     collection: CollectionOption = None,
     as_json: JsonOption = False,
     *,
-    asking: dict[str, Any],
+    asking: QueryFlags,
     options: ExportOptions,
     runtime: Runtime,
 ) -> int:
     """Write images, what is known of them and their vectors for other tools: all, those that meet a condition, or the
     hits of a search (docs/exports.md)."""
-    asked = bool(text) or any(asking[name] for name in _TERMS)
+    asked = bool(text) or asking.has_terms
     if not asked:
         _check_no_query(asking, limit)
     if asked and ids is not None:
@@ -213,7 +195,7 @@ def export(
             opened,
             out,
             format=form,
-            where=None if query is not None else asking["where"],
+            where=None if query is not None else asking.options.where,
             tags=tag or (),
             ids=listed,
             query=query,
@@ -230,23 +212,27 @@ def export(
     return 3 if strict and report.skipped else 0
 
 
-def _check_no_query(asking: dict[str, Any], limit: int | None) -> None:
+def _check_no_query(asking: QueryFlags, limit: int | None) -> None:
     """Raise UsageError for flags that need a query."""
-    for name, flag in (("min_score", "--min-score"), ("cutoff", "--cutoff"), ("exact", "--exact")):
-        if asking[name]:
+    options = asking.options
+    for value, flag in (
+        (options.min_score, "--min-score"),
+        (asking.cutoff, "--cutoff"),
+        (options.exact, "--exact"),
+    ):
+        if value:
             raise UsageError(f"{flag} goes with a search", hint="--text WORDS, or --like PICTURE")
-    if limit is not None or asking["by"] != "image":
+    if limit is not None or options.by != "image":
         raise UsageError(
             f"{'--limit' if limit is not None else '--by'} goes with a search",
             hint="--text WORDS, or --like PICTURE; `imseek sample` chooses a few of many",
         )
 
 
-def _query(asking: dict[str, Any], texts: Sequence[str], limit: int | None) -> Query:
+def _query(asking: QueryFlags, texts: Sequence[str], limit: int | None) -> Query:
     from imseek.export import LIMIT
 
-    usual = {name: default for name, (default, _) in FLAGS.items()}
-    said = QueryOptions({**usual, **asking, "limit": limit or LIMIT})
+    said = asking.with_limit(limit or LIMIT)
     for note in said.notes(texts):
         say(note)
     return said.query(texts)

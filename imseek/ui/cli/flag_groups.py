@@ -5,16 +5,43 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, TypeVar, get_type_hints
+
+T = TypeVar("T")
+
+
+class Flag(NamedTuple):
+    """A flag as Typer reads it."""
+
+    default: Any
+    annotation: Any
 
 
 @dataclass(frozen=True, slots=True)
 class FlagGroup:
-    """A group of flags: ``flags`` has each flag's default and annotation, ``make`` builds one value from theirs."""
+    """A group of flags by the names of their parameters; ``make`` builds one value from theirs."""
 
-    flags: Mapping[str, tuple[Any, Any]]
-    make: Callable[[dict[str, Any]], Any]
+    flags: Mapping[str, Flag]
+    make: Callable[..., object]
+
+
+def flags_of(cls: Any, *names: str) -> dict[str, Flag]:
+    """Return the fields ``names`` (default: all) of a dataclass as flags.
+
+    Each field is ``Annotated[..., typer.Option(...)]`` and has a default.
+    """
+    hints = get_type_hints(cls, include_extras=True)
+    return {
+        one.name: Flag(one.default, hints[one.name]) for one in fields(cls) if not names or one.name in names
+    }
+
+
+def flag_group(
+    cls: type[T], make: Callable[[T], object] | None = None, names: tuple[str, ...] = ()
+) -> FlagGroup:
+    """Return the flags of a dataclass as a group, whose value is the dataclass or what ``make`` builds from it."""
+    return FlagGroup(flags_of(cls, *names), cls if make is None else lambda **values: make(cls(**values)))
 
 
 def with_groups(**groups: FlagGroup) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -33,15 +60,17 @@ def with_groups(**groups: FlagGroup) -> Callable[[Callable[..., Any]], Callable[
             if parameter.name not in groups
         ]
         parameters += [
-            inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=flag.default, annotation=flag.annotation
+            )
             for group in groups.values()
-            for flag, (default, annotation) in group.flags.items()
+            for name, flag in group.flags.items()
         ]
 
         @functools.wraps(command)
         def run(**values: Any) -> Any:
             made = {
-                name: group.make({flag: values.pop(flag) for flag in group.flags})
+                name: group.make(**{flag: values.pop(flag) for flag in group.flags})
                 for name, group in groups.items()
             }
             return command(**values, **made)

@@ -10,7 +10,7 @@ from imseek.showing.words import format_count, printable, shorten
 from imseek.ui.cli.output import say, table
 
 if TYPE_CHECKING:
-    from imseek.search.query import By
+    from imseek.search.query_options import By
     from imseek.types.answers import Hit, SearchResult
 
 _CAPTION_WIDTH = 60

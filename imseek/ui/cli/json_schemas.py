@@ -1,4 +1,4 @@
-"""Answers of commands with ``--json``, and their schemas: ``python -P -m imseek.ui.cli.json_schemas docs/schemas``."""
+"""Schemas of answers with ``--json``, and of queries: ``python -P -m imseek.ui.cli.json_schemas docs/schemas``."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ from imseek.ui.cli import (
 from imseek.ui.cli.map import MapAnswer
 from imseek.ui.cli.score_answers import ScoredCaptions, ScoredPictures
 from imseek.ui.render.json_schema import schema_of
+from imseek.ui.render.query_schema import query_schema
 from imseek.ui.render.result_json import Answer, ErrorAnswer
 
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
@@ -151,12 +152,13 @@ def _title(name: str) -> str:
 
 
 def write_schemas(folder: Path) -> None:
-    """Write the schemas of all answers, a file each, and remove those of no answer."""
+    """Write the schemas of all answers and of queries, a file each, and remove other schemas."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, schema in schemas().items():
+    found = {**schemas(), "query": query_schema()}
+    for name, schema in found.items():
         (folder / f"{name}.json").write_text(json.dumps(schema, indent=1) + "\n")
     for file in folder.glob("*.json"):
-        if file.stem not in ANSWERS and file.stem != "query":  # What users write, not what imseek answers.
+        if file.stem not in found:
             file.unlink()
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import printable
 from imseek.ui.cli.common_options import JsonOption
-from imseek.ui.cli.flag_groups import FlagGroup
+from imseek.ui.cli.flag_groups import flag_group
 from imseek.ui.cli.hit_listing import print_paths, print_table
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_path
@@ -22,78 +21,41 @@ if TYPE_CHECKING:
     from imseek.search.query import Query
     from imseek.types.answers import SearchResult
 
-#: Default and Typer annotation of each flag, by name.
-FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
-    {
-        "paths": (
-            False,
-            Annotated[
-                bool,
-                typer.Option(
-                    "--paths", "-p", help="Print paths only, one a line (unprintable bytes escaped)."
-                ),
-            ],
-        ),
-        "null": (
-            False,
-            Annotated[
-                bool,
-                typer.Option("--null", "-0", help="Print paths only, as they are, each followed by NUL."),
-            ],
-        ),
-        "preview": (
-            False,
-            Annotated[
-                bool,
-                typer.Option("--preview", help="Show the pictures too, in the terminal (docs/terminal.md)."),
-            ],
-        ),
-        "sheet": (
-            None,
-            Annotated[
-                Path | None,
-                typer.Option("--sheet", metavar="FILE.png", help="Draw the hits into a contact sheet too."),
-            ],
-        ),
-        "force": (
-            False,
-            Annotated[bool, typer.Option("--force", help="Write over a sheet that is there already.")],
-        ),
-        "open_nth": (
-            None,
-            Annotated[
-                int | None,
-                typer.Option(
-                    "--open",
-                    metavar="[N]",
-                    min=1,
-                    help="Open the Nth hit (without N: the first) in the viewer.",
-                ),
-            ],
-        ),
-        "vectors": (
-            False,
-            Annotated[
-                bool, typer.Option("--vectors", help="With --json: the stored vector of each hit too.")
-            ],
-        ),
-        "as_json": (False, JsonOption),
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """Values of the output flags."""
+    """The output flags."""
 
-    paths: bool
-    null: bool
-    preview: bool
-    sheet: Path | None
-    force: bool
-    open_nth: int | None
-    vectors: bool
-    as_json: bool
+    paths: Annotated[
+        bool,
+        typer.Option("--paths", "-p", help="Print paths only, one a line (unprintable bytes escaped)."),
+    ] = False
+    null: Annotated[
+        bool,
+        typer.Option("--null", "-0", help="Print paths only, as they are, each followed by NUL."),
+    ] = False
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Show the pictures too, in the terminal (docs/terminal.md)."),
+    ] = False
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", metavar="FILE.png", help="Draw the hits into a contact sheet too."),
+    ] = None
+    force: Annotated[bool, typer.Option("--force", help="Write over a sheet that is there already.")] = False
+    open_nth: Annotated[
+        int | None,
+        typer.Option(
+            "--open",
+            metavar="[N]",
+            min=1,
+            help="Open the Nth hit (without N: the first) in the viewer.",
+        ),
+    ] = None
+    vectors: Annotated[
+        bool, typer.Option("--vectors", help="With --json: the stored vector of each hit too.")
+    ] = False
+    as_json: JsonOption = False
 
     @property
     def listed(self) -> bool:
@@ -141,7 +103,7 @@ class OutputOptions:
 
 
 #: Flags that yield an :class:`OutputOptions`.
-OUTPUT_FLAGS: Final = FlagGroup(FLAGS, lambda values: OutputOptions(**values))
+OUTPUT_FLAGS: Final = flag_group(OutputOptions)
 
 
 def _preview(result: SearchResult, *, by_caption: bool) -> None:

@@ -6,224 +6,94 @@ command line (:mod:`imseek.search.term_parser`).
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from imseek.errors import QueryError, UsageError
 from imseek.input_file import map_array, read_input
+from imseek.search.query_options import OptionField, QueryOptions, option_fields
 from imseek.showing.words import shorten
-from imseek.ui.cli.flag_groups import FlagGroup
+from imseek.ui.cli.flag_groups import Flag, FlagGroup, flags_of
 
 if TYPE_CHECKING:
-    from imseek.search.query import Cutoff, Query, Term
+    from imseek.search.query import Query, Term
+    from imseek.search.query_options import Cutoff
 
 STDIN: Final = "-"
 
-#: Default and Typer annotation of each flag, by name.
-FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
-    {
-        "like": (
-            None,
-            Annotated[
-                list[str] | None,
-                typer.Option(
-                    "--like",
-                    metavar="PICTURE",
-                    help="And like this picture: a file, a URL, id:N, or - for stdin; may be repeated.",
-                ),
-            ],
-        ),
-        "unlike": (
-            None,
-            Annotated[
-                list[str] | None,
-                typer.Option(
-                    "--not",
-                    metavar="TERM",
-                    help="But not this: words, or a picture (./FILE, URL, id:N); may be repeated.",
-                ),
-            ],
-        ),
-        "vector": (
-            None,
-            Annotated[
-                list[str] | None,
-                typer.Option(
-                    "--vector", metavar="FILE", help="And like this vector (.npy); may be repeated."
-                ),
-            ],
-        ),
-        "more": (
-            None,
-            Annotated[
-                list[int] | None,
-                typer.Option("--more", metavar="ID", help="A hit that was right; may be repeated."),
-            ],
-        ),
-        "less": (
-            None,
-            Annotated[
-                list[int] | None,
-                typer.Option("--less", metavar="ID", help="A hit that was wrong; may be repeated."),
-            ],
-        ),
-        "queries": (
-            None,
-            Annotated[
-                str | None,
-                typer.Option(
-                    "--queries",
-                    metavar="FILE",
-                    help="Many queries, one a line, as words or JSON (docs/queries.md); - for stdin. "
-                    "Answers are JSON Lines.",
-                ),
-            ],
-        ),
-        "by": (
-            "image",
-            Annotated[
-                Literal["image", "caption"],
-                typer.Option(
-                    "--by", help="Compare with the pictures, or with the captions that some of them have."
-                ),
-            ],
-        ),
-        "where": (
-            None,
-            Annotated[
-                str | None,
-                typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-            ],
-        ),
-        "min_score": (
-            None,
-            Annotated[
-                float | None,
-                typer.Option("--min-score", metavar="S", help="Only hits of this score or more."),
-            ],
-        ),
-        "cutoff": (
-            None,
-            Annotated[
-                Literal["auto", "none"] | None,
-                typer.Option("--cutoff", help="End the list where relevance ends, or not."),
-            ],
-        ),
-        "sort": (
-            "score",
-            Annotated[
-                Literal["score", "date"],
-                typer.Option("--sort", help="The best first, or the newest first among the hits."),
-            ],
-        ),
-        "group_by": (
-            None,
-            Annotated[
-                Literal["folder", "day", "source"] | None,
-                typer.Option(
-                    "--group-by", help="Gather the hits of one folder, day or source; -n counts these."
-                ),
-            ],
-        ),
-        "per_group": (
-            3,
-            Annotated[
-                int, typer.Option("--per-group", metavar="N", min=1, help="How many hits of each group.")
-            ],
-        ),
-        "diversity": (
-            0.0,
-            Annotated[
-                float,
-                typer.Option(
-                    "--diversity",
-                    metavar="F",
-                    min=0,
-                    max=1,
-                    help="Above 0: hits that resemble earlier ones come later.",
-                ),
-            ],
-        ),
-        "collapse": (
-            False,
-            Annotated[bool, typer.Option("--collapse", help="Show near-duplicates as one hit.")],
-        ),
-        "hubness": (
-            False,
-            Annotated[bool, typer.Option("--hubness", help="Push back images that are near everything.")],
-        ),
-        "page": (
-            None,
-            Annotated[
-                str | None,
-                typer.Option("--page", metavar="TOKEN", help="The hits after those of an earlier answer."),
-            ],
-        ),
-        "exact": (
-            False,
-            Annotated[
-                bool, typer.Option("--exact", help="Look at every vector, through no approximate index.")
-            ],
-        ),
-        "limit": (
-            10,
-            Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many hits.")],
-        ),
-    }
-)
-#: Flags that are terms or refer to one answer: invalid with many queries.
-_SINGLE_QUERY_FLAGS: Final = ("like", "unlike", "vector", "more", "less", "page")
-#: Flags that are fields of a query.
-_QUERY_FIELDS: Final = (
-    "limit",
-    "by",
-    "where",
-    "min_score",
-    "sort",
-    "group_by",
-    "per_group",
-    "diversity",
-    "collapse",
-    "page",
-    "hubness",
-    "exact",
-)
-
 
 @dataclass(frozen=True, slots=True)
-class QueryOptions:
-    """Values of the query flags."""
+class QueryFlags:
+    """The query flags: those of the command line only, and ``options``, whose flags are made from its fields."""
 
-    values: Mapping[str, Any]
+    like: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--like",
+            metavar="PICTURE",
+            help="And like this picture: a file, a URL, id:N, or - for stdin; may be repeated.",
+        ),
+    ] = None
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--not",
+            metavar="TERM",
+            help="But not this: words, or a picture (./FILE, URL, id:N); may be repeated.",
+        ),
+    ] = None
+    vector: Annotated[
+        list[str] | None,
+        typer.Option("--vector", metavar="FILE", help="And like this vector (.npy); may be repeated."),
+    ] = None
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            "--queries",
+            metavar="FILE",
+            help="Many queries, one a line, as words or JSON (docs/queries.md); - for stdin. "
+            "Answers are JSON Lines.",
+        ),
+    ] = None
+    # In place of the option's: people see where relevance ends, unless they say "none".
+    cutoff: Annotated[
+        Literal["auto", "none"] | None,
+        typer.Option("--cutoff", help=option_fields()["cutoff"].option.help),
+    ] = None
+    options: QueryOptions = field(default_factory=QueryOptions)
 
     @property
     def many(self) -> bool:
         """Whether there are many queries, each with its own answer."""
-        return self.values["queries"] is not None
+        return self.queries is not None
 
     @property
-    def by(self) -> Literal["image", "caption"]:
-        by: Literal["image", "caption"] = self.values["by"]
-        return by
+    def has_terms(self) -> bool:
+        """Whether any flag holds a term, or a hit that was right or wrong."""
+        return any((self.like, self.unlike, self.vector, self.options.more, self.options.less))
 
-    def also_like(self, pictures: Sequence[str]) -> QueryOptions:
+    def also_like(self, pictures: Sequence[str]) -> QueryFlags:
         """Return a copy with ``pictures`` before those of ``--like``."""
-        return QueryOptions({**self.values, "like": [*pictures, *(self.values["like"] or ())]})
+        return replace(self, like=[*pictures, *(self.like or ())])
+
+    def with_limit(self, limit: int) -> QueryFlags:
+        """Return a copy that asks for ``limit`` hits."""
+        return replace(self, options=replace(self.options, limit=limit))
 
     def query(self, texts: Sequence[str], *, cutoff: Cutoff | None = None) -> Query:
         """Build a query from ``texts`` and the flags; ``cutoff`` is the default if no flag sets one.
 
         Reads standard input and vector files. Raises QueryError, UsageError.
         """
-        from imseek.search.query import Query
+        from imseek.search.query import make_query
 
-        return Query(self._terms(texts), **self._fields(cutoff))
+        return make_query(self._terms(texts), self._options(cutoff))
 
     def batch(
         self, texts: Sequence[str], *, cutoff: Cutoff | None = None
@@ -232,16 +102,17 @@ class QueryOptions:
 
         Flags supply defaults for the lines. Raises UsageError.
         """
-        if texts or any(self.values[name] for name in _SINGLE_QUERY_FLAGS):
+        assert self.queries is not None
+        if texts or self.has_terms or self.options.page:
             raise UsageError(
                 "--queries has all terms in its lines",
                 hint='such as {"text": "a red car", "like": ["x.jpg"]}',
             )
         from imseek.search.query_json import read_line
 
-        file, defaults = self.values["queries"], self._fields(cutoff)
+        defaults = self._options(cutoff)
         found: list[tuple[int, Query | QueryError]] = []
-        for number, line in enumerate(_read_lines(file), start=1):
+        for number, line in enumerate(_read_lines(self.queries), start=1):
             if not line.strip():
                 continue
             try:
@@ -258,31 +129,27 @@ class QueryOptions:
         found = []
         if len(texts) > 1 and all(text.isalpha() for text in texts):
             found.append(f"{len(texts)} terms: {' + '.join(texts)} (words in quotes are one)")
-        words = [("", text) for text in texts] + [("--not ", said) for said in self.values["unlike"] or ()]
+        words = [("", text) for text in texts] + [("--not ", said) for said in self.unlike or ()]
         for flag, said in words:
             if "/" not in said and Path(said).suffix and Path(said).is_file():
                 name = shorten(said, 60)
                 found.append(f"{name} is taken as words; the file of that name is {flag}./{name}")
         return found
 
-    def _fields(self, cutoff: Cutoff | None) -> dict[str, Any]:
-        said = self.values["cutoff"]
-        values = {name: self.values[name] for name in _QUERY_FIELDS}
-        for name in ("more", "less"):
-            values[name] = tuple(self.values[name] or ())
-        return {**values, "cutoff": cutoff if said is None else None if said == "none" else said}
+    def _options(self, cutoff: Cutoff | None) -> QueryOptions:
+        if self.cutoff is not None:
+            cutoff = None if self.cutoff == "none" else self.cutoff
+        return replace(self.options, cutoff=cutoff)
 
     def _terms(self, texts: Sequence[str]) -> tuple[Term, ...]:
-        from dataclasses import replace
-
         from imseek.search.query import NOT_WEIGHT
         from imseek.search.term_parser import parse
 
         stdin = _read_once(_stdin_picture)
         terms = [parse(text, stdin=stdin) for text in texts]
-        terms += [parse(said, picture=True, stdin=stdin) for said in self.values["like"] or ()]
-        terms += [_vector_term(said) for said in self.values["vector"] or ()]
-        negative = [parse(said, stdin=stdin) for said in self.values["unlike"] or ()]
+        terms += [parse(said, picture=True, stdin=stdin) for said in self.like or ()]
+        terms += [_vector_term(said) for said in self.vector or ()]
+        negative = [parse(said, stdin=stdin) for said in self.unlike or ()]
         terms += [replace(term, weight=-NOT_WEIGHT * term.weight) for term in negative]
         if not terms:
             raise UsageError("nothing to search for", hint="imseek search --help")
@@ -290,8 +157,44 @@ class QueryOptions:
         return tuple(terms)
 
 
-#: Flags that yield an :class:`QueryOptions`.
-QUERY_FLAGS: Final = FlagGroup(FLAGS, QueryOptions)
+def _option_flag(one: OptionField) -> Flag:
+    """Return the flag of an option."""
+    described = re.sub(r"`(\w+)`", lambda found: _names(found[1])[-1], one.option.help)
+    hint, default = one.hint, one.default
+    if one.kind is tuple:
+        hint, default, described = list[int] | None, None, f"{described[:-1]}; may be repeated."
+    how = one.option
+    option = typer.Option(
+        *_names(one.name), metavar=how.metavar, min=how.minimum, max=how.maximum, help=described
+    )
+    return Flag(default, Annotated[hint, option])
+
+
+def _names(option: str) -> list[str]:
+    short = option_fields()[option].option.short
+    return [f"--{option.replace('_', '-')}", *([] if short is None else [short])]
+
+
+_OWN_FLAGS: Final = flags_of(QueryFlags, "like", "unlike", "vector", "queries", "cutoff")
+_FLAGS: Final = {name: _option_flag(one) for name, one in option_fields().items()} | _OWN_FLAGS
+#: In `--help`, the first and the last flags; between them stand options in the order of their fields.
+_FIRST: Final = ("like", "unlike", "vector", "more", "less", "queries")
+_LAST: Final = ("page", "exact", "limit")
+
+
+def query_flags(*names: str) -> FlagGroup:
+    """Return the flags ``names`` (default: all), which yield a :class:`QueryFlags`."""
+    order = dict.fromkeys([*_FIRST, *(name for name in _FLAGS if name not in _LAST), *_LAST])
+    return FlagGroup({name: _FLAGS[name] for name in names or order}, _make_flags)
+
+
+def _make_flags(**values: Any) -> QueryFlags:
+    own = {name: values.pop(name) for name in _OWN_FLAGS if name in values}
+    options: dict[str, Any] = {
+        name: tuple(value or ()) if option_fields()[name].kind is tuple else value
+        for name, value in values.items()
+    }
+    return QueryFlags(**own, options=QueryOptions(**options))
 
 
 def _check_files(terms: Sequence[Term]) -> None:

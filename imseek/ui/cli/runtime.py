@@ -2,76 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, Final
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import typer
 
 import imseek
-from imseek.ui.cli.flag_groups import FlagGroup, with_groups
+from imseek.ui.cli.flag_groups import FlagGroup, flag_group, with_groups
 
-#: Default and Typer annotation of each flag, by the field of :class:`imseek.Runtime` it sets. A test compares the
-#: defaults with Runtime's, because importing that would load NumPy for every ``--help``.
-FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
-    {
-        "device": (
-            "auto",
-            Annotated[
-                str,
-                typer.Option(
-                    "--device", metavar="DEVICE", help="auto, cpu, mps, cuda, cuda:N, cuda:N,M or all."
-                ),
-            ],
+
+# A test compares the defaults with those of Runtime, because importing that would load NumPy for every ``--help``.
+@dataclass(frozen=True, slots=True)
+class RuntimeFlags:
+    """The flags, by the field of :class:`imseek.Runtime` that each sets."""
+
+    device: Annotated[
+        str,
+        typer.Option("--device", metavar="DEVICE", help="auto, cpu, mps, cuda, cuda:N, cuda:N,M or all."),
+    ] = "auto"
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="PRECISION",
+            help="Of image vectors: auto, fp32, bf16, fp16 or int8 (docs/encoders.md).",
         ),
-        "precision": (
-            "auto",
-            Annotated[
-                str,
-                typer.Option(
-                    "--precision",
-                    metavar="PRECISION",
-                    help="Of image vectors: auto, fp32, bf16, fp16 or int8 (docs/encoders.md).",
-                ),
-            ],
-        ),
-        "batch_size": (
-            None,
-            Annotated[
-                int | None,
-                typer.Option(
-                    "--batch-size", metavar="N", help="Pictures encoded at once (default: found out)."
-                ),
-            ],
-        ),
-        "threads": (
-            None,
-            Annotated[
-                int | None,
-                typer.Option("--threads", metavar="N", help="Processors for encoding (default: all)."),
-            ],
-        ),
-        "exact_decode": (
-            False,
-            Annotated[
-                bool,
-                typer.Option(
-                    "--exact-decode", help="Decode every pixel of a JPEG: slower, vectors hardly differ."
-                ),
-            ],
-        ),
-        "compile": (
-            False,
-            Annotated[bool, typer.Option("--compile", help="Compile the image tower first (torch.compile).")],
-        ),
-    }
-)
+    ] = "auto"
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", metavar="N", help="Pictures encoded at once (default: found out)."),
+    ] = None
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", metavar="N", help="Processors for encoding (default: all)."),
+    ] = None
+    exact_decode: Annotated[
+        bool,
+        typer.Option("--exact-decode", help="Decode every pixel of a JPEG: slower, vectors hardly differ."),
+    ] = False
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the image tower first (torch.compile).")
+    ] = False
+
+    def runtime(self) -> imseek.Runtime:
+        """Return the runtime that they describe. Raises UsageError."""
+        return imseek.Runtime(**asdict(self))
 
 
 def runtime_flags(*names: str) -> FlagGroup:
     """Return the flags ``names`` (default: all), which yield an :class:`imseek.Runtime`."""
-    chosen = {name: FLAGS[name] for name in names or FLAGS}
-    return FlagGroup(chosen, lambda values: imseek.Runtime(**values))
+    return flag_group(RuntimeFlags, RuntimeFlags.runtime, names)
 
 
 def with_runtime(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -18,7 +18,7 @@ from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.output_flags import OUTPUT_FLAGS, OutputOptions
-from imseek.ui.cli.query_flags import QUERY_FLAGS, QueryOptions
+from imseek.ui.cli.query_flags import QueryFlags, query_flags
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.viewer import open_in_viewer
 from imseek.ui.render.result_json import ErrorAnswer, print_json
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from imseek import RemoteCollection, Runtime
     from imseek.library import ResolvedCollection
     from imseek.published import PublishedCollection
-    from imseek.search.query import Cutoff, Query
+    from imseek.search.query import Query
+    from imseek.search.query_options import Cutoff
     from imseek.search.searchable import Searchable
     from imseek.types.answers import SearchResult
 
@@ -74,7 +75,7 @@ def register(app: typer.Typer) -> None:
     )(similar)
 
 
-@with_groups(output=OUTPUT_FLAGS, asking=QUERY_FLAGS, runtime=runtime_flags("device", "precision"))
+@with_groups(output=OUTPUT_FLAGS, asking=query_flags(), runtime=runtime_flags("device", "precision"))
 def search(
     text: Annotated[
         list[str] | None,
@@ -87,14 +88,14 @@ def search(
     server: ServerOption = None,
     *,
     output: OutputOptions,
-    asking: QueryOptions,
+    asking: QueryFlags,
     runtime: Runtime,
 ) -> int:
     """Find pictures by words, by pictures, or by both (docs/queries.md)."""
     return _run_search(text or [], asking, output, collection, server, runtime)
 
 
-@with_groups(output=OUTPUT_FLAGS, asking=QUERY_FLAGS, runtime=runtime_flags("device", "precision"))
+@with_groups(output=OUTPUT_FLAGS, asking=query_flags(), runtime=runtime_flags("device", "precision"))
 def similar(
     image: Annotated[
         list[str],
@@ -107,7 +108,7 @@ def similar(
     server: ServerOption = None,
     *,
     output: OutputOptions,
-    asking: QueryOptions,
+    asking: QueryFlags,
     runtime: Runtime,
 ) -> int:
     """Find pictures that look like another one: `imseek search --like IMAGE`."""
@@ -125,7 +126,7 @@ class ServerCollection:
 
 def _run_search(
     texts: list[str],
-    asking: QueryOptions,
+    asking: QueryFlags,
     output: OutputOptions,
     named: list[str] | None,
     server: str | None,
@@ -160,7 +161,7 @@ def _run_search(
             ]
         if query is None:
             return _print_lines(opened, chosen, queries, vectors=output.vectors)
-        metadata = output.as_json or asking.by == "caption"
+        metadata = output.as_json or asking.options.by == "caption"
         result = _search(opened, query, metadata=metadata, vectors=output.vectors)
         if output.as_json:
             from imseek.ui.cli.search_answer import SearchAnswer

@@ -6,58 +6,42 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Final
 
 import typer
 
 from imseek import library
 from imseek.ui.cli.common_options import current_folder
-from imseek.ui.cli.flag_groups import FlagGroup
+from imseek.ui.cli.flag_groups import flag_group
 
 
 @dataclass(frozen=True, slots=True)
 class SkipKnown:
-    """Values of the flags: ``here`` means this collection, ``names`` lists others."""
+    """The flags: one for this collection, and one for others, since a flag with an optional value would swallow the
+    path after it."""
 
-    here: bool
-    names: tuple[str, ...]
+    skip_known: Annotated[
+        bool,
+        typer.Option("--skip-known", help="Pass over pictures that the collection has at another place."),
+    ] = False
+    skip_known_in: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--skip-known-in",
+            metavar="NAME|PATH",
+            help="Pass over pictures that this collection has; may be repeated.",
+        ),
+    ] = None
 
     def folders(self, own: Path) -> tuple[Path, ...]:
         """Return the folders of these collections; ``own``, the one to index into, need not exist yet.
 
         Raises CollectionNotFoundError for one of the others.
         """
-        cwd = current_folder() if self.names else own
+        names = self.skip_known_in or ()
+        cwd = current_folder() if names else own
         find = partial(library.resolve, cwd=cwd, environ=os.environ, option="--skip-known-in")
-        return (own,) * self.here + tuple(find(name).path for name in self.names)
+        return (own,) * self.skip_known + tuple(find(name).path for name in names)
 
 
-# Two flags, because one with an optional value would swallow the path after it.
-SKIP_KNOWN_FLAGS: Final = FlagGroup(
-    MappingProxyType(
-        {
-            "skip_known": (
-                False,
-                Annotated[
-                    bool,
-                    typer.Option(
-                        "--skip-known", help="Pass over pictures that the collection has at another place."
-                    ),
-                ],
-            ),
-            "skip_known_in": (
-                None,
-                Annotated[
-                    list[str] | None,
-                    typer.Option(
-                        "--skip-known-in",
-                        metavar="NAME|PATH",
-                        help="Pass over pictures that this collection has; may be repeated.",
-                    ),
-                ],
-            ),
-        }
-    ),
-    lambda values: SkipKnown(values["skip_known"], tuple(values["skip_known_in"] or ())),
-)
+SKIP_KNOWN_FLAGS: Final = flag_group(SkipKnown)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.input_file import read_input
-from imseek.ui.cli.flag_groups import FlagGroup
+from imseek.ui.cli.flag_groups import flag_group
 
 if TYPE_CHECKING:
     from imseek import SourceOptions
@@ -21,102 +20,73 @@ if TYPE_CHECKING:
 #: Means standard input, among paths and as the file of `--files-from`.
 STDIN: Final = "-"
 
-#: Default and Typer annotation of each flag, by the field of :class:`imseek.SourceOptions` it sets.
-FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
-    {
-        "kind": (
-            None,
-            Annotated[
-                str | None,
-                typer.Option(
-                    "--kind",
-                    metavar="KIND",
-                    help="folder, imagefolder, archive, table, vectors or list (default: told from the path).",
-                ),
-            ],
-        ),
-        "include": (
-            None,
-            Annotated[
-                list[str] | None,
-                typer.Option("--include", metavar="GLOB", help="Take only what matches; may be repeated."),
-            ],
-        ),
-        "exclude": (
-            None,
-            Annotated[
-                list[str] | None,
-                typer.Option(
-                    "--exclude", metavar="GLOB", help="Leave out files and folders; may be repeated."
-                ),
-            ],
-        ),
-        "hidden": (
-            False,
-            Annotated[
-                bool,
-                typer.Option("--hidden", help="Hidden files too, and @eaDir, node_modules and the like."),
-            ],
-        ),
-        "columns": (
-            None,
-            Annotated[
-                str | None,
-                typer.Option(
-                    "--columns",
-                    metavar="NAMES",
-                    help="Metadata to keep (a,b) or to drop (-a,-b), such as --columns=-latitude,-longitude.",
-                ),
-            ],
-        ),
-        "image_column": (
-            None,
-            Annotated[
-                str | None,
-                typer.Option("--image-column", metavar="NAME", help="Of a table: bytes, paths or URLs."),
-            ],
-        ),
-        "caption_column": (
-            None,
-            Annotated[
-                str | None, typer.Option("--caption-column", metavar="NAME", help="Of a table: captions.")
-            ],
-        ),
-        "vector_column": (
-            None,
-            Annotated[
-                str | None,
-                typer.Option(
-                    "--vector-column",
-                    metavar="NAME",
-                    help="Of a Parquet file: vectors that are taken over (docs/sources.md).",
-                ),
-            ],
-        ),
-        "allow_private": (
-            False,
-            Annotated[
-                bool,
-                typer.Option("--allow-private", help="Fetch from addresses of the local network too."),
-            ],
-        ),
-    }
-)
 
+@dataclass(frozen=True, slots=True)
+class SourceFlags:
+    """The flags, by the field of :class:`imseek.SourceOptions` that each sets."""
 
-def _options(values: dict[str, Any]) -> SourceOptions | None:
-    if not any(values.values()):
-        return None
-    from imseek import SourceOptions
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="folder, imagefolder, archive, table, vectors or list (default: told from the path).",
+        ),
+    ] = None
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--include", metavar="GLOB", help="Take only what matches; may be repeated."),
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="GLOB", help="Leave out files and folders; may be repeated."),
+    ] = None
+    hidden: Annotated[
+        bool,
+        typer.Option("--hidden", help="Hidden files too, and @eaDir, node_modules and the like."),
+    ] = False
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="NAMES",
+            help="Metadata to keep (a,b) or to drop (-a,-b), such as --columns=-latitude,-longitude.",
+        ),
+    ] = None
+    image_column: Annotated[
+        str | None,
+        typer.Option("--image-column", metavar="NAME", help="Of a table: bytes, paths or URLs."),
+    ] = None
+    caption_column: Annotated[
+        str | None, typer.Option("--caption-column", metavar="NAME", help="Of a table: captions.")
+    ] = None
+    vector_column: Annotated[
+        str | None,
+        typer.Option(
+            "--vector-column",
+            metavar="NAME",
+            help="Of a Parquet file: vectors that are taken over (docs/sources.md).",
+        ),
+    ] = None
+    allow_private: Annotated[
+        bool,
+        typer.Option("--allow-private", help="Fetch from addresses of the local network too."),
+    ] = False
 
-    columns = values.pop("columns") or ""
-    lists: dict[str, Any] = {name: tuple(values.pop(name) or ()) for name in ("include", "exclude")}
-    lists["columns"] = tuple(name.strip() for name in columns.split(",") if name.strip())
-    return SourceOptions(**values, **lists)
+    def options(self) -> SourceOptions | None:
+        """Return the options, or None if no flag is given."""
+        values = asdict(self)
+        if not any(values.values()):
+            return None
+        from imseek import SourceOptions
+
+        values |= {name: tuple(values[name] or ()) for name in ("include", "exclude")}
+        names = (name.strip() for name in (self.columns or "").split(","))
+        return SourceOptions(**{**values, "columns": tuple(name for name in names if name)})
 
 
 #: Flags that yield SourceOptions, or None if none is given.
-SOURCE_FLAGS: Final = FlagGroup(FLAGS, _options)
+SOURCE_FLAGS: Final = flag_group(SourceFlags, SourceFlags.options)
 
 
 def with_named_encoder(
@@ -139,8 +109,6 @@ def with_named_encoder(
         raise UsageError(
             "vectors that another tool has made are taken over by themselves", hint="one at a time"
         )
-    from dataclasses import replace
-
     from imseek import SourceOptions
     from imseek.indexer.sources.vectors import open_vectors
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from imseek.jobs import Job
+from imseek.search.query_options import OptionField, option_fields
 from imseek.types.answers import SearchResult
 from imseek.types.facts import CollectionInfo
 from imseek.types.pictures import Image
@@ -53,28 +54,49 @@ class Strict(Body):
         return given
 
 
-class Asked(Strict):
-    """A query; docs/queries.md says what each member does. Terms are words, or objects with one of ``text``, ``url``,
-    ``image_id``, ``vector``, ``picture`` (base64), and a ``weight``."""
+#: Bounds of the server that queries have not elsewhere.
+_BOUNDS: Final[dict[str, dict[str, int]]] = {
+    "limit": {"le": 10_000},
+    "where": {"max_length": 4000},
+    "min_score": {"ge": -1, "le": 1},
+    "per_group": {"le": 100},
+    "page": {"max_length": 4000},
+    "more": {"max_length": 1000},
+    "less": {"max_length": 1000},
+}
 
+
+def bounds_of(option: str) -> dict[str, Any]:
+    """Return the bounds of an option of a query, by their names in Pydantic."""
+    how = option_fields()[option].option
+    own = {"ge": how.minimum, "le": how.maximum}
+    return {name: bound for name, bound in own.items() if bound is not None} | _BOUNDS.get(option, {})
+
+
+def _member(one: OptionField) -> tuple[Any, Any]:
+    """Return an option as type and field of a model."""
+    hint, default = (list[int], []) if one.kind is tuple else (one.hint, one.default)
+    return hint, Field(default, **bounds_of(one.name))
+
+
+class _Terms(Strict):
     text: str | list[str | dict[str, Any]] | None = None
     like: Any = Field(None, description="URLs of pictures, ids of stored images, or terms as objects.")
     not_: Any = Field(None, alias="not", description="What is not wanted: words, or terms as objects.")
-    limit: int = Field(10, ge=1, le=10_000)
-    by: Literal["image", "caption"] = "image"
-    where: str | None = Field(None, max_length=4000)
-    min_score: float | None = Field(None, ge=-1, le=1)
-    cutoff: Literal["auto"] | None = None
-    sort: Literal["score", "date"] = "score"
-    group_by: Literal["folder", "day", "source"] | None = None
-    per_group: int = Field(3, ge=1, le=100)
-    diversity: float = Field(0.0, ge=0, le=1)
-    collapse: bool = False
-    page: str | None = Field(None, max_length=4000)
-    more: list[int] = Field([], max_length=1000)
-    less: list[int] = Field([], max_length=1000)
-    hubness: bool = False
-    exact: bool = False
+
+
+if TYPE_CHECKING:
+    _Query = _Terms  # Only `document` reads the members, all of them.
+else:
+    _Query = create_model(
+        "_Query", __base__=_Terms, **{name: _member(one) for name, one in option_fields().items()}
+    )
+
+
+class Asked(_Query):
+    """A query; docs/queries.md says what each member does. Terms are words, or objects with one of ``text``, ``url``,
+    ``image_id``, ``vector``, ``picture`` (base64), and a ``weight``."""
+
     vectors: bool = Field(False, description="Hits carry their vectors.")
 
     def document(self) -> dict[str, Any]:

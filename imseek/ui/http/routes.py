@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, Final, ParamSpec
 
 from fastapi import APIRouter, File, Request, UploadFile
 from fastapi import Query as Parameter
@@ -15,6 +15,7 @@ from imseek import jobs
 from imseek.errors import CollectionNotFoundError, JobError, MediaError, UsageError
 from imseek.search.query import Query, Term
 from imseek.search.query_json import from_json
+from imseek.search.query_options import QueryOptions, option_fields
 from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
 from imseek.ui.http import body_schemas
 from imseek.ui.http.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
@@ -25,7 +26,10 @@ from imseek.ui.http.settings import is_loopback
 P = ParamSpec("P")
 router = APIRouter()
 
-Limit = Annotated[int, Parameter(ge=1, le=10_000, description="How many hits.")]
+Limit = Annotated[
+    int, Parameter(**body_schemas.bounds_of("limit"), description=option_fields()["limit"].option.help)
+]
+LIMIT: Final = QueryOptions().limit
 #: Side of a thumbnail in pixels.
 Side = Annotated[int, Parameter(ge=MIN_SIDE, le=MAX_SIDE)]
 
@@ -81,9 +85,11 @@ async def search(
     unwanted: Annotated[
         list[str] | None, Parameter(alias="not", max_length=16, description="What is not wanted.")
     ] = None,
-    limit: Limit = 10,
-    where: Annotated[str | None, Parameter(max_length=4000, description="docs/where.md")] = None,
-    page: Annotated[str | None, Parameter(max_length=4000)] = None,
+    limit: Limit = LIMIT,
+    where: Annotated[
+        str | None, Parameter(**body_schemas.bounds_of("where"), description="docs/where.md")
+    ] = None,
+    page: Annotated[str | None, Parameter(**body_schemas.bounds_of("page"))] = None,
 ) -> Response:
     service = service_of(request)
     document: dict[str, Any] = {"text": q, "not": unwanted or [], "limit": limit}
@@ -135,8 +141,8 @@ async def similar(
     request: Request,
     name: str,
     picture: Annotated[UploadFile, File(description="A picture in any format that can be indexed.")],
-    limit: Limit = 10,
-    where: Annotated[str | None, Parameter(max_length=4000)] = None,
+    limit: Limit = LIMIT,
+    where: Annotated[str | None, Parameter(**body_schemas.bounds_of("where"))] = None,
 ) -> Response:
     service = service_of(request)
     served = service.get(name)
@@ -161,7 +167,7 @@ async def image(request: Request, name: str, image_id: int) -> body_schemas.Imag
     response_model=body_schemas.Answer,
     responses=problem_responses(404),
 )
-async def similar_to(request: Request, name: str, image_id: int, limit: Limit = 10) -> Response:
+async def similar_to(request: Request, name: str, image_id: int, limit: Limit = LIMIT) -> Response:
     service = service_of(request)
     return await _answer(service, service.get(name), Query((Term(image_id=image_id),), limit))
 

@@ -44,6 +44,11 @@ def schema_of(answer: Any, title: str) -> dict[str, Any]:
     return {**whole, "$defs": dict(sorted(shared.items()))} if shared else whole
 
 
+def schema_of_type(hint: Any, how: Json | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of a type that holds no dataclass."""
+    return _Schemas({}).of(hint, how)
+
+
 class _Schemas:
     """Schemas of types; those of dataclasses are collected in ``shared`` and referred to by name."""
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from imseek.search.query import By, Query, Term
+from imseek.search.query import Query, Term
+from imseek.search.query_options import By
 from imseek.search.term_parser import parse
 from imseek.types.answers import Hit, SearchResult
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlencode
 
 from imseek.errors import QueryError
-from imseek.search.query import NOT_WEIGHT, By, GroupBy, Query, Sort, Term
+from imseek.search.query import NOT_WEIGHT, Query, Term
+from imseek.search.query_options import By, GroupBy, Sort
 from imseek.search.term_parser import split_weight
 
 #: Words; an image of the collection, by its id; an uploaded picture, by its SHA-256.
@@ -137,24 +138,9 @@ class SearchState:
             made.setdefault(name, []).append(value)
         several = {"where": self.where, "more": self.more, "less": self.less}
         made.update({name: [str(one) for one in values] for name, values in several.items() if values})
-        made.update(
-            {
-                name: [text]
-                for name, text in (
-                    ("by", self.by if self.by != "image" else ""),
-                    ("sort", self.sort if self.sort != "score" else ""),
-                    ("group", self.group or ""),
-                    ("cutoff", "" if self.cutoff else "off"),
-                    ("collapse", "on" if self.collapse else ""),
-                    ("diversity", _format_number(self.diversity) if self.diversity else ""),
-                    ("hubness", "on" if self.hubness else ""),
-                    ("exact", "on" if self.exact else ""),
-                    ("n", str(self.limit) if self.limit != LIMIT else ""),
-                    ("page", self.page or ""),
-                )
-                if text
-            }
-        )
+        for name, one in _OPTIONS.items():
+            if (value := getattr(self, one.name)) != one.default:
+                made[name] = [_format_option(value)]
         return made
 
     def with_changes(self, **changes: Any) -> SearchState:
@@ -241,13 +227,14 @@ def parse_address(parameters: Mapping[str, Sequence[str]]) -> ParsedAddress:
     )
 
 
+#: Fields of a search that are options, by their URL parameters; the others are tuples.
+_OPTIONS: Final = {
+    "n" if one.name == "limit" else one.name: one for one in fields(SearchState) if one.default != ()
+}
 #: URL parameters that belong to a search.
-PARAMETERS: Final = (
-    *("q", "not", "like", "unlike", "where", "more", "less", "by", "sort", "group"),
-    *("cutoff", "collapse", "diversity", "hubness", "exact", "n", "page"),
-)
+PARAMETERS: Final = ("q", "not", "like", "unlike", "where", "more", "less", *_OPTIONS)
 #: Parameters that only affect presentation: changing them adds no entry to the browser's history.
-MINOR_PARAMETERS: Final = ("by", "sort", "group", "cutoff", "collapse", "diversity", "hubness", "exact", "n")
+MINOR_PARAMETERS: Final = tuple(name for name in _OPTIONS if name != "page")
 
 
 def text_search(text: str, *, weight: float = 1.0) -> SearchState:
@@ -371,6 +358,12 @@ def _page(parameters: Mapping[str, Sequence[str]], unread: list[str]) -> str | N
         return value
     unread.append(f"page={value}")
     return None
+
+
+def _format_option(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value if isinstance(value, str) else _format_number(value)
 
 
 def _format_number(number: float) -> str:

@@ -1,0 +1,185 @@
+"""The options of a query; the annotation of each field states everything about one.
+
+Made from these fields: the check of values, queries as JSON and their schema (docs/schemas/query.json), the flags of
+the command line, and what the HTTP server takes. The module imports no NumPy, since ``imseek search --help`` needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from numbers import Integral, Real
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
+
+from imseek.errors import QueryError
+from imseek.types.json_members import Json
+
+#: What a query's terms are compared with: images, or the captions of those images that have one.
+By: TypeAlias = Literal["image", "caption"]
+#: Where the hits end, besides ``limit``: at the end of relevance, or nowhere else.
+Cutoff: TypeAlias = Literal["auto"]
+#: Order of the hits: best first, or newest first.
+Sort: TypeAlias = Literal["score", "date"]
+#: What hits are grouped by.
+GroupBy: TypeAlias = Literal["folder", "day", "source"]
+#: Id of a stored image.
+ImageId: TypeAlias = Annotated[int, Json(minimum=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is said of an option besides its name, type and default."""
+
+    help: str
+    """One sentence; names of other options stand in backticks."""
+    metavar: str | None = None
+    """Name of the value on the command line."""
+    short: str | None = None
+    """Flag of one letter."""
+    minimum: int | None = None
+    maximum: int | None = None
+    refusal: str = "{name} is one of {choices}, not {value!r}"
+    """Message for a value that is none of the choices."""
+    separator: str = ", "
+    """Stands between the choices in that message."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryOptions:
+    """Options that shape the answer of a query. Raises QueryError for invalid values."""
+
+    limit: Annotated[int, Option("How many hits.", metavar="N", short="-n", minimum=1)] = 10
+    by: Annotated[
+        By,
+        Option(
+            "Compare with the pictures, or with the captions that some of them have.",
+            refusal="a query is compared by {choices}, not by {value}",
+            separator=" or by ",
+        ),
+    ] = "image"
+    """``"caption"`` compares with the captions of images that have one, in the caption space; text, pictures and stored
+    images (by their pictures) can all be used."""
+    where: Annotated[str | None, Option("Only images that meet this (docs/where.md).", metavar="EXPR")] = None
+    """A condition on their metadata."""
+    min_score: Annotated[float | None, Option("Only hits of this score or more.", metavar="S")] = None
+    cutoff: Annotated[Cutoff | None, Option("End the list where relevance ends, or not.")] = None
+    """``"auto"`` gives no hits beyond the end of relevance."""
+    sort: Annotated[Sort, Option("The best first, or the newest first among the hits.")] = "score"
+    group_by: Annotated[
+        GroupBy | None, Option("Gather the hits of one folder, day or source; `limit` counts these.")
+    ] = None
+    """Each group has at most ``per_group`` hits."""
+    per_group: Annotated[int, Option("How many hits of each group.", metavar="N", minimum=1)] = 3
+    diversity: Annotated[
+        float,
+        Option("Above 0: hits that resemble earlier ones come later.", metavar="F", minimum=0, maximum=1),
+    ] = 0.0
+    """Maximal marginal relevance."""
+    collapse: Annotated[bool, Option("Show near-duplicates as one hit.")] = False
+    page: Annotated[str | None, Option("The hits after those of an earlier answer.", metavar="TOKEN")] = None
+    """The token of an answer to this query."""
+    more: Annotated[tuple[ImageId, ...], Option("A hit that was right.", metavar="ID")] = ()
+    """Ids of stored images that the user marked as right; these and ``less`` refine the terms."""
+    less: Annotated[tuple[ImageId, ...], Option("A hit that was wrong.", metavar="ID")] = ()
+    hubness: Annotated[bool, Option("Push back images that are near everything.")] = False
+    """Their scores are corrected."""
+    exact: Annotated[bool, Option("Look at every vector, through no approximate index.")] = False
+
+    def __post_init__(self) -> None:
+        for name, one in option_fields().items():
+            object.__setattr__(self, name, one.check(getattr(self, name)))
+        if both := sorted(set(self.more) & set(self.less)):
+            raise QueryError(f"image {both[0]} is in more and in less")
+
+
+@dataclass(frozen=True, slots=True)
+class OptionField:
+    """A field of :class:`QueryOptions`, with its type taken apart.
+
+    ``kind`` is bool, int, float, str, or tuple for ids of images; a str has ``choices`` if it is one of a few.
+    """
+
+    name: str
+    hint: Any
+    kind: type
+    choices: tuple[str, ...]
+    nullable: bool
+    default: Any
+    option: Option
+
+    def check(self, value: Any) -> Any:
+        """Return the value, ids as a tuple without repeated ones. Raises QueryError for an invalid one."""
+        if self.kind is tuple:
+            return _ids(self.name, value)
+        if not (value is None and self.nullable) and not self._allows(value):
+            raise QueryError(self._refusal(value))
+        return value
+
+    def _allows(self, value: Any) -> bool:
+        if self.choices:
+            return value in self.choices
+        if self.kind is bool:
+            return isinstance(value, bool)
+        if self.kind is str:
+            return isinstance(value, str) and bool(value.strip())
+        if not _is_number(value, Integral if self.kind is int else Real):
+            return False
+        if self.kind is float and not abs(value) <= sys.float_info.max:  # NaN and infinity
+            return False
+        low, high = self.option.minimum, self.option.maximum
+        return (low is None or low <= value) and (high is None or value <= high)
+
+    def _refusal(self, value: object) -> str:
+        option = self.option
+        if self.choices:
+            choices = option.separator.join([*["None"] * self.nullable, *self.choices])
+            return option.refusal.format(name=self.name, choices=choices, value=value)
+        if self.kind is bool:
+            return f"{self.name} is True or False"
+        if self.kind is str:
+            return f"{self.name} is a str that is not empty{', or None' * self.nullable}"
+        if option.minimum is None:
+            return f"{self.name} is a finite number"
+        if option.maximum is None:
+            return f"{self.name} must be at least {option.minimum}"
+        return f"{self.name} is a number from {option.minimum} to {option.maximum}"
+
+
+@cache
+def option_fields() -> Mapping[str, OptionField]:
+    """Return the fields of :class:`QueryOptions` by name."""
+    hints = typing.get_type_hints(QueryOptions, include_extras=True)
+    found: dict[str, OptionField] = {}
+    for one in fields(QueryOptions):
+        hint, option = get_args(hints[one.name])
+        bare, nullable = hint, False
+        if get_origin(hint) in (typing.Union, types.UnionType):
+            bare, _ = get_args(hint)  # and None
+            nullable = True
+        choices = get_args(bare) if get_origin(bare) is Literal else ()
+        kind = str if choices else get_origin(bare) or bare
+        found[one.name] = OptionField(one.name, hint, kind, choices, nullable, one.default, option)
+    return types.MappingProxyType(found)
+
+
+def values_of(options: QueryOptions) -> dict[str, Any]:
+    """Return the values of the options by name; those of a query without its terms."""
+    return {name: getattr(options, name) for name in option_fields()}
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _ids(name: str, values: object) -> tuple[int, ...]:
+    """Check a list of ids and drop repeated ones, in order. Raises QueryError."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise QueryError(f"{name} holds ids of images")
+    ids: list[Any] = list(values)
+    if not all(_is_number(one, Integral) and 0 <= one < 1 << 63 for one in ids):
+        raise QueryError(f"{name} holds ids of images, which are whole numbers from 0, below 2 ** 63")
+    return tuple(dict.fromkeys(int(one) for one in ids))

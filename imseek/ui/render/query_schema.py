@@ -1,0 +1,106 @@
+"""JSON Schema of a query, as imseek/search/query_json.py reads it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from imseek.search.query_options import OptionField, option_fields
+from imseek.types.json_members import Json
+from imseek.ui.render.json_schema import DIALECT, schema_of_type
+
+_TEXT: Final = {"type": "string", "pattern": r"\S"}
+_WORDS: Final = {**_TEXT, "description": "Words, whatever they look like."}
+_IMAGE: Final = {"type": "integer", "minimum": 0, "description": "An image of the collection."}
+_WEIGHT: Final = {"$ref": "#/$defs/weight"}
+#: Members of a term, of which it has one.
+_MEMBERS: Final[dict[str, dict[str, Any]]] = {
+    "text": _TEXT,
+    "path": {
+        "type": "string",
+        "minLength": 1,
+        "description": "A picture file. Refused where the query comes from another machine.",
+    },
+    "url": {
+        "type": "string",
+        "pattern": "^[hH][tT][tT][pP][sS]?://",
+        "description": "A picture on the web; private addresses are refused.",
+    },
+    "image_id": _IMAGE,
+    "vector": {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": 1,
+        "description": "In the collection's first space; any length above 0.",
+    },
+    "picture": {"type": "string", "contentEncoding": "base64", "description": "The bytes of a picture."},
+}
+_DEFINITIONS: Final[dict[str, Any]] = {
+    "weight": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "description": "1 where it is left out; only the ratios of the weights of a query count.",
+    },
+    "words": {
+        "anyOf": [
+            _WORDS,
+            {
+                "type": "object",
+                "properties": {"text": _TEXT, "weight": _WEIGHT},
+                "required": ["text"],
+                "additionalProperties": False,
+            },
+        ]
+    },
+    "object": {
+        "type": "object",
+        "properties": {**_MEMBERS, "weight": _WEIGHT},
+        "oneOf": [{"required": [name]} for name in _MEMBERS],
+        "additionalProperties": False,
+    },
+    "like": {
+        "anyOf": [
+            {
+                "type": "string",
+                "minLength": 1,
+                "description": "A URL where it starts like one, else the path of a file.",
+            },
+            _IMAGE,
+            {"$ref": "#/$defs/object"},
+        ]
+    },
+    "not": {"anyOf": [_WORDS, _IMAGE, {"$ref": "#/$defs/object"}]},
+}
+
+
+def query_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a query."""
+    return {
+        "$schema": DIALECT,
+        "title": "A query: a line of `imseek search --queries`, and what is sent to a server",
+        "type": "object",
+        "properties": {
+            "schema": {"const": 1},
+            "text": _one_or_many("words", "What the picture shows."),
+            "like": _one_or_many("like", "What it is like."),
+            "not": _one_or_many("not", "What it is not like."),
+            **{name: _option(one) for name, one in option_fields().items()},
+        },
+        "anyOf": [{"required": ["text"]}, {"required": ["like"]}],
+        "additionalProperties": False,
+        "$defs": _DEFINITIONS,
+    }
+
+
+def _one_or_many(name: str, description: str) -> dict[str, Any]:
+    term = {"$ref": f"#/$defs/{name}"}
+    return {"anyOf": [term, {"type": "array", "items": term}], "description": description}
+
+
+def _option(one: OptionField) -> dict[str, Any]:
+    how = Json(
+        minimum=one.option.minimum,
+        maximum=one.option.maximum,
+        pattern=r"\S" if one.kind is str else None,
+    )
+    default = {} if one.default in (None, ()) else {"default": one.default}
+    return {**schema_of_type(one.hint, how), **default, "description": one.option.help}
