@@ -315,4 +315,5 @@ def test_each_answer_names_three_files_at_most() -> None:
     rows = [row for row in section.splitlines() if row.startswith("| ")][1:]
     assert len(rows) >= 6
     for row in rows:
-        assert 1 <= len(re.findall(r"`[\w/.]+\.py`", row.split("|")[2])) <= 3, row
+        edited = row.split("|")[2]
+        assert 1 <= len(re.findall(r"`[\w/.]+\.(?:py|toml)`|\ba (?:module|package) in\b", edited)) <= 3, row
