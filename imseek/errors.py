@@ -130,14 +130,14 @@ class MissingExtraError(ImseekError):
 
 
 class MediaError(ImseekError):
-    """A picture cannot be used. ``reason`` is a stable code of :class:`imseek.types.SkipReason`."""
+    """A picture cannot be used. ``reason`` is a stable code of :class:`imseek.types.pictures.SkipReason`."""
 
     def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
 
 
-#: Reason of a picture whose content has changed, in addition to those of :class:`imseek.types.SkipReason`.
+#: Reason of a picture whose content has changed, in addition to those of :class:`imseek.types.pictures.SkipReason`.
 CONTENT_CHANGED = "content_changed"
 
 

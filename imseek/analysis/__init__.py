@@ -1,1 +1,1 @@
-"""Uses of stored vectors beyond search: labels, clusters, maps, statistics, evaluation."""
+"""What features share to work on one generation: sessions, pictures by id, neighbours, score columns."""

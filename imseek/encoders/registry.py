@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from imseek.encoders.base import Encoder
 from imseek.encoders.presets import DEFAULT, PRESETS
@@ -38,7 +38,19 @@ _FORMS: Final = (
 _PREFIXES: Final = ("hf-hub:", "local-dir:")
 #: Dimensions of ``fake``, up to the most that a collection takes.
 _DIMENSIONS: Final = re.compile(r"[1-9][0-9]{0,4}")
-_LIBRARY_SCHEMES: Final = ("openclip", "hf-hub", "local-dir", "align", "timm")
+
+
+class LoadFamily(Protocol):
+    """Load an encoder of one family; its weights are in the hub's cache if the catalogue lists them."""
+
+    def __call__(
+        self,
+        reference: str,
+        *,
+        modalities: Sequence[str],
+        runtime: Runtime | None,
+        notify: Callable[[str], None] | None,
+    ) -> Encoder: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +137,35 @@ def load(
         if exported is not None:
             return exported
     _fetch_listed(reference)
-    if scheme == "align":
-        from imseek.encoders.align import AlignEncoder
+    return _FAMILIES[scheme](reference, modalities=modalities, runtime=runtime, notify=notify)
 
-        return AlignEncoder(reference, modalities=modalities, runtime=runtime, notify=notify)
-    if scheme == "timm":
-        from imseek.encoders.timm_images import TimmEncoder
 
-        return TimmEncoder(reference, modalities=modalities, runtime=runtime, notify=notify)
+def _load_align(reference: str, **settings: Any) -> Encoder:
+    from imseek.encoders.align import AlignEncoder
+
+    return AlignEncoder(reference, **settings)
+
+
+def _load_openclip(reference: str, **settings: Any) -> Encoder:
     from imseek.encoders.openclip.encoder import OpenClipEncoder
 
-    return OpenClipEncoder(reference, modalities=modalities, runtime=runtime, notify=notify)
+    return OpenClipEncoder(reference, **settings)
+
+
+def _load_timm(reference: str, **settings: Any) -> Encoder:
+    from imseek.encoders.timm_images import TimmEncoder
+
+    return TimmEncoder(reference, **settings)
+
+
+#: The families by the schemes of their references, ``timm:…``. A new family takes its place here.
+_FAMILIES: Final[Mapping[str, LoadFamily]] = {
+    "openclip": _load_openclip,
+    "hf-hub": _load_openclip,
+    "local-dir": _load_openclip,
+    "align": _load_align,
+    "timm": _load_timm,
+}
 
 
 def _fetch_listed(reference: str) -> None:
@@ -163,7 +193,7 @@ def canonical(reference: str) -> str:
     if scheme == "openclip" and "/" in rest and "@" not in rest and not rest.startswith(_PREFIXES):
         model, _, tag = rest.partition("/")
         return f"openclip:{model}/{tag.lower().replace('-', '_')}"
-    if scheme in _LIBRARY_SCHEMES and rest:
+    if scheme in _FAMILIES and rest:
         return f"{scheme}:{_with_absolute_path(scheme, rest)}"
     if (named := adapter_of(reference)) is not None:
         raise UnknownEncoderError(

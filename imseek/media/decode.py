@@ -68,10 +68,10 @@ def decode(
     A camera raw file yields its largest embedded JPEG, in that size; date, camera, place and orientation come from the
     raw file. An SVG is drawn with a longer side of 1024 pixels.
 
-    Refuses a damaged file instead of decoding half of it. Reasons are those of :class:`imseek.types.SkipReason`
-    (``empty_file``, ``not_an_image``, ``missing_codec``, ``too_many_pixels``, ``too_many_bytes``, ``truncated``,
-    ``corrupt``, ``timeout``; ``unreadable`` where no confined process can be started). Raises ValueError for
-    ``min_side`` below 1.
+    Refuses a damaged file instead of decoding half of it. Reasons are those of
+    :class:`imseek.types.pictures.SkipReason` (``empty_file``, ``not_an_image``, ``missing_codec``, ``too_many_pixels``,
+    ``too_many_bytes``, ``truncated``, ``corrupt``, ``timeout``; ``unreadable`` where no confined process can be
+    started). Raises ValueError for ``min_side`` below 1.
     """
     if min_side is not None and min_side < 1:
         raise ValueError(f"min_side must be at least 1, not {min_side}")

@@ -15,7 +15,7 @@ class Failure:
     source_id: Count
     path: FilePath
     reason: str
-    """A stable code (:class:`imseek.types.SkipReason`)."""
+    """A stable code (:class:`imseek.types.pictures.SkipReason`)."""
     message: str
 
 

@@ -68,6 +68,8 @@ PROGRAMS = {
 }
 #: Files of other repositories.
 ELSEWHERE = {"docs/openclip_results.csv"}
+#: What looks like a module or a folder of ours, and is an ordinary name.
+ORDINARY = {"__init__.py", "conftest.py", "results.py"}
 #: Collections, as fragments of Python call them.
 NAMES = {"imseek": imseek} | dict.fromkeys(("collection", "photos"), Instance(imseek.Collection))
 
@@ -131,6 +133,102 @@ def test_files_that_are_named_are_there() -> None:
                 if name not in ELSEWHERE and not (ROOT / name).exists():
                     wrong.append(f"{page.relative_to(ROOT)}:{number}: {name}")
     assert wrong == []
+
+
+#: Pages that say where things are: a folder that they name is one of the repository's.
+MAPS = tuple(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md"))
+#: Pages that name modules.
+NAMING = (*CURRENT, *(page for page in HISTORY if page.parent.name == "decisions"))
+
+
+def test_modules_that_are_named_in_sentences_are_there() -> None:
+    """``search/query.py`` below imseek/ or tests/; in a row of a table below the package that the row is about."""
+    wrong, checked = [], 0
+    for page in NAMING:
+        lines = documentation.read(page).splitlines()
+        ending = r"\.py|/" if page in MAPS else r"\.py"
+        for piece in documentation.inline(page):
+            inside = re.match(r"(?:imseek|tests|docs|bench)/", piece.text) if page in MAPS else None
+            if not re.fullmatch(rf"[\w-]+(/[\w-]+)*({ending})", piece.text) and not inside:
+                continue
+            line = lines[piece.line - 1]
+            is_row = page == MAPS[2] and line.startswith("| ")
+            row = re.findall(r"`([\w/]+)`", line.split("|")[1]) if is_row else []
+            bases = [ROOT, ROOT / "imseek", ROOT / "tests", *(ROOT / "imseek" / name for name in row)]
+            if piece.text not in ORDINARY and not any((base / piece.text).exists() for base in bases):
+                wrong.append(f"{piece}: {piece.text}")
+            checked += 1
+    assert wrong == []
+    assert checked > 150
+
+
+def test_the_tree_in_the_readme_is_that_of_the_repository() -> None:
+    (tree,) = (block for block in documentation.blocks(MAPS[0]) if block.text.startswith("imseek/ "))
+    for line in tree.text.splitlines():
+        base = ROOT / "imseek" if line.startswith("  ") else ROOT
+        words = (
+            line.split("  ", 1)[0].split() if base == ROOT else re.match(r" *((?:\w+/ ?)*)", line)[1].split()
+        )  # type: ignore[index]
+        assert all((base / word).exists() for word in words), line
+
+
+# The picture and the table of docs/architecture.md
+
+
+@cache
+def import_contracts() -> list[dict[str, Any]]:
+    contracts: list[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
+        "importlinter"
+    ]["contracts"]
+    return contracts
+
+
+def layers() -> dict[str, int]:
+    """The height of each package, from the contract of import-linter: 0 is the top."""
+    rows = next(one["layers"] for one in import_contracts() if one["type"] == "layers")
+    return {name: height for height, row in enumerate(rows) for name in re.findall(r"\w+", row)}
+
+
+def test_the_picture_of_the_architecture_shows_the_layers() -> None:
+    """Every package is in one box, and arrows lead down."""
+    (picture,) = (block for block in documentation.blocks(MAPS[2]) if block.language == "mermaid")
+    height = layers()
+    boxes = {
+        box: [word for word in re.findall(r"\w+", label.replace("<br>", " ").split(":")[0]) if word in height]
+        for box, label in re.findall(r"(\w+)\[\"(.*?)\"\]", picture.text)
+    }
+    assert sorted(name for names in boxes.values() for name in names) == sorted(height)
+    arrows = 0
+    for line in picture.text.splitlines():
+        if "-->" not in line:
+            continue
+        sources, targets = (re.findall(r"\w+", side) for side in re.sub(r"\[.*?\]", "", line).split("-->"))
+        for source, target in ((one, two) for one in sources for two in targets):
+            lowest = max(height[name] for name in boxes[source])
+            assert all(lowest < height[name] for name in boxes[target]), f"{source} --> {target}"
+            arrows += 1
+    assert arrows >= len(boxes) - 1
+
+
+def test_the_table_of_the_architecture_shows_the_layers() -> None:
+    """Every package is in one row, and its last column names libraries that it alone may import."""
+    rows = [
+        [re.findall(r"`(\w+)`", cell) for cell in line.strip("|").split("|")]
+        for line in documentation.read(MAPS[2]).splitlines()
+        if line.startswith("| `")
+    ]
+    assert sorted(name for row in rows for name in row[0]) == sorted(layers())
+    for packages, _, libraries in rows:
+        for library in libraries:
+            (allowed,) = (
+                one["ignore_imports"]
+                for one in import_contracts()
+                if library in one.get("forbidden_modules", ())
+            )
+            importers = {
+                one.split(".")[1].split(" ")[0] for one in allowed if one.split(" -> ")[1] in (library, "*")
+            }
+            assert importers & set(packages), f"{library}: {packages}"
 
 
 # Commands

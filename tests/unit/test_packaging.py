@@ -111,7 +111,7 @@ OFFENDERS = {
     "imseek/indexer/offender_ray.py": ("import ray.data", "Only indexer.executors.ray_cluster imports ray"),
     "imseek/indexer/offender_trash.py": (
         "from send2trash import send2trash",
-        "Only curate.actions.trash imports",
+        "Only duplicates.actions.trash imports",
     ),
     "imseek/indexer/offender_torch.py": ("import torch.nn", "Only encoders import what runs"),
     "imseek/ui/offender_storage.py": ("import sqlalchemy.orm", "Only storage imports SQLAlchemy"),
@@ -124,7 +124,7 @@ OFFENDERS = {
     "imseek/data/offender_media.py": ("from imseek.media import decode", "Storage knows neither"),
     "imseek/media/offender_data.py": ("import imseek.data.layout", "Media knows neither"),
     "imseek/encoders/offender_data.py": ("from imseek.data import layout", "Encoders do not know storage"),
-    "imseek/search/offender_explore.py": ("import sklearn", "Only explore imports what learns"),
+    "imseek/search/offender_learning.py": ("import sklearn", "Only features import what learns"),
     "imseek/search/offender_server.py": ("import fastapi", "Only the HTTP service and the web pages import"),
     "imseek/ui/offender_pages.py": ("import streamlit", "Only the web pages import Streamlit"),
     "imseek/search/offender_indexer.py": ("import imseek.indexer", "Each layer imports only"),

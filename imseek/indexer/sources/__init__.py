@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from imseek.data.catalog.places import is_url
@@ -19,8 +19,80 @@ from imseek.types.runs import SourceOptions
 if TYPE_CHECKING:
     from imseek.indexer.sources.files import FileOpener
 
+
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """The arguments of :func:`open_source`, with the filter of its options."""
+
+    root: bytes
+    options: SourceOptions
+    choose: Filter
+    below: bytes
+    names: Sequence[bytes]
+    inside: frozenset[bytes]
+    follow_symlinks: bool
+    read_ns: int
+    opener: FileOpener | None
+    stop: threading.Event | None
+
+
+def _open_folder(one: SourceRequest) -> Source:
+    from imseek.indexer.sources.folder import Folder
+
+    return Folder(
+        one.root, choose=one.choose, follow_symlinks=one.follow_symlinks, below=one.below, inside=one.inside,
+        opener=one.opener,
+    )  # fmt: skip
+
+
+def _open_list(one: SourceRequest) -> Source:
+    from imseek.indexer.sources.file_list import FileList
+
+    return FileList(one.names, allow_private=one.options.allow_private, opener=one.opener)
+
+
+def _open_imagefolder(one: SourceRequest) -> Source:
+    from imseek.indexer.sources.imagefolder import ImageFolder
+
+    return ImageFolder(
+        one.root, choose=one.choose, follow_symlinks=one.follow_symlinks, below=one.below, inside=one.inside,
+        caption_column=one.options.caption_column, read_ns=one.read_ns, opener=one.opener,
+    )  # fmt: skip
+
+
+def _open_table(one: SourceRequest) -> Source:
+    from imseek.indexer.sources.table import Table
+
+    return Table(
+        one.root, one.options, choose=one.choose, follow_symlinks=one.follow_symlinks, below=one.below,
+        opener=one.opener,
+    )  # fmt: skip
+
+
+def _open_archive(one: SourceRequest) -> Source:
+    from imseek.indexer.sources.archive import Archives
+
+    return Archives(one.root, choose=one.choose, below=one.below, opener=one.opener, stop=one.stop)
+
+
+def _open_vectors(one: SourceRequest) -> Source:
+    from imseek.indexer.sources.vectors import open_vectors
+
+    return open_vectors(one.root, one.options, one.choose, opener=one.opener)
+
+
+#: How a source of each kind is opened. A new kind takes its place here, and in detect.py.
+_OPENERS: Final[Mapping[str, Callable[[SourceRequest], Source]]] = {
+    "folder": _open_folder,
+    "file": _open_folder,
+    "list": _open_list,
+    "imagefolder": _open_imagefolder,
+    "table": _open_table,
+    "archive": _open_archive,
+    "vectors": _open_vectors,
+}
 #: Kinds that a user may name; a single ``file`` is recognised by its path.
-KINDS: Final = frozenset({"folder", "imagefolder", "archive", "table", "vectors", "list"})
+KINDS: Final = frozenset(_OPENERS) - {"file"}
 
 
 def open_source(
@@ -43,39 +115,12 @@ def open_source(
     files; by default it follows links. Once ``stop`` is set, opening a container raises Cancelled. Raises
     CorruptCollectionError for an unknown kind.
     """
+    if kind not in _OPENERS:
+        raise CorruptCollectionError(f"{kind!r} is no kind of source")
     choose = filter_of(options)
-    if kind in ("folder", "file"):
-        from imseek.indexer.sources.folder import Folder
-
-        return Folder(
-            root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside, opener=opener
-        )
-    if kind == "list":
-        from imseek.indexer.sources.file_list import FileList
-
-        return FileList(names, allow_private=options.allow_private, opener=opener)
-    if kind == "imagefolder":
-        from imseek.indexer.sources.imagefolder import ImageFolder
-
-        return ImageFolder(
-            root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside,
-            caption_column=options.caption_column, read_ns=read_ns, opener=opener,
-        )  # fmt: skip
-    if kind == "table":
-        from imseek.indexer.sources.table import Table
-
-        return Table(
-            root, options, choose=choose, follow_symlinks=follow_symlinks, below=below, opener=opener
-        )
-    if kind == "archive":
-        from imseek.indexer.sources.archive import Archives
-
-        return Archives(root, choose=choose, below=below, opener=opener, stop=stop)
-    if kind == "vectors":
-        from imseek.indexer.sources.vectors import open_vectors
-
-        return open_vectors(root, options, choose, opener=opener)
-    raise CorruptCollectionError(f"{kind!r} is no kind of source")
+    return _OPENERS[kind](
+        SourceRequest(root, options, choose, below, names, inside, follow_symlinks, read_ns, opener, stop)
+    )
 
 
 def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
