@@ -22,9 +22,9 @@ import imseek
 from imseek import library
 from imseek.data import layout
 from imseek.data.catalog import sources
-from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.catalog.postgres.address import Address, read_address, write_address
 from imseek.data.catalog.postgres.allowed_servers import allow_server
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.current_file import read_current, read_identity
 from imseek.data.files import file_systems
 from imseek.data.writing import lock

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict, cast
 
-from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.files.json_object import JsonObject
 from imseek.data.processes import may_be_alive
 from imseek.errors import LockedError, StorageError
@@ -72,7 +72,7 @@ class RunRow:
 def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None) -> list[RunRow]:
     """Return runs of a collection, newest first: all, at most ``limit``, or only the one of ``run_id``.
 
-    Raises as :func:`imseek.data.catalog.catalog_file.connect_read_only`.
+    Raises as :func:`imseek.data.catalog.read_connection.connect_read_only`.
     """
     # All existing columns: a catalog that no writer has migrated yet lacks the later ones.
     query, values = "SELECT * FROM runs", []

@@ -26,7 +26,7 @@ from imseek.data.catalog import catalog_backups, catalog_checksums
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import Catalog, current_of, get_meta, now, set_meta
 from imseek.data.catalog.catalog_check import check_catalog
-from imseek.data.catalog.migrations import check_version
+from imseek.data.catalog.catalog_file import check_version
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.current_file import Current, read_current, read_identity, write_current
 from imseek.data.files import collection_files, durable_files
