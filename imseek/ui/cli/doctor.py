@@ -151,7 +151,8 @@ def _gpus() -> str:
 
 
 def _codecs() -> Check:
-    from imseek.media.formats import FORMATS_HINT, codecs, needs_extra, refusals
+    from imseek.media.codec_check import codecs, refusals
+    from imseek.media.formats import FORMATS_HINT, needs_extra
 
     known = codecs()
     readable = ", ".join(name for name, there in known.items() if there)
