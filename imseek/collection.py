@@ -26,7 +26,7 @@ from imseek.search.encoder_loader import load_encoder
 from imseek.search.engine import Engine
 from imseek.search.query import By, Question, as_query
 from imseek.search.result_pages import HitOptions
-from imseek.showing.pictures import FolderPictures
+from imseek.showing.folder_pictures import FolderPictures
 from imseek.types.answers import SearchResult
 from imseek.types.executors import Ray
 from imseek.types.facts import CollectionInfo, SpaceInfo
