@@ -27,7 +27,7 @@ from imseek.search.engine import Engine
 from imseek.search.query import Question, as_query
 from imseek.search.query_options import By
 from imseek.search.result_pages import HitOptions
-from imseek.showing.pictures import FolderPictures
+from imseek.showing.folder_pictures import FolderPictures
 from imseek.types.answers import SearchResult
 from imseek.types.executors import Ray
 from imseek.types.facts import CollectionInfo, SpaceInfo

@@ -22,9 +22,9 @@ from typing import Annotated, Any, Final
 from imseek import errors
 from imseek.data.catalog import runs
 from imseek.data.current_file import read_identity
+from imseek.data.processes import host, process_start_time
 from imseek.data.trust import check_trusted
 from imseek.data.writing import job_logs
-from imseek.data.writing.lock import host, process_start_time
 from imseek.errors import ImseekError, JobError, JobNotFoundError, LockedError, UsageError
 from imseek.library import COLLECTION_VARIABLE, PROGRESS_VARIABLE
 from imseek.types.json_members import Json

@@ -14,7 +14,7 @@ from imseek.search.prepared import Window, answering_spaces, page_of
 from imseek.search.query import Query, Question, as_query
 from imseek.search.query_options import By
 from imseek.search.result_pages import HitOptions, build_result
-from imseek.showing.pictures import FolderPictures
+from imseek.showing.folder_pictures import FolderPictures
 from imseek.types.answers import SearchResult
 
 #: A page token stores the number of collections in one byte.

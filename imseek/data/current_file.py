@@ -7,7 +7,6 @@ transaction as the rest of a generation.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -16,10 +15,8 @@ from uuid import UUID
 
 from imseek.data import layout
 from imseek.data.files import durable_files
-from imseek.data.files.collection_files import read_file
+from imseek.data.files.checksummed_files import corrupt_file_error, read_checksummed
 from imseek.data.files.json_object import JsonObject, check_integer
-from imseek.data.files.system_errors import system_error
-from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
 from imseek.types.facts import SpaceInfo
 
 #: Highest accepted dimension of a vector and row count of a shard.
@@ -100,7 +97,7 @@ def read_identity(root: Path) -> Identity:
             format=found.whole("format", least=1, most=layout.FORMAT_SERVER_CATALOG),
         )
     except ValueError as error:
-        raise _corrupt(root, layout.COLLECTION, error) from error
+        raise corrupt_file_error(root, layout.COLLECTION, error) from error
 
 
 def uuid_text(found: JsonObject) -> str:
@@ -122,7 +119,7 @@ def parse_current(root: Path, document: dict[str, Any]) -> Current:
     try:
         return _parse_current(JsonObject(document, _field_names(Current)))
     except ValueError as error:
-        raise _corrupt(root, layout.CURRENT, error) from error
+        raise corrupt_file_error(root, layout.CURRENT, error) from error
 
 
 def _parse_current(found: JsonObject) -> Current:
@@ -215,46 +212,3 @@ def write_current(root: Path, current: Current, staging: Path) -> None:
 def encode_record(record: Identity | Current) -> bytes:
     """Encode the content of ``collection.json`` or ``current.json``."""
     return durable_files.add_checksum(asdict(record))
-
-
-def read_checksummed(root: Path, name: str) -> dict[str, Any]:
-    """Read a JSON file of a collection and verify its checksum.
-
-    Every format has the same checksum, so a later version is distinguishable from damage. Raises
-    CollectionNotFoundError, FormatVersionError, CorruptCollectionError, or StorageError where it cannot be read now.
-    """
-    try:
-        data = read_file(root, name)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if any((root / there).exists() for there in (layout.CATALOG, layout.COLLECTION, layout.ADDRESS)):
-            raise _corrupt(root, name, error) from error
-        raise CollectionNotFoundError(
-            f"no collection at {root}", hint="`imseek collection list` shows those there are"
-        ) from error
-    except OSError as error:
-        raise system_error(error, root / name) from error
-    return parse_checksummed(root, name, data)
-
-
-def parse_checksummed(root: Path, name: str, data: bytes) -> dict[str, Any]:
-    """As :func:`read_checksummed`, for bytes already read from ``name``."""
-    try:
-        document = durable_files.strip_checksum(data)
-    except ValueError as error:
-        raise _corrupt(root, name, error) from error
-    version = document.get("format")
-    latest = layout.FORMAT_SERVER_CATALOG if name in (layout.COLLECTION, layout.ADDRESS) else layout.FORMAT
-    if isinstance(version, int) and version > latest:
-        raise FormatVersionError(
-            f"{root} has format {version}; this imseek reads up to format {latest}",
-            hint="update imseek",
-        )
-    return document
-
-
-def _corrupt(root: Path, name: str, error: Exception) -> CorruptCollectionError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return CorruptCollectionError(
-        f"{root}/{name} is damaged or missing: {why}",
-        hint=f"imseek collection repair {shlex.quote(str(root))}",
-    )

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.catalog.places import MEMBER_SEPARATOR, base_folder, is_url, join_root
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.files.durable_files import digest_of_file
 from imseek.data.reader import FOREVER, chunks
 from imseek.input_file import open_input

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.catalog.catalog_file import CachedConnection, ReadConnection, connect_read_only
 from imseek.data.catalog.places import base_folder, is_url, join_root, locate, uri
+from imseek.data.catalog.read_connection import CachedConnection, ReadConnection, connect_read_only
 from imseek.data.current_file import Current, Identity, Shard, read_current, read_identity
 from imseek.data.files.collection_files import open_file, read_array, stat_file
 from imseek.data.files.system_errors import system_error

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from imseek.data.catalog.catalog_file import address_of, connect_read_only
 from imseek.data.catalog.places import base_folder, is_url, join_root, locate
+from imseek.data.catalog.read_connection import address_of, connect_read_only
 from imseek.data.catalog.runs import parse_json_object, running_writer
 from imseek.data.current_file import Current
 from imseek.data.files.disk_usage import sizes_of

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.reader import Reader
 from imseek.data.shards.metadata_columns import is_duplicate_mark
 from imseek.data.vectors.base import Ids, IdSet

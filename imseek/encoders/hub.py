@@ -310,7 +310,7 @@ def _fetch(repository: Repository, file: RemoteFile, report: Callable[[int], Non
     from imseek.encoders.resumable_download import fetch_blob
 
     if file.sha256 is not None and cached_path(Part(repository.name, (file.name,))) is None:
-        fetch_blob(repository.name, repository.commit, file, report)
+        fetch_blob(folder_of(repository.name), repository.name, repository.commit, file, report)
     # Links a large file found under its hash; downloads a small one.
     hf_hub_download(repository.name, file.name)
 

@@ -21,8 +21,10 @@ DISK_FULL_ERRNOS: Final = (errno.ENOSPC, errno.EDQUOT)
 _PIECE: Final = 1 << 20  # bytes
 
 
-def fetch_blob(repository: str, commit: str, file: RemoteFile, report: Callable[[int], None]) -> None:
-    """Download a large file to the path where the hub client looks up its hash.
+def fetch_blob(
+    folder: Path, repository: str, commit: str, file: RemoteFile, report: Callable[[int], None]
+) -> None:
+    """Download a large file to the path in ``folder``, the repository's, where the hub client looks up its hash.
 
     Resumes an earlier partial download; ``report`` receives the bytes present so far. Raises EncoderError for a file
     that arrived damaged, EncoderUnavailableError where the disk is full, OSError, and the errors of the client's HTTP
@@ -35,11 +37,8 @@ def fetch_blob(repository: str, commit: str, file: RemoteFile, report: Callable[
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    from imseek.encoders.hub import folder_of
-
     sha256 = file.sha256
     assert sha256 is not None
-    folder = folder_of(repository)
     blob = folder / "blobs" / sha256
     # The client's own lock, so that it does not download the file at the same time.
     lock = folder.parent / ".locks" / folder.name / f"{sha256}.lock"

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.catalog.content_lookup import HashLookup, lost_contents
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.current_file import read_identity
 from imseek.types.runs import KnownReason
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 # Not lazy: this module is light, and the function ``decode`` shares its name with its module.
 from imseek.media.decode import DEFAULT_LIMITS, DecodedImage, Limits, decode
-from imseek.media.formats import codecs
 
 if TYPE_CHECKING:
+    from imseek.media.codec_check import codecs
     from imseek.media.fetcher import DEFAULT_FETCH_LIMITS, FakeFetcher, Fetcher, FetchLimits, FetchResult
     from imseek.media.http_fetcher import HttpFetcher
     from imseek.media.phash import hamming_distance, perceptual_hash
@@ -49,6 +49,7 @@ _LAZY = {
     "Fetcher": "fetcher",
     "HttpFetcher": "http_fetcher",
     "Row": "sheet",
+    "codecs": "codec_check",
     "contact_sheet": "sheet",
     "hamming_distance": "phash",
     "perceptual_hash": "phash",

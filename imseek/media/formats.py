@@ -1,4 +1,4 @@
-"""Detect picture formats by their first bytes, and report which ones this installation can read.
+"""Detect picture formats by their first bytes, and say which of them a codec is installed for.
 
 File names are ignored: a text renamed ``.jpg`` is no picture, a PNG named ``.jpg`` is one.
 """
@@ -24,8 +24,8 @@ PILLOW_FORMATS: Final[dict[str, str | None]] = {
 }
 #: Formats that need a package of the extra ``formats``, and that package's module.
 EXTRA_PACKAGES: Final = {"HEIC": "pillow_heif", "JPEG XL": "pylibjxl", "SVG": "resvg_py"}
-# Formats recognised only to report them by name; nothing here reads them.
-_RECOGNISED: Final = ("JPEG 2000", "PSD", "OpenEXR", "ICO")
+#: Formats recognised only to report them by name; nothing here reads them.
+RECOGNISED: Final = ("JPEG 2000", "PSD", "OpenEXR", "ICO")
 
 #: How to make the formats of ``EXTRA_PACKAGES`` readable.
 FORMATS_HINT: Final = "in imseek's folder: pip install '.[formats]'"
@@ -81,7 +81,7 @@ _HEIF_BRANDS: Final = frozenset(
 
 
 def sniff(data: bytes) -> str | None:
-    """Return the format of the picture in ``data`` (a key of :func:`codecs`), or None where it is unknown."""
+    """Return the format of the picture in ``data``, a key of :func:`imseek.media.codecs`, or None where unknown."""
     for magic, name in _MAGIC:
         if data.startswith(magic):
             return name
@@ -107,29 +107,6 @@ def ending_of(data: bytes, name: bytes = b"") -> str | None:
         return None if found is None else _ENDINGS[found]
     suffix = name.rpartition(b".")[2].lower().decode("ascii", "replace")
     return suffix if suffix in _RAW_ENDINGS.split() else _RAW_ENDING
-
-
-def codecs() -> dict[str, bool]:
-    """Tell which known formats this installation can read. Starts a worker of each kind to find out."""
-    unread = refusals()
-    return {
-        name: is_readable(name) and name not in unread
-        for name in (*PILLOW_FORMATS, *EXTRA_PACKAGES, *_RECOGNISED)
-    }
-
-
-def refusals() -> dict[str, str]:
-    """Return the formats whose installed codec is refused or does not load, with reasons that say what to do."""
-    from imseek.media.sandbox import pool  # here, since only pictures need it
-
-    found: dict[str, str] = {}
-    for kind in pool.KINDS.values():
-        installed = [name for name in kind.formats if is_readable(name)]
-        try:
-            found |= {name: why for name, why in pool.survey(kind).refusals.items() if name in installed}
-        except pool.WorkerError as error:
-            found |= dict.fromkeys(installed, f"the process that decodes it does not start: {error}")
-    return found
 
 
 def needs_extra(name: str) -> bool:

@@ -2,53 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 from imseek.errors import ContentChangedError, ImseekError, MediaError
-from imseek.types.answers import ReadPicture, SearchResult
+from imseek.types.answers import ReadPicture
 from imseek.types.arrays import Pixels
 from imseek.types.pictures import Place, SkipReason
 
 OTHER_COLLECTION: Final = "the picture is of another collection"
-
-
-@dataclass(frozen=True, slots=True)
-class FolderPictures:
-    """Loads pictures from collections in these folders, by UUID, even if the searched collection has been closed
-    since."""
-
-    paths: Mapping[str, Path]
-
-    @contextmanager
-    def opened(self) -> Iterator[ReadPicture]:
-        """Yield a thread-safe function that takes UUID, id and side, and returns the picture as indexed."""
-        from imseek.analysis.originals import Originals
-        from imseek.data.reader import Reader
-
-        lock, known = threading.Lock(), dict[str, Originals]()
-        with ExitStack() as stack:
-
-            def read(uuid: str, image_id: int, side: int) -> bytes:
-                with lock:
-                    if uuid not in self.paths:
-                        raise MediaError(SkipReason.VANISHED, OTHER_COLLECTION)
-                    if uuid not in known:
-                        reader = stack.enter_context(closing(Reader(self.paths[uuid])))
-                        known[uuid] = stack.enter_context(Originals(reader))
-                return known[uuid].load(image_id).data
-
-            yield read
-
-    def html(self, result: SearchResult) -> str:
-        """Render a grid for notebooks. Never raises."""
-        from imseek.showing.grid import render_result
-
-        return render_result(result, self.opened)
 
 
 def load_small(read: ReadPicture, uuid: str, image_id: int, side: int) -> Pixels:

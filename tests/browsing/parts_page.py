@@ -10,13 +10,13 @@ from browsing import HOSTILE
 from imseek.__main__ import main
 from imseek.types.answers import HitGroup
 from imseek.ui.web import shell
-from imseek.ui.web.parts import download_bar, results, viewer
+from imseek.ui.web.parts import download_bar, navigation, results, viewer
 from imseek.ui.web.plain_text import escape_markdown
 
 
 def show() -> None:
     """``?part=`` says which."""
-    name, collection = shell.collection()
+    name, collection = navigation.collection()
     hits = collection.search("red", limit=20).hits
     part = st.query_params.get("part")
     if part == "rule":

@@ -502,7 +502,7 @@ def save_scores(stage: Stage) -> None:
 def judge(stage: Stage) -> None:
     """What was said of the first two pairs is withdrawn, of the last two it is turned round, and one is new."""
     from imseek.data.catalog import judgements
-    from imseek.data.catalog.catalog_file import connect_read_only
+    from imseek.data.catalog.read_connection import connect_read_only
     from imseek.data.writing.writer import Writer
 
     with connect_read_only(stage.root) as connection:

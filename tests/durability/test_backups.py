@@ -24,7 +24,7 @@ from durability.power import outages, recorded, try_outage
 from durability.readers import TESTS
 from durability.reference import FOREVER, Truth, digest, read_all
 from imseek.data import layout
-from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.current_file import read_current
 
 WRITE = """
@@ -112,7 +112,7 @@ KILLED = """
 import functools, os, signal, sys
 import imseek, imseek.backup
 from imseek.progress import Task
-from imseek.data import durable_files
+from imseek.data.files import durable_files
 from imseek.data.archive import tar_stream
 left = int(sys.argv[3])
 def count(*_):

@@ -113,7 +113,7 @@ def test_reading_metadata_starts_no_thread(tmp_path: Path) -> None:
     script = """
 import os, sys
 from pathlib import Path
-from imseek.data import shard_files
+from imseek.data.shards import shard_files
 before = len(os.listdir("/proc/self/task"))
 with Path(sys.argv[1]).open("rb") as file:
     print(shard_files.read_rows(file, [1])[0]["width"], len(shard_files.read_table(file)))

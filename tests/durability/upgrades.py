@@ -8,7 +8,7 @@ from typing import Any
 from durability.kills import Operations
 from durability.recipes import format_1
 from imseek.data.catalog import migrations
-from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only
 
 #: A table made anew with its rows, as SQLite needs it for anything but a new column; and facts that move to another.
 LATER = (

@@ -32,7 +32,7 @@ from imseek import maintenance as upkeep
 from imseek.data import layout
 from imseek.data.catalog import judgements, model_files, models
 from imseek.data.catalog.catalog_backups import generation_of
-from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.current_file import read_current, read_identity
 from imseek.data.writing.writer import Writer
 from imseek.duplicates.actions.apply import apply

@@ -26,10 +26,10 @@ from sqlalchemy import select, update
 import imseek
 from imseek.data import layout
 from imseek.data.catalog import content_lookup, schema, shard_catalog, sources
-from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.catalog.changeset import Changeset, NewImage, Placement
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.catalog.logit_scales import read_logit_scale
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
 from imseek.data.shards.derived_columns import put_columns

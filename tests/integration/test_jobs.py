@@ -19,8 +19,8 @@ from PIL import Image
 import imseek
 from imseek import jobs
 from imseek import maintenance as upkeep
-from imseek.data import layout
-from imseek.data.writing import job_logs, lock, writer
+from imseek.data import layout, processes
+from imseek.data.writing import job_logs, writer
 from imseek.data.writing.writer import Writer
 from imseek.errors import (
     CollectionNotFoundError,
@@ -62,7 +62,7 @@ def said(job: jobs.Job) -> str:
     """What the process of a job has said when it ends, which is shortly after its run."""
     assert job.log is not None
     deadline = time.monotonic() + 60
-    while lock.process_start_time(job.pid) is not None:
+    while processes.process_start_time(job.pid) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return job.log.read_text()
@@ -84,13 +84,13 @@ def test_a_run_that_is_done(collection: imseek.Collection, small: Path) -> None:
     collection.index([small])
     (job,) = jobs.list(collection.path)
     assert (job.run_id, job.kind, job.state, job.exit_code) == (1, "index", jobs.DONE, 0)
-    assert (job.pid, job.host, job.log) == (os.getpid(), lock.host(), None)
+    assert (job.pid, job.host, job.log) == (os.getpid(), processes.host(), None)
     assert job.ended is not None
     assert job.started <= job.ended
     assert job.progress.items() >= {"phase": "index", "done": 1, "total": 1, "skipped": 0}.items()
     with closing(sqlite3.connect(collection.path / layout.CATALOG)) as connection:
         started = connection.execute("SELECT pid_started FROM runs").fetchone()[0]
-    assert started == lock.process_start_time(os.getpid())
+    assert started == processes.process_start_time(os.getpid())
 
 
 @pytest.mark.parametrize("code", [130, 143])
@@ -273,7 +273,7 @@ def bystander(collection: imseek.Collection) -> Iterator[None]:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         with Writer(collection.path, "test"):
             pass
-        started = lock.process_start_time(process.pid)
+        started = processes.process_start_time(process.pid)
         change(
             collection.path,
             f"UPDATE runs SET state = 'running', pid = {process.pid}, pid_started = {started}",
@@ -320,7 +320,7 @@ def test_a_collection_of_somebody_else_names_no_process_to_stop(
 def test_a_purge_removes_the_logs_of_what_has_ended(collection: imseek.Collection, small: Path) -> None:
     job = jobs.wait(collection.path, jobs.start(collection.path, ["index", str(small)]).run_id, timeout=60)
     assert job.log is not None
-    own = job_logs.path_of(collection.path, os.getpid(), lock.process_start_time(os.getpid()))
+    own = job_logs.path_of(collection.path, os.getpid(), processes.process_start_time(os.getpid()))
     own.write_text("still being written")
     upkeep.purge(collection.path)
     assert [path.name for path in (collection.path / layout.JOBS).iterdir()] == [own.name]
@@ -359,7 +359,7 @@ def test_what_has_the_name_of_a_log_and_is_no_file_is_none(
     with Writer(collection.path, "test"):
         pass
     (job,) = jobs.list(collection.path)
-    log = job_logs.path_of(collection.path, job.pid, lock.process_start_time(job.pid))
+    log = job_logs.path_of(collection.path, job.pid, processes.process_start_time(job.pid))
     (secret / log.name).write_text("what nobody else may see")
     if kind == "folder":
         (collection.path / "jobs").symlink_to(secret)

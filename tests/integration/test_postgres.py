@@ -22,10 +22,11 @@ import imseek
 from imseek import library
 from imseek.data import layout
 from imseek.data.catalog import sources
-from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.catalog.postgres.address import Address, read_address, write_address
 from imseek.data.catalog.postgres.allowed_servers import allow_server
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.current_file import read_current, read_identity
+from imseek.data.files import file_systems
 from imseek.data.writing import lock
 from imseek.data.writing.writer import Writer
 from imseek.errors import (
@@ -134,7 +135,7 @@ def test_a_search_loads_no_sqlalchemy(root: Path) -> None:
 WRITES = """
 import sys
 from pathlib import Path
-from imseek.data import sources
+from imseek.data.catalog import sources
 from imseek.data.writing.writer import Writer
 with Writer(Path(sys.argv[1]), "the other") as writer:
     sources.add(writer, "folder", b"/acknowledged")
@@ -518,7 +519,7 @@ def test_a_catalog_moves_to_a_server_and_back(tmp_path: Path, catalog: str, phot
 KILLED = """
 import os, sys
 from pathlib import Path
-from imseek.data import durable_files
+from imseek.data.files import durable_files
 from imseek.data.catalog.postgres import catalog_moves
 root, to, module, name = sys.argv[1:]
 setattr({"moves": catalog_moves, "durable": durable_files}[module], name, lambda *_, **__: os._exit(9))
@@ -617,7 +618,7 @@ def test_deleting_takes_the_catalog_along(root: Path, postgres: Server) -> None:
 def test_a_network_file_system_will_do(
     tmp_path: Path, root: Path, catalog: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "file_system", lambda _: "nfs4")
+    monkeypatch.setattr(file_systems, "file_system", lambda _: "nfs4")
     with Writer(root, "test") as writer:
         add(writer, b"one")
     imseek.create(tmp_path / "second", encoder="fake", catalog=catalog).close()

@@ -12,6 +12,7 @@ from imseek import library
 
 AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed").AppTest
 from imseek.ui.web import app_state, shell  # noqa: E402 - they need Streamlit
+from imseek.ui.web.parts import errors  # noqa: E402 - as above
 
 SCRIPT = Path(app_state.__file__).parent / "script" / "app.py"
 
@@ -87,9 +88,9 @@ def test_a_damaged_collection_is_told_with_what_to_do(home: Path) -> None:
 def test_messages_are_text_and_never_markdown() -> None:
     def script() -> None:
         from imseek.errors import UsageError
-        from imseek.ui.web import shell
+        from imseek.ui.web.parts import errors
 
-        shell.show_error(
+        errors.show_error(
             UsageError("no ![](http://elsewhere.example/x.png)", hint="<script>alert(1)</script>")
         )
 
@@ -111,9 +112,9 @@ def test_told_ends_the_page() -> None:
         import streamlit as st
 
         from imseek.errors import UsageError
-        from imseek.ui.web import shell
+        from imseek.ui.web.parts import errors
 
-        with shell.show_errors():
+        with errors.show_errors():
             raise UsageError("not so")
         st.text("never")
 
@@ -121,7 +122,7 @@ def test_told_ends_the_page() -> None:
 
 
 def test_other_errors_pass_through_told() -> None:
-    with pytest.raises(ZeroDivisionError), shell.show_errors():
+    with pytest.raises(ZeroDivisionError), errors.show_errors():
         raise ZeroDivisionError
 
 

@@ -15,9 +15,10 @@ import pytest
 from clocks import Clock
 
 import imseek
-from imseek.data import layout
-from imseek.data.writing import lock
-from imseek.data.writing.lock import WriterLock, file_system, is_locked
+from imseek.data import layout, processes
+from imseek.data.files import file_systems
+from imseek.data.files.file_systems import file_system
+from imseek.data.writing.lock import WriterLock, is_locked
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
 
@@ -82,7 +83,7 @@ def test_a_network_file_system_is_searched_but_not_written(
 ) -> None:
     fake = tmp_path / "mountinfo"
     fake.write_bytes(f"1 0 0:1 / / rw - ext4 d rw\n2 1 0:2 / {collection} rw - nfs4 server:/x rw\n".encode())
-    monkeypatch.setattr(lock, "file_system", lambda path: file_system(path, str(fake)))
+    monkeypatch.setattr(file_systems, "file_system", lambda path: file_system(path, str(fake)))
     with pytest.raises(ReadOnlyError, match="nfs4") as refusal, Writer(collection, "test"):
         pytest.fail("written over a network")
     assert "PostgreSQL" in str(refusal.value.hint)
@@ -100,7 +101,7 @@ def test_the_second_writer_is_told_of_the_first(collection: Path) -> None:
             pytest.fail("two writers")
         with writer.catalog.transaction() as connection:
             started = connection.exec_driver_sql("SELECT started_at FROM runs ORDER BY run_id DESC").scalar()
-        for part in ("`index`", f"process {os.getpid()}", lock.host(), str(started)):
+        for part in ("`index`", f"process {os.getpid()}", processes.host(), str(started)):
             assert part in str(refusal.value)
     assert refusal.value.exit_code == 75
     assert not is_locked(collection)
@@ -166,32 +167,32 @@ def test_a_dead_writer_is_not_named(collection: Path) -> None:
 @pytest.mark.parametrize(
     ("pid", "host", "boot", "alive"),
     [
-        (os.getpid(), lock.host(), lock.boot_id(), True),
-        (1, lock.host(), lock.boot_id(), True),
-        (os.getpid(), lock.host(), "an earlier start of this machine", False),
-        (2**22 + 1, lock.host(), lock.boot_id(), False),
-        (2**70, lock.host(), lock.boot_id(), False),
+        (os.getpid(), processes.host(), processes.boot_id(), True),
+        (1, processes.host(), processes.boot_id(), True),
+        (os.getpid(), processes.host(), "an earlier start of this machine", False),
+        (2**22 + 1, processes.host(), processes.boot_id(), False),
+        (2**70, processes.host(), processes.boot_id(), False),
         (2**22 + 1, "elsewhere", "?", True),
     ],
     ids=["this one", "the first", "of an earlier start", "none", "no number of one", "of another host"],
 )
 def test_who_may_be_alive(pid: int, host: str, boot: str, alive: bool) -> None:
-    assert lock.may_be_alive(pid, host, boot) is alive
+    assert processes.may_be_alive(pid, host, boot) is alive
 
 
 def test_a_later_process_of_the_same_number_is_not_taken_for_the_one_on_record() -> None:
-    started = lock.process_start_time(os.getpid())
+    started = processes.process_start_time(os.getpid())
     assert started is not None
-    assert lock.may_be_alive(os.getpid(), lock.host(), lock.boot_id(), started)
-    assert not lock.may_be_alive(os.getpid(), lock.host(), lock.boot_id(), started - 1)
-    assert lock.process_start_time(2**22 + 1) is None
+    assert processes.may_be_alive(os.getpid(), processes.host(), processes.boot_id(), started)
+    assert not processes.may_be_alive(os.getpid(), processes.host(), processes.boot_id(), started - 1)
+    assert processes.process_start_time(2**22 + 1) is None
 
 
 def test_a_process_that_nobody_has_asked_after_is_dead() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # It has ended, and is not asked after.
         os.kill(process.pid, 0)  # Still there, as a zombie.
-        assert not lock.may_be_alive(process.pid, lock.host(), lock.boot_id())
+        assert not processes.may_be_alive(process.pid, processes.host(), processes.boot_id())
 
 
 def test_asking_does_not_keep_a_writer_out(
@@ -283,10 +284,14 @@ def test_a_process_of_somebody_else_may_be_alive(
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "kill", refuse)
-    monkeypatch.setattr(lock, "_stat_of", lambda _: stat)
-    assert lock.may_be_alive(5, lock.host(), lock.boot_id()) is (stat is None or stat[0] == b"S")
-    assert lock.may_be_alive(5, lock.host(), lock.boot_id(), 777) is (stat is None or stat[0] == b"S")
-    assert lock.may_be_alive(5, lock.host(), lock.boot_id(), 778) is (stat is None)
+    monkeypatch.setattr(processes, "_stat_of", lambda _: stat)
+    assert processes.may_be_alive(5, processes.host(), processes.boot_id()) is (
+        stat is None or stat[0] == b"S"
+    )
+    assert processes.may_be_alive(5, processes.host(), processes.boot_id(), 777) is (
+        stat is None or stat[0] == b"S"
+    )
+    assert processes.may_be_alive(5, processes.host(), processes.boot_id(), 778) is (stat is None)
 
 
 def test_a_machine_that_does_not_number_its_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +301,6 @@ def test_a_machine_that_does_not_number_its_starts(monkeypatch: pytest.MonkeyPat
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "read_text", fail)
-    assert lock.boot_id() == ""
-    assert lock.may_be_alive(os.getpid(), lock.host(), "")
-    assert not lock.may_be_alive(os.getpid(), lock.host(), "of another system")
+    assert processes.boot_id() == ""
+    assert processes.may_be_alive(os.getpid(), processes.host(), "")
+    assert not processes.may_be_alive(os.getpid(), processes.host(), "of another system")

@@ -16,7 +16,7 @@ from heic import heic
 from PIL import Image, ImageCms
 
 from imseek.errors import MediaError
-from imseek.media import formats, pillow
+from imseek.media import codec_check, formats, pillow
 from imseek.media import svg as drawing
 from imseek.media.decode import Limits, decode
 from imseek.media.formats import sniff
@@ -155,8 +155,8 @@ class HeifImageFile:
             decode(heic(corners()))
         assert caught.value.reason == SkipReason.MISSING_CODEC
         assert f"not given to {name} {version}, which has known security holes" in str(caught.value)
-        assert not formats.codecs()["HEIC"]
-        assert "pip install 'pillow-heif>=" in formats.refusals()["HEIC"]
+        assert not codec_check.codecs()["HEIC"]
+        assert "pip install 'pillow-heif>=" in codec_check.refusals()["HEIC"]
         assert decode(pylibjxl.encode(np.asarray(corners()), lossless=True)).facts.width == 32
     sound = content.replace(repr(version), "'1.23.5'" if name == "libheif" else "'1.1.3'")
     with (
@@ -425,7 +425,7 @@ def test_without_its_package_a_format_is_skipped_and_the_extra_named(
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
     formats.is_readable.cache_clear()
     try:
-        assert not formats.codecs()[name]
+        assert not codec_check.codecs()[name]
         with pytest.raises(MediaError, match=r"pip install '\.\[formats\]'") as caught:
             decode(data)
     finally:

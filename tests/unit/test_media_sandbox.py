@@ -24,7 +24,7 @@ from mutations import mutant, photo, seeds
 from PIL import Image
 
 from imseek.errors import MediaError
-from imseek.media import bounds, formats, pillow
+from imseek.media import bounds, codec_check, pillow
 from imseek.media.decode import Limits, decode
 from imseek.media.sandbox import confinement, pool, seccomp, worker
 from imseek.media.sandbox.kinds import KINDS, PICTURES
@@ -490,8 +490,8 @@ def test_a_worker_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, 
             "unreadable: HEIC images are decoded by a process of their own, which does not"
         )
         assert message.endswith("ZeroDivisionError: division by zero")
-        assert "ZeroDivisionError" in formats.refusals()["HEIC"]
-        assert not formats.codecs()["HEIC"]
+        assert "ZeroDivisionError" in codec_check.refusals()["HEIC"]
+        assert not codec_check.codecs()["HEIC"]
     assert children() == set()
 
 

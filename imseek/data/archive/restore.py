@@ -27,8 +27,7 @@ from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import Catalog, current_of, get_meta, set_meta
 from imseek.data.catalog.catalog_check import find_any_fault
 from imseek.data.catalog.catalog_checksums import Checksums
-from imseek.data.catalog.catalog_file import open_catalog
-from imseek.data.catalog.migrations import check_version
+from imseek.data.catalog.catalog_file import check_version, open_catalog
 from imseek.data.current_file import Current, Identity, encode_record
 from imseek.data.files import durable_files
 from imseek.data.files.staging import staging_folder

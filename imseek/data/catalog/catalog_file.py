@@ -1,4 +1,4 @@
-"""Open the catalog's SQLite file, for reading without SQLAlchemy or for a writer.
+"""Open a catalog that is a SQLite file, for reading without SQLAlchemy or for a writer.
 
 A catalog may come from someone else. So three things are checked before it is queried or written: it and the files that
 SQLite keeps beside it are regular files; there is no rollback journal (which could make SQLite delete a file that it
@@ -11,17 +11,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from imseek.data import layout
+from imseek.data.catalog.migrations import check_schema, refuse_newer_version
 from imseek.data.catalog.sqlite_errors import storage_error
 from imseek.data.files.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions
-from imseek.errors import CorruptCollectionError, ImseekError
+from imseek.errors import CorruptCollectionError
 
 #: SQLite's errors where it cannot create the file through which it shares memory with writers.
 _NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN)
@@ -96,93 +96,32 @@ class CatalogConnection(sqlite3.Connection):
         return super().cursor(factory)
 
 
-class QueryResult(Protocol):
-    """The result of a query, as cursors provide it."""
-
-    @property
-    def description(self) -> Any: ...
-
-    def fetchone(self) -> Any: ...
-
-    def fetchmany(self, size: int = ..., /) -> list[Any]: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-class ReadConnection(Protocol):
-    """A connection for reading: one of :mod:`sqlite3`, or one to a server that accepts the same SQL."""
-
-    def execute(self, query: str, values: Any = ..., /) -> QueryResult: ...
-
-    def close(self) -> None: ...
-
-
-def address_of(root: Path) -> str | None:
-    """Return the URL of the database that holds the catalog, None where it is a file."""
-    if not layout.has_server_catalog(root):
-        return None
-    from imseek.data.catalog.postgres.address import read_address
-
-    return read_address(root).url
-
-
-@contextmanager
-def connect_read_only(root: Path) -> Iterator[ReadConnection]:
-    """Open a read-only connection to the catalog for queries in the body of the ``with``.
-
-    Raises CorruptCollectionError where SQLite cannot read it, LockedError or StorageError where it cannot be read now,
-    and FormatVersionError where a later imseek changed what the query needs.
-    """
-    if layout.has_server_catalog(root):
-        from imseek.data.catalog.postgres import catalog_reader
-
-        with catalog_reader.borrow_connection(root) as asked:
-            yield asked
-        return
-    with connect_file(root) as connection:
-        yield connection
-
-
 @contextmanager
 def connect_file(root: Path) -> Iterator[sqlite3.Connection]:
-    """As :func:`connect_read_only`, for queries that need SQLite itself."""
+    """As :func:`imseek.data.catalog.read_connection.connect_read_only`, for queries that need SQLite itself."""
     path = root / layout.CATALOG
-    with _translate_errors(path), closing(open_catalog(path)) as connection:
+    with translate_sqlite_errors(path), closing(open_catalog(path)) as connection:
         yield connection
 
 
-def open_for_reading(root: Path) -> ReadConnection:
-    """Open a connection for reading by one thread at a time. The caller closes it; :func:`translate_errors` translates
-    errors."""
-    if layout.has_server_catalog(root):
-        from imseek.data.catalog.postgres import catalog_reader
-
-        return catalog_reader.open_connection(root)
-    return open_catalog(root / layout.CATALOG)
-
-
-def translate_errors(root: Path) -> AbstractContextManager[None]:
-    """Context manager that translates the catalog's errors into ours; raises as :func:`connect_read_only`."""
-    if layout.has_server_catalog(root):
-        from imseek.data.catalog.postgres import catalog_reader
-
-        return catalog_reader.translate_errors(root)
-    return _translate_errors(root / layout.CATALOG)
-
-
 @contextmanager
-def _translate_errors(path: Path) -> Iterator[None]:
+def translate_sqlite_errors(path: Path) -> Iterator[None]:
     """Context manager that translates SQLite's errors into ours."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-            # The file is sound, but does not fit the query. Imported here: the read path has no SQLAlchemy.
-            from imseek.data.catalog.migrations import check_version
-
+            # The file is sound, but does not fit the query.
             check_version(path)
+        raise storage_error(error, path) from error
+
+
+def check_version(path: Path) -> None:
+    """Raise FormatVersionError for a SQLite catalog written by a later imseek, before anything is written."""
+    try:
+        with closing(open_catalog(path)) as connection:
+            refuse_newer_version(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
+    except sqlite3.DatabaseError as error:
         raise storage_error(error, path) from error
 
 
@@ -283,8 +222,6 @@ def _connect(
 
 def _check_or_close(connection: CatalogConnection, path: Path, *, writing: bool = False) -> CatalogConnection:
     """Return the connection if its schema is one of imseek's; otherwise close it and raise."""
-    from imseek.data.catalog.migrations import check_schema
-
     try:
         check_schema(connection, path, writing=writing)
     except BaseException as error:
@@ -293,61 +230,3 @@ def _check_or_close(connection: CatalogConnection, path: Path, *, writing: bool 
             raise sqlite3.DatabaseError("malformed database schema") from error
         raise
     return connection
-
-
-class CachedConnection:
-    """A reusable read-only connection, for one thread at a time.
-
-    It keeps no transaction open, so it never blocks a writer. It reconnects where the catalog file was replaced (by a
-    repair) or the process forked. In a read-only folder SQLite treats the file as immutable, so such a connection is
-    not reused.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._path = root / layout.CATALOG
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._key: tuple[int, ...] = ()
-
-    @contextmanager
-    def reading(self) -> Iterator[ReadConnection]:
-        """Lend the connection for queries in the body of the ``with``. Raises as :func:`connect_read_only`."""
-        # Connections to a server come from a shared pool.
-        if layout.has_server_catalog(self._path.parent) or not os.access(self._path.parent, os.W_OK):
-            with connect_read_only(self._path.parent) as connection:
-                yield connection
-            return
-        with self._lock:
-            key = self._look()
-            if self._connection is None or key != self._key:
-                self._let_go()
-                with _translate_errors(self._path):
-                    self._connection, self._key = open_catalog(self._path), key
-            try:
-                with _translate_errors(self._path):
-                    yield self._connection
-            except ImseekError:
-                self._let_go()
-                raise
-
-    def close(self) -> None:
-        with self._lock:
-            self._let_go()
-
-    def __del__(self) -> None:
-        # Many readers are dropped without being closed, and Python's connections are in reference cycles: they would
-        # keep SQLite's files open until the garbage collector runs.
-        self._let_go()
-
-    def _let_go(self) -> None:
-        if self._connection is not None and self._key[:1] == (os.getpid(),):
-            with suppress(sqlite3.Error):
-                self._connection.close()
-        self._connection = None
-
-    def _look(self) -> tuple[int, ...]:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return (os.getpid(),)
-        return os.getpid(), found.st_dev, found.st_ino

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from imseek.data.catalog.catalog_file import (
+from imseek.data.catalog.read_connection import (
     ReadConnection,
     connect_read_only,
     open_for_reading,

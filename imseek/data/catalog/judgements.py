@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.errors import UsageError
 from imseek.types.judgements import Judgement, Verdict
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only
 
 
 def read_logit_scale(root: Path, space_id: int) -> tuple[float | None, float | None]:

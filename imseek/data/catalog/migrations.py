@@ -16,8 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from imseek.data.catalog.catalog_file import open_catalog
-from imseek.data.catalog.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError, FormatVersionError
 
 if TYPE_CHECKING:
@@ -128,15 +126,6 @@ def migrate_connection(connection: sqlite3.Connection) -> None:
     from sqlalchemy.pool import StaticPool
 
     migrate(create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool))
-
-
-def check_version(path: Path) -> None:
-    """Raise FormatVersionError for a SQLite catalog written by a later imseek, before anything is written."""
-    try:
-        with closing(open_catalog(path)) as connection:
-            refuse_newer_version(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
-    except sqlite3.DatabaseError as error:
-        raise storage_error(error, path) from error
 
 
 def refuse_newer_version(version: int) -> None:

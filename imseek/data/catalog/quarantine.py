@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 
 from imseek.data.catalog import shard_catalog, tags
 from imseek.data.catalog.catalog import LIVE, QUARANTINED
-from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.catalog.places import base_folder, join_root
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.tags import ImageTag
 from imseek.data.reader import FOREVER, chunks
 from imseek.data.shards.derived_columns import columns_change

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict, cast
 
-from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.files.json_object import JsonObject
-from imseek.data.writing.lock import may_be_alive
-from imseek.errors import StorageError
+from imseek.data.processes import may_be_alive
+from imseek.errors import LockedError, StorageError
 from imseek.types.json_members import Count, Json
 
 #: A LIMIT that limits nothing, in any SQL dialect.
@@ -46,7 +46,7 @@ class RunProgress(TypedDict, total=False):
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """A row of ``runs``. ``pid_started`` is in clock ticks since boot (see
-    :func:`imseek.data.writing.lock.process_start_time`).
+    :func:`imseek.data.processes.process_start_time`).
 
     ``state`` is as recorded: the process of a ``running`` one may have died since.
     """
@@ -72,7 +72,7 @@ class RunRow:
 def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None) -> list[RunRow]:
     """Return runs of a collection, newest first: all, at most ``limit``, or only the one of ``run_id``.
 
-    Raises as :func:`imseek.data.catalog.catalog_file.connect_read_only`.
+    Raises as :func:`imseek.data.catalog.read_connection.connect_read_only`.
     """
     # All existing columns: a catalog that no writer has migrated yet lacks the later ones.
     query, values = "SELECT * FROM runs", []
@@ -96,6 +96,12 @@ def running_writer(root: Path) -> str | None:
         return None
     row = rows[0]
     return f"`{row.kind}`, process {row.pid} on {row.host}, started {row.started}"
+
+
+def locked_error(root: Path) -> LockedError:
+    """Build the error for a collection with an active writer, naming its process."""
+    holder = running_writer(root) or "another process"
+    return LockedError(f"{root} is being written by {holder}", hint="wait for it to end, then try again")
 
 
 def _row(columns: Mapping[str, Any]) -> RunRow:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.reader import FOREVER, Reader, chunks
 from imseek.data.shards.metadata_columns import is_duplicate_mark
 from imseek.errors import UsageError, did_you_mean

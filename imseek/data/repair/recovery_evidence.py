@@ -13,8 +13,7 @@ from imseek.data import layout
 from imseek.data.catalog import catalog_backups, catalog_checksums
 from imseek.data.catalog.catalog_check import find_any_fault
 from imseek.data.catalog.catalog_checksums import Checksums
-from imseek.data.catalog.catalog_file import connect_file
-from imseek.data.catalog.migrations import check_version
+from imseek.data.catalog.catalog_file import check_version, connect_file
 from imseek.data.current_file import Current, Identity, read_current, read_identity
 from imseek.data.files.collection_files import digest, is_file
 from imseek.data.files.durable_files import FileDigest

@@ -18,7 +18,7 @@ from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import current_of, get_meta
 from imseek.data.catalog.catalog_file import connect_file
 from imseek.data.catalog.migrations import migrate_connection
-from imseek.data.catalog.runs import read_runs
+from imseek.data.catalog.runs import locked_error, read_runs
 from imseek.data.current_file import read_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import (
@@ -36,7 +36,7 @@ from imseek.data.repair.recovery_evidence import (
     gather_evidence,
 )
 from imseek.data.repair.verify_contents import find_content_problems
-from imseek.data.writing.lock import is_locked, locked_error
+from imseek.data.writing.lock import is_locked
 from imseek.data.writing.writer import find_listed_files
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, UnsafePathError
 from imseek.types.upkeep import Problem, VerifyReport

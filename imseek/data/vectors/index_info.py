@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imseek.data.catalog.catalog_file import connect_read_only
 from imseek.data.catalog.index_policy import POLICY, parse_policy
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.index_metadata import (

@@ -22,8 +22,8 @@ from imseek.data.files.collection_files import (
     stat_file,
 )
 from imseek.data.files.system_errors import translate_os_errors
+from imseek.data.processes import boot_id, host, may_be_alive
 from imseek.data.trust import check_trusted
-from imseek.data.writing.lock import boot_id, host, may_be_alive
 from imseek.errors import StorageError
 
 #: Logs of ended processes to keep.

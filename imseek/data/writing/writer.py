@@ -26,15 +26,16 @@ from imseek.data.catalog import catalog_backups, catalog_checksums
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import Catalog, current_of, get_meta, now, set_meta
 from imseek.data.catalog.catalog_check import check_catalog
-from imseek.data.catalog.migrations import check_version
+from imseek.data.catalog.catalog_file import check_version
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.current_file import Current, read_current, read_identity, write_current
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import FoundFiles, find_files, find_strange_at_top, refuse_strange
 from imseek.data.files.system_errors import translate_os_errors
+from imseek.data.processes import boot_id, host, process_start_time
 from imseek.data.repair.diagnosis import note_opened
 from imseek.data.trust import check_trusted
-from imseek.data.writing.lock import boot_id, host, lock_of, process_start_time
+from imseek.data.writing.lock import lock_of
 from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError
 from imseek.progress import SILENT, Progress, ProgressCallback, StopRequest, Task
 

@@ -151,7 +151,8 @@ def _gpus() -> str:
 
 
 def _codecs() -> Check:
-    from imseek.media.formats import FORMATS_HINT, codecs, needs_extra, refusals
+    from imseek.media.codec_check import codecs, refusals
+    from imseek.media.formats import FORMATS_HINT, needs_extra
 
     known = codecs()
     readable = ", ".join(name for name, there in known.items() if there)
@@ -228,7 +229,7 @@ def _collection(given: str | None) -> Iterator[Check]:
 
 def _storage(folder: Path) -> Iterator[Check]:
     """Check that the file system at ``folder``, existing or not, suits a catalog and has room."""
-    from imseek.data.writing.lock import check_writable, file_system
+    from imseek.data.files.file_systems import check_writable, file_system
 
     there = next(path for path in (folder, *folder.parents) if path.exists())
     kind = file_system(there) or "unknown"

@@ -260,7 +260,7 @@ def sql_literal(text: str) -> str:
 def search_url(collection: str, asked: SearchState) -> str:
     """Return the URL of a search, relative to the site's root.
 
-    Pages go there without a reload by ``st.switch_page(shell.page("search"),
+    Pages go there without a reload by ``st.switch_page(navigation.page("search"),
     query_params=asked.parameters(collection))``.
     """
     return "/?" + urlencode(asked.parameters(collection), doseq=True)

@@ -1,26 +1,19 @@
-"""Frame of every page: navigation, choice of the collection, and display of errors."""
+"""Frame of every page: the menu of pages, the choice of the collection, and unexpected errors."""
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 import streamlit as st
-from streamlit.navigation.page import StreamlitPage
 
-from imseek.collection import Collection
-from imseek.errors import ImseekError
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.components.address import address
-from imseek.ui.web.plain_text import capitalise
+from imseek.ui.web.parts import navigation
 from imseek.ui.web.search_state import MINOR_PARAMETERS
 
-#: The collection in the URL: ``?c=NAME``.
-COLLECTION_KEY: Final = "c"
-_NEXT: Final = "next collection"
 #: Streamlit's margins are too wide for pages full of pictures.
 _STYLE: Final = """<style>
 .stMainBlockContainer { padding: 3.75rem clamp(0.75rem, 2vw, 2.5rem) 2rem; }
@@ -62,7 +55,7 @@ def _collections() -> None:
     collections.show()
 
 
-PAGES: Final[dict[str, Callable[[], None]]] = {
+PAGES: Final[dict[navigation.PageName, Callable[[], None]]] = {
     "search": _search,
     "duplicates": _duplicates,
     "map": _map,
@@ -75,57 +68,9 @@ def show() -> None:
     """Draw the page that the URL names."""
     st.set_page_config(page_title="imseek", page_icon="🔎", layout="wide", menu_items={})
     st.html(_STYLE)
-    chosen = st.navigation([page(name) for name in PAGES], position="top")
+    chosen = st.navigation([navigation.page(name, draw) for name, draw in PAGES.items()], position="top")
     _choose_collection()
     chosen.run()
-
-
-def choose(name: str) -> None:
-    """Choose the collection for the next run of the page, if one of that name exists by then."""
-    st.session_state[_NEXT] = name
-
-
-def page(name: str) -> StreamlitPage:
-    """Return one of :data:`PAGES`, for links to it."""
-    return st.Page(PAGES[name], title=name.capitalize(), url_path=name, default=name == "search")
-
-
-def collection() -> tuple[str, Collection]:
-    """Return name and collection as chosen. Without any, the page says what to do and ends here."""
-    name = st.session_state.get(COLLECTION_KEY)
-    if name is None:
-        st.header("No collection yet", anchor=False)
-        st.text("A collection is what imseek knows about a folder of pictures. Make one, and search it.")
-        _to_collections("Make a collection")
-        st.stop()
-    with show_errors():
-        return name, current_app().open(name)
-    raise AssertionError("unreachable")
-
-
-def no_pictures(why: str) -> None:
-    """Say that the collection is empty, and ``why`` the page needs images."""
-    st.subheader("No pictures yet", anchor=False)
-    st.text(why)
-    _to_collections("Add pictures")
-
-
-@contextmanager
-def show_errors() -> Iterator[None]:
-    """Show errors of imseek in place, with their hints, and end the page there."""
-    try:
-        yield
-    except ImseekError as error:
-        show_error(error)
-        st.stop()
-
-
-def show_error(error: ImseekError) -> None:
-    """Show an error as plain text: messages name files, whose names are untrusted."""
-    with st.container(border=True):
-        st.text(f"⚠️ {capitalise(str(error))}")
-        if error.hint:
-            st.text(error.hint if error.hint.startswith("imseek ") else capitalise(error.hint))
 
 
 def on_error(error: Exception) -> bool:
@@ -138,39 +83,34 @@ def on_error(error: Exception) -> bool:
     return True
 
 
-def _to_collections(label: str) -> None:
-    with st.container(key="shell-first", width="content"):
-        st.page_link(page("collections"), label=label)
-
-
 def _choose_collection() -> None:
     names = [one.name for one in current_app().collections()]
-    following = st.session_state.pop(_NEXT, None)
+    following = navigation.pop_choice()
     if following in names:
-        st.session_state[COLLECTION_KEY] = following
+        st.session_state[navigation.COLLECTION_KEY] = following
     if not names:
-        st.session_state.pop(COLLECTION_KEY, None)
+        st.session_state.pop(navigation.COLLECTION_KEY, None)
         return
-    asked = st.query_params.get(COLLECTION_KEY)
+    asked = st.query_params.get(navigation.COLLECTION_KEY)
     if asked in names:  # Also after the browser's Back.
-        st.session_state[COLLECTION_KEY] = asked
-    elif st.session_state.get(COLLECTION_KEY) not in names:
-        st.session_state[COLLECTION_KEY] = names[0]
+        st.session_state[navigation.COLLECTION_KEY] = asked
+    elif st.session_state.get(navigation.COLLECTION_KEY) not in names:
+        st.session_state[navigation.COLLECTION_KEY] = names[0]
     if len(names) == 1:  # Nothing to choose: no sidebar, more room for pictures.
-        st.session_state[COLLECTION_KEY] = names[0]
+        st.session_state[navigation.COLLECTION_KEY] = names[0]
         with st.container(key="shell-address"):
             address(names[0], MINOR_PARAMETERS)
         return
     with st.sidebar:
-        st.selectbox("Collection", names, key=COLLECTION_KEY, on_change=_on_collection_change)
-        address(st.session_state[COLLECTION_KEY], MINOR_PARAMETERS)
+        st.selectbox("Collection", names, key=navigation.COLLECTION_KEY, on_change=_on_collection_change)
+        address(st.session_state[navigation.COLLECTION_KEY], MINOR_PARAMETERS)
 
 
 def _on_collection_change() -> None:
     """Keep the words for the new collection, and drop ids, filters and pages, which belong to the old one."""
     kept = {name: st.query_params.get_all(name) for name in ("q", "not")}
     query = {
-        COLLECTION_KEY: [st.session_state[COLLECTION_KEY]],
+        navigation.COLLECTION_KEY: [st.session_state[navigation.COLLECTION_KEY]],
         **{name: values for name, values in kept.items() if values},
     }
     st.query_params.from_dict(query)

@@ -27,7 +27,7 @@ import imseek
 from durability.recipes.drawing import EXIF, draw
 from imseek.data import layout
 from imseek.data.catalog import schema, shard_catalog
-from imseek.data.catalog.catalog_file import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.reader import Reader
 from imseek.data.shards.compaction import merge
 from imseek.data.shards.derived_columns import put_columns

@@ -9,8 +9,9 @@ from pathlib import Path
 from uuid import UUID
 
 from imseek.data import layout
-from imseek.data.current_file import read_checksummed
+from imseek.data.catalog.postgres.driver import driver
 from imseek.data.files import durable_files
+from imseek.data.files.checksummed_files import read_checksummed
 from imseek.errors import CorruptCollectionError, UsageError
 
 #: URL schemes that libpq accepts.
@@ -89,8 +90,6 @@ def check_url(url: str) -> str:
 
 @lru_cache(maxsize=16)
 def _parse(url: str) -> Mapping[str, str]:
-    from imseek.data.catalog.postgres.connection import driver
-
     if not url.startswith(SCHEMES):
         raise UsageError(
             "a catalog lies in the folder (SQLite) or on PostgreSQL",

@@ -15,7 +15,8 @@ from imseek.data.catalog.catalog import Catalog, set_meta
 from imseek.data.catalog.migrations import count_applied, migrate
 from imseek.data.catalog.postgres.address import Address, read_address
 from imseek.data.catalog.postgres.catalog_reader import CURRENT, check_version
-from imseek.data.catalog.postgres.connection import connect, driver
+from imseek.data.catalog.postgres.connection import connect
+from imseek.data.catalog.postgres.driver import driver
 from imseek.data.catalog.postgres.errors import is_programming_error, storage_error
 from imseek.data.current_file import Current, encode_record
 from imseek.errors import CorruptCollectionError, ReadOnlyError

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imseek.data import layout
+from imseek.data.catalog.migrations import refuse_newer_version
 from imseek.data.catalog.postgres.address import Address, read_address
-from imseek.data.catalog.postgres.connection import connect, driver, is_alive
+from imseek.data.catalog.postgres.connection import connect, is_alive
+from imseek.data.catalog.postgres.driver import driver
 from imseek.data.catalog.postgres.errors import is_programming_error, storage_error
-from imseek.data.current_file import parse_checksummed
+from imseek.data.files.checksummed_files import parse_checksummed
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
@@ -139,9 +141,7 @@ def translate_errors(root: Path) -> Iterator[None]:
 
 
 def check_version(address: Address) -> None:
-    """Raise FormatVersionError for a catalog of a later imseek. Imports SQLAlchemy."""
-    from imseek.data.catalog.migrations import refuse_newer_version
-
+    """Raise FormatVersionError for a catalog of a later imseek."""
     connection = connect(address)
     try:
         found = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()

@@ -8,13 +8,14 @@ import select
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from imseek.data.catalog.postgres.address import Address
+from imseek.data.catalog.postgres.allowed_servers import check_server
+from imseek.data.catalog.postgres.driver import driver
 from imseek.data.catalog.postgres.errors import storage_error
-from imseek.errors import MissingExtraError, StorageError, UsageError
+from imseek.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     import psycopg
-
-    from imseek.data.catalog.postgres.address import Address
 
 #: Defaults where the URL has none. A host that is cut off is noticed within two minutes; until then its lock holds.
 _DEFAULTS: dict[str, Any] = {
@@ -49,23 +50,12 @@ _SET_DURABLE = (
 )
 
 
-def driver() -> Any:
-    """Import psycopg. Raises MissingExtraError."""
-    try:
-        import psycopg
-    except ImportError as error:  # Also raised where libpq is missing.
-        raise MissingExtraError("psycopg", "postgres") from error
-    return psycopg
-
-
 def connect(address: Address, *, writing: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
     """Open a session in the catalog's schema, with autocommit, for one thread at a time.
 
     Raises UntrustedServerError for a server that the user has not allowed, before contacting it; StorageError where
     connecting fails; MissingExtraError.
     """
-    from imseek.data.catalog.postgres.allowed_servers import check_server
-
     library = driver()
     check_server(address)
     parameters = address.parameters

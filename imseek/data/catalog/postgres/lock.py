@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from imseek.data import layout
 from imseek.data.catalog.postgres.address import read_address
-from imseek.data.catalog.postgres.connection import connect, driver, is_alive
-from imseek.data.writing.lock import check_writable, locked_error
+from imseek.data.catalog.postgres.connection import connect, is_alive
+from imseek.data.catalog.postgres.driver import driver
+from imseek.data.catalog.runs import locked_error
+from imseek.data.files.file_systems import check_writable
 from imseek.errors import StorageError
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from imseek.collection import Collection
 from imseek.showing.words import format_count
 from imseek.types.answers import Hit, HitGroup
 from imseek.types.pictures import Image
-from imseek.ui.web import app_state, search_state, shell
+from imseek.ui.web import app_state, search_state
 from imseek.ui.web.components.grid import Card, GridEvents, Heading, grid
-from imseek.ui.web.parts import download_bar
+from imseek.ui.web.parts import download_bar, navigation
 from imseek.ui.web.plain_text import file_name, one_line
 
 #: Callback for a request for more (True) or less (False) like an image.
@@ -175,7 +175,7 @@ def search_like(image_id: int, more: bool = True) -> None:
         st.toast("Search for something first; then there can be less like a picture of it.")
         return
     # The address component keeps the collection in the URL.
-    st.switch_page(shell.page("search"), query_params=search_state.more_like(image_id).parameters())
+    st.switch_page(navigation.page("search"), query_params=search_state.more_like(image_id).parameters())
 
 
 class _PageSelection:

@@ -11,9 +11,9 @@ import streamlit as st
 from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError
 from imseek.types.answers import Hit
-from imseek.ui.web import app_state, shell
+from imseek.ui.web import app_state
 from imseek.ui.web.components import component
-from imseek.ui.web.parts import results
+from imseek.ui.web.parts import navigation, results
 
 
 def open_viewer(
@@ -52,7 +52,7 @@ def open_viewer(
             "opens": app_state.current_app().opens,
             "epoch": epoch,
             # Only a run can switch pages, and a callback is none.
-            "search": None if like is not None else f"/?{urlencode({shell.COLLECTION_KEY: name})}",
+            "search": None if like is not None else f"/?{urlencode({navigation.COLLECTION_KEY: name})}",
         },
         on_pressed_change=pressed,
     )

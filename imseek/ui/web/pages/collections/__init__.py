@@ -9,11 +9,10 @@ import streamlit as st
 from imseek.errors import ImseekError
 from imseek.library import NamedCollection
 from imseek.showing.words import format_count
-from imseek.ui.web import shell
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.pages.collections import create_form, details, maintenance, overview, run_status, sources
+from imseek.ui.web.parts import errors, navigation
 
-_NEW: Final = "collections-new"
 #: Collection names are shown as text, which Streamlit draws in one size only.
 _STYLE: Final = """<style>
 .st-key-collections-title [data-testid="stText"] { font-size: 1.6rem; font-weight: 600; }
@@ -32,18 +31,13 @@ def show() -> None:
     if not named:
         create_form.show_first_run(busy=making)
         return
-    chosen = next((one for one in named if one.name == st.session_state.get(shell.COLLECTION_KEY)), named[0])
+    chosen = next(
+        (one for one in named if one.name == st.session_state.get(navigation.COLLECTION_KEY)), named[0]
+    )
     overview.show(named, chosen)
     with st.container():
-        if st.toggle("Make another collection", key=_NEW):
-            create_form.show_form(busy=making)
-            st.divider()
+        create_form.show_switch(busy=making)
     _one(chosen)
-
-
-def close_form() -> None:
-    """Close the form of a new collection, from the next run on."""
-    st.session_state[_NEW] = False  # If it were deleted, the browser would keep it open.
 
 
 def _one(chosen: NamedCollection) -> None:
@@ -57,11 +51,11 @@ def _one(chosen: NamedCollection) -> None:
         with st.container():
             run_status.show(chosen)
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         maintenance.show_broken(chosen)
         return
     searchable.page_link(
-        shell.page("search"), label="Search it →", query_params={shell.COLLECTION_KEY: chosen.name}
+        navigation.page("search"), label="Search it →", query_params={navigation.COLLECTION_KEY: chosen.name}
     )
     held = format_count(info.images, "picture")
     st.text(

@@ -9,12 +9,14 @@ import streamlit as st
 
 from imseek import library
 from imseek.errors import ImseekError, MissingExtraError
-from imseek.ui.web import background, shell
+from imseek.ui.web import background
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.components.folders import folders
 from imseek.ui.web.pages.collections import create_task, run_status
+from imseek.ui.web.parts import errors, navigation
 
+_OPEN = "collections-new"
 _NAME = "collections-name"
 _FOLDER = "collections-folder"
 
@@ -41,6 +43,13 @@ def _show_demo(*, busy: bool) -> None:
         if st.button("Try it with the demo photos", disabled=busy):
             _start(wanted)
         st.caption("19 photographs that are on this machine already; takes less than a minute.")
+
+
+def show_switch(*, busy: bool) -> None:
+    """Draw the switch of the form for another collection, and the form where it is on."""
+    if st.toggle("Make another collection", key=_OPEN):
+        show_form(busy=busy)
+        st.divider()
 
 
 def show_form(*, busy: bool) -> None:
@@ -107,7 +116,7 @@ def _start(wanted: create_task.CollectionRequest) -> None:
     try:
         create_task.start(wanted, os.environ, current_app().runtime)
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return
     st.rerun()
 
@@ -140,14 +149,12 @@ def _progress(work: BackgroundTask[Any]) -> None:
 
 def _finish(work: BackgroundTask[Any]) -> None:
     """Handle a task that has ended: show its error, or go on to the new collection."""
-    from imseek.ui.web.pages.collections import close_form
-
     if work.error is None:
         background.forget(work)
         if not work.stopped:
             st.session_state.pop(_NAME, None)
-            close_form()
-            shell.choose(work.name)
+            st.session_state[_OPEN] = False  # If it were deleted, the browser would keep the form open.
+            navigation.choose(work.name)
             if (job := work.result()) is not None:
                 run_status.follow_run(library.path_for(work.name, os.environ), job)
             st.rerun()
@@ -155,7 +162,7 @@ def _finish(work: BackgroundTask[Any]) -> None:
         return
     with st.container(border=True):
         st.text(f"The collection {work.name} could not be made, or not be filled:")
-        shell.show_error(work.error)
+        errors.show_error(work.error)
         if st.button("Understood", key=f"collections-understood-{work.name}"):
             background.forget(work)
             st.rerun()

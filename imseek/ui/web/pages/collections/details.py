@@ -11,8 +11,8 @@ from imseek.showing.words import format_size, printable
 from imseek.types.facts import CollectionInfo
 from imseek.types.pictures import display_path
 from imseek.ui.cli.index_build import index_facts, policy_line
-from imseek.ui.web import shell
 from imseek.ui.web.pages.collections import create_task, descriptions, run_status
+from imseek.ui.web.parts import errors
 
 _LISTED = 10_000
 
@@ -81,7 +81,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         + [("Wanted", policy_line(info.policy))]
     )
     st.markdown("**On disk**")
-    with shell.show_errors():
+    with errors.show_errors():
         use = upkeep.disk_use(named.path)
     st.dataframe(
         [{"for": part.kind, "files": part.files, "size": format_size(part.bytes)} for part in use],
@@ -93,7 +93,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
 
 
 def _last_run(named: NamedCollection) -> str:
-    with shell.show_errors():
+    with errors.show_errors():
         job = next(iter(jobs.list(named.path, limit=1)), None)
     return (
         "none yet"

@@ -13,9 +13,10 @@ from imseek.library import NamedCollection
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.facts import CollectionInfo
 from imseek.types.upkeep import RepairReport, VerifyReport
-from imseek.ui.web import background, shell
+from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.collections import run_status
+from imseek.ui.web.parts import errors, navigation
 
 _VERIFY = "verify"
 _REPAIR = "repair"
@@ -24,7 +25,7 @@ _SHOWN = 20
 
 def show(named: NamedCollection, info: CollectionInfo) -> None:
     """Draw the tasks, marking those that are due."""
-    with shell.show_errors():
+    with errors.show_errors():
         due = upkeep.due(named.path)
     busy = run_status.running_job(named) is not None
     with st.container():  # Its own container, so that nothing below it moves.
@@ -122,7 +123,7 @@ def _show_running(work: BackgroundTask[Any]) -> None:
 def _show_outcome(named: NamedCollection, kind: str, work: BackgroundTask[Any]) -> None:
     with st.container(border=True):
         if work.error is not None:
-            shell.show_error(work.error)
+            errors.show_error(work.error)
         elif kind == _VERIFY:
             _show_problems(named, cast("VerifyReport", work.result()))
         else:
@@ -172,9 +173,9 @@ def _rename(named: NamedCollection, busy: bool) -> None:
         new = st.text_input("Another name", value=named.name, max_chars=64, width=400)
         pressed = st.form_submit_button("Rename", disabled=busy)
     if pressed and new.strip() != named.name:
-        with shell.show_errors():
+        with errors.show_errors():
             library.rename(named.name, new.strip(), os.environ)
-        shell.choose(new.strip())
+        navigation.choose(new.strip())
         st.rerun()
 
 
@@ -191,7 +192,7 @@ def _confirm_delete(named: NamedCollection, held: str) -> None:
     st.text(named.name)
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", disabled=typed.strip() != named.name):
-            with shell.show_errors():
+            with errors.show_errors():
                 library.delete(named.path, named.name)
             st.rerun()
         if st.button("Cancel", key="collections-delete-no"):

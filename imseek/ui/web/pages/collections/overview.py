@@ -11,7 +11,7 @@ from imseek.data.current_file import read_current
 from imseek.errors import ImseekError
 from imseek.library import NamedCollection
 from imseek.showing.words import format_count
-from imseek.ui.web import shell
+from imseek.ui.web.parts import navigation
 
 _SHOWN = 60
 
@@ -48,4 +48,4 @@ def facts(one: NamedCollection) -> list[str]:
 
 def _choose(name: str) -> None:
     # Must be a callback: the list in the sidebar has not been drawn yet.
-    st.session_state[shell.COLLECTION_KEY] = name
+    st.session_state[navigation.COLLECTION_KEY] = name

@@ -14,10 +14,10 @@ from imseek.errors import ImseekError
 from imseek.jobs import Job
 from imseek.library import NamedCollection
 from imseek.showing.words import format_count
-from imseek.ui.web import shell
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.pages.collections import descriptions
 from imseek.ui.web.pages.collections.create_task import with_runtime
+from imseek.ui.web.parts import errors, navigation
 
 #: Polling intervals in seconds: of a running job, and for new jobs.
 _POLL_RUNNING = 1.0
@@ -36,7 +36,7 @@ def start(named: NamedCollection, command: Sequence[str]) -> None:
         with st.spinner("Starting"):
             job = jobs.start(named.path, with_runtime(command, current_app().runtime))
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return
     follow_run(named.path, job)
     st.rerun()
@@ -82,7 +82,7 @@ def _show(named: NamedCollection, seen: _RunState) -> None:
     try:
         found = jobs.list(named.path, limit=_MAX_RUNS_BACK)
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return
     now = next(iter(found), None)
     if _state(now) != seen:
@@ -117,7 +117,7 @@ def _show_running(named: NamedCollection, job: Job) -> None:
             try:
                 jobs.cancel(named.path, job.run_id)
             except ImseekError as error:
-                shell.show_error(error)
+                errors.show_error(error)
             else:
                 st.session_state[_CANCELLED_KEY] = (str(named.path), job.run_id)
                 st.rerun(scope="fragment")
@@ -132,9 +132,9 @@ def _show_ended(named: NamedCollection, job: Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.kind == "index" and job.state != jobs.FAILED:
             st.page_link(
-                shell.page("search"),
+                navigation.page("search"),
                 label="Search these pictures →",
-                query_params={shell.COLLECTION_KEY: named.name},
+                query_params={navigation.COLLECTION_KEY: named.name},
             )
         if st.button("Hide", key="collections-hide"):
             st.session_state.pop(_FOLLOWED_KEY, None)

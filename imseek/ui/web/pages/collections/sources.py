@@ -12,11 +12,12 @@ from imseek.showing.words import format_count
 from imseek.types.facts import CollectionInfo, SourceInfo
 from imseek.types.pictures import display_path
 from imseek.ui.cli.index import plan_summary
-from imseek.ui.web import background, shell
+from imseek.ui.web import background
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.components.folders import folders
 from imseek.ui.web.pages.collections import create_task, run_status
+from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import capitalise
 
 _PLAN = "plan"
@@ -158,7 +159,7 @@ def _plan(work: BackgroundTask[Any]) -> None:
         return
     with st.container(border=True):
         if work.error is not None:
-            shell.show_error(work.error)
+            errors.show_error(work.error)
         else:
             for line in work.result():
                 st.text(capitalise(line))

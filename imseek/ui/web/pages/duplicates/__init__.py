@@ -7,7 +7,6 @@ from typing import Final
 import streamlit as st
 
 from imseek.showing.words import format_count
-from imseek.ui.web import shell
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.pages.duplicates import (
     cleanup,
@@ -18,6 +17,7 @@ from imseek.ui.web.pages.duplicates import (
     undo_list,
 )
 from imseek.ui.web.pages.duplicates.workspace import open_workspace
+from imseek.ui.web.parts import errors, navigation
 from imseek.ui.web.plain_text import capitalise
 
 _VIEW: Final = "duplicates-view"
@@ -29,8 +29,8 @@ _BACK: Final = "Bring back"
 
 def show() -> None:
     """Draw the page."""
-    name, collection = shell.collection()
-    with shell.show_errors():
+    name, collection = navigation.collection()
+    with errors.show_errors():
         of = open_workspace(collection.path)
         images = of.images()
         of.follow()
@@ -38,7 +38,7 @@ def show() -> None:
         search_form.show_form(of, [one.name for one in current_app().collections() if one.path != of.root])
         search_form.show_search(of)
     if of.kept.unread is not None:
-        shell.show_error(of.kept.unread)
+        errors.show_error(of.kept.unread)
     elif of.kept.note is not None:
         st.text(f"⚠️ {capitalise(of.kept.note)}")
     st.session_state.setdefault(_VIEW, _REVIEW)
@@ -60,7 +60,9 @@ def show() -> None:
     report = of.report
     if report is None:
         if not images:
-            shell.no_pictures("Duplicates are looked for among the pictures of a collection. Add some first.")
+            navigation.no_pictures(
+                "Duplicates are looked for among the pictures of a collection. Add some first."
+            )
         elif of.finding is None:
             st.text(
                 f"Press “Find duplicates” to compare {format_count(images, 'picture')} with each "

@@ -17,10 +17,10 @@ from imseek.errors import ImseekError
 from imseek.showing.words import format_count, format_size
 from imseek.types.pictures import display_path
 from imseek.ui.duplicates_page import KIND_LABELS
-from imseek.ui.web import shell
 from imseek.ui.web.pages.duplicates import search_form, undo_list
 from imseek.ui.web.pages.duplicates.decisions import tally
 from imseek.ui.web.pages.duplicates.workspace import Workspace
+from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import one_line
 
 ACTIONS: Final[Mapping[Action, str]] = {
@@ -66,7 +66,7 @@ def show(of: Workspace, report: DuplicateReport) -> None:
     try:
         plan = of.plan(report, kinds, action, to.strip() or None, tag if action == "tag" else duplicates.TAG)
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return
     _summary(of, plan)
 
@@ -155,7 +155,7 @@ def _show_check(of: Workspace) -> None:
     try:
         report = task.result()
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return
     would = sum(file.outcome == "would" for file in report.files)
     said = f"All were read again: {format_count(would, 'file')} as expected"
@@ -221,7 +221,7 @@ def show_apply(of: Workspace) -> None:
             report = task.result()
         except ImseekError as error:
             of.applying = None
-            shell.show_error(error)
+            errors.show_error(error)
             st.text("What was done before that, if anything, is in “Bring back”.")
             return
         _result(of, report)

@@ -12,7 +12,7 @@ from imseek.duplicates.results import DuplicateGroup, DuplicateReport
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count, format_size
 from imseek.ui.duplicates_page import KIND_LABELS
-from imseek.ui.web import app_state, shell
+from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card, grid
 from imseek.ui.web.pages.duplicates import group_view, review_view
 from imseek.ui.web.pages.duplicates.decisions import (
@@ -25,6 +25,7 @@ from imseek.ui.web.pages.duplicates.decisions import (
     token,
 )
 from imseek.ui.web.pages.duplicates.workspace import Workspace
+from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import one_line
 
 PAGE: Final = 60
@@ -118,6 +119,6 @@ def _decide_all(of: Workspace, groups: Sequence[DuplicateGroup], act: Act) -> No
     try:
         of.kept.say(*said)
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return
     st.rerun(scope="fragment")

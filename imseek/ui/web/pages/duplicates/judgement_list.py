@@ -13,9 +13,10 @@ from imseek.errors import ImseekError
 from imseek.showing.words import format_count
 from imseek.types.judgements import Judgement
 from imseek.types.pictures import Place
-from imseek.ui.web import app_state, shell
+from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card, grid
 from imseek.ui.web.pages.duplicates.workspace import Workspace
+from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import file_name
 
 PAGE: Final = 48
@@ -46,7 +47,7 @@ def _show_judgements(name: str, of: Workspace) -> None:
                 with st.spinner("Waiting for the collection …"):
                     duplicates.rejudge(of.root, {(here[n].a, here[n].b): None for n in picked.selected})
             except ImseekError as error:
-                shell.show_error(error)
+                errors.show_error(error)
                 return
             st.rerun(scope="fragment")
 

@@ -13,9 +13,9 @@ from imseek.errors import ImseekError
 from imseek.progress import Progress
 from imseek.showing.words import format_count, format_duration, format_size
 from imseek.ui.duplicates_page import KIND_LABELS
-from imseek.ui.web import shell
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace
+from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import escape_markdown, one_line
 
 _HELP: Final[dict[DuplicateKind, str]] = {
@@ -111,7 +111,7 @@ def start_search(of: Workspace, asked: FindOptions) -> None:
     try:
         of.find(asked)
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return
     of.wait()
     st.rerun()
@@ -128,7 +128,7 @@ def show_search(of: Workspace) -> None:
     try:
         of.take()
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
 
 
 def show_summary(of: Workspace, report: DuplicateReport) -> None:

@@ -11,9 +11,9 @@ from imseek.duplicates.action_results import UndoInfo, UndoReport
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count, format_size
 from imseek.types.pictures import display_path
-from imseek.ui.web import shell
 from imseek.ui.web.pages.duplicates import search_form
 from imseek.ui.web.pages.duplicates.workspace import Workspace
+from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import one_line
 
 _STATES: Final = {
@@ -35,7 +35,7 @@ ACTION_WORDS: Final = {
 def show(of: Workspace) -> None:
     """Draw the list."""
     _show_undo(of)
-    with shell.show_errors():
+    with errors.show_errors():
         known = duplicates.undoable(of.root)
     if not known:
         st.text(
@@ -104,7 +104,7 @@ def _show_undo(of: Workspace) -> None:
             report = task.result()
         except ImseekError as error:
             of.recalling = None
-            shell.show_error(error)
+            errors.show_error(error)
             return
         _result(of, report)
 

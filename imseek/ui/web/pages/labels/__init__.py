@@ -7,8 +7,8 @@ from typing import Final
 import streamlit as st
 
 from imseek.data.current_file import read_current
-from imseek.ui.web import shell
 from imseek.ui.web.pages.labels import label_tasks
+from imseek.ui.web.parts import errors, navigation
 
 WORDS: Final = "By words"
 EXAMPLES: Final = "By examples"
@@ -17,11 +17,11 @@ TAGS: Final = "Tags"
 
 def show() -> None:
     """Draw the page. Each part is imported on first use."""
-    name, collection = shell.collection()
-    with shell.show_errors():
+    name, collection = navigation.collection()
+    with errors.show_errors():
         images = read_current(collection.path).images
     if not images:
-        shell.no_pictures("Labels are given to the pictures of a collection. Add some first.")
+        navigation.no_pictures("Labels are given to the pictures of a collection. Add some first.")
         return
     how = st.segmented_control(
         "How",

@@ -10,12 +10,12 @@ from imseek import probes, tags
 from imseek.collection import Collection
 from imseek.errors import ImseekError, UsageError
 from imseek.probes.results import ProbeInfo
-from imseek.ui.web import app_state, shell
+from imseek.ui.web import app_state
 from imseek.ui.web.components.labeller import ClassChoice, given_keys, labeller
 from imseek.ui.web.pages.labels import batches, label_sets, probe_training
 from imseek.ui.web.pages.labels.batches import Batch
 from imseek.ui.web.pages.labels.label_sets import LabelSet
-from imseek.ui.web.parts import results
+from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import one_line
 
 LABEL: Final = "Label pictures"
@@ -28,14 +28,14 @@ FOUND: Final = "Found by words"
 @st.fragment
 def show(name: str, collection: Collection) -> None:
     """Draw the part, in a fragment, so that a key reruns only this."""
-    with shell.show_errors():
+    with errors.show_errors():
         known = {probe.name: probe for probe in probes.list_(collection)}
     one, probe = _choose_set(known)
     if one is None:
         if probe is not None:
             probe_training.show(name, collection, probe.name, probe)
         return
-    with shell.show_errors():
+    with errors.show_errors():
         said = label_sets.count_given(tags.counts(collection))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.session_state.setdefault("step", LABEL)
@@ -81,7 +81,7 @@ def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo
                 hint="choose it, or give another name",
             )
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return None, None
     return one, probe_there
 
@@ -111,7 +111,7 @@ def _label(
         st.text("Say what to look for: what is found is shown here to be labelled.")
         return
     if batch is None or st.session_state.get(f"{slot}-asked") != asked:
-        with shell.show_errors():
+        with errors.show_errors():
             batch = next_(batch)
         st.session_state[slot], st.session_state[f"{slot}-asked"] = batch, asked
 
@@ -122,7 +122,7 @@ def _label(
             mine.keep(collection, one, now)
 
     if batch.refused is not None:
-        shell.show_error(batch.refused)
+        errors.show_error(batch.refused)
         st.text("What you have labelled since is kept on this page, and not stored yet.")
         st.button("Store it now", on_click=keep)
     choices = [ClassChoice(k, one_line(tag), said.get(tag, 0)) for k, tag in one.keys().items()]
@@ -141,6 +141,6 @@ def _label(
     if asks.like is not None:
         results.search_like(asks.like)
     if asks.more and batch.refused is None:
-        with shell.show_errors():
+        with errors.show_errors():
             st.session_state[slot] = next_(batch)
         st.rerun(scope="fragment")

@@ -17,7 +17,7 @@ from imseek.labels.classes import Classes
 from imseek.labels.results import LabelPreview
 from imseek.progress import ProgressCallback
 from imseek.showing.words import format_count
-from imseek.ui.web import app_state, shell
+from imseek.ui.web import app_state
 from imseek.ui.web.components.lines import MAX_CHARACTERS, lines
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.pages.labels import example_rows, label_tasks, saved_labels
@@ -35,7 +35,7 @@ from imseek.ui.web.pages.labels.label_options import (
     free_name,
     preview_line,
 )
-from imseek.ui.web.parts import results
+from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import escape_markdown, one_line
 
 #: Slot of :mod:`working`.
@@ -115,7 +115,7 @@ def _sources(collection: Collection) -> None:
     st.file_uploader("A file, one class a line", type=["txt"], key="labels-file", on_change=read)
     if st.session_state.get("labels-file-wrong"):
         st.text("⚠️ That file is not UTF-8. Save it as UTF-8 text.")
-    with shell.show_errors():
+    with errors.show_errors():
         there = [one.tag for one in tags.counts(collection)]
     chosen = st.multiselect(
         "Tags that pictures have", there, key="labels-tags", format_func=escape_markdown, disabled=not there
@@ -142,7 +142,7 @@ def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
             placeholder="a photo",
             height=80,
         )
-    with shell.show_errors():
+    with errors.show_errors():
         known = logit_scale.known_scales(collection.path)
     several = False
     if known.several:
@@ -197,7 +197,7 @@ def _preview(
             found = labels.preview(collection, classes, images=SAMPLE, **asked.arguments())
         st.session_state["labels-read"].add(name)
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return None
     if not found.of:
         st.text("No picture meets this. Index some, or change the condition.")
@@ -224,7 +224,7 @@ def _preview(
 
 def _save(collection: Collection, asked: LabelOptions, classes: Classes, found: LabelPreview) -> None:
     st.text("Nothing is stored so far. Saved labels can be filtered by, continued, and taken back.")
-    with shell.show_errors():
+    with errors.show_errors():
         there = {one.name for one in labels.saved(collection)}
     free = free_name(there)
     name = (st.text_input("Save under the name", key="labels-name", placeholder=free) or "").strip() or free

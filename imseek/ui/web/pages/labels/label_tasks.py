@@ -10,8 +10,9 @@ from typing import Any, Final, TypeAlias
 import streamlit as st
 
 from imseek.progress import ProgressCallback
-from imseek.ui.web import background, shell
+from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
+from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import one_line
 
 #: Takes a progress callback and an event that asks it to stop. If stopped, it raises InterruptedError or returns None.
@@ -47,7 +48,7 @@ def outcome(root: Path, slot: str) -> Any:
     if task is None or task.running:
         return None
     if task.error is not None:
-        shell.show_error(task.error)
+        errors.show_error(task.error)
     elif task.stopped or task.result() is None:
         st.text(f"{task.name}: stopped. Nothing was stored.")
     else:

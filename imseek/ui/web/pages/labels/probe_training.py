@@ -14,11 +14,11 @@ from imseek.collection import Collection
 from imseek.probes.results import ProbeApplyReport, ProbeInfo, ProbeScore
 from imseek.progress import Cancelled, ProgressCallback
 from imseek.showing.words import format_count
-from imseek.ui.web import app_state, shell
+from imseek.ui.web import app_state
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.pages.labels import example_rows, label_sets, label_tasks, saved_labels
 from imseek.ui.web.pages.labels.label_sets import LabelSet
-from imseek.ui.web.parts import results
+from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import capitalise, one_line
 
 #: Default minimum probability of a tag.
@@ -189,7 +189,7 @@ def _drop(collection: Collection, title: str, slot: str) -> None:
         st.text("Takes back what was learned, its columns, and the tags that it gave.")
         st.text("Labels that people gave stay.")
         if st.button("Forget it", key=f"{slot}-drop", type="primary"):
-            with shell.show_errors():
+            with errors.show_errors():
                 probes.drop(collection, title)
             for one in (slot, f"{slot}-save"):
                 label_tasks.forget(collection.path, one)

@@ -13,9 +13,10 @@ from imseek import labels
 from imseek.collection import Collection
 from imseek.labels.results import SavedLabels
 from imseek.progress import ProgressCallback
-from imseek.ui.web import search_state, shell
+from imseek.ui.web import search_state
 from imseek.ui.web.pages.labels import label_tasks
 from imseek.ui.web.pages.labels.label_options import SaveResult, as_text, saved_line
+from imseek.ui.web.parts import errors, navigation
 from imseek.ui.web.plain_text import escape_markdown, one_line
 
 SLOT: Final = "labels-again"
@@ -32,7 +33,7 @@ def fill(text: str) -> None:
 
 def show(name: str, collection: Collection) -> None:
     """Draw the saved labels, in a fragment."""
-    with shell.show_errors():
+    with errors.show_errors():
         there = labels.saved(collection)
     if not there:
         return
@@ -59,7 +60,7 @@ def show_pictures(
     if label is not None:
         del st.session_state[key]  # Otherwise returning to this page would lead there again.
         query = search_state.filtered_search(f"{column} = {search_state.sql_literal(label)}").parameters()
-        st.switch_page(shell.page("search"), query_params=query)
+        st.switch_page(navigation.page("search"), query_params=query)
 
 
 def _one(name: str, collection: Collection, one: SavedLabels) -> None:
@@ -82,7 +83,7 @@ def _one(name: str, collection: Collection, one: SavedLabels) -> None:
                     "Takes back its columns, its tags, and how they were made. Tags that people gave stay."
                 )
                 if st.button(f"Forget {one.name}", key=f"{key}-forget", type="primary"):
-                    with shell.show_errors():
+                    with errors.show_errors():
                         labels.forget(collection, one.name)
                     st.rerun(scope="fragment")
         if not one.current:

@@ -13,7 +13,8 @@ from imseek.errors import ImseekError
 from imseek.showing.words import format_count
 from imseek.types.tags import TagCount, TagReport
 from imseek.ui.cli.tag import count_givers
-from imseek.ui.web import search_state, shell
+from imseek.ui.web import search_state
+from imseek.ui.web.parts import errors, navigation
 from imseek.ui.web.plain_text import one_line
 
 #: Names of the automatic provenances.
@@ -22,7 +23,7 @@ _GIVERS: Final = {"zero-shot": "words", "probe": "examples"}
 
 def show(name: str, collection: Collection) -> None:
     """Draw the list."""
-    with shell.show_errors():
+    with errors.show_errors():
         there = tags.counts(collection)
     if (said := st.session_state.pop("tags-said", None)) is not None:
         st.text(said)
@@ -73,7 +74,7 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
         with st.container(horizontal=True, vertical_alignment="bottom"):
             if st.button("Show its pictures", type="primary"):
                 query = search_state.filtered_search(f"tag({search_state.sql_literal(one.tag)})").parameters()
-                st.switch_page(shell.page("search"), query_params=query)
+                st.switch_page(navigation.page("search"), query_params=query)
             with st.popover("Rename"):
                 # Text typed for one tag must not appear for another.
                 key = f"tags-to-{st.session_state['tags-changes']}-{one.tag}"
@@ -98,7 +99,7 @@ def _apply_change(act: Callable[[], TagReport], what: str) -> None:
     try:
         told = act()
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return
     st.session_state["tags-said"] = f"✓ {one_line(what)}: {format_count(told.changed, 'picture')}."
     st.session_state["tags-changes"] += 1

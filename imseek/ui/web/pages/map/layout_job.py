@@ -15,7 +15,7 @@ from imseek import jobs
 from imseek.errors import ImseekError, MissingExtraError
 from imseek.maps.pipeline import MAX_FITTED
 from imseek.showing.words import format_duration
-from imseek.ui.web import shell
+from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import capitalise
 
 #: Seconds of processor time (docs/maps.md): fixed, and per image that is fitted, placed or projected.
@@ -98,7 +98,7 @@ def show_outcome() -> None:
     """Show the outcome of the last job, once."""
     said = st.session_state.pop(_OUTCOME_KEY, "")
     if isinstance(said, ImseekError):
-        shell.show_error(said)
+        errors.show_error(said)
     elif said:
         st.info(said)
 
@@ -114,7 +114,7 @@ def show_form(root: Path, images: int, *, key: str, name: str = "map", again: bo
     )
     lacks = missing_extra(way)
     if lacks is not None:
-        shell.show_error(lacks)
+        errors.show_error(lacks)
     near = 15
     if way == "umap":
         near = st.slider(
@@ -136,7 +136,7 @@ def show_form(root: Path, images: int, *, key: str, name: str = "map", again: bo
         arguments = ["--method", way, "--name", chosen, *(["--refit"] if again else [])]
         if way == "umap":
             arguments += ["--neighbours", str(near)]
-        with shell.show_errors():
+        with errors.show_errors():
             start(root, f"Laying out {images:,} pictures", arguments)
         st.rerun()
 

@@ -11,12 +11,12 @@ from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.maps.results import MapInfo
 from imseek.types.facts import CollectionInfo
-from imseek.ui.web import app_state, blobs, shell
+from imseek.ui.web import app_state, blobs
 from imseek.ui.web.components.scatter import ColourData, Lasso, scatter
 from imseek.ui.web.pages.map import colours, layout_job, map_points, selection
 from imseek.ui.web.pages.map.colours import ColourBy
 from imseek.ui.web.pages.map.map_points import MapView
-from imseek.ui.web.parts import viewer
+from imseek.ui.web.parts import errors, navigation, viewer
 from imseek.ui.web.plain_text import one_line
 
 #: URL parameters.
@@ -29,12 +29,12 @@ _WHERE: Final = "only"
 
 def show() -> None:
     """Draw the page."""
-    name, collection = shell.collection()
+    name, collection = navigation.collection()
     root = collection.path
     layout_job.show_outcome()
     if layout_job.is_running(root):
         layout_job.show_progress(root)
-    with shell.show_errors():
+    with errors.show_errors():
         found = {info.name: info for info in maps.maps(collection)}
         info = collection.info()
     if not found:
@@ -48,7 +48,7 @@ def show() -> None:
 
 def _first(collection: Collection, images: int) -> None:
     if not images:
-        shell.no_pictures("A map shows all pictures of a collection at once. Add some first.")
+        navigation.no_pictures("A map shows all pictures of a collection at once. Add some first.")
         return
     st.subheader("No map yet", anchor=False)
     st.text(
@@ -60,7 +60,7 @@ def _first(collection: Collection, images: int) -> None:
 
 def _choose_view(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, ColourBy, str | None]:
     """Draw the controls above the map and return map, colours and condition, which are in the URL too."""
-    with shell.show_errors():
+    with errors.show_errors():
         ways = {one.written: one for one in colours.choices(collection)}
     # A column for the colours' own input, if they need one.
     needs = ways.get(_chosen_colour(ways), ColourBy("none")).kind in ("words", "tags")
@@ -134,7 +134,7 @@ def _state(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
             many = "1 picture came" if missing == 1 else f"{missing:,} pictures came"
             st.text(f"{many} after this map was laid out.")
             if st.button("Place them", key="map-place"):
-                with shell.show_errors():
+                with errors.show_errors():
                     layout_job.start(root, f"Placing {missing:,} among the others", ["--name", info.name])
                 st.rerun()
     with st.expander("This map"):
@@ -147,7 +147,7 @@ def _state(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
         with no_more:
             st.text("Pictures, tags and clusters stay; where they lie on this map is forgotten.")
             if st.button("Forget this map", key="map-forget"):
-                with shell.show_errors():
+                with errors.show_errors():
                     maps.drop(collection, info.name)
                 st.rerun()
 
@@ -172,12 +172,12 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
         shown = map_points.current_view(collection.path, of_map, where)
         of = map_points.load_points(shown)
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return
     try:
         coloured = _load_colours(collection, shown, by)
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         coloured = colours.colours(shown, ColourBy("none"))
     if len(of.ids) < of.total:
         st.text(f"{len(of.ids):,} of {of.total:,} pictures, of all parts of the map.")
@@ -204,7 +204,7 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
         on_gone=gone,
     )
     if opened is not None:
-        with shell.show_errors():
+        with errors.show_errors():
             viewer.open_viewer(name, collection, opened, key="map-viewer")
     selection.show_selection(name, collection, shown, chosen)
 

@@ -13,11 +13,11 @@ from imseek import clusters, maps
 from imseek.collection import Collection
 from imseek.data.vectors.base import Ids
 from imseek.errors import ImseekError
-from imseek.ui.web import search_state, shell
+from imseek.ui.web import search_state
 from imseek.ui.web.components.scatter import Lasso
 from imseek.ui.web.pages.map import lasso_selection as choosing
 from imseek.ui.web.pages.map.map_points import MapPoints, MapView
-from imseek.ui.web.parts import download_bar
+from imseek.ui.web.parts import download_bar, errors, navigation
 from imseek.ui.web.parts.results import hits_by_id, results
 from imseek.ui.web.plain_text import capitalise, one_line
 
@@ -80,14 +80,14 @@ def show_selection(name: str, collection: Collection, shown: MapView, selection:
     try:
         scores = maps.scores(collection, within, ids) if within else None
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         scores = None
     if scores is not None:
         there = ~np.isnan(scores)
         order = np.argsort(-scores[there], kind="stable")
         ids, scores = ids[there][order], scores[there][order]
     many = st.session_state.get(f"{selection.key}-shown", _PAGE)
-    with shell.show_errors():
+    with errors.show_errors():
         hits = hits_by_id(collection, ids[:many].tolist(), None if scores is None else scores[:many].tolist())
     results(name, collection, hits, key="map-results", scores=scores is not None)
     if many < len(ids) and st.button(f"Show more (of {len(ids):,})", key="map-more"):
@@ -99,7 +99,7 @@ def _more(collection: Collection, shown: MapView, ids: Ids, selection: Selection
     """Draw the word that distinguishes the selection, and a link to search within it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("What are they?", key="map-word", help="The word that tells them from all others best."):
-            with st.spinner("Comparing them with words; the first time takes longer …"), shell.show_errors():
+            with st.spinner("Comparing them with words; the first time takes longer …"), errors.show_errors():
                 st.session_state[f"{selection.key}-word"] = clusters.word_for(
                     collection, ids.tolist(), where=shown.where
                 )
@@ -111,6 +111,6 @@ def _more(collection: Collection, shown: MapView, ids: Ids, selection: Selection
             "Open in Search", key="map-search", help="There are filters, pictures to search with, and pages."
         ):
             st.switch_page(
-                shell.page("search"),
+                navigation.page("search"),
                 query_params=search_state.SearchState(where=(condition,)).parameters(name),
             )

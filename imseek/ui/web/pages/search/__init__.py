@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from imseek.data.current_file import read_current
-from imseek.ui.web import shell
 from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import (
     answer,
@@ -16,16 +15,17 @@ from imseek.ui.web.pages.search import (
     search_box,
     start_page,
 )
+from imseek.ui.web.parts import errors, navigation
 from imseek.ui.web.plain_text import one_line
 from imseek.ui.web.search_state import SearchState
 
 
 def show() -> None:
     """Draw the page."""
-    name, collection = shell.collection()
+    name, collection = navigation.collection()
     read = page_state.current()
     asked = read.asked
-    with shell.show_errors():
+    with errors.show_errors():
         captions = read_current(collection.path).caption_space is not None
     search_box.show(asked)
     with st.container(horizontal=True, gap="xsmall"):
@@ -39,7 +39,7 @@ def show() -> None:
     page_state.show_deferred_error()
     for one in read.unread:
         st.text(f"⚠️ Left out of the address, since it cannot be read: {one_line(one)}")
-    with shell.show_errors():
+    with errors.show_errors():
         search_box.show_chips(asked, name, collection)
     if asked.empty:
         start_page.show(name, collection, asked)

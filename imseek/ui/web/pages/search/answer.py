@@ -11,9 +11,8 @@ from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
 from imseek.showing.words import format_count
 from imseek.types.answers import Hit, SearchResult
-from imseek.ui.web import shell
 from imseek.ui.web.pages.search import page_state
-from imseek.ui.web.parts import results
+from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import escape_markdown
 from imseek.ui.web.search_state import SearchState
 
@@ -34,11 +33,11 @@ def show(name: str, collection: Collection, asked: SearchState) -> bool:
         st.button("Show the first page", on_click=page_state.turn_page, args=(None,), type="primary")
         return False
     except ImageNotFoundError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         st.text("Remove that picture from the search, or start again.")
         return False
     except ImseekError as error:
-        shell.show_error(error)
+        errors.show_error(error)
         return False
     took = time.perf_counter() - began
     _facts(asked, result, took, bool(beyond))

@@ -17,9 +17,9 @@ from imseek.data.current_file import read_current
 from imseek.search.where.columns_and_functions import NUMBERS, TIMES, Kind
 from imseek.search.where.facets import Facet, facets
 from imseek.types.pictures import display_path
-from imseek.ui.web import shell
 from imseek.ui.web.pages.search import filters, page_state
 from imseek.ui.web.pages.search.filters import Filter
+from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import escape_markdown, one_line
 from imseek.ui.web.search_state import SearchState
 
@@ -39,7 +39,7 @@ def show(collection: Collection, asked: SearchState) -> None:
     # A different label would make it a different, closed menu.
     menu = st.popover("Filters", key="search-filters", on_change="rerun", width="content")
     if menu.open:
-        with menu, shell.show_errors():
+        with menu, errors.show_errors():
             with st.spinner("Looking at what is known of the pictures…"):
                 known = {one.column: one for one in load_facets(collection)}
                 tagged = tuple((one.tag, one.images) for one in tags.counts(collection))

@@ -12,7 +12,8 @@ import streamlit as st
 
 from imseek import home as folders
 from imseek.errors import ImseekError
-from imseek.ui.web import search_state, shell, uploads
+from imseek.ui.web import search_state, uploads
+from imseek.ui.web.parts import errors, navigation
 from imseek.ui.web.saved_searches import SearchStore
 from imseek.ui.web.search_state import ParsedAddress, SearchState
 
@@ -33,7 +34,7 @@ def current() -> ParsedAddress:
 def go_to(to: SearchState) -> None:
     """Change the search; call it in callbacks, before the page runs."""
     if to != current().asked:
-        st.query_params.from_dict(to.parameters(st.session_state[shell.COLLECTION_KEY]))
+        st.query_params.from_dict(to.parameters(st.session_state[navigation.COLLECTION_KEY]))
 
 
 def turn_page(to: str | None) -> None:
@@ -77,4 +78,4 @@ def defer_error(error: ImseekError) -> None:
 def show_deferred_error() -> None:
     error = st.session_state.pop(_ERROR_KEY, None)
     if error is not None:
-        shell.show_error(error)
+        errors.show_error(error)

@@ -23,11 +23,11 @@ from imseek.search.where import Filters
 from imseek.showing.words import format_count
 from imseek.types.answers import Hit
 from imseek.types.tags import TagCount
-from imseek.ui.web import search_state, shell
+from imseek.ui.web import search_state
 from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import filters, page_state
 from imseek.ui.web.pages.search.filters import TAG, Filter
-from imseek.ui.web.parts import results
+from imseek.ui.web.parts import errors, navigation, results
 from imseek.ui.web.plain_text import escape_markdown
 from imseek.ui.web.search_state import SearchState
 
@@ -42,18 +42,18 @@ _GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something 
 
 def show(name: str, collection: Collection, now: SearchState) -> None:
     """Draw the newest images, limited by the filters, with suggestions."""
-    with shell.show_errors():
+    with errors.show_errors():
         current = read_current(collection.path)
         held = _load_preview(collection.path, current.uuid, current.generation, now.condition, now.limit)
         hits = results.hits_by_id(collection, held.newest)
     if not held.total and not now.where:
-        shell.no_pictures("Add a folder of pictures, and search them by what they show.")
+        navigation.no_pictures("Add a folder of pictures, and search them by what they show.")
         return
     if not held.total:
         st.subheader("No picture meets these conditions", anchor=False)
         st.button("Search without filters", on_click=page_state.go_to, args=(now.with_changes(where=()),))
         return
-    with shell.show_errors():
+    with errors.show_errors():
         counted = tags.counts(collection)
     st.caption("Try, or drop a picture anywhere on this page:")
     with st.container(horizontal=True, gap="small"):

@@ -1,0 +1,27 @@
+"""Find out which formats this installation can read, by starting the processes that decode them."""
+
+from __future__ import annotations
+
+from imseek.media.formats import EXTRA_PACKAGES, PILLOW_FORMATS, RECOGNISED, is_readable
+from imseek.media.sandbox import pool
+
+
+def codecs() -> dict[str, bool]:
+    """Tell which known formats this installation can read. Starts a worker of each kind to find out."""
+    unread = refusals()
+    return {
+        name: is_readable(name) and name not in unread
+        for name in (*PILLOW_FORMATS, *EXTRA_PACKAGES, *RECOGNISED)
+    }
+
+
+def refusals() -> dict[str, str]:
+    """Return the formats whose installed codec is refused or does not load, with reasons that say what to do."""
+    found: dict[str, str] = {}
+    for kind in pool.KINDS.values():
+        installed = [name for name in kind.formats if is_readable(name)]
+        try:
+            found |= {name: why for name, why in pool.survey(kind).refusals.items() if name in installed}
+        except pool.WorkerError as error:
+            found |= dict.fromkeys(installed, f"the process that decodes it does not start: {error}")
+    return found
