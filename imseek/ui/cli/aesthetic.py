@@ -9,8 +9,9 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, SaveScoresOption, WhereOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.render.result_json import print_answer
@@ -30,14 +31,9 @@ def aesthetic(
             "--weights", metavar="FILE", help="The predictor, as its project gives it: .pth or .safetensors."
         ),
     ] = None,
-    save: Annotated[
-        str | None,
-        typer.Option(
-            "--save", metavar="NAME", help="Store the scores as a column, for --where and with hits."
-        ),
-    ] = None,
+    save: SaveScoresOption = None,
     where: WhereOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images.")] = 10,
+    limit: Annotated[int, options.limit("How many images.")] = 10,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

@@ -15,6 +15,7 @@ from imseek import library
 from imseek.duplicates.action_results import UndoInfo
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
@@ -33,12 +34,8 @@ if TYPE_CHECKING:
     )
     from imseek.library import ResolvedCollection
 
-YesOption: TypeAlias = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do it. Without, only what would be done is shown.")
-]
-LimitOption: TypeAlias = Annotated[
-    int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many files are shown.")
-]
+YesOption: TypeAlias = Annotated[bool, options.yes("Do it. Without, only what would be done is shown.")]
+LimitOption: TypeAlias = Annotated[int, options.limit("How many files are shown.")]
 #: Outcomes of files that an action applies to.
 _ACTED_OUTCOMES: Final = ("would", "done")
 #: Folders listed before asking whether files may move there.
@@ -100,7 +97,7 @@ def undo(
         str | None, typer.Argument(metavar="[ID]", help="Of what `--list` shows (default: the newest).")
     ] = None,
     yes: YesOption = False,
-    listed: Annotated[bool, typer.Option("--list", help="List what was done and can be undone.")] = False,
+    listed: Annotated[bool, options.list_("List what was done and can be undone.")] = False,
     trust_journal: Annotated[
         bool,
         typer.Option(

@@ -14,6 +14,7 @@ from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.backup import BackupReport, RestoreReport
 from imseek.types.json_members import Json
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
 from imseek.ui.cli.output import say, say_collection, stdout_bytes
@@ -79,7 +80,7 @@ def backup(
     no_index: Annotated[
         bool, typer.Option("--no-index", help="Leave out approximate indexes, which can be built again.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace ARCHIVE if it is there.")] = False,
+    force: Annotated[bool, options.force("Replace ARCHIVE if it is there.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -10,9 +10,17 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli import pairs_file
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import (
+    CollectionOption,
+    ForceOption,
+    JsonOption,
+    SaveScoresOption,
+    WhereOption,
+    examples,
+)
 from imseek.ui.cli.evaluate_shared import left_out_lines
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
@@ -88,14 +96,9 @@ def run(
             help="With --keep: write what is kept, as .parquet or .csv (image_id, uid, path, score), or .txt (paths).",
         ),
     ] = None,
-    save: Annotated[
-        str | None,
-        typer.Option(
-            "--save", metavar="NAME", help="Store the scores as a column, for --where and with hits."
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images.")] = 10,
+    save: SaveScoresOption = None,
+    force: ForceOption = False,
+    limit: Annotated[int, options.limit("How many images.")] = 10,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

@@ -13,8 +13,9 @@ from imseek.clusters.results import ClusterReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
 from imseek.ui.cli.progress import stoppable
@@ -64,37 +65,20 @@ def clusters(
         int | None,
         typer.Option("--smallest", metavar="N", help="With --density: images in a group, at least."),
     ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-    ] = None,
+    where: WhereOption = None,
     names: Annotated[
         str,
         typer.Option(
             "--names", metavar="FILE|imagenet|none", help="Words to name them by: a file with one a line."
         ),
     ] = "imagenet",
-    save: Annotated[
-        str | None,
-        typer.Option("--save", metavar="NAME", help="Store them: columns NAME, NAME_name, NAME_score."),
-    ] = None,
-    again: Annotated[
-        str | None,
-        typer.Option("--again", metavar="NAME", help="Assign what has come since they were stored."),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many clusters the table shows.")
-    ] = 50,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one, other clusters.")] = 0,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write all as CSV, a cluster a row.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with pictures of each.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over files, and stored clusters, of these names.")
-    ] = False,
+    save: Annotated[str | None, options.save("Store them: columns NAME, NAME_name, NAME_score.")] = None,
+    again: Annotated[str | None, options.again("Assign what has come since they were stored.")] = None,
+    limit: Annotated[int, options.limit("How many clusters the table shows.")] = 50,
+    seed: Annotated[int, options.seed("Another one, other clusters.")] = 0,
+    csv: Annotated[Path | None, options.csv("Write all as CSV, a cluster a row.")] = None,
+    html: Annotated[Path | None, options.html("Write a page with pictures of each.")] = None,
+    force: Annotated[bool, options.force("Write over files, and stored clusters, of these names.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

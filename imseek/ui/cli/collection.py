@@ -15,6 +15,7 @@ from imseek.library import NamedCollection, ResolvedCollection
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_members import Count, FilePath, Printable
 from imseek.types.upkeep import Problem, TrustRecord
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import JsonOption, current_folder, examples
 from imseek.ui.cli.download_progress import download_bar
@@ -136,7 +137,7 @@ def rename(
 @app.command(epilog=examples("imseek collection delete holidays", "imseek collection delete old --yes"))
 def delete(
     name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Its name or path.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, options.yes("Do not ask.")] = False,
 ) -> None:
     """Delete a collection. The pictures it was made from stay."""
     doomed = library.locate(name, cwd=current_folder(), environ=os.environ)
@@ -178,9 +179,9 @@ def verify(collection: NameArgument = None, as_json: JsonOption = False) -> int:
 @app.command(epilog=examples("imseek collection trust /srv/photos/.imseek", "imseek collection trust --list"))
 def trust(
     collection: NameArgument = None,
-    listing: Annotated[bool, typer.Option("--list", help="List what you trust, and change nothing.")] = False,
+    listing: Annotated[bool, options.list_("List what you trust, and change nothing.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Trust it no more.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also where verify finds problems.")] = False,
+    force: Annotated[bool, options.force("Also where verify finds problems.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Say that you know who made a collection, so that it may be written to (docs/security.md).

@@ -11,8 +11,9 @@ import typer
 from imseek.dataset.results import CoverageReport, CoverageSide
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import JsonOption, examples
+from imseek.ui.cli.common_options import ForceOption, JsonOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file
 from imseek.ui.cli.progress import StopSignals, progress_bar
@@ -47,17 +48,10 @@ def register(app: typer.Typer) -> None:
 def coverage(
     a: Annotated[str, typer.Argument(metavar="A", help="A collection, by name or path.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another one, with the same encoder.")],
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images of both that meet this (docs/where.md)."),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many groups are shown each way.")
-    ] = 10,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the pictures.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
+    where: Annotated[str | None, options.where("Only images of both that meet this (docs/where.md).")] = None,
+    limit: Annotated[int, options.limit("How many groups are shown each way.")] = 10,
+    html: Annotated[Path | None, options.html("Write a page with the pictures.")] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Show what A has that B lacks, and the other way, by the vectors of both. No picture is opened but for --html."""

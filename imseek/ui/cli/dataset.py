@@ -13,8 +13,9 @@ from imseek.dataset.results import QualityKind, QualityReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
 from imseek.types.json_members import Count, Json
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.render.result_json import print_answer
@@ -47,12 +48,7 @@ class QualityAnswer:
     """With ``--save``: number of images by column that is true of them."""
 
 
-WhereOption = Annotated[
-    str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
-]
-LimitOption = Annotated[
-    int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many of each list are shown.")
-]
+LimitOption = Annotated[int, options.limit("How many of each list are shown.")]
 
 
 @app.command(
@@ -70,14 +66,9 @@ def quality(
     empty: Annotated[bool, typer.Option("--empty", help="Only what has nearly nothing on it.")] = False,
     where: WhereOption = None,
     limit: LimitOption = 10,
-    tag: Annotated[
-        bool, typer.Option("--tag", help="Tag the images of each list: blurred, dark, bright, empty.")
-    ] = False,
+    tag: Annotated[bool, options.tag("Tag the images of each list: blurred, dark, bright, empty.")] = False,
     save: Annotated[
-        str | None,
-        typer.Option(
-            "--save", metavar="NAME", help="Store columns NAME_blurred …, true or false, for --where."
-        ),
+        str | None, options.save("Store columns NAME_blurred …, true or false, for --where.")
     ] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
@@ -159,12 +150,7 @@ def balance(
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Count in each class what is there more than once, too.")
     ] = False,
-    looks: Annotated[
-        int,
-        typer.Option(
-            "--looks", metavar="N", min=0, help="With --duplicates: so many pairs of pictures are looked at."
-        ),
-    ] = 0,
+    looks: Annotated[int, options.looks("With --duplicates: so many pairs of pictures are looked at.")] = 0,
     where: WhereOption = None,
     limit: LimitOption = 20,
     collection: CollectionOption = None,
@@ -252,15 +238,9 @@ def leakage(
         str | None,
         typer.Option("--folders", metavar="A,B", help="The parts are what lies in these folders."),
     ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option("--against", metavar="COLLECTION", help="The other part is another collection."),
-    ] = None,
+    against: Annotated[str | None, options.against("The other part is another collection.")] = None,
     where: WhereOption = None,
-    looks: Annotated[
-        int,
-        typer.Option("--looks", metavar="N", min=0, help="So many pairs of pictures are looked at, at most."),
-    ] = 10_000,
+    looks: Annotated[int, options.looks("So many pairs of pictures are looked at, at most.")] = 10_000,
     limit: LimitOption = 10,
     collection: CollectionOption = None,
     as_json: JsonOption = False,

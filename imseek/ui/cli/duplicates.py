@@ -16,8 +16,9 @@ from imseek.duplicates.results import DuplicateReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_members import Count, Json
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import StopSignals, progress_bar
@@ -105,33 +106,15 @@ def duplicates(
         list[str] | None,
         typer.Option("--protect", metavar="FOLDER", help="What lies there stays; may be repeated."),
     ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option("--against", metavar="COLLECTION", help="What another collection has of this one."),
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-    ] = None,
+    against: Annotated[str | None, options.against("What another collection has of this one.")] = None,
+    where: WhereOption = None,
     looks: Annotated[
         int,
-        typer.Option(
-            "--looks",
-            metavar="N",
-            min=0,
-            help="Of more candidates than these, the pictures of the most promising ones are compared.",
-        ),
+        options.looks("Of more candidates than these, the pictures of the most promising ones are compared."),
     ] = 100_000,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many groups the table shows.")
-    ] = 20,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write all groups as CSV, an image a row.")
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page with the pictures side by side."),
-    ] = None,
+    limit: Annotated[int, options.limit("How many groups the table shows.")] = 20,
+    csv: Annotated[Path | None, options.csv("Write all groups as CSV, an image a row.")] = None,
+    html: Annotated[Path | None, options.html("Write a page with the pictures side by side.")] = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -154,7 +137,7 @@ def duplicates(
         str | None,
         typer.Option("--tag", metavar="TAG", help="With --action tag: which (default: duplicate)."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
+    force: ForceFilesOption = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.showing.words import format_count
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_zeroshot
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
@@ -48,10 +49,7 @@ def retrieval(
     captions: CaptionsOption = None,
     caption_column: CaptionColumnOption = None,
     space: Annotated[
-        str | None,
-        typer.Option(
-            "--space", metavar="ID|ENCODER", help="Which vectors of pictures (default: the first space)."
-        ),
+        str | None, options.space("Which vectors of pictures (default: the first space).")
     ] = None,
     where: WhereOption = None,
     among: Annotated[

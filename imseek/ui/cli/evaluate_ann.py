@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.showing.words import format_count
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.captions import parse_share
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
@@ -57,10 +58,7 @@ def ann(
             "--filtered", metavar="SHARE", help="Behind a filter that lets so many through by chance: 5%."
         ),
     ] = None,
-    space: Annotated[
-        str | None,
-        typer.Option("--space", metavar="ID|ENCODER", help="Which vectors (default: the first space)."),
-    ] = None,
+    space: Annotated[str | None, options.space("Which vectors (default: the first space).")] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

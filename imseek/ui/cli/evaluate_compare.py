@@ -12,6 +12,7 @@ from imseek.evaluate.results import CompareReport, RetrievalComparison
 from imseek.metrics.estimate import Estimate, better_side
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
@@ -58,10 +59,7 @@ def compare(
         ),
     ] = None,
     against: Annotated[
-        str | None,
-        typer.Option(
-            "--against", metavar="COLLECTION", help="Another collection, over the pictures that both have."
-        ),
+        str | None, options.against("Another collection, over the pictures that both have.")
     ] = None,
     captions: CaptionsOption = None,
     caption_column: CaptionColumnOption = None,

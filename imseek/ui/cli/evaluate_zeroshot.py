@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.showing.words import format_count, printable, shorten
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.label import (
     CentredOption,
     ClassesOption,
@@ -17,7 +18,6 @@ from imseek.ui.cli.label import (
     NoneOption,
     TemperatureOption,
     TemplatesOption,
-    WhereOption,
     none_sentences,
 )
 from imseek.ui.cli.output import say, table
@@ -65,10 +65,7 @@ def zeroshot(
             "--save-temperature", metavar="NAME", help="Learn one from half of them, for --temperature NAME."
         ),
     ] = None,
-    limit: Annotated[
-        int,
-        typer.Option("--limit", "-n", metavar="N", min=0, help="How many classes and mistakes are shown."),
-    ] = 20,
+    limit: Annotated[int, options.limit("How many classes and mistakes are shown.")] = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

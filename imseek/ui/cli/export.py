@@ -12,6 +12,7 @@ import typer
 from imseek.errors import UsageError
 from imseek.input_file import read_input
 from imseek.showing.words import format_count, format_size, printable
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.flag_groups import FlagGroup, with_groups
@@ -156,9 +157,7 @@ def export(
         list[str] | None,
         typer.Option("--text", metavar="TEXT", help="Hits of a search for these words; may be repeated."),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="So many hits (default: 1000).")
-    ] = None,
+    limit: Annotated[int | None, options.limit("So many hits (default: 1000).", least=1)] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option("--tag", metavar="TAG", help="Only images with this tag; may be repeated."),
@@ -168,15 +167,10 @@ def export(
         typer.Option("--ids", metavar="FILE", help="Only these, one id a line; - for stdin."),
     ] = None,
     space: Annotated[
-        int | None,
-        typer.Option("--space", metavar="ID", help="Of several spaces, whose vectors (`imseek info`)."),
+        int | None, options.space("Of several spaces, whose vectors (`imseek info`).", metavar="ID")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a file, or a folder that was exported before.")
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 3 if a picture could not be had.")
-    ] = False,
+    force: Annotated[bool, options.force("Replace a file, or a folder that was exported before.")] = False,
+    strict: Annotated[bool, options.strict("Exit with 3 if a picture could not be had.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
     *,

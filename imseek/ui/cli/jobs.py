@@ -9,6 +9,7 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
@@ -23,9 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-LimitOption = Annotated[
-    int, typer.Option("--limit", "-n", min=1, metavar="N", help="At most this many, the newest.")
-]
+LimitOption = Annotated[int, options.limit("At most this many, the newest.", least=1)]
 _LIMIT = 20
 
 

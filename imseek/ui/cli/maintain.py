@@ -22,6 +22,7 @@ from imseek.types.upkeep import (
     PurgeReport,
     ReencodeReport,
 )
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
@@ -90,12 +91,10 @@ def maintain(
         typer.Option("--add-space", metavar="REFERENCE", help="The same, beside the spaces there are."),
     ] = None,
     space: Annotated[
-        int | None,
-        typer.Option("--space", metavar="N", help="Of several spaces, the one that --reencode replaces."),
+        int | None, options.space("Of several spaces, the one that --reencode replaces.", metavar="N")
     ] = None,
     allow_missing: Annotated[
-        bool,
-        typer.Option("--allow-missing", help="Switch also where many pictures cannot be read now."),
+        bool, options.allow_missing("Switch also where many pictures cannot be read now.")
     ] = False,
     drop_space: Annotated[
         int | None,

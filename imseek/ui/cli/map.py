@@ -14,8 +14,9 @@ from imseek.maps.results import MapReport
 from imseek.progress import Task
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import StopSignals, progress_bar
@@ -59,16 +60,13 @@ def map_(
         Literal["umap", "pca"] | None,
         typer.Option("--method", help="umap (default), or pca for a first look in seconds."),
     ] = None,
-    name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="Keep it as the columns NAME_x and NAME_y.")
-    ] = "map",
+    name: Annotated[str, options.name("Keep it as the columns NAME_x and NAME_y.")] = "map",
     refit: Annotated[
         bool,
         typer.Option("--refit", help="Lay all images out anew; else new ones are placed among the others."),
     ] = False,
     neighbours: Annotated[
-        int | None,
-        typer.Option("--neighbours", metavar="N", help="umap: of each image, how many count (default: 15)."),
+        int | None, options.neighbours("umap: of each image, how many count (default: 15).")
     ] = None,
     min_dist: Annotated[
         float | None,
@@ -77,7 +75,7 @@ def map_(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="The same one gives the same map (default: 0).")
+        int | None, options.seed("The same one gives the same map (default: 0).", least=None)
     ] = None,
     sample: Annotated[
         int,
@@ -87,14 +85,8 @@ def map_(
             help="umap: of more images, lay out so many and place the others among them.",
         ),
     ] = 100_000,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write the map as one page, with thumbnails and zoom."),
-    ] = None,
+    where: WhereOption = None,
+    html: Annotated[Path | None, options.html("Write the map as one page, with thumbnails and zoom.")] = None,
     colour: Annotated[
         str | None, typer.Option("--colour", metavar="COLUMN", help="With --html: colour by a column.")
     ] = None,
@@ -115,7 +107,7 @@ def map_(
         str | None,
         typer.Option("--columns", metavar="A,B,…", help="With --parquet: these columns too (docs/where.md)."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
+    force: ForceFilesOption = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

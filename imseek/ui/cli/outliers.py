@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
 import typer
 
 from imseek.showing.words import format_count, printable
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
 from imseek.ui.cli.progress import stoppable
@@ -34,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def outliers(
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images.")] = 20,
+    limit: Annotated[int, options.limit("How many images.")] = 20,
     method: Annotated[
         Literal["knn", "lof", "isolation"],
         typer.Option(
@@ -43,21 +44,12 @@ def outliers(
             "isolation: how few random cuts set an image apart.",
         ),
     ] = "knn",
-    neighbours: Annotated[
-        int, typer.Option("--neighbours", metavar="N", help="How many nearest others count.")
-    ] = 10,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-    ] = None,
-    save: Annotated[
-        str | None, typer.Option("--save", metavar="NAME", help="Store each image's score as a column.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of what is random.")] = 0,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write them as CSV.")] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a file, and stored scores, of these names.")
-    ] = False,
+    neighbours: Annotated[int, options.neighbours("How many nearest others count.")] = 10,
+    where: WhereOption = None,
+    save: Annotated[str | None, options.save("Store each image's score as a column.")] = None,
+    seed: Annotated[int, options.seed("Of what is random.")] = 0,
+    csv: Annotated[Path | None, options.csv("Write them as CSV.")] = None,
+    force: Annotated[bool, options.force("Write over a file, and stored scores, of these names.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

@@ -10,9 +10,10 @@ import typer
 from imseek.errors import UsageError
 from imseek.probes.results import ProbeInfo
 from imseek.showing.words import format_count, printable
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli import probetext
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.probeflags import (
     BinaryOption,
@@ -23,7 +24,6 @@ from imseek.ui.cli.probeflags import (
     SeveralOption,
     SpaceOption,
     TagsOption,
-    WhereOption,
     WordsOption,
     labels_of,
     parse_shots,
@@ -68,9 +68,7 @@ def fit(
     where: WhereOption = None,
     space: SpaceOption = None,
     words: WordsOption = True,
-    force: Annotated[
-        bool, typer.Option("--force", help="Put it in the place of a probe of the name.")
-    ] = False,
+    force: Annotated[bool, options.force("Put it in the place of a probe of the name.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -106,19 +104,11 @@ def apply(
     name: NameArgument,
     where: WhereOption = None,
     save: Annotated[
-        str | None,
-        typer.Option(
-            "--save", metavar="COLUMNS", help="Store class and probability as columns of this name."
-        ),
+        str | None, options.save("Store class and probability as columns of this name.", metavar="COLUMNS")
     ] = None,
-    tag: Annotated[bool, typer.Option("--tag", help="Give images their class as a tag.")] = False,
+    tag: Annotated[bool, options.tag("Give images their class as a tag.")] = False,
     threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold",
-            metavar="P",
-            help="From which probability on (default: 0.9; with several tags 0.5).",
-        ),
+        float | None, options.threshold("From which probability on (default: 0.9; with several tags 0.5).")
     ] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
@@ -158,7 +148,7 @@ def propose(
     binary: BinaryOption = None,
     several: SeveralOption = False,
     negatives: NegativesOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", help="How many images.")] = 20,
+    limit: Annotated[int, options.limit("How many images.", least=None)] = 20,
     where: WhereOption = None,
     space: SpaceOption = None,
     collection: CollectionOption = None,
@@ -216,7 +206,7 @@ def evaluate(
     where: WhereOption = None,
     space: SpaceOption = None,
     words: WordsOption = True,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the split.")] = 0,
+    seed: Annotated[int, options.seed("Of the split.", metavar=None)] = 0,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

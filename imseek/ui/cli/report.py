@@ -13,6 +13,7 @@ import typer
 from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import printable
 from imseek.types.json_members import Count
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say
@@ -74,15 +75,8 @@ def report(
             help="Leave out quality, clusters, outliers or duplicates; may be repeated.",
         ),
     ] = None,
-    looks: Annotated[
-        int,
-        typer.Option(
-            "--looks", metavar="N", min=0, help="For duplicates, so many pairs of pictures are looked at."
-        ),
-    ] = 1000,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a report that is there already.")
-    ] = False,
+    looks: Annotated[int, options.looks("For duplicates, so many pairs of pictures are looked at.")] = 1000,
+    force: Annotated[bool, options.force("Write over a report that is there already.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

@@ -10,9 +10,10 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, ForceOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
 from imseek.ui.cli.progress import stoppable
@@ -50,14 +51,11 @@ def sample(
             "the sample, and what is odd comes in.",
         ),
     ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one, other images.")] = 0,
+    where: WhereOption = None,
+    seed: Annotated[int, options.seed("Another one, other images.")] = 0,
     paths: Annotated[bool, typer.Option("--paths", help="Print the paths alone, one a line.")] = False,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write them as CSV.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
+    csv: Annotated[Path | None, options.csv("Write them as CSV.")] = None,
+    force: ForceOption = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

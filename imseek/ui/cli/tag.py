@@ -17,6 +17,7 @@ from imseek.input_file import open_input
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Count
 from imseek.types.tags import Tag, TagCount
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_image, parse_images
@@ -65,9 +66,7 @@ ImagesArgument = Annotated[
         metavar="[IMAGE]...", help="Ids (17, id:17) or files; - reads them from stdin, one a line."
     ),
 ]
-WhereOption = Annotated[
-    str | None, typer.Option("--where", metavar="EXPR", help="Images that meet this (docs/where.md).")
-]
+WhereOption = Annotated[str | None, options.where("Images that meet this (docs/where.md).")]
 
 
 @app.command(

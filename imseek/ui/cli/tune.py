@@ -12,6 +12,7 @@ from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
 from imseek.tune.results import TuneReport
 from imseek.types.upkeep import ReencodeReport
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
@@ -60,11 +61,9 @@ def tune(
     loss: Annotated[
         str, typer.Option("--loss", metavar="LOSS", help="infonce (CLIP's) or sigmoid (SigLIP's).")
     ] = "infonce",
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Of the adapter.")] = "tuned",
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the split and the start.")] = 0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only learn and measure; change nothing.")
-    ] = False,
+    name: Annotated[str, options.name("Of the adapter.")] = "tuned",
+    seed: Annotated[int, options.seed("Of the split and the start.")] = 0,
+    dry_run: Annotated[bool, options.dry_run("Only learn and measure; change nothing.")] = False,
     back: Annotated[
         bool, typer.Option("--back", help="Search in the vectors of the encoder itself again.")
     ] = False,
@@ -73,7 +72,7 @@ def tune(
         typer.Option("--use", metavar="NAME", help="Search in the vectors of an adapter that is kept."),
     ] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="With --back: also where pictures cannot be read now.")
+        bool, options.allow_missing("With --back: also where pictures cannot be read now.")
     ] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,

@@ -10,8 +10,9 @@ import typer
 from imseek import library
 from imseek.errors import MissingExtraError
 from imseek.home import make_home
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.common_options import HostOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.serve import served_name
@@ -37,20 +38,12 @@ def ui(
             help="The collection that is shown first; others can be chosen.",
         ),
     ] = None,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
-    ] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[
-        int | None,
-        typer.Option(
-            "--port", min=0, max=65535, help="0: one that is free (default: the first free from 8501 on)."
-        ),
+        int | None, options.port("0: one that is free (default: the first free from 8501 on).")
     ] = None,
     allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host", metavar="NAME", help="A name the pages are asked for under; may be repeated."
-        ),
+        list[str] | None, options.allow_host("A name the pages are asked for under; may be repeated.")
     ] = None,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the pages in a browser.")
