@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,7 +12,6 @@ from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import pairs_file
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import (
     CollectionOption,
     ForceOption,
@@ -23,8 +22,7 @@ from imseek.ui.cli.common_options import (
 )
 from imseek.ui.cli.evaluate_shared import left_out_lines
 from imseek.ui.cli.output import say, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
     from imseek.captions import Agreement, AgreementSummary
@@ -110,46 +108,38 @@ def run(
         raise UsageError("--prefix and --captions are for CLIPScore", hint="add --score")
     if export is not None:
         pairs_file.check(export, force=force)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json, interrupted="interrupted: nothing was kept or stored")
     from imseek import captions as api
     from imseek.ui.cli.score_answers import ScoredCaptions
 
     if not (score or references or where or keep or save):
-        found = api.summary(chosen.path, limit=limit)
-        if as_json:
-            print_answer(found, chosen)
-        else:
-            print("\n".join(_agreement_lines(found)))
-        return 0
+        found = api.summary(run.path, limit=limit)
+        return run.finish(found, lambda: _agreement_lines(found))
     before = api.PREFIX if prefix is None else prefix
-    with StopSignals() as signals, progress_bar() as progress:
-        told: Any = {"progress": progress, "stop": signals.event, "notify": say}
+    with run.work() as controls:
         if references is not None:
             scores = api.ref_clip_scores(
-                chosen.path, references, captions=captions, prefix=before, where=where, **told
+                run.path, references, captions=captions, prefix=before, where=where, notify=say, **controls
             )
         elif score:
-            scores = api.clip_scores(chosen.path, captions=captions, prefix=before, where=where, **told)
+            scores = api.clip_scores(
+                run.path, captions=captions, prefix=before, where=where, notify=say, **controls
+            )
         else:
-            scores = api.cosines(chosen.path, where=where, **told)
+            scores = api.cosines(run.path, where=where, notify=say, **controls)
     if scores.interrupted:
-        say("interrupted: nothing was kept or stored")
-        return signals.exit_code
-    kept = None if share is None else api.keep(chosen.path, scores, share, basic=basic)
+        say(run.interrupted)
+        return run.exit_code(interrupted=True)
+    kept = None if share is None else api.keep(run.path, scores, share, basic=basic)
     if export is not None and kept is not None:
-        pairs_file.write(export, api.pairs(chosen.path, kept), force=force)
+        pairs_file.write(export, api.pairs(run.path, kept), force=force)
     if save is not None:
-        api.save(chosen.path, scores, save)
-    done = ScoredCaptions(scores, api.worst(chosen.path, scores, limit=limit), kept, export, save)
-    if as_json:
-        print_answer(done, chosen)
-    else:
-        print("\n".join(_lines(done)))
-        if export is not None:
-            say(f"wrote {printable(str(export))}")
-        if save is not None:
-            say(f"stored as the column {save}: imseek search … --where '{save} > …'")
-    return 0
+        api.save(run.path, scores, save)
+    done = ScoredCaptions(scores, api.worst(run.path, scores, limit=limit), kept, export, save)
+    notes = [] if export is None else [f"wrote {printable(str(export))}"]
+    if save is not None:
+        notes.append(f"stored as the column {save}: imseek search … --where '{save} > …'")
+    return run.finish(done, lambda: _lines(done), notes=notes)
 
 
 def parse_share(said: str) -> float:

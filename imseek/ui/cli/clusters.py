@@ -14,18 +14,16 @@ from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import say, table
-from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
-from imseek.ui.cli.progress import stoppable
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.cli.output import table
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
+from imseek.ui.cli.run import Run
+from imseek.ui.render.result_json import to_json
 
 if TYPE_CHECKING:
     from imseek.clusters.results import AssignReport, Cluster, Shown
     from imseek.library import ResolvedCollection
 
-_INTERRUPTED = "interrupted: nothing was stored"
 _FACTS: Final = ("name", "size", "cohesion", "separation", "neighbour", "contrast")
 _COLUMNS: Final = ("cluster", *_FACTS, *IMAGE_COLUMNS)
 FileKind: TypeAlias = Literal["csv", "html"]
@@ -94,15 +92,16 @@ def clusters(
             check_new(path, force=force)
     if csv is not None and html is not None and csv.absolute() == html.absolute():
         raise UsageError(f"{csv} is named twice")
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     from imseek import clusters as finding
 
-    with stoppable(_INTERRUPTED) as (progress, stop):
-        if again is not None:
-            assigned = finding.again(chosen.path, again, progress=progress, stop=stop)
-            return _print_assigned(assigned, chosen, as_json=as_json)
+    if again is not None:
+        with run.work() as controls:
+            assigned = finding.again(run.path, again, **controls)
+        return run.finish(assigned, lambda: [_assigned_line(assigned)])
+    with run.work() as controls:
         report = finding.find(
-            chosen.path,
+            run.path,
             k=k,
             density=density,
             smallest=smallest,
@@ -111,34 +110,24 @@ def clusters(
             save=save,
             replace=force,
             seed=seed,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
-    written = _write(report, chosen, csv, html, force=force)
-    if as_json:
-        absolute = {what: path.absolute() for what, path in written.items()}
-        print_answer(ClusterAnswer(report, absolute), chosen, uuid=report.collection)
-        return 0
-    # Output for other programs must be alone on stdout.
-    show = say if 1 in (stream_of(path) for path in written.values()) else print
-    show("\n".join(_lines(report, limit)))
-    for what, path in written.items():
-        say(f"wrote {printable(str(path))} ({what})")
-    if report.saved is not None:
-        say(f'stored as {report.saved}: imseek search … --where "{report.saved} = 1"')
-    return 0
-
-
-def _print_assigned(report: AssignReport, chosen: ResolvedCollection, *, as_json: bool) -> int:
-    if as_json:
-        print_answer(report, chosen)
-        return 0
-    outside = report.added.get(0, 0)
-    print(
-        f"{format_count(sum(report.added.values()), 'image')} assigned to the clusters {report.name!r}"
-        + (f", {outside:,} of them to none" if outside else "")
+    written = _write(report, run.chosen, csv, html, force=force)
+    answer = ClusterAnswer(report, {what: path.absolute() for what, path in written.items()})
+    stored = f'stored as {report.saved}: imseek search … --where "{report.saved} = 1"'
+    return run.finish(
+        answer,
+        lambda: _lines(report, limit),
+        written=written,
+        notes=[] if report.saved is None else [stored],
+        uuid=report.collection,
     )
-    return 0
+
+
+def _assigned_line(report: AssignReport) -> str:
+    outside = report.added.get(0, 0)
+    assigned = f"{format_count(sum(report.added.values()), 'image')} assigned to the clusters {report.name!r}"
+    return assigned + (f", {outside:,} of them to none" if outside else "")
 
 
 def _write(

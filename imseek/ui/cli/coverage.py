@@ -16,7 +16,7 @@ from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import ForceOption, JsonOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ def coverage(
     if html is not None:
         check_new(html, force=force)
     both = [resolve_collection(name, what) for name, what in ((a, "A"), (b, "B"))]
-    with StopSignals() as signals, progress_bar() as progress:
-        report = dataset.coverage(
-            both[0].path, both[1].path, where=where, groups=limit, progress=progress, stop=signals.event
-        )
+    with stoppable() as controls:
+        report = dataset.coverage(both[0].path, both[1].path, where=where, groups=limit, **controls)
     if html is not None:
         from imseek.ui.coverage_page import write
 
@@ -80,7 +78,7 @@ def coverage(
             say(f"wrote {printable(str(html))} (html)")
     if report.interrupted:
         say("interrupted: not all images were compared")
-    return signals.exit_code if report.interrupted else 0
+    return controls["stop"].exit_code if report.interrupted else 0
 
 
 def lines(report: CoverageReport, both: list[ResolvedCollection]) -> list[str]:

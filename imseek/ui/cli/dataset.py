@@ -14,10 +14,10 @@ from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
 from imseek.types.json_members import Count, Json
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
+from imseek.ui.cli.collection_choice import choose_collection, choose_two
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import say, say_collection, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.output import say, table
+from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
@@ -161,24 +161,18 @@ def balance(
 
     if looks and not duplicates:
         raise UsageError("--looks goes with --duplicates")
-    chosen = choose_collection(collection, quiet=as_json)
-    with StopSignals() as signals, progress_bar() as progress:
+    run = Run.on(collection, as_json=as_json)
+    with run.work() as controls:
         found = dataset.balance(
-            chosen.path,
+            run.path,
             by,
             where=where,
             duplicates=duplicates,
             looks=looks,
-            progress=progress,
-            stop=signals.event,
+            **controls,
         )
-    if as_json:
-        print_answer(found, chosen)
-    else:
-        print("\n".join(balance_lines(found, limit)))
-        for note in found.notes:
-            say(printable(note))
-    return signals.exit_code if signals.event.is_set() else 0
+    run.finish(found, lambda: balance_lines(found, limit), notes=map(printable, found.notes))
+    return run.exit_code(run.stop.is_set())
 
 
 def balance_lines(found: Balance, limit: int) -> list[str]:
@@ -253,13 +247,9 @@ def leakage(
             "say what the parts are, in one way",
             hint="--split COLUMN, --folders A,B, or --against COLLECTION",
         )
-    chosen = resolve_collection(collection)
-    other = None
-    if against is not None:
-        other = resolve_collection(against, "--against")
-    if not as_json:
-        say_collection(chosen)
-    with StopSignals() as signals, progress_bar() as progress:
+    chosen, other = choose_two(collection, against, quiet=as_json)
+    run = Run(chosen, as_json, "interrupted: there may be more; the same command goes on from here")
+    with run.work() as controls:
         if other is not None:
             report = dataset.leakage_against(
                 chosen.path,
@@ -267,8 +257,7 @@ def leakage(
                 names=(printable(chosen.name), printable(other.name)),
                 where=where,
                 looks=looks,
-                progress=progress,
-                stop=signals.event,
+                **controls,
             )
         else:
             report = dataset.leakage(
@@ -276,18 +265,10 @@ def leakage(
                 split if split is not None else _parse_parts(folders or ""),
                 where=where,
                 looks=looks,
-                progress=progress,
-                stop=signals.event,
+                **controls,
             )
-    if as_json:
-        print_answer(report, chosen)
-    else:
-        print("\n".join(leak_lines(report, limit)))
-        for note in report.notes:
-            say(printable(note))
-    if report.interrupted:
-        say("interrupted: there may be more; the same command goes on from here")
-    return signals.exit_code if report.interrupted else 0
+    notes = map(printable, report.notes)
+    return run.finish(report, lambda: leak_lines(report, limit), notes=notes, interrupted=report.interrupted)
 
 
 def _parse_parts(folders: str) -> dict[str, list[str]]:

@@ -17,12 +17,12 @@ from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_members import Count, Json
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import say, say_collection, table
+from imseek.ui.cli.output import table
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import CollectionName, print_answer
+from imseek.ui.cli.run import Run
+from imseek.ui.render.result_json import CollectionName
 
 if TYPE_CHECKING:
     from imseek.duplicates.actions.plans import Plan
@@ -146,15 +146,14 @@ def duplicates(
     _check_folders([*(prefer or ()), *(protect or ())])
     files = _ReportFiles(csv, html, plan, force)
     files.check()
-    chosen = resolve_collection(collection)
-    other = None
-    if against is not None:
-        other = resolve_collection(against, "--against")
-    if not as_json:
-        say_collection(chosen)
+    chosen, other = choose_two(collection, against, quiet=as_json)
+    unplanned = "" if action is None else ", so no plan was written"
+    run = Run(
+        chosen, as_json, f"interrupted: there may be more{unplanned}; the same command goes on from here"
+    )
     from imseek import duplicates
 
-    with StopSignals() as signals, progress_bar() as progress:
+    with run.work() as controls:
         report = duplicates.find(
             chosen.path,
             kinds=cast("Sequence[DuplicateKind]", [*(kind or _KINDS), *(["inside"] if inside else [])]),
@@ -164,8 +163,7 @@ def duplicates(
             against=None if other is None else other.path,
             where=where,
             looks=looks,
-            progress=progress,
-            stop=signals.event,
+            **controls,
         )
     collections = [chosen] if other is None else [chosen, other]
     names = dict(
@@ -182,30 +180,23 @@ def duplicates(
             protect=protect or (),
         )
     written = files.write(report, planned, names, collections)
-    if as_json:
-        answer = DuplicatesAnswer(
-            report,
-            None if other is None else CollectionName.of(other, report.against),
-            {what: path.absolute() for what, path in written.items()},
-            None
-            if planned is None
-            else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.refused),
-        )
-        print_answer(answer, chosen, uuid=report.collection)
-    else:
-        # Output for other programs must be alone on stdout.
-        show = say if 1 in (stream_of(path) for path in written.values()) else print
-        show("\n".join(lines(report, limit, names)))
-        if planned is not None:
-            show("\n".join(_plan_lines(planned, report)))
-        for what, path in written.items():
-            say(f"wrote {printable(str(path))} ({what})")
-        if planned is not None and planned.files:
-            say(f"look at it, then: imseek apply {printable(shlex.quote(str(plan)))}")
-    if report.interrupted:
-        unplanned = "" if action is None else ", so no plan was written"
-        say(f"interrupted: there may be more{unplanned}; the same command goes on from here")
-    return signals.exit_code if report.interrupted else 0
+    answer = DuplicatesAnswer(
+        report,
+        None if other is None else CollectionName.of(other, report.against),
+        {what: path.absolute() for what, path in written.items()},
+        None
+        if planned is None
+        else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.refused),
+    )
+    next_step = f"look at it, then: imseek apply {printable(shlex.quote(str(plan)))}"
+    return run.finish(
+        answer,
+        lambda: lines(report, limit, names) + ([] if planned is None else _plan_lines(planned, report)),
+        written=written,
+        notes=[next_step] if planned is not None and planned.files else [],
+        uuid=report.collection,
+        interrupted=report.interrupted,
+    )
 
 
 def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: str | None) -> None:

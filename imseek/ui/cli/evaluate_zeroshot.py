@@ -73,7 +73,7 @@ def zeroshot(
     chosen = choose_collection(collection, quiet=as_json)
     from imseek import labels
 
-    with stoppable() as (progress, stop):
+    with stoppable() as controls:
         found = labels.evaluate(
             chosen.path,
             classes,
@@ -85,8 +85,7 @@ def zeroshot(
             centred=centred,
             where=where,
             save_temperature=save_temperature,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
     if as_json:
         print_answer(replace(found, confusions=found.confusions[:limit]), chosen)

@@ -13,11 +13,11 @@ from imseek.errors import UsageError
 from imseek.input_file import read_input
 from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.flag_groups import FlagGroup, with_groups
 from imseek.ui.cli.index_build import parse_size
-from imseek.ui.cli.output import say, say_collection, stdout_bytes
+from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.query_flags import FLAGS, QueryOptions
 from imseek.ui.cli.runtime import runtime_flags
@@ -192,15 +192,13 @@ def export(
         raise UsageError("- goes to stdout, and that is the terminal", hint="name a file, or pipe it")
     listed = None if ids is None else _read_ids(ids)
     query = _query(asking, text or [], limit) if asked else None
-    chosen = resolve_collection(collection)
-    if not as_json:
-        say_collection(chosen)
+    chosen = choose_collection(collection, quiet=as_json)
     import imseek
     from imseek import export as exporting
 
     out: str | BinaryIO = stdout_bytes() if streamed else target
     with (
-        stoppable("interrupted: nothing was written") as (progress, stop),
+        stoppable("interrupted: nothing was written") as controls,
         imseek.open(chosen.path, runtime=runtime, notify=say) as opened,
     ):
         report = exporting.write(
@@ -214,8 +212,7 @@ def export(
             space=space,
             options=options,
             force=force,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
     if as_json:
         print_answer(report, chosen, uuid=report.collection)

@@ -13,7 +13,6 @@ import typer
 import imseek
 from imseek.errors import UsageError
 from imseek.showing.words import format_size, printable
-from imseek.ui.cli.progress import StopSignals, progress_bar
 
 if TYPE_CHECKING:
     from imseek.types.facts import IndexInfo, IndexPolicy
@@ -65,12 +64,10 @@ def check(memory: str | None, recall: float | None) -> None:
         raise UsageError(f"a recall lies between 0 and 1, and {recall} does not")
 
 
-def build(
+def new_policy(
     path: Path, kind: str | None, memory: str | None, recall: float | None, renew: bool | None
-) -> tuple[tuple[BuildReport, ...], int]:
-    """Build the indexes until done or stopped by a signal; also returns the exit code. None keeps a setting."""
-    from imseek import maintenance as upkeep
-
+) -> IndexPolicy:
+    """Return the policy of the collection with other settings; None keeps one."""
     with imseek.open(path) as opened:
         policy = opened.info().policy
     if kind is not None:
@@ -81,10 +78,7 @@ def build(
         policy = replace(policy, recall=recall)
     if renew is not None:
         policy = replace(policy, renew=renew)
-    with StopSignals() as signals, progress_bar() as progress:
-        reports = upkeep.build_index(path, policy, progress=progress, stop=signals.event)
-    stopped = any(report.outcome == "interrupted" for report in reports)
-    return reports, signals.exit_code if stopped else 0
+    return policy
 
 
 def build_lines(reports: Sequence[BuildReport]) -> list[str]:

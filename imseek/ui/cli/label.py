@@ -200,12 +200,9 @@ def label(
         else:
             print(f"forgotten: {gone.name} ({gone.kind}), {format_count(gone.tags, 'tag')}")
         return 0
-    with stoppable("interrupted: nothing was stored; vectors of classes that were made are kept") as (
-        progress,
-        stop,
-    ):
+    with stoppable("interrupted: nothing was stored; vectors of classes that were made are kept") as controls:
         if again is not None:
-            found = labels.again(chosen.path, again, progress=progress, stop=stop)
+            found = labels.again(chosen.path, again, **controls)
         else:
             assert classes is not None
             found = labels.label(
@@ -222,8 +219,7 @@ def label(
                 caution=caution,
                 save=save,
                 tag=tag,
-                progress=progress,
-                stop=stop,
+                **controls,
             )
     name = again or save or (labels.NAME if tag else None)
     if as_json:

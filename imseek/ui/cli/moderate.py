@@ -88,7 +88,7 @@ def moderate(
 
     rules = labels.read_policy(policy)
     chosen = choose_collection(collection, quiet=as_json)
-    with stoppable() as (progress, stop):
+    with stoppable() as controls:
         found = labels.moderate(
             chosen.path,
             rules,
@@ -97,8 +97,7 @@ def moderate(
             caution=caution,
             save=save,
             tag=tag,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
     name = save or (labels.MODERATION if tag else None)
     if as_json:

@@ -10,12 +10,11 @@ import typer
 from imseek.showing.words import format_count, printable
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.clusters import place_of
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import say, table
-from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
-from imseek.ui.cli.progress import stoppable
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.cli.output import table
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
+from imseek.ui.cli.run import Run
+from imseek.ui.render.result_json import to_json
 
 if TYPE_CHECKING:
     from imseek.clusters.results import OutlierReport
@@ -56,12 +55,12 @@ def outliers(
     """List the images that are like no others, the strangest first. Copies of one count as one."""
     if csv is not None:
         check_new(csv, force=force)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     from imseek import clusters
 
-    with stoppable() as (progress, stop):
+    with run.work() as controls:
         report = clusters.outliers(
-            chosen.path,
+            run.path,
             limit=limit,
             method=method,
             neighbours=neighbours,
@@ -69,22 +68,19 @@ def outliers(
             save=save,
             replace=force,
             seed=seed,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
     if csv is not None:
         with new_file(csv, force=force) as file:
             write_csv(report, file)
-    if as_json:
-        print_answer(report, chosen, uuid=report.collection)
-        return 0
-    show = say if csv is not None and stream_of(csv) == 1 else print
-    show("\n".join(_lines(report)))
-    if csv is not None:
-        say(f"wrote {printable(str(csv))} (csv)")
-    if report.saved is not None:
-        say(f'stored as {report.saved}: imseek search … --where "{report.saved} > …"')
-    return 0
+    stored = f'stored as {report.saved}: imseek search … --where "{report.saved} > …"'
+    return run.finish(
+        report,
+        lambda: _lines(report),
+        written={"csv": csv},
+        notes=[] if report.saved is None else [stored],
+        uuid=report.collection,
+    )
 
 
 def write_csv(report: OutlierReport, file: TextIO) -> None:

@@ -28,7 +28,7 @@ from imseek.ui.cli.probeflags import (
     labels_of,
     parse_shots,
 )
-from imseek.ui.cli.progress import StopSignals, progress_bar, stoppable
+from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 
 app = typer.Typer(
@@ -74,29 +74,23 @@ def fit(
 ) -> int:
     """Learn to tell classes apart from labelled images, and keep that under a name."""
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     from imseek import probes
 
-    with stoppable() as (progress, stop):
+    with run.work() as controls:
         found = probes.fit(
-            chosen.path,
+            run.path,
             name,
             labels,
             where=where,
             space=space,
             words=words,
             force=force,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
-    if as_json:
-        print_answer(ProbeAnswer(found), chosen)
-        return 0
-    print("\n".join(probetext.probe_lines(found)))
-    say(
-        f"imseek probe apply {printable(name)} labels the images; imseek probe evaluate {printable(name)} judges it"
-    )
-    return 0
+    shown = printable(name)
+    hint = f"imseek probe apply {shown} labels the images; imseek probe evaluate {shown} judges it"
+    return run.finish(ProbeAnswer(found), lambda: probetext.probe_lines(found), notes=[hint])
 
 
 @app.command(epilog=examples("imseek probe apply pets", "imseek probe apply pets --tag --threshold 0.95"))
@@ -114,27 +108,24 @@ def apply(
     as_json: JsonOption = False,
 ) -> int:
     """Say of all images which class they are of. Nothing is stored without --save and --tag."""
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     from imseek import probes
 
-    with StopSignals() as signals, progress_bar() as progress:
+    with run.work() as controls:
         found = probes.apply(
-            chosen.path,
+            run.path,
             name,
             where=where,
             save=save,
             tag=tag,
             threshold=threshold,
-            progress=progress,
-            stop=signals.event,
+            **controls,
         )
-    if as_json:
-        print_answer(found, chosen)
-    elif not found.interrupted:
-        print("\n".join(probetext.applied_lines(found)))
-    if found.interrupted:
-        say("interrupted: nothing was stored")
-    return signals.exit_code if found.interrupted else 0
+    return run.finish(
+        found,
+        lambda: [] if found.interrupted else probetext.applied_lines(found),
+        interrupted=found.interrupted,
+    )
 
 
 @app.command(epilog=examples("imseek probe propose pets", "imseek probe propose --tags cat,dog -n 50 --json"))
@@ -159,25 +150,20 @@ def propose(
     if name is not None and any(one is not None for one in given):
         raise UsageError("a probe has its labels already", hint="leave out its name, or --tags and the like")
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json, interrupted="interrupted")
     from imseek import probes
 
-    with stoppable("interrupted") as (progress, stop):
+    with run.work() as controls:
         found = probes.propose(
-            chosen.path,
+            run.path,
             name,
             labels,
             n=limit,
             where=where,
             space=space,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
-    if as_json:
-        print_answer(found, chosen)
-    else:
-        print("\n".join(probetext.proposal_lines(found)))
-    return 0
+    return run.finish(found, lambda: probetext.proposal_lines(found))
 
 
 @app.command(
@@ -212,12 +198,12 @@ def evaluate(
 ) -> int:
     """Judge a probe on images that it has not learned from, nor from a copy or near-duplicate of."""
     shots = parse_shots(curve)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json, interrupted="interrupted")
     from imseek import probes
 
-    with stoppable("interrupted") as (progress, stop):
+    with run.work() as controls:
         found = probes.evaluate(
-            chosen.path,
+            run.path,
             name,
             truth,
             where=where,
@@ -225,14 +211,9 @@ def evaluate(
             words=words,
             curve=shots,
             seed=seed,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
-    if as_json:
-        print_answer(found, chosen)
-    else:
-        print("\n".join(probetext.evaluation_lines(found)))
-    return 0
+    return run.finish(found, lambda: probetext.evaluation_lines(found))
 
 
 @app.command("list", epilog=examples("imseek probe list"))
@@ -262,16 +243,13 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
 
 
 @app.command(epilog=examples("imseek probe show pets"))
-def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> None:
+def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Show what a probe has learned from, and how good it is by cross-validation."""
     from imseek import probes
 
-    chosen = choose_collection(collection, quiet=as_json)
-    found = probes.get(chosen.path, name)
-    if as_json:
-        print_answer(ProbeAnswer(found), chosen)
-    else:
-        print("\n".join(probetext.probe_lines(found)))
+    run = Run.on(collection, as_json=as_json)
+    found = probes.get(run.path, name)
+    return run.finish(ProbeAnswer(found), lambda: probetext.probe_lines(found))
 
 
 @app.command(epilog=examples("imseek probe drop pets"))

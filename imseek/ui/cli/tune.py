@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,12 +12,10 @@ from imseek.showing.words import format_count, printable
 from imseek.tune.results import TuneReport
 from imseek.types.upkeep import ReencodeReport
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -86,62 +83,44 @@ def tune(
         raise UsageError("--from and --dry-run go with learning, not with --back or --use")
     if allow_missing and not back:
         raise UsageError("--allow-missing goes with --back")
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     if back or use is not None:
-        report, code = _switch(chosen.path, use, allow_missing, runtime)
-        answer = TuneAnswer(None, report)
-        lines = _switch_lines(report)
+        switched = _switch(run, use, allow_missing, runtime)
+        run.finish(TuneAnswer(None, switched), lambda: _switch_lines(switched))
+        outcome: str = switched.outcome
     else:
-        tuned, code = _tune(chosen.path, source, loss, name, seed, dry_run, runtime)
-        answer = TuneAnswer(tuned, None)
-        lines = tune_lines(tuned)
-    if as_json:
-        print_answer(answer, chosen)
-    else:
-        print("\n".join(lines))
-    return code
+        tuned = _tune(run, source, loss, name, seed, dry_run, runtime)
+        run.finish(TuneAnswer(tuned, None), lambda: tune_lines(tuned))
+        outcome = tuned.outcome
+    return 1 if outcome == "refused" else run.exit_code(outcome == "interrupted")
 
 
 def _tune(
-    path: Path, source: Any, loss: Any, name: str, seed: int, dry_run: bool, runtime: Runtime
-) -> tuple[TuneReport, int]:
-    """Learn until done or stopped by a signal; also returns the exit code."""
+    run: Run, source: Any, loss: Any, name: str, seed: int, dry_run: bool, runtime: Runtime
+) -> TuneReport:
     from imseek import tune as tuning
 
-    with StopSignals() as signals, progress_bar() as progress:
-        report = tuning.tune(
-            path,
+    with run.work() as controls:
+        return tuning.tune(
+            run.path,
             source=source,
             loss=loss,
             name=name,
             seed=seed,
             dry_run=dry_run,
             runtime=runtime,
-            progress=progress,
-            stop=signals.event,
             notify=say,
+            **controls,
         )
-    codes = {"interrupted": signals.exit_code, "refused": 1}
-    return report, codes.get(report.outcome, 0)
 
 
-def _switch(path: Path, use: str | None, allow_missing: bool, runtime: Runtime) -> tuple[ReencodeReport, int]:
+def _switch(run: Run, use: str | None, allow_missing: bool, runtime: Runtime) -> ReencodeReport:
     from imseek import tune as tuning
 
-    with StopSignals() as signals, progress_bar() as progress:
+    with run.work() as controls:
         if use is not None:
-            report = tuning.use(path, use, progress=progress, stop=signals.event)
-        else:
-            report = tuning.back(
-                path,
-                allow_missing=allow_missing,
-                runtime=runtime,
-                progress=progress,
-                stop=signals.event,
-                notify=say,
-            )
-    codes = {"interrupted": signals.exit_code, "refused": 1}
-    return report, codes.get(report.outcome, 0)
+            return tuning.use(run.path, use, **controls)
+        return tuning.back(run.path, allow_missing=allow_missing, runtime=runtime, notify=say, **controls)
 
 
 def tune_lines(report: TuneReport) -> list[str]:
