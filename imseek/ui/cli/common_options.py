@@ -119,6 +119,10 @@ CollectionOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--collection", "-c", metavar="NAME|PATH", help="The collection, by name or by path."),
 ]
+#: Of commands whose argument names the collection, so that -c works there too.
+CollectionTooOption: TypeAlias = Annotated[
+    str | None, typer.Option("--collection", "-c", metavar="NAME|PATH", hidden=True)
+]
 #: Of commands that write one file.
 ForceOption: TypeAlias = Annotated[bool, force("Write over a file that is there already.")]
 #: Of commands that write several files.
