@@ -11,7 +11,7 @@ from imseek.errors import UsageError
 from imseek.showing.words import format_count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, SaveScoresOption, WhereOption, examples
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_place, say, table
 from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
@@ -68,9 +68,6 @@ def aesthetic(
 def _lines(answer: ScoredPictures) -> list[str]:
     found = answer.scores
     scored = f"{format_count(len(found.ids), 'image')} scored by LAION's predictor"
-    rows = [
-        (f"{one.score:.3f}", one.place.display if one.place else f"(image {one.image_id}: place unknown)")
-        for one in answer.best
-    ]
+    rows = [(f"{one.score:.3f}", format_place(one.place, one.image_id)) for one in answer.best]
     scores = [table(("score", "image"), rows, right=(0,))] if rows else []
     return [f"{scored}, version {found.version} ({found.encoder})", *scores]

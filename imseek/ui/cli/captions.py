@@ -21,7 +21,8 @@ from imseek.ui.cli.common_options import (
     examples,
 )
 from imseek.ui.cli.evaluate_shared import left_out_lines
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_place, say, table
+from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
@@ -142,17 +143,6 @@ def run(
     return run.finish(done, lambda: _lines(done), notes=notes)
 
 
-def parse_share(said: str) -> float:
-    """Parse ``30%`` or ``0.3``. Raises UsageError."""
-    try:
-        share = float(said[:-1]) / 100 if said.endswith("%") else float(said)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise UsageError(f"{said!r} is no share", hint="such as 30% or 0.3: above 0, and 100% at the most")
-    return share
-
-
 def _lines(done: ScoredCaptions) -> list[str]:
     found = done.scores
     lines = [f"{format_count(len(found.ids), 'caption')} of {format_count(found.images, 'image')}"]
@@ -177,9 +167,8 @@ def _agreement_lines(found: AgreementSummary) -> list[str]:
 
 
 def _worst_lines(worst: Sequence[Agreement]) -> list[str]:
-    rows = [(f"{row.score:.3f}", shorten(row.caption, _WIDTH), _place(row)) for row in worst]
+    rows = [
+        (f"{row.score:.3f}", shorten(row.caption, _WIDTH), format_place(row.place, row.image_id))
+        for row in worst
+    ]
     return [table(("score", "caption", "image"), rows, right=(0,))] if rows else []
-
-
-def _place(row: Agreement) -> str:
-    return row.place.display if row.place is not None else f"(image {row.image_id}: place unknown)"

@@ -15,13 +15,13 @@ from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import table
+from imseek.ui.cli.output import format_place, table
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
 
 if TYPE_CHECKING:
-    from imseek.clusters.results import AssignReport, Cluster, Shown
+    from imseek.clusters.results import AssignReport, Cluster
     from imseek.library import ResolvedCollection
 
 _FACTS: Final = ("name", "size", "cohesion", "separation", "neighbour", "contrast")
@@ -184,9 +184,5 @@ def _row(cluster: Cluster) -> tuple[str, ...]:
         "" if cluster.separation is None else f"{cluster.separation:.2f}",
         "" if cluster.neighbour is None else str(cluster.neighbour),
         printable(heading(cluster)),
-        "" if cluster.number == 0 else place_of(cluster.medoids[0]),
+        "" if cluster.number == 0 else format_place(cluster.medoids[0].place, cluster.medoids[0].image_id),
     )
-
-
-def place_of(image: Shown) -> str:
-    return f"(image {image.image_id}: place unknown)" if image.place is None else image.place.display

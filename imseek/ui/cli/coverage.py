@@ -14,7 +14,7 @@ from imseek.types.json_members import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import ForceOption, JsonOption, examples
-from imseek.ui.cli.output import say
+from imseek.ui.cli.output import format_place, say
 from imseek.ui.cli.output_files import check_new, new_file
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
@@ -105,6 +105,6 @@ def _side(side: CoverageSide, mine: str, other: str) -> list[str]:
         for image in group.images[:3]:
             cosine = image.values.get("cosine")
             near = "" if cosine is None else f"{cosine:.3f}  "
-            place = f"(image {image.image_id}: place unknown)" if image.place is None else image.place.display
+            place = format_place(image.place, image.image_id)
             out.append(f"      {near}{place}")
     return out

@@ -19,7 +19,7 @@ from imseek.types.json_members import Count, Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import table
+from imseek.ui.cli.output import format_place, table
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName
@@ -232,7 +232,7 @@ def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     if plan.refused:
         out.append(f"{format_count(len(plan.refused), 'file')} it leaves alone:")
         mine = (m for group in report.groups for m in group.members if m.collection == report.collection)
-        where = {member.image_id: _place(member) for member in mine}
+        where = {member.image_id: format_place(member.place, member.image_id) for member in mine}
         rows = [(printable(one.reason), where.get(one.image_id, "")) for one in plan.refused[:_MAX_REFUSED]]
         out.append(table(("why", "image"), rows))
         if len(plan.refused) > _MAX_REFUSED:
@@ -357,9 +357,5 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
         printable(member.format),
         str(member.image_id),
         *([printable(names.get(member.collection, member.collection))] if names else []),
-        _place(member),
+        format_place(member.place, member.image_id),
     ]
-
-
-def _place(member: Duplicate) -> str:
-    return f"(image {member.image_id}: place unknown)" if member.place is None else member.place.display

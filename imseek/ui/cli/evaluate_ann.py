@@ -9,10 +9,10 @@ import typer
 
 from imseek.showing.words import format_count
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.captions import parse_share
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.evaluate_shared import format_interval, parse_space
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.evaluate_shared import parse_space
+from imseek.ui.cli.output import format_interval, say, table
+from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:

@@ -19,12 +19,11 @@ from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
     CaptionsOption,
     KOption,
-    format_interval,
     left_out_lines,
     parse_space,
     retrieval_table,
 )
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_interval, say, table
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName
 

@@ -20,13 +20,12 @@ from imseek.ui.cli.label import (
     TemplatesOption,
     none_sentences,
 )
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_interval, say, table
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.labels.results import Calibration, LabelEvaluation
-    from imseek.metrics.estimate import Estimate
 
 _WIDTH: Final = 30
 
@@ -111,9 +110,9 @@ def _lines(found: LabelEvaluation, limit: int) -> list[str]:
             ("top-1", "top-5", "mean per class", "calibration error", "log-likelihood"),
             [
                 (
-                    _estimate(found.top1),
-                    _estimate(found.top5),
-                    _estimate(found.mean_per_class),
+                    format_interval(found.top1),
+                    format_interval(found.top5),
+                    format_interval(found.mean_per_class),
                     f"{found.ece:.3f}",
                     f"{-found.nll:.3f}",
                 )
@@ -147,10 +146,6 @@ def _calibration_lines(learned: Calibration) -> list[str]:
         f"on {on}: calibration error {learned.ece_before:.3f} → {learned.ece_after:.3f}, "
         f"log-likelihood {-learned.nll_before:.3f} → {-learned.nll_after:.3f}",
     ]
-
-
-def _estimate(one: Estimate) -> str:
-    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
 
 
 def _shorten(name: str) -> str:

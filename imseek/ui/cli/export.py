@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
 import typer
 
 from imseek.errors import UsageError
-from imseek.input_file import read_input
 from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.flag_groups import FlagGroup, with_groups
-from imseek.ui.cli.index_build import parse_size
+from imseek.ui.cli.image_arguments import read_ids
 from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable
+from imseek.ui.cli.quantities import parse_size
 from imseek.ui.cli.query_flags import FLAGS, QueryOptions
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.render.result_json import print_answer
@@ -190,7 +190,7 @@ def export(
         raise UsageError("images and --json cannot both go to stdout", hint="name a file")
     if streamed and sys.stdout.isatty() and form not in ("csv", "jsonl"):
         raise UsageError("- goes to stdout, and that is the terminal", hint="name a file, or pipe it")
-    listed = None if ids is None else _read_ids(ids)
+    listed = None if ids is None else read_ids(ids)
     query = _query(asking, text or [], limit) if asked else None
     chosen = choose_collection(collection, quiet=as_json)
     import imseek
@@ -241,28 +241,6 @@ def _query(asking: dict[str, Any], texts: Sequence[str], limit: int | None) -> Q
     for note in said.notes(texts):
         say(note)
     return said.query(texts)
-
-
-def _read_ids(file: str) -> list[int]:
-    """Read image ids from a file or standard input. Raises UsageError."""
-    if file == "-" and sys.stdin.isatty():
-        raise UsageError("- reads ids from stdin, and that is the terminal", hint="pipe ids into it")
-    try:
-        data = sys.stdin.read() if file == "-" else read_input(file).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read the ids {file}: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    found = []
-    for number, line in enumerate(data.removeprefix("\ufeff").split("\n"), start=1):
-        said = line.strip().removeprefix("id:")
-        if said and not (said.isascii() and said.isdecimal() and len(said) < 19):
-            raise UsageError(
-                f"line {number} of the ids is no id: {line.strip()[:40]}", hint="one whole number a line"
-            )
-        if said:
-            found.append(int(said))
-    return found
 
 
 def _say_report(report: ExportReport) -> None:

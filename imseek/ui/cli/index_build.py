@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 import imseek
 from imseek.errors import UsageError
 from imseek.showing.words import format_size, printable
+from imseek.ui.cli.quantities import parse_size
 
 if TYPE_CHECKING:
     from imseek.types.facts import IndexInfo, IndexPolicy
@@ -42,18 +42,6 @@ RenewOption: TypeAlias = Annotated[
         "--renew/--no-renew", help="Whether runs renew it by themselves when too much is new (with --index)."
     ),
 ]
-
-_UNITS: Final = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
-
-
-def parse_size(text: str) -> int:
-    """Parse ``4GB``, ``512 MiB`` or ``1000000`` as bytes. Raises UsageError."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise UsageError(f"{text!r} is no size", hint="write it like 4GB or 512MiB")
-    unit = _UNITS[match[2].upper()]
-    return int(float(match[1]) * (1024 ** list(_UNITS.values()).index(unit) if match[3] else unit))
 
 
 def check(memory: str | None, recall: float | None) -> None:

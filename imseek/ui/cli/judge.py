@@ -15,7 +15,7 @@ from imseek.types.judgements import Judgement
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_image
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_place, say, table
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ def _lines(
     def shown(content: str) -> str:
         if not (ids := holders.get(content)):
             return f"(sha256 {content[:12]}…: not in the collection)"
-        place = places.get(ids[0])
-        return f"(image {ids[0]}: place unknown)" if place is None else place.display
+        return format_place(places.get(ids[0]), ids[0])
 
     rows = [
         ("forgotten" if forgotten else one.verdict, one.decided_at, shown(one.a), shown(one.b))

@@ -17,7 +17,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.optional_values import NONE_DEFAULT
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_place, say, table
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 
@@ -294,8 +294,7 @@ def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
         places = snapshot_session.find_places(chosen.path, ids)
         rows = []
         for at, image_id in enumerate(ids):
-            place = places.get(image_id)
-            where = f"(image {image_id}: place unknown)" if place is None else place.display
+            where = format_place(places.get(image_id), image_id)
             doubt = "writing?" if found.cautions is not None and found.cautions[at] else ""
             rows.append((str(image_id), _classes(found, at), doubt, where))
         out += ["", table(("id", "classes", "", "image"), rows, right=(0,))]

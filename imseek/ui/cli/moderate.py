@@ -16,7 +16,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.label import StoredResult, TemperatureOption
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_place, say, table
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 
@@ -167,8 +167,7 @@ def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[st
         rows = []
         for at in flagged[:limit]:
             image_id = int(found.image_ids[at])
-            place = places.get(image_id)
-            where = f"(image {image_id}: place unknown)" if place is None else place.display
+            where = format_place(places.get(image_id), image_id)
             rows.append((str(image_id), _concepts(found, at), where))
         out += ["", table(("id", "flagged as", "image"), rows, right=(0,))]
         if len(flagged) > len(rows):

@@ -9,9 +9,8 @@ import typer
 
 from imseek.showing.words import format_count, printable
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import table
+from imseek.ui.cli.output import format_place, table
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
@@ -96,7 +95,7 @@ def _lines(report: OutlierReport) -> list[str]:
                 f"{one.image.score:.3f}",
                 str(one.copies or ""),
                 str(one.image.image_id),
-                place_of(one.image),
+                format_place(one.image.place, one.image.image_id),
             )
             for one in report.with_copies
         ]

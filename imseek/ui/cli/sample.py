@@ -11,9 +11,8 @@ import typer
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.common_options import CollectionOption, ForceOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_place, say, table
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
@@ -111,7 +110,7 @@ def _lines(report: SampleReport) -> list[str]:
                 f"{one.weight:,}",
                 f"{one.image.score:.3f}",
                 str(one.image.image_id),
-                place_of(one.image),
+                format_place(one.image.place, one.image.image_id),
             )
             for one in report.sample
         ]

@@ -20,7 +20,7 @@ from imseek.types.tags import Tag, TagCount
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.image_arguments import parse_image, parse_images
+from imseek.ui.cli.image_arguments import parse_id, parse_images
 from imseek.ui.cli.output import say, table
 from imseek.ui.render.result_json import print_answer
 
@@ -235,10 +235,9 @@ def _parse_image(cell: Any, is_id: bool, path: Path, number: int) -> AnyImage:
         raise UsageError(f"{path}, row {number + 1}: no image is named")
     if not is_id:
         return text
-    found = parse_image(text)
-    if not isinstance(found, int):
+    if (image_id := parse_id(text)) is None:
         raise UsageError(f"{path}, row {number + 1}: {text!r} is no id")
-    return found
+    return image_id
 
 
 def count_givers(by: Mapping[str, int]) -> list[tuple[str, int]]:

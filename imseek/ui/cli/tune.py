@@ -13,13 +13,12 @@ from imseek.tune.results import TuneReport
 from imseek.types.upkeep import ReencodeReport
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_interval, say, table
 from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.metrics.estimate import Estimate
     from imseek.tune.results import Tuning
 
 
@@ -159,14 +158,11 @@ def _gain_lines(taught: Tuning) -> list[str]:
         )
     ]
     lines += [
-        f"{gain.direction}: R@1 {_change(gain.r1)}, average precision {_change(gain.precision)}"
+        f"{gain.direction}: R@1 {format_interval(gain.r1, '+.3f')}, "
+        f"average precision {format_interval(gain.precision, '+.3f')}"
         for gain in taught.gains
     ]
-    return [*lines, f"average precision over all: {_change(taught.gain)} (99 %)"]
-
-
-def _change(found: Estimate) -> str:
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return [*lines, f"average precision over all: {format_interval(taught.gain, '+.3f')} (99 %)"]
 
 
 def _switch_lines(report: ReencodeReport) -> list[str]:
