@@ -144,6 +144,8 @@ class TestRefusals:
             (["--index", "IVF4096,SQ8"], "no IVF4096,SQ8 index can be made of 40 vectors of 64 dimensions"),
             (["--index", "HNSW8,PQ8"], "HNSW8,PQ8 does not rank by inner product"),
             (["--index", "auto", "--memory", "4XB"], "'4XB' is no size"),
+            (["--index", "auto", "--memory", "4i"], "'4i' is no size"),
+            (["--index", "auto", "--memory", "4iB"], "'4iB' is no size"),
             (["--index", "auto", "--memory", ""], "'' is no size"),
             (["--index", "auto", "--memory", "0"], "'0' is no size"),
             (["--index", "auto", "--memory", "-1GB"], "'-1GB' is no size"),

@@ -65,6 +65,9 @@ class TestCare:
         assert (outcome.code, report["ok"]) == (0, True)
         assert report["files_checked"] > 0
         assert cli("collection", "verify", "default").out.startswith("0 problems in ")
+        assert cli("collection", "verify", "-c", "default").out.startswith("0 problems in ")
+        twice = cli("collection", "verify", "default", "-c", "default")
+        assert (twice.code, "named twice" in twice.err) == (2, True)
 
     def test_damage_is_found_and_mended(self, cli, home, indexed) -> None:
         (home / "collections" / "default" / "current.json").unlink()

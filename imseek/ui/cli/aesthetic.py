@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count
-from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import say, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, SaveScoresOption, WhereOption, examples
+from imseek.ui.cli.output import format_place, say, table
+from imseek.ui.cli.run import Run
+
+if TYPE_CHECKING:
+    from imseek.ui.cli.score_answers import ScoredPictures
 
 
 def register(app: typer.Typer) -> None:
@@ -30,14 +32,9 @@ def aesthetic(
             "--weights", metavar="FILE", help="The predictor, as its project gives it: .pth or .safetensors."
         ),
     ] = None,
-    save: Annotated[
-        str | None,
-        typer.Option(
-            "--save", metavar="NAME", help="Store the scores as a column, for --where and with hits."
-        ),
-    ] = None,
+    save: SaveScoresOption = None,
     where: WhereOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images.")] = 10,
+    limit: Annotated[int, options.limit("How many images.")] = 10,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -52,32 +49,25 @@ def aesthetic(
         from imseek.aesthetic import WEIGHTS_HINT
 
         raise UsageError("no weights: --weights FILE", hint=WEIGHTS_HINT)
-    chosen = choose_collection(collection, quiet=as_json)
-    with StopSignals() as signals, progress_bar() as progress:
-        found = evaluate.aesthetic_scores(
-            chosen.path, weights, where=where, progress=progress, stop=signals.event
-        )
+    run = Run.on(collection, as_json=as_json)
+    with run.work() as controls:
+        found = evaluate.aesthetic_scores(run.path, weights, where=where, **controls)
     if found.interrupted:
-        say("interrupted: nothing was stored")
-        return signals.exit_code
+        say(run.interrupted)
+        return run.exit_code(interrupted=True)
     if save is not None:
-        evaluate.save(chosen.path, found, save)
+        evaluate.save(run.path, found, save)
     ranked = found.best(limit)
-    places = snapshot_session.find_places(chosen.path, [image_id for image_id, _ in ranked])
+    places = snapshot_session.find_places(run.path, [image_id for image_id, _ in ranked])
     best = tuple(Shown(image_id, score, places.get(image_id)) for image_id, score in ranked)
-    if as_json:
-        print_answer(ScoredPictures(found, best, save), chosen)
-        return 0
-    print(
-        f"{format_count(len(found.ids), 'image')} scored by LAION's predictor, version "
-        f"{found.version} ({found.encoder})"
-    )
-    rows = [
-        (f"{one.score:.3f}", one.place.display if one.place else f"(image {one.image_id}: place unknown)")
-        for one in best
-    ]
-    if rows:
-        print(table(("score", "image"), rows, right=(0,)))
-    if save is not None:
-        say(f"stored as the column {save}: imseek search … --where '{save} > 5'")
-    return 0
+    stored = f"stored as the column {save}: imseek search … --where '{save} > 5'"
+    answer = ScoredPictures(found, best, save)
+    return run.finish(answer, lambda: _lines(answer), notes=[] if save is None else [stored])
+
+
+def _lines(answer: ScoredPictures) -> list[str]:
+    found = answer.scores
+    scored = f"{format_count(len(found.ids), 'image')} scored by LAION's predictor"
+    rows = [(f"{one.score:.3f}", format_place(one.place, one.image_id)) for one in answer.best]
+    scores = [table(("score", "image"), rows, right=(0,))] if rows else []
+    return [f"{scored}, version {found.version} ({found.encoder})", *scores]

@@ -15,12 +15,12 @@ from imseek import library
 from imseek.duplicates.action_results import UndoInfo
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
-from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
+from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say, say_collection, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli.output import say_collection, table
+from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
     from imseek.duplicates.action_results import (
@@ -33,12 +33,8 @@ if TYPE_CHECKING:
     )
     from imseek.library import ResolvedCollection
 
-YesOption: TypeAlias = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do it. Without, only what would be done is shown.")
-]
-LimitOption: TypeAlias = Annotated[
-    int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many files are shown.")
-]
+YesOption: TypeAlias = Annotated[bool, options.yes("Do it. Without, only what would be done is shown.")]
+LimitOption: TypeAlias = Annotated[int, options.limit("How many files are shown.")]
 #: Outcomes of files that an action applies to.
 _ACTED_OUTCOMES: Final = ("would", "done")
 #: Folders listed before asking whether files may move there.
@@ -85,14 +81,12 @@ def apply(
     chosen = _find_plan_collection(read.collection, collection)
     if not as_json:
         say_collection(chosen)
-    with StopSignals() as signals, progress_bar() as progress:
-        report = duplicates.apply(chosen.path, read, dry_run=not yes, progress=progress, stop=signals.event)
-    if as_json:
-        print_answer(report, chosen)
-    else:
-        print("\n".join(_apply_lines(report, limit)))
-        _say_end(report, "what was done is kept and can be undone")
-    return _exit_code(report, signals)
+    run = Run(chosen, as_json)
+    with run.work() as controls:
+        report = duplicates.apply(run.path, read, dry_run=not yes, **controls)
+    notes = _end_notes(report, "what was done is kept and can be undone")
+    run.finish(report, lambda: _apply_lines(report, limit), notes=notes)
+    return _exit_code(report, run)
 
 
 def undo(
@@ -100,7 +94,7 @@ def undo(
         str | None, typer.Argument(metavar="[ID]", help="Of what `--list` shows (default: the newest).")
     ] = None,
     yes: YesOption = False,
-    listed: Annotated[bool, typer.Option("--list", help="List what was done and can be undone.")] = False,
+    listed: Annotated[bool, options.list_("List what was done and can be undone.")] = False,
     trust_journal: Annotated[
         bool,
         typer.Option(
@@ -120,34 +114,26 @@ def undo(
         raise UsageError(
             "--list shows all, and changes nothing", hint="without ID, --yes and --trust-journal"
         )
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     if listed:
-        known = duplicates.undoable(chosen.path)
-        if as_json:
-            print_answer(UndoList(known), chosen)
-        else:
-            print(_journal_table(known))
-        return 0
+        known = duplicates.undoable(run.path)
+        return run.finish(UndoList(known), lambda: [_journal_table(known)])
     agreed = None
     if yes and not trust_journal and consent.can_ask():
-        agreed = duplicates.foreign_journal(chosen.path, undo_id)
+        agreed = duplicates.foreign_journal(run.path, undo_id)
         if agreed is not None:
             consent.ask(_journal_facts(agreed), "Bring these files back?")
-    with StopSignals() as signals, progress_bar() as progress:
+    with run.work() as controls:
         report = duplicates.undo(
-            chosen.path,
+            run.path,
             undo_id,
             dry_run=not yes,
             trust_journal=lambda found: trust_journal or found == agreed,
-            progress=progress,
-            stop=signals.event,
+            **controls,
         )
-    if as_json:
-        print_answer(report, chosen)
-    else:
-        print("\n".join(_undo_lines(report, limit)))
-        _say_end(report, "what was brought back stays")
-    return _exit_code(report, signals, left=report.damaged_lines > 0)
+    notes = _end_notes(report, "what was brought back stays")
+    run.finish(report, lambda: _undo_lines(report, limit), notes=notes)
+    return _exit_code(report, run, left=report.damaged_lines > 0)
 
 
 def _journal_facts(journal: ForeignJournal) -> list[str]:
@@ -172,17 +158,17 @@ def _folder_lines(what: str, folders: Sequence[bytes]) -> list[str]:
     return [f"{what}:", *(shown or ["  nowhere, as far as can be seen"]), *more]
 
 
-def _say_end(report: ApplyReport | UndoReport, stays: str) -> None:
-    if report.dry_run and report.files:
-        say("nothing was changed; --yes does it")
+def _end_notes(report: ApplyReport | UndoReport, stays: str) -> list[str]:
+    notes = ["nothing was changed; --yes does it"] if report.dry_run and report.files else []
     if report.interrupted:
-        say(f"interrupted: {stays}; the same command goes on from here")
+        notes.append(f"interrupted: {stays}; the same command goes on from here")
+    return notes
 
 
-def _exit_code(report: ApplyReport | UndoReport, signals: StopSignals, *, left: bool = False) -> int:
+def _exit_code(report: ApplyReport | UndoReport, run: Run, *, left: bool = False) -> int:
     """Return 1 if files were left alone. ``left``: there may be some that the report does not list."""
     if report.interrupted:
-        return signals.exit_code
+        return run.exit_code(interrupted=True)
     left = left or any(file.outcome == "left" for file in report.files)
     return int(left and not report.dry_run)
 

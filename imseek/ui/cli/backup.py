@@ -14,9 +14,10 @@ from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.backup import BackupReport, RestoreReport
 from imseek.types.json_members import Json
-from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
-from imseek.ui.cli.output import say, say_collection, stdout_bytes
+from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import CollectionName, print_answer, print_json
 
@@ -79,7 +80,7 @@ def backup(
     no_index: Annotated[
         bool, typer.Option("--no-index", help="Leave out approximate indexes, which can be built again.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace ARCHIVE if it is there.")] = False,
+    force: Annotated[bool, options.force("Replace ARCHIVE if it is there.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,21 +90,17 @@ def backup(
     if verify and (no_index or force or collection is not None):
         raise UsageError("--verify goes with nothing but ARCHIVE and --json")
     if verify:
-        with stoppable("interrupted: not all was read") as (progress, stop):
-            report = imseek.backup.verify(_source(archive), progress=progress, stop=stop)
+        with stoppable("interrupted: not all was read") as controls:
+            report = imseek.backup.verify(_source(archive), **controls)
         if as_json:
             print_json(BackupAnswer(None, os.fsencode(archive), report))
             return
         print(f"sound: {_describe_backup(report.backup)}: {format_size(report.size)}")
         return
-    chosen = resolve_collection(collection)
     target = _target(archive, as_json)
-    if not as_json:
-        say_collection(chosen)
-    with stoppable("interrupted: no backup was made") as (progress, stop):
-        report = imseek.backup.write(
-            chosen.path, target, index=not no_index, replace=force, progress=progress, stop=stop
-        )
+    chosen = choose_collection(collection, quiet=as_json)
+    with stoppable("interrupted: no backup was made") as controls:
+        report = imseek.backup.write(chosen.path, target, index=not no_index, replace=force, **controls)
     if as_json:
         print_json(BackupAnswer(CollectionName.of(chosen), os.fsencode(archive), report))
         return
@@ -147,15 +144,14 @@ def restore(
     import imseek
 
     new = library.locate(name, cwd=current_folder(), environ=os.environ)
-    with stoppable("interrupted: nothing was restored") as (progress, stop):
+    with stoppable("interrupted: nothing was restored") as controls:
         report = imseek.backup.restore(
             _source(archive),
             new.path,
             new_identity=copy,
             with_undo=with_undo,
             trust=trust,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
     twins = [] if copy else _collections_with_uuid(report.uuid, new)
     same = "is the same collection" if len(twins) == 1 else "are the same collection"

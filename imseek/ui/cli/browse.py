@@ -12,6 +12,7 @@ import typer
 
 import imseek
 from imseek.errors import MissingExtraError, UsageError
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
 from imseek.ui.cli.output import say, say_collection
@@ -50,9 +51,7 @@ def browse(
     paths: Annotated[
         bool, typer.Option("--paths", "-p", help="At the end, print the selected paths.")
     ] = False,
-    null: Annotated[
-        bool, typer.Option("--null", "-0", help="The same, as they are, each followed by NUL.")
-    ] = False,
+    null: Annotated[bool, options.null("The same, as they are, each followed by NUL.")] = False,
     collection: CollectionOption = None,
     server: ServerOption = None,
     *,

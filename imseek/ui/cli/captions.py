@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli import pairs_file
-from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import (
+    CollectionOption,
+    ForceOption,
+    JsonOption,
+    SaveScoresOption,
+    WhereOption,
+    examples,
+)
 from imseek.ui.cli.evaluate_shared import left_out_lines
-from imseek.ui.cli.output import say, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli.output import format_place, say, table
+from imseek.ui.cli.quantities import parse_share
+from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
     from imseek.captions import Agreement, AgreementSummary
@@ -88,14 +95,9 @@ def run(
             help="With --keep: write what is kept, as .parquet or .csv (image_id, uid, path, score), or .txt (paths).",
         ),
     ] = None,
-    save: Annotated[
-        str | None,
-        typer.Option(
-            "--save", metavar="NAME", help="Store the scores as a column, for --where and with hits."
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images.")] = 10,
+    save: SaveScoresOption = None,
+    force: ForceOption = False,
+    limit: Annotated[int, options.limit("How many images.")] = 10,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -107,57 +109,38 @@ def run(
         raise UsageError("--prefix and --captions are for CLIPScore", hint="add --score")
     if export is not None:
         pairs_file.check(export, force=force)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json, interrupted="interrupted: nothing was kept or stored")
     from imseek import captions as api
     from imseek.ui.cli.score_answers import ScoredCaptions
 
     if not (score or references or where or keep or save):
-        found = api.summary(chosen.path, limit=limit)
-        if as_json:
-            print_answer(found, chosen)
-        else:
-            print("\n".join(_agreement_lines(found)))
-        return 0
+        found = api.summary(run.path, limit=limit)
+        return run.finish(found, lambda: _agreement_lines(found))
     before = api.PREFIX if prefix is None else prefix
-    with StopSignals() as signals, progress_bar() as progress:
-        told: Any = {"progress": progress, "stop": signals.event, "notify": say}
+    with run.work() as controls:
         if references is not None:
             scores = api.ref_clip_scores(
-                chosen.path, references, captions=captions, prefix=before, where=where, **told
+                run.path, references, captions=captions, prefix=before, where=where, notify=say, **controls
             )
         elif score:
-            scores = api.clip_scores(chosen.path, captions=captions, prefix=before, where=where, **told)
+            scores = api.clip_scores(
+                run.path, captions=captions, prefix=before, where=where, notify=say, **controls
+            )
         else:
-            scores = api.cosines(chosen.path, where=where, **told)
+            scores = api.cosines(run.path, where=where, notify=say, **controls)
     if scores.interrupted:
-        say("interrupted: nothing was kept or stored")
-        return signals.exit_code
-    kept = None if share is None else api.keep(chosen.path, scores, share, basic=basic)
+        say(run.interrupted)
+        return run.exit_code(interrupted=True)
+    kept = None if share is None else api.keep(run.path, scores, share, basic=basic)
     if export is not None and kept is not None:
-        pairs_file.write(export, api.pairs(chosen.path, kept), force=force)
+        pairs_file.write(export, api.pairs(run.path, kept), force=force)
     if save is not None:
-        api.save(chosen.path, scores, save)
-    done = ScoredCaptions(scores, api.worst(chosen.path, scores, limit=limit), kept, export, save)
-    if as_json:
-        print_answer(done, chosen)
-    else:
-        print("\n".join(_lines(done)))
-        if export is not None:
-            say(f"wrote {printable(str(export))}")
-        if save is not None:
-            say(f"stored as the column {save}: imseek search … --where '{save} > …'")
-    return 0
-
-
-def parse_share(said: str) -> float:
-    """Parse ``30%`` or ``0.3``. Raises UsageError."""
-    try:
-        share = float(said[:-1]) / 100 if said.endswith("%") else float(said)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise UsageError(f"{said!r} is no share", hint="such as 30% or 0.3: above 0, and 100% at the most")
-    return share
+        api.save(run.path, scores, save)
+    done = ScoredCaptions(scores, api.worst(run.path, scores, limit=limit), kept, export, save)
+    notes = [] if export is None else [f"wrote {printable(str(export))}"]
+    if save is not None:
+        notes.append(f"stored as the column {save}: imseek search … --where '{save} > …'")
+    return run.finish(done, lambda: _lines(done), notes=notes)
 
 
 def _lines(done: ScoredCaptions) -> list[str]:
@@ -184,9 +167,8 @@ def _agreement_lines(found: AgreementSummary) -> list[str]:
 
 
 def _worst_lines(worst: Sequence[Agreement]) -> list[str]:
-    rows = [(f"{row.score:.3f}", shorten(row.caption, _WIDTH), _place(row)) for row in worst]
+    rows = [
+        (f"{row.score:.3f}", shorten(row.caption, _WIDTH), format_place(row.place, row.image_id))
+        for row in worst
+    ]
     return [table(("score", "caption", "image"), rows, right=(0,))] if rows else []
-
-
-def _place(row: Agreement) -> str:
-    return row.place.display if row.place is not None else f"(image {row.image_id}: place unknown)"

@@ -13,18 +13,17 @@ from imseek.clusters.results import ClusterReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
-from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say, table
-from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
-from imseek.ui.cli.progress import stoppable
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.output import format_place, table
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
+from imseek.ui.cli.run import Run
+from imseek.ui.render.result_json import to_json
 
 if TYPE_CHECKING:
-    from imseek.clusters.results import AssignReport, Cluster, Shown
+    from imseek.clusters.results import AssignReport, Cluster
     from imseek.library import ResolvedCollection
 
-_INTERRUPTED = "interrupted: nothing was stored"
 _FACTS: Final = ("name", "size", "cohesion", "separation", "neighbour", "contrast")
 _COLUMNS: Final = ("cluster", *_FACTS, *IMAGE_COLUMNS)
 FileKind: TypeAlias = Literal["csv", "html"]
@@ -64,37 +63,20 @@ def clusters(
         int | None,
         typer.Option("--smallest", metavar="N", help="With --density: images in a group, at least."),
     ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-    ] = None,
+    where: WhereOption = None,
     names: Annotated[
         str,
         typer.Option(
             "--names", metavar="FILE|imagenet|none", help="Words to name them by: a file with one a line."
         ),
     ] = "imagenet",
-    save: Annotated[
-        str | None,
-        typer.Option("--save", metavar="NAME", help="Store them: columns NAME, NAME_name, NAME_score."),
-    ] = None,
-    again: Annotated[
-        str | None,
-        typer.Option("--again", metavar="NAME", help="Assign what has come since they were stored."),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many clusters the table shows.")
-    ] = 50,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one, other clusters.")] = 0,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write all as CSV, a cluster a row.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with pictures of each.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over files, and stored clusters, of these names.")
-    ] = False,
+    save: Annotated[str | None, options.save("Store them: columns NAME, NAME_name, NAME_score.")] = None,
+    again: Annotated[str | None, options.again("Assign what has come since they were stored.")] = None,
+    limit: Annotated[int, options.limit("How many clusters the table shows.")] = 50,
+    seed: Annotated[int, options.seed("Another one, other clusters.")] = 0,
+    csv: Annotated[Path | None, options.csv("Write all as CSV, a cluster a row.")] = None,
+    html: Annotated[Path | None, options.html("Write a page with pictures of each.")] = None,
+    force: Annotated[bool, options.force("Write over files, and stored clusters, of these names.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -110,15 +92,16 @@ def clusters(
             check_new(path, force=force)
     if csv is not None and html is not None and csv.absolute() == html.absolute():
         raise UsageError(f"{csv} is named twice")
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     from imseek import clusters as finding
 
-    with stoppable(_INTERRUPTED) as (progress, stop):
-        if again is not None:
-            assigned = finding.again(chosen.path, again, progress=progress, stop=stop)
-            return _print_assigned(assigned, chosen, as_json=as_json)
+    if again is not None:
+        with run.work() as controls:
+            assigned = finding.again(run.path, again, **controls)
+        return run.finish(assigned, lambda: [_assigned_line(assigned)])
+    with run.work() as controls:
         report = finding.find(
-            chosen.path,
+            run.path,
             k=k,
             density=density,
             smallest=smallest,
@@ -127,34 +110,24 @@ def clusters(
             save=save,
             replace=force,
             seed=seed,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
-    written = _write(report, chosen, csv, html, force=force)
-    if as_json:
-        absolute = {what: path.absolute() for what, path in written.items()}
-        print_answer(ClusterAnswer(report, absolute), chosen, uuid=report.collection)
-        return 0
-    # Output for other programs must be alone on stdout.
-    show = say if 1 in (stream_of(path) for path in written.values()) else print
-    show("\n".join(_lines(report, limit)))
-    for what, path in written.items():
-        say(f"wrote {printable(str(path))} ({what})")
-    if report.saved is not None:
-        say(f'stored as {report.saved}: imseek search … --where "{report.saved} = 1"')
-    return 0
-
-
-def _print_assigned(report: AssignReport, chosen: ResolvedCollection, *, as_json: bool) -> int:
-    if as_json:
-        print_answer(report, chosen)
-        return 0
-    outside = report.added.get(0, 0)
-    print(
-        f"{format_count(sum(report.added.values()), 'image')} assigned to the clusters {report.name!r}"
-        + (f", {outside:,} of them to none" if outside else "")
+    written = _write(report, run.chosen, csv, html, force=force)
+    answer = ClusterAnswer(report, {what: path.absolute() for what, path in written.items()})
+    stored = f'stored as {report.saved}: imseek search … --where "{report.saved} = 1"'
+    return run.finish(
+        answer,
+        lambda: _lines(report, limit),
+        written=written,
+        notes=[] if report.saved is None else [stored],
+        uuid=report.collection,
     )
-    return 0
+
+
+def _assigned_line(report: AssignReport) -> str:
+    outside = report.added.get(0, 0)
+    assigned = f"{format_count(sum(report.added.values()), 'image')} assigned to the clusters {report.name!r}"
+    return assigned + (f", {outside:,} of them to none" if outside else "")
 
 
 def _write(
@@ -211,9 +184,5 @@ def _row(cluster: Cluster) -> tuple[str, ...]:
         "" if cluster.separation is None else f"{cluster.separation:.2f}",
         "" if cluster.neighbour is None else str(cluster.neighbour),
         printable(heading(cluster)),
-        "" if cluster.number == 0 else place_of(cluster.medoids[0]),
+        "" if cluster.number == 0 else format_place(cluster.medoids[0].place, cluster.medoids[0].image_id),
     )
-
-
-def place_of(image: Shown) -> str:
-    return f"(image {image.image_id}: place unknown)" if image.place is None else image.place.display

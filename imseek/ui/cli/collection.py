@@ -15,8 +15,9 @@ from imseek.library import NamedCollection, ResolvedCollection
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_members import Count, FilePath, Printable
 from imseek.types.upkeep import Problem, TrustRecord
-from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import JsonOption, current_folder, examples
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.collection_choice import merge_names, resolve_collection
+from imseek.ui.cli.common_options import CollectionTooOption, JsonOption, current_folder, examples
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.index import AlsoOption, CaptionsOption, encoder_lines
 from imseek.ui.cli.output import say, say_collection, table
@@ -136,7 +137,7 @@ def rename(
 @app.command(epilog=examples("imseek collection delete holidays", "imseek collection delete old --yes"))
 def delete(
     name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Its name or path.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, options.yes("Do not ask.")] = False,
 ) -> None:
     """Delete a collection. The pictures it was made from stay."""
     doomed = library.locate(name, cwd=current_folder(), environ=os.environ)
@@ -155,11 +156,13 @@ def delete(
 
 
 @app.command(epilog=examples("imseek collection verify", "imseek collection verify holidays --json"))
-def verify(collection: NameArgument = None, as_json: JsonOption = False) -> int:
+def verify(
+    name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False
+) -> int:
     """Check every file of a collection against its checksum. Exits with 1 if there is a problem."""
     from imseek import maintenance as upkeep
 
-    chosen = _find_for_maintenance(collection, quiet=as_json)
+    chosen = _find_for_maintenance(merge_names(name, collection), quiet=as_json)
     report = upkeep.verify(chosen.path)
     if as_json:
         print_answer(report, chosen)
@@ -177,10 +180,11 @@ def verify(collection: NameArgument = None, as_json: JsonOption = False) -> int:
 
 @app.command(epilog=examples("imseek collection trust /srv/photos/.imseek", "imseek collection trust --list"))
 def trust(
-    collection: NameArgument = None,
-    listing: Annotated[bool, typer.Option("--list", help="List what you trust, and change nothing.")] = False,
+    name: NameArgument = None,
+    listing: Annotated[bool, options.list_("List what you trust, and change nothing.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Trust it no more.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also where verify finds problems.")] = False,
+    force: Annotated[bool, options.force("Also where verify finds problems.")] = False,
+    collection: CollectionTooOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Say that you know who made a collection, so that it may be written to (docs/security.md).
@@ -190,8 +194,9 @@ def trust(
     """
     from imseek import maintenance as upkeep
 
+    given = merge_names(name, collection)
     if listing:
-        if collection is not None or forget or force:
+        if given is not None or forget or force:
             raise UsageError(
                 "--list shows all, and changes nothing", hint="without COLLECTION, --forget and --force"
             )
@@ -204,8 +209,8 @@ def trust(
     if forget:
         if force:
             raise UsageError("--forget takes trust back, and --force gives it", hint="one of the two")
-        return _forget_trust(collection, as_json)
-    chosen = _find_for_maintenance(collection, quiet=as_json)
+        return _forget_trust(given, as_json)
+    chosen = _find_for_maintenance(given, quiet=as_json)
     problems = upkeep.trust(chosen.path, force=force).problems
     trusted = upkeep.is_trusted(chosen.path)
     if as_json:
@@ -252,11 +257,13 @@ def _find_missing_trusted(given: str | None) -> ResolvedCollection | None:
 
 
 @app.command(epilog=examples("imseek collection repair holidays"))
-def repair(collection: NameArgument = None, as_json: JsonOption = False) -> int:
+def repair(
+    name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False
+) -> int:
     """Mend a collection. Says what was taken from where and what is lost. Exits with 1 if problems remain."""
     from imseek import maintenance as upkeep
 
-    chosen = _find_for_maintenance(collection, quiet=as_json)
+    chosen = _find_for_maintenance(merge_names(name, collection), quiet=as_json)
     report = upkeep.repair(chosen.path)
     if as_json:
         print_answer(report, chosen)

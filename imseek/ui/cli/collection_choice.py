@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from imseek import library
+from imseek.errors import UsageError
 from imseek.ui.cli.common_options import current_folder
 from imseek.ui.cli.output import say_collection
 
@@ -19,9 +20,24 @@ def resolve_collection(
     return library.resolve(given, cwd=current_folder(), environ=os.environ, option=option)
 
 
-def choose_collection(given: str | None, *, quiet: bool = False) -> library.ResolvedCollection:
-    """Resolve the collection as :func:`resolve_collection`, and unless ``quiet`` tell the user which it is and why."""
+def choose_two(
+    given: str | None, against: str | None, *, quiet: bool = False
+) -> tuple[library.ResolvedCollection, library.ResolvedCollection | None]:
+    """Resolve the collection, and the one that ``--against`` names, if any; tell as :func:`choose_collection`."""
     chosen = resolve_collection(given)
+    other = None if against is None else resolve_collection(against, "--against")
     if not quiet:
         say_collection(chosen)
-    return chosen
+    return chosen, other
+
+
+def choose_collection(given: str | None, *, quiet: bool = False) -> library.ResolvedCollection:
+    """Resolve the collection as :func:`resolve_collection`, and unless ``quiet`` tell the user which it is and why."""
+    return choose_two(given, None, quiet=quiet)[0]
+
+
+def merge_names(argument: str | None, option: str | None) -> str | None:
+    """Return the collection named by an argument or by ``-c``. Raises UsageError if both name one."""
+    if argument is not None and option is not None:
+        raise UsageError("the collection is named twice", hint="by the argument or by -c")
+    return option if argument is None else argument

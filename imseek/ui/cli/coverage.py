@@ -11,11 +11,12 @@ import typer
 from imseek.dataset.results import CoverageReport, CoverageSide
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import JsonOption, examples
-from imseek.ui.cli.output import say
+from imseek.ui.cli.common_options import ForceOption, JsonOption, examples
+from imseek.ui.cli.output import format_place, say
 from imseek.ui.cli.output_files import check_new, new_file
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
 
 if TYPE_CHECKING:
@@ -47,17 +48,10 @@ def register(app: typer.Typer) -> None:
 def coverage(
     a: Annotated[str, typer.Argument(metavar="A", help="A collection, by name or path.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another one, with the same encoder.")],
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images of both that meet this (docs/where.md)."),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many groups are shown each way.")
-    ] = 10,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the pictures.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
+    where: Annotated[str | None, options.where("Only images of both that meet this (docs/where.md).")] = None,
+    limit: Annotated[int, options.limit("How many groups are shown each way.")] = 10,
+    html: Annotated[Path | None, options.html("Write a page with the pictures.")] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Show what A has that B lacks, and the other way, by the vectors of both. No picture is opened but for --html."""
@@ -66,10 +60,8 @@ def coverage(
     if html is not None:
         check_new(html, force=force)
     both = [resolve_collection(name, what) for name, what in ((a, "A"), (b, "B"))]
-    with StopSignals() as signals, progress_bar() as progress:
-        report = dataset.coverage(
-            both[0].path, both[1].path, where=where, groups=limit, progress=progress, stop=signals.event
-        )
+    with stoppable() as controls:
+        report = dataset.coverage(both[0].path, both[1].path, where=where, groups=limit, **controls)
     if html is not None:
         from imseek.ui.coverage_page import write
 
@@ -86,7 +78,7 @@ def coverage(
             say(f"wrote {printable(str(html))} (html)")
     if report.interrupted:
         say("interrupted: not all images were compared")
-    return signals.exit_code if report.interrupted else 0
+    return controls["stop"].exit_code if report.interrupted else 0
 
 
 def lines(report: CoverageReport, both: list[ResolvedCollection]) -> list[str]:
@@ -113,6 +105,6 @@ def _side(side: CoverageSide, mine: str, other: str) -> list[str]:
         for image in group.images[:3]:
             cosine = image.values.get("cosine")
             near = "" if cosine is None else f"{cosine:.3f}  "
-            place = f"(image {image.image_id}: place unknown)" if image.place is None else image.place.display
+            place = format_place(image.place, image.image_id)
             out.append(f"      {near}{place}")
     return out

@@ -13,10 +13,11 @@ from imseek.dataset.results import QualityKind, QualityReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
 from imseek.types.json_members import Count, Json
-from imseek.ui.cli.collection_choice import choose_collection, resolve_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say, say_collection, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.collection_choice import choose_collection, choose_two
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.output import say, table
+from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
@@ -47,12 +48,7 @@ class QualityAnswer:
     """With ``--save``: number of images by column that is true of them."""
 
 
-WhereOption = Annotated[
-    str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
-]
-LimitOption = Annotated[
-    int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many of each list are shown.")
-]
+LimitOption = Annotated[int, options.limit("How many of each list are shown.")]
 
 
 @app.command(
@@ -70,14 +66,9 @@ def quality(
     empty: Annotated[bool, typer.Option("--empty", help="Only what has nearly nothing on it.")] = False,
     where: WhereOption = None,
     limit: LimitOption = 10,
-    tag: Annotated[
-        bool, typer.Option("--tag", help="Tag the images of each list: blurred, dark, bright, empty.")
-    ] = False,
+    tag: Annotated[bool, options.tag("Tag the images of each list: blurred, dark, bright, empty.")] = False,
     save: Annotated[
-        str | None,
-        typer.Option(
-            "--save", metavar="NAME", help="Store columns NAME_blurred …, true or false, for --where."
-        ),
+        str | None, options.save("Store columns NAME_blurred …, true or false, for --where.")
     ] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
@@ -159,12 +150,7 @@ def balance(
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Count in each class what is there more than once, too.")
     ] = False,
-    looks: Annotated[
-        int,
-        typer.Option(
-            "--looks", metavar="N", min=0, help="With --duplicates: so many pairs of pictures are looked at."
-        ),
-    ] = 0,
+    looks: Annotated[int, options.looks("With --duplicates: so many pairs of pictures are looked at.")] = 0,
     where: WhereOption = None,
     limit: LimitOption = 20,
     collection: CollectionOption = None,
@@ -175,24 +161,18 @@ def balance(
 
     if looks and not duplicates:
         raise UsageError("--looks goes with --duplicates")
-    chosen = choose_collection(collection, quiet=as_json)
-    with StopSignals() as signals, progress_bar() as progress:
+    run = Run.on(collection, as_json=as_json)
+    with run.work() as controls:
         found = dataset.balance(
-            chosen.path,
+            run.path,
             by,
             where=where,
             duplicates=duplicates,
             looks=looks,
-            progress=progress,
-            stop=signals.event,
+            **controls,
         )
-    if as_json:
-        print_answer(found, chosen)
-    else:
-        print("\n".join(balance_lines(found, limit)))
-        for note in found.notes:
-            say(printable(note))
-    return signals.exit_code if signals.event.is_set() else 0
+    run.finish(found, lambda: balance_lines(found, limit), notes=map(printable, found.notes))
+    return run.exit_code(run.stop.is_set())
 
 
 def balance_lines(found: Balance, limit: int) -> list[str]:
@@ -252,15 +232,9 @@ def leakage(
         str | None,
         typer.Option("--folders", metavar="A,B", help="The parts are what lies in these folders."),
     ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option("--against", metavar="COLLECTION", help="The other part is another collection."),
-    ] = None,
+    against: Annotated[str | None, options.against("The other part is another collection.")] = None,
     where: WhereOption = None,
-    looks: Annotated[
-        int,
-        typer.Option("--looks", metavar="N", min=0, help="So many pairs of pictures are looked at, at most."),
-    ] = 10_000,
+    looks: Annotated[int, options.looks("So many pairs of pictures are looked at, at most.")] = 10_000,
     limit: LimitOption = 10,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
@@ -273,13 +247,9 @@ def leakage(
             "say what the parts are, in one way",
             hint="--split COLUMN, --folders A,B, or --against COLLECTION",
         )
-    chosen = resolve_collection(collection)
-    other = None
-    if against is not None:
-        other = resolve_collection(against, "--against")
-    if not as_json:
-        say_collection(chosen)
-    with StopSignals() as signals, progress_bar() as progress:
+    chosen, other = choose_two(collection, against, quiet=as_json)
+    run = Run(chosen, as_json, "interrupted: there may be more; the same command goes on from here")
+    with run.work() as controls:
         if other is not None:
             report = dataset.leakage_against(
                 chosen.path,
@@ -287,8 +257,7 @@ def leakage(
                 names=(printable(chosen.name), printable(other.name)),
                 where=where,
                 looks=looks,
-                progress=progress,
-                stop=signals.event,
+                **controls,
             )
         else:
             report = dataset.leakage(
@@ -296,18 +265,10 @@ def leakage(
                 split if split is not None else _parse_parts(folders or ""),
                 where=where,
                 looks=looks,
-                progress=progress,
-                stop=signals.event,
+                **controls,
             )
-    if as_json:
-        print_answer(report, chosen)
-    else:
-        print("\n".join(leak_lines(report, limit)))
-        for note in report.notes:
-            say(printable(note))
-    if report.interrupted:
-        say("interrupted: there may be more; the same command goes on from here")
-    return signals.exit_code if report.interrupted else 0
+    notes = map(printable, report.notes)
+    return run.finish(report, lambda: leak_lines(report, limit), notes=notes, interrupted=report.interrupted)
 
 
 def _parse_parts(folders: str) -> dict[str, list[str]]:

@@ -16,12 +16,13 @@ from imseek.duplicates.results import DuplicateReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_members import Count, Json
-from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say, say_collection, table
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.collection_choice import choose_two
+from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.output import format_place, table
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import CollectionName, print_answer
+from imseek.ui.cli.run import Run
+from imseek.ui.render.result_json import CollectionName
 
 if TYPE_CHECKING:
     from imseek.duplicates.actions.plans import Plan
@@ -105,33 +106,15 @@ def duplicates(
         list[str] | None,
         typer.Option("--protect", metavar="FOLDER", help="What lies there stays; may be repeated."),
     ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option("--against", metavar="COLLECTION", help="What another collection has of this one."),
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-    ] = None,
+    against: Annotated[str | None, options.against("What another collection has of this one.")] = None,
+    where: WhereOption = None,
     looks: Annotated[
         int,
-        typer.Option(
-            "--looks",
-            metavar="N",
-            min=0,
-            help="Of more candidates than these, the pictures of the most promising ones are compared.",
-        ),
+        options.looks("Of more candidates than these, the pictures of the most promising ones are compared."),
     ] = 100_000,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many groups the table shows.")
-    ] = 20,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write all groups as CSV, an image a row.")
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page with the pictures side by side."),
-    ] = None,
+    limit: Annotated[int, options.limit("How many groups the table shows.")] = 20,
+    csv: Annotated[Path | None, options.csv("Write all groups as CSV, an image a row.")] = None,
+    html: Annotated[Path | None, options.html("Write a page with the pictures side by side.")] = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -154,7 +137,7 @@ def duplicates(
         str | None,
         typer.Option("--tag", metavar="TAG", help="With --action tag: which (default: duplicate)."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
+    force: ForceFilesOption = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -163,15 +146,14 @@ def duplicates(
     _check_folders([*(prefer or ()), *(protect or ())])
     files = _ReportFiles(csv, html, plan, force)
     files.check()
-    chosen = resolve_collection(collection)
-    other = None
-    if against is not None:
-        other = resolve_collection(against, "--against")
-    if not as_json:
-        say_collection(chosen)
+    chosen, other = choose_two(collection, against, quiet=as_json)
+    unplanned = "" if action is None else ", so no plan was written"
+    run = Run(
+        chosen, as_json, f"interrupted: there may be more{unplanned}; the same command goes on from here"
+    )
     from imseek import duplicates
 
-    with StopSignals() as signals, progress_bar() as progress:
+    with run.work() as controls:
         report = duplicates.find(
             chosen.path,
             kinds=cast("Sequence[DuplicateKind]", [*(kind or _KINDS), *(["inside"] if inside else [])]),
@@ -181,8 +163,7 @@ def duplicates(
             against=None if other is None else other.path,
             where=where,
             looks=looks,
-            progress=progress,
-            stop=signals.event,
+            **controls,
         )
     collections = [chosen] if other is None else [chosen, other]
     names = dict(
@@ -199,30 +180,23 @@ def duplicates(
             protect=protect or (),
         )
     written = files.write(report, planned, names, collections)
-    if as_json:
-        answer = DuplicatesAnswer(
-            report,
-            None if other is None else CollectionName.of(other, report.against),
-            {what: path.absolute() for what, path in written.items()},
-            None
-            if planned is None
-            else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.refused),
-        )
-        print_answer(answer, chosen, uuid=report.collection)
-    else:
-        # Output for other programs must be alone on stdout.
-        show = say if 1 in (stream_of(path) for path in written.values()) else print
-        show("\n".join(lines(report, limit, names)))
-        if planned is not None:
-            show("\n".join(_plan_lines(planned, report)))
-        for what, path in written.items():
-            say(f"wrote {printable(str(path))} ({what})")
-        if planned is not None and planned.files:
-            say(f"look at it, then: imseek apply {printable(shlex.quote(str(plan)))}")
-    if report.interrupted:
-        unplanned = "" if action is None else ", so no plan was written"
-        say(f"interrupted: there may be more{unplanned}; the same command goes on from here")
-    return signals.exit_code if report.interrupted else 0
+    answer = DuplicatesAnswer(
+        report,
+        None if other is None else CollectionName.of(other, report.against),
+        {what: path.absolute() for what, path in written.items()},
+        None
+        if planned is None
+        else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.refused),
+    )
+    next_step = f"look at it, then: imseek apply {printable(shlex.quote(str(plan)))}"
+    return run.finish(
+        answer,
+        lambda: lines(report, limit, names) + ([] if planned is None else _plan_lines(planned, report)),
+        written=written,
+        notes=[next_step] if planned is not None and planned.files else [],
+        uuid=report.collection,
+        interrupted=report.interrupted,
+    )
 
 
 def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: str | None) -> None:
@@ -258,7 +232,7 @@ def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     if plan.refused:
         out.append(f"{format_count(len(plan.refused), 'file')} it leaves alone:")
         mine = (m for group in report.groups for m in group.members if m.collection == report.collection)
-        where = {member.image_id: _place(member) for member in mine}
+        where = {member.image_id: format_place(member.place, member.image_id) for member in mine}
         rows = [(printable(one.reason), where.get(one.image_id, "")) for one in plan.refused[:_MAX_REFUSED]]
         out.append(table(("why", "image"), rows))
         if len(plan.refused) > _MAX_REFUSED:
@@ -383,9 +357,5 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
         printable(member.format),
         str(member.image_id),
         *([printable(names.get(member.collection, member.collection))] if names else []),
-        _place(member),
+        format_place(member.place, member.image_id),
     ]
-
-
-def _place(member: Duplicate) -> str:
-    return f"(image {member.image_id}: place unknown)" if member.place is None else member.place.display

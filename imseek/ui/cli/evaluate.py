@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.showing.words import format_count
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_zeroshot
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
@@ -19,8 +19,7 @@ from imseek.ui.cli.evaluate_shared import (
     retrieval_table,
 )
 from imseek.ui.cli.output import say
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
     from imseek.evaluate.results import RetrievalReport
@@ -48,10 +47,7 @@ def retrieval(
     captions: CaptionsOption = None,
     caption_column: CaptionColumnOption = None,
     space: Annotated[
-        str | None,
-        typer.Option(
-            "--space", metavar="ID|ENCODER", help="Which vectors of pictures (default: the first space)."
-        ),
+        str | None, options.space("Which vectors of pictures (default: the first space).")
     ] = None,
     where: WhereOption = None,
     among: Annotated[
@@ -67,29 +63,21 @@ def retrieval(
     """Ask for each picture by its captions and for each caption by its picture: R@K, ranks, average precision."""
     from imseek import evaluate
 
-    chosen = choose_collection(collection, quiet=as_json)
-    with StopSignals() as signals, progress_bar() as progress:
+    run = Run.on(collection, as_json=as_json, interrupted="interrupted: nothing was measured")
+    with run.work() as controls:
         report = evaluate.retrieval(
-            chosen.path,
+            run.path,
             captions=captions,
             caption_column=caption_column,
             space=parse_space(space),
             where=where,
             among=among,
             ks=k or None,
-            progress=progress,
-            stop=signals.event,
             notify=say,
+            **controls,
         )
-    if as_json:
-        print_answer(report, chosen)
-    else:
-        print("\n".join(_lines(report)))
-        for note in report.notes:
-            say(f"note: {note}")
-    if report.interrupted:
-        say("interrupted: nothing was measured")
-    return signals.exit_code if report.interrupted else 0
+    notes = [f"note: {note}" for note in report.notes]
+    return run.finish(report, lambda: _lines(report), notes=notes, interrupted=report.interrupted)
 
 
 def _lines(report: RetrievalReport) -> list[str]:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.showing.words import format_count
-from imseek.ui.cli.captions import parse_share
-from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.evaluate_shared import format_interval, parse_space
-from imseek.ui.cli.output import say, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli.evaluate_shared import parse_space
+from imseek.ui.cli.output import format_interval, say, table
+from imseek.ui.cli.quantities import parse_share
+from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
     from imseek.evaluate.results import NeighbourReport
@@ -57,10 +56,7 @@ def ann(
             "--filtered", metavar="SHARE", help="Behind a filter that lets so many through by chance: 5%."
         ),
     ] = None,
-    space: Annotated[
-        str | None,
-        typer.Option("--space", metavar="ID|ENCODER", help="Which vectors (default: the first space)."),
-    ] = None,
+    space: Annotated[str | None, options.space("Which vectors (default: the first space).")] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -68,29 +64,21 @@ def ann(
     from imseek import evaluate
 
     share = None if filtered is None else parse_share(filtered)
-    chosen = choose_collection(collection, quiet=as_json)
-    with StopSignals() as signals, progress_bar() as progress:
+    run = Run.on(collection, as_json=as_json, interrupted="interrupted: not all was measured")
+    with run.work() as controls:
         report = evaluate.ann(
-            chosen.path,
+            run.path,
             space=parse_space(space),
             queries=queries,
             ks=k or (10,),
             filtered=share,
             given=given,
             given_kind=kind,
-            progress=progress,
-            stop=signals.event,
             notify=say,
+            **controls,
         )
-    if as_json:
-        print_answer(report, chosen)
-    else:
-        print("\n".join(_lines(report)))
-        for note in report.notes:
-            say(f"note: {note}")
-    if report.interrupted:
-        say("interrupted: not all was measured")
-    return signals.exit_code if report.interrupted else 0
+    notes = [f"note: {note}" for note in report.notes]
+    return run.finish(report, lambda: _lines(report), notes=notes, interrupted=report.interrupted)
 
 
 def _lines(report: NeighbourReport) -> list[str]:

@@ -12,20 +12,20 @@ from imseek.evaluate.results import CompareReport, RetrievalComparison
 from imseek.metrics.estimate import Estimate, better_side
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
-from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
     CaptionsOption,
     KOption,
-    format_interval,
     left_out_lines,
     parse_space,
     retrieval_table,
 )
-from imseek.ui.cli.output import say, say_collection, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import CollectionName, print_answer
+from imseek.ui.cli.output import format_interval, say, table
+from imseek.ui.cli.run import Run
+from imseek.ui.render.result_json import CollectionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,7 @@ def compare(
         ),
     ] = None,
     against: Annotated[
-        str | None,
-        typer.Option(
-            "--against", metavar="COLLECTION", help="Another collection, over the pictures that both have."
-        ),
+        str | None, options.against("Another collection, over the pictures that both have.")
     ] = None,
     captions: CaptionsOption = None,
     caption_column: CaptionColumnOption = None,
@@ -79,17 +76,13 @@ def compare(
         )
     from imseek import evaluate
 
-    chosen = resolve_collection(collection)
-    other = None
-    if against is not None:
-        other = resolve_collection(against, "--against")
-    if not as_json:
-        say_collection(chosen)
+    chosen, other = choose_two(collection, against, quiet=as_json)
+    run = Run(chosen, as_json, "interrupted: nothing was measured")
     encoders = None
     if other is None:
         a, b = (parse_space(said) for said in (named if len(named) == 2 else [None, *named]))
         encoders = (a, b)
-    with StopSignals() as signals, progress_bar() as progress:
+    with run.work() as controls:
         report = evaluate.compare(
             chosen.path,
             encoders=encoders,
@@ -98,17 +91,14 @@ def compare(
             caption_column=caption_column,
             where=where,
             ks=k or None,
-            progress=progress,
-            stop=signals.event,
             notify=say,
+            **controls,
         )
-    if as_json:
-        print_answer(Comparison(None if other is None else CollectionName.of(other), report), chosen)
-    elif not report.interrupted:
-        print("\n".join(_lines(report)))
-    if report.interrupted:
-        say("interrupted: nothing was measured")
-    return signals.exit_code if report.interrupted else 0
+    return run.finish(
+        Comparison(None if other is None else CollectionName.of(other), report),
+        lambda: [] if report.interrupted else _lines(report),
+        interrupted=report.interrupted,
+    )
 
 
 def _lines(report: CompareReport) -> list[str]:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli.output import table
+from imseek.ui.cli.output import format_interval, table
 
 if TYPE_CHECKING:
     from imseek.captions.results import UnusedCaptions
     from imseek.evaluate.results import RetrievalMetrics
-    from imseek.metrics.estimate import Estimate
 
 CaptionsOption: TypeAlias = Annotated[
     Path | None,
@@ -42,12 +41,6 @@ def parse_space(said: str | None) -> int | str | None:
     """Parse a space as typed: its id, or its encoder's reference."""
     # too long for an id; reported as an unknown reference
     return int(said) if said is not None and said.isdecimal() and len(said) <= 18 else said
-
-
-def format_interval(estimate: Estimate, form: str = ".3f") -> str:
-    """Format an estimate as ``0.474 [0.420, 0.529]``."""
-    value, low, high = (format(number, form) for number in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"
 
 
 def retrieval_table(found: Sequence[tuple[str, RetrievalMetrics]]) -> str:

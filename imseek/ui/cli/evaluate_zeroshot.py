@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.showing.words import format_count, printable, shorten
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.label import (
     CentredOption,
     ClassesOption,
@@ -17,16 +18,14 @@ from imseek.ui.cli.label import (
     NoneOption,
     TemperatureOption,
     TemplatesOption,
-    WhereOption,
     none_sentences,
 )
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_interval, say, table
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.labels.results import Calibration, LabelEvaluation
-    from imseek.metrics.estimate import Estimate
 
 _WIDTH: Final = 30
 
@@ -65,10 +64,7 @@ def zeroshot(
             "--save-temperature", metavar="NAME", help="Learn one from half of them, for --temperature NAME."
         ),
     ] = None,
-    limit: Annotated[
-        int,
-        typer.Option("--limit", "-n", metavar="N", min=0, help="How many classes and mistakes are shown."),
-    ] = 20,
+    limit: Annotated[int, options.limit("How many classes and mistakes are shown.")] = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -76,7 +72,7 @@ def zeroshot(
     chosen = choose_collection(collection, quiet=as_json)
     from imseek import labels
 
-    with stoppable() as (progress, stop):
+    with stoppable() as controls:
         found = labels.evaluate(
             chosen.path,
             classes,
@@ -88,8 +84,7 @@ def zeroshot(
             centred=centred,
             where=where,
             save_temperature=save_temperature,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
     if as_json:
         print_answer(replace(found, confusions=found.confusions[:limit]), chosen)
@@ -115,9 +110,9 @@ def _lines(found: LabelEvaluation, limit: int) -> list[str]:
             ("top-1", "top-5", "mean per class", "calibration error", "log-likelihood"),
             [
                 (
-                    _estimate(found.top1),
-                    _estimate(found.top5),
-                    _estimate(found.mean_per_class),
+                    format_interval(found.top1),
+                    format_interval(found.top5),
+                    format_interval(found.mean_per_class),
                     f"{found.ece:.3f}",
                     f"{-found.nll:.3f}",
                 )
@@ -151,10 +146,6 @@ def _calibration_lines(learned: Calibration) -> list[str]:
         f"on {on}: calibration error {learned.ece_before:.3f} → {learned.ece_after:.3f}, "
         f"log-likelihood {-learned.nll_before:.3f} → {-learned.nll_after:.3f}",
     ]
-
-
-def _estimate(one: Estimate) -> str:
-    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
 
 
 def _shorten(name: str) -> str:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, Literal
 import typer
 
 from imseek.errors import UsageError
-from imseek.input_file import read_input
 from imseek.showing.words import format_count, format_size, printable
-from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.flag_groups import flag_group, with_groups
-from imseek.ui.cli.index_build import parse_size
-from imseek.ui.cli.output import say, say_collection, stdout_bytes
+from imseek.ui.cli.image_arguments import read_ids
+from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable
+from imseek.ui.cli.quantities import parse_size
 from imseek.ui.cli.query_flags import QueryFlags, query_flags
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.render.result_json import print_answer
@@ -138,9 +139,7 @@ def export(
         list[str] | None,
         typer.Option("--text", metavar="TEXT", help="Hits of a search for these words; may be repeated."),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="So many hits (default: 1000).")
-    ] = None,
+    limit: Annotated[int | None, options.limit("So many hits (default: 1000).", least=1)] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option("--tag", metavar="TAG", help="Only images with this tag; may be repeated."),
@@ -150,15 +149,10 @@ def export(
         typer.Option("--ids", metavar="FILE", help="Only these, one id a line; - for stdin."),
     ] = None,
     space: Annotated[
-        int | None,
-        typer.Option("--space", metavar="ID", help="Of several spaces, whose vectors (`imseek info`)."),
+        int | None, options.space("Of several spaces, whose vectors (`imseek info`).", metavar="ID")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a file, or a folder that was exported before.")
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 3 if a picture could not be had.")
-    ] = False,
+    force: Annotated[bool, options.force("Replace a file, or a folder that was exported before.")] = False,
+    strict: Annotated[bool, options.strict("Exit with 3 if a picture could not be had.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
     *,
@@ -178,17 +172,15 @@ def export(
         raise UsageError("images and --json cannot both go to stdout", hint="name a file")
     if streamed and sys.stdout.isatty() and form not in ("csv", "jsonl"):
         raise UsageError("- goes to stdout, and that is the terminal", hint="name a file, or pipe it")
-    listed = None if ids is None else _read_ids(ids)
+    listed = None if ids is None else read_ids(ids)
     query = _query(asking, text or [], limit) if asked else None
-    chosen = resolve_collection(collection)
-    if not as_json:
-        say_collection(chosen)
+    chosen = choose_collection(collection, quiet=as_json)
     import imseek
     from imseek import export as exporting
 
     out: str | BinaryIO = stdout_bytes() if streamed else target
     with (
-        stoppable("interrupted: nothing was written") as (progress, stop),
+        stoppable("interrupted: nothing was written") as controls,
         imseek.open(chosen.path, runtime=runtime, notify=say) as opened,
     ):
         report = exporting.write(
@@ -202,8 +194,7 @@ def export(
             space=space,
             options=options,
             force=force,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
     if as_json:
         print_answer(report, chosen, uuid=report.collection)
@@ -236,28 +227,6 @@ def _query(asking: QueryFlags, texts: Sequence[str], limit: int | None) -> Query
     for note in said.notes(texts):
         say(note)
     return said.query(texts)
-
-
-def _read_ids(file: str) -> list[int]:
-    """Read image ids from a file or standard input. Raises UsageError."""
-    if file == "-" and sys.stdin.isatty():
-        raise UsageError("- reads ids from stdin, and that is the terminal", hint="pipe ids into it")
-    try:
-        data = sys.stdin.read() if file == "-" else read_input(file).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read the ids {file}: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    found = []
-    for number, line in enumerate(data.removeprefix("\ufeff").split("\n"), start=1):
-        said = line.strip().removeprefix("id:")
-        if said and not (said.isascii() and said.isdecimal() and len(said) < 19):
-            raise UsageError(
-                f"line {number} of the ids is no id: {line.strip()[:40]}", hint="one whole number a line"
-            )
-        if said:
-            found.append(int(said))
-    return found
 
 
 def _say_report(report: ExportReport) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imseek.showing.words import format_count, printable, shorten
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_place, say, table
 
 if TYPE_CHECKING:
     from imseek.search.query_options import By
@@ -62,7 +62,7 @@ def _table(hits: Sequence[Hit], by: By, names: Mapping[str, str]) -> str:
         "same": [f"+{len(hit.duplicates)}" if hit.duplicates else "" for hit in hits],
         "caption": [shorten(str(hit.metadata.get("caption", "")), _CAPTION_WIDTH) for hit in hits],
         "collection": [printable(names.get(hit.collection, hit.collection)) for hit in hits],
-        "image": [_place(hit) for hit in hits],
+        "image": [format_place(hit.place, hit.image_id) for hit in hits],
     }
     shown = {"#", "score", "image"}
     if any(columns["same"]):
@@ -74,7 +74,3 @@ def _table(hits: Sequence[Hit], by: By, names: Mapping[str, str]) -> str:
     kept = {name: column for name, column in columns.items() if name in shown}
     right = [n for n, name in enumerate(kept) if name in ("#", "score", "same")]
     return table(tuple(kept), zip(*kept.values(), strict=True), right=right)
-
-
-def _place(hit: Hit) -> str:
-    return hit.place.display if hit.place is not None else f"(image {hit.image_id}: place unknown)"

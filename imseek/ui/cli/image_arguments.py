@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Final
 
 from imseek.errors import UsageError
+from imseek.input_file import read_input
 
 #: `id:17`, or just 17.
-_ID: Final = re.compile(r"(?:id:)?(\d{1,18})")
+_ID: Final = re.compile(r"(?:id:)?([0-9]{1,18})")
+
+
+def parse_id(said: str) -> int | None:
+    """Parse an image's id; None if it is none."""
+    match = _ID.fullmatch(said)
+    return None if match is None else int(match[1])
 
 
 def parse_image(said: str) -> int | str:
     """Parse an image: an id, or else a path or URL."""
-    match = _ID.fullmatch(said)
-    if match is not None:
-        return int(match[1])
+    if (image_id := parse_id(said)) is not None:
+        return image_id
     return said if "://" in said else str(Path(said).expanduser())
 
 
@@ -34,4 +40,26 @@ def parse_images(said: Iterable[str]) -> list[int | str]:
                 "- reads images from stdin, and that is the terminal", hint="pipe ids or files into it"
             )
         found += [parse_image(line.strip()) for line in sys.stdin if line.strip()]
+    return found
+
+
+def read_ids(file: str) -> list[int]:
+    """Read image ids from a file, one a line; ``-`` stands for standard input. Raises UsageError."""
+    if file == "-" and sys.stdin.isatty():
+        raise UsageError("- reads ids from stdin, and that is the terminal", hint="pipe ids into it")
+    try:
+        data = sys.stdin.read() if file == "-" else read_input(file).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"cannot read the ids {file}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    found = []
+    for number, line in enumerate(data.removeprefix("\ufeff").split("\n"), start=1):
+        if not line.strip():
+            continue
+        if (image_id := parse_id(line.strip())) is None:
+            raise UsageError(
+                f"line {number} of the ids is no id: {line.strip()[:40]}", hint="one whole number a line"
+            )
+        found.append(image_id)
     return found

@@ -20,6 +20,7 @@ from imseek.library import ResolvedCollection
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_members import Json
 from imseek.types.runs import IndexReport
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
 from imseek.ui.cli.download_progress import download_bar
@@ -104,7 +105,7 @@ def index(
             "--files-from", metavar="FILE", help="Names and URLs of pictures from FILE, one a line."
         ),
     ] = None,
-    null: Annotated[bool, typer.Option("--null", "-0", help="Names in lists end in NUL.")] = False,
+    null: Annotated[bool, options.null("Names in lists end in NUL.")] = False,
     collection: CollectionOption = None,
     here: Annotated[
         bool, typer.Option("--here", help="Keep the collection in PATH/.imseek, with relative places.")
@@ -119,9 +120,7 @@ def index(
         int | None,
         typer.Option("--limit", metavar="N", min=1, help="Read N pictures at most; a later run goes on."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what there is to do, and change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, options.dry_run("Say what there is to do, and change nothing.")] = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, whatever its size and times say.")
     ] = False,
@@ -134,7 +133,7 @@ def index(
     untrusted: Annotated[
         bool, typer.Option("--untrusted", help="Decode every format in a confined process (this run only).")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if anything was skipped.")] = False,
+    strict: Annotated[bool, options.strict("Exit with 3 if anything was skipped.")] = False,
     background: Annotated[
         bool, typer.Option("--background", help="Return at once and go on in the background (imseek jobs).")
     ] = False,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 import imseek
 from imseek.errors import UsageError
 from imseek.showing.words import format_size, printable
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.quantities import parse_size
 
 if TYPE_CHECKING:
     from imseek.types.facts import IndexInfo, IndexPolicy
@@ -44,18 +43,6 @@ RenewOption: TypeAlias = Annotated[
     ),
 ]
 
-_UNITS: Final = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
-
-
-def parse_size(text: str) -> int:
-    """Parse ``4GB``, ``512 MiB`` or ``1000000`` as bytes. Raises UsageError."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise UsageError(f"{text!r} is no size", hint="write it like 4GB or 512MiB")
-    unit = _UNITS[match[2].upper()]
-    return int(float(match[1]) * (1024 ** list(_UNITS.values()).index(unit) if match[3] else unit))
-
 
 def check(memory: str | None, recall: float | None) -> None:
     """Check options before minutes of other work. Raises UsageError."""
@@ -65,12 +52,10 @@ def check(memory: str | None, recall: float | None) -> None:
         raise UsageError(f"a recall lies between 0 and 1, and {recall} does not")
 
 
-def build(
+def new_policy(
     path: Path, kind: str | None, memory: str | None, recall: float | None, renew: bool | None
-) -> tuple[tuple[BuildReport, ...], int]:
-    """Build the indexes until done or stopped by a signal; also returns the exit code. None keeps a setting."""
-    from imseek import maintenance as upkeep
-
+) -> IndexPolicy:
+    """Return the policy of the collection with other settings; None keeps one."""
     with imseek.open(path) as opened:
         policy = opened.info().policy
     if kind is not None:
@@ -81,10 +66,7 @@ def build(
         policy = replace(policy, recall=recall)
     if renew is not None:
         policy = replace(policy, renew=renew)
-    with StopSignals() as signals, progress_bar() as progress:
-        reports = upkeep.build_index(path, policy, progress=progress, stop=signals.event)
-    stopped = any(report.outcome == "interrupted" for report in reports)
-    return reports, signals.exit_code if stopped else 0
+    return policy
 
 
 def build_lines(reports: Sequence[BuildReport]) -> list[str]:

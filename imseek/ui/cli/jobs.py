@@ -9,9 +9,11 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say, table
+from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
@@ -23,9 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-LimitOption = Annotated[
-    int, typer.Option("--limit", "-n", min=1, metavar="N", help="At most this many, the newest.")
-]
+LimitOption = Annotated[int, options.limit("At most this many, the newest.", least=1)]
 _LIMIT = 20
 
 
@@ -68,17 +68,15 @@ def cancel(
     job_id: Annotated[int, typer.Argument(metavar="ID", help="Its number in `imseek jobs`.")],
     collection: CollectionOption = None,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Ask a run to stop, as Ctrl-C would: `index` and `watch` commit what is under way first."""
     import imseek.jobs
     from imseek.ui.cli.job_answers import JobAnswer
 
-    chosen = choose_collection(collection, quiet=as_json)
-    job = imseek.jobs.cancel(chosen.path, job_id)
-    if as_json:
-        print_answer(JobAnswer(job), chosen)
-    else:
-        print(f"job {job.run_id} ({job.kind}, process {job.pid}) was asked to stop")
+    run = Run.on(collection, as_json=as_json)
+    job = imseek.jobs.cancel(run.path, job_id)
+    line = f"job {job.run_id} ({job.kind}, process {job.pid}) was asked to stop"
+    return run.finish(JobAnswer(job), lambda: [line])
 
 
 def started_lines(job: Job) -> list[str]:

@@ -12,11 +12,10 @@ import typer
 from imseek.errors import UsageError
 from imseek.types.json_members import Count, Json
 from imseek.types.judgements import Judgement
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_image
-from imseek.ui.cli.output import say, table
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli.output import format_place, table
+from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
     from imseek.types.judgements import Verdict
@@ -68,7 +67,7 @@ def judge(
     forget: Annotated[bool, typer.Option("--forget", help="Take back what was said of them.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Say that pictures are duplicates or not. It is remembered by their contents, and never asked again."""
     from imseek import duplicates
 
@@ -81,24 +80,24 @@ def judge(
         raise UsageError(f"{len(images)} images are more than can be judged at once ({_MAX_IMAGES})")
     if images and said != 1:
         raise UsageError("say one of --same, --different and --forget")
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     if not images:
-        found = duplicates.judgements(chosen.path)
+        found = duplicates.judgements(run.path)
     elif forget:
-        found = duplicates.forget(chosen.path, [parse_image(image) for image in images])
+        found = duplicates.forget(run.path, [parse_image(image) for image in images])
     else:
         verdict: Verdict = "same" if same else "different"
-        found = duplicates.judge(chosen.path, [parse_image(image) for image in images], verdict)
-    holders = duplicates.images_of(chosen.path, {content for one in found for content in (one.a, one.b)})
-    if as_json:
-        judged = (
-            JudgedContents(one, tuple(holders.get(one.a, ())), tuple(holders.get(one.b, ()))) for one in found
-        )
-        print_answer(JudgementList(forget, tuple(judged)), chosen)
-        return
-    print(_lines(chosen.path, found, holders, forgotten=forget))
-    if images and not all(holders.values()):
-        say("not all of these contents are in the collection; what you have said is kept all the same")
+        found = duplicates.judge(run.path, [parse_image(image) for image in images], verdict)
+    holders = duplicates.images_of(run.path, {content for one in found for content in (one.a, one.b)})
+    judged = (
+        JudgedContents(one, tuple(holders.get(one.a, ())), tuple(holders.get(one.b, ()))) for one in found
+    )
+    gone = "not all of these contents are in the collection; what you have said is kept all the same"
+    return run.finish(
+        JudgementList(forget, tuple(judged)),
+        lambda: [_lines(run.path, found, holders, forgotten=forget)],
+        notes=[gone] if images and not all(holders.values()) else [],
+    )
 
 
 def _lines(
@@ -114,8 +113,7 @@ def _lines(
     def shown(content: str) -> str:
         if not (ids := holders.get(content)):
             return f"(sha256 {content[:12]}…: not in the collection)"
-        place = places.get(ids[0])
-        return f"(image {ids[0]}: place unknown)" if place is None else place.display
+        return format_place(places.get(ids[0]), ids[0])
 
     rows = [
         ("forgotten" if forgotten else one.verdict, one.decided_at, shown(one.a), shown(one.b))

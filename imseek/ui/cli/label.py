@@ -13,17 +13,17 @@ from imseek.labels.results import ForgetReport, LabelCount, Labels, Moderation
 from imseek.showing.words import format_count, printable, shorten
 from imseek.types.json_members import Count, Json, Share
 from imseek.types.pictures import ImagePlace
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.optional_values import NONE_DEFAULT
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import format_place, say, table
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
 
-#: The value of ``--none`` without a sentence.
 #: Labels counted in the table.
 _MAX_LABELS: Final = 30
 _WIDTH: Final = 40
@@ -133,9 +133,6 @@ CentredOption = Annotated[
         "--centred", help="Take away each class's mean cosine: for collections that have all of them."
     ),
 ]
-WhereOption = Annotated[
-    str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -159,32 +156,24 @@ def label(
     none: NoneOption = None,
     multi: MultiOption = False,
     threshold: Annotated[
-        float | None,
-        typer.Option("--threshold", metavar="P", help="Less probable labels are not given (0 to 1)."),
+        float | None, options.threshold("Less probable labels are not given (0 to 1).")
     ] = None,
     temperature: TemperatureOption = None,
     centred: CentredOption = False,
     where: WhereOption = None,
     caution: Annotated[
-        bool, typer.Option("--caution", help="Flag labels that writing in the picture may have caused.")
+        bool, options.caution("Flag labels that writing in the picture may have caused.")
     ] = False,
-    save: Annotated[
-        str | None, typer.Option("--save", metavar="NAME", help="Store columns NAME and NAME_score.")
-    ] = None,
-    tag: Annotated[bool, typer.Option("--tag", help="Store each label as a tag.")] = False,
-    again: Annotated[
-        str | None,
-        typer.Option("--again", metavar="NAME", help="Label what has come since, as NAME was made."),
-    ] = None,
+    save: Annotated[str | None, options.save("Store columns NAME and NAME_score.")] = None,
+    tag: Annotated[bool, options.tag("Store each label as a tag.")] = False,
+    again: Annotated[str | None, options.again("Label what has come since, as NAME was made.")] = None,
     forget: Annotated[
         str | None,
         typer.Option(
             "--forget", metavar="NAME", help="Take back what was stored as NAME, here or by moderate."
         ),
     ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images are shown.")
-    ] = 20,
+    limit: Annotated[int, options.limit("How many images are shown.")] = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -211,12 +200,9 @@ def label(
         else:
             print(f"forgotten: {gone.name} ({gone.kind}), {format_count(gone.tags, 'tag')}")
         return 0
-    with stoppable("interrupted: nothing was stored; vectors of classes that were made are kept") as (
-        progress,
-        stop,
-    ):
+    with stoppable("interrupted: nothing was stored; vectors of classes that were made are kept") as controls:
         if again is not None:
-            found = labels.again(chosen.path, again, progress=progress, stop=stop)
+            found = labels.again(chosen.path, again, **controls)
         else:
             assert classes is not None
             found = labels.label(
@@ -233,8 +219,7 @@ def label(
                 caution=caution,
                 save=save,
                 tag=tag,
-                progress=progress,
-                stop=stop,
+                **controls,
             )
     name = again or save or (labels.NAME if tag else None)
     if as_json:
@@ -309,8 +294,7 @@ def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
         places = snapshot_session.find_places(chosen.path, ids)
         rows = []
         for at, image_id in enumerate(ids):
-            place = places.get(image_id)
-            where = f"(image {image_id}: place unknown)" if place is None else place.display
+            where = format_place(places.get(image_id), image_id)
             doubt = "writing?" if found.cautions is not None and found.cautions[at] else ""
             rows.append((str(image_id), _classes(found, at), doubt, where))
         out += ["", table(("id", "classes", "", "image"), rows, right=(0,))]

@@ -22,12 +22,12 @@ from imseek.types.upkeep import (
     PurgeReport,
     ReencodeReport,
 )
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.result_json import print_answer
 
@@ -90,12 +90,10 @@ def maintain(
         typer.Option("--add-space", metavar="REFERENCE", help="The same, beside the spaces there are."),
     ] = None,
     space: Annotated[
-        int | None,
-        typer.Option("--space", metavar="N", help="Of several spaces, the one that --reencode replaces."),
+        int | None, options.space("Of several spaces, the one that --reencode replaces.", metavar="N")
     ] = None,
     allow_missing: Annotated[
-        bool,
-        typer.Option("--allow-missing", help="Switch also where many pictures cannot be read now."),
+        bool, options.allow_missing("Switch also where many pictures cannot be read now.")
     ] = False,
     drop_space: Annotated[
         int | None,
@@ -138,42 +136,62 @@ def maintain(
         raise UsageError("--reencode and --add-space exclude each other")
     if reencode is None and (space is not None or (allow_missing and add_space is None)):
         raise UsageError("--space and --allow-missing go with --reencode")
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     if drop_space is not None:
-        _check_space(chosen.path, drop_space)  # before minutes of other work
+        _check_space(run.path, drop_space)  # before minutes of other work
     done = Maintenance()
     code = 0
     if catalog is not None:
-        done.catalog = upkeep.move_catalog(chosen.path, catalog)
-        _print_lines([_catalog_line(done.catalog)], as_json)
+        done.catalog = upkeep.move_catalog(run.path, catalog)
+        run.print_lines([_catalog_line(done.catalog)])
     reference = add_space if reencode is None else reencode
     if reference is not None:
-        add = add_space is not None
-        done.reencode, code = _reencode(chosen.path, reference, space, add, allow_missing, runtime)
-        _print_lines(reencode_lines(done.reencode), as_json)
+        with run.work() as controls:
+            done.reencode = upkeep.reencode(
+                run.path,
+                reference,
+                space=space,
+                add=add_space is not None,
+                allow_missing=allow_missing,
+                runtime=runtime,
+                notify=say,
+                **controls,
+            )
+        outcome = done.reencode.outcome
+        code = 1 if outcome == "refused" else run.exit_code(outcome == "interrupted")
+        run.print_lines(reencode_lines(done.reencode))
     if drop_space is not None and not code:
-        done.dropped = upkeep.drop_space(chosen.path, drop_space)
-        _print_lines([_drop_line(done.dropped)], as_json)
+        done.dropped = upkeep.drop_space(run.path, drop_space)
+        run.print_lines([_drop_line(done.dropped)])
     if captions and not code:
-        done.captions, code = _embed(chosen.path, runtime)
-        _print_lines(_caption_lines(done.captions), as_json)
+        with run.work() as controls:
+            done.captions = upkeep.embed_captions(run.path, runtime=runtime, notify=say, **controls)
+        code = run.exit_code(done.captions.outcome == "interrupted")
+        run.print_lines(_caption_lines(done.captions))
     if measure and not code:
-        done.measured, code = _measure(chosen.path)
-        _print_lines([_measured_line(done.measured)], as_json)
+        with run.work() as controls:
+            done.measured = upkeep.measure(run.path, **controls)
+        code = run.exit_code(done.measured.interrupted)
+        run.print_lines([_measured_line(done.measured)])
     if index is not None and not code:
-        done.index, code = index_build.build(chosen.path, index, memory, recall, renew)
-        _print_lines(index_build.build_lines(done.index), as_json)
+        policy = index_build.new_policy(run.path, index, memory, recall, renew)
+        with run.work() as controls:
+            done.index = upkeep.build_index(run.path, policy, **controls)
+        code = run.exit_code(any(report.outcome == "interrupted" for report in done.index))
+        run.print_lines(index_build.build_lines(done.index))
     named = (drop_space, reference, index, catalog)
     asked = purge or captions or measure or any(option is not None for option in named)
     if (merge or not asked) and not code:
-        done.merge, code = _merge(chosen.path)
-        _print_lines(_merge_lines(done.merge), as_json)
+        with run.work() as controls:
+            done.merge = upkeep.merge(run.path, **controls)
+        code = run.exit_code(run.stop.is_set())
+        run.print_lines(_merge_lines(done.merge))
     if purge and not code:
-        with StopSignals() as signals, progress_bar() as progress:
-            done.purge = upkeep.purge(chosen.path, progress=progress, stop=signals.event)
-        _print_lines([_purge_line(done.purge), *map(printable, done.purge.notes)], as_json)
+        with run.work() as controls:
+            done.purge = upkeep.purge(run.path, **controls)
+        run.print_lines([_purge_line(done.purge), *map(printable, done.purge.notes)])
     if as_json:
-        print_answer(done, chosen)
+        print_answer(done, run.chosen)
     return code
 
 
@@ -187,33 +205,6 @@ def _check_space(path: Path, space_id: int) -> None:
         raise UsageError(
             f"no space {space_id} in this collection (there are: {', '.join(map(str, sorted(known)))})"
         )
-
-
-def _print_lines(lines: list[str], as_json: bool) -> None:
-    if not as_json:
-        print("\n".join(lines))
-
-
-def _reencode(
-    path: Path, reference: str, space: int | None, add: bool, allow_missing: bool, runtime: Runtime
-) -> tuple[ReencodeReport, int]:
-    """Re-encode every picture until done or stopped by a signal; also returns the exit code."""
-    from imseek import maintenance as upkeep
-
-    with StopSignals() as signals, progress_bar() as progress:
-        report = upkeep.reencode(
-            path,
-            reference,
-            space=space,
-            add=add,
-            allow_missing=allow_missing,
-            runtime=runtime,
-            progress=progress,
-            stop=signals.event,
-            notify=say,
-        )
-    codes = {"interrupted": signals.exit_code, "refused": 1}
-    return report, codes.get(report.outcome, 0)
 
 
 def reencode_lines(report: ReencodeReport) -> list[str]:
@@ -256,17 +247,6 @@ def _drop_line(report: DropReport) -> str:
     return f"dropped space {report.space_id} ({printable(report.encoder)}): {freed} go with time, or with --purge"
 
 
-def _embed(path: Path, runtime: Runtime) -> tuple[CaptionReport, int]:
-    """Embed captions until done or stopped by a signal; also returns the exit code."""
-    from imseek import maintenance as upkeep
-
-    with StopSignals() as signals, progress_bar() as progress:
-        report = upkeep.embed_captions(
-            path, runtime=runtime, progress=progress, stop=signals.event, notify=say
-        )
-    return report, signals.exit_code if report.outcome == "interrupted" else 0
-
-
 def _caption_lines(report: CaptionReport) -> list[str]:
     if report.outcome == "interrupted":
         return ["interrupted: what was embedded is kept; the same command goes on from here"]
@@ -276,14 +256,6 @@ def _caption_lines(report: CaptionReport) -> list[str]:
     return [already if report.outcome == "already" else made, *map(printable, report.notes)]
 
 
-def _measure(path: Path) -> tuple[MeasureReport, int]:
-    from imseek import maintenance as upkeep
-
-    with StopSignals() as signals, progress_bar() as progress:
-        report = upkeep.measure(path, progress=progress, stop=signals.event)
-    return report, signals.exit_code if report.interrupted else 0
-
-
 def _measured_line(report: MeasureReport) -> str:
     if not report.missing:
         return f"all of {format_count(report.images, 'image')} are measured"
@@ -291,14 +263,6 @@ def _measured_line(report: MeasureReport) -> str:
     if report.unreadable:
         made += f"; {report.unreadable:,} could not be read, or have changed"
     return f"interrupted: {made}; the same command goes on from here" if report.interrupted else made
-
-
-def _merge(path: Path) -> tuple[MergeReport, int]:
-    from imseek import maintenance as upkeep
-
-    with StopSignals() as signals, progress_bar() as progress:
-        report = upkeep.merge(path, progress=progress, stop=signals.event)
-    return report, signals.exit_code if signals.event.is_set() else 0
 
 
 def _merge_lines(report: MergeReport) -> list[str]:

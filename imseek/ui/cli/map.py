@@ -14,12 +14,11 @@ from imseek.maps.results import MapReport
 from imseek.progress import Task
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Json
-from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
-from imseek.ui.cli.output_files import check_new, new_file, stream_of
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli.output_files import check_new, new_file
+from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,16 +58,13 @@ def map_(
         Literal["umap", "pca"] | None,
         typer.Option("--method", help="umap (default), or pca for a first look in seconds."),
     ] = None,
-    name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="Keep it as the columns NAME_x and NAME_y.")
-    ] = "map",
+    name: Annotated[str, options.name("Keep it as the columns NAME_x and NAME_y.")] = "map",
     refit: Annotated[
         bool,
         typer.Option("--refit", help="Lay all images out anew; else new ones are placed among the others."),
     ] = False,
     neighbours: Annotated[
-        int | None,
-        typer.Option("--neighbours", metavar="N", help="umap: of each image, how many count (default: 15)."),
+        int | None, options.neighbours("umap: of each image, how many count (default: 15).")
     ] = None,
     min_dist: Annotated[
         float | None,
@@ -77,7 +73,7 @@ def map_(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="The same one gives the same map (default: 0).")
+        int | None, options.seed("The same one gives the same map (default: 0).", least=None)
     ] = None,
     sample: Annotated[
         int,
@@ -87,14 +83,8 @@ def map_(
             help="umap: of more images, lay out so many and place the others among them.",
         ),
     ] = 100_000,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write the map as one page, with thumbnails and zoom."),
-    ] = None,
+    where: WhereOption = None,
+    html: Annotated[Path | None, options.html("Write the map as one page, with thumbnails and zoom.")] = None,
     colour: Annotated[
         str | None, typer.Option("--colour", metavar="COLUMN", help="With --html: colour by a column.")
     ] = None,
@@ -115,21 +105,25 @@ def map_(
         str | None,
         typer.Option("--columns", metavar="A,B,…", help="With --parquet: these columns too (docs/where.md)."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
+    force: ForceFilesOption = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Lay images out on a plane by what their vectors say. The map stays: new images are placed on it later."""
     _check(html, colour, thumbnails, parquet, columns, force)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(
+        collection,
+        as_json=as_json,
+        interrupted="interrupted: no files were written; the same command goes on from here",
+    )
     from imseek import maps
 
     wanted = [one.strip() for one in (columns or "").split(",") if one.strip()]
     if wanted or colour is not None:
-        maps.check_columns(chosen.path, [*wanted, *([] if colour is None else [colour])])
-    with StopSignals() as signals, progress_bar() as progress:
+        maps.check_columns(run.path, [*wanted, *([] if colour is None else [colour])])
+    with run.work() as controls:
         report = maps.lay_out(
-            chosen.path,
+            run.path,
             method=method,
             name=name,
             refit=refit,
@@ -138,35 +132,28 @@ def map_(
             seed=seed,
             where=where,
             sample=sample,
-            progress=progress,
-            stop=signals.event,
+            **controls,
         )
         written: dict[FileKind, Path] = {}
         if report.images > report.missing and not report.interrupted:
             if parquet is not None:
                 _write_parquet(
-                    parquet, maps.table(chosen.path, name, where=where, columns=["path", *wanted]), force
+                    parquet, maps.table(run.path, name, where=where, columns=["path", *wanted]), force
                 )
                 written["parquet"] = parquet
             if html is not None:
                 of = maps.table(
-                    chosen.path, name, where=where, columns=["path", *([] if colour is None else [colour])]
+                    run.path, name, where=where, columns=["path", *([] if colour is None else [colour])]
                 )
                 most = _THUMBNAILS if thumbnails is None else thumbnails
-                _write_page(html, chosen, report, of, colour, most, force, Task(progress, signals.event))
+                _write_page(html, run.chosen, report, of, colour, most, force, Task(**controls))
                 written["html"] = html
-    if as_json:
-        print_answer(MapAnswer(report, written), chosen)
-    else:
-        show = say if 1 in (stream_of(path) for path in written.values()) else print
-        show("\n".join(_lines(report)))
-        for what, path in written.items():
-            say(f"wrote {printable(str(path))} ({what})")
-    if report.interrupted:
-        say("interrupted: no files were written; the same command goes on from here")
-    elif signals.event.is_set() and "html" in written:
+    run.finish(
+        MapAnswer(report, written), lambda: _lines(report), written=written, interrupted=report.interrupted
+    )
+    if run.stop.is_set() and not report.interrupted and "html" in written:
         say("interrupted: the page has the thumbnails that were read by then")
-    return signals.exit_code if signals.event.is_set() else 0
+    return run.exit_code(run.stop.is_set())
 
 
 def _check(

@@ -12,10 +12,11 @@ from imseek.labels.results import Moderation
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Count, Json, Share
 from imseek.types.pictures import ImagePlace
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.label import StoredResult, TemperatureOption, WhereOption
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.label import StoredResult, TemperatureOption
+from imseek.ui.cli.output import format_place, say, table
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 
@@ -75,16 +76,10 @@ def moderate(
     ],
     temperature: TemperatureOption = None,
     where: WhereOption = None,
-    caution: Annotated[
-        bool, typer.Option("--caution", help="Mark what writing in the picture may have caused.")
-    ] = False,
-    save: Annotated[
-        str | None, typer.Option("--save", metavar="NAME", help="Store columns NAME and NAME_CONCEPT.")
-    ] = None,
-    tag: Annotated[bool, typer.Option("--tag", help="Store each flagged concept as a tag.")] = False,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images are shown.")
-    ] = 20,
+    caution: Annotated[bool, options.caution("Mark what writing in the picture may have caused.")] = False,
+    save: Annotated[str | None, options.save("Store columns NAME and NAME_CONCEPT.")] = None,
+    tag: Annotated[bool, options.tag("Store each flagged concept as a tag.")] = False,
+    limit: Annotated[int, options.limit("How many images are shown.")] = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -93,7 +88,7 @@ def moderate(
 
     rules = labels.read_policy(policy)
     chosen = choose_collection(collection, quiet=as_json)
-    with stoppable() as (progress, stop):
+    with stoppable() as controls:
         found = labels.moderate(
             chosen.path,
             rules,
@@ -102,8 +97,7 @@ def moderate(
             caution=caution,
             save=save,
             tag=tag,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
     name = save or (labels.MODERATION if tag else None)
     if as_json:
@@ -173,8 +167,7 @@ def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[st
         rows = []
         for at in flagged[:limit]:
             image_id = int(found.image_ids[at])
-            place = places.get(image_id)
-            where = f"(image {image_id}: place unknown)" if place is None else place.display
+            where = format_place(places.get(image_id), image_id)
             rows.append((str(image_id), _concepts(found, at), where))
         out += ["", table(("id", "flagged as", "image"), rows, right=(0,))]
         if len(flagged) > len(rows):

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
 import typer
 
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli.clusters import place_of
-from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say, table
-from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
-from imseek.ui.cli.progress import stoppable
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.output import format_place, table
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
+from imseek.ui.cli.run import Run
+from imseek.ui.render.result_json import to_json
 
 if TYPE_CHECKING:
     from imseek.clusters.results import OutlierReport
@@ -34,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def outliers(
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images.")] = 20,
+    limit: Annotated[int, options.limit("How many images.")] = 20,
     method: Annotated[
         Literal["knn", "lof", "isolation"],
         typer.Option(
@@ -43,33 +42,24 @@ def outliers(
             "isolation: how few random cuts set an image apart.",
         ),
     ] = "knn",
-    neighbours: Annotated[
-        int, typer.Option("--neighbours", metavar="N", help="How many nearest others count.")
-    ] = 10,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-    ] = None,
-    save: Annotated[
-        str | None, typer.Option("--save", metavar="NAME", help="Store each image's score as a column.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of what is random.")] = 0,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write them as CSV.")] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a file, and stored scores, of these names.")
-    ] = False,
+    neighbours: Annotated[int, options.neighbours("How many nearest others count.")] = 10,
+    where: WhereOption = None,
+    save: Annotated[str | None, options.save("Store each image's score as a column.")] = None,
+    seed: Annotated[int, options.seed("Of what is random.")] = 0,
+    csv: Annotated[Path | None, options.csv("Write them as CSV.")] = None,
+    force: Annotated[bool, options.force("Write over a file, and stored scores, of these names.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """List the images that are like no others, the strangest first. Copies of one count as one."""
     if csv is not None:
         check_new(csv, force=force)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     from imseek import clusters
 
-    with stoppable() as (progress, stop):
+    with run.work() as controls:
         report = clusters.outliers(
-            chosen.path,
+            run.path,
             limit=limit,
             method=method,
             neighbours=neighbours,
@@ -77,22 +67,19 @@ def outliers(
             save=save,
             replace=force,
             seed=seed,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
     if csv is not None:
         with new_file(csv, force=force) as file:
             write_csv(report, file)
-    if as_json:
-        print_answer(report, chosen, uuid=report.collection)
-        return 0
-    show = say if csv is not None and stream_of(csv) == 1 else print
-    show("\n".join(_lines(report)))
-    if csv is not None:
-        say(f"wrote {printable(str(csv))} (csv)")
-    if report.saved is not None:
-        say(f'stored as {report.saved}: imseek search … --where "{report.saved} > …"')
-    return 0
+    stored = f'stored as {report.saved}: imseek search … --where "{report.saved} > …"'
+    return run.finish(
+        report,
+        lambda: _lines(report),
+        written={"csv": csv},
+        notes=[] if report.saved is None else [stored],
+        uuid=report.collection,
+    )
 
 
 def write_csv(report: OutlierReport, file: TextIO) -> None:
@@ -108,7 +95,7 @@ def _lines(report: OutlierReport) -> list[str]:
                 f"{one.image.score:.3f}",
                 str(one.copies or ""),
                 str(one.image.image_id),
-                place_of(one.image),
+                format_place(one.image.place, one.image.image_id),
             )
             for one in report.with_copies
         ]

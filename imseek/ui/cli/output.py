@@ -7,11 +7,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from imseek import library
 from imseek.errors import UsageError
 from imseek.showing.words import printable
+
+if TYPE_CHECKING:
+    from imseek.metrics.estimate import Estimate
+    from imseek.types.pictures import Place
 
 
 def say(line: str) -> None:
@@ -83,6 +87,17 @@ def report_error(kind: str, message: str, hint: str | None, *, as_json: bool) ->
     say(f"imseek: {printable(message)}")
     if hint:
         say(f"hint: {printable(hint)}")
+
+
+def format_place(place: Place | None, image_id: int) -> str:
+    """Format where an image lies."""
+    return f"(image {image_id}: place unknown)" if place is None else place.display
+
+
+def format_interval(estimate: Estimate, form: str = ".3f") -> str:
+    """Format an estimate as ``0.474 [0.420, 0.529]``."""
+    value, low, high = (format(number, form) for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:

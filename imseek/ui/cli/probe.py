@@ -10,9 +10,10 @@ import typer
 from imseek.errors import UsageError
 from imseek.probes.results import ProbeInfo
 from imseek.showing.words import format_count, printable
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli import probetext
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.probeflags import (
     BinaryOption,
@@ -23,12 +24,11 @@ from imseek.ui.cli.probeflags import (
     SeveralOption,
     SpaceOption,
     TagsOption,
-    WhereOption,
     WordsOption,
     labels_of,
     parse_shots,
 )
-from imseek.ui.cli.progress import StopSignals, progress_bar, stoppable
+from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 
 app = typer.Typer(
@@ -68,37 +68,29 @@ def fit(
     where: WhereOption = None,
     space: SpaceOption = None,
     words: WordsOption = True,
-    force: Annotated[
-        bool, typer.Option("--force", help="Put it in the place of a probe of the name.")
-    ] = False,
+    force: Annotated[bool, options.force("Put it in the place of a probe of the name.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Learn to tell classes apart from labelled images, and keep that under a name."""
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     from imseek import probes
 
-    with stoppable() as (progress, stop):
+    with run.work() as controls:
         found = probes.fit(
-            chosen.path,
+            run.path,
             name,
             labels,
             where=where,
             space=space,
             words=words,
             force=force,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
-    if as_json:
-        print_answer(ProbeAnswer(found), chosen)
-        return 0
-    print("\n".join(probetext.probe_lines(found)))
-    say(
-        f"imseek probe apply {printable(name)} labels the images; imseek probe evaluate {printable(name)} judges it"
-    )
-    return 0
+    shown = printable(name)
+    hint = f"imseek probe apply {shown} labels the images; imseek probe evaluate {shown} judges it"
+    return run.finish(ProbeAnswer(found), lambda: probetext.probe_lines(found), notes=[hint])
 
 
 @app.command(epilog=examples("imseek probe apply pets", "imseek probe apply pets --tag --threshold 0.95"))
@@ -106,45 +98,34 @@ def apply(
     name: NameArgument,
     where: WhereOption = None,
     save: Annotated[
-        str | None,
-        typer.Option(
-            "--save", metavar="COLUMNS", help="Store class and probability as columns of this name."
-        ),
+        str | None, options.save("Store class and probability as columns of this name.", metavar="COLUMNS")
     ] = None,
-    tag: Annotated[bool, typer.Option("--tag", help="Give images their class as a tag.")] = False,
+    tag: Annotated[bool, options.tag("Give images their class as a tag.")] = False,
     threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold",
-            metavar="P",
-            help="From which probability on (default: 0.9; with several tags 0.5).",
-        ),
+        float | None, options.threshold("From which probability on (default: 0.9; with several tags 0.5).")
     ] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Say of all images which class they are of. Nothing is stored without --save and --tag."""
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     from imseek import probes
 
-    with StopSignals() as signals, progress_bar() as progress:
+    with run.work() as controls:
         found = probes.apply(
-            chosen.path,
+            run.path,
             name,
             where=where,
             save=save,
             tag=tag,
             threshold=threshold,
-            progress=progress,
-            stop=signals.event,
+            **controls,
         )
-    if as_json:
-        print_answer(found, chosen)
-    elif not found.interrupted:
-        print("\n".join(probetext.applied_lines(found)))
-    if found.interrupted:
-        say("interrupted: nothing was stored")
-    return signals.exit_code if found.interrupted else 0
+    return run.finish(
+        found,
+        lambda: [] if found.interrupted else probetext.applied_lines(found),
+        interrupted=found.interrupted,
+    )
 
 
 @app.command(epilog=examples("imseek probe propose pets", "imseek probe propose --tags cat,dog -n 50 --json"))
@@ -158,7 +139,7 @@ def propose(
     binary: BinaryOption = None,
     several: SeveralOption = False,
     negatives: NegativesOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", help="How many images.")] = 20,
+    limit: Annotated[int, options.limit("How many images.", least=None)] = 20,
     where: WhereOption = None,
     space: SpaceOption = None,
     collection: CollectionOption = None,
@@ -169,25 +150,20 @@ def propose(
     if name is not None and any(one is not None for one in given):
         raise UsageError("a probe has its labels already", hint="leave out its name, or --tags and the like")
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json, interrupted="interrupted")
     from imseek import probes
 
-    with stoppable("interrupted") as (progress, stop):
+    with run.work() as controls:
         found = probes.propose(
-            chosen.path,
+            run.path,
             name,
             labels,
             n=limit,
             where=where,
             space=space,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
-    if as_json:
-        print_answer(found, chosen)
-    else:
-        print("\n".join(probetext.proposal_lines(found)))
-    return 0
+    return run.finish(found, lambda: probetext.proposal_lines(found))
 
 
 @app.command(
@@ -216,18 +192,18 @@ def evaluate(
     where: WhereOption = None,
     space: SpaceOption = None,
     words: WordsOption = True,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the split.")] = 0,
+    seed: Annotated[int, options.seed("Of the split.", metavar=None)] = 0,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Judge a probe on images that it has not learned from, nor from a copy or near-duplicate of."""
     shots = parse_shots(curve)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json, interrupted="interrupted")
     from imseek import probes
 
-    with stoppable("interrupted") as (progress, stop):
+    with run.work() as controls:
         found = probes.evaluate(
-            chosen.path,
+            run.path,
             name,
             truth,
             where=where,
@@ -235,14 +211,9 @@ def evaluate(
             words=words,
             curve=shots,
             seed=seed,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
-    if as_json:
-        print_answer(found, chosen)
-    else:
-        print("\n".join(probetext.evaluation_lines(found)))
-    return 0
+    return run.finish(found, lambda: probetext.evaluation_lines(found))
 
 
 @app.command("list", epilog=examples("imseek probe list"))
@@ -272,16 +243,13 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
 
 
 @app.command(epilog=examples("imseek probe show pets"))
-def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> None:
+def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Show what a probe has learned from, and how good it is by cross-validation."""
     from imseek import probes
 
-    chosen = choose_collection(collection, quiet=as_json)
-    found = probes.get(chosen.path, name)
-    if as_json:
-        print_answer(ProbeAnswer(found), chosen)
-    else:
-        print("\n".join(probetext.probe_lines(found)))
+    run = Run.on(collection, as_json=as_json)
+    found = probes.get(run.path, name)
+    return run.finish(ProbeAnswer(found), lambda: probetext.probe_lines(found))
 
 
 @app.command(epilog=examples("imseek probe drop pets"))

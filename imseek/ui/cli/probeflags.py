@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.errors import UsageError
+from imseek.ui.cli import common_options as options
 
 if TYPE_CHECKING:
     from imseek.probes import Labels
@@ -38,12 +39,9 @@ NegativesOption = Annotated[
         "--negatives", metavar="TAG", help="With --binary, --several: this tag is for none of them."
     ),
 ]
-WhereOption = Annotated[
-    str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
-]
 SpaceOption = Annotated[
     str | None,
-    typer.Option("--space", metavar="N|ENCODER", help="One of several spaces (default: the first)."),
+    options.space("One of several spaces (default: the first).", metavar="N|ENCODER"),
 ]
 WordsOption = Annotated[
     bool, typer.Option("--words/--no-words", help="Let the names of the classes speak too, where they can.")

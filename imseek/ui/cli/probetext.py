@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli.output import table
+from imseek.ui.cli.output import format_interval, format_place, table
 
 if TYPE_CHECKING:
-    from imseek.metrics.estimate import Estimate
     from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, ProbeInfo, Proposals
-    from imseek.types.pictures import Place
 
 #: Rows per table.
 _ROWS: Final = 20
@@ -38,14 +36,10 @@ def probe_lines(found: ProbeInfo) -> list[str]:
         if one.accuracy is None:
             rows.append((mark, one.method, "not measured", "", "", settings))
             continue
-        interval = f"{one.accuracy.value:.3f} [{one.accuracy.low:.3f}, {one.accuracy.high:.3f}]"
+        interval = format_interval(one.accuracy)
         rows.append((mark, one.method, interval, f"{one.log_loss:.3f}", f"{one.ece:.3f}", settings))
     out.append(table(("", "kind", "cross-validated accuracy", "log loss", "ECE", "settings"), rows))
     return out + [printable(note) for note in found.notes]
-
-
-def _place(place: Place | None, image_id: int) -> str:
-    return f"(image {image_id}: place unknown)" if place is None else place.display
 
 
 def applied_lines(found: ProbeApplyReport) -> list[str]:
@@ -62,7 +56,7 @@ def applied_lines(found: ProbeApplyReport) -> list[str]:
             f"{one.probability:.3f}",
             str(one.image_id),
             printable(one.label),
-            _place(one.place, one.image_id),
+            format_place(one.place, one.image_id),
         )
         for how, some in (("surest", found.surest), ("least sure", found.unsurest))
         for one in some
@@ -91,7 +85,7 @@ def proposal_lines(found: Proposals) -> list[str]:
             one.reason,
             "" if one.probability is None else f"{one.probability:.3f}",
             "" if one.label is None else printable(one.label),
-            _place(one.place, one.image_id),
+            format_place(one.place, one.image_id),
         )
         for one in found.proposals
     ]
@@ -107,7 +101,8 @@ def evaluation_lines(found: ProbeEvaluation) -> list[str]:
     out = [
         f"{what} ({found.method}), truth: {printable(found.truth)}; learned from {found.learned:,}, "
         f"tested on {found.tested:,}{left}",
-        f"accuracy {_estimate(found.accuracy)}, mean per class {_estimate(found.per_class)}, ECE {found.ece:.3f}",
+        f"accuracy {format_interval(found.accuracy)}, mean per class {format_interval(found.per_class)}, "
+        f"ECE {found.ece:.3f}",
     ]
     if found.unknown:
         out.append(f"classes that the probe does not know: {printable(', '.join(found.unknown))}")
@@ -129,12 +124,13 @@ def evaluation_lines(found: ProbeEvaluation) -> list[str]:
         out.append(table(("times", "is", "was called"), mistakes, right=(0,)))
     if found.curve:
         points = [
-            (f"{one.shots:,}", f"{one.learned:,}", _estimate(one.accuracy), _estimate(one.per_class))
+            (
+                f"{one.shots:,}",
+                f"{one.learned:,}",
+                format_interval(one.accuracy),
+                format_interval(one.per_class),
+            )
             for one in found.curve
         ]
         out.append(table(("of each class", "in all", "accuracy", "mean per class"), points, right=(0, 1)))
     return out + [printable(note) for note in found.notes]
-
-
-def _estimate(found: Estimate) -> str:
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"

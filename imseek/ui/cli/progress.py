@@ -6,12 +6,11 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Final, Self, TypedDict
 
 import typer
 
@@ -19,6 +18,15 @@ from imseek.library import PROGRESS_VARIABLE
 from imseek.progress import Progress, ProgressCallback, StopRequest
 from imseek.showing.words import format_size
 from imseek.ui.cli.output import say
+
+NOTHING_STORED: Final = "interrupted: nothing was stored"
+
+
+class Controls(TypedDict):
+    """The arguments by which public functions report progress and are stopped: ``find(path, **controls)``."""
+
+    progress: ProgressCallback | None
+    stop: StopRequest
 
 
 @contextmanager
@@ -89,16 +97,14 @@ def _throughput(now: Progress) -> str:
 
 
 @contextmanager
-def stoppable(
-    said: str = "interrupted: nothing was stored",
-) -> Iterator[tuple[ProgressCallback | None, threading.Event]]:
-    """Yield a progress callback and a stop event, for work that raises InterruptedError when stopped.
+def stoppable(said: str = NOTHING_STORED) -> Iterator[Controls]:
+    """Show progress, and let signals stop the work.
 
-    Prints ``said`` then, and exits with the signal's code.
+    Where the work raises InterruptedError for that, prints ``said`` and exits with the signal's code.
     """
     with StopSignals() as signals, progress_bar() as progress:
         try:
-            yield progress, signals.event
+            yield {"progress": progress, "stop": signals.event}
         except InterruptedError:
             say(said)
             raise typer.Exit(signals.exit_code) from None

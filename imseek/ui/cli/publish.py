@@ -8,11 +8,8 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say, say_collection
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
     from imseek.types.publish import PublishReport
@@ -49,33 +46,29 @@ def publish(
         raise UsageError("publish takes one collection and one address", hint="imseek publish photos.db")
     address = names[-1]
     wanted = names[0] if len(names) == 2 else collection
-    chosen = resolve_collection(wanted)
-    if not as_json:
-        say_collection(chosen)
+    run = Run.on(wanted, as_json=as_json)
     from imseek.publish import to_milvus
 
-    with StopSignals() as stop, progress_bar() as progress:
-        report = to_milvus(chosen.path, address, progress=progress, stop=stop.event)
-    if as_json:
-        print_answer(report, chosen)
-    else:
-        for line in _lines(report):
-            say(line) if line.startswith("note") else print(line)
-    return stop.exit_code if report.outcome == "interrupted" else 0
+    with run.work() as controls:
+        report = to_milvus(run.path, address, **controls)
+    run.finish(report, lambda: [_line(report)], notes=_notes(report))
+    return run.exit_code(report.outcome == "interrupted")
 
 
-def _lines(report: PublishReport) -> list[str]:
+def _line(report: PublishReport) -> str:
     where = printable(report.address)
+    images = format_count(report.images, "image")
     if report.outcome == "already":
-        out = [
-            f"generation {report.generation} is published already: {format_count(report.images, 'image')} at {where}"
-        ]
-    else:
-        done = "published" if report.outcome == "published" else "interrupted; the same command goes on:"
-        out = [
-            f"{done} generation {report.generation} at {where}: {format_count(report.images, 'image')}, "
-            f"{format_count(report.sent, 'row')} sent, {report.removed:,} removed, {report.seconds:.1f} s"
-        ]
+        return f"generation {report.generation} is published already: {images} at {where}"
+    done = "published" if report.outcome == "published" else "interrupted; the same command goes on:"
+    return (
+        f"{done} generation {report.generation} at {where}: {images}, "
+        f"{format_count(report.sent, 'row')} sent, {report.removed:,} removed, {report.seconds:.1f} s"
+    )
+
+
+def _notes(report: PublishReport) -> list[str]:
+    out = []
     if report.anew:
         out.append("note: columns or encoders have changed, so that all rows were written anew")
     if report.shortened:

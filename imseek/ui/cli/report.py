@@ -13,12 +13,10 @@ import typer
 from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import printable
 from imseek.types.json_members import Count
-from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
-from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -74,15 +72,8 @@ def report(
             help="Leave out quality, clusters, outliers or duplicates; may be repeated.",
         ),
     ] = None,
-    looks: Annotated[
-        int,
-        typer.Option(
-            "--looks", metavar="N", min=0, help="For duplicates, so many pairs of pictures are looked at."
-        ),
-    ] = 1000,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a report that is there already.")
-    ] = False,
+    looks: Annotated[int, options.looks("For duplicates, so many pairs of pictures are looked at.")] = 1000,
+    force: Annotated[bool, options.force("Write over a report that is there already.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -93,34 +84,20 @@ def report(
     markdown = _is_markdown(file)
     if markdown:
         _check_folder(file, force=force)
-    chosen = choose_collection(collection, quiet=as_json)
-    with StopSignals() as signals, progress_bar() as progress:
+    run = Run.on(collection, as_json=as_json, interrupted="interrupted: parts are missing")
+    with run.work() as controls:
         found = gather(
-            chosen.path,
+            run.path,
             skip=cast("Collection[Part]", skip or ()),
             looks=looks,
-            progress=progress,
-            stop=signals.event,
+            **controls,
         )
-    _write(file, found, chosen, markdown=markdown, force=force)
-    if as_json:
-        print_answer(
-            WrittenReport(
-                file.absolute(),
-                found.contents.images,
-                found.info.generation,
-                found.notes,
-                found.interrupted,
-            ),
-            chosen,
-        )
-    else:
-        for note in found.notes:
-            say(printable(note))
-        say(f"wrote {printable(str(file))}")
-    if found.interrupted:
-        say("interrupted: parts are missing")
-    return signals.exit_code if found.interrupted else 0
+    _write(file, found, run.chosen, markdown=markdown, force=force)
+    answer = WrittenReport(
+        file.absolute(), found.contents.images, found.info.generation, found.notes, found.interrupted
+    )
+    notes = [*map(printable, found.notes), f"wrote {printable(str(file))}"]
+    return run.finish(answer, lambda: [], notes=notes, interrupted=found.interrupted)
 
 
 def _is_markdown(file: Path) -> bool:

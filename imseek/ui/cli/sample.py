@@ -10,13 +10,12 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli.clusters import place_of
-from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say, table
-from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, stream_of, write_rows
-from imseek.ui.cli.progress import stoppable
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.common_options import CollectionOption, ForceOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.output import format_place, say, table
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
+from imseek.ui.cli.run import Run
+from imseek.ui.render.result_json import to_json
 
 if TYPE_CHECKING:
     from imseek.clusters.results import SampleReport
@@ -50,14 +49,11 @@ def sample(
             "the sample, and what is odd comes in.",
         ),
     ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one, other images.")] = 0,
+    where: WhereOption = None,
+    seed: Annotated[int, options.seed("Another one, other images.")] = 0,
     paths: Annotated[bool, typer.Option("--paths", help="Print the paths alone, one a line.")] = False,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write them as CSV.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
+    csv: Annotated[Path | None, options.csv("Write them as CSV.")] = None,
+    force: ForceOption = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -70,33 +66,25 @@ def sample(
         raise UsageError("say one of --paths and --json")
     if csv is not None:
         check_new(csv, force=force)
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json, interrupted="interrupted")
     from imseek import clusters
 
-    with stoppable("interrupted") as (progress, stop):
+    with run.work() as controls:
         report = clusters.sample(
-            chosen.path,
+            run.path,
             diverse if diverse is not None else random or 0,
             method="random" if diverse is None else method or "facility",
             where=where,
             seed=seed,
-            progress=progress,
-            stop=stop,
+            **controls,
         )
     if csv is not None:
         with new_file(csv, force=force) as file:
             write_csv(report, file)
-    if as_json:
-        print_answer(report, chosen, uuid=report.collection)
-        return 0
     if paths:
         _print_paths(report)
         return 0
-    show = say if csv is not None and stream_of(csv) == 1 else print
-    show("\n".join(_lines(report)))
-    if csv is not None:
-        say(f"wrote {printable(str(csv))} (csv)")
-    return 0
+    return run.finish(report, lambda: _lines(report), written={"csv": csv}, uuid=report.collection)
 
 
 def _print_paths(report: SampleReport) -> None:
@@ -122,7 +110,7 @@ def _lines(report: SampleReport) -> list[str]:
                 f"{one.weight:,}",
                 f"{one.image.score:.3f}",
                 str(one.image.image_id),
-                place_of(one.image),
+                format_place(one.image.place, one.image.image_id),
             )
             for one in report.sample
         ]

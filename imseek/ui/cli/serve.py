@@ -11,8 +11,9 @@ import typer
 
 from imseek import library
 from imseek.errors import MissingExtraError, UsageError
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.common_options import HostOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 
@@ -39,15 +40,10 @@ def serve(
             help="A collection to serve; may be repeated (all by name).",
         ),
     ] = None,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: one that is free.")] = 1234,
+    host: HostOption = "127.0.0.1",
+    port: Annotated[int, options.port("0: one that is free.")] = 1234,
     allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host", metavar="NAME", help="A name this server is asked under; may be repeated."
-        ),
+        list[str] | None, options.allow_host("A name this server is asked under; may be repeated.")
     ] = None,
     origin: Annotated[
         list[str] | None,

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from imseek import library
 from imseek.errors import MediaError, UsageError
 from imseek.input_file import open_input
 from imseek.showing.words import format_count, printable
 from imseek.types.json_members import Count
 from imseek.types.tags import Tag, TagCount
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.image_arguments import parse_image, parse_images
+from imseek.ui.cli.image_arguments import parse_id, parse_images
 from imseek.ui.cli.output import say, table
+from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ ImagesArgument = Annotated[
         metavar="[IMAGE]...", help="Ids (17, id:17) or files; - reads them from stdin, one a line."
     ),
 ]
-WhereOption = Annotated[
-    str | None, typer.Option("--where", metavar="EXPR", help="Images that meet this (docs/where.md).")
-]
+WhereOption = Annotated[str | None, options.where("Images that meet this (docs/where.md).")]
 
 
 @app.command(
@@ -95,7 +94,7 @@ def add(
     by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who gives it, on record.")] = "person",
     collection: CollectionOption = None,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Give a tag to images. A tag that something else gave is a person's from then on."""
     from imseek import tags
 
@@ -107,13 +106,13 @@ def add(
         raise UsageError("no images are named", hint="ids, files, - for stdin, or --where")
     given = None if table_file is None else list(_read_table(table_file))
     listed = parse_images(images or ())
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     if given is not None:
-        report = tags.add_all(chosen.path, given, provenance=by)
+        report = tags.add_all(run.path, given, provenance=by)
     else:
         assert tag is not None
-        report = tags.add(chosen.path, tag, listed, where=where, provenance=by)
-    _print_report(report, chosen, as_json, "tagged", "had it already")
+        report = tags.add(run.path, tag, listed, where=where, provenance=by)
+    return _print_report(run, report, "tagged", "had it already")
 
 
 @app.command(epilog=examples("imseek tag remove boat 17", "imseek tag remove boat --all"))
@@ -124,7 +123,7 @@ def remove(
     everywhere: Annotated[bool, typer.Option("--all", help="From all images.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Take a tag away from images, whoever gave it."""
     from imseek import tags
 
@@ -135,9 +134,9 @@ def remove(
             hint="ids, files, - for stdin, --where, or --all",
         )
     listed = parse_images(images or ())
-    chosen = choose_collection(collection, quiet=as_json)
-    report = tags.remove(chosen.path, tag, listed, where=where, everywhere=everywhere)
-    _print_report(report, chosen, as_json, "untagged", "did not have it")
+    run = Run.on(collection, as_json=as_json)
+    report = tags.remove(run.path, tag, listed, where=where, everywhere=everywhere)
+    return _print_report(run, report, "untagged", "did not have it")
 
 
 @app.command(epilog=examples("imseek tag rename baot boat"))
@@ -146,12 +145,12 @@ def rename(
     to: Annotated[str, typer.Argument(metavar="NEW", help="The tag in its place.")],
     collection: CollectionOption = None,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Give all images with a tag another in its place. Where that is there already, the two become one."""
     from imseek import tags
 
-    chosen = choose_collection(collection, quiet=as_json)
-    _print_report(tags.rename(chosen.path, tag, to), chosen, as_json, "renamed the tag of", "had it already")
+    run = Run.on(collection, as_json=as_json)
+    return _print_report(run, tags.rename(run.path, tag, to), "renamed the tag of", "had it already")
 
 
 @app.command("list", epilog=examples("imseek tag list", "imseek tag list 17 harbour.jpg"))
@@ -192,18 +191,13 @@ def list_(
         say("no image has a tag yet: `imseek tag add TAG IMAGE…`")
 
 
-def _print_report(
-    report: TagReport, chosen: library.ResolvedCollection, as_json: bool, done: str, rest: str
-) -> None:
-    if as_json:
-        print_answer(report, chosen)
-        return
+def _print_report(run: Run, report: TagReport, done: str, rest: str) -> int:
     line = f"{done} {format_count(report.changed, 'image')}"
-    print(line + (f"; {report.unchanged:,} {rest}" if report.unchanged else ""))
-    for one in report.missing[:_MAX_MISSING]:
-        say(f"not in the collection: {printable(one)}")
+    line += f"; {report.unchanged:,} {rest}" if report.unchanged else ""
+    notes = [f"not in the collection: {printable(one)}" for one in report.missing[:_MAX_MISSING]]
     if len(report.missing) > _MAX_MISSING:
-        say(f"and {len(report.missing) - _MAX_MISSING:,} more that are not")
+        notes.append(f"and {len(report.missing) - _MAX_MISSING:,} more that are not")
+    return run.finish(report, lambda: [line], notes=notes)
 
 
 def _read_table(path: Path) -> Iterator[tuple[AnyImage, str]]:
@@ -236,10 +230,9 @@ def _parse_image(cell: Any, is_id: bool, path: Path, number: int) -> AnyImage:
         raise UsageError(f"{path}, row {number + 1}: no image is named")
     if not is_id:
         return text
-    found = parse_image(text)
-    if not isinstance(found, int):
+    if (image_id := parse_id(text)) is None:
         raise UsageError(f"{path}, row {number + 1}: {text!r} is no id")
-    return found
+    return image_id
 
 
 def count_givers(by: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,16 +11,14 @@ from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
 from imseek.tune.results import TuneReport
 from imseek.types.upkeep import ReencodeReport
-from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.output import format_interval, say, table
+from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.metrics.estimate import Estimate
     from imseek.tune.results import Tuning
 
 
@@ -60,11 +57,9 @@ def tune(
     loss: Annotated[
         str, typer.Option("--loss", metavar="LOSS", help="infonce (CLIP's) or sigmoid (SigLIP's).")
     ] = "infonce",
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Of the adapter.")] = "tuned",
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the split and the start.")] = 0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only learn and measure; change nothing.")
-    ] = False,
+    name: Annotated[str, options.name("Of the adapter.")] = "tuned",
+    seed: Annotated[int, options.seed("Of the split and the start.")] = 0,
+    dry_run: Annotated[bool, options.dry_run("Only learn and measure; change nothing.")] = False,
     back: Annotated[
         bool, typer.Option("--back", help="Search in the vectors of the encoder itself again.")
     ] = False,
@@ -73,7 +68,7 @@ def tune(
         typer.Option("--use", metavar="NAME", help="Search in the vectors of an adapter that is kept."),
     ] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="With --back: also where pictures cannot be read now.")
+        bool, options.allow_missing("With --back: also where pictures cannot be read now.")
     ] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
@@ -87,62 +82,44 @@ def tune(
         raise UsageError("--from and --dry-run go with learning, not with --back or --use")
     if allow_missing and not back:
         raise UsageError("--allow-missing goes with --back")
-    chosen = choose_collection(collection, quiet=as_json)
+    run = Run.on(collection, as_json=as_json)
     if back or use is not None:
-        report, code = _switch(chosen.path, use, allow_missing, runtime)
-        answer = TuneAnswer(None, report)
-        lines = _switch_lines(report)
+        switched = _switch(run, use, allow_missing, runtime)
+        run.finish(TuneAnswer(None, switched), lambda: _switch_lines(switched))
+        outcome: str = switched.outcome
     else:
-        tuned, code = _tune(chosen.path, source, loss, name, seed, dry_run, runtime)
-        answer = TuneAnswer(tuned, None)
-        lines = tune_lines(tuned)
-    if as_json:
-        print_answer(answer, chosen)
-    else:
-        print("\n".join(lines))
-    return code
+        tuned = _tune(run, source, loss, name, seed, dry_run, runtime)
+        run.finish(TuneAnswer(tuned, None), lambda: tune_lines(tuned))
+        outcome = tuned.outcome
+    return 1 if outcome == "refused" else run.exit_code(outcome == "interrupted")
 
 
 def _tune(
-    path: Path, source: Any, loss: Any, name: str, seed: int, dry_run: bool, runtime: Runtime
-) -> tuple[TuneReport, int]:
-    """Learn until done or stopped by a signal; also returns the exit code."""
+    run: Run, source: Any, loss: Any, name: str, seed: int, dry_run: bool, runtime: Runtime
+) -> TuneReport:
     from imseek import tune as tuning
 
-    with StopSignals() as signals, progress_bar() as progress:
-        report = tuning.tune(
-            path,
+    with run.work() as controls:
+        return tuning.tune(
+            run.path,
             source=source,
             loss=loss,
             name=name,
             seed=seed,
             dry_run=dry_run,
             runtime=runtime,
-            progress=progress,
-            stop=signals.event,
             notify=say,
+            **controls,
         )
-    codes = {"interrupted": signals.exit_code, "refused": 1}
-    return report, codes.get(report.outcome, 0)
 
 
-def _switch(path: Path, use: str | None, allow_missing: bool, runtime: Runtime) -> tuple[ReencodeReport, int]:
+def _switch(run: Run, use: str | None, allow_missing: bool, runtime: Runtime) -> ReencodeReport:
     from imseek import tune as tuning
 
-    with StopSignals() as signals, progress_bar() as progress:
+    with run.work() as controls:
         if use is not None:
-            report = tuning.use(path, use, progress=progress, stop=signals.event)
-        else:
-            report = tuning.back(
-                path,
-                allow_missing=allow_missing,
-                runtime=runtime,
-                progress=progress,
-                stop=signals.event,
-                notify=say,
-            )
-    codes = {"interrupted": signals.exit_code, "refused": 1}
-    return report, codes.get(report.outcome, 0)
+            return tuning.use(run.path, use, **controls)
+        return tuning.back(run.path, allow_missing=allow_missing, runtime=runtime, notify=say, **controls)
 
 
 def tune_lines(report: TuneReport) -> list[str]:
@@ -181,14 +158,11 @@ def _gain_lines(taught: Tuning) -> list[str]:
         )
     ]
     lines += [
-        f"{gain.direction}: R@1 {_change(gain.r1)}, average precision {_change(gain.precision)}"
+        f"{gain.direction}: R@1 {format_interval(gain.r1, '+.3f')}, "
+        f"average precision {format_interval(gain.precision, '+.3f')}"
         for gain in taught.gains
     ]
-    return [*lines, f"average precision over all: {_change(taught.gain)} (99 %)"]
-
-
-def _change(found: Estimate) -> str:
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return [*lines, f"average precision over all: {format_interval(taught.gain, '+.3f')} (99 %)"]
 
 
 def _switch_lines(report: ReencodeReport) -> list[str]:

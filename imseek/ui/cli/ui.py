@@ -10,8 +10,9 @@ import typer
 from imseek import library
 from imseek.errors import MissingExtraError
 from imseek.home import make_home
-from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import examples
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.collection_choice import merge_names, resolve_collection
+from imseek.ui.cli.common_options import CollectionTooOption, HostOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.serve import served_name
@@ -30,27 +31,20 @@ def register(app: typer.Typer) -> None:
 
 @with_runtime("device", "precision", "threads")
 def ui(
-    collection: Annotated[
+    name: Annotated[
         str | None,
         typer.Argument(
             metavar="[NAME|PATH]",
             help="The collection that is shown first; others can be chosen.",
         ),
     ] = None,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
-    ] = "127.0.0.1",
+    collection: CollectionTooOption = None,
+    host: HostOption = "127.0.0.1",
     port: Annotated[
-        int | None,
-        typer.Option(
-            "--port", min=0, max=65535, help="0: one that is free (default: the first free from 8501 on)."
-        ),
+        int | None, options.port("0: one that is free (default: the first free from 8501 on).")
     ] = None,
     allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host", metavar="NAME", help="A name the pages are asked for under; may be repeated."
-        ),
+        list[str] | None, options.allow_host("A name the pages are asked for under; may be repeated.")
     ] = None,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the pages in a browser.")
@@ -68,8 +62,8 @@ def ui(
         raise MissingExtraError(error.name or "streamlit", "ui") from error
     assert isinstance(runtime, imseek.Runtime)
     given = None
-    if collection is not None:
-        chosen = resolve_collection(collection, "as given")
+    if (named := merge_names(name, collection)) is not None:
+        chosen = resolve_collection(named, "as given")
         imseek.open(chosen.path).close()  # Report an unreadable collection now.
         given = library.NamedCollection(served_name(chosen), chosen.path)
     token = os.environ.get(TOKEN_VARIABLE) or load_token(make_home(os.environ))

@@ -1,0 +1,30 @@
+"""Parse quantities as typed: sizes and shares."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from imseek.errors import UsageError
+
+_POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?))?B?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Parse ``4GB``, ``512 MiB`` or ``1000000`` as bytes. Raises UsageError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"{text!r} is no size", hint="write it like 4GB or 512MiB")
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[(match[2] or "").upper()])
+
+
+def parse_share(text: str) -> float:
+    """Parse ``30%`` or ``0.3``. Raises UsageError."""
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{text!r} is no share", hint="such as 30% or 0.3: above 0, and 100% at the most")
+    return share

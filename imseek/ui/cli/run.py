@@ -1,0 +1,86 @@
+"""What commands on a collection have in common: choose it, do stoppable work, print the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imseek.library import ResolvedCollection
+from imseek.progress import StopRequest
+from imseek.showing.words import printable
+from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import stream_of
+from imseek.ui.cli.progress import NOTHING_STORED, Controls, stoppable
+from imseek.ui.render.result_json import print_answer
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of a command on the collection ``chosen``.
+
+    ``interrupted`` is what the user reads when a signal has ended the work.
+    """
+
+    chosen: ResolvedCollection
+    as_json: bool
+    interrupted: str = NOTHING_STORED
+    stop: StopRequest = field(default_factory=StopRequest)
+
+    @classmethod
+    def on(cls, collection: str | None, *, as_json: bool, interrupted: str = NOTHING_STORED) -> Run:
+        """Choose the collection as :func:`choose_collection`, and tell the user which unless ``as_json``."""
+        return cls(choose_collection(collection, quiet=as_json), as_json, interrupted)
+
+    @property
+    def path(self) -> Path:
+        return self.chosen.path
+
+    @contextmanager
+    def work(self) -> Iterator[Controls]:
+        """Yield the arguments by which functions report progress and are stopped, as :func:`stoppable`."""
+        with stoppable(self.interrupted) as controls:
+            self.stop = controls["stop"]
+            yield controls
+
+    def exit_code(self, interrupted: bool) -> int:
+        """Return the exit code of work that ended well, or that a signal has interrupted."""
+        return self.stop.exit_code if interrupted else 0
+
+    def print_lines(self, lines: Iterable[str]) -> None:
+        """Print text for people; with ``--json`` nothing."""
+        if not self.as_json:
+            print("\n".join(lines))
+
+    def finish(
+        self,
+        answer: Any,
+        lines: Callable[[], list[str]],
+        *,
+        written: Mapping[Any, Path | None] | None = None,
+        notes: Iterable[str] = (),
+        uuid: str | None = None,
+        interrupted: bool = False,
+    ) -> int:
+        """Print the result, as JSON or as ``lines`` with ``notes`` on stderr; returns the exit code.
+
+        ``written`` maps kinds of files to those that were written, or to None.
+        """
+        if self.as_json:
+            print_answer(answer, self.chosen, uuid)
+        else:
+            files = {kind: path for kind, path in (written or {}).items() if path is not None}
+            if text := "\n".join(lines()):
+                # Output for other programs must be alone on stdout.
+                show = say if 1 in map(stream_of, files.values()) else print
+                show(text)
+            for kind, path in files.items():
+                say(f"wrote {printable(str(path))} ({kind})")
+            for note in notes:
+                say(note)
+        if interrupted:
+            say(self.interrupted)
+        return self.exit_code(interrupted)
